@@ -1,0 +1,53 @@
+# Each target sets up what it needs, from nothing but Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help demo test check format schema graphiql lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+# Locked and hash-checked. GraphiQL is built in the open, since pip would hide what the build says;
+# where it cannot be built, all the rest works.
+.venv/installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	USER_GATEWAY_SKIP_GRAPHIQL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	-$(BIN)/python -m app.http.graphiql.build
+	@touch $@
+
+demo: .venv/installed ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
+	$(BIN)/user-gateway demo $(ARGS)
+
+test: .venv/installed ## all tests (ARGS="-k merge")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/installed ## format, lint, types, schema drift
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m pytest --quiet tests/test_architecture.py
+	$(BIN)/user-gateway schema check
+
+format: .venv/installed ## format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: .venv/installed ## export schema.graphql from the code
+	$(BIN)/user-gateway schema print > schema.graphql
+
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --upgrade
+graphiql: .venv/installed ## build the GraphiQL page anew, where its source has changed
+	$(BIN)/python -m app.http.graphiql.build
+
+lock: .venv/installed ## lock the newest versions that pyproject.toml allows
+	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(UV_COMPILE) --group build -o requirements/build.txt
+	$(UV_COMPILE) -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what the targets above have made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules
