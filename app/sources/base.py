@@ -1,0 +1,191 @@
+"""What a source is: the contract types that the rest of the gateway knows sources by.
+
+A source answers for users in many at once (``Source``) or lists something of one user page by page
+(``PagedSource``). What a particular service looks like is said as data, in a ``SourceSpec`` or a
+``PageSpec`` (``profile.py``, ``billing.py``, ``activity.py``); ``rest.py`` serves all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NewType, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from app.errors import SourceError
+
+UserId = NewType("UserId", str)
+"""The key of a user: opaque, checked against the pattern of the settings at the edge."""
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
+
+MAX_INT = 2**31 - 1
+"""The largest ``Int`` of GraphQL (GraphQL specification, section 3.5.1)."""
+
+
+class Record(BaseModel):
+    """Base of the private contracts: how one source writes one row.
+
+    Parsed straight from the bytes of an answer. Strict: a number in quotes is not a number. Fields
+    that a source adds are ignored. A change at a source changes its record, never the schema.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", alias_generator=to_camel, validate_by_name=False
+    )
+
+
+R = TypeVar("R", bound=Record)
+R_co = TypeVar("R_co", bound=Record, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec(Generic[R]):
+    """One source that knows many users at once, as data.
+
+    Attributes:
+        name: What clients, settings and logs call it.
+        record: How it writes one row.
+        path: Where it is asked, below its base URL.
+        parameter: The query parameter that is repeated for each key.
+        key: The field of ``record`` that holds the key, by its Python name.
+    """
+
+    name: str
+    record: type[R]
+    path: str
+    parameter: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpec(Generic[R]):
+    """One list of a user that is read page by page, as data.
+
+    Attributes:
+        name: The source that it belongs to; it shares that one's base URL, connections and limits.
+        item: How it writes one item.
+        path: Where it is asked, below the base URL.
+        parameter: The query parameter for the user's key.
+        key: The field of ``item`` that tells items apart, by its Python name.
+    """
+
+    name: str
+    item: type[R]
+    path: str
+    parameter: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What of the incoming request goes on to a source.
+
+    Attributes:
+        request_id: Sent as ``X-Request-ID``.
+        traceparent: Sent as it came, when it was valid (W3C Trace Context).
+    """
+
+    request_id: str
+    traceparent: str | None = None
+
+
+class Source(Protocol[R_co]):
+    """Answers for many users at once."""
+
+    @property
+    def name(self) -> str:
+        """What clients, settings and logs call the source."""
+        ...
+
+    async def fetch_many(
+        self, keys: Sequence[UserId], call: Call
+    ) -> Sequence[R_co | SourceError | None]:
+        """Fetch what the source has of each user.
+
+        Args:
+            keys: Users, each once.
+            call: What of the incoming request goes on to the source.
+
+        Returns:
+            One answer a key, in the order of the keys: a record; ``None`` when the source does
+            not know the user; a ``SourceError`` when it could not say. Nothing that an upstream
+            does is raised.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One page of one user's list.
+
+    Attributes:
+        user: Whose list.
+        first: How many items, at least 1.
+        after: The position after which the page starts; the start of the list when ``None``.
+    """
+
+    user: UserId
+    first: int
+    after: "Position | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in an upstream's list: behind an item, or where an upstream page begins.
+
+    Attributes:
+        cursor: The upstream's own cursor of the page; ``None`` for its first page.
+        item: Key of the item on that page behind which the position lies; ``None`` when it lies at
+            the beginning of the page.
+    """
+
+    cursor: str | None
+    item: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageItem(Generic[R]):
+    """An item and the position right behind it."""
+
+    item: R
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some items of a list in the source's order, and whether more follow."""
+
+    items: tuple[PageItem[R], ...]
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PositionGone:
+    """The list no longer has the item that a position was behind."""
+
+
+class PagedSource(Protocol[R]):
+    """Lists something of one user, page by page."""
+
+    @property
+    def name(self) -> str:
+        """The source that it belongs to."""
+        ...
+
+    async def fetch_pages(
+        self, requests: Sequence[PageRequest], call: Call
+    ) -> Sequence[Page[R] | SourceError | PositionGone | None]:
+        """Fetch pages, several at once up to the bound of the settings.
+
+        Args:
+            requests: Pages, each once.
+            call: What of the incoming request goes on to the source.
+
+        Returns:
+            One answer a request, in their order: a page; ``None`` when the source does not know
+            the user; ``PositionGone`` when the page cannot start where it should; a
+            ``SourceError`` when the source could not say.
+        """
+        ...

@@ -1,0 +1,251 @@
+"""Fakes of the three services, at the transport: they speak HTTP, but no socket is opened.
+
+They answer by the contract from rows in memory, record every call, and fail loudly on a request
+that the contract does not have. What a test wants to go wrong it says per service.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+import orjson
+
+from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
+
+PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
+
+Row = Mapping[str, object]
+Behaviour = Callable[[httpx.Request], httpx.Response]
+
+
+def user_id(number: int) -> str:
+    """Make the id of a test's user."""
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def profile_row(number: int, **changes: object) -> Row:
+    """Make the row that profile has of a user."""
+    row: Row = {
+        "id": user_id(number),
+        "username": f"user{number}",
+        "displayName": f"User {number}",
+        "email": f"user{number}@example.com",
+        "avatarUrl": f"https://cdn.example.com/{number}.png",
+        "locale": "de-AT",
+        "createdAt": "2024-02-29T12:00:00Z",
+    }
+    return {**row, **changes}
+
+
+def account_row(number: int, **changes: object) -> Row:
+    """Make the row that billing has of a user."""
+    row: Row = {
+        "userId": user_id(number),
+        "plan": "pro",
+        "status": "active",
+        "balance": {"amount": 100 * number, "currency": "EUR"},
+        "renewsAt": "2026-12-01T00:00:00Z",
+    }
+    return {**row, **changes}
+
+
+def event(number: int) -> Row:
+    """Make something that a user did."""
+    return {"id": f"e{number}", "type": "login", "occurredAt": f"2026-05-{number:02d}T08:00:00Z"}
+
+
+def activity_row(number: int, **changes: object) -> Row:
+    """Make the row that activity has of a user."""
+    row: Row = {
+        "userId": user_id(number),
+        "lastSeenAt": "2026-05-31T23:59:59Z",
+        "loginCount": number,
+        "events": [event(3), event(2), event(1)],
+    }
+    return {**row, **changes}
+
+
+def invoice(number: int) -> Row:
+    """Make an invoice."""
+    return {
+        "id": f"inv-{number}",
+        "number": f"2026-{number:04d}",
+        "status": "paid",
+        "issuedAt": "2026-01-31T00:00:00Z",
+        "total": {"amount": number, "currency": "EUR"},
+    }
+
+
+@dataclass
+class FakeService:
+    """One service.
+
+    Attributes:
+        path: Where it answers for many users.
+        rows: What it has, by user.
+        behaviour: What it does instead of answering by the contract, if a test wants that.
+        batches: The users of each call for many, in the order of the calls.
+        requests: Every request.
+    """
+
+    path: str
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    behaviour: Behaviour | None = None
+    batches: list[list[str]] = field(default_factory=list[list[str]])
+    requests: list[httpx.Request] = field(default_factory=list[httpx.Request])
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request for many users."""
+        if request.url.path != self.path or request.method != "GET":
+            raise AssertionError(f"nobody serves {request.method} {request.url}")
+        keys = request.url.params.get_list(PARAMETERS[self.path])
+        self.batches.append(keys)
+        if self.behaviour is not None:
+            return self.behaviour(request)
+        # In the reverse order, since the contract promises none.
+        return json_response([self.rows[key] for key in reversed(keys) if key in self.rows])
+
+
+@dataclass
+class FakeBilling(FakeService):
+    """Billing, which lists invoices too.
+
+    Attributes:
+        invoices: The invoices of each user, newest first.
+        page_limit: The most items of one page, whatever is asked for.
+    """
+
+    invoices: dict[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    page_limit: int = 100
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request for many users, or for a page of invoices."""
+        if request.url.path != "/invoices":
+            return super().answer(request)
+        if self.behaviour is not None:
+            return self.behaviour(request)
+        parameters = request.url.params
+        found = self.invoices.get(parameters["userId"])
+        if found is None:
+            return json_response({"error": "no such user"}, 404)
+        start = int(parameters.get("cursor", "0"))
+        end = start + min(int(parameters["limit"]), self.page_limit)
+        following = str(end) if end < len(found) else None
+        return json_response({"items": found[start:end], "nextCursor": following})
+
+
+class FakeServices:
+    """The three services; ``transport`` goes where the gateway's connections would.
+
+    Attributes:
+        before: What every request waits for before it is answered, if a test wants that.
+        opened: The settings of each client that was opened.
+        closed: How many clients were closed.
+    """
+
+    def __init__(self) -> None:
+        self.before: Callable[[httpx.Request], Awaitable[object]] | None = None
+        self.profile = FakeService("/users")
+        self.billing = FakeBilling("/accounts")
+        self.activity = FakeService("/summaries")
+        self.opened: list[SourceSettings] = []
+        self.closed = 0
+
+    @property
+    def by_name(self) -> Mapping[str, FakeService]:
+        """The services, by name."""
+        return {"profile": self.profile, "billing": self.billing, "activity": self.activity}
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How often each was called."""
+        return {name: len(service.requests) for name, service in self.by_name.items()}
+
+    def know(self, *numbers: int) -> None:
+        """Let all three know some users."""
+        for number in numbers:
+            self.profile.rows[user_id(number)] = profile_row(number)
+            self.billing.rows[user_id(number)] = account_row(number)
+            self.activity.rows[user_id(number)] = activity_row(number)
+
+    def transport(self, settings: SourceSettings) -> httpx.AsyncBaseTransport:
+        """Make the transport under a service's client."""
+        self.opened.append(settings)
+        return _Transport(self)
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        """Hand a request to the service that it names."""
+        if self.before is not None:
+            await self.before(request)
+        service = self.by_name[request.url.host]
+        service.requests.append(request)
+        return service.answer(request)
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """Hands requests to the fakes."""
+
+    def __init__(self, services: FakeServices) -> None:
+        self._services = services
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        return await self._services.handle(request)
+
+    async def aclose(self) -> None:
+        """Count that a client was closed."""
+        self._services.closed += 1
+
+
+class FrozenClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        return self.seconds
+
+    def now(self) -> datetime:
+        """The time of day."""
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+def json_response(value: object, status: int = 200) -> httpx.Response:
+    """Make an answer of a service."""
+    return httpx.Response(
+        status, content=orjson.dumps(value), headers={"content-type": "application/json"}
+    )
+
+
+def failing(status: int) -> Behaviour:
+    """Make a service answer with a status."""
+    return lambda _: httpx.Response(status, content=b"<h1>secret detail</h1>")
+
+
+def raising(error: Exception) -> Behaviour:
+    """Make a service's connection fail."""
+
+    def behave(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    return behave
+
+
+def saying(body: bytes) -> Behaviour:
+    """Make a service answer with some bytes."""
+    return lambda _: httpx.Response(200, content=body)
+
+
+def settings_for_fakes(**changes: object) -> Settings:
+    """Make settings that lead to the fakes."""
+    sources = {
+        name: SourceSettings(base_url=f"http://{name}") for name in SourcesSettings.model_fields
+    }
+    settings = Settings(
+        sources=SourcesSettings.model_validate(sources),
+        log=LogSettings(level="debug", format="json"),
+    )
+    return settings.model_copy(update=changes)
