@@ -1,0 +1,1 @@
+"""Which sources a selection needs, asking them, and what they said of each user."""

@@ -1,0 +1,155 @@
+"""Asking the sources: every key once, all needed sources at the same time.
+
+Loaders live for exactly one request, so that nothing of one caller is ever given to another. Async,
+since all they do is wait for sources. Their tasks belong to them: leaving their context ends what
+still runs.
+
+The futures of a loader are shared by everyone who asked for the same key. They are therefore never
+awaited in a way that could cancel them, and a fetch always settles them, whatever becomes of it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aiodataloader import DataLoader
+
+from app.errors import Code, SourceError
+from app.federation.merge import Parts, merge
+from app.federation.plan import Plan
+from app.sources.base import (
+    Call,
+    Page,
+    PagedSource,
+    PageRequest,
+    PageSpec,
+    PositionGone,
+    Record,
+    Source,
+    UserId,
+)
+
+R = TypeVar("R", bound=Record)
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All sources of the gateway, open.
+
+    Attributes:
+        users: Those that answer for many users at once, by name.
+        pages: Those that list something page by page, by their spec.
+    """
+
+    users: Mapping[str, Source[Record]]
+    pages: Mapping[PageSpec[Any], PagedSource[Any]]
+
+
+class Loaders:
+    """One DataLoader per source, for one request.
+
+    Attributes:
+        used: Names of the sources that were asked so far.
+    """
+
+    def __init__(self, sources: Sources, call: Call) -> None:
+        self.used: set[str] = set()
+        self._call = call
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._users = {
+            name: self._loader(name, source.fetch_many) for name, source in sources.users.items()
+        }
+        self._pages = {
+            spec: self._loader(spec.name, source.fetch_pages)
+            for spec, source in sources.pages.items()
+        }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def load(self, plan: Plan, users: Sequence[UserId]) -> list[Parts]:
+        """Ask the sources of a plan about users.
+
+        Args:
+            plan: Which sources to ask.
+            users: About whom; the same user may be in it twice.
+
+        Returns:
+            What the sources said, one for each of ``users`` in their order.
+        """
+        futures = [[self._users[name].load(user) for user in users] for name in plan.sources]
+        answers = [await _results(column) for column in futures]
+        return [merge(plan.sources, *row) for row in zip(*answers, strict=True)]
+
+    async def load_page(
+        self, spec: PageSpec[R], request: PageRequest
+    ) -> Page[R] | SourceError | PositionGone | None:
+        """Ask for one page of one user's list.
+
+        Args:
+            spec: Which list.
+            request: Which page of it.
+
+        Returns:
+            What the source answered.
+        """
+        [answer] = await _results([self._pages[spec].load(request)])
+        return answer
+
+    def _loader(
+        self, name: str, fetch: Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError]]]
+    ) -> DataLoader[K, V | SourceError]:
+        """Make the loader of one source."""
+
+        async def run(keys: Sequence[K]) -> Sequence[V | SourceError]:
+            return await fetch(keys, self._call)
+
+        async def batch(keys: list[K]) -> list[V | SourceError]:
+            self.used.add(name)
+            # The fetch is a task of ours: when it is cancelled, this function still settles the
+            # futures of its keys, which a cancelled batch function would leave waiting for ever.
+            task = asyncio.create_task(run(keys), name=f"fetch {name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await asyncio.wait([task])
+            if task.cancelled():
+                gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
+                return [gone] * len(keys)
+            return list(task.result())
+
+        return DataLoader(batch)
+
+
+async def _results(futures: Sequence[asyncio.Future[V]]) -> list[V]:
+    """Wait for shared futures without ever cancelling them.
+
+    Args:
+        futures: Futures of a loader, the same one perhaps twice.
+
+    Returns:
+        Their results, in their order.
+    """
+    waiting = {future for future in futures if not future.done()}
+    if waiting:
+        await asyncio.wait(waiting)
+    # Failures of sources are values; what is raised here is a bug of ours. Every future's
+    # exception is looked at, or those behind the first would be reported as never retrieved.
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        raise errors[0]
+    return [future.result() for future in futures]
