@@ -1,0 +1,75 @@
+"""All that a resolver may reach."""
+
+import re
+from dataclasses import dataclass
+
+import strawberry
+
+from app.errors import BadUserInputError, shown
+from app.federation.loaders import Loaders
+from app.federation.plan import Planner
+from app.sources.base import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What is checked of a client's input before anything is called.
+
+    Attributes:
+        user_id_pattern: What a whole user id has to match.
+        max_ids: The most ids in one list.
+    """
+
+    user_id_pattern: re.Pattern[str]
+    max_ids: int
+
+    def user_id(self, value: str) -> UserId:
+        """Check a user id.
+
+        Args:
+            value: What the client sent.
+
+        Returns:
+            The same text, as a key.
+
+        Raises:
+            BadUserInputError: It does not match the pattern.
+        """
+        if self.user_id_pattern.fullmatch(value) is None:
+            raise BadUserInputError(
+                f"{shown(value)} is not a user id:"
+                f" expected a match of {self.user_id_pattern.pattern}"
+            )
+        return UserId(value)
+
+    def count(self, number: int, what: str) -> None:
+        """Check how many ids a list has.
+
+        Args:
+            number: How many it has.
+            what: The list, as the client knows it.
+
+        Raises:
+            BadUserInputError: It is empty or too long.
+        """
+        if not 1 <= number <= self.max_ids:
+            raise BadUserInputError(f"{what} takes 1 to {self.max_ids} ids, got {number}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a resolver may reach: nothing else is shared between the fields of a request.
+
+    Attributes:
+        loaders: Ask the sources.
+        planner: Finds the sources that a selection of ``User`` needs.
+        guards: Check the client's input.
+    """
+
+    loaders: Loaders
+    planner: Planner
+    guards: Guards
+
+
+Info = strawberry.Info[Context, None]
+"""What Strawberry hands to a resolver."""

@@ -1,0 +1,125 @@
+"""Documents: parsed and validated once, whatever number of requests brings them.
+
+A plain cache of values in the order of their last use; it needs no lock, since only the event
+loop's thread uses it, and nothing in it waits.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+
+from app.errors import Code, RequestError, shown
+
+MAX_CACHED = 32_768
+"""The longest document, in characters, that is kept: longer ones are no one's everyday query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document, ready to be executed, or what is wrong with it.
+
+    Attributes:
+        hash: SHA-256 of its text, in hex: its name in logs.
+        tree: Its syntax tree; ``None`` when it could not be parsed.
+        errors: What parsing or validation found.
+        code: The code of those errors.
+    """
+
+    hash: str
+    tree: DocumentNode | None
+    errors: tuple[GraphQLError, ...] = ()
+    code: Code = Code.GRAPHQL_VALIDATION_FAILED
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """Find the operation to execute (GraphQL specification, section 6.1, GetOperation).
+
+        Args:
+            name: Its name; needed when there are several.
+
+        Returns:
+            The operation, always a query.
+
+        Raises:
+            RequestError: There is no such operation, or it is no query.
+        """
+        definitions = self.tree.definitions if self.tree is not None else ()
+        operations = [one for one in definitions if isinstance(one, OperationDefinitionNode)]
+        named = {one.name.value: one for one in operations if one.name is not None}
+        if name is not None:
+            found = named.get(name)
+            wrong = f"there is no operation {shown(name)}: the document has {_listed(named)}"
+        else:
+            found = operations[0] if len(operations) == 1 else None
+            wrong = f"operationName is needed: the document has {_listed(named)}"
+        if found is None:
+            raise RequestError(Code.OPERATION_RESOLUTION_FAILURE, wrong)
+        if found.operation is not OperationType.QUERY:
+            raise RequestError(
+                Code.OPERATION_RESOLUTION_FAILURE,
+                f"only queries are served here, and this is a {found.operation.value}",
+            )
+        return found
+
+
+class Documents:
+    """Prepares documents, and keeps those that were used last.
+
+    Attributes:
+        hits: How many were found ready.
+        misses: How many had to be prepared.
+    """
+
+    def __init__(self, schema: GraphQLSchema, *, size: int) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._schema = schema
+        self._size = size
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def get(self, text: str) -> Document:
+        """Prepare a document, or find it ready.
+
+        Args:
+            text: Its text.
+
+        Returns:
+            The document; what is wrong with it is kept as well.
+        """
+        if (ready := self._kept.get(text)) is not None:
+            self._kept.move_to_end(text)
+            self.hits += 1
+            return ready
+        self.misses += 1
+        document = self._prepare(text)
+        if len(text) <= MAX_CACHED and self._size:
+            self._kept[text] = document
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return document
+
+    def _prepare(self, text: str) -> Document:
+        """Parse and validate a document."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        try:
+            tree = parse(text)
+        except GraphQLError as error:
+            return Document(digest, None, (error,), Code.GRAPHQL_PARSE_FAILED)
+        except RecursionError:
+            too_deep = GraphQLError("the document is nested too deeply")
+            return Document(digest, None, (too_deep,), Code.GRAPHQL_PARSE_FAILED)
+        return Document(digest, tree, tuple(validate(self._schema, tree)))
+
+
+def _listed(names: dict[str, OperationDefinitionNode]) -> str:
+    """List names in a sentence."""
+    return ", ".join(names) or "none with a name"

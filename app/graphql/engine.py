@@ -1,0 +1,160 @@
+"""Running an operation: from a request to its answer.
+
+Async, since it waits for sources. Parsing, validating and executing are plain work on the event
+loop's thread: for the documents of real clients they take well under a few milliseconds, and the
+result of the first two is kept.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from inspect import isawaitable
+
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLFormattedError,
+    execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+)
+from structlog.typing import FilteringBoundLogger
+
+from app.errors import Code, RequestError
+from app.federation.loaders import Loaders, Sources
+from app.graphql.context import Context, Guards
+from app.graphql.documents import Document, Documents
+from app.graphql.masking import is_bug, public_error, root_cause
+from app.graphql.request import Answer, GraphQLRequest
+from app.graphql.schema import GatewaySchema
+from app.resilience.clock import Clock
+from app.sources.base import Call
+
+
+class Engine:
+    """Runs operations against the schema. Shared by all requests; keeps nothing of any.
+
+    Attributes:
+        documents: The documents that are kept ready.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: GatewaySchema,
+        sources: Sources,
+        documents: Documents,
+        guards: Guards,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.documents = documents
+        self._schema = schema
+        self._sources = sources
+        self._planner = schema.planner
+        self._guards = guards
+        self._clock = clock
+        self._log = log
+
+    async def run(self, request: GraphQLRequest, call: Call) -> Answer:
+        """Run one operation.
+
+        Args:
+            request: What the client asks for.
+            call: What of the incoming request goes on to sources.
+
+        Returns:
+            The answer. Nothing that a client, a source or a resolver does is raised.
+        """
+        started = self._clock.monotonic()
+        document: Document | None = None
+        name: str | None = None
+        async with Loaders(self._sources, call) as loaders:
+            try:
+                document = self.documents.get(_text(request))
+                if document.errors:
+                    answer = self._refuse(document.errors, document.code, call)
+                else:
+                    operation = document.operation(request.operation_name)
+                    name = operation.name.value if operation.name is not None else None
+                    answer = await self._execute(document, request, name, loaders, call)
+            except RequestError as error:
+                wrapped = GraphQLError(error.message, original_error=error)
+                answer = self._refuse([wrapped], error.code, call, status=error.status)
+        self._log.info(
+            "graphql.operation",
+            name=name,
+            hash=document.hash if document is not None else None,
+            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
+            errors=_codes(answer.errors),
+            sources=sorted(loaders.used),
+        )
+        return answer
+
+    async def _execute(
+        self,
+        document: Document,
+        request: GraphQLRequest,
+        name: str | None,
+        loaders: Loaders,
+        call: Call,
+    ) -> Answer:
+        """Execute an operation by Strawberry's executor."""
+        if document.tree is None:
+            raise RequestError(document.code, "there is nothing to execute")
+        result = execute(
+            self._schema.core,
+            document.tree,
+            context_value=Context(loaders, self._planner, self._guards),
+            variable_values=request.variables,
+            operation_name=name,
+            executor_class=self._schema.executor,
+        )
+        done: ExecutionResult = await result if isawaitable(result) else result
+        errors = done.errors or []
+        if done.data is None and all(error.path is None for error in errors):
+            # Without a path it is no field that failed: the variables could not be understood.
+            return self._refuse(errors, Code.BAD_USER_INPUT, call)
+        return Answer(executed=True, data=done.data, errors=self._tell(errors, call))
+
+    def _refuse(
+        self, errors: Sequence[GraphQLError], code: Code, call: Call, *, status: int = 400
+    ) -> Answer:
+        """Answer a request that is not executed."""
+        return Answer(
+            executed=False, data=None, errors=self._tell(errors, call, code), status=status
+        )
+
+    def _tell(
+        self, errors: Sequence[GraphQLError], call: Call, code: Code = Code.BAD_USER_INPUT
+    ) -> list[GraphQLFormattedError]:
+        """Write errors as clients see them, and bugs into the log."""
+        for error in errors:
+            if is_bug(error):
+                self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+        return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
+
+
+def _text(request: GraphQLRequest) -> str:
+    """Find the text of the document.
+
+    Args:
+        request: What the client asks for.
+
+    Returns:
+        The text.
+
+    Raises:
+        RequestError: There is none.
+    """
+    if request.query:
+        return request.query
+    if request.names_persisted_query:
+        # Apollo's clients look for this message and code, and then send the whole document. They
+        # expect it as an answer, not as a failure of the request.
+        raise RequestError(
+            Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported", status=200
+        )
+    raise RequestError(Code.BAD_REQUEST, 'there is no document: expected its text as "query"')
+
+
+def _codes(errors: Sequence[GraphQLFormattedError]) -> dict[str, int]:
+    """Count errors by their codes, for the log."""
+    return dict(Counter(str(error.get("extensions", {}).get("code")) for error in errors))

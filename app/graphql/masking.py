@@ -1,0 +1,67 @@
+"""What clients see of an error: ours as they are, bugs masked, tracebacks in the log alone."""
+
+from graphql import FieldNode, GraphQLError, GraphQLFormattedError
+
+from app.errors import Code, GatewayError, SourceFailedError
+
+MASKED = "Something went wrong on our side; the log has it under this request id."
+
+
+def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> GraphQLFormattedError:
+    """Tell clients of an error.
+
+    Args:
+        error: What graphql-core reports: an error of the request, or one that a resolver raised.
+        otherwise: The code of an error of the request itself.
+        request_id: Shown with what is masked, so that the log can be searched for it.
+
+    Returns:
+        The error with its place, and ``code`` in its extensions.
+    """
+    formatted = error.formatted
+    cause = root_cause(error)
+    if isinstance(cause, GatewayError):
+        formatted["message"] = cause.message
+        formatted["extensions"] = {"code": cause.code.value}
+        if isinstance(cause, SourceFailedError):
+            formatted["extensions"]["source"] = cause.error.source
+    elif is_bug(error):
+        formatted["message"] = MASKED
+        formatted["extensions"] = {
+            "code": Code.INTERNAL_SERVER_ERROR.value,
+            "requestId": request_id,
+        }
+    else:
+        formatted["extensions"] = {"code": otherwise.value}
+    return formatted
+
+
+def root_cause(error: GraphQLError) -> Exception:
+    """Find what graphql-core wrapped.
+
+    Args:
+        error: What it reports.
+
+    Returns:
+        The innermost error: the error itself when it wraps none.
+    """
+    cause: Exception = error
+    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+        cause = cause.original_error
+    return cause
+
+
+def is_bug(error: GraphQLError) -> bool:
+    """Tell whether an error is our fault, and nothing that clients should read.
+
+    Args:
+        error: What graphql-core reports.
+
+    Returns:
+        Whether a resolver raised what it should not have, or returned what does not fit the
+        schema. An error of graphql-core's own that points at an argument is the client's.
+    """
+    cause = root_cause(error)
+    if not isinstance(cause, GraphQLError):
+        return not isinstance(cause, GatewayError)
+    return error.path is not None and all(isinstance(node, FieldNode) for node in cause.nodes or ())

@@ -1,0 +1,171 @@
+"""The ways into the graph: by id, by ids, and by a federation router's representations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
+
+import strawberry
+from graphql import GraphQLResolveInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import BadUserInputError, SourceError, SourceFailedError
+from app.graphql.context import Context, Info
+from app.graphql.selection import selected_fields
+from app.graphql.user import User
+from app.sources.base import UserId
+
+USER_TYPES = frozenset({"User", "_Entity"})
+"""What a fragment on a user can be on: the type, and the union that routers ask for."""
+
+Resolved = User | SourceFailedError | None
+"""What becomes of a key: a user, nobody, or a failure to find out."""
+
+
+async def find_users(info: Info, keys: Sequence[UserId]) -> list[Resolved]:
+    """Ask the sources that the selection needs about users.
+
+    Args:
+        info: What Strawberry hands to a resolver of users.
+        keys: Whom to ask about; the same user may be in it twice.
+
+    Returns:
+        One for each key, in their order.
+    """
+    context = info.context
+    # The one way to the syntax tree: `info.selected_fields` includes what is skipped.
+    raw = cast("GraphQLResolveInfo[Context]", info._raw_info)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+    fields = selected_fields(
+        raw.field_nodes,
+        types=USER_TYPES,
+        fragments=raw.fragments,
+        variables=cast("Mapping[str, object]", raw.variable_values),  # Strawberry's are plain
+    )
+    plan = context.planner.plan(fields)
+    resolved: list[Resolved] = []
+    for key, parts in zip(keys, await context.loaders.load(plan, keys), strict=True):
+        [answer, *_] = parts.answers.values()
+        if parts.unknown:
+            resolved.append(None)
+        elif plan.existence_only and isinstance(answer, SourceError):
+            # No field reads the source, so none could say that it failed.
+            resolved.append(SourceFailedError(answer))
+        else:
+            resolved.append(User(parts=parts, id=strawberry.ID(key)))
+    return resolved
+
+
+async def resolve_user(
+    info: Info,
+    id: Annotated[strawberry.ID, strawberry.argument(description="Id of the user.")],  # noqa: A002 # the public name
+) -> User | None:
+    """Find one user.
+
+    Args:
+        info: What Strawberry hands to a resolver.
+        id: The user's id.
+
+    Returns:
+        The user, or ``None`` when no asked source knows the id.
+
+    Raises:
+        BadUserInputError: It is no id.
+        SourceFailedError: Whether the user exists could not be found out.
+    """
+    [user] = await find_users(info, [info.context.guards.user_id(id)])
+    if isinstance(user, SourceFailedError):
+        raise user
+    return user
+
+
+async def resolve_users(
+    info: Info,
+    ids: Annotated[
+        list[strawberry.ID],
+        strawberry.argument(description="Ids of users, 1 to 100; the same one may come twice."),
+    ],
+) -> list[User | None]:
+    """Find several users.
+
+    Args:
+        info: What Strawberry hands to a resolver.
+        ids: The users' ids.
+
+    Returns:
+        One for each id, in their order.
+
+    Raises:
+        BadUserInputError: One is no id, or there are too many.
+    """
+    guards = info.context.guards
+    guards.count(len(ids), "users")
+    users = await find_users(info, [guards.user_id(one) for one in ids])
+    return cast("list[User | None]", users)  # a failure in it becomes an error at its place
+
+
+@strawberry.type(description="The ways into the graph.")
+class Query:
+    """The ways into the graph."""
+
+    user: User | None = strawberry.field(
+        resolver=resolve_user,
+        description="The user with this id; `null` when no asked source knows it.",
+    )
+    users: list[User | None] = strawberry.field(
+        resolver=resolve_users,
+        description="The users with these ids, in their order; `null` for each one unknown.",
+    )
+
+
+class UserRepresentation(BaseModel):
+    """How a federation router names a user (Apollo Federation subgraph specification)."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    id: str | int = Field(description="The key. A router sends an ID as text or as an integer.")
+
+
+async def resolve_entities(
+    info: Info, representations: Sequence[Any]
+) -> list[Resolved | BadUserInputError]:
+    """Find the users that a federation router names.
+
+    Each representation stands for itself: one that is wrong is an error at its place, and the
+    others are answered.
+
+    Args:
+        info: What Strawberry hands to a resolver.
+        representations: What the router sent, unchecked.
+
+    Returns:
+        One for each representation, in their order.
+
+    Raises:
+        BadUserInputError: There are too many.
+    """
+    guards = info.context.guards
+    guards.count(len(representations), "_entities")
+    checked = [_representation(info, one) for one in representations]
+    keys = [key for key in checked if not isinstance(key, BadUserInputError)]
+    users = iter(await find_users(info, keys)) if keys else iter(())
+    return [one if isinstance(one, BadUserInputError) else next(users) for one in checked]
+
+
+def _representation(info: Info, raw: object) -> UserId | BadUserInputError:
+    """Read one representation.
+
+    Args:
+        info: What Strawberry hands to a resolver.
+        raw: What the router sent.
+
+    Returns:
+        The user's key, or what is wrong with it, as a value for its place in the list.
+    """
+    if not isinstance(raw, dict) or cast("dict[str, object]", raw).get("__typename") != "User":
+        return BadUserInputError(
+            'a representation has to be an object with "__typename": "User" and the key "id"'
+        )
+    try:
+        return info.context.guards.user_id(str(UserRepresentation.model_validate(raw).id))
+    except ValidationError:
+        return BadUserInputError('a representation of User needs the key "id", a text')
+    except BadUserInputError as error:
+        return error

@@ -1,0 +1,50 @@
+"""What a client asks for, and what it is answered: the shapes on either side of an operation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLFormattedError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class GraphQLRequest(BaseModel):
+    """The parameters of a request ("GraphQL over HTTP", section 5.1). Others are ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", alias_generator=to_camel, validate_by_name=True
+    )
+
+    query: str | None = Field(default=None, description="The document.")
+    operation_name: str | None = Field(
+        default=None, description="Which of the document's operations to execute."
+    )
+    variables: dict[str, Any] | None = Field(
+        default=None, description="Values of the operation's variables."
+    )
+    extensions: dict[str, Any] | None = Field(
+        default=None, description="What a client has to say beyond the specification."
+    )
+
+    @property
+    def names_persisted_query(self) -> bool:
+        """Whether it names a document by its hash, as Apollo's clients do."""
+        return self.extensions is not None and "persistedQuery" in self.extensions
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request.
+
+    Attributes:
+        executed: Whether execution began. If not, the answer has no ``data`` at all.
+        data: What the operation selected, as far as it could be had.
+        errors: What went wrong, as clients see it.
+        status: HTTP status of a request that was not executed.
+    """
+
+    executed: bool
+    data: dict[str, Any] | None
+    errors: Sequence[GraphQLFormattedError]
+    status: int = 200

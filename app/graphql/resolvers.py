@@ -1,0 +1,95 @@
+"""The fields of ``User`` that take arguments. All others only read a record (``fields.py``)."""
+
+from typing import Annotated, Protocol
+
+import strawberry
+
+from app.errors import BadUserInputError, SourceError, SourceFailedError
+from app.federation.merge import Parts
+from app.graphql.connection import InvoiceConnection, page_request
+from app.graphql.context import Info
+from app.graphql.values import Event
+from app.sources.activity import ACTIVITY
+from app.sources.base import PositionGone, UserId
+from app.sources.billing import BILLING, INVOICES
+
+DEFAULT_FIRST = 20
+"""How many invoices a page has when the client does not say."""
+
+
+class UserParts(Protocol):
+    """What a resolver sees of ``User``."""
+
+    id: strawberry.ID
+    parts: Parts
+
+
+async def user_invoices(
+    root: strawberry.Parent[UserParts],
+    info: Info,
+    first: Annotated[
+        int | None, strawberry.argument(description="How many invoices, 1 to 100.")
+    ] = DEFAULT_FIRST,
+    after: Annotated[
+        str | None,
+        strawberry.argument(description="Cursor to start behind; the newest when absent."),
+    ] = strawberry.UNSET,
+) -> InvoiceConnection | None:
+    """Read a page of invoices. Users that billing has no account of cost no call.
+
+    Args:
+        root: The user.
+        info: What Strawberry hands to a resolver.
+        first: How many invoices.
+        after: The cursor to start behind.
+
+    Returns:
+        The page, or ``None`` when billing does not know the user.
+
+    Raises:
+        BadUserInputError: An argument cannot be right.
+        SourceFailedError: Billing failed.
+    """
+    size = DEFAULT_FIRST if first is None else first
+    cursor = None if after is strawberry.UNSET else after
+    request = page_request(UserId(root.id), size, cursor)
+    if root.parts.read(BILLING) is None:
+        return None
+    page = await info.context.loaders.load_page(INVOICES, request)
+    match page:
+        case SourceError():
+            raise SourceFailedError(page)
+        case PositionGone():
+            raise BadUserInputError(
+                "after is the cursor of an invoice that is gone: start again without it"
+            )
+        case None:
+            return None
+        case _:
+            return InvoiceConnection.of(request, page)
+
+
+def user_events(
+    root: strawberry.Parent[UserParts],
+    first: Annotated[
+        int | None, strawberry.argument(description="How many at most; all when absent.")
+    ] = strawberry.UNSET,
+) -> list[Event] | None:
+    """Read the latest events.
+
+    Args:
+        root: The user.
+        first: How many at most.
+
+    Returns:
+        The events, or ``None`` when activity does not know the user.
+
+    Raises:
+        BadUserInputError: ``first`` is negative.
+        SourceFailedError: Activity failed.
+    """
+    wanted = None if first is strawberry.UNSET else first
+    if wanted is not None and wanted < 0:
+        raise BadUserInputError(f"first takes 0 or more, got {wanted}")
+    activity = root.parts.read(ACTIVITY)
+    return None if activity is None else [Event.of(event) for event in activity.events[:wanted]]

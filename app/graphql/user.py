@@ -1,0 +1,70 @@
+"""The public type ``User``: a table of its fields and the sources that they come from."""
+
+from datetime import datetime
+
+import strawberry
+
+from app.federation.merge import Parts
+from app.graphql.connection import InvoiceConnection
+from app.graphql.fields import reading, reads
+from app.graphql.resolvers import user_events, user_invoices
+from app.graphql.values import BillingStatus, Event, Money
+from app.sources.activity import ACTIVITY
+from app.sources.billing import BILLING, INVOICES
+from app.sources.profile import PROFILE
+
+
+@strawberry.federation.type(
+    keys=["id"],
+    description=(
+        "A user, merged from the sources that know one. A field is `null` without an error where"
+        " its source does not know the user, and `null` with an error where its source failed."
+    ),
+)
+class User:
+    """A user: the id, and what the asked sources said."""
+
+    parts: strawberry.Private[Parts]
+    id: strawberry.ID = strawberry.field(description="Identifies the user in every source.")
+
+    # profile: who the user is
+    username: str | None = reads(PROFILE, lambda p: p.username, "The name to sign in with.")
+    display_name: str | None = reads(PROFILE, lambda p: p.display_name, "The name others see.")
+    email: str | None = reads(PROFILE, lambda p: p.email, "The mail address.")
+    avatar_url: str | None = reads(
+        PROFILE, lambda p: p.avatar_url, "Address of a picture, if there is one."
+    )
+    locale: str | None = reads(
+        PROFILE, lambda p: p.locale, "Language and region, such as `de-AT` (BCP 47)."
+    )
+    created_at: datetime | None = reads(PROFILE, lambda p: p.created_at, "When the user signed up.")
+
+    # billing: what the user pays
+    plan: str | None = reads(BILLING, lambda a: a.plan, "Name of the plan.")
+    billing_status: BillingStatus | None = reads(
+        BILLING, lambda a: BillingStatus.of(a.status), "State of the subscription."
+    )
+    balance: Money | None = reads(
+        BILLING, lambda a: Money.of(a.balance), "What the user owes; negative when in credit."
+    )
+    renews_at: datetime | None = reads(
+        BILLING, lambda a: a.renews_at, "When the plan renews, if it does."
+    )
+    invoices: InvoiceConnection | None = strawberry.field(
+        resolver=user_invoices,
+        description="The user's invoices, newest first, page by page.",
+        metadata=reading(BILLING, pages=INVOICES),
+    )
+
+    # activity: what the user does
+    last_seen_at: datetime | None = reads(
+        ACTIVITY, lambda a: a.last_seen_at, "When the user was last seen, if ever."
+    )
+    login_count: int | None = reads(
+        ACTIVITY, lambda a: a.login_count, "How often the user has signed in."
+    )
+    events: list[Event] | None = strawberry.field(
+        resolver=user_events,
+        description="The latest things that the user did, newest first.",
+        metadata=reading(ACTIVITY),
+    )
