@@ -1,0 +1,93 @@
+"""Knowing a request again: its id, in every log line, in the answer, and at the sources.
+
+Pure ASGI and outermost, so that it also sees what everything else lets through: an exception that
+nobody expected is logged with its traceback, and the client gets a masked answer.
+"""
+
+import re
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
+
+from app.errors import Code
+from app.graphql.masking import MASKED
+from app.http.answers import error_response
+from app.sources.base import Call
+
+SANE_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+"""Printable ASCII without spaces: nothing that could break out of a header or a log line."""
+
+VALID_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,128})?"
+)
+"""W3C Trace Context, section 3.2: later versions may go on after the flags."""
+
+_CALL = "call"
+
+
+def call_of(scope: Scope) -> Call:
+    """Find what of a request goes on to sources.
+
+    Args:
+        scope: The request's scope, below the middleware.
+
+    Returns:
+        Its id and its trace.
+    """
+    call: Call = scope["state"][_CALL]
+    return call
+
+
+class CorrelationMiddleware:
+    """Gives every request an id, and catches what nobody else did."""
+
+    def __init__(self, app: ASGIApp, log: FilteringBoundLogger) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call = read_call(Headers(scope=scope))
+        scope.setdefault("state", {})[_CALL] = call
+        begun = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message)["X-Request-ID"] = call.request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=call.request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:  # noqa: BLE001 # the last one to see it, and it is logged
+                self._log.error("http.bug", path=scope["path"], exc_info=error)
+                if not begun:
+                    response = error_response(
+                        500, Code.INTERNAL_SERVER_ERROR, MASKED, request_id=call.request_id
+                    )
+                    await response(scope, receive, send_with_id)
+
+
+def read_call(headers: Headers) -> Call:
+    """Read what of a request goes on to sources.
+
+    Args:
+        headers: The request's headers.
+
+    Returns:
+        Its id, a new one where it has none that is sane; its trace, where that is valid.
+    """
+    wanted = headers.get("x-request-id", "")
+    traceparent = headers.get("traceparent", "")
+    return Call(
+        request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else uuid4().hex,
+        traceparent=traceparent if VALID_TRACEPARENT.fullmatch(traceparent) else None,
+    )

@@ -1,0 +1,65 @@
+"""Whether the process lives, and whether it can be sent requests.
+
+Neither endpoint calls a source: a probe that did would take the gateway out of service for the
+fault of one source, when it still has the answers of all others.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.sources.client import ServiceClient
+
+
+class SourceHealth(BaseModel):
+    """When a source last answered."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
+
+    last_reached_at: datetime | None = Field(
+        description="When an answer of it last arrived, whatever it was; null when none has."
+    )
+    last_status: int | None = Field(description="HTTP status of that answer.")
+
+
+class Readiness(BaseModel):
+    """Whether the gateway can be sent requests."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: str = Field(description="`ready`, or `starting` until all clients are open.")
+    sources: dict[str, SourceHealth] = Field(description="The sources, by name.")
+
+
+class Health:
+    """The health endpoints."""
+
+    def __init__(self, services: Callable[[], Sequence[ServiceClient] | None]) -> None:
+        self._services = services
+
+    async def alive(self, _: Request) -> Response:
+        """Say that the process serves requests."""
+        return Response('{"status":"ok"}', media_type="application/json")
+
+    async def ready(self, _: Request) -> Response:
+        """Say whether the clients of all sources are open, and when each was last reached."""
+        services = self._services()
+        readiness = Readiness(
+            status="starting" if services is None else "ready",
+            sources={
+                service.name: SourceHealth(
+                    last_reached_at=service.contact.at if service.contact else None,
+                    last_status=service.contact.status if service.contact else None,
+                )
+                for service in services or ()
+            },
+        )
+        return Response(
+            readiness.model_dump_json(by_alias=True),
+            503 if services is None else 200,
+            media_type="application/json",
+        )

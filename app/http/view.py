@@ -1,0 +1,71 @@
+"""The GraphQL endpoint."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.errors import Code, RequestError
+from app.graphql.engine import Engine
+from app.graphql.request import GraphQLRequest
+from app.http.answers import GRAPHQL_JSON, JSON, answer_response, error_response
+from app.http.correlation import call_of
+from app.http.negotiation import negotiate, prefers_html
+from app.http.parameters import from_body, from_query
+
+METHODS = ("GET", "POST")
+
+Page = Callable[[Request], Response]
+"""Makes the page that browsers get."""
+
+
+class GraphQLEndpoint:
+    """Answers GraphQL requests, and shows browsers a page. An ASGI application."""
+
+    def __init__(self, engine: Callable[[], Engine], page: Page | None) -> None:
+        self._engine = engine
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        response = await self._respond(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        """Find the response to a request."""
+        if request.method not in METHODS:
+            return error_response(
+                405,
+                Code.BAD_REQUEST,
+                f"{request.method} is not served here: expected POST with a JSON body, or GET",
+                headers={"Allow": ", ".join(METHODS)},
+            )
+        accept = request.headers.get("accept")
+        if self._wants_page(request, accept) and self._page is not None:
+            return self._page(request)
+        media_type = negotiate(accept)
+        if media_type is None:
+            return error_response(
+                406,
+                Code.BAD_REQUEST,
+                f"no answer is {accept}: expected Accept: {GRAPHQL_JSON} or {JSON}",
+            )
+        try:
+            parameters = await self._parameters(request)
+        except RequestError as error:
+            return error_response(error.status, error.code, error.message)
+        answer = await self._engine().run(parameters, call_of(request.scope))
+        return answer_response(answer, media_type)
+
+    def _wants_page(self, request: Request, accept: str | None) -> bool:
+        """Tell a person who opens the address from a client that sends a query."""
+        return (
+            request.method == "GET" and "query" not in request.query_params and prefers_html(accept)
+        )
+
+    async def _parameters(self, request: Request) -> GraphQLRequest:
+        """Read the parameters of a request."""
+        if request.method == "GET":
+            return from_query(request.query_params)
+        return from_body(request.headers.get("content-type"), await request.body())

@@ -1,0 +1,178 @@
+"""The one place where everything is put together."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from structlog.typing import FilteringBoundLogger
+
+from app import __version__
+from app.environment import load_settings
+from app.federation.loaders import Sources
+from app.graphql.context import Guards
+from app.graphql.documents import Documents
+from app.graphql.engine import Engine
+from app.graphql.schema import GatewaySchema, build_schema
+from app.http.correlation import CorrelationMiddleware
+from app.http.graphiql import GraphiQL
+from app.http.health import Health
+from app.http.view import GraphQLEndpoint
+from app.observability.logs import make_log
+from app.resilience.clock import Clock, SystemClock
+from app.settings import Settings
+from app.sources.client import ServiceClient, TransportFactory, open_service, pooled_transport
+from app.sources.pages import RestPages
+from app.sources.rest import RestSource
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What lives from start to stop.
+
+    Attributes:
+        services: The clients of the sources, open.
+        engine: Runs operations over them.
+    """
+
+    services: Sequence[ServiceClient]
+    engine: Engine
+
+
+class Gateway:
+    """The gateway: what its parts are made of, and what lives while it runs.
+
+    Attributes:
+        running: What lives from start to stop; ``None`` before and after.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: FilteringBoundLogger,
+        *,
+        clock: Clock,
+        transports: TransportFactory,
+    ) -> None:
+        self.running: Running | None = None
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._transports = transports
+        self._schema = build_schema()
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
+        """Open the clients of all sources, and close them at the end."""
+        async with AsyncExitStack() as stack:
+            self.running = await self._open(stack)
+            self._log.info(
+                "gateway.started",
+                version=__version__,
+                sources={one.name: one.settings.base_url for one in self.running.services},
+            )
+            try:
+                yield
+            finally:
+                self.running = None
+        self._log.info("gateway.stopped")
+
+    def engine(self) -> Engine:
+        """Find the engine of the running gateway."""
+        if self.running is None:
+            raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
+        return self.running.engine
+
+    def services(self) -> Sequence[ServiceClient] | None:
+        """Find the clients of the running gateway; ``None`` when it is not running."""
+        return self.running.services if self.running is not None else None
+
+    async def _open(self, stack: AsyncExitStack) -> Running:
+        """Open one client for each source that ``User`` reads."""
+        readings = self._schema.readings
+        specs = {reading.spec.name: reading.spec for reading in readings}
+        pages = {reading.pages for reading in readings if reading.pages is not None}
+        settings = dict(self._settings.sources)
+        services = {
+            name: await stack.enter_async_context(
+                open_service(
+                    name, settings[name], self._transports, clock=self._clock, log=self._log
+                )
+            )
+            for name in specs
+        }
+        sources = Sources(
+            users={
+                name: RestSource(spec, services[name], self._log) for name, spec in specs.items()
+            },
+            pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
+        )
+        return Running(tuple(services.values()), self._engine(self._schema, sources))
+
+    def _engine(self, schema: GatewaySchema, sources: Sources) -> Engine:
+        """Make the engine over open sources."""
+        return Engine(
+            schema=schema,
+            sources=sources,
+            documents=Documents(schema.core, size=self._settings.document_cache),
+            guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
+            clock=self._clock,
+            log=self._log,
+        )
+
+
+def create_app(
+    settings: Settings,
+    log: FilteringBoundLogger,
+    *,
+    clock: Clock | None = None,
+    transports: TransportFactory = pooled_transport,
+) -> Starlette:
+    """Put the gateway together.
+
+    Args:
+        settings: All settings.
+        log: Where everything is reported.
+        clock: Tells the time; the machine's by default.
+        transports: Makes the transport under each source's client.
+
+    Returns:
+        The ASGI application. Its lifespan opens and closes the clients of the sources.
+    """
+    gateway = Gateway(settings, log, clock=clock or SystemClock(), transports=transports)
+    health = Health(gateway.services)
+    graphiql = GraphiQL() if settings.graphiql else None
+    endpoint = GraphQLEndpoint(gateway.engine, graphiql.page if graphiql is not None else None)
+    return Starlette(
+        routes=[
+            Route("/graphql", endpoint),
+            Route("/healthz", health.alive),
+            Route("/readyz", health.ready),
+            Route("/", _home),
+            *(graphiql.routes if graphiql is not None else ()),
+        ],
+        middleware=[Middleware(CorrelationMiddleware, log=log)],
+        lifespan=gateway.lifespan,
+    )
+
+
+def app_from_environment() -> Starlette:
+    """Put the gateway together from the environment: what a server process starts from.
+
+    Returns:
+        The ASGI application.
+
+    Raises:
+        ConfigurationError: The settings cannot be used.
+    """
+    settings = load_settings()
+    return create_app(settings, make_log(settings.log))
+
+
+async def _home(_: Request) -> Response:
+    """Lead a person who opens the bare address to GraphiQL."""
+    return RedirectResponse("graphql")

@@ -1,0 +1,145 @@
+"""The log: one event a line, with the request it belongs to.
+
+A logger is made once and handed to whoever has something to say. Uvicorn speaks through the
+standard library's logging; its lines go through the same processors, so that one log has one form.
+Nothing here knows queries' variables, records or tokens, and tracebacks show no local values.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+from app.settings import LogSettings
+
+Form = Literal["json", "console"]
+"""How a line is written: for machines, or for people."""
+
+
+def form_of(settings: LogSettings, stream: TextIO) -> Form:
+    """Decide how lines are written.
+
+    Args:
+        settings: What the operator wants.
+        stream: Where they go.
+
+    Returns:
+        The form; people get theirs on a terminal unless the operator decided.
+    """
+    if settings.format != "auto":
+        return settings.format
+    return "console" if stream.isatty() else "json"
+
+
+def make_log(
+    settings: LogSettings, form: Form | None = None, stream: TextIO = sys.stderr
+) -> FilteringBoundLogger:
+    """Make the logger of the process.
+
+    Args:
+        settings: Level and form.
+        form: The form, where the settings leave it open.
+        stream: Where lines go.
+
+    Returns:
+        A logger that adds what is bound to the running request.
+    """
+    chosen = form or form_of(settings, stream)
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[*_common(chosen), *_render(chosen, colours=stream.isatty())],
+        wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
+        cache_logger_on_first_use=True,
+    )
+    return log
+
+
+def uvicorn_log_config(settings: LogSettings, form: Form) -> dict[str, Any]:
+    """Describe uvicorn's logging, so that its lines look like ours.
+
+    Args:
+        settings: The level.
+        form: How lines are written.
+
+    Returns:
+        A configuration for ``logging.config``; it can be sent to worker processes.
+    """
+    name = f"{__name__}.uvicorn_formatter"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"ours": {"()": name, "form": form}},
+        "handlers": {"ours": {"class": "logging.StreamHandler", "formatter": "ours"}},
+        "loggers": {
+            "uvicorn": {"handlers": ["ours"], "level": _level(settings), "propagate": False},
+        },
+    }
+
+
+def uvicorn_formatter(form: Form) -> logging.Formatter:
+    """Make the formatter of uvicorn's lines; named in its logging configuration.
+
+    Args:
+        form: How lines are written.
+
+    Returns:
+        The formatter.
+    """
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_as_server_event, *_common(form)],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_render(form, colours=sys.stderr.isatty()),
+        ],
+    )
+
+
+def _common(form: Form) -> Sequence[Processor]:
+    """List what happens to every event, whoever says it."""
+    at_a_glance = form == "console"
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(
+            fmt="%H:%M:%S" if at_a_glance else "iso", utc=not at_a_glance
+        ),
+    ]
+
+
+def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
+    """List what makes a line of an event."""
+    if form == "console":
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=colours,
+                pad_event_to=18,
+                sort_keys=False,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=_json),
+    ]
+
+
+def _json(event: Mapping[str, object], **_: object) -> str:
+    """Write an event as one line of JSON; whatever JSON has no form for is written as text."""
+    return orjson.dumps(event, default=str).decode()
+
+
+def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:
+    """Turn one of uvicorn's sentences into an event with a name of its own."""
+    event["message"] = event.pop("event")
+    event["event"] = "server.message"
+    event.pop("color_message", None)
+    return event
+
+
+def _level(settings: LogSettings) -> int:
+    """Find the number of a level."""
+    return logging.getLevelNamesMapping()[settings.level.upper()]

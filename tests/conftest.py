@@ -1,0 +1,130 @@
+"""What tests share: the fakes, and the gateway over them, reached over HTTP."""
+
+import io
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+import orjson
+import pytest
+from starlette.types import ASGIApp
+
+from app.main import create_app
+from app.observability.logs import make_log
+from app.settings import Settings
+from tests.fakes import FakeServices, FrozenClock, settings_for_fakes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the gateway answered to a query.
+
+    Attributes:
+        response: The HTTP response.
+        body: Its JSON.
+    """
+
+    response: httpx.Response
+    body: Mapping[str, Any]
+
+    @property
+    def data(self) -> Any:  # noqa: ANN401 # tests index into it
+        """The answer's data."""
+        return self.body["data"]
+
+    @property
+    def errors(self) -> Sequence[Mapping[str, Any]]:
+        """The answer's errors."""
+        errors: Sequence[Mapping[str, Any]] = self.body.get("errors", [])
+        return errors
+
+    @property
+    def codes(self) -> Mapping[str, str]:
+        """The code of each error, by its dotted path."""
+        return {
+            ".".join(str(part) for part in error.get("path", [])): error["extensions"]["code"]
+            for error in self.errors
+        }
+
+
+class Gateway:
+    """The running gateway, as a client sees it.
+
+    Attributes:
+        app: The application itself.
+        client: A client of it.
+    """
+
+    def __init__(self, app: ASGIApp, client: httpx.AsyncClient, log: io.StringIO) -> None:
+        self.app = app
+        self.client = client
+        self._log = log
+
+    async def query(self, query: str, **variables: object) -> Reply:
+        """Send a query and read its answer, whatever it is."""
+        response = await self.client.post("/graphql", json={"query": query, "variables": variables})
+        return Reply(response, orjson.loads(response.content))
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """Read what the log has of an event."""
+        lines: list[Mapping[str, Any]] = [
+            orjson.loads(line) for line in self._log.getvalue().splitlines()
+        ]
+        return [line for line in lines if line["event"] == name]
+
+    @property
+    def log(self) -> str:
+        """All of the log."""
+        return self._log.getvalue()
+
+
+class OpenGateway(Protocol):
+    """Opens a gateway with settings of the test's own."""
+
+    def __call__(self, settings: Settings) -> AbstractAsyncContextManager[Gateway]:
+        """Open it."""
+        ...
+
+
+@pytest.fixture
+def services() -> FakeServices:
+    """Give the three services, which know nobody yet."""
+    return FakeServices()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    """Give the time."""
+    return FrozenClock()
+
+
+@pytest.fixture
+def open_gateway(services: FakeServices, clock: FrozenClock) -> OpenGateway:
+    """Give a way to open the gateway over the fakes."""
+
+    @asynccontextmanager
+    async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
+        stream = io.StringIO()
+        app = create_app(
+            settings,
+            make_log(settings.log, stream=stream),
+            clock=clock,
+            transports=services.transport,
+        )
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        ):
+            yield Gateway(app, client, stream)
+
+    return opened
+
+
+@pytest.fixture
+async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[Gateway]:
+    """Give the gateway over the fakes, with default settings."""
+    async with open_gateway(settings_for_fakes()) as opened:
+        yield opened

@@ -1,0 +1,252 @@
+"""The endpoint: GraphQL over HTTP, as clients of every kind speak it."""
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.http.answers import GRAPHQL_JSON, JSON
+from tests.conftest import Gateway, OpenGateway
+from tests.fakes import FakeServices, settings_for_fakes, user_id
+
+QUERY = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
+ANSWER = {"data": {"user": {"username": "user1"}}}
+
+
+def content_type(response: httpx.Response) -> str:
+    """Read the media type of a response."""
+    return response.headers["content-type"].split(";")[0]
+
+
+async def test_a_post_is_answered(gateway: Gateway, services: FakeServices) -> None:
+    services.know(1)
+
+    response = await gateway.client.post("/graphql", json={"query": QUERY})
+
+    assert (response.status_code, content_type(response)) == (200, JSON)
+    assert response.json() == ANSWER
+
+
+async def test_a_get_is_answered(gateway: Gateway, services: FakeServices) -> None:
+    services.know(1)
+    parameters = {
+        "query": "query A($id: ID!) { user(id: $id) { username } } query B { __typename }",
+        "operationName": "A",
+        "variables": f'{{"id": "{user_id(1)}"}}',
+    }
+
+    response = await gateway.client.get("/graphql", params=parameters)
+
+    assert (response.status_code, response.json()) == (200, ANSWER)
+
+
+@pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])
+async def test_the_answer_has_the_media_type_that_the_client_wants(
+    gateway: Gateway, services: FakeServices, accept: str
+) -> None:
+    services.know(1)
+
+    response = await gateway.client.post(
+        "/graphql", json={"query": QUERY}, headers={"Accept": accept}
+    )
+
+    assert (response.status_code, content_type(response)) == (200, accept)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"query": "{ user("}, "GRAPHQL_PARSE_FAILED"),
+        ({"query": "{" * 20_000}, "GRAPHQL_PARSE_FAILED"),
+        ({"query": "{ nope }"}, "GRAPHQL_VALIDATION_FAILED"),
+        ({"query": "{ __typename @nope }"}, "GRAPHQL_VALIDATION_FAILED"),
+        ({"query": "query($id: ID!) { user(id: $id) { id } }"}, "BAD_USER_INPUT"),
+        (
+            {"query": "query($n: Int) { __typename @skip(if: false) a: __typename }"},
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        ({"query": "{ __typename }", "operationName": "B"}, "OPERATION_RESOLUTION_FAILURE"),
+        (
+            {"query": "query A { __typename } query B { __typename }"},
+            "OPERATION_RESOLUTION_FAILURE",
+        ),
+        ({"query": "fragment F on User { id }"}, "GRAPHQL_VALIDATION_FAILED"),
+        ({"query": "subscription { __typename }"}, None),
+        ({"query": "mutation { __typename }"}, None),
+    ],
+)
+async def test_what_cannot_be_executed_has_no_data_and_says_why(
+    gateway: Gateway, body: dict[str, str], code: str | None
+) -> None:
+    new = await gateway.client.post("/graphql", json=body, headers={"Accept": GRAPHQL_JSON})
+    old = await gateway.client.post("/graphql", json=body, headers={"Accept": JSON})
+
+    assert (new.status_code, old.status_code) == (400, 200)
+    assert new.json() == old.json()
+    assert "data" not in new.json()
+    codes = {error["extensions"]["code"] for error in new.json()["errors"]}
+    assert (
+        codes == {code}
+        if code
+        else codes
+        <= {
+            "OPERATION_RESOLUTION_FAILURE",
+            "GRAPHQL_VALIDATION_FAILED",
+        }
+    )
+
+
+async def test_a_null_where_an_argument_needs_a_value_is_the_client_s_mistake(
+    gateway: Gateway,
+) -> None:
+    query = f'query($id: ID = "{user_id(1)}") {{ user(id: $id) {{ id }} }}'
+
+    reply = await gateway.query(query, id=None)
+
+    assert reply.codes == {"user": "BAD_USER_INPUT"}
+    assert not gateway.events("graphql.bug")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b'"{ __typename }"', 400),
+        (b"null", 400),
+        (b"{}", 400),
+        (b'{"query": null}', 400),
+        (b'{"query": ""}', 400),
+        (b'{"query": 7}', 400),
+        (b'{"query": "{ __typename }", "variables": []}', 400),
+        (b'{"query": "{ __typename }", "variables": "{}"}', 400),
+        (b'{"query": "{ __typename }", "operationName": 7}', 400),
+        (b'{"query": "{ __typename }", "extensions": 7}', 400),
+        (b'{"query": "\xff"}', 400),
+        (b'{"query": "\\ud800"}', 400),
+        (b"[" * 100_000, 400),
+    ],
+)
+async def test_a_body_that_is_no_graphql_request_is_refused_with_what_would_be_one(
+    gateway: Gateway, body: bytes, status: int
+) -> None:
+    response = await gateway.client.post(
+        "/graphql", content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status_code == status
+    [error] = response.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert "expected" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/graphql",
+        "/graphql?query=",
+        "/graphql?query={__typename}&variables=[]",
+        "/graphql?query={__typename}&variables={",
+        "/graphql?query={__typename}&variables={},%22query%22:null",
+        "/graphql?query={__typename}&extensions=7",
+    ],
+)
+async def test_a_url_that_is_no_graphql_request_is_refused_with_what_would_be_one(
+    gateway: Gateway, url: str
+) -> None:
+    response = await gateway.client.get(url)
+
+    assert response.status_code == 400
+    [error] = response.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert "expected" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status", "hint"),
+    [
+        ("PUT", {}, 405, "POST"),
+        ("DELETE", {}, 405, "POST"),
+        ("POST", {"Content-Type": "text/plain"}, 415, "application/json"),
+        ("POST", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "application/json"),
+        ("POST", {}, 415, "application/json"),
+        ("POST", {"Accept": "image/png"}, 406, GRAPHQL_JSON),
+    ],
+)
+async def test_a_request_of_the_wrong_kind_is_told_the_right_one(
+    gateway: Gateway, method: str, headers: dict[str, str], status: int, hint: str
+) -> None:
+    response = await gateway.client.request(
+        method, "/graphql", content=b'{"query": "{ __typename }"}', headers=headers
+    )
+
+    assert response.status_code == status
+    assert hint in response.json()["errors"][0]["message"]
+    assert response.headers.get("allow") == ("GET, POST" if status == 405 else None)
+
+
+async def test_a_client_with_a_persisted_query_link_is_told_to_send_the_document(
+    gateway: Gateway,
+) -> None:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
+
+    post = await gateway.client.post("/graphql", json={"extensions": extensions})
+    get = await gateway.client.get(
+        "/graphql", params={"extensions": orjson.dumps(extensions).decode()}
+    )
+
+    for response in (post, get):
+        assert response.status_code == 200
+        assert response.json() == {
+            "errors": [
+                {
+                    "message": "PersistedQueryNotSupported",
+                    "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+                }
+            ]
+        }
+
+
+async def test_a_browser_gets_a_page_and_a_link_with_a_query_gets_its_answer(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+    page = await gateway.client.get("/graphql", headers=browser)
+    answer = await gateway.client.get("/graphql", params={"query": QUERY}, headers=browser)
+    home = await gateway.client.get("/", headers=browser)
+
+    assert (page.status_code, content_type(page)) == (200, "text/html")
+    assert answer.json() == ANSWER
+    assert home.headers["location"] == "graphql"
+
+
+async def test_graphiql_can_be_switched_off(open_gateway: OpenGateway) -> None:
+    async with open_gateway(settings_for_fakes(graphiql=False)) as gateway:
+        response = await gateway.client.get("/graphql", headers={"Accept": "text/html"})
+
+    assert response.status_code == 406
+
+
+async def test_introspection_tells_the_schema(gateway: Gateway) -> None:
+    reply = await gateway.query('{ __type(name: "User") { fields { name description } } }')
+
+    fields = {field["name"]: field["description"] for field in reply.data["__type"]["fields"]}
+    assert {"id", "username", "invoices", "events"} <= fields.keys()
+    assert all(fields.values())
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+async def test_no_body_is_answered_by_a_server_error(gateway: Gateway, body: bytes) -> None:
+    response = await gateway.client.post(
+        "/graphql", content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status_code < 500
+    assert response.json()["errors"]

@@ -1,0 +1,398 @@
+"""What happens when …: each row of the promised table, through HTTP, as a sentence."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.conftest import Gateway, OpenGateway
+from tests.fakes import (
+    Behaviour,
+    FakeServices,
+    account_row,
+    failing,
+    profile_row,
+    raising,
+    saying,
+    settings_for_fakes,
+    user_id,
+)
+
+ALL = "username plan billingStatus balance { amount currency } loginCount events { id type }"
+
+
+async def test_a_failed_source_nulls_its_fields_with_one_error_each_and_spares_all_others(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(503)
+
+    fields = ALL.replace(" billing", "\n  billing").replace(" balance", "\n  balance")
+    query = f'{{\n  user(id: "{user_id(1)}") {{\n  id\n  {fields} }} }}'
+    reply = await gateway.query(query.replace(" plan", "\n  plan"))
+
+    assert reply.data["user"] == {
+        "id": user_id(1),
+        "username": "user1",
+        "plan": None,
+        "billingStatus": None,
+        "balance": None,
+        "loginCount": 1,
+        "events": [{"id": f"e{n}", "type": "login"} for n in (3, 2, 1)],
+    }
+    assert [(error["path"], error["extensions"]) for error in reply.errors] == [
+        (["user", field], {"code": "SOURCE_UNAVAILABLE", "source": "billing"})
+        for field in ("plan", "billingStatus", "balance")
+    ]
+    assert [error["locations"] for error in reply.errors] == [
+        [{"line": line, "column": 3}] for line in (5, 6, 7)
+    ]
+
+
+@pytest.mark.parametrize("source", ["profile", "billing", "activity"])
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (raising(httpx.ReadTimeout("slow")), "SOURCE_TIMEOUT"),
+        (raising(httpx.ConnectTimeout("slow")), "SOURCE_TIMEOUT"),
+        (raising(httpx.ConnectError("refused")), "SOURCE_UNAVAILABLE"),
+        (raising(httpx.ReadError("reset")), "SOURCE_UNAVAILABLE"),
+        (raising(ConnectionResetError("reset")), "SOURCE_UNAVAILABLE"),
+        (failing(500), "SOURCE_UNAVAILABLE"),
+        (failing(502), "SOURCE_UNAVAILABLE"),
+        (failing(503), "SOURCE_UNAVAILABLE"),
+        (failing(504), "SOURCE_UNAVAILABLE"),
+        (failing(400), "SOURCE_REJECTED"),
+        (failing(401), "SOURCE_REJECTED"),
+        (failing(403), "SOURCE_REJECTED"),
+        (failing(404), "SOURCE_REJECTED"),
+        (failing(429), "SOURCE_OVERLOADED"),
+        (failing(204), "SOURCE_MALFORMED"),
+        (failing(302), "SOURCE_MALFORMED"),
+        (saying(b""), "SOURCE_MALFORMED"),
+        (saying(b"[{"), "SOURCE_MALFORMED"),
+        (saying(b"{}"), "SOURCE_MALFORMED"),
+        (saying(b"null"), "SOURCE_MALFORMED"),
+        (saying(b"[{}]"), "SOURCE_MALFORMED"),
+        (saying(b"[" * 100_000), "SOURCE_MALFORMED"),
+        (saying(b"\xff\xfe"), "SOURCE_MALFORMED"),
+    ],
+)
+async def test_the_code_says_how_a_source_failed(
+    gateway: Gateway, services: FakeServices, source: str, behaviour: Behaviour, code: str
+) -> None:
+    services.know(1)
+    services.by_name[source].behaviour = behaviour
+    fields = {"profile": "username", "billing": "plan", "activity": "loginCount"}
+
+    reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username plan loginCount }} }}')
+
+    assert reply.codes == {f"user.{fields[source]}": code}
+    known = {"username": "user1", "plan": "pro", "loginCount": 1}
+    assert reply.data["user"] == {**known, fields[source]: None}
+    assert "secret detail" not in reply.response.text
+
+
+async def test_a_source_that_answers_too_late_is_a_timeout(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes()
+    slow = settings.sources.billing.model_copy(update={"timeout": 0.01})
+    sources = settings.sources.model_copy(update={"billing": slow})
+    never = asyncio.Event()
+
+    async def hang(request: httpx.Request) -> None:
+        if request.url.host == "billing":
+            await never.wait()
+
+    services.before = hang
+    async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
+        reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
+
+    assert reply.codes == {"user.plan": "SOURCE_TIMEOUT"}
+    assert reply.data["user"] == {"username": "user1", "plan": None}
+
+
+async def test_a_user_whom_no_asked_source_knows_is_null_without_an_error(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+
+    one = await gateway.query(f'{{ user(id: "{user_id(2)}") {{ {ALL} }} }}')
+    many = await gateway.query(
+        "query($ids: [ID!]!) { users(ids: $ids) { username plan loginCount } }",
+        ids=[user_id(2), user_id(1), user_id(3)],
+    )
+
+    assert one.body == {"data": {"user": None}}
+    assert many.body == {
+        "data": {"users": [None, {"username": "user1", "plan": "pro", "loginCount": 1}, None]}
+    }
+
+
+async def test_a_source_that_does_not_know_the_user_has_null_fields_without_an_error(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.profile.rows[user_id(1)] = profile_row(1)
+
+    reply = await gateway.query(
+        f'{{ user(id: "{user_id(1)}") {{ username plan invoices {{ edges {{ cursor }} }}'
+        " lastSeenAt events { id } } }"
+    )
+
+    assert reply.body == {
+        "data": {
+            "user": {
+                "username": "user1",
+                "plan": None,
+                "invoices": None,
+                "lastSeenAt": None,
+                "events": None,
+            }
+        }
+    }
+
+
+async def test_a_user_known_to_billing_alone_is_a_user(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.billing.rows[user_id(1)] = account_row(1)
+
+    reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ id username plan }} }}')
+
+    assert reply.body == {"data": {"user": {"id": user_id(1), "username": None, "plan": "pro"}}}
+
+
+async def test_a_failure_leaves_open_whether_the_user_exists_so_it_is_told_at_the_fields(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.billing.behaviour = failing(500)
+
+    reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
+
+    assert reply.data == {"user": {"username": None, "plan": None}}
+    assert reply.codes == {"user.plan": "SOURCE_UNAVAILABLE"}
+
+
+@pytest.mark.parametrize("selection", ["id", "__typename", "id __typename", "same: id"])
+async def test_profile_says_who_exists_when_only_the_id_is_asked(
+    gateway: Gateway, services: FakeServices, selection: str
+) -> None:
+    services.know(1)
+
+    known = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ {selection} }} }}')
+    unknown = await gateway.query(f'{{ user(id: "{user_id(2)}") {{ {selection} }} }}')
+
+    assert known.data["user"] is not None
+    assert unknown.body == {"data": {"user": None}}
+    assert services.calls == {"profile": 2, "billing": 0, "activity": 0}
+
+
+async def test_who_exists_is_an_error_at_the_user_when_profile_cannot_say(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.profile.behaviour = failing(503)
+
+    one = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ id }} }}')
+    many = await gateway.query(f'{{ users(ids: ["{user_id(1)}"]) {{ id }} }}')
+
+    assert one.data == {"user": None}
+    assert one.codes == {"user": "SOURCE_UNAVAILABLE"}
+    assert many.data == {"users": [None]}
+    assert many.codes == {"users.0": "SOURCE_UNAVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "asked"),
+    [
+        ("username email", {"profile"}),
+        ("plan", {"billing"}),
+        ("loginCount", {"activity"}),
+        ("plan @skip(if: true) username", {"profile"}),
+        ("plan @include(if: false) loginCount", {"activity"}),
+        ("plan @include(if: $yes) username @include(if: $no)", {"billing"}),
+        ("plan @skip(if: $yes) username @skip(if: $no)", {"profile"}),
+        ("plan @include(if: $yes) @skip(if: $yes) username", {"profile"}),
+        ("... on User { plan }", {"billing"}),
+        ("... @include(if: $no) { plan } username", {"profile"}),
+        ("...Paid", {"billing"}),
+        ("...Paid @skip(if: $yes) username", {"profile"}),
+        ("...Paid @skip(if: $yes) ...Paid", {"billing"}),
+        ("...Deep", {"profile", "activity"}),
+        ("nick: username", {"profile"}),
+        ("id plan @include(if: $defaultNo)", {"profile"}),
+    ],
+)
+async def test_a_source_that_the_selection_does_not_need_is_not_called(
+    gateway: Gateway, services: FakeServices, selection: str, asked: set[str]
+) -> None:
+    services.know(1)
+    query = (
+        "query($id: ID!, $yes: Boolean!, $no: Boolean!, $defaultNo: Boolean! = false) {"
+        f" user(id: $id) {{ id {selection} }}"
+        " unused: __typename @include(if: $yes) @skip(if: $no)"
+        " also: __typename @include(if: $defaultNo)"
+        " never: user(id: $id) @include(if: $no) { ...Paid ...Deep } }"
+        " fragment Paid on User { plan }"
+        " fragment Deep on User { ... on User { ...Deeper } loginCount }"
+        " fragment Deeper on User { username }"
+    )
+
+    reply = await gateway.query(query, id=user_id(1), yes=True, no=False)
+
+    assert not reply.errors
+    assert {name for name, count in services.calls.items() if count} == asked
+
+
+async def test_the_same_id_is_one_key_upstream_and_answered_at_each_place(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1, 2)
+
+    reply = await gateway.query(
+        f'{{ users(ids: ["{user_id(1)}", "{user_id(2)}", "{user_id(1)}"]) {{ username }}'
+        f' a: user(id: "{user_id(1)}") {{ username }} b: user(id: "{user_id(1)}") {{ plan }} }}'
+    )
+
+    assert reply.data == {
+        "users": [{"username": "user1"}, {"username": "user2"}, {"username": "user1"}],
+        "a": {"username": "user1"},
+        "b": {"plan": "pro"},
+    }
+    assert services.profile.batches == [[user_id(1), user_id(2)]]
+    assert services.billing.batches == [[user_id(1)]]
+
+
+async def test_users_come_in_the_order_and_number_in_which_they_were_asked(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(*range(1, 51))
+    numbers = [7, 3, 50, 3, 1, *range(10, 40), 99]
+
+    reply = await gateway.query(
+        "query($ids: [ID!]!) { users(ids: $ids) { id } }", ids=[user_id(n) for n in numbers]
+    )
+
+    expected = [None if n == 99 else {"id": user_id(n)} for n in numbers]
+    assert reply.body == {"data": {"users": expected}}
+
+
+async def test_fifty_users_with_all_fields_are_three_calls(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(*range(1, 51))
+
+    reply = await gateway.query(
+        f"query($ids: [ID!]!) {{ users(ids: $ids) {{ {ALL} }} }}",
+        ids=[user_id(n) for n in range(1, 51)],
+    )
+
+    assert not reply.errors
+    assert services.calls == {"profile": 1, "billing": 1, "activity": 1}
+
+
+async def test_all_needed_sources_are_asked_at_the_same_time(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+    together = asyncio.Barrier(3)
+
+    async def wait_for_the_others(_: httpx.Request) -> None:
+        await together.wait()
+
+    services.before = wait_for_the_others
+    reply = await gateway.query(
+        f'{{ a: user(id: "{user_id(1)}") {{ username }}'
+        f' b: users(ids: ["{user_id(1)}"]) {{ plan loginCount }} }}'
+    )
+
+    assert not reply.errors
+
+
+async def test_one_malformed_row_fails_its_own_user_alone(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1, 2, 3)
+    services.billing.rows[user_id(2)] = account_row(2, balance={"amount": "12", "currency": "EUR"})
+
+    reply = await gateway.query(
+        "query($ids: [ID!]!) { users(ids: $ids) { username plan } }",
+        ids=[user_id(n) for n in (1, 2, 3)],
+    )
+
+    assert reply.data["users"] == [
+        {"username": "user1", "plan": "pro"},
+        {"username": "user2", "plan": None},
+        {"username": "user3", "plan": "pro"},
+    ]
+    assert reply.codes == {"users.1.plan": "SOURCE_MALFORMED"}
+
+
+@pytest.mark.parametrize("wrong", ["", "7", "x" * 10_000, user_id(1) + "\n", user_id(1) + "'--"])
+async def test_an_id_that_does_not_fit_the_pattern_is_an_error_and_nothing_is_called(
+    gateway: Gateway, services: FakeServices, wrong: str
+) -> None:
+    one = await gateway.query("query($id: ID!) { user(id: $id) { username } }", id=wrong)
+    many = await gateway.query(
+        "query($ids: [ID!]!) { users(ids: $ids) { username } }", ids=[user_id(1), wrong]
+    )
+
+    assert one.data == {"user": None}
+    assert one.codes == {"user": "BAD_USER_INPUT"}
+    assert many.data is None
+    assert many.codes == {"users": "BAD_USER_INPUT"}
+    assert "expected a match of" in one.errors[0]["message"]
+    assert len(one.errors[0]["message"]) < 250
+    assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+@pytest.mark.parametrize("number", [0, 101])
+async def test_too_many_ids_or_none_are_an_error_and_nothing_is_called(
+    gateway: Gateway, services: FakeServices, number: int
+) -> None:
+    reply = await gateway.query(
+        "query($ids: [ID!]!) { users(ids: $ids) { id } }",
+        ids=[user_id(n) for n in range(number)],
+    )
+
+    assert reply.data is None
+    assert reply.codes == {"users": "BAD_USER_INPUT"}
+    assert reply.errors[0]["message"] == f"users takes 1 to 100 ids, got {number}"
+    assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+async def test_the_pattern_of_ids_and_their_number_are_settings(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.profile.rows["u-1"] = profile_row(1, id="u-1")
+    base = settings_for_fakes()
+    settings = base.model_validate({**dict(base), "user_id_pattern": r"u-\d+", "max_ids": 1})
+    async with open_gateway(settings) as gateway:
+        fits = await gateway.query('{ users(ids: ["u-1"]) { username } }')
+        does_not = await gateway.query('{ user(id: "u-1x") { username } }')
+        too_many = await gateway.query('{ users(ids: ["u-1", "u-1"]) { username } }')
+
+    assert fits.body == {"data": {"users": [{"username": "user1"}]}}
+    assert does_not.codes == {"user": "BAD_USER_INPUT"}
+    assert too_many.codes == {"users": "BAD_USER_INPUT"}
+
+
+async def test_a_bug_of_ours_is_masked_and_its_traceback_is_in_the_log_alone(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+    services.activity.behaviour = raising(ZeroDivisionError("the secret of the bug"))
+
+    reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username loginCount }} }}')
+
+    [error] = reply.errors
+    assert error["path"] == ["user"]
+    assert error["extensions"] == {
+        "code": "INTERNAL_SERVER_ERROR",
+        "requestId": reply.response.headers["x-request-id"],
+    }
+    assert "secret" not in reply.response.text
+    [event] = gateway.events("graphql.bug")
+    assert "ZeroDivisionError: the secret of the bug" in event["exception"]
+    assert event["request_id"] == error["extensions"]["requestId"]
