@@ -1,0 +1,1 @@
+"""Tests of the demo's services, data, faults and runner."""

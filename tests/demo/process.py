@@ -1,0 +1,61 @@
+"""The demo as a process of its own, for the tests that send it signals.
+
+Its arguments are the data folder and how many seconds billing is slow; activity hangs. It prints
+its addresses as one line of JSON, and a line for each request that reaches its gateway, which
+never answers.
+"""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+from uvicorn.loops.auto import auto_loop_factory
+
+from app.demo.faults import Fault, FaultKind, Latency, SourceName
+from app.demo.options import DemoOptions
+from app.demo.run import DemoAddresses, SourceUrls, run_demo
+
+
+def main(data: str, seconds: str) -> None:
+    """Run until a signal."""
+    options = DemoOptions(
+        port=0,
+        data=Path(data),
+        latency=(Latency(SourceName.BILLING, float(seconds)),),
+        faults=(Fault(SourceName.ACTIVITY, FaultKind.TIMEOUT),),
+    )
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(run_demo(options, stubborn_gateway, announce))
+
+
+def stubborn_gateway(_sources: SourceUrls) -> ASGIApp:
+    """A gateway that never answers."""
+
+    async def hang(_request: Request) -> Response:
+        say(b"asked")
+        await asyncio.Event().wait()
+        return Response()
+
+    return Starlette(routes=[Route("/", hang)])
+
+
+def announce(addresses: DemoAddresses) -> None:
+    """Print the addresses."""
+    say(orjson.dumps(asdict(addresses), default=str))
+
+
+def say(line: bytes) -> None:
+    """Print a line now."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
