@@ -1,0 +1,156 @@
+"""Everything that can go wrong here, its code and what clients are told of it.
+
+    GatewayError                 has a public code and a public message
+    ├── RequestError             the request cannot be executed at all
+    ├── BadUserInputError        a value that the client sent is wrong
+    └── SourceFailedError        a field's source failed; raised when the field is read
+    ConfigurationError           the settings are wrong; stops the start
+
+    SourceError                  a value, not an exception: what a source gave instead of a record
+
+What a source could not do travels as a ``SourceError`` beside the records of the other sources,
+and turns into an exception only where a field that needs it is read. Foreign exceptions are
+translated once, where they enter (``sources/client.py``). Whatever is no ``GatewayError`` is a bug
+of ours, and clients see it masked.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import ValidationError
+
+
+class Code(StrEnum):
+    """The public ``extensions.code`` of an error. Clients rely on these words."""
+
+    SOURCE_TIMEOUT = "SOURCE_TIMEOUT"
+    SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
+    SOURCE_CIRCUIT_OPEN = "SOURCE_CIRCUIT_OPEN"
+    SOURCE_REJECTED = "SOURCE_REJECTED"
+    SOURCE_MALFORMED = "SOURCE_MALFORMED"
+    SOURCE_OVERLOADED = "SOURCE_OVERLOADED"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_REQUEST = "BAD_REQUEST"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    OPERATION_RESOLUTION_FAILURE = "OPERATION_RESOLUTION_FAILURE"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+_SAID_OF_A_SOURCE = {
+    Code.SOURCE_TIMEOUT: "did not answer in time",
+    Code.SOURCE_UNAVAILABLE: "is unavailable",
+    Code.SOURCE_CIRCUIT_OPEN: "is not asked for the moment, since it kept failing",
+    Code.SOURCE_REJECTED: "rejected the request",
+    Code.SOURCE_MALFORMED: "gave an answer that does not fit its contract",
+    Code.SOURCE_OVERLOADED: "is overloaded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceError:
+    """What a source gave instead of a record: a failure as a value, never raised.
+
+    Attributes:
+        source: Name of the source, as clients know it (``profile``).
+        code: Which of the ``SOURCE_…`` codes it is.
+        detail: What exactly happened, for the log alone; it may quote the source.
+    """
+
+    source: str
+    code: Code
+    detail: str
+
+    @property
+    def message(self) -> str:
+        """What clients are told; nothing in it comes from the source."""
+        return f"The {self.source} source {_SAID_OF_A_SOURCE[self.code]}."
+
+
+class GatewayError(Exception):
+    """An error whose code and message are meant for clients.
+
+    Attributes:
+        code: The public code.
+        message: The public message: what is wrong and what would be right.
+    """
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class RequestError(GatewayError):
+    """The request cannot be executed: unreadable, not valid GraphQL, no such operation.
+
+    Attributes:
+        status: HTTP status for it, as "GraphQL over HTTP" has it.
+    """
+
+    def __init__(self, code: Code, message: str, *, status: int = 400) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+class BadUserInputError(GatewayError):
+    """An argument has a value that cannot be right. Nothing was called for it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.BAD_USER_INPUT, message)
+
+
+class SourceFailedError(GatewayError):
+    """The field that was read comes from a source that failed.
+
+    Attributes:
+        error: How it failed. (An attribute named ``source`` would be taken for the document's
+            text by graphql-core, which looks for one when it locates an error.)
+    """
+
+    def __init__(self, error: SourceError) -> None:
+        super().__init__(error.code, error.message)
+        self.error = error
+
+
+class ConfigurationError(Exception):
+    """The settings cannot be used.
+
+    Attributes:
+        mistakes: One sentence a mistake: the variable, what it got, what would be right.
+    """
+
+    def __init__(self, mistakes: tuple[str, ...]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+MAX_SHOWN = 64
+"""How much of a wrong value, in characters, a message repeats."""
+
+
+def shown(value: str) -> str:
+    """Quote what a client sent, for a message.
+
+    Args:
+        value: What it sent, of any length.
+
+    Returns:
+        It in quotes, its control characters escaped, cut where it is long.
+    """
+    return repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """Say where data does not fit its model, without quoting it: it may be personal or secret.
+
+    Args:
+        error: What pydantic found.
+
+    Returns:
+        The first place and what is wrong there, and how many more there are.
+    """
+    first, *more = error.errors(include_url=False, include_input=False, include_context=False)
+    place = ".".join(str(part) for part in first["loc"]) or "all of it"
+    return f"{place}: {first['msg']}" + (f" (and {len(more)} more)" if more else "")

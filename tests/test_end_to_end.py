@@ -1,0 +1,230 @@
+"""The commands as users run them: real processes, real sockets, real signals."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import orjson
+import pytest
+
+from tests.fakes import account_row, activity_row, profile_row, user_id
+
+WAIT = 20.0
+"""Seconds after which a process that says nothing counts as broken."""
+
+ALL = (
+    "username displayName email avatarUrl locale createdAt"
+    " plan billingStatus balance { amount currency } renewsAt"
+    " lastSeenAt loginCount events { id type occurredAt }"
+)
+FIFTY = [user_id(number) for number in range(1, 51)]
+
+
+class Program:
+    """A running ``user-gateway``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.said = ""
+
+    async def wait_for(self, pattern: str) -> re.Match[str]:
+        """Read what the program says until it says that."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(WAIT):
+            while (found := re.search(pattern, self.said)) is None:
+                line = await self.process.stdout.readline()
+                assert line, f"it ended without {pattern!r}:\n{self.said}"
+                self.said += line.decode()
+        return found
+
+    async def stop(self, sign: signal.Signals) -> float:
+        """Send a signal; give the seconds until the program has ended."""
+        sent = monotonic()
+        self.process.send_signal(sign)
+        await self.ended()
+        return monotonic() - sent
+
+    async def ended(self) -> None:
+        """Read what is left until the program has ended."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(WAIT):
+            self.said += (await self.process.stdout.read()).decode()
+            await self.process.wait()
+
+
+@asynccontextmanager
+async def program(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> AsyncGenerator[Program]:
+    """Run ``user-gateway`` in a folder of the test's own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app",
+        *arguments,
+        cwd=folder,
+        env={**clean, **(environment or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield Program(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ask(url: str, query: str, **variables: object) -> httpx.Response:
+    """Send a query as a client would."""
+    async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
+        return await client.post(url, json={"query": query, "variables": variables})
+
+
+async def test_the_demo_answers_for_one_user_and_for_fifty_from_three_services(
+    tmp_path: Path,
+) -> None:
+    async with program("demo", "--port", "0", folder=tmp_path) as demo:
+        url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]
+        await demo.wait_for("Ctrl-C")
+
+        one = (
+            await ask(url, f"query($id: ID!) {{ user(id: $id) {{ {ALL} }} }}", id=FIFTY[0])
+        ).json()
+        many = (
+            await ask(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
+        ).json()
+        seconds = await demo.stop(signal.SIGINT)
+
+    assert "errors" not in one
+    assert None not in (one["data"]["user"][key] for key in ("username", "plan", "loginCount"))
+    assert "errors" not in many
+    assert [user["id"] for user in many["data"]["users"]] == FIFTY
+    assert seconds < 2
+    assert demo.process.returncode == 0
+    assert "Traceback" not in demo.said
+    assert demo.said.count("source.fetch") == 6
+
+
+async def test_the_demo_with_billing_down_answers_all_the_rest(tmp_path: Path) -> None:
+    arguments = ("demo", "--port", "0", "--fail", "billing=503")
+    async with program(*arguments, folder=tmp_path) as demo:
+        url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]
+
+        body = (
+            await ask(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
+        ).json()
+
+    users = body["data"]["users"]
+    assert len(users) == 50
+    assert all(user["username"] and user["createdAt"] for user in users)
+    assert sum(user["loginCount"] is not None for user in users) > 40
+    assert all(user["plan"] is None and user["balance"] is None for user in users)
+    billing = ("plan", "billingStatus", "balance", "renewsAt")
+    assert [error["path"] for error in body["errors"]] == [
+        ["users", index, field] for index in range(50) for field in billing
+    ]
+    assert all(
+        error["extensions"] == {"code": "SOURCE_UNAVAILABLE", "source": "billing"}
+        for error in body["errors"]
+    )
+
+
+class HeldServices:
+    """The three services on one port; billing answers only when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+        self.address = ""
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[None]:
+        """Serve until the end."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        self.address = f"http://{host}:{port}"
+        async with server:
+            yield
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        rows = [profile_row(1)]
+        if b"/accounts" in head:
+            self.asked.set()
+            await self.let.wait()
+            rows = [account_row(1)]
+        elif b"/summaries" in head:
+            rows = [activity_row(1)]
+        body = orjson.dumps(rows)
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+        )
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+
+
+async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_path: Path) -> None:
+    services = HeldServices()
+    async with services.run():
+        settings = {
+            f"GATEWAY_SOURCES__{name}__BASE_URL": services.address
+            for name in ("PROFILE", "BILLING", "ACTIVITY")
+        } | {"GATEWAY_SOURCES__BILLING__TIMEOUT": str(WAIT)}
+        arguments = ("serve", "--port", "0")
+        async with program(*arguments, folder=tmp_path, environment=settings) as served:
+            url = (await served.wait_for(r"(http://127\.0\.0\.1:\d+)\b[^\n]*Press"))[1]
+            request = asyncio.create_task(
+                ask(f"{url}/graphql", f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
+            )
+            async with asyncio.timeout(WAIT):
+                await services.asked.wait()
+            served.process.send_signal(signal.SIGTERM)
+            await served.wait_for("Shutting down")
+            services.let.set()
+            async with asyncio.timeout(WAIT):
+                response = await request
+            await served.ended()
+
+    assert response.json() == {"data": {"user": {"username": "user1", "plan": "pro"}}}
+    events = [orjson.loads(line) for line in served.said.splitlines()]
+    names = [event["event"] for event in events if event["event"] != "server.message"]
+    assert names[0] == "gateway.started"
+    assert names[-1] == "gateway.stopped"
+    assert {"source.fetch", "graphql.operation"} <= set(names)
+    assert "user1" not in served.said
+    assert user_id(1) not in served.said
+
+
+async def test_serve_runs_several_workers(tmp_path: Path) -> None:
+    settings = {
+        f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9"
+        for name in ("PROFILE", "BILLING", "ACTIVITY")
+    }
+    arguments = ("serve", "--port", "0", "--workers", "2")
+    async with program(*arguments, folder=tmp_path, environment=settings) as served:
+        await served.wait_for(r"(?s)gateway\.started.*gateway\.started")
+        await served.stop(signal.SIGTERM)
+
+    assert served.said.count("gateway.stopped") == 2
+    assert "Traceback" not in served.said
+
+
+@pytest.mark.parametrize("command", ["serve"])
+async def test_serve_without_settings_says_what_is_missing(tmp_path: Path, command: str) -> None:
+    async with program(command, folder=tmp_path) as served:
+        await served.ended()
+
+    assert served.process.returncode == 2
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        assert f"GATEWAY_SOURCES__{name}__BASE_URL is missing" in served.said
+    assert "Traceback" not in served.said

@@ -1,0 +1,121 @@
+"""The README is true: its table, its transcript, its diff."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+import app
+from app.cli import settings_table
+from app.demo.database import data_folder
+from app.demo.services import demo_services
+from app.main import create_app
+from app.observability.logs import make_log
+from app.settings import SourceSettings
+from tests.fakes import settings_for_fakes
+
+ROOT = Path(app.__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    """Find the block of code in the README that has some text in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    [found] = [one for one in blocks if containing in one]
+    text: str = found
+    return text
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    assert settings_table() in README
+
+
+async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> None:
+    settings = settings_for_fakes()
+    with data_folder(None) as folder, demo_services(folder) as services:
+        applications = {
+            "http://profile": services.profile,
+            "http://activity": services.activity,
+        }
+
+        def transport(source: SourceSettings) -> httpx.AsyncBaseTransport:
+            if source.base_url in applications:
+                return httpx.ASGITransport(app=applications[source.base_url])
+            return httpx.MockTransport(lambda _: httpx.Response(503))
+
+        gateway = create_app(settings, make_log(settings.log), transports=transport)
+        async with (
+            gateway.router.lifespan_context(gateway),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=gateway), base_url="http://gateway"
+            ) as client,
+        ):
+            query = block("graphql", "displayName")
+            response = await client.post("/graphql", json={"query": query})
+
+    assert response.status_code == 200
+    assert response.json() == orjson.loads(block("json", "SOURCE_UNAVAILABLE"))
+
+
+FOURTH_SOURCE = """
+import asyncio, httpx, json, sys
+from app.main import create_app
+from app.observability.logs import make_log
+from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
+
+asked = []
+
+def answer(request):
+    asked.append(str(request.url))
+    return httpx.Response(200, json=[{"userId": "u-1", "openTickets": 3}])
+
+async def main():
+    sources = {n: SourceSettings(base_url=f"http://{n}") for n in SourcesSettings.model_fields}
+    settings = Settings(
+        sources=SourcesSettings(**sources), user_id_pattern="u-1", log=LogSettings(level="error")
+    )
+    app = create_app(
+        settings, make_log(settings.log), transports=lambda _: httpx.MockTransport(answer)
+    )
+    transport = httpx.ASGITransport(app=app)
+    async with app.router.lifespan_context(app):
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            query = '{ user(id: "u-1") { openTickets } }'
+            response = await client.post("/graphql", json={"query": query})
+    print(json.dumps([response.json(), asked]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="the diff is applied by git")
+def test_the_diff_of_the_fourth_source_is_all_that_it_takes(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("node_modules", "dist", "__pycache__")
+    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=ignored)
+    diff = block("diff", "support")
+    subprocess.run(
+        ["git", "apply", "--unidiff-zero", "-"],  # noqa: S607 # whichever git the machine has
+        cwd=tmp_path,
+        input=diff,
+        text=True,
+        check=True,
+    )
+
+    run = subprocess.run(  # noqa: S603 # our own program
+        [sys.executable, "-c", FOURTH_SOURCE],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert orjson.loads(run.stdout) == [
+        {"data": {"user": {"openTickets": 3}}},
+        ["http://support/requesters?userId=u-1"],
+    ]
