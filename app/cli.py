@@ -11,6 +11,7 @@ import click
 import uvicorn
 from graphql import GraphQLSyntaxError
 from starlette.types import ASGIApp
+from uvicorn.loops.auto import auto_loop_factory
 
 from app import __version__
 from app.demo.faults import Fault, Latency
@@ -111,7 +112,8 @@ def demo(
     options = DemoOptions(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
-    asyncio.run(run_demo(options, _demo_gateway, _announce))
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(run_demo(options, _demo_gateway, _announce))
 
 
 @main.group()

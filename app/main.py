@@ -13,11 +13,13 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.environment import load_settings
+from app.errors import Code, shown
 from app.federation.loaders import Sources
 from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
 from app.graphql.schema import GatewaySchema, build_schema
+from app.http.answers import error_response
 from app.http.correlation import CorrelationMiddleware
 from app.http.graphiql import GraphiQL
 from app.http.health import Health
@@ -156,6 +158,7 @@ def create_app(
             *(graphiql.routes if graphiql is not None else ()),
         ],
         middleware=[Middleware(CorrelationMiddleware, log=log)],
+        exception_handlers={404: _nothing_here},
         lifespan=gateway.lifespan,
     )
 
@@ -171,6 +174,12 @@ def app_from_environment() -> Starlette:
     """
     settings = load_settings()
     return create_app(settings, make_log(settings.log))
+
+
+async def _nothing_here(request: Request, _: Exception) -> Response:
+    """Lead whoever has the wrong address to the right one."""
+    message = f"nothing is served at {shown(request.url.path)}: expected /graphql"
+    return error_response(404, Code.BAD_REQUEST, message)
 
 
 async def _home(_: Request) -> Response:

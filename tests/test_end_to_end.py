@@ -79,8 +79,13 @@ async def program(
         yield Program(process)
     finally:
         if process.returncode is None:
-            process.kill()
-        await process.communicate()
+            process.terminate()  # it cleans up after itself; killed, it could not
+        try:
+            async with asyncio.timeout(WAIT):
+                await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 async def ask(url: str, query: str, **variables: object) -> httpx.Response:

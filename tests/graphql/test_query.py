@@ -1,0 +1,164 @@
+"""The ways into the graph; those that a federation router takes above all."""
+
+from typing import Any
+
+import pytest
+from graphql import build_schema
+
+from tests.conftest import Gateway
+from tests.fakes import FakeServices, activity_row, failing, user_id
+
+ENTITIES = """
+query($representations: [_Any!]!) {
+  _entities(representations: $representations) {
+    __typename
+    ... on User { id username plan loginCount }
+  }
+}
+"""
+
+
+def representation(number: int, **more: object) -> dict[str, object]:
+    """Name a user as a router does."""
+    return {"__typename": "User", "id": user_id(number), **more}
+
+
+async def test_a_hundred_representations_are_one_call_per_needed_source(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(*range(1, 101))
+
+    reply = await gateway.query(
+        ENTITIES, representations=[representation(n) for n in range(1, 101)]
+    )
+
+    assert not reply.errors
+    assert reply.data["_entities"] == [
+        {
+            "__typename": "User",
+            "id": user_id(n),
+            "username": f"user{n}",
+            "plan": "pro",
+            "loginCount": n,
+        }
+        for n in range(1, 101)
+    ]
+    assert services.calls == {"profile": 1, "billing": 1, "activity": 1}
+
+
+async def test_only_the_sources_that_the_entities_selection_needs_are_called(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+    query = (
+        "query($r: [_Any!]!) { _entities(representations: $r)"
+        " { ... on _Entity { ...Paid } ... @include(if: false) { ... on User { username } } } }"
+        " fragment Paid on User { plan }"
+    )
+
+    reply = await gateway.query(query, r=[representation(1)])
+
+    assert reply.body == {"data": {"_entities": [{"plan": "pro"}]}}
+    assert services.calls == {"profile": 0, "billing": 1, "activity": 0}
+
+
+WRONG: list[Any] = [
+    {},
+    {"__typename": "Nope", "id": user_id(1)},
+    {"__typename": 7, "id": user_id(1)},
+    {"id": user_id(1)},
+    {"__typename": "User"},
+    {"__typename": "User", "id": None},
+    {"__typename": "User", "id": [user_id(1)]},
+    {"__typename": "User", "id": "no id"},
+    {"__typename": "_Entity", "id": user_id(1)},
+    "User",
+    7,
+    [user_id(1)],
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+async def test_a_wrong_representation_is_an_error_at_its_place_and_the_others_are_answered(
+    gateway: Gateway, services: FakeServices, wrong: object
+) -> None:
+    services.know(1, 2)
+
+    reply = await gateway.query(
+        ENTITIES, representations=[representation(1), wrong, representation(2)]
+    )
+
+    first, second, third = reply.data["_entities"]
+    assert (first["username"], second, third["username"]) == ("user1", None, "user2")
+    assert reply.codes == {"_entities.1": "BAD_USER_INPUT"}
+    assert not gateway.events("graphql.bug")
+
+
+async def test_what_a_router_sends_beyond_the_key_is_passed_over(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+
+    reply = await gateway.query(
+        ENTITIES, representations=[representation(1, plan="forged", info={"context": None})]
+    )
+
+    assert reply.data["_entities"][0]["plan"] == "pro"
+
+
+async def test_an_unknown_entity_is_null_and_a_failed_source_costs_its_fields(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.activity.rows[user_id(1)] = activity_row(1)
+    services.billing.behaviour = failing(503)
+
+    reply = await gateway.query(
+        "query($r: [_Any!]!) { a: _entities(representations: $r)"
+        " { ... on User { username loginCount } }"
+        " b: _entities(representations: $r) { ... on User { plan } } }",
+        r=[representation(1), representation(2)],
+    )
+
+    assert reply.data["a"] == [{"username": None, "loginCount": 1}, None]
+    assert reply.codes == {"b.0.plan": "SOURCE_UNAVAILABLE", "b.1.plan": "SOURCE_UNAVAILABLE"}
+
+
+@pytest.mark.parametrize("number", [0, 101])
+async def test_representations_have_the_bound_of_ids(
+    gateway: Gateway, services: FakeServices, number: int
+) -> None:
+    reply = await gateway.query(
+        ENTITIES, representations=[representation(n) for n in range(number)]
+    )
+
+    assert reply.codes == {"_entities": "BAD_USER_INPUT"}
+    assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+async def test_a_router_reads_the_schema_and_its_key(gateway: Gateway) -> None:
+    reply = await gateway.query("{ _service { sdl } }")
+
+    sdl = reply.data["_service"]["sdl"]
+    assert 'type User @key(fields: "id")' in sdl
+    assert "https://specs.apollo.dev/federation/v2.9" in sdl
+    assert build_schema(sdl, assume_valid_sdl=True).get_type("User") is not None
+
+
+async def test_users_and_entities_and_a_single_user_share_one_call(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1, 2, 3)
+
+    reply = await gateway.query(
+        "query($r: [_Any!]!, $ids: [ID!]!, $id: ID!) {"
+        " _entities(representations: $r) { ... on User { username } }"
+        " users(ids: $ids) { username } user(id: $id) { username } }",
+        r=[representation(1)],
+        ids=[user_id(2), user_id(1)],
+        id=user_id(3),
+    )
+
+    assert not reply.errors
+    assert [sorted(batch) for batch in services.profile.batches] == [
+        [user_id(1), user_id(2), user_id(3)]
+    ]

@@ -1,0 +1,65 @@
+"""The gateway as a whole: what it opens, and that it closes it."""
+
+import httpx
+import pytest
+
+from app.main import app_from_environment, create_app
+from app.observability.logs import make_log
+from tests.conftest import OpenGateway
+from tests.fakes import FakeServices, settings_for_fakes, user_id
+
+
+async def test_each_source_has_one_client_for_the_life_of_the_process(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes()
+    async with open_gateway(settings) as gateway:
+        for _ in range(3):
+            await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username plan loginCount }} }}')
+        assert [one.base_url for one in services.opened] == [
+            "http://profile",
+            "http://billing",
+            "http://activity",
+        ]
+        assert services.closed == 0
+
+    assert services.closed == 3
+    assert [event["event"] for event in gateway.events("gateway.started")] == ["gateway.started"]
+    assert gateway.events("gateway.stopped")
+
+
+async def test_a_request_before_the_start_is_a_clear_bug_and_not_a_hang(
+    services: FakeServices,
+) -> None:
+    settings = settings_for_fakes()
+    app = create_app(settings, make_log(settings.log), transports=services.transport)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", json={"query": "{ __typename }"})
+
+    assert response.status_code == 500
+    assert response.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+
+
+async def test_an_address_that_nothing_serves_is_not_found(open_gateway: OpenGateway) -> None:
+    async with open_gateway(settings_for_fakes()) as gateway:
+        response = await gateway.client.get("/nothing")
+
+    assert response.status_code == 404
+    assert "/graphql" in response.json()["errors"][0]["message"]
+
+
+async def test_a_server_process_starts_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+    app = app_from_environment()
+
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            response = await client.get("/readyz")
+
+    assert set(response.json()["sources"]) == {"profile", "billing", "activity"}
