@@ -5,6 +5,7 @@
     ├── BadUserInputError        a value that the client sent is wrong
     └── SourceFailedError        a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; stops the start
+    MalformedError               an answer is not the contract; never leaves ``sources/``
 
     SourceError                  a value, not an exception: what a source gave instead of a record
 
@@ -29,6 +30,7 @@ class Code(StrEnum):
     SOURCE_REJECTED = "SOURCE_REJECTED"
     SOURCE_MALFORMED = "SOURCE_MALFORMED"
     SOURCE_OVERLOADED = "SOURCE_OVERLOADED"
+    GATEWAY_OVERLOADED = "GATEWAY_OVERLOADED"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     BAD_REQUEST = "BAD_REQUEST"
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
@@ -56,11 +58,18 @@ class SourceError:
         source: Name of the source, as clients know it (``profile``).
         code: Which of the ``SOURCE_…`` codes it is.
         detail: What exactly happened, for the log alone; it may quote the source.
+        retryable: Whether the same call may succeed when it is made again soon.
+        retry_after: Seconds that the source wants to be left alone before that.
+        divisible: Whether it may be the fault of one key alone, so that a call with fewer may
+            succeed.
     """
 
     source: str
     code: Code
     detail: str
+    retryable: bool = False
+    retry_after: float | None = None
+    divisible: bool = False
 
     @property
     def message(self) -> str:
@@ -87,11 +96,15 @@ class RequestError(GatewayError):
 
     Attributes:
         status: HTTP status for it, as "GraphQL over HTTP" has it.
+        retry_after: Seconds after which the same request may be executed.
     """
 
-    def __init__(self, code: Code, message: str, *, status: int = 400) -> None:
+    def __init__(
+        self, code: Code, message: str, *, status: int = 400, retry_after: int | None = None
+    ) -> None:
         super().__init__(code, message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class BadUserInputError(GatewayError):
@@ -112,6 +125,10 @@ class SourceFailedError(GatewayError):
     def __init__(self, error: SourceError) -> None:
         super().__init__(error.code, error.message)
         self.error = error
+
+
+class MalformedError(ValueError):
+    """An answer of a source does not fit its contract; becomes a ``SourceError`` at once."""
 
 
 class ConfigurationError(Exception):

@@ -1,5 +1,6 @@
 """The one place where everything is put together."""
 
+import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from app.http.health import Health
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
 from app.resilience.clock import Clock, SystemClock
+from app.resilience.retry import Chance
 from app.settings import Settings
 from app.sources.client import ServiceClient, TransportFactory, open_service, pooled_transport
 from app.sources.pages import RestPages
@@ -58,12 +60,14 @@ class Gateway:
         log: FilteringBoundLogger,
         *,
         clock: Clock,
+        chance: Chance,
         transports: TransportFactory,
     ) -> None:
         self.running: Running | None = None
         self._settings = settings
         self._log = log
         self._clock = clock
+        self._chance = chance
         self._transports = transports
         self._schema = build_schema()
 
@@ -102,7 +106,13 @@ class Gateway:
         services = {
             name: await stack.enter_async_context(
                 open_service(
-                    name, settings[name], self._transports, clock=self._clock, log=self._log
+                    name,
+                    settings[name],
+                    self._transports,
+                    deadlines=self._settings.deadline,
+                    clock=self._clock,
+                    chance=self._chance,
+                    log=self._log,
                 )
             )
             for name in specs
@@ -122,6 +132,9 @@ class Gateway:
             sources=sources,
             documents=Documents(schema.core, size=self._settings.document_cache),
             guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
+            required=frozenset(
+                name for name, one in self._settings.sources if one.contract == "required"
+            ),
             clock=self._clock,
             log=self._log,
         )
@@ -132,6 +145,7 @@ def create_app(
     log: FilteringBoundLogger,
     *,
     clock: Clock | None = None,
+    chance: Chance = random.random,
     transports: TransportFactory = pooled_transport,
 ) -> Starlette:
     """Put the gateway together.
@@ -140,15 +154,18 @@ def create_app(
         settings: All settings.
         log: Where everything is reported.
         clock: Tells the time; the machine's by default.
+        chance: Gives the jitter of waits.
         transports: Makes the transport under each source's client.
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources.
     """
-    gateway = Gateway(settings, log, clock=clock or SystemClock(), transports=transports)
+    time = clock or SystemClock()
+    gateway = Gateway(settings, log, clock=time, chance=chance, transports=transports)
     health = Health(gateway.services)
     graphiql = GraphiQL() if settings.graphiql else None
-    endpoint = GraphQLEndpoint(gateway.engine, graphiql.page if graphiql is not None else None)
+    page = graphiql.page if graphiql is not None else None
+    endpoint = GraphQLEndpoint(gateway.engine, page, settings=settings, clock=time)
     return Starlette(
         routes=[
             Route("/graphql", endpoint),

@@ -26,16 +26,22 @@ def _check_base_url(url: str) -> str:
     Raises:
         ValueError: It is no such address.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError("expected an address such as https://users.internal/api") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("expected an address such as https://users.internal/api")
     if parts.username is not None or parts.password is not None:
         raise ValueError("expected no user or password in it; a token has a setting of its own")
-    if parts.query or parts.fragment:
+    if "?" in url or "#" in url:  # even an empty query would swallow what is put behind it
         raise ValueError("expected no query and no fragment in it")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("expected printable ASCII without spaces; percent-encode the rest")
-    _ = parts.port  # urlsplit raises its ValueError for a bad port only here
+    try:
+        _ = parts.port  # only now urlsplit looks at it
+    except ValueError as error:
+        raise ValueError("expected a port from 0 to 65535 in it") from error
     return url.rstrip("/")
 
 
@@ -67,6 +73,107 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class RetrySettings(_Frozen):
+    """When a call to a source is made again."""
+
+    max_retries: int = Field(
+        default=2, ge=0, le=10, description="Most times that a call is made again; 0 for never."
+    )
+    base_delay: Seconds = Field(
+        default=0.05,
+        description="Seconds within which the first repetition is made; doubled for each further.",
+    )
+    max_delay: Seconds = Field(
+        default=1.0, description="Most seconds within which a repetition is made."
+    )
+    budget_share: Share = Field(
+        default=0.1, description="Share of the calls that may be made again."
+    )
+    budget_minimum: int = Field(
+        default=3, ge=0, le=1_000, description="Repetitions that are allowed beyond that share."
+    )
+    budget_window: Seconds = Field(
+        default=10.0, description="Seconds over which calls and repetitions are counted."
+    )
+
+
+class BreakerSettings(_Frozen):
+    """When a source is not called for a while."""
+
+    window: Seconds = Field(default=10.0, description="Seconds over which calls are judged.")
+    min_calls: int = Field(
+        default=20, ge=1, le=100_000, description="Fewest calls in the window to judge by."
+    )
+    failure_rate: float = Field(
+        default=0.5, gt=0, le=1, description="Share of failures at which the circuit opens."
+    )
+    slow_call: Seconds = Field(
+        default=1.5, description="Seconds from which on a call counts as slow."
+    )
+    slow_rate: float = Field(
+        default=0.8, gt=0, le=1, description="Share of slow calls at which the circuit opens."
+    )
+    open_for: Seconds = Field(
+        default=5.0,
+        description="Most seconds that the circuit is open at first; doubled while probes fail.",
+    )
+    max_open: Seconds = Field(
+        default=60.0, description="Most seconds that the circuit stays open at a time."
+    )
+    probes: int = Field(
+        default=3, ge=1, le=100, description="Calls that have to succeed for the circuit to close."
+    )
+
+
+class CacheSettings(_Frozen):
+    """How long a source's answers are kept, and how old they may be when they are used."""
+
+    enabled: bool = Field(default=False, description="Whether answers are kept at all.")
+    ttl: Seconds = Field(default=10.0, description="Seconds for which an answer is fresh.")
+    stale_while_revalidate: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="Seconds after that in which it is still used, and renewed behind.",
+    )
+    stale_if_error: float = Field(
+        default=300.0,
+        ge=0,
+        le=604_800,
+        description="Seconds after that in which it is used where the source fails, if the contract"
+        " is `stale_ok`.",
+    )
+    unknown_ttl: Seconds = Field(
+        default=2.0, description="Seconds for which it is kept that a user is unknown."
+    )
+    max_entries: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Most users whose answers are kept."
+    )
+
+
+class DeadlineSettings(_Frozen):
+    """How long a request may take."""
+
+    budget: Seconds = Field(
+        default=5.0,
+        description="Seconds a request may take; `X-Request-Timeout: 800ms` asks for less.",
+    )
+    reserve: float = Field(
+        default=0.05,
+        ge=0,
+        le=60,
+        description="Seconds of it that are kept for merging and answering.",
+    )
+    header: HeaderName = Field(
+        default="X-Request-Timeout",
+        description="Header by which sources are told how long they have, such as `800ms`.",
+    )
+
+
 class SourceSettings(_Frozen):
     """How one source is reached."""
 
@@ -96,7 +203,35 @@ class SourceSettings(_Frozen):
         default=10,
         ge=1,
         le=1_000,
-        description="Pages (invoices) that one query fetches at the same time.",
+        description="Pages (invoices) of one list of users, fetched at once.",
+    )
+    page_timeout: Seconds = Field(
+        default=2.0, description="Seconds that one call for a page (invoices) may take."
+    )
+    max_calls: int = Field(
+        default=64, ge=1, le=10_000, description="Calls to the service at the same time."
+    )
+    max_waiting_calls: int = Field(
+        default=256, ge=0, le=100_000, description="Calls that wait for one of those to end."
+    )
+    max_answer_bytes: int = Field(
+        default=10_485_760, ge=1_024, description="Longest answer that is read, decompressed."
+    )
+    contract: Literal["optional", "required", "stale_ok"] = Field(
+        default="optional",
+        description="What a failure costs: the source's fields (`optional`), the user (`required`),"
+        " or nothing while an old answer is at hand (`stale_ok`).",
+    )
+    hedge: bool = Field(
+        default=False,
+        description="Whether a call that is slower than 95 of 100 is made a second time beside it.",
+    )
+    cache: CacheSettings = Field(
+        default=CacheSettings(), description="How long its answers are kept."
+    )
+    retry: RetrySettings = Field(default=RetrySettings(), description="When a call is made again.")
+    breaker: BreakerSettings = Field(
+        default=BreakerSettings(), description="When the service is not called for a while."
     )
     max_connections: int = Field(
         default=100,
@@ -145,6 +280,20 @@ class Settings(_Frozen):
     )
     user_id_pattern: re.Pattern[str] = Field(
         default=UUID_PATTERN, description="Pattern that a whole user id has to match."
+    )
+    deadline: DeadlineSettings = Field(
+        default=DeadlineSettings(), description="How long a request may take."
+    )
+    max_operations: int = Field(
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Operations that run at the same time; more are told to come back.",
+    )
+    trace: Literal["never", "asked", "always"] = Field(
+        default="never",
+        description="Whether answers tell what became of them at each source; `asked`: where the"
+        " request has `X-Gateway-Trace: 1`.",
     )
     max_ids: int = Field(
         default=100,

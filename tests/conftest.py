@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import Settings
-from tests.fakes import FakeServices, FrozenClock, settings_for_fakes
+from tests.clock import ManualClock
+from tests.fakes import FakeServices, settings_for_fakes
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,13 @@ def services() -> FakeServices:
 
 
 @pytest.fixture
-def clock() -> FrozenClock:
+def clock() -> ManualClock:
     """Give the time."""
-    return FrozenClock()
+    return ManualClock()
 
 
 @pytest.fixture
-def open_gateway(services: FakeServices, clock: FrozenClock) -> OpenGateway:
+def open_gateway(services: FakeServices, clock: ManualClock) -> OpenGateway:
     """Give a way to open the gateway over the fakes."""
 
     @asynccontextmanager

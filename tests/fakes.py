@@ -6,12 +6,19 @@ that the contract does not have. What a test wants to go wrong it says per servi
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import orjson
 
-from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
+from app.settings import (
+    BreakerSettings,
+    LogSettings,
+    RetrySettings,
+    Settings,
+    SourceSettings,
+    SourcesSettings,
+)
 
 PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
 
@@ -198,21 +205,6 @@ class _Transport(httpx.AsyncBaseTransport):
         self._services.closed += 1
 
 
-class FrozenClock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def monotonic(self) -> float:
-        """Seconds since some fixed moment."""
-        return self.seconds
-
-    def now(self) -> datetime:
-        """The time of day."""
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-
 def json_response(value: object, status: int = 200) -> httpx.Response:
     """Make an answer of a service."""
     return httpx.Response(
@@ -239,10 +231,19 @@ def saying(body: bytes) -> Behaviour:
     return lambda _: httpx.Response(200, content=body)
 
 
+def calm_source(**changes: Any) -> SourceSettings:  # noqa: ANN401 # any setting of a source
+    """Make the settings of a source that is called once, however it fails."""
+    calm: dict[str, Any] = {
+        "retry": RetrySettings(max_retries=0, budget_share=0, budget_minimum=0),
+        "breaker": BreakerSettings(min_calls=100_000),
+    }
+    return SourceSettings(**{**calm, **changes})
+
+
 def settings_for_fakes(**changes: object) -> Settings:
-    """Make settings that lead to the fakes."""
+    """Make settings that lead to the fakes, with nothing repeated and no circuit ever open."""
     sources = {
-        name: SourceSettings(base_url=f"http://{name}") for name in SourcesSettings.model_fields
+        name: calm_source(base_url=f"http://{name}") for name in SourcesSettings.model_fields
     }
     settings = Settings(
         sources=SourcesSettings.model_validate(sources),

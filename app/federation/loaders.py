@@ -60,6 +60,7 @@ class Loaders:
         self.used: set[str] = set()
         self._call = call
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._left = False
         self._users = {
             name: self._loader(name, source.fetch_many) for name, source in sources.users.items()
         }
@@ -77,6 +78,7 @@ class Loaders:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._left = True
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -92,9 +94,9 @@ class Loaders:
         Returns:
             What the sources said, one for each of ``users`` in their order.
         """
-        futures = [[self._users[name].load(user) for user in users] for name in plan.sources]
-        answers = [await _results(column) for column in futures]
-        return [merge(plan.sources, *row) for row in zip(*answers, strict=True)]
+        rows = [[self._users[name].load(user) for name in plan.sources] for user in users]
+        await _settled([future for row in rows for future in row])
+        return [merge(plan.sources, *[future.result() for future in row]) for row in rows]
 
     async def load_page(
         self, spec: PageSpec[R], request: PageRequest
@@ -108,18 +110,22 @@ class Loaders:
         Returns:
             What the source answered.
         """
-        [answer] = await _results([self._pages[spec].load(request)])
-        return answer
+        page = self._pages[spec].load(request)
+        await _settled([page])
+        return page.result()
 
     def _loader(
         self, name: str, fetch: Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError]]]
     ) -> DataLoader[K, V | SourceError]:
         """Make the loader of one source."""
+        gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
 
         async def run(keys: Sequence[K]) -> Sequence[V | SourceError]:
             return await fetch(keys, self._call)
 
         async def batch(keys: list[K]) -> list[V | SourceError]:
+            if self._left:
+                return [gone] * len(keys)
             self.used.add(name)
             # The fetch is a task of ours: when it is cancelled, this function still settles the
             # futures of its keys, which a cancelled batch function would leave waiting for ever.
@@ -127,29 +133,23 @@ class Loaders:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.wait([task])
-            if task.cancelled():
-                gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
-                return [gone] * len(keys)
-            return list(task.result())
+            return [gone] * len(keys) if task.cancelled() else list(task.result())
 
         return DataLoader(batch)
 
 
-async def _results(futures: Sequence[asyncio.Future[V]]) -> list[V]:
+async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:
     """Wait for shared futures without ever cancelling them.
 
-    Args:
-        futures: Futures of a loader, the same one perhaps twice.
+    Failures of sources are values; what is raised here is a bug of ours. The exception of every
+    future is looked at, or those behind the first would be reported as never retrieved.
 
-    Returns:
-        Their results, in their order.
+    Args:
+        futures: Futures of loaders, the same one perhaps twice.
     """
     waiting = {future for future in futures if not future.done()}
     if waiting:
         await asyncio.wait(waiting)
-    # Failures of sources are values; what is raised here is a bug of ours. Every future's
-    # exception is looked at, or those behind the first would be reported as never retrieved.
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]
-    return [future.result() for future in futures]

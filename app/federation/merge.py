@@ -1,6 +1,6 @@
 """What the asked sources said of one user, put together. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -28,6 +28,20 @@ class Parts:
         A failure leaves it open whether the user exists, so it does not count as a no.
         """
         return all(answer is None for answer in self.answers.values())
+
+    def failure_of(self, names: Collection[str]) -> SourceError | None:
+        """Find the first failure among some sources.
+
+        Args:
+            names: Names of sources, asked or not.
+
+        Returns:
+            The failure, or ``None`` when none of them failed.
+        """
+        for name, answer in self.answers.items():
+            if name in names and isinstance(answer, SourceError):
+                return answer
+        return None
 
     def read(self, spec: SourceSpec[R]) -> R | None:
         """Read what one of the asked sources said.

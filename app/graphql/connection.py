@@ -15,8 +15,8 @@ from app.sources.billing import InvoiceRecord
 MAX_FIRST = 100
 """The most items that one page may ask for."""
 
-MAX_CURSOR = 4096
-"""The longest cursor, in characters, that is looked at."""
+MAX_CURSOR = 65_536
+"""The longest cursor, in characters, that is looked at: more than any that we write has."""
 
 
 class _Cursor(NamedTuple):

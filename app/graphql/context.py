@@ -64,11 +64,13 @@ class Context:
         loaders: Ask the sources.
         planner: Finds the sources that a selection of ``User`` needs.
         guards: Check the client's input.
+        required: Names of the sources without which there is no user.
     """
 
     loaders: Loaders
     planner: Planner
     guards: Guards
+    required: frozenset[str]
 
 
 Info = strawberry.Info[Context, None]

@@ -40,6 +40,7 @@ def compare(exported: str, current: str, *, name: str) -> Drift:
 
     Raises:
         GraphQLSyntaxError: The exported text is no schema.
+        TypeError: It names a type that it does not have.
     """
     # Federation's directives are used without a definition, as routers want it.
     old = build_schema(exported, assume_valid_sdl=True)

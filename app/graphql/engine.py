@@ -7,6 +7,7 @@ result of the first two is kept.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from inspect import isawaitable
 
 from graphql import (
@@ -21,7 +22,9 @@ from app.errors import Code, RequestError
 from app.federation.loaders import Loaders, Sources
 from app.graphql.context import Context, Guards
 from app.graphql.documents import Document, Documents
+from app.graphql.executor import Executor
 from app.graphql.masking import is_bug, public_error, root_cause
+from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.schema import GatewaySchema
 from app.resilience.clock import Clock
@@ -42,6 +45,7 @@ class Engine:
         sources: Sources,
         documents: Documents,
         guards: Guards,
+        required: frozenset[str],
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
@@ -50,15 +54,17 @@ class Engine:
         self._sources = sources
         self._planner = schema.planner
         self._guards = guards
+        self._required = required
         self._clock = clock
         self._log = log
 
-    async def run(self, request: GraphQLRequest, call: Call) -> Answer:
+    async def run(self, request: GraphQLRequest, call: Call, *, tell_all: bool = False) -> Answer:
         """Run one operation.
 
         Args:
             request: What the client asks for.
-            call: What of the incoming request goes on to sources.
+            call: What of the incoming request matters to the calls made for it.
+            tell_all: Whether the answer tells what became of the request at each source.
 
         Returns:
             The answer. Nothing that a client, a source or a resolver does is raised.
@@ -78,6 +84,11 @@ class Engine:
             except RequestError as error:
                 wrapped = GraphQLError(error.message, original_error=error)
                 answer = self._refuse([wrapped], error.code, call, status=error.status)
+        answer = replace(
+            answer,
+            extensions=extensions_of(call.trace, tell_all=tell_all),
+            timings=timings_of(call.trace) if tell_all else None,
+        )
         self._log.info(
             "graphql.operation",
             name=name,
@@ -99,17 +110,19 @@ class Engine:
         """Execute an operation by Strawberry's executor."""
         if document.tree is None:
             raise RequestError(document.code, "there is nothing to execute")
+        on_error = request.on_error or "NULL"
         result = execute(
             self._schema.core,
             document.tree,
-            context_value=Context(loaders, self._planner, self._guards),
+            context_value=Context(loaders, self._planner, self._guards, self._required),
             variable_values=request.variables,
             operation_name=name,
-            executor_class=self._schema.executor,
+            executor_class=Executor,
+            on_error=on_error,
         )
         done: ExecutionResult = await result if isawaitable(result) else result
         errors = done.errors or []
-        if done.data is None and all(error.path is None for error in errors):
+        if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
             # Without a path it is no field that failed: the variables could not be understood.
             return self._refuse(errors, Code.BAD_USER_INPUT, call)
         return Answer(executed=True, data=done.data, errors=self._tell(errors, call))

@@ -7,7 +7,7 @@ import strawberry
 from graphql import GraphQLResolveInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import BadUserInputError, SourceError, SourceFailedError
+from app.errors import BadUserInputError, SourceFailedError
 from app.graphql.context import Context, Info
 from app.graphql.selection import selected_fields
 from app.graphql.user import User
@@ -42,12 +42,12 @@ async def find_users(info: Info, keys: Sequence[UserId]) -> list[Resolved]:
     plan = context.planner.plan(fields)
     resolved: list[Resolved] = []
     for key, parts in zip(keys, await context.loaders.load(plan, keys), strict=True):
-        [answer, *_] = parts.answers.values()
+        # Where no field reads the source, none could say that it failed.
+        needed = plan.sources if plan.existence_only else context.required
         if parts.unknown:
             resolved.append(None)
-        elif plan.existence_only and isinstance(answer, SourceError):
-            # No field reads the source, so none could say that it failed.
-            resolved.append(SourceFailedError(answer))
+        elif (failure := parts.failure_of(needed)) is not None:
+            resolved.append(SourceFailedError(failure))
         else:
             resolved.append(User(parts=parts, id=strawberry.ID(key)))
     return resolved

@@ -1,12 +1,19 @@
 """What a client asks for, and what it is answered: the shapes on either side of an operation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+OnError = Literal["NULL", "PROPAGATE", "HALT"]
+"""What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
+
+``NULL``: the field is null, even where its type says never. ``PROPAGATE``: what could not be null
+takes its parent with it. ``HALT``: the first error ends the operation, and there is no data.
+"""
 
 
 class GraphQLRequest(BaseModel):
@@ -23,6 +30,7 @@ class GraphQLRequest(BaseModel):
     variables: dict[str, Any] | None = Field(
         default=None, description="Values of the operation's variables."
     )
+    on_error: OnError | None = Field(default=None, description="What an error does to the answer.")
     extensions: dict[str, Any] | None = Field(
         default=None, description="What a client has to say beyond the specification."
     )
@@ -42,9 +50,13 @@ class Answer:
         data: What the operation selected, as far as it could be had.
         errors: What went wrong, as clients see it.
         status: HTTP status of a request that was not executed.
+        extensions: What there is to say beyond that.
+        timings: Seconds that each source took, by name, where they may be told.
     """
 
     executed: bool
     data: dict[str, Any] | None
     errors: Sequence[GraphQLFormattedError]
     status: int = 200
+    extensions: Mapping[str, object] | None = None
+    timings: Mapping[str, float] | None = None

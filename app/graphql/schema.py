@@ -8,7 +8,6 @@ from graphql import GraphQLSchema
 from strawberry.federation import Schema
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.base import get_object_definition
 
 from app.federation.plan import Planner
@@ -38,11 +37,6 @@ class GatewaySchema(Schema):
     def core(self) -> GraphQLSchema:
         """The same schema, as graphql-core's executor wants it."""
         return self._schema
-
-    @property
-    def executor(self) -> type[StrawberryGraphQLCoreExecutionContext]:
-        """The executor under which Strawberry's resolvers run."""
-        return StrawberryGraphQLCoreExecutionContext
 
     @property
     def readings(self) -> Sequence[Reading]:

@@ -31,8 +31,18 @@ def answer_response(answer: Answer, media_type: str) -> Response:
     body: dict[str, object] = {"errors": answer.errors} if answer.errors else {}
     if answer.executed:
         body["data"] = answer.data
+    if answer.extensions is not None:
+        body["extensions"] = answer.extensions
     status = 200 if answer.executed or media_type == JSON else answer.status
-    return Response(orjson.dumps(body), status, media_type=f"{media_type}; charset=utf-8")
+    headers = {"Server-Timing": _server_timing(answer.timings)} if answer.timings else None
+    return Response(
+        orjson.dumps(body), status, headers=headers, media_type=f"{media_type}; charset=utf-8"
+    )
+
+
+def _server_timing(timings: Mapping[str, float]) -> str:
+    """Write durations as a ``Server-Timing`` header (W3C Server Timing), in milliseconds."""
+    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in timings.items())
 
 
 def error_response(
@@ -41,6 +51,7 @@ def error_response(
     message: str,
     *,
     request_id: str | None = None,
+    retry_after: int | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer a request that is not even a GraphQL request.
@@ -50,6 +61,7 @@ def error_response(
         code: The public code.
         message: What is wrong and what would be right.
         request_id: Shown with what is masked.
+        retry_after: Seconds after which the client may come back.
         headers: Further headers that the status calls for.
 
     Returns:
@@ -60,6 +72,6 @@ def error_response(
     return Response(
         orjson.dumps({"errors": [error]}),
         status,
-        headers=headers,
+        headers={**(headers or {}), **({"Retry-After": str(retry_after)} if retry_after else {})},
         media_type=f"{JSON}; charset=utf-8",
     )

@@ -24,6 +24,7 @@ class SourceHealth(BaseModel):
         description="When an answer of it last arrived, whatever it was; null when none has."
     )
     last_status: int | None = Field(description="HTTP status of that answer.")
+    circuit: str = Field(description="State of its circuit breaker: closed, open or half-open.")
 
 
 class Readiness(BaseModel):
@@ -54,6 +55,7 @@ class Health:
                 service.name: SourceHealth(
                     last_reached_at=service.contact.at if service.contact else None,
                     last_status=service.contact.status if service.contact else None,
+                    circuit=service.circuit.value,
                 )
                 for service in services or ()
             },

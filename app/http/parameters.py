@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import Code, RequestError, what_is_wrong
-from app.graphql.request import GraphQLRequest
+from app.graphql.request import GraphQLRequest, OnError
 
 _OBJECT = TypeAdapter(dict[str, Any])
+_ON_ERROR: TypeAdapter[OnError | None] = TypeAdapter(OnError | None)
 
 
 def from_body(content_type: str | None, body: bytes) -> GraphQLRequest:
@@ -60,6 +61,7 @@ def from_query(parameters: Mapping[str, str]) -> GraphQLRequest:
             query=parameters.get("query"),
             operation_name=parameters.get("operationName") or None,
             variables=_OBJECT.validate_json(variables) if variables else None,
+            on_error=_ON_ERROR.validate_python(parameters.get("onError") or None),
             extensions=_OBJECT.validate_json(extensions) if extensions else None,
         )
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """The GraphQL endpoint."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,11 +9,16 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, RequestError
 from app.graphql.engine import Engine
-from app.graphql.request import GraphQLRequest
+from app.graphql.request import Answer, GraphQLRequest
+from app.http.admission import Admission
 from app.http.answers import GRAPHQL_JSON, JSON, answer_response, error_response
+from app.http.budget import HEADER, read_deadline
 from app.http.correlation import call_of
+from app.http.disconnect import while_connected
 from app.http.negotiation import negotiate, prefers_html
 from app.http.parameters import from_body, from_query
+from app.resilience.clock import Clock
+from app.settings import Settings
 
 METHODS = ("GET", "POST")
 
@@ -23,17 +29,28 @@ Page = Callable[[Request], Response]
 class GraphQLEndpoint:
     """Answers GraphQL requests, and shows browsers a page. An ASGI application."""
 
-    def __init__(self, engine: Callable[[], Engine], page: Page | None) -> None:
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        page: Page | None,
+        *,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
         self._engine = engine
         self._page = page
+        self._settings = settings
+        self._clock = clock
+        self._admission = Admission(settings.max_operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         response = await self._respond(Request(scope, receive))
-        await response(scope, receive, send)
+        if response is not None:
+            await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
-        """Find the response to a request."""
+    async def _respond(self, request: Request) -> Response | None:
+        """Find the response to a request; ``None`` when nobody is there to read it."""
         if request.method not in METHODS:
             return error_response(
                 405,
@@ -52,11 +69,25 @@ class GraphQLEndpoint:
                 f"no answer is {accept}: expected Accept: {GRAPHQL_JSON} or {JSON}",
             )
         try:
-            parameters = await self._parameters(request)
+            with self._admission.admit():
+                answer = await self._answer(request)
         except RequestError as error:
-            return error_response(error.status, error.code, error.message)
-        answer = await self._engine().run(parameters, call_of(request.scope))
-        return answer_response(answer, media_type)
+            return error_response(
+                error.status, error.code, error.message, retry_after=error.retry_after
+            )
+        return None if answer is None else answer_response(answer, media_type)
+
+    async def _answer(self, request: Request) -> Answer | None:
+        """Run the operation of a request; ``None`` when its client went away."""
+        wish = request.headers.get(HEADER)
+        deadline = read_deadline(wish, self._settings.deadline, self._clock)
+        parameters = await self._parameters(request)
+        tell_all = self._settings.trace == "always" or (
+            self._settings.trace == "asked" and request.headers.get("x-gateway-trace") == "1"
+        )
+        call = replace(call_of(request.scope), deadline=deadline)
+        work = self._engine().run(parameters, call, tell_all=tell_all)
+        return await while_connected(request.receive, work)
 
     def _wants_page(self, request: Request, accept: str | None) -> bool:
         """Tell a person who opens the address from a client that sends a query."""

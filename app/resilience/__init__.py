@@ -1,1 +1,6 @@
-"""What keeps a failing source from harming the rest. So far: the time it goes by."""
+"""What keeps the fault of one source from harming anything else.
+
+``guard.py`` puts the parts in their order; each part is one idea with one file: the deadline of a
+request, retries and their budget, the circuit breaker, the bulkhead, and hedging. Time and chance
+are handed in, so that tests decide both.
+"""

@@ -1,12 +1,14 @@
-"""Time as a dependency, so that tests decide what time it is."""
+"""Time as a dependency, so that tests decide what time it is and when it passes."""
 
+import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Tells the time, and waits."""
 
     def monotonic(self) -> float:
         """Seconds since some fixed moment; never goes back. For durations."""
@@ -14,6 +16,14 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The time of day, in UTC. For showing."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Bound what is awaited within; past it, ``TimeoutError`` is raised."""
         ...
 
 
@@ -27,3 +37,11 @@ class SystemClock:
     def now(self) -> datetime:
         """The time of day, in UTC."""
         return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Bound what is awaited within."""
+        return asyncio.timeout(seconds)

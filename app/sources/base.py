@@ -6,13 +6,15 @@ A source answers for users in many at once (``Source``) or lists something of on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NewType, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from app.errors import SourceError
+from app.resilience.deadline import Deadline
+from app.sources.trace import Trace
 
 UserId = NewType("UserId", str)
 """The key of a user: opaque, checked against the pattern of the settings at the edge."""
@@ -80,15 +82,22 @@ class PageSpec(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What of the incoming request goes on to a source.
+    """What of the incoming request matters to the calls that are made for it.
 
     Attributes:
         request_id: Sent as ``X-Request-ID``.
         traceparent: Sent as it came, when it was valid (W3C Trace Context).
+        identity: Tells callers apart for whom a source may answer differently: answers are never
+            shared between two identities. All callers are one while nothing of theirs is sent.
+        deadline: When the request has to be answered; ``None`` for never.
+        trace: Takes note of what becomes of the request at each source.
     """
 
     request_id: str
     traceparent: str | None = None
+    identity: str = ""
+    deadline: Deadline | None = None
+    trace: Trace = field(default_factory=Trace)
 
 
 class Source(Protocol[R_co]):

@@ -29,7 +29,7 @@ class AccountRecord(Record):
 class InvoiceRecord(Record):
     """An item of ``GET /invoices``."""
 
-    id: str = Field(description="The invoice.")
+    id: str = Field(max_length=2_048, description="The invoice.")
     number: str = Field(description="Number printed on it.")
     status: str = Field(description="State of the invoice, in the source's own words.")
     issued_at: AwareDatetime = Field(description="When it was issued, RFC 3339.")

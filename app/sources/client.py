@@ -12,14 +12,15 @@ Whatever goes wrong in an exchange comes back as a ``SourceError``:
     any other status, or a body that does not fit   SOURCE_MALFORMED
 """
 
-import asyncio
+import math
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import aiohttp
 import httpx
@@ -28,22 +29,36 @@ from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
-from app.errors import Code, SourceError, what_is_wrong
+from app.errors import Code, MalformedError, SourceError, what_is_wrong
+from app.resilience.breaker import Change, State
 from app.resilience.clock import Clock
-from app.settings import SourceSettings
+from app.resilience.deadline import Deadline, write_duration
+from app.resilience.guard import Guard
+from app.resilience.retry import Chance, read_retry_after
+from app.settings import DeadlineSettings, SourceSettings
 from app.sources.base import Call
+from app.sources.body import ACCEPT_ENCODING, read_body
 
 T = TypeVar("T")
 
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 """What an exchange may raise: httpx's errors, and what its transport lets through."""
 
+BAD_ANSWERS = (
+    httpx.DecodingError,
+    httpx.RemoteProtocolError,
+    aiohttp.ClientResponseError,
+)
+"""Those of them that say that there was an answer, and that it was none."""
+
+RETRYABLE = frozenset({429, 502, 503, 504})
+"""Statuses after which the same call may succeed soon: the service was not there, or busy."""
+
+DIVISIBLE = frozenset({400, 404, 413, 414, 422, 500})
+"""Statuses that one key of many may be to blame for."""
+
 TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
 """Makes the transport under a service's client; the seam at which tests put their fakes."""
-
-
-class MalformedError(ValueError):
-    """A body that does not fit the contract; raised by the readers of bodies, ends here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +74,32 @@ class Contact:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """What is asked of a service.
+
+    Attributes:
+        target: Path and query below the base URL.
+        call: What of the incoming request matters to it.
+        read: Makes a value of the body.
+        keys: How many users are asked for.
+        absent: Statuses that say "no such user".
+    """
+
+    target: str
+    call: Call
+    read: Callable[[bytes], T]
+    keys: int
+    absent: frozenset[int]
+
+
 class ServiceClient:
     """Asks one service. Safe to share: calls do not see each other.
 
     Attributes:
         name: The source that the service is.
         settings: How it is reached.
+        guard: What every call goes through.
         contact: The last time that it answered.
     """
 
@@ -74,23 +109,32 @@ class ServiceClient:
         settings: SourceSettings,
         http: httpx.AsyncClient,
         *,
+        deadlines: DeadlineSettings,
+        guard: Guard,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         self.name = name
         self.settings = settings
+        self.guard = guard
         self.contact: Contact | None = None
         self._http = http
+        self._deadlines = deadlines
         self._clock = clock
         self._log = log
         self._headers = [
             ("Accept", "application/json"),
+            ("Accept-Encoding", ACCEPT_ENCODING),
             ("User-Agent", f"user-gateway/{__version__}"),
         ]
         if settings.bearer_token is not None:
             token = settings.bearer_token.get_secret_value()
             self._headers.append(("Authorization", f"Bearer {token}"))
-        self._timeout = httpx.Timeout(settings.timeout, connect=settings.connect_timeout).as_dict()
+
+    @property
+    def circuit(self) -> State:
+        """State of the circuit breaker."""
+        return self.guard.state
 
     async def get(
         self,
@@ -99,79 +143,129 @@ class ServiceClient:
         read: Callable[[bytes], T],
         *,
         keys: int,
+        limit: float | None = None,
         absent: frozenset[int] = frozenset(),
     ) -> T | SourceError | None:
-        """Send a GET and read its answer.
+        """Send a GET and read its answer; again, where that may help.
 
         Args:
             target: Path and query below the base URL, ready to be sent.
-            call: What of the incoming request goes on.
+            call: What of the incoming request matters to it.
             read: Makes a value of the body; raises ``MalformedError`` or pydantic's
                 ``ValidationError`` where it does not fit.
             keys: How many users are asked for; for the log.
+            limit: Seconds that one attempt may take; the setting's by default.
             absent: Statuses that say "no such user" rather than a failure.
 
         Returns:
             What ``read`` made of it, ``None`` for an ``absent`` status, or the failure.
         """
+        request = Request(target, call, read, keys, absent)
+
+        async def attempt(seconds: float) -> T | SourceError | None:
+            return await self._exchange(request, seconds)
+
+        trace = call.trace.of(self.name)
+        started = self._clock.monotonic()
+        outcome = await self.guard.run(
+            attempt,
+            limit=self.settings.timeout if limit is None else limit,
+            deadline=call.deadline or Deadline(math.inf, self._clock),
+            reserve=self._deadlines.reserve,
+        )
+        trace.calls += 1
+        trace.attempts += outcome.attempts
+        trace.keys += keys
+        trace.started = started if trace.started is None else min(trace.started, started)
+        trace.ended = self._clock.monotonic()
+        trace.circuit = self.circuit.value
+        if isinstance(outcome.answer, SourceError):
+            trace.code = outcome.answer.code
+            if not outcome.attempts:  # those that were made have reported themselves
+                self._log.debug(
+                    "source.not_asked", source=self.name, outcome=outcome.answer.code.value
+                )
+        return outcome.answer
+
+    async def _exchange(self, request: "Request[T]", seconds: float) -> T | SourceError | None:
+        """Make one exchange within so many seconds, and report it."""
         started = self._clock.monotonic()
         status: int | None = None
         answer: T | SourceError | None
         try:
             # httpx's own timeouts are for each read; this one is for the whole.
-            async with asyncio.timeout(self.settings.timeout):
-                response = await self._http.send(self._request(target, call))
-            status = response.status_code
-            self.contact = Contact(self._clock.now(), status)
-            answer = None if status in absent else self._read(response, read)
+            async with self._clock.timeout(seconds):
+                response = await self._http.send(self._written(request, seconds), stream=True)
+                try:
+                    status = response.status_code
+                    self.contact = Contact(self._clock.now(), status)
+                    known = status not in request.absent
+                    answer = await self._read(response, request.read) if known else None
+                finally:
+                    await response.aclose()
         except FOREIGN as error:
-            answer = self._failure(*translate(error))
-        self._report(
-            answer,
-            path=target.partition("?")[0],
-            keys=keys,
-            status=status,
-            seconds=self._clock.monotonic() - started,
-        )
+            answer = self._translated(error)
+        took = self._clock.monotonic() - started
+        self._report(request, answer, status=status, seconds=took)
         return answer
 
-    def _request(self, target: str, call: Call) -> httpx.Request:
-        """Build the request, without what httpx would add to it on each call."""
+    def _written(self, request: "Request[T]", seconds: float) -> httpx.Request:
+        """Write the request, without what httpx would add to it on each call."""
+        call = request.call
         headers = [*self._headers, ("X-Request-ID", call.request_id)]
         if call.traceparent is not None:
             headers.append(("traceparent", call.traceparent))
+        if call.deadline is not None:
+            headers.append((self._deadlines.header, write_duration(seconds)))
         return httpx.Request(
             "GET",
-            self.settings.base_url + target,
+            self.settings.base_url + request.target,
             headers=headers,
-            extensions={"timeout": self._timeout},
+            extensions={"timeout": {"connect": self.settings.connect_timeout}},
         )
 
-    def _read(self, response: httpx.Response, read: Callable[[bytes], T]) -> T | SourceError:
+    async def _read(self, response: httpx.Response, read: Callable[[bytes], T]) -> T | SourceError:
         """Make a value of an answer, or a failure."""
-        if (code := code_of_status(response.status_code)) is not None:
-            return self._failure(code, f"status {response.status_code}")
+        status = response.status_code
+        if (code := code_of_status(status)) is not None:
+            return SourceError(
+                self.name,
+                code,
+                f"status {status}",
+                retryable=status in RETRYABLE,
+                retry_after=read_retry_after(response.headers.get("retry-after"), self._clock),
+                divisible=status in DIVISIBLE,
+            )
         try:
-            return read(response.content)
+            return read(await read_body(response, self.settings.max_answer_bytes))
         except MalformedError as error:
-            return self._failure(Code.SOURCE_MALFORMED, str(error))
+            return self._malformed(str(error))
         except ValidationError as error:
-            return self._failure(Code.SOURCE_MALFORMED, what_is_wrong(error))
+            return self._malformed(what_is_wrong(error))
 
-    def _failure(self, code: Code, detail: str) -> SourceError:
-        """Name this source in a failure."""
-        return SourceError(self.name, code, detail)
+    def _malformed(self, detail: str) -> SourceError:
+        """Say that an answer does not fit the contract."""
+        return SourceError(self.name, Code.SOURCE_MALFORMED, detail, divisible=True)
+
+    def _translated(self, error: Exception) -> SourceError:
+        """Say what a foreign exception means. A connection that failed may succeed soon."""
+        code, detail = translate(error)
+        no_connection = isinstance(error.__cause__, aiohttp.ConnectionTimeoutError) or (
+            isinstance(error, httpx.ConnectTimeout)
+        )
+        retryable = code is Code.SOURCE_UNAVAILABLE or no_connection
+        return SourceError(self.name, code, detail, retryable=retryable)
 
     def _report(
-        self, answer: object, *, path: str, keys: int, status: int | None, seconds: float
+        self, request: "Request[T]", answer: object, *, status: int | None, seconds: float
     ) -> None:
         """Log how the exchange went."""
         failed = answer if isinstance(answer, SourceError) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.fetch",
             source=self.name,
-            path=path,
-            keys=keys,
+            path=request.target.partition("?")[0],
+            keys=request.keys,
             status=status,
             duration_ms=round(seconds * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
@@ -213,10 +307,13 @@ def translate(error: Exception) -> tuple[Code, str]:
         The code of the failure, and what happened, for the log.
     """
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    detail = f"{type(cause).__name__}: {cause}".rstrip(": ")
+    # Never its text: it may quote the answer, and the URL with the users in it.
+    detail = type(cause).__name__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        detail += f": {os.strerror(cause.errno)}"
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return Code.SOURCE_TIMEOUT, detail
-    if isinstance(cause, httpx.DecodingError | httpx.RemoteProtocolError):
+    if isinstance(cause, BAD_ANSWERS):
         return Code.SOURCE_MALFORMED, detail
     return Code.SOURCE_UNAVAILABLE, detail
 
@@ -243,13 +340,20 @@ def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
     return AiohttpTransport(client=session)
 
 
+async def _lead_nowhere(response: httpx.Response) -> None:
+    """Forget where an answer redirects to: httpx reads the address even where it does not go."""
+    response.headers.pop("location", None)
+
+
 @asynccontextmanager
 async def open_service(
     name: str,
     settings: SourceSettings,
     transports: TransportFactory,
     *,
+    deadlines: DeadlineSettings,
     clock: Clock,
+    chance: Chance,
     log: FilteringBoundLogger,
 ) -> AsyncGenerator[ServiceClient]:
     """Open the client of a service for the life of the process.
@@ -258,14 +362,32 @@ async def open_service(
         name: The source that the service is.
         settings: How it is reached.
         transports: Makes the transport.
+        deadlines: How the time of a request is divided.
         clock: Tells the time.
+        chance: Gives the jitter.
         log: Where exchanges are reported.
 
     Yields:
         The client; its connections are closed at the end.
     """
+
+    def report(change: Change) -> None:
+        log.warning(
+            "source.circuit",
+            source=name,
+            before=change.before.value,
+            state=change.after.value,
+            open_for_s=None if change.open_for is None else round(change.open_for, 3),
+        )
+
+    guard = Guard(name, settings, clock=clock, chance=chance, on_change=report)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     async with httpx.AsyncClient(
-        transport=transports(settings), cookies=no_cookies, trust_env=False
+        transport=transports(settings),
+        cookies=no_cookies,
+        event_hooks={"response": [_lead_nowhere]},
+        trust_env=False,
     ) as http:
-        yield ServiceClient(name, settings, http, clock=clock, log=log)
+        yield ServiceClient(
+            name, settings, http, deadlines=deadlines, guard=guard, clock=clock, log=log
+        )

@@ -38,7 +38,7 @@ class UpstreamPage(Record, Generic[R]):
 
     items: list[R] = Field(description="The items, in the source's order.")
     next_cursor: str | None = Field(
-        default=None, description="Cursor of the next page, if there is one."
+        default=None, max_length=2_048, description="Cursor of the next page, if there is one."
     )
 
 
@@ -93,6 +93,8 @@ class RestPages(Generic[R]):
             upstream = await self._ask(request.user, limit, cursor, call)
             if not isinstance(upstream, UpstreamPage):
                 return upstream
+            if cursor is not None and upstream.next_cursor == cursor:
+                return self._no_progress("the next page is the same page")
             keys = [self._key(item) for item in upstream.items]
             if behind is None:
                 start = 0
@@ -115,8 +117,6 @@ class RestPages(Generic[R]):
             if upstream.next_cursor is None or len(items) == request.first:
                 more = end < len(keys) or upstream.next_cursor is not None
                 return Page(tuple(items), has_next=more)
-            if upstream.next_cursor == cursor:
-                return self._no_progress("the next page is the same page")
             cursor = upstream.next_cursor
         if not items:
             return self._no_progress(f"{MAX_CALLS} pages without the item looked for, or empty")
@@ -130,7 +130,12 @@ class RestPages(Generic[R]):
         if cursor is not None:
             target += "&" + pair("cursor", cursor)
         return await self._client.get(
-            target, call, self._page.validate_json, keys=1, absent=NOT_FOUND
+            target,
+            call,
+            self._page.validate_json,
+            keys=1,
+            limit=self._client.settings.page_timeout,
+            absent=NOT_FOUND,
         )
 
     def _no_progress(self, detail: str) -> SourceError:

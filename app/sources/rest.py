@@ -55,7 +55,26 @@ class RestSource(Generic[R]):
         return [answer for part in parts for answer in part.result()]
 
     async def _fetch(self, keys: Sequence[UserId], call: Call) -> Sequence[R | SourceError | None]:
-        """Fetch one batch by one call."""
+        """Fetch one batch by one call; where one key may have spoilt it, by halves, once."""
+        answers = await self._ask(keys, call)
+        failure = answers[0]
+        if not (
+            isinstance(failure, SourceError)
+            and failure.divisible
+            and all(answer is failure for answer in answers)
+            and len(keys) > 1
+            and self._client.guard.take_repetition()
+            and self._client.guard.take_repetition()
+        ):
+            return answers
+        middle = len(keys) // 2
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(self._ask(keys[:middle], call))
+            second = group.create_task(self._ask(keys[middle:], call))
+        return [*first.result(), *second.result()]
+
+    async def _ask(self, keys: Sequence[UserId], call: Call) -> Sequence[R | SourceError | None]:
+        """Ask about some users by one call."""
 
         def read(body: bytes) -> Rows[R]:
             return self._reader.read(body, keys)
@@ -111,4 +130,5 @@ def split(
             yield keys[start:index]
             start, used = index, 0
         used += size
-    yield keys[start:]
+    if keys:
+        yield keys[start:]

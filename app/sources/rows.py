@@ -8,9 +8,8 @@ from typing import Generic, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from app.errors import Code, SourceError, what_is_wrong
+from app.errors import Code, MalformedError, SourceError, what_is_wrong
 from app.sources.base import Record, SourceSpec, UserId
-from app.sources.client import MalformedError
 
 R = TypeVar("R", bound=Record)
 

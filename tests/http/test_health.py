@@ -5,8 +5,9 @@ import orjson
 
 from app.main import create_app
 from app.observability.logs import make_log
+from tests.clock import ManualClock
 from tests.conftest import Gateway
-from tests.fakes import FakeServices, FrozenClock, failing, settings_for_fakes, user_id
+from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 
 
 async def test_the_process_lives(gateway: Gateway) -> None:
@@ -16,7 +17,7 @@ async def test_the_process_lives(gateway: Gateway) -> None:
 
 
 async def test_readiness_says_when_each_source_was_last_reached_without_calling_any(
-    gateway: Gateway, services: FakeServices, clock: FrozenClock
+    gateway: Gateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
     services.billing.behaviour = failing(503)
@@ -29,13 +30,22 @@ async def test_readiness_says_when_each_source_was_last_reached_without_calling_
 
     response = await gateway.client.get("/readyz")
 
+    at = "1970-01-02T00:00:00Z"
     assert response.status_code == 200
     assert orjson.loads(response.content) == {
         "status": "ready",
         "sources": {
-            "profile": {"lastReachedAt": "1970-01-02T00:00:00Z", "lastStatus": 200},
-            "billing": {"lastReachedAt": "1970-01-02T00:00:00Z", "lastStatus": 503},
-            "activity": {"lastReachedAt": None, "lastStatus": None},
+            "profile": {
+                "lastReachedAt": at,
+                "lastStatus": 200,
+                "circuit": "closed",
+            },
+            "billing": {
+                "lastReachedAt": at,
+                "lastStatus": 503,
+                "circuit": "closed",
+            },
+            "activity": {"lastReachedAt": None, "lastStatus": None, "circuit": "closed"},
         },
     }
     assert services.calls == calls
