@@ -139,7 +139,7 @@ def schema_check(file: Path) -> None:
         drift = compare(exported, build_schema().as_str().rstrip("\n"), name=str(file))
     except (OSError, UnicodeDecodeError) as error:
         _refuse(f"{file} cannot be read:", [str(error)])
-    except GraphQLSyntaxError as error:
+    except (GraphQLSyntaxError, TypeError) as error:  # TypeError: of a type that is not there
         _refuse(f"{file} is not a schema:", [str(error)])
     if not drift.diff:
         click.echo(f"{file} is the schema of the code.")

@@ -1,28 +1,29 @@
 """Settings from the environment, and every mistake in them told at once.
 
 A mistake names its variable, what it got and what would be right, so that one start shows all
-there is to mend. Variables of ours that we do not know are mistakes too: most are misspelt.
+there is to mend. Variables of ours that no setting has are mistakes too: most are misspelt.
 """
 
 import difflib
+import json
 import os
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticUndefined
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, shown
 from app.settings import Settings
 
 PREFIX = "GATEWAY_"
 NESTING = "__"
+LIST_OF_ALL = "`user-gateway settings` lists all there are."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,21 @@ class Variable:
     """One environment variable.
 
     Attributes:
-        name: Its full name, ``GATEWAY_…``.
+        path: Where its value is in the settings.
         default: Its default as one would write it, or ``None`` when it has to be set.
         description: What it means.
         secret: Whether its value may never be shown.
     """
 
-    name: str
+    path: tuple[str, ...]
     default: str | None
     description: str
     secret: bool
+
+    @property
+    def name(self) -> str:
+        """Its full name, ``GATEWAY_…``."""
+        return name_of(self.path)
 
     @property
     def required(self) -> bool:
@@ -47,12 +53,38 @@ class Variable:
         return self.default is None
 
 
-class _FromEnvironment(Settings, BaseSettings):
-    """The same settings, filled from the environment and the ``.env`` file."""
+@dataclass(slots=True)
+class Found:
+    """What is set, as far as it can be read.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=NESTING, extra="ignore", env_ignore_empty=True
-    )
+    Attributes:
+        values: The values, nested as the settings are.
+        mistakes: What cannot be read.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    mistakes: list[str] = field(default_factory=list[str])
+
+
+class _Layers(Settings, BaseSettings):  # type: ignore[misc] # two kinds of the same configuration
+    """The same settings, put together by pydantic-settings from layers.
+
+    So far there is one layer: what was found. The library's own reading of the environment is not
+    among them: it cannot say which variable is no JSON, passes over names below a setting that has
+    none, and lets the order of the environment decide between a group and its parts.
+    """
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 # the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # the library's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Name the layers, the strongest first."""
+        return (init_settings,)
 
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
@@ -67,195 +99,167 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
-    mistakes = list(_unknown(_ours(env_file)))
+    found = _find(env_file)
     try:
-        loaded = _FromEnvironment(_env_file=env_file)  # pyright: ignore[reportCallIssue] # made by the plugin of mypy alone
+        settings = _Layers(**found.values)
     except ValidationError as error:
-        mistakes += [
-            mistake
-            for details in error.errors(include_url=False)
-            for mistake in _mistakes(details, _ours(env_file))
-        ]
-    except SettingsError as error:
-        mistakes.append(f"{error}: expected JSON, or a variable for each value in it.")
+        for details in error.errors(include_url=False):
+            found.mistakes += _mistakes(details)
     else:
-        if not mistakes:
-            return Settings.model_construct(**dict(loaded))
-    raise ConfigurationError(tuple(mistakes))
+        if not found.mistakes:
+            return Settings.model_construct(**dict(settings))
+    raise ConfigurationError(tuple(found.mistakes))
 
 
 def variables() -> Iterator[Variable]:
     """List every variable, in the order of the settings.
 
     Yields:
-        The variables that hold one value; a group can also be given as JSON.
+        The variables that hold one value; a group of them can also be given as JSON.
     """
-    return _leaves(Settings, PREFIX)
+    return _leaves(Settings, ())
 
 
-def _leaves(model: type[BaseModel], prefix: str) -> Iterator[Variable]:
-    """List the variables of a group of settings.
+def name_of(path: tuple[str, ...]) -> str:
+    """Name the variable of a setting.
 
     Args:
-        model: The group.
-        prefix: What the names of its variables start with.
+        path: Where it is in the settings.
 
-    Yields:
-        Its variables, those of its groups included.
+    Returns:
+        Its full name.
     """
-    for name, field in model.model_fields.items():
-        variable = prefix + name.upper()
-        if (group := _group(field)) is not None:
-            yield from _leaves(group, variable + NESTING)
+    return PREFIX + NESTING.join(path).upper()
+
+
+def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[Variable]:
+    """List the variables of a group of settings, those of its groups included."""
+    for name, info in model.model_fields.items():
+        if (group := _group(info)) is not None:
+            yield from _leaves(group, (*path, name))
         else:
             yield Variable(
-                name=variable,
-                default=None if field.is_required() else _written(field.default),
-                description=field.description or "",
-                secret=_has_secret(field.annotation),
+                path=(*path, name),
+                default=None if info.is_required() else _written(info.default),
+                description=info.description or "",
+                secret=_has_secret(info.annotation),
             )
 
 
-def _group(field: FieldInfo) -> type[BaseModel] | None:
-    """Tell whether a field holds settings of its own.
-
-    Args:
-        field: A field of the settings.
-
-    Returns:
-        The model of the group, or ``None`` for a single value.
-    """
-    annotation = field.annotation
+def _group(info: FieldInfo) -> type[BaseModel] | None:
+    """Tell whether a field holds settings of its own."""
+    annotation = info.annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return None
 
 
 def _has_secret(annotation: object) -> bool:
-    """Tell whether a type holds a secret.
-
-    Args:
-        annotation: The type, however deep its unions and annotations go.
-
-    Returns:
-        Whether ``SecretStr`` is in it.
-    """
+    """Tell whether a type holds a secret, however deep its unions and annotations go."""
     return annotation is SecretStr or any(_has_secret(one) for one in get_args(annotation))
 
 
 def _written(value: object) -> str:
-    """Write a default as it would stand in the environment.
-
-    Args:
-        value: The default.
-
-    Returns:
-        Its text; empty when there is none.
-    """
-    if value is None or value is PydanticUndefined:
+    """Write a default as it would stand in the environment; empty when there is none."""
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     return str(getattr(value, "pattern", value))
 
 
-def _ours(env_file: Path | None) -> Mapping[str, str]:
-    """Collect what is set of our variables.
-
-    Args:
-        env_file: The file behind the environment.
-
-    Returns:
-        Values by variable in upper case; the environment wins over the file.
-    """
-    from_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
-    found = {**from_file, **os.environ}
-    return {
-        name.upper(): value or ""
-        for name, value in found.items()
-        if name.upper().startswith(PREFIX)
+def _find(env_file: Path | None) -> Found:
+    """Find what is set of our variables; the environment wins over the file."""
+    found = Found()
+    in_file: Mapping[str, str | None] = {}
+    if env_file is not None and env_file.is_file():
+        try:
+            in_file = dotenv_values(env_file)
+        except (OSError, UnicodeDecodeError):
+            found.mistakes.append(f"{env_file} cannot be read: expected NAME=value lines in UTF-8")
+    ours = {
+        name.upper(): value
+        for name, value in {**in_file, **os.environ}.items()
+        if name.upper().startswith(PREFIX) and value  # an empty value is none
     }
+    leaves = {variable.name: variable for variable in variables()}
+    groups = {name_of(leaf.path[:depth]) for leaf in leaves.values() for depth in (1, 2, 3)}
+    # Groups first and in their order, so that a variable of its own wins over its group's JSON.
+    for name in sorted(ours, key=lambda one: (one in leaves, one.count(NESTING), one)):
+        if name in leaves:
+            _put(found.values, leaves[name].path, ours[name])
+        elif name in groups:
+            _put_group(found, name, ours[name])
+        else:
+            found.mistakes.append(_not_a_setting(name))
+    return found
 
 
-def _unknown(ours: Mapping[str, str]) -> Iterator[str]:
-    """Name the variables that no setting has, and that no group of settings could.
-
-    Args:
-        ours: What is set.
-
-    Yields:
-        One mistake for each.
-    """
-    fields = {PREFIX + field.upper() for field in Settings.model_fields}
-    for name in sorted(ours):
-        if name.split(NESTING)[0] not in fields:
-            yield _not_a_setting(name)
+def _put(values: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    """Put a value at its place; what stands in its way has been told as a mistake."""
+    *above, last = path
+    for part in above:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        values = cast("dict[str, Any]", inner)
+    values[last] = value
 
 
-def _mistakes(details: ErrorDetails, ours: Mapping[str, str]) -> Iterator[str]:
-    """Say what is wrong with a value, and what would be right.
+def _put_group(found: Found, name: str, text: str) -> None:
+    """Put a group that is given as JSON at its place. Its text may hold secrets."""
+    try:
+        group: object = json.loads(text)
+    except ValueError:
+        group = None
+    if not isinstance(group, dict):
+        found.mistakes.append(
+            f"{name} got something else: expected a JSON object,"
+            " or a variable for each setting in it"
+        )
+        return
+    path = tuple(name.removeprefix(PREFIX).lower().split(NESTING))
+    for key, value in cast("dict[str, object]", group).items():
+        _put(found.values, (*path, key.lower()), value)
 
-    Args:
-        details: What pydantic found.
-        ours: What is set.
 
-    Yields:
-        A sentence a variable; several when a whole group is missing or unknown.
-    """
-    name = PREFIX + NESTING.join(str(part) for part in details["loc"]).upper()
-    below = name + NESTING
+def _mistakes(details: ErrorDetails) -> Iterator[str]:
+    """Say what is wrong with a value, and what would be right: a sentence a variable."""
+    path = tuple(str(part) for part in details["loc"])
+    name = name_of(path)
     if details["type"] == "missing":
         for variable in variables():
-            if (variable.name == name or variable.name.startswith(below)) and variable.required:
+            if variable.path[: len(path)] == path and variable.required:
                 example = f"For instance {variable.name}=https://users.internal/api"
                 yield f"{variable.name} is missing: {variable.description} {example}"
     elif details["type"] == "extra_forbidden":
-        for unknown in [one for one in sorted(ours) if one.startswith(below)] or [name]:
-            yield _not_a_setting(unknown)
+        yield _not_a_setting(name)
     else:
         found = next((one for one in variables() if one.name == name), None)
-        message = f"{name} got {_shown(found, ours.get(name, 'JSON'))}: {_lowered(details)}."
-        yield f"{message} {found.description}" if found is not None else message
+        got = _shown(found, details["input"])
+        meaning = f" {found.description}" if found is not None else ""
+        yield f"{name} got {got}: {_lowered(details)}.{meaning}"
 
 
 def _not_a_setting(name: str) -> str:
-    """Say that a variable is unknown.
-
-    Args:
-        name: The variable.
-
-    Returns:
-        A sentence with the nearest known name.
-    """
+    """Say that a variable is unknown, with the nearest name that is known."""
     near = difflib.get_close_matches(name, [variable.name for variable in variables()], n=1)
-    hint = f"did you mean {near[0]}?" if near else "`user-gateway settings` lists all there are."
+    hint = f"did you mean {near[0]}?" if near else LIST_OF_ALL
     return f"{name} is not a setting: {hint}"
 
 
-def _shown(variable: Variable | None, value: str) -> str:
-    """Quote a value for a message.
-
-    Args:
-        variable: The variable that has it.
-        value: What it is set to.
-
-    Returns:
-        The value in quotes, without what may be secret in it.
-    """
-    if variable is not None and variable.secret:
+def _shown(variable: Variable | None, value: object) -> str:
+    """Quote a value for a message, without what may be secret in it."""
+    if variable is None or not isinstance(value, str | int | float):
+        return "something else"
+    if variable.secret:
         return "a secret value"
-    return repr(re.sub(r"//[^/@]*@", "//…@", value))
+    _, credentials, rest = str(value).rpartition("@")
+    return shown(f"…@{rest}" if credentials else str(value))
 
 
 def _lowered(details: ErrorDetails) -> str:
-    """Turn a message of pydantic into a part of a sentence.
-
-    Args:
-        details: What pydantic found.
-
-    Returns:
-        The message, without what pydantic puts before one of ours.
-    """
+    """Turn a message of pydantic into a part of a sentence."""
     context: Mapping[str, Any] = details.get("ctx", {})
     message = str(context.get("error", details["msg"]))
     return message[:1].lower() + message[1:]

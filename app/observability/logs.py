@@ -5,6 +5,7 @@ standard library's logging; its lines go through the same processors, so that on
 Nothing here knows queries' variables, records or tokens, and tracebacks show no local values.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,22 +37,23 @@ def form_of(settings: LogSettings, stream: TextIO) -> Form:
 
 
 def make_log(
-    settings: LogSettings, form: Form | None = None, stream: TextIO = sys.stderr
+    settings: LogSettings, form: Form | None = None, stream: TextIO | None = None
 ) -> FilteringBoundLogger:
     """Make the logger of the process.
 
     Args:
         settings: Level and form.
         form: The form, where the settings leave it open.
-        stream: Where lines go.
+        stream: Where lines go; standard error by default.
 
     Returns:
         A logger that adds what is bound to the running request.
     """
-    chosen = form or form_of(settings, stream)
+    out = sys.stderr if stream is None else stream
+    chosen = form or form_of(settings, out)
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
-        processors=[*_common(chosen), *_render(chosen, colours=stream.isatty())],
+        structlog.WriteLogger(out),
+        processors=[*_common(chosen), *_render(chosen, colours=out.isatty())],
         wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
         cache_logger_on_first_use=True,
     )
@@ -129,7 +131,12 @@ def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
 
 def _json(event: Mapping[str, object], **_: object) -> str:
     """Write an event as one line of JSON; whatever JSON has no form for is written as text."""
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # what orjson is strict about: huge integers, odd keys, lone surrogates
+        texts = {str(name): value for name, value in event.items()}
+        line = json.dumps(texts, default=repr, skipkeys=True, ensure_ascii=False)
+        return line.encode("utf-8", "replace").decode()
 
 
 def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:

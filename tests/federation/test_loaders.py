@@ -1,0 +1,392 @@
+"""Asking the sources: every key once, all needed sources at the same time."""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from app.errors import Code, SourceError
+from app.federation.loaders import Loaders, Sources
+from app.federation.merge import Parts
+from app.federation.plan import Plan
+from app.sources.base import (
+    Call,
+    Page,
+    PageRequest,
+    PageSpec,
+    Position,
+    PositionGone,
+    Record,
+    UserId,
+)
+from app.sources.billing import InvoiceRecord
+
+CALL = Call("request-1", "trace")
+A, B, C = UserId("a"), UserId("b"), UserId("c")
+ONE = Plan(("profile",), existence_only=False)
+BOTH = Plan(("profile", "billing"), existence_only=False)
+LIST = PageSpec("billing", InvoiceRecord, "/invoices", "userId", "id")
+
+
+class Named(Record):
+    """A record that says whose and which source's it is."""
+
+    source: str
+    key: str
+
+
+Answer = Named | SourceError | None
+Behaviour = Callable[[Sequence[UserId]], Awaitable[Sequence[Answer]]]
+
+
+@dataclass
+class FakeSource:
+    """A source.
+
+    Attributes:
+        name: Its name.
+        behaviour: What it does instead of answering, if a test wants that.
+        batches: The keys of each call.
+        calls: What of the request each call brought.
+        ended: How many calls were ended from outside.
+        asked: Set by the first call.
+    """
+
+    name: str
+    behaviour: Behaviour | None = None
+    batches: list[list[str]] = field(default_factory=list[list[str]])
+    calls: list[Call] = field(default_factory=list[Call])
+    ended: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Answer]:
+        """Answer."""
+        self.batches.append(list(keys))
+        self.calls.append(call)
+        self.asked.set()
+        try:
+            if self.behaviour is not None:
+                return await self.behaviour(keys)
+        except asyncio.CancelledError:
+            self.ended += 1
+            raise
+        return [record(self.name, key) for key in keys]
+
+
+@dataclass
+class FakePages:
+    """A list of each user.
+
+    Attributes:
+        name: The source that it belongs to.
+        batches: The requests of each call.
+    """
+
+    name: str = "billing"
+    batches: list[list[PageRequest]] = field(default_factory=list[list[PageRequest]])
+
+    async def fetch_pages(
+        self, requests: Sequence[PageRequest], call: Call
+    ) -> Sequence[Page[InvoiceRecord] | SourceError | PositionGone | None]:
+        """Answer."""
+        assert call == CALL
+        self.batches.append(list(requests))
+        return [Page((), has_next=request.user == B) for request in requests]
+
+
+def record(source: str, key: str) -> Named:
+    """Make a record."""
+    return Named.model_validate({"source": source, "key": key})
+
+
+def failure(source: str) -> SourceError:
+    """Make a failure."""
+    return SourceError(source, Code.SOURCE_TIMEOUT, "too slow")
+
+
+async def hang(_: Sequence[UserId]) -> Sequence[Answer]:
+    """Never answer."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def break_down(_: Sequence[UserId]) -> Sequence[Answer]:
+    """Have a bug."""
+    raise ZeroDivisionError("a bug")
+
+
+@dataclass
+class World:
+    """The sources, and loaders over them."""
+
+    profile: FakeSource
+    billing: FakeSource
+    pages: FakePages
+
+    @property
+    def sources(self) -> Sources:
+        """The sources, as the loaders take them."""
+        users: dict[str, Any] = {"profile": self.profile, "billing": self.billing}
+        return Sources(users=users, pages={LIST: self.pages})
+
+
+@pytest.fixture
+def world() -> World:
+    """Give two sources and a list."""
+    return World(FakeSource("profile"), FakeSource("billing"), FakePages())
+
+
+@asynccontextmanager
+async def loading(world: World) -> AsyncGenerator[Loaders]:
+    """Open loaders, and fail what hangs."""
+    async with asyncio.timeout(5), Loaders(world.sources, CALL) as loaders:
+        yield loaders
+
+
+def said(parts: Parts) -> dict[str, object]:
+    """Write what each source said: a record's key, a failure's code, or nothing."""
+    return {
+        name: answer.key if isinstance(answer, Named) else getattr(answer, "code", None)
+        for name, answer in parts.answers.items()
+    }
+
+
+async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> None:
+    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+        group.create_task(loaders.load(BOTH, [A]))
+        group.create_task(loaders.load(ONE, [B, C]))
+        group.create_task(loaders.load(BOTH, [C]))
+
+    assert world.profile.batches == [["a", "b", "c"]]
+    assert world.billing.batches == [["a", "c"]]
+
+
+async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world: World) -> None:
+    async with loading(world) as loaders:
+        first = await loaders.load(ONE, [A, B, A])
+        second = await loaders.load(BOTH, [B, A])
+
+    assert [said(one)["profile"] for one in first] == ["a", "b", "a"]
+    assert [said(one) for one in second] == [
+        {"profile": "b", "billing": "b"},
+        {"profile": "a", "billing": "a"},
+    ]
+    assert world.profile.batches == [["a", "b"]]
+    assert world.billing.batches == [["b", "a"]]
+
+
+async def test_one_request_s_answers_are_never_another_s(world: World) -> None:
+    for _ in range(2):
+        async with loading(world) as loaders:
+            await loaders.load(ONE, [A])
+
+    assert world.profile.batches == [["a"], ["a"]]
+
+
+async def test_no_users_are_no_call(world: World) -> None:
+    async with loading(world) as loaders:
+        assert await loaders.load(BOTH, []) == []
+
+    assert world.profile.batches == world.billing.batches == []
+    assert loaders.used == set()
+
+
+async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: World) -> None:
+    together = asyncio.Barrier(2)
+
+    async def wait_for_the_other(keys: Sequence[UserId]) -> Sequence[Answer]:
+        await together.wait()
+        return [None for _ in keys]
+
+    world.profile.behaviour = world.billing.behaviour = wait_for_the_other
+    async with loading(world) as loaders:
+        [parts] = await loaders.load(BOTH, [A])
+
+    assert parts.unknown
+
+
+async def test_failures_are_values_beside_the_answers_of_others(world: World) -> None:
+    async def mixed(keys: Sequence[UserId]) -> Sequence[Answer]:
+        answers = {A: failure("profile"), B: None}
+        return [answers.get(key, record("profile", key)) for key in keys]
+
+    world.profile.behaviour = mixed
+    async with loading(world) as loaders:
+        first, second, third = await loaders.load(BOTH, [A, B, C])
+        [again] = await loaders.load(ONE, [A])
+
+    assert first.answers == {"profile": failure("profile"), "billing": record("billing", "a")}
+    assert said(second) == {"profile": None, "billing": "b"}
+    assert said(third) == {"profile": "c", "billing": "c"}
+    assert again.answers == {"profile": failure("profile")}
+    assert world.profile.batches == [["a", "b", "c"]]
+
+
+async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> None:
+    async with loading(world) as loaders:
+        await loaders.load(BOTH, [A])
+
+    assert world.profile.calls == world.billing.calls == [CALL]
+
+
+async def test_used_names_the_sources_that_were_asked(world: World) -> None:
+    async with loading(world) as loaders:
+        assert loaders.used == set()
+        await loaders.load(Plan(("billing",), existence_only=False), [A])
+        assert loaders.used == {"billing"}
+        await loaders.load(ONE, [A])
+
+    assert loaders.used == {"billing", "profile"}
+
+
+async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_once(
+    world: World,
+) -> None:
+    same = Position("cursor", "item")
+    requests = [
+        PageRequest(A, 5),
+        PageRequest(B, 5),
+        PageRequest(A, 5),
+        PageRequest(A, 6),
+        PageRequest(A, 5, same),
+        PageRequest(A, 5, Position("cursor", "item")),
+    ]
+    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+        pages = [group.create_task(loaders.load_page(LIST, request)) for request in requests]
+
+    assert world.pages.batches == [[requests[0], requests[1], requests[3], requests[4]]]
+    assert [page.result() for page in pages] == [
+        Page((), has_next=request.user == B) for request in requests
+    ]
+    assert loaders.used == {"billing"}
+
+
+async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(world: World) -> None:
+    world.profile.behaviour = hang
+    async with loading(world) as loaders:
+        waiters = [asyncio.create_task(loaders.load(BOTH, [A, user])) for user in (B, C)]
+        await world.profile.asked.wait()
+    ended = world.profile.ended
+
+    async with asyncio.timeout(5):
+        answers = [await waiter for waiter in waiters]
+    assert ended == 1
+    for parts in (parts for answer in answers for parts in answer):
+        gone = parts.answers["profile"]
+        assert isinstance(gone, SourceError)
+        assert gone.code is Code.SOURCE_UNAVAILABLE
+        assert isinstance(parts.answers["billing"], Named)
+
+
+async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: World) -> None:
+    cleaned = False
+
+    async def clean_up(keys: Sequence[UserId]) -> Sequence[Answer]:
+        nonlocal cleaned
+        try:
+            return await hang(keys)
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            cleaned = True
+
+    world.profile.behaviour = clean_up
+    async with loading(world) as loaders:
+        waiter = asyncio.create_task(loaders.load(ONE, [A]))
+        await world.profile.asked.wait()
+    left_with = cleaned
+
+    async with asyncio.timeout(5):
+        await waiter
+    assert left_with
+
+
+async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_either(
+    world: World,
+) -> None:
+    world.profile.behaviour = hang
+    async with loading(world) as loaders:
+        waiter = asyncio.create_task(loaders.load(ONE, [A]))
+        await asyncio.sleep(0)  # it has asked its loader, which collects more until the next tick
+
+    done, _ = await asyncio.wait([waiter], timeout=0.1)
+    waiter.cancel()
+    assert done, "a fetch that began after the end of its request runs on"
+
+
+async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(world: World) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    world.profile.behaviour = world.billing.behaviour = break_down
+
+    async with loading(world) as loaders:
+        waiters = [loaders.load(BOTH, [A, B]), loaders.load(BOTH, [B]), loaders.load(ONE, [C])]
+        raised = await asyncio.gather(*waiters, return_exceptions=True)
+        kinds = [type(one) for one in raised]
+    del loaders, waiters, raised
+    for _ in range(3):
+        await asyncio.sleep(0)
+        gc.collect()
+
+    assert kinds == [ZeroDivisionError] * 3
+    assert not reported
+
+
+async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody_waiting(
+    world: World,
+) -> None:
+    async def too_few(_: Sequence[UserId]) -> Sequence[Answer]:
+        return [None]
+
+    world.profile.behaviour = too_few
+    async with loading(world) as loaders:
+        with pytest.raises(TypeError):
+            await loaders.load(ONE, [A, B])
+
+
+async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user(
+    world: World,
+) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(keys: Sequence[UserId]) -> Sequence[Answer]:
+        await go_on.wait()
+        return [record("profile", key) for key in keys]
+
+    world.profile.behaviour = wait
+    async with loading(world) as loaders:
+        cancelled = asyncio.create_task(loaders.load(ONE, [A, B]))
+        other = asyncio.create_task(loaders.load(ONE, [B, A]))
+        await world.profile.asked.wait()
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        go_on.set()
+        answers = await other
+        later = await loaders.load(ONE, [A])
+
+    assert cancelled.cancelled()
+    assert [said(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
+    assert world.profile.batches == [["a", "b"]]
+    assert world.profile.ended == 0
+
+
+async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: World) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(keys: Sequence[UserId]) -> Sequence[Answer]:
+        await go_on.wait()
+        return [record("profile", key) for key in keys]
+
+    world.profile.behaviour = wait
+    async with loading(world) as loaders:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(loaders.load(ONE, [A]), 0.01)
+        go_on.set()
+        [parts] = await loaders.load(ONE, [A])
+
+    assert said(parts) == {"profile": "a"}
+    assert world.profile.batches == [["a"]]

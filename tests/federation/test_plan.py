@@ -1,0 +1,63 @@
+"""Which sources a selection needs."""
+
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.federation.plan import Plan, Planner
+
+READS = {
+    "username": "profile",
+    "email": "profile",
+    "plan": "billing",
+    "balance": "billing",
+    "loginCount": "activity",
+}
+PLANNER = Planner(reads=READS, existence="profile")
+
+
+def test_a_selection_needs_the_sources_that_its_fields_read() -> None:
+    assert PLANNER.plan(["email"]) == Plan(("profile",), existence_only=False)
+    assert PLANNER.plan(["plan", "balance"]) == Plan(("billing",), existence_only=False)
+    assert PLANNER.plan(["loginCount", "username"]) == Plan(
+        ("profile", "activity"), existence_only=False
+    )
+
+
+def test_a_field_that_reads_no_source_needs_none() -> None:
+    assert PLANNER.plan(["id", "__typename", "plan"]).sources == ("billing",)
+
+
+def test_when_no_field_reads_a_source_one_is_asked_who_exists() -> None:
+    existence = Planner(reads=READS, existence="billing")
+
+    for fields in ([], ["id"], ["__typename"], ["id", "__typename"]):
+        assert existence.plan(fields) == Plan(("billing",), existence_only=True)
+
+
+def test_asking_for_a_field_of_the_source_that_knows_who_exists_is_not_asking_for_that_alone() -> (
+    None
+):
+    assert PLANNER.plan(["id", "username"]) == Plan(("profile",), existence_only=False)
+
+
+def test_the_order_is_the_schema_s_in_whatever_order_the_fields_are_selected() -> None:
+    plans = {PLANNER.plan(fields) for fields in permutations(["loginCount", "plan", "email"])}
+
+    assert plans == {Plan(("profile", "billing", "activity"), existence_only=False)}
+
+
+@given(fields=st.lists(st.sampled_from([*READS, "id", "__typename"]), max_size=10))
+def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
+    fields: list[str],
+) -> None:
+    plan = PLANNER.plan(iter(fields))
+
+    read = {READS[name] for name in fields if name in READS}
+    assert sorted(plan.sources) == sorted(read or {"profile"})
+    assert plan.existence_only is not bool(read)
+
+
+def test_a_plan_prints_as_what_it_is() -> None:
+    assert str(PLANNER.plan(["plan"])) == "Plan(sources=('billing',), existence_only=False)"

@@ -1,0 +1,333 @@
+"""The log: one event a line, with the request it belongs to."""
+
+import io
+import logging
+import logging.config
+import pickle
+import sys
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.observability.logs import (
+    Form,
+    form_of,
+    make_log,
+    uvicorn_formatter,
+    uvicorn_log_config,
+)
+from app.settings import LogSettings
+
+Level = Literal["debug", "info", "warning", "error"]
+
+SECRET = "canary-secret"
+
+HOSTILE = {
+    "CR and LF": 'done\r\n{"event": "forged"}\n',
+    "ANSI": "\x1b[31mred\x1b[0m\x1b[2J",
+    "a line separator": "a\u2028b\u2029c\x85d",
+    "control characters": "\x00\x07\x08\x7f",
+    "100 KB": "x" * 100_000,
+    "quotes": "\"'\\`{}%s%d",
+}
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def lines(stream: io.StringIO) -> list[Mapping[str, Any]]:
+    """Read a log of JSON lines."""
+    text = stream.getvalue()
+    assert not text or text.endswith("\n")
+    return [orjson.loads(line) for line in text.split("\n")[:-1]]
+
+
+def written(event: str, **values: object) -> Mapping[str, Any]:
+    """Log one event as JSON and read it back."""
+    stream = io.StringIO()
+    make_log(LogSettings(), "json", stream).info(event, **values)
+    [line] = lines(stream)
+    return line
+
+
+def shown(event: str, stream: io.StringIO | None = None, **values: object) -> str:
+    """Log one event for people and read it back."""
+    stream = stream or io.StringIO()
+    make_log(LogSettings(), "console", stream).info(event, **values)
+    return stream.getvalue()
+
+
+def fail() -> None:
+    """Raise with a secret in a local variable."""
+    password = SECRET + "-local"
+    raise ValueError(f"wrong by {len(password)}")
+
+
+def test_an_event_is_one_line_of_json_with_its_level_time_and_values() -> None:
+    line = written("source.fetch", source="billing", keys=2, status=None)
+
+    assert {**line, "timestamp": ""} == {
+        "event": "source.fetch",
+        "level": "info",
+        "source": "billing",
+        "keys": 2,
+        "status": None,
+        "timestamp": "",
+    }
+    moment = datetime.fromisoformat(line["timestamp"])
+    assert moment.utcoffset() == datetime.now(UTC).utcoffset()
+
+
+def test_what_is_bound_to_the_running_request_is_in_each_of_its_lines() -> None:
+    stream = io.StringIO()
+    log = make_log(LogSettings(), "json", stream)
+
+    with structlog.contextvars.bound_contextvars(request_id="req-1"):
+        log.info("first")
+        log.warning("second")
+    log.info("third")
+
+    assert [line.get("request_id") for line in lines(stream)] == ["req-1", "req-1", None]
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_what_is_less_severe_than_the_setting_is_not_written(level: Level, said: list[str]) -> None:
+    stream = io.StringIO()
+    log = make_log(LogSettings(level=level), "json", stream)
+
+    for name in ("debug", "info", "warning", "error"):
+        getattr(log, name)("event")
+
+    assert [line["level"] for line in lines(stream)] == said
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_a_text_holds_its_event_stays_one_line(text: str) -> None:
+    for line in (written(text), written("event", detail=text), written("event", **{text: 1})):
+        assert text in (line["event"], line.get("detail"), *line)
+
+
+@given(text=st.text())
+def test_any_text_is_read_back_as_it_was(text: str) -> None:
+    assert written("event", detail=text)["detail"] == text
+
+
+def test_a_json_line_is_plain_even_on_a_terminal() -> None:
+    stream = Terminal()
+    make_log(LogSettings(), "json", stream).error("event")
+
+    assert "\x1b" not in stream.getvalue()
+    assert lines(stream)[0]["event"] == "event"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        {1, 2},
+        b"bytes",
+        Path("/a/b"),
+        ValueError("what"),
+        1j,
+        2**70,
+        -(2**70),
+        {1: "a", None: "b", (1, 2): "c"},
+        "lone \ud800 surrogate",
+        {"deep": ["lone \udfff surrogate"]},
+        float("nan"),
+        float("inf"),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_what_json_has_no_form_for_is_written_all_the_same(value: object) -> None:
+    line = written("event", value=value, other=1)
+
+    assert line["event"] == "event"
+    assert line["other"] == 1
+    assert "value" in line
+
+
+def test_a_value_is_written_as_its_text_where_json_has_no_form_for_it() -> None:
+    assert written("event", path=Path("a"))["path"] == "a"
+    assert written("event", error=ValueError("what"))["error"] == "what"
+    assert written("event", at=datetime(2026, 1, 2, tzinfo=UTC))["at"].startswith("2026-01-02T00")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_where_and_what_but_no_local_values(form: Form) -> None:
+    stream = io.StringIO()
+    log = make_log(LogSettings(), form, stream)
+    try:
+        fail()
+    except ValueError:
+        log.exception("bug")
+
+    text = stream.getvalue()
+    assert "ValueError: wrong by 19" in text
+    assert "in fail" in text
+    assert SECRET not in text
+    if form == "json":
+        [line] = lines(stream)
+        assert line["exception"].startswith("Traceback (most recent call last):")
+        assert "exc_info" not in line
+
+
+def test_people_read_the_event_and_its_values_on_a_line() -> None:
+    text = shown("gateway.started", version="1.2", sources=3)
+
+    assert text.count("\n") == 1
+    assert "gateway.started" in text
+    assert "version=1.2" in text
+    assert "sources=3" in text
+    assert "info" in text
+    assert not text.startswith("{")
+
+
+def test_people_get_colours_on_a_terminal_and_nowhere_else() -> None:
+    assert "\x1b[" in shown("event", Terminal(), a=1)
+    assert "\x1b[" not in shown("event", a=1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stream", "form"),
+    [
+        ("auto", io.StringIO(), "json"),
+        ("auto", Terminal(), "console"),
+        ("json", Terminal(), "json"),
+        ("console", io.StringIO(), "console"),
+    ],
+)
+def test_people_get_their_form_on_a_terminal_unless_the_operator_decided(
+    wanted: Literal["auto", "json", "console"], stream: io.StringIO, form: Form
+) -> None:
+    settings = LogSettings(format=wanted)
+
+    assert form_of(settings, stream) == form
+    make_log(settings, stream=stream).info("event")
+    assert stream.getvalue().startswith("{") is (form == "json")
+
+
+class Uvicorn:
+    """A logger such as uvicorn's, through our formatter."""
+
+    def __init__(self, form: Form) -> None:
+        self.stream = io.StringIO()
+        handler = logging.StreamHandler(self.stream)
+        handler.setFormatter(uvicorn_formatter(form))
+        self.logger = logging.Logger("uvicorn.error")  # noqa: LOG001 # it shall be nobody else's
+        self.logger.addHandler(handler)
+
+
+def test_uvicorn_s_sentences_are_events_of_the_same_form() -> None:
+    uvicorn = Uvicorn("json")
+
+    with structlog.contextvars.bound_contextvars(request_id="req-1"):
+        uvicorn.logger.info(
+            "Started server process [%d]", 7, extra={"color_message": "Started [\x1b[36m%d\x1b[0m]"}
+        )
+
+    [line] = lines(uvicorn.stream)
+    assert {**line, "timestamp": ""} == {
+        "event": "server.message",
+        "message": "Started server process [7]",
+        "level": "info",
+        "request_id": "req-1",
+        "timestamp": "",
+    }
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_uvicorn_s_sentences_stay_one_line_too(text: str) -> None:
+    uvicorn = Uvicorn("json")
+
+    uvicorn.logger.warning("Invalid HTTP request: %s", text)
+
+    [line] = lines(uvicorn.stream)
+    assert line["message"] == f"Invalid HTTP request: {text}"
+    assert line["level"] == "warning"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_uvicorn_s_tracebacks_show_no_local_values_either_and_stand_there_once(form: Form) -> None:
+    uvicorn = Uvicorn(form)
+    try:
+        fail()
+    except ValueError:
+        uvicorn.logger.exception("Exception in ASGI application\n")
+
+    text = uvicorn.stream.getvalue()
+    assert text.count("ValueError: wrong by 19") == 1
+    assert SECRET not in text
+    if form == "json":
+        assert len(lines(uvicorn.stream)) == 1
+
+
+def test_people_read_uvicorn_s_sentences_on_lines_of_the_same_form() -> None:
+    uvicorn = Uvicorn("console")
+
+    uvicorn.logger.info("Uvicorn running on %s", "http://127.0.0.1:8000")
+
+    text = uvicorn.stream.getvalue()
+    assert "server.message" in text
+    assert "Uvicorn running on http://127.0.0.1:8000" in text
+    assert text.count("\n") == 1
+
+
+@pytest.fixture
+def uvicorn_logger() -> Generator[logging.Logger]:
+    """Give uvicorn's logger, and make it what it was afterwards."""
+    logger = logging.getLogger("uvicorn")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield logger
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.mark.parametrize(("level", "count"), [("info", 2), ("warning", 1), ("error", 0)])
+def test_uvicorn_is_configured_to_our_form_and_level(
+    uvicorn_logger: logging.Logger, capsys: pytest.CaptureFixture[str], level: Level, count: int
+) -> None:
+    logging.config.dictConfig(uvicorn_log_config(LogSettings(level=level), "json"))
+
+    uvicorn_logger.getChild("error").info("started")
+    uvicorn_logger.getChild("error").warning("odd")
+
+    said = capsys.readouterr()
+    found = [orjson.loads(line)["message"] for line in said.err.splitlines()]
+    assert found == ["started", "odd"][2 - count :]
+    assert not said.out
+
+
+def test_the_configuration_can_be_sent_to_worker_processes() -> None:
+    config = uvicorn_log_config(LogSettings(), "json")
+
+    assert pickle.loads(pickle.dumps(config)) == config  # noqa: S301 # it is ours
+
+
+def test_the_log_goes_to_stderr_so_that_stdout_is_left_to_answers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_log(LogSettings(), "json", sys.stderr).info("event")
+
+    said = capsys.readouterr()
+    assert orjson.loads(said.err)["event"] == "event"
+    assert not said.out
