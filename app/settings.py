@@ -64,7 +64,7 @@ def _check_token(token: SecretStr) -> SecretStr:
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 BearerToken = Annotated[SecretStr, AfterValidator(_check_token)]
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
 
 
 class _Frozen(BaseModel):
@@ -111,8 +111,9 @@ class BreakerSettings(_Frozen):
     failure_rate: float = Field(
         default=0.5, gt=0, le=1, description="Share of failures at which the circuit opens."
     )
-    slow_call: Seconds = Field(
-        default=1.5, description="Seconds from which on a call counts as slow."
+    slow_call: Seconds | None = Field(
+        default=None,
+        description="Seconds from which on a call is slow; nine tenths of `timeout` when absent.",
     )
     slow_rate: float = Field(
         default=0.8, gt=0, le=1, description="Share of slow calls at which the circuit opens."

@@ -104,6 +104,8 @@ class _Timeout(AbstractAsyncContextManager[object]):
         self._call_off: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> object:
+        if self._seconds <= 0:
+            self._scope = asyncio.timeout(0)
         await self._scope.__aenter__()
         loop = asyncio.get_running_loop()
         self._call_off = self._clock.call_at(

@@ -12,6 +12,7 @@ young, has one maintainer, and pays for a lock and a synchronous side that we ha
 is needed is the hundred lines below, and failing well is what this project is for.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,10 @@ from app.resilience.window import SlidingWindow
 from app.settings import BreakerSettings
 
 _CALL, _FAILURE, _SLOW = range(3)
+
+
+SLOW = 0.9
+"""The share of its time from which on a call is slow, where the settings do not say."""
 
 
 class State(StrEnum):
@@ -60,26 +65,34 @@ class Permit:
         self._breaker: Breaker | None = breaker
         self._period = period
 
-    def record(self, *, failed: bool, seconds: float) -> None:
+    def record(self, *, failed: bool, seconds: float, limit: float = math.inf) -> None:
         """Say how the call went.
 
         Args:
             failed: Whether it failed in a way that speaks of the service's health.
             seconds: How long it took.
+            limit: How long it might have taken; where the settings do not say what is slow, nine
+                tenths of this are.
         """
         if self._breaker is not None:
-            self._breaker.settle(self._period, failed=failed, seconds=seconds)
+            self._breaker.settle(self._period, failed=failed, seconds=seconds, limit=limit)
             self._breaker = None
 
     def release(self) -> None:
         """Say that the call tells nothing: it was not made, or its client went away."""
         if self._breaker is not None:
-            self._breaker.settle(self._period, failed=None, seconds=0.0)
+            self._breaker.settle(self._period, failed=None)
             self._breaker = None
 
 
 class Breaker:
     """The circuit breaker of one service.
+
+    Args:
+        settings: What it judges by.
+        clock: Tells the time.
+        chance: Gives the jitter of the time that it stays open.
+        on_change: Is told each change of state.
 
     Attributes:
         state: What it does with calls.
@@ -105,6 +118,18 @@ class Breaker:
         self._probes_out = 0
         self._probes_good = 0
 
+    @property
+    def refuses(self) -> bool:
+        """Whether no call may be made now. Asking changes nothing."""
+        if self.state is State.OPEN:
+            return self._clock.monotonic() < self._probe_at
+        return self.state is State.HALF_OPEN and self._all_probes_out
+
+    @property
+    def _all_probes_out(self) -> bool:
+        """Whether as many probes are on their way, or back, as have to succeed."""
+        return self._probes_out + self._probes_good >= self._settings.probes
+
     def admit(self) -> Permit | None:
         """Ask for leave to make a call.
 
@@ -116,25 +141,29 @@ class Breaker:
         if self.state is State.OPEN:
             return None
         if self.state is State.HALF_OPEN:
-            if self._probes_out + self._probes_good >= self._settings.probes:
+            if self._all_probes_out:
                 return None
             self._probes_out += 1
         return Permit(self, self._period)
 
-    def settle(self, period: int, *, failed: bool | None, seconds: float) -> None:
+    def settle(
+        self, period: int, *, failed: bool | None, seconds: float = 0.0, limit: float = math.inf
+    ) -> None:
         """Take a permit back.
 
         Args:
             period: The period in which it was given.
             failed: Whether the call failed; ``None`` when it tells nothing.
             seconds: How long it took.
+            limit: How long it might have taken.
         """
         if period != self._period:
             return
-        slow = seconds >= self._settings.slow_call
+        from_settings = self._settings.slow_call
+        slow = seconds >= (SLOW * limit if from_settings is None else from_settings)
         if self.state is State.HALF_OPEN:
             self._probes_out -= 1
-            if failed or (slow and failed is not None):
+            if failed or slow:
                 self._open()
             elif failed is not None:
                 self._probes_good += 1
@@ -151,8 +180,8 @@ class Breaker:
         """Tell whether enough calls have failed or were slow."""
         calls, failures, slow = self._window.totals()
         return calls >= self._settings.min_calls and (
-            failures >= self._settings.failure_rate * calls
-            or slow >= self._settings.slow_rate * calls
+            failures / calls >= self._settings.failure_rate
+            or slow / calls >= self._settings.slow_rate
         )
 
     def _open(self) -> None:

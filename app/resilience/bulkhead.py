@@ -1,7 +1,8 @@
 """The bulkhead: a bound on what one service can hold up (M. Nygard, "Release It!", chapter 5)."""
 
 import asyncio
-from types import TracebackType
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from app.resilience.clock import Clock
 
@@ -19,28 +20,43 @@ class Bulkhead:
 
     def __init__(self, *, limit: int, queue: int, clock: Clock) -> None:
         self.waiting = 0
-        self._queue = queue
+        self._inside = 0
+        self._most = limit + queue
         self._room = asyncio.Semaphore(limit)
         self._clock = clock
 
-    def slot(self, seconds: float) -> "Slot":
-        """Ask for room.
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncGenerator[None]:
+        """Have room for one call within the context.
 
         Args:
             seconds: How long to wait for it at most.
 
-        Returns:
-            A context in which there is room; entering it raises ``FullError`` when there is none.
-        """
-        return Slot(self, seconds)
+        Yields:
+            Nothing; there is room until the end of the context.
 
-    async def enter(self, seconds: float) -> None:
-        """Take room, waiting for it where that can help."""
+        Raises:
+            FullError: As many wait as may, or there was no room in time.
+        """
+        # Counted here, since a semaphore is locked as long as anyone waits for it, even where room
+        # has just been given to all who do.
+        if self._inside >= self._most:
+            raise FullError("as many calls wait as may")
+        self._inside += 1
+        try:
+            await self._enter(seconds)
+            try:
+                yield
+            finally:
+                self._room.release()
+        finally:
+            self._inside -= 1
+
+    async def _enter(self, seconds: float) -> None:
+        """Take room, waiting for it where there is none."""
         if not self._room.locked():
             await self._room.acquire()
             return
-        if self.waiting >= self._queue:
-            raise FullError("as many calls wait as may")
         self.waiting += 1
         try:
             async with self._clock.timeout(seconds):
@@ -49,28 +65,3 @@ class Bulkhead:
             raise FullError("no call ended in time to make room") from error
         finally:
             self.waiting -= 1
-
-    def leave(self) -> None:
-        """Give room back."""
-        self._room.release()
-
-
-class Slot:
-    """Room for one call."""
-
-    __slots__ = ("_bulkhead", "_seconds")
-
-    def __init__(self, bulkhead: Bulkhead, seconds: float) -> None:
-        self._bulkhead = bulkhead
-        self._seconds = seconds
-
-    async def __aenter__(self) -> None:
-        await self._bulkhead.enter(self._seconds)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bulkhead.leave()

@@ -50,6 +50,6 @@ def write_duration(seconds: float) -> str:
         seconds: The duration, 0 or more.
 
     Returns:
-        Whole milliseconds, rounded down, such as ``800ms``.
+        Whole milliseconds, at least one, such as ``800ms``.
     """
-    return f"{int(seconds * 1000)}ms"
+    return f"{max(1, int(seconds * 1000))}ms"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app.errors import Code, SourceError
-from app.resilience.breaker import Breaker, Change, State
+from app.resilience.breaker import SLOW, Breaker, Change, State
 from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
@@ -99,31 +99,37 @@ class Guard:
             reserve: Seconds before the deadline that are kept for what follows the call.
 
         Returns:
-            What came of it.
+            What came of it: where it was repeated, what the last call said that was made.
         """
         made = 0
 
-        async def once() -> T | SourceError:
-            nonlocal made
-            result, was_made = await self._once(attempt, limit, deadline.remaining - reserve)
-            made += was_made
-            return result
+        def left() -> float:
+            return deadline.remaining - reserve
 
-        self._budget.count_call()
-        tries = 0
-        while True:
-            tries += 1
-            answer = await self._perhaps_hedged(once)
+        async def counted(seconds: float) -> T | SourceError:
+            nonlocal made
+            made += 1
+            if made == 1:
+                self._budget.count_call()
+            return await attempt(seconds)
+
+        async def once() -> T | SourceError:
+            return await self._once(counted, limit, left)
+
+        answer = await self._perhaps_hedged(once)
+        for tries in range(1, self._settings.retry.max_retries + 1):
             if not isinstance(answer, SourceError) or not answer.retryable:
-                return Outcome(answer, made)
+                break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
-            if (
-                tries > self._settings.retry.max_retries
-                or wait >= deadline.remaining - reserve
-                or not self._budget.take()
-            ):
-                return Outcome(answer, made)
+            if wait >= left() or self._breaker.refuses or not self._budget.take():
+                break
             await self._clock.sleep(wait)
+            before = made
+            again = await self._perhaps_hedged(once)
+            if made == before:
+                break
+            answer = again
+        return Outcome(answer, made)
 
     async def _perhaps_hedged(
         self, once: Callable[[], Awaitable[T | SourceError]]
@@ -141,30 +147,41 @@ class Guard:
         )
 
     async def _once(
-        self, attempt: Attempt[T], limit: float, left: float
-    ) -> tuple[T | SourceError, bool]:
-        """Make one attempt; say whether the service was called for it."""
+        self, attempt: Attempt[T], limit: float, left: Callable[[], float]
+    ) -> T | SourceError:
+        """Make one attempt, when the service may be asked and there is room and time."""
+        if (seconds := left()) <= 0:
+            return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
+        if self._breaker.refuses:
+            return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
+        try:
+            async with self._bulkhead.slot(seconds):
+                return await self._call(attempt, limit, left())
+        except FullError as error:
+            return self._failure(Code.SOURCE_OVERLOADED, str(error))
+
+    async def _call(self, attempt: Attempt[T], limit: float, left: float) -> T | SourceError:
+        """Make one call, if the wait for room has left the time and the circuit for it."""
         if left <= 0:
-            return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call"), False
+            return self._failure(Code.SOURCE_TIMEOUT, "no time was left once there was room")
         permit = self._breaker.admit()
         if permit is None:
-            return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open"), False
-        asked = self._clock.monotonic()
+            return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
+        seconds = min(limit, left)
+        started = self._clock.monotonic()
         try:
-            async with self._bulkhead.slot(left):
-                started = self._clock.monotonic()
-                seconds = min(limit, left - (started - asked))
-                answer = await attempt(seconds)
-                took = self._clock.monotonic() - started
-                failed = isinstance(answer, SourceError) and answer.code in UNHEALTHY
-                permit.record(failed=failed, seconds=took)
-                if not isinstance(answer, SourceError):
-                    self._latencies.add(took)
-                return answer, True
-        except FullError as error:
-            return self._failure(Code.SOURCE_OVERLOADED, str(error)), False
+            answer = await attempt(seconds)
+            took = self._clock.monotonic() - started
+            failure = answer.code if isinstance(answer, SourceError) else None
+            # A client in a hurry tells nothing of the service; else it could open the circuit for
+            # all others.
+            if failure is not Code.SOURCE_TIMEOUT or seconds >= SLOW * limit:
+                permit.record(failed=failure in UNHEALTHY, seconds=took, limit=limit)
+            if failure is None:
+                self._latencies.add(took)
+            return answer
         finally:
-            permit.release()  # says nothing unless nothing was said: cancelled, or not called
+            permit.release()  # tells nothing, where nothing was told: the call was cancelled
 
     def _failure(self, code: Code, detail: str) -> SourceError:
         """Name this source in a failure."""

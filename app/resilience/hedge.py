@@ -68,9 +68,10 @@ async def hedged(
             everything.add(second)
         while True:
             done, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                if is_good(one.result()) or not calls:
-                    return one.result()
+            answers = [one.result() for one in done]
+            good = [answer for answer in answers if is_good(answer)]
+            if good or not calls:
+                return (good or answers)[0]
     finally:
         for task in everything:
             task.cancel()

@@ -16,6 +16,9 @@ from app.settings import RetrySettings
 
 _CALL, _RETRY = range(2)
 
+LONGEST = 1e9
+"""The longest wait, in seconds, that is told from any longer one."""
+
 Chance = Callable[[], float]
 """Gives a number from 0 up to 1, each as likely as the other."""
 
@@ -38,8 +41,8 @@ class RetryBudget:
             Whether there was one left.
         """
         calls, retries = self._window.totals()
-        allowed = self._settings.budget_minimum + self._settings.budget_share * calls
-        if retries + 1 > allowed:
+        beyond = retries + 1 - self._settings.budget_minimum
+        if beyond > 0 and (not calls or beyond / calls > self._settings.budget_share):
             return False
         self._window.add(_RETRY)
         return True
@@ -80,10 +83,10 @@ def read_retry_after(value: str | None, clock: Clock) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return min(float(text), LONGEST)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     return max(0.0, (aware - clock.now()).total_seconds())

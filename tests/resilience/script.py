@@ -1,0 +1,197 @@
+"""Callers that come, give up and are answered in an order that a generated script says.
+
+Between two steps the event loop does not run, unless the script says so with ``Turns``: this is
+how a cancellation meets a call that has just ended, a timeout meets room that has just come free,
+and so on.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from app.errors import Code, SourceError
+from tests.clock import ManualClock
+
+Answer = str | SourceError
+
+ROUNDS = 50
+"""How many seconds a caller may take to end once every call is answered at once."""
+
+
+def failure(
+    code: Code = Code.SOURCE_UNAVAILABLE,
+    *,
+    retryable: bool = False,
+    retry_after: float | None = None,
+) -> SourceError:
+    """Make what a service gave instead of an answer."""
+    return SourceError("profile", code, "it failed", retryable=retryable, retry_after=retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Come:
+    """So many callers come, who have so many seconds."""
+
+    seconds: float
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One of the running calls ends."""
+
+    which: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """One of the callers is cancelled."""
+
+    which: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Time passes."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The event loop runs so many turns."""
+
+    turns: int
+
+
+Step = Come | End | GiveUp | Pass | Turns
+
+ANSWERS: Sequence[Answer] = (
+    "good",
+    failure(retryable=True),
+    failure(Code.SOURCE_OVERLOADED, retryable=True, retry_after=0.25),
+    failure(Code.SOURCE_REJECTED),
+    failure(Code.SOURCE_MALFORMED),
+)
+
+
+def scripts(answers: Sequence[Answer] = ANSWERS) -> st.SearchStrategy[list[Step]]:
+    """Generate scripts."""
+    which = st.integers(0, 5)
+    return st.lists(
+        st.one_of(
+            st.builds(Come, st.sampled_from([0.5, 1.0, 3.0]), st.integers(1, 3)),
+            st.builds(End, which, st.sampled_from(answers)),
+            st.builds(GiveUp, which),
+            st.builds(Pass, st.sampled_from([0.25, 0.5, 1.0, 5.0])),
+            st.builds(Turns, st.integers(1, 4)),
+        ),
+        min_size=8,  # hypothesis would mostly make shorter ones
+        max_size=40,
+    )
+
+
+class Service:
+    """What is called: a call runs until the test ends it.
+
+    Attributes:
+        running: The calls that run now, in the order in which they came.
+        made: How many calls came at all.
+        most: How many ran at the same time at most.
+        ended: The answers that were given, in their order.
+    """
+
+    def __init__(self) -> None:
+        self.running: list[asyncio.Future[Answer]] = []
+        self.made = 0
+        self.most = 0
+        self.ended: list[Answer] = []
+
+    async def call(self) -> Answer:
+        """Be called."""
+        end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.running.append(end)
+        self.made += 1
+        self.most = max(self.most, len(self.running))
+        try:
+            return await end
+        finally:
+            self.running.remove(end)
+
+    def end(self, answer: Answer = "good", *, which: int = 0) -> None:
+        """End one of the running calls, if one runs."""
+        if running := [end for end in self.running if not end.done()]:
+            running[which % len(running)].set_result(answer)
+            self.ended.append(answer)
+
+
+class Scene:
+    """Callers, a service and a clock, on which a script is played.
+
+    Attributes:
+        service: What is called.
+        clock: The time.
+        callers: Everyone who came.
+        gave_up: Those of them who were cancelled before they had ended.
+    """
+
+    def __init__(self, clock: ManualClock, service: Service) -> None:
+        self.clock = clock
+        self.service = service
+        self.callers: list[asyncio.Task[Answer]] = []
+        self.gave_up: set[asyncio.Task[Answer]] = set()
+
+    async def play(
+        self, script: Sequence[Step], visit: Callable[[float], Coroutine[Any, Any, Answer]]
+    ) -> None:
+        """Play a script, and end every call after it.
+
+        Args:
+            script: What happens.
+            visit: What a caller does who has so many seconds.
+        """
+        for step in script:
+            match step:
+                case Come(seconds, times):
+                    for _ in range(times):
+                        self.callers.append(asyncio.create_task(visit(seconds)))
+                case End(which, answer):
+                    self.service.end(answer, which=which)
+                case GiveUp(which):
+                    self.give_up(which)
+                case Pass(seconds):
+                    self.clock.advance(seconds)
+                case Turns(turns):
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+        await self.end()
+
+    def give_up(self, which: int) -> None:
+        """Cancel one of the callers, if one is there."""
+        if there := [caller for caller in self.callers if not caller.done()]:
+            caller = there[which % len(there)]
+            caller.cancel()
+            self.gave_up.add(caller)
+
+    async def end(self) -> None:
+        """End every call; then every caller ends, and only who gave up was cancelled."""
+        for _ in range(ROUNDS):
+            await self.clock.settle()
+            if all(caller.done() for caller in self.callers):
+                break
+            while any(not end.done() for end in self.service.running):
+                self.service.end()
+            self.clock.advance(1.0)
+        assert all(caller.done() for caller in self.callers), "somebody waits for ever"
+        assert {caller for caller in self.callers if caller.cancelled()} == self.gave_up
+        assert self.service.running == []
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What the callers got who did not give up."""
+        return [caller.result() for caller in self.callers if caller not in self.gave_up]

@@ -1,0 +1,460 @@
+"""Not asking a service that keeps failing."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.resilience.breaker import Breaker, Change, Permit, State
+from app.resilience.window import SLOTS
+from app.settings import BreakerSettings
+from tests.clock import ManualClock
+
+LUCK = (0.0, 0.5, 0.999)
+
+SLOW = 1.5
+"""Seconds from which on a call is slow to the breaker that has a model beside it."""
+
+WHICH = st.integers(0, 7)
+"""Which of the permits that were given last; some of them were given back before."""
+
+
+class Watched:
+    """A breaker, its clock, its chance, and what it said of itself.
+
+    Attributes:
+        breaker: The breaker.
+        clock: Its time.
+        luck: What chance gives it.
+        changes: Its changes of state.
+    """
+
+    def __init__(self, **changes: Any) -> None:  # noqa: ANN401 # any setting of a breaker
+        self.luck = 0.999
+        self.clock = ManualClock()
+        self.changes: list[Change] = []
+        self.breaker = Breaker(
+            BreakerSettings(**changes),
+            clock=self.clock,
+            chance=lambda: self.luck,
+            on_change=self.changes.append,
+        )
+
+    def state(self) -> State:
+        """What it does with calls."""
+        return self.breaker.state
+
+    def admit(self) -> Permit:
+        """Ask for a permit that has to be given."""
+        permit = self.breaker.admit()
+        assert permit is not None
+        return permit
+
+    def call(self, *, failed: bool = False, seconds: float = 0.0) -> None:
+        """Make a call."""
+        self.admit().record(failed=failed, seconds=seconds)
+
+    def open_times(self) -> list[float]:
+        """Read for how long it opened each time."""
+        return [one.open_for for one in self.changes if one.open_for is not None]
+
+
+@dataclass
+class Model:
+    """What a breaker should do, from a list of all that happened since its last change."""
+
+    settings: BreakerSettings
+    clock: ManualClock
+    state: State = State.CLOSED
+    changes: list[Change] = field(default_factory=list[Change])
+    ended: list[tuple[float, bool, bool]] = field(default_factory=list[tuple[float, bool, bool]])
+    out: int = 0
+    opened: int = 0
+    probe_at: float = 0.0
+
+    def change(self, state: State, open_for: float | None = None) -> None:
+        """Change, and forget all that happened."""
+        self.changes.append(Change(self.state, state, open_for))
+        self.state = state
+        self.ended, self.out = [], 0
+
+    def open(self, luck: float) -> None:
+        """Open, for twice as long as the last time."""
+        most = min(self.settings.max_open, self.settings.open_for * 2**self.opened)
+        open_for = most / 2 + luck * most / 2
+        self.opened += 1
+        self.probe_at = self.clock.seconds + open_for
+        self.change(State.OPEN, open_for)
+
+    def admit(self) -> int | None:
+        """Let a call through or not; a permit is the number of changes before it."""
+        if self.state is State.OPEN and self.clock.seconds >= self.probe_at:
+            self.change(State.HALF_OPEN)
+        good = sum(not failed and not slow for _, failed, slow in self.ended)
+        if self.state is State.OPEN or (
+            self.state is State.HALF_OPEN and self.out + good >= self.settings.probes
+        ):
+            return None
+        self.out += 1
+        return len(self.changes)
+
+    def release(self, permit: int) -> None:
+        """Take back what tells nothing."""
+        if permit == len(self.changes):
+            self.out -= 1
+
+    def record(self, permit: int, *, failed: bool, seconds: float, luck: float) -> None:
+        """Take note of a call."""
+        if permit != len(self.changes):
+            return
+        self.out -= 1
+        self.ended.append((self.clock.seconds, failed, seconds >= SLOW))
+        lately = [
+            (failed, slow)
+            for at, failed, slow in self.ended
+            if self.slot(self.clock.seconds) - self.slot(at) < SLOTS
+        ]
+        failures = sum(failed for failed, _ in lately)
+        slows = sum(slow for _, slow in lately)
+        if self.state is State.HALF_OPEN:
+            if any(failed or slow for _, failed, slow in self.ended):
+                self.open(luck)
+            elif len(self.ended) == self.settings.probes:
+                self.opened = 0
+                self.change(State.CLOSED)
+        elif len(lately) >= self.settings.min_calls and (
+            failures / len(lately) >= self.settings.failure_rate
+            or slows / len(lately) >= self.settings.slow_rate
+        ):
+            self.open(luck)
+
+    def slot(self, at: float) -> int:
+        """Tell in which tenth of a window's length a moment lies."""
+        return math.floor(at * SLOTS / self.settings.window)
+
+
+class BreakerAndModel(RuleBasedStateMachine):
+    """A breaker beside its model."""
+
+    @initialize(
+        window=st.sampled_from([2.5, 10.0]),
+        min_calls=st.integers(1, 6),
+        failure_rate=st.sampled_from([0.25, 0.5, 1.0]),
+        slow_rate=st.sampled_from([0.5, 1.0]),
+        probes=st.integers(1, 3),
+        max_open=st.sampled_from([3.0, 20.0]),
+    )
+    def begin(self, **changes: float) -> None:
+        self.watched = Watched(**changes, open_for=4.0, slow_call=SLOW)
+        self.model = Model(
+            BreakerSettings(**changes, open_for=4.0, slow_call=SLOW),  # type: ignore[arg-type] # mixed
+            self.watched.clock,
+        )
+        self.permits: list[tuple[Permit, int]] = []
+        self.used: set[int] = set()
+
+    @rule()
+    def admit(self) -> None:
+        given, expected = self.watched.breaker.admit(), self.model.admit()
+        assert (given is None) == (expected is None)
+        if given is not None and expected is not None:
+            self.permits.append((given, expected))
+
+    @precondition(lambda self: self.permits)
+    @rule(which=WHICH, failed=st.booleans(), seconds=st.sampled_from([0.0, 1.499, SLOW, 60.0]))
+    def record(self, *, which: int, failed: bool, seconds: float) -> None:
+        given, expected = self.permits[-1 - which % len(self.permits)]
+        given.record(failed=failed, seconds=seconds)
+        if self.is_first(given):
+            self.model.record(expected, failed=failed, seconds=seconds, luck=self.watched.luck)
+
+    @precondition(lambda self: self.permits)
+    @rule(which=WHICH)
+    def release(self, which: int) -> None:
+        given, expected = self.permits[-1 - which % len(self.permits)]
+        given.release()
+        if self.is_first(given):
+            self.model.release(expected)
+
+    def is_first(self, permit: Permit) -> bool:
+        """Tell whether a permit is given back for the first time; only that counts."""
+        first = id(permit) not in self.used
+        self.used.add(id(permit))
+        return first
+
+    @rule(eighths=st.integers(0, 40) | st.just(10_000))
+    def pass_time(self, eighths: int) -> None:
+        self.watched.clock.advance(eighths / 8)
+
+    @precondition(lambda self: self.model.state is State.OPEN)
+    @rule()
+    def wait_until_it_may_probe(self) -> None:
+        left = self.model.probe_at - self.watched.clock.seconds
+        self.watched.clock.advance(max(0.0, left))
+
+    @rule(luck=st.sampled_from(LUCK))
+    def turn_luck(self, luck: float) -> None:
+        self.watched.luck = luck
+
+    @invariant()
+    def both_are_the_same(self) -> None:
+        assert self.watched.state() is self.model.state
+        assert [(one.before, one.after) for one in self.watched.changes] == [
+            (one.before, one.after) for one in self.model.changes
+        ]
+        assert self.watched.open_times() == pytest.approx(
+            [one.open_for for one in self.model.changes if one.open_for is not None]
+        )
+
+
+def test_the_breaker_does_what_a_list_of_all_that_happened_says() -> None:
+    run_state_machine_as_test(
+        BreakerAndModel, settings=settings(max_examples=120, stateful_step_count=50, deadline=None)
+    )
+
+
+def test_it_judges_by_no_fewer_calls_than_set() -> None:
+    watched = Watched(min_calls=5, failure_rate=0.5)
+
+    for _ in range(4):
+        watched.call(failed=True)
+    assert watched.state() is State.CLOSED
+
+    watched.call(failed=True)
+    assert watched.state() is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("percent", "calls", "failures"),
+    [
+        (50, 20, 10),
+        (100, 20, 20),
+        (1, 100, 1),
+        (7, 100, 7),  # 0.07 * 100 is a little more than 7
+        (55, 100, 55),
+        (56, 25, 14),
+    ],
+)
+def test_it_opens_at_the_set_share_of_failures_and_not_below(
+    percent: int, calls: int, failures: int
+) -> None:
+    watched = Watched(min_calls=calls, failure_rate=percent / 100)
+    for number in range(calls - 1):
+        watched.call(failed=number < failures - 1)
+    below = Watched(min_calls=calls, failure_rate=percent / 100)
+    for number in range(calls):
+        below.call(failed=number < failures - 1)
+
+    watched.call(failed=True)
+
+    assert watched.state() is State.OPEN
+    assert below.state() is State.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(1.499, State.CLOSED), (1.5, State.OPEN), (9.0, State.OPEN)]
+)
+def test_it_opens_at_the_set_share_of_slow_calls(seconds: float, state: State) -> None:
+    watched = Watched(min_calls=5, slow_rate=0.8, slow_call=SLOW)
+
+    watched.call()
+    for _ in range(4):
+        watched.call(seconds=seconds)
+
+    assert watched.state() is state
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit", "slow"), [(None, 2.0, 1.8), (1.0, 2.0, 1.0), (3.0, 2.0, 3.0)]
+)
+def test_what_is_slow_is_what_the_settings_say_and_otherwise_nine_tenths_of_the_time(
+    setting: float | None, limit: float, slow: float
+) -> None:
+    for seconds, state in ((slow - 0.001, State.CLOSED), (slow, State.OPEN)):
+        breaker = Breaker(
+            BreakerSettings(min_calls=1, slow_call=setting),
+            clock=ManualClock(),
+            chance=lambda: 0.5,
+            on_change=lambda _: None,
+        )
+        permit = breaker.admit()
+        assert permit is not None
+
+        permit.record(failed=False, seconds=seconds, limit=limit)
+
+        assert breaker.state is state
+
+
+def test_what_left_the_window_is_not_judged() -> None:
+    watched = Watched(window=10.0, min_calls=2, failure_rate=1.0)
+    watched.call(failed=True)
+    watched.clock.advance(10.0)
+
+    watched.call(failed=True)
+
+    assert watched.state() is State.CLOSED
+
+
+def test_open_it_lets_nothing_through_until_its_time_is_over() -> None:
+    watched = Watched(min_calls=1, open_for=4.0)
+    watched.luck = 0.5
+    watched.call(failed=True)
+
+    watched.clock.advance(2.999)
+    assert watched.breaker.admit() is None
+    assert watched.state() is State.OPEN
+
+    watched.clock.advance(0.001)
+    assert watched.breaker.admit() is not None
+    assert watched.state() is State.HALF_OPEN
+
+
+@pytest.mark.parametrize("probes", [1, 2, 5])
+def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
+    probes: int,
+) -> None:
+    watched = Watched(min_calls=1, probes=probes)
+    watched.call(failed=True)
+    watched.clock.advance(60.0)
+
+    permits = [watched.breaker.admit() for _ in range(probes + 3)]
+
+    assert [one is not None for one in permits] == [True] * probes + [False] * 3
+    for permit in permits[:probes]:
+        assert watched.state() is State.HALF_OPEN
+        assert watched.breaker.admit() is None  # one that succeeded makes no room for another
+        assert permit is not None
+        permit.record(failed=False, seconds=0.0)
+    assert watched.changes[-1] == Change(State.HALF_OPEN, State.CLOSED)
+
+
+@pytest.mark.parametrize(("failed", "seconds"), [(True, 0.0), (False, 1.5)])
+def test_half_open_it_opens_again_at_the_first_probe_that_fails_or_is_slow(
+    *, failed: bool, seconds: float
+) -> None:
+    watched = Watched(min_calls=1, probes=3, slow_call=SLOW)
+    watched.call(failed=True)
+    watched.clock.advance(60.0)
+    watched.call()
+
+    watched.call(failed=failed, seconds=seconds)
+
+    assert watched.state() is State.OPEN
+    assert watched.breaker.admit() is None
+
+
+def test_a_probe_that_tells_nothing_gives_its_place_to_another() -> None:
+    watched = Watched(min_calls=1, probes=1)
+    watched.call(failed=True)
+    watched.clock.advance(60.0)
+
+    for _ in range(10):
+        permit = watched.admit()
+        assert watched.breaker.admit() is None
+        permit.release()
+
+    watched.call()
+    assert watched.state() is State.CLOSED
+
+
+def test_a_call_from_before_a_change_is_no_probe_and_counts_for_nothing() -> None:
+    watched = Watched(min_calls=1, probes=1)
+    old = [watched.admit() for _ in range(3)]
+    watched.call(failed=True)
+    watched.clock.advance(60.0)
+    probe = watched.admit()
+
+    old[0].record(failed=False, seconds=0.0)
+    old[1].record(failed=True, seconds=0.0)
+    old[2].release()
+
+    assert watched.state() is State.HALF_OPEN
+    assert watched.breaker.admit() is None
+    probe.record(failed=False, seconds=0.0)
+    assert watched.state() is State.CLOSED
+
+
+def test_only_the_first_way_of_giving_a_permit_back_counts() -> None:
+    watched = Watched(min_calls=2, failure_rate=0.1)
+    permit = watched.admit()
+    permit.record(failed=False, seconds=0.0)
+
+    permit.record(failed=True, seconds=0.0)
+    permit.release()
+
+    assert watched.state() is State.CLOSED
+    released = watched.admit()
+    released.release()
+    released.record(failed=True, seconds=0.0)
+    assert watched.state() is State.CLOSED
+
+
+def test_what_tells_nothing_is_not_counted() -> None:
+    watched = Watched(min_calls=2, failure_rate=0.5)
+
+    for _ in range(100):
+        watched.admit().release()
+    watched.call(failed=True)
+    assert watched.state() is State.CLOSED
+
+    watched.call()
+    assert watched.state() is State.OPEN
+
+
+@pytest.mark.parametrize(("luck", "part"), [(0.0, 0.5), (0.5, 0.75), (0.999, 0.9995)])
+def test_the_time_open_doubles_up_to_a_bound_and_varies_by_half(luck: float, part: float) -> None:
+    watched = Watched(min_calls=1, open_for=5.0, max_open=60.0)
+    watched.luck = luck
+
+    for _ in range(6):
+        watched.call(failed=True)
+        watched.clock.advance(60.0)
+
+    assert watched.open_times() == pytest.approx(
+        [seconds * part for seconds in (5.0, 10.0, 20.0, 40.0, 60.0, 60.0)]
+    )
+
+
+def test_the_time_open_is_short_again_once_the_service_has_recovered() -> None:
+    watched = Watched(min_calls=1, probes=1, open_for=5.0)
+    watched.luck = 0.0
+    for failed in (True, True, False, True):
+        watched.call(failed=failed)
+        watched.clock.advance(60.0)
+
+    assert watched.open_times() == [2.5, 5.0, 2.5]
+
+
+def test_the_time_open_keeps_to_its_bound_through_the_longest_outage() -> None:
+    watched = Watched(min_calls=1, open_for=3600.0, max_open=3600.0)
+    watched.luck = 0.0
+
+    for _ in range(2_000):
+        watched.call(failed=True)
+        watched.clock.advance(3600.0)
+
+    assert set(watched.open_times()) == {1800.0}
+
+
+def test_failures_from_before_it_closed_are_forgotten() -> None:
+    watched = Watched(window=3600.0, min_calls=2, failure_rate=0.5, probes=1)
+    watched.call(failed=True)
+    watched.call(failed=True)
+    watched.clock.advance(60.0)
+    watched.call()
+    assert watched.state() is State.CLOSED
+
+    watched.call(failed=True)
+
+    assert watched.state() is State.CLOSED

@@ -1,0 +1,246 @@
+"""A second call where the first one is slower than nearly all."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.resilience.hedge import NEEDED, REMEMBERED, Latencies, hedged
+from tests.clock import ManualClock
+from tests.resilience.script import (
+    Answer,
+    Come,
+    End,
+    GiveUp,
+    Pass,
+    Scene,
+    Service,
+    Step,
+    Turns,
+    failure,
+    scripts,
+)
+
+DELAY = 0.5
+
+
+def is_good(answer: Answer) -> bool:
+    """Tell whether an answer wins."""
+    return isinstance(answer, str)
+
+
+class Hedging:
+    """A call that is hedged, on a stage."""
+
+    def __init__(self, *, may_repeat: bool = True) -> None:
+        self.clock = ManualClock()
+        self.service = Service()
+        self.scene = Scene(self.clock, self.service)
+        self.asked = 0
+        self._may_repeat = may_repeat
+
+    def may_repeat(self) -> bool:
+        """Say whether there may be a second call."""
+        self.asked += 1
+        return self._may_repeat
+
+    async def visit(self, _seconds: float) -> Answer:
+        """Make the call; nothing of it is left when it ends, however it does."""
+        began = self.clock.seconds
+        try:
+            answer = await hedged(
+                self.service.call,
+                delay=DELAY,
+                may_repeat=self.may_repeat,
+                is_good=is_good,
+                clock=self.clock,
+            )
+        finally:
+            assert self.service.running == []
+            assert self.service.made < 2 or self.clock.seconds >= began + DELAY
+        return answer
+
+    async def play(self, *script: Step) -> None:
+        """Have one caller come, and play a script."""
+        await self.scene.play([Come(60.0), Turns(5), *script], self.visit)
+
+    @property
+    def answer(self) -> Answer:
+        """What the one caller got."""
+        (answer,) = self.scene.answers
+        return answer
+
+
+@settings(deadline=None, max_examples=200)
+@given(may_repeat=st.booleans(), script=scripts(answers=["good", "fine", failure()]))
+async def test_whatever_happens_a_good_answer_wins_and_no_call_is_left(
+    script: Sequence[Step], *, may_repeat: bool
+) -> None:
+    hedging = Hedging(may_repeat=may_repeat)
+
+    await hedging.play(*(step for step in script if not isinstance(step, Come)))
+
+    assert hedging.asked <= 1
+    assert hedging.service.made <= 1 + may_repeat
+    for answer in hedging.scene.answers:
+        assert answer in hedging.service.ended
+        assert is_good(answer) or not any(map(is_good, hedging.service.ended))
+
+
+async def test_a_quick_call_is_made_once() -> None:
+    hedging = Hedging()
+
+    await hedging.play(Pass(DELAY - 0.01), Turns(5), End(0, "good"))
+
+    assert hedging.answer == "good"
+    assert (hedging.service.made, hedging.asked) == (1, 0)
+
+
+async def test_a_quick_failure_is_the_answer_and_nothing_is_made_beside_it() -> None:
+    hedging = Hedging()
+
+    await hedging.play(End(0, failure()), Turns(9), Pass(DELAY))
+
+    assert hedging.answer == failure()
+    assert (hedging.service.made, hedging.asked) == (1, 0)
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+async def test_the_first_good_answer_of_two_wins_and_the_other_call_is_cancelled(
+    winner: int,
+) -> None:
+    hedging = Hedging()
+
+    await hedging.play(Pass(DELAY), Turns(5), End(winner, "good"), Turns(9))
+
+    assert hedging.answer == "good"
+    assert hedging.service.made == 2
+    assert hedging.service.ended == ["good"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_failure_waits_for_the_other_call(first: int) -> None:
+    hedging = Hedging()
+
+    await hedging.play(Pass(DELAY), Turns(5), End(first, failure()), Turns(9), End(0, "good"))
+
+    assert hedging.answer == "good"
+
+
+async def test_when_both_fail_the_last_failure_is_the_answer() -> None:
+    hedging = Hedging()
+    last = failure(retryable=True)
+
+    await hedging.play(Pass(DELAY), Turns(5), End(0, failure()), Turns(9), End(0, last))
+
+    assert hedging.answer == last
+
+
+@pytest.mark.parametrize("answers", [("good", failure()), (failure(), "good")])
+async def test_a_good_answer_wins_over_a_failure_that_comes_in_the_same_moment(
+    answers: tuple[Answer, Answer],
+) -> None:
+    for _ in range(10):  # which of the two is looked at first is up to the interpreter
+        hedging = Hedging()
+        first, second = answers
+
+        await hedging.play(Pass(DELAY), Turns(5), End(0, first), End(0, second), Turns(9))
+
+        assert hedging.answer == "good"
+
+
+async def test_where_no_repetition_may_be_made_the_first_call_is_waited_for() -> None:
+    hedging = Hedging(may_repeat=False)
+
+    await hedging.play(Pass(DELAY), Turns(5), Pass(60.0), Turns(5), End(0, "good"))
+
+    assert hedging.answer == "good"
+    assert (hedging.service.made, hedging.asked) == (1, 1)
+
+
+@pytest.mark.parametrize("passed", [0.0, DELAY])
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_caller_who_gives_up_leaves_no_call_behind(passed: float, turns: int) -> None:
+    hedging = Hedging()
+
+    await hedging.play(Pass(passed), Turns(turns), GiveUp(0))
+
+    assert hedging.scene.answers == []
+    assert hedging.service.ended == []
+
+
+@pytest.mark.parametrize("error", [ValueError, TimeoutError])
+@pytest.mark.parametrize("raising", [1, 2])
+async def test_what_a_call_raises_is_raised_and_the_other_call_is_cancelled(
+    error: type[Exception], raising: int
+) -> None:
+    clock, service = ManualClock(), Service()
+
+    async def call() -> Answer:
+        if service.made + 1 == raising:
+            service.made += 1
+            await clock.sleep(1.0)
+            raise error
+        return await service.call()
+
+    with pytest.raises(error):
+        await clock.run(
+            hedged(call, delay=DELAY, may_repeat=lambda: True, is_good=is_good, clock=clock)
+        )
+
+    assert service.made == 2
+    assert service.running == []
+
+
+async def test_the_loser_is_waited_for_while_it_tidies_up() -> None:
+    clock = ManualClock()
+    calls: list[int] = []
+    tidied: list[int] = []
+
+    async def call() -> str:
+        calls.append(1)
+        if len(calls) == 2:
+            return "good"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await clock.sleep(1.0)
+            tidied.append(1)
+        return "never"
+
+    answer = await clock.run(
+        hedged(call, delay=DELAY, may_repeat=lambda: True, is_good=is_good, clock=clock)
+    )
+
+    assert answer == "good"
+    assert tidied == [1]
+
+
+def test_few_calls_say_nothing_of_the_slowest() -> None:
+    latencies = Latencies()
+
+    for _ in range(NEEDED - 1):
+        latencies.add(1.0)
+        assert latencies.p95() is None
+    latencies.add(1.0)
+
+    assert latencies.p95() == 1.0
+
+
+@settings(deadline=None)
+@given(seconds=st.lists(st.floats(0, 3600), min_size=NEEDED, max_size=2 * REMEMBERED))
+def test_95_of_100_of_the_last_calls_stay_within_and_no_fewer_would_do(
+    seconds: list[float],
+) -> None:
+    latencies = Latencies()
+    for one in seconds:
+        latencies.add(one)
+    last = seconds[-REMEMBERED:]
+
+    p95 = latencies.p95()
+
+    assert p95 in last
+    assert sum(one <= p95 for one in last) >= 0.95 * len(last)
+    assert sum(one < p95 for one in last) <= 0.95 * len(last)
