@@ -116,7 +116,7 @@ def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> 
         ("GATEWAY_LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         (f"{BILLING}__TIMEOUT", "soon", "valid number"),
         (f"{BILLING}__TIMEOUT", "inf", "finite number"),
-        (f"{BILLING}__TIMEOUT", "0", "greater than 0"),
+        (f"{BILLING}__TIMEOUT", "0", "greater than or equal to 0.001"),
         (f"{BILLING}__BASE_URL", "billing:8080", "an address such as https://"),
         (f"{BILLING}__BASE_URL", "http://billing?x=1", "no query and no fragment"),
         (f"{BILLING}__BASE_URL", "http://billing:99999", "expected a port"),
