@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check format schema graphiql lock clean
+.PHONY: help demo test check format schema chaos graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -13,6 +13,7 @@ help: ## list the targets
 # where it cannot be built, all the rest works.
 .venv/installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "Setting up .venv: about a minute, once."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	USER_GATEWAY_SKIP_GRAPHIQL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
@@ -41,6 +42,9 @@ schema: .venv/installed ## export schema.graphql from the code
 	$(BIN)/user-gateway schema print > schema.graphql
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --upgrade
+chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 graphiql: .venv/installed ## build the GraphiQL page anew, where its source has changed
 	$(BIN)/python -m app.http.graphiql.build
 

@@ -195,7 +195,9 @@ def _demo_gateway(urls: SourceUrls) -> ASGIApp:
     addresses = {name: getattr(urls, name, UNSERVED) for name in SourcesSettings.model_fields}
     sources = {name: SourceSettings(base_url=address) for name, address in addresses.items()}
     settings = Settings(
-        sources=SourcesSettings.model_validate(sources), log=LogSettings(format="console")
+        sources=SourcesSettings.model_validate(sources),
+        trace="asked",
+        log=LogSettings(format="console"),
     )
     return create_app(settings, make_log(settings.log))
 

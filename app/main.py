@@ -29,9 +29,12 @@ from app.observability.logs import make_log
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.settings import Settings
+from app.sources.base import Record, Source
+from app.sources.cache import CachedSource
 from app.sources.client import ServiceClient, TransportFactory, open_service, pooled_transport
 from app.sources.pages import RestPages
 from app.sources.rest import RestSource
+from app.sources.store import MemoryStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +122,27 @@ class Gateway:
         }
         sources = Sources(
             users={
-                name: RestSource(spec, services[name], self._log) for name, spec in specs.items()
+                name: await self._source(RestSource(spec, services[name], self._log), stack)
+                for name, spec in specs.items()
             },
             pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
         )
         return Running(tuple(services.values()), self._engine(self._schema, sources))
+
+    async def _source(self, source: Source[Record], stack: AsyncExitStack) -> Source[Record]:
+        """Put a cache before a source, where the settings have one."""
+        settings = dict(self._settings.sources)[source.name]
+        if not settings.cache.enabled:
+            return source
+        cached = CachedSource(
+            source,
+            settings,
+            store=MemoryStore(settings.cache.max_entries),
+            deadlines=self._settings.deadline,
+            clock=self._clock,
+            log=self._log,
+        )
+        return await stack.enter_async_context(cached)
 
     def _engine(self, schema: GatewaySchema, sources: Sources) -> Engine:
         """Make the engine over open sources."""

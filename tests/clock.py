@@ -62,7 +62,10 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
-        end = self.seconds + seconds
+        self.advance_to(self.seconds + seconds)
+
+    def advance_to(self, end: float) -> None:
+        """Let time pass until some moment."""
         while self._timers and self._timers[0][0] <= end:
             when, _, fire = heapq.heappop(self._timers)
             self.seconds = max(self.seconds, when)
@@ -89,7 +92,7 @@ class ManualClock:
                 if task.done():
                     return task.result()
                 assert self._timers, "the work waits for something that never comes"
-                self.advance(self._timers[0][0] - self.seconds)
+                self.advance_to(self._timers[0][0])
         finally:
             task.cancel()
 

@@ -59,7 +59,7 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
             response = await client.post("/graphql", json={"query": query})
 
     assert response.status_code == 200
-    assert response.json() == orjson.loads(block("json", "SOURCE_UNAVAILABLE"))
+    assert response.json() == orjson.loads(block("json", "is unavailable"))
 
 
 FOURTH_SOURCE = """

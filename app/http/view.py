@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -69,19 +69,21 @@ class GraphQLEndpoint:
                 f"no answer is {accept}: expected Accept: {GRAPHQL_JSON} or {JSON}",
             )
         try:
+            parameters = await self._parameters(request)
             with self._admission.admit():
-                answer = await self._answer(request)
+                answer = await self._answer(request, parameters)
+        except ClientDisconnect:
+            return None
         except RequestError as error:
             return error_response(
                 error.status, error.code, error.message, retry_after=error.retry_after
             )
         return None if answer is None else answer_response(answer, media_type)
 
-    async def _answer(self, request: Request) -> Answer | None:
+    async def _answer(self, request: Request, parameters: GraphQLRequest) -> Answer | None:
         """Run the operation of a request; ``None`` when its client went away."""
         wish = request.headers.get(HEADER)
         deadline = read_deadline(wish, self._settings.deadline, self._clock)
-        parameters = await self._parameters(request)
         tell_all = self._settings.trace == "always" or (
             self._settings.trace == "asked" and request.headers.get("x-gateway-trace") == "1"
         )

@@ -76,7 +76,7 @@ async def _read_compressed(response: httpx.Response, limit: int) -> bytes:
             # One more byte than may be tells whether there is more; what is left over stays put.
             chunks.append(inflate.decompress(chunk, limit - length + 1))
             length += len(chunks[-1])
-            if length > limit:
+            if length > limit or inflate.unused_data:
                 raise _too_long(limit)
     except zlib.error as error:
         raise MalformedError("the body is not compressed as it says") from error

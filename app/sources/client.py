@@ -14,6 +14,7 @@ Whatever goes wrong in an exchange comes back as a ``SourceError``:
 
 import math
 import os
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -335,9 +336,24 @@ def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
                 limit=settings.max_connections, keepalive_timeout=settings.keepalive
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_once,),
         )
 
-    return AiohttpTransport(client=session)
+    # The session brings its own TLS, and the transport would load all certificates for nothing.
+    trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return AiohttpTransport(client=session, verify=trusting_nobody)
+
+
+async def _once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request once: aiohttp would repeat it by itself, behind the back of the guard."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(type(error).__name__) from error
 
 
 async def _lead_nowhere(response: httpx.Response) -> None:

@@ -1,11 +1,11 @@
 """From the bytes of an answer to one answer a key. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Generic, TypeVar, cast
+from typing import Annotated, Generic, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
@@ -41,7 +41,7 @@ class RowReader(Generic[R]):
 
     def __init__(self, spec: SourceSpec[R]) -> None:
         self._spec = spec
-        self._all: TypeAdapter[list[R]] = TypeAdapter(list[spec.record])  # type: ignore[name-defined] # a type at run time
+        self._all: TypeAdapter[list[R]] = TypeAdapter(Annotated[list[spec.record], FailFast()])  # type: ignore[name-defined, arg-type] # a type at run time
         self._key = attrgetter(spec.key)
         self._written_key = spec.record.model_fields[spec.key].alias or spec.key
 
@@ -61,35 +61,33 @@ class RowReader(Generic[R]):
         Raises:
             MalformedError: The body is no JSON array.
         """
-        malformed: list[str] = []
-        rows: list[tuple[str | None, R | SourceError]]
         try:
-            rows = [(self._key(record), record) for record in self._all.validate_json(body)]
+            records = self._all.validate_json(body)
         except ValidationError:
-            rows = list(self._read_each(body, malformed))
-        found: dict[str | None, R | SourceError] = {}
-        for key, answer in rows:
-            found.setdefault(key, answer)
-        # A row without a key may be anyone's who has no other row: "unknown" would be a guess.
-        nobody = found.pop(None, None)
+            return self._read_each(body, keys)
+        found: dict[str, R] = {}
+        for record in records:
+            found.setdefault(self._key(record), record)
+        wanted = set[str](keys)
+        unasked = 0
+        if not wanted.issuperset(found):
+            unasked = sum(self._key(record) not in wanted for record in records)
         return Rows(
-            answers=[found.get(key, nobody) for key in keys],
-            malformed=malformed,
-            duplicate=sum(key is not None for key, _ in rows) - len(found),
-            unasked=len(found.keys() - set(keys)),
+            answers=[found.get(key) for key in keys],
+            malformed=[],
+            duplicate=len(records) - unasked - len(wanted & found.keys()),
+            unasked=unasked,
         )
 
-    def _read_each(
-        self, body: bytes, malformed: list[str]
-    ) -> Iterator[tuple[str | None, R | SourceError]]:
-        """Read the rows one by one.
+    def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
+        """Read the rows one by one, and no more of them than were asked for.
 
         Args:
             body: The JSON text.
-            malformed: Takes what is wrong with each row that does not fit.
+            keys: What was asked.
 
-        Yields:
-            Key and answer of each row; no key where the row has none that can be read.
+        Returns:
+            An answer a key.
 
         Raises:
             MalformedError: The body is no JSON array.
@@ -97,18 +95,48 @@ class RowReader(Generic[R]):
         try:
             raw_rows: object = from_json(body)
         except ValueError as error:
-            raise MalformedError(f"not JSON: {error}") from error
+            raise MalformedError("the body is not JSON") from error
         if not isinstance(raw_rows, list):
             raise MalformedError(f"expected a JSON array, got {type(raw_rows).__name__}")
+        wanted = set[str](keys)
+        found: dict[str, R | SourceError] = {}
+        malformed: list[str] = []
+        nobody: SourceError | None = None
+        duplicate = unasked = 0
         for raw in cast("list[object]", raw_rows):
-            try:
-                # By way of JSON again: strict parsing takes a time from JSON text only.
-                record = self._spec.record.model_validate_json(to_json(raw))
-            except ValidationError as error:
-                malformed.append(what_is_wrong(error))
-                failure = SourceError(self._spec.name, Code.SOURCE_MALFORMED, malformed[-1])
-                row = cast("dict[str, object]", raw) if isinstance(raw, dict) else {}
-                key = row.get(self._written_key)
-                yield key if isinstance(key, str) else None, failure
+            key = self._key_of(raw)
+            if key is None:
+                # It may be anyone's who has no other row: "unknown" would be a guess.
+                nobody = nobody or self._malformed("a row without a key", malformed)
+            elif key not in wanted:
+                unasked += 1
+            elif key in found:
+                duplicate += 1
             else:
-                yield self._key(record), record
+                found[key] = self._read_one(raw, malformed)
+        return Rows(
+            answers=[found.get(key, nobody) for key in keys],
+            malformed=malformed,
+            duplicate=duplicate,
+            unasked=unasked,
+        )
+
+    def _key_of(self, raw: object) -> str | None:
+        """Find the key of a row; ``None`` where it has none that can be read."""
+        if not isinstance(raw, dict):
+            return None
+        key = cast("dict[str, object]", raw).get(self._written_key)
+        return key if isinstance(key, str) else None
+
+    def _read_one(self, raw: object, malformed: list[str]) -> R | SourceError:
+        """Read one row."""
+        try:
+            # By way of JSON again: strict parsing takes a time from JSON text only.
+            return self._spec.record.model_validate_json(to_json(raw))
+        except ValidationError as error:
+            return self._malformed(what_is_wrong(error), malformed)
+
+    def _malformed(self, detail: str, malformed: list[str]) -> SourceError:
+        """Take note of a row that does not fit."""
+        malformed.append(detail)
+        return SourceError(self._spec.name, Code.SOURCE_MALFORMED, detail)

@@ -1,0 +1,217 @@
+"""The cache of one source: what it said lately is not asked again, and helps out when it fails.
+
+How old an answer may be, and for what, is decided by ``judge``:
+
+    record     up to ttl                               used
+               then up to + stale_while_revalidate     used at once, and renewed behind
+               then up to + stale_if_error             used where the source fails (``stale_ok``)
+    unknown    up to unknown_ttl                       used
+    failure    never kept
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from structlog.typing import FilteringBoundLogger
+
+from app.errors import Code, SourceError
+from app.resilience.clock import Clock
+from app.settings import DeadlineSettings, SourceSettings
+from app.sources.base import Call, Record, Source, UserId
+from app.sources.flight import Answer, Flights
+from app.sources.store import EntityStore, Entry, EntryKey, StoreError
+
+R = TypeVar("R", bound=Record)
+
+
+class Use(Enum):
+    """What an entry is good for."""
+
+    FRESH = "fresh"
+    """It is the answer."""
+    RENEW_BEHIND = "renew_behind"
+    """It is the answer, and a newer one is fetched for those who come later."""
+    IF_ERROR = "if_error"
+    """It is the answer if the source fails."""
+    USELESS = "useless"
+    """It is no answer."""
+
+
+AT_ONCE = frozenset({Use.FRESH, Use.RENEW_BEHIND})
+"""The uses of an entry for which nobody waits for the source."""
+
+
+def judge(entry: Entry[Record] | None, now: datetime, settings: SourceSettings) -> Use:
+    """Decide what an entry is good for. Limits are included: at ``ttl`` it is still fresh.
+
+    Args:
+        entry: What was kept, if anything was.
+        now: The time of day.
+        settings: How old an answer may be, and the contract.
+
+    Returns:
+        Its use. One from the future has none: the clock was set back, so its age is not known.
+    """
+    if entry is None or (age := entry.age(now)) < 0:
+        return Use.USELESS
+    cache = settings.cache
+    if entry.record is None:
+        return Use.FRESH if age <= cache.unknown_ttl else Use.USELESS
+    if age <= cache.ttl:
+        return Use.FRESH
+    if age <= cache.ttl + cache.stale_while_revalidate:
+        return Use.RENEW_BEHIND
+    limit = cache.ttl + cache.stale_while_revalidate + cache.stale_if_error
+    if settings.contract == "stale_ok" and age <= limit:
+        return Use.IF_ERROR
+    return Use.USELESS
+
+
+def can_be_covered(answer: Answer[Record]) -> bool:
+    """Tell whether an old record may stand in for an answer.
+
+    Args:
+        answer: What the source answered.
+
+    Returns:
+        Whether it is a failure; a rejection is none, for the source has said no.
+    """
+    return isinstance(answer, SourceError) and answer.code is not Code.SOURCE_REJECTED
+
+
+class CachedSource(Generic[R]):
+    """A source whose answers are kept. A ``Source``, and the owner of what it fetches behind.
+
+    Attributes:
+        hits: Users who were answered from fresh entries.
+        stale_hits: Users who were answered from old ones, for either reason.
+        misses: Users whom the source had to be asked about, shared ones included.
+    """
+
+    def __init__(
+        self,
+        source: Source[R],
+        settings: SourceSettings,
+        *,
+        store: EntityStore[R],
+        deadlines: DeadlineSettings,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Put a cache before a source.
+
+        Args:
+            source: The source.
+            settings: How long its answers are kept, and its contract.
+            store: Where they are kept.
+            deadlines: How the time of a request is divided.
+            clock: Tells the time.
+            log: Where failures of the store are reported.
+        """
+        self.hits = self.stale_hits = self.misses = 0
+        self._source = source
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._flights = Flights(source.name, self._fetch, deadlines=deadlines, clock=clock, log=log)
+
+    @property
+    def name(self) -> str:
+        """What clients, settings and logs call the source."""
+        return self._source.name
+
+    @property
+    def shared(self) -> int:
+        """How many of the misses were users whom the source was being asked about already."""
+        return self._flights.shared
+
+    @property
+    def in_flight(self) -> int:
+        """How many users the source is being asked about now."""
+        return self._flights.in_flight
+
+    async def __aenter__(self) -> Self:
+        await self._flights.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._flights.__aexit__(kind, error, traceback)
+
+    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Answer[R]]:
+        """Answer from what is kept, and ask the source for the rest.
+
+        Args:
+            keys: Users, each once.
+            call: What of the incoming request goes on.
+
+        Returns:
+            One answer a key, in the order of the keys. Where an old one is used, the call's trace
+            says how old.
+        """
+        entries = await self._read(keys, call)
+        looked = self._clock.now()
+        uses = [judge(entry, looked, self._settings) for entry in entries]
+        missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
+        behind = [key for key, use in zip(keys, uses, strict=True) if use is Use.RENEW_BEHIND]
+        self.hits += uses.count(Use.FRESH)
+        self.misses += len(missing)
+        trace = call.trace.of(self.name)
+        trace.keys += len(keys) - len(missing)
+
+        fetched = iter(
+            await self._flights.fetch(missing, call, behind=behind) if missing or behind else ()
+        )
+        now = self._clock.now()
+        answers: list[Answer[R]] = []
+        for entry, use in zip(entries, uses, strict=True):
+            answer = None if use in AT_ONCE else next(fetched)
+            is_old = use is Use.RENEW_BEHIND or (
+                can_be_covered(answer) and judge(entry, now, self._settings) is Use.IF_ERROR
+            )
+            if entry is not None and (use is Use.FRESH or is_old):
+                answer = entry.record
+                if is_old:
+                    self.stale_hits += 1
+                    trace.stale = max(trace.stale or 0.0, entry.age(now))
+            answers.append(answer)
+        return answers
+
+    async def _fetch(self, keys: Sequence[UserId], call: Call) -> Sequence[Answer[R]]:
+        """Ask the source, and keep what it says."""
+        answers = await self._source.fetch_many(keys, call)
+        now = self._clock.now()
+        entries = [
+            Entry(self._key(key, call), answer, now)
+            for key, answer in zip(keys, answers, strict=True)
+            if not isinstance(answer, SourceError)
+        ]
+        try:
+            await self._store.put_many(entries)
+        except StoreError as error:
+            self._report("write", error)
+        return answers
+
+    async def _read(self, keys: Sequence[UserId], call: Call) -> Sequence[Entry[R] | None]:
+        """Look up what is kept; nothing where the store fails."""
+        try:
+            return await self._store.get_many([self._key(key, call) for key in keys])
+        except StoreError as error:
+            self._report("read", error)
+            return [None] * len(keys)
+
+    def _key(self, user: UserId, call: Call) -> EntryKey:
+        """Say what an answer is an answer to."""
+        return EntryKey(self.name, call.identity, user)
+
+    def _report(self, action: str, error: StoreError) -> None:
+        """Log that the store failed."""
+        self._log.warning("cache.failed", source=self.name, action=action, detail=str(error))

@@ -1,0 +1,1 @@
+"""Load on a real gateway while its sources break and heal at random."""

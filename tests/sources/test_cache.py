@@ -1,0 +1,623 @@
+"""What a source said lately is not asked again, and helps out when it fails."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.errors import Code
+from app.observability.logs import make_log
+from app.resilience.deadline import Deadline
+from app.settings import CacheSettings, DeadlineSettings, LogSettings, SourceSettings
+from app.sources.base import Call, Record, Source, UserId
+from app.sources.cache import CachedSource, Use, judge
+from app.sources.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
+from tests.clock import ManualClock
+from tests.fakes import calm_source
+from tests.sources.crowd import Crowd, Word
+from tests.sources.upstream import NAME, Person, Said, Upstream, failure, ids, told
+
+TTL, BEHIND, IF_ERROR, UNKNOWN = 10.0, 20.0, 60.0, 2.0
+
+BUDGET, RESERVE = 5.0, 0.25
+
+TIMEOUT, UNAVAILABLE = Code.SOURCE_TIMEOUT.value, Code.SOURCE_UNAVAILABLE.value
+
+SOURCE_CODES = [code for code in Code if code.value.startswith("SOURCE_")]
+
+
+def source_settings(contract: str = "stale_ok", **changes: float) -> SourceSettings:
+    """Make the settings of a source with a cache."""
+    ages = {
+        "ttl": TTL,
+        "stale_while_revalidate": BEHIND,
+        "stale_if_error": IF_ERROR,
+        "unknown_ttl": UNKNOWN,
+    }
+    cache = CacheSettings.model_validate({"enabled": True, **ages, **changes})
+    return calm_source(base_url="http://profile", contract=contract, cache=cache)
+
+
+@dataclass
+class Shop:
+    """A cached source, and those who ask it.
+
+    Attributes:
+        clock: The time.
+        upstream: What is behind the cache.
+        cached: The source with the cache.
+    """
+
+    clock: ManualClock
+    upstream: Upstream
+    cached: CachedSource[Person]
+    log: io.StringIO
+
+    async def begin(
+        self, keys: str, *, identity: str = "", seconds: float | None = None
+    ) -> tuple[asyncio.Task[Sequence[Said]], Call]:
+        """Have a caller ask who has so many seconds, and wait if it has to."""
+        deadline = None if seconds is None else Deadline(self.clock.seconds + seconds, self.clock)
+        call = Call("r", identity=identity, deadline=deadline)
+
+        async def visit() -> Sequence[Said]:
+            return await self.cached.fetch_many(ids(keys), call)
+
+        caller = asyncio.create_task(visit())
+        await self.clock.settle()
+        return caller, call
+
+    async def ask(self, keys: str, *, identity: str = "") -> list[str | int | None]:
+        """Ask what is answered at once."""
+        caller, _ = await self.begin(keys, identity=identity)
+        assert caller.done()
+        return told(caller.result())
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+        await self.clock.settle()
+
+    def events(self) -> list[Mapping[str, Any]]:
+        """Read what was logged."""
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+class OpenShop(Protocol):
+    """Opens a shop with settings and a store of the test's own."""
+
+    async def __call__(
+        self,
+        settings: SourceSettings,
+        store: EntityStore[Person] | None = None,
+        upstream: Upstream | None = None,
+    ) -> Shop:
+        """Open it."""
+        ...
+
+
+@pytest.fixture
+async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
+    """Give a way to open shops; nothing is left of them at the end."""
+    opened: list[CachedSource[Person]] = []
+
+    async def open_shop(
+        settings: SourceSettings,
+        store: EntityStore[Person] | None = None,
+        upstream: Upstream | None = None,
+    ) -> Shop:
+        upstream, log = upstream or Upstream(), io.StringIO()
+        cached = CachedSource(
+            upstream,
+            settings,
+            store=store or MemoryStore[Person](100),
+            deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
+            clock=clock,
+            log=make_log(LogSettings(format="json"), stream=log),
+        )
+        opened.append(await cached.__aenter__())
+        return Shop(clock, upstream, cached, log)
+
+    yield open_shop
+    for cached in opened:
+        await cached.__aexit__(None, None, None)
+        assert cached.in_flight == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture
+async def shop(shops: OpenShop) -> Shop:
+    """Give a shop that keeps answers, and may use old ones for either reason."""
+    return await shops(source_settings())
+
+
+def some_entry(*, known: bool = True) -> Entry[Person]:
+    """Make an entry."""
+    key = EntryKey(NAME, "", UserId("a"))
+    person = Person(id="a", identity="", version=0)
+    return Entry(key, person if known else None, datetime(2026, 6, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("age", "use"),
+    [
+        (0.0, Use.FRESH),
+        (TTL, Use.FRESH),
+        (TTL + 0.001, Use.RENEW_BEHIND),
+        (TTL + BEHIND, Use.RENEW_BEHIND),
+        (TTL + BEHIND + 0.001, Use.IF_ERROR),
+        (TTL + BEHIND + IF_ERROR, Use.IF_ERROR),
+        (TTL + BEHIND + IF_ERROR + 0.001, Use.USELESS),
+        (-0.001, Use.USELESS),
+    ],
+)
+@pytest.mark.parametrize("contract", ["stale_ok", "optional", "required"])
+def test_what_a_record_is_good_for_depends_on_its_age(age: float, use: Use, contract: str) -> None:
+    entry = some_entry()
+    now = entry.fetched_at + timedelta(seconds=age)
+
+    expected = Use.USELESS if use is Use.IF_ERROR and contract != "stale_ok" else use
+
+    assert judge(entry, now, source_settings(contract)) is expected
+
+
+@pytest.mark.parametrize(
+    ("age", "use"),
+    [(0.0, Use.FRESH), (UNKNOWN, Use.FRESH), (UNKNOWN + 0.001, Use.USELESS), (-1.0, Use.USELESS)],
+)
+def test_an_unknown_user_is_never_used_old(age: float, use: Use) -> None:
+    entry = some_entry(known=False)
+    now = entry.fetched_at + timedelta(seconds=age)
+
+    assert judge(entry, now, source_settings()) is use
+
+
+def test_nothing_is_good_for_nothing() -> None:
+    assert judge(None, datetime(2026, 6, 1, tzinfo=UTC), source_settings()) is Use.USELESS
+
+
+def test_a_cached_source_is_a_source(shop: Shop) -> None:
+    source: Source[Record] = shop.cached
+
+    assert source.name == NAME
+
+
+async def test_a_fresh_answer_is_not_asked_for_again(shop: Shop) -> None:
+    first = await shop.ask("ab")
+    await shop.pass_time(TTL)
+
+    assert await shop.ask("ba") == [1, 0]
+    assert first == [0, 1]
+    assert shop.upstream.batches == ["ab"]
+
+
+async def test_only_what_is_missing_is_fetched_and_by_one_call(shop: Shop) -> None:
+    await shop.ask("bd")
+
+    assert await shop.ask("abcde") == [2, 0, 3, 1, 4]
+    assert shop.upstream.batches == ["bd", "ace"]
+
+
+async def test_nobody_asked_for_is_nobody_fetched(shop: Shop) -> None:
+    assert await shop.ask("") == []
+    assert shop.upstream.batches == []
+
+
+async def test_an_answer_is_never_given_to_another_identity(shop: Shop) -> None:
+    await shop.ask("a", identity="ann")
+
+    assert await shop.ask("a", identity="bob") == [1]
+    assert await shop.ask("a", identity="ann") == [0]
+    assert [call.identity for call in shop.upstream.calls] == ["ann", "bob"]
+
+
+async def test_sources_that_share_a_store_do_not_share_answers(shops: OpenShop) -> None:
+    store: MemoryStore[Person] = MemoryStore(100)
+    shop = await shops(source_settings(), store)
+    other = await shops(source_settings(), store, Upstream("billing"))
+    await shop.ask("a")
+
+    await other.ask("a")
+
+    assert other.upstream.batches == ["a"]
+
+
+async def test_processes_that_share_a_store_share_answers(shops: OpenShop) -> None:
+    store: MemoryStore[Person] = MemoryStore(100)
+    shop, other = await shops(source_settings(), store), await shops(source_settings(), store)
+    await shop.ask("a")
+
+    assert await other.ask("a") == [0]
+    assert other.upstream.batches == []
+
+
+async def test_an_old_answer_is_given_at_once_and_renewed_behind(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+    shop.upstream.held = True
+
+    caller, call = await shop.begin("a")
+
+    assert told(caller.result()) == [0]
+    assert call.trace.of(NAME).stale == TTL + 1
+    assert call.trace.of(NAME).status == "stale"
+    assert shop.upstream.batches == ["a", "a"]
+    shop.upstream.let_go()
+    await shop.pass_time(1.0)
+    assert await shop.ask("a") == [1]
+    assert shop.upstream.batches == ["a", "a"]
+
+
+async def test_a_user_is_renewed_once_at_a_time(shop: Shop) -> None:
+    await shop.ask("ab")
+    await shop.pass_time(TTL + 1)
+    shop.upstream.held = True
+
+    for keys in ("a", "ab", "ba"):
+        await shop.ask(keys)
+
+    assert shop.upstream.batches == ["ab", "a", "b"]
+
+
+async def test_what_is_renewed_and_what_is_missing_go_in_one_call(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+
+    assert await shop.ask("ab") == [0, 1]
+    assert shop.upstream.batches == ["a", "ba"]
+
+
+async def test_a_renewal_outlives_the_caller_who_caused_it(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+    shop.upstream.held = True
+    caller, _ = await shop.begin("ab", seconds=1.0)
+
+    caller.cancel()
+    await shop.clock.settle()
+    shop.upstream.let_go()
+    await shop.clock.settle()
+
+    assert caller.cancelled()
+    assert await shop.ask("ab") == [2, 1]
+    assert shop.upstream.cancelled == []
+
+
+async def test_a_renewal_that_fails_leaves_the_old_answer_and_is_tried_again(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+    shop.upstream.says = lambda _: failure()
+
+    assert [await shop.ask("a"), await shop.ask("a")] == [[0], [0]]
+    assert shop.upstream.batches == ["a", "a", "a"]
+
+
+async def test_a_renewal_that_raises_is_logged_and_nobody_is_failed_by_it(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+    shop.upstream.error = ValueError()
+
+    assert await shop.ask("a") == [0]
+    assert [event["event"] for event in shop.events()] == ["source.flight_failed"]
+
+
+async def test_leaving_ends_the_renewals_that_run(clock: ManualClock, shops: OpenShop) -> None:
+    shop = await shops(source_settings())
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+    shop.upstream.held = True
+    await shop.ask("a")
+
+    await shop.cached.__aexit__(None, None, None)
+    await clock.settle()
+
+    assert shop.upstream.cancelled == [1]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_that_a_user_is_unknown_is_kept_for_its_own_time(shop: Shop) -> None:
+    shop.upstream.says = lambda _: None
+    await shop.ask("a")
+    await shop.pass_time(UNKNOWN)
+    assert await shop.ask("a") == [None]
+    assert shop.upstream.batches == ["a"]
+
+    await shop.pass_time(0.001)
+    shop.upstream.says = None
+
+    assert await shop.ask("a") == [0]
+
+
+async def test_that_a_user_is_unknown_does_not_cover_a_failure(shop: Shop) -> None:
+    shop.upstream.says = lambda _: None
+    await shop.ask("a")
+    await shop.pass_time(UNKNOWN + 1)
+    shop.upstream.says = lambda _: failure()
+
+    assert await shop.ask("a") == [UNAVAILABLE]
+
+
+async def test_a_user_who_is_unknown_now_is_not_answered_from_before(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + BEHIND + 1)
+    shop.upstream.says = lambda _: None
+    await shop.ask("a")
+    await shop.pass_time(UNKNOWN + 1)
+    shop.upstream.says = lambda _: failure()
+
+    assert await shop.ask("a") == [UNAVAILABLE]
+
+
+async def test_a_failure_is_never_kept(shop: Shop) -> None:
+    shop.upstream.says = lambda key: failure() if key == "a" else None
+    assert await shop.ask("ab") == [UNAVAILABLE, None]
+    shop.upstream.says = None
+
+    assert await shop.ask("ab") == [0, None]
+    assert shop.upstream.batches == ["ab", "a"]
+
+
+@pytest.mark.parametrize("code", SOURCE_CODES)
+@pytest.mark.parametrize("contract", ["stale_ok", "optional", "required"])
+async def test_an_old_record_covers_a_failure_if_the_contract_says_so_but_no_rejection(
+    shops: OpenShop, code: Code, contract: str
+) -> None:
+    shop = await shops(source_settings(contract))
+    await shop.ask("a")
+    await shop.pass_time(TTL + BEHIND + IF_ERROR)
+    shop.upstream.says = lambda _: failure(code)
+
+    caller, call = await shop.begin("ab")
+
+    covered = contract == "stale_ok" and code is not Code.SOURCE_REJECTED
+    assert told(caller.result()) == [0 if covered else code.value, code.value]
+    trace = call.trace.of(NAME)
+    assert trace.stale == (TTL + BEHIND + IF_ERROR if covered else None)
+    assert trace.code is code
+
+
+async def test_a_record_that_grew_too_old_while_the_source_was_asked_covers_nothing(
+    shop: Shop,
+) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + BEHIND + IF_ERROR - 1)
+    shop.upstream.held = True
+    shop.upstream.says = lambda _: failure()
+    caller, call = await shop.begin("a")
+
+    await shop.pass_time(1.001)
+    shop.upstream.let_go()
+    await shop.clock.settle()
+
+    assert told(caller.result()) == [UNAVAILABLE]
+    assert call.trace.of(NAME).stale is None
+
+
+async def test_a_good_answer_is_preferred_to_an_old_one(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + BEHIND + 1)
+
+    caller, call = await shop.begin("a")
+
+    assert told(caller.result()) == [1]
+    assert call.trace.of(NAME).stale is None
+
+
+async def test_the_trace_tells_the_age_of_the_oldest_answer_that_was_used(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(3.0)
+    await shop.ask("b")
+    await shop.pass_time(TTL + 1)
+
+    caller, call = await shop.begin("ab")
+    await shop.cached.fetch_many(ids("b"), call)
+
+    assert told(caller.result()) == [0, 1]
+    assert call.trace.of(NAME).stale == TTL + 4
+
+
+async def test_the_trace_counts_every_user_and_no_call_for_those_who_were_kept(
+    shop: Shop,
+) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + 1)
+    await shop.ask("b")
+
+    _, of_kept = await shop.begin("b")
+    _, of_all = await shop.begin("abcd")
+
+    assert (of_kept.trace.of(NAME).keys, of_kept.trace.of(NAME).calls) == (1, 0)
+    assert of_kept.trace.of(NAME).status == "ok"
+    assert (of_all.trace.of(NAME).keys, of_all.trace.of(NAME).calls) == (4, 1)
+
+
+async def test_who_runs_out_of_time_gets_an_old_record_where_there_is_one(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + BEHIND + 1)
+    shop.upstream.held = True
+    hasty, call = await shop.begin("ab", seconds=1.0)
+    patient, _ = await shop.begin("ab", seconds=4.0)
+
+    await shop.pass_time(0.75)
+    assert told(hasty.result()) == [0, TIMEOUT]
+    assert call.trace.of(NAME).stale == TTL + BEHIND + 1.75
+    shop.upstream.let_go()
+    await shop.clock.settle()
+
+    assert told(patient.result()) == [1, 2]
+    assert shop.upstream.batches == ["a", "ab"]
+
+
+async def test_what_a_flight_brings_after_its_caller_has_gone_is_kept(shop: Shop) -> None:
+    shop.upstream.held = True
+    caller, _ = await shop.begin("a", seconds=1.0)
+    other, _ = await shop.begin("a", seconds=1.5)
+    await shop.pass_time(0.75)
+    shop.upstream.let_go()
+    await shop.clock.settle()
+
+    assert told(caller.result()) == [TIMEOUT]
+    assert told(other.result()) == [0]
+    assert await shop.ask("a") == [0]
+
+
+class BrokenStore:
+    """A store that cannot. An ``EntityStore``."""
+
+    def __init__(self, *, reads: bool, writes: bool) -> None:
+        self._reads = reads
+        self._writes = writes
+        self._store: MemoryStore[Person] = MemoryStore(10)
+
+    async def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[Person] | None]:
+        if not self._reads:
+            raise StoreError("no connection")
+        return await self._store.get_many(keys)
+
+    async def put_many(self, entries: Sequence[Entry[Person]]) -> None:
+        if not self._writes:
+            raise StoreError("no room")
+        await self._store.put_many(entries)
+
+
+@pytest.mark.parametrize(
+    ("store", "action", "detail"),
+    [
+        (BrokenStore(reads=False, writes=True), "read", "no connection"),
+        (BrokenStore(reads=True, writes=False), "write", "no room"),
+    ],
+)
+async def test_a_store_that_fails_costs_a_call_and_a_line_in_the_log(
+    shops: OpenShop, store: BrokenStore, action: str, detail: str
+) -> None:
+    shop = await shops(source_settings(), store)
+
+    assert [await shop.ask("a"), await shop.ask("a")] == [[0], [1]]
+    assert len(shop.events()) == 2
+    for event in shop.events():
+        assert event["event"] == "cache.failed"
+        assert (event["source"], event["action"], event["detail"]) == (NAME, action, detail)
+
+
+async def test_what_the_cache_does_is_counted(shop: Shop) -> None:
+    cached = shop.cached
+    shop.upstream.says = lambda key: None if key == "u" else Person(id=key, identity="", version=0)
+    await shop.ask("abu")
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (0, 0, 3, 0)
+
+    await shop.ask("abu")
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (3, 0, 3, 0)
+
+    await shop.pass_time(TTL + 1)
+    await shop.ask("ab")
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (3, 2, 3, 0)
+
+    await shop.pass_time(TTL + BEHIND + 1)
+    shop.upstream.held = True
+    shop.upstream.says = lambda _: failure()
+    await shop.begin("ac")
+    await shop.begin("a")
+    shop.upstream.let_go()
+    await shop.clock.settle()
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (3, 4, 6, 1)
+
+
+class CacheAndModel(RuleBasedStateMachine):
+    """A cached source among callers who come, give up and are answered in any order.
+
+    What happens is lined up and happens at once, without a turn of the event loop between, when
+    the loop is let run: so a cancellation meets an answer, a deadline another one, and so on.
+    """
+
+    @initialize(
+        contract=st.sampled_from(["stale_ok", "stale_ok", "optional"]),
+        behind=st.sampled_from([0.0, 2.0]),
+        if_error=st.sampled_from([0.0, 6.0]),
+        early=st.booleans(),
+    )
+    def begin(self, *, contract: str, behind: float, if_error: float, early: bool) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.early = early
+        self.todo: list[Callable[[], None]] = []
+        ages = {"ttl": 2.0, "stale_while_revalidate": behind, "stale_if_error": if_error}
+        self.crowd = Crowd(source_settings(contract, unknown_ttl=1.0, **ages))
+        self.loop.run_until_complete(self.crowd.cached.__aenter__())
+
+    @rule(
+        identity=st.sampled_from(["ann", "bob"]),
+        users=st.lists(st.sampled_from(ids("abc")), unique=True, max_size=3),
+        seconds=st.sampled_from([None, 0.25, 1.0, 3.0, 60.0]),
+    )
+    def come(self, identity: str, users: list[UserId], seconds: float | None) -> None:
+        self.todo.append(lambda: self.crowd.come(identity, users, seconds))
+
+    @rule(which=st.integers(0, 5))
+    def give_up(self, which: int) -> None:
+        self.todo.append(lambda: self.crowd.give_up(which))
+
+    @rule(
+        which=st.integers(0, 5),
+        words=st.just(["record"])
+        | st.just(["bug"])
+        | st.lists(st.sampled_from(["record", "unknown", "failed", "rejected"]), min_size=1),
+    )
+    def answer(self, which: int, words: list[Word]) -> None:
+        self.todo.append(lambda: self.crowd.answer(which, words))
+
+    @rule(seconds=st.sampled_from([0.25, 0.75, 1.0, 2.0, 5.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.todo.append(lambda: self.crowd.clock.advance(seconds))
+
+    @rule(turns=st.integers(1, 4))
+    def run(self, turns: int) -> None:
+        async def turn() -> None:
+            self.happen()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        self.loop.run_until_complete(turn())
+
+    @rule()
+    def settle(self) -> None:
+        async def settle() -> None:
+            self.happen()
+            await self.crowd.settle()
+
+        self.loop.run_until_complete(settle())
+
+    def happen(self) -> None:
+        """Let happen what is lined up."""
+        todo, self.todo = self.todo, []
+        for do in todo:
+            do()
+
+    def teardown(self) -> None:
+        async def end() -> None:
+            self.happen()
+            await self.crowd.end(early=self.early)
+
+        try:
+            self.loop.run_until_complete(end())
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()  # only where the test has failed
+            self.loop.close()
+
+
+def test_whatever_happens_everybody_gets_what_a_plain_model_says() -> None:
+    run_state_machine_as_test(
+        CacheAndModel, settings=settings(max_examples=150, stateful_step_count=60, deadline=None)
+    )

@@ -1,0 +1,402 @@
+"""Whom a source is being asked about, no other request asks about again."""
+
+import asyncio
+import gc
+import io
+import json
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from app.errors import Code
+from app.observability.logs import make_log
+from app.resilience.deadline import Deadline
+from app.settings import DeadlineSettings, LogSettings
+from app.sources.base import Call, UserId
+from app.sources.flight import Flights
+from app.sources.trace import SourceTrace
+from tests.clock import ManualClock
+from tests.sources.upstream import NAME, Person, Said, Upstream, failure, ids, told
+
+BUDGET, RESERVE = 5.0, 0.25
+
+TIMEOUT, UNAVAILABLE = Code.SOURCE_TIMEOUT.value, Code.SOURCE_UNAVAILABLE.value
+
+
+class BugError(Exception):
+    """A bug in a source."""
+
+
+@dataclass
+class Airport:
+    """Flights to an upstream, and those who want to fly.
+
+    Attributes:
+        clock: The time.
+        upstream: Where flights go.
+        flights: The flights.
+        log: What they report.
+        unhandled: What the event loop reports.
+    """
+
+    clock: ManualClock
+    upstream: Upstream = field(default_factory=Upstream)
+    log: io.StringIO = field(default_factory=io.StringIO)
+    unhandled: list[object] = field(default_factory=list[object])
+
+    def __post_init__(self) -> None:
+        self.upstream.held = True
+        self.flights: Flights[Person] = Flights(
+            NAME,
+            self.upstream.fetch_many,
+            deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
+            clock=self.clock,
+            log=make_log(LogSettings(format="json"), stream=self.log),
+        )
+
+    def call(self, name: str = "r", *, identity: str = "", seconds: float | None = None) -> Call:
+        """Make what comes with a request that has so many seconds."""
+        deadline = None if seconds is None else Deadline(self.clock.seconds + seconds, self.clock)
+        return Call(name, identity=identity, deadline=deadline)
+
+    async def ask(
+        self, keys: str, call: Call | None = None, *, behind: str = ""
+    ) -> asyncio.Task[Sequence[Said]]:
+        """Have a caller ask, and wait if it has to."""
+        coroutine: Coroutine[Any, Any, Sequence[Said]] = self.flights.fetch(
+            ids(keys), call or self.call(), behind=ids(behind)
+        )
+        caller = asyncio.create_task(coroutine)
+        await self.clock.settle()
+        return caller
+
+    async def let_go(self, number: int = -1) -> None:
+        """Let a call end."""
+        self.upstream.let_go(number)
+        await self.clock.settle()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+        await self.clock.settle()
+
+    async def cancel(self, caller: asyncio.Task[Any]) -> None:
+        """Cancel a caller."""
+        caller.cancel()
+        await self.clock.settle()
+        assert caller.cancelled()
+
+    def events(self) -> list[Mapping[str, Any]]:
+        """Read what was logged."""
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+@pytest.fixture
+async def airport(clock: ManualClock) -> AsyncGenerator[Airport]:
+    """Give flights; nothing is left of them at the end, and nobody but the log was told of it."""
+    airport = Airport(clock)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: airport.unhandled.append(context))
+    async with airport.flights:
+        yield airport
+    assert airport.flights.in_flight == 0
+    await clock.settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()
+    assert airport.unhandled == []
+
+
+async def test_users_who_are_asked_about_already_are_not_asked_about_again(
+    airport: Airport,
+) -> None:
+    first = await airport.ask("ab")
+    second = await airport.ask("bcad")
+
+    await airport.let_go(0)
+    assert first.done()
+    assert not second.done()
+    await airport.let_go(1)
+
+    assert airport.upstream.batches == ["ab", "cd"]
+    assert told(first.result()) == [0, 1]
+    assert told(second.result()) == [1, 2, 0, 3]
+    assert airport.flights.shared == 2
+
+
+async def test_what_has_landed_is_asked_about_again(airport: Airport) -> None:
+    airport.upstream.held = False
+
+    await airport.ask("a")
+    again = await airport.ask("a")
+
+    assert airport.upstream.batches == ["a", "a"]
+    assert told(again.result()) == [1]
+
+
+async def test_two_identities_never_share_a_flight(airport: Airport) -> None:
+    ann = await airport.ask("a", airport.call(identity="ann"))
+    bob = await airport.ask("a", airport.call(identity="bob"))
+    await airport.let_go(0)
+    await airport.let_go(1)
+
+    (for_ann,), (for_bob,) = ann.result(), bob.result()
+    assert isinstance(for_ann, Person)
+    assert isinstance(for_bob, Person)
+    assert (for_ann.identity, for_bob.identity) == ("ann", "bob")
+    assert airport.flights.shared == 0
+
+
+async def test_a_flight_has_time_and_a_trace_of_its_own_and_the_rest_of_who_began_it(
+    airport: Airport,
+) -> None:
+    call = airport.call("r1", identity="ann", seconds=1.0)
+
+    await airport.ask("a", call)
+
+    (flown,) = airport.upstream.calls
+    assert (flown.request_id, flown.identity) == ("r1", "ann")
+    assert flown.deadline is not None
+    assert flown.deadline.remaining == BUDGET
+    assert flown.trace is not call.trace
+
+
+async def test_who_comes_later_gets_the_answer_though_the_first_was_cancelled(
+    airport: Airport,
+) -> None:
+    first = await airport.ask("a")
+    second = await airport.ask("a")
+
+    await airport.cancel(first)
+    await airport.let_go()
+
+    assert told(second.result()) == [0]
+    assert airport.upstream.batches == ["a"]
+
+
+async def test_a_caller_waits_until_its_deadline_less_the_reserve_and_the_others_go_on(
+    airport: Airport,
+) -> None:
+    first = await airport.ask("a", airport.call(seconds=1.0))
+    second = await airport.ask("a", airport.call(seconds=3.0))
+
+    await airport.pass_time(0.74)
+    assert not first.done()
+    await airport.pass_time(0.01)
+    assert told(first.result()) == [TIMEOUT]
+    await airport.let_go()
+
+    assert told(second.result()) == [0]
+    assert airport.upstream.cancelled == []
+
+
+async def test_a_caller_gets_what_has_come_in_its_time(airport: Airport) -> None:
+    other = await airport.ask("a")
+    caller = await airport.ask("ab", airport.call(seconds=1.0))
+
+    await airport.let_go(0)
+    await airport.pass_time(0.75)
+
+    assert told(caller.result()) == [0, TIMEOUT]
+    assert other.done()
+
+
+async def test_when_the_last_who_waits_has_gone_the_flight_is_called_off(
+    airport: Airport,
+) -> None:
+    first = await airport.ask("ab")
+    second = await airport.ask("bc", airport.call(seconds=1.0))
+
+    await airport.cancel(first)
+    assert airport.upstream.cancelled == []
+    await airport.pass_time(1.0)
+
+    assert second.done()
+    assert sorted(airport.upstream.cancelled) == [0, 1]
+    assert airport.flights.in_flight == 0
+
+
+async def test_whoever_comes_in_the_moment_of_calling_off_gets_a_flight_of_their_own(
+    airport: Airport,
+) -> None:
+    first = await airport.ask("a")
+    first.cancel()
+    await asyncio.sleep(0)  # the first has gone, but its flight has not heard of it
+
+    second = await airport.ask("a")
+    await airport.let_go()
+
+    assert told(second.result()) == [0]
+    assert airport.upstream.batches == ["a", "a"]
+
+
+async def test_who_has_no_time_left_does_not_call(airport: Airport) -> None:
+    caller = await airport.ask("a", airport.call(seconds=RESERVE))
+
+    assert told(caller.result()) == [TIMEOUT]
+    assert airport.upstream.batches == []
+
+
+async def test_nobody_waits_for_what_is_wanted_behind_and_it_goes_on(airport: Airport) -> None:
+    caller = await airport.ask("", airport.call(seconds=1.0), behind="a")
+
+    assert caller.done()
+    await airport.pass_time(2.0)
+    later = await airport.ask("a", airport.call(seconds=1.0))
+    await airport.cancel(later)
+
+    assert airport.upstream.batches == ["a"]
+    assert airport.upstream.cancelled == []
+    assert airport.flights.in_flight == 1
+
+
+async def test_what_is_waited_for_and_what_is_wanted_behind_go_in_one_call(
+    airport: Airport,
+) -> None:
+    caller = await airport.ask("ab", behind="c")
+
+    await airport.let_go()
+
+    assert airport.upstream.batches == ["abc"]
+    assert told(caller.result()) == [0, 1]
+
+
+async def test_a_flight_whose_source_forgets_the_time_ends_with_its_budget(
+    airport: Airport,
+) -> None:
+    first = await airport.ask("a", behind="b")
+    second = await airport.ask("b", airport.call(seconds=60.0))
+
+    await airport.pass_time(BUDGET)
+
+    assert told(first.result()) == told(second.result()) == [TIMEOUT]
+    assert airport.flights.in_flight == 0
+
+
+async def test_a_bug_in_a_source_is_raised_to_everybody_and_leaves_nothing_in_flight(
+    airport: Airport,
+) -> None:
+    airport.upstream.error = BugError()
+    first = await airport.ask("a")
+    second = await airport.ask("ab")
+    await airport.let_go(0)
+    airport.upstream.error = None
+    await airport.let_go(1)
+
+    for caller in (first, second):
+        with pytest.raises(BugError):
+            caller.result()
+    assert airport.flights.in_flight == 0
+    assert airport.events() == []
+
+
+async def test_a_bug_behind_everybodys_back_is_logged(airport: Airport) -> None:
+    airport.upstream.error = BugError()
+
+    await airport.ask("", behind="a")
+    await airport.let_go()
+
+    (event,) = airport.events()
+    assert (event["event"], event["source"]) == ("source.flight_failed", NAME)
+    assert "BugError" in event["exception"]
+    assert airport.flights.in_flight == 0
+
+
+async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
+    clock: ManualClock,
+) -> None:
+    async def fetch(_: Sequence[UserId], __: Call) -> Sequence[Said]:
+        return [None]
+
+    flights: Flights[Person] = Flights(
+        NAME, fetch, deadlines=DeadlineSettings(), clock=clock, log=make_log(LogSettings())
+    )
+    with pytest.raises(ValueError, match="shorter"):
+        await flights.fetch(ids("ab"), Call("r"))
+    assert flights.in_flight == 0
+
+
+async def test_a_flight_that_is_cancelled_from_within_settles_everybody(airport: Airport) -> None:
+    airport.upstream.error = asyncio.CancelledError()
+    call = airport.call()
+    first = await airport.ask("a", call)
+    second = await airport.ask("a")
+
+    await airport.let_go()
+
+    assert told(first.result()) == told(second.result()) == [UNAVAILABLE]
+    assert call.trace.of(NAME).code is Code.SOURCE_UNAVAILABLE
+
+
+async def test_leaving_calls_every_flight_off_and_settles_everybody(clock: ManualClock) -> None:
+    airport = Airport(clock)
+    async with airport.flights:
+        caller = await airport.ask("a", behind="b")
+        late = asyncio.create_task(airport.flights.fetch(ids("c"), airport.call()))
+        await asyncio.sleep(0)  # its flight has not begun to fly
+    await clock.settle()
+
+    assert told(caller.result()) == told(await late) == [UNAVAILABLE]
+    assert airport.upstream.cancelled == [0]
+    assert airport.flights.in_flight == 0
+    after = await airport.ask("a")
+    assert told(after.result()) == [UNAVAILABLE]
+    assert airport.upstream.batches == ["ab"]
+
+
+async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_none(
+    airport: Airport,
+) -> None:
+    airport.upstream.says = lambda _: failure()
+    call, other = airport.call("r1"), airport.call("r2")
+    began = airport.clock.seconds
+
+    await airport.ask("abc", call)
+    await airport.pass_time(1.0)
+    await airport.ask("ab", other)
+    await airport.pass_time(1.0)
+    await airport.let_go()
+
+    assert call.trace.of(NAME) == SourceTrace(
+        calls=1,
+        attempts=3,
+        keys=3,
+        started=began,
+        ended=began + 2,
+        code=Code.SOURCE_UNAVAILABLE,
+        circuit="half_open",
+    )
+    assert other.trace.of(NAME) == SourceTrace(
+        keys=2,
+        started=began + 1,
+        ended=began + 2,
+        code=Code.SOURCE_UNAVAILABLE,
+        circuit="half_open",
+    )
+
+
+async def test_the_trace_of_who_ran_out_of_time_says_so(airport: Airport) -> None:
+    call = airport.call(seconds=1.0)
+    began = airport.clock.seconds
+
+    await airport.ask("a", call)
+    await airport.pass_time(0.75)
+
+    assert call.trace.of(NAME) == SourceTrace(
+        keys=1, started=began, ended=began + 0.75, code=Code.SOURCE_TIMEOUT
+    )
+
+
+async def test_a_trace_adds_up_what_a_request_had_of_several_flights(airport: Airport) -> None:
+    call = airport.call()
+    airport.upstream.held = False
+
+    await airport.ask("ab", call)
+    await airport.pass_time(1.0)
+    await airport.ask("c", call)
+
+    trace = call.trace.of(NAME)
+    assert (trace.calls, trace.attempts, trace.keys) == (2, 6, 3)
+    assert trace.seconds == 1.0
+    assert trace.status == "ok"

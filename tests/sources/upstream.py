@@ -1,0 +1,104 @@
+"""A source in the hands of a test: it answers what and when the test says, and records calls."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from app.errors import Code, SourceError
+from app.sources.base import Call, Record, UserId
+
+NAME = "profile"
+
+
+class Person(Record):
+    """What the source has of a user; no two are the same.
+
+    Attributes:
+        id: Of whom.
+        identity: For whom the source was asked.
+        version: How many records were made before it.
+    """
+
+    id: str
+    identity: str
+    version: int
+
+
+Said = Person | SourceError | None
+
+
+def failure(code: Code = Code.SOURCE_UNAVAILABLE) -> SourceError:
+    """Make a failure of the source."""
+    return SourceError(NAME, code, "it failed")
+
+
+def ids(keys: str) -> list[UserId]:
+    """Make keys, one a letter."""
+    return [UserId(key) for key in keys]
+
+
+def told(answers: Sequence[Said]) -> list[str | int | None]:
+    """Write answers short: a record's version, a failure's code, or nothing."""
+    return [
+        one.code.value if isinstance(one, SourceError) else one.version if one is not None else None
+        for one in answers
+    ]
+
+
+class Upstream:
+    """Answers at once and with new records, unless told otherwise. A ``Source``.
+
+    Attributes:
+        name: Its name.
+        held: Whether calls wait until they are let go.
+        says: What it answers of whom instead of new records, if a test wants that.
+        error: What it raises instead of answering, if a test wants that.
+        calls: What came with each call.
+        batches: About whom each call asked, as one word.
+        cancelled: Which calls were cancelled.
+    """
+
+    def __init__(self, name: str = NAME) -> None:
+        self.name = name
+        self.held = False
+        self.says: Callable[[UserId], Said] | None = None
+        self.error: BaseException | None = None
+        self.calls: list[Call] = []
+        self.batches: list[str] = []
+        self.cancelled: list[int] = []
+        self._gates: list[asyncio.Event] = []
+        self._made = 0
+
+    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Said]:
+        """Answer."""
+        gate, number = asyncio.Event(), len(self.calls)
+        self.calls.append(call)
+        self.batches.append("".join(keys))
+        self._gates.append(gate)
+        if not self.held:
+            gate.set()
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            raise
+        if self.error is not None:
+            raise self.error
+        answers = [self._said(key, call) for key in keys]
+        trace = call.trace.of(self.name)
+        trace.calls += 1
+        trace.attempts += 3
+        trace.circuit = "half_open"
+        for answer in answers:
+            trace.code = answer.code if isinstance(answer, SourceError) else trace.code
+        return answers
+
+    def let_go(self, number: int = -1) -> None:
+        """Let a call end; the last by default."""
+        self._gates[number].set()
+
+    def _said(self, key: UserId, call: Call) -> Said:
+        """Make the answer of one user."""
+        if self.says is not None:
+            return self.says(key)
+        self._made += 1
+        return Person(id=key, identity=call.identity, version=self._made - 1)

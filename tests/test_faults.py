@@ -1,0 +1,237 @@
+"""Every fault of every source, through HTTP: it costs that source's fields, and nothing else."""
+
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import pytest
+
+from tests import faults
+from tests.conftest import Reply
+from tests.fakes import user_id
+from tests.fault_server import Fault
+from tests.faults import SECRET
+from tests.outage import Outage, outage
+from tests.truth import ALL, FIELDS, seen
+
+TIMEOUT = "SOURCE_TIMEOUT"
+UNAVAILABLE = "SOURCE_UNAVAILABLE"
+REJECTED = "SOURCE_REJECTED"
+MALFORMED = "SOURCE_MALFORMED"
+OVERLOADED = "SOURCE_OVERLOADED"
+
+ONCE, AGAIN, SPLIT = 1, 2, 3
+"""How many calls a fault takes: one, a repetition, or one and its two halves."""
+
+BACKOFF = 0.025
+"""Seconds before a repetition: half of the first 50 ms, since chance says one half here."""
+
+BUDGET = 5.0
+"""Seconds that a request may take."""
+
+NAMES = ("profile", "billing", "activity")
+
+PROMPT = 1.5
+"""Real seconds within which a body is read that takes many times as long if read badly."""
+
+USERS = (3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and what has to come of it.
+
+    Attributes:
+        name: What it is called.
+        fault: What the source does.
+        code: How its fields fail; ``None`` where the fault does no harm.
+        calls: How many calls are made for three users.
+        seconds: How long the request takes.
+        rows: Whether the fault is one of rows, which a page does not have.
+    """
+
+    name: str
+    fault: Fault
+    code: str | None = None
+    calls: int = ONCE
+    seconds: float = 0.0
+    rows: bool = False
+
+
+CASES = (
+    Case("is 500 ms late", faults.late(0.5), seconds=0.5),
+    Case("hangs", faults.hanging, TIMEOUT, seconds=2.0),
+    Case("hangs behind its head", faults.hanging_after_head, TIMEOUT, seconds=2.0),
+    Case("drips", faults.dripping, TIMEOUT, seconds=2.0),
+    Case("closes", faults.closing, UNAVAILABLE, AGAIN, BACKOFF),
+    Case("resets", faults.resetting, UNAVAILABLE, AGAIN, BACKOFF),
+    Case("resets mid-body", faults.resetting_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
+    Case("closes mid-body", faults.closing_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
+    Case("closes mid-chunk", faults.closing_mid_chunk, UNAVAILABLE, AGAIN, BACKOFF),
+    Case("ends with its connection", faults.ending_with_the_connection),
+    Case("resets before its end", faults.resetting_before_the_end, MALFORMED, SPLIT),
+    Case("500", faults.status(500), UNAVAILABLE, SPLIT),
+    Case("502", faults.status(502), UNAVAILABLE, AGAIN, BACKOFF),
+    Case("503", faults.status(503), UNAVAILABLE, AGAIN, BACKOFF),
+    Case("504", faults.status(504), UNAVAILABLE, AGAIN, BACKOFF),
+    Case("502, come in 1 s", faults.status(502, "1"), UNAVAILABLE, AGAIN, 1.0),
+    Case("503, come in 1 s", faults.status(503, "1"), UNAVAILABLE, AGAIN, 1.0),
+    Case("504, come in 1 s", faults.status(504, "1"), UNAVAILABLE, AGAIN, 1.0),
+    Case("503, come at once", faults.status(503, "0"), UNAVAILABLE, AGAIN, 0.05),
+    Case("503, come at a date", faults.busy_until(2), UNAVAILABLE, AGAIN, 2.0),
+    Case("503, come at a date gone by", faults.busy_until(-60), UNAVAILABLE, AGAIN, 0.05),
+    Case("503, come in an hour", faults.status(503, "3600"), UNAVAILABLE, ONCE),
+    Case("503, come soon", faults.status(503, SECRET), UNAVAILABLE, AGAIN, BACKOFF),
+    Case(
+        "503, come at no date",
+        faults.status(503, f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT"),
+        UNAVAILABLE,
+        AGAIN,
+        BACKOFF,
+    ),
+    Case("429", faults.status(429), OVERLOADED, AGAIN, BACKOFF),
+    Case("429, come in 1 s", faults.status(429, "1"), OVERLOADED, AGAIN, 1.0),
+    Case("401", faults.status(401), REJECTED),
+    Case("403", faults.status(403), REJECTED),
+    Case("404", faults.status(404), REJECTED, SPLIT),
+    Case("redirects to itself", faults.redirecting_to_itself, MALFORMED),
+    Case("redirects elsewhere", faults.redirecting_elsewhere, MALFORMED),
+    Case("is HTML", faults.saying(SECRET.encode(), "text/html"), MALFORMED, SPLIT),
+    Case("is JSON that says HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
+    Case("is JSON of a kind", faults.as_type("application/hal+json; charset=utf-8")),
+    Case("is empty", faults.saying(b""), MALFORMED, SPLIT),
+    Case("is truncated", faults.truncated, MALFORMED, SPLIT),
+    Case("is null", faults.saying(b"null"), MALFORMED, SPLIT),
+    Case("is no list", faults.saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
+    Case("is no UTF-8", faults.saying(b'["\xff\xfe"]'), MALFORMED, SPLIT),
+    Case("is deeply nested", faults.saying(b"[" * 100_000 + b"]" * 100_000), MALFORMED, SPLIT),
+    Case("is a huge number", faults.saying(b"[" + b"9" * 100_000 + b"]"), MALFORMED, SPLIT),
+    Case("is 50 MB", faults.too_long, MALFORMED, SPLIT),
+    Case("is 50 MB in chunks", faults.too_long_in_chunks, MALFORMED, SPLIT),
+    Case("is no HTTP", faults.not_http, MALFORMED),
+    Case("has a header of 1 MB", faults.long_header, MALFORMED),
+    Case("is compressed", faults.compressed),
+    Case("is a bomb", faults.bomb, MALFORMED, SPLIT),
+    Case("is a bomb in a bomb", faults.bomb_in_bomb, MALFORMED, SPLIT),
+    Case("is a bomb in disguise", faults.bomb_in_disguise, MALFORMED, SPLIT),
+    Case("is compressed and goes on", faults.compressed_and_more, MALFORMED, SPLIT),
+    Case("is not compressed as it says", faults.not_compressed, MALFORMED, SPLIT),
+    Case("is half compressed", faults.half_compressed, MALFORMED, SPLIT),
+    Case("is oddly encoded", faults.oddly_encoded, MALFORMED, SPLIT),
+    Case("has wrong types", faults.rows(faults.wrong_types), MALFORMED, rows=True),
+    Case("has missing fields", faults.rows(faults.missing_fields), MALFORMED, rows=True),
+    Case("has missing keys", faults.rows(faults.missing_keys), MALFORMED, rows=True),
+    Case("has duplicate rows", faults.rows(faults.duplicate), rows=True),
+    Case("has extra rows", faults.rows(faults.extra), rows=True),
+    Case("has rows in another order", faults.rows(faults.reordered), rows=True),
+    Case("fails 50 % of calls", faults.share(50, faults.status(503)), None, AGAIN, BACKOFF),
+)
+
+
+@contextmanager
+def deaf_port() -> Generator[int]:
+    """Keep a port on which nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.mark.parametrize("source", NAMES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_a_fault_costs_its_source_s_fields_and_nothing_else(case: Case, source: str) -> None:
+    async with outage() as gateway:
+        gateway.server.fail(source, case.fault)
+        started = gateway.clock.seconds
+        reply = await gateway.ask(
+            f"query($ids: [ID!]!) {{ users(ids: $ids) {{ {ALL} }} }}",
+            variables={"ids": [user_id(number) for number in USERS]},
+        )
+        took = gateway.clock.seconds - started
+        await gateway.check_nothing_is_left()
+
+        server = gateway.server
+        broken = source if case.code else None
+        assert reply.data["users"] == [
+            seen(FIELDS, {name: server.rows[name][user_id(n)] for name in NAMES if name != broken})
+            for n in USERS
+        ]
+        assert reply.codes == {
+            f"users.{index}.{field.name}": case.code
+            for index in range(len(USERS))
+            for field in FIELDS
+            if field.source == broken
+        }
+        assert all(error["extensions"].keys() == {"code", "source"} for error in reply.errors)
+        assert took == pytest.approx(case.seconds, abs=1e-3)
+        assert took <= BUDGET
+        assert gateway.traffic.made == dict.fromkeys(NAMES, 1) | {source: case.calls}
+        assert {name: len(server.calls(name)) for name in NAMES} == gateway.traffic.made
+        check_that_nothing_leaks(gateway, reply)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not case.rows], ids=lambda case: case.name
+)
+async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(case: Case) -> None:
+    user = user_id(1)
+    async with outage() as gateway:
+        gateway.server.fail("invoices", case.fault)
+        started = gateway.clock.seconds
+        invoices = "invoices { edges { node { number } } }"
+        reply = await gateway.ask(f'{{ user(id: "{user}") {{ username plan {invoices} }} }}')
+        took = gateway.clock.seconds - started
+        await gateway.check_nothing_is_left()
+
+        absent = case.name == "404"  # which says here that there is no such user
+        numbers = [{"node": {"number": one["number"]}} for one in gateway.server.invoices[user]]
+        assert reply.data["user"] == {
+            "username": "user1",
+            "plan": "pro",
+            "invoices": None if case.code else {"edges": numbers},
+        }
+        assert reply.codes == ({"user.invoices": case.code} if case.code and not absent else {})
+        assert took == pytest.approx(case.seconds, abs=1e-3)
+        calls = ONCE if case.calls == SPLIT else case.calls  # there is nothing to split
+        assert len(gateway.server.calls("invoices")) == calls
+        assert gateway.traffic.made == {"profile": 1, "billing": 1 + calls}
+        check_that_nothing_leaks(gateway, reply)
+
+
+@pytest.mark.parametrize("source", NAMES)
+async def test_a_source_behind_whose_address_nothing_listens_costs_its_fields_alone(
+    source: str,
+) -> None:
+    with deaf_port() as port:
+        address = f"http://127.0.0.1:{port}/{source}"
+        async with outage({source: {"base_url": address}}) as gateway:
+            reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ {ALL} }} }}')
+            await gateway.check_nothing_is_left()
+
+            rows = gateway.server.rows
+            others = {name: rows[name][user_id(1)] for name in NAMES if name != source}
+            assert reply.data["user"] == seen(FIELDS, others)
+            assert reply.codes == {
+                f"user.{field.name}": UNAVAILABLE for field in FIELDS if field.source == source
+            }
+            assert gateway.traffic.made == dict.fromkeys(NAMES, 1) | {source: AGAIN}
+            check_that_nothing_leaks(gateway, reply)
+
+
+@pytest.mark.parametrize("row", [b"{}", b"0", b"[]", b'{"userId":"%s"}' % user_id(1).encode()])
+async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(row: bytes) -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.saying(b"[" + b",".join([row] * 300_000) + b"]"))
+        started = perf_counter()
+        reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
+
+        assert reply.codes == {"user.plan": MALFORMED}
+        assert perf_counter() - started < PROMPT
+
+
+def check_that_nothing_leaks(gateway: Outage, reply: Reply) -> None:
+    """Hold that neither the client nor the log got to read what a source sent."""
+    assert SECRET not in reply.response.text
+    assert SECRET not in gateway.log
+    assert "Traceback" not in gateway.log

@@ -1,0 +1,571 @@
+"""What an outage does to requests, and what the gateway does about it, over real connections."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import orjson
+import pytest
+from starlette.types import Message, Scope
+
+from app.settings import DeadlineSettings
+from tests import faults
+from tests.conftest import Reply
+from tests.fakes import user_id
+from tests.fault_server import Asked, Fault
+from tests.outage import Outage, outage
+
+ONE = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
+PLAN = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
+MANY = "query($ids: [ID!]!) { users(ids: $ids) { id plan } }"
+
+NO_RETRIES = {"max_retries": 0, "budget_minimum": 0, "budget_share": 0}
+
+
+def same(seconds: float) -> object:
+    """Compare a duration, but for what floats lose."""
+    return pytest.approx(seconds, abs=1e-3)
+
+
+# Deadlines.
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [
+        ("800ms", 0.75),
+        ("1.5s", 1.45),
+        ("1s", 0.95),
+        (None, 4.95),
+        ("60s", 4.95),
+        ("9999999ms", 4.95),
+    ],
+)
+async def test_a_client_gets_its_answer_in_the_time_it_asks_for_but_never_more_than_the_setting(
+    wish: str | None, seconds: float
+) -> None:
+    async with outage({"billing": {"timeout": 30.0}}) as gateway:
+        gateway.server.fail("billing", faults.hanging)
+        started = gateway.clock.seconds
+        reply = await gateway.ask(ONE, headers={} if wish is None else {"X-Request-Timeout": wish})
+
+        assert gateway.clock.seconds - started == same(seconds)
+        assert reply.data["user"] == {"username": "user1", "plan": None}
+        assert reply.codes == {"user.plan": "SOURCE_TIMEOUT"}
+
+
+@pytest.mark.parametrize("wish", ["", "soon", "800", "-1s", "0ms", "0s", "1e3ms", "1m", "٣s", "∞"])
+async def test_a_wish_that_is_no_duration_is_told_what_would_be_one_and_nothing_is_called(
+    wish: str,
+) -> None:
+    async with outage() as gateway:
+        response = await gateway.client.post(
+            "/graphql",
+            json={"query": ONE},
+            headers=[(b"X-Request-Timeout", wish.encode())],
+        )
+
+        assert response.status_code == 400
+        [error] = orjson.loads(response.content)["errors"]
+        assert error["extensions"] == {"code": "BAD_REQUEST"}
+        assert "expected a duration such as 800ms or 1.5s" in error["message"]
+        assert not gateway.server.asked
+
+
+def milliseconds(*calls: Asked) -> list[int]:
+    """Read how much time each of some calls was told to have."""
+    return [int(asked.headers["x-request-timeout"].removesuffix("ms")) for asked in calls]
+
+
+async def test_the_rest_of_the_budget_is_forwarded_and_shrinks_with_each_repetition() -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.first(1, faults.status(503, "0")))
+        await gateway.ask(ONE, headers={"X-Request-Timeout": "800ms"})
+
+        [profile] = gateway.server.calls("profile")
+        assert milliseconds(profile) == [pytest.approx(750, abs=1)]
+        assert milliseconds(*gateway.server.calls("billing")) == [
+            pytest.approx(750, abs=1),
+            pytest.approx(700, abs=1),
+        ]
+
+
+async def test_the_forwarded_time_is_at_most_the_source_s_own_and_its_header_is_a_setting() -> None:
+    deadline = DeadlineSettings(header="X-Time-Left")
+    async with outage({"billing": {"timeout": 1.5}}, deadline=deadline) as gateway:
+        await gateway.ask(ONE)
+
+        [asked] = gateway.server.calls("billing")
+        assert asked.headers["x-time-left"] == "1500ms"
+        assert "x-request-timeout" not in asked.headers
+
+
+async def test_pages_have_a_time_of_their_own() -> None:
+    query = f'{{ user(id: "{user_id(1)}") {{ plan invoices {{ edges {{ cursor }} }} }} }}'
+    async with outage({"billing": {"page_timeout": 0.5}}) as gateway:
+        gateway.server.fail("invoices", faults.hanging)
+        started = gateway.clock.seconds
+        reply = await gateway.ask(query)
+
+        assert gateway.clock.seconds - started == same(0.5)
+        assert reply.data["user"] == {"plan": "pro", "invoices": None}
+        assert reply.codes == {"user.invoices": "SOURCE_TIMEOUT"}
+
+
+async def test_a_client_that_wishes_for_too_little_time_opens_no_circuit_for_the_others() -> None:
+    async with outage({"billing": {"breaker": {"min_calls": 4}}}) as gateway:
+        gateway.server.fail("billing", faults.late(0.3))
+        for _ in range(8):
+            hasty = await gateway.ask(PLAN, headers={"X-Request-Timeout": "100ms"})
+            assert hasty.codes == {"user.plan": "SOURCE_TIMEOUT"}
+        patient = await gateway.ask(PLAN)
+
+        assert patient.body == {"data": {"user": {"plan": "pro"}}}
+
+
+# Clients that leave.
+
+
+@dataclass
+class Visitor:
+    """A client that can leave: the ASGI side of one request.
+
+    Attributes:
+        body: What it has sent so far.
+        whole: Whether that is all of its body.
+        sent: What it was answered.
+    """
+
+    body: bytes
+    whole: bool = True
+    sent: list[Message] = field(default_factory=list[Message])
+    _left: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked: bool = False
+
+    scope: Scope = field(
+        default_factory=lambda: {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/graphql",
+            "raw_path": b"/graphql",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"content-type", b"application/json")],
+            "client": ("127.0.0.1", 1),
+            "server": ("gateway", 80),
+        }
+    )
+
+    def leave(self) -> None:
+        """Go away."""
+        self._left.set()
+
+    async def receive(self) -> Message:
+        """Give the gateway what it reads."""
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": self.body, "more_body": not self.whole}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Take what the gateway answers."""
+        self.sent.append(message)
+
+    async def visit(self, gateway: Outage) -> None:
+        """Send the request."""
+        await gateway.app(self.scope, self.receive, self.send)
+
+
+@pytest.mark.parametrize("source", ["profile", "billing"])
+async def test_a_client_that_leaves_ends_its_calls(source: str) -> None:
+    async with outage({"*": {"breaker": {"min_calls": 1}}}) as gateway:
+        gateway.server.fail(source, faults.hanging)
+        visitor = Visitor(orjson.dumps({"query": ONE}))
+        visit = asyncio.create_task(visitor.visit(gateway))
+        await gateway.until_held(1)
+        visitor.leave()
+        await visit
+        await gateway.check_nothing_is_left()
+
+        assert visitor.sent == []
+        assert len(gateway.server.calls(source)) == 1
+        assert "Traceback" not in gateway.log
+        assert await circuits(gateway) == {"profile": "closed", "billing": "closed"}
+
+
+async def test_a_client_that_leaves_during_a_pause_is_not_asked_for_again() -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.status(503, "1"))
+        visitor = Visitor(orjson.dumps({"query": PLAN}))
+        visit = asyncio.create_task(visitor.visit(gateway))
+        await gateway.server.changes.until(
+            lambda: gateway.server.calls("billing") and not gateway.traffic.open
+        )
+        await gateway.clock.settle()
+        visitor.leave()
+        await visit
+        gateway.clock.advance(10)
+        await gateway.check_nothing_is_left()
+
+        assert len(gateway.server.calls("billing")) == 1
+
+
+async def test_a_client_that_leaves_while_it_sends_its_query_is_no_bug_of_ours() -> None:
+    async with outage() as gateway:
+        visitor = Visitor(b'{"query":', whole=False)
+        visit = asyncio.create_task(visitor.visit(gateway))
+        await gateway.clock.settle()
+        visitor.leave()
+        await visit
+
+        assert "Traceback" not in gateway.log
+        assert not gateway.events("http.bug")
+
+
+# Repetitions.
+
+
+async def test_a_repetition_heals_a_single_failure() -> None:
+    async with outage(trace="always") as gateway:
+        gateway.server.fail("billing", faults.first(1, faults.status(503)))
+        reply = await gateway.ask(ONE)
+
+        assert not reply.errors
+        assert reply.data["user"] == {"username": "user1", "plan": "pro"}
+        assert reply.body["extensions"]["sources"]["billing"]["attempts"] == 2
+
+
+async def test_an_outage_is_not_multiplied_by_repetitions() -> None:
+    retry = {"max_retries": 2, "budget_share": 0.1, "budget_minimum": 3}
+    async with outage({"*": {"retry": retry, "breaker": {"min_calls": 1000}}}) as gateway:
+        gateway.server.fail("billing", faults.status(503))
+        for _ in range(100):
+            await gateway.ask(PLAN)
+
+        assert len(gateway.server.calls("billing")) <= 100 + 3 + 10
+
+
+async def test_a_poisonous_user_costs_one_half_of_the_batch_and_two_calls_more() -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.poisoned(user_id(3), faults.status(500)))
+        ids = [user_id(number) for number in (1, 2, 3, 4)]
+        reply = await gateway.ask(MANY, variables={"ids": ids})
+
+        assert [user["plan"] for user in reply.data["users"]] == ["pro", "pro", None, None]
+        assert reply.codes == dict.fromkeys(["users.2.plan", "users.3.plan"], "SOURCE_UNAVAILABLE")
+        assert sorted(gateway.server.batches("billing")) == sorted([ids, ids[:2], ids[2:]])
+
+
+async def test_a_slow_call_is_overtaken_by_a_second_one() -> None:
+    async with outage({"billing": {"hedge": True}}, trace="always") as gateway:
+        gateway.server.fail("billing", faults.late(0.1))
+        for _ in range(20):
+            await gateway.ask(PLAN)
+        gateway.server.fail("billing", faults.first(1, faults.hanging))
+        started = gateway.clock.seconds
+        reply = await gateway.ask(PLAN)
+        took = gateway.clock.seconds - started
+        await gateway.check_nothing_is_left()
+
+        assert reply.data == {"user": {"plan": "pro"}}
+        assert took == same(0.1)
+        assert len(gateway.server.calls("billing")) == 22
+        assert reply.body["extensions"]["sources"]["billing"]["attempts"] == 2
+
+
+# Circuits, bulkheads, and too much of everything.
+
+
+async def circuits(gateway: Outage) -> dict[str, str]:
+    """Read the state of the circuits that matter here."""
+    ready = await gateway.client.get("/readyz")
+    assert ready.status_code == 200
+    sources = orjson.loads(ready.content)["sources"]
+    return {name: sources[name]["circuit"] for name in ("profile", "billing")}
+
+
+BREAKER = {"min_calls": 4, "open_for": 5.0, "probes": 2}
+OPEN_FOR = 3.75
+"""Seconds that it is open at first: three quarters of that, since chance says one half here."""
+
+
+async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_again() -> None:
+    settings = {"retry": NO_RETRIES, "breaker": BREAKER}
+    async with outage({"billing": settings}) as gateway:
+        server = gateway.server
+        server.fail("billing", faults.status(503))
+        failed = [await gateway.ask(ONE) for _ in range(4)]
+        states = [await circuits(gateway)]
+        spared = await gateway.ask(ONE)
+        calls = [len(server.calls("billing"))]
+
+        gateway.clock.advance(OPEN_FOR)
+        probe = await gateway.ask(ONE)  # which fails, so that it is open for twice as long
+        gateway.clock.advance(OPEN_FOR + 1)
+        still_spared = await gateway.ask(ONE)
+        calls.append(len(server.calls("billing")))
+
+        server.heal("billing")
+        gateway.clock.advance(OPEN_FOR)
+        first = await gateway.ask(ONE)
+        states.append(await circuits(gateway))
+        second = await gateway.ask(ONE)
+        states.append(await circuits(gateway))
+
+        assert {reply.codes["user.plan"] for reply in failed} == {"SOURCE_UNAVAILABLE"}
+        assert spared.codes == still_spared.codes == {"user.plan": "SOURCE_CIRCUIT_OPEN"}
+        assert spared.data["user"] == {"username": "user1", "plan": None}
+        assert probe.codes == {"user.plan": "SOURCE_UNAVAILABLE"}
+        assert calls == [4, 5]
+        assert first.body == second.body == {"data": {"user": {"username": "user1", "plan": "pro"}}}
+        assert [state["billing"] for state in states] == ["open", "half-open", "closed"]
+        assert {state["profile"] for state in states} == {"closed"}
+        assert [
+            (event["before"], event["state"]) for event in gateway.events("source.circuit")
+        ] == [
+            ("closed", "open"),
+            ("open", "half-open"),
+            ("half-open", "open"),
+            ("open", "half-open"),
+            ("half-open", "closed"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        pytest.param(faults.status(500), "open", id="500"),
+        pytest.param(faults.status(429), "open", id="429"),
+        pytest.param(faults.hanging, "open", id="hangs"),
+        pytest.param(faults.resetting, "open", id="resets"),
+        pytest.param(faults.truncated, "open", id="is truncated"),
+        pytest.param(faults.late(1.6), "open", id="is too late"),
+        pytest.param(faults.late(1.4), "closed", id="is late"),
+        pytest.param(faults.status(401), "closed", id="401"),
+        pytest.param(faults.status(404), "closed", id="404"),
+        pytest.param(faults.share(40, faults.status(503)), "closed", id="fails 40 %"),
+        pytest.param(faults.share(50, faults.status(503)), "open", id="fails 50 %"),
+    ],
+)
+async def test_what_opens_a_circuit(fault: Fault, state: str) -> None:
+    breaker = {"min_calls": 10, "window": 60.0, "slow_call": 1.5}
+    settings = {"retry": NO_RETRIES, "breaker": breaker}
+    async with outage({"billing": settings}) as gateway:
+        gateway.server.fail("billing", fault)
+        for _ in range(10):
+            await gateway.ask(PLAN)
+
+        assert (await circuits(gateway))["billing"] == state
+
+
+@asynccontextmanager
+async def held(gateway: Outage, query: str) -> AsyncGenerator[asyncio.Task[Reply]]:
+    """Have a request wait for a source, until the end of the context."""
+    running = asyncio.create_task(gateway.send(query))
+    await gateway.until_held(1)
+    yield running
+    await gateway.answer_of(asyncio.wait_for(running, None))
+
+
+async def test_a_call_for_which_there_is_no_room_fails_at_once_and_harms_no_other() -> None:
+    async with outage({"billing": {"max_calls": 1, "max_waiting_calls": 0}}) as gateway:
+        gateway.server.fail("billing", faults.first(1, faults.late(1.0)))
+        async with held(gateway, ONE) as running:
+            refused = await gateway.send(ONE)
+
+        assert refused.codes == {"user.plan": "SOURCE_OVERLOADED"}
+        assert refused.data["user"] == {"username": "user1", "plan": None}
+        assert running.result().body == {"data": {"user": {"username": "user1", "plan": "pro"}}}
+        assert len(gateway.server.calls("billing")) == 1
+
+
+async def test_a_call_waits_for_room_no_longer_than_its_request_has_time() -> None:
+    async with outage({"billing": {"max_calls": 1, "timeout": 4.0}}) as gateway:
+        gateway.server.fail("billing", faults.late(3.0))
+        async with held(gateway, PLAN) as running:
+            started = gateway.clock.seconds
+            refused = await gateway.ask(PLAN, headers={"X-Request-Timeout": "1s"})
+            took = gateway.clock.seconds - started
+            patient = await gateway.ask(PLAN, headers={"X-Request-Timeout": "5s"})
+
+        assert refused.codes == {"user.plan": "SOURCE_OVERLOADED"}
+        assert took == same(0.95)
+        assert patient.codes == {"user.plan": "SOURCE_TIMEOUT"}
+        assert running.result().data == {"user": {"plan": "pro"}}
+
+
+async def test_over_its_limit_the_gateway_sends_operations_away_and_still_says_that_it_lives() -> (
+    None
+):
+    async with outage(max_operations=1) as gateway:
+        gateway.server.fail("billing", faults.first(1, faults.late(1.0)))
+        async with held(gateway, ONE) as running:
+            shed = await gateway.send(ONE)
+            alive = await gateway.client.get("/healthz")
+            ready = await gateway.client.get("/readyz")
+        after = await gateway.ask(ONE)
+
+        assert shed.response.status_code == 503
+        assert int(shed.response.headers["retry-after"]) >= 1
+        assert shed.body.keys() == {"errors"}
+        [error] = shed.errors
+        assert error["extensions"] == {"code": "GATEWAY_OVERLOADED"}
+        assert isinstance(error["message"], str)
+        assert (alive.status_code, ready.status_code) == (200, 200)
+        assert running.result().data["user"]["plan"] == "pro"
+        assert after.data["user"]["plan"] == "pro"
+
+
+# What a failure costs: the contract of a source, and the client's wish.
+
+
+async def test_a_source_that_is_required_takes_its_users_with_it_for_one_error_each() -> None:
+    async with outage({"billing": {"contract": "required"}}) as gateway:
+        gateway.server.fail("billing", faults.status(401))
+        one = await gateway.ask(ONE)
+        many = await gateway.ask(MANY, variables={"ids": [user_id(1), user_id(2)]})
+        without = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ username }} }}')
+
+        assert one.data == {"user": None}
+        assert one.codes == {"user": "SOURCE_REJECTED"}
+        assert many.data == {"users": [None, None]}
+        assert many.codes == {"users.0": "SOURCE_REJECTED", "users.1": "SOURCE_REJECTED"}
+        assert without.body == {"data": {"user": {"username": "user1"}}}
+
+
+WRONG = '{ users(ids: ["no id"]) { username } }'
+"""An error at a field that cannot be null."""
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize(
+    ("on_error", "failed", "wrong"),
+    [
+        (None, {"user": {"username": "user1", "plan": None}}, {"users": None}),
+        ("NULL", {"user": {"username": "user1", "plan": None}}, {"users": None}),
+        ("PROPAGATE", {"user": {"username": "user1", "plan": None}}, None),
+        ("HALT", None, None),
+    ],
+)
+async def test_a_client_says_what_an_error_does(
+    method: str, on_error: str | None, failed: object, wrong: object
+) -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.status(401))
+
+        async def ask(query: str) -> httpx.Response:
+            parameters = {"query": query} | ({} if on_error is None else {"onError": on_error})
+            if method == "GET":
+                return await gateway.client.get("/graphql", params=parameters)
+            return await gateway.client.post("/graphql", json=parameters)
+
+        for query, data, code in (
+            (ONE, failed, "SOURCE_REJECTED"),
+            (WRONG, wrong, "BAD_USER_INPUT"),
+        ):
+            response = await gateway.answer_of(ask(query))
+            body = orjson.loads(response.content)
+            assert response.status_code == 200
+            assert body["data"] == data
+            assert [error["extensions"]["code"] for error in body["errors"]] == [code]
+
+
+async def test_the_first_error_ends_an_operation_that_wants_to_halt() -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.status(401))
+        gateway.server.fail("activity", faults.hanging)
+        started = gateway.clock.seconds
+        query = (
+            f'{{ a: user(id: "{user_id(1)}") {{ plan }}'
+            f' b: user(id: "{user_id(2)}") {{ loginCount }} }}'
+        )
+        reply = await gateway.ask(query, onError="HALT")
+        await gateway.check_nothing_is_left()
+
+        assert reply.body.keys() == {"data", "errors"}
+        assert reply.data is None
+        assert reply.codes == {"a.plan": "SOURCE_REJECTED"}
+        assert gateway.clock.seconds == started
+
+
+@pytest.mark.parametrize("on_error", ["null", "ABORT", "HALT ", "0"])
+async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
+    on_error: str,
+) -> None:
+    async with outage() as gateway:
+        parameters = {"query": ONE, "onError": on_error}
+        responses = [
+            await gateway.client.post("/graphql", json=parameters),
+            await gateway.client.get("/graphql", params=parameters),
+        ]
+
+        for response in responses:
+            assert response.status_code == 400
+            body = orjson.loads(response.content)
+            assert body.keys() == {"errors"}
+            [error] = body["errors"]
+            assert error["extensions"] == {"code": "BAD_REQUEST"}
+            assert "'NULL', 'PROPAGATE' or 'HALT'" in error["message"]
+        assert not gateway.server.asked
+
+
+# What is told of it.
+
+
+@pytest.mark.parametrize(
+    ("trace", "header", "told"),
+    [
+        ("always", None, True),
+        ("always", "0", True),
+        ("asked", "1", True),
+        ("asked", None, False),
+        ("asked", "0", False),
+        ("never", "1", False),
+        ("never", None, False),
+    ],
+)
+async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
+    trace: str, header: str | None, *, told: bool
+) -> None:
+    async with outage(trace=trace) as gateway:
+        gateway.server.fail("billing", faults.status(503, "1"))
+        reply = await gateway.ask(
+            ONE, headers={} if header is None else {"X-Gateway-Trace": header}
+        )
+
+        assert reply.codes == {"user.plan": "SOURCE_UNAVAILABLE"}
+        if not told:
+            assert "extensions" not in reply.body
+            assert "server-timing" not in reply.response.headers
+            return
+        profile = {"status": "ok", "calls": 1, "keys": 1, "attempts": 1, "ms": 0.0}
+        billing = {"status": "failed", "calls": 1, "keys": 1, "attempts": 2, "ms": 1000.0}
+        assert reply.body["extensions"] == {
+            "sources": {
+                "profile": profile | {"circuit": "closed"},
+                "billing": billing | {"circuit": "closed", "code": "SOURCE_UNAVAILABLE"},
+            }
+        }
+        timing = "profile;dur=0.00, billing;dur=1000.00"
+        assert reply.response.headers["server-timing"] == timing
+
+
+async def test_readyz_tells_when_a_source_was_last_reached() -> None:
+    async with outage() as gateway:
+        gateway.server.fail("billing", faults.status(503))
+        await gateway.ask(ONE)
+        sources = orjson.loads((await gateway.client.get("/readyz")).content)["sources"]
+
+        assert sources["billing"]["lastStatus"] == 503
+        assert sources["profile"]["lastStatus"] == 200
+        assert sources["activity"] == {
+            "lastReachedAt": None,
+            "lastStatus": None,
+            "circuit": "closed",
+        }
