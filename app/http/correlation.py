@@ -17,8 +17,8 @@ from app.graphql.masking import MASKED
 from app.http.answers import error_response
 from app.sources.base import Call
 
-SANE_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-"""Printable ASCII without spaces: nothing that could break out of a header or a log line."""
+SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
+"""Printable ASCII: nothing that could break out of a header or a log line."""
 
 VALID_TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,128})?"
@@ -85,7 +85,7 @@ def read_call(headers: Headers) -> Call:
     Returns:
         Its id, a new one where it has none that is sane; its trace, where that is valid.
     """
-    wanted = headers.get("x-request-id", "")
+    wanted = headers.get("x-request-id", "").strip()
     traceparent = headers.get("traceparent", "")
     return Call(
         request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else uuid4().hex,

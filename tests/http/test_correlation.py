@@ -24,17 +24,17 @@ async def test_a_sane_request_id_is_kept_returned_forwarded_and_in_every_log_lin
 ) -> None:
     services.know(1)
 
-    returned = await ask(gateway, **{"X-Request-ID": "page-17/abc"})
+    returned = await ask(gateway, **{"X-Request-ID": "page 17/abc"})
 
-    assert returned == "page-17/abc"
+    assert returned == "page 17/abc"
     for service in services.by_name.values():
         [request] = service.requests
-        assert request.headers["x-request-id"] == "page-17/abc"
+        assert request.headers["x-request-id"] == "page 17/abc"
     lines = [*gateway.events("source.fetch"), *gateway.events("graphql.operation")]
-    assert [line["request_id"] for line in lines] == ["page-17/abc"] * 4
+    assert [line["request_id"] for line in lines] == ["page 17/abc"] * 4
 
 
-@pytest.mark.parametrize("wrong", ["", " ", "a b", "x" * 129, "\u00fc", "tab\there", "\x7f"])
+@pytest.mark.parametrize("wrong", ["", " ", "x" * 129, "\u00fc", "tab\there", "\x7f"])
 async def test_a_request_id_that_is_not_sane_is_replaced(gateway: Gateway, wrong: str) -> None:
     response = await gateway.client.post(
         "/graphql", json={"query": QUERY}, headers=[(b"x-request-id", wrong.encode())]
@@ -72,7 +72,6 @@ async def test_what_is_returned_is_always_sane(gateway: Gateway, value: bytes) -
     assert 1 <= len(returned) <= 128
     assert returned.isascii()
     assert returned.isprintable()
-    assert " " not in returned
 
 
 async def test_a_request_that_breaks_the_gateway_is_masked_and_logged(gateway: Gateway) -> None:
