@@ -11,8 +11,8 @@
 
 What a source could not do travels as a ``SourceError`` beside the records of the other sources,
 and turns into an exception only where a field that needs it is read. Foreign exceptions are
-translated once, where they enter (``sources/client.py``). Whatever is no ``GatewayError`` is a bug
-of ours, and clients see it masked.
+translated once, where they enter (``sources/failures.py``). Whatever is no ``GatewayError`` is a
+bug of ours, and clients see it masked.
 """
 
 from dataclasses import dataclass

@@ -31,10 +31,11 @@ from app.resilience.retry import Chance
 from app.settings import Settings
 from app.sources.base import Record, Source
 from app.sources.cache import CachedSource
-from app.sources.client import ServiceClient, TransportFactory, open_service, pooled_transport
+from app.sources.client import ServiceClient, open_service
 from app.sources.pages import RestPages
 from app.sources.rest import RestSource
 from app.sources.store import MemoryStore
+from app.sources.transport import TransportFactory, pooled_transport
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
-from app.sources.client import pooled_transport
+from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.conftest import Gateway, Reply
 from tests.fault_server import NUMBER, Changes, FaultServer, fault_server

@@ -1,31 +1,19 @@
-"""One HTTP exchange with a service, and the one border where foreign exceptions end.
+"""Asking a service: one HTTP exchange, and the one border where foreign exceptions end.
 
 Async, since a call is all waiting: one process keeps hundreds of them in flight on one thread. The
-client of a service lives as long as the process, so that its connections are reused.
-
-Whatever goes wrong in an exchange comes back as a ``SourceError``:
-
-    no answer in time                               SOURCE_TIMEOUT
-    no connection, connection lost, 5xx             SOURCE_UNAVAILABLE
-    429                                             SOURCE_OVERLOADED
-    any other 4xx                                   SOURCE_REJECTED
-    any other status, or a body that does not fit   SOURCE_MALFORMED
+client of a service lives as long as the process, so that its connections are reused. Whatever goes
+wrong in an exchange comes back as a ``SourceError`` (``failures.py``).
 """
 
 import math
-import os
-import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, TypeVar
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
@@ -39,27 +27,10 @@ from app.resilience.retry import Chance, read_retry_after
 from app.settings import DeadlineSettings, SourceSettings
 from app.sources.base import Call
 from app.sources.body import ACCEPT_ENCODING, read_body
+from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
+from app.sources.transport import TransportFactory
 
 T = TypeVar("T")
-
-FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-"""What an exchange may raise: httpx's errors, and what its transport lets through."""
-
-BAD_ANSWERS = (
-    httpx.DecodingError,
-    httpx.RemoteProtocolError,
-    aiohttp.ClientResponseError,
-)
-"""Those of them that say that there was an answer, and that it was none."""
-
-RETRYABLE = frozenset({429, 502, 503, 504})
-"""Statuses after which the same call may succeed soon: the service was not there, or busy."""
-
-DIVISIBLE = frozenset({400, 404, 413, 414, 422, 500})
-"""Statuses that one key of many may be to blame for."""
-
-TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
-"""Makes the transport under a service's client; the seam at which tests put their fakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +176,7 @@ class ServiceClient:
                 finally:
                     await response.aclose()
         except FOREIGN as error:
-            answer = self._translated(error)
+            answer = failure_of_exception(self.name, error)
         took = self._clock.monotonic() - started
         self._report(request, answer, status=status, seconds=took)
         return answer
@@ -227,16 +198,10 @@ class ServiceClient:
 
     async def _read(self, response: httpx.Response, read: Callable[[bytes], T]) -> T | SourceError:
         """Make a value of an answer, or a failure."""
-        status = response.status_code
-        if (code := code_of_status(status)) is not None:
-            return SourceError(
-                self.name,
-                code,
-                f"status {status}",
-                retryable=status in RETRYABLE,
-                retry_after=read_retry_after(response.headers.get("retry-after"), self._clock),
-                divisible=status in DIVISIBLE,
-            )
+        retry_after = read_retry_after(response.headers.get("retry-after"), self._clock)
+        failure = failure_of_status(self.name, response.status_code, retry_after)
+        if failure is not None:
+            return failure
         try:
             return read(await read_body(response, self.settings.max_answer_bytes))
         except MalformedError as error:
@@ -247,15 +212,6 @@ class ServiceClient:
     def _malformed(self, detail: str) -> SourceError:
         """Say that an answer does not fit the contract."""
         return SourceError(self.name, Code.SOURCE_MALFORMED, detail, divisible=True)
-
-    def _translated(self, error: Exception) -> SourceError:
-        """Say what a foreign exception means. A connection that failed may succeed soon."""
-        code, detail = translate(error)
-        no_connection = isinstance(error.__cause__, aiohttp.ConnectionTimeoutError) or (
-            isinstance(error, httpx.ConnectTimeout)
-        )
-        retryable = code is Code.SOURCE_UNAVAILABLE or no_connection
-        return SourceError(self.name, code, detail, retryable=retryable)
 
     def _report(
         self, request: "Request[T]", answer: object, *, status: int | None, seconds: float
@@ -272,88 +228,6 @@ class ServiceClient:
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
         )
-
-
-def code_of_status(status: int) -> Code | None:
-    """Tell what a status means.
-
-    Args:
-        status: An HTTP status.
-
-    Returns:
-        The code of the failure that it is, or ``None`` for 200, the one with an answer in it. A
-        redirect is not followed: it could lead to a host that nobody has named.
-    """
-    if status == HTTPStatus.OK:
-        return None
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Code.SOURCE_OVERLOADED
-    if httpx.codes.is_client_error(status):
-        return Code.SOURCE_REJECTED
-    if httpx.codes.is_server_error(status):
-        return Code.SOURCE_UNAVAILABLE
-    return Code.SOURCE_MALFORMED
-
-
-def translate(error: Exception) -> tuple[Code, str]:
-    """Tell what a foreign exception means.
-
-    The transport renames aiohttp's exceptions, and calls a lost or refused connection a connect
-    timeout; so the exception that it renamed decides.
-
-    Args:
-        error: One of ``FOREIGN``.
-
-    Returns:
-        The code of the failure, and what happened, for the log.
-    """
-    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    # Never its text: it may quote the answer, and the URL with the users in it.
-    detail = type(cause).__name__
-    if isinstance(cause, OSError) and cause.errno is not None:
-        detail += f": {os.strerror(cause.errno)}"
-    if isinstance(cause, TimeoutError | httpx.TimeoutException):
-        return Code.SOURCE_TIMEOUT, detail
-    if isinstance(cause, BAD_ANSWERS):
-        return Code.SOURCE_MALFORMED, detail
-    return Code.SOURCE_UNAVAILABLE, detail
-
-
-def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
-    """Make the transport of a real service: aiohttp's connections under httpx's client.
-
-    Args:
-        settings: How the service is reached.
-
-    Returns:
-        A transport with a pool of its own. It keeps no cookies: a cookie set for one user would be
-        sent with the calls of all others.
-    """
-
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=settings.max_connections, keepalive_timeout=settings.keepalive
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_once,),
-        )
-
-    # The session brings its own TLS, and the transport would load all certificates for nothing.
-    trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return AiohttpTransport(client=session, verify=trusting_nobody)
-
-
-async def _once(
-    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Send a request once: aiohttp would repeat it by itself, behind the back of the guard."""
-    try:
-        return await send(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError(type(error).__name__) from error
 
 
 async def _lead_nowhere(response: httpx.Response) -> None:

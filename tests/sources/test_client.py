@@ -26,18 +26,12 @@ from app.resilience.clock import SystemClock
 from app.settings import DeadlineSettings, LogSettings
 from app.sources.base import Call, PageRequest, Position, UserId
 from app.sources.billing import INVOICES
-from app.sources.client import (
-    FOREIGN,
-    Contact,
-    ServiceClient,
-    code_of_status,
-    open_service,
-    pooled_transport,
-    translate,
-)
+from app.sources.client import Contact, ServiceClient, open_service
+from app.sources.failures import FOREIGN, code_of_status, translate
 from app.sources.pages import RestPages
 from app.sources.profile import PROFILE
 from app.sources.rest import RestSource
+from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
