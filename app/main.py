@@ -103,7 +103,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> Running:
         """Open one client for each source that ``User`` reads."""
-        readings = self._schema.readings
+        readings = self._schema.readings.values()
         specs = {reading.spec.name: reading.spec for reading in readings}
         pages = {reading.pages for reading in readings if reading.pages is not None}
         settings = dict(self._settings.sources)
@@ -152,6 +152,7 @@ class Gateway:
             sources=sources,
             documents=Documents(schema.core, size=self._settings.document_cache),
             guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
+            compile_operations=self._settings.compile,
             required=frozenset(
                 name for name, one in self._settings.sources if one.contract == "required"
             ),

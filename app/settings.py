@@ -302,6 +302,10 @@ class Settings(_Frozen):
         le=10_000,
         description="Most ids in one `users`, and most representations in one `_entities`.",
     )
+    compile: bool = Field(
+        default=True,
+        description="Whether everyday operations are compiled rather than interpreted.",
+    )
     document_cache: int = Field(
         default=1_000, ge=0, le=100_000, description="Parsed and validated documents that are kept."
     )

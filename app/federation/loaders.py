@@ -9,7 +9,7 @@ awaited in a way that could cancel them, and a fetch always settles them, whatev
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -59,6 +59,7 @@ class Loaders:
     def __init__(self, sources: Sources, call: Call) -> None:
         self.used: set[str] = set()
         self._call = call
+        self._sources = sources
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left = False
         self._users = {
@@ -98,6 +99,37 @@ class Loaders:
         await _settled([future for row in rows for future in row])
         return [merge(plan.sources, *[future.result() for future in row]) for row in rows]
 
+    async def fetch(
+        self, wanted: Mapping[str, Sequence[UserId]]
+    ) -> Mapping[str, Mapping[UserId, Record | SourceError | None] | Exception]:
+        """Ask sources about users in bulk, all at the same time, without a future for each.
+
+        Args:
+            wanted: Users by name of the source, each once.
+
+        Returns:
+            What each source said, by user, or the bug of ours that kept it from being asked.
+        """
+        tasks = {
+            name: self._spawn(name, self._sources.users[name].fetch_many(users, self._call))
+            for name, users in wanted.items()
+        }
+        if tasks:
+            await asyncio.wait(tasks.values())
+        return {
+            name: task.exception()  # type: ignore[misc] # no task of ours is cancelled while we wait
+            or dict(zip(wanted[name], task.result(), strict=True))
+            for name, task in tasks.items()
+        }
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, V]) -> asyncio.Task[V]:
+        """Ask a source in a task that belongs to these loaders."""
+        self.used.add(name)
+        task = asyncio.create_task(work, name=f"fetch {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def load_page(
         self, spec: PageSpec[R], request: PageRequest
     ) -> Page[R] | SourceError | PositionGone | None:
@@ -126,12 +158,9 @@ class Loaders:
         async def batch(keys: list[K]) -> list[V | SourceError]:
             if self._left:
                 return [gone] * len(keys)
-            self.used.add(name)
             # The fetch is a task of ours: when it is cancelled, this function still settles the
             # futures of its keys, which a cancelled batch function would leave waiting for ever.
-            task = asyncio.create_task(run(keys), name=f"fetch {name}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = self._spawn(name, run(keys))
             await asyncio.wait([task])
             return [gone] * len(keys) if task.cancelled() else list(task.result())
 

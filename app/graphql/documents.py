@@ -6,7 +6,7 @@ loop's thread uses it, and nothing in it waits.
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphql import (
     DocumentNode,
@@ -19,6 +19,7 @@ from graphql import (
 )
 
 from app.errors import Code, RequestError, shown
+from app.graphql.compiler import Variants
 
 MAX_CACHED = 32_768
 """The longest document, in characters, that is kept: longer ones are no one's everyday query."""
@@ -33,12 +34,14 @@ class Document:
         tree: Its syntax tree; ``None`` when it could not be parsed.
         errors: What parsing or validation found.
         code: The code of those errors.
+        variants: What its operations were compiled to.
     """
 
     hash: str
     tree: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
     code: Code = Code.GRAPHQL_VALIDATION_FAILED
+    variants: Variants = field(default_factory=Variants, compare=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Find the operation to execute (GraphQL specification, section 6.1, GetOperation).

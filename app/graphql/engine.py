@@ -14,12 +14,16 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLFormattedError,
+    OperationDefinitionNode,
     execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
+from graphql.execution.values import get_variable_values
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, RequestError
 from app.federation.loaders import Loaders, Sources
+from app.graphql.compiled import CompiledRun
+from app.graphql.compiler import Compiler, NotCompiledError
 from app.graphql.context import Context, Guards
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
@@ -46,6 +50,7 @@ class Engine:
         documents: Documents,
         guards: Guards,
         required: frozenset[str],
+        compile_operations: bool,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
@@ -55,6 +60,8 @@ class Engine:
         self._planner = schema.planner
         self._guards = guards
         self._required = required
+        self._compile = compile_operations
+        self._compiler = Compiler(schema)
         self._clock = clock
         self._log = log
 
@@ -72,6 +79,7 @@ class Engine:
         started = self._clock.monotonic()
         document: Document | None = None
         name: str | None = None
+        is_compiled = False
         async with Loaders(self._sources, call) as loaders:
             try:
                 document = self.documents.get(_text(request))
@@ -80,7 +88,9 @@ class Engine:
                 else:
                     operation = document.operation(request.operation_name)
                     name = operation.name.value if operation.name is not None else None
-                    answer = await self._execute(document, request, name, loaders, call)
+                    compiled = await self._compiled(document, operation, request, loaders, call)
+                    is_compiled = compiled is not None
+                    answer = compiled or await self._execute(document, request, name, loaders, call)
             except RequestError as error:
                 wrapped = GraphQLError(error.message, original_error=error)
                 answer = self._refuse([wrapped], error.code, call, status=error.status)
@@ -96,8 +106,35 @@ class Engine:
             duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
             errors=_codes(answer.errors),
             sources=sorted(loaders.used),
+            compiled=is_compiled,
         )
         return answer
+
+    async def _compiled(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        request: GraphQLRequest,
+        loaders: Loaders,
+        call: Call,
+    ) -> Answer | None:
+        """Run an operation compiled; ``None`` when only the executor can do it."""
+        if not self._compile or document.tree is None or request.on_error not in {None, "NULL"}:
+            return None
+        definitions = operation.variable_definitions or ()
+        variables = get_variable_values(
+            self._schema.core, definitions, request.variables or {}, max_errors=MAX_COERCION_ERRORS
+        )
+        if isinstance(variables, list):
+            return self._refuse(variables, Code.BAD_USER_INPUT, call)
+        try:
+            roots = document.variants.get(self._compiler, document.tree, operation, variables)
+        except NotCompiledError:
+            return None
+        run = CompiledRun(self._schema, self._guards, self._required, loaders, call.request_id)
+        data = await run.run(roots, variables)
+        self._log_bugs(run.bugs)
+        return Answer(executed=True, data=data, errors=run.errors)
 
     async def _execute(
         self,
@@ -127,6 +164,12 @@ class Engine:
             return self._refuse(errors, Code.BAD_USER_INPUT, call)
         return Answer(executed=True, data=done.data, errors=self._tell(errors, call))
 
+    def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
+        """Write bugs of ours into the log, with their tracebacks."""
+        for error in errors:
+            if is_bug(error):
+                self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+
     def _refuse(
         self, errors: Sequence[GraphQLError], code: Code, call: Call, *, status: int = 400
     ) -> Answer:
@@ -139,10 +182,12 @@ class Engine:
         self, errors: Sequence[GraphQLError], call: Call, code: Code = Code.BAD_USER_INPUT
     ) -> list[GraphQLFormattedError]:
         """Write errors as clients see them, and bugs into the log."""
-        for error in errors:
-            if is_bug(error):
-                self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+        self._log_bugs(errors)
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
+
+
+MAX_COERCION_ERRORS = 50
+"""How many errors of variables are told at most; graphql-core's own default."""
 
 
 def _text(request: GraphQLRequest) -> str:

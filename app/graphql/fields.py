@@ -13,8 +13,13 @@ from app.sources.base import PageSpec, Record, SourceSpec
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
-_READS = "reads"
-_PAGES = "pages"
+Bind = Callable[[Mapping[str, Any]], Callable[[Any], object]]
+"""Makes, of a field's coerced arguments, what reads its value from the record.
+
+Raises ``BadUserInputError`` where an argument cannot be right.
+"""
+
+_READING = "reading"
 
 
 class HasParts(Protocol):
@@ -45,21 +50,28 @@ def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str) -> T:
         record = root.parts.read(spec)
         return None if record is None else get(record)
 
-    field: Any = strawberry.field(resolver=resolve, description=description, metadata=reading(spec))
+    field: Any = strawberry.field(
+        resolver=resolve,
+        description=description,
+        metadata=reading(spec, bind=lambda _: get),
+    )
     return field  # type: ignore[no-any-return] # the class body sees the type of the value
 
 
-def reading(spec: SourceSpec[Any], pages: PageSpec[Any] | None = None) -> Mapping[str, object]:
+def reading(
+    spec: SourceSpec[Any], *, bind: Bind | None = None, pages: PageSpec[Any] | None = None
+) -> Mapping[str, object]:
     """Mark a field with a resolver of its own as reading a source.
 
     Args:
         spec: The source that is asked before the field is resolved.
+        bind: Makes what reads the value from the record alone, where that is all it takes.
         pages: The list of it that the field's resolver reads page by page.
 
     Returns:
         The metadata for Strawberry's ``field``.
     """
-    return {_READS: spec, _PAGES: pages}
+    return {_READING: Reading(spec, bind, pages)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +79,19 @@ class Reading:
     """A field and the source that it reads.
 
     Attributes:
-        field: The field's public name.
         spec: The source.
+        bind: Makes what reads the value from the record alone, where that is all it takes.
         pages: The list of it that the field reads page by page, if it does.
     """
 
-    field: str
     spec: SourceSpec[Any]
+    bind: Bind | None
     pages: PageSpec[Any] | None
 
 
 def readings(
     definition: StrawberryObjectDefinition, public_name: Callable[[Any], str]
-) -> tuple[Reading, ...]:
+) -> Mapping[str, Reading]:
     """List which fields of a type read which source.
 
     Args:
@@ -87,10 +99,10 @@ def readings(
         public_name: Gives the public name of a field.
 
     Returns:
-        One for each field that reads a source, in the order of the type.
+        What each field that reads a source reads, by its public name, in the order of the type.
     """
-    return tuple(
-        Reading(public_name(field), field.metadata[_READS], field.metadata[_PAGES])
+    return {
+        public_name(field): field.metadata[_READING]
         for field in definition.fields
-        if _READS in field.metadata
-    )
+        if _READING in field.metadata
+    }

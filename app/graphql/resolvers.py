@@ -1,6 +1,7 @@
 """The fields of ``User`` that take arguments. All others only read a record (``fields.py``)."""
 
-from typing import Annotated, Protocol
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
 
 import strawberry
 
@@ -9,7 +10,7 @@ from app.federation.merge import Parts
 from app.graphql.connection import InvoiceConnection, page_request
 from app.graphql.context import Info
 from app.graphql.values import Event
-from app.sources.activity import ACTIVITY
+from app.sources.activity import ACTIVITY, ActivityRecord
 from app.sources.base import PositionGone, UserId
 from app.sources.billing import BILLING, INVOICES
 
@@ -88,8 +89,24 @@ def user_events(
         BadUserInputError: ``first`` is negative.
         SourceFailedError: Activity failed.
     """
-    wanted = None if first is strawberry.UNSET else first
-    if wanted is not None and wanted < 0:
-        raise BadUserInputError(f"first takes 0 or more, got {wanted}")
+    read = latest_events({} if first is strawberry.UNSET else {"first": first})
     activity = root.parts.read(ACTIVITY)
-    return None if activity is None else [Event.of(event) for event in activity.events[:wanted]]
+    return None if activity is None else read(activity)
+
+
+def latest_events(arguments: Mapping[str, Any]) -> Callable[[ActivityRecord], list[Event]]:
+    """Make what reads the latest events.
+
+    Args:
+        arguments: The field's: ``first``, where the client gave it.
+
+    Returns:
+        What reads them from activity's record.
+
+    Raises:
+        BadUserInputError: ``first`` is negative.
+    """
+    first: int | None = arguments.get("first")
+    if first is not None and first < 0:
+        raise BadUserInputError(f"first takes 0 or more, got {first}")
+    return lambda activity: [Event.of(event) for event in activity.events[:first]]

@@ -1,6 +1,6 @@
 """The schema, put together from its types, and its text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,15 +39,15 @@ class GatewaySchema(Schema):
         return self._schema
 
     @property
-    def readings(self) -> Sequence[Reading]:
-        """Which field of ``User`` reads which source."""
+    def readings(self) -> Mapping[str, Reading]:
+        """Which field of ``User`` reads which source, by its public name."""
         definition = get_object_definition(User, strict=True)
         return readings(definition, self.config.name_converter.get_graphql_name)
 
     @property
     def planner(self) -> Planner:
         """Finds the sources that a selection of ``User`` needs."""
-        reads = {reading.field: reading.spec.name for reading in self.readings}
+        reads = {field: reading.spec.name for field, reading in self.readings.items()}
         return Planner(reads=reads, existence=PROFILE.name)
 
 

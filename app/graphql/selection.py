@@ -36,30 +36,11 @@ def selected_fields(
     Returns:
         Names of fields, ``__typename`` included.
     """
-    seen: set[str] = set()
-
-    def fields(selection_set: SelectionSetNode | None) -> Iterator[str]:
-        for node in selection_set.selections if selection_set is not None else ():
-            if not _is_included(node, variables):
-                continue
-            match node:
-                case FieldNode():
-                    yield node.name.value
-                case InlineFragmentNode(type_condition=condition):
-                    if condition is None or condition.name.value in types:
-                        yield from fields(node.selection_set)
-                case FragmentSpreadNode() if node.name.value not in seen:
-                    seen.add(node.name.value)
-                    fragment = fragments[node.name.value]
-                    if fragment.type_condition.name.value in types:
-                        yield from fields(fragment.selection_set)
-                case _:
-                    pass  # a fragment that was looked at before
-
-    return {name for node in nodes for name in fields(node.selection_set)}
+    sets = [node.selection_set for node in nodes]
+    return {node.name.value for node in _fields(sets, types, fragments, variables)}
 
 
-def _is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
+def is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
     """Tell whether ``@skip`` and ``@include`` let a selection stand.
 
     Args:
@@ -84,3 +65,58 @@ def _is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
         if met is not wanted:
             return False
     return True
+
+
+def grouped_fields(
+    nodes: Iterable[FieldNode],
+    *,
+    types: frozenset[str],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, object],
+) -> dict[str, list[FieldNode]]:
+    """Collect the fields that are selected below some field, those of one response key together.
+
+    Args:
+        nodes: The field, once for each place in which it is selected.
+        types: Names of the type whose fields are wanted, and of the abstract types it belongs to.
+        fragments: The document's fragments, by name.
+        variables: The operation's variables with their defaults, by name.
+
+    Returns:
+        The field nodes by response key, in the order of the answer.
+    """
+    groups: dict[str, list[FieldNode]] = {}
+    for node in _fields([node.selection_set for node in nodes], types, fragments, variables):
+        groups.setdefault((node.alias or node.name).value, []).append(node)
+    return groups
+
+
+def _fields(
+    selection_sets: Iterable[SelectionSetNode | None],
+    types: frozenset[str],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, object],
+) -> Iterator[FieldNode]:
+    """Walk through the fields of selection sets, their fragments included."""
+    seen: set[str] = set()
+
+    def walk(selection_set: SelectionSetNode | None) -> Iterator[FieldNode]:
+        for node in selection_set.selections if selection_set is not None else ():
+            if not is_included(node, variables):
+                continue
+            match node:
+                case FieldNode():
+                    yield node
+                case InlineFragmentNode(type_condition=condition):
+                    if condition is None or condition.name.value in types:
+                        yield from walk(node.selection_set)
+                case FragmentSpreadNode() if node.name.value not in seen:
+                    seen.add(node.name.value)
+                    fragment = fragments[node.name.value]
+                    if fragment.type_condition.name.value in types:
+                        yield from walk(fragment.selection_set)
+                case _:
+                    pass  # a fragment that was looked at before
+
+    for selection_set in selection_sets:
+        yield from walk(selection_set)

@@ -7,7 +7,7 @@ import strawberry
 from app.federation.merge import Parts
 from app.graphql.connection import InvoiceConnection
 from app.graphql.fields import reading, reads
-from app.graphql.resolvers import user_events, user_invoices
+from app.graphql.resolvers import latest_events, user_events, user_invoices
 from app.graphql.values import BillingStatus, Event, Money
 from app.sources.activity import ACTIVITY
 from app.sources.billing import BILLING, INVOICES
@@ -66,5 +66,5 @@ class User:
     events: list[Event] | None = strawberry.field(
         resolver=user_events,
         description="The latest things that the user did, newest first.",
-        metadata=reading(ACTIVITY),
+        metadata=reading(ACTIVITY, bind=latest_events),
     )

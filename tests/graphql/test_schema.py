@@ -93,6 +93,6 @@ def test_amounts_are_integers_of_their_own_kind() -> None:
 
 
 def test_every_source_that_user_reads_has_settings_and_the_other_way_round() -> None:
-    assert {reading.spec.name for reading in build_schema().readings} == set(
+    assert {reading.spec.name for reading in build_schema().readings.values()} == set(
         SourcesSettings.model_fields
     )

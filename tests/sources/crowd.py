@@ -30,7 +30,7 @@ Key = tuple[str, UserId]
 Word = Literal["record", "unknown", "failed", "rejected", "bug"]
 """What the upstream says of a user; a bug spoils the whole call."""
 
-ROUNDS = 40
+ROUNDS = 12
 """How many seconds a caller may take to end once every call is answered at once."""
 
 

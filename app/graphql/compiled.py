@@ -1,0 +1,161 @@
+"""Running compiled operations: all users of all fields at once, and the answer from records."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphql import GraphQLError, GraphQLFormattedError, located_error
+from graphql.execution.values import VariableValues, get_argument_values
+
+from app.errors import Code, GatewayError, SourceError
+from app.federation.loaders import Loaders
+from app.graphql.compiler import RootField
+from app.graphql.context import Guards
+from app.graphql.masking import public_error
+from app.graphql.schema import GatewaySchema
+from app.sources.base import UserId
+
+Found = Mapping[UserId, object]
+"""What a source said, by user: a record, ``None`` or a ``SourceError``."""
+
+
+class CompiledRun:
+    """One run of a compiled operation.
+
+    Attributes:
+        errors: What went wrong, as clients see it.
+        bugs: Errors of ours, for the log.
+    """
+
+    def __init__(
+        self,
+        schema: GatewaySchema,
+        guards: Guards,
+        required: frozenset[str],
+        loaders: Loaders,
+        request_id: str,
+    ) -> None:
+        self.errors: list[GraphQLFormattedError] = []
+        self.bugs: list[GraphQLError] = []
+        self._schema = schema
+        self._guards = guards
+        self._required = required
+        self._loaders = loaders
+        self._request_id = request_id
+
+    async def run(self, roots: Sequence[RootField], variables: VariableValues) -> dict[str, Any]:
+        """Run the operation.
+
+        Args:
+            roots: Its fields.
+            variables: Values of its variables.
+
+        Returns:
+            The answer's data.
+        """
+        keys = {root.key: self._keys(root, variables) for root in roots}
+        wanted: dict[str, dict[UserId, None]] = {}
+        for root in roots:
+            for source in root.plan.sources if keys[root.key] else ():
+                wanted.setdefault(source, {}).update(dict.fromkeys(keys[root.key] or ()))
+        found = await self._loaders.fetch({name: list(users) for name, users in wanted.items()})
+        return {root.key: self._write(root, keys[root.key], found) for root in roots}
+
+    def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId] | None:
+        """Find whom a field asks about; ``None`` when it cannot be asked."""
+        if root.name == "__typename":
+            return None
+        try:
+            definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one
+            arguments = get_argument_values(definition, root.node, variables)
+            if root.name == "user":
+                return [self._guards.user_id(arguments["id"])]
+            ids = arguments["ids"]
+            self._guards.count(len(ids), "users")
+            return [self._guards.user_id(one) for one in ids]
+        except (GatewayError, GraphQLError) as error:
+            self._fail(root, error)
+            return None
+
+    def _write(
+        self, root: RootField, keys: Sequence[UserId] | None, found: Mapping[str, Found | Exception]
+    ) -> object:
+        """Write the value of a field."""
+        if root.name == "__typename":
+            return "Query"
+        if keys is None:
+            return None
+        said: list[Found] = []
+        for name in root.plan.sources:
+            answers = found[name]
+            if isinstance(answers, Exception):
+                self._fail(root, answers)
+                return None
+            said.append(answers)
+        if root.name == "user":
+            return self._user(root, keys[0], said, [root.key])
+        return [self._user(root, key, said, [root.key, index]) for index, key in enumerate(keys)]
+
+    def _user(
+        self, root: RootField, key: UserId, said: Sequence[Found], path: list[str | int]
+    ) -> dict[str, Any] | None:
+        """Write one user."""
+        answers = {name: found[key] for name, found in zip(root.plan.sources, said, strict=True)}
+        if all(answer is None for answer in answers.values()):
+            return None
+        needed = root.plan.sources if root.plan.existence_only else self._required
+        for name, answer in answers.items():
+            if isinstance(answer, SourceError) and name in needed:
+                self._tell_source(answer, root.locations, path)
+                return None
+        user: dict[str, Any] = {}
+        for field in root.fields:
+            if field.wrong is not None:
+                user[field.key] = None
+                self._tell(
+                    field.wrong.message, field.locations, [*path, field.key], field.wrong.code
+                )
+            elif field.source is None:
+                user[field.key] = field.read(key)
+            else:
+                answer = answers[field.source]
+                if answer is None:
+                    user[field.key] = None
+                elif isinstance(answer, SourceError):
+                    user[field.key] = None
+                    self._tell_source(answer, field.locations, [*path, field.key])
+                else:
+                    user[field.key] = field.read(answer)
+        return user
+
+    def _tell_source(
+        self, failure: SourceError, locations: Sequence[Any], path: list[str | int]
+    ) -> None:
+        """Tell of a failed source at a position."""
+        self._tell(failure.message, locations, path, failure.code, failure.source)
+
+    def _tell(
+        self,
+        message: str,
+        locations: Sequence[Any],
+        path: list[str | int],
+        code: Code,
+        source: str | None = None,
+    ) -> None:
+        """Tell of an error at a position."""
+        extensions = {"code": code.value} | ({"source": source} if source is not None else {})
+        self.errors.append(
+            {
+                "message": message,
+                "locations": list(locations),
+                "path": path,
+                "extensions": extensions,
+            }
+        )
+
+    def _fail(self, root: RootField, error: Exception) -> None:
+        """Tell of an error at a field of the operation."""
+        located = located_error(error, [root.node], [root.key])
+        self.bugs.append(located)
+        self.errors.append(
+            public_error(located, otherwise=Code.BAD_USER_INPUT, request_id=self._request_id)
+        )

@@ -1,0 +1,295 @@
+"""Compiled equals interpreted: the same data, key order, errors and upstream calls."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import Gateway, OpenGateway
+from tests.fakes import (
+    Behaviour,
+    FakeServices,
+    account_row,
+    activity_row,
+    failing,
+    invoice,
+    profile_row,
+    raising,
+    saying,
+    settings_for_fakes,
+    user_id,
+)
+
+CASES = int(os.environ.get("COMPILED_CASES", "150"))
+"""How many operations the property is tried with; many more before a release."""
+
+LEAVES = [
+    *("id", "__typename", "username", "email", "locale", "createdAt"),
+    *("plan", "renewsAt", "billingStatus", "lastSeenAt", "loginCount"),
+]
+OBJECTS = {
+    "balance": ["amount", "currency", "__typename", "coin: currency"],
+    "events": ["id", "type", "occurredAt", "__typename", "at: occurredAt"],
+}
+IDS = [user_id(number) for number in range(1, 6)]
+BOOLEANS = ["yes", "no", "defaultYes", "defaultNo"]
+
+
+@dataclass
+class Draft:
+    """An operation that is being written.
+
+    Attributes:
+        variables: Declarations of the variables that are used.
+        fragments: Texts of the fragments that are used.
+    """
+
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    fragments: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and a world.
+
+    Attributes:
+        query: The document.
+        variables: Values of its variables, right or wrong.
+        behaviours: What each source does instead of answering.
+        known: Whom each source knows.
+    """
+
+    query: str
+    variables: Mapping[str, object]
+    behaviours: Mapping[str, Behaviour | None]
+    known: Mapping[str, frozenset[int]]
+
+
+class Writing:
+    """Writes random operations."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self.draft = Draft()
+
+    def operation(self) -> str:
+        """Write an operation with its fragments."""
+        fields = [self._root(number) for number in range(self._draw(st.integers(1, 3)))]
+        if self._draw(st.integers(0, 5)) == 0:
+            fields.append("__typename" + self._directive())
+        body = " ".join(fields)
+        declared = ", ".join(self.draft.variables.values())
+        head = f"query Q({declared})" if declared else "query Q"
+        return " ".join([f"{head} {{ {body} }}", *self.draft.fragments.values()])
+
+    def _root(self, number: int) -> str:
+        """Write a field of the operation."""
+        selection = self._selection(depth=0)
+        directive = self._directive()
+        kind = self._draw(st.sampled_from(["user", "users", "users", "variable", "wrong"]))
+        if kind == "user":
+            return (
+                f'r{number}: user(id: "{self._draw(st.sampled_from(IDS))}"){directive} {selection}'
+            )
+        if kind == "variable":
+            self.draft.variables["ids"] = "$ids: [ID!]!"
+            return f"r{number}: users(ids: $ids){directive} {selection}"
+        if kind == "wrong":
+            return f'r{number}: user(id: "wrong"){directive} {selection}'
+        ids = self._draw(st.lists(st.sampled_from(IDS), max_size=5))
+        listed = ", ".join(f'"{one}"' for one in ids)
+        return f"r{number}: users(ids: [{listed}]){directive} {selection}"
+
+    def _selection(self, depth: int) -> str:
+        """Write what is selected of users."""
+        parts = [self._part(depth) for _ in range(self._draw(st.integers(1, 5)))]
+        return "{ " + " ".join(parts) + " }"
+
+    def _part(self, depth: int) -> str:  # noqa: PLR0911 # one for each kind of part
+        """Write one part of a selection."""
+        kinds = ["leaf", "leaf", "leaf", "object", "first"]
+        if depth < 3:
+            kinds += ["inline", "typed", "spread"]
+        if self._draw(st.integers(0, 30)) == 0:
+            return "invoices(first: 2) { edges { node { id } } }"
+        kind = self._draw(st.sampled_from(kinds))
+        directive = self._directive()
+        if kind == "leaf":
+            name = self._draw(st.sampled_from(LEAVES))
+            alias = f"a_{name.strip('_')}: " if self._draw(st.integers(0, 3)) == 0 else ""
+            return f"{alias}{name}{directive}"
+        if kind == "object":
+            name = self._draw(st.sampled_from(sorted(OBJECTS)))
+            inner = self._draw(st.lists(st.sampled_from(OBJECTS[name]), min_size=1, max_size=3))
+            return f"{name}{directive} {{ {' '.join(inner)} }}"
+        if kind == "first":
+            first = self._draw(st.sampled_from(["-1", "0", "2", "null", "$n"]))
+            if first == "$n":
+                self.draft.variables["n"] = "$n: Int"
+            alias = "first_" + re.sub(r"\W", "_", first)
+            return f"{alias}: events(first: {first}){directive} {{ id }}"
+        if kind == "inline":
+            return f"...{directive} {self._selection(depth + 1)}"
+        if kind == "typed":
+            return f"... on User{directive} {self._selection(depth + 1)}"
+        name = f"F{depth}"
+        if name not in self.draft.fragments:
+            text = f"fragment {name} on User {self._selection(depth + 1)}"
+            self.draft.fragments.setdefault(name, text)
+        return f"...{name}{directive}"
+
+    def _directive(self) -> str:
+        """Write a condition, or none."""
+        if self._draw(st.integers(0, 3)):
+            return ""
+        name = self._draw(st.sampled_from(["include", "skip"]))
+        value = self._draw(st.sampled_from(["true", "false", *BOOLEANS]))
+        if value in BOOLEANS:
+            default = {"defaultYes": " = true", "defaultNo": " = false"}.get(value, "")
+            self.draft.variables[value] = f"${value}: Boolean!{default}"
+            value = f"${value}"
+        return f" @{name}(if: {value})"
+
+
+NOTHING: Mapping[str, object] = {}
+WRONG: list[Mapping[str, object]] = [{"yes": 7}, {"ids": [None]}, {"n": "x"}]
+
+BEHAVIOURS: list[Behaviour | None] = [
+    None,
+    None,
+    None,
+    failing(503),
+    failing(403),
+    failing(429),
+    saying(b"{}"),
+    raising(TimeoutError()),
+    raising(ZeroDivisionError("a bug")),
+]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Make requests and worlds."""
+    writing = Writing(draw)
+    query = writing.operation()
+    right: dict[str, object] = {
+        "yes": True,
+        "no": False,
+        "n": draw(st.sampled_from([-3, 0, 1, None])),
+        "ids": draw(st.lists(st.sampled_from([*IDS, "wrong"]), max_size=4)),
+    }
+    wrong = draw(st.sampled_from([NOTHING] * 12 + WRONG))
+    variables = {name: value for name, value in {**right, **wrong}.items() if name in query}
+    if draw(st.integers(0, 15)) == 0:
+        variables.clear()
+    sources = ("profile", "billing", "activity")
+    return Case(
+        query=query,
+        variables=variables,
+        behaviours={name: draw(st.sampled_from(BEHAVIOURS)) for name in sources},
+        known={name: draw(st.frozensets(st.integers(1, 5))) for name in sources},
+    )
+
+
+def arrange(services: FakeServices, case: Case) -> None:
+    """Make the fakes be the case's world."""
+    makers = {"profile": profile_row, "billing": account_row, "activity": activity_row}
+    for name, service in services.by_name.items():
+        service.rows = {user_id(n): makers[name](n) for n in case.known[name]}
+        service.behaviour = case.behaviours[name]
+        service.requests.clear()
+        service.batches.clear()
+    # One user's row at billing never fits.
+    if user_id(5) in services.billing.rows:
+        services.billing.rows[user_id(5)] = account_row(5, plan=7)
+    services.billing.invoices = {user_id(n): [invoice(n)] for n in case.known["billing"]}
+
+
+async def answered(
+    gateway: Gateway, services: FakeServices, case: Case
+) -> tuple[bytes, list[Any], Any, int]:
+    """Send the request; give the data as text, the errors in order of their places, the calls."""
+    arrange(services, case)
+    response = await gateway.client.post(
+        "/graphql",
+        json={"query": case.query, "variables": case.variables},
+        headers={"X-Request-ID": "same", "Accept": "application/graphql-response+json"},
+    )
+    body = orjson.loads(response.content)
+    data = orjson.dumps(body.get("data", "none"))
+    errors = sorted(body.get("errors", []), key=lambda error: orjson.dumps(error.get("path")))
+    calls = {name: sorted(map(sorted, one.batches)) for name, one in services.by_name.items()}
+    return data, errors, calls, response.status_code
+
+
+@settings(
+    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(case=cases())
+async def test_compiled_and_interpreted_are_the_same_to_clients_and_sources(
+    open_gateway: OpenGateway, services: FakeServices, case: Case
+) -> None:
+    async with open_gateway(settings_for_fakes()) as gateway:
+        compiled = await answered(gateway, services, case)
+        logged = gateway.events("graphql.operation")
+    async with open_gateway(settings_for_fakes(compile=False)) as gateway:
+        interpreted = await answered(gateway, services, case)
+
+    event(f"compiled: {logged[-1]['compiled']}")
+    assert compiled == interpreted
+
+
+@pytest.mark.parametrize(
+    ("query", "compiled"),
+    [
+        ('{ user(id: "%s") { username } }', True),
+        ('{ user(id: "%s") { username events(first: 1) { id } } }', True),
+        ('{ user(id: "%s") { invoices { edges { cursor } } } }', False),
+        ('{ user(id: "%s") { id } __schema { queryType { name } } }', False),
+        ("{ _service { sdl } }", False),
+    ],
+)
+async def test_the_log_says_whether_an_operation_was_compiled(
+    gateway: Gateway,
+    services: FakeServices,
+    query: str,
+    compiled: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    services.know(1)
+
+    reply = await gateway.query(query.replace("%s", user_id(1)))
+
+    assert not reply.errors
+    assert [one["compiled"] for one in gateway.events("graphql.operation")] == [compiled]
+
+
+async def test_one_document_serves_all_values_of_its_variables(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1, 2)
+    query = (
+        "query($id: ID!, $paid: Boolean!, $n: Int) { user(id: $id)"
+        " { username plan @include(if: $paid) events(first: $n) { id } } }"
+    )
+
+    for _ in range(2):
+        with_plan = await gateway.query(query, id=user_id(1), paid=True, n=1)
+        without = await gateway.query(query, id=user_id(2), paid=False, n=2)
+        wrong = await gateway.query(query, id=user_id(2), paid=False, n=-1)
+
+        assert with_plan.data["user"] == {
+            "username": "user1",
+            "plan": "pro",
+            "events": [{"id": "e3"}],
+        }
+        assert without.data["user"] == {
+            "username": "user2",
+            "events": [{"id": "e3"}, {"id": "e2"}],
+        }
+        assert wrong.codes == {"user.events": "BAD_USER_INPUT"}
