@@ -5,8 +5,10 @@ import pytest
 
 from app.main import app_from_environment, create_app
 from app.observability.logs import make_log
+from app.settings import CacheSettings
+from tests.clock import ManualClock
 from tests.conftest import OpenGateway
-from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
 
 
 async def test_each_source_has_one_client_for_the_life_of_the_process(
@@ -63,3 +65,32 @@ async def test_a_server_process_starts_from_the_environment(
             response = await client.get("/readyz")
 
     assert set(response.json()["sources"]) == {"profile", "billing", "activity"}
+
+
+async def test_an_old_answer_during_an_outage_is_data_and_says_how_old_it_is(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
+) -> None:
+    services.know(1)
+    cache = CacheSettings(enabled=True, ttl=10, stale_if_error=300)
+    settings = settings_for_fakes()
+    kept = calm_source(base_url="http://billing", contract="stale_ok", cache=cache)
+    sources = settings.sources.model_copy(update={"billing": kept})
+    query = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
+    async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
+        fresh = await gateway.query(query)
+        clock.advance(5)
+        kept_answer = await gateway.query(query)
+        services.billing.behaviour = failing(503)
+        clock.advance(36)
+        old = await gateway.query(query)
+        clock.advance(300)
+        too_old = await gateway.query(query)
+
+    user = {"username": "user1", "plan": "pro"}
+    assert fresh.body == kept_answer.body == {"data": {"user": user}}
+    assert old.body == {
+        "data": {"user": user},
+        "extensions": {"sources": {"billing": {"status": "stale", "ageMs": 41000}}},
+    }
+    assert too_old.codes == {"user.plan": "SOURCE_UNAVAILABLE"}
+    assert services.calls == {"profile": 4, "billing": 3, "activity": 0}

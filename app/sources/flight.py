@@ -143,19 +143,20 @@ class Flights(Generic[R]):
         """Begin a flight."""
         deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)
         flight: Flight[R] = Flight(keys, replace(call, deadline=deadline, trace=Trace()))
-        flight.task = asyncio.create_task(self._fly(flight), name=f"flight {self.name}")
+        flight.task = asyncio.create_task(self._fly(flight, deadline), name=f"flight {self.name}")
         flight.task.add_done_callback(partial(self._ended, flight))
         self._tasks.add(flight.task)
         for key in keys:
             self._flying[call.identity, key] = flight
         return flight
 
-    async def _fly(self, flight: Flight[R]) -> Mapping[UserId, Answer[R]]:
+    async def _fly(self, flight: Flight[R], deadline: Deadline) -> Mapping[UserId, Answer[R]]:
         """Ask the source; no longer than a flight may take, even if the source forgets that."""
         try:
-            async with self._clock.timeout(self._deadlines.budget):
+            async with self._clock.timeout(deadline.remaining):
                 answers = await self._fetch(flight.keys, flight.call)
         except TimeoutError:
+            flight.call.trace.of(self.name).code = Code.SOURCE_TIMEOUT
             answers = [self._late()] * len(flight.keys)
         finally:
             self._forget(flight)

@@ -314,6 +314,7 @@ class Crowd:
         on_their_way = [trip for trip in self.trips if trip.said is None and not trip.called_off]
         assert self.running() == on_their_way
         assert self.cached.in_flight == sum(len(trip.users) for trip in on_their_way)
+        assert all(self.clock.seconds < trip.until for trip in on_their_way)
         for visit in self._visits:
             assert self.clock.seconds < visit.until
             assert any(trip.said is None for trip in visit.joined.values())

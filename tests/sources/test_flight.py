@@ -265,12 +265,14 @@ async def test_what_is_waited_for_and_what_is_wanted_behind_go_in_one_call(
 async def test_a_flight_whose_source_forgets_the_time_ends_with_its_budget(
     airport: Airport,
 ) -> None:
+    call = airport.call(seconds=60.0)
     first = await airport.ask("a", behind="b")
-    second = await airport.ask("b", airport.call(seconds=60.0))
+    second = await airport.ask("b", call)
 
     await airport.pass_time(BUDGET)
 
     assert told(first.result()) == told(second.result()) == [TIMEOUT]
+    assert call.trace.of(NAME).code is Code.SOURCE_TIMEOUT
     assert airport.flights.in_flight == 0
 
 
