@@ -6,6 +6,7 @@
     └── SourceFailedError        a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; stops the start
     MalformedError               an answer is not the contract; never leaves ``sources/``
+    StoreError                   a cache's store does not work (``sources/store.py``); a miss
 
     SourceError                  a value, not an exception: what a source gave instead of a record
 
