@@ -62,13 +62,9 @@ class Loaders:
         self._sources = sources
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left = False
-        self._users = {
-            name: self._loader(name, source.fetch_many) for name, source in sources.users.items()
-        }
-        self._pages = {
-            spec: self._loader(spec.name, source.fetch_pages)
-            for spec, source in sources.pages.items()
-        }
+        # Made when they are first asked: a compiled operation never asks one.
+        self._users: dict[str, DataLoader[UserId, Any]] = {}
+        self._pages: dict[PageSpec[Any], DataLoader[PageRequest, Any]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,7 +91,8 @@ class Loaders:
         Returns:
             What the sources said, one for each of ``users`` in their order.
         """
-        rows = [[self._users[name].load(user) for name in plan.sources] for user in users]
+        loaders = [self._of_users(name) for name in plan.sources]
+        rows = [[loader.load(user) for loader in loaders] for user in users]
         await _settled([future for row in rows for future in row])
         return [merge(plan.sources, *[future.result() for future in row]) for row in rows]
 
@@ -142,9 +139,18 @@ class Loaders:
         Returns:
             What the source answered.
         """
+        if spec not in self._pages:
+            self._pages[spec] = self._loader(spec.name, self._sources.pages[spec].fetch_pages)
         page = self._pages[spec].load(request)
         await _settled([page])
-        return page.result()
+        answer: Page[R] | SourceError | PositionGone | None = page.result()
+        return answer
+
+    def _of_users(self, name: str) -> DataLoader[UserId, Any]:
+        """Find or make the loader of a source."""
+        if name not in self._users:
+            self._users[name] = self._loader(name, self._sources.users[name].fetch_many)
+        return self._users[name]
 
     def _loader(
         self, name: str, fetch: Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError]]]

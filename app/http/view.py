@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.errors import Code, RequestError
+from app.errors import Code, RequestError, shown
 from app.graphql.engine import Engine
 from app.graphql.request import Answer, GraphQLRequest
 from app.http.admission import Admission
@@ -66,7 +66,7 @@ class GraphQLEndpoint:
             return error_response(
                 406,
                 Code.BAD_REQUEST,
-                f"no answer is {accept}: expected Accept: {GRAPHQL_JSON} or {JSON}",
+                f"no answer is {shown(accept or '')}: expected Accept: {GRAPHQL_JSON} or {JSON}",
             )
         try:
             parameters = await self._parameters(request)

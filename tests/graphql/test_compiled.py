@@ -63,12 +63,14 @@ class Case:
         variables: Values of its variables, right or wrong.
         behaviours: What each source does instead of answering.
         known: Whom each source knows.
+        required: The sources without which there is no user.
     """
 
     query: str
     variables: Mapping[str, object]
     behaviours: Mapping[str, Behaviour | None]
     known: Mapping[str, frozenset[int]]
+    required: frozenset[str]
 
 
 class Writing:
@@ -194,6 +196,7 @@ def cases(draw: st.DrawFn) -> Case:
         variables=variables,
         behaviours={name: draw(st.sampled_from(BEHAVIOURS)) for name in sources},
         known={name: draw(st.frozensets(st.integers(1, 5))) for name in sources},
+        required=draw(st.sampled_from([frozenset[str](), frozenset(["billing"])])),
     )
 
 
@@ -235,10 +238,16 @@ async def answered(
 async def test_compiled_and_interpreted_are_the_same_to_clients_and_sources(
     open_gateway: OpenGateway, services: FakeServices, case: Case
 ) -> None:
-    async with open_gateway(settings_for_fakes()) as gateway:
+    wanted = settings_for_fakes()
+    contracts = {
+        name: one.model_copy(update={"contract": "required"}) if name in case.required else one
+        for name, one in wanted.sources
+    }
+    wanted = wanted.model_copy(update={"sources": wanted.sources.model_copy(update=contracts)})
+    async with open_gateway(wanted) as gateway:
         compiled = await answered(gateway, services, case)
         logged = gateway.events("graphql.operation")
-    async with open_gateway(settings_for_fakes(compile=False)) as gateway:
+    async with open_gateway(wanted.model_copy(update={"compile": False})) as gateway:
         interpreted = await answered(gateway, services, case)
 
     event(f"compiled: {logged[-1]['compiled']}")
