@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check format schema chaos graphiql lock clean
+.PHONY: help demo test check format schema chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # Locked and hash-checked. GraphiQL is built in the open, since pip would hide what the build says;
 # where it cannot be built, all the rest works.
@@ -45,6 +45,12 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-h
 chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+bench: .venv/installed ## the gateway beside its peers, in about 45 minutes: table, JSON, chart (ARGS="--rounds 1")
+	$(BIN)/python -m benchmarks run $(ARGS)
+
+bench-quick: .venv/installed ## the working tree beside the previous commit, in two minutes
+	$(BIN)/python -m benchmarks quick $(ARGS)
+
 graphiql: .venv/installed ## build the GraphiQL page anew, where its source has changed
 	$(BIN)/python -m app.http.graphiql.build
 
@@ -55,3 +61,4 @@ lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 
 clean: ## remove what the targets above have made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules
+	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

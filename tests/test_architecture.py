@@ -16,8 +16,9 @@ ARROW = ("main", "http", "graphql", "federation", "sources", "resilience", "sett
 ASIDE = {
     "observability": {"settings"},
     "environment": {"settings", "errors"},
+    "process": set[str](),
     "demo": set[str](),
-    "main": {*ARROW, "observability", "environment"},
+    "main": {*ARROW, "observability", "environment", "process"},
     "cli": {*ARROW, "observability", "environment", "demo"},
     "__main__": {"cli"},
 }
@@ -83,7 +84,10 @@ def test_every_test_has_the_module_that_it_mirrors() -> None:
         path
         for path in tests.rglob("test_*.py")
         if (name := path.stem.removeprefix("test_")) not in whole
-        and not (ROOT / path.parent.relative_to(tests) / f"{name}.py").exists()
+        and not any(
+            (home / path.parent.relative_to(tests) / f"{name}.py").exists()
+            for home in (ROOT, ROOT.parent)
+        )
         and not (ROOT / path.parent.relative_to(tests) / name).is_dir()
     ]
 

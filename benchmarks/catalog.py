@@ -1,0 +1,208 @@
+"""The peers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.glibc import loader
+from benchmarks.hive import supergraph
+from benchmarks.ours import ours
+from benchmarks.peer import Address, Command, Kit, Peer
+from benchmarks.places import PEERS, WORK
+from benchmarks.tools import Tools
+from benchmarks.workloads import Dialect
+
+REFERENCE: Final = "rest-aiohttp"
+"""The peer that all are compared with."""
+
+_TUNING: Final = "--max-semi-space-size=64"
+"""A larger nursery for new objects: about halves what Node.js needs for long lists."""
+
+_PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "apollo": ("@apollo/server", "dataloader"),
+    "yoga": ("graphql-yoga", "dataloader", "undici"),
+    "mercurius": ("mercurius", "fastify", "dataloader", "undici"),
+}
+"""What a program of ``peers/node`` is made of."""
+
+
+def catalog(tools: Tools) -> tuple[Peer, ...]:
+    """List all peers, ours first.
+
+    Args:
+        tools: Has Node.js. Without it, Node peers are listed and cannot be started.
+    """
+    look = "Mercurius + JIT, look-ahead"
+    programs: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
+        ("apollo-fetch", "Apollo Server, fetch", "apollo", {"CLIENT": "fetch"}),
+        ("apollo-undici", "Apollo Server, undici", "apollo", {"CLIENT": "undici"}),
+        ("yoga", "GraphQL Yoga", "yoga", {}),
+        ("mercurius", "Mercurius + JIT", "mercurius", {}),
+        ("mercurius-lookahead", look, "mercurius", {"MODE": "lookahead"}),
+    )
+    return (
+        ours(),
+        _aggregator(REFERENCE, "aiohttp"),
+        _aggregator("rest-httpx", "httpx"),
+        _naive(),
+        *(
+            _node(
+                tools, name + suffix, title + words, program, variables=variables, options=options
+            )
+            for name, title, program, variables in programs
+            for suffix, words, options in (("", "", ()), ("-tuned", ", tuned", (_TUNING,)))
+        ),
+        _tailcall("flat", Dialect.FLAT),
+        _tailcall("nested", Dialect.NESTED),
+        _hive(tools, "hive", "Hive Gateway"),
+        _hive(tools, "hive-tuned", "Hive Gateway, tuned", node=(_TUNING,)),
+        _hive(tools, "hive-jit", "Hive Gateway, JIT", gateway=("--jit",), usual=False),
+    )
+
+
+def choose(peers: Sequence[Peer], names: Sequence[str] | None) -> tuple[Peer, ...]:
+    """Choose peers by name.
+
+    Args:
+        peers: All of them.
+        names: The wanted ones; the usual ones, when absent.
+
+    Raises:
+        BenchmarkError: There is no peer of that name.
+    """
+    if names is None:
+        return tuple(peer for peer in peers if peer.usual)
+    known = [peer.name for peer in peers]
+    for name in names:
+        if name not in known:
+            raise BenchmarkError(f"no peer is called {name}; there are: {', '.join(known)}")
+    return tuple(peer for peer in peers if peer.name in names)
+
+
+def _aggregator(name: str, client: str) -> Peer:
+    """Describe the aggregator that is written by hand."""
+    return Peer(
+        name=name,
+        title=f"Starlette + {client} by hand",
+        kit=Kit.PYTHON,
+        packages=("starlette", client, "orjson", "uvicorn"),
+        command=lambda address: _uvicorn("aggregator", address, {"CLIENT": client}),
+        dialect=Dialect.REST,
+    )
+
+
+def _naive() -> Peer:
+    """Describe what one would write first."""
+    return Peer(
+        name="strawberry-naive",
+        title="Strawberry, a resolver per field",
+        kit=Kit.PYTHON,
+        packages=("strawberry-graphql", "aiodataloader", "httpx", "uvicorn"),
+        command=lambda address: _uvicorn("naive", address, {}),
+    )
+
+
+def _uvicorn(module: str, address: Address, variables: Mapping[str, str]) -> Command:
+    """Serve a program of ``peers/python`` as well as it can be."""
+    quiet = ("--no-access-log", "--log-level", "warning")
+    return Command(
+        (
+            *(".venv/bin/uvicorn", f"{module}:app", "--host", "127.0.0.1"),
+            *("--port", str(address.port), "--loop", "uvloop", "--http", "httptools", *quiet),
+        ),
+        PEERS / Kit.PYTHON,
+        {"UPSTREAM": address.upstream, **variables},
+    )
+
+
+def _node(
+    tools: Tools,
+    name: str,
+    title: str,
+    program: str,
+    *,
+    variables: Mapping[str, str],
+    options: tuple[str, ...],
+) -> Peer:
+    """Describe a program of ``peers/node``."""
+
+    def command(address: Address) -> Command:
+        given = {"UPSTREAM": address.upstream, "PORT": str(address.port)}
+        return Command(
+            (tools.require_node().program, *options, f"{program}.js"),
+            PEERS / Kit.NODE,
+            {"NODE_ENV": "production", **given, **variables},
+        )
+
+    undici = ("undici",) if variables.get("CLIENT") == "undici" else ()
+    return Peer(
+        name=name,
+        title=title,
+        kit=Kit.NODE,
+        packages=(*_PACKAGES[program], *undici),
+        command=command,
+        path="/" if program == "apollo" else "/graphql",
+    )
+
+
+def _tailcall(form: str, dialect: Dialect) -> Peer:
+    """Describe Tailcall over the schema of that form."""
+
+    def command(address: Address) -> Command:
+        text = (PEERS / Kit.TAILCALL / f"{form}.graphql").read_text("utf-8")
+        filled = text.replace("@UPSTREAM@", address.upstream).replace("@PORT@", str(address.port))
+        folder = WORK / "tailcall"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{form}-{address.port}.graphql"
+        file.write_text(filled, encoding="utf-8")
+        binary = "node_modules/@tailcallhq/core-linux-x64-gnu/bin/tailcall"
+        return Command(
+            (*loader(), binary, "start", str(file)),
+            PEERS / Kit.TAILCALL,
+            # It reports its use to its makers unless it is told not to.
+            {"TAILCALL_TRACKER": "false", "TC_TRACKER": "false", "TAILCALL_LOG_LEVEL": "error"},
+        )
+
+    return Peer(
+        name=f"tailcall-{form}",
+        title=f"Tailcall, {form}",
+        kit=Kit.TAILCALL,
+        packages=("@tailcallhq/core-linux-x64-gnu",),
+        command=command,
+        dialect=dialect,
+    )
+
+
+def _hive(
+    tools: Tools,
+    name: str,
+    title: str,
+    *,
+    node: tuple[str, ...] = (),
+    gateway: tuple[str, ...] = (),
+    usual: bool = True,
+) -> Peer:
+    """Describe Hive Gateway over the composed sources."""
+
+    def command(address: Address) -> Command:
+        program = tools.require_node().program
+        file = supergraph(program, address)
+        started = ("node_modules/.bin/hive-gateway", "supergraph", str(file))
+        listening = ("-h", "127.0.0.1", "-p", str(address.port))
+        return Command(
+            (
+                *(program, *node, *started, "-c", "gateway.config.js"),
+                *("--polling", "1h", *listening, *gateway),
+            ),
+            PEERS / Kit.HIVE,
+            {"NODE_ENV": "production"},
+        )
+
+    return Peer(
+        name=name,
+        title=title,
+        kit=Kit.HIVE,
+        packages=("@graphql-hive/gateway",),
+        command=command,
+        usual=usual,
+    )

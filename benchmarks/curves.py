@@ -1,0 +1,206 @@
+"""How the gateway's cost grows: with users, with connections, with slow sources, with workers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from benchmarks.fit import Fit, fit
+from benchmarks.load import Load
+from benchmarks.machine import Machine, look_at_machine
+from benchmarks.measure import Sample, measure
+from benchmarks.ours import ours
+from benchmarks.peer import Peer
+from benchmarks.source import commit
+from benchmarks.stage import Stage, StageOptions, Standing, open_stage
+from benchmarks.summary import Spread, spread
+from benchmarks.tools import Tools
+from benchmarks.workloads import W2, Door, Workload, of_users
+
+USERS: Final = (1, 2, 5, 10, 20, 50, 100, 500)
+CONNECTIONS: Final = (1, 4, 16, 32, 64, 256)
+WORKERS: Final = (1, 2)
+USUAL_CONNECTIONS: Final = 32
+BY_USERS: Final = "users"
+BY_CONNECTIONS: Final = "connections"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What was measured at one place.
+
+    Attributes:
+        along: Along which curve it lies: ``users`` or ``connections``.
+        workers: How many processes the gateway had.
+        delay_ms: How long each source waited before it answered.
+        users: How many users each request asked for.
+        connections: How many requests were under way at a time.
+        cpu_ms: Milliseconds of CPU per request.
+        p50_ms: Half of the answers took no longer.
+        p99_ms: 99 of 100 took no longer, in the median round.
+        requests_per_second: How many answers came in a second.
+        calls: Calls to all sources per request.
+        errors: Answers with another status than 200, or none.
+        failed: Largest share of answers that said that something failed.
+    """
+
+    along: str
+    workers: int
+    delay_ms: int
+    users: int
+    connections: int
+    cpu_ms: Spread
+    p50_ms: Spread
+    p99_ms: float
+    requests_per_second: float
+    calls: float
+    errors: int
+    failed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """All that was measured.
+
+    Attributes:
+        date: When, such as ``2026-01-31``.
+        commit: Of which code.
+        machine: On what.
+        seconds: How long each measurement was.
+        rounds: How many there were of each.
+        points: What was found.
+    """
+
+    date: str
+    commit: str
+    machine: Machine
+    seconds: int
+    rounds: int
+    points: tuple[Point, ...]
+
+    def curve(self, along: str, workers: int, delay_ms: int) -> list[Point]:
+        """Choose the points of one curve."""
+        return [
+            one
+            for one in self.points
+            if (one.along, one.workers, one.delay_ms) == (along, workers, delay_ms)
+        ]
+
+    def kinds(self) -> list[tuple[int, int]]:
+        """List the workers and delays for which there are curves."""
+        return list(dict.fromkeys((one.workers, one.delay_ms) for one in self.points))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where to measure."""
+
+    along: str
+    workload: Workload
+    connections: int
+
+
+def curves(
+    tools: Tools, options: StageOptions, seconds: int, rounds: int, say: Callable[[str], None]
+) -> Curves:
+    """Measure the gateway at all places, in rounds.
+
+    Args:
+        tools: What is measured with.
+        options: How things are put up.
+        seconds: How long each measurement is.
+        rounds: How often each is made.
+        say: Is told how far it is.
+
+    Raises:
+        BenchmarkError: Something does not start.
+    """
+    found: dict[tuple[int, Door, _Place], list[Sample]] = {}
+    with open_stage(tools, options) as stage:
+        standing = {
+            (workers, door): stage.put_up(_with_workers(workers), door)
+            for workers in WORKERS
+            for door in (Door.FAST, Door.SLOW)
+        }
+        for number in range(rounds):
+            for (workers, door), one in standing.items():
+                for place, sample in _along(stage, one, seconds, number):
+                    found.setdefault((workers, door, place), []).append(sample)
+                    say(
+                        f"{number + 1}/{rounds} {workers} workers, {door}, {place.workload.name},"
+                        f" {place.connections} connections: {sample.cpu_ms:.3f} ms CPU,"
+                        f" p50 {sample.p50_ms:.2f} ms"
+                    )
+    return Curves(
+        date=datetime.now(UTC).date().isoformat(),
+        commit=commit(),
+        machine=look_at_machine(tools),
+        seconds=seconds,
+        rounds=rounds,
+        points=tuple(
+            _point(place, workers, options.delay_ms if door is Door.SLOW else 0, samples)
+            for (workers, door, place), samples in found.items()
+        ),
+    )
+
+
+def _with_workers(workers: int) -> Peer:
+    """Describe the gateway with so many processes, and with the limit on users raised."""
+    settings = {"GATEWAY_WORKERS": str(workers), "GATEWAY_MAX_IDS": str(max(USERS))}
+    return ours(f"ours-{workers}", settings=settings)
+
+
+def _along(
+    stage: Stage, standing: Standing, seconds: int, number: int
+) -> Iterator[tuple[_Place, Sample]]:
+    """Measure at each place."""
+    places = [
+        *(_Place(BY_USERS, of_users(users), USUAL_CONNECTIONS) for users in USERS),
+        *(_Place(BY_CONNECTIONS, W2, connections) for connections in CONNECTIONS),
+    ]
+    for place in places:
+        load = Load(place.connections, seconds)
+        yield (
+            place,
+            measure(stage, standing, place.workload, load, warmup=1, round_number=number),
+        )
+
+
+def _point(place: _Place, workers: int, delay_ms: int, samples: Sequence[Sample]) -> Point:
+    """Tell what the rounds say of one place."""
+    return Point(
+        along=place.along,
+        workers=workers,
+        delay_ms=delay_ms,
+        users=place.workload.users,
+        connections=place.connections,
+        cpu_ms=spread(one.cpu_ms for one in samples),
+        p50_ms=spread(one.p50_ms for one in samples),
+        p99_ms=spread(one.p99_ms for one in samples).median,
+        requests_per_second=spread(one.requests_per_second for one in samples).median,
+        calls=spread(one.calls.total for one in samples).median,
+        errors=sum(one.errors for one in samples),
+        failed=max(one.failed for one in samples),
+    )
+
+
+def growth(found: Curves, workers: int, delay_ms: int) -> Fit:
+    """Tell what a request costs, and what each user in it costs, in milliseconds of CPU.
+
+    Raises:
+        ValueError: There are not enough points.
+    """
+    curve = found.curve(BY_USERS, workers, delay_ms)
+    return fit([(one.users, one.cpu_ms.median) for one in curve])
+
+
+def added_latency(found: Curves, workers: int, delay_ms: int) -> float | None:
+    """Tell by how much the gateway's latency is above that of its sources.
+
+    Returns:
+        Milliseconds of the median of W2 at 32 connections; nothing where it was not measured.
+    """
+    for one in found.curve(BY_CONNECTIONS, workers, delay_ms):
+        if one.connections == USUAL_CONNECTIONS:
+            return one.p50_ms.median - delay_ms
+    return None

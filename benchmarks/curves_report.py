@@ -1,0 +1,82 @@
+"""Telling how the gateway's cost grows: on the terminal, as a picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.curves import (
+    BY_CONNECTIONS,
+    BY_USERS,
+    USUAL_CONNECTIONS,
+    Curves,
+    Point,
+    added_latency,
+    growth,
+)
+from benchmarks.lines import Panel, Series, lines
+from benchmarks.table import Table, figure, range_of
+
+
+def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
+    """Tell a person what was found."""
+    for workers, delay_ms in found.kinds():
+        say(f"\n{_name(workers, delay_ms)}")
+        curve = [one for one in found.points if (one.workers, one.delay_ms) == (workers, delay_ms)]
+        header = ("along", "users", "connections", "CPU ms", "range", "p50 ms", "p99 ms", "req/s")
+        rows = [
+            (
+                *(one.along, str(one.users), str(one.connections)),
+                *(figure(one.cpu_ms.median), range_of(one.cpu_ms)),
+                *(figure(one.p50_ms.median), figure(one.p99_ms)),
+                figure(one.requests_per_second),
+                f"{one.calls:.2f}",
+                f"{one.errors} {one.failed:.1%}",
+            )
+            for one in curve
+        ]
+        say(Table((*header, "calls", "errors, failed"), tuple(rows)).text())
+        line = growth(found, workers, delay_ms)
+        say(
+            f"CPU = {line.constant:.3f} ms + {line.slope:.4f} ms · users; the worst point is"
+            f" {line.worst:.0%} off, at {line.worst_at:g} users"
+        )
+        added = added_latency(found, workers, delay_ms)
+        if added is not None:
+            say(
+                f"user, 3 sources, {USUAL_CONNECTIONS} connections: p50 is {added:.1f} ms above"
+                f" the {delay_ms} ms of the sources"
+            )
+
+
+def write_curves(found: Curves, path: Path) -> None:
+    """Draw the curves beside their file."""
+    kinds = found.kinds()
+
+    def panel(title: str, axis: str, along: str, value: Callable[[Point], float]) -> Panel:
+        series = [
+            Series(
+                _name(*kind),
+                tuple((getattr(one, along), value(one)) for one in found.curve(along, *kind)),
+            )
+            for kind in kinds
+        ]
+        return Panel(title, axis, tuple(series))
+
+    def cpu(point: Point) -> float:
+        return point.cpu_ms.median
+
+    def latency(point: Point) -> float:
+        return point.p50_ms.median
+
+    panels = (
+        panel("CPU ms per request", "users in a request", BY_USERS, cpu),
+        panel("p50 latency, ms", "users in a request", BY_USERS, latency),
+        panel("CPU ms per request, one user", "connections", BY_CONNECTIONS, cpu),
+        panel("p50 latency, ms, one user", "connections", BY_CONNECTIONS, latency),
+    )
+    title = f"How cost grows: {USUAL_CONNECTIONS} connections unless said otherwise"
+    path.with_suffix(".svg").write_text(lines(title, panels).svg(), encoding="utf-8")
+
+
+def _name(workers: int, delay_ms: int) -> str:
+    """Name a kind of curve."""
+    return f"{workers} worker{'s' if workers > 1 else ''}, sources after {delay_ms} ms"

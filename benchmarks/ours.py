@@ -1,0 +1,66 @@
+"""The gateway itself, as a peer."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.peer import Address, Command, Kit, Peer
+from benchmarks.places import WORK
+from benchmarks.workloads import SOURCES
+
+NAME: Final = "user-gateway"
+
+
+def ours(
+    name: str = NAME,
+    *,
+    title: str = "user-gateway",
+    settings: Mapping[str, str] | None = None,
+    tree: Path | None = None,
+) -> Peer:
+    """Describe the gateway as users run it, its log in a file.
+
+    Args:
+        name: What it is called.
+        title: What it is called for people.
+        settings: Variables beside the addresses of the sources.
+        tree: The folder of the code to run, if not the one that is installed.
+    """
+
+    def command(address: Address) -> Command:
+        variables = {
+            f"GATEWAY_SOURCES__{source.upper()}__BASE_URL": f"{address.upstream}/{source}"
+            for source in SOURCES
+        }
+        variables |= {"GATEWAY_LOG__FORMAT": "json", **(settings or {})}
+        program: tuple[str, ...] = (str(Path(sys.executable).with_name("user-gateway")),)
+        if tree is not None:
+            variables["PYTHONPATH"] = str(tree)
+            _verify(tree)
+            program = (sys.executable, "-m", "app")
+        # In a folder of our own, so that no .env is read.
+        return Command((*program, "serve", "--port", str(address.port)), WORK, variables)
+
+    return Peer(name=name, title=title, kit=Kit.OURS, packages=(), command=command)
+
+
+def _verify(tree: Path) -> None:
+    """Make sure that it is the code in that folder that would run.
+
+    Raises:
+        BenchmarkError: Another one would.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", "import app; print(app.__file__)"],
+        cwd=WORK,
+        env={"PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = Path(done.stdout.strip()).resolve()
+    if not found.is_relative_to(tree.resolve()):
+        raise BenchmarkError(f"{tree} was to be run, and {found} would be")

@@ -1,0 +1,12 @@
+import { createServer } from 'node:http';
+import { createSchema, createYoga } from 'graphql-yoga';
+import { makeContext, port, resolvers, typeDefs } from './users.js';
+
+const yoga = createYoga({
+  schema: createSchema({ typeDefs, resolvers }),
+  context: () => makeContext(),
+  graphiql: false,
+  landingPage: false,
+  logging: false,
+});
+createServer(yoga).listen(port, '127.0.0.1');

@@ -1,0 +1,72 @@
+"""The peers, and choosing among them."""
+
+import pytest
+
+from benchmarks.catalog import REFERENCE, catalog, choose
+from benchmarks.errors import BenchmarkError, UnavailableError
+from benchmarks.ours import NAME
+from benchmarks.peer import Address, Kit
+from benchmarks.tools import Node, Tools
+
+NO_NODE = Tools(nginx="nginx", wrk="wrk", node=None)
+TOOLS = Tools(nginx="nginx", wrk="wrk", node=Node("node", "npm", "v24.0.0"))
+ADDRESS = Address(9401, "http://127.0.0.1:9500")
+
+
+def test_ours_is_the_first_and_the_reference_is_there() -> None:
+    names = [peer.name for peer in catalog(NO_NODE)]
+
+    assert names[0] == NAME
+    assert REFERENCE in names
+    assert len(names) == len({*names})
+
+
+def test_the_usual_ones_are_chosen_when_none_is_named() -> None:
+    chosen = [peer.name for peer in choose(catalog(NO_NODE), None)]
+
+    assert "hive-jit" not in chosen
+    assert "hive" in chosen
+
+
+def test_peers_are_chosen_by_name_in_the_order_of_the_catalog() -> None:
+    chosen = choose(catalog(NO_NODE), ["hive-jit", NAME])
+
+    assert [peer.name for peer in chosen] == [NAME, "hive-jit"]
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(BenchmarkError, match=r"no peer is called nope; there are: user-gateway,"):
+        choose(catalog(NO_NODE), ["nope"])
+
+
+def test_without_node_its_peers_cannot_be_started_and_say_so() -> None:
+    [yoga] = choose(catalog(NO_NODE), ["yoga"])
+
+    with pytest.raises(UnavailableError, match=r"there is no Node\.js"):
+        yoga.command(ADDRESS)
+
+
+def test_a_tuned_peer_differs_by_one_option() -> None:
+    plain, tuned = choose(catalog(TOOLS), ["mercurius", "mercurius-tuned"])
+
+    before, after = plain.command(ADDRESS), tuned.command(ADDRESS)
+
+    assert [one for one in after.arguments if one not in before.arguments] == [
+        "--max-semi-space-size=64"
+    ]
+    assert before.environment == after.environment
+
+
+def test_ours_gets_the_three_sources_and_a_json_log() -> None:
+    [ours] = choose(catalog(NO_NODE), [NAME])
+
+    command = ours.command(ADDRESS)
+
+    assert ours.kit is Kit.OURS
+    assert command.arguments[1:] == ("serve", "--port", "9401")
+    assert command.environment == {
+        "GATEWAY_SOURCES__PROFILE__BASE_URL": "http://127.0.0.1:9500/profile",
+        "GATEWAY_SOURCES__BILLING__BASE_URL": "http://127.0.0.1:9500/billing",
+        "GATEWAY_SOURCES__ACTIVITY__BASE_URL": "http://127.0.0.1:9500/activity",
+        "GATEWAY_LOG__FORMAT": "json",
+    }

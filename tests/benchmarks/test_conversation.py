@@ -1,0 +1,48 @@
+"""Reading the answers of peers that speak differently."""
+
+import pytest
+
+from benchmarks.client import Json, Reply
+from benchmarks.conversation import User, users_in
+from benchmarks.workloads import W1, W3, Dialect
+
+USER: User = {"id": "1", "plan": "pro", "billingStatus": "active", "loginCount": 3}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        (Dialect.REST, [USER, None]),
+        (Dialect.FLAT, {"data": {"users": [{**USER, "billingStatus": "ACTIVE"}, None]}}),
+        (
+            Dialect.NESTED,
+            {
+                "data": {
+                    "users": [
+                        {
+                            "id": "1",
+                            "account": {"plan": "pro", "billingStatus": "active"},
+                            "activity": {"loginCount": 3},
+                        },
+                        None,
+                    ]
+                }
+            },
+        ),
+    ],
+)
+def test_all_dialects_say_the_same(dialect: Dialect, body: Json) -> None:
+    assert users_in(Reply(200, body), W3, dialect) == [USER, None]
+
+
+def test_times_are_written_alike_wherever_they_stand() -> None:
+    event: Json = {"occurredAt": "2026-01-01T00:00:00+00:00"}
+
+    assert users_in(Reply(200, {"events": [event]}), W1, Dialect.REST) == [
+        {"events": [{"occurredAt": "2026-01-01T00:00:00Z"}]}
+    ]
+
+
+@pytest.mark.parametrize("body", [None, "Bad Gateway", [], {"data": None}, {"data": {"users": 1}}])
+def test_an_answer_of_another_kind_has_no_users(body: Json) -> None:
+    assert users_in(Reply(200, body), W3, Dialect.FLAT) == []

@@ -1,0 +1,58 @@
+"""The block of a README."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.catalog import catalog
+from benchmarks.errors import BenchmarkError
+from benchmarks.kits import versions
+from benchmarks.places import HERE
+from benchmarks.readme import block, update, with_block
+from benchmarks.tools import Tools
+from tests.benchmarks.figures import REFERENCE, run, sample
+
+RUN = run(sample(cpu_ms=0.5), sample(REFERENCE, cpu_ms=0.25))
+NO_NODE = Tools(nginx="nginx", wrk="wrk", node=None)
+
+
+def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
+
+    update(readme, RUN)
+
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- benchmarks -->\n![")
+    assert text.endswith("\n<!-- /benchmarks -->\nafter\n")
+    assert "old" not in text
+    assert "| **user-gateway** | 0.50 (2.00) |" in text
+
+
+def test_doing_it_again_changes_nothing() -> None:
+    once = with_block("<!-- benchmarks --><!-- /benchmarks -->", block(RUN))
+
+    assert with_block(once, block(RUN)) == once
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_it_needs_exactly_one_place(times: int) -> None:
+    with pytest.raises(BenchmarkError, match="one place"):
+        with_block("<!-- benchmarks -->\n<!-- /benchmarks -->\n" * times, "new")
+
+
+def test_it_says_under_which_conditions() -> None:
+    text = block(RUN)
+
+    assert "1 interleaved rounds of 3 s, 32 connections" in text
+    assert "Python 3.11.7, Node.js 24.19.0" in text
+
+
+def test_the_readme_of_the_benchmarks_names_the_locked_versions() -> None:
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+
+    for peer in catalog(NO_NODE):
+        locked = versions(peer.kit)
+        for package in peer.packages:
+            assert f"{package} {locked[package]}" in text
+        assert f"`{peer.name.removesuffix('-tuned')}`" in text

@@ -1,0 +1,38 @@
+"""Whether memory stays flat."""
+
+import pytest
+
+from benchmarks.soak import Memory, Soak, SoakPlan, slope
+
+PLAN = SoakPlan(requests=1_000_000, connections=32, fresh=0.02, bound_mb=16.0)
+
+
+def soak(*megabytes: float, errors: int = 0) -> Soak:
+    """Make up a soak with a look every 100,000 requests."""
+    looks = tuple(Memory(100_000 * index, mb) for index, mb in enumerate(megabytes))
+    return Soak(PLAN, looks, errors=errors, failed=0, seconds=900.0)
+
+
+def test_memory_that_grows_while_caches_fill_is_flat() -> None:
+    assert soak(60, 90, 100, 101, 100, 101, 100, 101, 100, 101, 100).is_flat
+
+
+def test_memory_that_keeps_growing_is_not_flat() -> None:
+    found = soak(*(60 + 5 * look for look in range(11)))
+
+    assert found.growth_mb == pytest.approx(50.0)
+    assert not found.is_flat
+    assert "+50.00 MB per million requests" in found.verdict()
+    assert "NOT flat" in found.verdict()
+
+
+def test_memory_that_shrinks_is_flat() -> None:
+    assert soak(100, 100, 95, 90, 85).is_flat
+
+
+def test_answers_that_were_errors_show_nothing_about_memory() -> None:
+    assert not soak(100, 100, 100, errors=200_000).is_flat
+
+
+def test_one_look_has_no_slope() -> None:
+    assert slope([Memory(0, 60.0)]) == 0

@@ -1,0 +1,78 @@
+"""Tables for the terminal and for Markdown."""
+
+import pytest
+
+from benchmarks.run import Omission
+from benchmarks.table import NOTHING, Table, details, figure, notes, overview
+from benchmarks.workloads import W1, W3_DOWN
+from tests.benchmarks.figures import OURS, REFERENCE, run, sample
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0, "0.00"), (0.0712, "0.07"), (1.256, "1.26"), (12.34, "12.3"), (417.4, "417")],
+)
+def test_a_figure_has_the_digits_that_mean_something(value: float, written: str) -> None:
+    assert figure(value) == written
+
+
+def test_columns_are_as_wide_as_what_is_in_them() -> None:
+    table = Table(("peer", "ms"), (("a", "1.00"), ("longer", "12.3")))
+
+    assert table.text().splitlines() == ["peer      ms", "a       1.00", "longer  12.3"]
+
+
+def test_markdown_has_figures_to_the_right() -> None:
+    table = Table(("peer", "ms"), (("a", "1.00"),))
+
+    assert table.markdown().splitlines() == ["| peer | ms |", "| --- | ---: |", "| a | 1.00 |"]
+
+
+def test_the_table_of_a_workload_has_every_figure_of_every_peer() -> None:
+    found = details(run(sample(cpu_ms=0.5), sample(REFERENCE, cpu_ms=0.25)), W1)
+
+    ours = dict(zip(found.header, found.rows[0], strict=True))
+    assert [row[0] for row in found.rows] == [OURS, REFERENCE]
+    assert (ours["CPU ms"], ours["ratio"]) == ("0.50", "2.00")
+    assert ours["calls p/b/a"] == "0.10/0.20/0.30"
+    assert (ours["req/s"], ours["p50 ms"], ours["p99 ms"]) == ("2000", "16.0", "25.0")
+    assert (ours["peak MB"], ours["errors"]) == ("80", "0")
+
+
+def test_an_outage_is_compared_with_the_same_workload_without_one() -> None:
+    found = details(
+        run(sample(workload="W3", cpu_ms=2.0), sample(workload="W3-down", cpu_ms=3.0)), W3_DOWN
+    )
+
+    assert (
+        dict(zip(found.header, found.rows[0], strict=True))["\N{MULTIPLICATION SIGN} W3"] == "1.50"
+    )
+
+
+def test_the_overview_has_a_column_for_each_workload_and_a_dash_for_what_is_missing() -> None:
+    found = overview(run(sample(cpu_ms=0.5), sample(workload="W3"), sample(REFERENCE, cpu_ms=0.5)))
+
+    assert [name.partition(":")[0] for name in found.header[1:]] == ["W1", "W3"]
+    assert found.rows == (
+        ("**user-gateway**", "0.50 (1.00)", "1.00"),
+        ("Starlette & aiohttp by hand", "0.50 (1.00)", NOTHING),
+    )
+
+
+def test_what_was_left_out_and_what_went_wrong_is_said() -> None:
+    found = notes(
+        run(
+            sample(errors=3, other_cores=1.5),
+            sample(REFERENCE, failed=0.25),
+            omissions=(Omission("hive", None, "there is no Node.js"),),
+        )
+    )
+
+    assert found[0] == "hive: not measured, since there is no Node.js"
+    assert found[1] == "user-gateway W1: 3 answers were errors"
+    assert found[2].startswith("rest-aiohttp W1: up to 25.0% of the answers")
+    assert found[3].startswith("other programs kept the machine busy")
+
+
+def test_errors_are_expected_where_a_source_is_down() -> None:
+    assert not notes(run(sample(workload="W3-down", failed=1.0)))
