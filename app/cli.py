@@ -1,15 +1,18 @@
 """The command line. Thin: each command reads its options and hands over."""
 
 import asyncio
+import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import uvicorn
 from graphql import GraphQLSyntaxError
+from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
@@ -19,7 +22,11 @@ from app.demo.options import DemoOptions, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.environment import load_settings, variables
 from app.errors import ConfigurationError
+from app.graphql.documents import Documents
 from app.graphql.drift import Drift, compare
+from app.graphql.explain import Explainer
+from app.graphql.explain_text import error_line, explanation_text
+from app.graphql.request import GraphQLRequest
 from app.graphql.schema import build_schema
 from app.main import create_app
 from app.observability.logs import form_of, make_log, uvicorn_log_config
@@ -31,6 +38,7 @@ UNSERVED = "http://127.0.0.1:9"
 """An address where nothing answers: the discard port."""
 
 EXIT_DRIFT = 1
+EXIT_WRONG = 1
 EXIT_MISUSE = 2
 
 Port = click.IntRange(0, 65_535)
@@ -149,6 +157,42 @@ def schema_check(file: Path) -> None:
 
 
 @main.command()
+@click.argument("document")
+@click.option("--variables", "values", help="Values of its variables, as a JSON object.")
+@click.option("--operation", help="Name of its operation, where it has several.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def explain(document: str, values: str | None, operation: str | None, *, as_json: bool) -> None:
+    """Show what a GraphQL DOCUMENT would ask of the sources. Nothing is called for it.
+
+    DOCUMENT is the text of a query; @FILE reads it from a file, and - from standard input. Ids may
+    be left to run time: user-gateway explain 'query($id: ID!) { user(id: $id) { plan } }'
+
+    Exits with 1 when the document, its variables or its ids are wrong, and says how.
+    """
+    request = GraphQLRequest(
+        query=_text_of(document), operation_name=operation, variables=_values_of(values)
+    )
+    schema = build_schema()
+    explainer = Explainer(
+        schema=schema, documents=Documents(schema.core, size=0), settings=_settings_or_defaults()
+    )
+    explained = explainer.explain(request, request_id="none")
+    if as_json:
+        told: dict[str, object] = {"errors": explained.errors} if explained.errors else {}
+        if explained.explanation is not None:
+            told["explain"] = explained.explanation.model_dump(mode="json")
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        sys.exit(EXIT_WRONG if explained.errors else 0)
+    if explained.explanation is not None:
+        click.echo(explanation_text(explained.explanation))
+    if explained.errors:
+        headline = "This is wrong with it:"
+        headline = headline if explained.explanation is None else f"\n{headline}"
+        mistakes = [error_line(error) for error in explained.errors]
+        _refuse(headline, mistakes, exit_code=EXIT_WRONG)
+
+
+@main.command()
 def settings() -> None:
     """List every setting, as the table of the README. <SOURCE> is PROFILE, BILLING or ACTIVITY."""
     click.echo(settings_table())
@@ -189,14 +233,58 @@ def _explain(drift: Drift, file: Path) -> None:
     click.echo(f"If that is what you want: user-gateway schema print > {file}")
 
 
+def _text_of(document: str) -> str:
+    """Read a document from where the command line says: itself, a file, standard input."""
+    try:
+        if document == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        if document.startswith("@"):
+            return Path(document[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse("The document cannot be read:", [str(error)])
+    return document
+
+
+def _values_of(text: str | None) -> dict[str, Any] | None:
+    """Read the values of variables."""
+    try:
+        return None if text is None else TypeAdapter(dict[str, Any]).validate_json(text)
+    except ValidationError as error:
+        raise click.BadParameter(
+            """expected a JSON object such as '{"id": "…"}'""", param_hint="--variables"
+        ) from error
+
+
+def _settings_or_defaults() -> Settings:
+    """Read the settings; without any, take the defaults and say so."""
+    try:
+        return load_settings()
+    except ConfigurationError:
+        click.echo(
+            "Note: the settings here are missing or wrong (`user-gateway serve` tells which), so"
+            " the defaults are used.\n",
+            err=True,
+        )
+        return Settings(sources=_sources_at({}))
+
+
+def _sources_at(addresses: Mapping[str, str]) -> SourcesSettings:
+    """Make the settings of the sources; where one without an address is, nothing answers."""
+    return SourcesSettings.model_validate(
+        {
+            name: SourceSettings(base_url=addresses.get(name, UNSERVED))
+            for name in SourcesSettings.model_fields
+        }
+    )
+
+
 def _demo_gateway(urls: SourceUrls) -> ASGIApp:
     """Make the gateway over the demo's services."""
     # A source that was added to the gateway and not to the demo is one that cannot be reached.
-    addresses = {name: getattr(urls, name, UNSERVED) for name in SourcesSettings.model_fields}
-    sources = {name: SourceSettings(base_url=address) for name, address in addresses.items()}
     settings = Settings(
-        sources=SourcesSettings.model_validate(sources),
+        sources=_sources_at(asdict(urls)),
         trace="asked",
+        explain=True,
         log=LogSettings(format="console"),
     )
     return create_app(settings, make_log(settings.log))
@@ -252,9 +340,9 @@ def _user_id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
-def _refuse(headline: str, mistakes: Sequence[str]) -> NoReturn:
+def _refuse(headline: str, mistakes: Sequence[str], *, exit_code: int = EXIT_MISUSE) -> NoReturn:
     """Say why a command cannot run, one line a mistake, and end."""
     click.echo(headline, err=True)
     for mistake in mistakes:
         click.echo(f"  - {mistake}", err=True)
-    sys.exit(EXIT_MISUSE)
+    sys.exit(exit_code)

@@ -29,9 +29,9 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(*arguments: str) -> Result:
-    """Run a command as a user would."""
-    result = CliRunner().invoke(main, arguments, prog_name="user-gateway")
+def run(*arguments: str, text: bytes | None = None) -> Result:
+    """Run a command as a user would, perhaps with a text to read."""
+    result = CliRunner().invoke(main, arguments, input=text, prog_name="user-gateway")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
@@ -51,6 +51,7 @@ def flat(text: str) -> str:
                 "One GraphQL endpoint over three REST sources of user data.",
                 "user-gateway demo",
                 "serve",
+                "explain",
                 "schema",
                 "settings",
             ],
@@ -61,6 +62,10 @@ def flat(text: str) -> str:
         (["schema", "print"], ["schema definition language"]),
         (["schema", "check"], ["schema.graphql", "Exits with 1", "break clients"]),
         (["settings"], ["List every setting"]),
+        (
+            ["explain"],
+            ["Nothing is called for it", "@FILE", "--variables", "--operation", "--json"],
+        ),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -220,6 +225,123 @@ def test_a_folder_is_no_schema_either(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert "cannot be read" in result.stderr
+
+
+DOCUMENT = "query Page($id: ID!) { user(id: $id) { displayName plan } }"
+
+
+def set_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say where the sources are; nothing answers there."""
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+
+
+def test_explain_tells_the_plan_without_any_settings_and_says_that_it_has_none() -> None:
+    result = run("explain", DOCUMENT)
+
+    assert result.exit_code == 0
+    assert "Operation Page is compiled" in result.stdout
+    assert "├─ profile  displayName\n└─ billing  plan\n" in result.stdout
+    assert "Calls: 2, all sources at the same time." in result.stdout
+    assert result.stderr.startswith("Note: the settings here are missing or wrong")
+
+
+def test_explain_goes_by_the_settings_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_addresses(monkeypatch)
+    monkeypatch.setenv("GATEWAY_COMPILE", "false")
+
+    result = run("explain", DOCUMENT)
+
+    assert "interpreted by the resolvers (compiling is switched off)" in result.stdout
+    assert not result.stderr
+
+
+def test_explain_reads_the_document_from_a_file_or_from_standard_input() -> None:
+    Path("page.graphql").write_text(DOCUMENT, encoding="utf-8")
+
+    results = [
+        run("explain", DOCUMENT),
+        run("explain", "@page.graphql"),
+        run("explain", "-", text=DOCUMENT.encode()),
+    ]
+
+    assert [one.exit_code for one in results] == [0, 0, 0]
+    assert len({one.stdout for one in results}) == 1
+
+
+@pytest.mark.parametrize(("argument", "text"), [("@nothing", None), ("@.", None), ("-", b"\xff")])
+def test_a_document_that_cannot_be_read_exits_with_2(argument: str, text: bytes | None) -> None:
+    result = run("explain", argument, text=text)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("The document cannot be read:\n  - ")
+
+
+def test_explain_takes_variables_and_the_name_of_an_operation() -> None:
+    query = f"{DOCUMENT} query Other {{ __typename }}"
+    user = "00000000-0000-4000-8000-000000000001"
+
+    result = run("explain", query, "--operation", "Page", "--variables", json.dumps({"id": user}))
+
+    assert result.exit_code == 0
+    assert "Operation Page " in result.stdout
+    assert "user, 1 id\n" in result.stdout
+
+
+@pytest.mark.parametrize("values", ["", "[]", "{", "7"])
+def test_variables_that_are_no_json_object_exit_with_2(values: str) -> None:
+    result = run("explain", DOCUMENT, "--variables", values)
+
+    assert result.exit_code == 2
+    assert "expected a JSON object" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ("{ user(", "GRAPHQL_PARSE_FAILED: Syntax Error"),
+        ("{ nope }", "GRAPHQL_VALIDATION_FAILED: Cannot query field 'nope' on type 'Query'."),
+        ("query A { __typename } query B { __typename }", "OPERATION_RESOLUTION_FAILURE: "),
+        ('{ user(id: "x") { plan } }', "BAD_USER_INPUT: 'x' is not a user id"),
+    ],
+)
+def test_a_document_that_is_wrong_exits_with_1_and_says_what_is(
+    monkeypatch: pytest.MonkeyPatch, document: str, complaint: str
+) -> None:
+    set_addresses(monkeypatch)
+
+    result = run("explain", document)
+    as_json = run("explain", document, "--json")
+
+    assert (result.exit_code, as_json.exit_code) == (1, 1)
+    assert result.stderr.lstrip().startswith(f"This is wrong with it:\n  - {complaint}")
+    [error] = json.loads(as_json.stdout)["errors"]
+    assert complaint.startswith(error["extensions"]["code"])
+    assert not as_json.stderr
+
+
+def test_explain_as_json_has_the_names_of_the_answer_s_extension() -> None:
+    result = run("explain", DOCUMENT, "--json")
+
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert list(told) == ["explain"]
+    assert told["explain"]["operation"] == "Page"
+    assert [source["calls"] for source in told["explain"]["sources"]] == [1, 1]
+
+
+def test_the_readme_s_example_of_explain_prints_what_it_says() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    [(command, printed)] = re.findall(
+        r"```sh\n\.venv/bin/user-gateway (explain .*?)```.*?```\n(Operation .*?)```",
+        readme,
+        flags=re.DOTALL,
+    )
+
+    result = run(*shlex.split(command.replace("\\\n", " ")))
+
+    assert result.exit_code == 0
+    assert result.stdout == printed
 
 
 def test_settings_lists_every_variable_in_a_table() -> None:

@@ -1,0 +1,275 @@
+"""Explaining an operation: what it would ask of the sources, found without asking any.
+
+Plain, since nothing is waited for. It reads a request by the same parts as a run does: documents,
+guards, planner, compiler, and the split into calls. A test holds it to what runs really ask.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLFormattedError,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+)
+from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
+
+from app.errors import BadUserInputError, Code, RequestError
+from app.graphql.asking import Asking, AskingReader, left_to_run_time
+from app.graphql.compiler import Compiler
+from app.graphql.connection import page_request
+from app.graphql.context import Guards
+from app.graphql.documents import Document, Documents
+from app.graphql.engine import text_of
+from app.graphql.explanation import (
+    Explanation,
+    FieldExplanation,
+    PagesExplanation,
+    SourceExplanation,
+    SourceReading,
+)
+from app.graphql.masking import public_error
+from app.graphql.request import Answer, GraphQLRequest
+from app.graphql.resolvers import DEFAULT_FIRST
+from app.graphql.schema import GatewaySchema
+from app.graphql.variables import MAX_COERCION_ERRORS
+from app.graphql.writer import NotCompiledError
+from app.settings import Settings
+from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
+from app.sources.rest import batches_of
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What became of a request to explain an operation.
+
+    Attributes:
+        explanation: The explanation; ``None`` when the request could not be executed.
+        errors: What is wrong with the request, as a run would tell it.
+        status: HTTP status of a request that could not be executed.
+    """
+
+    explanation: Explanation | None
+    errors: Sequence[GraphQLFormattedError]
+    status: int = 200
+
+    def answer(self) -> Answer:
+        """Put it into the shape of an answer: no data, and the explanation as an extension."""
+        if self.explanation is None:
+            return Answer(executed=False, data=None, errors=self.errors, status=self.status)
+        told = {"explain": self.explanation.model_dump(mode="json")}
+        return Answer(executed=True, data=None, errors=self.errors, extensions=told)
+
+
+class Explainer:
+    """Explains operations. Shared by all requests; calls nothing and keeps nothing of any."""
+
+    def __init__(
+        self,
+        *,
+        schema: GatewaySchema,
+        documents: Documents,
+        settings: Settings,
+    ) -> None:
+        guards = Guards(settings.user_id_pattern, settings.max_ids)
+        self._core = schema.core
+        self._user = cast("GraphQLObjectType", schema.core.type_map["User"])
+        self._readings = schema.readings
+        self._reader = AskingReader(schema, guards)
+        self._documents = documents
+        self._sources = dict(settings.sources)
+        self._compile = settings.compile
+        self._compiler = Compiler(schema)
+
+    def explain(self, request: GraphQLRequest, *, request_id: str) -> Explained:
+        """Explain an operation.
+
+        A variable that does no more than name users may be left out: who they are is then told at
+        run time. Any other that is missing is an error, as it is when the request is run.
+
+        Args:
+            request: What a client would ask for.
+            request_id: Shown with what is masked.
+
+        Returns:
+            The explanation, or what is wrong with the request; both where only ids are wrong.
+        """
+        try:
+            document = self._documents.get(text_of(request))
+            if document.tree is None or document.errors:
+                return _refused(document.errors, document.code, request_id)
+            operation = document.operation(request.operation_name)
+        except RequestError as error:
+            wrapped = GraphQLError(error.message, original_error=error)
+            return _refused([wrapped], error.code, request_id, status=error.status)
+        tree, given = document.tree, request.variables or {}
+        missing = left_to_run_time(tree, operation, given)
+        declared = [
+            one
+            for one in operation.variable_definitions or ()
+            if one.variable.name.value not in missing
+        ]
+        variables = get_variable_values(self._core, declared, given, max_errors=MAX_COERCION_ERRORS)
+        if isinstance(variables, list):
+            return _refused(variables, Code.BAD_USER_INPUT, request_id)
+        reason = (
+            "compiling is switched off"
+            if not self._compile
+            else f"onError is {request.on_error}"
+            if request.on_error not in {None, "NULL"}
+            else self._not_compiled(document, tree, operation, variables)
+        )
+        fields = self._reader.read(tree, operation, variables, missing)
+        sources = self._asked(fields, variables)
+        explanation = Explanation(
+            operation=operation.name.value if operation.name is not None else None,
+            missing_variables=missing,
+            compiled=reason is None,
+            interpreted_because=reason,
+            fields=tuple(self._field(field) for field in fields),
+            sources=sources,
+            calls=_sum(n for one in sources for n in (one.calls, *(p.calls for p in one.pages))),
+        )
+        errors = [error for field in fields for error in field.users.errors]
+        return Explained(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))
+
+    def _not_compiled(
+        self,
+        document: Document,
+        tree: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: VariableValues,
+    ) -> str | None:
+        """Say why the compiler leaves an operation to the resolvers; ``None`` when it does not."""
+        try:
+            document.variants.get(self._compiler, tree, operation, variables)
+        except NotCompiledError as error:
+            return str(error)
+        return None
+
+    def _field(self, field: Asking) -> FieldExplanation:
+        """Explain a field of the operation."""
+        plan, users = field.plan, field.users
+        names = dict.fromkeys(group[0].name.value for group in field.selected.values())
+        reads = {name: one.spec.name for name, one in self._readings.items() if name in names}
+        return FieldExplanation(
+            key=field.key,
+            field=field.name,
+            ids=users.given,
+            distinct_ids=None if users.given is None else len(set(users.keys)),
+            missing_variables=users.missing,
+            wrong=tuple(error.message for error in users.errors),
+            sources=tuple(
+                SourceReading(
+                    source=source, fields=tuple(one for one in names if reads.get(one) == source)
+                )
+                for source in (plan.sources if plan is not None else ())
+            ),
+            existence_only=plan is not None and plan.existence_only,
+            sourceless=tuple(name for name in names if name not in reads),
+        )
+
+    def _asked(
+        self, fields: Sequence[Asking], variables: VariableValues
+    ) -> tuple[SourceExplanation, ...]:
+        """Explain what the sources are asked; a source is asked once for all fields."""
+        specs = {one.spec.name: one.spec for one in self._readings.values()}
+        asking = {name: [field for field in fields if field.asks(name)] for name in specs}
+        return tuple(
+            self._source(specs[name], those, variables) for name, those in asking.items() if those
+        )
+
+    def _source(
+        self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
+    ) -> SourceExplanation:
+        """Explain what one source is asked for some fields."""
+        settings = self._sources[spec.name]
+        keys = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
+        unknown = [field.name for field in fields if field.users.missing]
+        batches: tuple[int, ...] | None = None
+        if not unknown:
+            batches = tuple(len(batch) for batch in batches_of(keys, spec, settings))
+        elif unknown == ["user"] and not keys:
+            batches = (1,)  # whoever it is
+        return SourceExplanation(
+            name=spec.name,
+            path=spec.path,
+            parameter=spec.parameter,
+            keys=keys,
+            more_at_run_time=bool(unknown),
+            batches=batches,
+            calls=None if batches is None else len(batches),
+            pages=tuple(
+                PagesExplanation(
+                    path=pages.path,
+                    parameter=pages.parameter,
+                    calls=None if requests is None else len(requests),
+                    at_a_time=settings.max_concurrent_pages,
+                )
+                for pages, requests in self._pages(spec, fields, variables).items()
+            ),
+            max_keys=settings.max_keys,
+            max_url_bytes=settings.max_url_bytes,
+            cached=settings.cache.enabled,
+        )
+
+    def _pages(
+        self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
+    ) -> Mapping[PageSpec[Any], set[PageRequest] | None]:
+        """Find the pages that are asked for; ``None`` where that is known at run time."""
+        found: dict[PageSpec[Any], set[PageRequest] | None] = {}
+        for field in fields:
+            for [node, *_] in field.selected.values():
+                reading = self._readings.get(node.name.value)
+                if reading is None or reading.pages is None or reading.spec is not spec:
+                    continue
+                requests = found.setdefault(reading.pages, set())
+                if requests is None or field.users.missing:
+                    found[reading.pages] = None
+                else:
+                    requests |= self._page_requests(node, field.users.keys, variables)
+        return found
+
+    def _page_requests(
+        self, node: FieldNode, keys: Iterable[UserId], variables: VariableValues
+    ) -> set[PageRequest]:
+        """Find the pages that a field asks for; none where its arguments are wrong."""
+        requests: set[PageRequest] = set()
+        for key in keys:
+            try:
+                definition = self._user.fields[node.name.value]
+                arguments = get_argument_values(definition, node, variables)
+                first = arguments.get("first")
+                size = DEFAULT_FIRST if first is None else first
+                requests.add(page_request(key, size, arguments.get("after")))
+            except (BadUserInputError, GraphQLError):
+                continue  # a run tells it at that user's field, and asks for no page
+        return requests
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """Add numbers; ``None`` when one is not known."""
+    total = 0
+    for number in numbers:
+        if number is None:
+            return None
+        total += number
+    return total
+
+
+def _told(
+    errors: Sequence[GraphQLError], code: Code, request_id: str
+) -> list[GraphQLFormattedError]:
+    """Write errors as clients see them."""
+    return [public_error(one, otherwise=code, request_id=request_id) for one in errors]
+
+
+def _refused(
+    errors: Sequence[GraphQLError], code: Code, request_id: str, *, status: int = 400
+) -> Explained:
+    """Say that a request could not be executed."""
+    return Explained(None, _told(errors, code, request_id), status)

@@ -1,0 +1,147 @@
+"""An explanation, and what is wrong with a request, as text for a person. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from graphql import GraphQLFormattedError
+
+from app.graphql.explanation import (
+    Explanation,
+    FieldExplanation,
+    PagesExplanation,
+    SourceExplanation,
+)
+
+MAX_BATCHES = 6
+"""How many calls have their sizes told one by one."""
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Write an explanation for a person.
+
+    Args:
+        explanation: The explanation.
+
+    Returns:
+        Lines: how the operation is run, a tree of its fields, and a table of the calls.
+    """
+    name = f"Operation {explanation.operation}" if explanation.operation else "The operation"
+    way = (
+        "compiled: its answer is written straight from the sources' records"
+        if explanation.compiled
+        else f"interpreted by the resolvers ({explanation.interpreted_because})"
+    )
+    lines = [f"{name} is {way}."]
+    for field in explanation.fields:
+        lines += ["", *_tree(field)]
+    return "\n".join([*lines, "", *_table(explanation), "", "Nothing was called for this."])
+
+
+def error_line(error: GraphQLFormattedError) -> str:
+    """Write an error for a person.
+
+    Args:
+        error: The error, as clients see it.
+
+    Returns:
+        Its code, its message and its places in the document.
+    """
+    code = error.get("extensions", {}).get("code")
+    places = [f"line {one['line']}, column {one['column']}" for one in error.get("locations", ())]
+    return f"{code}: {error.get('message')}" + (f" ({'; '.join(places)})" if places else "")
+
+
+def _tree(field: FieldExplanation) -> Iterator[str]:
+    """Write a field of the operation, and below it the sources and what reads them."""
+    alias = f"{field.key}: " if field.key != field.field else ""
+    yield f"{alias}{field.field}{_whom(field)}"
+    branches = [
+        (one.source, ", ".join(one.fields) or "only whether the user exists")
+        for one in field.sources
+    ]
+    if field.sourceless:
+        branches.append(("no source", ", ".join(field.sourceless)))
+    width = max((len(name) for name, _ in branches), default=0)
+    for number, (name, what) in enumerate(branches, start=1):
+        bough = "└─" if number == len(branches) else "├─"
+        yield f"{bough} {name:{width}}  {what}"
+
+
+def _whom(field: FieldExplanation) -> str:
+    """Say whom a field asks about."""
+    if field.missing_variables:
+        who = "1 id" if field.field == "user" else "ids"
+        return f", {who} told at run time by {_listed(field.missing_variables)}"
+    if field.ids is None:
+        return ", nobody: see what is wrong with it" if field.wrong else ", without any source"
+    text = f", {_counted(field.ids, 'id')}"
+    if field.distinct_ids is not None and field.distinct_ids < field.ids - len(field.wrong):
+        text += f" of {_counted(field.distinct_ids, 'user')}"
+    return text + (f", {len(field.wrong)} of them wrong" if field.wrong else "")
+
+
+def _table(explanation: Explanation) -> Iterator[str]:
+    """Write the calls to each source."""
+    if not explanation.sources:
+        yield "Calls: none."
+        return
+    paged = any(source.pages for source in explanation.sources)
+    number = (
+        "as many as the users told at run time take"
+        if explanation.calls is None
+        else f"{explanation.calls} at most"
+        if paged
+        else str(explanation.calls)
+    )
+    together = ", all sources at the same time" if len(explanation.sources) > 1 else ""
+    yield f"Calls: {number}{together}."
+    rows: list[tuple[str, str, str]] = []
+    for source in explanation.sources:
+        rows.append((source.name, _request(source), _batches(source)))
+        rows += [("", _request(pages), _pages(pages)) for pages in source.pages]
+    names, requests = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, request, what in rows:
+        yield f"  {name:{names}}  {request:{requests}}  {what}"
+
+
+def _request(asked: SourceExplanation | PagesExplanation) -> str:
+    """Write what is sent."""
+    return f"GET {asked.path}?{asked.parameter}=…"
+
+
+def _batches(source: SourceExplanation) -> str:
+    """Say how the users of a source become calls."""
+    cached = ", fewer where the cache has answers" if source.cached else ""
+    if source.batches is None:
+        known = f"{_counted(len(source.keys), 'user')} and those" if source.keys else "users"
+        return f"{known} told at run time, up to {source.max_keys:,} in a call{cached}"
+    calls = _counted(len(source.batches), "call")
+    text = f"{_counted(sum(source.batches), 'user')} in {calls}"
+    if len(source.batches) > 1:
+        *full, _ = source.batches
+        if len(source.batches) <= MAX_BATCHES:
+            text += f" ({' + '.join(map(str, source.batches))})"
+        text += (
+            f", up to {source.max_keys:,} in a call"
+            if set(full) == {source.max_keys}
+            else f", in URLs of up to {source.max_url_bytes:,} bytes"
+        )
+    return text + cached
+
+
+def _pages(pages: PagesExplanation) -> str:
+    """Say how many pages of a list are asked for."""
+    if pages.calls is None:
+        number = "1 call for each user's page"
+    else:
+        number = f"at most {_counted(pages.calls, 'call')}, 1 for each user's page"
+    return f"after that, {number}, {pages.at_a_time} at a time"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """List variables."""
+    return ", ".join(f"${name}" for name in names)
+
+
+def _counted(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

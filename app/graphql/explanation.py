@@ -1,0 +1,114 @@
+"""What an operation would ask of the sources, as data: the answer of ``explain.py``.
+
+Its names are public: they stand in ``extensions.explain`` and in what the command line prints.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class _Told(BaseModel):
+    """Base of all parts of an explanation."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+
+class SourceReading(_Told):
+    """One source that a field of the operation needs."""
+
+    source: str = Field(description="Name of the source.")
+    fields: tuple[str, ...] = Field(
+        description="The selected fields that read it, each once; none where it is asked only"
+        " whether the user exists."
+    )
+
+
+class FieldExplanation(_Told):
+    """One field of the operation."""
+
+    key: str = Field(description="Its key in the answer.")
+    field: str = Field(description="Its name in the schema.")
+    ids: int | None = Field(
+        description="How many users are named; null where that is told at run time, where it is"
+        " wrong, and where the field names none."
+    )
+    distinct_ids: int | None = Field(
+        description="How many different ones those are, without the wrong ones."
+    )
+    missing_variables: tuple[str, ...] = Field(
+        description="Variables without a value that name users: they are told at run time."
+    )
+    wrong: tuple[str, ...] = Field(description="What is wrong with the ids.")
+    sources: tuple[SourceReading, ...] = Field(
+        description="The sources that the selection needs, in the order of the schema."
+    )
+    existence_only: bool = Field(
+        description="Whether no selected field reads a source, so that the one source is asked"
+        " only whether the users exist."
+    )
+    sourceless: tuple[str, ...] = Field(
+        description="The selected fields of users that read no source."
+    )
+
+
+class PagesExplanation(_Told):
+    """The calls for one list that is read page by page."""
+
+    path: str = Field(description="Where the list is asked for, below the source's base URL.")
+    parameter: str = Field(description="The query parameter for the user.")
+    calls: int | None = Field(
+        description="Most pages that are asked for, by one call each: users that the source does"
+        " not know cost none. Null where the number of users is told at run time."
+    )
+    at_a_time: int = Field(description="How many of those calls are made at the same time.")
+
+
+class SourceExplanation(_Told):
+    """What one source is asked for the whole operation."""
+
+    name: str = Field(description="Name of the source.")
+    path: str = Field(description="Where it is asked, below its base URL.")
+    parameter: str = Field(description="The query parameter that is repeated for each user.")
+    keys: tuple[str, ...] = Field(
+        description="The users it is asked about, each once, as far as they are known."
+    )
+    more_at_run_time: bool = Field(description="Whether others are told at run time.")
+    batches: tuple[int, ...] | None = Field(
+        description="How many users each call has, in the order of `keys`, when nothing is asked"
+        " again and nothing comes from a cache or another request's calls. Null where it is"
+        " decided at run time."
+    )
+    calls: int | None = Field(description="How many calls those are.")
+    pages: tuple[PagesExplanation, ...] = Field(
+        description="The lists of the source that are read page by page, after those calls."
+    )
+    max_keys: int = Field(description="Most users in one call.")
+    max_url_bytes: int = Field(description="Longest URL of one call, in bytes.")
+    cached: bool = Field(description="Whether answers are kept, so that fewer calls may do.")
+
+
+class Explanation(_Told):
+    """What one operation would ask of the sources."""
+
+    operation: str | None = Field(description="Name of the operation.")
+    missing_variables: tuple[str, ...] = Field(
+        description="Variables that have no value and no default, and that a run has to be given."
+    )
+    compiled: bool = Field(
+        description="Whether its answer would be written straight from records, rather than by"
+        " the resolvers."
+    )
+    interpreted_because: str | None = Field(description="Why it would not, if so.")
+    fields: tuple[FieldExplanation, ...] = Field(description="Its fields, in their order.")
+    sources: tuple[SourceExplanation, ...] = Field(
+        description="The sources, all asked at the same time. Fields share their calls."
+    )
+    calls: int | None = Field(
+        description="How many calls are made in all, at most. Null where it is decided at run time."
+    )
