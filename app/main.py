@@ -19,6 +19,7 @@ from app.federation.loaders import Sources
 from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
+from app.graphql.explain import Explainer
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.answers import error_response
 from app.http.correlation import CorrelationMiddleware
@@ -26,12 +27,14 @@ from app.http.graphiql import GraphiQL
 from app.http.health import Health
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
+from app.process import tune_collector
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.settings import Settings
 from app.sources.base import Record, Source
 from app.sources.cache import CachedSource
 from app.sources.client import ServiceClient, open_service
+from app.sources.flights import Flights, Sharing
 from app.sources.pages import RestPages
 from app.sources.rest import RestSource
 from app.sources.store import MemoryStore
@@ -74,6 +77,7 @@ class Gateway:
         self._chance = chance
         self._transports = transports
         self._schema = build_schema()
+        self._documents = Documents(self._schema.core, size=settings.document_cache)
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
@@ -96,6 +100,12 @@ class Gateway:
         if self.running is None:
             raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
         return self.running.engine
+
+    def explainer(self) -> Explainer | None:
+        """Make what explains operations, where the settings allow it."""
+        if not self._settings.explain:
+            return None
+        return Explainer(schema=self._schema, documents=self._documents, settings=self._settings)
 
     def services(self) -> Sequence[ServiceClient] | None:
         """Find the clients of the running gateway; ``None`` when it is not running."""
@@ -123,34 +133,46 @@ class Gateway:
         }
         sources = Sources(
             users={
-                name: await self._source(RestSource(spec, services[name], self._log), stack)
+                name: await self._flights(RestSource(spec, services[name], self._log), stack)
                 for name, spec in specs.items()
             },
             pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
         )
         return Running(tuple(services.values()), self._engine(self._schema, sources))
 
-    async def _source(self, source: Source[Record], stack: AsyncExitStack) -> Source[Record]:
-        """Put a cache before a source, where the settings have one."""
+    async def _flights(self, source: Source[Record], stack: AsyncExitStack) -> Flights[Record]:
+        """Put before a source what its settings have: a cache, and the sharing of calls."""
         settings = dict(self._settings.sources)[source.name]
-        if not settings.cache.enabled:
-            return source
-        cached = CachedSource(
-            source,
-            settings,
-            store=MemoryStore(settings.cache.max_entries),
+        sharing = Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING
+        if settings.cache.enabled:
+            source = await stack.enter_async_context(
+                CachedSource(
+                    source,
+                    settings,
+                    store=MemoryStore(settings.cache.max_entries),
+                    deadlines=self._settings.deadline,
+                    clock=self._clock,
+                    log=self._log,
+                )
+            )
+            sharing = Sharing.NOTHING  # what is in the cache waits for no other request
+        flights = Flights(
+            source.name,
+            source.fetch_many,
+            sharing=sharing,
+            settings=settings,
             deadlines=self._settings.deadline,
             clock=self._clock,
             log=self._log,
         )
-        return await stack.enter_async_context(cached)
+        return await stack.enter_async_context(flights)
 
     def _engine(self, schema: GatewaySchema, sources: Sources) -> Engine:
         """Make the engine over open sources."""
         return Engine(
             schema=schema,
             sources=sources,
-            documents=Documents(schema.core, size=self._settings.document_cache),
+            documents=self._documents,
             guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
             compile_operations=self._settings.compile,
             required=frozenset(
@@ -186,7 +208,9 @@ def create_app(
     health = Health(gateway.services)
     graphiql = GraphiQL() if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
-    endpoint = GraphQLEndpoint(gateway.engine, page, settings=settings, clock=time)
+    endpoint = GraphQLEndpoint(
+        gateway.engine, page, explainer=gateway.explainer(), settings=settings, clock=time
+    )
     return Starlette(
         routes=[
             Route("/graphql", endpoint),
@@ -211,7 +235,9 @@ def app_from_environment() -> Starlette:
         ConfigurationError: The settings cannot be used.
     """
     settings = load_settings()
-    return create_app(settings, make_log(settings.log))
+    app = create_app(settings, make_log(settings.log))
+    tune_collector()
+    return app
 
 
 async def _nothing_here(request: Request, _: Exception) -> Response:

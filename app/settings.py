@@ -156,6 +156,27 @@ class CacheSettings(_Frozen):
     )
 
 
+class CoalesceSettings(_Frozen):
+    """How requests that come together share the calls to a source."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether users of several requests with the same identity go in one call.",
+    )
+    max_batches: int = Field(
+        default=8,
+        ge=1,
+        le=1_000,
+        description="Batches under way at the same time; while it is so many, the next gathers.",
+    )
+    full_at: int = Field(
+        default=16,
+        ge=1,
+        le=1_000,
+        description="Requests in a batch at which it leaves at once, where it may.",
+    )
+
+
 class DeadlineSettings(_Frozen):
     """How long a request may take."""
 
@@ -230,6 +251,9 @@ class SourceSettings(_Frozen):
     cache: CacheSettings = Field(
         default=CacheSettings(), description="How long its answers are kept."
     )
+    coalesce: CoalesceSettings = Field(
+        default=CoalesceSettings(), description="How requests share calls."
+    )
     retry: RetrySettings = Field(default=RetrySettings(), description="When a call is made again.")
     breaker: BreakerSettings = Field(
         default=BreakerSettings(), description="When the service is not called for a while."
@@ -261,6 +285,11 @@ class LogSettings(_Frozen):
     )
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` is `console` on a terminal and `json` elsewhere."
+    )
+    sample: Share = Field(
+        default=1.0,
+        description="Share of the requests whose good operations and calls are logged; failures"
+        " always are.",
     )
 
 
@@ -295,6 +324,11 @@ class Settings(_Frozen):
         default="never",
         description="Whether answers tell what became of them at each source; `asked`: where the"
         " request has `X-Gateway-Trace: 1`.",
+    )
+    explain: bool = Field(
+        default=False,
+        description="Whether a request with `X-Gateway-Explain: 1` is told what it would ask of the"
+        " sources; nothing is called for it.",
     )
     max_ids: int = Field(
         default=100,

@@ -16,6 +16,7 @@ from app.observability.logs import make_log
 from app.settings import Settings
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
+from tests.ways import SHORT, Ways
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,20 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def open_gateway(services: FakeServices, clock: ManualClock) -> OpenGateway:
+def ways() -> Ways:
+    """Give the ways in which the gateway works; a test of promises has it work in both."""
+    return SHORT
+
+
+@pytest.fixture
+def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> OpenGateway:
     """Give a way to open the gateway over the fakes."""
 
     @asynccontextmanager
     async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
         stream = io.StringIO()
         app = create_app(
-            settings,
+            ways.of(settings),
             make_log(settings.log, stream=stream),
             clock=clock,
             transports=services.transport,

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, cast
 
 import httpx
 import orjson
@@ -24,6 +25,7 @@ from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.conftest import Gateway, Reply
 from tests.fault_server import NUMBER, Changes, FaultServer, fault_server
+from tests.ways import SHORT, Ways
 
 T = TypeVar("T")
 
@@ -90,9 +92,17 @@ class WatchedTransport(httpx.AsyncBaseTransport):
         response.stream = _WatchedBody(body, self._traffic, number)
         return response
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._inner.aclose()
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self._inner.__aexit__(exc_type, exc_value, traceback)
 
 
 class _WatchedBody(httpx.AsyncByteStream):
@@ -201,12 +211,16 @@ EAGER: Final[Mapping[str, object]] = {
 
 @asynccontextmanager
 async def outage(
-    sources: Mapping[str, Mapping[str, object]] | None = None, **changes: object
+    sources: Mapping[str, Mapping[str, object]] | None = None,
+    *,
+    ways: Ways = SHORT,
+    **changes: object,
 ) -> AsyncGenerator[Outage]:
     """Run the gateway over the services, which know the users 1 to 9.
 
     Args:
         sources: Settings of sources, by name; under ``*`` those of all.
+        ways: How it works.
         changes: Settings of the gateway.
 
     Yields:
@@ -234,7 +248,7 @@ async def outage(
             }
         )
         app = create_app(
-            settings,
+            ways.of(settings),
             make_log(settings.log, stream=stream),
             clock=clock,
             chance=lambda: 0.5,

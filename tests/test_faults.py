@@ -15,6 +15,7 @@ from tests.fault_server import Fault
 from tests.faults import SECRET
 from tests.outage import Outage, outage
 from tests.truth import ALL, FIELDS, seen
+from tests.ways import BOTH, Ways
 
 TIMEOUT = "SOURCE_TIMEOUT"
 UNAVAILABLE = "SOURCE_UNAVAILABLE"
@@ -37,6 +38,13 @@ PROMPT = 1.5
 """CPU seconds within which a body is read that takes many times as long if read badly."""
 
 USERS = (3, 1, 2)
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done in both ways."""
+    ways: Ways = request.param
+    return ways
 
 
 @dataclass(frozen=True)
@@ -140,8 +148,10 @@ def deaf_port() -> Generator[int]:
 
 @pytest.mark.parametrize("source", NAMES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_fault_costs_its_source_s_fields_and_nothing_else(case: Case, source: str) -> None:
-    async with outage() as gateway:
+async def test_a_fault_costs_its_source_s_fields_and_nothing_else(
+    case: Case, source: str, ways: Ways
+) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail(source, case.fault)
         started = gateway.clock.seconds
         reply = await gateway.ask(
@@ -174,9 +184,9 @@ async def test_a_fault_costs_its_source_s_fields_and_nothing_else(case: Case, so
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not case.rows], ids=lambda case: case.name
 )
-async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(case: Case) -> None:
+async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(case: Case, ways: Ways) -> None:
     user = user_id(1)
-    async with outage() as gateway:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("invoices", case.fault)
         started = gateway.clock.seconds
         invoices = "invoices { edges { node { number } } }"
@@ -201,11 +211,11 @@ async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(case: Case) 
 
 @pytest.mark.parametrize("source", NAMES)
 async def test_a_source_behind_whose_address_nothing_listens_costs_its_fields_alone(
-    source: str,
+    source: str, ways: Ways
 ) -> None:
     with deaf_port() as port:
         address = f"http://127.0.0.1:{port}/{source}"
-        async with outage({source: {"base_url": address}}) as gateway:
+        async with outage({source: {"base_url": address}}, ways=ways) as gateway:
             reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ {ALL} }} }}')
             await gateway.check_nothing_is_left()
 
@@ -220,8 +230,10 @@ async def test_a_source_behind_whose_address_nothing_listens_costs_its_fields_al
 
 
 @pytest.mark.parametrize("row", [b"{}", b"0", b"[]", b'{"userId":"%s"}' % user_id(1).encode()])
-async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(row: bytes) -> None:
-    async with outage() as gateway:
+async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(
+    row: bytes, ways: Ways
+) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.saying(b"[" + b",".join([row] * 300_000) + b"]"))
         started = process_time()
         reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')

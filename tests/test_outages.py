@@ -16,12 +16,20 @@ from tests.conftest import Reply
 from tests.fakes import user_id
 from tests.fault_server import Asked, Fault
 from tests.outage import Outage, outage
+from tests.ways import BOTH, LONG, Ways
 
 ONE = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
 PLAN = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
 MANY = "query($ids: [ID!]!) { users(ids: $ids) { id plan } }"
 
 NO_RETRIES = {"max_retries": 0, "budget_minimum": 0, "budget_share": 0}
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done in both ways."""
+    ways: Ways = request.param
+    return ways
 
 
 def same(seconds: float) -> object:
@@ -44,9 +52,9 @@ def same(seconds: float) -> object:
     ],
 )
 async def test_a_client_gets_its_answer_in_the_time_it_asks_for_but_never_more_than_the_setting(
-    wish: str | None, seconds: float
+    wish: str | None, seconds: float, ways: Ways
 ) -> None:
-    async with outage({"billing": {"timeout": 30.0}}) as gateway:
+    async with outage({"billing": {"timeout": 30.0}}, ways=ways) as gateway:
         gateway.server.fail("billing", faults.hanging)
         started = gateway.clock.seconds
         reply = await gateway.ask(ONE, headers={} if wish is None else {"X-Request-Timeout": wish})
@@ -58,9 +66,9 @@ async def test_a_client_gets_its_answer_in_the_time_it_asks_for_but_never_more_t
 
 @pytest.mark.parametrize("wish", ["", "soon", "800", "-1s", "0ms", "0s", "1e3ms", "1m", "٣s", "∞"])
 async def test_a_wish_that_is_no_duration_is_told_what_would_be_one_and_nothing_is_called(
-    wish: str,
+    wish: str, ways: Ways
 ) -> None:
-    async with outage() as gateway:
+    async with outage(ways=ways) as gateway:
         response = await gateway.client.post(
             "/graphql",
             json={"query": ONE},
@@ -79,8 +87,10 @@ def milliseconds(*calls: Asked) -> list[int]:
     return [int(asked.headers["x-request-timeout"].removesuffix("ms")) for asked in calls]
 
 
-async def test_the_rest_of_the_budget_is_forwarded_and_shrinks_with_each_repetition() -> None:
-    async with outage() as gateway:
+async def test_the_rest_of_the_budget_is_forwarded_and_shrinks_with_each_repetition(
+    ways: Ways,
+) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.first(1, faults.status(503, "0")))
         await gateway.ask(ONE, headers={"X-Request-Timeout": "800ms"})
 
@@ -92,9 +102,11 @@ async def test_the_rest_of_the_budget_is_forwarded_and_shrinks_with_each_repetit
         ]
 
 
-async def test_the_forwarded_time_is_at_most_the_source_s_own_and_its_header_is_a_setting() -> None:
+async def test_the_forwarded_time_is_at_most_the_source_s_own_and_its_header_is_a_setting(
+    ways: Ways,
+) -> None:
     deadline = DeadlineSettings(header="X-Time-Left")
-    async with outage({"billing": {"timeout": 1.5}}, deadline=deadline) as gateway:
+    async with outage({"billing": {"timeout": 1.5}}, deadline=deadline, ways=ways) as gateway:
         await gateway.ask(ONE)
 
         [asked] = gateway.server.calls("billing")
@@ -102,9 +114,9 @@ async def test_the_forwarded_time_is_at_most_the_source_s_own_and_its_header_is_
         assert "x-request-timeout" not in asked.headers
 
 
-async def test_pages_have_a_time_of_their_own() -> None:
+async def test_pages_have_a_time_of_their_own(ways: Ways) -> None:
     query = f'{{ user(id: "{user_id(1)}") {{ plan invoices {{ edges {{ cursor }} }} }} }}'
-    async with outage({"billing": {"page_timeout": 0.5}}) as gateway:
+    async with outage({"billing": {"page_timeout": 0.5}}, ways=ways) as gateway:
         gateway.server.fail("invoices", faults.hanging)
         started = gateway.clock.seconds
         reply = await gateway.ask(query)
@@ -114,8 +126,10 @@ async def test_pages_have_a_time_of_their_own() -> None:
         assert reply.codes == {"user.invoices": "SOURCE_TIMEOUT"}
 
 
-async def test_a_client_that_wishes_for_too_little_time_opens_no_circuit_for_the_others() -> None:
-    async with outage({"billing": {"breaker": {"min_calls": 4}}}) as gateway:
+async def test_a_client_that_wishes_for_too_little_time_opens_no_circuit_for_the_others(
+    ways: Ways,
+) -> None:
+    async with outage({"billing": {"breaker": {"min_calls": 4}}}, ways=ways) as gateway:
         gateway.server.fail("billing", faults.late(0.3))
         for _ in range(8):
             hasty = await gateway.ask(PLAN, headers={"X-Request-Timeout": "100ms"})
@@ -183,8 +197,8 @@ class Visitor:
 
 
 @pytest.mark.parametrize("source", ["profile", "billing"])
-async def test_a_client_that_leaves_ends_its_calls(source: str) -> None:
-    async with outage({"*": {"breaker": {"min_calls": 1}}}) as gateway:
+async def test_a_client_that_leaves_ends_its_calls(source: str, ways: Ways) -> None:
+    async with outage({"*": {"breaker": {"min_calls": 1}}}, ways=ways) as gateway:
         gateway.server.fail(source, faults.hanging)
         visitor = Visitor(orjson.dumps({"query": ONE}))
         visit = asyncio.create_task(visitor.visit(gateway))
@@ -199,8 +213,8 @@ async def test_a_client_that_leaves_ends_its_calls(source: str) -> None:
         assert await circuits(gateway) == {"profile": "closed", "billing": "closed"}
 
 
-async def test_a_client_that_leaves_during_a_pause_is_not_asked_for_again() -> None:
-    async with outage() as gateway:
+async def test_a_client_that_leaves_during_a_pause_is_not_asked_for_again(ways: Ways) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503, "1"))
         visitor = Visitor(orjson.dumps({"query": PLAN}))
         visit = asyncio.create_task(visitor.visit(gateway))
@@ -216,8 +230,8 @@ async def test_a_client_that_leaves_during_a_pause_is_not_asked_for_again() -> N
         assert len(gateway.server.calls("billing")) == 1
 
 
-async def test_a_client_that_leaves_while_it_sends_its_query_is_no_bug_of_ours() -> None:
-    async with outage() as gateway:
+async def test_a_client_that_leaves_while_it_sends_its_query_is_no_bug_of_ours(ways: Ways) -> None:
+    async with outage(ways=ways) as gateway:
         visitor = Visitor(b'{"query":', whole=False)
         visit = asyncio.create_task(visitor.visit(gateway))
         await gateway.clock.settle()
@@ -231,8 +245,8 @@ async def test_a_client_that_leaves_while_it_sends_its_query_is_no_bug_of_ours()
 # Repetitions.
 
 
-async def test_a_repetition_heals_a_single_failure() -> None:
-    async with outage(trace="always") as gateway:
+async def test_a_repetition_heals_a_single_failure(ways: Ways) -> None:
+    async with outage(trace="always", ways=ways) as gateway:
         gateway.server.fail("billing", faults.first(1, faults.status(503)))
         reply = await gateway.ask(ONE)
 
@@ -241,9 +255,11 @@ async def test_a_repetition_heals_a_single_failure() -> None:
         assert reply.body["extensions"]["sources"]["billing"]["attempts"] == 2
 
 
-async def test_an_outage_is_not_multiplied_by_repetitions() -> None:
+async def test_an_outage_is_not_multiplied_by_repetitions(ways: Ways) -> None:
     retry = {"max_retries": 2, "budget_share": 0.1, "budget_minimum": 3}
-    async with outage({"*": {"retry": retry, "breaker": {"min_calls": 1000}}}) as gateway:
+    async with outage(
+        {"*": {"retry": retry, "breaker": {"min_calls": 1000}}}, ways=ways
+    ) as gateway:
         gateway.server.fail("billing", faults.status(503))
         for _ in range(100):
             await gateway.ask(PLAN)
@@ -251,8 +267,8 @@ async def test_an_outage_is_not_multiplied_by_repetitions() -> None:
         assert len(gateway.server.calls("billing")) <= 100 + 3 + 10
 
 
-async def test_a_poisonous_user_costs_one_half_of_the_batch_and_two_calls_more() -> None:
-    async with outage() as gateway:
+async def test_a_poisonous_user_costs_one_half_of_the_batch_and_two_calls_more(ways: Ways) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.poisoned(user_id(3), faults.status(500)))
         ids = [user_id(number) for number in (1, 2, 3, 4)]
         reply = await gateway.ask(MANY, variables={"ids": ids})
@@ -262,8 +278,8 @@ async def test_a_poisonous_user_costs_one_half_of_the_batch_and_two_calls_more()
         assert sorted(gateway.server.batches("billing")) == sorted([ids, ids[:2], ids[2:]])
 
 
-async def test_a_slow_call_is_overtaken_by_a_second_one() -> None:
-    async with outage({"billing": {"hedge": True}}, trace="always") as gateway:
+async def test_a_slow_call_is_overtaken_by_a_second_one(ways: Ways) -> None:
+    async with outage({"billing": {"hedge": True}}, trace="always", ways=ways) as gateway:
         gateway.server.fail("billing", faults.late(0.1))
         for _ in range(20):
             await gateway.ask(PLAN)
@@ -295,9 +311,11 @@ OPEN_FOR = 3.75
 """Seconds that it is open at first: three quarters of that, since chance says one half here."""
 
 
-async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_again() -> None:
+async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_again(
+    ways: Ways,
+) -> None:
     settings = {"retry": NO_RETRIES, "breaker": BREAKER}
-    async with outage({"billing": settings}) as gateway:
+    async with outage({"billing": settings}, ways=ways) as gateway:
         server = gateway.server
         server.fail("billing", faults.status(503))
         failed = [await gateway.ask(ONE) for _ in range(4)]
@@ -353,10 +371,10 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
         pytest.param(faults.share(50, faults.status(503)), "open", id="fails 50 %"),
     ],
 )
-async def test_what_opens_a_circuit(fault: Fault, state: str) -> None:
+async def test_what_opens_a_circuit(fault: Fault, state: str, ways: Ways) -> None:
     breaker = {"min_calls": 10, "window": 60.0, "slow_call": 1.5}
     settings = {"retry": NO_RETRIES, "breaker": breaker}
-    async with outage({"billing": settings}) as gateway:
+    async with outage({"billing": settings}, ways=ways) as gateway:
         gateway.server.fail("billing", fault)
         for _ in range(10):
             await gateway.ask(PLAN)
@@ -374,7 +392,8 @@ async def held(gateway: Outage, query: str) -> AsyncGenerator[asyncio.Task[Reply
 
 
 async def test_a_call_for_which_there_is_no_room_fails_at_once_and_harms_no_other() -> None:
-    async with outage({"billing": {"max_calls": 1, "max_waiting_calls": 0}}) as gateway:
+    # Requests that share their calls would not want a second one.
+    async with outage({"billing": {"max_calls": 1, "max_waiting_calls": 0}}, ways=LONG) as gateway:
         gateway.server.fail("billing", faults.first(1, faults.late(1.0)))
         async with held(gateway, ONE) as running:
             refused = await gateway.send(ONE)
@@ -386,7 +405,7 @@ async def test_a_call_for_which_there_is_no_room_fails_at_once_and_harms_no_othe
 
 
 async def test_a_call_waits_for_room_no_longer_than_its_request_has_time() -> None:
-    async with outage({"billing": {"max_calls": 1, "timeout": 4.0}}) as gateway:
+    async with outage({"billing": {"max_calls": 1, "timeout": 4.0}}, ways=LONG) as gateway:
         gateway.server.fail("billing", faults.late(3.0))
         async with held(gateway, PLAN) as running:
             started = gateway.clock.seconds
@@ -400,10 +419,10 @@ async def test_a_call_waits_for_room_no_longer_than_its_request_has_time() -> No
         assert running.result().data == {"user": {"plan": "pro"}}
 
 
-async def test_over_its_limit_the_gateway_sends_operations_away_and_still_says_that_it_lives() -> (
-    None
-):
-    async with outage(max_operations=1) as gateway:
+async def test_over_its_limit_the_gateway_sends_operations_away_and_still_says_that_it_lives(
+    ways: Ways,
+) -> None:
+    async with outage(max_operations=1, ways=ways) as gateway:
         gateway.server.fail("billing", faults.first(1, faults.late(1.0)))
         async with held(gateway, ONE) as running:
             shed = await gateway.send(ONE)
@@ -425,8 +444,10 @@ async def test_over_its_limit_the_gateway_sends_operations_away_and_still_says_t
 # What a failure costs: the contract of a source, and the client's wish.
 
 
-async def test_a_source_that_is_required_takes_its_users_with_it_for_one_error_each() -> None:
-    async with outage({"billing": {"contract": "required"}}) as gateway:
+async def test_a_source_that_is_required_takes_its_users_with_it_for_one_error_each(
+    ways: Ways,
+) -> None:
+    async with outage({"billing": {"contract": "required"}}, ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(401))
         one = await gateway.ask(ONE)
         many = await gateway.ask(MANY, variables={"ids": [user_id(1), user_id(2)]})
@@ -454,9 +475,9 @@ WRONG = '{ users(ids: ["no id"]) { username } }'
     ],
 )
 async def test_a_client_says_what_an_error_does(
-    method: str, on_error: str | None, failed: object, wrong: object
+    method: str, on_error: str | None, failed: object, wrong: object, ways: Ways
 ) -> None:
-    async with outage() as gateway:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(401))
 
         async def ask(query: str) -> httpx.Response:
@@ -476,8 +497,8 @@ async def test_a_client_says_what_an_error_does(
             assert [error["extensions"]["code"] for error in body["errors"]] == [code]
 
 
-async def test_the_first_error_ends_an_operation_that_wants_to_halt() -> None:
-    async with outage() as gateway:
+async def test_the_first_error_ends_an_operation_that_wants_to_halt(ways: Ways) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(401))
         gateway.server.fail("activity", faults.hanging)
         started = gateway.clock.seconds
@@ -496,9 +517,9 @@ async def test_the_first_error_ends_an_operation_that_wants_to_halt() -> None:
 
 @pytest.mark.parametrize("on_error", ["null", "ABORT", "HALT ", "0"])
 async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
-    on_error: str,
+    on_error: str, ways: Ways
 ) -> None:
-    async with outage() as gateway:
+    async with outage(ways=ways) as gateway:
         parameters = {"query": ONE, "onError": on_error}
         responses = [
             await gateway.client.post("/graphql", json=parameters),
@@ -531,9 +552,9 @@ async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
     ],
 )
 async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
-    trace: str, header: str | None, *, told: bool
+    trace: str, header: str | None, *, told: bool, ways: Ways
 ) -> None:
-    async with outage(trace=trace) as gateway:
+    async with outage(trace=trace, ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503, "1"))
         reply = await gateway.ask(
             ONE, headers={} if header is None else {"X-Gateway-Trace": header}
@@ -556,8 +577,8 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
         assert reply.response.headers["server-timing"] == timing
 
 
-async def test_readyz_tells_when_a_source_was_last_reached() -> None:
-    async with outage() as gateway:
+async def test_readyz_tells_when_a_source_was_last_reached(ways: Ways) -> None:
+    async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503))
         await gateway.ask(ONE)
         sources = orjson.loads((await gateway.client.get("/readyz")).content)["sources"]

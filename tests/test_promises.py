@@ -18,8 +18,16 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.ways import BOTH, Ways
 
 ALL = "username plan billingStatus balance { amount currency } loginCount events { id type }"
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done in both ways."""
+    ways: Ways = request.param
+    return ways
 
 
 async def test_a_failed_source_nulls_its_fields_with_one_error_each_and_spares_all_others(

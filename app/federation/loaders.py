@@ -9,7 +9,7 @@ awaited in a way that could cancel them, and a fetch always settles them, whatev
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,6 +19,7 @@ from aiodataloader import DataLoader
 from app.errors import Code, SourceError
 from app.federation.merge import Parts, merge
 from app.federation.plan import Plan
+from app.resilience.tasks import Tasks
 from app.sources.base import (
     Call,
     Page,
@@ -27,9 +28,10 @@ from app.sources.base import (
     PageSpec,
     PositionGone,
     Record,
-    Source,
     UserId,
 )
+from app.sources.flight import Ticket, landed
+from app.sources.flights import Flights
 
 R = TypeVar("R", bound=Record)
 K = TypeVar("K")
@@ -41,11 +43,11 @@ class Sources:
     """All sources of the gateway, open.
 
     Attributes:
-        users: Those that answer for many users at once, by name.
+        users: Flights to those that answer for many users at once, by name.
         pages: Those that list something page by page, by their spec.
     """
 
-    users: Mapping[str, Source[Record]]
+    users: Mapping[str, Flights[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
 
 
@@ -60,8 +62,7 @@ class Loaders:
         self.used: set[str] = set()
         self._call = call
         self._sources = sources
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._left = False
+        self._tasks = Tasks()
         # Made when they are first asked: a compiled operation never asks one.
         self._users: dict[str, DataLoader[UserId, Any]] = {}
         self._pages: dict[PageSpec[Any], DataLoader[PageRequest, Any]] = {}
@@ -75,11 +76,7 @@ class Loaders:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._left = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.__aexit__(kind, error, traceback)
 
     async def load(self, plan: Plan, users: Sequence[UserId]) -> list[Parts]:
         """Ask the sources of a plan about users.
@@ -107,25 +104,13 @@ class Loaders:
         Returns:
             What each source said, by user, or the bug of ours that kept it from being asked.
         """
-        tasks = {
-            name: self._spawn(name, self._sources.users[name].fetch_many(users, self._call))
-            for name, users in wanted.items()
-        }
-        if tasks:
-            await asyncio.wait(tasks.values())
-        return {
-            name: task.exception()  # type: ignore[misc] # no task of ours is cancelled while we wait
-            or dict(zip(wanted[name], task.result(), strict=True))
-            for name, task in tasks.items()
-        }
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, V]) -> asyncio.Task[V]:
-        """Ask a source in a task that belongs to these loaders."""
-        self.used.add(name)
-        task = asyncio.create_task(work, name=f"fetch {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        self.used.update(wanted)
+        tickets = [
+            self._sources.users[name].ask(users, self._call) for name, users in wanted.items()
+        ]
+        if tickets:
+            await landed(tickets)
+        return {ticket.source: _collected(ticket) for ticket in tickets}
 
     async def load_page(
         self, spec: PageSpec[R], request: PageRequest
@@ -149,7 +134,7 @@ class Loaders:
     def _of_users(self, name: str) -> DataLoader[UserId, Any]:
         """Find or make the loader of a source."""
         if name not in self._users:
-            self._users[name] = self._loader(name, self._sources.users[name].fetch_many)
+            self._users[name] = self._loader(name, self._sources.users[name].fetch)
         return self._users[name]
 
     def _loader(
@@ -162,15 +147,26 @@ class Loaders:
             return await fetch(keys, self._call)
 
         async def batch(keys: list[K]) -> list[V | SourceError]:
-            if self._left:
+            if self._tasks.closed:
                 return [gone] * len(keys)
             # The fetch is a task of ours: when it is cancelled, this function still settles the
             # futures of its keys, which a cancelled batch function would leave waiting for ever.
-            task = self._spawn(name, run(keys))
+            self.used.add(name)
+            task = self._tasks.begin(run(keys), f"fetch {name}")
             await asyncio.wait([task])
             return [gone] * len(keys) if task.cancelled() else list(task.result())
 
         return DataLoader(batch)
+
+
+def _collected(
+    ticket: Ticket[Record],
+) -> Mapping[UserId, Record | SourceError | None] | Exception:
+    """Take what has come for a request, or the bug that was raised instead."""
+    try:
+        return dict(zip(ticket.keys, ticket.collect(), strict=True))
+    except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
+        return error
 
 
 async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:

@@ -64,15 +64,24 @@ class CompiledRun:
         """Find whom a field asks about; ``None`` when it cannot be asked."""
         if root.name == "__typename":
             return None
+        if root.variable is not None and (ids := variables.coerced.get(root.variable)) is not None:
+            return self._checked(root, ids)
         try:
             definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one
-            arguments = get_argument_values(definition, root.node, variables)
-            if root.name == "user":
-                return [self._guards.user_id(arguments["id"])]
-            ids = arguments["ids"]
+            arguments = get_argument_values(definition, root.nodes[0], variables)
+        except GraphQLError as error:
+            self._fail(root, error)
+            return None
+        return self._checked(root, arguments["id" if root.name == "user" else "ids"])
+
+    def _checked(self, root: RootField, ids: str | Sequence[str]) -> Sequence[UserId] | None:
+        """Check the ids that a field asks about; ``None`` when they cannot be right."""
+        try:
+            if isinstance(ids, str):
+                return [self._guards.user_id(ids)]
             self._guards.count(len(ids), "users")
             return [self._guards.user_id(one) for one in ids]
-        except (GatewayError, GraphQLError) as error:
+        except GatewayError as error:
             self._fail(root, error)
             return None
 
@@ -91,41 +100,42 @@ class CompiledRun:
                 self._fail(root, answers)
                 return None
             said.append(answers)
-        if root.name == "user":
-            return self._user(root, keys[0], said, [root.key])
-        return [self._user(root, key, said, [root.key, index]) for index, key in enumerate(keys)]
+        columns = [[found[key] for key in keys] for found in said]
+        failed = any(SourceError in map(type, column) for column in columns)
+        users: list[dict[str, Any] | None] = []
+        for index, row in enumerate(zip(keys, *columns, strict=True)):
+            if row[1] is None and not any(row[1:]):
+                users.append(None)
+            elif failed or root.always_wrong:
+                users.append(self._failing(root, index, *row))
+            else:
+                users.append(root.write(*row))
+        return users if root.name == "users" else users[0]
 
-    def _user(
-        self, root: RootField, key: UserId, said: Sequence[Found], path: list[str | int]
+    def _failing(
+        self, root: RootField, index: int, key: UserId, *answers: object
     ) -> dict[str, Any] | None:
-        """Write one user."""
-        answers = {name: found[key] for name, found in zip(root.plan.sources, said, strict=True)}
-        if all(answer is None for answer in answers.values()):
-            return None
+        """Write one user with whom something may be wrong."""
+        path: list[str | int] = [root.key, index] if root.name == "users" else [root.key]
+        failures = {
+            name: answer
+            for name, answer in zip(root.plan.sources, answers, strict=True)
+            if isinstance(answer, SourceError)
+        }
         needed = root.plan.sources if root.plan.existence_only else self._required
-        for name, answer in answers.items():
-            if isinstance(answer, SourceError) and name in needed:
-                self._tell_source(answer, root.locations, path)
+        for name, failure in failures.items():
+            if name in needed:
+                self._tell_source(failure, root.locations, path)
                 return None
-        user: dict[str, Any] = {}
         for field in root.fields:
             if field.wrong is not None:
-                user[field.key] = None
-                self._tell(
-                    field.wrong.message, field.locations, [*path, field.key], field.wrong.code
-                )
-            elif field.source is None:
-                user[field.key] = field.read(key)
-            else:
-                answer = answers[field.source]
-                if answer is None:
-                    user[field.key] = None
-                elif isinstance(answer, SourceError):
-                    user[field.key] = None
-                    self._tell_source(answer, field.locations, [*path, field.key])
-                else:
-                    user[field.key] = field.read(answer)
-        return user
+                place = [*path, field.key]
+                self._tell(field.wrong.message, field.locations, place, field.wrong.code)
+            elif field.source in failures:
+                self._tell_source(failures[field.source], field.locations, [*path, field.key])
+        return root.write(
+            key, *(None if isinstance(answer, SourceError) else answer for answer in answers)
+        )
 
     def _tell_source(
         self, failure: SourceError, locations: Sequence[Any], path: list[str | int]
@@ -154,7 +164,7 @@ class CompiledRun:
 
     def _fail(self, root: RootField, error: Exception) -> None:
         """Tell of an error at a field of the operation."""
-        located = located_error(error, [root.node], [root.key])
+        located = located_error(error, root.nodes, [root.key])
         self.bugs.append(located)
         self.errors.append(
             public_error(located, otherwise=Code.BAD_USER_INPUT, request_id=self._request_id)

@@ -19,7 +19,7 @@ from graphql import (
 )
 
 from app.errors import Code, RequestError, shown
-from app.graphql.compiler import Variants
+from app.graphql.variants import Variants
 
 MAX_CACHED = 32_768
 """The longest document, in characters, that is kept: longer ones are no one's everyday query."""

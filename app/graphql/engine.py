@@ -17,13 +17,12 @@ from graphql import (
     OperationDefinitionNode,
     execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
-from graphql.execution.values import get_variable_values
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, RequestError
 from app.federation.loaders import Loaders, Sources
 from app.graphql.compiled import CompiledRun
-from app.graphql.compiler import Compiler, NotCompiledError
+from app.graphql.compiler import Compiler
 from app.graphql.context import Context, Guards
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
@@ -31,6 +30,7 @@ from app.graphql.masking import is_bug, public_error, root_cause
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.schema import GatewaySchema
+from app.graphql.writer import NotCompiledError
 from app.resilience.clock import Clock
 from app.sources.base import Call
 
@@ -82,7 +82,7 @@ class Engine:
         is_compiled = False
         async with Loaders(self._sources, call) as loaders:
             try:
-                document = self.documents.get(_text(request))
+                document = self.documents.get(text_of(request))
                 if document.errors:
                     answer = self._refuse(document.errors, document.code, call)
                 else:
@@ -94,11 +94,10 @@ class Engine:
             except RequestError as error:
                 wrapped = GraphQLError(error.message, original_error=error)
                 answer = self._refuse([wrapped], error.code, call, status=error.status)
-        answer = replace(
-            answer,
-            extensions=extensions_of(call.trace, tell_all=tell_all),
-            timings=timings_of(call.trace) if tell_all else None,
-        )
+        extensions = extensions_of(call.trace, tell_all=tell_all)
+        if extensions is not None or tell_all:
+            timings = timings_of(call.trace) if tell_all else None
+            answer = replace(answer, extensions=extensions, timings=timings)
         self._log.info(
             "graphql.operation",
             name=name,
@@ -121,10 +120,7 @@ class Engine:
         """Run an operation compiled; ``None`` when only the executor can do it."""
         if not self._compile or document.tree is None or request.on_error not in {None, "NULL"}:
             return None
-        definitions = operation.variable_definitions or ()
-        variables = get_variable_values(
-            self._schema.core, definitions, request.variables or {}, max_errors=MAX_COERCION_ERRORS
-        )
+        variables = document.variants.coerce(self._schema.core, operation, request.variables or {})
         if isinstance(variables, list):
             return self._refuse(variables, Code.BAD_USER_INPUT, call)
         try:
@@ -186,11 +182,7 @@ class Engine:
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
 
 
-MAX_COERCION_ERRORS = 50
-"""How many errors of variables are told at most; graphql-core's own default."""
-
-
-def _text(request: GraphQLRequest) -> str:
+def text_of(request: GraphQLRequest) -> str:
     """Find the text of the document.
 
     Args:

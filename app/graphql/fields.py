@@ -1,25 +1,36 @@
-"""Declaring a field together with the source that it reads."""
+"""Declaring a field together with what it reads: a source's record, or a part of one.
+
+The objects inside a user's fields are tables as well (``shows``): each is made from a part of a
+record by ``of``. The executor makes them; a compiled operation reads the part itself by the same
+table, and makes none.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 import strawberry
-from strawberry.types.base import StrawberryObjectDefinition
+from graphql import GraphQLField
+from pydantic import BaseModel
+from strawberry.types.base import StrawberryObjectDefinition, get_object_definition
+from strawberry.types.field import StrawberryField
 
 from app.federation.merge import Parts
 from app.sources.base import PageSpec, Record, SourceSpec
 
 R = TypeVar("R", bound=Record)
+P = TypeVar("P", bound=BaseModel)
 T = TypeVar("T")
+V = TypeVar("V")
 
 Bind = Callable[[Mapping[str, Any]], Callable[[Any], object]]
-"""Makes, of a field's coerced arguments, what reads its value from the record.
+"""Makes, of a field's coerced arguments, what reads its value from the record, as it is there.
 
 Raises ``BadUserInputError`` where an argument cannot be right.
 """
 
 _READING = "reading"
+_SHOWING = "showing"
 
 
 class HasParts(Protocol):
@@ -31,7 +42,27 @@ class HasParts(Protocol):
         ...
 
 
-def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str) -> T:
+@overload
+def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str) -> T: ...
+
+
+@overload
+def reads(
+    spec: SourceSpec[R],
+    get: Callable[[R], V | None],
+    description: str,
+    *,
+    of: Callable[[V], T],
+) -> T: ...
+
+
+def reads(
+    spec: SourceSpec[R],
+    get: Callable[[R], Any],
+    description: str,
+    *,
+    of: Callable[[Any], Any] | None = None,
+) -> Any:
     """Declare a field that is read from one source's record.
 
     The field is ``null`` when the source does not know the user, and fails with the source's code
@@ -41,21 +72,102 @@ def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str) -> T:
         spec: The source.
         get: Reads the field's value from the record.
         description: What clients read about the field.
+        of: Makes the public object of what was read, where the field's type is one.
 
     Returns:
         The field; typed as its value, as dataclass fields are.
     """
+    shown = Showing(get, of)
 
-    def resolve(root: HasParts) -> T | None:
+    def resolve(root: HasParts) -> Any:  # noqa: ANN401 # the class body says the type
         record = root.parts.read(spec)
-        return None if record is None else get(record)
+        return None if record is None else shown.read(record)
 
-    field: Any = strawberry.field(
+    return strawberry.field(
         resolver=resolve,
         description=description,
         metadata=reading(spec, bind=lambda _: get),
     )
-    return field  # type: ignore[no-any-return] # the class body sees the type of the value
+
+
+@overload
+def shows(part: type[P], get: Callable[[P], T], description: str) -> T: ...
+
+
+@overload
+def shows(
+    part: type[P], get: Callable[[P], V | None], description: str, *, of: Callable[[V], T]
+) -> T: ...
+
+
+def shows(
+    part: type[P],  # noqa: ARG001 # for the type checker: what `get` reads
+    get: Callable[[P], Any],
+    description: str,
+    *,
+    of: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Declare a field of an object that is made from a part of a record.
+
+    Args:
+        part: The part.
+        get: Reads the field's value from it.
+        description: What clients read about the field.
+        of: Makes the public object of what was read, where the field's type is one.
+
+    Returns:
+        The field; typed as its value, as dataclass fields are.
+    """
+    return strawberry.field(description=description, metadata={_SHOWING: Showing(get, of)})
+
+
+class Shown(Generic[P]):
+    """Base of the objects inside a user's fields: each is made from a part of a record."""
+
+    @classmethod
+    def of(cls, part: P) -> Self:
+        """Make it.
+
+        Args:
+            part: What it shows.
+
+        Returns:
+            The object.
+        """
+        fields = get_object_definition(cls, strict=True).fields
+        return cls(**{one.python_name: one.metadata[_SHOWING].read(part) for one in fields})
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What a field shows of a record or a part of one.
+
+    Attributes:
+        get: Reads the value.
+        of: Makes the public object of what was read, where the field's type is one.
+    """
+
+    get: Callable[[Any], object]
+    of: Callable[[Any], object] | None
+
+    def read(self, part: object) -> object:
+        """Read the value as the executor wants it; what is absent is ``None``."""
+        value = self.get(part)
+        return value if value is None or self.of is None else self.of(value)
+
+
+def showing(field: GraphQLField) -> Showing | None:
+    """Find what a field of an object shows.
+
+    Args:
+        field: The field, of GraphQL's own schema.
+
+    Returns:
+        What it shows, or ``None`` where it has a resolver instead.
+    """
+    strawberrys: StrawberryField = field.extensions["strawberry-definition"]
+    found: Showing | None = strawberrys.metadata.get(_SHOWING)
+    return found
 
 
 def reading(

@@ -8,7 +8,7 @@ from graphql import GraphQLResolveInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import BadUserInputError, SourceFailedError
-from app.graphql.context import Context, Info
+from app.graphql.context import Context, Guards, Info
 from app.graphql.selection import selected_fields
 from app.graphql.user import User
 from app.sources.base import UserId
@@ -143,17 +143,17 @@ async def resolve_entities(
     """
     guards = info.context.guards
     guards.count(len(representations), "_entities")
-    checked = [_representation(info, one) for one in representations]
+    checked = [representation_key(guards, one) for one in representations]
     keys = [key for key in checked if not isinstance(key, BadUserInputError)]
     users = iter(await find_users(info, keys)) if keys else iter(())
     return [one if isinstance(one, BadUserInputError) else next(users) for one in checked]
 
 
-def _representation(info: Info, raw: object) -> UserId | BadUserInputError:
+def representation_key(guards: Guards, raw: object) -> UserId | BadUserInputError:
     """Read one representation.
 
     Args:
-        info: What Strawberry hands to a resolver.
+        guards: Check the key.
         raw: What the router sent.
 
     Returns:
@@ -164,7 +164,7 @@ def _representation(info: Info, raw: object) -> UserId | BadUserInputError:
             'a representation has to be an object with "__typename": "User" and the key "id"'
         )
     try:
-        return info.context.guards.user_id(str(UserRepresentation.model_validate(raw).id))
+        return guards.user_id(str(UserRepresentation.model_validate(raw).id))
     except ValidationError:
         return BadUserInputError('a representation of User needs the key "id", a text')
     except BadUserInputError as error:

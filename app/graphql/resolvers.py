@@ -1,6 +1,6 @@
 """The fields of ``User`` that take arguments. All others only read a record (``fields.py``)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import strawberry
@@ -10,7 +10,7 @@ from app.federation.merge import Parts
 from app.graphql.connection import InvoiceConnection, page_request
 from app.graphql.context import Info
 from app.graphql.values import Event
-from app.sources.activity import ACTIVITY, ActivityRecord
+from app.sources.activity import ACTIVITY, ActivityRecord, EventRecord
 from app.sources.base import PositionGone, UserId
 from app.sources.billing import BILLING, INVOICES
 
@@ -91,10 +91,12 @@ def user_events(
     """
     read = latest_events({} if first is strawberry.UNSET else {"first": first})
     activity = root.parts.read(ACTIVITY)
-    return None if activity is None else read(activity)
+    return None if activity is None else [Event.of(event) for event in read(activity)]
 
 
-def latest_events(arguments: Mapping[str, Any]) -> Callable[[ActivityRecord], list[Event]]:
+def latest_events(
+    arguments: Mapping[str, Any],
+) -> Callable[[ActivityRecord], Sequence[EventRecord]]:
     """Make what reads the latest events.
 
     Args:
@@ -109,4 +111,4 @@ def latest_events(arguments: Mapping[str, Any]) -> Callable[[ActivityRecord], li
     first: int | None = arguments.get("first")
     if first is not None and first < 0:
         raise BadUserInputError(f"first takes 0 or more, got {first}")
-    return lambda activity: [Event.of(event) for event in activity.events[:first]]
+    return lambda activity: activity.events[:first]

@@ -45,7 +45,10 @@ class User:
         BILLING, lambda a: BillingStatus.of(a.status), "State of the subscription."
     )
     balance: Money | None = reads(
-        BILLING, lambda a: Money.of(a.balance), "What the user owes; negative when in credit."
+        BILLING,
+        lambda a: a.balance,
+        "What the user owes; negative when in credit.",
+        of=Money.of,
     )
     renews_at: datetime | None = reads(
         BILLING, lambda a: a.renews_at, "When the plan renews, if it does."

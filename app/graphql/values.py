@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Self
 
 import strawberry
 
+from app.graphql.fields import Shown, shows
 from app.graphql.scalars import SafeInt
 from app.sources.activity import EventRecord
 from app.sources.billing import InvoiceRecord, MoneyRecord
@@ -33,56 +33,43 @@ class BillingStatus(Enum):
         Returns:
             The public word, ``UNKNOWN`` for one that we do not know.
         """
-        known = {status.value: status for status in cls} | {"canceled": cls.CANCELLED}
-        return known.get(word.lower(), cls.UNKNOWN)
+        return _WORDS.get(word.lower(), cls.UNKNOWN)
+
+
+_WORDS = {status.value: status for status in BillingStatus} | {"canceled": BillingStatus.CANCELLED}
 
 
 @strawberry.type(description="An amount of money.")
-class Money:
+class Money(Shown[MoneyRecord]):
     """An amount of money."""
 
-    amount: SafeInt = strawberry.field(
-        description="In the minor unit of the currency: cents for EUR, yen for JPY."
+    amount: SafeInt = shows(
+        MoneyRecord,
+        lambda m: SafeInt(m.amount),
+        "In the minor unit of the currency: cents for EUR, yen for JPY.",
     )
-    currency: str = strawberry.field(description="ISO 4217 code, such as `EUR`.")
-
-    @classmethod
-    def of(cls, record: MoneyRecord) -> Self:
-        """Make it from billing's record."""
-        return cls(amount=SafeInt(record.amount), currency=record.currency)
+    currency: str = shows(MoneyRecord, lambda m: m.currency, "ISO 4217 code, such as `EUR`.")
 
 
 @strawberry.type(description="Something that a user did.")
-class Event:
+class Event(Shown[EventRecord]):
     """Something that a user did."""
 
-    id: strawberry.ID = strawberry.field(description="Identifies the event.")
-    type: str = strawberry.field(description="What was done, such as `login`.")
-    occurred_at: datetime = strawberry.field(description="When it was done.")
-
-    @classmethod
-    def of(cls, record: EventRecord) -> Self:
-        """Make it from activity's record."""
-        return cls(id=strawberry.ID(record.id), type=record.type, occurred_at=record.occurred_at)
+    id: strawberry.ID = shows(EventRecord, lambda e: strawberry.ID(e.id), "Identifies the event.")
+    type: str = shows(EventRecord, lambda e: e.type, "What was done, such as `login`.")
+    occurred_at: datetime = shows(EventRecord, lambda e: e.occurred_at, "When it was done.")
 
 
 @strawberry.type(description="A bill that was sent to a user.")
-class Invoice:
+class Invoice(Shown[InvoiceRecord]):
     """A bill that was sent to a user."""
 
-    id: strawberry.ID = strawberry.field(description="Identifies the invoice.")
-    number: str = strawberry.field(description="The number printed on it.")
-    status: str = strawberry.field(description="Its state in billing's words, such as `paid`.")
-    issued_at: datetime = strawberry.field(description="When it was issued.")
-    total: Money = strawberry.field(description="What it asks for.")
-
-    @classmethod
-    def of(cls, record: InvoiceRecord) -> Self:
-        """Make it from billing's record."""
-        return cls(
-            id=strawberry.ID(record.id),
-            number=record.number,
-            status=record.status,
-            issued_at=record.issued_at,
-            total=Money.of(record.total),
-        )
+    id: strawberry.ID = shows(
+        InvoiceRecord, lambda i: strawberry.ID(i.id), "Identifies the invoice."
+    )
+    number: str = shows(InvoiceRecord, lambda i: i.number, "The number printed on it.")
+    status: str = shows(
+        InvoiceRecord, lambda i: i.status, "Its state in billing's words, such as `paid`."
+    )
+    issued_at: datetime = shows(InvoiceRecord, lambda i: i.issued_at, "When it was issued.")
+    total: Money = shows(InvoiceRecord, lambda i: i.total, "What it asks for.", of=Money.of)

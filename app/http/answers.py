@@ -36,7 +36,10 @@ def answer_response(answer: Answer, media_type: str) -> Response:
     status = 200 if answer.executed or media_type == JSON else answer.status
     headers = {"Server-Timing": _server_timing(answer.timings)} if answer.timings else None
     return Response(
-        orjson.dumps(body), status, headers=headers, media_type=f"{media_type}; charset=utf-8"
+        orjson.dumps(body, option=orjson.OPT_UTC_Z),
+        status,
+        headers=headers,
+        media_type=f"{media_type}; charset=utf-8",
     )
 
 

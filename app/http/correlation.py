@@ -5,7 +5,7 @@ nobody expected is logged with its traceback, and the client gets a masked answe
 """
 
 import re
-from uuid import uuid4
+from secrets import token_hex
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -88,6 +88,6 @@ def read_call(headers: Headers) -> Call:
     wanted = headers.get("x-request-id", "").strip()
     traceparent = headers.get("traceparent", "")
     return Call(
-        request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else uuid4().hex,
+        request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else token_hex(16),
         traceparent=traceparent if VALID_TRACEPARENT.fullmatch(traceparent) else None,
     )

@@ -1,5 +1,7 @@
 """Which media type a client wants. Pure."""
 
+from functools import lru_cache
+
 from app.http.answers import GRAPHQL_JSON, JSON
 
 HTML = "text/html"
@@ -10,6 +12,7 @@ _OFFERS = {
 }
 
 
+@lru_cache(maxsize=256)  # clients have few ways to say it, and say it with every request
 def negotiate(accept: str | None) -> str | None:
     """Choose between the media types of a GraphQL answer (RFC 9110, section 12.5.1).
 

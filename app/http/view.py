@@ -1,7 +1,6 @@
 """The GraphQL endpoint."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -9,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, RequestError, shown
 from app.graphql.engine import Engine
+from app.graphql.explain import Explainer
 from app.graphql.request import Answer, GraphQLRequest
 from app.http.admission import Admission
 from app.http.answers import GRAPHQL_JSON, JSON, answer_response, error_response
@@ -19,6 +19,7 @@ from app.http.negotiation import negotiate, prefers_html
 from app.http.parameters import from_body, from_query
 from app.resilience.clock import Clock
 from app.settings import Settings
+from app.sources.base import Call
 
 METHODS = ("GET", "POST")
 
@@ -34,11 +35,13 @@ class GraphQLEndpoint:
         engine: Callable[[], Engine],
         page: Page | None,
         *,
+        explainer: Explainer | None,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._engine = engine
         self._page = page
+        self._explainer = explainer
         self._settings = settings
         self._clock = clock
         self._admission = Admission(settings.max_operations)
@@ -81,13 +84,17 @@ class GraphQLEndpoint:
         return None if answer is None else answer_response(answer, media_type)
 
     async def _answer(self, request: Request, parameters: GraphQLRequest) -> Answer | None:
-        """Run the operation of a request; ``None`` when its client went away."""
+        """Run the operation of a request, or explain it; ``None`` when its client went away."""
+        if self._explainer is not None and request.headers.get("x-gateway-explain") == "1":
+            request_id = call_of(request.scope).request_id
+            return self._explainer.explain(parameters, request_id=request_id).answer()
         wish = request.headers.get(HEADER)
         deadline = read_deadline(wish, self._settings.deadline, self._clock)
         tell_all = self._settings.trace == "always" or (
             self._settings.trace == "asked" and request.headers.get("x-gateway-trace") == "1"
         )
-        call = replace(call_of(request.scope), deadline=deadline)
+        call = call_of(request.scope)
+        call = Call(call.request_id, call.traceparent, call.identity, deadline)
         work = self._engine().run(parameters, call, tell_all=tell_all)
         return await while_connected(request.receive, work)
 

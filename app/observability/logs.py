@@ -8,6 +8,7 @@ Nothing here knows queries' variables, records or tokens, and tracebacks show no
 import json
 import logging
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TextIO
 
@@ -53,11 +54,44 @@ def make_log(
     chosen = form or form_of(settings, out)
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(out),
-        processors=[*_common(chosen), *_render(chosen, colours=out.isatty())],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *([Sampler(settings.sample)] if settings.sample < 1 else ()),
+            *_common(chosen),
+            *_render(chosen, colours=out.isatty()),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
         cache_logger_on_first_use=True,
     )
     return log
+
+
+class Sampler:
+    """Drops what went well of most requests. A processor.
+
+    The request's id decides, so that what is told of a request is told by all processes alike. A
+    call that several requests share has an id of its own.
+    """
+
+    SAMPLED = frozenset({"graphql.operation", "source.fetch"})
+    """The events of which there is one or more for every request."""
+
+    def __init__(self, share: float) -> None:
+        """Make it.
+
+        Args:
+            share: Of the requests, that are told.
+        """
+        self._threshold = share * 2**32
+
+    def __call__(self, _: object, level: str, event: EventDict) -> EventDict:
+        """Let an event pass, or drop it."""
+        good = level == "info" and not event.get("errors")
+        if good and event["event"] in self.SAMPLED:
+            number = zlib.crc32(str(event.get("request_id")).encode("utf-8", "replace"))
+            if number >= self._threshold:
+                raise structlog.DropEvent
+        return event
 
 
 def uvicorn_log_config(settings: LogSettings, form: Form) -> dict[str, Any]:
@@ -92,7 +126,11 @@ def uvicorn_formatter(form: Form) -> logging.Formatter:
         The formatter.
     """
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_as_server_event, *_common(form)],
+        foreign_pre_chain=[
+            _as_server_event,
+            structlog.contextvars.merge_contextvars,
+            *_common(form),
+        ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *_render(form, colours=sys.stderr.isatty()),
@@ -104,7 +142,6 @@ def _common(form: Form) -> Sequence[Processor]:
     """List what happens to every event, whoever says it."""
     at_a_glance = form == "console"
     return [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(
             fmt="%H:%M:%S" if at_a_glance else "iso", utc=not at_a_glance

@@ -91,6 +91,8 @@ class Call:
             shared between two identities. All callers are one while nothing of theirs is sent.
         deadline: When the request has to be answered; ``None`` for never.
         trace: Takes note of what becomes of the request at each source.
+        requests: Ids of the requests that it is made for, where several share it; ``request_id``
+            is one of its own then.
     """
 
     request_id: str
@@ -98,6 +100,7 @@ class Call:
     identity: str = ""
     deadline: Deadline | None = None
     trace: Trace = field(default_factory=Trace)
+    requests: tuple[str, ...] = ()
 
 
 class Source(Protocol[R_co]):

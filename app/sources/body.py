@@ -5,6 +5,7 @@ of a bomb are sixteen megabytes, and twice compressed sixteen gigabytes.
 """
 
 import zlib
+from typing import cast
 
 import httpx
 
@@ -58,7 +59,8 @@ async def _read_plain(response: httpx.Response, limit: int) -> bytes:
     """Read a body that is not compressed."""
     chunks: list[bytes] = []
     length = 0
-    async for chunk in response.aiter_raw():
+    # `aiter_raw` would cut the chunks anew.
+    async for chunk in cast("httpx.AsyncByteStream", response.stream):
         length += len(chunk)
         if length > limit:
             raise _too_long(limit)

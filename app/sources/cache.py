@@ -21,7 +21,8 @@ from app.errors import Code, SourceError
 from app.resilience.clock import Clock
 from app.settings import DeadlineSettings, SourceSettings
 from app.sources.base import Call, Record, Source, UserId
-from app.sources.flight import Answer, Flights
+from app.sources.flight import Answer
+from app.sources.flights import Flights, Sharing
 from app.sources.store import EntityStore, Entry, EntryKey, StoreError
 
 R = TypeVar("R", bound=Record)
@@ -117,7 +118,15 @@ class CachedSource(Generic[R]):
         self._store = store
         self._clock = clock
         self._log = log
-        self._flights = Flights(source.name, self._fetch, deadlines=deadlines, clock=clock, log=log)
+        self._flights = Flights(
+            source.name,
+            self._fetch,
+            sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.KEYS,
+            settings=settings,
+            deadlines=deadlines,
+            clock=clock,
+            log=log,
+        )
 
     @property
     def name(self) -> str:
@@ -197,7 +206,7 @@ class CachedSource(Generic[R]):
         try:
             await self._store.put_many(entries)
         except StoreError as error:
-            self._report("write", error)
+            self._report("write", error, call)
         return answers
 
     async def _read(self, keys: Sequence[UserId], call: Call) -> Sequence[Entry[R] | None]:
@@ -205,13 +214,19 @@ class CachedSource(Generic[R]):
         try:
             return await self._store.get_many([self._key(key, call) for key in keys])
         except StoreError as error:
-            self._report("read", error)
+            self._report("read", error, call)
             return [None] * len(keys)
 
     def _key(self, user: UserId, call: Call) -> EntryKey:
         """Say what an answer is an answer to."""
         return EntryKey(self.name, call.identity, user)
 
-    def _report(self, action: str, error: StoreError) -> None:
+    def _report(self, action: str, error: StoreError, call: Call) -> None:
         """Log that the store failed."""
-        self._log.warning("cache.failed", source=self.name, action=action, detail=str(error))
+        self._log.warning(
+            "cache.failed",
+            request_id=call.request_id,
+            source=self.name,
+            action=action,
+            detail=str(error),
+        )

@@ -1,26 +1,18 @@
-"""Single flight: whom a source is being asked about for one request, no other asks about again.
+"""A flight: some users whom a source is being asked about, and those who wait for what it says.
 
-A flight belongs to nobody who waits for it. It is a task of its own with a deadline and a trace of
-its own, so that whoever began it can give up, be cancelled or run out of time without any harm to
-the others. When the last one has gone, it is called off. Flights of two identities are never
-shared: a source may answer them differently.
+A flight belongs to nobody who waits for it. It is a task of its own with a trace of its own, so
+that whoever began it can give up, be cancelled or run out of time without any harm to the others.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
-from types import TracebackType
-from typing import Generic, Self, TypeAlias, TypeVar
-
-from structlog.typing import FilteringBoundLogger
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
 
 from app.errors import Code, SourceError
 from app.resilience.clock import Clock
-from app.resilience.deadline import Deadline
-from app.settings import DeadlineSettings
 from app.sources.base import Call, Record, UserId
 from app.sources.trace import Trace
 
@@ -29,203 +21,150 @@ R = TypeVar("R", bound=Record)
 Answer: TypeAlias = R | SourceError | None
 """What a source says of one user: a record, that it failed, or that it knows no such user."""
 
-Fetch: TypeAlias = Callable[[Sequence[UserId], Call], Awaitable[Sequence[Answer[R]]]]
-"""Asks a source about users; ``Source.fetch_many`` is one."""
-
 
 @dataclass(eq=False, slots=True)
 class Flight(Generic[R]):
-    """Some users that a source is being asked about.
+    """Some users that a source is asked about, by one call or a few.
 
     Attributes:
+        identity: For whom.
+        landed: Done when there is nothing more to come.
+        shared: Whether others may join it.
+        trace: What became of it at the source; that of its request where it is not shared.
         keys: The users.
-        call: With what it is asked.
-        task: Asks it.
-        waiters: How many wait for the answer.
-        kept: Whether the answer is wanted even when nobody waits for it.
+        riders: The requests that put users on it, the one that began it first.
+        task: Asks the source; ``None`` while users are still gathered.
+        answers: What the source said; ``None`` where it was not asked to the end.
+        bug: What was raised instead: a bug of ours.
+        waiters: How many wait for it.
+        kept: Whether the answers are wanted even when nobody waits for them.
     """
 
-    keys: Sequence[UserId]
-    call: Call
-    task: asyncio.Task[Mapping[UserId, Answer[R]]] = field(init=False)
+    identity: str
+    landed: asyncio.Future[None]
+    shared: bool
+    trace: Trace
+    keys: list[UserId] = field(default_factory=list[UserId])
+    riders: list[Call] = field(default_factory=list[Call])
+    task: asyncio.Task[None] | None = None
+    answers: Mapping[UserId, Answer[R]] | None = None
+    bug: Exception | None = None
     waiters: int = 0
     kept: bool = False
 
 
-class Flights(Generic[R]):
-    """All flights to one source, and their owner: leaving its context ends them.
+@dataclass(slots=True)
+class Ticket(Generic[R]):
+    """What one request waits for: users of one source, on one flight or several.
 
     Attributes:
-        name: The source.
-        shared: How many users were found to be asked about already, so far.
+        source: Name of the source.
+        keys: The users.
+        flights: On which flight each of them is, in the order of the keys; empty when the source
+            can no longer be asked.
+        began: The flight that was begun for this request, if one was.
+        call: The request.
+        patience: Seconds that it can wait.
+        clock: Tells the time.
+        leave: Is told of each flight, when the request no longer waits for it.
     """
 
-    def __init__(
-        self,
-        name: str,
-        fetch: Fetch[R],
-        *,
-        deadlines: DeadlineSettings,
-        clock: Clock,
-        log: FilteringBoundLogger,
-    ) -> None:
-        """Make a place for flights.
+    source: str
+    keys: Sequence[UserId]
+    flights: Sequence[Flight[R]]
+    began: Flight[R] | None
+    call: Call
+    patience: float
+    clock: Clock
+    leave: Callable[[Flight[R]], None]
+    joined: Counter[Flight[R]] = field(init=False)
+    _asked: float = field(init=False)
 
-        Args:
-            name: The source.
-            fetch: Asks it. What it raises, everybody who waits for it gets.
-            deadlines: ``budget`` is the time of a flight; ``reserve`` is kept of a caller's.
-            clock: Tells the time.
-            log: Where a flight that raised is reported if there is nobody else to tell.
-        """
-        self.name = name
-        self.shared = 0
-        self._fetch = fetch
-        self._deadlines = deadlines
-        self._clock = clock
-        self._log = log
-        self._flying: dict[tuple[str, UserId], Flight[R]] = {}
-        self._tasks: set[asyncio.Task[Mapping[UserId, Answer[R]]]] = set()
-        self._closed = False
+    def __post_init__(self) -> None:
+        """Take the seats."""
+        self.joined = Counter(self.flights)
+        self._asked = self.clock.monotonic()
+        for flight in self.joined:
+            flight.waiters += 1
 
-    @property
-    def in_flight(self) -> int:
-        """How many users the source is being asked about now."""
-        return len(self._flying)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._flying.clear()
-
-    async def fetch(
-        self, keys: Sequence[UserId], call: Call, *, behind: Iterable[UserId] = ()
-    ) -> Sequence[Answer[R]]:
-        """Ask about users, with one call for all that nobody asks about already.
-
-        Args:
-            keys: Users, each once.
-            call: Of the request that wants to know. Its deadline bounds the wait for the flights,
-                not the flights; its trace takes note of those that it waited for.
-            behind: More users, whose answers are wanted but not waited for.
+    def collect(self) -> Sequence[Answer[R]]:
+        """Take what has come, and note in the request's trace what came of it.
 
         Returns:
             One answer a key, in the order of the keys. ``SOURCE_TIMEOUT`` for those that did not
-            come in the call's time.
+            come in time.
+
+        Raises:
+            Exception: What a flight raised: a bug of ours.
         """
-        if self._closed:
-            return [self._gone()] * len(keys)
-        new = [key for key in (*keys, *behind) if (call.identity, key) not in self._flying]
-        own = self._begin(new, call) if new else None
-        for key in behind:
-            self._flying[call.identity, key].kept = True
-        flights = [self._flying[call.identity, key] for key in keys]
-        self.shared += sum(flight is not own for flight in flights)
-        joined = Counter(flights)
-        began = self._clock.monotonic()
-        await self._wait(joined, call)
-        for flight, count in joined.items():
-            self._note(flight, call, keys=count, began=began, is_own=flight is own)
-        return [self._answer(flight, key) for flight, key in zip(flights, keys, strict=True)]
+        if not self.flights:
+            return [self._gone()] * len(self.keys)
+        for flight, count in self.joined.items():
+            self._note(flight, count)
+        for flight in self.joined:
+            if flight.bug is not None:
+                raise flight.bug
+        if len(self.joined) == 1 and (answers := self.flights[0].answers) is not None:
+            return [answers[key] for key in self.keys]  # the everyday case, several times faster
+        return [
+            self._answer(flight, key) for flight, key in zip(self.flights, self.keys, strict=True)
+        ]
 
-    def _begin(self, keys: Sequence[UserId], call: Call) -> Flight[R]:
-        """Begin a flight."""
-        deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)
-        flight: Flight[R] = Flight(keys, replace(call, deadline=deadline, trace=Trace()))
-        flight.task = asyncio.create_task(self._fly(flight, deadline), name=f"flight {self.name}")
-        flight.task.add_done_callback(partial(self._ended, flight))
-        self._tasks.add(flight.task)
-        for key in keys:
-            self._flying[call.identity, key] = flight
-        return flight
-
-    async def _fly(self, flight: Flight[R], deadline: Deadline) -> Mapping[UserId, Answer[R]]:
-        """Ask the source; no longer than a flight may take, even if the source forgets that."""
-        try:
-            async with self._clock.timeout(deadline.remaining):
-                answers = await self._fetch(flight.keys, flight.call)
-        except TimeoutError:
-            flight.call.trace.of(self.name).code = Code.SOURCE_TIMEOUT
-            answers = [self._late()] * len(flight.keys)
-        finally:
-            self._forget(flight)
-        return dict(zip(flight.keys, answers, strict=True))
-
-    async def _wait(self, flights: Iterable[Flight[R]], call: Call) -> None:
-        """Wait for flights as long as the caller can; call off those that nobody wants any more."""
-        left = self._deadlines.budget  # no flight takes longer
-        if call.deadline is not None:
-            left = call.deadline.remaining - self._deadlines.reserve
-        for flight in flights:
-            flight.waiters += 1
-        tasks = [flight.task for flight in flights]
-        try:
-            with suppress(TimeoutError):
-                if tasks and left > 0:
-                    async with self._clock.timeout(left):
-                        await asyncio.wait(tasks)
-        finally:
-            for flight in flights:
-                flight.waiters -= 1
-                if not flight.waiters and not flight.kept and not flight.task.done():
-                    self._forget(flight)  # at once: whoever comes now needs a new one
-                    flight.task.cancel()
-
-    def _forget(self, flight: Flight[R]) -> None:
-        """Let nobody join a flight any more."""
-        for key in flight.keys:
-            if self._flying.get((flight.call.identity, key)) is flight:
-                del self._flying[flight.call.identity, key]
-
-    def _ended(self, flight: Flight[R], task: asyncio.Task[Mapping[UserId, Answer[R]]]) -> None:
-        """Let go of a flight; report what it raised if nobody else can."""
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not flight.waiters:
-            self._log.error("source.flight_failed", source=self.name, exc_info=error)
-
-    def _note(
-        self, flight: Flight[R], call: Call, *, keys: int, began: float, is_own: bool
-    ) -> None:
-        """Take note of a flight in the trace of a call that waited for it."""
-        trace, flown = call.trace.of(self.name), flight.call.trace.of(self.name)
-        if is_own:
+    def _note(self, flight: Flight[R], count: int) -> None:
+        """Take note of a flight in the trace of the request, which waited for so many on it."""
+        trace, flown = self.call.trace.of(self.source), flight.trace.of(self.source)
+        shared = trace is not flown
+        if shared and flight is self.began:
             trace.calls += flown.calls
             trace.attempts += flown.attempts
-        trace.keys += keys
-        trace.started = began if trace.started is None else min(trace.started, began)
-        trace.ended = self._clock.monotonic()
-        trace.circuit = flown.circuit or trace.circuit
-        if not flight.task.done():
+        if shared or flight.answers is None:
+            trace.keys += count
+            asked = self._asked
+            trace.started = asked if trace.started is None else min(trace.started, asked)
+            over = flown.ended if flight.landed.done() and flown.ended else self.clock.monotonic()
+            trace.ended = max(trace.ended, over)
+            trace.circuit = flown.circuit or trace.circuit
+        if not flight.landed.done():
             trace.code = Code.SOURCE_TIMEOUT
-        elif flight.task.cancelled():
+        elif flight.answers is None:
             trace.code = Code.SOURCE_UNAVAILABLE
         else:
             trace.code = flown.code or trace.code
 
     def _answer(self, flight: Flight[R], key: UserId) -> Answer[R]:
-        """Find what a flight has brought for a user who was waited for."""
-        if not flight.task.done():
-            return self._late()
-        if flight.task.cancelled():
+        """Find what a flight has brought for a user."""
+        if flight.answers is not None:
+            return flight.answers[key]
+        if flight.landed.done():
             return self._gone()
-        return flight.task.result()[key]
-
-    def _late(self) -> SourceError:
-        """Say that there was no answer in time."""
-        return SourceError(self.name, Code.SOURCE_TIMEOUT, "no time was left to wait for it")
+        return SourceError(self.source, Code.SOURCE_TIMEOUT, "no time was left to wait for it")
 
     def _gone(self) -> SourceError:
         """Say that the call was called off."""
-        return SourceError(self.name, Code.SOURCE_UNAVAILABLE, "the call was called off")
+        return SourceError(self.source, Code.SOURCE_UNAVAILABLE, "the call was called off")
+
+
+async def landed(tickets: Sequence[Ticket[R]]) -> None:
+    """Wait until every flight of a request has landed, or as long as the request can.
+
+    Flights are shared: they are never awaited in a way that could cancel them. One that is not
+    shared ends in the time of its request by itself, and says why.
+
+    Args:
+        tickets: What the request waits for; given back at the end.
+    """
+    flights = [flight for one in tickets for flight in one.joined if not flight.landed.done()]
+    patience = tickets[0].patience
+    try:
+        if flights and patience > 0:
+            waiting = {flight.landed for flight in flights}
+            if not any(flight.shared for flight in flights):
+                await asyncio.wait(waiting)
+                return
+            with suppress(TimeoutError):
+                async with tickets[0].clock.timeout(patience):
+                    await asyncio.wait(waiting)
+    finally:
+        for ticket in tickets:
+            for flight in ticket.joined:
+                ticket.leave(flight)

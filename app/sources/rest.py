@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from itertools import accumulate
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import SourceError
+from app.settings import SourceSettings
 from app.sources.base import Call, Record, SourceSpec, UserId
 from app.sources.client import ServiceClient
 from app.sources.rows import RowReader, Rows
@@ -43,11 +45,7 @@ class RestSource(Generic[R]):
         Returns:
             One answer a key, in the order of the keys.
         """
-        settings = self._client.settings
-        room = settings.max_url_bytes - len(settings.base_url) - len(self._spec.path)
-        batches = list(
-            split(keys, self._spec.parameter, max_keys=settings.max_keys, max_bytes=room)
-        )
+        batches = batches_of(keys, self._spec, self._client.settings)
         if len(batches) == 1:
             return await self._fetch(batches[0], call)
         async with asyncio.TaskGroup() as group:
@@ -79,7 +77,7 @@ class RestSource(Generic[R]):
         def read(body: bytes) -> Rows[R]:
             return self._reader.read(body, keys)
 
-        query = "&".join(pair(self._spec.parameter, key) for key in keys)
+        query = query_of(self._spec.parameter, keys)
         rows = await self._client.get(f"{self._spec.path}?{query}", call, read, keys=len(keys))
         if not isinstance(rows, Rows):
             return [rows] * len(keys)
@@ -108,6 +106,39 @@ def pair(parameter: str, value: str) -> str:
     return f"{parameter}={quote(value, safe='')}"
 
 
+def query_of(parameter: str, keys: Sequence[UserId]) -> str:
+    """Write one parameter as often as there are keys.
+
+    Args:
+        parameter: Its name, which needs no escaping.
+        keys: Its values.
+
+    Returns:
+        The query, percent-encoded, without a question mark.
+    """
+    letters = "".join(keys).replace("-", "")
+    if letters.isascii() and letters.isalnum():  # everyday ids, of which nothing is escaped
+        return f"{parameter}=" + f"&{parameter}=".join(keys)
+    return "&".join(pair(parameter, key) for key in keys)
+
+
+def batches_of(
+    keys: Sequence[UserId], spec: SourceSpec[Any], settings: SourceSettings
+) -> Sequence[Sequence[UserId]]:
+    """Split keys into the calls that a source takes for them.
+
+    Args:
+        keys: The keys, each once.
+        spec: The source.
+        settings: How it is reached.
+
+    Returns:
+        The keys of each call; together they are the keys, in their order.
+    """
+    room = settings.max_url_bytes - len(settings.base_url) - len(spec.path)
+    return list(split(keys, spec.parameter, max_keys=settings.max_keys, max_bytes=room))
+
+
 def split(
     keys: Sequence[UserId], parameter: str, *, max_keys: int, max_bytes: int
 ) -> Iterator[Sequence[UserId]]:
@@ -123,12 +154,12 @@ def split(
     Yields:
         The batches; together they are the keys, in their order.
     """
-    start = used = 0
-    for index, key in enumerate(keys):
-        size = len(pair(parameter, key)) + 1
-        if index > start and (index - start == max_keys or used + size > max_bytes):
-            yield keys[start:index]
-            start, used = index, 0
-        used += size
-    if keys:
-        yield keys[start:]
+    start = 0
+    while start < len(keys):
+        batch = keys[start : start + max_keys]
+        if len(query_of(parameter, batch)) + 1 > max_bytes:
+            sizes = accumulate(len(pair(parameter, key)) + 1 for key in batch)
+            fitting = sum(size <= max_bytes for size in sizes)
+            batch = batch[: max(1, fitting)]
+        yield batch
+        start += len(batch)

@@ -1,14 +1,18 @@
 """The transport under a service's client: aiohttp's connections, as httpx wants them.
 
-Measured, it takes a third of the CPU of httpx's own.
+Measured, aiohttp takes a third of the CPU of httpx's own transport. ``httpx-aiohttp`` brings the
+two together; what is ours here is that an address goes out as it was written: to parse the
+``httpx.URL`` of a hundred ids takes a quarter of a millisecond, more than all the rest of the call.
 """
 
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
+from yarl import URL
 
 from app.settings import SourceSettings
 
@@ -16,29 +20,121 @@ TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
 """Makes the transport under a service's client; the seam at which tests put their fakes."""
 
 
+class ReadyRequest(httpx.Request):
+    """A request whose address is ready to be sent, and parsed only for those who look at it.
+
+    Attributes:
+        address: Where it goes, percent-encoded.
+        url: The same, parsed.
+    """
+
+    def __init__(
+        self, method: str, base: str, target: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        """Write it.
+
+        Args:
+            method: The HTTP method.
+            base: The address of the service.
+            target: Path and query below it, percent-encoded.
+            headers: The headers, ``Host`` among them, or the address would be parsed for it.
+        """
+        self.address = base + target
+        super().__init__(method, NOWHERE, headers=headers)
+
+    @property
+    def url(self) -> httpx.URL:
+        """Where it goes."""
+        return httpx.URL(self.address)
+
+    @url.setter
+    def url(self, _: httpx.URL) -> None:
+        """Pass over what httpx makes of the address that it is given."""
+
+
+NOWHERE = httpx.URL("")
+"""An address that costs nothing to copy."""
+
+
+class PooledTransport(httpx.AsyncBaseTransport):
+    """Connections to one service, kept open between calls.
+
+    It keeps no cookies: a cookie set for one user would be sent with the calls of all others.
+    """
+
+    def __init__(self, settings: SourceSettings) -> None:
+        """Make it; nothing is opened before its context is entered.
+
+        Args:
+            settings: How the service is reached.
+        """
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=settings.max_connections, keepalive_timeout=settings.keepalive
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
+            auto_decompress=False,
+            middlewares=(_once,),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and receive an answer up to its headers.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The answer; its body is still to be read.
+
+        Raises:
+            httpx.HTTPError: There was none.
+        """
+        if self._session is None:
+            raise RuntimeError("the transport is not open: its context has to be entered first")
+        url = (
+            URL(request.address, encoded=True)
+            if isinstance(request, ReadyRequest)
+            else URL(str(request.url))
+        )
+        with map_aiohttp_exceptions():
+            response = await self._session.request(
+                request.method,
+                url,
+                headers=request.headers.multi_items(),
+                data=request.content or None,
+                allow_redirects=False,
+            )
+        return httpx.Response(
+            response.status, headers=response.raw_headers, stream=AiohttpResponseStream(response)
+        )
+
+
 def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
-    """Make the transport of a real service: aiohttp's connections under httpx's client.
+    """Make the transport of a real service.
 
     Args:
         settings: How the service is reached.
 
     Returns:
-        A transport with a pool of its own. It keeps no cookies: a cookie set for one user would be
-        sent with the calls of all others.
+        A transport with a pool of its own.
     """
-
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=settings.max_connections, keepalive_timeout=settings.keepalive
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_once,),
-        )
-
-    # The session brings its own TLS, and the transport would load all certificates for nothing.
-    trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return AiohttpTransport(client=session, verify=trusting_nobody)
+    return PooledTransport(settings)
 
 
 async def _once(

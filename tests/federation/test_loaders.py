@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from app.errors import Code, SourceError
 from app.federation.loaders import Loaders, Sources
 from app.federation.merge import Parts
 from app.federation.plan import Plan
+from app.observability.logs import make_log
+from app.resilience.clock import SystemClock
+from app.settings import DeadlineSettings, LogSettings
 from app.sources.base import (
     Call,
     Page,
@@ -24,6 +27,8 @@ from app.sources.base import (
     UserId,
 )
 from app.sources.billing import InvoiceRecord
+from app.sources.flights import Flights, Sharing
+from tests.fakes import calm_source
 
 CALL = Call("request-1", "trace")
 A, B, C = UserId("a"), UserId("b"), UserId("c")
@@ -130,8 +135,21 @@ class World:
     @property
     def sources(self) -> Sources:
         """The sources, as the loaders take them."""
-        users: dict[str, Any] = {"profile": self.profile, "billing": self.billing}
+        users = {one.name: flights_to(one) for one in (self.profile, self.billing)}
         return Sources(users=users, pages={LIST: self.pages})
+
+
+def flights_to(source: FakeSource) -> Flights[Any]:
+    """Make flights to a source that requests do not share."""
+    return Flights(
+        source.name,
+        source.fetch_many,
+        sharing=Sharing.NOTHING,
+        settings=calm_source(base_url=f"http://{source.name}"),
+        deadlines=DeadlineSettings(),
+        clock=SystemClock(),
+        log=make_log(LogSettings()),
+    )
 
 
 @pytest.fixture
@@ -143,8 +161,11 @@ def world() -> World:
 @asynccontextmanager
 async def loading(world: World) -> AsyncGenerator[Loaders]:
     """Open loaders, and fail what hangs."""
-    async with asyncio.timeout(5), Loaders(world.sources, CALL) as loaders:
-        yield loaders
+    sources = world.sources
+    async with asyncio.timeout(5), AsyncExitStack() as stack:
+        for flights in sources.users.values():
+            await stack.enter_async_context(flights)
+        yield await stack.enter_async_context(Loaders(sources, CALL))
 
 
 def said(parts: Parts) -> dict[str, object]:
@@ -230,7 +251,9 @@ async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> 
     async with loading(world) as loaders:
         await loaders.load(BOTH, [A])
 
-    assert world.profile.calls == world.billing.calls == [CALL]
+    for source in (world.profile, world.billing):
+        (call,) = source.calls
+        assert (call.request_id, call.traceparent) == (CALL.request_id, CALL.traceparent)
 
 
 async def test_used_names_the_sources_that_were_asked(world: World) -> None:
@@ -270,6 +293,7 @@ async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(world:
     async with loading(world) as loaders:
         waiters = [asyncio.create_task(loaders.load(BOTH, [A, user])) for user in (B, C)]
         await world.profile.asked.wait()
+        await loaders.load(Plan(("billing",), existence_only=False), [A, B, C])
     ended = world.profile.ended
 
     async with asyncio.timeout(5):
@@ -344,7 +368,7 @@ async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody
 
     world.profile.behaviour = too_few
     async with loading(world) as loaders:
-        with pytest.raises(TypeError):
+        with pytest.raises(ValueError, match="shorter"):
             await loaders.load(ONE, [A, B])
 
 

@@ -92,21 +92,24 @@ class Writing:
 
     def _root(self, number: int) -> str:
         """Write a field of the operation."""
-        selection = self._selection(depth=0)
-        directive = self._directive()
+        head = f"r{number}: {self._users()}"
+        fields = [head + self._directive() + " " + self._selection(depth=0)]
+        if self._draw(st.integers(0, 4)) == 0:  # the same once more: the two are merged
+            fields.append(head + self._directive() + " " + self._selection(depth=0))
+        return " ".join(fields)
+
+    def _users(self) -> str:
+        """Write a field that gives users, with its arguments."""
         kind = self._draw(st.sampled_from(["user", "users", "users", "variable", "wrong"]))
         if kind == "user":
-            return (
-                f'r{number}: user(id: "{self._draw(st.sampled_from(IDS))}"){directive} {selection}'
-            )
+            return f'user(id: "{self._draw(st.sampled_from(IDS))}")'
         if kind == "variable":
             self.draft.variables["ids"] = "$ids: [ID!]!"
-            return f"r{number}: users(ids: $ids){directive} {selection}"
+            return "users(ids: $ids)"
         if kind == "wrong":
-            return f'r{number}: user(id: "wrong"){directive} {selection}'
+            return 'user(id: "wrong")'
         ids = self._draw(st.lists(st.sampled_from(IDS), max_size=5))
-        listed = ", ".join(f'"{one}"' for one in ids)
-        return f"r{number}: users(ids: [{listed}]){directive} {selection}"
+        return "users(ids: [" + ", ".join(f'"{one}"' for one in ids) + "])"
 
     def _selection(self, depth: int) -> str:
         """Write what is selected of users."""

@@ -250,3 +250,53 @@ async def test_no_body_is_answered_by_a_server_error(gateway: Gateway, body: byt
 
     assert response.status_code < 500
     assert response.json()["errors"]
+
+
+async def test_a_request_to_be_explained_is_told_its_plan_and_nothing_is_called(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    async with open_gateway(settings_for_fakes(explain=True)) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json={"query": QUERY}, headers={"X-Gateway-Explain": "1"}
+        )
+
+    body = response.json()
+    assert (response.status_code, body["data"]) == (200, None)
+    assert "errors" not in body
+    [source] = body["extensions"]["explain"]["sources"]
+    assert (source["name"], source["keys"], source["calls"]) == ("profile", [user_id(1)], 1)
+    assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+async def test_what_could_not_be_executed_is_not_explained_but_refused(
+    open_gateway: OpenGateway,
+) -> None:
+    async with open_gateway(settings_for_fakes(explain=True)) as gateway:
+        response = await gateway.client.post(
+            "/graphql",
+            json={"query": "{ nope }"},
+            headers={"X-Gateway-Explain": "1", "Accept": GRAPHQL_JSON},
+        )
+
+    assert response.status_code == 400
+    assert set(response.json()) == {"errors"}
+
+
+@pytest.mark.parametrize(("allowed", "header"), [(False, "1"), (True, "0"), (True, None)])
+async def test_a_request_is_executed_where_explaining_is_not_allowed_or_not_asked(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    allowed: bool,  # noqa: FBT001 # a column of the table
+    header: str | None,
+) -> None:
+    services.know(1)
+    async with open_gateway(settings_for_fakes(explain=allowed)) as gateway:
+        response = await gateway.client.post(
+            "/graphql",
+            json={"query": QUERY},
+            headers={} if header is None else {"X-Gateway-Explain": header},
+        )
+
+    assert response.json() == ANSWER
+    assert services.calls["profile"] == 1

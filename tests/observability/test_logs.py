@@ -331,3 +331,37 @@ def test_the_log_goes_to_stderr_so_that_stdout_is_left_to_answers(
     said = capsys.readouterr()
     assert orjson.loads(said.err)["event"] == "event"
     assert not said.out
+
+
+def logged(share: float, ids: list[str]) -> list[tuple[str, str]]:
+    """Log an operation with a call for each request, half of them gone wrong; give what is left."""
+    stream = io.StringIO()
+    log = make_log(LogSettings(sample=share), "json", stream)
+    for number, one in enumerate(ids):
+        failed = number % 2
+        with structlog.contextvars.bound_contextvars(request_id=one):
+            (log.warning if failed else log.info)("source.fetch")
+            log.info("graphql.operation", errors={"SOURCE_TIMEOUT": 1} if failed else {})
+            log.info("gateway.started")
+    return [(line["event"], line["request_id"]) for line in lines(stream)]
+
+
+def test_of_good_requests_a_share_is_logged_as_a_whole_and_of_failed_ones_all() -> None:
+    ids = [f"request-{number}" for number in range(2_000)]
+
+    kept = logged(0.1, ids)
+
+    good = {one for number, one in enumerate(ids) if number % 2 == 0}
+    calls = [one for event, one in kept if event == "source.fetch"]
+    operations = [one for event, one in kept if event == "graphql.operation"]
+    assert calls == operations
+    assert set(ids) - good <= set(calls)
+    assert 50 <= len(good & set(calls)) <= 150
+    assert [one for event, one in kept if event == "gateway.started"] == ids
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 0), (1.0, 2)])
+def test_none_or_all_of_them_can_be_logged(share: float, kept: int) -> None:
+    said = logged(share, ["request-1"])
+
+    assert len([event for event, _ in said if event != "gateway.started"]) == kept

@@ -21,7 +21,13 @@ from hypothesis.stateful import (
 from app.errors import Code
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import CacheSettings, DeadlineSettings, LogSettings, SourceSettings
+from app.settings import (
+    CacheSettings,
+    CoalesceSettings,
+    DeadlineSettings,
+    LogSettings,
+    SourceSettings,
+)
 from app.sources.base import Call, Record, Source, UserId
 from app.sources.cache import CachedSource, Use, judge
 from app.sources.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
@@ -48,7 +54,13 @@ def source_settings(contract: str = "stale_ok", **changes: float) -> SourceSetti
         "unknown_ttl": UNKNOWN,
     }
     cache = CacheSettings.model_validate({"enabled": True, **ages, **changes})
-    return calm_source(base_url="http://profile", contract=contract, cache=cache)
+    return calm_source(
+        base_url="http://profile",
+        contract=contract,
+        cache=cache,
+        coalesce=CoalesceSettings(enabled=False),
+        timeout=0.1,  # so that no caller here is in too much of a hurry to share its flight
+    )
 
 
 @dataclass
@@ -570,7 +582,7 @@ class CacheAndModel(RuleBasedStateMachine):
     @rule(
         identity=st.sampled_from(["ann", "ann", "bob"]),
         users=USERS,
-        seconds=st.sampled_from([None, RESERVE, 1.0, 3.0, 60.0]),
+        seconds=st.sampled_from([None, RESERVE + 0.25, 1.0, 3.0, 60.0]),
         after=AFTER,
     )
     def come(self, identity: str, users: list[UserId], seconds: float | None, after: int) -> None:

@@ -5,22 +5,37 @@ import gc
 import io
 import json
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.errors import Code
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import DeadlineSettings, LogSettings
+from app.settings import CoalesceSettings, DeadlineSettings, LogSettings
 from app.sources.base import Call, UserId
-from app.sources.flight import Flights
+from app.sources.flights import Flights, Sharing
 from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
+from tests.fakes import calm_source
 from tests.sources.upstream import NAME, Person, Said, Upstream, failure, ids, told
 
 BUDGET, RESERVE = 5.0, 0.25
+
+ATTEMPT = 0.5
+
+SETTINGS = calm_source(
+    base_url="http://profile",
+    timeout=ATTEMPT,
+    max_keys=7,
+    coalesce=CoalesceSettings(max_batches=2, full_at=4),
+)
+
+COUNTS = st.integers(1, 5)
 
 TIMEOUT, UNAVAILABLE = Code.SOURCE_TIMEOUT.value, Code.SOURCE_UNAVAILABLE.value
 
@@ -35,6 +50,7 @@ class Airport:
 
     Attributes:
         clock: The time.
+        sharing: What requests share.
         upstream: Where flights go.
         flights: The flights.
         log: What they report.
@@ -42,6 +58,7 @@ class Airport:
     """
 
     clock: ManualClock
+    sharing: Sharing = Sharing.KEYS
     upstream: Upstream = field(default_factory=Upstream)
     log: io.StringIO = field(default_factory=io.StringIO)
     unhandled: list[object] = field(default_factory=list[object])
@@ -51,6 +68,8 @@ class Airport:
         self.flights: Flights[Person] = Flights(
             NAME,
             self.upstream.fetch_many,
+            sharing=self.sharing,
+            settings=SETTINGS,
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(format="json"), stream=self.log),
@@ -312,7 +331,13 @@ async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
         return [None]
 
     flights: Flights[Person] = Flights(
-        NAME, fetch, deadlines=DeadlineSettings(), clock=clock, log=make_log(LogSettings())
+        NAME,
+        fetch,
+        sharing=Sharing.KEYS,
+        settings=SETTINGS,
+        deadlines=DeadlineSettings(),
+        clock=clock,
+        log=make_log(LogSettings()),
     )
     with pytest.raises(ValueError, match="shorter"):
         await flights.fetch(ids("ab"), Call("r"))
@@ -402,3 +427,296 @@ async def test_a_trace_adds_up_what_a_request_had_of_several_flights(airport: Ai
     assert (trace.calls, trace.attempts, trace.keys) == (2, 6, 3)
     assert trace.seconds == 1.0
     assert trace.status == "ok"
+
+
+@pytest.fixture
+async def joint(clock: ManualClock) -> AsyncGenerator[Airport]:
+    """Give flights that requests share whole."""
+    airport = Airport(clock, sharing=Sharing.BATCHES)
+    async with airport.flights:
+        yield airport
+
+
+async def test_requests_of_the_same_turn_of_the_loop_go_in_one_call(joint: Airport) -> None:
+    callers = [
+        asyncio.create_task(joint.flights.fetch(ids(keys), joint.call(keys)))
+        for keys in ("ab", "bc", "d")
+    ]
+    await joint.clock.settle()
+    await joint.let_go()
+
+    assert joint.upstream.batches == ["abcd"]
+    assert [told(one.result()) for one in callers] == [[0, 1], [1, 2], [3]]
+    assert (joint.flights.shared, joint.flights.joined) == (1, 2)
+
+
+async def test_where_the_source_is_idle_nobody_waits(joint: Airport) -> None:
+    await joint.ask("a")
+    await joint.ask("b")
+
+    assert joint.upstream.batches == ["a", "b"]
+
+
+async def test_while_as_many_are_in_the_air_as_may_be_the_next_gathers(joint: Airport) -> None:
+    first, second = await joint.ask("a"), await joint.ask("b")
+    third, fourth = await joint.ask("cd"), await joint.ask("de")
+    assert joint.upstream.batches == ["a", "b"]
+
+    await joint.let_go(1)
+    assert joint.upstream.batches == ["a", "b", "cde"]
+    assert second.done()
+    assert not third.done()
+    await joint.let_go(2)
+
+    assert told(third.result()) == [1, 2]
+    assert told(fourth.result()) == [2, 3]
+    assert not first.done()
+
+
+async def test_what_gathers_is_taken_on_once_and_what_is_in_the_air_not_again(
+    joint: Airport,
+) -> None:
+    await joint.ask("ab")
+    await joint.ask("c")
+    await joint.ask("ad")
+    await joint.ask("dbe")
+
+    await joint.let_go(1)
+
+    assert joint.upstream.batches == ["ab", "c", "de"]
+
+
+async def test_two_identities_never_go_in_one_call(joint: Airport) -> None:
+    callers = [
+        asyncio.create_task(joint.flights.fetch(ids("a"), joint.call(identity=name)))
+        for name in ("ann", "bob", "ann")
+    ]
+    await joint.clock.settle()
+    await joint.let_go(0)
+    await joint.let_go(1)
+
+    assert joint.upstream.batches == ["a", "a"]
+    assert [call.identity for call in joint.upstream.calls] == ["ann", "bob"]
+    said = [answer for caller in callers for answer in caller.result()]
+    assert [one.identity for one in said if isinstance(one, Person)] == ["ann", "bob", "ann"]
+
+
+async def test_one_identity_waits_for_no_other(joint: Airport) -> None:
+    for key in "abc":
+        await joint.ask(key, joint.call(identity="ann"))
+    await joint.ask("a", joint.call(identity="bob"))
+
+    assert joint.upstream.batches == ["a", "b", "a"]
+
+
+async def test_a_joined_call_has_an_id_of_its_own_and_names_its_requests(joint: Airport) -> None:
+    for name in ("r1", "r2"):
+        await joint.ask("a", joint.call(name))  # to have the air full
+        await joint.ask("b", joint.call(name))
+    call = replace(joint.call("r3"), traceparent="trace-3")
+    await joint.ask("c", call)
+    await joint.ask("d", joint.call("r4"))
+    await joint.let_go(0)
+
+    flown = joint.upstream.calls[-1]
+    assert flown.requests == ("r3", "r4")
+    assert flown.request_id not in {"", "r3", "r4"}
+    assert flown.traceparent is None
+    assert flown.trace is not call.trace
+
+
+async def test_a_call_for_one_request_is_that_request_s(joint: Airport) -> None:
+    await joint.ask("a", replace(joint.call("r1"), traceparent="trace-1"))
+
+    (flown,) = joint.upstream.calls
+    assert (flown.request_id, flown.traceparent, flown.requests) == ("r1", "trace-1", ())
+
+
+async def test_who_began_a_joint_call_can_go_and_the_others_get_theirs(joint: Airport) -> None:
+    await joint.ask("x")
+    await joint.ask("y")
+    leader, follower = await joint.ask("a"), await joint.ask("b")
+
+    await joint.cancel(leader)
+    await joint.let_go(0)
+    await joint.let_go(2)
+
+    assert joint.upstream.batches[2] == "ab"
+    assert isinstance(follower.result()[0], Person)
+
+
+async def test_what_gathered_and_nobody_wants_any_more_never_leaves(joint: Airport) -> None:
+    await joint.ask("x")
+    await joint.ask("y")
+    gone = await joint.ask("a")
+
+    await joint.cancel(gone)
+    await joint.let_go(0)
+    await joint.let_go(1)
+    again = await joint.ask("a")
+    await joint.let_go(2)
+
+    assert joint.upstream.batches == ["x", "y", "a"]
+    assert again.done()
+
+
+async def test_the_deadline_of_who_began_does_not_shorten_the_call_of_the_others(
+    joint: Airport,
+) -> None:
+    await joint.ask("x")
+    await joint.ask("y")
+    leader = await joint.ask("a", joint.call(seconds=1.0))
+    follower = await joint.ask("b", joint.call(seconds=BUDGET))
+
+    await joint.pass_time(0.75)
+    assert told(leader.result()) == [TIMEOUT]
+    await joint.let_go(0)
+    await joint.pass_time(1.0)
+    await joint.let_go(2)
+
+    deadline = joint.upstream.calls[2].deadline
+    assert deadline is not None
+    assert deadline.at == joint.clock.seconds - 1.0 + BUDGET
+    assert isinstance(follower.result()[0], Person)
+
+
+async def test_who_is_in_a_hurry_flies_alone_and_nobody_joins(joint: Airport) -> None:
+    hurried = joint.call(seconds=RESERVE + 0.9 * ATTEMPT - 0.01)
+    alone = await joint.ask("a", hurried)
+    other = await joint.ask("a")
+    shared = await joint.ask("a", joint.call(seconds=RESERVE + 0.1))
+
+    assert joint.upstream.batches == ["a", "a"]
+    assert joint.upstream.calls[0].deadline is hurried.deadline
+    await joint.let_go(1)
+    assert told(shared.result()) == told(other.result()) == [0]
+    assert not alone.done()
+
+
+async def test_a_shared_call_sees_nothing_of_the_context_of_a_request(joint: Airport) -> None:
+    seen: list[str] = []
+    name: ContextVar[str] = ContextVar("name", default="nobody")
+
+    def look(_: UserId) -> Said:
+        seen.append(name.get())
+        return None
+
+    joint.upstream.says = look
+    joint.upstream.held = False
+    name.set("r1")
+    await joint.ask("a")
+
+    assert seen == ["nobody"]
+
+
+async def test_leaving_settles_who_still_gathers(clock: ManualClock) -> None:
+    airport = Airport(clock, sharing=Sharing.BATCHES)
+    async with airport.flights:
+        callers = [await airport.ask(key) for key in "abcd"]
+    await clock.settle()
+
+    assert [told(one.result()) for one in callers] == [[UNAVAILABLE]] * 4
+    assert airport.upstream.batches == ["a", "b"]
+    assert airport.flights.in_flight == 0
+
+
+@dataclass
+class Bustle:
+    """Random requests, landings, departures and cancellations.
+
+    Attributes:
+        airport: Where they are.
+        data: Where the chance comes from.
+        callers: Who has asked about whom, and for whom.
+    """
+
+    airport: Airport
+    data: st.DataObject
+    callers: list[tuple[str, str, asyncio.Task[Sequence[Said]]]] = field(
+        default_factory=list[tuple[str, str, asyncio.Task[Sequence[Said]]]]
+    )
+
+    def ask(self) -> None:
+        """Have somebody ask."""
+        keys = "".join(self.data.draw(st.permutations("abcde")))[: self.data.draw(COUNTS)]
+        who = self.data.draw(st.sampled_from(["ann", "bob"]))
+        seconds = self.data.draw(st.sampled_from([None, 0.3, 1.0, 4.0]))
+        call = self.airport.call(identity=who, seconds=seconds)
+        work: Coroutine[Any, Any, Sequence[Said]] = self.airport.flights.fetch(ids(keys), call)
+        self.callers.append((keys, who, asyncio.create_task(work)))
+
+    def land(self) -> None:
+        """Let some calls end."""
+        for number in range(len(self.airport.upstream.calls)):
+            if self.data.draw(st.booleans()):
+                self.airport.upstream.let_go(number)
+
+    def cancel(self) -> None:
+        """Cancel some callers."""
+        for _, _, task in self.callers:
+            if self.data.draw(st.booleans()):
+                task.cancel()
+
+    def pass_time(self) -> None:
+        """Let some time pass."""
+        self.airport.clock.advance(0.2)
+
+    async def end(self) -> None:
+        """Let all calls end until nobody waits."""
+        await self.airport.clock.settle()
+        while not all(task.done() for _, _, task in self.callers):
+            for number in range(len(self.airport.upstream.calls)):
+                self.airport.upstream.let_go(number)
+            await self.airport.clock.settle()
+
+    def check(self) -> None:
+        """Hold that everybody got what is theirs, or a failure to get it."""
+        for keys, who, task in self.callers:
+            for key, answer in zip(keys, () if task.cancelled() else task.result(), strict=False):
+                if isinstance(answer, Person):
+                    assert (answer.id, answer.identity) == (key, who)
+                else:
+                    assert answer is not None
+                    assert answer.code in {Code.SOURCE_TIMEOUT, Code.SOURCE_UNAVAILABLE}
+
+
+@given(data=st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_whatever_happens_everybody_gets_their_own_and_nothing_is_left(
+    data: st.DataObject,
+) -> None:
+    airport = Airport(ManualClock(), sharing=data.draw(st.sampled_from(Sharing)))
+    bustle = Bustle(airport, data)
+    things = [bustle.ask, bustle.ask, bustle.ask, bustle.land, bustle.cancel, bustle.pass_time]
+    async with airport.flights:
+        for _ in range(data.draw(st.integers(1, 25))):
+            data.draw(st.sampled_from(things))()
+            if data.draw(st.booleans()):
+                await airport.clock.settle()
+        await bustle.end()
+        assert airport.flights.in_flight == 0
+    bustle.check()
+
+
+async def test_a_full_flight_waits_for_no_more_of_the_same_turn(joint: Airport) -> None:
+    callers = [
+        asyncio.create_task(joint.flights.fetch(ids(key), joint.call(key))) for key in "abcdefg"
+    ]
+    await joint.clock.settle()
+
+    assert joint.upstream.batches == ["abcd", "efg"]
+    await joint.let_go(0)
+    await joint.let_go(1)
+    assert all(caller.done() for caller in callers)
+
+
+async def test_a_full_flight_waits_for_room_as_any_other(joint: Airport) -> None:
+    await joint.ask("x")
+    await joint.ask("y")
+    for key in "abcdef":
+        await joint.ask(key)
+    assert joint.upstream.batches == ["x", "y"]
+
+    await joint.let_go(0)
+
+    assert joint.upstream.batches == ["x", "y", "abcdef"]

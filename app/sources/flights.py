@@ -1,0 +1,351 @@
+"""All flights to one source: how requests that want the same, or at the same time, share calls.
+
+What requests share is said by ``Sharing``. Keys that are in the air are never asked again. Keys of
+several requests go in one call when they come in the same turn of the event loop, or while as many
+flights are in the air as may be: they leave together when one lands. There is no timer, and where
+the source is idle nobody waits. Requests of two identities never share anything: a source may
+answer them differently.
+
+A request with so little time that its flight would be cut short shares what is in the air, but
+nobody can join its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from secrets import token_hex
+from types import TracebackType
+from typing import Generic, Self, TypeAlias, TypeVar
+
+from structlog.typing import FilteringBoundLogger
+
+from app.errors import Code, SourceError
+from app.resilience.clock import Clock
+from app.resilience.deadline import Deadline
+from app.resilience.tasks import Tasks
+from app.settings import DeadlineSettings, SourceSettings
+from app.sources.base import Call, Record, UserId
+from app.sources.flight import Answer, Flight, Ticket, landed
+from app.sources.trace import Trace
+
+R = TypeVar("R", bound=Record)
+
+Fetch: TypeAlias = Callable[[Sequence[UserId], Call], Awaitable[Sequence[Answer[R]]]]
+"""Asks a source about users; ``Source.fetch_many`` is one."""
+
+
+IN_A_HURRY = 0.1
+"""By which share of the time of an attempt a request has to have less, to fly on its own."""
+
+
+class Sharing(Enum):
+    """What requests share."""
+
+    NOTHING = "nothing"
+    """Every request makes its own calls."""
+    KEYS = "keys"
+    """Whom the source is being asked about for one request, no other asks about again."""
+    BATCHES = "batches"
+    """That, and the keys of several requests go in one call."""
+
+
+@dataclass(slots=True)
+class Lane(Generic[R]):
+    """The flights of one identity.
+
+    Attributes:
+        identity: For whom they are.
+        flying: On which flight a user is who may be shared.
+        gathering: The flight that takes on users; ``None`` when there is none.
+        leaving: Whether it leaves in the next turn of the event loop.
+        aloft: How many flights are in the air.
+    """
+
+    identity: str
+    flying: dict[UserId, Flight[R]] = field(default_factory=dict[UserId, Flight[R]])
+    gathering: Flight[R] | None = None
+    leaving: bool = False
+    aloft: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is left."""
+        return not (self.flying or self.gathering or self.aloft or self.leaving)
+
+
+class Flights(Generic[R]):
+    """All flights to one source, and their owner: leaving its context ends them.
+
+    Attributes:
+        name: The source.
+        shared: How many users were found to be asked about already, so far.
+        joined: How many requests put their users on a flight that another began, so far.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fetch: Fetch[R],
+        *,
+        sharing: Sharing,
+        settings: SourceSettings,
+        deadlines: DeadlineSettings,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Make a place for flights.
+
+        Args:
+            name: The source.
+            fetch: Asks it. What it raises, everybody who waits for it gets.
+            sharing: What requests share.
+            settings: How the source is reached.
+            deadlines: ``budget`` is the time of a flight; ``reserve`` is kept of a caller's.
+            clock: Tells the time.
+            log: Where a flight that raised is reported if there is nobody else to tell.
+        """
+        self.name = name
+        self.shared = self.joined = 0
+        self._fetch = fetch
+        self._sharing = sharing
+        self._coalesce = settings.coalesce
+        usual = min(settings.timeout, deadlines.budget - deadlines.reserve)
+        self._usual_patience = (1 - IN_A_HURRY) * usual
+        self._deadlines = deadlines
+        self._clock = clock
+        self._log = log
+        self._lanes: dict[str, Lane[R]] = {}
+        self._tasks = Tasks()
+        # A shared flight is no request's: it must not run with the context variables of one.
+        self._nobodys = Context()
+
+    @property
+    def in_flight(self) -> int:
+        """How many users the source is being asked about now, and who are shared."""
+        return sum(len(lane.flying) for lane in self._lanes.values())
+
+    async def __aenter__(self) -> Self:
+        self._nobodys = copy_context()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._tasks.__aexit__(kind, error, traceback)
+        for lane in self._lanes.values():
+            if lane.gathering is not None:
+                lane.gathering.landed.set_result(None)
+        self._lanes.clear()
+
+    async def fetch(
+        self, keys: Sequence[UserId], call: Call, *, behind: Sequence[UserId] = ()
+    ) -> Sequence[Answer[R]]:
+        """Ask about users, and wait for what the source says.
+
+        Args:
+            keys: Users, each once.
+            call: Of the request that wants to know. Its deadline bounds the wait; its trace takes
+                note of the flights that it waited for.
+            behind: More users, whose answers are wanted but not waited for.
+
+        Returns:
+            One answer a key, in the order of the keys. ``SOURCE_TIMEOUT`` for those that did not
+            come in the call's time.
+        """
+        ticket = self.ask(keys, call, behind=behind)
+        await landed([ticket])
+        return ticket.collect()
+
+    def ask(
+        self, keys: Sequence[UserId], call: Call, *, behind: Sequence[UserId] = ()
+    ) -> Ticket[R]:
+        """Put users on flights: those that are in the air already, or one for all others.
+
+        Args:
+            keys: Users, each once.
+            call: Of the request that wants to know.
+            behind: More users, whose answers are wanted but not waited for.
+
+        Returns:
+            What to wait for, by ``landed``.
+        """
+        patience = self._patience(call)
+        hurried = patience < self._usual_patience and not behind
+        if self._tasks.closed:
+            return self._ticket(keys, (), None, call, patience)
+        lane = self._lanes.get(call.identity)
+        if lane is None:
+            lane = self._lanes[call.identity] = Lane(call.identity)
+        flying = lane.flying
+        boarded: Flight[R] | None = None
+        flights: list[Flight[R]] = []
+        found = len(keys)
+        for number, key in enumerate((*keys, *behind)):
+            flight = flying.get(key)
+            if flight is None:
+                if boarded is None:
+                    boarded = self._board(lane, call, alone=hurried)
+                boarded.keys.append(key)
+                if boarded.shared:
+                    flying[key] = boarded
+                flight = boarded
+                found -= number < len(keys)
+            flights.append(flight)
+        self.shared += found
+        if boarded is not None and boarded is lane.gathering and self._is_full(boarded):
+            self._leave_now(lane)
+        for flight in flights[len(keys) :]:
+            flight.kept = True
+        return self._ticket(keys, flights[: len(keys)], boarded, call, patience)
+
+    def _ticket(
+        self,
+        keys: Sequence[UserId],
+        flights: Sequence[Flight[R]],
+        boarded: Flight[R] | None,
+        call: Call,
+        patience: float,
+    ) -> Ticket[R]:
+        """Write a ticket."""
+        began = boarded if boarded is not None and boarded.riders[0] is call else None
+        return Ticket(self.name, keys, flights, began, call, patience, self._clock, self._leave)
+
+    def _patience(self, call: Call) -> float:
+        """Find how long a request can wait; no flight takes longer than the budget."""
+        if call.deadline is None:
+            return self._deadlines.budget
+        return call.deadline.remaining - self._deadlines.reserve
+
+    def _board(self, lane: Lane[R], call: Call, *, alone: bool) -> Flight[R]:
+        """Find or begin the flight for what a request wants that is not in the air."""
+        shared = self._sharing is not Sharing.NOTHING and not alone
+        gathers = shared and self._sharing is Sharing.BATCHES
+        if gathers and lane.gathering is not None:
+            self.joined += 1
+            lane.gathering.riders.append(call)
+            return lane.gathering
+        landing = asyncio.get_running_loop().create_future()
+        trace = Trace() if shared else call.trace
+        flight: Flight[R] = Flight(call.identity, landing, shared, trace, riders=[call])
+        if not gathers:
+            self._take_off(lane, flight)
+        else:
+            lane.gathering = flight
+            self._leave_soon(lane)
+        return flight
+
+    def _leave_soon(self, lane: Lane[R]) -> None:
+        """Have the flight that gathers leave in the next turn, if it may."""
+        if lane.gathering is None or lane.leaving or lane.aloft >= self._coalesce.max_batches:
+            return
+        lane.leaving = True
+        asyncio.get_running_loop().call_soon(self._leave_in_this_turn, lane)
+
+    def _is_full(self, flight: Flight[R]) -> bool:
+        """Tell whether a flight has no reason to wait for others that may just come.
+
+        Without this a burst of requests would be read to the end before the first of them asks.
+        """
+        return len(flight.riders) >= self._coalesce.full_at
+
+    def _leave_in_this_turn(self, lane: Lane[R]) -> None:
+        """Have the flight that gathers leave, as it was promised to the first of its turn."""
+        lane.leaving = False
+        self._leave_now(lane)
+        self._tidy(lane)
+
+    def _leave_now(self, lane: Lane[R]) -> None:
+        """Have the flight that gathers leave, if it may."""
+        flight = lane.gathering
+        full = lane.aloft >= self._coalesce.max_batches
+        if flight is not None and not full and not self._tasks.closed:
+            lane.gathering = None
+            self._take_off(lane, flight)
+
+    def _take_off(self, lane: Lane[R], flight: Flight[R]) -> None:
+        """Begin to ask."""
+        lane.aloft += 1
+        context = self._nobodys.copy() if flight.shared else None
+        flight.task = self._tasks.begin(self._fly(lane, flight), f"flight {self.name}", context)
+        flight.task.add_done_callback(partial(self._ended, lane, flight))
+
+    async def _fly(self, lane: Lane[R], flight: Flight[R]) -> None:
+        """Ask the source; no longer than a flight may take, even if the source forgets that."""
+        call = self._call(flight)
+        seconds = self._deadlines.budget
+        if not flight.shared and call.deadline is not None:
+            seconds = call.deadline.remaining
+        try:
+            async with self._clock.timeout(seconds):
+                answers = await self._fetch(flight.keys, call)
+            flight.answers = dict(zip(flight.keys, answers, strict=True))
+        except TimeoutError:
+            flight.trace.of(self.name).code = Code.SOURCE_TIMEOUT
+            late = SourceError(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
+            flight.answers = dict.fromkeys(flight.keys, late)
+        except Exception as error:  # noqa: BLE001 # everybody who waits for it gets it
+            flight.bug = error
+            if not flight.waiters:
+                self._log.error("source.flight_failed", source=self.name, exc_info=error)
+        finally:
+            self._forget(lane, flight)
+            flight.landed.set_result(None)
+
+    def _call(self, flight: Flight[R]) -> Call:
+        """Say for whom a flight asks: its one request, or all of them under an id of its own."""
+        first = flight.riders[0]
+        deadline = first.deadline
+        if flight.shared:
+            deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)
+        if len(flight.riders) == 1:
+            return Call(
+                first.request_id, first.traceparent, flight.identity, deadline, flight.trace
+            )
+        return Call(
+            token_hex(16),
+            None,
+            flight.identity,
+            deadline,
+            flight.trace,
+            tuple(rider.request_id for rider in flight.riders),
+        )
+
+    def _leave(self, flight: Flight[R]) -> None:
+        """Take note that one waits no longer; a flight that nobody wants any more is called off."""
+        flight.waiters -= 1
+        if flight.waiters or flight.kept or flight.landed.done():
+            return
+        lane = self._lanes[flight.identity]
+        self._forget(lane, flight)  # at once: whoever comes now needs a new one
+        if flight.task is not None:
+            flight.task.cancel()
+        else:
+            lane.gathering = None
+            flight.landed.set_result(None)
+
+    def _forget(self, lane: Lane[R], flight: Flight[R]) -> None:
+        """Let nobody join a flight any more."""
+        if flight.shared:
+            for key in flight.keys:
+                if lane.flying.get(key) is flight:
+                    del lane.flying[key]
+
+    def _ended(self, lane: Lane[R], flight: Flight[R], _: asyncio.Task[None]) -> None:
+        """Make room for the next flight."""
+        lane.aloft -= 1
+        if not flight.landed.done():  # it was called off before it began
+            self._forget(lane, flight)
+            flight.landed.set_result(None)
+        self._leave_soon(lane)
+        self._tidy(lane)
+
+    def _tidy(self, lane: Lane[R]) -> None:
+        """Drop a lane that nothing is left of."""
+        if lane.idle:
+            self._lanes.pop(lane.identity, None)

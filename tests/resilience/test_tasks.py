@@ -1,0 +1,77 @@
+"""Tasks end with their owner."""
+
+import asyncio
+from contextvars import ContextVar, copy_context
+
+from app.resilience.tasks import Tasks
+
+
+async def test_leaving_ends_what_runs_and_waits_until_it_has_cleaned_up() -> None:
+    cleaned = False
+
+    async def work() -> None:
+        nonlocal cleaned
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned = True
+
+    async with Tasks() as tasks:
+        task = tasks.begin(work(), "work")
+        await asyncio.sleep(0)
+
+    assert tasks.closed
+    assert task.cancelled()
+    assert cleaned
+
+
+async def test_leaving_does_not_disturb_what_cleans_up_already() -> None:
+    cleaned = False
+
+    async def work() -> None:
+        nonlocal cleaned
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned = True
+
+    async with Tasks() as tasks:
+        task = tasks.begin(work(), "work")
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)  # it has heard of it, and is in the middle of its cleaning up
+
+    assert cleaned
+
+
+async def test_a_failure_ends_nothing_else() -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    async with Tasks() as tasks:
+        failing, working = tasks.begin(fail(), "fail"), tasks.begin(work(), "work")
+        await asyncio.wait([failing, working])
+
+    assert isinstance(failing.exception(), ZeroDivisionError)
+    assert working.result() == "done"
+
+
+async def test_a_task_sees_the_context_that_it_is_given() -> None:
+    name: ContextVar[str] = ContextVar("name", default="nobody's")
+    context = copy_context()
+    name.set("mine")
+
+    async def look() -> str:
+        return name.get()
+
+    async with Tasks() as tasks:
+        own, given = tasks.begin(look(), "own"), tasks.begin(look(), "given", context)
+        await asyncio.wait([own, given])
+
+    assert (own.result(), given.result()) == ("mine", "nobody's")

@@ -1,0 +1,37 @@
+"""The ways in which the gateway can do its work; what it promises holds in each of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.settings import CoalesceSettings, Settings
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Which short cuts the gateway takes.
+
+    Attributes:
+        short: Whether operations are compiled, and requests share calls.
+    """
+
+    short: bool
+
+    def __str__(self) -> str:
+        return "compiled and coalesced" if self.short else "interpreted and apart"
+
+    def of(self, settings: Settings) -> Settings:
+        """Have the gateway work in these ways; where they are short, as the settings say."""
+        if self.short:
+            return settings
+        apart = {"coalesce": CoalesceSettings(enabled=False)}
+        sources: dict[str, Any] = {
+            name: source.model_copy(update=apart) for name, source in settings.sources
+        }
+        return settings.model_copy(
+            update={"compile": False, "sources": settings.sources.model_copy(update=sources)}
+        )
+
+
+SHORT, LONG = Ways(short=True), Ways(short=False)
+
+BOTH = (SHORT, LONG)
