@@ -102,7 +102,8 @@ class Loaders:
             wanted: Users by name of the source, each once.
 
         Returns:
-            What each source said, by user, or the bug of ours that kept it from being asked.
+            What each source said, by user, perhaps of others too, or the bug of ours that kept it
+            from being asked.
         """
         self.used.update(wanted)
         tickets = [
@@ -164,7 +165,7 @@ def _collected(
 ) -> Mapping[UserId, Record | SourceError | None] | Exception:
     """Take what has come for a request, or the bug that was raised instead."""
     try:
-        return dict(zip(ticket.keys, ticket.collect(), strict=True))
+        return ticket.collect()
     except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
         return error
 

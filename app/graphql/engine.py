@@ -80,9 +80,12 @@ class Engine:
         document: Document | None = None
         name: str | None = None
         is_compiled = False
+        was_ready = False
         async with Loaders(self._sources, call) as loaders:
             try:
+                misses = self.documents.misses
                 document = self.documents.get(text_of(request))
+                was_ready = misses == self.documents.misses
                 if document.errors:
                     answer = self._refuse(document.errors, document.code, call)
                 else:
@@ -106,6 +109,7 @@ class Engine:
             errors=_codes(answer.errors),
             sources=sorted(loaders.used),
             compiled=is_compiled,
+            document="kept" if was_ready else "new",
         )
         return answer
 

@@ -87,28 +87,29 @@ class Ticket(Generic[R]):
         for flight in self.joined:
             flight.waiters += 1
 
-    def collect(self) -> Sequence[Answer[R]]:
+    def collect(self) -> Mapping[UserId, Answer[R]]:
         """Take what has come, and note in the request's trace what came of it.
 
         Returns:
-            One answer a key, in the order of the keys. ``SOURCE_TIMEOUT`` for those that did not
-            come in time.
+            The answers of all keys; there may be those of other users beside them, who were asked
+            about by the same call. ``SOURCE_TIMEOUT`` for those that did not come in time.
 
         Raises:
             Exception: What a flight raised: a bug of ours.
         """
         if not self.flights:
-            return [self._gone()] * len(self.keys)
+            return dict.fromkeys(self.keys, self._gone())
         for flight, count in self.joined.items():
             self._note(flight, count)
         for flight in self.joined:
             if flight.bug is not None:
                 raise flight.bug
         if len(self.joined) == 1 and (answers := self.flights[0].answers) is not None:
-            return [answers[key] for key in self.keys]  # the everyday case, several times faster
-        return [
-            self._answer(flight, key) for flight, key in zip(self.flights, self.keys, strict=True)
-        ]
+            return answers  # the everyday case: nothing is copied
+        return {
+            key: self._answer(flight, key)
+            for flight, key in zip(self.flights, self.keys, strict=True)
+        }
 
     def _note(self, flight: Flight[R], count: int) -> None:
         """Take note of a flight in the trace of the request, which waited for so many on it."""

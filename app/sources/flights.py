@@ -160,7 +160,8 @@ class Flights(Generic[R]):
         """
         ticket = self.ask(keys, call, behind=behind)
         await landed([ticket])
-        return ticket.collect()
+        answers = ticket.collect()
+        return [answers[key] for key in keys]
 
     def ask(
         self, keys: Sequence[UserId], call: Call, *, behind: Sequence[UserId] = ()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from string import ascii_letters, digits
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -116,10 +117,13 @@ def query_of(parameter: str, keys: Sequence[UserId]) -> str:
     Returns:
         The query, percent-encoded, without a question mark.
     """
-    letters = "".join(keys).replace("-", "")
-    if letters.isascii() and letters.isalnum():  # everyday ids, of which nothing is escaped
-        return f"{parameter}=" + f"&{parameter}=".join(keys)
+    if not "".join(keys).encode("utf-8", "replace").translate(None, UNRESERVED):
+        return f"{parameter}=" + f"&{parameter}=".join(keys)  # everyday ids: nothing is escaped
     return "&".join(pair(parameter, key) for key in keys)
+
+
+UNRESERVED = (ascii_letters + digits + "-._~").encode()
+"""The characters that are never escaped (RFC 3986, section 2.3)."""
 
 
 def batches_of(
