@@ -175,7 +175,6 @@ class _Watched:
         return self._value
 
 
-@cache
 def attribute_of(get: Callable[[Any], object]) -> str | None:
     """Find out whether a function does no more than read one attribute.
 

@@ -1,5 +1,6 @@
 """Writing users: what a function that reads a record is known by, and how times are written."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,16 @@ def test_a_function_that_reads_one_attribute_is_known_by_it() -> None:
 
     assert attribute_of(plain) == "nickname"
     assert attribute_of(renamed) == "name"
+
+
+def test_nothing_is_kept_of_a_function_that_was_looked_at() -> None:
+    looked_at: Callable[[Row], object] = lambda row: row.name  # noqa: E731 # as fields have it
+    left = weakref.ref(looked_at)
+
+    attribute_of(looked_at)
+    del looked_at
+
+    assert left() is None
 
 
 MORE: list[Callable[[Any], object]] = [
