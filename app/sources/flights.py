@@ -199,7 +199,9 @@ class Flights(Generic[R]):
                 found -= number < len(keys)
             flights.append(flight)
         self.shared += found
-        if boarded is not None and boarded is lane.gathering and self._is_full(boarded):
+        if boarded is None:
+            self._tidy(lane)
+        elif boarded is lane.gathering and self._is_full(boarded):
             self._leave_now(lane)
         for flight in flights[len(keys) :]:
             flight.kept = True
