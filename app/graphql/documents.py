@@ -120,7 +120,21 @@ class Documents:
         except RecursionError:
             too_deep = GraphQLError("the document is nested too deeply")
             return Document(digest, None, (too_deep,), Code.GRAPHQL_PARSE_FAILED)
+        _untie(tree)
         return Document(digest, tree, tuple(validate(self._schema, tree)))
+
+
+def _untie(tree: DocumentNode) -> None:
+    """Take the tokens of a document out of the chain in which the parser leaves them.
+
+    Each knows the one before and the one after it: a document that is dropped would be freed by
+    nothing but a full run of the garbage collector, which is rare (``process.py``).
+    """
+    token = tree.loc.start_token if tree.loc is not None else None
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
 
 
 def _listed(names: dict[str, OperationDefinitionNode]) -> str:

@@ -204,3 +204,14 @@ def test_a_name_that_is_not_one_of_ours_is_shown_cut_and_on_one_line() -> None:
 
     assert len(caught.value.message) < 200
     assert caught.value.message.isprintable()
+
+
+def test_a_document_that_is_dropped_needs_no_garbage_collector() -> None:
+    document = documents().get("{ __typename }")
+
+    assert document.tree is not None
+    location = document.tree.loc
+    assert location is not None
+    # The parser leaves its tokens as a chain of which each knows both neighbours.
+    assert location.start_token.next is None
+    assert location.end_token.prev is None
