@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,13 @@ from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from app import __version__
+from app.configuration.overview import overview
+from app.configuration.schema import file_schema
+from app.configuration.variables import CONFIG
 from app.demo.faults import Fault, Latency
 from app.demo.options import DemoOptions, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
-from app.environment import load_settings, variables
+from app.environment import load_settings, read, variables
 from app.errors import ConfigurationError
 from app.graphql.documents import Documents
 from app.graphql.drift import Drift, compare
@@ -37,11 +41,19 @@ _OF_A_SOURCE = re.compile("SOURCES__[A-Z]+__")
 UNSERVED = "http://127.0.0.1:9"
 """An address where nothing answers: the discard port."""
 
+UNUSABLE = "The settings cannot be used:"
+
 EXIT_DRIFT = 1
 EXIT_WRONG = 1
 EXIT_MISUSE = 2
 
 Port = click.IntRange(0, 65_535)
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help=f"Configuration file, in TOML.  [{CONFIG.name}]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,7 +62,7 @@ def main() -> None:
     """One GraphQL endpoint over three REST sources of user data.
 
     To see it run: user-gateway demo. To run it over your own services: set the variables that
-    `user-gateway settings` lists, then user-gateway serve.
+    `user-gateway settings` lists, or write them to a file, then user-gateway serve.
     """
 
 
@@ -60,16 +72,20 @@ def main() -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), help="Processes to run.  [GATEWAY_WORKERS, 1]"
 )
-def serve(host: str | None, port: int | None, workers: int | None) -> None:
+@config_option
+def serve(host: str | None, port: int | None, workers: int | None, config: Path | None) -> None:
     """Run the gateway over the services that the settings name.
 
-    Settings come from the environment, and from a file .env in the working directory for what the
-    environment lacks; an option here wins over both.
+    Settings come from the environment; for what that lacks, from a file .env in the working
+    directory; for what both lack, from the configuration file that GATEWAY_CONFIG or --config names
+    (`user-gateway config schema` has all that it may hold). An option here wins over all of them.
     """
     try:
-        settings = load_settings()
+        settings = load_settings(config=config)
     except ConfigurationError as error:
-        _refuse("The settings cannot be used:", error.mistakes)
+        _refuse(UNUSABLE, error.mistakes)
+    if config is not None:
+        os.environ[CONFIG.name] = str(config)  # what each server process reads its settings by
     uvicorn.run(
         "app.main:app_from_environment",
         factory=True,
@@ -161,7 +177,15 @@ def schema_check(file: Path) -> None:
 @click.option("--variables", "values", help="Values of its variables, as a JSON object.")
 @click.option("--operation", help="Name of its operation, where it has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def explain(document: str, values: str | None, operation: str | None, *, as_json: bool) -> None:
+@config_option
+def explain(
+    document: str,
+    values: str | None,
+    operation: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Show what a GraphQL DOCUMENT would ask of the sources. Nothing is called for it.
 
     DOCUMENT is the text of a query; @FILE reads it from a file, and - from standard input. Ids may
@@ -174,7 +198,9 @@ def explain(document: str, values: str | None, operation: str | None, *, as_json
     )
     schema = build_schema()
     explainer = Explainer(
-        schema=schema, documents=Documents(schema.core, size=0), settings=_settings_or_defaults()
+        schema=schema,
+        documents=Documents(schema.core, size=0),
+        settings=_settings_or_defaults(config),
     )
     explained = explainer.explain(request, request_id="none")
     if as_json:
@@ -192,6 +218,36 @@ def explain(document: str, values: str | None, operation: str | None, *, as_json
         _refuse(headline, mistakes, exit_code=EXIT_WRONG)
 
 
+@main.group()
+def config() -> None:
+    """Show the settings in effect, or what a configuration file may hold."""
+
+
+@config.command("show")
+@click.option("--all", "everything", is_flag=True, help="Show what has its default, too.")
+@config_option
+def config_show(config: Path | None, *, everything: bool) -> None:
+    """Print the settings in effect and where each is from; secrets are hidden.
+
+    That is a line of the configuration file, a variable, or the default. Exits with 2 when the
+    settings cannot be used, and says why, as serve does.
+    """
+    try:
+        click.echo(overview(read(config=config), everything=everything))
+    except ConfigurationError as error:
+        _refuse(UNUSABLE, error.mistakes)
+
+
+@config.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration file.
+
+    An editor that knows TOML (Taplo, Even Better TOML) completes and checks the file by it, where
+    the file begins with: #:schema gateway.schema.json
+    """
+    click.echo(json.dumps(file_schema(Settings), indent=2, ensure_ascii=False))
+
+
 @main.command()
 def settings() -> None:
     """List every setting, as the table of the README. <SOURCE> is PROFILE, BILLING or ACTIVITY."""
@@ -206,7 +262,7 @@ def settings_table() -> str:
     """
     rows = dict.fromkeys(
         f"| `{_OF_A_SOURCE.sub('SOURCES__<SOURCE>__', one.name)}`"
-        f" | {_code(one.default)} | {one.description} |"
+        f" | {_code(one.default)} | {one.description.replace('|', '&#124;')} |"
         for one in variables()
     )
     return "\n".join(["| Variable | Default | Meaning |", "| --- | --- | --- |", *rows])
@@ -255,10 +311,10 @@ def _values_of(text: str | None) -> dict[str, Any] | None:
         ) from error
 
 
-def _settings_or_defaults() -> Settings:
+def _settings_or_defaults(config: Path | None) -> Settings:
     """Read the settings; without any, take the defaults and say so."""
     try:
-        return load_settings()
+        return load_settings(config=config)
     except ConfigurationError:
         click.echo(
             "Note: the settings here are missing or wrong (`user-gateway serve` tells which), so"

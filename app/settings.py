@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from app.shapes.answer import AnswerSettings, Fields
+from app.shapes.request import RequestSettings
+
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """A UUID as text: either case is right on input (RFC 9562, section 4)."""
 
@@ -199,7 +202,10 @@ class DeadlineSettings(_Frozen):
 class SourceSettings(_Frozen):
     """How one source is reached."""
 
-    base_url: BaseUrl = Field(description="Address below which the service answers.")
+    base_url: BaseUrl = Field(
+        description="Address below which the service answers.",
+        examples=["https://users.internal/api"],
+    )
     bearer_token: BearerToken | None = Field(
         default=None, description="Sent to the service as `Authorization: Bearer …`."
     )
@@ -220,6 +226,22 @@ class SourceSettings(_Frozen):
         ge=256,
         le=65_536,
         description="Longest URL of one call; more users are split.",
+    )
+    request: RequestSettings | None = Field(
+        default=None,
+        description="How the service is asked for users; as the default contract has it when"
+        " absent.",
+    )
+    answer: AnswerSettings | None = Field(
+        default=None,
+        description="How the service's answers are read; as the default contract has it when"
+        " absent.",
+    )
+    fields: Fields | None = Field(
+        default=None,
+        description="How the record's fields are made of a row: an expression (JMESPath) for each."
+        " When absent, the row has them as the default contract does.",
+        examples=[{"display_name": "name.formatted", "created_at": "unix_seconds(created)"}],
     )
     max_concurrent_pages: int = Field(
         default=10,

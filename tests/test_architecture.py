@@ -10,16 +10,27 @@ import app
 
 ROOT = Path(app.__file__).parent
 
-ARROW = ("main", "http", "graphql", "federation", "sources", "resilience", "settings", "errors")
+ARROW = (
+    "main",
+    "http",
+    "graphql",
+    "federation",
+    "sources",
+    "resilience",
+    "settings",
+    "shapes",
+    "errors",
+)
 """Each may import from those after it."""
 
 ASIDE = {
     "observability": {"settings"},
-    "environment": {"settings", "errors"},
+    "configuration": {"errors"},
+    "environment": {"configuration", "settings"},
     "process": set[str](),
     "demo": set[str](),
     "main": {*ARROW, "observability", "environment", "process"},
-    "cli": {*ARROW, "observability", "environment", "demo"},
+    "cli": {*ARROW, "observability", "configuration", "environment", "demo"},
     "__main__": {"cli"},
 }
 """Rooms beside the arrow, and what each may import; ``main`` is where all meet."""

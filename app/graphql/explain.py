@@ -40,7 +40,7 @@ from app.graphql.variables import MAX_COERCION_ERRORS
 from app.graphql.writer import NotCompiledError
 from app.settings import Settings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
-from app.sources.rest import batches_of
+from app.sources.forms import form_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ class Explainer:
         self._reader = AskingReader(schema, guards)
         self._documents = documents
         self._sources = dict(settings.sources)
+        self._forms = {
+            spec.name: form_of(spec, self._sources[spec.name])
+            for spec in {one.spec.name: one.spec for one in schema.readings.values()}.values()
+        }
         self._compile = settings.compile
         self._compiler = Compiler(schema)
 
@@ -187,19 +191,23 @@ class Explainer:
         self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
     ) -> SourceExplanation:
         """Explain what one source is asked for some fields."""
-        settings = self._sources[spec.name]
+        settings, form = self._sources[spec.name], self._forms[spec.name]
         keys = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
+        asks = form.asks(keys)
         unknown = [field.name for field in fields if field.users.missing]
         batches: tuple[int, ...] | None = None
         if not unknown:
-            batches = tuple(len(batch) for batch in batches_of(keys, spec, settings))
+            batches = tuple(len(ask.keys) for ask in asks.sent)
         elif unknown == ["user"] and not keys:
             batches = (1,)  # whoever it is
         return SourceExplanation(
             name=spec.name,
-            path=spec.path,
-            parameter=spec.parameter,
-            keys=keys,
+            form=form.request.form,
+            method=form.method,
+            path=form.request.path,
+            parameter=form.parameter,
+            keys=tuple(key for ask in asks.sent for key in ask.keys),
+            not_written=tuple(asks.refused),
             more_at_run_time=bool(unknown),
             batches=batches,
             calls=None if batches is None else len(batches),
@@ -212,8 +220,10 @@ class Explainer:
                 )
                 for pages, requests in self._pages(spec, fields, variables).items()
             ),
-            max_keys=settings.max_keys,
+            at_a_time=form.at_a_time,
+            max_keys=form.max_keys,
             max_url_bytes=settings.max_url_bytes,
+            max_body_bytes=form.max_body_bytes,
             cached=settings.cache.enabled,
         )
 

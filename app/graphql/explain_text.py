@@ -105,7 +105,9 @@ def _table(explanation: Explanation) -> Iterator[str]:
 
 def _request(asked: SourceExplanation | PagesExplanation) -> str:
     """Write what is sent."""
-    return f"GET {asked.path}?{asked.parameter}=…"
+    method = asked.method if isinstance(asked, SourceExplanation) else "GET"
+    query = "" if asked.parameter is None else f"?{asked.parameter}=…"
+    return f"{method} {asked.path}{query}"
 
 
 def _batches(source: SourceExplanation) -> str:
@@ -124,7 +126,13 @@ def _batches(source: SourceExplanation) -> str:
             f", up to {source.max_keys:,} in a call"
             if set(full) == {source.max_keys}
             else f", in URLs of up to {source.max_url_bytes:,} bytes"
+            if source.max_body_bytes is None
+            else f", in bodies of up to {source.max_body_bytes:,} bytes"
         )
+    if source.at_a_time is not None and source.at_a_time < len(source.batches):
+        text += f", {source.at_a_time} at a time"
+    if source.not_written:
+        text += f", {len(source.not_written):,} whose id cannot be written there"
     return text + cached
 
 

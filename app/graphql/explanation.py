@@ -73,10 +73,24 @@ class SourceExplanation(_Told):
     """What one source is asked for the whole operation."""
 
     name: str = Field(description="Name of the source.")
-    path: str = Field(description="Where it is asked, below its base URL.")
-    parameter: str = Field(description="The query parameter that is repeated for each user.")
+    form: str = Field(
+        description="How users are written into a call: `repeat`, `list`, `filter`, `body` or"
+        " `each`."
+    )
+    method: str = Field(description="The HTTP method.")
+    path: str = Field(
+        description="Where it is asked, below its base URL; `{key}` is where a user stands in it."
+    )
+    parameter: str | None = Field(
+        description="The query parameter for the users; null where they are in the path or in the"
+        " body."
+    )
     keys: tuple[str, ...] = Field(
         description="The users it is asked about, each once, as far as they are known."
+    )
+    not_written: tuple[str, ...] = Field(
+        description="The users it cannot be asked about, since the form has no way to write their"
+        " ids; they fail with `SOURCE_REJECTED`."
     )
     more_at_run_time: bool = Field(description="Whether others are told at run time.")
     batches: tuple[int, ...] | None = Field(
@@ -88,8 +102,15 @@ class SourceExplanation(_Told):
     pages: tuple[PagesExplanation, ...] = Field(
         description="The lists of the source that are read page by page, after those calls."
     )
+    at_a_time: int | None = Field(
+        description="How many of those calls are made at the same time, for one batch of users;"
+        " null for all."
+    )
     max_keys: int = Field(description="Most users in one call.")
     max_url_bytes: int = Field(description="Longest URL of one call, in bytes.")
+    max_body_bytes: int | None = Field(
+        description="Longest body of one call, in bytes; null where calls have none."
+    )
     cached: bool = Field(description="Whether answers are kept, so that fewer calls may do.")
 
 

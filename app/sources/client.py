@@ -25,9 +25,12 @@ from app.resilience.deadline import Deadline, write_duration
 from app.resilience.guard import Guard
 from app.resilience.retry import Chance, read_retry_after
 from app.settings import DeadlineSettings, SourceSettings
+from app.sources.answer import RawAnswer
+from app.sources.ask import Ask
 from app.sources.base import Call
 from app.sources.body import ACCEPT_ENCODING, read_body
-from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
+from app.sources.failures import FOREIGN, failure_of_exception
+from app.sources.statuses import failure_of_answer, meaning_of
 from app.sources.transport import ReadyRequest, TransportFactory
 
 T = TypeVar("T")
@@ -51,17 +54,15 @@ class Request(Generic[T]):
     """What is asked of a service.
 
     Attributes:
-        target: Path and query below the base URL.
+        ask: The request itself.
         call: What of the incoming request matters to it.
-        read: Makes a value of the body.
-        keys: How many users are asked for.
+        read: Makes a value of the answer.
         absent: Statuses that say "no such user".
     """
 
-    target: str
+    ask: Ask
     call: Call
-    read: Callable[[bytes], T]
-    keys: int
+    read: Callable[[RawAnswer], T]
     absent: frozenset[int]
 
 
@@ -111,31 +112,29 @@ class ServiceClient:
         """State of the circuit breaker."""
         return self.guard.state
 
-    async def get(
+    async def send(
         self,
-        target: str,
+        ask: Ask,
         call: Call,
-        read: Callable[[bytes], T],
+        read: Callable[[RawAnswer], T],
         *,
-        keys: int,
         limit: float | None = None,
         absent: frozenset[int] = frozenset(),
     ) -> T | SourceError | None:
-        """Send a GET and read its answer; again, where that may help.
+        """Send a request and read its answer; again, where that may help.
 
         Args:
-            target: Path and query below the base URL, ready to be sent.
+            ask: The request.
             call: What of the incoming request matters to it.
-            read: Makes a value of the body; raises ``MalformedError`` or pydantic's
+            read: Makes a value of the answer; raises ``MalformedError`` or pydantic's
                 ``ValidationError`` where it does not fit.
-            keys: How many users are asked for; for the log.
             limit: Seconds that one attempt may take; the setting's by default.
             absent: Statuses that say "no such user" rather than a failure.
 
         Returns:
             What ``read`` made of it, ``None`` for an ``absent`` status, or the failure.
         """
-        request = Request(target, call, read, keys, absent)
+        request = Request(ask, call, read, absent)
 
         async def attempt(seconds: float) -> T | SourceError | None:
             return await self._exchange(request, seconds)
@@ -150,7 +149,7 @@ class ServiceClient:
         )
         trace.calls += 1
         trace.attempts += outcome.attempts
-        trace.keys += keys
+        trace.keys += len(ask.keys)
         trace.started = started if trace.started is None else min(trace.started, started)
         trace.ended = self._clock.monotonic()
         trace.circuit = self.circuit.value
@@ -192,23 +191,33 @@ class ServiceClient:
 
     def _written(self, request: "Request[T]", seconds: float) -> httpx.Request:
         """Write the request."""
-        call = request.call
+        ask, call = request.ask, request.call
         headers = [*self._headers, ("X-Request-ID", call.request_id)]
         if call.traceparent is not None:
             headers.append(("traceparent", call.traceparent))
         if call.deadline is not None:
             headers.append((self._deadlines.header, write_duration(seconds)))
-        return ReadyRequest("GET", self.settings.base_url, request.target, headers)
+        if ask.headers:
+            own = {name.lower() for name, _ in ask.headers}
+            headers = [one for one in headers if one[0].lower() not in own]
+            headers += ask.headers
+        return ReadyRequest(ask.method, self.settings.base_url, ask.target, headers, ask.body)
 
-    async def _read(self, response: httpx.Response, read: Callable[[bytes], T]) -> T | SourceError:
+    async def _read(
+        self, response: httpx.Response, read: Callable[[RawAnswer], T]
+    ) -> T | SourceError:
         """Make a value of an answer, or a failure."""
+        shape, absent = self.settings.answer, False
         if response.status_code != HTTPStatus.OK:
             retry_after = read_retry_after(response.headers.get("retry-after"), self._clock)
-            failure = failure_of_status(self.name, response.status_code, retry_after)
+            failure = failure_of_answer(self.name, response.status_code, shape, retry_after)
             if failure is not None:
                 return failure
+            absent = meaning_of(response.status_code, shape) == "absent"
         try:
-            return read(await read_body(response, self.settings.max_answer_bytes))
+            # What says "not known" by its status may have any body.
+            body = b"" if absent else await read_body(response, self.settings.max_answer_bytes)
+            return read(RawAnswer(response.status_code, response.headers, body))
         except MalformedError as error:
             return self._malformed(str(error))
         except ValidationError as error:
@@ -228,8 +237,8 @@ class ServiceClient:
             request_id=request.call.request_id,
             **_sharing(request.call),
             source=self.name,
-            path=request.target.partition("?")[0],
-            keys=request.keys,
+            path=request.ask.path,
+            keys=len(request.ask.keys),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,

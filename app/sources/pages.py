@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 from pydantic import Field, TypeAdapter
 
 from app.errors import Code, SourceError
+from app.sources.answer import RawAnswer
+from app.sources.ask import Ask
 from app.sources.base import (
     Call,
     Page,
@@ -20,7 +22,7 @@ from app.sources.base import (
     UserId,
 )
 from app.sources.client import ServiceClient
-from app.sources.rest import pair
+from app.sources.forms import pair
 
 R = TypeVar("R", bound=Record)
 
@@ -129,11 +131,14 @@ class RestPages(Generic[R]):
         target = f"{self._spec.path}?{pair(self._spec.parameter, user)}&limit={limit}"
         if cursor is not None:
             target += "&" + pair("cursor", cursor)
-        return await self._client.get(
-            target,
+
+        def read(answer: RawAnswer) -> UpstreamPage[R]:
+            return self._page.validate_json(answer.body)
+
+        return await self._client.send(
+            Ask((user,), self._spec.path, target),
             call,
-            self._page.validate_json,
-            keys=1,
+            read,
             limit=self._client.settings.page_timeout,
             absent=NOT_FOUND,
         )

@@ -1,32 +1,37 @@
 """The source behind a REST service: keys into calls, calls into one answer a key."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from string import ascii_letters, digits
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import SourceError
-from app.settings import SourceSettings
+from app.errors import Code, SourceError
+from app.shapes.answer import MoreSettings
+from app.sources.answer import RawAnswer
+from app.sources.ask import Ask
 from app.sources.base import Call, Record, SourceSpec, UserId
 from app.sources.client import ServiceClient
-from app.sources.rows import RowReader, Rows
+from app.sources.following import target_of
+from app.sources.forms import form_of
+from app.sources.merging import ended, merged
+from app.sources.reader import reader_of
+from app.sources.rows import Rows
 
 R = TypeVar("R", bound=Record)
 
 
 class RestSource(Generic[R]):
-    """Answers for many users at once, as its ``SourceSpec`` says. A ``Source``."""
+    """Answers for many users at once, as its ``SourceSpec`` and its settings say. A ``Source``."""
 
     def __init__(
         self, spec: SourceSpec[R], client: ServiceClient, log: FilteringBoundLogger
     ) -> None:
         self._spec = spec
         self._client = client
-        self._reader = RowReader(spec)
+        self._form = form_of(spec, client.settings)
+        self._reader = reader_of(spec, client.settings)
         self._log = log
 
     @property
@@ -44,44 +49,75 @@ class RestSource(Generic[R]):
             call: What of the incoming request goes on.
 
         Returns:
-            One answer a key, in the order of the keys.
+            One answer a key, in the order of the keys. ``SOURCE_REJECTED`` for a key that cannot
+            be written in the form of the request: the service is not asked for it.
         """
-        batches = batches_of(keys, self._spec, self._client.settings)
-        if len(batches) == 1:
-            return await self._fetch(batches[0], call)
-        async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(self._fetch(batch, call)) for batch in batches]
-        return [answer for part in parts for answer in part.result()]
+        asks = self._form.asks(keys)
+        if len(asks.sent) == 1 and not asks.refused:
+            return await self._fetch(asks.sent[0], call)
+        answers = await self._fetch_all(asks.sent, call)
+        if asks.refused:
+            answers |= dict.fromkeys(asks.refused, self._refused(asks.refused, call))
+        return [answers[key] for key in keys]
 
-    async def _fetch(self, keys: Sequence[UserId], call: Call) -> Sequence[R | SourceError | None]:
+    def _refused(self, keys: Sequence[UserId], call: Call) -> SourceError:
+        """Say of keys that they cannot be written."""
+        self._log.warning("source.not_written", source=self.name, keys=len(keys))
+        call.trace.of(self.name).code = Code.SOURCE_REJECTED
+        detail = "the key cannot be written in the form of the request, and was not sent"
+        return SourceError(self.name, Code.SOURCE_REJECTED, detail)
+
+    async def _fetch_all(
+        self, asks: Sequence[Ask], call: Call
+    ) -> dict[UserId, R | SourceError | None]:
+        """Fetch several batches, all at the same time or as many as the form says."""
+        room = asyncio.Semaphore(self._form.at_a_time or max(1, len(asks)))
+
+        async def fetch(ask: Ask) -> Sequence[R | SourceError | None]:
+            async with room:
+                return await self._fetch(ask, call)
+
+        async with asyncio.TaskGroup() as group:
+            parts = [(ask.keys, group.create_task(fetch(ask))) for ask in asks]
+        return {
+            key: answer
+            for keys, part in parts
+            for key, answer in zip(keys, part.result(), strict=True)
+        }
+
+    async def _fetch(self, ask: Ask, call: Call) -> Sequence[R | SourceError | None]:
         """Fetch one batch by one call; where one key may have spoilt it, by halves, once."""
-        answers = await self._ask(keys, call)
+        answers = await self._ask(ask, call)
         failure = answers[0]
         if not (
             isinstance(failure, SourceError)
             and failure.divisible
             and all(answer is failure for answer in answers)
-            and len(keys) > 1
+            and len(ask.keys) > 1
             and self._client.guard.take_repetition()
             and self._client.guard.take_repetition()
         ):
             return answers
-        middle = len(keys) // 2
+        middle = len(ask.keys) // 2
+        halves = (
+            *self._form.asks(ask.keys[:middle]).sent,
+            *self._form.asks(ask.keys[middle:]).sent,
+        )
         async with asyncio.TaskGroup() as group:
-            first = group.create_task(self._ask(keys[:middle], call))
-            second = group.create_task(self._ask(keys[middle:], call))
-        return [*first.result(), *second.result()]
+            parts = [group.create_task(self._ask(half, call)) for half in halves]
+        return [answer for part in parts for answer in part.result()]
 
-    async def _ask(self, keys: Sequence[UserId], call: Call) -> Sequence[R | SourceError | None]:
+    async def _ask(self, ask: Ask, call: Call) -> Sequence[R | SourceError | None]:
         """Ask about some users by one call."""
 
-        def read(body: bytes) -> Rows[R]:
-            return self._reader.read(body, keys)
+        def read(answer: RawAnswer) -> Rows[R]:
+            return self._reader.read(answer, ask.keys)
 
-        query = query_of(self._spec.parameter, keys)
-        rows = await self._client.get(f"{self._spec.path}?{query}", call, read, keys=len(keys))
+        rows = await self._client.send(ask, call, read, absent=self._form.absent)
         if not isinstance(rows, Rows):
-            return [rows] * len(keys)
+            return [rows] * len(ask.keys)
+        if rows.next is not None and self._client.settings.answer is not None:
+            rows = await self._follow(rows, ask, call, self._client.settings.answer.more)
         if rows.odd:
             self._log.warning(
                 "source.odd_rows",
@@ -91,79 +127,53 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        return rows.answers
+        return rows.answers if not rows.unasked else self._doubted(rows, ask, call)
 
+    async def _follow(self, rows: Rows[R], ask: Ask, call: Call, more: MoreSettings) -> Rows[R]:
+        """Read on, page by page, until all users are found or there is nowhere new to go."""
 
-def pair(parameter: str, value: str) -> str:
-    """Write one query parameter; whatever is in the value stays in it.
+        def read(answer: RawAnswer) -> Rows[R]:
+            return self._reader.read(answer, ask.keys)
 
-    Args:
-        parameter: Its name, which needs no escaping.
-        value: Any text.
+        seen = {ask.target}
+        base = self._client.settings.base_url
+        while (page := rows.next) is not None and len(seen) < more.max_pages:
+            target = target_of(page, ask.target, base, more)
+            if target is None or target in seen:
+                break
+            seen.add(target)
+            page_ask = replace(ask, target=target)
+            following = await self._client.send(page_ask, call, read, absent=self._form.absent)
+            if isinstance(following, SourceError):
+                return ended(rows, following)
+            if following is None:
+                break
+            rows = merged(self.name, rows, following)
+        return rows
 
-    Returns:
-        The pair, percent-encoded (RFC 3986, section 2.1).
-    """
-    return f"{parameter}={quote(value, safe='')}"
+    def _doubted(self, rows: Rows[R], ask: Ask, call: Call) -> Sequence[R | SourceError | None]:
+        """Tell whether the service asked itself another question, by rows that nobody asked for.
 
-
-def query_of(parameter: str, keys: Sequence[UserId]) -> str:
-    """Write one parameter as often as there are keys.
-
-    Args:
-        parameter: Its name, which needs no escaping.
-        keys: Its values.
-
-    Returns:
-        The query, percent-encoded, without a question mark.
-    """
-    if not "".join(keys).encode("utf-8", "replace").translate(None, UNRESERVED):
-        return f"{parameter}=" + f"&{parameter}=".join(keys)  # everyday ids: nothing is escaped
-    return "&".join(pair(parameter, key) for key in keys)
-
-
-UNRESERVED = (ascii_letters + digits + "-._~").encode()
-"""The characters that are never escaped (RFC 3986, section 2.3)."""
-
-
-def batches_of(
-    keys: Sequence[UserId], spec: SourceSpec[Any], settings: SourceSettings
-) -> Sequence[Sequence[UserId]]:
-    """Split keys into the calls that a source takes for them.
-
-    Args:
-        keys: The keys, each once.
-        spec: The source.
-        settings: How it is reached.
-
-    Returns:
-        The keys of each call; together they are the keys, in their order.
-    """
-    room = settings.max_url_bytes - len(settings.base_url) - len(spec.path)
-    return list(split(keys, spec.parameter, max_keys=settings.max_keys, max_bytes=room))
-
-
-def split(
-    keys: Sequence[UserId], parameter: str, *, max_keys: int, max_bytes: int
-) -> Iterator[Sequence[UserId]]:
-    """Split keys into batches that fit into one call each.
-
-    Args:
-        keys: The keys.
-        parameter: The query parameter that each key takes.
-        max_keys: Most keys of a batch, at least 1.
-        max_bytes: Most bytes of a batch's query, its ``?`` included. A key that does not fit
-            even alone gets a batch of its own: whether it is too long is for the service to say.
-
-    Yields:
-        The batches; together they are the keys, in their order.
-    """
-    start = 0
-    while start < len(keys):
-        batch = keys[start : start + max_keys]
-        if len(query_of(parameter, batch)) + 1 > max_bytes:
-            sizes = accumulate(len(pair(parameter, key)) + 1 for key in batch)
-            fitting = sum(size <= max_bytes for size in sizes)
-            batch = batch[: max(1, fitting)]
-        yield batch
-        start += len(batch)
+        It did where none of the rows was asked for, or where there are more users in them than
+        were asked for: it has passed over what it was asked, and told of anybody, or of those whom
+        it took the keys for. What it has of the users asked for is theirs all the same. But who is
+        not in such an answer may be known to it, so "no such user" would be a guess.
+        """
+        found = rows.found
+        if found and found + rows.unasked <= len(ask.keys):
+            return rows.answers
+        detail = f"{rows.unasked} rows that nobody asked for, and {found} that somebody did"
+        self._log.error(
+            "source.question_ignored",
+            source=self.name,
+            path=ask.path,
+            keys=len(ask.keys),
+            found=found,
+            unasked=rows.unasked,
+            hint="the service seems to pass over how it is asked for users: check `request`, and"
+            " that rows have the key as it was asked for",
+        )
+        call.trace.of(self.name).code = Code.SOURCE_MALFORMED
+        failure = SourceError(self.name, Code.SOURCE_MALFORMED, detail)
+        rest = rows.rest.answer
+        return [failure if answer is rest else answer for answer in rows.answers]

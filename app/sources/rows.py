@@ -10,8 +10,33 @@ from pydantic_core import from_json, to_json
 
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.more import More, NextPage
 
 R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What there is beyond the rows of an answer.
+
+    Attributes:
+        answer: The answer for each key without a row: ``None`` when the source does not know it, a
+            failure when that cannot be told. It is among the answers as this very object.
+        nameless: That failure, where it is due to a row without a key.
+        more: What the answer does not hold; ``None`` when it holds all there is.
+        count: How many rows there are so far.
+        total: How many there are on all pages, where only that tells whether more follow.
+    """
+
+    answer: SourceError | None = None
+    nameless: SourceError | None = None
+    more: More | None = None
+    count: int = 0
+    total: int | None = None
+
+
+NOTHING = Rest()
+"""Beyond an answer that holds all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +48,35 @@ class Rows(Generic[R]):
         malformed: What is wrong with each row that does not fit the contract.
         duplicate: Rows passed over, since another came before them for the same key.
         unasked: Rows passed over, since nobody asked for their key.
+        rest: What there is beyond them.
     """
 
     answers: list[R | SourceError | None]
     malformed: list[str]
     duplicate: int
     unasked: int
+    rest: Rest = NOTHING
 
     @property
     def odd(self) -> bool:
         """Whether something was passed over or did not fit."""
         return bool(self.malformed or self.duplicate or self.unasked)
+
+    @property
+    def found(self) -> int:
+        """How many keys have a row, whether that fits the contract or not."""
+        return sum(answer is not self.rest.answer for answer in self.answers)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there is more than the answer holds."""
+        return self.rest.more is not None
+
+    @property
+    def next(self) -> NextPage | None:
+        """Where to go on, if a key has no row yet and there is somewhere to go."""
+        more = self.rest.more
+        return None if more is None or self.found == len(self.answers) else more.next
 
 
 class RowReader(Generic[R]):

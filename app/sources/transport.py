@@ -29,7 +29,12 @@ class ReadyRequest(httpx.Request):
     """
 
     def __init__(
-        self, method: str, base: str, target: str, headers: Sequence[tuple[str, str]]
+        self,
+        method: str,
+        base: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes = b"",
     ) -> None:
         """Write it.
 
@@ -38,9 +43,10 @@ class ReadyRequest(httpx.Request):
             base: The address of the service.
             target: Path and query below it, percent-encoded.
             headers: The headers, ``Host`` among them, or the address would be parsed for it.
+            body: The body, if it has one.
         """
         self.address = base + target
-        super().__init__(method, NOWHERE, headers=headers)
+        super().__init__(method, NOWHERE, headers=headers, content=body or None)
 
     @property
     def url(self) -> httpx.URL:

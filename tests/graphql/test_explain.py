@@ -1,9 +1,11 @@
 """Explaining an operation: what is told is what a run does, and nothing is called for it."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -16,10 +18,22 @@ from app.graphql.explain import Explained, Explainer
 from app.graphql.explanation import Explanation, FieldExplanation, SourceExplanation
 from app.graphql.request import GraphQLRequest, OnError
 from app.graphql.schema import build_schema
-from app.settings import CacheSettings, Settings
+from app.settings import CacheSettings, Settings, SourceSettings
 from tests.conftest import OpenGateway
-from tests.fakes import FakeServices, invoice, settings_for_fakes, user_id
-from tests.graphql.test_compiled import Case, cases
+from tests.fakes import (
+    FakeService,
+    FakeServices,
+    invoice,
+    json_response,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
+from tests.graphql.test_compiled import Case as Operation
+from tests.graphql.test_compiled import cases
+from tests.sources.raw_server import Seen
+from tests.sources.readers import CASES as FORMS
+from tests.sources.readers import Case
 
 CASES = int(os.environ.get("EXPLAINED_CASES", "100"))
 """How many operations the property is tried with."""
@@ -114,7 +128,7 @@ def error_of_ids(ran: Mapping[str, Any]) -> object:
 async def test_what_is_explained_is_what_a_run_asks(
     open_gateway: OpenGateway,
     services: FakeServices,
-    case: Case,
+    case: Operation,
     compiling: bool,  # noqa: FBT001 # drawn
     limits: Mapping[str, int],
 ) -> None:
@@ -228,6 +242,54 @@ def test_too_many_users_for_one_call_are_split(
     assert source.batches == batches
     assert source.calls == len(batches)
     assert (source.path, source.parameter) == ("/users", "id")
+
+
+class Formed(FakeService):
+    """Profile, asked in a form of the test's."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__("/users")
+        self._case = case
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer with what there is of each user."""
+        target = request.url.raw_path.decode()
+        headers = tuple(request.headers.items())
+        keys = self._case.read(Seen(target, headers, request.method, request.content))
+        self.batches.append(keys)
+        return json_response([profile_row(1, id=key) for key in keys])
+
+
+@pytest.mark.parametrize("case", FORMS.values(), ids=list(FORMS))
+async def test_the_calls_that_are_explained_are_those_of_a_run_in_any_form(
+    open_gateway: OpenGateway, services: FakeServices, case: Case
+) -> None:
+    services.profile = Formed(case)
+    source = SourceSettings.model_validate(
+        {"base_url": "http://profile", "max_keys": 3, "request": case.settings}
+    )
+    wanted = settings_with(sources=dict(source), explain=True, user_id_pattern=re.compile(".*"))
+    query = "query($ids: [ID!]!) { users(ids: $ids) { username } }"
+    ids = ["1", "2", "..", "a'b\"\\/", "3", "4", "5"]
+    request = {"query": query, "variables": {"ids": ids}}
+
+    async with open_gateway(wanted) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
+        )
+        ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
+
+    [told] = orjson.loads(response.content)["extensions"]["explain"]["sources"]
+    assert sorted(map(list, cut(told))) == sorted(services.profile.batches)
+    assert told["calls"] == services.calls["profile"]
+    errors: list[dict[str, Any]] = ran.get("errors", [])
+    codes = {ids[int(one["path"][1])]: one["extensions"]["code"] for one in errors}
+    assert codes == dict.fromkeys(told["notWritten"], "SOURCE_REJECTED")
+    assert set(told["notWritten"]) == {key for key in ids if case.refuses(key)}
+    [one, *_] = services.profile.requests
+    assert told["method"] == one.method
+    assert (told["parameter"] is None) == (not one.url.query)
+    assert told["form"] == (case.settings or {"form": "repeat"})["form"]
 
 
 def test_ids_can_be_left_to_run_time() -> None:

@@ -7,6 +7,13 @@ import pytest
 
 from app.graphql.explain_text import error_line, explanation_text
 from app.settings import CacheSettings
+from app.shapes.request import (
+    BodyRequest,
+    EachRequest,
+    FilterRequest,
+    ListRequest,
+    RequestSettings,
+)
 from tests.fakes import user_id
 from tests.graphql.test_explain import ask, explained, quoted, settings_with
 
@@ -109,6 +116,42 @@ def test_why_users_are_split_is_told(changes: Mapping[str, object], ending: str)
 
     [call] = [line for line in lines if "GET" in line]
     assert call.endswith(f"…  {ending}")
+
+
+@pytest.mark.parametrize(
+    ("request_", "call"),
+    [
+        (
+            ListRequest(form="list", path="/people", parameter="ids"),
+            "GET /people?ids=…  3 users in 1 call",
+        ),
+        (
+            BodyRequest(
+                form="body", path="/read", template='{"ids": "{keys}"}', max_body_bytes=256
+            ),
+            "POST /read  7 users in 2 calls (6 + 1), in bodies of up to 256 bytes",
+        ),
+        (
+            EachRequest(form="each", path="/users/{key}", max_concurrent_calls=2),
+            "GET /users/{key}  3 users in 3 calls (1 + 1 + 1), up to 1 in a call, 2 at a time",
+        ),
+        (
+            FilterRequest(form="filter", path="/users", parameter="q", each="number eq {key}"),
+            "GET /users?q=…  3 users in 1 call",
+        ),
+        (
+            BodyRequest(form="body", path="/read", template='["{key}"]', numbers=True),
+            "POST /read  0 users in 0 calls, 3 whose id cannot be written there",
+        ),
+    ],
+)
+def test_a_call_is_told_in_its_form(request_: RequestSettings, call: str) -> None:
+    many = range(7 if "7 users" in call else 3)
+    lines = lines_of(
+        f"{{ users(ids: {quoted(*many)}) {{ username }} }}", sources={"request": request_}
+    )
+
+    assert f"  profile  {call}" in lines
 
 
 def test_a_cache_may_save_calls() -> None:

@@ -17,10 +17,14 @@ class Seen:
     Attributes:
         target: The request target, byte for byte.
         headers: Name in lower case and value of each header, in their order.
+        method: The method.
+        body: The body.
     """
 
     target: str
     headers: tuple[tuple[str, str], ...]
+    method: str
+    body: bytes
 
     @property
     def path(self) -> str:
@@ -62,7 +66,10 @@ class RawServer:
                 first, *lines = head.decode("latin-1").split("\r\n")[:-2]
                 pairs = (line.partition(":") for line in lines)
                 headers = tuple((name.lower(), value.strip()) for name, _, value in pairs)
-                self.seen.append(Seen(first.split(" ")[1], headers))
+                method, target, _ = first.split(" ")
+                length = int(dict(headers).get("content-length", "0"))
+                body = await reader.readexactly(length)
+                self.seen.append(Seen(target, headers, method, body))
                 await self.answer(writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

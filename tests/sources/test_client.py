@@ -24,6 +24,7 @@ from app.errors import Code, MalformedError, SourceError
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
 from app.settings import DeadlineSettings, LogSettings
+from app.sources.ask import Ask
 from app.sources.base import Call, PageRequest, Position, UserId
 from app.sources.billing import INVOICES
 from app.sources.client import Contact, ServiceClient, open_service
@@ -54,7 +55,7 @@ class Asked:
         self, target: str = "/users", call: Call = CALL, read: Callable[[bytes], str] = bytes.decode
     ) -> str | SourceError | None:
         """Send a GET."""
-        return await self.client.get(target, call, read, keys=1)
+        return await self.client.send(asking_for(target), call, lambda answer: read(answer.body))
 
     async def code(self, target: str = "/users") -> Code:
         """Send a GET that has to fail, and tell the code of the failure."""
@@ -72,6 +73,12 @@ class Asked:
     def events(self) -> list[Mapping[str, Any]]:
         """Each line of the log."""
         return [orjson.loads(line) for line in self.log.splitlines()]
+
+
+def asking_for(target: str, *keys: str) -> Ask:
+    """Make a GET."""
+    users = tuple(UserId(key) for key in keys or ("somebody",))
+    return Ask(users, target.partition("?")[0], target)
 
 
 @asynccontextmanager
@@ -360,7 +367,9 @@ async def test_a_status_is_a_failure_with_its_code_and_the_body_is_not_read(stat
 
 async def test_a_status_can_say_that_there_is_no_such_user() -> None:
     async with exchange(saying(status="404 Not Found")) as (asked, _):
-        answer = await asked.client.get("/x", CALL, _never, keys=1, absent=frozenset({404}))
+        answer = await asked.client.send(
+            asking_for("/x"), CALL, lambda answer: _never(answer.body), absent=frozenset({404})
+        )
 
     assert answer is None
     assert [event["outcome"] for event in asked.events] == ["ok"]
@@ -472,7 +481,8 @@ async def test_an_exchange_is_logged_with_its_source_keys_status_duration_and_ou
         await saying(b"[]")(writer)
 
     async with exchange(slow, clock=clock) as (asked, _):
-        await asked.client.get(f"/users?id={USER}&id=2", CALL, bytes.decode, keys=2)
+        target = f"/users?id={USER}&id=2"
+        await asked.client.send(asking_for(target, USER, "2"), CALL, lambda answer: answer.status)
 
     [event] = asked.events
     assert event["event"] == "source.fetch"

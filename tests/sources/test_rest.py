@@ -4,23 +4,25 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 import httpx
 import orjson
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
-from app.settings import DeadlineSettings, LogSettings
+from app.settings import DeadlineSettings, LogSettings, RetrySettings
 from app.sources.base import Call, UserId
 from app.sources.client import open_service
 from app.sources.profile import PROFILE, ProfileRecord
-from app.sources.rest import RestSource, pair, split
+from app.sources.rest import RestSource
+from app.sources.transport import TransportFactory, pooled_transport
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, calm_source, json_response, profile_row, user_id
+from tests.sources.hostile import HOSTILE
+from tests.sources.raw_server import saying, serving
+from tests.sources.readers import CASES, Case
 
 CALL = Call("request-1")
 
@@ -28,15 +30,22 @@ Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
 
 class Opened:
-    """The source over a fake, and its log."""
+    """The source over a fake, and its log.
 
-    def __init__(self, source: RestSource[ProfileRecord], log: io.StringIO) -> None:
+    Attributes:
+        clock: The time that it has.
+    """
+
+    def __init__(
+        self, source: RestSource[ProfileRecord], log: io.StringIO, clock: ManualClock
+    ) -> None:
+        self.clock = clock
         self._source = source
         self._log = log
 
-    async def ask(self, keys: Sequence[str]) -> list[str]:
+    async def ask(self, keys: Sequence[str], call: Call = CALL) -> list[str]:
         """Ask about users; a record is told by its name, a failure by its code."""
-        answers = await self._source.fetch_many([UserId(key) for key in keys], CALL)
+        answers = await self._source.fetch_many([UserId(key) for key in keys], call)
         return [
             one.code.value
             if isinstance(one, SourceError)
@@ -52,79 +61,35 @@ class Opened:
         return [line for line in lines if line["event"] == name]
 
 
+def faked(handler: Handler) -> TransportFactory:
+    """Make transports that lead to a fake."""
+    return lambda _: httpx.MockTransport(handler)  # type: ignore[arg-type] # it takes either kind
+
+
 @asynccontextmanager
 async def opened(
-    handler: Handler,
+    handler: Handler | None,
     base_url: str = "http://profile",
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[Opened]:
-    """Open the profile source over a fake."""
-    stream = io.StringIO()
+    """Open the profile source over a fake, or over the network where there is none."""
+    stream, clock = io.StringIO(), ManualClock()
     log = make_log(LogSettings(level="debug"), "json", stream)
     async with open_service(
         "profile",
         calm_source(base_url=base_url, **changes),
-        lambda _: httpx.MockTransport(handler),  # type: ignore[arg-type] # it takes either kind
+        pooled_transport if handler is None else faked(handler),
         deadlines=DeadlineSettings(),
-        clock=ManualClock(),
+        clock=clock,
         chance=lambda: 0.5,
         log=log,
     ) as client:
-        yield Opened(RestSource(PROFILE, client, log), stream)
+        yield Opened(RestSource(PROFILE, client, log), stream, clock)
 
 
 def keys_of(request: httpx.Request) -> list[str]:
     """Read which users a request asks for."""
     return request.url.params.get_list("id")
-
-
-@given(
-    keys=st.lists(st.text(max_size=30).map(UserId), max_size=40),
-    max_keys=st.integers(1, 10),
-    max_bytes=st.integers(1, 200),
-)
-def test_batches_joined_are_the_keys_and_each_is_within_both_limits(
-    keys: list[UserId], max_keys: int, max_bytes: int
-) -> None:
-    batches = list(split(keys, "id", max_keys=max_keys, max_bytes=max_bytes))
-
-    assert [key for batch in batches for key in batch] == keys
-    for batch in batches:
-        assert 1 <= len(batch) <= max_keys
-        query = "?" + "&".join(pair("id", key) for key in batch)
-        assert len(query) <= max_bytes or len(batch) == 1
-
-
-@given(
-    keys=st.lists(st.text(max_size=30).map(UserId), min_size=2, max_size=40),
-    max_keys=st.integers(1, 10),
-    max_bytes=st.integers(1, 200),
-)
-def test_no_key_is_put_off_to_the_next_batch_that_had_room_in_the_last(
-    keys: list[UserId], max_keys: int, max_bytes: int
-) -> None:
-    batches = list(split(keys, "id", max_keys=max_keys, max_bytes=max_bytes))
-
-    for batch, following in pairwise(batches):
-        more = [*batch, following[0]]
-        query = "?" + "&".join(pair("id", key) for key in more)
-        assert len(more) > max_keys or len(query) > max_bytes
-
-
-def test_an_encoded_byte_counts_as_the_three_characters_that_it_becomes() -> None:
-    keys = [UserId("ü"), UserId("ü")]
-
-    assert pair("id", "ü") == "id=%C3%BC"
-    assert len(list(split(keys, "id", max_keys=9, max_bytes=20))) == 1
-    assert len(list(split(keys, "id", max_keys=9, max_bytes=19))) == 2
-
-
-@given(value=st.text(max_size=40))
-def test_a_pair_is_ascii_and_reads_back_as_the_value(value: str) -> None:
-    written = pair("id", value)
-
-    assert written.isascii()
-    assert httpx.QueryParams(written).multi_items() == [("id", value)]
 
 
 async def test_no_keys_are_no_call() -> None:
@@ -234,3 +199,224 @@ async def test_rows_as_they_should_be_are_not_odd() -> None:
         await source.ask(["a", "b"])
 
         assert not source.events("source.odd_rows")
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+async def test_every_form_asks_a_real_service_for_exactly_the_users_that_it_can(case: Case) -> None:
+    known = [key for key in HOSTILE if not case.refuses(key)]
+    read: list[str] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        keys = case.read(server.seen[-1])
+        read.extend(keys)
+        rows = [profile_row(1, id=key, username=f"name of {key}") for key in keys]
+        await saying(orjson.dumps(rows))(writer)
+
+    async with (
+        serving(answer) as server,
+        opened(None, server.base_url, request=case.settings, max_keys=20) as source,
+    ):
+        answers = await source.ask(HOSTILE)
+        refused = [event["keys"] for event in source.events("source.not_written")]
+
+    assert sorted(read) == sorted(known)
+    assert answers == [
+        "SOURCE_REJECTED" if case.refuses(key) else f"name of {key}" for key in HOSTILE
+    ]
+    assert refused == [len(HOSTILE) - len(known)] * (len(known) < len(HOSTILE))
+
+
+BODY = {
+    "form": "body",
+    "path": "/read",
+    "template": '{"ids": "{keys}"}',
+    "headers": {"X-Version": "2", "accept": "application/hal+json"},
+}
+
+
+async def test_a_body_is_posted_with_its_length_and_type_and_the_headers_of_the_settings() -> None:
+    async with (
+        serving(saying(orjson.dumps([profile_row(1, id="ü")]))) as server,
+        opened(None, server.base_url, request=BODY) as source,
+    ):
+        assert await source.ask(["ü", "b"]) == ["user1", "nobody"]
+
+    [seen] = server.seen
+    assert (seen.method, seen.target) == ("POST", "/read")
+    assert seen.header("content-type") == ["application/json"]
+    assert seen.header("content-length") == [str(len(seen.body))]
+    assert seen.header("x-version") == ["2"]
+    assert seen.header("accept") == ["application/hal+json"]
+    assert orjson.loads(seen.body) == {"ids": ["ü", "b"]}
+
+
+async def test_a_question_in_a_body_is_asked_again_where_that_may_help() -> None:
+    bodies: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return json_response([profile_row(1, id="a")], 503 if len(bodies) < 3 else 200)
+
+    retry = RetrySettings(max_retries=2, budget_minimum=10)
+    async with opened(answer, request=BODY, retry=retry) as source:
+        assert await source.clock.run(source.ask(["a"])) == ["user1"]
+
+    assert bodies == [b'{"ids":["a"]}'] * 3
+
+
+async def test_a_batch_that_one_key_may_have_spoilt_is_asked_by_halves_in_any_form() -> None:
+    bodies: list[list[str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys = orjson.loads(request.content)["ids"]
+        bodies.append(keys)
+        rows = [profile_row(1, id=key, username=key) for key in keys]
+        return json_response(rows, 400 if "c" in keys else 200)
+
+    retry = RetrySettings(max_retries=0, budget_minimum=10)
+    async with opened(answer, request=BODY, retry=retry) as source:
+        assert await source.ask(["a", "b", "c", "d"]) == ["a", "b", *["SOURCE_REJECTED"] * 2]
+
+    assert bodies == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"]]
+
+
+EACH = {"form": "each", "path": "/users/{key}", "max_concurrent_calls": 2}
+
+
+async def test_calls_for_each_user_are_no_more_at_a_time_than_the_settings_say() -> None:
+    together = asyncio.Barrier(2)
+    under_way: list[int] = [0]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        under_way.append(under_way[-1] + 1)
+        await together.wait()  # nobody is answered before two have asked
+        under_way.append(under_way[-1] - 1)
+        key = request.url.path.removeprefix("/users/")
+        return json_response([profile_row(1, id=key, username=key)])
+
+    async with opened(answer, request=EACH) as source:
+        assert await source.ask("abcdef") == list("abcdef")
+
+    assert max(under_way) == 2
+
+
+async def test_a_user_who_is_not_found_by_a_call_of_their_own_is_nobody_and_no_failure() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        key = request.url.path.removeprefix("/users/")
+        statuses = {"a": 200, "b": 404, "c": 503}
+        return json_response([profile_row(1, id=key, username=key)], statuses[key])
+
+    async with opened(answer, request=EACH) as source:
+        assert await source.ask("abc") == ["a", "nobody", "SOURCE_UNAVAILABLE"]
+
+
+async def test_not_found_is_a_failure_where_many_are_asked_for() -> None:
+    async with opened(lambda _: json_response([], 404)) as source:
+        assert await source.ask("a") == ["SOURCE_REJECTED"]
+
+
+async def test_the_log_has_the_path_without_the_user_in_it() -> None:
+    async with opened(lambda _: json_response([]), request=EACH) as source:
+        await source.ask(["canary"])
+        events = source.events("source.fetch")
+
+    assert [event["path"] for event in events] == ["/users/{key}"]
+    assert "canary" not in str(events)
+
+
+async def test_a_key_that_cannot_be_written_is_told_in_the_trace_and_harms_no_other() -> None:
+    call = Call("request-1")
+    async with opened(lambda _: json_response([profile_row(1, id="a")]), request=EACH) as source:
+        assert await source.ask(["..", "a"], call) == ["SOURCE_REJECTED", "user1"]
+
+    assert call.trace.of("profile").calls == 1
+    assert call.trace.of("profile").code is Code.SOURCE_REJECTED
+
+
+@pytest.mark.parametrize(
+    ("asked", "came", "answers"),
+    [
+        ("ab", "cde", ["SOURCE_MALFORMED", "SOURCE_MALFORMED"]),
+        ("a", "b", ["SOURCE_MALFORMED"]),
+        ("ab", "ccc", ["SOURCE_MALFORMED", "SOURCE_MALFORMED"]),
+        ("ab", "acd", ["a", "SOURCE_MALFORMED"]),
+        ("ab", "bac", ["a", "b"]),
+    ],
+    ids=["nobody asked for", "another one", "one many times", "a page of all", "one too many"],
+)
+async def test_a_service_that_ignores_the_question_tells_nothing_of_those_not_in_its_answer(
+    asked: str, came: str, answers: list[str]
+) -> None:
+    rows = [profile_row(1, id=key, username=key) for key in came]
+    call = Call("request-1")
+    async with opened(lambda _: json_response(rows)) as source:
+        assert await source.ask(asked, call) == answers
+        [event] = source.events("source.question_ignored")
+
+    assert event["level"] == "error"
+    assert event["path"] == "/users"
+    assert event["unasked"] == sum(key not in asked for key in came)
+    assert "check `request`" in event["hint"]
+    assert call.trace.of("profile").code is Code.SOURCE_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("asked", "came", "answers"),
+    [
+        ("abc", "", ["nobody"] * 3),
+        ("abc", "a", ["a", "nobody", "nobody"]),
+        ("abc", "ad", ["a", "nobody", "nobody"]),
+        ("ab", "aab", ["a", "b"]),
+    ],
+)
+async def test_a_service_that_answers_the_question_is_believed_about_those_it_leaves_out(
+    asked: str, came: str, answers: list[str]
+) -> None:
+    rows = [profile_row(1, id=key, username=key) for key in came]
+    async with opened(lambda _: json_response(rows)) as source:
+        assert await source.ask(asked) == answers
+
+        assert not source.events("source.question_ignored")
+
+
+def foreign_row(number: int) -> dict[str, object]:
+    """Make a row as another service writes it."""
+    row = profile_row(number)
+    return {"uid": row["id"], "name": {"login": row["username"], "shown": "x"}, "at": 1_700_000_000}
+
+
+FOREIGN_SHAPE: dict[str, Any] = {
+    "answer": {"rows": ["data"], "key": ["uid"], "more": {"next_url": ["next"]}},
+    "fields": {
+        "username": "name.login",
+        "displayName": "name.shown",
+        "email": "name.login",
+        "createdAt": "unix_seconds(at)",
+    },
+}
+
+
+async def test_rows_of_another_shape_are_read_page_by_page_into_records() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.query.decode())
+        if "page=2" in asked[-1]:
+            return json_response({"data": [foreign_row(2)]})
+        return json_response({"data": [foreign_row(1)], "next": "/users?page=2"})
+
+    async with opened(answer, **FOREIGN_SHAPE) as source:
+        answers = await source.ask([user_id(1), user_id(2), user_id(3)])
+
+    assert answers == ["user1", "user2", "nobody"]
+    assert len(asked) == 2
+
+
+async def test_pages_that_lead_in_a_ring_leave_failures_and_no_guess() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return json_response({"data": [foreign_row(1)], "next": "/users?page=1"})
+
+    async with opened(answer, **FOREIGN_SHAPE) as source:
+        answers = await source.ask([user_id(1), user_id(2)])
+
+    assert answers == ["user1", "SOURCE_MALFORMED"]

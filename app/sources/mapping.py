@@ -1,0 +1,161 @@
+"""From a row as a service has it to a record, by an expression for each field. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Generic, TypeVar, cast
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from app.errors import what_is_wrong
+from app.shapes.expression import EvaluationError, Expression, compile_expression
+from app.shapes.functions import as_json
+from app.sources.base import Record, SourceSpec, UserId
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something in the settings of a source that does not fit its record.
+
+    Attributes:
+        keys: What leads to it, below the settings of the source.
+        what: What was found there and what would be right.
+    """
+
+    keys: tuple[str, ...]
+    what: str
+
+
+class ShapeError(ValueError):
+    """The settings of a source do not fit its record.
+
+    Attributes:
+        mistakes: All that is wrong.
+    """
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("; ".join(f"{'.'.join(one.keys)} {one.what}" for one in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How one field of the record is made.
+
+    Attributes:
+        name: What the record calls it in JSON.
+        make: Makes it of a row.
+        required: Whether it has to be there.
+    """
+
+    name: str
+    make: Callable[[object], object]
+    required: bool
+
+
+class RowMapper(Generic[R]):
+    """Makes records of rows.
+
+    Args:
+        spec: The source.
+        fields: Its expressions, by names of fields; ``None`` where a row is what the record says.
+
+    Attributes:
+        key: The expression for the key, if there is one.
+
+    Raises:
+        ShapeError: They do not fit the record.
+    """
+
+    def __init__(self, spec: SourceSpec[R], fields: Mapping[str, str] | None) -> None:
+        self._record = spec.record
+        self._key = name_in_json(spec, spec.key)
+        expressions = None if fields is None else _expressions(spec, fields)
+        self.key: Expression | None = (expressions or {}).get(spec.key)
+        self._fields = tuple(
+            _Field(name_in_json(spec, name), make, info.is_required())
+            for name, info in spec.record.model_fields.items()
+            if name != spec.key and (make := _maker(spec, name, expressions)) is not None
+        )
+
+    def record(self, row: object, user: UserId) -> R | str:
+        """Make a record.
+
+        Args:
+            row: The row, of any type, with ``Decimal`` for numbers that have a fraction.
+            user: Whose it is; this is the record's key, however the row writes it.
+
+        Returns:
+            The record, or what is wrong with the row, which says nothing of what is in it.
+        """
+        values: dict[str, object] = {self._key: user}
+        for field in self._fields:
+            try:
+                value = field.make(row)
+            except EvaluationError as error:
+                return f"{field.name}: {error}"
+            if value is not None or field.required:
+                values[field.name] = value
+        try:
+            # By way of JSON: strict parsing takes a time from JSON text only.
+            return self._record.model_validate_json(as_json(values))
+        except ValidationError as error:
+            return what_is_wrong(error)
+        except TypeError as error:
+            return f"it cannot be written as JSON: {error}"
+
+
+def name_in_json(spec: SourceSpec[R], name: str) -> str:
+    """Tell what a record calls a field in JSON.
+
+    Args:
+        spec: The source.
+        name: The field's name in Python.
+
+    Returns:
+        The name in JSON.
+    """
+    return spec.record.model_fields[name].alias or name
+
+
+def _maker(
+    spec: SourceSpec[R], name: str, expressions: Mapping[str, Expression] | None
+) -> Callable[[object], object] | None:
+    """Tell how a field is made, if it is."""
+    if expressions is not None:
+        return expressions[name].of if name in expressions else None
+    alias = name_in_json(spec, name)
+
+    def same(row: object) -> object:
+        return cast("Mapping[str, object]", row).get(alias) if isinstance(row, dict) else None
+
+    return same
+
+
+def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
+    """Compile expressions, by the Python names of their fields."""
+    known: Mapping[str, FieldInfo] = spec.record.model_fields
+    names = {name_in_json(spec, name): name for name in known} | {name: name for name in known}
+    mistakes: list[Mistake] = []
+    expressions: dict[str, Expression] = {}
+    for written, text in fields.items():
+        name = names.get(written)
+        if name is None:
+            near = get_close_matches(written, names, n=1) or sorted(known)
+            hint = f"expected {' or '.join(near)}"
+            mistakes.append(Mistake(("fields", written), f"is no field of {spec.name}: {hint}"))
+        elif name in expressions:
+            mistakes.append(Mistake(("fields", written), "is there already, by its other name"))
+        else:
+            expressions[name] = compile_expression(text)
+    mistakes += [
+        Mistake(("fields", name), "is missing: expected an expression for it")
+        for name, info in known.items()
+        if info.is_required() and name not in expressions and name != spec.key
+    ]
+    if mistakes:
+        raise ShapeError(mistakes)
+    return expressions

@@ -1,0 +1,50 @@
+"""The choice of what reads a source's answers. Pure."""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from app.settings import SourceSettings
+from app.shapes.answer import AnswerSettings
+from app.sources.answer import RawAnswer, Reader
+from app.sources.base import Record, SourceSpec, UserId
+from app.sources.mapping import Mistake, RowMapper, ShapeError
+from app.sources.rows import RowReader, Rows
+from app.sources.shaped import ShapedReader
+
+R = TypeVar("R", bound=Record)
+
+
+def reader_of(spec: SourceSpec[R], settings: SourceSettings) -> Reader[R]:
+    """Choose what reads a source's answers, and make it.
+
+    Args:
+        spec: The source.
+        settings: How it is reached and what it is like.
+
+    Returns:
+        The reader. Bytes go straight into records where the default contract holds.
+
+    Raises:
+        ShapeError: The settings do not fit the record; with all mistakes.
+    """
+    if settings.answer is None and settings.fields is None:
+        return _DirectReader(spec)
+    answer = settings.answer or AnswerSettings()
+    mapper = RowMapper(spec, settings.fields)
+    if mapper.key is not None and (answer.key is not None or answer.by_key):
+        what = f"is given twice: expected answer.key or fields.{spec.key}, not both"
+        raise ShapeError([Mistake(("answer", "by_key" if answer.by_key else "key"), what)])
+    page_size = None if settings.request is None else settings.request.page_size
+    limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
+    return ShapedReader(spec, answer, mapper, limit=min(limits, default=None))
+
+
+class _DirectReader(Generic[R]):
+    """Reads answers of the default contract, of which nothing but the body matters."""
+
+    def __init__(self, spec: SourceSpec[R]) -> None:
+        self._rows = RowReader(spec)
+
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
+        """Read an answer."""
+        return self._rows.read(answer.body, keys)

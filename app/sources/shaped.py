@@ -1,0 +1,156 @@
+"""Reading the answers of a source whose shape its settings say. Pure."""
+
+from collections.abc import Mapping, Sequence
+from decimal import localcontext
+from typing import Any, Generic, TypeVar
+
+from app.errors import Code, MalformedError, SourceError
+from app.shapes.answer import AnswerSettings
+from app.shapes.expression import EXACT, EvaluationError
+from app.sources.answer import RawAnswer
+from app.sources.base import Record, SourceSpec, UserId
+from app.sources.mapping import RowMapper, name_in_json
+from app.sources.merging import cut_off
+from app.sources.more import Extent, extent_of
+from app.sources.rows import Rest, Rows
+from app.sources.scan import Row, at, scan
+from app.sources.statuses import meaning_of
+
+R = TypeVar("R", bound=Record)
+
+
+class ShapedReader(Generic[R]):
+    """Reads answers of any shape that settings can say. A ``Reader``.
+
+    Args:
+        spec: The source.
+        settings: What its answers are like.
+        mapper: Makes records of rows.
+        limit: How many rows an answer may have, as far as that is known.
+    """
+
+    def __init__(
+        self,
+        spec: SourceSpec[R],
+        settings: AnswerSettings,
+        mapper: RowMapper[R],
+        *,
+        limit: int | None,
+    ) -> None:
+        self._name = spec.name
+        self._settings = settings
+        self._mapper = mapper
+        self._limit = limit if settings.many else None
+        self._written_key = name_in_json(spec, spec.key)
+
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
+        """Read an answer.
+
+        Args:
+            answer: The answer.
+            keys: What was asked.
+
+        Returns:
+            An answer a key. The first row of a key counts. A key without a row in an answer that
+            was cut off is a failure.
+
+        Raises:
+            MalformedError: It is no such answer at all.
+        """
+        meaning = meaning_of(answer.status, self._settings)
+        if meaning == "absent":
+            return Rows(answers=[None] * len(keys), malformed=[], duplicate=0, unasked=0)
+        if meaning not in {"rows", "partial"}:
+            raise MalformedError(f"status {answer.status}")
+        document = scan(answer.body, self._settings)
+        extent = extent_of(
+            document,
+            answer.headers,
+            self._settings.more,
+            partial=meaning == "partial",
+            limit=self._limit,
+        )
+        if document.rows is None and extent.total != 0:  # SCIM leaves them out when there are none
+            place = " → ".join(str(step) for step in self._settings.rows)
+            raise MalformedError(f"expected rows at {place}, got nothing")
+        with localcontext(EXACT):
+            return self._rows(document.rows or (), extent, keys)
+
+    def _rows(self, rows: Sequence[Row], extent: Extent, keys: Sequence[UserId]) -> Rows[R]:
+        """Find the row of each key."""
+        wanted = self._wanted(keys)
+        found: dict[UserId, R | SourceError] = {}
+        malformed: list[str] = []
+        nameless: SourceError | None = None
+        duplicate = unasked = 0
+        for row in rows:
+            key = self._key_of(row, keys)
+            users = None if key is None else wanted.get(self._folded(key))
+            if key is None:
+                # It may be anyone's who has no other row: "unknown" would be a guess.
+                nameless = nameless or self._failure("a row without a key")
+                malformed.append(nameless.detail)
+            elif users is None:
+                unasked += 1
+            elif users[0] in found:
+                duplicate += 1
+            else:
+                for user in users:
+                    found[user] = self._read_one(row, user, malformed)
+        rest = Rest(
+            answer=nameless or cut_off(self._name, extent.more),
+            nameless=nameless,
+            more=extent.more,
+            count=len(rows),
+            total=extent.total,
+        )
+        return Rows(
+            answers=[found.get(key, rest.answer) for key in keys],
+            malformed=malformed,
+            duplicate=duplicate,
+            unasked=unasked,
+            rest=rest,
+        )
+
+    def _folded(self, key: str) -> str:
+        """Write a key as keys are compared."""
+        return key.casefold() if self._settings.fold_case else key
+
+    def _wanted(self, keys: Sequence[UserId]) -> Mapping[str, Sequence[UserId]]:
+        """Group keys by how they are compared: one row may be of two that differ in case."""
+        wanted: dict[str, list[UserId]] = {}
+        for key in keys:
+            wanted.setdefault(self._folded(key), []).append(key)
+        return wanted
+
+    def _key_of(self, row: Row, keys: Sequence[UserId]) -> str | None:
+        """Find the key of a row; ``None`` where it has none that can be read."""
+        key: Any
+        if self._settings.by_key:
+            key = row.name
+        elif self._settings.key is not None:
+            _, key = at(row.value, self._settings.key)
+        elif self._mapper.key is not None:
+            try:
+                key = self._mapper.key.of(row.value)
+            except EvaluationError:
+                return None
+        elif not self._settings.many:
+            if len(keys) != 1:
+                raise MalformedError(f"one row for {len(keys)} users, which says not whose it is")
+            [key] = keys
+        else:
+            _, key = at(row.value, (self._written_key,))
+        return str(key) if type(key) is int else key if isinstance(key, str) else None
+
+    def _read_one(self, row: Row, user: UserId, malformed: list[str]) -> R | SourceError:
+        """Make the record of a row."""
+        record = self._mapper.record(row.value, user)
+        if not isinstance(record, str):
+            return record
+        malformed.append(record)
+        return self._failure(record)
+
+    def _failure(self, detail: str) -> SourceError:
+        """Say that a row, or the answer, does not fit."""
+        return SourceError(self._name, Code.SOURCE_MALFORMED, detail)

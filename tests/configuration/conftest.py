@@ -1,0 +1,30 @@
+"""What tests of the configuration share: a bare environment, and a way to write files."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable and no file of the machine be seen."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write() -> Write:
+    """Give a way to write the configuration file, ``gateway.toml``."""
+
+    def written(text: str) -> Path:
+        path = Path("gateway.toml")
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written

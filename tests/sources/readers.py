@@ -1,0 +1,317 @@
+"""How servers read the forms of requests, knowing nothing of how these are written."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote
+
+
+class Asked(Protocol):
+    """A request, made or seen."""
+
+    @property
+    def path(self) -> str:
+        """Where it goes, without a query."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """Its body."""
+        ...
+
+
+Reader = Callable[[Asked], list[str]]
+"""Reads the keys out of a request, as a server would."""
+
+
+def parameters(ask: Asked) -> list[tuple[str, str]]:
+    """Read the query."""
+    path, _, query = ask.target.partition("?")
+    assert path == ask.path
+    return parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=999)
+
+
+def only(ask: Asked, name: str) -> str:
+    """Read the one parameter that there has to be."""
+    [(found, value)] = parameters(ask)
+    assert found == name
+    return value
+
+
+def literals(text: str, quote: str, escape: str, between: str) -> list[str]:
+    """Read quoted literals, to the end of a text."""
+    found: list[str] = []
+    place = 0
+    while True:
+        assert text[place] == quote
+        value, place = literal(text, place + 1, quote, escape)
+        found.append(value)
+        if place == len(text):
+            return found
+        assert text.startswith(between, place)
+        place += len(between)
+
+
+def literal(text: str, place: int, quote: str, escape: str) -> tuple[str, int]:
+    """Read one literal, and find where it ends."""
+    if escape == "json":
+        return json.decoder.scanstring(text, place, True)  # type: ignore[attr-defined, no-any-return] # noqa: FBT003 # what json itself reads strings by
+    value = ""
+    while text[place] != quote or (escape == "double" and text.startswith(quote * 2, place)):
+        if (escape == "backslash" and text[place] == "\\") or text[place] == quote:
+            place += 1
+        value += text[place]
+        place += 1
+    return value, place + 1
+
+
+def within(text: str, start: str, end: str) -> str:
+    """Take away what a text is wrapped in."""
+    assert text.startswith(start)
+    assert text.endswith(end)
+    return text[len(start) : len(text) - len(end)]
+
+
+def read_repeated(ask: Asked) -> list[str]:
+    """Read ``?id=a&id=b``."""
+    assert {name for name, _ in parameters(ask)} == {"id"}
+    return [value for _, value in parameters(ask)]
+
+
+def read_comma_list(ask: Asked) -> list[str]:
+    """Read ``?ids=a,b``, as services do that trim what they split and drop what is empty."""
+    return [one.strip() for one in only(ask, "ids").split(",") if one.strip()]
+
+
+def read_bars(ask: Asked) -> list[str]:
+    """Read ``?ids=<a|b>``."""
+    return within(only(ask, "ids"), "<", ">").split("|")
+
+
+def read_postgrest(ask: Asked) -> list[str]:
+    """Read ``?id=in.("a","b")``."""
+    return literals(within(only(ask, "id"), "in.(", ")"), '"', "backslash", ",")
+
+
+def read_bare_postgrest(ask: Asked) -> list[str]:
+    """Read ``?id=in.(a,b)``; a literal in quotes would be another one without them."""
+    text = within(only(ask, "id"), "in.(", ")")
+    assert '"' not in text
+    assert "(" not in text
+    assert ")" not in text
+    return text.split(",")
+
+
+def read_odata(ask: Asked) -> list[str]:
+    """Read ``?$filter=id in ('a','b')``."""
+    return literals(within(only(ask, "$filter"), "id in (", ")"), "'", "double", ",")
+
+
+def read_csv(ask: Asked) -> list[str]:
+    """Read ``?ids="a","b"``."""
+    return literals(only(ask, "ids"), '"', "double", ",")
+
+
+def read_scim(ask: Asked) -> list[str]:
+    """Read ``?filter=id eq "a" or id eq "b"``, whose literals are those of JSON (RFC 7644)."""
+    expression = within(only(ask, "filter"), "id eq ", "")
+    return literals(expression, '"', "json", " or id eq ")
+
+
+def read_lucene(ask: Asked) -> list[str]:
+    """Read ``?q=user_id:("a" OR "b")``."""
+    return literals(within(only(ask, "q"), "user_id:(", ")"), '"', "backslash", " OR ")
+
+
+def read_plain_filter(ask: Asked) -> list[str]:
+    """Read a filter whose literals have nothing to escape."""
+    expression = within(only(ask, "filter"), "(id eq '", "')")
+    assert not set("\\\r\n\x00") & set(expression)
+    found = expression.split("' or id eq '")
+    assert not [one for one in found if "'" in one]
+    return found
+
+
+def read_bare_filter(ask: Asked) -> list[str]:
+    """Read ``?filter=id eq 1 or id eq 2``, in which a word would be the name of an attribute."""
+    found = within(only(ask, "filter"), "id eq ", "").split(" or id eq ")
+    assert all(
+        re.fullmatch(r"0|[1-9]\d*|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4,12}){4}", one) for one in found
+    )
+    return found
+
+
+def read_ids(ask: Asked) -> list[str]:
+    """Read ``{"ids": ["a", "b"], "active": true}``."""
+    body = json.loads(ask.body)
+    assert body.keys() == {"ids", "active"}
+    assert body["active"] is True
+    return list(body["ids"])
+
+
+def read_inputs(ask: Asked) -> list[str]:
+    """Read ``{"inputs": [{"id": "urn:a"}, {"id": "urn:b"}]}``."""
+    body = json.loads(ask.body)
+    assert body.keys() == {"inputs"}
+    assert all(one.keys() == {"id"} for one in body["inputs"])
+    return [within(one["id"], "urn:", "") for one in body["inputs"]]
+
+
+def read_numbers(ask: Asked) -> list[str]:
+    """Read ``[{"id": 1}, {"id": 2}]``."""
+    found = [one["id"] for one in json.loads(ask.body)]
+    assert all(isinstance(one, int) for one in found)
+    return [str(one) for one in found]
+
+
+def read_path(ask: Asked) -> list[str]:
+    """Read ``/users/a/card`` as a server does that decodes a path before it splits it."""
+    assert "?" not in ask.target
+    empty, users, key, card = unquote(ask.target).replace("\\", "/").split("/")
+    assert (empty, users, card) == ("", "users", "card")
+    assert key not in {"", ".", ".."}
+    return [key]
+
+
+def read_odata_path(ask: Asked) -> list[str]:
+    """Read ``/Users('a')``."""
+    key = within(unquote(ask.target), "/Users('", "')")
+    assert not set("'()/") & set(key)
+    return [key]
+
+
+def read_one(ask: Asked) -> list[str]:
+    """Read ``?email=a``."""
+    return [only(ask, "email")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A form, and how a server reads it.
+
+    Attributes:
+        request: The settings of the form, but for the everyday path.
+        read: Reads it.
+        cannot: Tells which keys have no way to be written, beside those that are no text.
+    """
+
+    request: dict[str, Any] | None
+    read: Reader
+    cannot: Callable[[str], bool] = lambda _: False
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """The settings, with the path that all forms have but for those that say another."""
+        return None if self.request is None else {"path": "/users", **self.request}
+
+    def refuses(self, key: str) -> bool:
+        """Tell whether a key has no way to be written."""
+        return re.search(r"[\ud800-\udfff]", key) is not None or self.cannot(key)
+
+
+def has(pattern: str) -> Callable[[str], bool]:
+    """Tell whether a key has something in it."""
+    return lambda key: re.search(pattern, key) is not None
+
+
+def is_not(pattern: str) -> Callable[[str], bool]:
+    """Tell whether a key is anything else."""
+    return lambda key: re.fullmatch(pattern, key) is None
+
+
+UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+NUMBER = "0|[1-9][0-9]{0,19}"
+CONTROL = r"\x00-\x1f\x7f-\x9f"
+
+CASES = {
+    "default": Case(None, read_repeated),
+    "repeat": Case({"form": "repeat", "parameter": "id"}, read_repeated),
+    "comma list": Case(
+        {"form": "list", "parameter": "ids"}, read_comma_list, is_not(r"\w[\w\-.~@:+/=|]*")
+    ),
+    "bar list": Case(
+        {"form": "list", "parameter": "ids", "separator": "|", "wrap": "<{keys}>"},
+        read_bars,
+        is_not(r"\w[\w\-.~@:+/=]*"),
+    ),
+    "postgrest": Case(
+        {
+            "form": "list",
+            "parameter": "id",
+            "quote": '"',
+            "escape": "backslash",
+            "wrap": "in.({keys})",
+        },
+        read_postgrest,
+    ),
+    "bare postgrest": Case(
+        {"form": "list", "parameter": "id", "wrap": "in.({keys})"},
+        read_bare_postgrest,
+        is_not(r"\w[\w\-.~@:+/=|]*"),
+    ),
+    "odata in": Case(
+        {
+            "form": "list",
+            "parameter": "$filter",
+            "quote": "'",
+            "escape": "double",
+            "wrap": "id in ({keys})",
+        },
+        read_odata,
+    ),
+    "csv": Case({"form": "list", "parameter": "ids", "quote": '"', "escape": "double"}, read_csv),
+    "refusing list": Case(
+        {"form": "list", "parameter": "ids", "quote": '"'}, read_csv, has(rf'["\\{CONTROL}]')
+    ),
+    "scim": Case({"form": "filter", "parameter": "filter", "escape": "json"}, read_scim),
+    "lucene": Case(
+        {
+            "form": "filter",
+            "parameter": "q",
+            "each": '"{key}"',
+            "join": " OR ",
+            "wrap": "user_id:({keys})",
+            "escape": "backslash",
+        },
+        read_lucene,
+    ),
+    "refusing filter": Case(
+        {"form": "filter", "parameter": "filter", "each": "id eq '{key}'", "wrap": "({keys})"},
+        read_plain_filter,
+        has(rf"['\\{CONTROL}]"),
+    ),
+    "bare filter": Case(
+        {"form": "filter", "parameter": "filter", "each": "id eq {key}"},
+        read_bare_filter,
+        is_not(f"{NUMBER}|{UUID}"),
+    ),
+    "ids in a body": Case(
+        {"form": "body", "template": '{"ids": "{keys}", "active": true}'}, read_ids
+    ),
+    "inputs in a body": Case(
+        {"form": "body", "template": '{"inputs": [{"id": "urn:{key}"}]}'}, read_inputs
+    ),
+    "numbers in a body": Case(
+        {"form": "body", "template": '[{"id": "{key}"}]', "numbers": True},
+        read_numbers,
+        is_not(NUMBER),
+    ),
+    "path": Case(
+        {"form": "each", "path": "/users/{key}/card"},
+        read_path,
+        lambda key: key in {"", ".", ".."} or "/" in key or "\\" in key,
+    ),
+    "quoted path": Case(
+        {"form": "each", "path": "/Users('{key}')"},
+        read_odata_path,
+        lambda key: key in {".", ".."} or re.fullmatch(r"[A-Za-z0-9\-._~]+", key) is None,
+    ),
+    "one parameter": Case({"form": "each", "parameter": "email"}, read_one, lambda key: not key),
+}

@@ -1,0 +1,63 @@
+"""What the status of an answer means."""
+
+import pytest
+
+from app.errors import Code
+from app.shapes.answer import AnswerSettings
+from app.sources.failures import failure_of_status
+from app.sources.statuses import failure_of_answer, meaning_of
+
+TABLE = AnswerSettings.model_validate(
+    {"status": {"204": "absent", "207": "rows", "404": "absent", "403": "auth", "409": "retry"}}
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [(200, "rows"), (206, "partial"), (204, "absent"), (207, "rows"), (404, "absent")],
+)
+def test_a_status_that_the_table_reads_is_no_failure(status: int, meaning: str) -> None:
+    assert meaning_of(status, TABLE) == meaning
+    assert failure_of_answer("profile", status, TABLE, None) is None
+
+
+def test_a_service_may_say_that_the_gateway_may_not_ask() -> None:
+    failure = failure_of_answer("profile", 403, TABLE, None)
+
+    assert failure is not None
+    assert (failure.code, failure.retryable, failure.divisible) == (
+        Code.SOURCE_REJECTED,
+        False,
+        False,
+    )
+
+
+def test_a_service_may_say_that_it_works_soon() -> None:
+    failure = failure_of_answer("profile", 409, TABLE, 1.5)
+
+    assert failure is not None
+    assert (failure.code, failure.retryable) == (Code.SOURCE_UNAVAILABLE, True)
+    assert failure.retry_after == 1.5
+
+
+@pytest.mark.parametrize("settings", [None, TABLE])
+@pytest.mark.parametrize("status", [201, 302, 400, 401, 429, 500, 503])
+def test_any_other_status_means_what_it_does_everywhere(
+    status: int, settings: AnswerSettings | None
+) -> None:
+    everywhere = failure_of_status("profile", status, None)
+
+    assert everywhere is not None
+    assert failure_of_answer("profile", status, settings, None) == everywhere
+
+
+@pytest.mark.parametrize("status", [204, 206, 404])
+def test_by_the_default_contract_only_200_is_an_answer(status: int) -> None:
+    assert failure_of_answer("profile", 200, None, None) is None
+    assert failure_of_answer("profile", status, None, None) is not None
+
+
+def test_a_table_may_say_that_a_part_is_all() -> None:
+    settings = AnswerSettings.model_validate({"status": {"206": "rows"}})
+
+    assert meaning_of(206, settings) == "rows"
