@@ -6,8 +6,9 @@ what a client sends, only the keys of the answer get into the text, which are na
 grammar, and as literals.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from graphql import (
     GraphQLScalarType,
 )
 from graphql.execution.values import VariableValues
+from strawberry.types.enum import StrawberryEnumDefinition
 
 from app.graphql.fields import showing
 from app.graphql.selection import grouped_fields
@@ -99,12 +101,24 @@ class Writer:
             written = self.value(inner, nodes, item)
             text = f"[{written} for {item} in {name}]"
         elif isinstance(kind, GraphQLEnumType):
-            text = f"{self._bind(cache(kind.coerce_output_value))}({name})"
+            text = self._enum(kind, name)
         elif isinstance(kind, GraphQLObjectType):
             text = self._object(kind, nodes, name)
         else:
             raise NotCompiledError(f"the type {kind}")
         return f"None if ({name} := {value}) is None else {text}"
+
+    def _enum(self, kind: GraphQLEnumType, member: str) -> str:
+        """Write a member of an enum, straight by its name in Python where the schema has the same.
+
+        To look a member up is slow: their hashes are computed in Python.
+        """
+        definition: StrawberryEnumDefinition = kind.extensions["strawberry-definition"]
+        write = cache(kind.coerce_output_value)
+        members: Iterable[Enum] = definition.wrapped_cls
+        if all(write(one) == one.name for one in members):
+            return f"{member}._name_"  # `name` is a property in Python
+        return f"{self._bind(write)}({member})"
 
     def _object(self, kind: GraphQLObjectType, nodes: list[FieldNode], part: str) -> str:
         """Write an object straight from what it shows."""

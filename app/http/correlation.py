@@ -5,7 +5,6 @@ nobody expected is logged with its traceback, and the client gets a masked answe
 """
 
 import re
-from secrets import token_hex
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code
 from app.graphql.masking import MASKED
 from app.http.answers import error_response
-from app.sources.base import Call
+from app.sources.base import Call, new_request_id
 
 SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 """Printable ASCII: nothing that could break out of a header or a log line."""
@@ -88,6 +87,6 @@ def read_call(headers: Headers) -> Call:
     wanted = headers.get("x-request-id", "").strip()
     traceparent = headers.get("traceparent", "")
     return Call(
-        request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else token_hex(16),
+        request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else new_request_id(),
         traceparent=traceparent if VALID_TRACEPARENT.fullmatch(traceparent) else None,
     )

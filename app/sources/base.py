@@ -7,6 +7,7 @@ A source answers for users in many at once (``Source``) or lists something of on
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Generic, NewType, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -101,6 +102,14 @@ class Call:
     deadline: Deadline | None = None
     trace: Trace = field(default_factory=Trace)
     requests: tuple[str, ...] = ()
+
+
+def new_request_id() -> str:
+    """Make an id for a request that has none: 128 random bits, in hex.
+
+    Ids tell requests apart and are no secrets, so the system is not asked for each.
+    """
+    return f"{getrandbits(128):032x}"
 
 
 class Source(Protocol[R_co]):

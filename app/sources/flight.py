@@ -6,7 +6,7 @@ that whoever began it can give up, be cancelled or run out of time without any h
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
@@ -107,7 +107,7 @@ class Ticket(Generic[R]):
         if len(self.joined) == 1 and (answers := self.flights[0].answers) is not None:
             return answers  # the everyday case: nothing is copied
         return {
-            key: self._answer(flight, key)
+            key: self._lost(flight) if flight.answers is None else flight.answers[key]
             for flight, key in zip(self.flights, self.keys, strict=True)
         }
 
@@ -132,10 +132,8 @@ class Ticket(Generic[R]):
         else:
             trace.code = flown.code or trace.code
 
-    def _answer(self, flight: Flight[R], key: UserId) -> Answer[R]:
-        """Find what a flight has brought for a user."""
-        if flight.answers is not None:
-            return flight.answers[key]
+    def _lost(self, flight: Flight[R]) -> SourceError:
+        """Say why a flight has brought nothing."""
         if flight.landed.done():
             return self._gone()
         return SourceError(self.source, Code.SOURCE_TIMEOUT, "no time was left to wait for it")
@@ -158,14 +156,33 @@ async def landed(tickets: Sequence[Ticket[R]]) -> None:
     patience = tickets[0].patience
     try:
         if flights and patience > 0:
-            waiting = {flight.landed for flight in flights}
+            everyone = _all_of({flight.landed for flight in flights})
             if not any(flight.shared for flight in flights):
-                await asyncio.wait(waiting)
+                await everyone
                 return
             with suppress(TimeoutError):
                 async with tickets[0].clock.timeout(patience):
-                    await asyncio.wait(waiting)
+                    await everyone
     finally:
         for ticket in tickets:
             for flight in ticket.joined:
                 ticket.leave(flight)
+
+
+def _all_of(futures: Collection[asyncio.Future[None]]) -> asyncio.Future[None]:
+    """Make a future of one's own that is done when all of these are, and that one may cancel.
+
+    ``asyncio.wait`` does the same for half as much again, and every request waits once.
+    """
+    everyone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    left = len(futures)
+
+    def arrived(_: asyncio.Future[None]) -> None:
+        nonlocal left
+        left -= 1
+        if not left and not everyone.done():
+            everyone.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(arrived)
+    return everyone

@@ -11,12 +11,11 @@ nobody can join its own.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from secrets import token_hex
 from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
@@ -27,7 +26,7 @@ from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
 from app.resilience.tasks import Tasks
 from app.settings import DeadlineSettings, SourceSettings
-from app.sources.base import Call, Record, UserId
+from app.sources.base import Call, Record, UserId, new_request_id
 from app.sources.flight import Answer, Flight, Ticket, landed
 from app.sources.trace import Trace
 
@@ -184,28 +183,26 @@ class Flights(Generic[R]):
         if lane is None:
             lane = self._lanes[call.identity] = Lane(call.identity)
         flying = lane.flying
+        new = [key for key in keys if key not in flying]
+        self.shared += len(keys) - len(new)
+        new += [key for key in behind if key not in flying]
         boarded: Flight[R] | None = None
-        flights: list[Flight[R]] = []
-        found = len(keys)
-        for number, key in enumerate((*keys, *behind)):
-            flight = flying.get(key)
-            if flight is None:
-                if boarded is None:
-                    boarded = self._board(lane, call, alone=hurried)
-                boarded.keys.append(key)
-                if boarded.shared:
-                    flying[key] = boarded
-                flight = boarded
-                found -= number < len(keys)
-            flights.append(flight)
-        self.shared += found
+        aboard: Mapping[UserId, Flight[R]] = flying
+        if new:
+            boarded = self._board(lane, call, alone=hurried)
+            boarded.keys += new
+            if boarded.shared:
+                flying.update(dict.fromkeys(new, boarded))
+            else:
+                aboard = {**flying, **dict.fromkeys(new, boarded)}
+        flights = [aboard[key] for key in keys]
+        for key in behind:
+            aboard[key].kept = True
         if boarded is None:
             self._tidy(lane)
         elif boarded is lane.gathering and self._is_full(boarded):
             self._leave_now(lane)
-        for flight in flights[len(keys) :]:
-            flight.kept = True
-        return self._ticket(keys, flights[: len(keys)], boarded, call, patience)
+        return self._ticket(keys, flights, boarded, call, patience)
 
     def _ticket(
         self,
@@ -311,7 +308,7 @@ class Flights(Generic[R]):
                 first.request_id, first.traceparent, flight.identity, deadline, flight.trace
             )
         return Call(
-            token_hex(16),
+            new_request_id(),
             None,
             flight.identity,
             deadline,

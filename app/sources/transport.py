@@ -25,6 +25,7 @@ class ReadyRequest(httpx.Request):
 
     Attributes:
         address: Where it goes, percent-encoded.
+        written: The headers as they were given, to be sent as they are.
         url: The same, parsed.
     """
 
@@ -46,7 +47,12 @@ class ReadyRequest(httpx.Request):
             body: The body, if it has one.
         """
         self.address = base + target
-        super().__init__(method, NOWHERE, headers=headers, content=body or None)
+        self.written = headers
+        if body:
+            super().__init__(method, NOWHERE, headers=headers, content=body)
+        else:  # httpx would look for headers that nobody has to add
+            super().__init__(method, NOWHERE, headers=headers, stream=httpx.ByteStream(b""))
+            self.read()
 
     @property
     def url(self) -> httpx.URL:
@@ -113,16 +119,15 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """
         if self._session is None:
             raise RuntimeError("the transport is not open: its context has to be entered first")
-        url = (
-            URL(request.address, encoded=True)
-            if isinstance(request, ReadyRequest)
-            else URL(str(request.url))
-        )
+        if isinstance(request, ReadyRequest):
+            url, headers = URL(request.address, encoded=True), request.written
+        else:
+            url, headers = URL(str(request.url)), request.headers.multi_items()
         with map_aiohttp_exceptions():
             response = await self._session.request(
                 request.method,
                 url,
-                headers=request.headers.multi_items(),
+                headers=headers,
                 data=request.content or None,
                 allow_redirects=False,
             )
