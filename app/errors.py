@@ -63,6 +63,7 @@ class SourceError:
         retry_after: Seconds that the source wants to be left alone before that.
         divisible: Whether it may be the fault of one key alone, so that a call with fewer may
             succeed.
+        unauthorized: Whether the source does not take what the gateway shows that it may ask.
     """
 
     source: str
@@ -71,6 +72,7 @@ class SourceError:
     retryable: bool = False
     retry_after: float | None = None
     divisible: bool = False
+    unauthorized: bool = False
 
     @property
     def message(self) -> str:

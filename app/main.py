@@ -211,6 +211,7 @@ def create_app(
     endpoint = GraphQLEndpoint(
         gateway.engine, page, explainer=gateway.explainer(), settings=settings, clock=time
     )
+    forwards = frozenset[str]().union(*(source.auth.forwards for _, source in settings.sources))
     return Starlette(
         routes=[
             Route("/graphql", endpoint),
@@ -219,7 +220,7 @@ def create_app(
             Route("/", _home),
             *(graphiql.routes if graphiql is not None else ()),
         ],
-        middleware=[Middleware(CorrelationMiddleware, log=log)],
+        middleware=[Middleware(CorrelationMiddleware, log=log, forwards=forwards)],
         exception_handlers={404: _nothing_here},
         lifespan=gateway.lifespan,
     )

@@ -5,68 +5,21 @@ knows nothing of the environment and can be built by hand (the demo and the test
 """
 
 import re
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.shapes.address import BaseUrl
 from app.shapes.answer import AnswerSettings, Fields
+from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.shapes.proxy import ProxySettings
 from app.shapes.request import RequestSettings
+from app.shapes.tls import TlsSettings
 
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """A UUID as text: either case is right on input (RFC 9562, section 4)."""
 
 
-def _check_base_url(url: str) -> str:
-    """Accept an absolute http address, without what a base cannot have.
-
-    Args:
-        url: The address.
-
-    Returns:
-        The address without slashes at its end.
-
-    Raises:
-        ValueError: It is no such address.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError("expected an address such as https://users.internal/api") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("expected an address such as https://users.internal/api")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("expected no user or password in it; a token has a setting of its own")
-    if "?" in url or "#" in url:  # even an empty query would swallow what is put behind it
-        raise ValueError("expected no query and no fragment in it")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("expected printable ASCII without spaces; percent-encode the rest")
-    try:
-        _ = parts.port  # only now urlsplit looks at it
-    except ValueError as error:
-        raise ValueError("expected a port from 0 to 65535 in it") from error
-    return url.rstrip("/")
-
-
-def _check_token(token: SecretStr) -> SecretStr:
-    """Accept what can stand in a header as a bearer token (RFC 6750, section 2.1).
-
-    Args:
-        token: The token.
-
-    Returns:
-        The token.
-
-    Raises:
-        ValueError: It has other characters.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", token.get_secret_value()):
-        raise ValueError("expected letters, digits and -._~+/ only, as RFC 6750 has it")
-    return token
-
-
-BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
-BearerToken = Annotated[SecretStr, AfterValidator(_check_token)]
 Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
 
 
@@ -206,8 +159,16 @@ class SourceSettings(_Frozen):
         description="Address below which the service answers.",
         examples=["https://users.internal/api"],
     )
-    bearer_token: BearerToken | None = Field(
-        default=None, description="Sent to the service as `Authorization: Bearer …`."
+    auth: AuthSettings = Field(default=NoAuth(), description="How the service knows who asks.")
+    tls: TlsSettings | None = Field(
+        default=None,
+        description="Whose certificates are trusted, and which one is shown; what the system trusts"
+        " and none when absent.",
+    )
+    proxy: ProxySettings | None = Field(
+        default=None,
+        description="HTTP proxy between gateway and service; none when absent: `HTTP_PROXY` and the"
+        " like are not read.",
     )
     timeout: Seconds = Field(
         default=2.0, description="Seconds that one call may take, from first to last byte."
@@ -289,6 +250,26 @@ class SourceSettings(_Frozen):
     keepalive: Seconds = Field(
         default=15.0, description="Seconds that an idle connection is kept for the next call."
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Accept a request in which nothing has two meanings.
+
+        Raises:
+            ValueError: Something is said twice, or would have no effect.
+        """
+        headers = {name.lower() for name in (self.request.headers if self.request else ())}
+        if taken := headers & {self.auth.own_header, *self.auth.forwards}:
+            raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")
+        parameters = self.request.all_parameters if self.request else ()
+        if self.auth.own_parameter in parameters:
+            raise ValueError("expected no parameter of the request in auth.parameter")
+        addresses = [self.base_url]
+        if isinstance(self.auth, ClientCredentialsAuth):
+            addresses.append(self.auth.token_url)
+        if self.tls is not None and not any(one.startswith("https:") for one in addresses):
+            raise ValueError("expected https in base_url beside tls")
+        return self
 
 
 class SourcesSettings(_Frozen):

@@ -127,7 +127,8 @@ def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
-    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__BEARER_TOKEN", f"{SECRET} x")
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__KIND", "bearer")
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__TOKEN", f"{SECRET} x")
     Path(".env").write_text("GATEWAY_PORT=http\nGATEWAY_PROT=1\n", encoding="utf-8")
 
     result = run("serve")
@@ -360,13 +361,13 @@ def test_settings_lists_every_variable_in_a_table() -> None:
     assert set(table) == {named.sub("__<SOURCE>__", one.name) for one in variables()}
     assert table["GATEWAY_PORT"] == "`8000`"
     assert table["GATEWAY_SOURCES__<SOURCE>__BASE_URL"] == "**needed**"
-    assert table["GATEWAY_SOURCES__<SOURCE>__BEARER_TOKEN"] == "none"
+    assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__TOKEN"] == "none"
     assert all(meaning for _, _, meaning in cells)
 
 
 def test_settings_shows_no_value_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run("settings").stdout
-    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__BEARER_TOKEN", SECRET)
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__TOKEN", SECRET)
     monkeypatch.setenv("GATEWAY_PORT", "81")
 
     assert run("settings").stdout == before

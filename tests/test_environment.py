@@ -10,10 +10,12 @@ import pytest
 from app.environment import load_settings, variables
 from app.errors import ConfigurationError
 from app.settings import Settings
+from app.shapes.auth import BearerAuth
 
 NAMES = ("PROFILE", "BILLING", "ACTIVITY")
 SECRET = "canary-secret"
 BILLING = "GATEWAY_SOURCES__BILLING"
+BEARER = {"kind": "bearer", "token": f"{SECRET} x"}
 
 Set = Callable[..., None]
 
@@ -78,7 +80,8 @@ def test_settings_of_any_depth_come_from_the_environment(have: Set) -> None:
         GATEWAY_USER_ID_PATTERN=r"u-\d+",
         GATEWAY_LOG__LEVEL="debug",
         GATEWAY_SOURCES__BILLING__TIMEOUT="0.25",
-        GATEWAY_SOURCES__BILLING__BEARER_TOKEN=SECRET,
+        GATEWAY_SOURCES__BILLING__AUTH__KIND="bearer",
+        GATEWAY_SOURCES__BILLING__AUTH__TOKEN=SECRET,
     )
 
     settings = load_settings()
@@ -89,21 +92,21 @@ def test_settings_of_any_depth_come_from_the_environment(have: Set) -> None:
     assert settings.log.level == "debug"
     assert settings.sources.billing.timeout == 0.25
     assert settings.sources.profile.timeout == 2.0
-    token = settings.sources.billing.bearer_token
-    assert token is not None
-    assert token.get_secret_value() == SECRET
+    auth = settings.sources.billing.auth
+    assert isinstance(auth, BearerAuth)
+    assert auth.token.get_secret_value() == SECRET
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings)
 
 
 def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> None:
-    have(gateway_port="81", GATEWAY_HOST="", GATEWAY_SOURCES__BILLING__BEARER_TOKEN="")
+    have(gateway_port="81", GATEWAY_HOST="", GATEWAY_SOURCES__BILLING__AUTH__TOKEN="")
 
     settings = load_settings()
 
     assert settings.port == 81
     assert settings.host == "127.0.0.1"
-    assert settings.sources.billing.bearer_token is None
+    assert settings.sources.billing.auth.kind == "none"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,8 @@ def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatc
     for name, value in {
         "GATEWAY_SOURCES__PROFILE__BASE_URL": "profile",
         "GATEWAY_SOURCES__BILLING__BASE_URL": "http://billing",
-        "GATEWAY_SOURCES__BILLING__BEARER_TOKEN": "two words",
+        "GATEWAY_SOURCES__BILLING__AUTH__KIND": "bearer",
+        "GATEWAY_SOURCES__BILLING__AUTH__TOKEN": "two words",
         "GATEWAY_SOURCES__BILLING__TIMEOT": "1",
         "GATEWAY_PORT": "http",
         "GATEWAY_PROT": "80",
@@ -152,7 +156,7 @@ def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatc
         "GATEWAY_PORT",
         "GATEWAY_PROT",
         "GATEWAY_SOURCES__ACTIVITY__BASE_URL",
-        "GATEWAY_SOURCES__BILLING__BEARER_TOKEN",
+        "GATEWAY_SOURCES__BILLING__AUTH__TOKEN",
         "GATEWAY_SOURCES__BILLING__TIMEOT",
         "GATEWAY_SOURCES__PROFILE__BASE_URL",
     ]
@@ -237,12 +241,12 @@ def test_a_mistake_within_json_is_told_with_the_variable_that_it_would_have_of_i
     have()
     monkeypatch.delenv(f"{BILLING}__BASE_URL")
     group = {"base_url": "http://b", "timeout": "soon", "connect_tiemout": 1}
-    monkeypatch.setenv(BILLING, json.dumps({**group, "bearer_token": f"{SECRET} x"}))
+    monkeypatch.setenv(BILLING, json.dumps({**group, "auth": BEARER}))
 
     told = sorted(mistakes())
 
     assert [sentence.split(" ")[0] for sentence in told] == [
-        f"{BILLING}__BEARER_TOKEN",
+        f"{BILLING}__AUTH__TOKEN",
         f"{BILLING}__CONNECT_TIEMOUT",
         f"{BILLING}__TIMEOUT",
     ]
@@ -265,9 +269,19 @@ def test_a_group_that_is_no_json_is_told_with_its_variable_beside_all_other_mist
 
 
 SECRETS = {
-    f"{BILLING}__BEARER_TOKEN": [f"{SECRET} x", f"Bearer {SECRET}", f"{SECRET}\n"],
-    f"{BILLING}__BEARER_TOKEN__X": [SECRET],
-    f"{BILLING}__BEARER_TOKN": [SECRET],
+    f"{BILLING}__AUTH__TOKEN": [SECRET, f"{SECRET} x", f"Bearer {SECRET}", f"{SECRET}\n"],
+    f"{BILLING}__AUTH__TOKEN__X": [SECRET],
+    f"{BILLING}__AUTH__TOKN": [SECRET],
+    f"{BILLING}__AUTH": [
+        SECRET,
+        json.dumps(BEARER),
+        json.dumps({"token": SECRET}),
+        json.dumps({"kind": "bearer", "token": [SECRET]}),
+        json.dumps({"kind": "basic", "username": SECRET, "password": SECRET, "token": SECRET}),
+        json.dumps({"kind": "api_key", "key": f"{SECRET}\n", "header": "X-Key"}),
+        json.dumps({"kind": "api_key", "key": SECRET}),
+        json.dumps({"kind": "client_credentials", "client_secret": SECRET}),
+    ],
     f"{BILLING}__BASE_URL": [
         f"http://user:{SECRET}@billing",
         f"http://{SECRET}@billing",
@@ -278,17 +292,17 @@ SECRETS = {
         f"ftp://user:{SECRET}@billing",
     ],
     BILLING: [
-        json.dumps({"bearer_token": f"{SECRET} x"}),
-        json.dumps({"bearer_token": [SECRET]}),
-        json.dumps([{"bearer_token": SECRET}]),
+        json.dumps({"auth": BEARER}),
+        json.dumps({"auth": [SECRET]}),
+        json.dumps([{"auth": BEARER}]),
         json.dumps(SECRET),
-        f'{{"bearer_token": "{SECRET}"',
+        f'{{"auth": "{SECRET}"',
         json.dumps({"base_url": f"http://user:{SECRET}@billing"}),
     ],
     "GATEWAY_SOURCES": [
-        json.dumps([{"billing": {"bearer_token": SECRET}}]),
+        json.dumps([{"billing": {"auth": BEARER}}]),
         json.dumps({"billing": f"token {SECRET}"}),
-        f'{{"billing": {{"bearer_token": "{SECRET}"}}',
+        f'{{"billing": {{"auth": "{SECRET}"}}',
     ],
 }
 
@@ -373,8 +387,10 @@ def test_the_list_has_every_variable_once_with_what_it_means() -> None:
     assert {f"GATEWAY_SOURCES__{name}__BASE_URL" for name in NAMES} == {
         one.name for one in listed if one.required
     }
+    secret = ["AUTH__TOKEN", "AUTH__PASSWORD", "AUTH__KEY", "AUTH__CLIENT_SECRET"]
+    secret += ["TLS__CLIENT_KEY_PASSWORD", "PROXY__PASSWORD"]
     assert {one.name for one in listed if one.secret} == {
-        f"GATEWAY_SOURCES__{name}__BEARER_TOKEN" for name in NAMES
+        f"GATEWAY_SOURCES__{name}__{setting}" for name in NAMES for setting in secret
     }
     assert {"GATEWAY_PORT", "GATEWAY_USER_ID_PATTERN", "GATEWAY_LOG__LEVEL"} <= set(names)
     assert "GATEWAY_SOURCES" not in names

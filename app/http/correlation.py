@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code
 from app.graphql.masking import MASKED
 from app.http.answers import error_response
+from app.sources.auth_caller import read_forwarded
 from app.sources.base import Call, new_request_id
 
 SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
@@ -41,18 +42,27 @@ def call_of(scope: Scope) -> Call:
 
 
 class CorrelationMiddleware:
-    """Gives every request an id, and catches what nobody else did."""
+    """Gives every request an id, and catches what nobody else did.
 
-    def __init__(self, app: ASGIApp, log: FilteringBoundLogger) -> None:
+    Args:
+        app: What serves the requests.
+        log: Where bugs are reported.
+        forwards: Headers of requests that one source or another is sent, in lower case.
+    """
+
+    def __init__(
+        self, app: ASGIApp, log: FilteringBoundLogger, forwards: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._log = log
+        self._forwards = forwards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = read_call(Headers(scope=scope))
+        call = read_call(Headers(scope=scope), self._forwards)
         scope.setdefault("state", {})[_CALL] = call
         begun = False
 
@@ -75,18 +85,21 @@ class CorrelationMiddleware:
                     await response(scope, receive, send_with_id)
 
 
-def read_call(headers: Headers) -> Call:
+def read_call(headers: Headers, forwards: frozenset[str]) -> Call:
     """Read what of a request goes on to sources.
 
     Args:
         headers: The request's headers.
+        forwards: Those that one source or another is sent.
 
     Returns:
-        Its id, a new one where it has none that is sane; its trace, where that is valid.
+        Its id, a new one where it has none that is sane; its trace, where that is valid; those
+        headers.
     """
     wanted = headers.get("x-request-id", "").strip()
     traceparent = headers.get("traceparent", "")
     return Call(
         request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else new_request_id(),
         traceparent=traceparent if VALID_TRACEPARENT.fullmatch(traceparent) else None,
+        forwarded=read_forwarded(headers.items(), forwards) if forwards else (),
     )

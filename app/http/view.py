@@ -94,7 +94,7 @@ class GraphQLEndpoint:
             self._settings.trace == "asked" and request.headers.get("x-gateway-trace") == "1"
         )
         call = call_of(request.scope)
-        call = Call(call.request_id, call.traceparent, call.identity, deadline)
+        call = Call(call.request_id, call.traceparent, deadline=deadline, forwarded=call.forwarded)
         work = self._engine().run(parameters, call, tell_all=tell_all)
         return await while_connected(request.receive, work)
 

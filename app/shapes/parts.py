@@ -15,17 +15,18 @@ KEYS = "{keys}"
 _PATH = re.compile(r"(/([A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*)+")
 """A path (RFC 3986, section 3.3)."""
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 """A token (RFC 9110, section 5.6.2)."""
 
-_HEADER_VALUE = re.compile(r"[!-~]([ -~\t]*[!-~])?")
+HEADER_VALUE = re.compile(r"[!-~]([ -~\t]*[!-~])?")
 """What fits into a header (RFC 9110, section 5.5), without what only some programs understand."""
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
-_OUR_HEADERS = frozenset(
+OUR_HEADERS = frozenset(
     {"host", "content-length", "accept-encoding", "expect", "x-request-id", "traceparent"}
     | {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+"""What the gateway writes itself, and what is for one connection alone (RFC 9110, 7.6.1)."""
 
 
 def _check_path(path: str) -> str:
@@ -77,11 +78,11 @@ def _check_header(name: str) -> str:
     Raises:
         ValueError: It is none, or one that the gateway writes.
     """
-    if not _HEADER_NAME.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and -")
     if name.lower() in _SECRET_HEADERS:
         raise ValueError(f"expected no secret here: {name} has settings of its own")
-    if name.lower() in _OUR_HEADERS:
+    if name.lower() in OUR_HEADERS:
         raise ValueError(f"expected no {name}: the gateway writes it")
     return name
 
@@ -98,7 +99,7 @@ def _check_header_value(value: str) -> str:
     Raises:
         ValueError: It would not arrive as it is.
     """
-    if not _HEADER_VALUE.fullmatch(value):
+    if not HEADER_VALUE.fullmatch(value):
         raise ValueError("expected printable ASCII that begins and ends with no space")
     return value
 

@@ -85,6 +85,11 @@ class _Request(Shape):
         return () if self.page_size_parameter is None else (self.page_size_parameter,)
 
     @property
+    def all_parameters(self) -> tuple[str, ...]:
+        """The query parameters, fixed or not."""
+        return (*self.own_parameters, *self.parameters)
+
+    @property
     def has_place_in_path(self) -> bool:
         """Whether the key is in the path."""
         return False
@@ -98,7 +103,7 @@ class _Request(Shape):
         """
         if (self.page_size is None) != (self.page_size_parameter is None):
             raise ValueError("expected page_size and page_size_parameter both, or neither")
-        names = [*self.own_parameters, *self.parameters]
+        names = self.all_parameters
         if len(set(names)) < len(names):
             raise ValueError("expected each query parameter once")
         if len({name.lower() for name in self.headers}) < len(self.headers):

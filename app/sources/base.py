@@ -8,7 +8,7 @@ A source answers for users in many at once (``Source``) or lists something of on
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
-from typing import Generic, NewType, Protocol, TypeVar
+from typing import Generic, NewType, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -19,6 +19,9 @@ from app.sources.trace import Trace
 
 UserId = NewType("UserId", str)
 """The key of a user: opaque, checked against the pattern of the settings at the edge."""
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+"""Headers, each with one value; several of a name are in their order."""
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
@@ -89,11 +92,13 @@ class Call:
         request_id: Sent as ``X-Request-ID``.
         traceparent: Sent as it came, when it was valid (W3C Trace Context).
         identity: Tells callers apart for whom a source may answer differently: answers are never
-            shared between two identities. All callers are one while nothing of theirs is sent.
+            shared between two identities. All callers are one while nothing of theirs is sent. It
+            is a source's own: ``auth_caller.py`` finds it where a call comes to one.
         deadline: When the request has to be answered; ``None`` for never.
         trace: Takes note of what becomes of the request at each source.
         requests: Ids of the requests that it is made for, where several share it; ``request_id``
             is one of its own then.
+        forwarded: The caller's headers that one source or another may be sent. They may be secret.
     """
 
     request_id: str
@@ -102,6 +107,7 @@ class Call:
     deadline: Deadline | None = None
     trace: Trace = field(default_factory=Trace)
     requests: tuple[str, ...] = ()
+    forwarded: Headers = field(default=(), repr=False)
 
 
 def new_request_id() -> str:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Generic, TypeVar
 
@@ -27,7 +28,10 @@ from app.resilience.retry import Chance, read_retry_after
 from app.settings import DeadlineSettings, SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.ask import Ask
-from app.sources.base import Call
+from app.sources.auth import headers_of, query_of, with_query
+from app.sources.auth_caller import sent_of
+from app.sources.auth_token import Tokens, open_tokens
+from app.sources.base import Call, Headers
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception
 from app.sources.statuses import failure_of_answer, meaning_of
@@ -86,6 +90,7 @@ class ServiceClient:
         guard: Guard,
         clock: Clock,
         log: FilteringBoundLogger,
+        tokens: Tokens | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -103,9 +108,10 @@ class ServiceClient:
             ("Accept-Encoding", ACCEPT_ENCODING),
             ("User-Agent", f"user-gateway/{__version__}"),
         ]
-        if settings.bearer_token is not None:
-            token = settings.bearer_token.get_secret_value()
-            self._headers.append(("Authorization", f"Bearer {token}"))
+        self._headers += headers_of(settings.auth)
+        self._query = query_of(settings.auth)
+        self._forwards = settings.auth.forwards - {deadlines.header.lower()}
+        self._tokens = tokens
 
     @property
     def circuit(self) -> State:
@@ -137,7 +143,9 @@ class ServiceClient:
         request = Request(ask, call, read, absent)
 
         async def attempt(seconds: float) -> T | SourceError | None:
-            return await self._exchange(request, seconds)
+            if self._tokens is None:
+                return await self._exchange(request, seconds)
+            return await self._tokens.attempt(partial(self._exchange, request), seconds)
 
         trace = call.trace.of(self.name)
         started = self._clock.monotonic()
@@ -165,7 +173,9 @@ class ServiceClient:
                 )
         return outcome.answer
 
-    async def _exchange(self, request: "Request[T]", seconds: float) -> T | SourceError | None:
+    async def _exchange(
+        self, request: "Request[T]", seconds: float, signed: Headers = ()
+    ) -> T | SourceError | None:
         """Make one exchange within so many seconds, and report it."""
         started = self._clock.monotonic()
         status: int | None = None
@@ -174,7 +184,7 @@ class ServiceClient:
             # httpx's own timeouts are for each read; this one is for the whole.
             async with self._clock.timeout(seconds):
                 response = await self._transport.handle_async_request(
-                    self._written(request, seconds)
+                    self._written(request, seconds, signed)
                 )
                 try:
                     status = response.status_code
@@ -189,19 +199,22 @@ class ServiceClient:
         self._report(request, answer, status=status, seconds=took)
         return answer
 
-    def _written(self, request: "Request[T]", seconds: float) -> httpx.Request:
+    def _written(self, request: "Request[T]", seconds: float, signed: Headers) -> httpx.Request:
         """Write the request."""
         ask, call = request.ask, request.call
-        headers = [*self._headers, ("X-Request-ID", call.request_id)]
+        headers = [*self._headers, ("X-Request-ID", call.request_id), *signed]
         if call.traceparent is not None:
             headers.append(("traceparent", call.traceparent))
         if call.deadline is not None:
             headers.append((self._deadlines.header, write_duration(seconds)))
+        if self._forwards:
+            headers += sent_of(call, self._forwards)
         if ask.headers:
             own = {name.lower() for name, _ in ask.headers}
             headers = [one for one in headers if one[0].lower() not in own]
             headers += ask.headers
-        return ReadyRequest(ask.method, self.settings.base_url, ask.target, headers, ask.body)
+        target = with_query(ask.target, self._query) if self._query else ask.target
+        return ReadyRequest(ask.method, self.settings.base_url, target, headers, ask.body)
 
     async def _read(
         self, response: httpx.Response, read: Callable[[RawAnswer], T]
@@ -293,7 +306,17 @@ async def open_service(
         )
 
     guard = Guard(name, settings, clock=clock, chance=chance, on_change=report)
-    async with transports(settings) as transport:
+    async with (
+        transports(settings) as transport,
+        open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,
+    ):
         yield ServiceClient(
-            name, settings, transport, deadlines=deadlines, guard=guard, clock=clock, log=log
+            name,
+            settings,
+            transport,
+            deadlines=deadlines,
+            guard=guard,
+            clock=clock,
+            log=log,
+            tokens=tokens,
         )

@@ -53,6 +53,7 @@ def failure_of_status(source: str, status: int, retry_after: float | None) -> So
         retryable=status in RETRYABLE,
         retry_after=retry_after,
         divisible=status in DIVISIBLE,
+        unauthorized=status == HTTPStatus.UNAUTHORIZED,
     )
 
 
@@ -114,6 +115,8 @@ def translate(error: Exception) -> tuple[Code, str]:
         detail += f": {os.strerror(cause.errno)}"
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return Code.SOURCE_TIMEOUT, detail
+    if isinstance(cause, aiohttp.ClientHttpProxyError):  # the service itself was not reached
+        return Code.SOURCE_UNAVAILABLE, f"{detail}: status {cause.status}"
     if isinstance(cause, BAD_ANSWERS):
         return Code.SOURCE_MALFORMED, detail
     return Code.SOURCE_UNAVAILABLE, detail

@@ -26,6 +26,7 @@ from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
 from app.resilience.tasks import Tasks
 from app.settings import DeadlineSettings, SourceSettings
+from app.sources.auth_caller import identity_of
 from app.sources.base import Call, Record, UserId, new_request_id
 from app.sources.flight import Answer, Flight, Ticket, landed
 from app.sources.trace import Trace
@@ -111,6 +112,7 @@ class Flights(Generic[R]):
         self._fetch = fetch
         self._sharing = sharing
         self._coalesce = settings.coalesce
+        self._forwards = settings.auth.forwards
         usual = min(settings.timeout, deadlines.budget - deadlines.reserve)
         self._usual_patience = (1 - IN_A_HURRY) * usual
         self._deadlines = deadlines
@@ -179,9 +181,7 @@ class Flights(Generic[R]):
         hurried = patience < self._usual_patience and not behind
         if self._tasks.closed:
             return self._ticket(keys, (), None, call, patience)
-        lane = self._lanes.get(call.identity)
-        if lane is None:
-            lane = self._lanes[call.identity] = Lane(call.identity)
+        lane = self._lane(call)
         flying = lane.flying
         new = [key for key in keys if key not in flying]
         self.shared += len(keys) - len(new)
@@ -203,6 +203,14 @@ class Flights(Generic[R]):
         elif boarded is lane.gathering and self._is_full(boarded):
             self._leave_now(lane)
         return self._ticket(keys, flights, boarded, call, patience)
+
+    def _lane(self, call: Call) -> Lane[R]:
+        """Find or begin the lane of all who are the same to the source as a caller."""
+        identity = identity_of(call, self._forwards) if self._forwards else call.identity
+        lane = self._lanes.get(identity)
+        if lane is None:
+            lane = self._lanes[identity] = Lane(identity)
+        return lane
 
     def _ticket(
         self,
@@ -232,7 +240,7 @@ class Flights(Generic[R]):
             return lane.gathering
         landing = asyncio.get_running_loop().create_future()
         trace = Trace() if shared else call.trace
-        flight: Flight[R] = Flight(call.identity, landing, shared, trace, riders=[call])
+        flight: Flight[R] = Flight(lane.identity, landing, shared, trace, riders=[call])
         if not gathers:
             self._take_off(lane, flight)
         else:
@@ -305,7 +313,12 @@ class Flights(Generic[R]):
             deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)
         if len(flight.riders) == 1:
             return Call(
-                first.request_id, first.traceparent, flight.identity, deadline, flight.trace
+                first.request_id,
+                first.traceparent,
+                flight.identity,
+                deadline,
+                flight.trace,
+                forwarded=first.forwarded,
             )
         return Call(
             new_request_id(),
@@ -314,6 +327,7 @@ class Flights(Generic[R]):
             deadline,
             flight.trace,
             tuple(rider.request_id for rider in flight.riders),
+            first.forwarded,  # what the source is sent of it is the same for all of one identity
         )
 
     def _leave(self, flight: Flight[R]) -> None:

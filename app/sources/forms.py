@@ -16,6 +16,7 @@ from app.shapes.request import (
 )
 from app.shapes.template import cut_template
 from app.sources import escapes
+from app.sources.auth import query_of
 from app.sources.base import SourceSpec
 from app.sources.escapes import Write
 from app.sources.form import Form
@@ -96,6 +97,11 @@ def _max_keys(request: RequestSettings, settings: SourceSettings) -> int:
     return min(settings.max_keys, request.page_size or settings.max_keys)
 
 
+def _room(settings: SourceSettings) -> int:
+    """Count the bytes of a URL that are left for path and query."""
+    return settings.max_url_bytes - len(settings.base_url) - len(query_of(settings.auth))
+
+
 def _queried(
     request: RepeatRequest | ListRequest | FilterRequest,
     settings: SourceSettings,
@@ -119,7 +125,7 @@ def _queried(
         target=None,
         headers=tuple(request.headers.items()),
         max_keys=_max_keys(request, settings),
-        max_bytes=settings.max_url_bytes - len(settings.base_url) - len(start) - len(after),
+        max_bytes=_room(settings) - len(start) - len(after),
     )
 
 
@@ -202,6 +208,6 @@ def _each(request: EachRequest, settings: SourceSettings) -> Form:
         target=None,
         headers=tuple(request.headers.items()),
         max_keys=1,
-        max_bytes=settings.max_url_bytes - len(settings.base_url) - len(before) - len(after),
+        max_bytes=_room(settings) - len(before) - len(after),
         absent=_NOT_FOUND,
     )

@@ -47,7 +47,7 @@ def failure_of_answer(
         case "rows" | "partial" | "absent":
             return None
         case "auth":
-            return SourceError(source, Code.SOURCE_REJECTED, f"status {status}")
+            return SourceError(source, Code.SOURCE_REJECTED, f"status {status}", unauthorized=True)
         case "retry":
             return SourceError(
                 source,

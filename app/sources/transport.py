@@ -5,7 +5,7 @@ two together; what is ours here is that an address goes out as it was written: t
 ``httpx.URL`` of a hundred ids takes a quarter of a millisecond, more than all the rest of the call.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,7 @@ from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exception
 from yarl import URL
 
 from app.settings import SourceSettings
+from app.sources.auth import basic
 
 TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
 """Makes the transport under a service's client; the seam at which tests put their fakes."""
@@ -82,14 +83,24 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        proxy = settings.proxy
+        self._proxy = None if proxy is None else proxy.url
+        self._proxy_headers: Mapping[str, str] | None = None
+        if proxy is not None and proxy.username is not None and proxy.password is not None:
+            credentials = basic(proxy.username, proxy.password.get_secret_value())
+            self._proxy_headers = {"Proxy-Authorization": credentials}
 
     async def __aenter__(self) -> Self:
         settings = self._settings
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=settings.max_connections, keepalive_timeout=settings.keepalive
+                limit=settings.max_connections,
+                keepalive_timeout=settings.keepalive,
+                ssl=True if settings.tls is None else settings.tls.context(),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=self._proxy,
+            trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             auto_decompress=False,
             middlewares=(_once,),
@@ -119,10 +130,13 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """
         if self._session is None:
             raise RuntimeError("the transport is not open: its context has to be entered first")
+        headers: Sequence[tuple[str, str]]
         if isinstance(request, ReadyRequest):
             url, headers = URL(request.address, encoded=True), request.written
         else:
             url, headers = URL(str(request.url)), request.headers.multi_items()
+        if self._proxy_headers is not None and url.scheme == "http":
+            headers = [*headers, *self._proxy_headers.items()]  # without a tunnel, it reads these
         with map_aiohttp_exceptions():
             response = await self._session.request(
                 request.method,
@@ -130,6 +144,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 headers=headers,
                 data=request.content or None,
                 allow_redirects=False,
+                proxy_headers=self._proxy_headers,
             )
         return httpx.Response(
             response.status, headers=response.raw_headers, stream=AiohttpResponseStream(response)

@@ -13,11 +13,11 @@ host = 1979-05-27
 [sources.profile]
 base_url = "ftp://me:{SECRET}@x"
 timeout = "soon"
+auth = {{ kind = "bearer", token = "{SECRET}" }}
 bearer_token = "{SECRET}"
-bearer_tokn = "{SECRET}"
 retry.max_retries = 99
 [sources.billing]
-bearer_token = {{ env = "NOT_SET" }}
+auth = {{ kind = "bearer", token = {{ env = "NOT_SET" }} }}
 breaker = {{ window = -1,  slow_call = true }}
 cache = "{SECRET}"
 [log]
@@ -50,11 +50,11 @@ def test_every_mistake_of_file_and_variables_is_told_at_once_with_its_place(
         "gateway.toml:4: host",
         "gateway.toml:6: [sources.profile] base_url",
         "gateway.toml:7: [sources.profile] timeout",
-        "gateway.toml:8: [sources.profile] bearer_token",
-        "gateway.toml:9: [sources.profile] bearer_tokn",
+        "gateway.toml:8: [sources.profile.auth] token",
+        "gateway.toml:9: [sources.profile] bearer_token",
         "gateway.toml:10: [sources.profile.retry] max_retries",
         "gateway.toml:11: [sources.billing] base_url",
-        "gateway.toml:12: [sources.billing] bearer_token",
+        "gateway.toml:12: [sources.billing.auth] token",
         "gateway.toml:13: [sources.billing.breaker] slow_call",
         "gateway.toml:13: [sources.billing.breaker] window",
         "gateway.toml:14: [sources.billing] cache",
@@ -79,13 +79,13 @@ def test_what_a_variable_wins_over_is_not_judged_but_names_are(
 def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__BEARER_TOKEN", f"{SECRET} x")
+    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__TOKEN", f"{SECRET} x")
 
-    told = mistakes(write(f'{NEEDED}profile.bearer_token = "{SECRET}"'))
+    told = mistakes(write(f'{NEEDED}profile.auth = {{ kind = "bearer", token = "{SECRET}" }}'))
 
     assert [sentence.split(" got ")[0] for sentence in told] == [
-        "GATEWAY_SOURCES__PROFILE__BEARER_TOKEN",
-        "gateway.toml:6: [sources.profile] bearer_token",
+        "GATEWAY_SOURCES__PROFILE__AUTH__TOKEN",
+        "gateway.toml:6: [sources.profile.auth] token",
     ]
     assert SECRET not in "".join(told)
 

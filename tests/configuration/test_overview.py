@@ -27,25 +27,31 @@ def test_each_setting_that_is_set_is_shown_with_its_origin(
     Path("token").write_text(f"{SECRET}\n", encoding="utf-8")
     monkeypatch.setenv("TOKEN", SECRET)
     monkeypatch.setenv("GATEWAY_PORT", "8000")
-    monkeypatch.setenv("GATEWAY_SOURCES__ACTIVITY__BEARER_TOKEN", SECRET)
+    monkeypatch.setenv("GATEWAY_SOURCES__ACTIVITY__AUTH__KIND", "bearer")
+    monkeypatch.setenv("GATEWAY_SOURCES__ACTIVITY__AUTH__TOKEN", SECRET)
     monkeypatch.setenv("GATEWAY_LOG", '{"level": "debug"}')
 
     lines = shown(
         write(
-            f'{NEEDED}profile.bearer_token = {{ env = "TOKEN" }}\n'
-            'billing.bearer_token = { file = "token" }\nprofile.timeout = 1\n'
+            f'{NEEDED}profile.auth = {{ kind = "bearer", token = {{ env = "TOKEN" }} }}\n'
+            'billing.auth.kind = "api_key"\nbilling.auth.parameter = "key"\n'
+            'billing.auth.key = { file = "token" }\nprofile.timeout = 1\n'
         )
     )
 
     assert lines[:-1] == [
         "Setting Value From",
         'sources.profile.base_url "http://profile" gateway.toml:3',
-        "sources.profile.bearer_token (secret) gateway.toml:6, the variable TOKEN",
-        "sources.profile.timeout 1.0 gateway.toml:8",
+        'sources.profile.auth.kind "bearer" gateway.toml:6',
+        "sources.profile.auth.token (secret) gateway.toml:6, the variable TOKEN",
+        "sources.profile.timeout 1.0 gateway.toml:10",
         'sources.billing.base_url "http://billing" gateway.toml:4',
-        "sources.billing.bearer_token (secret) gateway.toml:7, the file token",
+        'sources.billing.auth.kind "api_key" gateway.toml:7',
+        "sources.billing.auth.key (secret) gateway.toml:9, the file token",
+        'sources.billing.auth.parameter "key" gateway.toml:8',
         'sources.activity.base_url "http://activity" gateway.toml:5',
-        "sources.activity.bearer_token (secret) GATEWAY_SOURCES__ACTIVITY__BEARER_TOKEN",
+        'sources.activity.auth.kind "bearer" GATEWAY_SOURCES__ACTIVITY__AUTH__KIND',
+        "sources.activity.auth.token (secret) GATEWAY_SOURCES__ACTIVITY__AUTH__TOKEN",
         "port 8000 GATEWAY_PORT",
         "workers 2 GATEWAY_WORKERS in .env",
         'log.level "debug" GATEWAY_LOG',
@@ -60,7 +66,8 @@ def test_all_of_them_are_shown_on_demand(write: Write) -> None:
     always = [one for one in variables_of(Settings) if not one.dependent]
     assert len(lines) > len(always)
     assert 'host "127.0.0.1" default' in lines
-    assert "sources.billing.bearer_token default" in lines
+    assert 'sources.billing.auth.kind "none" default' in lines
+    assert "sources.billing.proxy default" in lines
     assert "sources.billing.timeout 2.0 default" in lines
     assert r'user_id_pattern "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}" default' in lines
     assert not any("--all" in line for line in lines)

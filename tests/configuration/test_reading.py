@@ -182,7 +182,6 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     "base_url": st.from_regex(
         "https?://[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[!$-.0-9a-z]+)*", fullmatch=True
     ),
-    "bearer_token": st.from_regex(r"[A-Za-z0-9\-._~+/]+=*", fullmatch=True),
     "header": st.from_regex("[A-Za-z0-9-]{1,64}", fullmatch=True),
     "user_id_pattern": st.sampled_from(["a+", r"\d{3}", "[é\"']", r"(a|b)\\\\"]),
     "host": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
@@ -204,20 +203,24 @@ def valid(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | fl
 
 
 SINGLE = {
-    one: valid(one, schema or {})
+    one: valid(one, schema)
     for one in variables_of(Settings)
-    if (schema := always_there(SCHEMA, one)) is not None or (one.secret and not one.dependent)
+    if (schema := always_there(SCHEMA, one)) is not None
 }
 SOME = st.fixed_dictionaries(
     {one: values for one, values in SINGLE.items() if one.required},
     optional={one: values for one, values in SINGLE.items() if not one.required},
 )
+TOKENS = st.dictionaries(
+    st.sampled_from(["profile", "billing", "activity"]),
+    st.from_regex(r"[A-Za-z0-9\-._~+/]+=*", fullmatch=True),
+)
 
 
 @hypothesis.settings(deadline=None, max_examples=50)  # two whole readings each
-@given(values=SOME)
+@given(values=SOME, tokens=TOKENS)
 def test_any_settings_in_a_file_are_what_they_are_in_variables(
-    values: Mapping[Variable, str | int | float | bool],
+    values: Mapping[Variable, str | int | float | bool], tokens: Mapping[str, str]
 ) -> None:
     table: Table = {}
     in_variables: dict[str, str] = {}
@@ -228,9 +231,11 @@ def test_any_settings_in_a_file_are_what_they_are_in_variables(
             inner = inner.setdefault(key, {})
         in_variables[variable.name] = str(value).lower() if isinstance(value, bool) else str(value)
         inner[variable.path[-1]] = value
-        if variable.secret:
-            secrets[f"OF_{variable.name}"] = str(value)
-            inner[variable.path[-1]] = {"env": f"OF_{variable.name}"}
+    for source, token in tokens.items():
+        secrets[f"OF_{source}"] = token
+        table["sources"][source]["auth"] = {"kind": "bearer", "token": {"env": f"OF_{source}"}}
+        group = f"GATEWAY_SOURCES__{source.upper()}__AUTH"
+        in_variables |= {f"{group}__KIND": "bearer", f"{group}__TOKEN": token}
     path = Path("any.toml")
     path.write_text(toml(table), encoding="utf-8", newline="")
 

@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from app.errors import ConfigurationError
+from app.settings import SourceSettings
+from app.shapes.auth import BearerAuth
 from tests.configuration.conftest import Write
 from tests.configuration.loading import NEEDED, SECRET, load, mistakes
+
+
+def token_of(source: SourceSettings) -> str:
+    """Find the token that a source is sent."""
+    assert isinstance(source.auth, BearerAuth)
+    return source.auth.token.get_secret_value()
 
 
 def test_secrets_come_from_variables_and_files_that_the_file_names(
@@ -18,41 +25,33 @@ def test_secrets_come_from_variables_and_files_that_the_file_names(
     (tmp_path / "absolute").write_text("from-absolute", encoding="utf-8")
     monkeypatch.setenv("PROFILE_TOKEN", "from-variable")
     path = write(
-        f'{NEEDED}profile.bearer_token = {{ env = "PROFILE_TOKEN" }}\n'
-        'billing.bearer_token = { file = "secrets/billing" }\n'
-        f"activity.bearer_token.file = '{tmp_path / 'absolute'}'\n"
+        f'{NEEDED}profile.auth = {{ kind = "bearer", token = {{ env = "PROFILE_TOKEN" }} }}\n'
+        'billing.auth = { kind = "bearer", token = { file = "secrets/billing" } }\n'
+        f"activity.auth = {{ kind = 'bearer', token.file = '{tmp_path / 'absolute'}' }}\n"
     )
     monkeypatch.chdir("/")  # a path is below the file's folder, wherever one is
 
     sources = load(tmp_path / path).sources
 
-    tokens = [one.bearer_token for one in (sources.profile, sources.billing, sources.activity)]
-    assert all(isinstance(token, SecretStr) for token in tokens)
-    assert [token.get_secret_value() for token in tokens if token is not None] == [
-        "from-variable",
-        "from-file",
-        "from-absolute",
-    ]
+    tokens = [token_of(one) for one in (sources.profile, sources.billing, sources.activity)]
+    assert tokens == ["from-variable", "from-file", "from-absolute"]
 
 
 def test_dot_env_may_have_the_variable_of_a_secret(write: Write) -> None:
     Path(".env").write_text("PROFILE_TOKEN=from-dot-env\n", encoding="utf-8")
 
-    token = load(write(f'{NEEDED}profile.bearer_token.env = "PROFILE_TOKEN"')).sources.profile
+    path = write(f'{NEEDED}profile.auth = {{ kind = "bearer", token.env = "PROFILE_TOKEN" }}')
 
-    assert token.bearer_token is not None
-    assert token.bearer_token.get_secret_value() == "from-dot-env"
+    assert token_of(load(path).sources.profile) == "from-dot-env"
 
 
 def test_a_secret_that_a_variable_wins_over_need_not_be_there(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__BEARER_TOKEN", "here")
+    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__TOKEN", "here")
+    path = write(f'{NEEDED}profile.auth = {{ kind = "bearer", token.file = "/nowhere" }}')
 
-    profile = load(write(f'{NEEDED}profile.bearer_token = {{ file = "/nowhere" }}')).sources.profile
-
-    assert profile.bearer_token is not None
-    assert profile.bearer_token.get_secret_value() == "here"
+    assert token_of(load(path).sources.profile) == "here"
 
 
 @pytest.mark.parametrize(
@@ -88,30 +87,39 @@ def test_a_secret_that_is_not_named_or_not_there_is_told_with_its_line_and_never
     (tmp_path / "binary").write_bytes(b"\xff" + SECRET.encode())
     (tmp_path / "spaced").write_bytes(f"{SECRET} x\n".encode())
 
-    [mistake] = mistakes(write(f"{NEEDED}billing.bearer_token = {written}"))
+    [mistake] = mistakes(write(f"{NEEDED}billing.auth = {{ kind = 'bearer', token = {written} }}"))
 
-    assert mistake.startswith("gateway.toml:6: [sources.billing] bearer_token ")
+    assert mistake.startswith("gateway.toml:6: [sources.billing.auth] token ")
     assert told in mistake
     assert SECRET not in mistake
 
 
+BEARER = 'auth.kind = "bearer"\nauth.'
+
 CANARIES = [
+    f'{BEARER}token = "{SECRET}"',
+    f"{BEARER}token = '''\n{SECRET}'''",
+    f'{BEARER}token = "{SECRET}',
+    f'{BEARER}token = {{ env = "{SECRET}',
+    f"{BEARER}token = {SECRET}",
+    f'{BEARER}token = ["{SECRET}"]',
+    f'{BEARER}token = {{ token = "{SECRET}" }}',
+    f'{BEARER}token = {{ env = ["{SECRET}"] }}',
+    f'{BEARER}token.value.deep = "{SECRET}"',
+    f'{BEARER}tokn = "{SECRET}"',
+    f'{BEARER}password = "{SECRET}"',
+    f'auth.token = "{SECRET}"',
+    f'auth = "{SECRET}"',
     f'bearer_token = "{SECRET}"',
-    f"bearer_token = '''\n{SECRET}'''",
-    f'bearer_token = "{SECRET}',
-    f'bearer_token = {{ env = "{SECRET}',
-    f"bearer_token = {SECRET}",
-    f'bearer_token = ["{SECRET}"]',
-    f'bearer_token = {{ token = "{SECRET}" }}',
-    f'bearer_token = {{ env = ["{SECRET}"] }}',
-    f'bearer_token.value.deep = "{SECRET}"',
-    f'baerer_token = "{SECRET}"',
+    f'proxy = {{ url = "http://me:{SECRET}@proxy" }}',
+    f'proxy = {{ url = "http://proxy", username = "me", password = "{SECRET}" }}',
+    f'tls = {{ client_key_password = "{SECRET}" }}',
     f'breaker = "{SECRET}"',
     f'timeout = ["{SECRET}"]',
-    f'timeout = {{ bearer_token = "{SECRET}" }}',
+    f'timeout = {{ token = "{SECRET}" }}',
     f'base_url = "http://me:{SECRET}@billing"',
     f'[sources]\nbilling = "{SECRET}"',
-    f'[[sources.billing.bearer_token]]\nenv = "{SECRET}"',
+    f'[[sources.billing.auth.token]]\nenv = "{SECRET}"',
     f'[token]\nvalue = "{SECRET}"',
 ]
 

@@ -57,7 +57,7 @@ def test_every_setting_is_in_it_and_described(model: type[BaseModel]) -> None:
 def test_each_default_is_told_where_its_setting_is() -> None:
     assert first(OURS, "port")["default"] == 8000
     assert first(OURS, "user_id_pattern")["default"].startswith("[0-9a-fA-F]")
-    assert "default" not in first(OURS, "sources", "billing", "bearer_token")
+    assert "default" not in first(OURS, "sources", "billing", "auth", "token")
     assert "default" not in first(OURS, "sources", "billing", "breaker")
     assert first(OWN, "services", "users", "rows")["default"] == ["items"]
 
@@ -71,16 +71,16 @@ def test_nothing_that_a_variable_may_set_has_to_be_in_the_file() -> None:
 
 @pytest.mark.parametrize("value", ["{ env = 'A' }", "{ file = '/a' }"])
 def test_a_secret_is_named(value: str) -> None:
-    assert not wrong(OURS, f"[sources.billing]\nbearer_token = {value}")
+    assert not wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
 
 
 @pytest.mark.parametrize(
     "value", ["'x'", "3", "{}", "{ env = '' }", "{ env = 'A', file = 'a' }", "{ value = 'a' }"]
 )
 def test_and_never_written(value: str) -> None:
-    told = wrong(OURS, f"[sources.billing]\nbearer_token = {value}")
+    told = wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
 
-    assert told == ["sources.billing.bearer_token"]
+    assert told == ["sources.billing.auth"]
 
 
 @pytest.mark.parametrize(
