@@ -174,7 +174,7 @@ HOSTILE = [
 async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: list[str]) -> None:
     async with exchange(saying()) as (asked, server):
         users = [UserId(key) for key in keys]
-        await RestSource(PROFILE, asked.client, _silent()).fetch_many(users, CALL)
+        await RestSource(PROFILE, asked.client, silent()).fetch_many(users, CALL)
 
     [seen] = server.seen
     assert seen.path == "/users"
@@ -287,9 +287,7 @@ async def test_a_compressed_answer_is_understood() -> None:
 )
 async def test_a_badly_compressed_answer_is_malformed(body: bytes) -> None:
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, _):
-        [answer] = await RestSource(PROFILE, asked.client, _silent()).fetch_many(
-            [UserId("a")], CALL
-        )
+        [answer] = await RestSource(PROFILE, asked.client, silent()).fetch_many([UserId("a")], CALL)
 
     assert isinstance(answer, SourceError)
     assert answer.code is Code.SOURCE_MALFORMED
@@ -572,6 +570,6 @@ def _code(status: int) -> Code:
     return code
 
 
-def _silent() -> Any:  # noqa: ANN401 # structlog's loggers are typed by what they are bound to
+def silent() -> Any:  # noqa: ANN401 # structlog's loggers are typed by what they are bound to
     """Make a log that nobody reads."""
     return make_log(LogSettings(), "json", io.StringIO())
