@@ -261,9 +261,11 @@ class SourceSettings(_Frozen):
         headers = {name.lower() for name in (self.request.headers if self.request else ())}
         if taken := headers & {self.auth.own_header, *self.auth.forwards}:
             raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")
-        parameters = self.request.all_parameters if self.request else ()
-        if self.auth.own_parameter in parameters:
-            raise ValueError("expected no parameter of the request in auth.parameter")
+        parameters = set(self.request.all_parameters if self.request else ())
+        if self.answer is not None:
+            parameters |= {self.answer.more.cursor_parameter, self.answer.more.offset_parameter}
+        if (own := self.auth.own_parameter) is not None and own in parameters:
+            raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
         addresses = [self.base_url]
         if isinstance(self.auth, ClientCredentialsAuth):
             addresses.append(self.auth.token_url)

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import httpx
 import orjson
 import pytest
+import trustme
 from starlette.types import ASGIApp
 
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import Settings
+from tests.certificates import Certificates
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.ways import SHORT, Ways
@@ -100,6 +102,12 @@ def services() -> FakeServices:
 def clock() -> ManualClock:
     """Give the time."""
     return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Give certificates; they are made once, since that takes a while."""
+    return Certificates(trustme.CA(), tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

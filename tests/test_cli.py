@@ -138,6 +138,31 @@ def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
     assert SECRET not in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "show"),
+        ("config", "show", "--all"),
+        ("explain", '{ user(id: "00000000-0000-4000-8000-000000000001") { plan } }'),
+    ],
+)
+def test_a_key_that_is_sent_in_the_query_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        group = f"GATEWAY_SOURCES__{name}"
+        monkeypatch.setenv(f"{group}__BASE_URL", f"http://{name.lower()}")
+        monkeypatch.setenv(f"{group}__AUTH__KIND", "api_key")
+        monkeypatch.setenv(f"{group}__AUTH__PARAMETER", "key")
+        monkeypatch.setenv(f"{group}__AUTH__KEY", SECRET)
+
+    result = run(*arguments)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+    assert SECRET not in result.output
+
+
 def test_schema_print_prints_the_schema_and_schema_check_takes_it_back() -> None:
     printed = run("schema", "print")
     Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")

@@ -73,6 +73,7 @@ class TlsSettings(Shape):
             context = ssl.create_default_context(cafile=self.ca_file)
         except ssl.SSLError as error:
             raise ValueError("expected certificates in PEM in ca_file") from error
+        context.set_alpn_protocols(["http/1.1"])
         if self.client_certificate is not None:
             secret = self.client_key_password
             # Without a password OpenSSL would ask for one on the terminal.

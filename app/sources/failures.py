@@ -8,6 +8,7 @@ any other status, or a body that does not fit   SOURCE_MALFORMED
 """
 
 import os
+import ssl
 from http import HTTPStatus
 
 import aiohttp
@@ -111,8 +112,8 @@ def translate(error: Exception) -> tuple[Code, str]:
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     # Never its text: it may quote the answer, and the URL with the users in it.
     detail = type(cause).__name__
-    if isinstance(cause, OSError) and cause.errno is not None:
-        detail += f": {os.strerror(cause.errno)}"
+    if (why := _why(cause)) is not None:
+        detail += f": {why}"
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return Code.SOURCE_TIMEOUT, detail
     if isinstance(cause, aiohttp.ClientHttpProxyError):  # the service itself was not reached
@@ -120,3 +121,18 @@ def translate(error: Exception) -> tuple[Code, str]:
     if isinstance(cause, BAD_ANSWERS):
         return Code.SOURCE_MALFORMED, detail
     return Code.SOURCE_UNAVAILABLE, detail
+
+
+def _why(cause: Exception) -> str | None:
+    """Say in fixed words what the machine or TLS had against a connection, if it was either."""
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        cause = cause.certificate_error
+    elif isinstance(cause, aiohttp.ClientConnectorSSLError) and cause.os_error is not None:
+        cause = cause.os_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return getattr(cause, "verify_message", None)  # one that OpenSSL did not make has none
+    if isinstance(cause, ssl.SSLError):
+        return cause.reason  # its number is no errno
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return os.strerror(cause.errno)
+    return None

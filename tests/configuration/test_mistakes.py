@@ -242,3 +242,44 @@ def test_mistakes_of_variables_below_them_name_the_variable(
     [mistake] = mistakes_own(write(f"{SERVICE}auth = {{ kind = 'bearer', token.env = 'TOKEN' }}"))
 
     assert told in mistake
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            "auth = { kind = 'api_key', key.env = 'TOKEN' }",
+            "[sources.billing.auth] is wrong: expected either header or parameter, where the key",
+        ),
+        ("auth = { kind = 'bearrer' }", "[sources.billing.auth] kind got 'bearrer': did you mean"),
+        (
+            "auth = { kind = 'none', token.env = 'TOKEN' }",
+            "[sources.billing.auth.token] is not a setting where kind = 'none'",
+        ),
+        (
+            "auth = { kind = 'forward', forward_headers = ['X-A', 'Cookie'] }",
+            "[sources.billing.auth] forward_headers#2 got 'Cookie': expected no Cookie: it is never",
+        ),
+        (
+            "tls = { verify = false }",
+            "[sources.billing.tls] verify is not a setting: expected one of ca_file, client_cert",
+        ),
+        (
+            "tls = { ca_file = '/nowhere/ca.pem' }",
+            "[sources.billing.tls] ca_file got '/nowhere/ca.pem': expected a file that can be read",
+        ),
+        (
+            "proxy = { url = 'http://proxy', username = 'a' }",
+            "[sources.billing.proxy] is wrong: expected username and password both, or neither",
+        ),
+    ],
+)
+def test_mistakes_of_how_a_service_is_reached_are_told_with_their_line(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+
+    [mistake] = mistakes(write(f"{NEEDED}billing.{written}"))
+
+    assert mistake.startswith(f"gateway.toml:6: {told}")
+    assert SECRET not in mistake

@@ -131,14 +131,25 @@ REQUEST = {"form": "list", "path": "/users", "parameter": "ids", "parameters": {
             {"headers": {"X-TENANT": "t"}},
             "expected no x-tenant in request.headers",
         ),
-        ({"kind": "api_key", "key": SECRET, "parameter": "ids"}, {}, "in auth.parameter"),
-        ({"kind": "api_key", "key": SECRET, "parameter": "active"}, {}, "in auth.parameter"),
+        (
+            {"kind": "api_key", "key": SECRET, "parameter": "ids"},
+            {},
+            "expected another name than ids in auth.parameter: it is taken",
+        ),
+        ({"kind": "api_key", "key": SECRET, "parameter": "active"}, {}, "it is taken"),
     ],
 )
 def test_nothing_of_a_request_has_two_meanings(
     given: object, request_: dict[str, object], why: str
 ) -> None:
     assert why in refused(given, request={**REQUEST, **request_})
+
+
+def test_a_key_does_not_stand_where_pages_are_asked_for() -> None:
+    key = {"kind": "api_key", "key": SECRET, "parameter": "after"}
+
+    assert "it is taken" in refused(key, answer={"more": {"cursor_parameter": "after"}})
+    assert "it is taken" in refused(key, answer={"more": {"offset_parameter": "after"}})
 
 
 def test_all_of_it_can_be_said() -> None:

@@ -1,6 +1,7 @@
 """A small real server on 127.0.0.1 that speaks raw HTTP/1.1, so that it can also misbehave."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -81,8 +82,8 @@ class RawServer:
 
 
 @asynccontextmanager
-async def serving(answer: Answer) -> AsyncGenerator[RawServer]:
-    """Run a server; every connection of it ends with the context."""
+async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncGenerator[RawServer]:
+    """Run a server, over TLS if that is given; every connection of it ends with the context."""
     server = RawServer(answer)
     connections: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as group:
@@ -90,8 +91,9 @@ async def serving(answer: Answer) -> AsyncGenerator[RawServer]:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connections.append(group.create_task(server.serve(reader, writer)))
 
-        listener = await asyncio.start_server(accept, "127.0.0.1", 0)
-        server.base_url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+        scheme = "http" if tls is None else "https"
+        server.base_url = f"{scheme}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         try:
             yield server
         finally:

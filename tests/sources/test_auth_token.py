@@ -67,8 +67,10 @@ async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service()
 
 
 async def test_the_secret_may_stand_in_the_body_beside_scope_and_audience() -> None:
-    more = {"client_auth": "post", "scope": "users:read a", "audience": "https://users/"}
-    async with logging_in() as login, opened(login, **more) as asked:
+    async with (
+        logging_in() as login,
+        opened(login, client_auth="post", scope="users:read a", audience="https://users/") as asked,
+    ):
         assert await asked.get() == "[1]"
 
     [request] = login.asked

@@ -1,0 +1,48 @@
+"""Certificates for tests: an authority of their own, and what it vouches for."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Certificates, as files.
+
+    Attributes:
+        authority: Who vouches for all of them.
+        folder: Where the files are.
+    """
+
+    authority: trustme.CA
+    folder: Path
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority."""
+        return self._written("ca.pem", self.authority.cert_pem)
+
+    def server(self, host: str = "127.0.0.1", *, asks: bool = False) -> ssl.SSLContext:
+        """Make what a server for a host needs, which may ask for a certificate of its clients."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.authority.issue_cert(host).configure_cert(context)
+        if asks:
+            self.authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def client(self, name: str = "gateway") -> tuple[Path, Path]:
+        """Write a certificate for a client, and its key."""
+        made = self.authority.issue_cert(f"{name}.internal")
+        return (
+            self._written(f"{name}.pem", *made.cert_chain_pems),
+            self._written(f"{name}.key", made.private_key_pem),
+        )
+
+    def _written(self, name: str, *blobs: trustme.Blob) -> Path:
+        """Write a file."""
+        path = self.folder / name
+        path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+        return path

@@ -1,0 +1,159 @@
+"""Certificates and proxies, over real TLS and a real proxy."""
+
+import socket
+from base64 import b64encode
+
+import pytest
+
+from app.errors import Code, SourceError
+from tests.certificates import Certificates
+from tests.sources.login import TOKEN, Login
+from tests.sources.proxy import Proxy, proxying
+from tests.sources.raw_server import saying, serving
+from tests.sources.test_client import Asked, asking
+
+PASSWORD = "canary-password"
+REFUSED = "ClientConnectorCertificateError"
+ODD = "/users?id=a%2Fb%20%25&id=%22%C3%BC'(),;:@"
+
+
+async def failure(asked: Asked) -> SourceError:
+    """Send a GET that has to fail."""
+    answer = await asked.get()
+    assert isinstance(answer, SourceError)
+    return answer
+
+
+# Certificates
+
+
+async def test_a_service_that_an_authority_of_one_s_own_vouches_for_is_trusted_when_that_is_named(
+    certificates: Certificates,
+) -> None:
+    async with serving(saying(), certificates.server()) as server:
+        async with asking(server.base_url, tls={"ca_file": certificates.ca_file}) as asked:
+            assert await asked.get() == "[]"
+        async with asking(server.base_url) as asked:
+            told = await failure(asked)
+
+    assert told.code is Code.SOURCE_UNAVAILABLE
+    assert told.detail.startswith(f"{REFUSED}: ")
+    assert "certificate" in told.detail.removeprefix(REFUSED)
+    assert len(server.seen) == 1
+
+
+async def test_a_certificate_for_another_host_is_not_taken(certificates: Certificates) -> None:
+    tls = {"ca_file": certificates.ca_file}
+    async with (
+        serving(saying(), certificates.server("users.internal")) as server,
+        asking(server.base_url, tls=tls) as asked,
+    ):
+        assert (await failure(asked)).detail.startswith(f"{REFUSED}: IP address mismatch")
+
+    assert not server.seen
+
+
+async def test_a_service_that_asks_for_a_certificate_is_shown_the_gateway_s(
+    certificates: Certificates,
+) -> None:
+    certificate, key = certificates.client()
+    tls = {"ca_file": certificates.ca_file}
+    own = {"client_certificate": certificate, "client_key": key}
+    async with serving(saying(), certificates.server(asks=True)) as server:
+        async with asking(server.base_url, tls=tls | own) as asked:
+            assert await asked.get() == "[]"
+        async with asking(server.base_url, tls=tls) as asked:
+            assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
+
+    assert len(server.seen) == 1
+
+
+async def test_a_token_endpoint_is_reached_by_the_same_certificates_and_proxy(
+    certificates: Certificates,
+) -> None:
+    login = Login()
+    login.held.set()
+    async with serving(login.answer, certificates.server()) as server, proxying() as proxy:
+        login.server = server
+        auth = {
+            "kind": "client_credentials",
+            "token_url": f"{server.base_url}/token",
+            "client_id": "gateway",
+            "client_secret": PASSWORD,
+        }
+        tls = {"ca_file": certificates.ca_file}
+        async with asking(server.base_url, auth=auth, tls=tls, proxy={"url": proxy.url}) as asked:
+            assert await asked.get() == "[1]"
+
+    assert login.tokens == ["1"]
+    assert {line.split(" ")[0] for line in proxy.lines} == {"CONNECT"}
+    assert TOKEN not in str(proxy.heads)
+
+
+# Proxies
+
+
+def signing_in(proxy: Proxy) -> dict[str, str]:
+    """Have a proxy ask for a password, and give the settings for it."""
+    credentials = b64encode(f"gateway:{PASSWORD}".encode()).decode()
+    proxy.credentials = f"Proxy-Authorization: Basic {credentials}"
+    return {"url": proxy.url, "username": "gateway", "password": PASSWORD}
+
+
+async def test_a_plain_request_goes_through_the_proxy_as_it_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")  # only the setting counts
+    async with serving(saying()) as server, proxying() as proxy:
+        settings = signing_in(proxy)
+        auth = {"kind": "bearer", "token": "abc"}
+        async with asking(server.base_url, proxy=settings, auth=auth) as asked:
+            assert await asked.get(ODD) == "[]"
+            assert await asked.get(ODD) == "[]"
+
+    assert proxy.lines == [f"GET {server.base_url}{ODD} HTTP/1.1"] * 2
+    assert [seen.target for seen in server.seen] == [ODD] * 2
+    assert server.seen[0].header("authorization") == ["Bearer abc"]
+
+
+async def test_an_encrypted_request_goes_through_a_tunnel_and_the_service_sees_no_password(
+    certificates: Certificates,
+) -> None:
+    async with serving(saying(), certificates.server()) as server, proxying() as proxy:
+        settings = signing_in(proxy)
+        tls = {"ca_file": certificates.ca_file}
+        async with asking(server.base_url, proxy=settings, tls=tls) as asked:
+            assert await asked.get(ODD) == "[]"
+
+    assert proxy.lines == [f"CONNECT {server.base_url.removeprefix('https://')} HTTP/1.1"]
+    assert "/users" not in str(proxy.heads)
+    [seen] = server.seen
+    assert seen.target == ODD
+    assert not seen.header("proxy-authorization")
+
+
+async def test_a_proxy_that_refuses_is_an_unavailable_source_and_its_password_is_in_no_log(
+    certificates: Certificates,
+) -> None:
+    async with serving(saying(), certificates.server()) as server, proxying() as proxy:
+        settings = signing_in(proxy) | {"password": f"{PASSWORD}-of-old"}
+        proxy.credentials = "Proxy-Authorization: Basic other"
+        tls = {"ca_file": certificates.ca_file}
+        async with asking(server.base_url, proxy=settings, tls=tls) as asked:
+            told = await failure(asked)
+
+    assert told.code is Code.SOURCE_UNAVAILABLE
+    assert told.detail == "ClientHttpProxyError: status 407"
+    assert PASSWORD not in asked.log
+    assert b64encode(PASSWORD.encode()).decode() not in asked.log
+    assert not server.seen
+
+
+async def test_a_proxy_that_is_not_there_is_an_unavailable_source() -> None:
+    with socket.socket() as held:  # bound but not listening: nobody else can take the port
+        held.bind(("127.0.0.1", 0))
+        proxy = {"url": f"http://127.0.0.1:{held.getsockname()[1]}"}
+        async with serving(saying()) as server, asking(server.base_url, proxy=proxy) as asked:
+            assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
+
+    assert not server.seen
