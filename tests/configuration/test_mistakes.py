@@ -258,7 +258,7 @@ def test_mistakes_of_variables_below_them_name_the_variable(
         ),
         (
             "auth = { kind = 'forward', forward_headers = ['X-A', 'Cookie'] }",
-            "[sources.billing.auth] forward_headers#2 got 'Cookie': expected no Cookie: it is never",
+            "[sources.billing.auth] forward_headers#2 got 'Cookie': expected no Cookie: it is",
         ),
         (
             "tls = { verify = false }",
