@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.shapes.address import BaseUrl
-from app.shapes.answer import AnswerSettings, Fields
+from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
 from app.shapes.proxy import ProxySettings
 from app.shapes.request import RequestSettings
@@ -261,10 +261,14 @@ class SourceSettings(_Frozen):
         headers = {name.lower() for name in (self.request.headers if self.request else ())}
         if taken := headers & {self.auth.own_header, *self.auth.forwards}:
             raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")
-        parameters = set(self.request.all_parameters if self.request else ())
-        if self.answer is not None:
-            parameters |= {self.answer.more.cursor_parameter, self.answer.more.offset_parameter}
-        if (own := self.auth.own_parameter) is not None and own in parameters:
+        own = self.auth.own_parameter
+        parameters = self.request.all_parameters if self.request else ()
+        more = self.answer.more if self.answer else MoreSettings()
+        if own is not None and own in {
+            *parameters,
+            more.cursor_parameter,
+            more.offset_parameter,
+        }:
             raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
         addresses = [self.base_url]
         if isinstance(self.auth, ClientCredentialsAuth):

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from app.shapes.address import check_address
-from app.shapes.auth import Secret, UserName
 from app.shapes.base import Shape
+from app.shapes.credentials import Secret, UserName
 
 
 def _check_proxy(url: str) -> str:

@@ -1,11 +1,9 @@
-"""Tokens that the gateway gets for itself: OAuth 2 client credentials (RFC 6749, section 4.4).
+"""Tokens that the gateway gets for itself, kept and renewed.
 
 A token is kept until shortly before it expires. Then the next call has it renewed behind, and goes
 on with the one that there is. Calls wait only where there is none that is good. However many want a
 token, it is asked for once at a time. Where the service does not take it, a new one is got and the
 exchange is made again, once, within the same attempt: to breaker and retries it is one.
-
-What goes wrong at the token endpoint is a ``SourceError`` that says so.
 """
 
 import asyncio
@@ -13,35 +11,24 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
-from http import HTTPStatus
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Annotated, Self, TypeVar
-from urllib.parse import quote_plus, urlencode
+from typing import Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
 from structlog.typing import FilteringBoundLogger
 
-from app import __version__
-from app.errors import Code, MalformedError, SourceError, what_is_wrong
+from app.errors import Code, SourceError
 from app.resilience.clock import Clock
-from app.resilience.retry import read_retry_after
 from app.resilience.tasks import Tasks
-from app.shapes.auth import AuthSettings, ClientCredentialsAuth, is_bearer_token
-from app.sources.auth import basic
+from app.shapes.auth import AuthSettings, ClientCredentialsAuth
+from app.sources.auth_server import AuthorizationServer, Grant
 from app.sources.base import Headers
-from app.sources.body import ACCEPT_ENCODING, read_body
-from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
-from app.sources.transport import ReadyRequest
 
 T = TypeVar("T")
 
 Exchange = Callable[[float, Headers], Awaitable[T | SourceError | None]]
 """Makes one exchange with the service, within so many seconds, with further headers."""
-
-MAX_BYTES = 65_536
-"""Longest answer of a token endpoint that is read."""
 
 MARGIN = 60.0
 """Seconds before its end from which on a token is renewed; less for one that is good for less than
@@ -71,20 +58,17 @@ class Token:
     renew_at: float
     expires_at: float
 
+    @classmethod
+    def of(cls, grant: Grant, since: float) -> Self:
+        """Keep one that was given out."""
+        good_for = math.inf if grant.good_for is None else grant.good_for
+        end = since + good_for
+        return cls(grant.token, since, end - min(MARGIN, MARGIN_SHARE * good_for), end)
+
     @property
     def headers(self) -> Headers:
         """What a service is sent (RFC 6750, section 2.1)."""
         return (("Authorization", f"Bearer {self.value}"),)
-
-
-class _TokenAnswer(BaseModel):
-    """What a token endpoint answers (RFC 6749, section 5.1)."""
-
-    access_token: str = Field(description="The token.")
-    token_type: str = Field(description="How it is used.")
-    expires_in: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="Seconds that it is good for; not known when absent."
-    )
 
 
 class Tokens:
@@ -93,8 +77,7 @@ class Tokens:
     def __init__(
         self,
         source: str,
-        settings: ClientCredentialsAuth,
-        transport: httpx.AsyncBaseTransport,
+        server: AuthorizationServer,
         *,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -103,14 +86,12 @@ class Tokens:
 
         Args:
             source: Name of the source.
-            settings: Where tokens are, and what for.
-            transport: Sends requests.
+            server: Gives tokens out.
             clock: Tells the time.
             log: Where it is reported what became of asking.
         """
         self._source = source
-        self._settings = settings
-        self._transport = transport
+        self._server = server
         self._clock = clock
         self._log = log
         self._tasks = Tasks()
@@ -120,7 +101,6 @@ class Tokens:
         self._asking: asyncio.Task[Token | SourceError] | None = None
         self._failed: SourceError | None = None
         self._failed_at = -math.inf
-        self._headers, self._body = _written(settings)
 
     async def __aenter__(self) -> Self:
         self._nobodys = copy_context()
@@ -176,80 +156,37 @@ class Tokens:
             async with self._clock.timeout(end - now):
                 await asyncio.wait([asking])  # which does not cancel it: others wait for it too
         except TimeoutError:
-            return self._failure(Code.SOURCE_TIMEOUT, "no time was left to wait for a token")
+            detail = "no time was left to wait for a token"
+            return self._server.failure(Code.SOURCE_TIMEOUT, detail)
         if asking.cancelled():
-            return self._failure(Code.SOURCE_UNAVAILABLE, "the gateway stops")
+            return self._server.failure(Code.SOURCE_UNAVAILABLE, "the gateway stops")
         return asking.result()
 
     def _ask(self) -> "asyncio.Task[Token | SourceError]":
         """Ask for a token, unless that is being done."""
         if self._asking is None or self._asking.done():
-            self._asking = self._tasks.begin(
-                self._renew(), f"token {self._source}", self._nobodys.copy()
-            )
+            context = self._nobodys.copy()
+            self._asking = self._tasks.begin(self._renew(), f"token {self._source}", context)
         return self._asking
 
     async def _renew(self) -> Token | SourceError:
         """Ask for a token, keep it, and report what became of it."""
         started = self._clock.monotonic()
-        try:
-            async with self._clock.timeout(self._settings.token_timeout):
-                response = await self._transport.handle_async_request(
-                    ReadyRequest("POST", self._settings.token_url, "", self._headers, self._body)
-                )
-                try:
-                    said = await self._read(response, started)
-                finally:
-                    await response.aclose()
-        except FOREIGN as error:
-            said = _told(failure_of_exception(self._source, error))
+        said = await self._server.ask()
         now = self._clock.monotonic()
-        if isinstance(said, SourceError):
-            self._failed, self._failed_at = said, now
-        else:
-            self._token, self._failed_at = said, -math.inf
-        self._report(said, now - started)
-        return said
-
-    async def _read(self, response: httpx.Response, started: float) -> Token | SourceError:
-        """Make a token of an answer, or a failure."""
-        if response.status_code != HTTPStatus.OK:
-            retry_after = read_retry_after(response.headers.get("retry-after"), self._clock)
-            failure = failure_of_status(self._source, response.status_code, retry_after)
-            if failure is not None:
-                return _told(failure)
-        try:
-            body = await read_body(response, MAX_BYTES)
-            answer = _TokenAnswer.model_validate_json(body)
-        except MalformedError as error:
-            return self._failure(Code.SOURCE_MALFORMED, str(error))
-        except ValidationError as error:
-            return self._failure(Code.SOURCE_MALFORMED, what_is_wrong(error))
-        if answer.token_type.lower() != "bearer" or not is_bearer_token(answer.access_token):
-            return self._failure(Code.SOURCE_MALFORMED, "expected a bearer token (RFC 6750)")
-        good_for = math.inf if answer.expires_in is None else answer.expires_in
-        margin = min(MARGIN, MARGIN_SHARE * good_for)
-        return Token(
-            answer.access_token,
-            since=started,
-            renew_at=started + good_for - margin,
-            expires_at=started + good_for,
-        )
-
-    def _failure(self, code: Code, detail: str) -> SourceError:
-        """Say that there is no token."""
-        return _told(SourceError(self._source, code, detail))
-
-    def _report(self, said: Token | SourceError, seconds: float) -> None:
-        """Log what became of asking."""
         failed = said if isinstance(said, SourceError) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.token",
             source=self._source,
-            duration_ms=round(seconds * 1000, 2),
+            duration_ms=round((now - started) * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
         )
+        if isinstance(said, SourceError):
+            self._failed, self._failed_at = said, now
+            return said
+        self._token, self._failed_at = Token.of(said, started), -math.inf
+        return self._token
 
 
 @asynccontextmanager
@@ -276,37 +213,6 @@ async def open_tokens(
     if not isinstance(auth, ClientCredentialsAuth):
         yield None
         return
-    async with Tokens(source, auth, transport, clock=clock, log=log) as tokens:
+    server = AuthorizationServer(source, auth, transport, clock)
+    async with Tokens(source, server, clock=clock, log=log) as tokens:
         yield tokens
-
-
-def _told(failure: SourceError) -> SourceError:
-    """Say of a failure that it is the token endpoint's, which knows of no users."""
-    return replace(
-        failure,
-        detail=f"token endpoint: {failure.detail}",
-        divisible=False,
-        unauthorized=False,
-    )
-
-
-def _written(settings: ClientCredentialsAuth) -> tuple[Headers, bytes]:
-    """Write the request for a token (RFC 6749, sections 2.3.1 and 4.4.2)."""
-    secret = settings.client_secret.get_secret_value()
-    headers = [
-        ("Host", httpx.URL(settings.token_url).netloc.decode("ascii")),
-        ("Accept", "application/json"),
-        ("Accept-Encoding", ACCEPT_ENCODING),
-        ("User-Agent", f"user-gateway/{__version__}"),
-        ("Content-Type", "application/x-www-form-urlencoded"),
-    ]
-    form = {"grant_type": "client_credentials"}
-    if settings.scope is not None:
-        form["scope"] = settings.scope
-    if settings.audience is not None:
-        form["audience"] = settings.audience
-    if settings.client_auth == "basic":
-        headers.append(("Authorization", basic(quote_plus(settings.client_id), quote_plus(secret))))
-    else:
-        form |= {"client_id": settings.client_id, "client_secret": secret}
-    return tuple(headers), urlencode(form).encode("ascii")
