@@ -1,5 +1,6 @@
 """Settings from a file and from variables: which wins, and that both are equals."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.configuration.conftest import Write
 from tests.configuration.loading import NEEDED, SECRET, load, load_own
 from tests.configuration.models import Bearer, Paging, Rule
 from tests.configuration.schemas import always_there
-from tests.configuration.toml import toml
+from tests.configuration.toml import toml, written
 
 
 def test_a_file_holds_settings_in_tables_named_as_they_are(write: Write) -> None:
@@ -250,3 +251,42 @@ def test_any_settings_in_a_file_are_what_they_are_in_variables(
 
     assert by_file == by_variables
     assert by_file.model_dump_json() == by_variables.model_dump_json()
+
+
+KINDS: list[Table] = [
+    {"kind": "none", "forward_headers": ["X-Tenant"]},
+    {"kind": "bearer", "token": "abc"},
+    {"kind": "basic", "username": "me", "password": "p w"},
+    {"kind": "api_key", "key": "abc", "header": "X-Key", "prefix": "Token: "},
+    {"kind": "api_key", "key": "a&b", "parameter": "key"},
+    {
+        "kind": "client_credentials",
+        "token_url": "https://login/token?a=b",
+        "client_id": "gateway",
+        "client_secret": "s&c",
+        "client_auth": "post",
+        "scope": "a b",
+        "audience": "https://users",
+        "token_timeout": 0.5,
+    },
+    {"kind": "forward", "forward_headers": ["X-A", "X-B"]},
+]
+
+
+@pytest.mark.parametrize("auth", KINDS, ids=lambda auth: auth["kind"])
+def test_each_way_to_know_who_asks_is_the_same_in_a_file_and_in_variables(
+    auth: Table, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_file: Table = {**auth}
+    for name in {"token", "password", "key", "client_secret"} & auth.keys():
+        monkeypatch.setenv("OF_THE_FILE", auth[name])
+        in_file[name] = {"env": "OF_THE_FILE"}
+    by_file = load(write(f"{NEEDED}billing.auth = {written(in_file)}")).sources.billing.auth
+
+    for name, value in auth.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        monkeypatch.setenv(f"GATEWAY_SOURCES__BILLING__AUTH__{name.upper()}", text)
+    by_variables = load(write(NEEDED)).sources.billing.auth
+
+    assert by_file == by_variables
+    assert by_file.kind == auth["kind"]
