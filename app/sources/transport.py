@@ -26,7 +26,6 @@ class ReadyRequest(httpx.Request):
 
     Attributes:
         address: Where it goes, percent-encoded.
-        written: The headers as they were given, to be sent as they are.
         url: The same, parsed.
     """
 
@@ -48,7 +47,6 @@ class ReadyRequest(httpx.Request):
             body: The body, if it has one.
         """
         self.address = base + target
-        self.written = headers
         if body:
             super().__init__(method, NOWHERE, headers=headers, content=body)
         else:  # httpx would look for headers that nobody has to add
@@ -130,13 +128,14 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """
         if self._session is None:
             raise RuntimeError("the transport is not open: its context has to be entered first")
-        headers: Sequence[tuple[str, str]]
-        if isinstance(request, ReadyRequest):
-            url, headers = URL(request.address, encoded=True), request.written
-        else:
-            url, headers = URL(str(request.url)), request.headers.multi_items()
+        url = (
+            URL(request.address, encoded=True)
+            if isinstance(request, ReadyRequest)
+            else URL(str(request.url))
+        )
+        headers = request.headers.multi_items()
         if self._proxy_headers is not None and url.scheme == "http":
-            headers = [*headers, *self._proxy_headers.items()]  # without a tunnel, it reads these
+            headers += self._proxy_headers.items()  # without a tunnel, it reads these
         with map_aiohttp_exceptions():
             response = await self._session.request(
                 request.method,
