@@ -57,6 +57,20 @@ class RetrySettings(_Frozen):
     )
 
 
+class PacingSettings(_Frozen):
+    """How a source is asked that says how fast it may be."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether the service is asked more slowly, or later, where it says so (429,"
+        " `Retry-After`, `RateLimit`, `X-RateLimit-…`, `Backoff`).",
+    )
+    max_pause: Seconds = Field(
+        default=60.0,
+        description="Most seconds for which it is not asked at a time, whatever it says.",
+    )
+
+
 class BreakerSettings(_Frozen):
     """When a source is not called for a while."""
 
@@ -238,6 +252,9 @@ class SourceSettings(_Frozen):
         default=CoalesceSettings(), description="How requests share calls."
     )
     retry: RetrySettings = Field(default=RetrySettings(), description="When a call is made again.")
+    pacing: PacingSettings = Field(
+        default=PacingSettings(), description="How fast the service is called, by its own word."
+    )
     breaker: BreakerSettings = Field(
         default=BreakerSettings(), description="When the service is not called for a while."
     )

@@ -14,6 +14,7 @@ import orjson
 from app.settings import (
     BreakerSettings,
     LogSettings,
+    PacingSettings,
     RetrySettings,
     Settings,
     SourceSettings,
@@ -236,6 +237,7 @@ def calm_source(**changes: Any) -> SourceSettings:  # noqa: ANN401 # any setting
     calm: dict[str, Any] = {
         "retry": RetrySettings(max_retries=0, budget_share=0, budget_minimum=0),
         "breaker": BreakerSettings(min_calls=100_000),
+        "pacing": PacingSettings(enabled=False),
     }
     return SourceSettings(**{**calm, **changes})
 

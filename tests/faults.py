@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from email.utils import format_datetime
 from functools import cache
+from http import HTTPStatus
 
 import orjson
 
@@ -138,6 +139,18 @@ def status(code: int, retry_after: str | None = None) -> Fault:
             headers["Retry-After"] = retry_after
         body = f"<h1>{SECRET}</h1>".encode()
         await exchange.say(body, f"{code} {REASONS.get(code, 'Odd')}", headers)
+
+    return fault
+
+
+def telling(code: int = 200, **headers: str) -> Fault:
+    """Answer with a status, rightly where it is 200, and some headers, with ``_`` for ``-``."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def fault(exchange: Exchange) -> None:
+        good = code == HTTPStatus.OK
+        body = orjson.dumps(exchange.right) if good else f"<h1>{SECRET}</h1>".encode()
+        await exchange.say(body, f"{code} {REASONS.get(code, 'Odd')}", named)
 
     return fault
 

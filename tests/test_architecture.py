@@ -89,7 +89,7 @@ def test_every_room_has_its_place_in_the_arrow_or_beside_it() -> None:
 
 def test_every_test_has_the_module_that_it_mirrors() -> None:
     whole = {"architecture", "end_to_end", "merge", "promises", "readme", "fourth_source"}
-    whole |= {"browser", "faults", "invoices", "outages", "records"}
+    whole |= {"browser", "faults", "invoices", "kept_answers", "outages", "pacing", "records"}
     tests = Path(__file__).parent
     strays = [
         path

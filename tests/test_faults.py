@@ -24,7 +24,11 @@ MALFORMED = "SOURCE_MALFORMED"
 OVERLOADED = "SOURCE_OVERLOADED"
 
 ONCE, AGAIN, SPLIT = 1, 2, 3
-"""How many calls a fault takes: one, a repetition, or one and its two halves."""
+"""How many calls a fault takes: one, a repetition, or one and its two halves.
+
+Where the source says "later", the request comes again as long as it has time: each second, or after
+waits that are doubled up to one second where it is not told how long, or is told wrongly.
+"""
 
 BACKOFF = 0.025
 """Seconds before a repetition: half of the first 50 ms, since chance says one half here."""
@@ -84,12 +88,12 @@ CASES = (
     Case("502", faults.status(502), UNAVAILABLE, AGAIN, BACKOFF),
     Case("503", faults.status(503), UNAVAILABLE, AGAIN, BACKOFF),
     Case("504", faults.status(504), UNAVAILABLE, AGAIN, BACKOFF),
-    Case("502, come in 1 s", faults.status(502, "1"), UNAVAILABLE, AGAIN, 1.0),
-    Case("503, come in 1 s", faults.status(503, "1"), UNAVAILABLE, AGAIN, 1.0),
-    Case("504, come in 1 s", faults.status(504, "1"), UNAVAILABLE, AGAIN, 1.0),
-    Case("503, come at once", faults.status(503, "0"), UNAVAILABLE, AGAIN, 0.05),
-    Case("503, come at a date", faults.busy_until(2), UNAVAILABLE, AGAIN, 2.0),
-    Case("503, come at a date gone by", faults.busy_until(-60), UNAVAILABLE, AGAIN, 0.05),
+    Case("502, come in 1 s", faults.status(502, "1"), UNAVAILABLE, 5, 4.0),
+    Case("503, come in 1 s", faults.status(503, "1"), UNAVAILABLE, 5, 4.0),
+    Case("504, come in 1 s", faults.status(504, "1"), UNAVAILABLE, 5, 4.0),
+    Case("503, come at once", faults.status(503, "0"), UNAVAILABLE, 9, 4.55),
+    Case("503, come at a date", faults.busy_until(3), UNAVAILABLE, 2, 3.0),
+    Case("503, come at a date gone by", faults.busy_until(-60), UNAVAILABLE, 9, 4.55),
     Case("503, come in an hour", faults.status(503, "3600"), UNAVAILABLE, ONCE),
     Case("503, come soon", faults.status(503, SECRET), UNAVAILABLE, AGAIN, BACKOFF),
     Case(
@@ -99,8 +103,9 @@ CASES = (
         AGAIN,
         BACKOFF,
     ),
-    Case("429", faults.status(429), OVERLOADED, AGAIN, BACKOFF),
-    Case("429, come in 1 s", faults.status(429, "1"), OVERLOADED, AGAIN, 1.0),
+    Case("429", faults.status(429), OVERLOADED, 11, 4.9125),
+    Case("429, come in 1 s", faults.status(429, "1"), OVERLOADED, 5, 4.0),
+    Case("429, come in an hour", faults.status(429, "3600"), OVERLOADED, ONCE),
     Case("401", faults.status(401), REJECTED),
     Case("403", faults.status(403), REJECTED),
     Case("404", faults.status(404), REJECTED, SPLIT),

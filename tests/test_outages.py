@@ -359,7 +359,7 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
     ("fault", "state"),
     [
         pytest.param(faults.status(500), "open", id="500"),
-        pytest.param(faults.status(429), "open", id="429"),
+        pytest.param(faults.status(429), "closed", id="429"),
         pytest.param(faults.hanging, "open", id="hangs"),
         pytest.param(faults.resetting, "open", id="resets"),
         pytest.param(faults.truncated, "open", id="is truncated"),
@@ -555,7 +555,7 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
     trace: str, header: str | None, *, told: bool, ways: Ways
 ) -> None:
     async with outage(trace=trace, ways=ways) as gateway:
-        gateway.server.fail("billing", faults.status(503, "1"))
+        gateway.server.fail("billing", faults.status(503, "3"))
         reply = await gateway.ask(
             ONE, headers={} if header is None else {"X-Gateway-Trace": header}
         )
@@ -566,14 +566,15 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
             assert "server-timing" not in reply.response.headers
             return
         profile = {"status": "ok", "calls": 1, "keys": 1, "attempts": 1, "ms": 0.0}
-        billing = {"status": "failed", "calls": 1, "keys": 1, "attempts": 2, "ms": 1000.0}
+        billing = {"status": "failed", "calls": 1, "keys": 1, "attempts": 2, "ms": 3000.0}
         assert reply.body["extensions"] == {
             "sources": {
                 "profile": profile | {"circuit": "closed"},
-                "billing": billing | {"circuit": "closed", "code": "SOURCE_UNAVAILABLE"},
+                "billing": billing
+                | {"circuit": "closed", "code": "SOURCE_UNAVAILABLE", "pace": "paused"},
             }
         }
-        timing = "profile;dur=0.00, billing;dur=1000.00"
+        timing = "profile;dur=0.00, billing;dur=3000.00"
         assert reply.response.headers["server-timing"] == timing
 
 
@@ -589,4 +590,5 @@ async def test_readyz_tells_when_a_source_was_last_reached(ways: Ways) -> None:
             "lastReachedAt": None,
             "lastStatus": None,
             "circuit": "closed",
+            "pace": "free",
         }

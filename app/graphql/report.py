@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.resilience.pace import Tempo
 from app.sources.trace import SourceTrace, Trace
 
 
@@ -17,6 +18,7 @@ class SourceReport:
     attempts: int | None = None
     ms: float | None = None
     circuit: str | None = None
+    pace: str | None = None
     ageMs: int | None = None  # noqa: N815 # the public name
 
     def told(self) -> Mapping[str, object]:
@@ -69,5 +71,6 @@ def _report(source: SourceTrace, *, tell_all: bool) -> SourceReport:
         attempts=source.attempts,
         ms=round(source.seconds * 1000, 2),
         circuit=source.circuit,
+        pace=None if source.pace == Tempo.FREE else source.pace,
         ageMs=age,
     )

@@ -25,6 +25,10 @@ class SourceHealth(BaseModel):
     )
     last_status: int | None = Field(description="HTTP status of that answer.")
     circuit: str = Field(description="State of its circuit breaker: closed, open or half-open.")
+    pace: str = Field(
+        description="How fast it is asked, by its own word: free, slowed or paused; where callers"
+        " are told apart, the slowest of them."
+    )
 
 
 class Readiness(BaseModel):
@@ -56,6 +60,7 @@ class Health:
                     last_reached_at=service.contact.at if service.contact else None,
                     last_status=service.contact.status if service.contact else None,
                     circuit=service.circuit.value,
+                    pace=service.tempo.value,
                 )
                 for service in services or ()
             },

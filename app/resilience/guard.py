@@ -1,10 +1,12 @@
 """The guard of one service: everything that a call goes through, in its order.
 
+pace         is it this call's turn, by the service's word? SOURCE_OVERLOADED
 breaker      is the service asked at all now?              SOURCE_CIRCUIT_OPEN
 bulkhead     is there room for one more call?              SOURCE_OVERLOADED
 time         the least of the call's own and the request's
 the call
 breaker      takes note of how it went
+pace         takes note of what the service said; again in its own time, where it said "later"
 hedge        one more where it takes long, if that is on
 retry        again, where that can help, is safe, and fits time and budget
 """
@@ -19,7 +21,10 @@ from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
 from app.resilience.hedge import Latencies, hedged
+from app.resilience.pace import Tempo
+from app.resilience.pacer import Pacer, Paces, Slowdown
 from app.resilience.retry import Chance, RetryBudget, backoff
+from app.resilience.signals import Signal
 from app.settings import SourceSettings
 
 T = TypeVar("T")
@@ -66,6 +71,7 @@ class Guard:
         clock: Clock,
         chance: Chance,
         on_change: Callable[[Change], None],
+        on_slow: Callable[[Slowdown], None],
     ) -> None:
         self.name = name
         self._settings = settings
@@ -76,6 +82,7 @@ class Guard:
         self._bulkhead = Bulkhead(
             limit=settings.max_calls, queue=settings.max_waiting_calls, clock=clock
         )
+        self._paces = Paces(settings, clock=clock, chance=chance, on_slow=on_slow)
         self._latencies = Latencies()
 
     @property
@@ -83,12 +90,37 @@ class Guard:
         """What the breaker does with calls."""
         return self._breaker.state
 
+    @property
+    def tempo(self) -> Tempo:
+        """How fast calls are made for the caller for whom they are slowest."""
+        return self._paces.tempo
+
+    def tempo_of(self, caller: str) -> Tempo:
+        """Tell how fast calls are made for a caller."""
+        return self._paces.tempo_of(caller)
+
+    def heed(self, caller: str, signal: Signal, *, began: float) -> None:
+        """Heed what the service said with an answer that was no failure; those speak themselves.
+
+        Args:
+            caller: To whom it said so.
+            signal: What it said.
+            began: When the call was begun, by the clock's ``monotonic``.
+        """
+        self._paces.heed(caller, signal, began=began)
+
     def take_repetition(self) -> bool:
         """Take one repetition out of the budget, for a call that the caller repeats itself."""
         return self._budget.take()
 
     async def run(
-        self, attempt: Attempt[T], *, limit: float, deadline: Deadline, reserve: float
+        self,
+        attempt: Attempt[T],
+        *,
+        limit: float,
+        deadline: Deadline,
+        reserve: float,
+        caller: str = "",
     ) -> Outcome[T]:
         """Make a call that is safe to repeat.
 
@@ -97,6 +129,7 @@ class Guard:
             limit: Seconds that one attempt may take.
             deadline: When the request has to be answered.
             reserve: Seconds before the deadline that are kept for what follows the call.
+            caller: For whom it is made, where the service is told; each has a pace of its own.
 
         Returns:
             What came of it: where it was repeated, what the last call said that was made.
@@ -114,22 +147,78 @@ class Guard:
             return await attempt(seconds)
 
         async def once() -> T | SourceError:
-            return await self._once(counted, limit, left)
+            return await self._once(counted, limit, left, caller)
 
-        answer = await self._perhaps_hedged(once)
+        answer = await self._in_pace(caller, once, left)
         for tries in range(1, self._settings.retry.max_retries + 1):
-            if not isinstance(answer, SourceError) or not answer.retryable:
+            if (
+                not isinstance(answer, SourceError)
+                or not answer.retryable
+                or self._is_put_off(answer)  # its own time has been waited for, or is too long
+            ):
                 break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
             if wait >= left() or self._breaker.refuses or not self._budget.take():
                 break
             await self._clock.sleep(wait)
             before = made
-            again = await self._perhaps_hedged(once)
+            again = await self._in_pace(caller, once, left)
             if made == before:
                 break
             answer = again
         return Outcome(answer, made)
+
+    async def _in_pace(
+        self,
+        caller: str,
+        once: Callable[[], Awaitable[T | SourceError]],
+        left: Callable[[], float],
+    ) -> T | SourceError:
+        """Make an attempt when the service wants it; again, as long as it says "later".
+
+        That is no business of the budget of retries: it is the service that says when. It ends
+        where the next one would come too late.
+        """
+        while True:
+            pacer = self._paces.of(caller)
+            if pacer is None:
+                answer = await self._perhaps_hedged(once)
+            elif left() <= 0 or self._breaker.refuses:
+                return await once()  # which says so
+            else:
+                answer = await self._in_turn(pacer, caller, once, left)
+            if not self._is_put_off(answer):
+                return answer
+            pacer = self._paces.of(caller)
+            if pacer is None or pacer.pause >= left() or self._breaker.refuses:
+                return answer
+
+    async def _in_turn(
+        self,
+        pacer: Pacer,
+        caller: str,
+        once: Callable[[], Awaitable[T | SourceError]],
+        left: Callable[[], float],
+    ) -> T | SourceError:
+        """Make an attempt when it is its turn."""
+        try:
+            async with pacer.turn(left()):
+                began = self._clock.monotonic()
+                answer = await once()
+        except FullError as error:
+            return self._failure(Code.SOURCE_OVERLOADED, str(error))
+        if not isinstance(answer, SourceError):
+            self._paces.thank(caller, began=began)
+        return answer
+
+    def _is_put_off(self, answer: object) -> bool:
+        """Tell whether an attempt failed only for having come too early, by the service's word."""
+        return (
+            isinstance(answer, SourceError)
+            and answer.retryable
+            and (answer.code is Code.SOURCE_OVERLOADED or answer.retry_after is not None)
+            and self._settings.pacing.enabled
+        )
 
     async def _perhaps_hedged(
         self, once: Callable[[], Awaitable[T | SourceError]]
@@ -147,7 +236,7 @@ class Guard:
         )
 
     async def _once(
-        self, attempt: Attempt[T], limit: float, left: Callable[[], float]
+        self, attempt: Attempt[T], limit: float, left: Callable[[], float], caller: str
     ) -> T | SourceError:
         """Make one attempt, when the service may be asked and there is room and time."""
         if (seconds := left()) <= 0:
@@ -156,11 +245,16 @@ class Guard:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
         try:
             async with self._bulkhead.slot(seconds):
-                return await self._call(attempt, limit, left())
+                pacer = self._paces.of(caller)
+                if pacer is not None and pacer.pause:
+                    return self._held()
+                return await self._call(attempt, limit, left(), caller)
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
-    async def _call(self, attempt: Attempt[T], limit: float, left: float) -> T | SourceError:
+    async def _call(
+        self, attempt: Attempt[T], limit: float, left: float, caller: str
+    ) -> T | SourceError:
         """Make one call, if the wait for room has left the time and the circuit for it."""
         if left <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left once there was room")
@@ -172,7 +266,14 @@ class Guard:
         try:
             answer = await attempt(seconds)
             took = self._clock.monotonic() - started
-            failure = answer.code if isinstance(answer, SourceError) else None
+            failure: Code | None = None
+            if isinstance(answer, SourceError):
+                failure, put_off = answer.code, self._is_put_off(answer)
+                if put_off or answer.retry_after is not None:
+                    signal = Signal(refused=put_off, wait=answer.retry_after)
+                    self._paces.heed(caller, signal, began=started)
+                if put_off and failure is Code.SOURCE_OVERLOADED:
+                    return answer  # it is well enough to say no
             # A client in a hurry tells nothing of the service; else it could open the circuit for
             # all others.
             if failure is not Code.SOURCE_TIMEOUT or seconds >= SLOW * limit:
@@ -182,6 +283,11 @@ class Guard:
             return answer
         finally:
             permit.release()  # tells nothing, where nothing was told: the call was cancelled
+
+    def _held(self) -> SourceError:
+        """Say of a call that had waited for room that the service wants to be left alone by now."""
+        detail = "the source asked to be left alone while the call waited for room"
+        return SourceError(self.name, Code.SOURCE_OVERLOADED, detail, retryable=True)
 
     def _failure(self, code: Code, detail: str) -> SourceError:
         """Name this source in a failure."""

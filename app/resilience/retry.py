@@ -7,17 +7,12 @@ retries by a share of the calls, since during an outage every call would otherwi
 """
 
 from collections.abc import Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from app.resilience.clock import Clock
 from app.resilience.window import SlidingWindow
 from app.settings import RetrySettings
 
 _CALL, _RETRY = range(2)
-
-LONGEST = 1e9
-"""The longest wait, in seconds, that is told from any longer one."""
 
 Chance = Callable[[], float]
 """Gives a number from 0 up to 1, each as likely as the other."""
@@ -67,26 +62,3 @@ def backoff(
         return max(retry_after, settings.base_delay)
     longest = min(settings.max_delay, settings.base_delay * 2.0 ** (attempt - 1))
     return chance() * longest
-
-
-def read_retry_after(value: str | None, clock: Clock) -> float | None:
-    """Read a ``Retry-After`` header (RFC 9110, section 10.2.3).
-
-    Args:
-        value: Seconds, or the date from which on to ask again.
-        clock: Tells the date.
-
-    Returns:
-        Seconds from now, 0 or more; ``None`` when there is no header or it is neither.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST)
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-    return max(0.0, (aware - clock.now()).total_seconds())

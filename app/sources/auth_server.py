@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from app import __version__
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
 from app.resilience.clock import Clock
-from app.resilience.retry import read_retry_after
+from app.resilience.signals import read_retry_after
 from app.shapes.auth import ClientCredentialsAuth
 from app.shapes.credentials import is_bearer_token
 from app.sources.auth import basic

@@ -24,12 +24,15 @@ from app.resilience.breaker import Change, State
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline, write_duration
 from app.resilience.guard import Guard
-from app.resilience.retry import Chance, read_retry_after
+from app.resilience.pace import Tempo
+from app.resilience.pacer import Slowdown
+from app.resilience.retry import Chance
+from app.resilience.signals import SIGNALS, Signal, read_retry_after, read_signal
 from app.settings import DeadlineSettings, SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.ask import Ask
 from app.sources.auth import headers_of, query_of, with_query
-from app.sources.auth_caller import sent_of
+from app.sources.auth_caller import identity_of, sent_of
 from app.sources.auth_token import Tokens, open_tokens
 from app.sources.base import Call, Headers
 from app.sources.body import ACCEPT_ENCODING, read_body
@@ -118,6 +121,11 @@ class ServiceClient:
         """State of the circuit breaker."""
         return self.guard.state
 
+    @property
+    def tempo(self) -> Tempo:
+        """How fast it is asked, by its own word, for the caller for whom that is slowest."""
+        return self.guard.tempo
+
     async def send(
         self,
         ask: Ask,
@@ -148,12 +156,14 @@ class ServiceClient:
             return await self._tokens.attempt(partial(self._exchange, request), seconds)
 
         trace = call.trace.of(self.name)
+        caller = self._caller(call)
         started = self._clock.monotonic()
         outcome = await self.guard.run(
             attempt,
             limit=self.settings.timeout if limit is None else limit,
             deadline=call.deadline or Deadline(math.inf, self._clock),
             reserve=self._deadlines.reserve,
+            caller=caller,
         )
         trace.calls += 1
         trace.attempts += outcome.attempts
@@ -161,6 +171,7 @@ class ServiceClient:
         trace.started = started if trace.started is None else min(trace.started, started)
         trace.ended = self._clock.monotonic()
         trace.circuit = self.circuit.value
+        trace.pace = self.guard.tempo_of(caller).value
         if isinstance(outcome.answer, SourceError):
             trace.code = outcome.answer.code
             if not outcome.attempts:  # those that were made have reported themselves
@@ -172,6 +183,12 @@ class ServiceClient:
                     outcome=outcome.answer.code.value,
                 )
         return outcome.answer
+
+    def _caller(self, call: Call) -> str:
+        """Tell for whom a call is made, as far as the service is told."""
+        if call.identity or not self._forwards:
+            return call.identity
+        return identity_of(call, self.settings.auth.forwards)  # nobody did before: it is for a page
 
     async def _exchange(
         self, request: "Request[T]", seconds: float, signed: Headers = ()
@@ -189,8 +206,11 @@ class ServiceClient:
                 try:
                     status = response.status_code
                     self.contact = Contact(self._clock.now(), status)
+                    signal = self._signal(response)
                     known = status not in request.absent
-                    answer = await self._read(response, request.read) if known else None
+                    answer = await self._read(response, request.read, signal) if known else None
+                    if signal is not None and not isinstance(answer, SourceError):
+                        self.guard.heed(self._caller(request.call), signal, began=started)
                 finally:
                     await response.aclose()
         except FOREIGN as error:
@@ -216,14 +236,28 @@ class ServiceClient:
         target = with_query(ask.target, self._query) if self._query else ask.target
         return ReadyRequest(ask.method, self.settings.base_url, target, headers, ask.body)
 
+    def _signal(self, response: httpx.Response) -> Signal | None:
+        """Read what an answer says of how fast the service may be asked; most say nothing."""
+        status, headers = response.status_code, response.headers
+        if status != HTTPStatus.TOO_MANY_REQUESTS and SIGNALS.isdisjoint(headers):
+            return None
+        if self.settings.pacing.enabled:
+            return read_signal(status, headers, self._clock)
+        return Signal(wait=read_retry_after(headers.get("retry-after"), self._clock))
+
     async def _read(
-        self, response: httpx.Response, read: Callable[[RawAnswer], T]
+        self, response: httpx.Response, read: Callable[[RawAnswer], T], signal: Signal | None
     ) -> T | SourceError:
         """Make a value of an answer, or a failure."""
         shape, absent = self.settings.answer, False
         if response.status_code != HTTPStatus.OK:
-            retry_after = read_retry_after(response.headers.get("retry-after"), self._clock)
-            failure = failure_of_answer(self.name, response.status_code, shape, retry_after)
+            failure = failure_of_answer(
+                self.name,
+                response.status_code,
+                shape,
+                None if signal is None else signal.wait,
+                too_fast=signal is not None and signal.refused,
+            )
             if failure is not None:
                 return failure
             absent = meaning_of(response.status_code, shape) == "absent"
@@ -305,7 +339,16 @@ async def open_service(
             open_for_s=None if change.open_for is None else round(change.open_for, 3),
         )
 
-    guard = Guard(name, settings, clock=clock, chance=chance, on_change=report)
+    def report_pace(slowdown: Slowdown) -> None:
+        log.warning(
+            "source.paced",
+            source=name,
+            max_calls=slowdown.limit,
+            pause_s=round(slowdown.pause, 3),
+            signals=slowdown.signals,
+        )
+
+    guard = Guard(name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace)
     async with (
         transports(settings) as transport,
         open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,

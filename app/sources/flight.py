@@ -125,6 +125,7 @@ class Ticket(Generic[R]):
             over = flown.ended if flight.landed.done() and flown.ended else self.clock.monotonic()
             trace.ended = max(trace.ended, over)
             trace.circuit = flown.circuit or trace.circuit
+            trace.pace = flown.pace or trace.pace
         if not flight.landed.done():
             trace.code = Code.SOURCE_TIMEOUT
         elif flight.answers is None:

@@ -1,5 +1,7 @@
 """What the status of an answer means for a source that has words of its own for it. Pure."""
 
+from http import HTTPStatus
+
 from app.errors import Code, SourceError
 from app.shapes.answer import AnswerSettings, Meaning
 from app.sources.failures import failure_of_status
@@ -29,7 +31,12 @@ def meaning_of(status: int, settings: AnswerSettings | None) -> Meaning | None:
 
 
 def failure_of_answer(
-    source: str, status: int, settings: AnswerSettings | None, retry_after: float | None
+    source: str,
+    status: int,
+    settings: AnswerSettings | None,
+    retry_after: float | None,
+    *,
+    too_fast: bool = False,
 ) -> SourceError | None:
     """Tell whether an answer is a failure by its status.
 
@@ -38,6 +45,7 @@ def failure_of_answer(
         status: An HTTP status.
         settings: How the source's answers are read; ``None`` for the default contract.
         retry_after: Seconds that the source wants to be left alone.
+        too_fast: Whether the call was refused for its rate alone, which some say by 403.
 
     Returns:
         The failure, or ``None`` for an answer that a reader can read, one that says "not known"
@@ -57,4 +65,6 @@ def failure_of_answer(
                 retry_after=retry_after,
             )
         case None:
-            return failure_of_status(source, status, retry_after)
+            return failure_of_status(
+                source, HTTPStatus.TOO_MANY_REQUESTS if too_fast else status, retry_after
+            )

@@ -17,6 +17,7 @@ class SourceTrace:
         ended: When the last ended.
         code: The last failure, if there was one.
         circuit: State of the circuit breaker after the last call.
+        pace: How fast the source was asked after it, by the source's own word.
         stale: Age in seconds of the oldest answer that was used past its time, if one was.
     """
 
@@ -27,6 +28,7 @@ class SourceTrace:
     ended: float = 0.0
     code: Code | None = None
     circuit: str | None = None
+    pace: str | None = None
     stale: float | None = None
 
     @property

@@ -74,6 +74,8 @@ ANSWERS: Sequence[Answer] = (
     "good",
     failure(retryable=True),
     failure(Code.SOURCE_OVERLOADED, retryable=True, retry_after=0.25),
+    failure(Code.SOURCE_OVERLOADED, retryable=True),
+    failure(retryable=True, retry_after=0.5),
     failure(Code.SOURCE_REJECTED),
     failure(Code.SOURCE_MALFORMED),
 )

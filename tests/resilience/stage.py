@@ -8,6 +8,8 @@ from app.resilience.breaker import Change, State
 from app.resilience.deadline import Deadline
 from app.resilience.guard import Attempt, Guard, Outcome
 from app.resilience.hedge import NEEDED
+from app.resilience.pace import Tempo
+from app.resilience.pacer import Slowdown
 from app.settings import SourceSettings
 from tests.clock import ManualClock
 from tests.resilience.script import Answer, Scene, Service, failure
@@ -30,6 +32,7 @@ class Guarded:
         service: What it guards.
         scene: The stage.
         changes: The breaker's changes of state.
+        slowdowns: What was told of the service's own word on how fast it is asked.
         began: When each call was made.
         given: How many seconds each call was given.
         outcomes: What came of the calls that callers waited for.
@@ -40,6 +43,7 @@ class Guarded:
         self.service = Service()
         self.scene = Scene(self.clock, self.service)
         self.changes: list[Change] = []
+        self.slowdowns: list[Slowdown] = []
         self.began: list[float] = []
         self.given: list[float] = []
         self.outcomes: list[Outcome[str]] = []
@@ -50,6 +54,7 @@ class Guarded:
             clock=self.clock,
             chance=lambda: luck,
             on_change=self.changes.append,
+            on_slow=self.slowdowns.append,
         )
         self._wrong: list[str] = []
 
@@ -64,6 +69,7 @@ class Guarded:
                 "a call was given too much time": seconds > LIMIT,
                 "a call may outlast its request": self.clock.seconds + seconds > end + 1e-9,
                 "a call was made while it was open": self.guard.state is State.OPEN,
+                "a call was made in a pause": self.guard.tempo is Tempo.PAUSED,
             }
             # Raised within a call, it could get lost.
             self._wrong.extend(what for what, is_so in wrong.items() if is_so)

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from app.errors import Code, SourceError
 from app.resilience.breaker import State
 from app.resilience.deadline import Deadline
-from app.resilience.guard import UNHEALTHY, Outcome
+from app.resilience.guard import UNHEALTHY, Attempt, Outcome
 from app.resilience.hedge import NEEDED
-from app.settings import BreakerSettings, RetrySettings
+from app.resilience.pace import Tempo
+from app.resilience.pacer import MOST_CALLERS, Slowdown
+from app.resilience.signals import Signal
+from app.settings import BreakerSettings, PacingSettings, RetrySettings
 from tests.resilience.script import (
     Answer,
     Come,
@@ -30,6 +33,7 @@ from tests.resilience.stage import LIMIT, RESERVE, Guarded
 
 NEVER_OPENS = BreakerSettings(min_calls=100_000)
 NEVER_REPEATS = RetrySettings(max_retries=0)
+UNPACED = PacingSettings(enabled=False)
 AT_ONCE = BreakerSettings(min_calls=1, failure_rate=0.01, probes=2, open_for=4.0, max_open=60.0)
 """A breaker that opens at the first failure."""
 
@@ -72,15 +76,24 @@ async def test_whatever_callers_and_the_service_do_every_promise_is_kept(
     guarded.see_that_all_was_right()
     retry: RetrySettings = changes["retry"]
     first_calls = len(guarded.scene.callers) + (NEEDED if changes["hedge"] else 0)
-    allowed = retry.budget_minimum + retry.budget_share * first_calls
+    put_off = sum(
+        not isinstance(answer, str) and is_put_off(answer) for answer in guarded.service.ended
+    )
+    allowed = retry.budget_minimum + retry.budget_share * first_calls + put_off
     assert guarded.service.made - len(guarded.scene.callers) <= allowed
     await see_that_it_recovers_and_has_all_of_its_room(guarded, changes["max_calls"])
+
+
+def is_put_off(failed: SourceError) -> bool:
+    """Tell whether a failure says nothing but "later"."""
+    told = failed.retry_after is not None
+    return failed.retryable and (told or failed.code is Code.SOURCE_OVERLOADED)
 
 
 async def see_that_it_recovers_and_has_all_of_its_room(guarded: Guarded, limit: int) -> None:
     """Have the service work again: the breaker closes, and as many calls run as may."""
     guarded.clock.advance(120.0)
-    for _ in range(3):
+    for _ in range(3 + limit * limit):
         assert (await guarded.answer("good")).answer == "good"
     assert guarded.state() is State.CLOSED
     await guarded.come(limit + 1)
@@ -150,13 +163,13 @@ def test_what_speaks_of_a_services_health() -> None:
         (Code.SOURCE_TIMEOUT, State.OPEN),
         (Code.SOURCE_UNAVAILABLE, State.OPEN),
         (Code.SOURCE_MALFORMED, State.OPEN),
-        (Code.SOURCE_OVERLOADED, State.OPEN),
+        (Code.SOURCE_OVERLOADED, State.OPEN),  # where its pace is not kept
         (Code.SOURCE_REJECTED, State.CLOSED),
     ],
 )
 @pytest.mark.parametrize("retryable", [True, False])
 async def test_what_counts_against_a_service(code: Code, state: State, *, retryable: bool) -> None:
-    guarded = Guarded(breaker=AT_ONCE, retry=NEVER_REPEATS)
+    guarded = Guarded(breaker=AT_ONCE, retry=NEVER_REPEATS, pacing=UNPACED)
 
     await guarded.answer(failure(code, retryable=retryable))
 
@@ -435,7 +448,8 @@ async def test_nothing_is_begun_or_waited_for_past_the_deadline(
 @pytest.mark.parametrize("code", OF_A_SOURCE)
 @pytest.mark.parametrize(("retryable", "attempts"), [(True, 3), (False, 1)])
 async def test_what_is_made_again(code: Code, attempts: int, *, retryable: bool) -> None:
-    guarded = Guarded(retry=RetrySettings(max_retries=2), breaker=NEVER_OPENS)
+    retry = RetrySettings(max_retries=2)
+    guarded = Guarded(retry=retry, breaker=NEVER_OPENS, pacing=UNPACED)
     failed = failure(code, retryable=retryable)
 
     outcome = await guarded.answer(failed)
@@ -478,11 +492,13 @@ async def test_the_waits_between_grow_and_vary(luck: float, waits: list[float]) 
     assert [b - a for a, b in pairwise(began)] == pytest.approx(waits)
 
 
+@pytest.mark.parametrize("paced", [True, False])
 @pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.1), (0.1, 0.1), (3.0, 3.0)])
 async def test_a_service_is_asked_again_when_it_said_but_not_at_once(
-    asked: float, waited: float
+    asked: float, waited: float, *, paced: bool
 ) -> None:
-    guarded = Guarded(retry=RetrySettings(base_delay=0.1), luck=0.0)
+    pacing = PacingSettings(enabled=paced)
+    guarded = Guarded(retry=RetrySettings(base_delay=0.1), pacing=pacing, luck=0.0)
     failed = failure(Code.SOURCE_OVERLOADED, retryable=True, retry_after=asked)
 
     await guarded.answer(failed, "good")
@@ -549,6 +565,289 @@ async def test_a_caller_who_gives_up_between_two_calls_makes_no_other() -> None:
     await guarded.end()
 
     assert guarded.service.made == 1
+
+
+# Its own word on how fast it is asked
+
+
+NOW = 1000.0
+"""When every stage begins."""
+
+REFUSED = failure(Code.SOURCE_OVERLOADED, retryable=True)
+
+
+def refused(seconds: float) -> SourceError:
+    """Make a refusal that says when to come again."""
+    return failure(Code.SOURCE_OVERLOADED, retryable=True, retry_after=seconds)
+
+
+@pytest.mark.parametrize("code", [Code.SOURCE_OVERLOADED, Code.SOURCE_UNAVAILABLE])
+async def test_who_is_told_when_to_come_comes_then_and_no_budget_is_asked(code: Code) -> None:
+    none = RetrySettings(max_retries=0, budget_share=0, budget_minimum=0)
+    guarded = Guarded(retry=none, breaker=NEVER_OPENS)
+    failed = failure(code, retryable=True, retry_after=3.0)
+
+    outcome = await guarded.answer(failed, failed, failed, "good")
+
+    assert outcome == Outcome("good", 4)
+    assert guarded.began == pytest.approx([NOW, NOW + 3, NOW + 6, NOW + 9])
+
+
+async def test_who_is_not_told_when_comes_after_growing_waits_while_there_is_time() -> None:
+    guarded = Guarded(retry=RetrySettings(base_delay=0.2, max_delay=0.8, max_retries=0))
+
+    outcome = await guarded.answer(REFUSED, seconds=2.0 + RESERVE)
+
+    waits = [b - a for a, b in pairwise(guarded.began)]
+    assert waits == pytest.approx([0.15, 0.3, 0.6, 0.6])
+    assert outcome == Outcome(REFUSED, 5)
+    assert guarded.clock.seconds == guarded.began[-1]  # and does not wait for what is too late
+
+
+async def test_refusals_do_not_open_the_circuit_and_good_answers_still_count() -> None:
+    guarded = Guarded(breaker=AT_ONCE)
+
+    outcome = await guarded.answer(*[REFUSED] * 10, "good")
+
+    assert outcome.answer == "good"
+    assert guarded.changes == []
+
+
+async def test_a_probe_that_is_refused_is_no_failure_and_gives_its_place_to_another() -> None:
+    guarded = Guarded(breaker=AT_ONCE, retry=NEVER_REPEATS)
+    await guarded.answer(failure())
+    guarded.clock.advance(60.0)
+
+    outcomes = [await guarded.answer(refused(1.0), "good"), await guarded.answer("good")]
+
+    assert [outcome.answer for outcome in outcomes] == ["good", "good"]
+    assert guarded.state() is State.CLOSED
+
+
+async def test_an_outage_that_says_when_to_come_opens_the_circuit_like_any() -> None:
+    guarded = Guarded(breaker=AT_ONCE)
+    failed = failure(retryable=True, retry_after=1.0)
+
+    assert await guarded.answer(failed) == Outcome(failed, 1)
+    assert guarded.state() is State.OPEN
+    assert guarded.clock.seconds == NOW
+
+
+async def test_other_calls_wait_too_instead_of_running_into_the_same_wall() -> None:
+    guarded = Guarded()
+    await guarded.come()
+    guarded.service.end(refused(3.0))
+    await guarded.clock.settle()
+
+    await guarded.come(5)
+    guarded.clock.advance(2.999)
+    await guarded.clock.settle()
+    assert guarded.service.made == 1
+    assert guarded.guard.tempo is Tempo.PAUSED
+
+    guarded.clock.advance(0.001)
+    await guarded.clock.settle()
+    assert guarded.service.made == 7
+    await guarded.end()
+    assert guarded.codes == ["good"] * 6
+
+
+async def test_calls_that_wait_for_room_wait_too() -> None:
+    guarded = Guarded(max_calls=1)
+    await guarded.come(3)
+    guarded.service.end(refused(3.0))
+    await guarded.clock.settle()
+
+    assert guarded.service.running == []
+    guarded.clock.advance(3.0)
+    await guarded.clock.settle()
+    assert len(guarded.service.running) == 1
+    await guarded.end()
+    assert guarded.codes == ["good"] * 3
+
+
+async def test_who_has_less_time_than_the_pause_takes_is_told_so_at_once() -> None:
+    guarded = Guarded()
+    await guarded.answer(refused(3.0), seconds=2.0)
+
+    outcome = await guarded.answer("good", seconds=3.0 + RESERVE)
+
+    assert isinstance(outcome.answer, SourceError)
+    assert outcome.answer.code is Code.SOURCE_OVERLOADED
+    assert outcome.attempts == 0
+    assert guarded.clock.seconds == NOW
+    assert (await guarded.answer("good", seconds=3.5 + RESERVE)).answer == "good"
+    assert guarded.clock.seconds == NOW + 3.0
+
+
+async def test_who_waits_is_told_at_once_when_the_pause_has_become_too_long() -> None:
+    guarded = Guarded()
+    await guarded.come(2)
+    guarded.service.end(refused(1.0))
+    await guarded.come(seconds=2.0)
+    await guarded.come(seconds=60.0)
+
+    guarded.service.end(refused(30.0))  # the other call, which was under way
+    await guarded.clock.settle()
+
+    assert [caller.done() for caller in guarded.scene.callers] == [False, False, True, False]
+    assert guarded.outcomes[0].attempts == 0
+    await guarded.end()
+    assert guarded.codes == ["good", "good", Code.SOURCE_OVERLOADED, "good"]
+
+
+async def test_calls_at_the_same_time_are_halved_and_become_more_with_good_answers() -> None:
+    guarded = Guarded(max_calls=8)
+    await guarded.come(8)
+    for _ in range(8):
+        guarded.service.end(refused(1.0))  # together, so that they count once
+    await guarded.clock.settle()
+    guarded.clock.advance(1.0)
+    await guarded.clock.settle()
+    running = [len(guarded.service.running)]
+    await guarded.come(30)
+    for _ in range(40):
+        guarded.service.end()
+        await guarded.clock.settle()
+        running.append(len(guarded.service.running))
+        if guarded.guard.tempo is Tempo.FREE:
+            break
+
+    assert running[0] == 4
+    assert running == sorted(running)
+    assert running[-1] == 8
+    await guarded.end()
+
+
+async def test_it_is_back_at_full_speed_step_by_step() -> None:
+    guarded = Guarded(max_calls=4)
+    await guarded.answer(refused(1.0), "good")
+    answers = 1
+    while guarded.guard.tempo is Tempo.SLOWED:
+        await guarded.answer("good")
+        answers += 1
+
+    assert answers == 6
+    assert guarded.guard.tempo is Tempo.FREE
+
+
+async def test_what_it_says_to_one_caller_slows_no_other() -> None:
+    guarded = Guarded()
+    deadline = Deadline(NOW + 1.0, guarded.clock)
+    asked: list[str] = []
+
+    def attempt(caller: str, answer: Answer) -> Attempt[str]:
+        async def call(_seconds: float) -> Answer:
+            asked.append(caller)
+            return answer
+
+        return call
+
+    async def ask(caller: str, answer: Answer) -> Outcome[str]:
+        return await guarded.guard.run(
+            attempt(caller, answer), limit=LIMIT, deadline=deadline, reserve=0.0, caller=caller
+        )
+
+    await ask("anna", refused(30.0))
+    assert (await ask("ben", "good")).answer == "good"
+    assert (await ask("anna", "good")).attempts == 0
+
+    assert asked == ["anna", "ben"]
+    assert guarded.guard.tempo_of("anna") is Tempo.PAUSED
+    assert guarded.guard.tempo_of("ben") is Tempo.FREE
+    assert guarded.guard.tempo is Tempo.PAUSED
+
+
+async def test_of_very_many_callers_not_all_are_remembered() -> None:
+    guarded = Guarded()
+    for number in range(MOST_CALLERS + 1):
+        guarded.guard.heed(str(number), Signal(wait=30.0), began=NOW)
+
+    assert guarded.guard.tempo_of("0") is Tempo.FREE
+    assert guarded.guard.tempo_of(str(MOST_CALLERS)) is Tempo.PAUSED
+    guarded.clock.advance(30.0)
+    guarded.guard.heed("one more", Signal(wait=30.0), began=NOW)
+    assert guarded.guard.tempo_of("1") is Tempo.FREE
+    assert guarded.guard.tempo_of("one more") is Tempo.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("signal", "tempo"),
+    [
+        (Signal(wait=1.0), Tempo.PAUSED),
+        (Signal(wait=0.0), Tempo.FREE),
+        (Signal(left=1), Tempo.SLOWED),
+        (Signal(left=63), Tempo.SLOWED),
+        (Signal(left=64), Tempo.FREE),
+    ],
+)
+@pytest.mark.parametrize("paced", [True, False])
+async def test_good_answers_may_ask_for_it_too(
+    signal: Signal, tempo: Tempo, *, paced: bool
+) -> None:
+    guarded = Guarded(pacing=PacingSettings(enabled=paced))
+
+    guarded.guard.heed("", signal, began=NOW)
+
+    assert guarded.guard.tempo is (tempo if paced else Tempo.FREE)
+
+
+async def test_a_slowdown_is_told_at_once_and_then_not_too_often() -> None:
+    guarded = Guarded()
+    for _ in range(100):
+        guarded.guard.heed("", Signal(wait=5.0), began=guarded.clock.seconds)
+        guarded.clock.advance(1.0)
+
+    assert guarded.slowdowns[0] == Slowdown(limit=32, pause=5.0, signals=1)
+    assert [slowdown.signals for slowdown in guarded.slowdowns] == [1, *[10] * 9]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_caller_who_gives_up_in_the_line_leaves_its_turn_to_the_next(turns: int) -> None:
+    guarded = Guarded(max_calls=2)  # one of them, once it is slowed down
+    script: list[Step] = [
+        Come(60.0),
+        Turns(9),
+        End(0, refused(1.0)),
+        Turns(9),
+        Come(60.0),
+        Come(60.0),
+        Turns(9),
+    ]
+
+    await guarded.scene.play(
+        [*script, Pass(1.0), Turns(turns), GiveUp(0), Turns(9), End(0, "good")], guarded.visit
+    )
+
+    assert guarded.codes == ["good", "good"]
+    await see_that_it_recovers_and_has_all_of_its_room(guarded, 2)
+
+
+async def test_no_more_wait_for_their_turn_than_may() -> None:
+    guarded = Guarded(max_calls=2, max_waiting_calls=3)
+    guarded.guard.heed("", Signal(wait=1.0), began=NOW)
+
+    await guarded.come(7)
+
+    assert [caller.done() for caller in guarded.scene.callers] == [False] * 5 + [True] * 2
+    await guarded.end()
+    assert guarded.codes == ["good"] * 5 + [Code.SOURCE_OVERLOADED] * 2
+
+
+async def test_a_call_that_is_put_off_is_not_hedged() -> None:
+    guarded = Guarded(hedge=True)
+    await guarded.prime(0.5)
+    await guarded.come()
+    guarded.service.end(refused(3.0))
+    await guarded.clock.settle()
+
+    guarded.clock.advance(3.0)
+    await guarded.clock.settle()
+    guarded.clock.advance(1.0)
+    await guarded.clock.settle()
+
+    assert guarded.service.made == 2
+    await guarded.end()
 
 
 # Hedging

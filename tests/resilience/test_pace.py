@@ -1,0 +1,180 @@
+"""How fast a service may be asked, as it says itself."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.resilience.pace import Pace, Tempo, slowed, sped_up
+from app.resilience.signals import LONGEST, Signal
+from app.settings import PacingSettings, RetrySettings, SourceSettings
+
+MOST = 64
+SETTINGS = SourceSettings(
+    base_url="http://profile",
+    retry=RetrySettings(base_delay=0.1, max_delay=1.0),
+    pacing=PacingSettings(max_pause=60.0),
+)
+NOW = 1000.0
+FREE = Pace(float(MOST))
+REFUSED = Signal(refused=True)
+
+
+def heeding(
+    pace: Pace, signal: Signal, *, began: float = NOW, now: float = NOW, luck: float = 0.5
+) -> Pace:
+    """Heed a signal."""
+    return slowed(pace, signal, SETTINGS, began=began, now=now, chance=lambda: luck)
+
+
+def test_a_refusal_halves_the_calls_and_makes_a_pause() -> None:
+    pace = heeding(FREE, REFUSED)
+
+    assert pace == Pace(32.0, until=NOW + 0.075, cut_at=NOW, refusals=1)
+    assert pace.tempo(NOW, MOST) is Tempo.PAUSED
+    assert pace.tempo(NOW + 0.075, MOST) is Tempo.SLOWED
+    assert FREE.tempo(NOW, MOST) is Tempo.FREE
+
+
+def test_calls_that_were_under_way_at_a_cut_do_not_cut_again_but_may_lengthen_the_pause() -> None:
+    pace = heeding(FREE, REFUSED)
+
+    for began in (NOW - 5.0, NOW):
+        again = heeding(pace, Signal(refused=True, wait=5.0), began=began, now=NOW + 1.0)
+        assert again == Pace(32.0, until=NOW + 6.0, cut_at=NOW, refusals=1)
+    assert heeding(pace, REFUSED, began=NOW - 5.0).until == pace.until
+
+
+def test_one_call_is_always_left() -> None:
+    pace = FREE
+    for turn in range(50):
+        pace = heeding(pace, REFUSED, began=NOW + turn, now=NOW + turn)
+
+    assert pace.limit == 1.0
+
+
+@pytest.mark.parametrize(
+    ("luck", "waits"),
+    [
+        (0.0, [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]),
+        (0.5, [0.075, 0.15, 0.3, 0.6, 0.75, 0.75]),
+    ],
+)
+def test_pauses_that_are_not_told_grow_and_vary(luck: float, waits: list[float]) -> None:
+    pace = FREE
+    for turn, wait in enumerate(waits):
+        now = NOW + 10 * turn
+        pace = heeding(pace, REFUSED, began=now, now=now, luck=luck)
+        assert pace.until - now == pytest.approx(wait)
+
+
+@pytest.mark.parametrize(
+    ("told", "waited"),
+    [(0.0, 0.1), (0.05, 0.1), (3.0, 3.0), (60.0, 60.0), (61.0, 60.0), (LONGEST, 60.0)],
+)
+def test_a_pause_is_as_long_as_is_told_within_bounds(told: float, waited: float) -> None:
+    pace = heeding(FREE, Signal(refused=True, wait=told), luck=0.0)
+
+    assert pace.until - NOW == pytest.approx(waited)
+
+
+def test_a_service_that_says_at_once_and_refuses_again_is_left_alone_for_longer() -> None:
+    pace, waits = FREE, list[float]()
+    for turn in range(5):
+        now = NOW + 10 * turn
+        pace = heeding(pace, Signal(refused=True, wait=0.0), began=now, now=now)
+        waits.append(round(pace.until - now, 6))
+
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.0]
+
+
+def test_a_good_answer_that_asks_for_a_pause_gets_it() -> None:
+    assert heeding(FREE, Signal(wait=5.0)) == Pace(32.0, until=NOW + 5.0, cut_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("signal", "limit"),
+    [
+        (Signal(left=100), 64.0),
+        (Signal(left=17), 17.0),
+        (Signal(left=1), 1.0),
+        (Signal(left=0), 1.0),
+        (Signal(left=0, wait=0.0), 1.0),
+        (Signal(left=0, wait=5.0), 32.0),  # after which there is more again
+    ],
+)
+def test_no_more_calls_run_at_the_same_time_than_the_service_still_takes(
+    signal: Signal, limit: float
+) -> None:
+    assert heeding(FREE, signal).limit == limit
+
+
+def test_each_round_of_good_answers_allows_for_one_call_more() -> None:
+    pace = heeding(Pace(8.0), REFUSED)
+    limits = [int(pace.limit)]
+    for _ in range(4):
+        for _ in range(limits[-1] + 1):
+            pace = sped_up(pace, began=NOW + 1, most=8)
+        limits.append(int(pace.limit))
+
+    assert limits == [4, 5, 6, 7, 8]
+    assert pace.refusals == 0
+
+
+def test_good_answers_to_calls_from_before_the_cut_say_nothing_of_it() -> None:
+    pace = heeding(FREE, REFUSED)
+
+    assert sped_up(pace, began=NOW, most=MOST) is pace
+
+
+SIGNALS = st.builds(
+    Signal,
+    refused=st.booleans(),
+    wait=st.none() | st.floats(0, LONGEST),
+    left=st.none() | st.integers(0, 200),
+)
+
+
+@settings(deadline=None)
+@given(
+    events=st.lists(
+        st.tuples(st.floats(0, 10), st.floats(0, 5), st.none() | SIGNALS, st.floats(0, 0.999))
+    )
+)
+def test_whatever_a_service_says_the_pace_stays_within_its_bounds(
+    events: list[tuple[float, float, Signal | None, float]],
+) -> None:
+    pace, now = FREE, NOW
+    for passed, took, signal, luck in events:
+        now += passed
+        before = pace
+        if signal is None:
+            pace = sped_up(pace, began=now - took, most=MOST)
+            assert before.limit <= pace.limit <= before.limit + 1
+        else:
+            pace = heeding(pace, signal, began=now - took, now=now, luck=luck)
+            least = before.limit if signal.left is None else min(before.limit, signal.left)
+            assert pace.limit >= max(1, least / 2)
+            assert pace.limit <= before.limit
+            assert pace.until >= before.until
+            if signal.refused:
+                assert pace.until > now
+            if signal.wait:
+                assert pace.until >= now + min(signal.wait, 60.0)
+        assert 1 <= pace.limit <= MOST
+        assert pace.until <= now + 60.0
+
+
+@settings(deadline=None)
+@given(signals=st.lists(SIGNALS, max_size=20))
+def test_good_answers_alone_lead_back_to_full_speed(signals: list[Signal]) -> None:
+    pace, now = FREE, NOW
+    for signal in signals:
+        pace, now = heeding(pace, signal, began=now, now=now), now + 1
+    answers = 0
+    while pace.limit < MOST:
+        pace, answers = sped_up(pace, began=math.inf, most=MOST), answers + 1
+
+    assert answers <= MOST * (MOST + 1) / 2
+    assert pace.tempo(now + 61.0, MOST) is Tempo.FREE
