@@ -59,10 +59,14 @@ def identity_of(call: Call, names: frozenset[str]) -> str:
         names: The headers that the source is sent, in lower case.
 
     Returns:
-        A digest of them. Of several with one name their order counts, no other.
+        A digest of them. Of several with one name their order counts, no other. Empty for those of
+        whose own nothing is sent: to the source they are nobody in particular.
     """
+    sent = sent_of(call, names)
+    if not sent:
+        return ""
     digest = sha256()
-    for header in sorted(sent_of(call, names), key=itemgetter(0)):
+    for header in sorted(sent, key=itemgetter(0)):
         for part in header:
             written = part.encode()
             digest.update(b"%d:%b" % (len(written), written))

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from app.errors import SourceError
 from app.resilience.deadline import Deadline
+from app.sources.lifetime import Arrivals
 from app.sources.trace import Trace
 
 UserId = NewType("UserId", str)
@@ -99,6 +100,7 @@ class Call:
         requests: Ids of the requests that it is made for, where several share it; ``request_id``
             is one of its own then.
         forwarded: The caller's headers that one source or another may be sent. They may be secret.
+        arrivals: Takes note of how long the answers may be kept; ``None`` where none is.
     """
 
     request_id: str
@@ -108,6 +110,7 @@ class Call:
     trace: Trace = field(default_factory=Trace)
     requests: tuple[str, ...] = ()
     forwarded: Headers = field(default=(), repr=False)
+    arrivals: Arrivals | None = None
 
 
 def new_request_id() -> str:

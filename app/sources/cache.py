@@ -7,9 +7,12 @@ How old an answer may be, and for what, is decided by ``judge``:
                then up to + stale_if_error             used where the source fails (``stale_ok``)
     unknown    up to unknown_ttl                       used
     failure    never kept
+
+What a service says of how long its answers may be kept bounds each of these (``lifetime.py``).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
@@ -23,6 +26,7 @@ from app.settings import DeadlineSettings, SourceSettings
 from app.sources.base import Call, Record, Source, UserId
 from app.sources.flight import Answer
 from app.sources.flights import Flights, Sharing
+from app.sources.lifetime import UNBOUNDED, Arrival, Arrivals, Lifetime
 from app.sources.store import EntityStore, Entry, EntryKey, StoreError
 
 R = TypeVar("R", bound=Record)
@@ -58,15 +62,18 @@ def judge(entry: Entry[Record] | None, now: datetime, settings: SourceSettings) 
     """
     if entry is None or (age := entry.age(now)) < 0:
         return Use.USELESS
-    cache = settings.cache
-    if entry.record is None:
-        return Use.FRESH if age <= cache.unknown_ttl else Use.USELESS
-    if age <= cache.ttl:
+    cache, told = settings.cache, entry.lifetime
+    ttl = cache.unknown_ttl if entry.record is None else cache.ttl
+    if age <= ttl and age < told.fresh:
         return Use.FRESH
-    if age <= cache.ttl + cache.stale_while_revalidate:
+    if entry.record is None:
+        return Use.USELESS
+    stale = age - min(ttl, told.fresh)
+    behind = min(cache.stale_while_revalidate, told.stale_while_revalidate)
+    if 0 < behind >= stale:
         return Use.RENEW_BEHIND
-    limit = cache.ttl + cache.stale_while_revalidate + cache.stale_if_error
-    if settings.contract == "stale_ok" and age <= limit:
+    if_error = min(behind + cache.stale_if_error, told.stale_if_error)
+    if settings.contract == "stale_ok" and 0 < if_error >= stale:
         return Use.IF_ERROR
     return Use.USELESS
 
@@ -90,6 +97,7 @@ class CachedSource(Generic[R]):
         hits: Users who were answered from fresh entries.
         stale_hits: Users who were answered from old ones, for either reason.
         misses: Users whom the source had to be asked about, shared ones included.
+        unkept: Answers that the service did not let be kept.
     """
 
     def __init__(
@@ -112,7 +120,7 @@ class CachedSource(Generic[R]):
             clock: Tells the time.
             log: Where failures of the store are reported.
         """
-        self.hits = self.stale_hits = self.misses = 0
+        self.hits = self.stale_hits = self.misses = self.unkept = 0
         self._source = source
         self._settings = settings
         self._store = store
@@ -196,18 +204,34 @@ class CachedSource(Generic[R]):
 
     async def _fetch(self, keys: Sequence[UserId], call: Call) -> Sequence[Answer[R]]:
         """Ask the source, and keep what it says."""
-        answers = await self._source.fetch_many(keys, call)
-        now = self._clock.now()
-        entries = [
-            Entry(self._key(key, call), answer, now)
-            for key, answer in zip(keys, answers, strict=True)
-            if not isinstance(answer, SourceError)
-        ]
+        arrivals = Arrivals()
+        answers = await self._source.fetch_many(keys, replace(call, arrivals=arrivals))
+        otherwise = Arrival(self._clock.now(), UNBOUNDED)
+        entries: list[Entry[R]] = []
+        for key, answer in zip(keys, answers, strict=True):
+            arrival = arrivals.by_key.get(key, otherwise)
+            if not isinstance(answer, SourceError) and self._may_be_kept(arrival.lifetime, call):
+                entry = Entry(self._key(key, call), answer, arrival.at, arrival.lifetime)
+                entries.append(entry)
         try:
             await self._store.put_many(entries)
         except StoreError as error:
             self._report("write", error, call)
         return answers
+
+    def _may_be_kept(self, lifetime: Lifetime, call: Call) -> bool:
+        """Tell whether the service lets an answer be kept; the first that may not be is logged."""
+        may = not lifetime.over and (bool(call.identity) or not lifetime.private)
+        if not may:
+            if not self.unkept:
+                self._log.info(
+                    "cache.not_allowed",
+                    request_id=call.request_id,
+                    source=self.name,
+                    hint="the service's Cache-Control or Expires does not let its answers be kept",
+                )
+            self.unkept += 1
+        return may
 
     async def _read(self, keys: Sequence[UserId], call: Call) -> Sequence[Entry[R] | None]:
         """Look up what is kept; nothing where the store fails."""

@@ -211,6 +211,10 @@ class ServiceClient:
                     answer = await self._read(response, request.read, signal) if known else None
                     if signal is not None and not isinstance(answer, SourceError):
                         self.guard.heed(self._caller(request.call), signal, began=started)
+                    arrivals = request.call.arrivals
+                    if arrivals is not None and not isinstance(answer, SourceError):
+                        now, took = self._clock.now(), self._clock.monotonic() - started
+                        arrivals.note(request.ask.keys, response.headers, at=now, took=took)
                 finally:
                     await response.aclose()
         except FOREIGN as error:

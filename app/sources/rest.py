@@ -142,7 +142,11 @@ class RestSource(Generic[R]):
             if target is None or target in seen:
                 break
             seen.add(target)
-            page_ask = replace(ask, target=target)
+            missing = rows.rest.answer
+            keys = tuple(
+                key for key, row in zip(ask.keys, rows.answers, strict=True) if row is missing
+            )
+            page_ask = replace(ask, target=target, keys=keys)
             following = await self._client.send(page_ask, call, read, absent=self._form.absent)
             if isinstance(following, SourceError):
                 return ended(rows, following)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from app.sources.base import R_co, Record, UserId
+from app.sources.lifetime import UNBOUNDED, Lifetime
 
 R = TypeVar("R", bound=Record)
 
@@ -41,11 +42,13 @@ class Entry(Generic[R_co]):
         key: The answer to what.
         record: The answer; ``None`` when the source did not know the user.
         fetched_at: When it came, by the time of day.
+        lifetime: How long its service lets it be kept.
     """
 
     key: EntryKey
     record: R_co | None
     fetched_at: datetime
+    lifetime: Lifetime = UNBOUNDED
 
     def age(self, now: datetime) -> float:
         """Tell how many seconds ago it came; negative when the clock was set back since."""

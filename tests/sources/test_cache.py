@@ -3,13 +3,14 @@
 import asyncio
 import io
 import json
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -30,6 +31,7 @@ from app.settings import (
 )
 from app.sources.base import Call, Record, Source, UserId
 from app.sources.cache import CachedSource, Use, judge
+from app.sources.lifetime import OVER, Lifetime
 from app.sources.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
 from tests.clock import ManualClock
 from tests.fakes import calm_source
@@ -195,6 +197,75 @@ def test_an_unknown_user_is_never_used_old(age: float, use: Use) -> None:
     now = entry.fetched_at + timedelta(seconds=age)
 
     assert judge(entry, now, source_settings()) is use
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "uses"),
+    [
+        # Up to which age it is fresh, renewed behind, and of use where the source fails.
+        (Lifetime(), (TTL, TTL + BEHIND, TTL + BEHIND + IF_ERROR)),
+        (Lifetime(fresh=1000.0), (TTL, TTL + BEHIND, TTL + BEHIND + IF_ERROR)),
+        (Lifetime(fresh=4.0), (4.0, 4.0 + BEHIND, 4.0 + BEHIND + IF_ERROR)),
+        (Lifetime(fresh=0.0), (0.0, BEHIND, BEHIND + IF_ERROR)),
+        (Lifetime(fresh=-5.0), (0.0, BEHIND - 5.0, BEHIND + IF_ERROR - 5.0)),
+        (Lifetime(fresh=4.0, stale_while_revalidate=3.0), (4.0, 7.0, 7.0 + IF_ERROR)),
+        (Lifetime(fresh=4.0, stale_if_error=50.0), (4.0, 4.0 + BEHIND, 54.0)),
+        (Lifetime(fresh=4.0, stale_if_error=5.0), (4.0, 4.0 + BEHIND, 4.0 + BEHIND)),
+        (Lifetime(stale_while_revalidate=0.0, stale_if_error=0.0), (TTL, TTL, TTL)),
+        (OVER, (0.0, 0.0, 0.0)),
+    ],
+)
+def test_what_a_record_is_good_for_ends_where_its_service_says(
+    lifetime: Lifetime, uses: tuple[float, float, float]
+) -> None:
+    entry = replace(some_entry(), lifetime=lifetime)
+    ends = dict(zip((Use.FRESH, Use.RENEW_BEHIND, Use.IF_ERROR), uses, strict=True))
+
+    for age in (0.0, *(end + much for end in uses for much in (-0.001, 0.001))):
+        now = entry.fetched_at + timedelta(seconds=age)
+        expected = next((use for use, end in ends.items() if age < end), Use.USELESS)
+        assert age < 0 or judge(entry, now, source_settings()) is expected
+
+
+@pytest.mark.parametrize(("fresh", "seconds"), [(math.inf, UNKNOWN), (1.0, 1.0), (0.0, 0.0)])
+def test_that_a_user_is_unknown_is_kept_no_longer_than_the_service_says(
+    fresh: float, seconds: float
+) -> None:
+    entry = replace(some_entry(known=False), lifetime=Lifetime(fresh=fresh))
+    judged = [
+        judge(entry, entry.fetched_at + timedelta(seconds=seconds + much), source_settings())
+        for much in (-0.001, 0.001)
+    ]
+
+    assert judged == [Use.FRESH if seconds else Use.USELESS, Use.USELESS]
+
+
+SECONDS = st.floats(0, 200) | st.just(math.inf)
+
+
+@settings(deadline=None)
+@given(
+    age=st.floats(0, 200),
+    lifetime=st.builds(
+        Lifetime,
+        fresh=st.floats(-200, 200) | st.just(math.inf),
+        stale_while_revalidate=SECONDS,
+        stale_if_error=SECONDS,
+    ),
+    known=st.booleans(),
+)
+def test_no_service_can_have_an_answer_used_longer_than_the_settings_say(
+    age: float, lifetime: Lifetime, *, known: bool
+) -> None:
+    entry = some_entry(known=known)
+    now = entry.fetched_at + timedelta(seconds=age)
+    order = list(Use)
+    by_settings = judge(entry, now, source_settings())
+    by_both = judge(replace(entry, lifetime=lifetime), now, source_settings())
+
+    assert order.index(by_both) >= order.index(by_settings)
+    if by_both is Use.FRESH:
+        assert entry.age(now) < lifetime.fresh
 
 
 def test_nothing_is_good_for_nothing() -> None:
