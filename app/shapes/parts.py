@@ -145,6 +145,7 @@ ParameterName = Annotated[
 HeaderName = Annotated[str, AfterValidator(_check_header)]
 HeaderValue = Annotated[str, Field(max_length=1_024), AfterValidator(_check_header_value)]
 Text = Annotated[str, Field(max_length=1_024)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
 Between = Annotated[str, Field(min_length=1, max_length=32)]
 Each = Annotated[str, Field(max_length=1_024), AfterValidator(_check_each)]
 Wrap = Annotated[str, Field(max_length=1_024), AfterValidator(_check_wrap)]

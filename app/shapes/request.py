@@ -26,6 +26,7 @@ from app.shapes.parts import (
     ParameterName,
     Path,
     Text,
+    Texts,
     Wrap,
 )
 from app.shapes.template import cut_template
@@ -56,10 +57,11 @@ class _Request(Shape):
     path: Path = Field(
         description="Where the service is asked, below `base_url`.", examples=["/users"]
     )
-    parameters: Mapping[ParameterName, Text] = Field(
+    parameters: Mapping[ParameterName, Text | Texts] = Field(
         default={},
-        description="Query parameters that are always sent. Secrets don't belong here.",
-        examples=[{"active": "true"}],
+        description="Query parameters that are always sent; a list is one that is repeated. Secrets"
+        " don't belong here.",
+        examples=[{"active": "true", "expand": ["emails", "photos"]}],
     )
     headers: Mapping[HeaderName, HeaderValue] = Field(
         default={},

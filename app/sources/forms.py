@@ -86,10 +86,15 @@ def _fixed(text: str) -> str:
 
 def _fixed_parameters(request: RequestSettings) -> str:
     """Write the query of parameters that are always sent; empty when there are none."""
-    pairs: Mapping[str, str] = request.parameters
+    every: Mapping[str, str | tuple[str, ...]] = request.parameters
     if request.page_size_parameter is not None:
-        pairs = {**pairs, request.page_size_parameter: str(request.page_size)}
-    return "&".join(f"{_fixed(name)}={_fixed(value)}" for name, value in pairs.items())
+        every = {**every, request.page_size_parameter: str(request.page_size)}
+    pairs = (
+        (name, value)
+        for name, values in every.items()
+        for value in ((values,) if isinstance(values, str) else values)
+    )
+    return "&".join(f"{_fixed(name)}={_fixed(value)}" for name, value in pairs)
 
 
 def _max_keys(request: RequestSettings, settings: SourceSettings) -> int:

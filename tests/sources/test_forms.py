@@ -173,6 +173,14 @@ def test_fixed_parameters_and_the_page_size_are_in_every_request(
     assert ask.target == target
 
 
+def test_a_fixed_parameter_with_several_values_is_repeated() -> None:
+    request = {"form": "each", "path": "/u/{key}", "parameters": {"x[]": ["a", "b"], "y": "c"}}
+
+    [ask] = form(request).asks([UserId("x")]).sent
+
+    assert ask.target == "/u/x?x%5B%5D=a&x%5B%5D=b&y=c"
+
+
 def test_no_more_users_are_asked_for_than_rows_fit_into_an_answer() -> None:
     paged = {"form": "list", "parameter": "ids", "page_size_parameter": "limit", "page_size": 2}
 
