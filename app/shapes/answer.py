@@ -38,25 +38,32 @@ class MoreSettings(Shape):
     """
 
     has_more: Somewhere | None = Field(
-        default=None, description="Where the answer says whether more follow: true or false."
+        default=None,
+        description="Where the answer says whether more follow: true or false.",
+        examples=[["has_more"]],
     )
     total: Somewhere | None = Field(
-        default=None, description="Where the answer says how many rows there are on all pages."
+        default=None,
+        description="Where the answer says how many rows there are on all pages.",
+        examples=[["totalResults"]],
     )
     next_url: Somewhere | None = Field(
         default=None,
         description="Where the answer has the address of the next page; null or missing on the"
         " last.",
+        examples=[["links", "next"]],
     )
     next_cursor: Somewhere | None = Field(
         default=None,
         description="Where the answer has the cursor or number of the next page; null or missing"
         " on the last.",
+        examples=[["meta", "next"]],
     )
     row_cursor: Somewhere | None = Field(
         default=None,
         description="Where the last row has the cursor of the next page, if `has_more` is all that"
         " the answer says of it.",
+        examples=[["id"]],
     )
     limit: int | None = Field(
         default=None,
@@ -96,7 +103,9 @@ class AnswerSettings(Shape):
     """How the answers of a service are read."""
 
     rows: Path = Field(
-        default=(), description="What leads to the rows; nothing where the answer is the rows."
+        default=(),
+        description="What leads to the rows; nothing where the answer is the rows.",
+        examples=[["data", "users"]],
     )
     many: bool = Field(
         default=True, description="Whether there stands a list of rows, rather than one row."
@@ -109,6 +118,7 @@ class AnswerSettings(Shape):
         default=None,
         description="What leads from a row to its key, text or a number. By default it is what the"
         " record calls its key; where there is one row, it is that of the one user asked for.",
+        examples=[["properties", "id"]],
     )
     fold_case: bool = Field(
         default=False, description="Whether keys that differ in case alone are the same."

@@ -283,3 +283,11 @@ def test_mistakes_of_how_a_service_is_reached_are_told_with_their_line(
 
     assert mistake.startswith(f"gateway.toml:6: {told}")
     assert SECRET not in mistake
+
+
+def test_a_path_that_is_one_text_is_told_what_a_path_looks_like(write: Write) -> None:
+    text = f'{NEEDED}profile.answer = {{ key = "properties.id" }}'
+
+    [mistake] = mistakes(write(text))
+
+    assert ' key got a single value: expected a list such as ["properties", "id"]. ' in mistake
