@@ -20,10 +20,15 @@ help: ## list the targets
 	-$(BIN)/python -m app.http.graphiql.build
 	@touch $@
 
+# The real service of one of the examples. Where npm cannot install it, its tests are skipped.
+JSON_SERVER := tests/examples/json_server
+$(JSON_SERVER)/node_modules/installed: $(JSON_SERVER)/package-lock.json .venv/installed
+	-$(BIN)/npm --prefix $(JSON_SERVER) ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retry-maxtimeout=2000 && touch $@
+
 demo: .venv/installed ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
 	$(BIN)/user-gateway demo $(ARGS)
 
-test: .venv/installed ## all tests (ARGS="-k merge")
+test: .venv/installed $(JSON_SERVER)/node_modules/installed ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/installed ## format, lint, types, schema drift
@@ -58,7 +63,8 @@ lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) --group build -o requirements/build.txt
 	$(UV_COMPILE) -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/npm --prefix $(JSON_SERVER) update --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean: ## remove what the targets above have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules $(JSON_SERVER)/node_modules
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

@@ -1,0 +1,52 @@
+"""What the examples share: the gateway over real HTTP, with the configuration of a page."""
+
+import io
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.observability.logs import make_log
+from tests.conftest import Gateway
+from tests.examples.page import Page, load
+from tests.examples.serving import serving
+from tests.ways import BOTH, Ways
+
+
+class OpenPage(Protocol):
+    """Opens a gateway with the configuration of a page."""
+
+    def __call__(
+        self, page: Page, variables: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Gateway]:
+        """Open it; the variables are what the page leaves to the environment."""
+        ...
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have each test run in both ways."""
+    both: Ways = request.param
+    return both
+
+
+@pytest.fixture
+def open_page(ways: Ways, tmp_path: Path) -> OpenPage:
+    """Give a way to open the gateway."""
+
+    @asynccontextmanager
+    async def opened(page: Page, variables: Mapping[str, str]) -> AsyncGenerator[Gateway]:
+        settings = ways.of(load(page, tmp_path, variables))
+        stream = io.StringIO()
+        app = create_app(settings, make_log(settings.log, stream=stream))
+        async with (
+            serving("the gateway", app) as address,
+            httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client,
+        ):
+            yield Gateway(app, client, stream)
+
+    return opened

@@ -1,0 +1,75 @@
+"""The pages of docs/sources/: the configuration in each is the file that its test runs."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import app
+from app.environment import load_settings
+from app.settings import Settings
+
+FOLDER = Path(app.__file__).parents[1] / "docs" / "sources"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page with one configuration file in it.
+
+    Attributes:
+        name: Its name, without ``.md``.
+    """
+
+    name: str
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return (FOLDER / f"{self.name}.md").read_text(encoding="utf-8")
+
+    @property
+    def configuration(self) -> str:
+        """The whole ``gateway.toml`` that is in it."""
+        [found] = re.findall(r"```toml\n(.*?)```", self.text, flags=re.DOTALL)
+        configuration: str = found
+        return configuration
+
+    @property
+    def size(self) -> int:
+        """Count the lines that say what its services are like.
+
+        Blank ones and comments do not count, nor do sources that answer by the default contract.
+        """
+        lines = re.sub(r"(?m)^\s*(#.*)?\n", "", self.configuration)
+        tables = [part.splitlines() for part in re.split(r"(?m)^(?=\[)", lines)]
+        return sum(len(table) for table in tables if not _is_default(table))
+
+
+def _is_default(table: Sequence[str]) -> bool:
+    """Tell whether a table is a source of which no more than its address is said."""
+    return len(table) == 2 and table[1].startswith("base_url =")  # its name, its address
+
+
+def load(page: Page, folder: Path, variables: Mapping[str, str]) -> Settings:
+    """Load a page's configuration as the gateway does, from a file and variables.
+
+    Args:
+        page: The page.
+        folder: Where the file may be written.
+        variables: What the environment has: addresses of the services as they are in the test, and
+            the secrets that the page names.
+
+    Returns:
+        The settings.
+    """
+    path = folder / "gateway.toml"
+    path.write_text(page.configuration, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.upper().startswith("GATEWAY")]:
+            environment.delenv(name)
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        return load_settings(None, config=path)

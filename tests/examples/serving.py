@@ -1,0 +1,141 @@
+"""Services on free ports of 127.0.0.1: real programs, and applications of the tests' own."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from app.demo.ports import base_url, listen
+from app.demo.server import DemoServer
+
+WAIT = 30.0
+"""Seconds after which a program that does not say that it is ready counts as broken."""
+
+
+def installed(package: str) -> None:
+    """Skip the test where a Python package is not installed, as where PyPI was not reached."""
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: it is in the group `services`")
+
+
+def script(name: str) -> str:
+    """Find a program that a Python package has brought."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def address_of(client: httpx.Client) -> str:
+    """Tell where the service of a client is."""
+    return str(client.base_url).rstrip("/")
+
+
+class _Listener(threading.Thread):
+    """Reads all that a program says, so that it never waits for a reader."""
+
+    def __init__(self, stream: IO[str], sign: str) -> None:
+        super().__init__(daemon=True)
+        self.said: list[str] = []
+        self.is_ready = False
+        self.settled = threading.Event()
+        self._stream = stream
+        self._sign = sign
+
+    def run(self) -> None:
+        """Read until the program ends."""
+        for line in self._stream:
+            self.said.append(line)
+            if self._sign in line:
+                self.is_ready = True
+                self.settled.set()
+        self.settled.set()
+
+
+def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Make the environment of a program: the machine's, but for settings of the gateway."""
+    others = (name for name in os.environ if not name.upper().startswith("GATEWAY"))
+    return {**{name: os.environ[name] for name in others}, **variables}
+
+
+@contextmanager
+def program(
+    command: Sequence[str],
+    *,
+    ready: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Generator[None]:
+    """Run a program until the end of the context.
+
+    Args:
+        command: Its command line.
+        ready: What a line has by which it says that it answers.
+        folder: Where it runs.
+        environment: Variables that it has besides those of the machine.
+
+    Yields:
+        When it is ready.
+    """
+    process = subprocess.Popen(  # noqa: S603 # programs of our own choice
+        command,
+        cwd=folder,
+        env=clean_environment(environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    listener = _Listener(process.stdout, ready)
+    listener.start()
+    try:
+        assert listener.settled.wait(WAIT), f"it is not ready: {''.join(listener.said)}"
+        assert listener.is_ready, f"it has ended: {''.join(listener.said)}"
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(WAIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        listener.join()
+        process.stdout.close()
+
+
+@asynccontextmanager
+async def serving(name: str, app: ASGIApp) -> AsyncGenerator[str]:
+    """Serve an application in this process until the end of the context.
+
+    Args:
+        name: What messages call it.
+        app: The application; its lifespan is run.
+
+    Yields:
+        Its address.
+    """
+    with closing(listen("127.0.0.1", 0)) as listener:
+        server = DemoServer(name, app, grace=1.0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve([listener]))
+            await server.ready.wait()
+            try:
+                yield base_url(listener)
+            finally:
+                server.should_exit = True

@@ -1,0 +1,92 @@
+"""A Stripe, localstripe, with customers."""
+
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from tests.examples import stripe_program
+from tests.examples.serving import address_of, free_port, installed, program
+from tests.examples.users import Json
+
+KEY = "sk_test_0123456789"
+PLANS = ("basic", "pro")
+STATUSES = {"active": "ACTIVE", "incomplete": "UNKNOWN", "none": "UNKNOWN"}
+NO_SUBSCRIPTION: Json = {"plan": {"id": "none"}, "status": "none", "current_period_end": None}
+
+
+@dataclass(frozen=True)
+class Books:
+    """A Stripe with customers, and what it says of each.
+
+    Attributes:
+        client: Asks it.
+        customers: Its customers.
+    """
+
+    client: httpx.Client
+    customers: tuple[str, ...]
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What the gateway's environment has."""
+        return {"GATEWAY_SOURCES__BILLING__BASE_URL": address_of(self.client), "STRIPE_KEY": KEY}
+
+    def account(self, customer: str) -> Json:
+        """Tell what the gateway should say of a customer, by two lists that it does not read."""
+        found: Json = self.client.get(f"/v1/customers/{customer}").raise_for_status().json()
+        listed = self.client.get("/v1/subscriptions", params={"customer": customer})
+        subscriptions: list[Json] = listed.raise_for_status().json()["data"]
+        first: Json = subscriptions[0] if subscriptions else NO_SUBSCRIPTION
+        ends = first["current_period_end"]
+        return {
+            "plan": first["plan"]["id"],
+            "billingStatus": STATUSES[first["status"]],
+            "balance": {
+                "amount": found["account_balance"],
+                "currency": found["currency"].upper(),
+            },
+            "renewsAt": None if ends is None else datetime.fromtimestamp(ends, UTC),
+        }
+
+
+@contextmanager
+def stripe_server(folder: Path) -> Generator[httpx.Client]:
+    """Run a Stripe without customers, which has two plans, and give a client of it."""
+    installed("localstripe")
+    port = free_port()
+    command = [sys.executable, "-u", stripe_program.__file__, str(port)]
+    with (
+        program(command, ready="Running on", folder=folder),
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", auth=(KEY, ""), trust_env=False
+        ) as client,
+    ):
+        for plan in PLANS:
+            fields = {"id": plan, "amount": "1900", "currency": "eur", "interval": "month"}
+            client.post("/v1/plans", data={**fields, "product[name]": plan}).raise_for_status()
+        yield client
+
+
+def create(client: httpx.Client, number: int) -> str:
+    """Create a customer: with credit or debt, and every third without a subscription."""
+    card = client.get("/v1/payment_methods/pm_card_visa").raise_for_status().json()["id"]
+    data: Json = {
+        "name": f"Ünal {number}",
+        "balance": str(number * 1_234 - 10_000),
+        "payment_method": card,
+        "invoice_settings[default_payment_method]": card,
+    }
+    answer: Json = client.post("/v1/customers", data=data).raise_for_status().json()
+    customer: str = answer["id"]
+    if number % 3:
+        plan = PLANS[number % 2]
+        terms = {"trial_period_days": "14"} if number % 3 == 2 else {}
+        client.post(
+            "/v1/subscriptions", data={"customer": customer, "items[0][plan]": plan, **terms}
+        ).raise_for_status()
+    return customer

@@ -1,0 +1,123 @@
+"""Microsoft Graph, as docs/sources/microsoft-graph.md has it, against a fake of it."""
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from tests.examples.conftest import OpenPage
+from tests.examples.oauth import TokenServer
+from tests.examples.page import Page
+from tests.examples.serving import serving
+from tests.examples.users import PROFILE, Json, users_of
+
+PAGE = Page("microsoft-graph")
+SECRET = "graph-client-secret"
+LOGIN = "/example.onmicrosoft.com/oauth2/v2.0/token"
+MOST = 15
+_LITERAL = "'(?:[^']|'')*'"
+FILTER = re.compile(rf"id in \(({_LITERAL}(?:,{_LITERAL})*)\)")
+IDS = [str(UUID(int=number)) for number in range(20)]
+
+
+def user(number: int) -> Json:
+    """Write a user as the API has it."""
+    return {
+        "id": IDS[number],
+        "userPrincipalName": f"user{number}@example.onmicrosoft.com",
+        "displayName": f"Ünal {number}",
+        "mail": f"user{number}@example.com" if number % 3 else None,
+        "preferredLanguage": "de-AT" if number % 2 else None,
+        "createdDateTime": f"2026-03-{number + 1:02}T08:15:30Z",
+        "jobTitle": "Auditor",
+    }
+
+
+USERS = {str(one["id"]): one for one in map(user, range(20))}
+
+
+async def list_users(request: Request) -> JSONResponse:
+    """Answer ``GET /v1.0/users``, in pages."""
+    tokens: TokenServer = request.app.state.tokens
+    if not tokens.knows(request):
+        return JSONResponse({"error": {"code": "InvalidAuthenticationToken"}}, 401)
+    asked = request.query_params
+    expression = FILTER.fullmatch(asked["$filter"])
+    literals = re.findall(_LITERAL, expression[1]) if expression else []
+    if not 0 < len(literals) <= MOST:
+        return JSONResponse({"error": {"code": "Request_UnsupportedQuery"}}, 400)
+    ids = [literal[1:-1].replace("''", "'") for literal in literals]
+    fields = asked["$select"].split(",")
+    found = [{name: one[name] for name in fields} for key, one in USERS.items() if key in ids]
+    start = int(asked.get("$skiptoken", "0"))
+    end = start + int(asked.get("$top", "100"))
+    body: dict[str, object] = {
+        "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users",
+        "value": found[start:end],
+    }
+    if end < len(found):
+        body["@odata.nextLink"] = str(request.url.include_query_params(**{"$skiptoken": end}))
+    return JSONResponse(body)
+
+
+@pytest.fixture
+async def variables() -> AsyncGenerator[Mapping[str, str]]:
+    """Run the fake, and give what the gateway's environment has."""
+    tokens = TokenServer(LOGIN, SECRET, {"scope": "https://graph.microsoft.com/.default"})
+    app = Starlette(routes=[Route("/v1.0/users", list_users), tokens.route])
+    app.state.tokens = tokens
+    async with serving("Graph", app) as address:
+        yield {
+            "GATEWAY_SOURCES__PROFILE__BASE_URL": f"{address}/v1.0",
+            "GATEWAY_SOURCES__PROFILE__AUTH__TOKEN_URL": address + tokens.path,
+            "GRAPH_SECRET": SECRET,
+        }
+
+
+def expected(found: Json) -> Json:
+    """Tell what the gateway should say of a user."""
+    return {
+        "id": found["id"],
+        "username": found["userPrincipalName"],
+        "displayName": found["displayName"],
+        "email": found["mail"] or found["userPrincipalName"],
+        "avatarUrl": None,
+        "locale": found["preferredLanguage"],
+        "createdAt": datetime.fromisoformat(found["createdDateTime"]),
+    }
+
+
+async def test_each_field_of_each_user_is_what_the_api_says(
+    variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    async with open_page(PAGE, variables) as gateway:
+        users = await users_of(gateway, PROFILE, IDS)
+
+    assert users == [expected(one) for one in USERS.values()]
+    assert sorted(one["keys"] for one in gateway.events("source.fetch")) == [5, 15]
+
+
+async def test_a_user_that_the_api_does_not_have_is_null(
+    variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    async with open_page(PAGE, variables) as gateway:
+        users = await users_of(gateway, "displayName", [str(UUID(int=99)), IDS[1]])
+
+    assert users == [None, {"displayName": "Ünal 1"}]
+
+
+async def test_an_id_cannot_leave_its_place_in_the_filter(
+    variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    hostile = [f"x','{IDS[0]}", f"') or id in ('{IDS[0]}", "'", "''"]
+    any_id = {**variables, "GATEWAY_USER_ID_PATTERN": "(?s).+"}
+    async with open_page(PAGE, any_id) as gateway:
+        users = await users_of(gateway, "displayName", hostile)
+
+    assert users == [None] * len(hostile)
