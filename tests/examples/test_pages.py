@@ -1,0 +1,52 @@
+"""The pages of docs/sources/: each is listed, counted, tested, and what it says of itself is so."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.shapes.functions import ExactFunctions
+from tests.examples.page import FOLDER, Page
+
+INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
+PAGES = [Page(path.stem) for path in sorted(FOLDER.glob("*.md")) if path.stem != "README"]
+
+
+def listed() -> Iterator[tuple[str, int]]:
+    """List the pages in the index, and how many lines it says that each takes."""
+    for name, lines in re.findall(r"\| \[[^\]]+\]\(([\w-]+)\.md\) \|.*\| (\d*) \| [^|]+ \|", INDEX):
+        yield name, int(lines or 0)
+
+
+def test_the_index_lists_every_page_with_the_lines_that_it_takes() -> None:
+    assert dict(listed()) == {page.name: page.size for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_how_many_lines_it_takes(page: Page) -> None:
+    assert f"\nIt takes {page.size} lines of configuration.\n" in page.text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_a_test_that_runs_its_configuration(page: Page) -> None:
+    tests = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
+    assert sum(f'PAGE = Page("{page.name}")' in test for test in tests) == 1
+
+
+@pytest.mark.parametrize("name", ["README", *(page.name for page in PAGES)])
+def test_what_a_page_links_to_is_there(name: str) -> None:
+    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not link.startswith("https://"):
+            assert (FOLDER / link).exists(), link
+
+
+def test_the_index_lists_every_function_that_expressions_have_beyond_jmespath() -> None:
+    own = {
+        name.removeprefix("_func_") for name in vars(ExactFunctions) if name.startswith("_func_")
+    }
+    jmespath = {name.removeprefix("_func_") for name in dir(ExactFunctions.__base__)}
+    table = re.findall(r"(?m)^\| (`\w+\(.*?`) \| ", INDEX)
+
+    assert own - jmespath == {name for cell in table for name in re.findall(r"(\w+)\(", cell)}
