@@ -1,14 +1,10 @@
 """The README is true: its table, its transcript, its diff."""
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import orjson
-import pytest
 
 import app
 from app.cli import settings_table
@@ -60,62 +56,3 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
 
     assert response.status_code == 200
     assert response.json() == orjson.loads(block("json", "is unavailable"))
-
-
-FOURTH_SOURCE = """
-import asyncio, httpx, json, sys
-from app.main import create_app
-from app.observability.logs import make_log
-from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
-
-asked = []
-
-def answer(request):
-    asked.append(str(request.url))
-    return httpx.Response(200, json=[{"userId": "u-1", "openTickets": 3}])
-
-async def main():
-    sources = {n: SourceSettings(base_url=f"http://{n}") for n in SourcesSettings.model_fields}
-    settings = Settings(
-        sources=SourcesSettings(**sources), user_id_pattern="u-1", log=LogSettings(level="error")
-    )
-    app = create_app(
-        settings, make_log(settings.log), transports=lambda _: httpx.MockTransport(answer)
-    )
-    transport = httpx.ASGITransport(app=app)
-    async with app.router.lifespan_context(app):
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            query = '{ user(id: "u-1") { openTickets } }'
-            response = await client.post("/graphql", json={"query": query})
-    print(json.dumps([response.json(), asked]))
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="the diff is applied by git")
-def test_the_diff_of_the_fourth_source_is_all_that_it_takes(tmp_path: Path) -> None:
-    ignored = shutil.ignore_patterns("node_modules", "dist", "__pycache__")
-    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=ignored)
-    diff = block("diff", "support")
-    subprocess.run(
-        ["git", "apply", "--unidiff-zero", "-"],  # noqa: S607 # whichever git the machine has
-        cwd=tmp_path,
-        input=diff,
-        text=True,
-        check=True,
-    )
-
-    run = subprocess.run(  # noqa: S603 # our own program
-        [sys.executable, "-c", FOURTH_SOURCE],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert run.returncode == 0, run.stderr
-    assert orjson.loads(run.stdout) == [
-        {"data": {"user": {"openTickets": 3}}},
-        ["http://support/requesters?userId=u-1"],
-    ]
