@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app import __version__
-from app.cli import announcement, main, settings_table
+from app.cli import main
+from app.cli.demo import announcement
+from app.cli.settings import settings_table
 from app.demo.run import DemoAddresses, SourceUrls
 from app.environment import variables
 from app.graphql.schema import build_schema

@@ -7,7 +7,7 @@ import httpx
 import orjson
 
 import app
-from app.cli import settings_table
+from app.cli.settings import settings_table
 from app.demo.database import data_folder
 from app.demo.services import demo_services
 from app.main import create_app

@@ -1,0 +1,25 @@
+"""The command line. Thin: each command reads its options and hands over."""
+
+import click
+
+from app import __version__
+from app.cli.config import config
+from app.cli.demo import demo
+from app.cli.explain import explain
+from app.cli.schema import schema
+from app.cli.serve import serve
+from app.cli.settings import settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="user-gateway")
+def main() -> None:
+    """One GraphQL endpoint over three REST sources of user data.
+
+    To see it run: user-gateway demo. To run it over your own services: set the variables that
+    `user-gateway settings` lists, or write them to a file, then user-gateway serve.
+    """
+
+
+for command in (serve, demo, explain, schema, config, settings):
+    main.add_command(command)

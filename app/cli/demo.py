@@ -1,0 +1,119 @@
+"""The command that runs three small services, and the gateway over them."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from starlette.types import ASGIApp
+from uvicorn.loops.auto import auto_loop_factory
+
+from app.cli.addresses import sources_at
+from app.cli.base import Port
+from app.demo.faults import Fault, Latency
+from app.demo.options import DemoOptions, fail_option, latency_option
+from app.demo.run import DemoAddresses, SourceUrls, run_demo
+from app.main import create_app
+from app.observability.logs import make_log
+from app.settings import LogSettings, Settings
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=Port,
+    default=8000,
+    show_default=True,
+    help="Port of the gateway, or the next free one; 0 for any.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to keep the services' data in; a temporary one when absent.",
+)
+@latency_option
+@fail_option
+@click.option("--sources-only", is_flag=True, help="Run the three services without the gateway.")
+def demo(
+    host: str,
+    port: int,
+    data: Path | None,
+    latency: tuple[Latency, ...],
+    faults: tuple[Fault, ...],
+    *,
+    sources_only: bool,
+) -> None:
+    """Run three services with 1,000 users, and the gateway over them.
+
+    Everything listens on this machine alone and ends with Ctrl-C. For instance, to see partial
+    answers: user-gateway demo --fail billing=503 --latency activity=300ms
+    """
+    options = DemoOptions(
+        host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
+    )
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(run_demo(options, _demo_gateway, _announce))
+
+
+def _demo_gateway(urls: SourceUrls) -> ASGIApp:
+    """Make the gateway over the demo's services."""
+    # A source that was added to the gateway and not to the demo is one that cannot be reached.
+    settings = Settings(
+        sources=sources_at(asdict(urls)),
+        trace="asked",
+        explain=True,
+        log=LogSettings(format="console"),
+    )
+    return create_app(settings, make_log(settings.log))
+
+
+def _announce(addresses: DemoAddresses) -> None:
+    """Say where everything is, and what to try."""
+    click.echo(announcement(addresses))
+    sys.stdout.flush()
+
+
+def announcement(addresses: DemoAddresses) -> str:
+    """Write where the demo is, and what to try.
+
+    Args:
+        addresses: Where everything listens.
+
+    Returns:
+        Lines for a person.
+    """
+    sources = addresses.sources
+    if addresses.gateway is None:
+        return "\n".join(
+            [
+                "The three services run. To put the gateway over them, in another terminal:",
+                "",
+                f"  export GATEWAY_SOURCES__PROFILE__BASE_URL={sources.profile}",
+                f"  export GATEWAY_SOURCES__BILLING__BASE_URL={sources.billing}",
+                f"  export GATEWAY_SOURCES__ACTIVITY__BASE_URL={sources.activity}",
+                "  user-gateway serve",
+                "",
+                "Ctrl-C ends them.",
+            ]
+        )
+    fields = "displayName plan billingStatus lastSeenAt"
+    query = f'{{ user(id: \\"{_user_id(1)}\\") {{ {fields} }} }}'
+    return "\n".join(
+        [
+            f"GraphiQL   {addresses.graphiql}",
+            f"Services   {sources.profile} {sources.billing} {sources.activity}",
+            f"Users      {_user_id(1)} to {_user_id(1000)}",
+            "",
+            f"  curl {addresses.graphiql} -H 'Content-Type: application/json' \\",
+            f"""    -d '{{"query": "{query}"}}'""",
+            "",
+            "Ctrl-C ends everything.",
+        ]
+    )
+
+
+def _user_id(number: int) -> str:
+    """Write the id of one of the demo's users."""
+    return f"00000000-0000-4000-8000-{number:012d}"

@@ -1,0 +1,101 @@
+"""The command that shows what an operation would ask."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from app.cli.addresses import sources_at
+from app.cli.base import EXIT_WRONG, config_option, refuse
+from app.environment import load_settings
+from app.errors import ConfigurationError
+from app.graphql.documents import Documents
+from app.graphql.explain import Explainer
+from app.graphql.explain_text import error_line, explanation_text
+from app.graphql.request import GraphQLRequest
+from app.graphql.schema import build_schema
+from app.settings import Settings
+
+
+@click.command()
+@click.argument("document")
+@click.option("--variables", "values", help="Values of its variables, as a JSON object.")
+@click.option("--operation", help="Name of its operation, where it has several.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@config_option
+def explain(
+    document: str,
+    values: str | None,
+    operation: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show what a GraphQL DOCUMENT would ask of the sources. Nothing is called for it.
+
+    DOCUMENT is the text of a query; @FILE reads it from a file, and - from standard input. Ids may
+    be left to run time: user-gateway explain 'query($id: ID!) { user(id: $id) { plan } }'
+
+    Exits with 1 when the document, its variables or its ids are wrong, and says how.
+    """
+    request = GraphQLRequest(
+        query=_text_of(document), operation_name=operation, variables=_values_of(values)
+    )
+    schema = build_schema()
+    explainer = Explainer(
+        schema=schema,
+        documents=Documents(schema.core, size=0),
+        settings=_settings_or_defaults(config),
+    )
+    explained = explainer.explain(request, request_id="none")
+    if as_json:
+        told: dict[str, object] = {"errors": explained.errors} if explained.errors else {}
+        if explained.explanation is not None:
+            told["explain"] = explained.explanation.model_dump(mode="json")
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        sys.exit(EXIT_WRONG if explained.errors else 0)
+    if explained.explanation is not None:
+        click.echo(explanation_text(explained.explanation))
+    if explained.errors:
+        headline = "This is wrong with it:"
+        headline = headline if explained.explanation is None else f"\n{headline}"
+        mistakes = [error_line(error) for error in explained.errors]
+        refuse(headline, mistakes, exit_code=EXIT_WRONG)
+
+
+def _text_of(document: str) -> str:
+    """Read a document from where the command line says: itself, a file, standard input."""
+    try:
+        if document == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        if document.startswith("@"):
+            return Path(document[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        refuse("The document cannot be read:", [str(error)])
+    return document
+
+
+def _values_of(text: str | None) -> dict[str, Any] | None:
+    """Read the values of variables."""
+    try:
+        return None if text is None else TypeAdapter(dict[str, Any]).validate_json(text)
+    except ValidationError as error:
+        raise click.BadParameter(
+            """expected a JSON object such as '{"id": "…"}'""", param_hint="--variables"
+        ) from error
+
+
+def _settings_or_defaults(config: Path | None) -> Settings:
+    """Read the settings; without any, take the defaults and say so."""
+    try:
+        return load_settings(config=config)
+    except ConfigurationError:
+        click.echo(
+            "Note: the settings here are missing or wrong (`user-gateway serve` tells which), so"
+            " the defaults are used.\n",
+            err=True,
+        )
+        return Settings(sources=sources_at({}))
