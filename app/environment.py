@@ -1,15 +1,18 @@
 """The settings of this process: from the environment, and from the file that it names.
 
 What may be said, and what is wrong with what is, is the business of ``configuration/``; here it is
-told which settings these are.
+told which settings these are, and that those of a source have to fit what it is read into.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.configuration.keys import Keys, value_at
 from app.configuration.reading import Reading, read_settings
 from app.configuration.variables import CONFIG, Variable, variables_of
+from app.graphql.specs import specs
 from app.settings import Settings
+from app.sources.fitting import misfits
 
 ENV_FILE = Path(".env")
 
@@ -44,7 +47,7 @@ def read(env_file: Path | None = ENV_FILE, *, config: Path | None = None) -> Rea
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
-    return read_settings(Settings, env_file=env_file, config=config)
+    return read_settings(Settings, env_file=env_file, config=config, check=_misfits)
 
 
 def variables() -> Iterator[Variable]:
@@ -56,3 +59,11 @@ def variables() -> Iterator[Variable]:
     """
     yield CONFIG
     yield from variables_of(Settings)
+
+
+def _misfits(values: object) -> Iterator[tuple[Keys, str]]:
+    """Find what does not fit in the settings of sources."""
+    for name, spec in specs().items():
+        place: Keys = ("sources", name)
+        for mistake in misfits(spec, value_at(values, place)):
+            yield (*place, *mistake.keys), mistake.what

@@ -26,7 +26,7 @@ ARROW = (
 ASIDE = {
     "observability": {"settings"},
     "configuration": {"errors"},
-    "environment": {"configuration", "settings"},
+    "environment": {*ARROW[ARROW.index("graphql") :], "configuration"},
     "process": set[str](),
     "demo": set[str](),
     "main": {*ARROW, "observability", "environment", "process"},

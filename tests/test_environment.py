@@ -410,3 +410,56 @@ def test_each_variable_set_to_its_default_changes_nothing(have: Set) -> None:
         exclude={"user_id_pattern"}
     )
     assert load_settings().user_id_pattern.pattern == usual.user_id_pattern.pattern
+
+
+MISFITS = """
+[sources.profile]
+base_url = "profile"
+
+[sources.profile.fields]
+displayNam = "name"
+username = "foo("
+email = "a"
+created_at = "b"
+
+[sources.billing]
+base_url = "http://billing"
+fields = { plan = "a", status = "b", balance = "c", user_id = "d" }
+answer.key = ["id"]
+
+[sources.activity]
+base_url = "http://activity"
+"""
+
+
+def test_what_does_not_fit_a_source_is_told_by_its_line_with_all_other_mistakes() -> None:
+    Path("gateway.toml").write_text(MISFITS, encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config=Path("gateway.toml"))
+
+    assert [sentence.split(": ", 1)[0] for sentence in caught.value.mistakes] == [
+        f"gateway.toml:{line}" for line in (3, 5, 6, 7, 14)
+    ]
+    _, missing, unknown, wrong, twice = caught.value.mistakes
+    assert "[sources.profile.fields] display_name is missing: expected an expression" in missing
+    assert "displayNam is no field of profile: did you mean displayName?" in unknown
+    assert "username got 'foo(': column 5: expected more, got the end." in wrong
+    assert "[sources.billing.answer] key is given twice" in twice
+
+
+def test_what_does_not_fit_a_source_is_told_by_its_variable(have: Set) -> None:
+    have(
+        GATEWAY_SOURCES__BILLING__FIELDS='{"plan": "a", "status": "b", "price": "c"}',
+        GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGINCOUNT="a",
+    )
+
+    told = [sentence.partition(" is ")[0] for sentence in mistakes()]
+
+    assert told == [
+        f"{BILLING}__FIELDS__PRICE",
+        f"{BILLING}__FIELDS__BALANCE",
+        "GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGINCOUNT",
+        "GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGIN_COUNT",
+        "GATEWAY_SOURCES__ACTIVITY__FIELDS__EVENTS",
+    ]

@@ -55,6 +55,10 @@ class Mistakes:
         self._told.add(keys)
         self._tell_of_file(keys, what)
 
+    def add_found(self, keys: Keys, what: str) -> None:
+        """Add what somebody else has found wrong at a place, or missing there."""
+        self._tell(keys, what)
+
     def add_types(self, error: ValidationError) -> None:
         """Add values of the file that are of another type, such as ``port = "80"``.
 

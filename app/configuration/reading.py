@@ -5,9 +5,10 @@ where a variable has it. Everything else is, together, before anything starts.
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -29,6 +30,10 @@ from app.errors import ConfigurationError
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
+Check: TypeAlias = Callable[[object], Iterable[tuple[Keys, str]]]
+"""Finds what only others know to be wrong: is given all values, right or wrong, and tells where it
+found what, and what would be right."""
+
 PLACEHOLDER = "x"
 """Stands for a secret that could not be read, or is not needed to judge the rest."""
 
@@ -48,8 +53,17 @@ class Reading(Generic[AnySettings]):
     environment: Environment
 
 
+def _no_check(_: object) -> Iterable[tuple[Keys, str]]:
+    """Find nothing."""
+    return ()
+
+
 def read_settings(
-    model: type[AnySettings], *, env_file: Path | None, config: Path | None = None
+    model: type[AnySettings],
+    *,
+    env_file: Path | None,
+    config: Path | None = None,
+    check: Check = _no_check,
 ) -> Reading[AnySettings]:
     """Read settings.
 
@@ -57,6 +71,7 @@ def read_settings(
         model: What they are; no field has another name than its own.
         env_file: A file of ``NAME=value`` lines for what the environment lacks.
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default.
+        check: Finds what the model does not know to be wrong.
 
     Returns:
         The settings.
@@ -88,6 +103,8 @@ def read_settings(
     except ValidationError as error:
         mistakes.add_types(error)
     values = _with_secrets(origins, environment, mistakes)
+    for keys, what in check(values):
+        mistakes.add_found(keys, what)
     try:
         settings = model.model_validate(values)
     except ValidationError as error:

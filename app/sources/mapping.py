@@ -144,15 +144,19 @@ def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str,
     for written, text in fields.items():
         name = names.get(written)
         if name is None:
-            near = get_close_matches(written, names, n=1) or sorted(known)
-            hint = f"expected {' or '.join(near)}"
+            near = get_close_matches(written, names, n=1)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"expected one of {', '.join(sorted(known))}."
+            )
             mistakes.append(Mistake(("fields", written), f"is no field of {spec.name}: {hint}"))
         elif name in expressions:
-            mistakes.append(Mistake(("fields", written), "is there already, by its other name"))
+            mistakes.append(Mistake(("fields", written), "is there already, by its other name."))
         else:
             expressions[name] = compile_expression(text)
     mistakes += [
-        Mistake(("fields", name), "is missing: expected an expression for it")
+        Mistake(("fields", name), f"is missing: expected an expression for it. {info.description}")
         for name, info in known.items()
         if info.is_required() and name not in expressions and name != spec.key
     ]

@@ -32,7 +32,7 @@ def reader_of(spec: SourceSpec[R], settings: SourceSettings) -> Reader[R]:
     answer = settings.answer or AnswerSettings()
     mapper = RowMapper(spec, settings.fields)
     if mapper.key is not None and (answer.key is not None or answer.by_key):
-        what = f"is given twice: expected answer.key or fields.{spec.key}, not both"
+        what = f"is given twice: expected answer.key or fields.{spec.key}, not both."
         raise ShapeError([Mistake(("answer", "by_key" if answer.by_key else "key"), what)])
     page_size = None if settings.request is None else settings.request.page_size
     limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]

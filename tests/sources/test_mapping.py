@@ -115,18 +115,24 @@ def test_an_optional_field_is_empty_without_an_expression_and_where_that_gives_n
     assert record.avatar_url is None
 
 
+def missing(field: str) -> str:
+    """Say that a field has no expression."""
+    meaning = ProfileRecord.model_fields[field].description
+    return f"is missing: expected an expression for it. {meaning}"
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     fields = {"displayName": "a", "display_name": "b", "emial": "c", "shoeSize": "d"}
     with pytest.raises(ShapeError) as caught:
         RowMapper(PROFILE, fields)
 
-    everything = "avatar_url or created_at or display_name or email or id or locale or username"
+    everything = "avatar_url, created_at, display_name, email, id, locale, username"
     assert caught.value.mistakes == (
-        Mistake(("fields", "display_name"), "is there already, by its other name"),
-        Mistake(("fields", "emial"), "is no field of profile: expected email"),
-        Mistake(("fields", "shoeSize"), f"is no field of profile: expected {everything}"),
-        Mistake(("fields", "username"), "is missing: expected an expression for it"),
-        Mistake(("fields", "email"), "is missing: expected an expression for it"),
-        Mistake(("fields", "created_at"), "is missing: expected an expression for it"),
+        Mistake(("fields", "display_name"), "is there already, by its other name."),
+        Mistake(("fields", "emial"), "is no field of profile: did you mean email?"),
+        Mistake(("fields", "shoeSize"), f"is no field of profile: expected one of {everything}."),
+        Mistake(("fields", "username"), missing("username")),
+        Mistake(("fields", "email"), missing("email")),
+        Mistake(("fields", "created_at"), missing("created_at")),
     )
     assert str(caught.value).startswith("fields.display_name is there already")

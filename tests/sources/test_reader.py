@@ -51,7 +51,8 @@ def test_the_key_is_said_once(answer: dict[str, object]) -> None:
 
     [mistake] = caught.value.mistakes
     assert mistake == Mistake(
-        ("answer", next(iter(answer))), "is given twice: expected answer.key or fields.id, not both"
+        ("answer", next(iter(answer))),
+        "is given twice: expected answer.key or fields.id, not both.",
     )
 
 
