@@ -37,6 +37,7 @@ from app.sources.client import ServiceClient, open_service
 from app.sources.flights import Flights, Sharing
 from app.sources.pages import RestPages
 from app.sources.rest import RestSource
+from app.sources.seen import See
 from app.sources.store import MemoryStore
 from app.sources.transport import TransportFactory, pooled_transport
 
@@ -69,6 +70,7 @@ class Gateway:
         clock: Clock,
         chance: Chance,
         transports: TransportFactory,
+        see: See | None,
     ) -> None:
         self.running: Running | None = None
         self._settings = settings
@@ -76,6 +78,7 @@ class Gateway:
         self._clock = clock
         self._chance = chance
         self._transports = transports
+        self._see = see
         self._schema = build_schema()
         self._documents = Documents(self._schema.core, size=settings.document_cache)
 
@@ -133,7 +136,9 @@ class Gateway:
         }
         sources = Sources(
             users={
-                name: await self._flights(RestSource(spec, services[name], self._log), stack)
+                name: await self._flights(
+                    RestSource(spec, services[name], self._log, see=self._see), stack
+                )
                 for name, spec in specs.items()
             },
             pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
@@ -190,6 +195,7 @@ def create_app(
     clock: Clock | None = None,
     chance: Chance = random.random,
     transports: TransportFactory = pooled_transport,
+    see: See | None = None,
 ) -> Starlette:
     """Put the gateway together.
 
@@ -199,12 +205,13 @@ def create_app(
         clock: Tells the time; the machine's by default.
         chance: Gives the jitter of waits.
         transports: Makes the transport under each source's client.
+        see: Is shown how each record is made, where somebody watches (``app/probe/``).
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources.
     """
     time = clock or SystemClock()
-    gateway = Gateway(settings, log, clock=time, chance=chance, transports=transports)
+    gateway = Gateway(settings, log, clock=time, chance=chance, transports=transports, see=see)
     health = Health(gateway.services)
     graphiql = GraphiQL() if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None

@@ -30,7 +30,8 @@ ASIDE = {
     "process": set[str](),
     "demo": set[str](),
     "main": {*ARROW, "observability", "environment", "process"},
-    "cli": {*ARROW, "observability", "configuration", "environment", "demo"},
+    "probe": {*ARROW, "configuration"},
+    "cli": {*ARROW, "observability", "configuration", "environment", "demo", "probe"},
     "__main__": {"cli"},
 }
 """Rooms beside the arrow, and what each may import; ``main`` is where all meet."""

@@ -9,6 +9,7 @@ from app.cli.explain import explain
 from app.cli.schema import schema
 from app.cli.serve import serve
 from app.cli.settings import settings
+from app.cli.sources import sources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, explain, schema, config, settings):
+for command in (serve, demo, explain, schema, config, settings, sources):
     main.add_command(command)

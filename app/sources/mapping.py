@@ -12,6 +12,7 @@ from app.errors import what_is_wrong
 from app.shapes.expression import EvaluationError, Expression, compile_expression
 from app.shapes.functions import as_json
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.seen import FieldSeen, RowSeen, See, with_what_is_wrong
 
 R = TypeVar("R", bound=Record)
 
@@ -106,6 +107,51 @@ class RowMapper(Generic[R]):
             return what_is_wrong(error)
         except TypeError as error:
             return f"it cannot be written as JSON: {error}"
+
+
+class WatchedMapper(RowMapper[R]):
+    """Makes records of rows while somebody watches.
+
+    Args:
+        spec: The source.
+        fields: Its expressions, by names of fields.
+        see: Is shown how each record was made.
+    """
+
+    def __init__(self, spec: SourceSpec[R], fields: Mapping[str, str] | None, see: See) -> None:
+        super().__init__(spec, fields)
+        self._name = spec.name
+        self._see = see
+        names = {name_in_json(spec, name): name for name in spec.record.model_fields}
+        self._texts = {
+            written: (fields or {}).get(written, (fields or {}).get(name))
+            for written, name in names.items()
+        }
+
+    def record(self, row: object, user: UserId) -> R | str:
+        """Make a record, and show how."""
+        record = super().record(row, user)
+        values: dict[str, object] = {self._key: user}
+        seen: list[FieldSeen] = []
+        for field in self._fields:
+            try:
+                value, wrong = field.make(row), None
+            except EvaluationError as error:
+                value, wrong = None, str(error)
+            seen.append(FieldSeen(field.name, self._texts[field.name], value, wrong))
+            if wrong is None and (value is not None or field.required):
+                values[field.name] = value
+        failed = isinstance(record, str)
+        self._see(
+            RowSeen(
+                source=self._name,
+                key=user,
+                record=None if isinstance(record, str) else record,
+                wrong=record if isinstance(record, str) else None,
+                fields=with_what_is_wrong(seen, self._record, values) if failed else seen,
+            )
+        )
+        return record
 
 
 def name_in_json(spec: SourceSpec[R], name: str) -> str:

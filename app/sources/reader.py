@@ -7,30 +7,39 @@ from app.settings import SourceSettings
 from app.shapes.answer import AnswerSettings
 from app.sources.answer import RawAnswer, Reader
 from app.sources.base import Record, SourceSpec, UserId
-from app.sources.mapping import Mistake, RowMapper, ShapeError
+from app.sources.mapping import Mistake, RowMapper, ShapeError, WatchedMapper
 from app.sources.rows import RowReader, Rows
+from app.sources.seen import See
 from app.sources.shaped import ShapedReader
 
 R = TypeVar("R", bound=Record)
 
 
-def reader_of(spec: SourceSpec[R], settings: SourceSettings) -> Reader[R]:
+def reader_of(
+    spec: SourceSpec[R], settings: SourceSettings, *, see: See | None = None
+) -> Reader[R]:
     """Choose what reads a source's answers, and make it.
 
     Args:
         spec: The source.
         settings: How it is reached and what it is like.
+        see: Is shown how each record is made, where somebody watches.
 
     Returns:
-        The reader. Bytes go straight into records where the default contract holds.
+        The reader. Bytes go straight into records where the default contract holds and nobody
+        watches.
 
     Raises:
         ShapeError: The settings do not fit the record; with all mistakes.
     """
-    if settings.answer is None and settings.fields is None:
+    if settings.answer is None and settings.fields is None and see is None:
         return _DirectReader(spec)
     answer = settings.answer or AnswerSettings()
-    mapper = RowMapper(spec, settings.fields)
+    mapper = (
+        RowMapper(spec, settings.fields)
+        if see is None
+        else WatchedMapper(spec, settings.fields, see)
+    )
     if mapper.key is not None and (answer.key is not None or answer.by_key):
         what = f"is given twice: expected answer.key or fields.{spec.key}, not both."
         raise ShapeError([Mistake(("answer", "by_key" if answer.by_key else "key"), what)])

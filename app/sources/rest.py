@@ -18,6 +18,7 @@ from app.sources.forms import form_of
 from app.sources.merging import ended, merged
 from app.sources.reader import reader_of
 from app.sources.rows import Rows
+from app.sources.seen import See
 
 R = TypeVar("R", bound=Record)
 
@@ -26,12 +27,17 @@ class RestSource(Generic[R]):
     """Answers for many users at once, as its ``SourceSpec`` and its settings say. A ``Source``."""
 
     def __init__(
-        self, spec: SourceSpec[R], client: ServiceClient, log: FilteringBoundLogger
+        self,
+        spec: SourceSpec[R],
+        client: ServiceClient,
+        log: FilteringBoundLogger,
+        *,
+        see: See | None = None,
     ) -> None:
         self._spec = spec
         self._client = client
         self._form = form_of(spec, client.settings)
-        self._reader = reader_of(spec, client.settings)
+        self._reader = reader_of(spec, client.settings, see=see)
         self._log = log
 
     @property

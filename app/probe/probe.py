@@ -1,0 +1,141 @@
+"""Asking sources as the gateway would, since it is the gateway that asks, and keeping what happens.
+
+One request is made for each source, for all fields that read it. So whatever the gateway does to
+ask it happens here too: a token is fetched, another source is asked for the key, pages are
+followed. What would blur the view is off: no call is repeated, doubled or answered from a cache.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+
+from app.graphql.schema import build_schema
+from app.main import create_app
+from app.probe.exchange import Exchange
+from app.probe.recorder import Recorder
+from app.probe.selection import fields_of, operation
+from app.resilience.clock import Clock, SystemClock
+from app.settings import Settings
+from app.sources.transport import TransportFactory, pooled_transport
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of asking one source.
+
+    Attributes:
+        source: Its name.
+        ids: The users that were asked for.
+        users: What the gateway answers of each: its fields, or ``None``.
+        errors: The errors in that answer.
+        seconds: How long the source took.
+        exchanges: What went over the wire, to other sources too.
+        events: What the gateway logged about it.
+    """
+
+    source: str
+    ids: Sequence[str]
+    users: Sequence[Mapping[str, Any] | None]
+    errors: Sequence[Mapping[str, Any]]
+    seconds: float
+    exchanges: Sequence[Exchange]
+    events: Sequence[Mapping[str, Any]]
+
+    @property
+    def own(self) -> Sequence[Exchange]:
+        """What went to the source itself."""
+        return [one for one in self.exchanges if one.source == self.source]
+
+
+async def probe(
+    settings: Settings,
+    ids: Sequence[str],
+    *,
+    sources: Sequence[str] | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    transports: TransportFactory = pooled_transport,
+    clock: Clock | None = None,
+) -> Sequence[Probed]:
+    """Ask sources about users, one source after the other.
+
+    Args:
+        settings: The settings of the gateway.
+        ids: The users.
+        sources: Names of the sources to ask; all by default.
+        headers: What the gateway's client sends, where some of it is passed on.
+        transports: Makes the transport to each service.
+        clock: Tells the time; the machine's by default.
+
+    Returns:
+        What came of each source.
+    """
+    watched = _watched(settings)
+    recorder = Recorder(watched, transports, clock or SystemClock())
+    app = create_app(
+        watched,
+        recorder.log(),
+        clock=recorder.clock,
+        transports=recorder.transport,
+        see=recorder.see,
+    )
+    schema = build_schema()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://gateway", headers=[*headers]
+            )
+        )
+        found: list[Probed] = []
+        for source, fields in fields_of(schema).items():
+            if sources is None or source in sources:
+                query = operation(schema, fields)
+                found.append(await _ask(client, query, source, ids, recorder))
+        return found
+
+
+async def _ask(
+    client: httpx.AsyncClient, query: str, source: str, ids: Sequence[str], recorder: Recorder
+) -> Probed:
+    """Ask one source."""
+    recorder.forget()
+    variables = {"ids": [*ids]}
+    response = await client.post("/graphql", json={"query": query, "variables": variables})
+    answer = cast("Mapping[str, Any]", response.json())
+    data: Mapping[str, Any] = answer.get("data") or {}
+    told: Mapping[str, Any] = answer.get("extensions", {}).get("sources", {}).get(source, {})
+    return Probed(
+        source=source,
+        ids=ids,
+        users=data.get("users") or [None] * len(ids),
+        errors=answer.get("errors", []),
+        seconds=told.get("ms", 0.0) / 1000,
+        exchanges=recorder.exchanges,
+        events=recorder.events,
+    )
+
+
+def _watched(settings: Settings) -> Settings:
+    """Switch off what would blur the view."""
+    sources = {
+        name: one.model_copy(
+            update={
+                "contract": "optional",
+                "hedge": False,
+                "cache": one.cache.model_copy(update={"enabled": False}),
+                "retry": one.retry.model_copy(update={"max_retries": 0}),
+            }
+        )
+        for name, one in settings.sources
+    }
+    return settings.model_copy(
+        update={
+            "sources": settings.sources.model_copy(update=sources),
+            "trace": "always",
+            "graphiql": False,
+            "explain": False,
+        }
+    )

@@ -1,0 +1,170 @@
+"""The commands that try the sources, against real servers."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import main
+from tests.fakes import account_row, activity_row, profile_row, user_id
+from tests.sources.raw_server import RawServer, saying, serving
+
+SECRET = "canary-secret"
+HEADS = ["source", "reachable", "authenticated", "request form", "rows", "time"]
+
+
+@pytest.fixture
+async def servers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> AsyncGenerator[dict[str, RawServer]]:
+    """Run three services that know one user, and set the variables for them."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    rows = {"profile": profile_row(1), "billing": account_row(1), "activity": activity_row(1)}
+    async with AsyncExitStack() as stack:
+        running = {
+            name: await stack.enter_async_context(serving(saying(json.dumps([row]).encode())))
+            for name, row in rows.items()
+        }
+        for name, server in running.items():
+            monkeypatch.setenv(f"GATEWAY_SOURCES__{name.upper()}__BASE_URL", server.base_url)
+        monkeypatch.setenv("GATEWAY_SOURCES__BILLING__BEARER_TOKEN", SECRET)
+        yield running
+
+
+async def run(*arguments: str) -> Result:
+    """Run a command as a user would, beside the servers."""
+    runner = CliRunner(env={"COLUMNS": "100"})
+    result = await asyncio.to_thread(runner.invoke, main, ["sources", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+Servers = dict[str, RawServer]
+
+
+async def test_check_of_all_that_is_well_exits_with_0_and_shows_every_field(
+    servers: Servers,
+) -> None:
+    result = await run("check", "--ids", user_id(1))
+
+    assert result.exit_code == 0
+    head, *rows = result.stdout.splitlines()[:4]
+    assert re.split("  +", head) == HEADS
+    assert [row.split()[:7] for row in rows] == [
+        [name, "yes", "yes", "yes", "1", "of", "1"] for name in servers
+    ]
+    assert '  displayName  "User 1"' in result.stdout
+    assert not result.stderr
+    assert SECRET not in result.output
+    assert servers["billing"].seen[0].header("authorization") == [f"Bearer {SECRET}"]
+
+
+async def test_check_without_ids_asks_for_nobody(servers: Servers) -> None:
+    for server in servers.values():
+        server.answer = saying(b"[]")
+
+    result = await run("check")
+
+    assert result.exit_code == 0
+    [seen] = servers["profile"].seen
+    assert seen.parameters == [("id", "00000000-0000-0000-0000-000000000000")]
+
+
+async def test_check_exits_with_1_when_one_source_is_wrong_and_says_what(servers: Servers) -> None:
+    servers["activity"].answer = saying(b'{"detail": "secret place"}', "403 Forbidden")
+
+    result = await run("check", "--ids", user_id(1))
+    as_json = await run("check", "--ids", user_id(1), "--json")
+
+    assert result.exit_code == as_json.exit_code == 1
+    assert "  - activity: status 403\n" in result.stdout
+    told = {one["source"]: one for one in json.loads(as_json.stdout)["sources"]}
+    assert {name: one["well"] for name, one in told.items()} == {
+        "profile": True,
+        "billing": True,
+        "activity": False,
+    }
+    assert told["activity"]["authenticated"] is False
+    assert told["profile"]["rows"][0]["fields"][1]["value"] == "User 1"
+
+
+async def test_try_shows_request_answer_and_record(servers: Servers) -> None:
+    result = await run("try", "billing", user_id(1))
+
+    assert result.exit_code == 0
+    base = servers["billing"].base_url
+    assert f"GET {base}/accounts?userId={user_id(1)}\n" in result.stdout
+    assert "Status 200 after" in result.stdout
+    assert '"plan": "pro",' in result.stdout
+    assert '  plan      "pro"' in result.stdout
+    assert SECRET not in result.output
+    assert not servers["profile"].seen
+
+
+async def test_try_shows_what_a_failure_says(servers: Servers) -> None:
+    servers["billing"].answer = saying(b'{"detail": "tokens are too old"}', "401 Unauthorized")
+
+    result = await run("try", "billing", user_id(1))
+
+    assert result.exit_code == 1
+    assert "tokens are too old" in result.stdout
+
+
+async def test_a_header_of_a_client_is_sent_and_not_shown(servers: Servers) -> None:
+    result = await run("try", "profile", user_id(1), "-H", f"Authorization: Bearer {SECRET}x")
+
+    assert result.exit_code == 0
+    assert len(servers["profile"].seen) == 1
+    assert SECRET not in result.output
+
+
+async def test_list_says_where_sources_are(servers: Servers) -> None:
+    result = await run("list")
+
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["source", *servers]
+    assert servers["billing"].base_url in result.stdout
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["check", "--ids", "x"], "'x': expected a match of"),
+        (["check", "--ids", ""], "'': expected a match of"),
+        (["check", "--ids", ",".join(map(user_id, range(101)))], "expected at most 100"),
+        (["try", "nobody", "x"], "expected one of profile, billing, activity"),
+        (["try", "billing"], "Missing argument"),
+        (["check", "-H", "no colon"], "expected NAME:VALUE"),
+        (["check", "--config", "nothing.toml"], "nothing.toml cannot be read"),
+    ],
+)
+async def test_what_cannot_be_tried_exits_with_2_and_says_why(
+    arguments: list[str], complaint: str
+) -> None:
+    result = await run(*arguments)
+
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert not result.stdout
+
+
+@pytest.mark.usefixtures("servers")
+async def test_where_nobody_fits_the_pattern_check_wants_ids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_USER_ID_PATTERN", "u-.*")
+
+    result = await run("check")
+
+    assert result.exit_code == 2
+    assert "expected --ids with users that match u-.*" in result.stderr

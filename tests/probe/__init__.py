@@ -1,0 +1,1 @@
+"""Tests of trying the sources by hand."""

@@ -1,0 +1,259 @@
+"""Asking sources as the gateway would, and what that says of them, through fakes and judged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from app.probe.hiding import Hiding
+from app.probe.probe import Probed, probe
+from app.probe.trial import trial_text
+from app.probe.verdict import SourceCheck, check_of
+from app.settings import Settings, SourceSettings
+from tests.fakes import (
+    FakeServices,
+    account_row,
+    activity_row,
+    failing,
+    json_response,
+    profile_row,
+    raising,
+    settings_for_fakes,
+    user_id,
+)
+
+IDS = (user_id(1), user_id(2))
+
+
+def fakes() -> FakeServices:
+    """Make services that know two users."""
+    services = FakeServices()
+    for number in (1, 2):
+        services.profile.rows[user_id(number)] = profile_row(number)
+        services.billing.rows[user_id(number)] = account_row(number)
+        services.activity.rows[user_id(number)] = activity_row(number)
+    return services
+
+
+def settings(**billing: object) -> Settings:
+    """Make settings, with some of billing's own."""
+    whole = settings_for_fakes()
+    own = {"base_url": whole.sources.billing.base_url, **billing}
+    changed = SourceSettings.model_validate(own)
+    sources = whole.sources.model_copy(update={"billing": changed})
+    return whole.model_copy(update={"sources": sources})
+
+
+async def billing_of(
+    services: FakeServices,
+    own: Settings | None = None,
+    *,
+    ids: Sequence[str] = IDS,
+    expected: bool = True,
+) -> tuple[Probed, SourceCheck]:
+    """Ask billing, and judge it."""
+    used = own or settings()
+    [probed] = await probe(used, ids, sources=["billing"], transports=services.transport)
+    hiding = Hiding(used)
+    return probed, check_of(probed, used.sources.billing, hiding, expected=expected)
+
+
+async def test_a_source_that_is_well_is_shown_with_all_fields_their_values_and_types() -> None:
+    _, check = await billing_of(fakes())
+
+    assert check.well
+    assert (check.reachable, check.authenticated, check.understood) == (True, True, True)
+    assert (check.found, check.asked, check.calls) == (2, 2, 1)
+    assert {row.key for row in check.rows} == set(IDS)
+    first = next(row for row in check.rows if row.key == IDS[0])
+    assert [(one.name, one.value, one.type) for one in first.fields] == [
+        ("plan", "pro", "text"),
+        ("status", "active", "text"),
+        ("balance", {"amount": 100, "currency": "EUR"}, "object"),
+        ("renewsAt", "2026-12-01T00:00:00Z", "time"),
+    ]
+
+
+async def test_all_sources_are_asked_one_after_the_other_each_alone() -> None:
+    services = fakes()
+
+    found = await probe(settings(), IDS, transports=services.transport)
+
+    assert [one.source for one in found] == ["profile", "billing", "activity"]
+    assert [[each.source for each in one.exchanges] for one in found] == [
+        ["profile"],
+        ["billing"],
+        ["activity"],
+    ]
+    assert [services.by_name[one.source].batches for one in found] == [[[*IDS]]] * 3
+
+
+async def test_a_row_that_does_not_fit_says_which_field_and_why() -> None:
+    services = fakes()
+    wrong = {"plan": 7, "balance": {"amount": "1", "currency": "EUR"}}
+    services.billing.rows[IDS[1]] = account_row(2, **wrong)
+
+    _, check = await billing_of(services)
+
+    assert not check.well
+    assert check.understood is False
+    assert check.found == 1
+    row = next(row for row in check.rows if row.key == IDS[1])
+    assert row.wrong is not None
+    assert {one.name: one.wrong for one in row.fields} == {
+        "plan": "Input should be a valid string",
+        "status": None,
+        "balance": "amount: Input should be a valid integer",
+        "renewsAt": None,
+    }
+    assert any(IDS[1] in sentence and IDS[0] not in sentence for sentence in check.wrong)
+
+
+async def test_an_expression_that_does_not_work_is_told_with_what_it_is() -> None:
+    fields = {
+        "plan": "plan",
+        "status": "status",
+        "balance": "money_decimal(plan, 'EUR')",
+        "renews_at": "not_there",
+    }
+
+    _, check = await billing_of(fakes(), settings(fields=fields), ids=IDS[:1])
+
+    [row] = check.rows
+    assert [(one.name, one.expression, one.type, one.wrong) for one in row.fields] == [
+        ("plan", "plan", "text", None),
+        ("status", "status", "text", None),
+        ("balance", "money_decimal(plan, 'EUR')", None, "text that is no number"),
+        ("renewsAt", "not_there", "nothing", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [(401, (False, None)), (403, (False, None)), (404, (True, False)), (503, (None, None))],
+)
+async def test_a_status_says_whether_the_gateway_was_let_in_and_understood(
+    status: int, verdict: tuple[bool | None, bool | None]
+) -> None:
+    services = fakes()
+    services.billing.behaviour = failing(status)
+
+    _, check = await billing_of(services)
+
+    assert not check.well
+    assert (check.reachable, check.authenticated, check.understood) == (True, *verdict)
+    assert f"status {status}" in check.wrong
+
+
+async def test_a_status_that_the_settings_explain_means_what_they_say() -> None:
+    services = fakes()
+    services.billing.behaviour = failing(418)
+
+    _, check = await billing_of(services, settings(answer={"status": {418: "auth"}}))
+
+    assert check.authenticated is False
+
+
+async def test_a_source_that_is_not_there_is_not_reachable_and_is_called_once() -> None:
+    services = fakes()
+    services.billing.behaviour = raising(httpx.ConnectError("no"))
+
+    probed, check = await billing_of(services)
+
+    assert (check.reachable, check.authenticated, check.understood) == (False, None, None)
+    assert len(probed.exchanges) == 1
+
+
+async def test_a_source_that_knows_none_of_the_users_is_wrong_where_it_should() -> None:
+    services = fakes()
+    services.billing.rows.clear()
+
+    _, wrong = await billing_of(services)
+    _, well = await billing_of(services, expected=False)
+
+    assert "none of the users asked for is known" in wrong.wrong[0]
+    assert well.well
+    assert well.found == 0
+
+
+async def test_a_source_that_passes_over_the_question_is_told_what_to_check() -> None:
+    services = fakes()
+    services.billing.behaviour = lambda _: json_response([account_row(n) for n in range(3, 9)])
+
+    _, check = await billing_of(services)
+
+    assert check.understood is False
+    assert any("check `request`" in sentence for sentence in check.wrong)
+
+
+async def test_pages_are_followed_and_each_is_shown() -> None:
+    services = fakes()
+
+    def page(request: httpx.Request) -> httpx.Response:
+        cursor = request.url.params.get("cursor")
+        number, following = (2, None) if cursor else (1, "c")
+        return json_response({"rows": [account_row(number)], "next": following})
+
+    services.billing.behaviour = page
+    more = {"next_cursor": ["next"], "cursor_parameter": "cursor"}
+
+    probed, check = await billing_of(services, settings(answer={"rows": ["rows"], "more": more}))
+
+    assert check.well
+    assert (check.found, check.calls) == (2, 2)
+    assert [[row.key for row in one.rows] for one in probed.exchanges] == [[IDS[0]], [IDS[1]]]
+
+
+def shown(probed: Probed, check: SourceCheck, own: Settings, *, width: int, lines: int) -> str:
+    """Write all of it."""
+    return trial_text(probed, check, Hiding(own), width=width, lines=lines)
+
+
+async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
+    own = settings(
+        bearer_token="canary-secret",
+        request={"form": "body", "path": "/accounts", "template": '{"ids": "{keys}"}'},
+    )
+    services = fakes()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert json.loads(request.content) == {"ids": [IDS[0]]}
+        row: Mapping[str, Any] = {**account_row(1), "note": "canary-secret \x1b[2J", "big": 1e300}
+        return httpx.Response(
+            200, text=json.dumps([row]).replace("1e+300", "1.50"), headers={"Link": "<x>"}
+        )
+
+    services.billing.behaviour = answer
+    services.billing.path = "/accounts"
+
+    def transport(_: SourceSettings) -> httpx.AsyncBaseTransport:
+        return httpx.MockTransport(answer)
+
+    [probed] = await probe(own, IDS[:1], sources=["billing"], transports=transport)
+    check = check_of(probed, own.sources.billing, Hiding(own), expected=True)
+    text = shown(probed, check, own, width=100, lines=60)
+
+    assert "POST http://billing/accounts\n" in text
+    assert "authorization: Bearer (secret)\n" in text
+    assert '{\n  "ids": [\n' in text
+    assert "link: <x>\n" in text
+    assert '"big": 1.50' in text
+    assert f"billing, {IDS[0]}\n  field" in text
+    assert text.endswith(" ms.")
+    assert "canary-secret" not in text
+    assert "\x1b" not in text
+
+
+async def test_a_wide_terminal_has_answer_and_record_side_by_side_and_a_long_answer_is_cut() -> (
+    None
+):
+    own = settings()
+    probed, check = await billing_of(fakes(), own)
+
+    wide = shown(probed, check, own, width=140, lines=60).splitlines()
+    short = shown(probed, check, own, width=80, lines=3)
+
+    assert any(line.startswith("[ ") and line.endswith(f"billing, {IDS[1]}") for line in wide)
+    assert "lines more; --full shows them" in short
