@@ -64,6 +64,12 @@ def flat(text: str) -> str:
         (["schema", "print"], ["schema definition language"]),
         (["schema", "check"], ["schema.graphql", "Exits with 1", "break clients"]),
         (["settings"], ["List every setting"]),
+        (["config"], ["show", "schema"]),
+        (["config", "show"], ["where each is from", "secrets are hidden", "--all"]),
+        (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),
+        (["sources"], ["list", "check", "try", "personal data"]),
+        (["sources", "check"], ["--ids", "--json", "--header", "Exits with 0", "with 1", "with 2"]),
+        (["sources", "try"], ["SOURCE ID...", "mapping", "--full", "--header"]),
         (
             ["explain"],
             ["Nothing is called for it", "@FILE", "--variables", "--operation", "--json"],

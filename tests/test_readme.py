@@ -1,18 +1,23 @@
 """The README is true: its table, its transcript, its diff."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import httpx
 import orjson
+import pytest
+from jsonschema import Draft202012Validator
 
 import app
 from app.cli.settings import settings_table
+from app.configuration.schema import file_schema
 from app.demo.database import data_folder
 from app.demo.services import demo_services
+from app.environment import load_settings
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import SourceSettings
+from app.settings import Settings, SourceSettings
 from tests.fakes import settings_for_fakes
 
 ROOT = Path(app.__file__).parents[1]
@@ -56,3 +61,18 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
 
     assert response.status_code == 200
     assert response.json() == orjson.loads(block("json", "is unavailable"))
+
+
+def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = block("toml", "base_url")
+    file = tmp_path / "gateway.toml"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("BILLING_TOKEN", "x")
+
+    settings = load_settings(None, config=file)
+
+    Draft202012Validator(file_schema(Settings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
+    assert settings.sources.billing.answer is not None
+    assert settings.sources.billing.answer.more.has_more == ("has_more",)

@@ -18,7 +18,8 @@ def main() -> None:
     """One GraphQL endpoint over three REST sources of user data.
 
     To see it run: user-gateway demo. To run it over your own services: set the variables that
-    `user-gateway settings` lists, or write them to a file, then user-gateway serve.
+    `user-gateway settings` lists, or write them to a file; see by user-gateway sources check how
+    they answer; then user-gateway serve.
     """
 
 

@@ -125,7 +125,9 @@ class Mistakes:
         name, key = dotted(one.keys), str(one.keys[-1])
         own = one.around.names()
         if key in one.kinds.names():
-            self._tell(one.keys, f"is not a setting where {one.kind}")
+            where = [word for word, of in one.kinds.kinds().items() if key in of.model_fields]
+            hint = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
+            self._tell(one.keys, f"is not a setting where {one.kind}: {hint}")
         elif self._origins.variable(one.keys) is not None and _is_name(one.keys):
             self._sentences.append((0, not_a_variable(name_of(one.keys), self._model)))
         else:

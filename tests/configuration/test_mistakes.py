@@ -165,7 +165,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
         ("auth = 'none'", ":4: [services.users] auth got a single value: expected a table. How o"),
         (
             "auth.kind = 'none'\nauth.user = 'x'",
-            ":5: [services.users.auth] user is not a setting where kind = 'none'",
+            ":5: [services.users.auth] user is not a setting where kind = 'none': it is one where kind is 'basic'.",
         ),
         (
             "auth = { kind = 'basic', password.env = 'TOKEN' }",
@@ -217,7 +217,11 @@ def test_mistakes_below_kinds_of_tables_lists_and_free_names_are_told_at_their_p
     ("name", "value", "told"),
     [
         ("AUTH__KIND", "x", "__AUTH__KIND got 'x': expected one of 'none', 'bearer', 'basic'."),
-        ("AUTH__USER", "x", "__AUTH__USER is not a setting where kind = 'bearer'"),
+        (
+            "AUTH__USER",
+            "x",
+            "__AUTH__USER is not a setting where kind = 'bearer': it is one where kind is 'basic'.",
+        ),
         ("AUTH__USR", "x", "__AUTH__USR is not a setting: did you mean GATEWAY_SERVICES__USERS__A"),
         ("RULES", "404", "__RULES got something else: expected a JSON list"),
         ("RULES", '{"a": 1}', "__RULES got something else: expected a JSON list"),
