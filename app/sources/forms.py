@@ -214,5 +214,8 @@ def _each(request: EachRequest, settings: SourceSettings) -> Form:
         headers=tuple(request.headers.items()),
         max_keys=1,
         max_bytes=_room(settings) - len(before) - len(after),
-        absent=_NOT_FOUND,
+        # Where the table of statuses has a word for it, that is what it means.
+        absent=_NOT_FOUND
+        if settings.answer is None
+        else _NOT_FOUND - settings.answer.status.keys(),
     )

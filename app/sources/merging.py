@@ -39,16 +39,23 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
     Returns:
         What both hold. The first row of a key counts, on whichever page it is.
     """
-    count = first.rest.count + second.rest.count
+    again = sum(
+        one is not first.rest.answer and two is not second.rest.answer
+        for one, two in zip(first.answers, second.answers, strict=True)
+    )
+    # A row that was there before brings nobody nearer to the number of all rows.
+    count = first.rest.count + second.rest.count - again
     more = _more(second.rest, count)
     nameless = first.rest.nameless or second.rest.nameless
     rest = Rest(nameless or cut_off(source, more), nameless, more, count, second.rest.total)
-    answers: list[R | SourceError | None] = []
-    again = 0
-    for one, two in zip(first.answers, second.answers, strict=True):
-        in_first, in_second = one is not first.rest.answer, two is not second.rest.answer
-        answers.append(one if in_first else two if in_second else rest.answer)
-        again += in_first and in_second
+    answers = [
+        one
+        if one is not first.rest.answer
+        else two
+        if two is not second.rest.answer
+        else rest.answer
+        for one, two in zip(first.answers, second.answers, strict=True)
+    ]
     return Rows(
         answers=answers,
         malformed=[*first.malformed, *second.malformed],

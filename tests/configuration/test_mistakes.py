@@ -165,7 +165,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
         ("auth = 'none'", ":4: [services.users] auth got a single value: expected a table. How o"),
         (
             "auth.kind = 'none'\nauth.user = 'x'",
-            ":5: [services.users.auth] user is not a setting where kind = 'none': it is one where kind is 'basic'.",
+            ":5: [services.users.auth] user is not a setting where kind = 'none': it is one wh",
         ),
         (
             "auth = { kind = 'basic', password.env = 'TOKEN' }",
