@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from app.cli.addresses import sources_at
 from app.probe.hiding import HIDDEN, Hiding
 from app.settings import Settings, SourcesSettings
+from app.shapes.auth import BearerAuth
 
 SECRET = "canary+/secret="
 
@@ -13,7 +14,9 @@ SECRET = "canary+/secret="
 def hiding(*others: str) -> Hiding:
     """Hide what is secret in settings with a token, and other secrets."""
     sources = sources_at({})
-    billing = sources.billing.model_copy(update={"bearer_token": SecretStr(SECRET)})
+    billing = sources.billing.model_copy(
+        update={"auth": BearerAuth(kind="bearer", token=SecretStr(SECRET))}
+    )
     changed: SourcesSettings = sources.model_copy(update={"billing": billing})
     return Hiding(Settings(sources=changed), others)
 

@@ -213,7 +213,7 @@ def shown(probed: Probed, check: SourceCheck, own: Settings, *, width: int, line
 
 async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
     own = settings(
-        bearer_token="canary-secret",
+        auth={"kind": "bearer", "token": "canary-secret"},
         request={"form": "body", "path": "/accounts", "template": '{"ids": "{keys}"}'},
     )
     services = fakes()
