@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, SecretStr
 
@@ -30,8 +30,9 @@ class Hiding:
 
     def __init__(self, settings: BaseModel, others: Sequence[str] = ()) -> None:
         secrets = {one for one in (*_secrets(settings), *others) if len(one) >= _LEAST}
+        encoded = {written for one in secrets for written in (quote(one, safe=""), quote_plus(one))}
         # The longest first: one may be within another.
-        self._secrets = sorted({*secrets, *(quote(one, safe="") for one in secrets)}, key=len)[::-1]
+        self._secrets = sorted(secrets | encoded, key=len, reverse=True)
 
     def text(self, text: str) -> str:
         """Hide secrets in any text."""

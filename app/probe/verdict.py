@@ -85,9 +85,11 @@ def check_of(
     Returns:
         How it is.
     """
-    own = probed.own
+    # What gives the tokens for a source is not the source.
+    own = [one for one in probed.own if one.url.startswith(settings.base_url)]
+    others = [one for one in probed.own if one not in own]
     reachable = any(one.status is not None for one in own) if own else None
-    authenticated = _authenticated(own, settings)
+    authenticated = False if any(map(_no_token, others)) else _authenticated(own, settings)
     codes = {error.get("extensions", {}).get("code") for error in probed.errors}
     wrong = [
         sentence.removeprefix(f"{probed.source}: ")
@@ -97,7 +99,7 @@ def check_of(
     if reachable and authenticated is not False and (not codes or codes & _MISUNDERSTOOD):
         understood = not wrong
     found = sum(user is not None for user in probed.users) - len(_failing(probed))
-    if expected and own and not found and not wrong:
+    if expected and probed.own and not found and not wrong:
         wrong.append(
             "none of the users asked for is known: check the ids, how they are asked for"
             " (`request`) and where rows have them (`answer.key`)"
@@ -105,7 +107,7 @@ def check_of(
     return SourceCheck(
         source=probed.source,
         url=settings.base_url,
-        called=bool(own),
+        called=bool(probed.own),
         reachable=reachable,
         authenticated=authenticated,
         understood=understood,
@@ -184,6 +186,11 @@ def _type_of(value: object) -> str:  # noqa: PLR0911 # a table
             return f"list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType] # of any kind
         case _:
             return "object"
+
+
+def _no_token(exchange: Exchange) -> bool:
+    """Tell whether whoever gives tokens has refused one."""
+    return exchange.status is not None and exchange.status >= HTTPStatus.BAD_REQUEST
 
 
 def _authenticated(own: Sequence[Exchange], settings: SourceSettings) -> bool | None:

@@ -257,3 +257,40 @@ async def test_a_wide_terminal_has_answer_and_record_side_by_side_and_a_long_ans
 
     assert any(line.startswith("[ ") and line.endswith(f"billing, {IDS[1]}") for line in wide)
     assert "lines more; --full shows them" in short
+
+
+OAUTH = {
+    "kind": "client_credentials",
+    "token_url": "http://login/token",
+    "client_id": "gateway",
+    "client_secret": "canary +secret",
+    "client_auth": "post",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(200, (True, True, True)), (401, (None, False, None))]
+)
+async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
+    status: int, verdict: tuple[bool | None, bool | None, bool | None]
+) -> None:
+    own = settings(auth=OAUTH)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "login":
+            token = {"access_token": "canary-token", "token_type": "Bearer", "expires_in": 60}
+            return httpx.Response(status, json=token)
+        assert request.headers["authorization"] == "Bearer canary-token"
+        return json_response([account_row(1)])
+
+    def transport(_: SourceSettings) -> httpx.AsyncBaseTransport:
+        return httpx.MockTransport(answer)
+
+    [probed] = await probe(own, IDS[:1], sources=["billing"], transports=transport)
+    check = check_of(probed, own.sources.billing, Hiding(own), expected=True)
+    text = shown(probed, check, own, width=100, lines=60)
+
+    assert (check.reachable, check.authenticated, check.understood) == verdict
+    assert check.well == (status == 200)
+    assert "POST http://login/token" in text
+    assert "canary" not in text
