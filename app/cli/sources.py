@@ -169,7 +169,7 @@ def _checks(
     """Judge sources."""
     each = dict(settings.sources)
     hiding = _hiding(settings, headers)
-    return [check_of(one, each[one.source], hiding, expected=expected) for one in found]
+    return [check_of(one, each[one.service], hiding, expected=expected) for one in found]
 
 
 def _hiding(settings: Settings, headers: Sequence[str]) -> Hiding:
