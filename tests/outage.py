@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
-from app.sources.transport import ReadyRequest, pooled_transport
+from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.conftest import Gateway, Reply
 from tests.fault_server import NUMBER, Changes, FaultServer, fault_server
@@ -82,8 +82,7 @@ class WatchedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call."""
         number = self._traffic.begin(self._source)
-        assert isinstance(request, ReadyRequest)
-        request.written = [*request.written, (NUMBER, number)]
+        request.headers[NUMBER] = number
         try:
             response = await self._inner.handle_async_request(request)
         except BaseException:
