@@ -133,13 +133,13 @@ class Mistakes:
         else:
             every = self._every_name()
             elsewhere = [other for other in every if other.endswith(f".{key}")]
-            hint = (
+            near = (
                 nearest(name, elsewhere, least=0)
                 or nearest(key, own)
                 or nearest(name, every if len(one.keys) == 1 else ())
             )
             names = f"expected one of {', '.join(own)}." if 0 < len(own) <= _FEW else ALL_THERE_ARE
-            self._tell(one.keys, f"is not a setting: {hint or names}")
+            self._tell(one.keys, f"is not a setting: {near or names}")
 
     def _every_name(self) -> Collection[str]:
         """List the names of all settings and tables, as they are in a file."""
