@@ -134,14 +134,21 @@ class Gateway:
             )
             for name in specs
         }
+        keys = self._settings.key_from
+        foreign = {
+            name: {other: one.expression for other, one in keys.items() if one.source == name}
+            for name in specs
+        }
         sources = Sources(
             users={
                 name: await self._flights(
-                    RestSource(spec, services[name], self._log, see=self._see), stack
+                    RestSource(spec, services[name], self._log, foreign[name], see=self._see),
+                    stack,
                 )
                 for name, spec in specs.items()
             },
             pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
+            key_from={name: one.source for name, one in keys.items()},
         )
         return Running(tuple(services.values()), self._engine(self._schema, sources))
 

@@ -5,13 +5,23 @@ knows nothing of the environment and can be built by hand (the demo and the test
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.shapes.address import BaseUrl
 from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.shapes.key_from import KeyFromSettings, key_mistakes
 from app.shapes.proxy import ProxySettings
 from app.shapes.request import RequestSettings
 from app.shapes.tls import TlsSettings
@@ -218,6 +228,11 @@ class SourceSettings(_Frozen):
         " When absent, the row has them as the default contract does.",
         examples=[{"display_name": "name.formatted", "created_at": "unix_seconds(created)"}],
     )
+    key_from: KeyFromSettings | None = Field(
+        default=None,
+        description="Which other source has the keys by which this one knows users; their ids when"
+        " absent.",
+    )
     max_concurrent_pages: int = Field(
         default=10,
         ge=1,
@@ -371,3 +386,25 @@ class Settings(_Frozen):
     )
     graphiql: bool = Field(default=True, description="Whether browsers get GraphiQL at `/graphql`.")
     log: LogSettings = Field(default=LogSettings(), description="The log.")
+
+    @property
+    def key_from(self) -> Mapping[str, KeyFromSettings]:
+        """Where the keys are of each source that knows users by another source's."""
+        return {name: one.key_from for name, one in self.sources if one.key_from is not None}
+
+    @field_validator("sources")
+    @classmethod
+    def _keys_can_be_had(cls, sources: SourcesSettings) -> SourcesSettings:
+        """Refuse sources whose keys can never be had, each at its place."""
+        parents = {name: one.key_from and one.key_from.source for name, one in sources}
+        mistakes = [
+            InitErrorDetails(
+                type=PydanticCustomError("key_from", "{what}", {"what": one.what}),
+                loc=(one.source, "key_from", "source"),
+                input=parents[one.source],
+            )
+            for one in key_mistakes(parents)
+        ]
+        if mistakes:
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
+        return sources

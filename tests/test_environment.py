@@ -463,3 +463,56 @@ def test_what_does_not_fit_a_source_is_told_by_its_variable(have: Set) -> None:
         "GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGIN_COUNT",
         "GATEWAY_SOURCES__ACTIVITY__FIELDS__EVENTS",
     ]
+
+
+def test_keys_of_another_source_come_from_the_environment_and_from_a_file_alike(
+    have: Set, tmp_path: Path
+) -> None:
+    expression = "app_metadata.stripe_customer_id"
+    have(
+        GATEWAY_SOURCES__BILLING__KEY_FROM__SOURCE="profile",
+        GATEWAY_SOURCES__BILLING__KEY_FROM__EXPRESSION=expression,
+    )
+    from_variables = load_settings()
+    have(
+        GATEWAY_SOURCES__BILLING__KEY_FROM__SOURCE="",
+        GATEWAY_SOURCES__BILLING__KEY_FROM__EXPRESSION="",
+    )
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[sources.billing.key_from]\nsource = "profile"\nexpression = "{expression}"\n',
+        encoding="utf-8",
+    )
+    from_file = load_settings(config=file)
+
+    assert from_variables == from_file
+    assert list(from_file.key_from) == ["billing"]
+    assert from_file.key_from["billing"].source == "profile"
+    assert from_file.key_from["billing"].expression == expression
+
+
+def test_keys_that_can_never_be_had_are_mistakes_at_their_places(have: Set, tmp_path: Path) -> None:
+    have(
+        GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE="activity",
+        GATEWAY_SOURCES__PROFILE__KEY_FROM__EXPRESSION="a",
+        GATEWAY_PORT="http",
+    )
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[sources.billing.key_from]\nsource = "crm"\nexpression = "a"\n'
+        '[sources.activity]\nkey_from = { source = "profile", expression = "a" }\n',
+        encoding="utf-8",
+    )
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config=file)
+
+    ring, port, unknown = caught.value.mistakes
+    assert port.startswith("GATEWAY_PORT got 'http'")
+    assert ring.startswith(
+        "GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE got 'activity':"
+        " expected no ring (profile ← activity ← profile)"
+    )
+    assert unknown.startswith(
+        f"{file}:2: [sources.billing.key_from] source got 'crm': expected one of profile, activity."
+    )

@@ -1,22 +1,17 @@
 """Random selections, ids and failing sources: the answer equals a plain reference merge."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Gateway, Reply
-from tests.fakes import (
-    FakeServices,
-    Row,
-    account_row,
-    activity_row,
-    failing,
-    profile_row,
-    user_id,
-)
+from tests.conftest import Gateway, OpenGateway, Reply
+from tests.fakes import FakeServices, Row, failing, settings_for_fakes, user_id
+from tests.key_from import KEYS, PARENTS, keys_of, linked, linked_row, own_key
 
 SOURCES = ("profile", "billing", "activity")
 USERS = range(1, 7)
@@ -53,14 +48,16 @@ class World:
     """What the sources hold, and which of them fail.
 
     Attributes:
-        rows: What each source has of each user, by source and user.
+        rows: What each source has of each user, by source and its key of the user.
         down: The sources that fail.
-        malformed: Users whose row at a source does not fit the contract, as (source, user).
+        malformed: Rows that do not fit the contract, as (source, key).
+        parents: Which source has whose keys, in the member ``keys`` of its rows.
     """
 
     rows: Mapping[str, Mapping[str, Row]]
     down: frozenset[str]
     malformed: frozenset[tuple[str, str]]
+    parents: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -73,21 +70,23 @@ class Asked:
     many: bool
 
 
-MAKERS = {"profile": profile_row, "billing": account_row, "activity": activity_row}
-
-
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Make worlds in which each source knows some users."""
     rows: dict[str, dict[str, Row]] = {}
+    parents = draw(st.sampled_from(PARENTS))
     for source in SOURCES:
         known = draw(st.sets(st.sampled_from(USERS)))
-        rows[source] = {user_id(n): MAKERS[source](n) for n in known}
+        rows[source] = {
+            own_key(source, n, parents): linked_row(source, n, parents, draw(keys_of(n, parents)))
+            for n in known
+        }
     pairs = [(source, user) for source in SOURCES for user in rows[source]]
     return World(
         rows=rows,
         down=draw(st.frozensets(st.sampled_from(SOURCES))),
         malformed=draw(st.frozensets(st.sampled_from(pairs))) if pairs else frozenset(),
+        parents=parents,
     )
 
 
@@ -127,9 +126,9 @@ def reference(world: World, asked: tuple[Asked, ...]) -> tuple[dict[str, Any], d
             said = {source: say(world, source, user) for source in sources}
             if all(answer is None for answer in said.values()):
                 merged.append(None)
-            elif not any(f in COLUMNS for f in one.fields) and isinstance(said["profile"], str):
+            elif not any(f in COLUMNS for f in one.fields) and isinstance(said["profile"], Failed):
                 merged.append(None)
-                codes[path] = said["profile"]
+                codes[path] = said["profile"].code
             else:
                 answer: dict[str, Any] = {}
                 for field in one.fields:
@@ -138,8 +137,8 @@ def reference(world: World, asked: tuple[Asked, ...]) -> tuple[dict[str, Any], d
                         continue
                     column = COLUMNS[field]
                     row = said[column.source]
-                    if isinstance(row, str):
-                        codes[f"{path}.{field}"] = row
+                    if isinstance(row, Failed):
+                        codes[f"{path}.{field}"] = row.code
                         answer[field] = None
                     elif row is None:
                         answer[field] = None
@@ -151,48 +150,96 @@ def reference(world: World, asked: tuple[Asked, ...]) -> tuple[dict[str, Any], d
     return data, codes
 
 
-def say(world: World, source: str, user: str) -> Row | str | None:
-    """What a source says of a user: a row, nothing, or the code of a failure."""
+@dataclass(frozen=True)
+class Failed:
+    """A failure, by its code."""
+
+    code: str
+
+
+def key_of(world: World, source: str, user: str) -> str | Failed | None:
+    """Find by which key a source is asked about a user; none if it is not."""
+    parent = world.parents.get(source)
+    if parent is None:
+        return user
+    above = say(world, parent, user)
+    if above is None or isinstance(above, Failed):
+        return above
+    keys = cast("Mapping[str, object]", above["keys"])
+    key = keys[source]
+    if key is None or key == "":
+        return None
+    return str(key) if type(key) in {str, int} else Failed("SOURCE_MALFORMED")
+
+
+def say(world: World, source: str, user: str) -> Row | Failed | None:
+    """What a source says of a user: a row, nothing, or a failure."""
+    key = key_of(world, source, user)
+    if key is None or isinstance(key, Failed):
+        return key
     if source in world.down:
-        return "SOURCE_UNAVAILABLE"
-    if (source, user) in world.malformed:
-        return "SOURCE_MALFORMED"
-    return world.rows[source].get(user)
+        return Failed("SOURCE_UNAVAILABLE")
+    if (source, key) in world.malformed:
+        return Failed("SOURCE_MALFORMED")
+    return world.rows[source].get(key)
 
 
 def arrange(services: FakeServices, world: World) -> None:
     """Make the fakes be that world."""
-    keys = {"profile": "id", "billing": "userId", "activity": "userId"}
     for source, service in services.by_name.items():
         service.rows = {
             # A row of which nothing but the key is left does not fit any contract.
-            user: {keys[source]: user} if (source, user) in world.malformed else row
-            for user, row in world.rows[source].items()
+            key: {KEYS[source]: key} if (source, key) in world.malformed else row
+            for key, row in world.rows[source].items()
         }
         service.behaviour = failing(500) if source in world.down else None
         service.requests.clear()
+        service.batches.clear()
 
 
 @settings(
     max_examples=150,
     deadline=None,
-    # The gateway keeps nothing between requests, so that all examples may share it.
+    # A gateway keeps nothing between requests, so that all examples may share it.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(world=worlds(), asked=queries())
 async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_in_vain(
-    gateway: Gateway, services: FakeServices, world: World, asked: tuple[Asked, ...]
+    gateways: Sequence[Gateway], services: FakeServices, world: World, asked: tuple[Asked, ...]
 ) -> None:
     arrange(services, world)
 
-    reply: Reply = await gateway.query(text_of(asked))
+    reply: Reply = await gateways[PARENTS.index(world.parents)].query(text_of(asked))
 
     data, codes = reference(world, asked)
     assert reply.data == data
     assert dict(reply.codes) == codes
-    needed = {
-        COLUMNS[field].source if field in COLUMNS else None for one in asked for field in one.fields
-    } - {None}
-    if any(not any(f in COLUMNS for f in one.fields) for one in asked):
-        needed.add("profile")
-    assert dict(services.calls) == {source: int(source in needed) for source in SOURCES}
+    batches = {name: [sorted(one) for one in s.batches] for name, s in services.by_name.items()}
+    assert batches == {name: [sorted(keys)] if keys else [] for name, keys in wanted(world, asked)}
+
+
+@pytest.fixture
+async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[Gateway]]:
+    """Give a gateway for each way in which sources may have the keys of others."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(open_gateway(linked(settings_for_fakes(), parents)))
+            for parents in PARENTS
+        ]
+
+
+def wanted(world: World, asked: tuple[Asked, ...]) -> Iterator[tuple[str, set[str]]]:
+    """Find whom each source has to be asked about, by its keys."""
+    users: dict[str, set[str]] = {source: set() for source in SOURCES}
+    for one in asked:
+        for field in one.fields:
+            source = COLUMNS[field].source if field in COLUMNS else None
+            if source is None and any(f in COLUMNS for f in one.fields):
+                continue
+            name: str | None = source or "profile"
+            while name is not None:
+                users[name].update(one.ids)
+                name = world.parents.get(name)
+    for source in SOURCES:
+        keys = {key_of(world, source, user) for user in users[source]}
+        yield source, {key for key in keys if isinstance(key, str)}

@@ -10,15 +10,17 @@ awaited in a way that could cancel them, and a fetch always settles them, whatev
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from aiodataloader import DataLoader
 
 from app.errors import Code, SourceError
+from app.federation.keyed import Keyed
 from app.federation.merge import Parts, merge
 from app.federation.plan import Plan
+from app.federation.steps import Said, Steps
 from app.resilience.tasks import Tasks
 from app.sources.base import (
     Call,
@@ -32,10 +34,14 @@ from app.sources.base import (
 )
 from app.sources.flight import Ticket, landed
 from app.sources.flights import Flights
+from app.sources.foreign import foreign_key_of
 
 R = TypeVar("R", bound=Record)
 K = TypeVar("K")
 V = TypeVar("V")
+
+Fetch: TypeAlias = Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError | None]]]
+"""Asks a source for as many answers as there are keys, users or pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,12 @@ class Sources:
     Attributes:
         users: Flights to those that answer for many users at once, by name.
         pages: Those that list something page by page, by their spec.
+        key_from: The source that has another's keys, by the name of that other.
     """
 
     users: Mapping[str, Flights[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
+    key_from: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Loaders:
@@ -89,22 +97,29 @@ class Loaders:
             What the sources said, one for each of ``users`` in their order.
         """
         loaders = [self._of_users(name) for name in plan.sources]
+        for name in plan.for_keys:  # now, so that one call serves all fields of the operation
+            for user in users:
+                self._of_users(name).load(user)
         rows = [[loader.load(user) for loader in loaders] for user in users]
         await _settled([future for row in rows for future in row])
         return [merge(plan.sources, *[future.result() for future in row]) for row in rows]
 
-    async def fetch(
-        self, wanted: Mapping[str, Sequence[UserId]]
-    ) -> Mapping[str, Mapping[UserId, Record | SourceError | None] | Exception]:
+    async def fetch(self, wanted: Mapping[str, Sequence[UserId]]) -> Mapping[str, Said]:
         """Ask sources about users in bulk, all at the same time, without a future for each.
 
         Args:
-            wanted: Users by name of the source, each once.
+            wanted: Users by name of the source, each once. Where the keys of a source are from
+                another, they are wanted of that one, too.
 
         Returns:
             What each source said, by user, perhaps of others too, or the bug of ours that kept it
             from being asked.
         """
+        if self._sources.key_from and not self._sources.key_from.keys().isdisjoint(wanted):
+            steps = Steps(self._sources.users, self._sources.key_from, self._call)
+            said = await steps.fetch(wanted)
+            self.used |= steps.used
+            return said
         self.used.update(wanted)
         tickets = [
             self._sources.users[name].ask(users, self._call) for name, users in wanted.items()
@@ -126,7 +141,12 @@ class Loaders:
             What the source answered.
         """
         if spec not in self._pages:
-            self._pages[spec] = self._loader(spec.name, self._sources.pages[spec].fetch_pages)
+            self._pages[spec] = self._loader(
+                spec.name,
+                self._sources.pages[spec].fetch_pages,
+                user=lambda page: page.user,
+                keyed=lambda page, key: replace(page, user=key),
+            )
         page = self._pages[spec].load(request)
         await _settled([page])
         answer: Page[R] | SourceError | PositionGone | None = page.result()
@@ -135,29 +155,72 @@ class Loaders:
     def _of_users(self, name: str) -> DataLoader[UserId, Any]:
         """Find or make the loader of a source."""
         if name not in self._users:
-            self._users[name] = self._loader(name, self._sources.users[name].fetch)
+            self._users[name] = self._loader(
+                name,
+                self._sources.users[name].fetch,
+                user=lambda user: user,
+                keyed=lambda _, key: key,
+            )
         return self._users[name]
 
     def _loader(
-        self, name: str, fetch: Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError]]]
-    ) -> DataLoader[K, V | SourceError]:
-        """Make the loader of one source."""
+        self,
+        name: str,
+        fetch: Fetch[K, V],
+        *,
+        user: Callable[[K], UserId],
+        keyed: Callable[[K, UserId], K],
+    ) -> DataLoader[K, V | SourceError | None]:
+        """Make the loader of one source.
+
+        Args:
+            name: The source.
+            fetch: Asks it.
+            user: Tells about whom something is asked.
+            keyed: Asks the same about another; by the source's own key, where it has keys.
+
+        Returns:
+            The loader.
+        """
         gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
 
-        async def run(keys: Sequence[K]) -> Sequence[V | SourceError]:
-            return await fetch(keys, self._call)
+        async def ask(items: Sequence[K]) -> Sequence[V | SourceError | None]:
+            self.used.add(name)
+            return await fetch(items, self._call)
 
-        async def batch(keys: list[K]) -> list[V | SourceError]:
+        async def ask_by_key(items: Sequence[K]) -> Sequence[V | SourceError | None]:
+            keys = await self._keys(name, [user(item) for item in items])
+            places = Keyed(
+                [
+                    key if key is None or isinstance(key, SourceError) else keyed(item, key)
+                    for item, key in zip(items, keys, strict=True)
+                ]
+            )
+            asked = places.asked
+            said = await ask(asked) if asked else ()
+            return places.answers(dict(zip(asked, said, strict=True)))
+
+        run = ask_by_key if name in self._sources.key_from else ask
+
+        async def batch(items: list[K]) -> list[V | SourceError | None]:
             if self._tasks.closed:
-                return [gone] * len(keys)
+                return [gone] * len(items)
             # The fetch is a task of ours: when it is cancelled, this function still settles the
             # futures of its keys, which a cancelled batch function would leave waiting for ever.
-            self.used.add(name)
-            task = self._tasks.begin(run(keys), f"fetch {name}")
+            task = self._tasks.begin(run(items), f"fetch {name}")
             await asyncio.wait([task])
-            return [gone] * len(keys) if task.cancelled() else list(task.result())
+            return [gone] * len(items) if task.cancelled() else list(task.result())
 
         return DataLoader(batch)
+
+    async def _keys(
+        self, name: str, users: Sequence[UserId]
+    ) -> Sequence[UserId | SourceError | None]:
+        """Find the keys by which a source knows users, by what another says of these."""
+        parent = self._sources.key_from[name]
+        said = [self._of_users(parent).load(user) for user in users]
+        await _settled(said)
+        return [foreign_key_of(one.result(), source=name, parent=parent) for one in said]
 
 
 def _collected(

@@ -21,7 +21,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values
 
 from app.errors import BadUserInputError
-from app.federation.plan import Plan
+from app.federation.plan import Plan, Planner
 from app.graphql.context import Guards
 from app.graphql.query import USER_TYPES, representation_key
 from app.graphql.schema import GatewaySchema
@@ -66,9 +66,9 @@ class Asking:
     users: Users
 
     def asks(self, source: str) -> bool:
-        """Tell whether it asks a source about anybody."""
+        """Tell whether it asks a source about anybody, be it only for keys."""
         named = self.users.keys or self.users.missing
-        return self.plan is not None and source in self.plan.sources and bool(named)
+        return self.plan is not None and source in self.plan.needed and bool(named)
 
 
 _Find = Callable[[Mapping[str, Any]], Sequence[UserId | BadUserInputError]]
@@ -78,9 +78,9 @@ _Find = Callable[[Mapping[str, Any]], Sequence[UserId | BadUserInputError]]
 class AskingReader:
     """Reads the fields of operations."""
 
-    def __init__(self, schema: GatewaySchema, guards: Guards) -> None:
+    def __init__(self, schema: GatewaySchema, planner: Planner, guards: Guards) -> None:
         self._query = cast("GraphQLObjectType", schema.core.query_type)  # ours has one
-        self._planner = schema.planner
+        self._planner = planner
         self._guards = guards
         self._finders: Mapping[str, _Find] = {
             "user": self._of_user,

@@ -55,7 +55,7 @@ class CompiledRun:
         keys = {root.key: self._keys(root, variables) for root in roots}
         wanted: dict[str, dict[UserId, None]] = {}
         for root in roots:
-            for source in root.plan.sources if keys[root.key] else ():
+            for source in root.plan.needed if keys[root.key] else ():
                 wanted.setdefault(source, {}).update(dict.fromkeys(keys[root.key] or ()))
         found = await self._loaders.fetch({name: list(users) for name, users in wanted.items()})
         return {root.key: self._write(root, keys[root.key], found) for root in roots}

@@ -25,7 +25,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 from graphql.language.location import FormattedSourceLocation
 
 from app.errors import BadUserInputError
-from app.federation.plan import Plan
+from app.federation.plan import Plan, Planner
 from app.graphql.fields import Reading
 from app.graphql.query import USER_TYPES
 from app.graphql.schema import GatewaySchema
@@ -83,9 +83,9 @@ class RootField:
 class Compiler:
     """Compiles operations against the schema."""
 
-    def __init__(self, schema: GatewaySchema) -> None:
+    def __init__(self, schema: GatewaySchema, planner: Planner) -> None:
         self._core = schema.core
-        self._planner = schema.planner
+        self._planner = planner
         self._readings: Mapping[str, Reading] = schema.readings
         self._user = self._object("User")
         self._query = self._object("Query")

@@ -57,11 +57,11 @@ class Engine:
         self.documents = documents
         self._schema = schema
         self._sources = sources
-        self._planner = schema.planner
+        self._planner = schema.planner(sources.key_from)
         self._guards = guards
         self._required = required
         self._compile = compile_operations
-        self._compiler = Compiler(schema)
+        self._compiler = Compiler(schema, self._planner)
         self._clock = clock
         self._log = log
 

@@ -19,6 +19,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
 
 from app.errors import BadUserInputError, Code, RequestError
+from app.federation.plan import Plan
 from app.graphql.asking import Asking, AskingReader, left_to_run_time
 from app.graphql.compiler import Compiler
 from app.graphql.connection import page_request
@@ -40,6 +41,7 @@ from app.graphql.variables import MAX_COERCION_ERRORS
 from app.graphql.writer import NotCompiledError
 from app.settings import Settings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
+from app.sources.form import Asks
 from app.sources.forms import form_of
 
 
@@ -79,7 +81,9 @@ class Explainer:
         self._core = schema.core
         self._user = cast("GraphQLObjectType", schema.core.type_map["User"])
         self._readings = schema.readings
-        self._reader = AskingReader(schema, guards)
+        self._key_from = {name: one.source for name, one in settings.key_from.items()}
+        planner = schema.planner(self._key_from)
+        self._reader = AskingReader(schema, planner, guards)
         self._documents = documents
         self._sources = dict(settings.sources)
         self._forms = {
@@ -87,7 +91,7 @@ class Explainer:
             for spec in {one.spec.name: one.spec for one in schema.readings.values()}.values()
         }
         self._compile = settings.compile
-        self._compiler = Compiler(schema)
+        self._compiler = Compiler(schema, planner)
 
     def explain(self, request: GraphQLRequest, *, request_id: str) -> Explained:
         """Explain an operation.
@@ -159,7 +163,7 @@ class Explainer:
         """Explain a field of the operation."""
         plan, users = field.plan, field.users
         names = dict.fromkeys(group[0].name.value for group in field.selected.values())
-        reads = {name: one.spec.name for name, one in self._readings.items() if name in names}
+        reads = {name: self._readings[name].spec.name for name in names if name in self._readings}
         return FieldExplanation(
             key=field.key,
             field=field.name,
@@ -167,14 +171,20 @@ class Explainer:
             distinct_ids=None if users.given is None else len(set(users.keys)),
             missing_variables=users.missing,
             wrong=tuple(error.message for error in users.errors),
-            sources=tuple(
-                SourceReading(
-                    source=source, fields=tuple(one for one in names if reads.get(one) == source)
-                )
-                for source in (plan.sources if plan is not None else ())
-            ),
+            sources=()
+            if plan is None
+            else tuple(self._reading(one, plan, reads) for one in plan.needed),
             existence_only=plan is not None and plan.existence_only,
             sourceless=tuple(name for name in names if name not in reads),
+        )
+
+    def _reading(self, source: str, plan: Plan, reads: Mapping[str, str]) -> SourceReading:
+        """Explain what one source is needed for, given what each selected field reads."""
+        return SourceReading(
+            source=source,
+            fields=tuple(name for name, one in reads.items() if one == source),
+            keys_of=tuple(one for one in plan.needed if self._key_from.get(one) == source),
+            for_keys_only=source in plan.for_keys,
         )
 
     def _asked(
@@ -192,20 +202,26 @@ class Explainer:
     ) -> SourceExplanation:
         """Explain what one source is asked for some fields."""
         settings, form = self._sources[spec.name], self._forms[spec.name]
-        keys = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
-        asks = form.asks(keys)
+        users = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
+        key_from = self._key_from.get(spec.name)
+        # What the keys are is told at run time, where they are another source's.
+        asks = form.asks(users) if key_from is None else Asks((), ())
         unknown = [field.name for field in fields if field.users.missing]
+        count = 1 if unknown == ["user"] and not users else len(users)  # one user, whoever it is
         batches: tuple[int, ...] | None = None
-        if not unknown:
-            batches = tuple(len(ask.keys) for ask in asks.sent)
-        elif unknown == ["user"] and not keys:
-            batches = (1,)  # whoever it is
+        if not unknown or (unknown == ["user"] and not users):
+            batches = (
+                tuple(len(ask.keys) for ask in asks.sent)
+                if users and key_from is None
+                else _split(count, form.max_keys)
+            )
         return SourceExplanation(
             name=spec.name,
             form=form.request.form,
             method=form.method,
             path=form.request.path,
             parameter=form.parameter,
+            key_from=key_from,
             keys=tuple(key for ask in asks.sent for key in ask.keys),
             not_written=tuple(asks.refused),
             more_at_run_time=bool(unknown),
@@ -259,6 +275,12 @@ class Explainer:
             except (BadUserInputError, GraphQLError):
                 continue  # a run tells it at that user's field, and asks for no page
         return requests
+
+
+def _split(number: int, most: int) -> tuple[int, ...]:
+    """Split a number into as few as may be, of which none is more than ``most``."""
+    whole, rest = divmod(number, most)
+    return (most,) * whole + ((rest,) if rest else ())
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

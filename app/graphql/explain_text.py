@@ -9,6 +9,7 @@ from app.graphql.explanation import (
     FieldExplanation,
     PagesExplanation,
     SourceExplanation,
+    SourceReading,
 )
 
 MAX_BATCHES = 6
@@ -54,16 +55,21 @@ def _tree(field: FieldExplanation) -> Iterator[str]:
     """Write a field of the operation, and below it the sources and what reads them."""
     alias = f"{field.key}: " if field.key != field.field else ""
     yield f"{alias}{field.field}{_whom(field)}"
-    branches = [
-        (one.source, ", ".join(one.fields) or "only whether the user exists")
-        for one in field.sources
-    ]
+    branches = [(one.source, _what(one)) for one in field.sources]
     if field.sourceless:
         branches.append(("no source", ", ".join(field.sourceless)))
     width = max((len(name) for name, _ in branches), default=0)
     for number, (name, what) in enumerate(branches, start=1):
         bough = "└─" if number == len(branches) else "├─"
         yield f"{bough} {name:{width}}  {what}"
+
+
+def _what(reading: SourceReading) -> str:
+    """Say what of a source is read."""
+    if reading.for_keys_only:
+        return f"only the keys of {_and(reading.keys_of)}"
+    what = ", ".join(reading.fields) or "only whether the user exists"
+    return what + (f", and the keys of {_and(reading.keys_of)}" if reading.keys_of else "")
 
 
 def _whom(field: FieldExplanation) -> str:
@@ -84,16 +90,15 @@ def _table(explanation: Explanation) -> Iterator[str]:
     if not explanation.sources:
         yield "Calls: none."
         return
-    paged = any(source.pages for source in explanation.sources)
+    at_most = any(source.pages or source.key_from for source in explanation.sources)
     number = (
         "as many as the users told at run time take"
         if explanation.calls is None
         else f"{explanation.calls} at most"
-        if paged
+        if at_most
         else str(explanation.calls)
     )
-    together = ", all sources at the same time" if len(explanation.sources) > 1 else ""
-    yield f"Calls: {number}{together}."
+    yield f"Calls: {number}{_order(explanation.sources)}."
     rows: list[tuple[str, str, str]] = []
     for source in explanation.sources:
         rows.append((source.name, _request(source), _batches(source)))
@@ -101,6 +106,15 @@ def _table(explanation: Explanation) -> Iterator[str]:
     names, requests = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, request, what in rows:
         yield f"  {name:{names}}  {request:{requests}}  {what}"
+
+
+def _order(sources: Sequence[SourceExplanation]) -> str:
+    """Say which sources are asked when."""
+    later = [f"{one.name} after {one.key_from}" for one in sources if one.key_from is not None]
+    together = len(sources) - len(later)
+    if not later:
+        return ", all sources at the same time" if together > 1 else ""
+    return f", {_and(later)}" + (", all others at the same time" if together > 1 else "")
 
 
 def _request(asked: SourceExplanation | PagesExplanation) -> str:
@@ -113,11 +127,12 @@ def _request(asked: SourceExplanation | PagesExplanation) -> str:
 def _batches(source: SourceExplanation) -> str:
     """Say how the users of a source become calls."""
     cached = ", fewer where the cache has answers" if source.cached else ""
+    most = "" if source.key_from is None else "at most "
     if source.batches is None:
         known = f"{_counted(len(source.keys), 'user')} and those" if source.keys else "users"
         return f"{known} told at run time, up to {source.max_keys:,} in a call{cached}"
     calls = _counted(len(source.batches), "call")
-    text = f"{_counted(sum(source.batches), 'user')} in {calls}"
+    text = f"{most}{_counted(sum(source.batches), 'user')} in {calls}"
     if len(source.batches) > 1:
         *full, _ = source.batches
         if len(source.batches) <= MAX_BATCHES:
@@ -148,6 +163,12 @@ def _pages(pages: PagesExplanation) -> str:
 def _listed(names: Sequence[str]) -> str:
     """List variables."""
     return ", ".join(f"${name}" for name in names)
+
+
+def _and(names: Sequence[str]) -> str:
+    """List names in a sentence."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _counted(number: int, what: str) -> str:

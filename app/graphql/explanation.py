@@ -25,7 +25,14 @@ class SourceReading(_Told):
     source: str = Field(description="Name of the source.")
     fields: tuple[str, ...] = Field(
         description="The selected fields that read it, each once; none where it is asked only"
-        " whether the user exists."
+        " whether the user exists, or only for keys."
+    )
+    keys_of: tuple[str, ...] = Field(
+        description="The other needed sources whose keys it has: they are asked after it."
+    )
+    for_keys_only: bool = Field(
+        description="Whether it is asked for no more than those keys. Then it does not count as"
+        " asked: whether it knows a user says nothing of whether there is one."
     )
 
 
@@ -85,8 +92,13 @@ class SourceExplanation(_Told):
         description="The query parameter for the users; null where they are in the path or in the"
         " body."
     )
+    key_from: str | None = Field(
+        description="The source that has its keys, and is asked before it; null where users' ids"
+        " are its keys."
+    )
     keys: tuple[str, ...] = Field(
-        description="The users it is asked about, each once, as far as they are known."
+        description="The users it is asked about, each once, as far as they are known. None where"
+        " its keys are another source's: they are told at run time."
     )
     not_written: tuple[str, ...] = Field(
         description="The users it cannot be asked about, since the form has no way to write their"
@@ -95,8 +107,9 @@ class SourceExplanation(_Told):
     more_at_run_time: bool = Field(description="Whether others are told at run time.")
     batches: tuple[int, ...] | None = Field(
         description="How many users each call has, in the order of `keys`, when nothing is asked"
-        " again and nothing comes from a cache or another request's calls. Null where it is"
-        " decided at run time."
+        " again and nothing comes from a cache or another request's calls. Where its keys are"
+        " another source's, the most that may be: users without a key, and those who share one,"
+        " make it fewer. Null where it is decided at run time."
     )
     calls: int | None = Field(description="How many calls those are.")
     pages: tuple[PagesExplanation, ...] = Field(
@@ -128,7 +141,8 @@ class Explanation(_Told):
     interpreted_because: str | None = Field(description="Why it would not, if so.")
     fields: tuple[FieldExplanation, ...] = Field(description="Its fields, in their order.")
     sources: tuple[SourceExplanation, ...] = Field(
-        description="The sources, all asked at the same time. Fields share their calls."
+        description="The sources, all asked at the same time but those whose keys are another's."
+        " Fields share their calls."
     )
     calls: int | None = Field(
         description="How many calls are made in all, at most. Null where it is decided at run time."

@@ -44,11 +44,17 @@ class GatewaySchema(Schema):
         definition = get_object_definition(User, strict=True)
         return readings(definition, self.config.name_converter.get_graphql_name)
 
-    @property
-    def planner(self) -> Planner:
-        """Finds the sources that a selection of ``User`` needs."""
+    def planner(self, key_from: Mapping[str, str]) -> Planner:
+        """Make what finds the sources that a selection of ``User`` needs.
+
+        Args:
+            key_from: The source that has another's keys, by the name of that other.
+
+        Returns:
+            The planner.
+        """
         reads = {field: reading.spec.name for field, reading in self.readings.items()}
-        return Planner(reads=reads, existence=PROFILE.name)
+        return Planner(reads=reads, existence=PROFILE.name, key_from=key_from)
 
 
 def build_schema() -> GatewaySchema:

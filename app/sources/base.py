@@ -19,7 +19,11 @@ from app.sources.lifetime import Arrivals
 from app.sources.trace import Trace
 
 UserId = NewType("UserId", str)
-"""The key of a user: opaque, checked against the pattern of the settings at the edge."""
+"""The key of a user: opaque, checked against the pattern of the settings at the edge.
+
+Where a source knows users by keys of its own (``foreign.py``), it is asked by those instead: opaque
+too, and checked by nobody.
+"""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Headers, each with one value; several of a name are in their order."""

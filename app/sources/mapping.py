@@ -12,6 +12,7 @@ from app.errors import what_is_wrong
 from app.shapes.expression import EvaluationError, Expression, compile_expression
 from app.shapes.functions import as_json
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.foreign import FOREIGN_KEYS, ForeignKey, with_foreign_keys
 from app.sources.seen import FieldSeen, RowSeen, See, with_what_is_wrong
 
 R = TypeVar("R", bound=Record)
@@ -63,16 +64,26 @@ class RowMapper(Generic[R]):
     Args:
         spec: The source.
         fields: Its expressions, by names of fields; ``None`` where a row is what the record says.
+        foreign_keys: Expressions for other sources' keys, by their names; records have them then.
 
     Attributes:
         key: The expression for the key, if there is one.
+        foreign_keys: Those for other sources' keys, by their names.
 
     Raises:
         ShapeError: They do not fit the record.
     """
 
-    def __init__(self, spec: SourceSpec[R], fields: Mapping[str, str] | None) -> None:
-        self._record = spec.record
+    def __init__(
+        self,
+        spec: SourceSpec[R],
+        fields: Mapping[str, str] | None,
+        foreign_keys: Mapping[str, str] | None = None,
+    ) -> None:
+        self._record = with_foreign_keys(spec.record) if foreign_keys else spec.record
+        self.foreign_keys = {
+            name: compile_expression(text) for name, text in (foreign_keys or {}).items()
+        }
         self._key = name_in_json(spec, spec.key)
         expressions = None if fields is None else _expressions(spec, fields)
         self.key: Expression | None = (expressions or {}).get(spec.key)
@@ -100,6 +111,9 @@ class RowMapper(Generic[R]):
                 return f"{field.name}: {error}"
             if value is not None or field.required:
                 values[field.name] = value
+        if self.foreign_keys:
+            found = {name: ForeignKey.of(row, one) for name, one in self.foreign_keys.items()}
+            values[FOREIGN_KEYS] = found
         try:
             # By way of JSON: strict parsing takes a time from JSON text only.
             return self._record.model_validate_json(as_json(values))
@@ -116,10 +130,17 @@ class WatchedMapper(RowMapper[R]):
         spec: The source.
         fields: Its expressions, by names of fields.
         see: Is shown how each record was made.
+        foreign_keys: Expressions for other sources' keys, by their names.
     """
 
-    def __init__(self, spec: SourceSpec[R], fields: Mapping[str, str] | None, see: See) -> None:
-        super().__init__(spec, fields)
+    def __init__(
+        self,
+        spec: SourceSpec[R],
+        fields: Mapping[str, str] | None,
+        see: See,
+        foreign_keys: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(spec, fields, foreign_keys)
         self._name = spec.name
         self._see = see
         names = {name_in_json(spec, name): name for name in spec.record.model_fields}

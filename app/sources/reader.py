@@ -1,6 +1,6 @@
 """The choice of what reads a source's answers. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from app.settings import SourceSettings
@@ -16,29 +16,34 @@ R = TypeVar("R", bound=Record)
 
 
 def reader_of(
-    spec: SourceSpec[R], settings: SourceSettings, *, see: See | None = None
+    spec: SourceSpec[R],
+    settings: SourceSettings,
+    foreign_keys: Mapping[str, str] | None = None,
+    *,
+    see: See | None = None,
 ) -> Reader[R]:
     """Choose what reads a source's answers, and make it.
 
     Args:
         spec: The source.
         settings: How it is reached and what it is like.
+        foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
         see: Is shown how each record is made, where somebody watches.
 
     Returns:
-        The reader. Bytes go straight into records where the default contract holds and nobody
-        watches.
+        The reader. Bytes go straight into records where the default contract holds, nobody's keys
+        are read from them, and nobody watches.
 
     Raises:
         ShapeError: The settings do not fit the record; with all mistakes.
     """
-    if settings.answer is None and settings.fields is None and see is None:
+    if settings.answer is None and settings.fields is None and not foreign_keys and see is None:
         return _DirectReader(spec)
     answer = settings.answer or AnswerSettings()
     mapper = (
-        RowMapper(spec, settings.fields)
+        RowMapper(spec, settings.fields, foreign_keys)
         if see is None
-        else WatchedMapper(spec, settings.fields, see)
+        else WatchedMapper(spec, settings.fields, see, foreign_keys)
     )
     if mapper.key is not None and (answer.key is not None or answer.by_key):
         what = f"is given twice: expected answer.key or fields.{spec.key}, not both."

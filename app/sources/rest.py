@@ -1,14 +1,15 @@
 """The source behind a REST service: keys into calls, calls into one answer a key."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceError
-from app.shapes.answer import MoreSettings
+from app.shapes.answer import AnswerSettings, MoreSettings
+from app.shapes.key_from import KeyFromSettings
 from app.sources.answer import RawAnswer
 from app.sources.ask import Ask
 from app.sources.base import Call, Record, SourceSpec, UserId
@@ -31,13 +32,24 @@ class RestSource(Generic[R]):
         spec: SourceSpec[R],
         client: ServiceClient,
         log: FilteringBoundLogger,
+        foreign_keys: Mapping[str, str] | None = None,
         *,
         see: See | None = None,
     ) -> None:
+        """Make the source.
+
+        Args:
+            spec: What it is.
+            client: Asks the service.
+            log: Where what is odd is reported.
+            foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
+            see: Is shown how each record is made, where somebody watches.
+        """
         self._spec = spec
         self._client = client
         self._form = form_of(spec, client.settings)
-        self._reader = reader_of(spec, client.settings, see=see)
+        self._reader = reader_of(spec, client.settings, foreign_keys, see=see)
+        self._key_from = client.settings.key_from
         self._log = log
 
     @property
@@ -59,12 +71,30 @@ class RestSource(Generic[R]):
             be written in the form of the request: the service is not asked for it.
         """
         asks = self._form.asks(keys)
+        answers: Sequence[R | SourceError | None]
         if len(asks.sent) == 1 and not asks.refused:
-            return await self._fetch(asks.sent[0], call)
-        answers = await self._fetch_all(asks.sent, call)
-        if asks.refused:
-            answers |= dict.fromkeys(asks.refused, self._refused(asks.refused, call))
-        return [answers[key] for key in keys]
+            answers = await self._fetch(asks.sent[0], call)
+        else:
+            found = await self._fetch_all(asks.sent, call)
+            if asks.refused:
+                found |= dict.fromkeys(asks.refused, self._refused(asks.refused, call))
+            answers = [found[key] for key in keys]
+        if self._key_from is not None:
+            self._tell_unknown(answers, self._key_from, call)
+        return answers
+
+    def _tell_unknown(
+        self, answers: Sequence[R | SourceError | None], origin: KeyFromSettings, call: Call
+    ) -> None:
+        """Log how many keys are unknown that another source has for this one, which is odd."""
+        if unknown := sum(answer is None for answer in answers):
+            self._log.warning(
+                "source.unknown_keys",
+                request_id=call.request_id,
+                source=self.name,
+                key_from=origin.source,
+                keys=unknown,
+            )
 
     def _refused(self, keys: Sequence[UserId], call: Call) -> SourceError:
         """Say of keys that they cannot be written."""
@@ -122,8 +152,9 @@ class RestSource(Generic[R]):
         rows = await self._client.send(ask, call, read, absent=self._form.absent)
         if not isinstance(rows, Rows):
             return [rows] * len(ask.keys)
-        if rows.next is not None and self._client.settings.answer is not None:
-            rows = await self._follow(rows, ask, call, self._client.settings.answer.more)
+        if rows.next is not None:
+            shape = self._client.settings.answer or AnswerSettings()
+            rows = await self._follow(rows, ask, call, shape.more)
         if rows.odd:
             self._log.warning(
                 "source.odd_rows",

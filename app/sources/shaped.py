@@ -9,6 +9,7 @@ from app.shapes.answer import AnswerSettings
 from app.shapes.expression import EXACT, EvaluationError
 from app.sources.answer import RawAnswer
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.foreign import wrong_foreign_keys
 from app.sources.mapping import RowMapper, name_in_json
 from app.sources.merging import cut_off
 from app.sources.more import Extent, extent_of
@@ -147,6 +148,8 @@ class ShapedReader(Generic[R]):
         """Make the record of a row."""
         record = self._mapper.record(row.value, user)
         if not isinstance(record, str):
+            if self._mapper.foreign_keys:
+                malformed += wrong_foreign_keys(record)
             return record
         malformed.append(record)
         return self._failure(record)

@@ -60,4 +60,60 @@ def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
 
 
 def test_a_plan_prints_as_what_it_is() -> None:
-    assert str(PLANNER.plan(["plan"])) == "Plan(sources=('billing',), existence_only=False)"
+    assert str(PLANNER.plan(["plan"])) == (
+        "Plan(sources=('billing',), existence_only=False, for_keys=())"
+    )
+
+
+def keyed(**key_from: str) -> Planner:
+    """Make a planner where some sources have the keys of others."""
+    return Planner(reads=READS, existence="profile", key_from=key_from)
+
+
+def test_the_source_that_has_another_s_keys_is_needed_but_not_asked_as_such() -> None:
+    planner = keyed(billing="profile")
+
+    assert planner.plan(["plan"]) == Plan(("billing",), existence_only=False, for_keys=("profile",))
+    assert planner.plan(["plan"]).needed == ("billing", "profile")
+    assert planner.plan(["loginCount"]) == Plan(("activity",), existence_only=False)
+
+
+def test_a_source_that_is_asked_as_such_is_not_asked_for_keys_beside() -> None:
+    planner = keyed(billing="profile")
+
+    assert planner.plan(["plan", "email"]) == Plan(("profile", "billing"), existence_only=False)
+
+
+def test_keys_of_keys_are_needed_too() -> None:
+    planner = keyed(activity="billing", billing="profile")
+
+    assert planner.plan(["loginCount"]).for_keys == ("billing", "profile")
+    assert planner.plan(["loginCount", "plan"]).for_keys == ("profile",)
+    assert planner.plan(["loginCount", "email"]).for_keys == ("billing",)
+
+
+def test_who_exists_may_need_keys() -> None:
+    assert keyed(profile="activity").plan(["id"]) == Plan(
+        ("profile",), existence_only=True, for_keys=("activity",)
+    )
+
+
+@given(
+    fields=st.lists(st.sampled_from([*READS, "id"]), max_size=10),
+    key_from=st.fixed_dictionaries(
+        {},
+        optional={
+            "billing": st.just("profile"),
+            "activity": st.sampled_from(["profile", "billing"]),
+        },
+    ),
+)
+def test_a_plan_needs_its_sources_and_all_that_lead_to_their_keys_each_once(
+    fields: list[str], key_from: dict[str, str]
+) -> None:
+    plan = keyed(**key_from).plan(fields)
+
+    assert plan.sources == PLANNER.plan(fields).sources
+    assert len(set(plan.needed)) == len(plan.needed)
+    assert all(key_from.get(one, one) in plan.needed for one in plan.needed)
+    assert all(any(key_from.get(one) == other for one in plan.needed) for other in plan.for_keys)

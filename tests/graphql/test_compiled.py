@@ -15,16 +15,14 @@ from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
     Behaviour,
     FakeServices,
-    account_row,
-    activity_row,
     failing,
     invoice,
-    profile_row,
     raising,
     saying,
     settings_for_fakes,
     user_id,
 )
+from tests.key_from import PARENTS, keys_of, linked, linked_row, own_key
 
 CASES = int(os.environ.get("COMPILED_CASES", "150"))
 """How many operations the property is tried with; many more before a release."""
@@ -64,6 +62,8 @@ class Case:
         behaviours: What each source does instead of answering.
         known: Whom each source knows.
         required: The sources without which there is no user.
+        parents: Which source has whose keys.
+        keys: What is in the place of keys in each user's rows, by the source that they are for.
     """
 
     query: str
@@ -71,6 +71,8 @@ class Case:
     behaviours: Mapping[str, Behaviour | None]
     known: Mapping[str, frozenset[int]]
     required: frozenset[str]
+    parents: Mapping[str, str]
+    keys: Mapping[int, Mapping[str, object]]
 
 
 class Writing:
@@ -194,27 +196,35 @@ def cases(draw: st.DrawFn) -> Case:
     if draw(st.integers(0, 15)) == 0:
         variables.clear()
     sources = ("profile", "billing", "activity")
+    parents = draw(st.sampled_from(PARENTS))
     return Case(
         query=query,
         variables=variables,
         behaviours={name: draw(st.sampled_from(BEHAVIOURS)) for name in sources},
         known={name: draw(st.frozensets(st.integers(1, 5))) for name in sources},
         required=draw(st.sampled_from([frozenset[str](), frozenset(["billing"])])),
+        parents=parents,
+        keys={number: draw(keys_of(number, parents)) for number in range(1, 6)},
     )
 
 
 def arrange(services: FakeServices, case: Case) -> None:
     """Make the fakes be the case's world."""
-    makers = {"profile": profile_row, "billing": account_row, "activity": activity_row}
     for name, service in services.by_name.items():
-        service.rows = {user_id(n): makers[name](n) for n in case.known[name]}
+        service.rows = {
+            own_key(name, n, case.parents): linked_row(name, n, case.parents, case.keys[n])
+            for n in case.known[name]
+        }
         service.behaviour = case.behaviours[name]
         service.requests.clear()
         service.batches.clear()
     # One user's row at billing never fits.
-    if user_id(5) in services.billing.rows:
-        services.billing.rows[user_id(5)] = account_row(5, plan=7)
-    services.billing.invoices = {user_id(n): [invoice(n)] for n in case.known["billing"]}
+    fifth = own_key("billing", 5, case.parents)
+    if fifth in services.billing.rows:
+        services.billing.rows[fifth] = {**services.billing.rows[fifth], "plan": 7}
+    services.billing.invoices = {
+        own_key("billing", n, case.parents): [invoice(n)] for n in case.known["billing"]
+    }
 
 
 async def answered(
@@ -247,13 +257,14 @@ async def test_compiled_and_interpreted_are_the_same_to_clients_and_sources(
         for name, one in wanted.sources
     }
     wanted = wanted.model_copy(update={"sources": wanted.sources.model_copy(update=contracts)})
+    wanted = linked(wanted, case.parents)
     async with open_gateway(wanted) as gateway:
         compiled = await answered(gateway, services, case)
         logged = gateway.events("graphql.operation")
     async with open_gateway(wanted.model_copy(update={"compile": False})) as gateway:
         interpreted = await answered(gateway, services, case)
 
-    event(f"compiled: {logged[-1]['compiled']}")
+    event(f"compiled: {logged[-1]['compiled']}, keys of others: {bool(case.parents)}")
     assert compiled == interpreted
 
 

@@ -31,6 +31,7 @@ from tests.fakes import (
 )
 from tests.graphql.test_compiled import Case as Operation
 from tests.graphql.test_compiled import cases
+from tests.key_from import linked, linked_row, own_key
 from tests.sources.raw_server import Seen
 from tests.sources.readers import CASES as FORMS
 from tests.sources.readers import Case
@@ -437,6 +438,104 @@ def test_a_source_with_a_cache_says_so() -> None:
 
     assert cached.cached
     assert not only_source(query).cached
+
+
+KEYED = {"billing": "profile"}
+
+
+def test_a_source_whose_keys_another_has_is_asked_after_it() -> None:
+    by = linked(settings_with(sources={"max_keys": 2}), KEYED)
+    query = f"{{ users(ids: {quoted(1, 2, 3, 1)}) {{ plan loginCount }} }}"
+
+    told = explained(query, by=by)
+
+    [field] = told.fields
+    assert reads(field) == {"billing": ("plan",), "activity": ("loginCount",), "profile": ()}
+    assert {one.source: (one.keys_of, one.for_keys_only) for one in field.sources} == {
+        "billing": ((), False),
+        "activity": ((), False),
+        "profile": (("billing",), True),
+    }
+    assert not field.existence_only
+    users = tuple(user_id(number) for number in (1, 2, 3))
+    assert {one.name: (one.key_from, one.keys) for one in told.sources} == {
+        "profile": (None, users),
+        "billing": ("profile", ()),
+        "activity": (None, users),
+    }
+    assert {one.name: one.batches for one in told.sources} == dict.fromkeys(
+        ("profile", "billing", "activity"), (2, 1)
+    )
+    assert told.calls == 6
+
+
+def test_a_source_that_is_asked_anyway_is_told_to_have_keys_too() -> None:
+    told = explained(ONE.replace("plan", "plan email"), by=linked(settings_with(), KEYED))
+
+    [field] = told.fields
+    assert reads(field) == {"profile": ("email",), "billing": ("plan",)}
+    [profile, _] = field.sources
+    assert (profile.keys_of, profile.for_keys_only) == (("billing",), False)
+    assert told.calls == 2
+
+
+def test_keys_of_users_who_are_told_at_run_time_are_too() -> None:
+    by = linked(settings_with(), KEYED)
+
+    one = explained("query($id: ID!) { user(id: $id) { plan } }", by=by)
+    many = explained("query($ids: [ID!]!) { users(ids: $ids) { plan } }", by=by)
+
+    assert {source.name: source.batches for source in one.sources} == {
+        "profile": (1,),
+        "billing": (1,),
+    }
+    assert {source.name: source.batches for source in many.sources} == {
+        "profile": None,
+        "billing": None,
+    }
+
+
+@settings(
+    max_examples=CASES // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(case=cases(), max_keys=st.integers(1, 6), own=st.booleans())
+async def test_no_run_asks_more_than_is_explained_where_keys_are_others(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: Operation,
+    max_keys: int,
+    own: bool,  # noqa: FBT001 # drawn: whether everybody has a key of his own
+) -> None:
+    parents = case.parents
+    for name, service in services.by_name.items():
+        service.rows = {
+            own_key(name, n, parents): linked_row(name, n, parents, None if own else case.keys[n])
+            for n in range(1, 6)
+        }
+        service.requests.clear()
+        service.batches.clear()
+    services.billing.invoices = {own_key("billing", n, parents): [invoice(n)] for n in range(1, 6)}
+    wanted = linked(settings_with(sources={"max_keys": max_keys}), parents)
+    told = ask(case.query, case.variables, by=wanted)
+
+    async with open_gateway(wanted) as gateway:
+        reply = await gateway.query(case.query, **case.variables)
+
+    if "data" not in reply.body or told.explanation is None:
+        return
+    explained_batches = {one.name: one.batches for one in told.explanation.sources}
+    asked = {name: one.batches for name, one in services.by_name.items() if one.batches}
+    if own:
+        assert {name: tuple(map(len, one)) for name, one in asked.items()} == explained_batches
+        assert told.explanation.calls == sum(services.calls.values())
+    else:
+        for name, batches in asked.items():
+            most = explained_batches[name]
+            assert most is not None
+            assert len(batches) <= len(most)
+            assert sum(map(len, batches)) <= sum(most)
 
 
 ONE = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'

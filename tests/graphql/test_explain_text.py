@@ -16,6 +16,7 @@ from app.shapes.request import (
 )
 from tests.fakes import user_id
 from tests.graphql.test_explain import ask, explained, quoted, settings_with
+from tests.key_from import linked
 
 PAGE = """
 query Page($ids: [ID!]!) {
@@ -62,6 +63,32 @@ def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
         "",
         "Nothing was called for this.",
     ]
+
+
+def test_what_is_asked_after_what_is_told() -> None:
+    query = f"{{ users(ids: {quoted(1, 2)}) {{ id plan loginCount }} }}"
+    wanted = settings_with(compile=False)
+
+    one = explanation_text(explained(query, by=linked(wanted, {"billing": "profile"})))
+    chain = {"billing": "profile", "activity": "billing"}
+    two = explanation_text(explained(query, by=linked(wanted, chain)))
+
+    assert one.splitlines()[1:-1] == [
+        "",
+        "users, 2 ids",
+        "├─ billing    plan",
+        "├─ activity   loginCount",
+        "├─ profile    only the keys of billing",
+        "└─ no source  id",
+        "",
+        "Calls: 3 at most, billing after profile, all others at the same time.",
+        "  profile   GET /users?id=…          2 users in 1 call",
+        "  billing   GET /accounts?userId=…   at most 2 users in 1 call",
+        "  activity  GET /summaries?userId=…  2 users in 1 call",
+        "",
+    ]
+    assert "├─ billing    plan, and the keys of activity" in two
+    assert "Calls: 3 at most, billing after profile and activity after billing." in two
 
 
 def test_what_is_told_at_run_time_is_named() -> None:

@@ -1,0 +1,98 @@
+"""Asking sources in bulk where the keys of one are in what another says.
+
+Each source is asked as soon as it can be: those that know users by their ids at once, each other
+as soon as the one that has its keys has answered. None waits for more than that.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from app.errors import SourceError
+from app.federation.keyed import Keyed
+from app.sources.base import Call, Record, UserId
+from app.sources.flight import landed
+from app.sources.flights import Flights
+from app.sources.foreign import foreign_key_of
+
+Said: TypeAlias = Mapping[UserId, Record | SourceError | None] | Exception
+"""What a source said, by user, or the bug of ours that kept it from being asked."""
+
+
+class Steps:
+    """The steps of one request.
+
+    Attributes:
+        used: Names of the sources that were asked so far.
+    """
+
+    def __init__(
+        self, flights: Mapping[str, Flights[Record]], key_from: Mapping[str, str], call: Call
+    ) -> None:
+        """Begin with nothing asked.
+
+        Args:
+            flights: The sources.
+            key_from: The source that has another's keys, by the name of that other.
+            call: Of the request.
+        """
+        self.used: set[str] = set()
+        self._flights = flights
+        self._key_from = key_from
+        self._call = call
+
+    async def fetch(self, wanted: Mapping[str, Sequence[UserId]]) -> Mapping[str, Said]:
+        """Ask sources about users.
+
+        Args:
+            wanted: Users by name of the source, each once; they are wanted of the sources that
+                have the keys, too.
+
+        Returns:
+            What each source said of at least those users.
+        """
+        steps: dict[str, asyncio.Task[Said]] = {}
+        async with asyncio.TaskGroup() as group:
+
+            def begin(name: str) -> asyncio.Task[Said]:
+                if name not in steps:
+                    parent = self._key_from.get(name)
+                    keys = None if parent is None else begin(parent)
+                    steps[name] = group.create_task(self._step(name, wanted[name], keys))
+                return steps[name]
+
+            for name in wanted:
+                begin(name)
+        return {name: steps[name].result() for name in wanted}
+
+    async def _step(
+        self, name: str, users: Sequence[UserId], keys: asyncio.Task[Said] | None
+    ) -> Said:
+        """Ask one source, when its keys are there; a bug is a value, that spoils no other."""
+        try:
+            if keys is None:
+                return await self._ask(name, users)
+            said = await keys
+            return said if isinstance(said, Exception) else await self._by_key(name, users, said)
+        except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
+            return error
+
+    async def _by_key(
+        self, name: str, users: Sequence[UserId], said: Mapping[UserId, Record | SourceError | None]
+    ) -> Mapping[UserId, Record | SourceError | None]:
+        """Ask one source by the keys that another has said."""
+        parent = self._key_from[name]
+        keyed = Keyed([foreign_key_of(said[user], source=name, parent=parent) for user in users])
+        found = await self._ask(name, keyed.asked)
+        return dict(zip(users, keyed.answers(found), strict=True))
+
+    async def _ask(
+        self, name: str, keys: Sequence[UserId]
+    ) -> Mapping[UserId, Record | SourceError | None]:
+        """Ask one source, by its own keys; where there are none, it is not asked."""
+        if not keys:
+            return {}
+        self.used.add(name)
+        ticket = self._flights[name].ask(keys, self._call)
+        await landed([ticket])
+        return ticket.collect()
