@@ -6,7 +6,8 @@ from unicodedata import east_asian_width
 
 from pydantic import JsonValue
 
-from app.probe.verdict import RowCheck, SourceCheck
+from app.probe.fields import RowCheck
+from app.probe.verdict import SourceCheck
 
 MAX_VALUE = 60
 """Most characters of a value, where a line is one of many."""

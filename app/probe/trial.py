@@ -8,10 +8,11 @@ from itertools import zip_longest
 import orjson
 
 from app.probe.exchange import Exchange
+from app.probe.fields import row_check
 from app.probe.hiding import Hiding
 from app.probe.probe import Probed
 from app.probe.table import fields_lines, padded, printable, shortened
-from app.probe.verdict import SourceCheck, row_check
+from app.probe.verdict import SourceCheck
 
 WIDE = 120
 """Columns from which on an answer and its records stand side by side."""

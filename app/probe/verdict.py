@@ -1,19 +1,17 @@
 """What is right and what is wrong with a source, by what came of asking it. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field
 
 from app.errors import Code
 from app.probe.exchange import Exchange
+from app.probe.fields import RowCheck, Told, row_check
 from app.probe.hiding import Hiding
 from app.probe.probe import Probed
 from app.settings import SourceSettings
-from app.sources.seen import FieldSeen, RowSeen
 from app.sources.statuses import meaning_of
 
 _NO_ENTRY = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -23,32 +21,7 @@ _MISUNDERSTOOD = {Code.SOURCE_MALFORMED, Code.SOURCE_REJECTED}
 """Failures that may be due to how a source is asked, or how its answers are read."""
 
 
-class _Told(BaseModel):
-    """Base of what is told."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class FieldCheck(_Told):
-    """A field of a record."""
-
-    name: str = Field(description="What the record calls it.")
-    expression: str | None = Field(description="What it is made by; null: the row has it so.")
-    value: JsonValue = Field(description="What that gave. It may be personal.")
-    type: str | None = Field(description="Of which type it is; null where it is wrong.")
-    wrong: str | None = Field(description="Why it cannot be used.")
-
-
-class RowCheck(_Told):
-    """A row, and the record that was made of it."""
-
-    source: str = Field(description="Whose row it is.")
-    key: str = Field(description="The key that it was asked for by.")
-    wrong: str | None = Field(description="Why it is no record.")
-    fields: tuple[FieldCheck, ...] = Field(description="Its fields.")
-
-
-class SourceCheck(_Told):
+class SourceCheck(Told):
     """How it is with a source. ``null`` stands for what could not be found out."""
 
     source: str = Field(description="Its name.")
@@ -119,73 +92,6 @@ def check_of(
         wrong=tuple(hiding.text(one) for one in wrong),
         rows=tuple(row_check(row) for one in own for row in one.rows),
     )
-
-
-def row_check(row: RowSeen) -> RowCheck:
-    """Tell what was made of a row.
-
-    Args:
-        row: The row.
-
-    Returns:
-        Its fields, with their values and types.
-    """
-    return RowCheck(
-        source=row.source,
-        key=row.key,
-        wrong=row.wrong,
-        fields=tuple(_field_check(one, row) for one in row.fields),
-    )
-
-
-def _field_check(field: FieldSeen, row: RowSeen) -> FieldCheck:
-    """Tell what was made of a field."""
-    made: object = field.value
-    if row.record is not None:
-        by_alias = {
-            info.alias or name: name for name, info in type(row.record).model_fields.items()
-        }
-        made = getattr(row.record, by_alias[field.name])
-    return FieldCheck(
-        name=field.name,
-        expression=field.expression,
-        value=_plain(field.value),
-        type=None if field.wrong is not None else _type_of(made),
-        wrong=field.wrong,
-    )
-
-
-def _plain(value: Any) -> JsonValue:  # noqa: ANN401 # decoded JSON, with decimal numbers
-    """Write a value as JSON has it; a decimal number with all its digits, as text."""
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, list):
-        return [_plain(one) for one in value]  # pyright: ignore[reportUnknownVariableType] # JSON
-    if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # JSON
-    plain: JsonValue = value
-    return plain
-
-
-def _type_of(value: object) -> str:  # noqa: PLR0911 # a table
-    """Name the type of a value."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true or false"
-        case int():
-            return "whole number"
-        case float() | Decimal():
-            return "number"
-        case str():
-            return "text"
-        case datetime():
-            return "time"
-        case list() | tuple():
-            return f"list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType] # of any kind
-        case _:
-            return "object"
 
 
 def _no_token(exchange: Exchange) -> bool:
