@@ -39,6 +39,15 @@ def rows(*numbers: int, **changes: object) -> list[Mapping[str, object]]:
     return [profile_row(number, **changes) for number in numbers]
 
 
+def always(reply: Reply) -> Callable[[Seen, int], Reply]:
+    """Say the same to each request."""
+
+    def said(_: Seen, __: int) -> Reply:
+        return reply
+
+    return said
+
+
 async def ask(
     reply: Callable[[Seen, int], Reply],
     keys: list[str],
@@ -89,7 +98,7 @@ TABLE = {
 async def test_a_status_means_what_the_table_says(status: str, answers: list[str]) -> None:
     body = None if status.startswith("204") else rows(1)
 
-    found, _ = await ask(lambda *_: Reply(body, status), [ONE, TWO], answer={"status": TABLE})
+    found, _ = await ask(always(Reply(body, status)), [ONE, TWO], answer={"status": TABLE})
 
     assert found == answers
 
@@ -117,7 +126,7 @@ async def test_the_table_wins_over_what_a_form_takes_404_for(
 ) -> None:
     shape = {"many": False, "status": table}
 
-    found, _ = await ask(lambda *_: Reply(None, "404 Not Found"), [ONE], request=EACH, answer=shape)
+    found, _ = await ask(always(Reply(None, "404 Not Found")), [ONE], request=EACH, answer=shape)
 
     assert found == [answer]
 
@@ -150,7 +159,7 @@ PAGED = {"rows": ["data"], "more": MORE}
 async def test_what_is_cut_off_is_never_taken_for_absent_and_no_service_is_asked_for_ever(
     answer: Mapping[str, object], reply: Reply
 ) -> None:
-    found, server = await ask(lambda *_: reply, [ONE, TWO], answer=answer)
+    found, server = await ask(always(reply), [ONE, TWO], answer=answer)
 
     assert found[1] == CUT
     assert found[0] in {"user1", CUT}
@@ -199,16 +208,16 @@ async def test_rows_as_many_as_a_page_may_have_are_a_sign_and_the_size_is_always
         "page_size": 2,
     }
 
-    found, server = await ask(lambda *_: Reply(rows(1, 1)), [ONE, TWO], request=request)
+    found, server = await ask(always(Reply(rows(1, 1))), [ONE, TWO], request=request)
 
     assert found == ["user1", CUT]
     assert all(("limit", "2") in one.parameters for one in server.seen)
 
 
 async def test_numbers_and_folded_cases_are_keys_over_the_wire_too() -> None:
-    numbered, _ = await ask(lambda *_: Reply([profile_row(7, id=7)]), ["7", "8"])
+    numbered, _ = await ask(always(Reply([profile_row(7, id=7)])), ["7", "8"])
     folded, _ = await ask(
-        lambda *_: Reply([profile_row(1, id="ADA@X.ORG")]),
+        always(Reply([profile_row(1, id="ADA@X.ORG")])),
         ["ada@x.org"],
         answer={"fold_case": True},
     )
@@ -228,7 +237,7 @@ async def test_a_service_that_ignores_the_question_is_never_believed(form: str) 
     }
 
     found, _ = await ask(
-        lambda *_: Reply(rows(*range(5, 50))), [ONE, TWO], request={"form": form, **own[form]}
+        always(Reply(rows(*range(5, 50)))), [ONE, TWO], request={"form": form, **own[form]}
     )
 
     assert found == [CUT, CUT]

@@ -126,8 +126,8 @@ class Mistakes:
         own = one.around.names()
         if key in one.kinds.names():
             where = [word for word, of in one.kinds.kinds().items() if key in of.model_fields]
-            hint = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
-            self._tell(one.keys, f"is not a setting where {one.kind}: {hint}")
+            right = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
+            self._tell(one.keys, f"is not a setting where {one.kind}: {right}")
         elif self._origins.variable(one.keys) is not None and _is_name(one.keys):
             self._sentences.append((0, not_a_variable(name_of(one.keys), self._model)))
         else:

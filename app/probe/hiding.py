@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import cast
 from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, SecretStr
@@ -59,5 +60,5 @@ def _secrets(value: object) -> Iterator[str]:
         for inner in table.values():
             yield from _secrets(inner)
     elif isinstance(value, tuple | list):
-        for inner in value:  # pyright: ignore[reportUnknownVariableType] # of any kind
+        for inner in cast("Sequence[object]", value):
             yield from _secrets(inner)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
+from graphql import GraphQLField, GraphQLObjectType, get_named_type
 
 from app.graphql.schema import GatewaySchema
 
@@ -35,14 +35,14 @@ def operation(schema: GatewaySchema, fields: tuple[str, ...]) -> str:
     """
     user = schema.core.get_type("User")
     assert isinstance(user, GraphQLObjectType)  # noqa: S101 # it is ours
-    selected = " ".join(name + _selection(user.fields[name].type) for name in fields)
+    selected = " ".join(name + _selection(user.fields[name]) for name in fields)
     return f"query Probe($ids: [ID!]!) {{ users(ids: $ids) {{ {selected} }} }}"
 
 
-def _selection(kind: GraphQLOutputType) -> str:
+def _selection(field: GraphQLField) -> str:
     """Select all of a field; nothing needs to be said of a scalar."""
-    named = get_named_type(kind)
+    named = get_named_type(field.type)
     if not isinstance(named, GraphQLObjectType):
         return ""
-    inner = " ".join(name + _selection(field.type) for name, field in named.fields.items())
+    inner = " ".join(name + _selection(below) for name, below in named.fields.items())
     return f" {{ {inner} }}"

@@ -117,7 +117,7 @@ def _failing(probed: Probed) -> Mapping[int, Mapping[str, Any]]:
     """Find the users whose fields failed, by their place."""
     failing: dict[int, Mapping[str, Any]] = {}
     for error in probed.errors:
-        path = error.get("path") or []
+        path: list[object] = error.get("path") or []
         match path:
             case ["users", int(number), *_]:
                 failing.setdefault(number, error)
