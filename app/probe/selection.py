@@ -41,7 +41,7 @@ def operation(schema: GatewaySchema, fields: tuple[str, ...]) -> str:
 
 def _selection(field: GraphQLField) -> str:
     """Select all of a field; nothing needs to be said of a scalar."""
-    named = get_named_type(field.type)
+    named = get_named_type(field.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # graphql-core's lists are of any type
     if not isinstance(named, GraphQLObjectType):
         return ""
     inner = " ".join(name + _selection(below) for name, below in named.fields.items())
