@@ -39,13 +39,20 @@ async def test_readiness_says_when_each_source_was_last_reached_without_calling_
                 "lastReachedAt": at,
                 "lastStatus": 200,
                 "circuit": "closed",
+                "pace": "free",
             },
             "billing": {
                 "lastReachedAt": at,
                 "lastStatus": 503,
                 "circuit": "closed",
+                "pace": "free",
             },
-            "activity": {"lastReachedAt": None, "lastStatus": None, "circuit": "closed"},
+            "activity": {
+                "lastReachedAt": None,
+                "lastStatus": None,
+                "circuit": "closed",
+                "pace": "free",
+            },
         },
     }
     assert services.calls == calls
