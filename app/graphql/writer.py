@@ -115,7 +115,7 @@ class Writer:
         """
         definition: StrawberryEnumDefinition = kind.extensions["strawberry-definition"]
         write = cache(kind.coerce_output_value)
-        members: Iterable[Enum] = definition.wrapped_cls
+        members = cast("Iterable[Enum]", definition.wrapped_cls)  # a class whose type says less
         if all(write(one) == one.name for one in members):
             return f"{member}._name_"  # `name` is a property in Python
         return f"{self._bind(write)}({member})"
