@@ -27,7 +27,7 @@ class Certificates:
     def server(self, host: str = "127.0.0.1", *, asks: bool = False) -> ssl.SSLContext:
         """Make what a server for a host needs, which may ask for a certificate of its clients."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.authority.issue_cert(host).configure_cert(context)  # pyright: ignore[reportUnknownMemberType] # of pyOpenSSL, if there
+        self.authority.issue_cert(host).configure_cert(context)  # pyright: ignore[reportUnknownMemberType] # knows pyOpenSSL's contexts too
         if asks:
             self.authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType] # the same
             context.verify_mode = ssl.CERT_REQUIRED

@@ -125,14 +125,11 @@ def translate(error: Exception) -> tuple[Code, str]:
 
 def _why(cause: Exception) -> str | None:
     """Say in fixed words what the machine or TLS had against a connection, if it was either."""
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return _why(cause.certificate_error)
-    if isinstance(cause, aiohttp.ClientConnectorSSLError):
-        behind: OSError | None = getattr(cause, "os_error", None)  # not known to all type checkers
-        return None if behind is None else _why(behind)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return getattr(cause, "verify_message", None)  # one that OpenSSL did not make has none
-    if isinstance(cause, ssl.SSLError):
-        return cause.reason  # its number is no errno
-    number: int | None = getattr(cause, "errno", None) if isinstance(cause, OSError) else None
-    return None if number is None else os.strerror(number)
+    inner = cause.__cause__  # of TLS, whose numbers are no errno
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return inner.verify_message
+    if isinstance(inner, ssl.SSLError):
+        return inner.reason
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return os.strerror(cause.errno)
+    return None

@@ -78,7 +78,7 @@ def test_a_file_that_has_not_what_it_should_is_told(
 
     assert "certificates in PEM in ca_file" in refused(ca_file=empty)
     assert "certificates in PEM in ca_file" in refused(ca_file=key)
-    mistakes: tuple[dict[str, Any], ...] = (
+    several: list[dict[str, Any]] = [
         {"client_certificate": empty},
         {"client_certificate": certificate},
         {"client_certificate": certificate, "client_key": other},
@@ -88,8 +88,8 @@ def test_a_file_that_has_not_what_it_should_is_told(
             "client_key": encrypted(key),
             "client_key_password": f"{SECRET}-of-old",
         },
-    )
-    for wrong in mistakes:
+    ]
+    for wrong in several:
         assert "expected in client_certificate a certificate in PEM" in refused(**wrong)
 
 
