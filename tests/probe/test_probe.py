@@ -23,6 +23,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.key_from import linked, linked_row
 
 IDS = (user_id(1), user_id(2))
 
@@ -74,6 +75,21 @@ async def test_a_source_that_is_well_is_shown_with_all_fields_their_values_and_t
         ("balance", {"amount": 100, "currency": "EUR"}, "object"),
         ("renewsAt", "2026-12-01T00:00:00Z", "time"),
     ]
+
+
+async def test_a_source_whose_keys_another_has_is_asked_by_those() -> None:
+    parents = {"billing": "profile"}
+    services = FakeServices()
+    for number in (1, 2):
+        services.profile.rows[user_id(number)] = linked_row("profile", number, parents)
+    services.billing.rows["billing-1"] = linked_row("billing", 1, parents)
+
+    probed, check = await billing_of(services, linked(settings(), parents))
+
+    assert [one.source for one in probed.exchanges] == ["profile", "billing"]
+    assert services.billing.batches == [["billing-1", "billing-2"]]
+    assert (check.found, check.asked, check.calls) == (1, 2, 1)
+    assert [row.key for row in check.rows] == ["billing-1"]
 
 
 async def test_all_sources_are_asked_one_after_the_other_each_alone() -> None:
