@@ -1,13 +1,18 @@
 """SCIM, Stripe and json-server, merged by the configuration of docs/sources/federated.md alone."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.examples import scim, stripe, tracker
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import FOLDER, Page
+from tests.examples.serving import clean_environment
 from tests.examples.users import ACTIVITY, BILLING, PROFILE, Json, users_of
 
 PAGE = Page("federated")
@@ -73,3 +78,21 @@ async def test_every_field_of_twenty_users_is_what_each_server_says(
         users = await users_of(gateway, FIELDS, services.books.customers)
 
     assert users == [services.user(number) for number in range(20)]
+
+
+def test_sources_check_finds_nothing_wrong(services: Services, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(PAGE.configuration, encoding="utf-8")
+    check = ("sources", "check", "--config", "gateway.toml", "--ids", services.books.customers[1])
+
+    run = subprocess.run(  # noqa: S603 # our own program
+        (sys.executable, "-m", "app", *check),
+        cwd=tmp_path,
+        env=clean_environment({**services.variables, "PYTHONPATH": str(FOLDER.parents[1])}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    well = re.findall(r"(?m)^(\w+) +yes +yes +yes +1 of 1 ", run.stdout)
+    assert well == ["profile", "billing", "activity"]
