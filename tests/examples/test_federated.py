@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Gateway
 from tests.examples import scim, stripe, tracker
 from tests.examples.conftest import OpenPage
 from tests.examples.page import FOLDER, Page
@@ -24,7 +26,7 @@ class Services:
     """The three services.
 
     Attributes:
-        directory: Knows who users are.
+        directory: Knows who users are; two more of them than there are at the others.
         books: Knows what they pay.
         tracker: Knows what they do.
     """
@@ -40,12 +42,11 @@ class Services:
 
     def user(self, number: int) -> Json:
         """Tell what the gateway should say of a user, by what each server says of them."""
-        customer = self.books.customers[number]
+        user = self.directory.ids[number]
         return {
-            **self.directory.profile(self.directory.ids[number]),
-            "id": customer,
-            **self.books.account(customer),
-            **self.tracker.activity(customer),
+            **self.directory.profile(user),
+            **self.books.account(self.books.customers[number]),
+            **self.tracker.activity(user),
         }
 
 
@@ -62,27 +63,59 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
             scim.create(scim_client, scim.person(number, externalId=customer))
             for number, customer in enumerate(customers)
         )
-        for number, customer in enumerate(customers):
-            tracker.create(tracker_client, customer, number)
+        strangers = (scim.person(20), scim.person(21, externalId="cus_gone"))
+        ids = (*ids, *(scim.create(scim_client, one) for one in strangers))
+        for number, user in enumerate(ids[:20]):
+            tracker.create(tracker_client, user, number)
         yield Services(
             scim.Directory(scim_client, ids),
             stripe.Books(stripe_client, customers),
-            tracker.Tracker(tracker_client, customers),
+            tracker.Tracker(tracker_client, ids),
         )
+
+
+def calls(gateway: Gateway) -> Counter[tuple[str, int]]:
+    """Count the calls to each source, by how many users they were for."""
+    return Counter((one["source"], one["keys"]) for one in gateway.events("source.fetch"))
 
 
 async def test_every_field_of_twenty_users_is_what_each_server_says(
     services: Services, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, services.variables) as gateway:
-        users = await users_of(gateway, FIELDS, services.books.customers)
+        users = await users_of(gateway, FIELDS, services.directory.ids[:20])
 
     assert users == [services.user(number) for number in range(20)]
+    assert calls(gateway) == {("profile", 20): 1, ("billing", 1): 20, ("activity", 20): 1}
+
+
+async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
+    services: Services, open_page: OpenPage
+) -> None:
+    async with open_page(PAGE, services.variables) as gateway:
+        users = await users_of(gateway, BILLING, services.directory.ids[:20])
+
+    assert users == [services.books.account(customer) for customer in services.books.customers]
+    assert calls(gateway) == {("profile", 20): 1, ("billing", 1): 20}
+
+
+async def test_users_whom_stripe_does_not_know_have_no_billing(
+    services: Services, open_page: OpenPage
+) -> None:
+    [without, gone] = services.directory.ids[20:]
+    async with open_page(PAGE, services.variables) as gateway:
+        users = await users_of(gateway, "username plan loginCount", [without, gone])
+
+    nothing = {"plan": None, "loginCount": None}
+    assert users == [{"username": "user-20", **nothing}, {"username": "user-21", **nothing}]
+    assert calls(gateway) == {("profile", 2): 1, ("billing", 1): 1, ("activity", 2): 1}
+    [warning] = gateway.events("source.unknown_keys")
+    assert warning["source"] == "billing"
 
 
 def test_sources_check_finds_nothing_wrong(services: Services, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(PAGE.configuration, encoding="utf-8")
-    check = ("sources", "check", "--config", "gateway.toml", "--ids", services.books.customers[1])
+    check = ("sources", "check", "--config", "gateway.toml", "--ids", services.directory.ids[1])
 
     run = subprocess.run(  # noqa: S603 # our own program
         (sys.executable, "-m", "app", *check),
