@@ -46,7 +46,7 @@ format: .venv/installed ## format the code and mend what the linter can mend
 schema: .venv/installed ## export schema.graphql from the code
 	$(BIN)/user-gateway schema print > schema.graphql
 
-UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --upgrade
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-strip-extras --python-version 3.11 --upgrade
 chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
