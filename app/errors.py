@@ -56,7 +56,7 @@ class SourceError:
     """What a source gave instead of a record: a failure as a value, never raised.
 
     Attributes:
-        source: Name of the source, as clients know it (``profile``).
+        source: Name of the source (``profile``), or of an endpoint of one (``billing.balance``).
         code: Which of the ``SOURCE_…`` codes it is.
         detail: What exactly happened, for the log alone; it may quote the source.
         retryable: Whether the same call may succeed when it is made again soon.
@@ -75,9 +75,14 @@ class SourceError:
     unauthorized: bool = False
 
     @property
+    def public_source(self) -> str:
+        """Name of the source, as clients know it: endpoints are no business of theirs."""
+        return self.source.partition(".")[0]
+
+    @property
     def message(self) -> str:
         """What clients are told; nothing in it comes from the source."""
-        return f"The {self.source} source {_SAID_OF_A_SOURCE[self.code]}."
+        return f"The {self.public_source} source {_SAID_OF_A_SOURCE[self.code]}."
 
 
 class GatewayError(Exception):

@@ -1,7 +1,7 @@
 """The one place where everything is put together."""
 
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,9 @@ from structlog.typing import FilteringBoundLogger
 from app import __version__
 from app.environment import load_settings
 from app.errors import Code, shown
+from app.federation.division import divisions_of
 from app.federation.loaders import Sources
+from app.federation.plan import Planner
 from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
@@ -34,10 +36,13 @@ from app.settings import Settings
 from app.sources.base import Record, Source
 from app.sources.cache import CachedSource
 from app.sources.client import ServiceClient, open_service
+from app.sources.endpoint import Endpoint
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.flights import Flights, Sharing
 from app.sources.pages import RestPages
 from app.sources.rest import RestSource
 from app.sources.seen import See
+from app.sources.selecting import SelectingSource
 from app.sources.store import MemoryStore
 from app.sources.transport import TransportFactory, pooled_transport
 
@@ -117,9 +122,9 @@ class Gateway:
     async def _open(self, stack: AsyncExitStack) -> Running:
         """Open one client for each source that ``User`` reads."""
         readings = self._schema.readings.values()
-        specs = {reading.spec.name: reading.spec for reading in readings}
         pages = {reading.pages for reading in readings if reading.pages is not None}
         settings = dict(self._settings.sources)
+        endpoints = endpoints_of(self._schema.specs, settings)
         services = {
             name: await stack.enter_async_context(
                 open_service(
@@ -132,29 +137,40 @@ class Gateway:
                     log=self._log,
                 )
             )
-            for name in specs
+            for name in dict.fromkeys(spec.service for spec in self._schema.specs)
         }
-        keys = self._settings.key_from
-        foreign = {
-            name: {other: one.expression for other, one in keys.items() if one.source == name}
-            for name in specs
-        }
+        keys = keys_of(endpoints, self._settings.key_from)
+        key_from = {name: one.source for name, one in keys.items()}
         sources = Sources(
             users={
-                name: await self._flights(
-                    RestSource(spec, services[name], self._log, foreign[name], see=self._see),
-                    stack,
+                one.spec.name: await self._flights(
+                    one, services[one.spec.service], foreign_of(one.spec.name, keys), stack
                 )
-                for name, spec in specs.items()
+                for several in endpoints.values()
+                for one in several
             },
             pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
-            key_from={name: one.source for name, one in keys.items()},
+            key_from=key_from,
+            divisions=divisions_of(endpoints),
         )
-        return Running(tuple(services.values()), self._engine(self._schema, sources))
+        planner = self._schema.planner(endpoints, key_from)
+        return Running(tuple(services.values()), self._engine(self._schema, sources, planner))
 
-    async def _flights(self, source: Source[Record], stack: AsyncExitStack) -> Flights[Record]:
+    async def _flights(
+        self,
+        endpoint: Endpoint[Record],
+        service: ServiceClient,
+        foreign: Mapping[str, str],
+        stack: AsyncExitStack,
+    ) -> Flights[Record]:
         """Put before a source what its settings have: a cache, and the sharing of calls."""
-        settings = dict(self._settings.sources)[source.name]
+        spec, settings = endpoint.spec, endpoint.settings
+        client = service.endpoint(spec.name, settings)
+        source: Source[Record] = (
+            SelectingSource(endpoint, client, self._log, foreign, see=self._see)
+            if endpoint.selects
+            else RestSource(spec, client, self._log, foreign, see=self._see)
+        )
         sharing = Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING
         if settings.cache.enabled:
             source = await stack.enter_async_context(
@@ -179,16 +195,20 @@ class Gateway:
         )
         return await stack.enter_async_context(flights)
 
-    def _engine(self, schema: GatewaySchema, sources: Sources) -> Engine:
+    def _engine(self, schema: GatewaySchema, sources: Sources, planner: Planner) -> Engine:
         """Make the engine over open sources."""
+        settings = dict(self._settings.sources)
         return Engine(
             schema=schema,
             sources=sources,
+            planner=planner,
             documents=self._documents,
             guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
             compile_operations=self._settings.compile,
             required=frozenset(
-                name for name, one in self._settings.sources if one.contract == "required"
+                name
+                for name in sources.users
+                if settings[name.partition(".")[0]].contract == "required"
             ),
             clock=self._clock,
             log=self._log,

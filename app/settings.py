@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from app.shapes.address import BaseUrl
 from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.shapes.endpoint import Endpoints, EndpointSettings
 from app.shapes.key_from import KeyFromSettings, key_mistakes
 from app.shapes.proxy import ProxySettings
 from app.shapes.request import RequestSettings
@@ -233,6 +234,20 @@ class SourceSettings(_Frozen):
         description="Which other source has the keys by which this one knows users; their ids when"
         " absent.",
     )
+    endpoints: Endpoints = Field(
+        default={},
+        description="The endpoints of a service that takes several calls for one record, by name;"
+        " each has `request`, `answer` and `fields` of its own, and only those are called that have"
+        " what is asked for. The first is asked where only a user's existence matters.",
+        examples=[
+            {
+                "account": {
+                    "request": {"form": "repeat", "path": "/accounts", "parameter": "userId"},
+                    "fields": {"plan": "plan", "status": "status"},
+                }
+            }
+        ],
+    )
     max_concurrent_pages: int = Field(
         default=10,
         ge=1,
@@ -290,24 +305,37 @@ class SourceSettings(_Frozen):
         Raises:
             ValueError: Something is said twice, or would have no effect.
         """
-        headers = {name.lower() for name in (self.request.headers if self.request else ())}
-        if taken := headers & {self.auth.own_header, *self.auth.forwards}:
-            raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")
-        own = self.auth.own_parameter
-        parameters = self.request.all_parameters if self.request else ()
-        more = self.answer.more if self.answer else MoreSettings()
-        if own is not None and own in {
-            *parameters,
-            more.cursor_parameter,
-            more.offset_parameter,
-        }:
-            raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
+        shapes: tuple[SourceSettings | EndpointSettings, ...] = (self, *self.endpoints.values())
+        for shape in shapes:
+            _check_beside_auth(shape.request, shape.answer, self.auth)
         addresses = [self.base_url]
         if isinstance(self.auth, ClientCredentialsAuth):
             addresses.append(self.auth.token_url)
         if self.tls is not None and not any(one.startswith("https:") for one in addresses):
             raise ValueError("expected https in base_url beside tls")
         return self
+
+
+def _check_beside_auth(
+    request: RequestSettings | None, answer: AnswerSettings | None, auth: AuthSettings
+) -> None:
+    """Refuse a request that says by itself what is for ``auth`` to say.
+
+    Args:
+        request: How the service is asked.
+        answer: How its answers are read, and their next pages asked for.
+        auth: How the service knows who asks.
+
+    Raises:
+        ValueError: A header or a parameter would be there twice.
+    """
+    headers = {name.lower() for name in (request.headers if request else ())}
+    if taken := headers & {auth.own_header, *auth.forwards}:
+        raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")
+    own, more = auth.own_parameter, answer.more if answer else MoreSettings()
+    parameters = request.all_parameters if request else ()
+    if own is not None and own in {*parameters, more.cursor_parameter, more.offset_parameter}:
+        raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
 
 
 class SourcesSettings(_Frozen):

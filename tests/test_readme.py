@@ -2,7 +2,10 @@
 
 import re
 import tomllib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -18,7 +21,7 @@ from app.environment import load_settings
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import Settings, SourceSettings
-from tests.fakes import settings_for_fakes
+from tests.fakes import json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,7 +69,7 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
 def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = block("toml", "base_url")
+    text = block("toml", "#:schema")
     file = tmp_path / "gateway.toml"
     file.write_text(text, encoding="utf-8")
     monkeypatch.setenv("BILLING_TOKEN", "x")
@@ -76,3 +79,74 @@ def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
     Draft202012Validator(file_schema(Settings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
     assert settings.sources.billing.answer is not None
     assert settings.sources.billing.answer.more.has_more == ("has_more",)
+
+
+@asynccontextmanager
+async def served(
+    example: str, answer: Callable[[httpx.Request], httpx.Response], folder: Path
+) -> AsyncGenerator[Callable[[str], Awaitable[Any]]]:
+    """Serve the gateway by an example of a configuration; give a way to ask about a user."""
+    names = [
+        name for name in ("profile", "billing", "activity") if f"sources.{name}]" not in example
+    ]
+    others = "".join(f'[sources.{name}]\nbase_url = "http://{name}"\n' for name in names)
+    file = folder / "gateway.toml"
+    file.write_text(others + example, encoding="utf-8")
+    settings = load_settings(None, config=file)
+    log, transport = make_log(settings.log), httpx.MockTransport(answer)
+    gateway = create_app(settings, log, transports=lambda _: transport)
+    async with (
+        gateway.router.lifespan_context(gateway),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=gateway), base_url="http://gateway"
+        ) as client,
+    ):
+
+        async def ask(fields: str) -> Any:  # noqa: ANN401 # tests compare it
+            query = f'{{ user(id: "{user_id(1)}") {{ {fields} }} }}'
+            response = await client.post("/graphql", json={"query": query})
+            return response.json()["data"]["user"]
+
+        yield ask
+
+
+async def test_the_service_of_two_endpoints_is_served_by_what_the_readme_says_alone(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+    answers: dict[str, object] = {
+        "/subscriptions": [
+            {"customer": user_id(1), "plan": {"name": "pro"}, "status": "active", "period_end": 0}
+        ],
+        f"/customers/{user_id(1)}/balance": {"due": 1234, "currency": "eur"},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return json_response(answers[request.url.path])
+
+    async with served(block("toml", "endpoints.balance"), answer, tmp_path) as ask:
+        plan = await ask("plan renewsAt")
+        both = await ask("plan balance { amount currency }")
+
+    assert plan == {"plan": "pro", "renewsAt": "1970-01-01T00:00:00Z"}
+    assert both == {"plan": "pro", "balance": {"amount": 1234, "currency": "EUR"}}
+    assert sorted(asked) == [f"/customers/{user_id(1)}/balance", *["/subscriptions"] * 2]
+
+
+async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_readme_says(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["attributes"])
+        row = {"id": user_id(1), "userName": "ada", "emails": [{"value": "a@b", "primary": True}]}
+        return json_response({"totalResults": 1, "Resources": [row]})
+
+    async with served(block("toml", "select = {"), answer, tmp_path) as ask:
+        user = await ask("username email")
+
+    assert user == {"username": "ada", "email": "a@b"}
+    [names] = asked
+    assert f"`attributes={names}`" in README

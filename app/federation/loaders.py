@@ -11,12 +11,13 @@ awaited in a way that could cancel them, and a fetch always settles them, whatev
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 from aiodataloader import DataLoader
 
 from app.errors import Code, SourceError
+from app.federation.division import Division, Divisions
 from app.federation.keyed import Keyed
 from app.federation.merge import Parts, merge
 from app.federation.plan import Plan
@@ -24,6 +25,7 @@ from app.federation.steps import Said, Steps
 from app.resilience.tasks import Tasks
 from app.sources.base import (
     Call,
+    FieldSet,
     Page,
     PagedSource,
     PageRequest,
@@ -32,7 +34,7 @@ from app.sources.base import (
     Record,
     UserId,
 )
-from app.sources.flight import Ticket, landed
+from app.sources.flight import Answer, Ticket, landed
 from app.sources.flights import Flights
 from app.sources.foreign import foreign_key_of
 
@@ -52,11 +54,13 @@ class Sources:
         users: Flights to those that answer for many users at once, by name.
         pages: Those that list something page by page, by their spec.
         key_from: The source that has another's keys, by the name of that other.
+        divisions: How sources are divided into endpoints, which are among ``users`` by themselves.
     """
 
     users: Mapping[str, Flights[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
     key_from: Mapping[str, str] = field(default_factory=dict[str, str])
+    divisions: Divisions = field(default_factory=dict[str, Division])
 
 
 class Loaders:
@@ -73,6 +77,7 @@ class Loaders:
         self._tasks = Tasks()
         # Made when they are first asked: a compiled operation never asks one.
         self._users: dict[str, DataLoader[UserId, Any]] = {}
+        self._fields: dict[str, FieldSet] = {}
         self._pages: dict[PageSpec[Any], DataLoader[PageRequest, Any]] = {}
 
     async def __aenter__(self) -> Self:
@@ -96,33 +101,49 @@ class Loaders:
         Returns:
             What the sources said, one for each of ``users`` in their order.
         """
+        for name, fields in plan.fields.items():
+            self._want(name, fields)
         loaders = [self._of_users(name) for name in plan.sources]
         for name in plan.for_keys:  # now, so that one call serves all fields of the operation
             for user in users:
                 self._of_users(name).load(user)
         rows = [[loader.load(user) for loader in loaders] for user in users]
         await _settled([future for row in rows for future in row])
-        return [merge(plan.sources, *[future.result() for future in row]) for row in rows]
+        return [
+            merge(
+                plan.sources,
+                *[future.result() for future in row],
+                divisions=self._sources.divisions,
+            )
+            for row in rows
+        ]
 
-    async def fetch(self, wanted: Mapping[str, Sequence[UserId]]) -> Mapping[str, Said]:
+    async def fetch(
+        self,
+        wanted: Mapping[str, Sequence[UserId]],
+        fields: Mapping[str, FieldSet] = MappingProxyType({}),
+    ) -> Mapping[str, Said]:
         """Ask sources about users in bulk, all at the same time, without a future for each.
 
         Args:
             wanted: Users by name of the source, each once. Where the keys of a source are from
                 another, they are wanted of that one, too.
+            fields: The fields that are wanted, by name of the source, of those that can be asked
+                for some alone.
 
         Returns:
             What each source said, by user, perhaps of others too, or the bug of ours that kept it
             from being asked.
         """
         if self._sources.key_from and not self._sources.key_from.keys().isdisjoint(wanted):
-            steps = Steps(self._sources.users, self._sources.key_from, self._call)
+            steps = Steps(self._sources.users, self._sources.key_from, self._call, fields)
             said = await steps.fetch(wanted)
             self.used |= steps.used
             return said
         self.used.update(wanted)
         tickets = [
-            self._sources.users[name].ask(users, self._call) for name, users in wanted.items()
+            self._sources.users[name].ask(users, self._call, fields=fields.get(name))
+            for name, users in wanted.items()
         ]
         if tickets:
             await landed(tickets)
@@ -155,13 +176,24 @@ class Loaders:
     def _of_users(self, name: str) -> DataLoader[UserId, Any]:
         """Find or make the loader of a source."""
         if name not in self._users:
+            flights = self._sources.users[name]
+
+            async def fetch(users: Sequence[UserId], call: Call) -> Sequence[Answer[Record]]:
+                return await flights.fetch(users, call, fields=self._fields.get(name))
+
             self._users[name] = self._loader(
-                name,
-                self._sources.users[name].fetch,
-                user=lambda user: user,
-                keyed=lambda _, key: key,
+                name, fetch, user=lambda user: user, keyed=lambda _, key: key
             )
         return self._users[name]
+
+    def _want(self, name: str, fields: FieldSet) -> None:
+        """Have the next batch to a source ask for some fields, those of all who wait for it."""
+        wanted = self._fields.get(name)
+        if wanted is not None and wanted >= fields:
+            return
+        self._fields[name] = fields if wanted is None else wanted | fields
+        if name in self.used:  # what its loader has loaded lacks some of them
+            self._users.pop(name, None)
 
     def _loader(
         self,

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from app.errors import SourceError
 from app.federation.keyed import Keyed
-from app.sources.base import Call, Record, UserId
+from app.sources.base import Call, FieldSet, Record, UserId
 from app.sources.flight import landed
 from app.sources.flights import Flights
 from app.sources.foreign import foreign_key_of
@@ -27,7 +27,11 @@ class Steps:
     """
 
     def __init__(
-        self, flights: Mapping[str, Flights[Record]], key_from: Mapping[str, str], call: Call
+        self,
+        flights: Mapping[str, Flights[Record]],
+        key_from: Mapping[str, str],
+        call: Call,
+        fields: Mapping[str, FieldSet],
     ) -> None:
         """Begin with nothing asked.
 
@@ -35,11 +39,13 @@ class Steps:
             flights: The sources.
             key_from: The source that has another's keys, by the name of that other.
             call: Of the request.
+            fields: The fields that are wanted, of the sources that can be asked for some alone.
         """
         self.used: set[str] = set()
         self._flights = flights
         self._key_from = key_from
         self._call = call
+        self._fields = fields
 
     async def fetch(self, wanted: Mapping[str, Sequence[UserId]]) -> Mapping[str, Said]:
         """Ask sources about users.
@@ -93,6 +99,6 @@ class Steps:
         if not keys:
             return {}
         self.used.add(name)
-        ticket = self._flights[name].ask(keys, self._call)
+        ticket = self._flights[name].ask(keys, self._call, fields=self._fields.get(name))
         await landed([ticket])
         return ticket.collect()

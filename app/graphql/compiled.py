@@ -12,7 +12,7 @@ from app.graphql.compiler import RootField
 from app.graphql.context import Guards
 from app.graphql.masking import public_error
 from app.graphql.schema import GatewaySchema
-from app.sources.base import UserId
+from app.sources.base import FieldSet, UserId
 
 Found = Mapping[UserId, object]
 """What a source said, by user: a record, ``None`` or a ``SourceError``."""
@@ -54,10 +54,14 @@ class CompiledRun:
         """
         keys = {root.key: self._keys(root, variables) for root in roots}
         wanted: dict[str, dict[UserId, None]] = {}
+        fields: dict[str, FieldSet] = {}
         for root in roots:
             for source in root.plan.needed if keys[root.key] else ():
                 wanted.setdefault(source, {}).update(dict.fromkeys(keys[root.key] or ()))
-        found = await self._loaders.fetch({name: list(users) for name, users in wanted.items()})
+                if (some := root.plan.fields.get(source)) is not None:
+                    fields[source] = some | fields.get(source, frozenset())
+        users = {name: list(keys) for name, keys in wanted.items()}
+        found = await self._loaders.fetch(users, fields)
         return {root.key: self._write(root, keys[root.key], found) for root in roots}
 
     def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId] | None:
@@ -131,8 +135,8 @@ class CompiledRun:
             if field.wrong is not None:
                 place = [*path, field.key]
                 self._tell(field.wrong.message, field.locations, place, field.wrong.code)
-            elif field.source in failures:
-                self._tell_source(failures[field.source], field.locations, [*path, field.key])
+            elif failed := [failures[name] for name in field.sources if name in failures]:
+                self._tell_source(failed[0], field.locations, [*path, field.key])
         return root.write(
             key, *(None if isinstance(answer, SourceError) else answer for answer in answers)
         )
@@ -141,7 +145,7 @@ class CompiledRun:
         self, failure: SourceError, locations: Sequence[Any], path: list[str | int]
     ) -> None:
         """Tell of a failed source at a position."""
-        self._tell(failure.message, locations, path, failure.code, failure.source)
+        self._tell(failure.message, locations, path, failure.code, failure.public_source)
 
     def _tell(
         self,

@@ -41,13 +41,13 @@ class UserField:
 
     Attributes:
         key: Its key in the answer.
-        source: Name of the source that it reads; ``None`` for one that reads none.
+        sources: Names of the sources that it reads; more than one only where they are endpoints.
         wrong: What is wrong with its arguments, if something is: then it is always an error.
         locations: Where it stands in the document.
     """
 
     key: str
-    source: str | None
+    sources: tuple[str, ...]
     wrong: BadUserInputError | None
     locations: Sequence[FormattedSourceLocation]
 
@@ -165,19 +165,19 @@ class Compiler:
         name = nodes[0].name.value
         locations = _locations(nodes)
         if name in OWN:
-            return UserField(key, None, None, locations), OWN[name]
+            return UserField(key, (), None, locations), OWN[name]
         reading = self._readings.get(name)
         if reading is None or reading.bind is None:
             raise NotCompiledError(f"the field {name}, which asks on its own")
-        definition = self._user.fields[name]
+        definition, sources = self._user.fields[name], self._planner.reads[name]
         try:
             get = reading.bind(_arguments(definition, nodes[0], selection.variables))
         except BadUserInputError as error:
-            return UserField(key, reading.spec.name, error, locations), "None"
-        record = records[reading.spec.name]
-        value = writer.value(definition.type, nodes, writer.read(get, record))
-        field = UserField(key, reading.spec.name, None, locations)
-        return field, f"None if {record} is None else {value}"
+            return UserField(key, sources, error, locations), "None"
+        read = [records[source] for source in sources]
+        unknown = " or ".join(f"{record} is None" for record in read)
+        value = writer.value(definition.type, nodes, writer.read(get, writer.joined(read)))
+        return UserField(key, sources, None, locations), f"None if {unknown} else {value}"
 
     def _object(self, name: str) -> GraphQLObjectType:
         """Find an object type of the schema."""

@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, RequestError
 from app.federation.loaders import Loaders, Sources
+from app.federation.plan import Planner
 from app.graphql.compiled import CompiledRun
 from app.graphql.compiler import Compiler
 from app.graphql.context import Context, Guards
@@ -47,6 +48,7 @@ class Engine:
         *,
         schema: GatewaySchema,
         sources: Sources,
+        planner: Planner,
         documents: Documents,
         guards: Guards,
         required: frozenset[str],
@@ -57,11 +59,11 @@ class Engine:
         self.documents = documents
         self._schema = schema
         self._sources = sources
-        self._planner = schema.planner(sources.key_from)
+        self._planner = planner
         self._guards = guards
         self._required = required
         self._compile = compile_operations
-        self._compiler = Compiler(schema, self._planner)
+        self._compiler = Compiler(schema, planner)
         self._clock = clock
         self._log = log
 

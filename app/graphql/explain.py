@@ -4,7 +4,7 @@ Plain, since nothing is waited for. It reads a request by the same parts as a ru
 guards, planner, compiler, and the split into calls. A test holds it to what runs really ask.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,8 +41,11 @@ from app.graphql.variables import MAX_COERCION_ERRORS
 from app.graphql.writer import NotCompiledError
 from app.settings import Settings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
+from app.sources.endpoint import Endpoint
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.form import Asks
 from app.sources.forms import form_of
+from app.sources.selector import Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +84,14 @@ class Explainer:
         self._core = schema.core
         self._user = cast("GraphQLObjectType", schema.core.type_map["User"])
         self._readings = schema.readings
-        self._key_from = {name: one.source for name, one in settings.key_from.items()}
-        planner = schema.planner(self._key_from)
-        self._reader = AskingReader(schema, planner, guards)
+        self._endpoints = endpoints_of(schema.specs, dict(settings.sources))
+        self._keys = keys_of(self._endpoints, settings.key_from)
+        self._key_from = {name: one.source for name, one in self._keys.items()}
+        self._planner = schema.planner(self._endpoints, self._key_from)
+        self._reader = AskingReader(schema, self._planner, guards)
         self._documents = documents
-        self._sources = dict(settings.sources)
-        self._forms = {
-            spec.name: form_of(spec, self._sources[spec.name])
-            for spec in {one.spec.name: one.spec for one in schema.readings.values()}.values()
-        }
         self._compile = settings.compile
-        self._compiler = Compiler(schema, planner)
+        self._compiler = Compiler(schema, self._planner)
 
     def explain(self, request: GraphQLRequest, *, request_id: str) -> Explained:
         """Explain an operation.
@@ -163,7 +163,7 @@ class Explainer:
         """Explain a field of the operation."""
         plan, users = field.plan, field.users
         names = dict.fromkeys(group[0].name.value for group in field.selected.values())
-        reads = {name: self._readings[name].spec.name for name in names if name in self._readings}
+        reads = {name: self._planner.reads.get(name, ()) for name in names}
         return FieldExplanation(
             key=field.key,
             field=field.name,
@@ -175,14 +175,16 @@ class Explainer:
             if plan is None
             else tuple(self._reading(one, plan, reads) for one in plan.needed),
             existence_only=plan is not None and plan.existence_only,
-            sourceless=tuple(name for name in names if name not in reads),
+            sourceless=tuple(name for name in names if not reads[name]),
         )
 
-    def _reading(self, source: str, plan: Plan, reads: Mapping[str, str]) -> SourceReading:
+    def _reading(
+        self, source: str, plan: Plan, reads: Mapping[str, Collection[str]]
+    ) -> SourceReading:
         """Explain what one source is needed for, given what each selected field reads."""
         return SourceReading(
             source=source,
-            fields=tuple(name for name, one in reads.items() if one == source),
+            fields=tuple(name for name, some in reads.items() if source in some),
             keys_of=tuple(one for one in plan.needed if self._key_from.get(one) == source),
             for_keys_only=source in plan.for_keys,
         )
@@ -191,19 +193,25 @@ class Explainer:
         self, fields: Sequence[Asking], variables: VariableValues
     ) -> tuple[SourceExplanation, ...]:
         """Explain what the sources are asked; a source is asked once for all fields."""
-        specs = {one.spec.name: one.spec for one in self._readings.values()}
-        asking = {name: [field for field in fields if field.asks(name)] for name in specs}
-        return tuple(
-            self._source(specs[name], those, variables) for name, those in asking.items() if those
-        )
+        every = [one for several in self._endpoints.values() for one in several]
+        asking = [(one, [field for field in fields if field.asks(one.spec.name)]) for one in every]
+        return tuple(self._source(one, those, variables) for one, those in asking if those)
 
     def _source(
-        self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
+        self, endpoint: Endpoint[Any], fields: Sequence[Asking], variables: VariableValues
     ) -> SourceExplanation:
         """Explain what one source is asked for some fields."""
-        settings, form = self._sources[spec.name], self._forms[spec.name]
+        selects: tuple[str, ...] | None = None
+        name = endpoint.spec.name
+        if endpoint.selects:
+            selector = Selector(endpoint, foreign_of(name, self._keys))
+            plans = [field.plan for field in fields if field.plan is not None]
+            wanted = frozenset[str]().union(*(plan.fields[name] for plan in plans))
+            selects, endpoint = selector.names(wanted), selector.narrowed(wanted)
+        spec, settings = endpoint.spec, endpoint.settings
+        form = form_of(spec, settings)
         users = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
-        key_from = self._key_from.get(spec.name)
+        key_from = self._key_from.get(name)
         # What the keys are is told at run time, where they are another source's.
         asks = form.asks(users) if key_from is None else Asks((), ())
         unknown = [field.name for field in fields if field.users.missing]
@@ -222,6 +230,7 @@ class Explainer:
             path=form.request.path,
             parameter=form.parameter,
             key_from=key_from,
+            selects=selects,
             keys=tuple(key for ask in asks.sent for key in ask.keys),
             not_written=tuple(asks.refused),
             more_at_run_time=bool(unknown),
@@ -251,7 +260,9 @@ class Explainer:
         for field in fields:
             for [node, *_] in field.selected.values():
                 reading = self._readings.get(node.name.value)
-                if reading is None or reading.pages is None or reading.spec is not spec:
+                if reading is None or reading.pages is None:
+                    continue
+                if spec.name not in self._planner.reads[node.name.value]:
                     continue
                 requests = found.setdefault(reading.pages, set())
                 if requests is None or field.users.missing:

@@ -128,6 +128,8 @@ def _batches(source: SourceExplanation) -> str:
     """Say how the users of a source become calls."""
     cached = ", fewer where the cache has answers" if source.cached else ""
     most = "" if source.key_from is None else "at most "
+    if source.selects:
+        cached = f", only {', '.join(source.selects)} of each{cached}"
     if source.batches is None:
         known = f"{_counted(len(source.keys), 'user')} and those" if source.keys else "users"
         return f"{known} told at run time, up to {source.max_keys:,} in a call{cached}"

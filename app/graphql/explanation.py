@@ -22,7 +22,7 @@ class _Told(BaseModel):
 class SourceReading(_Told):
     """One source that a field of the operation needs."""
 
-    source: str = Field(description="Name of the source.")
+    source: str = Field(description="Name of the source, or of its endpoint.")
     fields: tuple[str, ...] = Field(
         description="The selected fields that read it, each once; none where it is asked only"
         " whether the user exists, or only for keys."
@@ -79,7 +79,7 @@ class PagesExplanation(_Told):
 class SourceExplanation(_Told):
     """What one source is asked for the whole operation."""
 
-    name: str = Field(description="Name of the source.")
+    name: str = Field(description="Name of the source, or of its endpoint: `billing.balance`.")
     form: str = Field(
         description="How users are written into a call: `repeat`, `list`, `filter`, `body` or"
         " `each`."
@@ -95,6 +95,10 @@ class SourceExplanation(_Told):
     key_from: str | None = Field(
         description="The source that has its keys, and is asked before it; null where users' ids"
         " are its keys."
+    )
+    selects: tuple[str, ...] | None = Field(
+        description="The service's names of the fields that are asked for, the key's among them;"
+        " null where it sends all it has."
     )
     keys: tuple[str, ...] = Field(
         description="The users it is asked about, each once, as far as they are known. None where"

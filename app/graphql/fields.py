@@ -5,7 +5,7 @@ record by ``of``. The executor makes them; a compiled operation reads the part i
 table, and makes none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
@@ -15,8 +15,10 @@ from pydantic import BaseModel
 from strawberry.types.base import StrawberryObjectDefinition, get_object_definition
 from strawberry.types.field import StrawberryField
 
+from app.errors import BadUserInputError
 from app.federation.merge import Parts
-from app.sources.base import PageSpec, Record, SourceSpec
+from app.graphql.attributes import attributes_read
+from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
 
 R = TypeVar("R", bound=Record)
 P = TypeVar("P", bound=BaseModel)
@@ -25,6 +27,8 @@ V = TypeVar("V")
 
 Bind = Callable[[Mapping[str, Any]], Callable[[Any], object]]
 """Makes, of a field's coerced arguments, what reads its value from the record, as it is there.
+
+Whatever the arguments are, it reads the same fields of the record.
 
 Raises ``BadUserInputError`` where an argument cannot be right.
 """
@@ -78,15 +82,17 @@ def reads(
         The field; typed as its value, as dataclass fields are.
     """
     shown = Showing(get, of)
+    read = reading(spec, bind=lambda _: get)
+    fields = read[_READING].fields
 
     def resolve(root: HasParts) -> Any:  # noqa: ANN401 # the class body says the type
-        record = root.parts.read(spec)
+        record = root.parts.read(spec, fields)
         return None if record is None else shown.read(record)
 
     return strawberry.field(
         resolver=resolve,
         description=description,
-        metadata=reading(spec, bind=lambda _: get),
+        metadata=read,
     )
 
 
@@ -171,19 +177,37 @@ def showing(field: GraphQLField) -> Showing | None:
 
 
 def reading(
-    spec: SourceSpec[Any], *, bind: Bind | None = None, pages: PageSpec[Any] | None = None
-) -> Mapping[str, object]:
+    spec: SourceSpec[Any],
+    *,
+    bind: Bind | None = None,
+    pages: PageSpec[Any] | None = None,
+    fields: Collection[str] | None = None,
+) -> "Mapping[str, Reading]":
     """Mark a field with a resolver of its own as reading a source.
 
     Args:
         spec: The source that is asked before the field is resolved.
         bind: Makes what reads the value from the record alone, where that is all it takes.
         pages: The list of it that the field's resolver reads page by page.
+        fields: The fields of the record that the resolver reads; what ``bind`` makes tells it by
+            itself. All are asked for where neither is known.
 
     Returns:
         The metadata for Strawberry's ``field``.
     """
-    return {_READING: Reading(spec, bind, pages)}
+    if fields is None and bind is not None:
+        fields = _read_by(bind)
+    all_fields = frozenset(spec.record.model_fields)
+    read = all_fields if fields is None or not all_fields.issuperset(fields) else frozenset(fields)
+    return {_READING: Reading(spec, read - {spec.key}, bind, pages)}
+
+
+def _read_by(bind: Bind) -> FieldSet | None:
+    """Find the fields of the record that a field's value is read from."""
+    try:
+        return attributes_read(bind({}))
+    except (BadUserInputError, KeyError):  # it cannot do without arguments
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +216,13 @@ class Reading:
 
     Attributes:
         spec: The source.
+        fields: The fields of its record that it reads, but for the key.
         bind: Makes what reads the value from the record alone, where that is all it takes.
         pages: The list of it that the field reads page by page, if it does.
     """
 
     spec: SourceSpec[Any]
+    fields: FieldSet
     bind: Bind | None
     pages: PageSpec[Any] | None
 

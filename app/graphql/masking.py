@@ -24,7 +24,7 @@ def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> Gr
         formatted["message"] = cause.message
         formatted["extensions"] = {"code": cause.code.value}
         if isinstance(cause, SourceFailedError):
-            formatted["extensions"]["source"] = cause.error.source
+            formatted["extensions"]["source"] = cause.error.public_source
     elif is_bug(error):
         formatted["message"] = MASKED
         formatted["extensions"] = {

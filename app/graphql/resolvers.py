@@ -54,7 +54,7 @@ async def user_invoices(
     size = DEFAULT_FIRST if first is None else first
     cursor = None if after is strawberry.UNSET else after
     request = page_request(UserId(root.id), size, cursor)
-    if root.parts.read(BILLING) is None:
+    if root.parts.read(BILLING, ()) is None:
         return None
     page = await info.context.loaders.load_page(INVOICES, request)
     match page:
@@ -90,7 +90,7 @@ def user_events(
         SourceFailedError: Activity failed.
     """
     read = latest_events({} if first is strawberry.UNSET else {"first": first})
-    activity = root.parts.read(ACTIVITY)
+    activity = root.parts.read(ACTIVITY, ("events",))
     return None if activity is None else [Event.of(event) for event in read(activity)]
 
 

@@ -1,6 +1,6 @@
 """The schema, put together from its types, and its text."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,15 @@ from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.base import get_object_definition
 
+from app.federation.division import divisions_of
 from app.federation.plan import Planner
 from app.graphql.context import Info
 from app.graphql.fields import Reading, readings
 from app.graphql.query import Query, resolve_entities
 from app.graphql.scalars import DATE_TIME, SAFE_INT, SafeInt
 from app.graphql.user import User
+from app.sources.base import SourceSpec
+from app.sources.endpoint import Endpoint
 from app.sources.profile import PROFILE
 
 
@@ -44,17 +47,42 @@ class GatewaySchema(Schema):
         definition = get_object_definition(User, strict=True)
         return readings(definition, self.config.name_converter.get_graphql_name)
 
-    def planner(self, key_from: Mapping[str, str]) -> Planner:
+    @property
+    def specs(self) -> Sequence[SourceSpec[Any]]:
+        """The sources that ``User`` reads, each once."""
+        return tuple({one.spec.name: one.spec for one in self.readings.values()}.values())
+
+    def planner(
+        self, endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, str]
+    ) -> Planner:
         """Make what finds the sources that a selection of ``User`` needs.
 
         Args:
-            key_from: The source that has another's keys, by the name of that other.
+            endpoints: What is asked for each source, by its name.
+            key_from: The endpoint that has another's keys, by the name of that other.
 
         Returns:
             The planner.
         """
-        reads = {field: reading.spec.name for field, reading in self.readings.items()}
-        return Planner(reads=reads, existence=PROFILE.name, key_from=key_from)
+        divisions = divisions_of(endpoints)
+
+        def asked(spec: SourceSpec[Any], fields: Collection[str]) -> tuple[str, ...]:
+            division = divisions.get(spec.name)
+            return (spec.name,) if division is None else division.of(fields)
+
+        reads = {field: asked(one.spec, one.fields) for field, one in self.readings.items()}
+        [existence] = asked(PROFILE, ())
+        narrow = {
+            one.spec.name: {
+                field: reading.fields & one.gives
+                for field, reading in self.readings.items()
+                if one.spec.name in reads[field]
+            }
+            for several in endpoints.values()
+            for one in several
+            if one.selects
+        }
+        return Planner(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
 
 
 def build_schema() -> GatewaySchema:

@@ -56,7 +56,7 @@ class User:
     invoices: InvoiceConnection | None = strawberry.field(
         resolver=user_invoices,
         description="The user's invoices, newest first, page by page.",
-        metadata=reading(BILLING, pages=INVOICES),
+        metadata=reading(BILLING, pages=INVOICES, fields=()),
     )
 
     # activity: what the user does

@@ -26,6 +26,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from app.graphql.fields import showing
 from app.graphql.selection import grouped_fields
+from app.sources.partial import joined
 
 AS_IT_IS = frozenset({"String", "ID", "Int", "Boolean", "SafeInt", "DateTime"})
 """Scalars whose values the records let through only as JSON has them, or as orjson writes them."""
@@ -74,6 +75,17 @@ class Writer:
         """
         attribute = attribute_of(get)
         return f"{self._bind(get)}({part})" if attribute is None else f"{part}.{attribute}"
+
+    def joined(self, parts: Sequence[str]) -> str:
+        """Write how one record is made of partial ones.
+
+        Args:
+            parts: Their texts, at least one.
+
+        Returns:
+            The text of the record.
+        """
+        return parts[0] if len(parts) == 1 else f"{self._bind(joined)}([{', '.join(parts)}])"
 
     def value(self, kind: object, nodes: list[FieldNode], value: str) -> str:
         """Write a value as JSON has it, but for times, which are left to orjson.

@@ -36,6 +36,7 @@ from jmespath.visitor import Options, TreeInterpreter
 
 from app.shapes.functions import ExactFunctions
 from app.shapes.money import InexactError
+from app.shapes.names import members_read
 
 MAX_LENGTH = 2_000
 """Most characters of an expression."""
@@ -82,6 +83,11 @@ class Expression:
     text: str
     _node: Mapping[str, Any]
     _interpreter: TreeInterpreter
+
+    @property
+    def members(self) -> frozenset[str] | None:
+        """The members of a row that it begins with; ``None`` where it may be any."""
+        return members_read(self._node)
 
     def of(self, row: object) -> object:
         """Evaluate it.

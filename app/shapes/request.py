@@ -29,6 +29,7 @@ from app.shapes.parts import (
     Texts,
     Wrap,
 )
+from app.shapes.select import FIELDS, SelectSettings
 from app.shapes.template import cut_template
 
 Escape: TypeAlias = Literal["refuse", "backslash", "double", "json"]
@@ -81,10 +82,23 @@ class _Request(Shape):
         examples=[100],
     )
 
+    select: SelectSettings | None = Field(
+        default=None,
+        description="How the service is asked for no more fields than are wanted; it sends all when"
+        " absent.",
+    )
+
     @property
     def own_parameters(self) -> tuple[str, ...]:
         """The query parameters that are not fixed."""
-        return () if self.page_size_parameter is None else (self.page_size_parameter,)
+        selecting = None if self.select is None else self.select.parameter
+        every = (self.page_size_parameter, selecting)
+        return tuple(name for name in every if name is not None)
+
+    @property
+    def has_place_for_fields(self) -> bool:
+        """Whether the names of the fields that are wanted have a place beside the query."""
+        return False
 
     @property
     def all_parameters(self) -> tuple[str, ...]:
@@ -110,6 +124,14 @@ class _Request(Shape):
             raise ValueError("expected each query parameter once")
         if len({name.lower() for name in self.headers}) < len(self.headers):
             raise ValueError("expected each header once, in upper or lower case")
+        if self.select is not None and self.select.parameter is None:
+            if not self.has_place_for_fields:
+                raise ValueError("expected select.parameter: the names have to stand somewhere")
+        elif self.has_place_for_fields:
+            raise ValueError(
+                f'expected no "{FIELDS}" in template'
+                + (" without select" if self.select is None else " beside select.parameter")
+            )
         if self.path.count(KEY) != self.has_place_in_path:
             raise ValueError(
                 f"expected {KEY} in path, once"
@@ -222,6 +244,11 @@ class BodyRequest(_Request):
     max_body_bytes: int = Field(
         default=262_144, ge=256, le=1_048_576, description="Longest body; more users are split."
     )
+
+    @property
+    def has_place_for_fields(self) -> bool:
+        """Whether the names of the fields that are wanted have a place beside the query."""
+        return f'"{FIELDS}"' in self.template
 
     @model_validator(mode="after")
     def _template_fits(self) -> Self:

@@ -18,6 +18,9 @@ from app.resilience.deadline import Deadline
 from app.sources.lifetime import Arrivals
 from app.sources.trace import Trace
 
+FieldSet: TypeAlias = frozenset[str]
+"""Some of a record's fields, by their Python names."""
+
 UserId = NewType("UserId", str)
 """The key of a user: opaque, checked against the pattern of the settings at the edge.
 
@@ -56,7 +59,8 @@ class SourceSpec(Generic[R]):
     """One source that knows many users at once, as data.
 
     Attributes:
-        name: What clients, settings and logs call it.
+        name: What clients, settings and logs call it. A dot in it divides the service from one of
+            its endpoints (``billing.balance``): these share all but what they are asked.
         record: How it writes one row.
         path: Where it is asked, below its base URL.
         parameter: The query parameter that is repeated for each key.
@@ -68,6 +72,11 @@ class SourceSpec(Generic[R]):
     path: str
     parameter: str
     key: str
+
+    @property
+    def service(self) -> str:
+        """The service that is asked, by whose name its settings are found."""
+        return self.name.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,8 @@ class Call:
             is one of its own then.
         forwarded: The caller's headers that one source or another may be sent. They may be secret.
         arrivals: Takes note of how long the answers may be kept; ``None`` where none is.
+        fields: The fields of the record that are wanted, of a source that can be asked for some
+            alone; ``None`` for all.
     """
 
     request_id: str
@@ -115,6 +126,7 @@ class Call:
     requests: tuple[str, ...] = ()
     forwarded: Headers = field(default=(), repr=False)
     arrivals: Arrivals | None = None
+    fields: FieldSet | None = None
 
 
 def new_request_id() -> str:

@@ -9,6 +9,9 @@ How old an answer may be, and for what, is decided by ``judge``:
     failure    never kept
 
 What a service says of how long its answers may be kept bounds each of these (``lifetime.py``).
+
+An entry that lacks a field that is wanted is no answer. What is fetched for it then joins what it
+has, while that is fresh, and is as old as that.
 """
 
 from collections.abc import Sequence
@@ -23,10 +26,11 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code, SourceError
 from app.resilience.clock import Clock
 from app.settings import DeadlineSettings, SourceSettings
-from app.sources.base import Call, Record, Source, UserId
+from app.sources.base import Call, FieldSet, Record, Source, UserId
 from app.sources.flight import Answer
 from app.sources.flights import Flights, Sharing
 from app.sources.lifetime import UNBOUNDED, Arrival, Arrivals, Lifetime
+from app.sources.partial import joined
 from app.sources.store import EntityStore, Entry, EntryKey, StoreError
 
 R = TypeVar("R", bound=Record)
@@ -49,18 +53,24 @@ AT_ONCE = frozenset({Use.FRESH, Use.RENEW_BEHIND})
 """The uses of an entry for which nobody waits for the source."""
 
 
-def judge(entry: Entry[Record] | None, now: datetime, settings: SourceSettings) -> Use:
+def judge(
+    entry: Entry[Record] | None,
+    now: datetime,
+    settings: SourceSettings,
+    fields: FieldSet | None = None,
+) -> Use:
     """Decide what an entry is good for. Limits are included: at ``ttl`` it is still fresh.
 
     Args:
         entry: What was kept, if anything was.
         now: The time of day.
         settings: How old an answer may be, and the contract.
+        fields: The fields that are wanted; ``None`` for all.
 
     Returns:
         Its use. One from the future has none: the clock was set back, so its age is not known.
     """
-    if entry is None or (age := entry.age(now)) < 0:
+    if entry is None or not entry.holds(fields) or (age := entry.age(now)) < 0:
         return Use.USELESS
     cache, told = settings.cache, entry.lifetime
     ttl = cache.unknown_ttl if entry.record is None else cache.ttl
@@ -88,6 +98,29 @@ def can_be_covered(answer: Answer[Record]) -> bool:
         Whether it is a failure; a rejection is none, for the source has said no.
     """
     return isinstance(answer, SourceError) and answer.code is not Code.SOURCE_REJECTED
+
+
+def together(old: Entry[R], new: Entry[R]) -> Entry[R]:
+    """Put two entries of one user together that may have different fields.
+
+    Args:
+        old: What was kept, and is fresh.
+        new: What has come.
+
+    Returns:
+        The new one, with the fields that it lacks; as old as these.
+    """
+    if old.record is None or new.record is None or old.fields is None or new.fields is None:
+        return new
+    if new.fields >= old.fields:
+        return new
+    return Entry(
+        new.key,
+        joined([old.record, new.record]),
+        min(old.fetched_at, new.fetched_at),
+        old.lifetime.beside(new.lifetime),
+        old.fields | new.fields,
+    )
 
 
 class CachedSource(Generic[R]):
@@ -176,7 +209,8 @@ class CachedSource(Generic[R]):
         """
         entries = await self._read(keys, call)
         looked = self._clock.now()
-        uses = [judge(entry, looked, self._settings) for entry in entries]
+        fields = call.fields
+        uses = [judge(entry, looked, self._settings, fields) for entry in entries]
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
         behind = [key for key, use in zip(keys, uses, strict=True) if use is Use.RENEW_BEHIND]
         self.hits += uses.count(Use.FRESH)
@@ -185,14 +219,16 @@ class CachedSource(Generic[R]):
         trace.keys += len(keys) - len(missing)
 
         fetched = iter(
-            await self._flights.fetch(missing, call, behind=behind) if missing or behind else ()
+            await self._flights.fetch(missing, call, behind=behind, fields=fields)
+            if missing or behind
+            else ()
         )
         now = self._clock.now()
         answers: list[Answer[R]] = []
         for entry, use in zip(entries, uses, strict=True):
             answer = None if use in AT_ONCE else next(fetched)
             is_old = use is Use.RENEW_BEHIND or (
-                can_be_covered(answer) and judge(entry, now, self._settings) is Use.IF_ERROR
+                can_be_covered(answer) and judge(entry, now, self._settings, fields) is Use.IF_ERROR
             )
             if entry is not None and (use is Use.FRESH or is_old):
                 answer = entry.record
@@ -206,13 +242,16 @@ class CachedSource(Generic[R]):
         """Ask the source, and keep what it says."""
         arrivals = Arrivals()
         answers = await self._source.fetch_many(keys, replace(call, arrivals=arrivals))
-        otherwise = Arrival(self._clock.now(), UNBOUNDED)
+        now, fields = self._clock.now(), call.fields
+        otherwise = Arrival(now, UNBOUNDED)
         entries: list[Entry[R]] = []
         for key, answer in zip(keys, answers, strict=True):
             arrival = arrivals.by_key.get(key, otherwise)
             if not isinstance(answer, SourceError) and self._may_be_kept(arrival.lifetime, call):
-                entry = Entry(self._key(key, call), answer, arrival.at, arrival.lifetime)
+                entry = Entry(self._key(key, call), answer, arrival.at, arrival.lifetime, fields)
                 entries.append(entry)
+        if fields is not None:
+            entries = await self._with_what_is_kept(entries, now, call)
         try:
             await self._store.put_many(entries)
         except StoreError as error:
@@ -232,6 +271,18 @@ class CachedSource(Generic[R]):
                 )
             self.unkept += 1
         return may
+
+    async def _with_what_is_kept(
+        self, entries: Sequence[Entry[R]], now: datetime, call: Call
+    ) -> list[Entry[R]]:
+        """Add to entries what fresh ones have that they lack."""
+        kept = await self._read([entry.key.user for entry in entries], call)
+        return [
+            together(old, new)
+            if old is not None and judge(old, now, self._settings, old.fields) is Use.FRESH
+            else new
+            for old, new in zip(kept, entries, strict=True)
+        ]
 
     async def _read(self, keys: Sequence[UserId], call: Call) -> Sequence[Entry[R] | None]:
         """Look up what is kept; nothing where the store fails."""

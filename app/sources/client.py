@@ -8,6 +8,7 @@ wrong in an exchange comes back as a ``SourceError`` (``failures.py``).
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -56,6 +57,13 @@ class Contact:
     status: int
 
 
+@dataclass(slots=True)
+class _Known:
+    """What is known of a service, by all clients of its endpoints."""
+
+    last: Contact | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T]):
     """What is asked of a service.
@@ -77,10 +85,9 @@ class ServiceClient:
     """Asks one service. Safe to share: calls do not see each other.
 
     Attributes:
-        name: The source that the service is.
+        name: The source that the service is, or the endpoint of it that is asked.
         settings: How it is reached.
         guard: What every call goes through.
-        contact: The last time that it answered.
     """
 
     def __init__(
@@ -98,7 +105,7 @@ class ServiceClient:
         self.name = name
         self.settings = settings
         self.guard = guard
-        self.contact: Contact | None = None
+        self._contact = _Known()
         self._transport = transport
         # An ``httpx.AsyncClient`` would add cookies, redirects, proxies and authentication to each
         # call, none of which is wanted here, and parse the URL: two thirds of its time.
@@ -115,6 +122,25 @@ class ServiceClient:
         self._query = query_of(settings.auth)
         self._forwards = settings.auth.forwards - {deadlines.header.lower()}
         self._tokens = tokens
+
+    def endpoint(self, name: str, settings: SourceSettings) -> "ServiceClient":
+        """Make a client of one endpoint: it shares all that this one has, the guard above all.
+
+        Args:
+            name: What the endpoint is called in logs, traces and failures.
+            settings: The settings of the service, with how this endpoint is asked and read.
+
+        Returns:
+            The client.
+        """
+        client = copy(self)
+        client.name, client.settings = name, settings
+        return client
+
+    @property
+    def contact(self) -> Contact | None:
+        """The last time that the service answered, at whichever endpoint."""
+        return self._contact.last
 
     @property
     def circuit(self) -> State:
@@ -205,7 +231,7 @@ class ServiceClient:
                 )
                 try:
                     status = response.status_code
-                    self.contact = Contact(self._clock.now(), status)
+                    self._contact.last = Contact(self._clock.now(), status)
                     signal = self._signal(response)
                     known = status not in request.absent
                     answer = await self._read(response, request.read, signal) if known else None

@@ -10,13 +10,14 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from app.settings import SourceSettings
+from app.shapes.expression import ExpressionError, checked_expression
 from app.sources.base import SourceSpec
+from app.sources.endpoints import endpoints_of
 from app.sources.mapping import Mistake, ShapeError
-from app.sources.reader import reader_of
 
 _SOMEWHERE = "http://nowhere"
-_ANYTHING = "@"
-"""An expression that is right, in place of one that may not be: its own mistake is told already."""
+_ANYTHING = "anything"
+"""An expression that is right, in place of one that is not: its own mistake is told already."""
 
 
 def misfits(spec: SourceSpec[Any], values: object) -> tuple[Mistake, ...]:
@@ -33,7 +34,7 @@ def misfits(spec: SourceSpec[Any], values: object) -> tuple[Mistake, ...]:
     if settings is None:
         return ()
     try:
-        reader_of(spec, settings)
+        endpoints_of([spec], {spec.service: settings})
     except ShapeError as error:
         return error.mistakes
     return ()
@@ -54,12 +55,24 @@ def _as_far_as_right(values: object) -> SourceSettings | None:
 
 
 def _with_right_expressions(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Put a right expression in place of each."""
+    """Put a right expression in place of each that is not."""
     for name, value in values.items():
         if name == "fields" and isinstance(value, dict):
-            yield name, dict.fromkeys(cast("Mapping[str, object]", value), _ANYTHING)
+            fields = cast("Mapping[str, object]", value)
+            yield (
+                name,
+                {one: text if _is_right(text) else _ANYTHING for one, text in fields.items()},
+            )
         else:
             yield name, value
+
+
+def _is_right(text: object) -> bool:
+    """Tell whether something is an expression."""
+    try:
+        return isinstance(text, str) and bool(checked_expression(text))
+    except ExpressionError:
+        return False
 
 
 def _made(values: Mapping[str, object]) -> SourceSettings | None:

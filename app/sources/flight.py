@@ -13,7 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from app.errors import Code, SourceError
 from app.resilience.clock import Clock
-from app.sources.base import Call, Record, UserId
+from app.sources.base import Call, FieldSet, Record, UserId
 from app.sources.trace import Trace
 
 R = TypeVar("R", bound=Record)
@@ -38,6 +38,7 @@ class Flight(Generic[R]):
         bug: What was raised instead: a bug of ours.
         waiters: How many wait for it.
         kept: Whether the answers are wanted even when nobody waits for them.
+        fields: The fields of the record that are asked for; ``None`` for all.
     """
 
     identity: str
@@ -51,6 +52,7 @@ class Flight(Generic[R]):
     bug: Exception | None = None
     waiters: int = 0
     kept: bool = False
+    fields: FieldSet | None = None
 
 
 @dataclass(slots=True)

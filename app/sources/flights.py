@@ -8,10 +8,13 @@ answer them differently.
 
 A request with so little time that its flight would be cut short shares what is in the air, but
 nobody can join its own.
+
+Where a source can be asked for some fields alone, a flight knows for which it asks: whoever needs
+others of a user who is in the air makes a flight of its own; one that still gathers takes them on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,7 +30,7 @@ from app.resilience.deadline import Deadline
 from app.resilience.tasks import Tasks
 from app.settings import DeadlineSettings, SourceSettings
 from app.sources.auth_caller import identity_of
-from app.sources.base import Call, Record, UserId, new_request_id
+from app.sources.base import Call, FieldSet, Record, UserId, new_request_id
 from app.sources.flight import Answer, Flight, Ticket, landed
 from app.sources.trace import Trace
 
@@ -119,6 +122,7 @@ class Flights(Generic[R]):
         self._clock = clock
         self._log = log
         self._lanes: dict[str, Lane[R]] = {}
+        self._partly = False  # whether anybody has asked for some fields alone
         self._tasks = Tasks()
         # A shared flight is no request's: it must not run with the context variables of one.
         self._nobodys = Context()
@@ -145,7 +149,12 @@ class Flights(Generic[R]):
         self._lanes.clear()
 
     async def fetch(
-        self, keys: Sequence[UserId], call: Call, *, behind: Sequence[UserId] = ()
+        self,
+        keys: Sequence[UserId],
+        call: Call,
+        *,
+        behind: Sequence[UserId] = (),
+        fields: FieldSet | None = None,
     ) -> Sequence[Answer[R]]:
         """Ask about users, and wait for what the source says.
 
@@ -154,18 +163,24 @@ class Flights(Generic[R]):
             call: Of the request that wants to know. Its deadline bounds the wait; its trace takes
                 note of the flights that it waited for.
             behind: More users, whose answers are wanted but not waited for.
+            fields: The fields of the record that are wanted; ``None`` for all.
 
         Returns:
             One answer a key, in the order of the keys. ``SOURCE_TIMEOUT`` for those that did not
             come in the call's time.
         """
-        ticket = self.ask(keys, call, behind=behind)
+        ticket = self.ask(keys, call, behind=behind, fields=fields)
         await landed([ticket])
         answers = ticket.collect()
         return [answers[key] for key in keys]
 
     def ask(
-        self, keys: Sequence[UserId], call: Call, *, behind: Sequence[UserId] = ()
+        self,
+        keys: Sequence[UserId],
+        call: Call,
+        *,
+        behind: Sequence[UserId] = (),
+        fields: FieldSet | None = None,
     ) -> Ticket[R]:
         """Put users on flights: those that are in the air already, or one for all others.
 
@@ -173,6 +188,7 @@ class Flights(Generic[R]):
             keys: Users, each once.
             call: Of the request that wants to know.
             behind: More users, whose answers are wanted but not waited for.
+            fields: The fields of the record that are wanted; ``None`` for all.
 
         Returns:
             What to wait for, by ``landed``.
@@ -182,19 +198,22 @@ class Flights(Generic[R]):
         if self._tasks.closed:
             return self._ticket(keys, (), None, call, patience)
         lane = self._lane(call)
-        flying = lane.flying
-        new = [key for key in keys if key not in flying]
+        aboard: Mapping[UserId, Flight[R]] = lane.flying
+        self._partly = self._partly or fields is not None
+        if self._partly:
+            aboard = _serving(lane.flying, (*keys, *behind), fields)
+        new = [key for key in keys if key not in aboard]
         self.shared += len(keys) - len(new)
-        new += [key for key in behind if key not in flying]
+        new += [key for key in behind if key not in aboard]
         boarded: Flight[R] | None = None
-        aboard: Mapping[UserId, Flight[R]] = flying
         if new:
-            boarded = self._board(lane, call, alone=hurried)
+            boarded = self._board(lane, call, fields, alone=hurried)
             boarded.keys += new
+            added = dict.fromkeys(new, boarded)
             if boarded.shared:
-                flying.update(dict.fromkeys(new, boarded))
-            else:
-                aboard = {**flying, **dict.fromkeys(new, boarded)}
+                lane.flying.update(added)
+            if aboard is not lane.flying or not boarded.shared:
+                aboard = {**aboard, **added}
         flights = [aboard[key] for key in keys]
         for key in behind:
             aboard[key].kept = True
@@ -230,17 +249,22 @@ class Flights(Generic[R]):
             return self._deadlines.budget
         return call.deadline.remaining - self._deadlines.reserve
 
-    def _board(self, lane: Lane[R], call: Call, *, alone: bool) -> Flight[R]:
+    def _board(
+        self, lane: Lane[R], call: Call, fields: FieldSet | None, *, alone: bool
+    ) -> Flight[R]:
         """Find or begin the flight for what a request wants that is not in the air."""
         shared = self._sharing is not Sharing.NOTHING and not alone
         gathers = shared and self._sharing is Sharing.BATCHES
         if gathers and lane.gathering is not None:
             self.joined += 1
             lane.gathering.riders.append(call)
+            _takes_on(lane.gathering, fields)
             return lane.gathering
         landing = asyncio.get_running_loop().create_future()
         trace = Trace() if shared else call.trace
-        flight: Flight[R] = Flight(lane.identity, landing, shared, trace, riders=[call])
+        flight: Flight[R] = Flight(
+            lane.identity, landing, shared, trace, riders=[call], fields=fields
+        )
         if not gathers:
             self._take_off(lane, flight)
         else:
@@ -319,6 +343,7 @@ class Flights(Generic[R]):
                 deadline,
                 flight.trace,
                 forwarded=first.forwarded,
+                fields=flight.fields,
             )
         return Call(
             new_request_id(),
@@ -328,6 +353,7 @@ class Flights(Generic[R]):
             flight.trace,
             tuple(rider.request_id for rider in flight.riders),
             first.forwarded,  # what the source is sent of it is the same for all of one identity
+            fields=flight.fields,
         )
 
     def _leave(self, flight: Flight[R]) -> None:
@@ -363,3 +389,21 @@ class Flights(Generic[R]):
         """Drop a lane that nothing is left of."""
         if lane.idle:
             self._lanes.pop(lane.identity, None)
+
+
+def _serving(
+    flying: Mapping[UserId, Flight[R]], keys: Iterable[UserId], fields: FieldSet | None
+) -> Mapping[UserId, Flight[R]]:
+    """Find the flights of users that ask for some fields, or do from now on."""
+    found = ((key, flying.get(key)) for key in keys)
+    return {key: one for key, one in found if one is not None and _takes_on(one, fields)}
+
+
+def _takes_on(flight: Flight[R], fields: FieldSet | None) -> bool:
+    """Have a flight ask for some fields, too, where it does not yet; tell whether it does now."""
+    if flight.fields is None or (fields is not None and flight.fields >= fields):
+        return True
+    if flight.task is not None:
+        return False
+    flight.fields = None if fields is None else flight.fields | fields
+    return True

@@ -107,9 +107,10 @@ def foreign_key_of(
     """
     if answer is None or isinstance(answer, SourceError):
         return answer
-    if not isinstance(answer, HasForeignKeys):
+    keys: Mapping[str, ForeignKey] | None = getattr(answer, "foreign_keys", None)
+    if keys is None:  # a joined record has them by no type of its own
         raise TypeError(f"a record of {parent} without foreign keys")
-    found = answer.foreign_keys[source]
+    found = keys[source]
     if found.wrong is not None:
         return SourceError(parent, Code.SOURCE_MALFORMED, f"the key of {source}: {found.wrong}")
     return None if found.key is None else UserId(found.key)

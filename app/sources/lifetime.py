@@ -50,6 +50,15 @@ class Lifetime:
         """Whether it can be used for nothing but answering what was asked."""
         return self.fresh + max(self.stale_while_revalidate, self.stale_if_error, 0.0) <= 0
 
+    def beside(self, other: "Lifetime") -> "Lifetime":
+        """Tell how long two answers may be kept together: as long as each of them may be."""
+        return Lifetime(
+            min(self.fresh, other.fresh),
+            min(self.stale_while_revalidate, other.stale_while_revalidate),
+            min(self.stale_if_error, other.stale_if_error),
+            self.private or other.private,
+        )
+
 
 UNBOUNDED = Lifetime()
 """Of an answer that says nothing of it."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -16,6 +16,7 @@ from app.sources.foreign import FOREIGN_KEYS, ForeignKey, with_foreign_keys
 from app.sources.seen import FieldSeen, RowSeen, See, with_what_is_wrong
 
 R = TypeVar("R", bound=Record)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +203,23 @@ def _maker(
     return same
 
 
-def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
-    """Compile expressions, by the Python names of their fields."""
+def by_field(
+    spec: SourceSpec[Any], fields: Mapping[str, V], at: tuple[str, ...] = ("fields",)
+) -> tuple[Mapping[str, V], Sequence[Mistake]]:
+    """Find the fields of a record that names in the settings are of.
+
+    Args:
+        spec: The source.
+        fields: Anything, by names of fields as in JSON or in Python.
+        at: Where these are in the settings.
+
+    Returns:
+        The same by the fields' Python names, and what is wrong with names.
+    """
     known: Mapping[str, FieldInfo] = spec.record.model_fields
     names = {name_in_json(spec, name): name for name in known} | {name: name for name in known}
     mistakes: list[Mistake] = []
-    expressions: dict[str, Expression] = {}
+    found: dict[str, V] = {}
     for written, text in fields.items():
         name = names.get(written)
         if name is None:
@@ -217,16 +229,28 @@ def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str,
                 if near
                 else f"expected one of {', '.join(sorted(known))}."
             )
-            mistakes.append(Mistake(("fields", written), f"is no field of {spec.name}: {hint}"))
-        elif name in expressions:
-            mistakes.append(Mistake(("fields", written), "is there already, by its other name."))
+            mistakes.append(Mistake((*at, written), f"is no field of {spec.name}: {hint}"))
+        elif name in found:
+            mistakes.append(Mistake((*at, written), "is there already, by its other name."))
         else:
-            expressions[name] = compile_expression(text)
-    mistakes += [
-        Mistake(("fields", name), f"is missing: expected an expression for it. {info.description}")
-        for name, info in known.items()
-        if info.is_required() and name not in expressions and name != spec.key
+            found[name] = text
+    return found, mistakes
+
+
+def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
+    """Compile expressions, by the Python names of their fields."""
+    found, wrong = by_field(spec, fields)
+    known: Mapping[str, FieldInfo] = spec.record.model_fields
+    mistakes = [
+        *wrong,
+        *(
+            Mistake(
+                ("fields", name), f"is missing: expected an expression for it. {info.description}"
+            )
+            for name, info in known.items()
+            if info.is_required() and name not in found and name != spec.key
+        ),
     ]
     if mistakes:
         raise ShapeError(mistakes)
-    return expressions
+    return {name: compile_expression(text) for name, text in found.items()}

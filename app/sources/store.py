@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from app.sources.base import R_co, Record, UserId
+from app.sources.base import FieldSet, R_co, Record, UserId
 from app.sources.lifetime import UNBOUNDED, Lifetime
 
 R = TypeVar("R", bound=Record)
@@ -43,12 +43,21 @@ class Entry(Generic[R_co]):
         record: The answer; ``None`` when the source did not know the user.
         fetched_at: When it came, by the time of day.
         lifetime: How long its service lets it be kept.
+        fields: The fields that the record has, where the source was asked for some alone; ``None``
+            for all.
     """
 
     key: EntryKey
     record: R_co | None
     fetched_at: datetime
     lifetime: Lifetime = UNBOUNDED
+    fields: FieldSet | None = None
+
+    def holds(self, fields: FieldSet | None) -> bool:
+        """Tell whether it has some fields, or all; who is unknown is so in all of them."""
+        if self.fields is None or self.record is None:
+            return True
+        return fields is not None and self.fields >= fields
 
     def age(self, now: datetime) -> float:
         """Tell how many seconds ago it came; negative when the clock was set back since."""

@@ -414,3 +414,50 @@ async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: Wo
 
     assert said(parts) == {"profile": "a"}
     assert world.profile.batches == [["a"]]
+
+
+def wanting(*fields: str) -> Plan:
+    """Make a plan that needs some fields of profile alone."""
+    return Plan(("profile",), existence_only=False, fields={"profile": frozenset(fields)})
+
+
+def asked_for(source: FakeSource) -> list[list[str] | None]:
+    """Tell for which fields each call asked."""
+    return [None if call.fields is None else sorted(call.fields) for call in source.calls]
+
+
+async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World) -> None:
+    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+        group.create_task(loaders.load(wanting("x"), [A]))
+        group.create_task(loaders.load(wanting("y"), [B, A]))
+        group.create_task(loaders.load(wanting(), [A]))
+
+    assert world.profile.batches == [["a", "b"]]
+    assert asked_for(world.profile) == [["x", "y"]]
+
+
+async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World) -> None:
+    async with loading(world) as loaders:
+        await loaders.load(wanting("x", "y"), [A])
+        await loaders.load(wanting("y"), [A])
+        await loaders.load(wanting("x"), [A, B])
+
+    assert world.profile.batches == [["a"], ["b"]]
+    assert asked_for(world.profile) == [["x", "y"], ["x", "y"]]
+
+
+async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(world: World) -> None:
+    async with loading(world) as loaders:
+        await loaders.load(wanting("x"), [A])
+        await loaders.load(wanting("y"), [A])
+
+    assert world.profile.batches == [["a"], ["a"]]
+    assert asked_for(world.profile) == [["x"], ["x", "y"]]
+
+
+async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: World) -> None:
+    async with loading(world) as loaders:
+        await loaders.fetch({"profile": [A], "billing": [A]}, {"profile": frozenset({"x"})})
+
+    assert asked_for(world.profile) == [["x"]]
+    assert asked_for(world.billing) == [None]

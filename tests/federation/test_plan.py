@@ -1,5 +1,6 @@
 """Which sources a selection needs."""
 
+from dataclasses import replace
 from itertools import permutations
 
 from hypothesis import given
@@ -8,11 +9,11 @@ from hypothesis import strategies as st
 from app.federation.plan import Plan, Planner
 
 READS = {
-    "username": "profile",
-    "email": "profile",
-    "plan": "billing",
-    "balance": "billing",
-    "loginCount": "activity",
+    "username": ("profile",),
+    "email": ("profile",),
+    "plan": ("billing",),
+    "balance": ("billing",),
+    "loginCount": ("activity",),
 }
 PLANNER = Planner(reads=READS, existence="profile")
 
@@ -54,15 +55,54 @@ def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
 ) -> None:
     plan = PLANNER.plan(iter(fields))
 
-    read = {READS[name] for name in fields if name in READS}
+    read = {source for name in fields for source in READS.get(name, ())}
     assert sorted(plan.sources) == sorted(read or {"profile"})
     assert plan.existence_only is not bool(read)
 
 
 def test_a_plan_prints_as_what_it_is() -> None:
     assert str(PLANNER.plan(["plan"])) == (
-        "Plan(sources=('billing',), existence_only=False, for_keys=())"
+        "Plan(sources=('billing',), existence_only=False, for_keys=(), fields={})"
     )
+
+
+DIVIDED = Planner(
+    reads={
+        **READS,
+        "plan": ("billing.account",),
+        "balance": ("billing.balance",),
+        "debt": ("billing.account", "billing.balance"),
+    },
+    existence="profile",
+    narrow={
+        "profile": {"username": frozenset({"username"}), "email": frozenset({"email", "verified"})},
+        "billing.account": {"plan": frozenset({"plan"}), "debt": frozenset({"status"})},
+    },
+)
+
+
+def test_of_a_source_with_endpoints_those_are_needed_that_the_fields_read() -> None:
+    assert DIVIDED.plan(["balance"]).sources == ("billing.balance",)
+    assert DIVIDED.plan(["debt"]).sources == ("billing.account", "billing.balance")
+    assert DIVIDED.plan(["plan", "balance"]).sources == ("billing.account", "billing.balance")
+
+
+def test_a_source_that_can_be_asked_for_some_fields_is_asked_for_those_that_are_read() -> None:
+    assert DIVIDED.plan(["username", "id"]).fields == {"profile": {"username"}}
+    assert DIVIDED.plan(["email", "username"]).fields == {
+        "profile": {"username", "email", "verified"}
+    }
+    assert DIVIDED.plan(["debt", "plan", "loginCount"]).fields == {
+        "billing.account": {"plan", "status"}
+    }
+    assert DIVIDED.plan(["balance"]).fields == {}
+
+
+def test_where_only_existence_matters_or_keys_no_field_is_asked_for() -> None:
+    by_key = replace(DIVIDED, key_from={"activity": "profile"})
+
+    assert DIVIDED.plan(["id"]).fields == {"profile": frozenset()}
+    assert by_key.plan(["loginCount"]).fields == {"profile": frozenset()}
 
 
 def keyed(**key_from: str) -> Planner:

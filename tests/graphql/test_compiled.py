@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from app.settings import Settings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
     Behaviour,
@@ -23,6 +24,7 @@ from tests.fakes import (
     user_id,
 )
 from tests.key_from import PARENTS, keys_of, linked, linked_row, own_key
+from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts
 
 CASES = int(os.environ.get("COMPILED_CASES", "150"))
 """How many operations the property is tried with; many more before a release."""
@@ -240,7 +242,10 @@ async def answered(
     body = orjson.loads(response.content)
     data = orjson.dumps(body.get("data", "none"))
     errors = sorted(body.get("errors", []), key=lambda error: orjson.dumps(error.get("path")))
-    calls = {name: sorted(map(sorted, one.batches)) for name, one in services.by_name.items()}
+    calls = {
+        name: sorted((one.url.path, sorted(one.url.params.multi_items())) for one in made.requests)
+        for name, made in services.by_name.items()
+    }
     return data, errors, calls, response.status_code
 
 
@@ -251,7 +256,38 @@ async def answered(
 async def test_compiled_and_interpreted_are_the_same_to_clients_and_sources(
     open_gateway: OpenGateway, services: FakeServices, case: Case
 ) -> None:
-    wanted = settings_for_fakes()
+    await check_both_ways(open_gateway, services, case, settings_for_fakes())
+
+
+@settings(
+    max_examples=max(1, CASES // 2),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    case=cases(),
+    balances=st.sampled_from(BEHAVIOURS),
+    unknown=st.frozensets(st.sampled_from(IDS), max_size=3),
+)
+async def test_they_are_the_same_where_records_come_in_parts(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: Case,
+    balances: Behaviour | None,
+    unknown: frozenset[str],
+) -> None:
+    billing = services.billing = DividedBilling("", unknown={"/balances": unknown})
+    if balances is not None:
+        billing.failing["/balances"] = balances
+    services.profile, services.activity = SelectingProfile(""), SelectingActivity("")
+
+    await check_both_ways(open_gateway, services, case, in_parts())
+
+
+async def check_both_ways(
+    open_gateway: OpenGateway, services: FakeServices, case: Case, wanted: Settings
+) -> None:
+    """Run a case compiled and interpreted, and compare."""
     contracts = {
         name: one.model_copy(update={"contract": "required"}) if name in case.required else one
         for name, one in wanted.sources

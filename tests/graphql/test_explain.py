@@ -32,6 +32,13 @@ from tests.fakes import (
 from tests.graphql.test_compiled import Case as Operation
 from tests.graphql.test_compiled import cases
 from tests.key_from import linked, linked_row, own_key
+from tests.partial import (
+    DividedBilling,
+    SelectingActivity,
+    SelectingProfile,
+    divided,
+    in_parts,
+)
 from tests.sources.raw_server import Seen
 from tests.sources.readers import CASES as FORMS
 from tests.sources.readers import Case
@@ -633,3 +640,61 @@ def test_everything_in_an_explanation_is_described() -> None:
     for shape in shapes:
         for name, info in shape.model_fields.items():
             assert info.description, f"{shape.__name__}.{name}"
+
+
+def test_endpoints_of_a_source_are_explained_by_themselves() -> None:
+    settings = divided()
+    query = f"{{ users(ids: {quoted(1, 2)}) {{ plan invoices {{ edges {{ cursor }} }} }} }}"
+
+    told = explained(query, by=settings)
+    existence = explained(f"{{ users(ids: {quoted(1)}) {{ balance {{ amount }} }} }}", by=settings)
+
+    assert reads(told.fields[0]) == {"billing.subscription": ("plan", "invoices")}
+    [source] = told.sources
+    assert (source.name, source.path, source.calls) == ("billing.subscription", "/subscriptions", 1)
+    assert [page.path for page in source.pages] == ["/invoices"]
+    assert [(one.name, one.path) for one in existence.sources] == [("billing.balance", "/balances")]
+
+
+@settings(
+    max_examples=max(1, CASES // 4),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(case=cases(), compiling=st.booleans())
+async def test_what_is_explained_of_endpoints_and_fields_is_what_a_run_asks(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: Operation,
+    compiling: bool,  # noqa: FBT001 # drawn
+) -> None:
+    profile, activity, billing = SelectingProfile(""), SelectingActivity(""), DividedBilling("")
+    services.profile, services.activity, services.billing = profile, activity, billing
+    services.know(1, 2, 3, 4, 5)
+    billing.invoices = {user_id(n): [invoice(n)] for n in range(1, 6)}
+    request = {"query": case.query, "variables": case.variables}
+
+    async with open_gateway(in_parts(explain=True, compile=compiling)) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
+        )
+        assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+        ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
+
+    if "data" not in ran:
+        return
+    explained = orjson.loads(response.content)["extensions"]["explain"]["sources"]
+    assert {one["name"]: list(cut(one)) for one in explained} == {
+        name: batches
+        for name, batches in (
+            ("profile", profile.batches),
+            ("billing.subscription", billing.asked.get("/subscriptions")),
+            ("billing.balance", billing.asked.get("/balances")),
+            ("activity", activity.batches),
+        )
+        if batches
+    }
+    assert [one["selects"] for one in explained if one["selects"] is not None] == [
+        *profile.asked,
+        *activity.asked,
+    ]

@@ -17,6 +17,7 @@ from app.shapes.request import (
 from tests.fakes import user_id
 from tests.graphql.test_explain import ask, explained, quoted, settings_with
 from tests.key_from import linked
+from tests.partial import in_parts
 
 PAGE = """
 query Page($ids: [ID!]!) {
@@ -216,3 +217,29 @@ def test_an_error_without_a_place_is_told_without_one() -> None:
     assert error_line(error) == (
         "OPERATION_RESOLUTION_FAILURE: operationName is needed: the document has A, B"
     )
+
+
+def test_the_fields_that_a_service_is_asked_for_are_told() -> None:
+    query = f"{{ users(ids: {quoted(1, 2)}) {{ username plan balance {{ amount }} }} }}"
+    at_run_time = "query($ids: [ID!]!) { users(ids: $ids) { email } }"
+
+    told = explanation_text(explained(query, by=in_parts())).splitlines()
+    later = explanation_text(explained(at_run_time, by=in_parts())).splitlines()
+
+    assert told[2:] == [
+        "users, 2 ids",
+        "├─ profile               username",
+        "├─ billing.subscription  plan",
+        "└─ billing.balance       balance",
+        "",
+        "Calls: 3, all sources at the same time.",
+        (
+            "  profile               GET /people?ids=…            2 users in 1 call,"
+            " only id, login of each"
+        ),
+        "  billing.subscription  GET /subscriptions?userId=…  2 users in 1 call",
+        "  billing.balance       GET /balances?userId=…       2 users in 1 call",
+        "",
+        "Nothing was called for this.",
+    ]
+    assert later[6].endswith("up to 100 in a call, only id, mail of each")

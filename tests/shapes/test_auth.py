@@ -142,7 +142,11 @@ REQUEST = {"form": "list", "path": "/users", "parameter": "ids", "parameters": {
 def test_nothing_of_a_request_has_two_meanings(
     given: object, request_: dict[str, object], why: str
 ) -> None:
-    assert why in refused(given, request={**REQUEST, **request_})
+    request = {**REQUEST, **request_}
+    endpoint = {"request": request, "fields": {"plan": "plan"}}
+
+    assert why in refused(given, request=request)
+    assert why in refused(given, endpoints={"one": endpoint})
 
 
 def test_a_key_does_not_stand_where_pages_are_asked_for() -> None:

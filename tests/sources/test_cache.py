@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.errors import Code
+from app.errors import Code, SourceError
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
 from app.settings import (
@@ -29,9 +29,10 @@ from app.settings import (
     LogSettings,
     SourceSettings,
 )
-from app.sources.base import Call, Record, Source, UserId
+from app.sources.base import Call, Record, Source, SourceSpec, UserId
 from app.sources.cache import CachedSource, Use, judge
 from app.sources.lifetime import OVER, Lifetime
+from app.sources.partial import partial
 from app.sources.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
 from tests.clock import ManualClock
 from tests.fakes import calm_source
@@ -81,11 +82,17 @@ class Shop:
     log: io.StringIO
 
     async def begin(
-        self, keys: str, *, identity: str = "", seconds: float | None = None
+        self,
+        keys: str,
+        *,
+        identity: str = "",
+        seconds: float | None = None,
+        fields: str | None = None,
     ) -> tuple[asyncio.Task[Sequence[Said]], Call]:
-        """Have a caller ask who has so many seconds, and wait if it has to."""
+        """Have a caller ask who has so many seconds, for some fields, and wait if it has to."""
         deadline = None if seconds is None else Deadline(self.clock.seconds + seconds, self.clock)
-        call = Call("r", identity=identity, deadline=deadline)
+        some = None if fields is None else frozenset(fields.split())
+        call = Call("r", identity=identity, deadline=deadline, fields=some)
 
         async def visit() -> Sequence[Said]:
             return await self.cached.fetch_many(ids(keys), call)
@@ -94,9 +101,11 @@ class Shop:
         await self.clock.settle()
         return caller, call
 
-    async def ask(self, keys: str, *, identity: str = "") -> list[str | int | None]:
+    async def ask(
+        self, keys: str, *, identity: str = "", fields: str | None = None
+    ) -> list[str | int | None]:
         """Ask what is answered at once."""
-        caller, _ = await self.begin(keys, identity=identity)
+        caller, _ = await self.begin(keys, identity=identity, fields=fields)
         assert caller.done()
         return told(caller.result())
 
@@ -715,3 +724,129 @@ def test_whatever_happens_everybody_gets_what_a_plain_model_says() -> None:
     run_state_machine_as_test(
         CacheAndModel, settings=settings(max_examples=200, stateful_step_count=50, deadline=None)
     )
+
+
+class Partly(Upstream):
+    """An upstream that answers with no more fields than it is asked for.
+
+    Attributes:
+        asked: The fields that each call asked for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str | None] = []
+
+    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Said]:
+        """Answer."""
+        self.asked.append(None if call.fields is None else " ".join(sorted(call.fields)))
+        whole = await super().fetch_many(keys, call)
+        if call.fields is None:
+            return whole
+        spec = partial(PERSON, call.fields)
+        return [
+            spec.record.model_validate_json(one.model_dump_json())
+            if isinstance(one, Person)
+            else one
+            for one in whole
+        ]
+
+
+PERSON = SourceSpec(name=NAME, record=Person, path="/", parameter="id", key="id")
+
+
+@dataclass
+class Counter:
+    """A shop whose source answers in parts."""
+
+    shop: Shop
+    upstream: Partly
+
+    async def ask(self, fields: str | None, keys: str = "a") -> list[Mapping[str, object] | str]:
+        """Ask for some fields; give those of each record, or a failure's code."""
+        caller, _ = await self.shop.begin(keys, fields=fields)
+        return [
+            one.code.value if isinstance(one, SourceError) else dict(one or ())
+            for one in caller.result()
+        ]
+
+
+@pytest.fixture
+async def counter(shops: OpenShop) -> Counter:
+    """Give such a shop."""
+    upstream = Partly()
+    return Counter(await shops(source_settings(), upstream=upstream), upstream)
+
+
+async def test_an_entry_is_an_answer_for_the_fields_that_it_has(counter: Counter) -> None:
+    await counter.ask("identity version")
+
+    assert await counter.ask("version") == [{"id": "a", "identity": "", "version": 0}]
+    assert await counter.ask("") == [{"id": "a", "identity": "", "version": 0}]
+    assert counter.upstream.asked == ["identity version"]
+
+
+async def test_a_whole_entry_is_an_answer_for_all_and_a_partial_one_is_none_for_all(
+    counter: Counter,
+) -> None:
+    await counter.ask("version")
+    await counter.ask(None)
+    await counter.ask("identity version")
+
+    assert counter.upstream.asked == ["version", None]
+
+
+async def test_what_an_entry_lacks_is_fetched_and_joins_what_it_has(counter: Counter) -> None:
+    await counter.ask("version")
+    await counter.shop.pass_time(TTL / 2)
+    await counter.ask("identity")
+
+    assert await counter.ask("identity version") == [{"id": "a", "identity": "", "version": 0}]
+    assert counter.upstream.asked == ["version", "identity"]
+
+
+async def test_what_was_joined_is_as_old_as_its_oldest_part(counter: Counter) -> None:
+    await counter.ask("version")
+    await counter.shop.pass_time(TTL / 2)
+    await counter.ask("identity")
+    await counter.shop.pass_time(TTL / 2 + 1)
+
+    _, call = await counter.shop.begin("a", fields="identity")
+
+    assert call.trace.of(NAME).stale == TTL + 1
+
+
+async def test_what_comes_joins_nothing_old(counter: Counter) -> None:
+    await counter.ask("version")
+    await counter.shop.pass_time(TTL + 1)
+    await counter.ask("identity")
+
+    await counter.ask("version")
+
+    assert counter.upstream.asked == ["version", "identity", "version"]
+
+
+async def test_an_old_entry_stands_in_only_for_the_fields_that_it_has(counter: Counter) -> None:
+    await counter.ask("version")
+    await counter.shop.pass_time(TTL + BEHIND + 1)
+    counter.upstream.says = lambda _: failure()
+
+    assert await counter.ask("version") == [{"id": "a", "version": 0}]
+    assert await counter.ask("identity") == [UNAVAILABLE]
+
+
+async def test_an_unknown_user_is_unknown_in_all_fields(counter: Counter) -> None:
+    counter.upstream.says = lambda _: None
+
+    assert await counter.ask("version") == [{}]
+    assert await counter.ask("identity") == [{}]
+    assert await counter.ask(None) == [{}]
+    assert counter.upstream.asked == ["version"]
+
+
+async def test_a_user_who_is_unknown_now_has_no_fields_of_before(counter: Counter) -> None:
+    await counter.ask("version")
+    counter.upstream.says = lambda _: None
+    await counter.ask("identity")
+
+    assert await counter.ask("version") == [{}]

@@ -18,6 +18,7 @@ from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
 from app.settings import CoalesceSettings, DeadlineSettings, LogSettings
 from app.sources.base import Call, UserId
+from app.sources.flight import Ticket
 from app.sources.flights import Flights, Sharing
 from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
@@ -81,11 +82,14 @@ class Airport:
         return Call(name, identity=identity, deadline=deadline)
 
     async def ask(
-        self, keys: str, call: Call | None = None, *, behind: str = ""
+        self, keys: str, call: Call | None = None, *, behind: str = "", fields: str | None = None
     ) -> asyncio.Task[Sequence[Said]]:
-        """Have a caller ask, and wait if it has to."""
+        """Have a caller ask, for some fields of one letter each, and wait if it has to."""
         coroutine: Coroutine[Any, Any, Sequence[Said]] = self.flights.fetch(
-            ids(keys), call or self.call(), behind=ids(behind)
+            ids(keys),
+            call or self.call(),
+            behind=ids(behind),
+            fields=None if fields is None else frozenset(fields),
         )
         caller = asyncio.create_task(coroutine)
         await self.clock.settle()
@@ -720,3 +724,104 @@ async def test_a_full_flight_waits_for_room_as_any_other(joint: Airport) -> None
     await joint.let_go(0)
 
     assert joint.upstream.batches == ["x", "y", "abcdef"]
+
+
+def asked(upstream: Upstream) -> list[tuple[str, str | None]]:
+    """Tell about whom, and for which fields, each call asked."""
+    return [
+        (batch, None if call.fields is None else "".join(sorted(call.fields)))
+        for batch, call in zip(upstream.batches, upstream.calls, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "calls"),
+    [
+        ("xy", "x", [("a", "xy")]),
+        ("x", "", [("a", "x")]),
+        (None, "x", [("a", None)]),
+        ("", "", [("a", "")]),
+        ("x", "y", [("a", "x"), ("a", "y")]),
+        ("x", "xy", [("a", "x"), ("a", "xy")]),
+        ("x", None, [("a", "x"), ("a", None)]),
+    ],
+)
+async def test_a_user_in_the_air_is_asked_about_again_only_for_fields_that_the_flight_lacks(
+    airport: Airport,
+    first: str | None,
+    second: str | None,
+    calls: list[tuple[str, str | None]],
+) -> None:
+    one = await airport.ask("a", fields=first)
+    other = await airport.ask("a", fields=second)
+    for number in range(len(calls)):
+        await airport.let_go(number)
+
+    assert asked(airport.upstream) == calls
+    assert told(one.result()) == [0]
+    assert told(other.result()) == [len(calls) - 1]
+    assert airport.flights.shared == 2 - len(calls)
+
+
+async def test_fields_that_a_flight_lacks_are_asked_of_the_users_it_has_and_of_no_others(
+    airport: Airport,
+) -> None:
+    await airport.ask("ab", fields="xy")
+    second = await airport.ask("bc", fields="xz")
+    third = await airport.ask("c", fields="z")
+    await airport.let_go(0)
+    await airport.let_go(1)
+
+    assert asked(airport.upstream) == [("ab", "xy"), ("bc", "xz")]
+    assert told(second.result()) == [2, 3]
+    assert told(third.result()) == [3]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fields"), [(["x", "y"], "xy"), (["x", ""], "x"), (["x", None], None)]
+)
+async def test_a_flight_that_gathers_takes_on_the_fields_of_all(
+    clock: ManualClock, wanted: list[str | None], fields: str | None
+) -> None:
+    airport = Airport(clock, Sharing.BATCHES)
+    airport.upstream.held = False
+    async with airport.flights:
+        async with asyncio.TaskGroup() as group:
+            for key, one in zip("ab", wanted, strict=True):
+                some = None if one is None else frozenset(one)
+                group.create_task(
+                    airport.flights.fetch(ids(key + "c"), airport.call(key), fields=some)
+                )
+
+        assert asked(airport.upstream) == [("acb", fields)]
+
+
+@given(
+    requests=st.lists(
+        st.tuples(st.sampled_from(["a", "b", "ab"]), st.sets(st.sampled_from("xyz"))), max_size=6
+    ),
+    sharing=st.sampled_from(Sharing),
+    turns=st.lists(st.booleans(), min_size=6, max_size=6),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_everybody_waits_for_a_flight_that_asks_for_what_they_want(
+    clock: ManualClock,
+    requests: list[tuple[str, set[str]]],
+    sharing: Sharing,
+    turns: list[bool],
+) -> None:
+    airport = Airport(clock, sharing)
+    async with airport.flights:
+        tickets: list[tuple[frozenset[str], Ticket[Person]]] = []
+        for (keys, fields), settles in zip(requests, turns, strict=False):
+            wanted = frozenset(fields)
+            tickets.append((wanted, airport.flights.ask(ids(keys), airport.call(), fields=wanted)))
+            if settles:
+                await clock.settle()
+
+        for wanted, ticket in tickets:
+            for flight, key in zip(ticket.flights, ticket.keys, strict=True):
+                assert flight.fields is not None
+                assert flight.fields >= wanted
+                assert key in flight.keys
+        assert all(len(set(batch)) == len(batch) for batch in airport.upstream.batches)

@@ -1,0 +1,87 @@
+"""How a record is divided over endpoints, and how a field is read that needs several."""
+
+import pytest
+
+from app.errors import Code, SourceError, SourceFailedError
+from app.federation.division import Division, divisions_of
+from app.federation.merge import merge
+from app.settings import SourceSettings
+from app.sources.base import Record
+from app.sources.billing import BILLING
+from app.sources.endpoints import endpoints_of
+from app.sources.profile import PROFILE
+from tests.fakes import account_row, json_response
+from tests.partial import ENDPOINTS
+
+SETTINGS = {
+    "profile": SourceSettings(base_url="http://profile"),
+    "billing": SourceSettings.model_validate(
+        {"base_url": "http://billing", "endpoints": ENDPOINTS}
+    ),
+}
+FOUND = endpoints_of([PROFILE, BILLING], SETTINGS)
+DIVISIONS = divisions_of(FOUND)
+PLAN, BALANCE = "billing.subscription", "billing.balance"
+
+
+def said(fields: str, **row: object) -> Record:
+    """Make what an endpoint says of a user."""
+    [endpoint] = [one for one in FOUND["billing"] if one.spec.name == fields]
+    record: type[Record] = endpoint.spec.record
+    return record.model_validate_json(json_response(account_row(1, **row)).content)
+
+
+def failed(name: str, code: Code) -> SourceError:
+    """Make a failure of an endpoint."""
+    return SourceError(name, code, "it failed")
+
+
+def test_only_sources_with_endpoints_are_divided() -> None:
+    gives = dict.fromkeys(("plan", "renews_at", "status"), PLAN) | {"balance": BALANCE}
+
+    assert {"billing": Division(first=PLAN, gives=gives)} == DIVISIONS
+
+
+def test_fields_name_their_endpoints_each_once_and_nothing_the_first() -> None:
+    division = DIVISIONS["billing"]
+
+    assert division.of({"plan", "status"}) == (PLAN,)
+    assert division.of({"balance"}) == (BALANCE,)
+    assert division.of({"balance", "plan"}) == (PLAN, BALANCE)
+    assert division.of(()) == (PLAN,)
+    assert division.of(None) == (PLAN, BALANCE)
+
+
+def test_a_field_reads_the_records_of_all_its_endpoints_as_one() -> None:
+    parts = merge((PLAN, BALANCE), said(PLAN), said(BALANCE), divisions=DIVISIONS)
+
+    record = parts.read(BILLING, {"plan", "balance"})
+
+    assert record is not None
+    assert (record.plan, record.balance.amount) == ("pro", 100)
+
+
+def test_a_field_fails_as_the_first_of_its_endpoints_that_failed() -> None:
+    first, second = failed(PLAN, Code.SOURCE_TIMEOUT), failed(BALANCE, Code.SOURCE_REJECTED)
+
+    for answers, error in (
+        ((first, second), first),
+        ((None, second), second),
+        ((said(PLAN), second), second),
+    ):
+        with pytest.raises(SourceFailedError) as caught:
+            merge((PLAN, BALANCE), *answers, divisions=DIVISIONS).read(BILLING)
+        assert caught.value.error is error
+
+
+def test_a_field_is_nothing_where_one_of_its_endpoints_does_not_know_the_user() -> None:
+    parts = merge((PLAN, BALANCE), said(PLAN), None, divisions=DIVISIONS)
+
+    assert parts.read(BILLING) is None
+    assert parts.read(BILLING, {"plan"}) is not None
+    assert not parts.unknown
+
+
+def test_an_endpoint_that_the_plan_lacks_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        merge((PLAN,), said(PLAN), divisions=DIVISIONS).read(BILLING)

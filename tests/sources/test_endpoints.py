@@ -1,0 +1,171 @@
+"""How a record is divided over the endpoints of its service, and what is wrong with that."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import SourceSettings
+from app.sources.activity import ACTIVITY
+from app.sources.base import SourceSpec
+from app.sources.billing import BILLING, AccountRecord
+from app.sources.endpoints import endpoints_of
+from app.sources.mapping import ShapeError
+from app.sources.profile import PROFILE
+from tests.partial import BALANCE, ENDPOINTS, SUBSCRIPTION
+
+
+def settings(**changes: object) -> SourceSettings:
+    """Make settings of a source."""
+    return SourceSettings.model_validate({"base_url": "http://billing", **changes})
+
+
+def mistakes(spec: SourceSpec[Any] = BILLING, **changes: object) -> Mapping[str, str]:
+    """Tell what is wrong with settings, by where it is."""
+    with pytest.raises(ShapeError) as caught:
+        endpoints_of([spec], {spec.service: settings(**changes)})
+    return {".".join(one.keys): one.what for one in caught.value.mistakes}
+
+
+def test_a_source_without_endpoints_is_asked_as_it_is() -> None:
+    plain = settings()
+
+    [one] = endpoints_of([BILLING], {"billing": plain})["billing"]
+
+    assert one.spec is BILLING
+    assert one.settings is plain
+    assert one.gives == {"plan", "status", "balance", "renews_at"}
+
+
+def test_each_endpoint_has_its_shape_its_fields_and_all_else_of_its_service() -> None:
+    found = endpoints_of([BILLING], {"billing": settings(endpoints=ENDPOINTS, timeout=0.7)})
+
+    first, second = found["billing"]
+    assert (first.spec.name, second.spec.name) == ("billing.subscription", "billing.balance")
+    assert first.gives == {"plan", "status", "renews_at"}
+    assert second.gives == {"balance"}
+    assert {one.spec.service for one in found["billing"]} == {"billing"}
+    assert {one.settings.timeout for one in found["billing"]} == {0.7}
+    assert second.settings.request is not None
+    assert second.settings.request.path == "/balances"
+    assert second.settings.fields == {"balance": "balance"}
+
+
+def test_an_endpoint_may_give_the_key_by_an_expression() -> None:
+    balance = {**BALANCE, "fields": {**BALANCE["fields"], "user_id": "customer.id"}}
+
+    found = endpoints_of(
+        [BILLING], {"billing": settings(endpoints={**ENDPOINTS, "balance": balance})}
+    )
+
+    assert found["billing"][1].gives == {"balance"}
+
+
+def test_what_may_be_missing_is_missing_at_the_first_endpoint() -> None:
+    bare = {**SUBSCRIPTION, "fields": {"plan": "plan", "status": "status"}}
+
+    found = endpoints_of(
+        [BILLING], {"billing": settings(endpoints={"balance": BALANCE, "subscription": bare})}
+    )
+
+    assert [one.gives for one in found["billing"]] == [
+        {"balance", "renews_at"},
+        {"plan", "status"},
+    ]
+
+
+def test_a_field_that_two_endpoints_give_or_none_is_a_mistake() -> None:
+    twice = {**BALANCE, "fields": {"plan": "plan"}}
+
+    assert mistakes(endpoints={"subscription": SUBSCRIPTION, "other": twice}) == {
+        "endpoints.other.fields.plan": "is given by subscription too: expected one endpoint for"
+        " each field.",
+        "endpoints": "give no balance: expected it in the fields of one of them.",
+    }
+
+
+def test_a_field_that_the_record_has_not_is_a_mistake_with_the_nearest() -> None:
+    wrong = {**BALANCE, "fields": {"balance": "a", "renews": "b"}}
+
+    assert mistakes(endpoints={"subscription": SUBSCRIPTION, "balance": wrong}) == {
+        "endpoints.balance.fields.renews": "is no field of billing: did you mean renewsAt?"
+    }
+
+
+def test_a_shape_beside_endpoints_is_a_mistake() -> None:
+    assert mistakes(endpoints=ENDPOINTS, answer={}, fields={"plan": "a"}) == {
+        "answer": "stands beside endpoints: expected it in each of them.",
+        "fields": "stands beside endpoints: expected it in each of them.",
+    }
+
+
+def test_what_cannot_be_read_of_one_endpoint_is_told_at_its_place() -> None:
+    twice = {
+        **BALANCE,
+        "answer": {"key": ["id"]},
+        "fields": {**BALANCE["fields"], "userId": "customer"},
+    }
+
+    assert mistakes(endpoints={**ENDPOINTS, "balance": twice}) == {
+        "endpoints.balance.answer.key": "is given twice: expected answer.key or fields.user_id,"
+        " not both."
+    }
+
+
+@pytest.mark.parametrize("name", ["", "Balance", "a.b", "9"])
+def test_a_name_of_an_endpoint_is_a_word(name: str) -> None:
+    with pytest.raises(ValidationError, match="expected small letters"):
+        settings(endpoints={name: BALANCE})
+
+
+def test_an_endpoint_without_fields_gives_nothing() -> None:
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        settings(endpoints={"balance": {**BALANCE, "fields": {}}})
+
+
+LATEST = SourceSpec(
+    name="billing.latest", record=AccountRecord, path="/latest", parameter="id", key="user_id"
+)
+
+
+def test_an_endpoint_that_is_a_source_by_itself_is_asked_as_it_says() -> None:
+    own = {"form": "repeat", "path": "/own", "parameter": "id"}
+    found = endpoints_of(
+        [PROFILE, BILLING, LATEST, ACTIVITY],
+        {
+            "profile": settings(),
+            "billing": settings(request=own, answer={}, timeout=0.7),
+            "activity": settings(),
+        },
+    )
+
+    [main], [latest] = found["billing"], found["billing.latest"]
+    assert main.settings.request is not None
+    assert latest.spec is LATEST
+    assert (latest.settings.request, latest.settings.answer) == (None, None)
+    assert latest.settings.timeout == 0.7
+
+
+def test_the_settings_may_shape_an_endpoint_that_is_a_source_by_itself() -> None:
+    fields = {**SUBSCRIPTION["fields"], **BALANCE["fields"]}
+    own = {**SUBSCRIPTION, "fields": fields}
+    found = endpoints_of([BILLING, LATEST], {"billing": settings(endpoints={"latest": own})})
+
+    [main], [latest] = found["billing"], found["billing.latest"]
+    assert main.spec is BILLING
+    assert main.settings.request is None
+    assert latest.settings.request is not None
+    assert latest.settings.request.path == "/subscriptions"
+
+
+def test_what_does_not_fit_a_source_without_endpoints_is_told_too() -> None:
+    request = {**SUBSCRIPTION["request"], "select": {"parameter": "f", "names": {"plam": ["p"]}}}
+
+    assert mistakes(fields={"plan": "a", "status": "b"}) == {
+        "fields.balance": "is missing: expected an expression for it. What is owed (positive) or in"
+        " credit (negative)."
+    }
+    assert mistakes(request=request) == {
+        "request.select.names.plam": "is no field of billing: did you mean plan?"
+    }

@@ -1,0 +1,73 @@
+"""Records that hold a part of their fields."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from app.sources.activity import ACTIVITY
+from app.sources.base import Record, UserId
+from app.sources.billing import BILLING, AccountRecord
+from app.sources.partial import joined, partial
+from app.sources.rows import RowReader
+from tests.fakes import account_row
+
+
+def test_a_partial_record_has_its_fields_and_the_key_and_needs_no_others() -> None:
+    record = partial(BILLING, {"plan"}).record.model_validate_json('{"userId": "a", "plan": "pro"}')
+
+    assert dict(record) == {"user_id": "a", "plan": "pro"}
+
+
+def test_what_was_not_asked_for_is_an_error_rather_than_nothing() -> None:
+    record = partial(BILLING, {"plan"}).record.model_validate_json('{"userId": "a", "plan": "pro"}')
+
+    with pytest.raises(AttributeError):
+        _ = record.renews_at
+
+
+def test_the_fields_are_as_strict_as_in_the_whole_record() -> None:
+    record = partial(ACTIVITY, {"login_count"}).record
+
+    for wrong in ('"1"', "-1", "1.5"):
+        with pytest.raises(ValidationError):
+            record.model_validate_json(f'{{"userId": "a", "loginCount": {wrong}}}')
+
+
+def test_rows_are_read_straight_from_bytes_whatever_else_they_have() -> None:
+    rows = RowReader(partial(BILLING, {"status"})).read(
+        b'[{"userId": "a", "status": "active", "plan": 7}]', [UserId("a")]
+    )
+
+    [record] = rows.answers
+    assert isinstance(record, Record)
+    assert dict(record) == {"user_id": "a", "status": "active"}
+
+
+def read(fields: set[str], **row: object) -> AccountRecord:
+    """Read some fields of a row."""
+    spec = partial(BILLING, fields)
+    return spec.record.model_validate_json(json.dumps(account_row(1, **row)))
+
+
+def test_records_are_joined_as_they_are_and_the_later_counts() -> None:
+    first, second = read({"plan", "balance"}), read({"plan", "renews_at"}, plan="new")
+
+    whole = joined([first, second])
+
+    assert (whole.plan, whole.renews_at) == ("new", second.renews_at)
+    assert whole.balance is first.balance
+    with pytest.raises(AttributeError):
+        _ = whole.status
+
+
+def test_a_record_alone_stays_what_it_is() -> None:
+    record = read({"plan"})
+
+    assert joined([record]) is record
+
+
+def test_joined_records_can_be_joined_again() -> None:
+    whole = joined([joined([read({"plan"}), read({"status"})]), read({"balance"})])
+
+    assert (whole.plan, whole.status, whole.balance.amount) == ("pro", "active", 100)
