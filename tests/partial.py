@@ -129,9 +129,11 @@ class SelectingProfile(FakeService):
 
     Attributes:
         asked: The fields of each call, in the order of the calls.
+        customers: Keys of another source, by user.
     """
 
     asked: list[list[str]] = field(default_factory=list[list[str]])
+    customers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request for many users."""
@@ -142,7 +144,11 @@ class SelectingProfile(FakeService):
         self.asked.append(names)
         if self.behaviour is not None:
             return self.behaviour(request)
-        rows = [person(self.rows[key]) for key in keys if key in self.rows]
+        rows = [
+            {**person(self.rows[key]), "customer": {"id": self.customers.get(key)}}
+            for key in keys
+            if key in self.rows
+        ]
         return json_response({"people": [{name: row[name] for name in names} for row in rows]})
 
 

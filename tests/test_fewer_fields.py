@@ -307,3 +307,24 @@ async def test_the_fields_have_a_place_in_a_body(
 
     assert reply.data == {"user": {"displayName": "Ada L"}}
     assert seen == [{"properties": ["first", "last"], "inputs": [{"id": A}]}]
+
+
+async def test_the_key_of_another_source_stays_with_what_was_joined_in_the_cache(
+    open_gateway: OpenGateway, services: FakeServices, profile: SelectingProfile, ways: Ways
+) -> None:
+    del ways
+    profile.customers = {A: B}
+    key_from = {"source": "profile", "expression": "customer.id"}
+    cached = {**PROFILE, "cache": CacheSettings(enabled=True)}
+    services.activity = FakeServices().activity
+    services.know(1, 2)
+    settings = settings_of({"profile": cached, "billing": {"key_from": key_from}})
+
+    async with open_gateway(settings) as gateway:
+        for fields in ("username", "email", "username email plan"):
+            reply = await gateway.query(f'{{ user(id: "{A}") {{ {fields} }} }}')
+            assert not reply.errors
+
+    assert reply.data["user"]["plan"] == "pro"
+    assert services.billing.batches == [[B]]
+    assert profile.asked == [["id", "customer", "login"], ["id", "customer", "mail"]]

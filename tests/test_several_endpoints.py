@@ -9,7 +9,15 @@ from app.settings import CacheSettings
 from tests.clock import ManualClock
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, account_row, failing, invoice, user_id
-from tests.partial import BALANCE, SUBSCRIPTION, DividedBilling, divided, settings_with
+from tests.partial import (
+    BALANCE,
+    PROFILE,
+    SUBSCRIPTION,
+    DividedBilling,
+    SelectingProfile,
+    divided,
+    settings_with,
+)
 from tests.ways import BOTH, Ways
 
 A, B = user_id(1), user_id(2)
@@ -258,3 +266,36 @@ async def test_a_row_that_does_not_fit_costs_the_fields_of_its_endpoint(
 
     assert reply.codes == {"users.0.balance": "SOURCE_MALFORMED"}
     assert [user["plan"] for user in reply.data["users"]] == ["pro", "pro"]
+
+
+async def test_endpoints_are_asked_by_keys_that_another_source_has(
+    open_gateway: OpenGateway, services: FakeServices, billing: DividedBilling, ways: Ways
+) -> None:
+    del ways
+    key = "00000000-0000-4000-8000-00000000000a"
+    profile = services.profile = SelectingProfile("", customers={A: key})
+    services.know(1, 2)
+    billing.rows = {key: account_row(1, userId=key)}
+    billing.invoices = {key: [invoice(1)]}
+    endpoints = {"subscription": SUBSCRIPTION, "balance": BALANCE}
+    key_from = {"source": "profile", "expression": "customer.id"}
+    wanted = settings_with(
+        {"profile": PROFILE, "billing": {"endpoints": endpoints, "key_from": key_from}}
+    )
+
+    async with open_gateway(wanted) as gateway:
+        balance = await gateway.query(f"{{ {USERS} {{ balance {{ amount }} }} }}")
+        both = await gateway.query(
+            f"{{ {USERS} {{ username plan invoices {{ edges {{ node {{ id }} }} }} }} }}"
+        )
+
+    assert not balance.errors
+    assert not both.errors
+    assert balance.data["users"] == [{"balance": {"amount": 100}}, None]
+    assert both.data["users"] == [
+        {"username": "user1", "plan": "pro", "invoices": {"edges": [{"node": {"id": "inv-1"}}]}},
+        {"username": "user2", "plan": None, "invoices": None},
+    ]
+    assert profile.asked == [["id", "customer"], ["id", "customer", "login"]]
+    assert profile.batches == [[A, B]] * 2
+    assert billing.asked == {"/balances": [[key]], "/subscriptions": [[key]]}
