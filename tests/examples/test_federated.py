@@ -86,7 +86,12 @@ async def test_every_field_of_twenty_users_is_what_each_server_says(
         users = await users_of(gateway, FIELDS, services.directory.ids[:20])
 
     assert users == [services.user(number) for number in range(20)]
-    assert calls(gateway) == {("profile", 20): 1, ("billing", 1): 20, ("activity", 20): 1}
+    assert calls(gateway) == {
+        ("profile", 20): 1,
+        ("billing.subscription", 1): 20,
+        ("billing.customer", 1): 20,
+        ("activity", 20): 1,
+    }
 
 
 async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
@@ -96,7 +101,11 @@ async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
         users = await users_of(gateway, BILLING, services.directory.ids[:20])
 
     assert users == [services.books.account(customer) for customer in services.books.customers]
-    assert calls(gateway) == {("profile", 20): 1, ("billing", 1): 20}
+    assert calls(gateway) == {
+        ("profile", 20): 1,
+        ("billing.subscription", 1): 20,
+        ("billing.customer", 1): 20,
+    }
 
 
 async def test_users_whom_stripe_does_not_know_have_no_billing(
@@ -108,9 +117,13 @@ async def test_users_whom_stripe_does_not_know_have_no_billing(
 
     nothing = {"plan": None, "loginCount": None}
     assert users == [{"username": "user-20", **nothing}, {"username": "user-21", **nothing}]
-    assert calls(gateway) == {("profile", 2): 1, ("billing", 1): 1, ("activity", 2): 1}
+    assert calls(gateway) == {
+        ("profile", 2): 1,
+        ("billing.subscription", 1): 1,
+        ("activity", 2): 1,
+    }
     [warning] = gateway.events("source.unknown_keys")
-    assert warning["source"] == "billing"
+    assert warning["source"] == "billing.subscription"
 
 
 def test_sources_check_finds_nothing_wrong(services: Services, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ async def list_users(request: Request) -> JSONResponse:
     if not 0 < len(literals) <= MOST:
         return JSONResponse({"error": {"code": "Request_UnsupportedQuery"}}, 400)
     ids = [literal[1:-1].replace("''", "'") for literal in literals]
+    request.app.state.selected.append(asked["$select"])
     fields = asked["$select"].split(",")
     found = [{name: one[name] for name in fields} for key, one in USERS.items() if key in ids]
     start = int(asked.get("$skiptoken", "0"))
@@ -67,11 +68,18 @@ async def list_users(request: Request) -> JSONResponse:
 
 
 @pytest.fixture
-async def variables() -> AsyncGenerator[Mapping[str, str]]:
+def selected() -> list[str]:
+    """Give what the fake is asked to select, call by call."""
+    return []
+
+
+@pytest.fixture
+async def variables(selected: list[str]) -> AsyncGenerator[Mapping[str, str]]:
     """Run the fake, and give what the gateway's environment has."""
     tokens = TokenServer(LOGIN, SECRET, {"scope": "https://graph.microsoft.com/.default"})
     app = Starlette(routes=[Route("/v1.0/users", list_users), tokens.route])
     app.state.tokens = tokens
+    app.state.selected = selected
     async with serving("Graph", app) as address:
         yield {
             "GATEWAY_SOURCES__PROFILE__BASE_URL": f"{address}/v1.0",
@@ -101,6 +109,16 @@ async def test_each_field_of_each_user_is_what_the_api_says(
 
     assert users == [expected(one) for one in USERS.values()]
     assert sorted(one["keys"] for one in gateway.events("source.fetch")) == [5, 15]
+
+
+async def test_no_more_fields_are_selected_than_a_query_needs(
+    variables: Mapping[str, str], open_page: OpenPage, selected: list[str]
+) -> None:
+    async with open_page(PAGE, variables) as gateway:
+        await users_of(gateway, "displayName", IDS[:1])
+        await users_of(gateway, "email locale", IDS[:1])
+
+    assert selected == ["id,displayName", "id,mail,userPrincipalName,preferredLanguage"]
 
 
 async def test_a_user_that_the_api_does_not_have_is_null(

@@ -56,6 +56,7 @@ async def batch_read(request: Request) -> JSONResponse:
     ids = [one["id"] for one in asked["inputs"]]
     if asked["idProperty"] != "user_id" or len(ids) > MOST:
         return JSONResponse({"status": "error", "category": "VALIDATION_ERROR"}, 400)
+    request.app.state.asked.append(asked["properties"])
     always = ("createdate", "hs_object_id")
     found = [CONTACTS[one] for one in ids if one in CONTACTS]
     results = [
@@ -81,10 +82,18 @@ async def batch_read(request: Request) -> JSONResponse:
 
 
 @pytest.fixture
-async def variables() -> AsyncGenerator[Mapping[str, str]]:
+def asked() -> list[list[str]]:
+    """Give the properties that the fake is asked for, call by call."""
+    return []
+
+
+@pytest.fixture
+async def variables(asked: list[list[str]]) -> AsyncGenerator[Mapping[str, str]]:
     """Run the fake, and give what the gateway's environment has."""
     route = Route("/crm/v3/objects/contacts/batch/read", batch_read, methods=["POST"])
-    async with serving("HubSpot", Starlette(routes=[route])) as address:
+    app = Starlette(routes=[route])
+    app.state.asked = asked
+    async with serving("HubSpot", app) as address:
         yield {"GATEWAY_SOURCES__BILLING__BASE_URL": address, "HUBSPOT_TOKEN": TOKEN}
 
 
@@ -111,6 +120,15 @@ async def test_each_field_of_each_user_is_what_the_api_says(
 
     assert users == [expected(one) for one in CONTACTS.values()]
     assert [one["keys"] for one in gateway.events("source.fetch")] == [20]
+
+
+async def test_no_more_properties_are_asked_for_than_a_query_needs(
+    variables: Mapping[str, str], open_page: OpenPage, asked: list[list[str]]
+) -> None:
+    async with open_page(PAGE, variables) as gateway:
+        await users_of(gateway, "balance { amount }", IDS[:1])
+
+    assert asked == [["user_id", "open_balance", "balance_currency"]]
 
 
 async def test_a_user_that_the_api_does_not_have_is_null(

@@ -1,5 +1,6 @@
 """Stripe, as docs/sources/stripe.md has it, against localstripe."""
 
+from collections import Counter
 from collections.abc import Generator
 
 import pytest
@@ -28,8 +29,26 @@ async def test_each_field_of_each_customer_is_what_the_server_says(
 
     expected = [books.account(customer) for customer in books.customers]
     assert users == expected
-    assert {account["billingStatus"] for account in expected} == {"ACTIVE", "UNKNOWN"}
-    assert {account["plan"] for account in expected} == {*PLANS, "none"}
+    assert {account["billingStatus"] for account in expected} == {"ACTIVE", "UNKNOWN", None}
+    assert {account["plan"] for account in expected} == {*PLANS, None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "endpoints"),
+    [
+        ("plan billingStatus renewsAt", {"billing.subscription"}),
+        ("balance { amount }", {"billing.customer"}),
+        (BILLING, {"billing.subscription", "billing.customer"}),
+    ],
+)
+async def test_only_the_endpoints_are_called_that_have_what_is_asked_for(
+    books: Books, open_page: OpenPage, fields: str, endpoints: set[str]
+) -> None:
+    async with open_page(PAGE, books.variables) as gateway:
+        await users_of(gateway, fields, books.customers[:3])
+
+    calls = Counter(event["source"] for event in gateway.events("source.fetch"))
+    assert calls == dict.fromkeys(endpoints, 3)
 
 
 async def test_a_customer_that_the_server_does_not_have_is_null(
