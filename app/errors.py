@@ -16,6 +16,7 @@ translated once, where they enter (``sources/failures.py``). Whatever is no ``Ga
 bug of ours, and clients see it masked.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,8 @@ class Code(StrEnum):
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     OPERATION_RESOLUTION_FAILURE = "OPERATION_RESOLUTION_FAILURE"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
@@ -105,14 +108,22 @@ class RequestError(GatewayError):
     Attributes:
         status: HTTP status for it, as "GraphQL over HTTP" has it.
         retry_after: Seconds after which the same request may be executed.
+        headers: Further headers that the status calls for.
     """
 
     def __init__(
-        self, code: Code, message: str, *, status: int = 400, retry_after: int | None = None
+        self,
+        code: Code,
+        message: str,
+        *,
+        status: int = 400,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(code, message)
         self.status = status
         self.retry_after = retry_after
+        self.headers = headers
 
 
 class BadUserInputError(GatewayError):

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -22,9 +23,11 @@ from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
 from app.graphql.explain import Explainer
+from app.graphql.naming import texts_of
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.answers import error_response
 from app.http.correlation import CorrelationMiddleware
+from app.http.cors import cors
 from app.http.graphiql import GraphiQL
 from app.http.health import Health
 from app.http.view import GraphQLEndpoint
@@ -86,6 +89,7 @@ class Gateway:
         self._see = see
         self._schema = build_schema()
         self._documents = Documents(self._schema.core, size=settings.document_cache)
+        self._texts = texts_of(settings)
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
@@ -113,7 +117,12 @@ class Gateway:
         """Make what explains operations, where the settings allow it."""
         if not self._settings.explain:
             return None
-        return Explainer(schema=self._schema, documents=self._documents, settings=self._settings)
+        return Explainer(
+            schema=self._schema,
+            documents=self._documents,
+            texts=self._texts,
+            settings=self._settings,
+        )
 
     def services(self) -> Sequence[ServiceClient] | None:
         """Find the clients of the running gateway; ``None`` when it is not running."""
@@ -203,6 +212,7 @@ class Gateway:
             sources=sources,
             planner=planner,
             documents=self._documents,
+            texts=self._texts,
             guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
             compile_operations=self._settings.compile,
             required=frozenset(
@@ -254,8 +264,11 @@ def create_app(
             Route("/", _home),
             *(graphiql.routes if graphiql is not None else ()),
         ],
-        middleware=[Middleware(CorrelationMiddleware, log=log, forwards=forwards)],
-        exception_handlers={404: _nothing_here},
+        middleware=[
+            Middleware(CorrelationMiddleware, log=log, forwards=forwards),
+            *cors(settings.cors),
+        ],
+        exception_handlers={404: _nothing_here, 405: _wrong_method},
         lifespan=gateway.lifespan,
     )
 
@@ -279,6 +292,14 @@ async def _nothing_here(request: Request, _: Exception) -> Response:
     """Lead whoever has the wrong address to the right one."""
     message = f"nothing is served at {shown(request.url.path)}: expected /graphql"
     return error_response(404, Code.BAD_REQUEST, message)
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    """Lead whoever uses the wrong method to the right one."""
+    headers = error.headers if isinstance(error, HTTPException) else None
+    allowed = ", ".join(sorted((headers or {}).get("Allow", "GET").split(", ")))
+    message = f"{request.method} is not served here: expected {allowed}"
+    return error_response(405, Code.BAD_REQUEST, message, headers={"Allow": allowed})
 
 
 async def _home(_: Request) -> Response:

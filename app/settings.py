@@ -6,9 +6,11 @@ knows nothing of the environment and can be built by hand (the demo and the test
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -362,6 +364,88 @@ class LogSettings(_Frozen):
     )
 
 
+class BatchSettings(_Frozen):
+    """Several operations in one HTTP request."""
+
+    enabled: bool = Field(
+        default=False, description="Whether a JSON array of operations is executed."
+    )
+    max_operations: int = Field(
+        default=10, ge=1, le=1_000, description="Most operations in one array."
+    )
+
+
+class PersistedSettings(_Frozen):
+    """Documents that clients send once and then name by their hash."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether documents are kept that clients send with their hash (automatic"
+        " persisted queries).",
+    )
+    max_documents: int = Field(
+        default=1_000, ge=1, le=1_000_000, description="Most documents that are kept for that."
+    )
+
+
+class TrustedSettings(_Frozen):
+    """Documents that the operator has given."""
+
+    path: Path | None = Field(
+        default=None,
+        description="Manifest (Apollo's or Relay's format), document (`.graphql`), or folder of"
+        " such files: documents that clients may name by their hash.",
+    )
+    mode: Literal["also", "only"] = Field(
+        default="also",
+        description="Whether other documents are executed, too (`also`), or nothing else (`only`),"
+        " GraphiQL's queries included.",
+    )
+
+
+def _check_origin(origin: str) -> str:
+    """Accept the origin of a site, as browsers write it (RFC 6454, section 6.2).
+
+    Args:
+        origin: The origin.
+
+    Returns:
+        The origin.
+
+    Raises:
+        ValueError: It is none; ``*`` and ``null`` are everybody, and nobody is to be let in so.
+    """
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
+        raise ValueError("expected an origin such as https://app.example.com, in lower case")
+    return origin
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
+
+
+class CorsSettings(_Frozen):
+    """Which other sites' pages may read answers (Fetch Standard, "CORS protocol")."""
+
+    origins: tuple[Origin, ...] = Field(
+        default=(),
+        description="Origins whose pages may send requests and read the answers.",
+        examples=[["https://app.example.com"]],
+    )
+    credentials: bool = Field(
+        default=False, description="Whether their requests may carry cookies."
+    )
+    headers: tuple[HeaderName, ...] = Field(
+        default=(),
+        description="Headers that their requests may have, beside those that the gateway reads.",
+    )
+    max_age: int = Field(
+        default=600,
+        ge=0,
+        le=86_400,
+        description="Whole seconds for which browsers remember what they were allowed.",
+    )
+
+
 class Settings(_Frozen):
     """All settings of the gateway."""
 
@@ -388,6 +472,34 @@ class Settings(_Frozen):
         ge=1,
         le=1_000_000,
         description="Operations that run at the same time; more are told to come back.",
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576,
+        ge=1_024,
+        le=1_073_741_824,
+        description="Longest body of a request that is read.",
+    )
+    batch: BatchSettings = Field(
+        default=BatchSettings(), description="Several operations in one HTTP request."
+    )
+    persisted: PersistedSettings = Field(
+        default=PersistedSettings(), description="Documents that clients name by their hash."
+    )
+    trusted: TrustedSettings = Field(
+        default=TrustedSettings(), description="Documents that the operator has given."
+    )
+    csrf_prevention: bool = Field(
+        default=True,
+        description="Whether a GET is executed only with a header that no other site's page can"
+        " send unasked, such as `GraphQL-Require-Preflight: 1`.",
+    )
+    cors: CorsSettings = Field(
+        default=CorsSettings(), description="Which other sites' pages may read answers."
+    )
+    partial_status: bool = Field(
+        default=False,
+        description="Whether an answer with data and errors has status 294 instead of 200, for"
+        " clients that accept `application/graphql-response+json`.",
     )
     trace: Literal["never", "asked", "always"] = Field(
         default="never",

@@ -171,6 +171,21 @@ def test_a_key_that_is_sent_in_the_query_is_shown_nowhere(
     assert SECRET not in result.output
 
 
+def test_serve_says_which_trusted_documents_it_cannot_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
+    monkeypatch.setenv("GATEWAY_TRUSTED__PATH", "nowhere.json")
+
+    result = run("serve")
+
+    assert result.exit_code == 2
+    headline, mistake = result.stderr.splitlines()
+    assert headline == "The settings cannot be used:"
+    assert mistake.startswith("  - nowhere.json cannot be read: ")
+
+
 def test_schema_print_prints_the_schema_and_schema_check_takes_it_back() -> None:
     printed = run("schema", "print")
     Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")

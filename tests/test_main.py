@@ -52,6 +52,15 @@ async def test_an_address_that_nothing_serves_is_not_found(open_gateway: OpenGat
     assert "/graphql" in response.json()["errors"][0]["message"]
 
 
+async def test_a_method_that_nothing_serves_is_told_which_one_is(open_gateway: OpenGateway) -> None:
+    async with open_gateway(settings_for_fakes()) as gateway:
+        response = await gateway.client.delete("/healthz")
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, HEAD"
+    assert "expected GET, HEAD" in response.json()["errors"][0]["message"]
+
+
 async def test_a_server_process_starts_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -483,7 +483,9 @@ async def test_a_client_says_what_an_error_does(
         async def ask(query: str) -> httpx.Response:
             parameters = {"query": query} | ({} if on_error is None else {"onError": on_error})
             if method == "GET":
-                return await gateway.client.get("/graphql", params=parameters)
+                return await gateway.client.get(
+                    "/graphql", params=parameters, headers={"GraphQL-Require-Preflight": "1"}
+                )
             return await gateway.client.post("/graphql", json=parameters)
 
         for query, data, code in (
@@ -523,11 +525,13 @@ async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
         parameters = {"query": ONE, "onError": on_error}
         responses = [
             await gateway.client.post("/graphql", json=parameters),
-            await gateway.client.get("/graphql", params=parameters),
+            await gateway.client.get(
+                "/graphql", params=parameters, headers={"GraphQL-Require-Preflight": "1"}
+            ),
         ]
 
         for response in responses:
-            assert response.status_code == 400
+            assert response.status_code == 422
             body = orjson.loads(response.content)
             assert body.keys() == {"errors"}
             [error] = body["errors"]

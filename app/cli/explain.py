@@ -17,6 +17,7 @@ from app.graphql.explain import Explainer
 from app.graphql.explain_text import error_line, explanation_text
 from app.graphql.request import GraphQLRequest
 from app.graphql.schema import build_schema
+from app.graphql.texts import PlainTexts
 from app.settings import Settings
 
 
@@ -48,6 +49,7 @@ def explain(
     explainer = Explainer(
         schema=schema,
         documents=Documents(schema.core, size=0),
+        texts=PlainTexts(),
         settings=_settings_or_defaults(config),
     )
     explained = explainer.explain(request, request_id="none")

@@ -11,6 +11,7 @@ from app.cli.base import UNUSABLE, Port, config_option, refuse
 from app.configuration.variables import CONFIG
 from app.environment import load_settings
 from app.errors import ConfigurationError
+from app.graphql.naming import texts_of
 from app.observability.logs import form_of, uvicorn_log_config
 
 
@@ -30,6 +31,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     """
     try:
         settings = load_settings(config=config)
+        texts_of(settings)  # each process reads them anew; here it is found out whether it can
     except ConfigurationError as error:
         refuse(UNUSABLE, error.mistakes)
     if config is not None:

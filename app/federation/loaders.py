@@ -70,8 +70,17 @@ class Loaders:
         used: Names of the sources that were asked so far.
     """
 
-    def __init__(self, sources: Sources, call: Call) -> None:
+    def __init__(self, sources: Sources, call: Call, *, shared: bool = False) -> None:
+        """Make loaders.
+
+        Args:
+            sources: Whom they ask.
+            call: The request.
+            shared: Whether several operations of the request use them, so that what is fetched in
+                bulk for one is remembered for the others.
+        """
         self.used: set[str] = set()
+        self._shared = shared
         self._call = call
         self._sources = sources
         self._tasks = Tasks()
@@ -135,6 +144,8 @@ class Loaders:
             What each source said, by user, perhaps of others too, or the bug of ours that kept it
             from being asked.
         """
+        if self._shared:
+            return await self._fetch_once(wanted)
         if self._sources.key_from and not self._sources.key_from.keys().isdisjoint(wanted):
             steps = Steps(self._sources.users, self._sources.key_from, self._call, fields)
             said = await steps.fetch(wanted)
@@ -172,6 +183,17 @@ class Loaders:
         await _settled([page])
         answer: Page[R] | SourceError | PositionGone | None = page.result()
         return answer
+
+    async def _fetch_once(self, wanted: Mapping[str, Sequence[UserId]]) -> Mapping[str, Said]:
+        """Ask sources about those users whom no other operation has asked them about."""
+        rows = {
+            name: [self._of_users(name).load(user) for user in users]
+            for name, users in wanted.items()
+        }
+        waiting = {future for row in rows.values() for future in row if not future.done()}
+        if waiting:
+            await asyncio.wait(waiting)
+        return {name: _remembered(users, rows[name]) for name, users in wanted.items()}
 
     def _of_users(self, name: str) -> DataLoader[UserId, Any]:
         """Find or make the loader of a source."""
@@ -263,6 +285,14 @@ def _collected(
         return ticket.collect()
     except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
         return error
+
+
+def _remembered(users: Sequence[UserId], row: Sequence[asyncio.Future[Any]]) -> Said:
+    """Take what has come for users, or the bug that was raised instead."""
+    bugs = [bug for future in row if (bug := future.exception()) is not None]
+    if bugs:
+        return bugs[0] if isinstance(bugs[0], Exception) else RuntimeError(str(bugs[0]))
+    return dict(zip(users, (future.result() for future in row), strict=True))
 
 
 async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:

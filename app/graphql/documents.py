@@ -55,8 +55,7 @@ class Document:
         Raises:
             RequestError: There is no such operation, or it is no query.
         """
-        definitions = self.tree.definitions if self.tree is not None else ()
-        operations = [one for one in definitions if isinstance(one, OperationDefinitionNode)]
+        operations = self._operations()
         named = {one.name.value: one for one in operations if one.name is not None}
         if name is not None:
             found = named.get(name)
@@ -72,6 +71,30 @@ class Document:
                 f"only queries are served here, and this is a {found.operation.value}",
             )
         return found
+
+    def check_safe(self, name: str | None) -> None:
+        """Let only queries through, where the HTTP method may change nothing.
+
+        Args:
+            name: Name of the operation; none where there is one only.
+
+        Raises:
+            RequestError: It is no query, whether such a thing is served or not.
+        """
+        for one in self._operations():
+            is_it = name is None or (one.name is not None and one.name.value == name)
+            if is_it and one.operation is not OperationType.QUERY:
+                raise RequestError(
+                    Code.OPERATION_RESOLUTION_FAILURE,
+                    f"a GET is for queries only, and this is a {one.operation.value}",
+                    status=405,
+                    headers={"Allow": "POST"},
+                )
+
+    def _operations(self) -> list[OperationDefinitionNode]:
+        """List its operations."""
+        definitions = self.tree.definitions if self.tree is not None else ()
+        return [one for one in definitions if isinstance(one, OperationDefinitionNode)]
 
 
 class Documents:

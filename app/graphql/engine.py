@@ -5,6 +5,7 @@ loop's thread: for the documents of real clients they take well under a few mill
 result of the first two is kept.
 """
 
+from asyncio import TaskGroup
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from app.graphql.masking import is_bug, public_error, root_cause
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.schema import GatewaySchema
+from app.graphql.texts import Texts
 from app.graphql.writer import NotCompiledError
 from app.resilience.clock import Clock
 from app.sources.base import Call
@@ -50,6 +52,7 @@ class Engine:
         sources: Sources,
         planner: Planner,
         documents: Documents,
+        texts: Texts,
         guards: Guards,
         required: frozenset[str],
         compile_operations: bool,
@@ -60,6 +63,7 @@ class Engine:
         self._schema = schema
         self._sources = sources
         self._planner = planner
+        self._texts = texts
         self._guards = guards
         self._required = required
         self._compile = compile_operations
@@ -67,38 +71,81 @@ class Engine:
         self._clock = clock
         self._log = log
 
-    async def run(self, request: GraphQLRequest, call: Call, *, tell_all: bool = False) -> Answer:
+    async def run(
+        self,
+        request: GraphQLRequest,
+        call: Call,
+        *,
+        tell_all: bool = False,
+        safe: bool = False,
+    ) -> Answer:
         """Run one operation.
 
         Args:
             request: What the client asks for.
             call: What of the incoming request matters to the calls made for it.
             tell_all: Whether the answer tells what became of the request at each source.
+            safe: Whether it came by an HTTP method that may change nothing.
 
         Returns:
             The answer. Nothing that a client, a source or a resolver does is raised.
         """
+        async with Loaders(self._sources, call) as loaders:
+            return await self._run(request, call, loaders, tell_all=tell_all, safe=safe)
+
+    async def run_batch(
+        self, requests: Sequence[GraphQLRequest], call: Call, *, tell_all: bool = False
+    ) -> list[Answer]:
+        """Run several operations at the same time, which ask each source about a user once.
+
+        Args:
+            requests: What the client asks for.
+            call: What of the incoming request matters to the calls made for them.
+            tell_all: Whether each answer tells what became of all of them at each source.
+
+        Returns:
+            The answers, in the order of the requests.
+        """
+        async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
+            running = [
+                group.create_task(self._run(request, call, loaders, tell_all=tell_all))
+                for request in requests
+            ]
+        return [one.result() for one in running]
+
+    async def _run(
+        self,
+        request: GraphQLRequest,
+        call: Call,
+        loaders: Loaders,
+        *,
+        tell_all: bool,
+        safe: bool = False,
+    ) -> Answer:
+        """Run one operation over loaders."""
         started = self._clock.monotonic()
         document: Document | None = None
         name: str | None = None
         is_compiled = False
         was_ready = False
-        async with Loaders(self._sources, call) as loaders:
-            try:
-                misses = self.documents.misses
-                document = self.documents.get(text_of(request))
-                was_ready = misses == self.documents.misses
-                if document.errors:
-                    answer = self._refuse(document.errors, document.code, call)
-                else:
-                    operation = document.operation(request.operation_name)
-                    name = operation.name.value if operation.name is not None else None
-                    compiled = await self._compiled(document, operation, request, loaders, call)
-                    is_compiled = compiled is not None
-                    answer = compiled or await self._execute(document, request, name, loaders, call)
-            except RequestError as error:
-                wrapped = GraphQLError(error.message, original_error=error)
-                answer = self._refuse([wrapped], error.code, call, status=error.status)
+        try:
+            misses = self.documents.misses
+            document = self.documents.get(self._texts.of(request))
+            was_ready = misses == self.documents.misses
+            if safe:
+                document.check_safe(request.operation_name)
+            if document.errors:
+                answer = self._refuse(document.errors, document.code, call)
+            else:
+                operation = document.operation(request.operation_name)
+                name = operation.name.value if operation.name is not None else None
+                compiled = await self._compiled(document, operation, request, loaders, call)
+                is_compiled = compiled is not None
+                answer = compiled or await self._execute(document, request, name, loaders, call)
+        except RequestError as error:
+            wrapped = GraphQLError(error.message, original_error=error)
+            answer = self._refuse([wrapped], error.code, call, status=error.status)
+            answer = replace(answer, headers=error.headers)
         extensions = extensions_of(call.trace, tell_all=tell_all)
         if extensions is not None or tell_all:
             timings = timings_of(call.trace) if tell_all else None
@@ -186,29 +233,6 @@ class Engine:
         """Write errors as clients see them, and bugs into the log."""
         self._log_bugs(errors)
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
-
-
-def text_of(request: GraphQLRequest) -> str:
-    """Find the text of the document.
-
-    Args:
-        request: What the client asks for.
-
-    Returns:
-        The text.
-
-    Raises:
-        RequestError: There is none.
-    """
-    if request.query:
-        return request.query
-    if request.names_persisted_query:
-        # Apollo's clients look for this message and code, and then send the whole document. They
-        # expect it as an answer, not as a failure of the request.
-        raise RequestError(
-            Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported", status=200
-        )
-    raise RequestError(Code.BAD_REQUEST, 'there is no document: expected its text as "query"')
 
 
 def _codes(errors: Sequence[GraphQLFormattedError]) -> dict[str, int]:

@@ -25,7 +25,6 @@ from app.graphql.compiler import Compiler
 from app.graphql.connection import page_request
 from app.graphql.context import Guards
 from app.graphql.documents import Document, Documents
-from app.graphql.engine import text_of
 from app.graphql.explanation import (
     Explanation,
     FieldExplanation,
@@ -37,6 +36,7 @@ from app.graphql.masking import public_error
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.resolvers import DEFAULT_FIRST
 from app.graphql.schema import GatewaySchema
+from app.graphql.texts import Texts
 from app.graphql.variables import MAX_COERCION_ERRORS
 from app.graphql.writer import NotCompiledError
 from app.settings import Settings
@@ -78,6 +78,7 @@ class Explainer:
         *,
         schema: GatewaySchema,
         documents: Documents,
+        texts: Texts,
         settings: Settings,
     ) -> None:
         guards = Guards(settings.user_id_pattern, settings.max_ids)
@@ -90,6 +91,7 @@ class Explainer:
         self._planner = schema.planner(self._endpoints, self._key_from)
         self._reader = AskingReader(schema, self._planner, guards)
         self._documents = documents
+        self._texts = texts
         self._compile = settings.compile
         self._compiler = Compiler(schema, self._planner)
 
@@ -107,7 +109,7 @@ class Explainer:
             The explanation, or what is wrong with the request; both where only ids are wrong.
         """
         try:
-            document = self._documents.get(text_of(request))
+            document = self._documents.get(self._texts.of(request))
             if document.tree is None or document.errors:
                 return _refused(document.errors, document.code, request_id)
             operation = document.operation(request.operation_name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
@@ -24,6 +24,12 @@ class GraphQLRequest(BaseModel):
     )
 
     query: str | None = Field(default=None, description="The document.")
+    document_id: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("documentId", "doc_id"),
+        description="Names a document that the gateway has (the specification's appendix on"
+        " persisted documents; Relay's clients say `doc_id`).",
+    )
     operation_name: str | None = Field(
         default=None, description="Which of the document's operations to execute."
     )
@@ -36,9 +42,11 @@ class GraphQLRequest(BaseModel):
     )
 
     @property
-    def names_persisted_query(self) -> bool:
-        """Whether it names a document by its hash, as Apollo's clients do."""
-        return self.extensions is not None and "persistedQuery" in self.extensions
+    def names_document(self) -> bool:
+        """Whether it names a document, by its id or, as Apollo's clients do, by its hash."""
+        return self.document_id is not None or (
+            self.extensions is not None and "persistedQuery" in self.extensions
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ class Answer:
         status: HTTP status of a request that was not executed.
         extensions: What there is to say beyond that.
         timings: Seconds that each source took, by name, where they may be told.
+        headers: Further headers that the status calls for.
     """
 
     executed: bool
@@ -60,3 +69,4 @@ class Answer:
     status: int = 200
     extensions: Mapping[str, object] | None = None
     timings: Mapping[str, float] | None = None
+    headers: Mapping[str, str] | None = None

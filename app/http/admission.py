@@ -25,24 +25,27 @@ class Admission:
         self._limit = limit
 
     @contextmanager
-    def admit(self) -> Generator[None]:
-        """Let one operation run within the context.
+    def admit(self, count: int = 1) -> Generator[None]:
+        """Let operations run within the context: all of them or none.
+
+        Args:
+            count: How many.
 
         Yields:
-            Nothing; the operation counts until the end of the context.
+            Nothing; the operations count until the end of the context.
 
         Raises:
             RequestError: As many run as may.
         """
-        if self.running >= self._limit:
+        if self.running + count > self._limit:
             raise RequestError(
                 Code.GATEWAY_OVERLOADED,
                 f"the gateway is busy: come back in {COME_BACK} s",
                 status=503,
                 retry_after=COME_BACK,
             )
-        self.running += 1
+        self.running += count
         try:
             yield
         finally:
-            self.running -= 1
+            self.running -= count

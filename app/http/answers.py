@@ -1,6 +1,6 @@
 """Answers as bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 from graphql import GraphQLFormattedError
@@ -12,31 +12,73 @@ from app.graphql.request import Answer
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 
+OK = 200
+PARTIAL = 294
+"""Partial Success ("GraphQL over HTTP", section 6.1): not registered, to be wished for."""
+BAD_REQUEST = 400
 
-def answer_response(answer: Answer, media_type: str) -> Response:
+PRIVATE = {"Cache-Control": "no-store"}
+"""An answer is for who asked, and for now."""
+
+
+def answer_response(answer: Answer, media_type: str, *, partial: int = OK) -> Response:
     """Write the answer to a request.
 
-    By "GraphQL over HTTP", section 6.4: a client that understands GraphQL's own media type learns
-    from the status whether its request was executed; one that asked for plain JSON gets 200 for
-    whatever is a GraphQL answer.
+    By "GraphQL over HTTP" (September 2026), section 5.4, as its audit suite reads it: a client that
+    understands GraphQL's own media type learns from the status whether its request was executed;
+    one that asked for plain JSON gets 200 for whatever is a GraphQL answer, unless HTTP itself
+    says otherwise.
 
     Args:
         answer: The answer.
+        media_type: The type that the client wants.
+        partial: The status of data with errors, for clients that understand GraphQL's own type.
+
+    Returns:
+        The response.
+    """
+    status = OK
+    if not answer.executed:
+        is_plain = media_type == JSON and answer.status == BAD_REQUEST
+        status = OK if is_plain else answer.status
+    elif answer.errors and media_type == GRAPHQL_JSON:
+        status = partial
+    headers = dict(PRIVATE)
+    if answer.timings:
+        headers["Server-Timing"] = _server_timing(answer.timings)
+    if answer.headers is not None:
+        headers |= answer.headers
+    return _json(_body(answer), status, media_type, headers)
+
+
+def batch_response(answers: Sequence[Answer], media_type: str) -> Response:
+    """Write the answers to a batch, which have one status between them.
+
+    Args:
+        answers: The answers, in the order of the operations.
         media_type: The type that the client wants.
 
     Returns:
         The response.
     """
+    return _json([_body(answer) for answer in answers], OK, media_type, PRIVATE)
+
+
+def _body(answer: Answer) -> Mapping[str, object]:
+    """Put an answer into the shape of the specification."""
     # Specification, section 7.1: errors first makes them easier to see.
     body: dict[str, object] = {"errors": answer.errors} if answer.errors else {}
     if answer.executed:
         body["data"] = answer.data
     if answer.extensions is not None:
         body["extensions"] = answer.extensions
-    status = 200 if answer.executed or media_type == JSON else answer.status
-    headers = {"Server-Timing": _server_timing(answer.timings)} if answer.timings else None
+    return body
+
+
+def _json(value: object, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Write JSON."""
     return Response(
-        orjson.dumps(body, option=orjson.OPT_UTC_Z),
+        orjson.dumps(value, option=orjson.OPT_UTC_Z),
         status,
         headers=headers,
         media_type=f"{media_type}; charset=utf-8",
@@ -56,6 +98,7 @@ def error_response(
     request_id: str | None = None,
     retry_after: int | None = None,
     headers: Mapping[str, str] | None = None,
+    media_type: str = JSON,
 ) -> Response:
     """Answer a request that is not even a GraphQL request.
 
@@ -66,15 +109,12 @@ def error_response(
         request_id: Shown with what is masked.
         retry_after: Seconds after which the client may come back.
         headers: Further headers that the status calls for.
+        media_type: The type that the client wants, where that is known.
 
     Returns:
         The response, in the shape of a GraphQL answer.
     """
     extensions = {"code": code.value} | ({"requestId": request_id} if request_id else {})
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
-    return Response(
-        orjson.dumps({"errors": [error]}),
-        status,
-        headers={**(headers or {}), **({"Retry-After": str(retry_after)} if retry_after else {})},
-        media_type=f"{JSON}; charset=utf-8",
-    )
+    more = {"Retry-After": str(retry_after)} if retry_after else {}
+    return _json({"errors": [error]}, status, media_type, {**PRIVATE, **(headers or {}), **more})

@@ -1,19 +1,21 @@
 """Knowing a request again: its id, in every log line, in the answer, and at the sources.
 
 Pure ASGI and outermost, so that it also sees what everything else lets through: an exception that
-nobody expected is logged with its traceback, and the client gets a masked answer.
+nobody expected is logged with its traceback, and the client gets a masked answer. For the same
+reason this is where every answer gets its security headers.
 """
 
 import re
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code
 from app.graphql.masking import MASKED
 from app.http.answers import error_response
+from app.http.security import SECURITY_HEADERS
 from app.sources.auth_caller import read_forwarded
 from app.sources.base import Call, new_request_id
 
@@ -70,7 +72,8 @@ class CorrelationMiddleware:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                MutableHeaders(scope=message)["X-Request-ID"] = call.request_id
+                named = (b"x-request-id", call.request_id.encode())
+                message["headers"] = [*message.get("headers", ()), named, *SECURITY_HEADERS]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=call.request_id):

@@ -1,8 +1,13 @@
-"""From an HTTP request to the parameters of a GraphQL request. Pure."""
+"""From an HTTP request to the parameters of a GraphQL request. Pure.
 
-from collections.abc import Mapping
+By "GraphQL over HTTP" (September 2026), what is no JSON is answered with status 400, and JSON that
+is no GraphQL request with 422.
+"""
+
 from typing import Any
+from urllib.parse import parse_qsl
 
+import jiter
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import Code, RequestError, what_is_wrong
@@ -11,70 +16,140 @@ from app.graphql.request import GraphQLRequest, OnError
 _OBJECT = TypeAdapter(dict[str, Any])
 _ON_ERROR: TypeAdapter[OnError | None] = TypeAdapter(OnError | None)
 
+_NAMES = frozenset({"query", "operationName", "variables", "onError", "extensions", "documentId"})
+_MAX_REASON = 200
+_MAX_FIELDS = 100
 
-def from_body(content_type: str | None, body: bytes) -> GraphQLRequest:
+
+def parse_json(data: bytes, *, what: str = "the body") -> object:
+    """Parse JSON, and nothing that readers of JSON could understand differently.
+
+    Args:
+        data: The JSON.
+        what: What it is, for the message.
+
+    Returns:
+        The value.
+
+    Raises:
+        RequestError: It is no JSON (RFC 8259) in UTF-8, is nested more than 200 deep, or an object
+            in it has the same name twice: who reads the first would see another request than who
+            reads the last.
+    """
+    try:
+        return jiter.from_json(
+            data, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
+        )
+    except ValueError as error:
+        raise RequestError(
+            Code.BAD_REQUEST,
+            f"{what} cannot be read as JSON: {str(error)[:_MAX_REASON]};"
+            ' expected a JSON object such as {"query": "{ … }", "variables": {}}',
+        ) from error
+
+
+def from_json(value: object) -> GraphQLRequest:
     """Read the parameters of a POST.
 
     Args:
-        content_type: The ``Content-Type`` header, if there is one.
-        body: The body.
+        value: The JSON of its body.
 
     Returns:
         The parameters.
 
     Raises:
-        RequestError: It is no JSON, or not the JSON of a GraphQL request.
+        RequestError: It is not the JSON of a GraphQL request.
     """
-    media_type = (content_type or "").split(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise RequestError(
-            Code.BAD_REQUEST,
-            f"the body is {media_type or 'of no type'}: expected Content-Type: application/json",
-            status=415,
-        )
     try:
-        request = GraphQLRequest.model_validate_json(body)
+        request = GraphQLRequest.model_validate(value)
     except ValidationError as error:
         raise RequestError(
             Code.BAD_REQUEST,
             f"the body is no GraphQL request: {what_is_wrong(error)};"
             ' expected a JSON object such as {"query": "{ … }", "variables": {}}',
+            status=422,
         ) from error
     return _with_document(request)
 
 
-def from_query(parameters: Mapping[str, str]) -> GraphQLRequest:
+def asks_something(query_string: bytes) -> bool:
+    """Tell whether a URL names a document, or has one in it.
+
+    Args:
+        query_string: The query of the URL, as it came.
+
+    Returns:
+        Whether it does.
+    """
+    return any(name in query_string for name in (b"query=", b"documentId=", b"extensions="))
+
+
+def from_query(query_string: bytes) -> GraphQLRequest:
     """Read the parameters of a GET.
 
     Args:
-        parameters: Those of the URL.
+        query_string: The query of its URL, as it came.
 
     Returns:
-        The parameters.
+        The parameters. An empty one is none.
 
     Raises:
-        RequestError: One of them cannot be read.
+        RequestError: One of them cannot be read, or is there twice.
     """
-    variables, extensions = parameters.get("variables"), parameters.get("extensions")
+    parameters = _parameters(query_string)
     try:
         request = GraphQLRequest(
             query=parameters.get("query"),
-            operation_name=parameters.get("operationName") or None,
-            variables=_OBJECT.validate_json(variables) if variables else None,
-            on_error=_ON_ERROR.validate_python(parameters.get("onError") or None),
-            extensions=_OBJECT.validate_json(extensions) if extensions else None,
+            document_id=parameters.get("documentId"),
+            operation_name=parameters.get("operationName"),
+            variables=_object("variables", parameters),
+            on_error=_ON_ERROR.validate_python(parameters.get("onError")),
+            extensions=_object("extensions", parameters),
         )
     except ValidationError as error:
         raise RequestError(
             Code.BAD_REQUEST,
             f"the URL is no GraphQL request: {what_is_wrong(error)};"
             " expected ?query=…&variables=… with variables as a JSON object",
+            status=422,
         ) from error
     return _with_document(request)
 
 
+def _parameters(query_string: bytes) -> dict[str, str]:
+    """Read the parameters that mean something here; others may be there for others."""
+    try:
+        pairs = parse_qsl(query_string.decode(), errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise RequestError(
+            Code.BAD_REQUEST,
+            f"the URL cannot be read: expected at most {_MAX_FIELDS} parameters, percent-encoded"
+            " in UTF-8",
+        ) from error
+    parameters: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in _NAMES:
+            continue
+        if name in parameters:
+            raise RequestError(
+                Code.BAD_REQUEST, f"the URL has {name} twice: expected it once", status=422
+            )
+        parameters[name] = value
+    return parameters
+
+
+def _object(name: str, parameters: dict[str, str]) -> dict[str, Any] | None:
+    """Read a parameter that is a JSON object."""
+    text = parameters.get(name)
+    if text is None:
+        return None
+    return _OBJECT.validate_python(parse_json(text.encode(), what=name), strict=True)
+
+
 def _with_document(request: GraphQLRequest) -> GraphQLRequest:
-    """Let only requests through that bring a document, or name one by its hash."""
-    if not request.query and not request.names_persisted_query:
-        raise RequestError(Code.BAD_REQUEST, 'there is no document: expected its text as "query"')
+    """Let only requests through that bring a document, or name one."""
+    if not request.query and not request.names_document:
+        raise RequestError(
+            Code.BAD_REQUEST, 'there is no document: expected its text as "query"', status=422
+        )
     return request

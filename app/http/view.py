@@ -1,6 +1,7 @@
 """The GraphQL endpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -11,12 +12,24 @@ from app.graphql.engine import Engine
 from app.graphql.explain import Explainer
 from app.graphql.request import Answer, GraphQLRequest
 from app.http.admission import Admission
-from app.http.answers import GRAPHQL_JSON, JSON, answer_response, error_response
+from app.http.answers import (
+    GRAPHQL_JSON,
+    JSON,
+    OK,
+    PARTIAL,
+    answer_response,
+    batch_response,
+    error_response,
+)
+from app.http.batching import Batch, read_batch
+from app.http.body import read_body
 from app.http.budget import HEADER, read_deadline
 from app.http.correlation import call_of
+from app.http.csrf import check_get
 from app.http.disconnect import while_connected
 from app.http.negotiation import negotiate, prefers_html
-from app.http.parameters import from_body, from_query
+from app.http.parameters import asks_something, from_json, from_query, parse_json
+from app.http.websockets import refuse_upgrade
 from app.resilience.clock import Clock
 from app.settings import Settings
 from app.sources.base import Call
@@ -45,6 +58,7 @@ class GraphQLEndpoint:
         self._settings = settings
         self._clock = clock
         self._admission = Admission(settings.max_operations)
+        self._partial = PARTIAL if settings.partial_status else OK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -71,41 +85,94 @@ class GraphQLEndpoint:
                 Code.BAD_REQUEST,
                 f"no answer is {shown(accept or '')}: expected Accept: {GRAPHQL_JSON} or {JSON}",
             )
+        return await self._serve(request, media_type)
+
+    async def _serve(self, request: Request, media_type: str) -> Response | None:
+        """Answer in a media type that the client wants; ``None`` when nobody is there any more."""
         try:
-            parameters = await self._parameters(request)
+            asked = await self._asked(request)
+            if isinstance(asked, Batch):
+                with self._admission.admit(len(asked.items)):
+                    answers = await self._answers(request, asked)
+                return None if answers is None else batch_response(answers, media_type)
             with self._admission.admit():
-                answer = await self._answer(request, parameters)
+                answer = await self._answer(request, asked)
         except ClientDisconnect:
             return None
         except RequestError as error:
             return error_response(
-                error.status, error.code, error.message, retry_after=error.retry_after
+                error.status,
+                error.code,
+                error.message,
+                retry_after=error.retry_after,
+                headers=error.headers,
+                media_type=media_type,
             )
-        return None if answer is None else answer_response(answer, media_type)
-
-    async def _answer(self, request: Request, parameters: GraphQLRequest) -> Answer | None:
-        """Run the operation of a request, or explain it; ``None`` when its client went away."""
-        if self._explainer is not None and request.headers.get("x-gateway-explain") == "1":
-            request_id = call_of(request.scope).request_id
-            return self._explainer.explain(parameters, request_id=request_id).answer()
-        wish = request.headers.get(HEADER)
-        deadline = read_deadline(wish, self._settings.deadline, self._clock)
-        tell_all = self._settings.trace == "always" or (
-            self._settings.trace == "asked" and request.headers.get("x-gateway-trace") == "1"
+        return (
+            None if answer is None else answer_response(answer, media_type, partial=self._partial)
         )
-        call = call_of(request.scope)
-        call = Call(call.request_id, call.traceparent, deadline=deadline, forwarded=call.forwarded)
-        work = self._engine().run(parameters, call, tell_all=tell_all)
+
+    async def _asked(self, request: Request) -> GraphQLRequest | Batch:
+        """Read what a request asks for."""
+        scope = request.scope
+        if request.method == "GET":
+            refuse_upgrade(scope["headers"])
+            if self._settings.csrf_prevention:
+                check_get(scope["headers"])
+            return from_query(scope["query_string"])
+        limit = self._settings.max_body_bytes
+        value = parse_json(await read_body(scope, request.receive, limit=limit))
+        if isinstance(value, list):
+            return read_batch(cast("list[object]", value), self._settings.batch)
+        return from_json(value)
+
+    async def _answer(self, request: Request, asked: GraphQLRequest) -> Answer | None:
+        """Run the operation of a request, or explain it; ``None`` when its client went away."""
+        if self._explainer is not None and _wants(request, "x-gateway-explain"):
+            return self._explain(self._explainer, request, asked)
+        work = self._engine().run(
+            asked,
+            self._call(request),
+            tell_all=self._tells_all(request),
+            safe=request.method == "GET",
+        )
         return await while_connected(request.receive, work)
+
+    async def _answers(self, request: Request, batch: Batch) -> Sequence[Answer] | None:
+        """Run the operations of a batch, or explain them; ``None`` when the client went away."""
+        if self._explainer is not None and _wants(request, "x-gateway-explain"):
+            told = [self._explain(self._explainer, request, one) for one in batch.requests]
+            return batch.answers(told)
+        work = self._engine().run_batch(
+            batch.requests, self._call(request), tell_all=self._tells_all(request)
+        )
+        ran = await while_connected(request.receive, work)
+        return None if ran is None else batch.answers(ran)
+
+    def _explain(self, explainer: Explainer, request: Request, asked: GraphQLRequest) -> Answer:
+        """Explain an operation."""
+        return explainer.explain(asked, request_id=call_of(request.scope).request_id).answer()
+
+    def _call(self, request: Request) -> Call:
+        """Say what of a request goes on to sources, and how long it may take."""
+        deadline = read_deadline(request.headers.get(HEADER), self._settings.deadline, self._clock)
+        call = call_of(request.scope)
+        return Call(call.request_id, call.traceparent, deadline=deadline, forwarded=call.forwarded)
+
+    def _tells_all(self, request: Request) -> bool:
+        """Tell whether an answer says what became of the request at each source."""
+        trace = self._settings.trace
+        return trace == "always" or (trace == "asked" and _wants(request, "x-gateway-trace"))
 
     def _wants_page(self, request: Request, accept: str | None) -> bool:
         """Tell a person who opens the address from a client that sends a query."""
         return (
-            request.method == "GET" and "query" not in request.query_params and prefers_html(accept)
+            request.method == "GET"
+            and not asks_something(request.scope["query_string"])
+            and prefers_html(accept)
         )
 
-    async def _parameters(self, request: Request) -> GraphQLRequest:
-        """Read the parameters of a request."""
-        if request.method == "GET":
-            return from_query(request.query_params)
-        return from_body(request.headers.get("content-type"), await request.body())
+
+def _wants(request: Request, header: str) -> bool:
+    """Tell whether a request asks for something by a header."""
+    return request.headers.get(header) == "1"

@@ -18,6 +18,7 @@ from app.graphql.explain import Explained, Explainer
 from app.graphql.explanation import Explanation, FieldExplanation, SourceExplanation
 from app.graphql.request import GraphQLRequest, OnError
 from app.graphql.schema import build_schema
+from app.graphql.texts import PlainTexts
 from app.settings import CacheSettings, Settings, SourceSettings
 from tests.conftest import OpenGateway
 from tests.fakes import (
@@ -72,7 +73,12 @@ def ask(
 def explainer(by: Settings | None = None) -> Explainer:
     """Make what explains operations."""
     documents = Documents(SCHEMA.core, size=10)
-    return Explainer(schema=SCHEMA, documents=documents, settings=by or settings_with())
+    return Explainer(
+        schema=SCHEMA,
+        documents=documents,
+        texts=PlainTexts(),
+        settings=by or settings_with(),
+    )
 
 
 def explained(

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from app.http.answers import GRAPHQL_JSON, JSON
 from tests.conftest import Gateway, OpenGateway
-from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 
 QUERY = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
+ASKED = {"GraphQL-Require-Preflight": "1"}
 ANSWER = {"data": {"user": {"username": "user1"}}}
 
 
@@ -36,7 +37,7 @@ async def test_a_get_is_answered(gateway: Gateway, services: FakeServices) -> No
         "variables": f'{{"id": "{user_id(1)}"}}',
     }
 
-    response = await gateway.client.get("/graphql", params=parameters)
+    response = await gateway.client.get("/graphql", params=parameters, headers=ASKED)
 
     assert (response.status_code, response.json()) == (200, ANSWER)
 
@@ -113,20 +114,37 @@ async def test_a_null_where_an_argument_needs_a_value_is_the_client_s_mistake(
     [
         (b"", 400),
         (b"{", 400),
-        (b"[]", 400),
-        (b'"{ __typename }"', 400),
-        (b"null", 400),
-        (b"{}", 400),
-        (b'{"query": null}', 400),
-        (b'{"query": ""}', 400),
-        (b'{"query": 7}', 400),
-        (b'{"query": "{ __typename }", "variables": []}', 400),
-        (b'{"query": "{ __typename }", "variables": "{}"}', 400),
-        (b'{"query": "{ __typename }", "operationName": 7}', 400),
-        (b'{"query": "{ __typename }", "extensions": 7}', 400),
+        (b"[", 400),
         (b'{"query": "\xff"}', 400),
         (b'{"query": "\\ud800"}', 400),
+        (b'{"query": "{ __typename }", "query": "{ nope }"}', 400),
+        (b'{"query": "{ __typename }", "qu\\u0065ry": "{ nope }"}', 400),
+        (b'{"query": "{ __typename }", "variables": {"a": 1, "a": 2}}', 400),
+        (b'{"query": "{ __typename }", "variables": {"a": NaN}}', 400),
+        (b'{"query": "{ __typename }", "variables": {"a": -Infinity}}', 400),
+        (b'{"query": "{ __typename }", "variables": {"a": 1' + b"0" * 5_000 + b"}}", 400),
+        (b'\xef\xbb\xbf{"query": "{ __typename }"}', 400),
+        ('{"query": "{ __typename }"}'.encode("utf-16"), 400),
+        (b'{"query": "{ __typename }"} {}', 400),
         (b"[" * 100_000, 400),
+        (b"[" * 100_000 + b"]" * 100_000, 400),
+        (b'{"query": "{ __typename }", "variables": ' + b'{"a":' * 100_000, 400),
+        (b'"{ __typename }"', 422),
+        (b"7", 422),
+        (b"null", 422),
+        (b"{}", 422),
+        (b"[]", 422),
+        (b'[{"query": "{ __typename }"}]', 422),
+        (b'{"query": null}', 422),
+        (b'{"query": ""}', 422),
+        (b'{"query": 7}', 422),
+        (b'{"qeury": "{ __typename }"}', 422),
+        (b'{"query": "{ __typename }", "variables": []}', 422),
+        (b'{"query": "{ __typename }", "variables": "{}"}', 422),
+        (b'{"query": "{ __typename }", "operationName": 7}', 422),
+        (b'{"query": "{ __typename }", "extensions": 7}', 422),
+        (b'{"query": "{ __typename }", "onError": "IGNORE"}', 422),
+        (b'{"query": "{ __typename }", "documentId": 7}', 422),
     ],
 )
 async def test_a_body_that_is_no_graphql_request_is_refused_with_what_would_be_one(
@@ -143,25 +161,42 @@ async def test_a_body_that_is_no_graphql_request_is_refused_with_what_would_be_o
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "status"),
     [
-        "/graphql",
-        "/graphql?query=",
-        "/graphql?query={__typename}&variables=[]",
-        "/graphql?query={__typename}&variables={",
-        "/graphql?query={__typename}&variables={},%22query%22:null",
-        "/graphql?query={__typename}&extensions=7",
+        ("/graphql", 422),
+        ("/graphql?query=", 422),
+        ("/graphql?query={__typename}&query={nope}", 422),
+        ("/graphql?query=a&query=a", 422),
+        ("/graphql?query={__typename}&variables=[]", 422),
+        ("/graphql?query={__typename}&extensions=7", 422),
+        ("/graphql?query={__typename}&onError=IGNORE", 422),
+        ("/graphql?query={__typename}&variables={", 400),
+        ("/graphql?query={__typename}&variables={},%22query%22:null", 400),
+        ("/graphql?query={__typename}&variables={%22a%22:1,%22a%22:2}", 400),
+        ("/graphql?query=%ff", 400),
+        ("/graphql?" + "&".join(["query={__typename}"] * 200), 400),
     ],
 )
 async def test_a_url_that_is_no_graphql_request_is_refused_with_what_would_be_one(
-    gateway: Gateway, url: str
+    gateway: Gateway, url: str, status: int
 ) -> None:
-    response = await gateway.client.get(url)
+    response = await gateway.client.get(url, headers=ASKED)
 
-    assert response.status_code == 400
+    assert response.status_code == status
     [error] = response.json()["errors"]
     assert error["extensions"]["code"] == "BAD_REQUEST"
     assert "expected" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "url", ["/graphql?query={__typename}&operationName=&variables=&onError=&extensions=&other=%41"]
+)
+async def test_a_parameter_of_a_url_that_is_empty_or_unknown_is_none(
+    gateway: Gateway, url: str
+) -> None:
+    response = await gateway.client.get(url, headers=ASKED)
+
+    assert response.json() == {"data": {"__typename": "Query"}}
 
 
 @pytest.mark.parametrize(
@@ -172,6 +207,8 @@ async def test_a_url_that_is_no_graphql_request_is_refused_with_what_would_be_on
         ("POST", {"Content-Type": "text/plain"}, 415, "application/json"),
         ("POST", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "application/json"),
         ("POST", {}, 415, "application/json"),
+        ("QUERY", {"Content-Type": "application/json"}, 405, "POST"),
+        ("OPTIONS", {}, 405, "POST"),
         ("POST", {"Accept": "image/png"}, 406, GRAPHQL_JSON),
     ],
 )
@@ -194,7 +231,7 @@ async def test_a_client_with_a_persisted_query_link_is_told_to_send_the_document
 
     post = await gateway.client.post("/graphql", json={"extensions": extensions})
     get = await gateway.client.get(
-        "/graphql", params={"extensions": orjson.dumps(extensions).decode()}
+        "/graphql", params={"extensions": orjson.dumps(extensions).decode()}, headers=ASKED
     )
 
     for response in (post, get):
@@ -209,14 +246,14 @@ async def test_a_client_with_a_persisted_query_link_is_told_to_send_the_document
         }
 
 
-async def test_a_browser_gets_a_page_and_a_link_with_a_query_gets_its_answer(
+async def test_a_browser_gets_a_page_and_a_request_with_a_query_gets_its_answer(
     gateway: Gateway, services: FakeServices
 ) -> None:
     services.know(1)
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
     page = await gateway.client.get("/graphql", headers=browser)
-    answer = await gateway.client.get("/graphql", params={"query": QUERY}, headers=browser)
+    answer = await gateway.client.get("/graphql", params={"query": QUERY}, headers=browser | ASKED)
     home = await gateway.client.get("/", headers=browser)
 
     assert (page.status_code, content_type(page)) == (200, "text/html")
@@ -237,6 +274,65 @@ async def test_introspection_tells_the_schema(gateway: Gateway) -> None:
     fields = {field["name"]: field["description"] for field in reply.data["__type"]["fields"]}
     assert {"id", "username", "invoices", "events"} <= fields.keys()
     assert all(fields.values())
+
+
+@pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])
+@pytest.mark.parametrize("kind", ["mutation", "subscription"])
+async def test_a_get_is_for_queries_only(gateway: Gateway, kind: str, accept: str) -> None:
+    response = await gateway.client.get(
+        "/graphql",
+        params={
+            "query": f"query A {{ __typename }} {kind} B {{ __typename }}",
+            "operationName": "B",
+        },
+        headers={"Accept": accept, **ASKED},
+    )
+
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert f"this is a {kind}" in response.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "on", "status"),
+    [(GRAPHQL_JSON, True, 294), (GRAPHQL_JSON, False, 200), (JSON, True, 200)],
+)
+async def test_a_partial_answer_can_have_a_status_of_its_own(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    accept: str,
+    on: bool,  # noqa: FBT001 # a column of the table
+    status: int,
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(503)
+    query = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
+    async with open_gateway(settings_for_fakes(partial_status=on)) as gateway:
+        partial = await gateway.client.post(
+            "/graphql", json={"query": query}, headers={"Accept": accept}
+        )
+        whole = await gateway.client.post(
+            "/graphql", json={"query": QUERY}, headers={"Accept": accept}
+        )
+
+    assert (partial.status_code, whole.status_code) == (status, 200)
+    assert partial.json()["data"] == {"user": {"username": "user1", "plan": None}}
+
+
+async def test_what_is_refused_has_the_media_type_that_the_client_wants(gateway: Gateway) -> None:
+    response = await gateway.client.post(
+        "/graphql",
+        content=b"{",
+        headers={"Accept": GRAPHQL_JSON, "Content-Type": "application/json"},
+    )
+
+    assert (response.status_code, content_type(response)) == (400, GRAPHQL_JSON)
+
+
+async def test_no_answer_is_kept_by_anybody_on_its_way(gateway: Gateway) -> None:
+    good = await gateway.client.post("/graphql", json={"query": QUERY})
+    bad = await gateway.client.post("/graphql", json={})
+
+    assert good.headers["cache-control"] == bad.headers["cache-control"] == "no-store"
 
 
 @settings(

@@ -1,0 +1,123 @@
+"""Automatic persisted queries: a client sends a document once, and its hash from then on.
+
+The protocol is that of Apollo's clients. The hash alone comes first, by POST or GET; where it is
+unknown the client is told so and sends the whole document with the hash, which is kept. It saves
+bandwidth and makes GETs short; it allows and forbids nothing (``trusted.py`` does).
+"""
+
+import hashlib
+from collections import OrderedDict
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from app.errors import Code, RequestError, what_is_wrong
+from app.graphql.documents import MAX_CACHED
+from app.graphql.request import GraphQLRequest
+from app.graphql.texts import no_text
+
+PREFIX = "sha256:"
+"""What the specification's appendix on persisted documents has before a hash."""
+
+
+class PersistedQuery(BaseModel):
+    """``extensions.persistedQuery`` of a request."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: int = Field(default=1, ge=1, le=1, description="Version of the protocol.")
+    sha256_hash: str = Field(
+        alias="sha256Hash", min_length=1, max_length=256, description="SHA-256 of the document."
+    )
+
+
+_EXTENSION = TypeAdapter(PersistedQuery)
+
+
+def name_of(request: GraphQLRequest) -> str | None:
+    """Find by which name a request names its document.
+
+    Args:
+        request: What the client asks for.
+
+    Returns:
+        The name: a hash, or whatever a manifest calls it. ``None`` when it names none.
+
+    Raises:
+        RequestError: ``extensions.persistedQuery`` is not what it should be.
+    """
+    if request.document_id is not None:
+        return request.document_id.removeprefix(PREFIX)
+    if not request.names_document:
+        return None
+    try:
+        named = _EXTENSION.validate_python((request.extensions or {})["persistedQuery"])
+    except ValidationError as error:
+        raise RequestError(
+            Code.BAD_REQUEST,
+            f"extensions.persistedQuery is wrong: {what_is_wrong(error)};"
+            ' expected {"version": 1, "sha256Hash": "…"}',
+        ) from error
+    return named.sha256_hash
+
+
+def hash_of(text: str) -> str:
+    """Compute the name of a document.
+
+    Args:
+        text: Its text.
+
+    Returns:
+        SHA-256 of its UTF-8, in lower-case hex.
+    """
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class AutomaticTexts:
+    """Keeps the documents that clients have sent with their hash, those that were used last.
+
+    It needs no lock, since only the event loop's thread uses it, and nothing in it waits.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Make a store.
+
+        Args:
+            size: How many documents it keeps; none that is longer than ``MAX_CACHED``.
+        """
+        self._size = size
+        self._kept: OrderedDict[str, str] = OrderedDict()
+
+    def of(self, request: GraphQLRequest) -> str:
+        """Find the text in the request, which is kept where it names it too, or by its name."""
+        name = name_of(request)
+        text = request.query
+        if not text:
+            return self._find(name)
+        if name is None:
+            return text
+        if hash_of(text) != name:
+            raise RequestError(
+                Code.BAD_REQUEST,
+                "provided sha does not match query: expected the SHA-256 of the document, in hex",
+            )
+        self._keep(name, text)
+        return text
+
+    def _find(self, name: str | None) -> str:
+        """Find a text by its name."""
+        if name is None:
+            raise no_text()
+        if (text := self._kept.get(name)) is None:
+            # Apollo's clients look for this message and code, and expect it as an answer.
+            raise RequestError(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound", status=200)
+        self._kept.move_to_end(name)
+        return text
+
+    def _keep(self, name: str, text: str) -> None:
+        """Keep a text, and let go of the one that was not used for longest."""
+        if not self._size or len(text) > MAX_CACHED:
+            return
+        self._kept[name] = text
+        self._kept.move_to_end(name)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)

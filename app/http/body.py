@@ -1,0 +1,105 @@
+"""Reading the body of a request: only JSON, and no further than it may be long."""
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from app.errors import Code, RequestError, shown
+
+JSON_TYPE = b"application/json"
+UTF_8 = frozenset({"utf-8", "utf8"})
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """Read the body of a request.
+
+    What is no JSON is refused before anything of it is read: forms, multipart and plain text are
+    what a page of another site can send without asking first (CSRF).
+
+    Args:
+        scope: The request.
+        receive: Where its body comes from.
+        limit: The most bytes of it.
+
+    Returns:
+        The body. What comes behind the limit is left unread.
+
+    Raises:
+        RequestError: It is of another type or charset, compressed, or too long.
+        ClientDisconnect: The client went away.
+    """
+    _check_head(scope, limit)
+    message = await receive()
+    parts: bytearray | None = None
+    while message["type"] == "http.request":
+        body: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        if parts is None and not more and len(body) <= limit:
+            return body  # the everyday case: nothing is copied
+        parts = bytearray() if parts is None else parts
+        parts += body
+        if len(parts) > limit:
+            raise _too_long(limit)
+        if not more:
+            return bytes(parts)
+        message = await receive()
+    raise ClientDisconnect
+
+
+def _check_head(scope: Scope, limit: int) -> None:
+    """Refuse a body by what its head says of it."""
+    content_type: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-encoding":
+            _check_coding(value)
+        elif name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+            raise _too_long(limit)
+    if content_type != JSON_TYPE:
+        check_type(content_type)
+
+
+def check_type(content_type: bytes | None) -> None:
+    """Let only JSON in UTF-8 through.
+
+    Args:
+        content_type: The ``Content-Type`` header, if there is one.
+
+    Raises:
+        RequestError: It says something else.
+    """
+    media_type, *parameters = (content_type or b"").decode("latin-1").lower().split(";")
+    if media_type.strip() != JSON_TYPE.decode():
+        was = shown(media_type.strip()) if media_type.strip() else "of no type"
+        raise _unsupported(f"the body is {was}: expected Content-Type: application/json")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip('"')
+        if name.strip() == "charset" and charset not in UTF_8:
+            raise _unsupported(
+                f"the body is in {shown(charset)}: expected UTF-8,"
+                " with Content-Type: application/json; charset=utf-8"
+            )
+
+
+def _check_coding(content_encoding: bytes) -> None:
+    """Let only plain bodies through: a small compressed one can be a huge one."""
+    if content_encoding.strip().lower() not in {b"", b"identity"}:
+        raise _unsupported(
+            f"the body is compressed ({shown(content_encoding.decode('latin-1'))}):"
+            " expected it as it is, without Content-Encoding",
+            {"Accept-Encoding": "identity"},  # RFC 9110, section 15.5.16
+        )
+
+
+def _unsupported(message: str, headers: dict[str, str] | None = None) -> RequestError:
+    return RequestError(Code.BAD_REQUEST, message, status=415, headers=headers)
+
+
+def _too_long(limit: int) -> RequestError:
+    return RequestError(
+        Code.BAD_REQUEST,
+        f"the body is longer than {limit} bytes, which is the most that is read:"
+        " expected a shorter one, or several requests",
+        status=413,
+    )

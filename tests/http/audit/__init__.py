@@ -1,0 +1,1 @@
+"""The audit suite of GraphQL over HTTP."""

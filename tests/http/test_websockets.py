@@ -1,0 +1,31 @@
+"""WebSockets are refused."""
+
+import io
+
+import pytest
+
+from app.main import create_app
+from app.observability.logs import make_log
+from tests.fakes import FakeServices, settings_for_fakes
+from tests.wire import served
+
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: gateway\r\nUpgrade: %s\r\nConnection: Upgrade, close\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("token", [b"websocket", b"WebSocket"])
+async def test_an_upgrade_is_told_what_is_served_instead(
+    services: FakeServices, token: bytes
+) -> None:
+    settings = settings_for_fakes()
+    log = make_log(settings.log, stream=io.StringIO())
+    app = create_app(settings, log, transports=services.transport)
+    async with served(app) as address:
+        answer = await address.exchange(HANDSHAKE % token)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"WebSockets are not served here" in answer
+    assert b"expected POST" in answer

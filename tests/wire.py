@@ -1,0 +1,76 @@
+"""The gateway behind a real server, spoken to in bytes: where what matters is on the wire."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from app.demo.ports import listen
+from app.demo.server import DemoServer
+
+HOST = "127.0.0.1"
+PATIENCE = 10.0
+"""Seconds after which an answer counts as never coming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens.
+
+    Attributes:
+        port: Its port.
+    """
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The address of the GraphQL endpoint."""
+        return f"http://{HOST}:{self.port}/graphql"
+
+    async def exchange(self, data: bytes, *, idle: float = PATIENCE) -> bytes:
+        """Send bytes on a connection of their own.
+
+        Args:
+            data: The bytes.
+            idle: Seconds without an answer, or more of it, after which we say that this is all:
+                the server may be waiting for the rest of a request.
+
+        Returns:
+            What comes back until the server closes the connection.
+        """
+        answer = bytearray()
+        reader, writer = await asyncio.open_connection(HOST, self.port)
+        try:
+            with suppress(ConnectionError):
+                writer.write(data)
+                await writer.drain()
+                with suppress(TimeoutError):
+                    while piece := await asyncio.wait_for(reader.read(65_536), idle):
+                        answer += piece
+                writer.write_eof()
+                while piece := await asyncio.wait_for(reader.read(65_536), PATIENCE):
+                    answer += piece
+            return bytes(answer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncGenerator[Address]:
+    """Serve an application as ``user-gateway serve`` does, in this loop; its lifespan is run."""
+    with listen(HOST, 0) as listener:
+        server = DemoServer("the gateway", app, grace=0)
+        running = asyncio.create_task(server.serve([listener]))
+        ready = asyncio.create_task(server.ready.wait())
+        try:
+            await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
+            yield Address(listener.getsockname()[1])
+        finally:
+            ready.cancel()
+            server.should_exit = True
+            await running
