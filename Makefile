@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check format schema chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check format schema fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,9 @@ format: .venv/installed ## format the code and mend what the linter can mend
 
 schema: .venv/installed ## export schema.graphql from the code
 	$(BIN)/user-gateway schema print > schema.graphql
+
+fuzz: .venv/installed ## ten thousand requests of each kind, right and damaged, on the wire (FUZZ_EXAMPLES=1000)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/python -m pytest tests/http/test_fuzz.py $(ARGS)
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-strip-extras --python-version 3.11 --upgrade
 chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")
