@@ -1,4 +1,4 @@
-"""The README is true: its table, its transcript, its diff."""
+"""The README is true: its table, its transcript, its diff; so is docs/configuration.md."""
 
 import re
 import tomllib
@@ -25,14 +25,14 @@ from tests.fakes import json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 
 
-def block(language: str, containing: str) -> str:
-    """Find the block of code in the README that has some text in it."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def block(language: str, containing: str, text: str = README) -> str:
+    """Find the block of code in a text, the README's by default, that has some words in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
     [found] = [one for one in blocks if containing in one]
-    text: str = found
-    return text
+    return str(found)
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
@@ -110,7 +110,7 @@ async def served(
         yield ask
 
 
-async def test_the_service_of_two_endpoints_is_served_by_what_the_readme_says_alone(
+async def test_the_service_of_two_endpoints_is_served_by_what_the_page_says_alone(
     tmp_path: Path,
 ) -> None:
     asked: list[str] = []
@@ -125,7 +125,7 @@ async def test_the_service_of_two_endpoints_is_served_by_what_the_readme_says_al
         asked.append(request.url.path)
         return json_response(answers[request.url.path])
 
-    async with served(block("toml", "endpoints.balance"), answer, tmp_path) as ask:
+    async with served(block("toml", "endpoints.balance", CONFIGURATION), answer, tmp_path) as ask:
         plan = await ask("plan renewsAt")
         both = await ask("plan balance { amount currency }")
 
@@ -134,7 +134,7 @@ async def test_the_service_of_two_endpoints_is_served_by_what_the_readme_says_al
     assert sorted(asked) == [f"/customers/{user_id(1)}/balance", *["/subscriptions"] * 2]
 
 
-async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_readme_says(
+async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_page_says(
     tmp_path: Path,
 ) -> None:
     asked: list[str] = []
@@ -144,9 +144,9 @@ async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_readme_say
         row = {"id": user_id(1), "userName": "ada", "emails": [{"value": "a@b", "primary": True}]}
         return json_response({"totalResults": 1, "Resources": [row]})
 
-    async with served(block("toml", "select = {"), answer, tmp_path) as ask:
+    async with served(block("toml", "select = {", CONFIGURATION), answer, tmp_path) as ask:
         user = await ask("username email")
 
     assert user == {"username": "ada", "email": "a@b"}
     [names] = asked
-    assert f"`attributes={names}`" in README
+    assert f"`attributes={names}`" in CONFIGURATION
