@@ -18,12 +18,15 @@ from starlette.types import ASGIApp
 from app.demo.server import DemoServer
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import LogSettings, Settings, SourcesSettings
+from app.settings import DeadlineSettings, LogSettings, Settings, SourcesSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.sources.raw_server import RawServer, Seen, saying, serving
 
 SENT = ("authorization", "x-tenant")
 NAMES = ("profile", "billing", "activity")
+
+PATIENCE = 60.0
+"""Seconds that everything may take: no test here is about time, and a busy machine is slow."""
 
 
 def mirrored(seen: Seen) -> str:
@@ -118,16 +121,23 @@ async def hall(
             mirror.server = await stack.enter_async_context(serving(mirror.answer))
         sources = {
             name: calm_source(
-                base_url=mirror.server.base_url, auth=auth.get(name, {"kind": "none"}), **changes
+                base_url=mirror.server.base_url,
+                auth=auth.get(name, {"kind": "none"}),
+                timeout=PATIENCE,
+                connect_timeout=PATIENCE,
+                **changes,
             )
             for name, mirror in mirrors.items()
         }
         settings = Settings(
-            sources=SourcesSettings(**sources), compile=compiled, log=LogSettings(level="debug")
+            sources=SourcesSettings(**sources),
+            compile=compiled,
+            deadline=DeadlineSettings(budget=PATIENCE),
+            log=LogSettings(level="debug"),
         )
         app = create_app(settings, make_log(settings.log, "json", log))
         url = await stack.enter_async_context(_listening(app))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE))
         yield Hall(mirrors, client, log)
 
 
