@@ -2,6 +2,7 @@
 
     GatewayError                 has a public code and a public message
     ├── RequestError             the request cannot be executed at all
+    │   └── LimitError           it would cost more than it may
     ├── BadUserInputError        a value that the client sent is wrong
     └── SourceFailedError        a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; stops the start
@@ -33,6 +34,9 @@ class Code(StrEnum):
     SOURCE_MALFORMED = "SOURCE_MALFORMED"
     SOURCE_OVERLOADED = "SOURCE_OVERLOADED"
     GATEWAY_OVERLOADED = "GATEWAY_OVERLOADED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    RATE_LIMITED = "RATE_LIMITED"
+    INTROSPECTION_DISABLED = "INTROSPECTION_DISABLED"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     BAD_REQUEST = "BAD_REQUEST"
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
@@ -124,6 +128,40 @@ class RequestError(GatewayError):
         self.status = status
         self.retry_after = retry_after
         self.headers = headers
+
+
+class LimitError(RequestError):
+    """The request would cost more than it may.
+
+    Attributes:
+        limit: Name of the limit, as the settings have it.
+        allowed: Its value.
+    """
+
+    def __init__(
+        self,
+        limit: str,
+        allowed: int,
+        found: str,
+        *,
+        code: Code = Code.QUERY_TOO_COMPLEX,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say so.
+
+        Args:
+            limit: Name of the limit.
+            allowed: Its value.
+            found: What has how much of it: ``the document has 12,345 tokens``.
+            code: The public code.
+            status: HTTP status.
+            headers: Further headers that the status calls for.
+        """
+        message = f"{found}: at most {allowed:,} are allowed ({limit})"
+        super().__init__(code, message, status=status, headers=headers)
+        self.limit = limit
+        self.allowed = allowed
 
 
 class BadUserInputError(GatewayError):

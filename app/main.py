@@ -26,10 +26,12 @@ from app.graphql.explain import Explainer
 from app.graphql.naming import texts_of
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.answers import error_response
+from app.http.caller import by_address
 from app.http.correlation import CorrelationMiddleware
 from app.http.cors import cors
 from app.http.graphiql import GraphiQL
 from app.http.health import Health
+from app.http.rate import RateLimiter
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
 from app.process import tune_collector
@@ -88,7 +90,7 @@ class Gateway:
         self._transports = transports
         self._see = see
         self._schema = build_schema()
-        self._documents = Documents(self._schema.core, size=settings.document_cache)
+        self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
         self._texts = texts_of(settings)
 
     @asynccontextmanager
@@ -252,8 +254,15 @@ def create_app(
     health = Health(gateway.services)
     graphiql = GraphiQL() if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
+    rate = settings.limits.rate
     endpoint = GraphQLEndpoint(
-        gateway.engine, page, explainer=gateway.explainer(), settings=settings, clock=time
+        gateway.engine,
+        page,
+        explainer=gateway.explainer(),
+        rate=RateLimiter(rate) if rate.enabled else None,
+        who=by_address(rate.trusted_proxies),
+        settings=settings,
+        clock=time,
     )
     forwards = frozenset[str]().union(*(source.auth.forwards for _, source in settings.sources))
     return Starlette(

@@ -25,6 +25,7 @@ from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
 from app.shapes.endpoint import Endpoints, EndpointSettings
 from app.shapes.key_from import KeyFromSettings, key_mistakes
+from app.shapes.limits import LimitsSettings
 from app.shapes.proxy import ProxySettings
 from app.shapes.request import RequestSettings
 from app.shapes.tls import TlsSettings
@@ -524,7 +525,19 @@ class Settings(_Frozen):
     document_cache: int = Field(
         default=1_000, ge=0, le=100_000, description="Parsed and validated documents that are kept."
     )
-    graphiql: bool = Field(default=True, description="Whether browsers get GraphiQL at `/graphql`.")
+    limits: LimitsSettings = Field(default=LimitsSettings(), description="What a query may cost.")
+    introspection: bool = Field(
+        default=False,
+        description="Whether clients may ask for the schema: `__schema`, `__type`, `_service`.",
+    )
+    suggestions: bool = Field(
+        default=False,
+        description="Whether an error says which field or argument may have been meant.",
+    )
+    graphiql: bool = Field(
+        default=False,
+        description="Whether browsers get GraphiQL at `/graphql`; it needs `introspection`.",
+    )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
 
     @property

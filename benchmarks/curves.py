@@ -146,7 +146,12 @@ def curves(
 
 def _with_workers(workers: int) -> Peer:
     """Describe the gateway with so many processes, and with the limit on users raised."""
-    settings = {"GATEWAY_WORKERS": str(workers), "GATEWAY_MAX_IDS": str(max(USERS))}
+    settings = {
+        "GATEWAY_WORKERS": str(workers),
+        "GATEWAY_MAX_IDS": str(max(USERS)),
+        "GATEWAY_LIMITS__COST": "0",
+        "GATEWAY_LIMITS__VARIABLES_BYTES": "0",
+    }
     return ours(f"ours-{workers}", settings=settings)
 
 

@@ -17,6 +17,7 @@ from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings
+from app.shapes.limits import LimitsSettings
 
 
 @click.command()
@@ -64,6 +65,10 @@ def _demo_gateway(urls: SourceUrls) -> ASGIApp:
         sources=sources_at(asdict(urls)),
         trace="asked",
         explain=True,
+        limits=LimitsSettings(report="asked"),
+        introspection=True,
+        suggestions=True,
+        graphiql=True,
         log=LogSettings(format="console"),
     )
     return create_app(settings, make_log(settings.log))

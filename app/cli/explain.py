@@ -46,11 +46,12 @@ def explain(
         query=_text_of(document), operation_name=operation, variables=_values_of(values)
     )
     schema = build_schema()
+    settings = _settings_or_defaults(config)
     explainer = Explainer(
         schema=schema,
-        documents=Documents(schema.core, size=0),
+        documents=Documents.of(schema.core, settings, size=0),
         texts=PlainTexts(),
-        settings=_settings_or_defaults(config),
+        settings=settings,
     )
     explained = explainer.explain(request, request_id="none")
     if as_json:

@@ -47,6 +47,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         lifespan="on",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whom to believe is for `limits.rate.trusted_proxies` to say
         log_config=uvicorn_log_config(settings.log, form_of(settings.log, sys.stderr)),
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )

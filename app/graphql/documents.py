@@ -1,4 +1,4 @@
-"""Documents: parsed and validated once, whatever number of requests brings them.
+"""Documents: parsed, checked and validated once, whatever number of requests brings them.
 
 A plain cache of values in the order of their last use; it needs no lock, since only the event
 loop's thread uses it, and nothing in it waits.
@@ -6,7 +6,9 @@ loop's thread uses it, and nothing in it waits.
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from graphql import (
     DocumentNode,
@@ -14,12 +16,13 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
-    parse,
-    validate,
 )
 
 from app.errors import Code, RequestError, shown
+from app.graphql.limits.checks import DocumentChecks
+from app.graphql.limits.price import Price, Pricing
 from app.graphql.variants import Variants
+from app.settings import Settings
 
 MAX_CACHED = 32_768
 """The longest document, in characters, that is kept: longer ones are no one's everyday query."""
@@ -34,6 +37,7 @@ class Document:
         tree: Its syntax tree; ``None`` when it could not be parsed.
         errors: What parsing or validation found.
         code: The code of those errors.
+        prices: What its operations cost, by name.
         variants: What its operations were compiled to.
     """
 
@@ -41,6 +45,7 @@ class Document:
     tree: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
     code: Code = Code.GRAPHQL_VALIDATION_FAILED
+    prices: Mapping[str | None, Price] = field(default_factory=dict[str | None, Price])
     variants: Variants = field(default_factory=Variants, compare=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
@@ -105,12 +110,34 @@ class Documents:
         misses: How many had to be prepared.
     """
 
-    def __init__(self, schema: GraphQLSchema, *, size: int) -> None:
+    def __init__(self, checks: DocumentChecks, pricing: Pricing, *, size: int) -> None:
         self.hits = 0
         self.misses = 0
-        self._schema = schema
+        self._checks = checks
+        self._pricing = pricing
         self._size = size
         self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    @classmethod
+    def of(cls, core: GraphQLSchema, settings: Settings, *, size: int) -> Self:
+        """Make what prepares documents as the settings say.
+
+        Args:
+            core: The schema.
+            settings: All settings.
+            size: How many documents are kept.
+        """
+        checks = DocumentChecks(
+            core,
+            settings.limits,
+            introspection=settings.introspection,
+            suggestions=settings.suggestions,
+        )
+        return cls(checks, Pricing(core, max_ids=settings.max_ids), size=size)
+
+    def __contains__(self, text: str) -> bool:
+        """Tell whether a document is kept ready."""
+        return text in self._kept
 
     def get(self, text: str) -> Document:
         """Prepare a document, or find it ready.
@@ -134,17 +161,23 @@ class Documents:
         return document
 
     def _prepare(self, text: str) -> Document:
-        """Parse and validate a document."""
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        """Parse and validate a document, within its limits."""
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest = hashlib.sha256(encoded).hexdigest()
+        tree: DocumentNode | None = None
         try:
-            tree = parse(text)
+            tree = self._checks.parse(text, len(encoded))
+            errors = tuple(self._checks.validate(tree))
+            prices = {} if errors else self._pricing.prices(tree)
+            return Document(digest, tree, errors, prices=prices)
         except GraphQLError as error:
             return Document(digest, None, (error,), Code.GRAPHQL_PARSE_FAILED)
-        except RecursionError:
-            too_deep = GraphQLError("the document is nested too deeply")
-            return Document(digest, None, (too_deep,), Code.GRAPHQL_PARSE_FAILED)
-        _untie(tree)
-        return Document(digest, tree, tuple(validate(self._schema, tree)))
+        except RequestError as error:
+            refused = GraphQLError(error.message, original_error=error.with_traceback(None))
+            return Document(digest, None, (refused,), error.code)
+        finally:
+            if tree is not None:
+                _untie(tree)
 
 
 def _untie(tree: DocumentNode) -> None:

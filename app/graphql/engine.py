@@ -28,7 +28,8 @@ from app.graphql.compiler import Compiler
 from app.graphql.context import Context, Guards
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
-from app.graphql.masking import is_bug, public_error, root_cause
+from app.graphql.limits.allowance import Allowance
+from app.graphql.masking import bounded, is_bug, public_error, root_cause
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.schema import GatewaySchema
@@ -75,6 +76,7 @@ class Engine:
         self,
         request: GraphQLRequest,
         call: Call,
+        allowance: Allowance,
         *,
         tell_all: bool = False,
         safe: bool = False,
@@ -84,6 +86,7 @@ class Engine:
         Args:
             request: What the client asks for.
             call: What of the incoming request matters to the calls made for it.
+            allowance: What the operation may cost.
             tell_all: Whether the answer tells what became of the request at each source.
             safe: Whether it came by an HTTP method that may change nothing.
 
@@ -91,16 +94,22 @@ class Engine:
             The answer. Nothing that a client, a source or a resolver does is raised.
         """
         async with Loaders(self._sources, call) as loaders:
-            return await self._run(request, call, loaders, tell_all=tell_all, safe=safe)
+            return await self._run(request, call, loaders, allowance, tell_all=tell_all, safe=safe)
 
     async def run_batch(
-        self, requests: Sequence[GraphQLRequest], call: Call, *, tell_all: bool = False
+        self,
+        requests: Sequence[GraphQLRequest],
+        call: Call,
+        allowance: Allowance,
+        *,
+        tell_all: bool = False,
     ) -> list[Answer]:
         """Run several operations at the same time, which ask each source about a user once.
 
         Args:
             requests: What the client asks for.
             call: What of the incoming request matters to the calls made for them.
+            allowance: What the operations may cost together.
             tell_all: Whether each answer tells what became of all of them at each source.
 
         Returns:
@@ -108,7 +117,7 @@ class Engine:
         """
         async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
             running = [
-                group.create_task(self._run(request, call, loaders, tell_all=tell_all))
+                group.create_task(self._run(request, call, loaders, allowance, tell_all=tell_all))
                 for request in requests
             ]
         return [one.result() for one in running]
@@ -118,6 +127,7 @@ class Engine:
         request: GraphQLRequest,
         call: Call,
         loaders: Loaders,
+        allowance: Allowance,
         *,
         tell_all: bool,
         safe: bool = False,
@@ -128,10 +138,12 @@ class Engine:
         name: str | None = None
         is_compiled = False
         was_ready = False
+        cost: int | None = None
         try:
-            misses = self.documents.misses
-            document = self.documents.get(self._texts.of(request))
-            was_ready = misses == self.documents.misses
+            text = self._texts.of(request)
+            if not (was_ready := text in self.documents):
+                await allowance.spend_on_document(text)
+            document = self.documents.get(text)
             if safe:
                 document.check_safe(request.operation_name)
             if document.errors:
@@ -139,6 +151,8 @@ class Engine:
             else:
                 operation = document.operation(request.operation_name)
                 name = operation.name.value if operation.name is not None else None
+                price, values = document.prices[name], request.variables or {}
+                cost = await allowance.spend_on_operation(price, values)
                 compiled = await self._compiled(document, operation, request, loaders, call)
                 is_compiled = compiled is not None
                 answer = compiled or await self._execute(document, request, name, loaders, call)
@@ -147,6 +161,9 @@ class Engine:
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer = replace(answer, headers=error.headers)
         extensions = extensions_of(call.trace, tell_all=tell_all)
+        if allowance.tells and cost is not None:
+            extensions = {**(extensions or {}), "cost": allowance.report(cost)}
+            answer = replace(answer, headers=allowance.headers())
         if extensions is not None or tell_all:
             timings = timings_of(call.trace) if tell_all else None
             answer = replace(answer, extensions=extensions, timings=timings)
@@ -156,6 +173,7 @@ class Engine:
             hash=document.hash if document is not None else None,
             duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
             errors=_codes(answer.errors),
+            cost=cost,
             sources=sorted(loaders.used),
             compiled=is_compiled,
             document="kept" if was_ready else "new",
@@ -223,9 +241,8 @@ class Engine:
         self, errors: Sequence[GraphQLError], code: Code, call: Call, *, status: int = 400
     ) -> Answer:
         """Answer a request that is not executed."""
-        return Answer(
-            executed=False, data=None, errors=self._tell(errors, call, code), status=status
-        )
+        told = bounded(self._tell(errors, call, code))
+        return Answer(executed=False, data=None, errors=told, status=status)
 
     def _tell(
         self, errors: Sequence[GraphQLError], call: Call, code: Code = Code.BAD_USER_INPUT

@@ -18,7 +18,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
 
-from app.errors import BadUserInputError, Code, RequestError
+from app.errors import BadUserInputError, Code, LimitError, RequestError
 from app.federation.plan import Plan
 from app.graphql.asking import Asking, AskingReader, left_to_run_time
 from app.graphql.compiler import Compiler
@@ -32,6 +32,8 @@ from app.graphql.explanation import (
     SourceExplanation,
     SourceReading,
 )
+from app.graphql.limits.allowance import check_cost
+from app.graphql.limits.variables import check_variables
 from app.graphql.masking import public_error
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.resolvers import DEFAULT_FIRST
@@ -92,6 +94,7 @@ class Explainer:
         self._reader = AskingReader(schema, self._planner, guards)
         self._documents = documents
         self._texts = texts
+        self._limits = settings.limits
         self._compile = settings.compile
         self._compiler = Compiler(schema, self._planner)
 
@@ -113,6 +116,7 @@ class Explainer:
             if document.tree is None or document.errors:
                 return _refused(document.errors, document.code, request_id)
             operation = document.operation(request.operation_name)
+            check_variables(request.variables or {}, self._limits)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=error)
             return _refused([wrapped], error.code, request_id, status=error.status)
@@ -135,16 +139,24 @@ class Explainer:
         )
         fields = self._reader.read(tree, operation, variables, missing)
         sources = self._asked(fields, variables)
+        name = operation.name.value if operation.name is not None else None
+        cost = None if missing else document.prices[name].of(given)
         explanation = Explanation(
-            operation=operation.name.value if operation.name is not None else None,
+            operation=name,
             missing_variables=missing,
             compiled=reason is None,
             interpreted_because=reason,
             fields=tuple(self._field(field) for field in fields),
             sources=sources,
             calls=_sum(n for one in sources for n in (one.calls, *(p.calls for p in one.pages))),
+            cost=cost,
+            max_cost=self._limits.cost or None,
         )
         errors = [error for field in fields for error in field.users.errors]
+        try:
+            check_cost(cost or 0, self._limits)
+        except LimitError as error:
+            errors.append(GraphQLError(error.message, original_error=error))
         return Explained(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))
 
     def _not_compiled(

@@ -34,7 +34,8 @@ def explanation_text(explanation: Explanation) -> str:
     lines = [f"{name} is {way}."]
     for field in explanation.fields:
         lines += ["", *_tree(field)]
-    return "\n".join([*lines, "", *_table(explanation), "", "Nothing was called for this."])
+    lines += ["", *_table(explanation), "", _cost(explanation), "Nothing was called for this."]
+    return "\n".join(lines)
 
 
 def error_line(error: GraphQLFormattedError) -> str:
@@ -115,6 +116,14 @@ def _order(sources: Sequence[SourceExplanation]) -> str:
     if not later:
         return ", all sources at the same time" if together > 1 else ""
     return f", {_and(later)}" + (", all others at the same time" if together > 1 else "")
+
+
+def _cost(explanation: Explanation) -> str:
+    """Write what the operation costs."""
+    most = "" if explanation.max_cost is None else f", of {explanation.max_cost:,} at most"
+    if explanation.cost is None:
+        return f"Cost: as the users told at run time make it{most}."
+    return f"Cost: {explanation.cost:,}{most}."
 
 
 def _request(asked: SourceExplanation | PagesExplanation) -> str:

@@ -151,3 +151,8 @@ class Explanation(_Told):
     calls: int | None = Field(
         description="How many calls are made in all, at most. Null where it is decided at run time."
     )
+    cost: int | None = Field(
+        description="What it costs, by `@cost` and `@listSize` of the schema. Null where users are"
+        " told at run time."
+    )
+    max_cost: int | None = Field(description="What it may cost; null where that has no limit.")

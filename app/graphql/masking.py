@@ -1,8 +1,20 @@
 """What clients see of an error: ours as they are, bugs masked, tracebacks in the log alone."""
 
+from collections.abc import Sequence
+
+import orjson
 from graphql import FieldNode, GraphQLError, GraphQLFormattedError
 
-from app.errors import Code, GatewayError, SourceFailedError
+from app.errors import Code, GatewayError, LimitError, SourceFailedError
+
+MAX_ERRORS = 100
+"""How many errors of a request that is not executed are told."""
+
+MAX_ERROR_BYTES = 65_536
+"""How many bytes they may have."""
+
+MAX_MESSAGE = 1_000
+"""How many characters of a message are told that may quote the document."""
 
 MASKED = "Something went wrong on our side; the log has it under this request id."
 
@@ -25,6 +37,8 @@ def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> Gr
         formatted["extensions"] = {"code": cause.code.value}
         if isinstance(cause, SourceFailedError):
             formatted["extensions"]["source"] = cause.error.public_source
+        elif isinstance(cause, LimitError):
+            formatted["extensions"] |= {"limit": cause.limit, "allowed": cause.allowed}
     elif is_bug(error):
         formatted["message"] = MASKED
         formatted["extensions"] = {
@@ -34,6 +48,31 @@ def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> Gr
     else:
         formatted["extensions"] = {"code": otherwise.value}
     return formatted
+
+
+def bounded(errors: Sequence[GraphQLFormattedError]) -> list[GraphQLFormattedError]:
+    """Leave out what nobody would read of the errors of a request that is not executed.
+
+    Args:
+        errors: All of them.
+
+    Returns:
+        The first ones, and how many there are beside them.
+    """
+    told: list[GraphQLFormattedError] = []
+    room = MAX_ERROR_BYTES
+    for error in errors if len(errors) <= MAX_ERRORS else errors[: MAX_ERRORS - 1]:
+        message = error.get("message", "")
+        if len(message) > MAX_MESSAGE:
+            error["message"] = message[:MAX_MESSAGE] + "…"
+        room -= len(orjson.dumps(error)) + 1
+        if room < MAX_MESSAGE:
+            break
+        told.append(error)
+    if len(told) < len(errors):
+        rest = f"and {len(errors) - len(told)} more errors"
+        told.append({"message": rest, "extensions": errors[0].get("extensions", {})})
+    return told
 
 
 def root_cause(error: GraphQLError) -> Exception:

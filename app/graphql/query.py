@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import BadUserInputError, SourceFailedError
 from app.graphql.context import Context, Guards, Info
+from app.graphql.limits.directives import ListSize
 from app.graphql.selection import selected_fields
 from app.graphql.user import User
 from app.sources.base import UserId
@@ -112,6 +113,7 @@ class Query:
     users: list[User | None] = strawberry.field(
         resolver=resolve_users,
         description="The users with these ids, in their order; `null` for each one unknown.",
+        directives=[ListSize(assumed_size=100)],  # here it is counted by the ids themselves
     )
 
 

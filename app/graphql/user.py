@@ -7,7 +7,8 @@ import strawberry
 from app.federation.merge import Parts
 from app.graphql.connection import InvoiceConnection
 from app.graphql.fields import reading, reads
-from app.graphql.resolvers import latest_events, user_events, user_invoices
+from app.graphql.limits.directives import Cost, ListSize
+from app.graphql.resolvers import DEFAULT_FIRST, latest_events, user_events, user_invoices
 from app.graphql.values import BillingStatus, Event, Money
 from app.sources.activity import ACTIVITY
 from app.sources.billing import BILLING, INVOICES
@@ -57,6 +58,15 @@ class User:
         resolver=user_invoices,
         description="The user's invoices, newest first, page by page.",
         metadata=reading(BILLING, pages=INVOICES, fields=()),
+        directives=[
+            Cost(weight=5),  # a call of its own for each user
+            ListSize(
+                assumed_size=DEFAULT_FIRST,
+                slicing_arguments=["first"],
+                sized_fields=["edges"],
+                require_one_slicing_argument=False,
+            ),
+        ],
     )
 
     # activity: what the user does
@@ -70,4 +80,9 @@ class User:
         resolver=user_events,
         description="The latest things that the user did, newest first.",
         metadata=reading(ACTIVITY, bind=latest_events),
+        directives=[
+            ListSize(
+                assumed_size=20, slicing_arguments=["first"], require_one_slicing_argument=False
+            )
+        ],
     )

@@ -1,7 +1,7 @@
 """The GraphQL endpoint."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Literal, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from app.errors import Code, RequestError, shown
 from app.graphql.engine import Engine
 from app.graphql.explain import Explainer
+from app.graphql.limits.allowance import Allowance
 from app.graphql.request import Answer, GraphQLRequest
 from app.http.admission import Admission
 from app.http.answers import (
@@ -24,11 +25,13 @@ from app.http.answers import (
 from app.http.batching import Batch, read_batch
 from app.http.body import read_body
 from app.http.budget import HEADER, read_deadline
+from app.http.caller import Who
 from app.http.correlation import call_of
 from app.http.csrf import check_get
 from app.http.disconnect import while_connected
 from app.http.negotiation import negotiate, prefers_html
 from app.http.parameters import asks_something, from_json, from_query, parse_json
+from app.http.rate import RateLimiter
 from app.http.websockets import refuse_upgrade
 from app.resilience.clock import Clock
 from app.settings import Settings
@@ -49,12 +52,16 @@ class GraphQLEndpoint:
         page: Page | None,
         *,
         explainer: Explainer | None,
+        rate: RateLimiter | None,
+        who: Who,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._engine = engine
         self._page = page
         self._explainer = explainer
+        self._rate = rate
+        self._who = who
         self._settings = settings
         self._clock = clock
         self._admission = Admission(settings.max_operations)
@@ -133,7 +140,8 @@ class GraphQLEndpoint:
         work = self._engine().run(
             asked,
             self._call(request),
-            tell_all=self._tells_all(request),
+            self._allowance(request),
+            tell_all=_tells(self._settings.trace, request, "x-gateway-trace"),
             safe=request.method == "GET",
         )
         return await while_connected(request.receive, work)
@@ -144,7 +152,10 @@ class GraphQLEndpoint:
             told = [self._explain(self._explainer, request, one) for one in batch.requests]
             return batch.answers(told)
         work = self._engine().run_batch(
-            batch.requests, self._call(request), tell_all=self._tells_all(request)
+            batch.requests,
+            self._call(request),
+            self._allowance(request),
+            tell_all=_tells(self._settings.trace, request, "x-gateway-trace"),
         )
         ran = await while_connected(request.receive, work)
         return None if ran is None else batch.answers(ran)
@@ -159,10 +170,12 @@ class GraphQLEndpoint:
         call = call_of(request.scope)
         return Call(call.request_id, call.traceparent, deadline=deadline, forwarded=call.forwarded)
 
-    def _tells_all(self, request: Request) -> bool:
-        """Tell whether an answer says what became of the request at each source."""
-        trace = self._settings.trace
-        return trace == "always" or (trace == "asked" and _wants(request, "x-gateway-trace"))
+    def _allowance(self, request: Request) -> Allowance:
+        """Say what the operations of a request may cost."""
+        limits = self._settings.limits
+        purse = self._rate.purse(self._who(request.scope)) if self._rate is not None else None
+        tells = _tells(limits.report, request, "x-gateway-cost")
+        return Allowance(limits, purse=purse, tells=tells)
 
     def _wants_page(self, request: Request, accept: str | None) -> bool:
         """Tell a person who opens the address from a client that sends a query."""
@@ -176,3 +189,8 @@ class GraphQLEndpoint:
 def _wants(request: Request, header: str) -> bool:
     """Tell whether a request asks for something by a header."""
     return request.headers.get(header) == "1"
+
+
+def _tells(when: Literal["never", "asked", "always"], request: Request, header: str) -> bool:
+    """Tell whether something is told: always, never, or where a header asks for it."""
+    return when == "always" or (when == "asked" and _wants(request, header))

@@ -65,6 +65,7 @@ def settings(server: FaultServer) -> Mapping[str, object]:
     return {
         "GATEWAY_DEADLINE__BUDGET": BUDGET,
         "GATEWAY_LOG__LEVEL": "warning",
+        "GATEWAY_LIMITS__RATE__ENABLED": False,  # all clients have the same address
         **{f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": server.url(name) for name in PARTS},
         **{
             f"GATEWAY_SOURCES__{name.upper()}__{setting}": value

@@ -315,17 +315,18 @@ async def check_both_ways(
     ],
 )
 async def test_the_log_says_whether_an_operation_was_compiled(
-    gateway: Gateway,
+    open_gateway: OpenGateway,
     services: FakeServices,
     query: str,
     compiled: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
     services.know(1)
 
-    reply = await gateway.query(query.replace("%s", user_id(1)))
+    async with open_gateway(settings_for_fakes(introspection=True)) as gateway:
+        reply = await gateway.query(query.replace("%s", user_id(1)))
 
-    assert not reply.errors
-    assert [one["compiled"] for one in gateway.events("graphql.operation")] == [compiled]
+        assert not reply.errors
+        assert [one["compiled"] for one in gateway.events("graphql.operation")] == [compiled]
 
 
 async def test_one_document_serves_all_values_of_its_variables(

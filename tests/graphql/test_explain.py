@@ -52,7 +52,7 @@ SCHEMA = build_schema()
 
 def settings_with(*, sources: Mapping[str, object] | None = None, **changes: object) -> Settings:
     """Make settings, with the same changes to each source."""
-    made = settings_for_fakes(**changes)
+    made = settings_for_fakes(**{"introspection": True, **changes})
     changed = {name: one.model_copy(update=sources or {}) for name, one in made.sources}
     return made.model_copy(update={"sources": made.sources.model_copy(update=changed)})
 
@@ -72,13 +72,9 @@ def ask(
 
 def explainer(by: Settings | None = None) -> Explainer:
     """Make what explains operations."""
-    documents = Documents(SCHEMA.core, size=10)
-    return Explainer(
-        schema=SCHEMA,
-        documents=documents,
-        texts=PlainTexts(),
-        settings=by or settings_with(),
-    )
+    by = by or settings_with()
+    documents = Documents.of(SCHEMA.core, by, size=10)
+    return Explainer(schema=SCHEMA, documents=documents, texts=PlainTexts(), settings=by)
 
 
 def explained(

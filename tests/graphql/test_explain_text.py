@@ -62,6 +62,7 @@ def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
         "  billing  GET /accounts?userId=…  50 users in 3 calls (20 + 20 + 10), up to 20 in a call",
         f"           GET /invoices?userId=…  {pages}",
         "",
+        "Cost: 1,351, of 5,000 at most.",
         "Nothing was called for this.",
     ]
 
@@ -87,6 +88,7 @@ def test_what_is_asked_after_what_is_told() -> None:
         "  billing   GET /accounts?userId=…   at most 2 users in 1 call",
         "  activity  GET /summaries?userId=…  2 users in 1 call",
         "",
+        "Cost: 2, of 5,000 at most.",
     ]
     assert "├─ billing    plan, and the keys of activity" in two
     assert "Calls: 3 at most, billing after profile and activity after billing." in two
@@ -240,6 +242,7 @@ def test_the_fields_that_a_service_is_asked_for_are_told() -> None:
         "  billing.subscription  GET /subscriptions?userId=…  2 users in 1 call",
         "  billing.balance       GET /balances?userId=…       2 users in 1 call",
         "",
+        "Cost: 4, of 5,000 at most.",
         "Nothing was called for this.",
     ]
     assert later[6].endswith("up to 100 in a call, only id, mail of each")

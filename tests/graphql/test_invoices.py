@@ -179,7 +179,7 @@ async def test_a_page_of_any_other_length_than_1_to_100_is_refused_and_nothing_i
     assert not pages(services)
 
 
-@pytest.mark.parametrize("after", ["", "x", "1", "😀", "W10", "x" * 100_000])
+@pytest.mark.parametrize("after", ["", "x", "1", "😀", "W10", "x" * 60_000])
 async def test_what_is_no_cursor_is_refused_and_nothing_is_fetched(
     gateway: Gateway, services: FakeServices, after: str
 ) -> None:

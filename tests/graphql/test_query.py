@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from graphql import build_schema
 
-from tests.conftest import Gateway
-from tests.fakes import FakeServices, activity_row, failing, user_id
+from tests.conftest import Gateway, OpenGateway
+from tests.fakes import FakeServices, activity_row, failing, settings_for_fakes, user_id
 
 ENTITIES = """
 query($representations: [_Any!]!) {
@@ -135,8 +135,9 @@ async def test_representations_have_the_bound_of_ids(
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_a_router_reads_the_schema_and_its_key(gateway: Gateway) -> None:
-    reply = await gateway.query("{ _service { sdl } }")
+async def test_a_router_reads_the_schema_and_its_key(open_gateway: OpenGateway) -> None:
+    async with open_gateway(settings_for_fakes(introspection=True)) as gateway:
+        reply = await gateway.query("{ _service { sdl } }")
 
     sdl = reply.data["_service"]["sdl"]
     assert 'type User @key(fields: "id")' in sdl

@@ -247,29 +247,32 @@ async def test_a_client_with_a_persisted_query_link_is_told_to_send_the_document
 
 
 async def test_a_browser_gets_a_page_and_a_request_with_a_query_gets_its_answer(
-    gateway: Gateway, services: FakeServices
+    open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
-    page = await gateway.client.get("/graphql", headers=browser)
-    answer = await gateway.client.get("/graphql", params={"query": QUERY}, headers=browser | ASKED)
-    home = await gateway.client.get("/", headers=browser)
+    asked = browser | ASKED
+    async with open_gateway(settings_for_fakes(graphiql=True)) as gateway:
+        page = await gateway.client.get("/graphql", headers=browser)
+        answer = await gateway.client.get("/graphql", params={"query": QUERY}, headers=asked)
+        home = await gateway.client.get("/", headers=browser)
 
     assert (page.status_code, content_type(page)) == (200, "text/html")
     assert answer.json() == ANSWER
     assert home.headers["location"] == "graphql"
 
 
-async def test_graphiql_can_be_switched_off(open_gateway: OpenGateway) -> None:
-    async with open_gateway(settings_for_fakes(graphiql=False)) as gateway:
-        response = await gateway.client.get("/graphql", headers={"Accept": "text/html"})
+async def test_graphiql_is_switched_off(gateway: Gateway) -> None:
+    response = await gateway.client.get("/graphql", headers={"Accept": "text/html"})
 
     assert response.status_code == 406
 
 
-async def test_introspection_tells_the_schema(gateway: Gateway) -> None:
-    reply = await gateway.query('{ __type(name: "User") { fields { name description } } }')
+async def test_introspection_tells_the_schema(open_gateway: OpenGateway) -> None:
+    query = '{ __type(name: "User") { fields { name description } } }'
+    async with open_gateway(settings_for_fakes(introspection=True)) as gateway:
+        reply = await gateway.query(query)
 
     fields = {field["name"]: field["description"] for field in reply.data["__type"]["fields"]}
     assert {"id", "username", "invoices", "events"} <= fields.keys()

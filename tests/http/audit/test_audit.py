@@ -77,7 +77,7 @@ async def node() -> Node:
 
 
 async def test_every_must_and_every_should_is_kept(node: Node, services: FakeServices) -> None:
-    settings = settings_for_fakes()
+    settings = settings_for_fakes(introspection=True)  # the suite asks for types
     log = make_log(settings.log, stream=io.StringIO())
     app = create_app(settings, log, transports=services.transport)
     async with served(app) as address:

@@ -1,0 +1,198 @@
+"""A document's limits, and its validation: what is done once with each document.
+
+In this order, each step being safe for what the one before it lets through: its length; its tokens,
+by the parser; what is in it, by one walk; its validity, by the rules of the specification with a
+bound on the one of them that compares each field with each other.
+"""
+
+import re
+from collections.abc import Iterator
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OverlappingFieldsCanBeMergedRule,
+    ValidationContext,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql.language.parser import MAX_NESTING_DEPTH
+from graphql.validation.validate import ValidationAbortedError
+
+from app.errors import Code, LimitError, RequestError
+from app.graphql.limits.counts import count
+from app.graphql.limits.source import IndexedSource
+from app.shapes.limits import LimitsSettings
+
+MAX_ERRORS = 100
+"""How many errors a document can have; no more are looked for."""
+
+MAX_COMPARISONS = 15_000
+"""How often fields and fragments are compared that may have to be merged, in graphql-core's units
+of 2 µs or less. Documents of people and of their tools need some hundreds."""
+
+_SCHEMA_FIELD = re.compile(r"\b(?:__schema|__type|_service)\b")
+"""The fields of ``Query`` that tell the schema."""
+
+_COUNTLESS = 10**9
+"""From here on a number is of no use to anybody."""
+
+_TOO_MANY = re.compile(r"contains more than \d+ tokens\. Parsing aborted\.$")
+_TOO_DEEP = re.compile(r"nested too deeply\. Parsing aborted\.$")
+
+
+class BoundedMergingRule(OverlappingFieldsCanBeMergedRule):
+    """The rule on fields that have to be merged, which gives up much earlier than by default."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self.rule_context.remaining_complexity_budget = MAX_COMPARISONS
+
+
+RULES = tuple(
+    BoundedMergingRule if rule is OverlappingFieldsCanBeMergedRule else rule
+    for rule in specified_rules
+)
+"""The rules of the specification."""
+
+
+class DocumentChecks:
+    """Checks documents. Shared by all; keeps nothing of any."""
+
+    def __init__(
+        self,
+        core: GraphQLSchema,
+        limits: LimitsSettings,
+        *,
+        introspection: bool,
+        suggestions: bool,
+    ) -> None:
+        self._core = core
+        self._limits = limits
+        self._introspection = introspection
+        self._suggestions = suggestions
+
+    def parse(self, text: str, size: int) -> DocumentNode:
+        """Parse a document, and check how much there is in it.
+
+        Args:
+            text: Its text.
+            size: How long that is, in bytes.
+
+        Returns:
+            Its syntax tree.
+
+        Raises:
+            RequestError: It has too much of something, or asks for the schema where it may not.
+            GraphQLSyntaxError: It is no GraphQL.
+        """
+        limits = self._limits
+        _check("document_bytes", limits.document_bytes, size, "the document has {} bytes")
+        if limits.tokens:
+            # Comments are no tokens, but each ends its line.
+            lines = 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
+            _check("tokens", limits.tokens, lines, "the document has {} lines")
+        try:
+            tree = parse(IndexedSource(text), max_lexical_tokens=limits.tokens or None)
+        except GraphQLSyntaxError as error:
+            if _TOO_MANY.search(error.message):
+                found = "the document has more tokens"
+                raise LimitError("tokens", limits.tokens, found) from error
+            if _TOO_DEEP.search(error.message):
+                found = "the document has more levels of brackets"
+                raise LimitError("nesting", MAX_NESTING_DEPTH, found) from error
+            raise
+        if not self._introspection and _SCHEMA_FIELD.search(text):
+            _refuse_introspection(tree)
+        self._check_counts(tree)
+        return tree
+
+    def validate(self, tree: DocumentNode) -> list[GraphQLError]:
+        """Validate a document.
+
+        Args:
+            tree: Its syntax tree.
+
+        Returns:
+            What is wrong with it.
+
+        Raises:
+            LimitError: It takes too much work to find that out.
+        """
+        errors = validate(
+            self._core,
+            tree,
+            RULES,
+            max_errors=MAX_ERRORS - 1,  # and one that says that there are more
+            hide_suggestions=not self._suggestions,
+        )
+        last = errors[-1] if errors else None
+        if isinstance(last, ValidationAbortedError) and not last.message.startswith("Too many"):
+            found = "the document repeats fields, or spreads fragments in fragments, too often"
+            raise LimitError("comparisons", MAX_COMPARISONS, found)
+        return errors
+
+    def _check_counts(self, tree: DocumentNode) -> None:
+        """Check how much there is in each operation."""
+        limits = self._limits
+        operations = count(tree)
+        _check("operations", limits.operations, len(operations), "the document has {} operations")
+        for one in operations:
+            _check("depth", limits.depth, one.depth, "the operation is {} fields deep")
+            _check("aliases", limits.aliases, one.aliases, "the operation has {} aliases")
+            fields = "the operation selects {} fields of Query"
+            _check("root_fields", limits.root_fields, one.root_fields, fields)
+            _check(
+                "directives", limits.directives, one.directives, "the operation has {} directives"
+            )
+
+
+def _check(limit: str, allowed: int, number: int, found: str) -> None:
+    """Check a number against a limit; 0 is none."""
+    if 0 < allowed < number:
+        raise LimitError(limit, allowed, found.format(count_of(number)))
+
+
+def count_of(number: int) -> str:
+    """Write a number for people.
+
+    Args:
+        number: The number; fragments can make it hundreds of digits long.
+
+    Returns:
+        The number, or that it is countless.
+    """
+    return f"{number:,}" if number < _COUNTLESS else "countless"
+
+
+def _refuse_introspection(tree: DocumentNode) -> None:
+    """Let no document through that asks for the schema."""
+    for node in _fields(tree):
+        if _SCHEMA_FIELD.fullmatch(node.name.value):
+            raise RequestError(
+                Code.INTROSPECTION_DISABLED,
+                f"{node.name.value} is switched off here: ask the operator for the schema, or for"
+                " the setting introspection",
+            )
+
+
+def _fields(tree: DocumentNode) -> Iterator[FieldNode]:
+    """Walk through all fields of a document."""
+    rest = [
+        one.selection_set
+        for one in tree.definitions
+        if isinstance(one, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while rest:
+        for node in rest.pop().selections:
+            if isinstance(node, FieldNode):
+                yield node
+            if isinstance(node, FieldNode | InlineFragmentNode) and node.selection_set is not None:
+                rest.append(node.selection_set)

@@ -1,0 +1,65 @@
+"""Who calls: for now, from where."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+Who = Callable[[Scope], str]
+"""Tells who makes a request, in a few characters."""
+
+UNKNOWN = "unknown"
+"""All who cannot be told apart."""
+
+SITE = 64
+"""How many bits of an IPv6 address tell one site from another; the rest is for it to choose."""
+
+
+def by_address(trusted_proxies: int) -> Who:
+    """Tell callers by their address.
+
+    Args:
+        trusted_proxies: How many proxies in front each add to ``X-Forwarded-For`` whom they were
+            called by. What stands before that was sent by the client and may be anything.
+
+    Returns:
+        What tells who makes a request.
+    """
+
+    def who(scope: Scope) -> str:
+        address: str = scope["client"][0] if scope.get("client") else ""
+        if trusted_proxies:
+            told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+            if len(told) >= trusted_proxies:
+                address = told[-trusted_proxies]
+        return site_of(address)
+
+    return who
+
+
+@lru_cache(maxsize=4096)
+def site_of(address: str) -> str:
+    """Find what of an address stands for its owner.
+
+    Args:
+        address: An address as proxies write it, perhaps with a port.
+
+    Returns:
+        An IPv4 address, or the network of an IPv6 address.
+    """
+    text = address.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return UNKNOWN
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(IPv6Address(int(found) >> (128 - SITE) << (128 - SITE)))

@@ -1,0 +1,137 @@
+"""How much a caller may ask for in a while."""
+
+from typing import Any
+
+import httpx
+
+from app.http.rate import RateLimiter
+from app.shapes.limits import LimitsSettings, RateSettings
+from tests.conftest import Gateway, OpenGateway
+from tests.fakes import FakeServices, settings_for_fakes, user_id
+
+ID = user_id(1)
+IDS = "query($ids: [ID!]!) { users(ids: $ids) { id } }"
+DOCUMENT = len(IDS) // 4
+"""What it costs to prepare the document, once."""
+
+DAY = 86_400
+"""In so many seconds nothing worth counting comes back while a test runs."""
+
+
+def limited(**rate: Any) -> LimitsSettings:  # noqa: ANN401 # any setting of the rate
+    """Make limits with a quota for each caller."""
+    return LimitsSettings(rate=RateSettings.model_validate({"window": DAY, **rate}))
+
+
+async def ask(gateway: Gateway, ids: int, *, address: str | None = None) -> httpx.Response:
+    """Ask for some users."""
+    headers = {} if address is None else {"X-Forwarded-For": address}
+    body = {"query": IDS, "variables": {"ids": [ID] * ids}}
+    return await gateway.client.post("/graphql", json=body, headers=headers)
+
+
+async def test_a_caller_may_spend_its_quota_and_no_more(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+
+    async with open_gateway(settings_for_fakes(limits=limited(quota=DOCUMENT + 5))) as gateway:
+        good = [await ask(gateway, ids) for ids in (2, 3)]
+        over = await ask(gateway, 1)
+
+    assert [one.status_code for one in good] == [200, 200]
+    assert over.status_code == 429
+    assert over.headers["retry-after"].isdigit()
+    assert over.headers["ratelimit-policy"] == f'"cost";q={DOCUMENT + 5};w={DAY};qu="cost"'
+    assert over.headers["ratelimit"].startswith('"cost";r=0;t=')
+    [error] = over.json()["errors"]
+    assert error["extensions"] == {
+        "code": "RATE_LIMITED",
+        "limit": "rate.quota",
+        "allowed": DOCUMENT + 5,
+    }
+    assert f"try again in {over.headers['retry-after']} s" in error["message"]
+    assert services.calls["profile"] == 2
+
+
+async def test_what_is_dear_is_refused_while_what_is_cheap_is_still_answered(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+
+    async with open_gateway(settings_for_fakes(limits=limited(quota=DOCUMENT + 5))) as gateway:
+        statuses = [(await ask(gateway, ids)).status_code for ids in (3, 5, 2, 1)]
+
+    assert statuses == [200, 429, 200, 429]
+
+
+async def test_new_documents_cost_by_their_length_and_kept_ones_nothing(
+    open_gateway: OpenGateway,
+) -> None:
+    def new(number: int) -> dict[str, str]:
+        return {"query": f"{{ n{number} }}".ljust(400)}
+
+    async with open_gateway(settings_for_fakes(limits=limited(quota=250))) as gateway:
+        posts = [await gateway.client.post("/graphql", json=new(number)) for number in (1, 1, 2, 3)]
+
+    assert [one.status_code for one in posts] == [200, 200, 200, 429]
+
+
+async def test_callers_are_told_apart_by_address(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    limits = limited(quota=DOCUMENT + 1, trusted_proxies=1)
+
+    async with open_gateway(settings_for_fakes(limits=limits)) as gateway:
+        callers = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "8.8.8.8, 192.0.2.1"]
+        statuses = [(await ask(gateway, 1, address=one)).status_code for one in callers]
+
+    assert statuses == [200, 429, 200, 429]
+
+
+async def test_whoever_is_forgotten_begins_anew_and_no_more_are_remembered_than_may_be() -> None:
+    limiter = RateLimiter(RateSettings(quota=1, window=DAY, max_callers=2))
+
+    for caller in ("a", "b", "c", "a"):
+        await limiter.purse(caller).pay(1)
+
+
+async def test_it_can_be_switched_off(open_gateway: OpenGateway, services: FakeServices) -> None:
+    services.know(1)
+    limits = limited(quota=1, enabled=False)
+
+    async with open_gateway(settings_for_fakes(limits=limits)) as gateway:
+        statuses = [(await ask(gateway, 3)).status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+
+
+async def test_what_is_left_is_told_to_whoever_asks_what_an_operation_costs(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    limits = limited(quota=1_000).model_copy(update={"report": "always"})
+
+    async with open_gateway(settings_for_fakes(limits=limits)) as gateway:
+        response = await ask(gateway, 3)
+    async with open_gateway(settings_for_fakes()) as gateway:
+        silent = await ask(gateway, 3)
+
+    assert response.headers["ratelimit"].startswith(f'"cost";r={1_000 - DOCUMENT - 3};t=')
+    assert "ratelimit" not in silent.headers
+
+
+async def test_what_was_spent_comes_back() -> None:
+    limiter = RateLimiter(RateSettings(quota=1_000_000_000, window=1))
+    purse = limiter.purse("a")
+    await purse.pay(1_000_000_000)
+
+    # A billion a second: a nanosecond for each, and the loop has not gone round before it is there.
+    await limiter.purse("a").pay(1)
+
+
+async def test_an_operation_dearer_than_the_quota_takes_all_of_it() -> None:
+    limiter = RateLimiter(RateSettings(quota=10, window=DAY))
+
+    await limiter.purse("a").pay(11)
