@@ -13,7 +13,7 @@ from starlette.types import Receive
 T = TypeVar("T")
 
 
-GRACE = 0.02
+GRACE = 0.1
 """Seconds before it is watched whether the client is there: most requests are answered by then,
 and to watch them would cost a tenth of what they cost."""
 
