@@ -6,13 +6,9 @@ knows nothing of the environment and can be built by hand (the demo and the test
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -23,164 +19,28 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from app.shapes.address import BaseUrl
 from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.shapes.base import Seconds, Shape, Share
+from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings, TrustedSettings
 from app.shapes.endpoint import Endpoints, EndpointSettings
 from app.shapes.key_from import KeyFromSettings, key_mistakes
 from app.shapes.limits import LimitsSettings
 from app.shapes.proxy import ProxySettings
 from app.shapes.request import RequestSettings
+from app.shapes.resilience import (
+    BreakerSettings,
+    CacheSettings,
+    CoalesceSettings,
+    DeadlineSettings,
+    PacingSettings,
+    RetrySettings,
+)
 from app.shapes.tls import TlsSettings
 
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """A UUID as text: either case is right on input (RFC 9562, section 4)."""
 
 
-Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
-
-
-class _Frozen(BaseModel):
-    """Base of all settings: they never change, and nothing unknown is passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class RetrySettings(_Frozen):
-    """When a call to a source is made again."""
-
-    max_retries: int = Field(
-        default=2, ge=0, le=10, description="Most times that a call is made again; 0 for never."
-    )
-    base_delay: Seconds = Field(
-        default=0.05,
-        description="Seconds within which the first repetition is made; doubled for each further.",
-    )
-    max_delay: Seconds = Field(
-        default=1.0, description="Most seconds within which a repetition is made."
-    )
-    budget_share: Share = Field(
-        default=0.1, description="Share of the calls that may be made again."
-    )
-    budget_minimum: int = Field(
-        default=3, ge=0, le=1_000, description="Repetitions that are allowed beyond that share."
-    )
-    budget_window: Seconds = Field(
-        default=10.0, description="Seconds over which calls and repetitions are counted."
-    )
-
-
-class PacingSettings(_Frozen):
-    """How a source is asked that says how fast it may be."""
-
-    enabled: bool = Field(
-        default=True,
-        description="Whether the service is asked more slowly, or later, where it says so (429,"
-        " `Retry-After`, `RateLimit`, `X-RateLimit-…`, `Backoff`).",
-    )
-    max_pause: Seconds = Field(
-        default=60.0,
-        description="Most seconds for which it is not asked at a time, whatever it says.",
-    )
-
-
-class BreakerSettings(_Frozen):
-    """When a source is not called for a while."""
-
-    window: Seconds = Field(default=10.0, description="Seconds over which calls are judged.")
-    min_calls: int = Field(
-        default=20, ge=1, le=100_000, description="Fewest calls in the window to judge by."
-    )
-    failure_rate: float = Field(
-        default=0.5, gt=0, le=1, description="Share of failures at which the circuit opens."
-    )
-    slow_call: Seconds | None = Field(
-        default=None,
-        description="Seconds from which on a call is slow; nine tenths of `timeout` when absent.",
-    )
-    slow_rate: float = Field(
-        default=0.8, gt=0, le=1, description="Share of slow calls at which the circuit opens."
-    )
-    open_for: Seconds = Field(
-        default=5.0,
-        description="Most seconds that the circuit is open at first; doubled while probes fail.",
-    )
-    max_open: Seconds = Field(
-        default=60.0, description="Most seconds that the circuit stays open at a time."
-    )
-    probes: int = Field(
-        default=3, ge=1, le=100, description="Calls that have to succeed for the circuit to close."
-    )
-
-
-class CacheSettings(_Frozen):
-    """How long a source's answers are kept, and how old they may be when they are used."""
-
-    enabled: bool = Field(default=False, description="Whether answers are kept at all.")
-    ttl: Seconds = Field(default=10.0, description="Seconds for which an answer is fresh.")
-    stale_while_revalidate: float = Field(
-        default=0.0,
-        ge=0,
-        le=86_400,
-        description="Seconds after that in which it is still used, and renewed behind.",
-    )
-    stale_if_error: float = Field(
-        default=300.0,
-        ge=0,
-        le=604_800,
-        description="Seconds after that in which it is used where the source fails, if the contract"
-        " is `stale_ok`.",
-    )
-    unknown_ttl: Seconds = Field(
-        default=2.0, description="Seconds for which it is kept that a user is unknown."
-    )
-    max_entries: int = Field(
-        default=10_000, ge=1, le=10_000_000, description="Most users whose answers are kept."
-    )
-
-
-class CoalesceSettings(_Frozen):
-    """How requests that come together share the calls to a source."""
-
-    enabled: bool = Field(
-        default=True,
-        description="Whether users of several requests with the same identity go in one call.",
-    )
-    max_batches: int = Field(
-        default=8,
-        ge=1,
-        le=1_000,
-        description="Batches under way at the same time; while it is so many, the next gathers.",
-    )
-    full_at: int = Field(
-        default=16,
-        ge=1,
-        le=1_000,
-        description="Requests in a batch at which it leaves at once, where it may.",
-    )
-
-
-class DeadlineSettings(_Frozen):
-    """How long a request may take."""
-
-    budget: Seconds = Field(
-        default=5.0,
-        description="Seconds a request may take; `X-Request-Timeout: 800ms` asks for less.",
-    )
-    reserve: float = Field(
-        default=0.05,
-        ge=0,
-        le=60,
-        description="Seconds of it that are kept for merging and answering.",
-    )
-    header: HeaderName = Field(
-        default="X-Request-Timeout",
-        description="Header by which sources are told how long they have, such as `800ms`.",
-    )
-
-
-class SourceSettings(_Frozen):
+class SourceSettings(Shape):
     """How one source is reached."""
 
     base_url: BaseUrl = Field(
@@ -341,7 +201,7 @@ def _check_beside_auth(
         raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
 
 
-class SourcesSettings(_Frozen):
+class SourcesSettings(Shape):
     """The sources, by name."""
 
     profile: SourceSettings = Field(description="Who a user is.")
@@ -349,7 +209,7 @@ class SourcesSettings(_Frozen):
     activity: SourceSettings = Field(description="What a user does.")
 
 
-class LogSettings(_Frozen):
+class LogSettings(Shape):
     """What the log says and how."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -365,89 +225,7 @@ class LogSettings(_Frozen):
     )
 
 
-class BatchSettings(_Frozen):
-    """Several operations in one HTTP request."""
-
-    enabled: bool = Field(
-        default=False, description="Whether a JSON array of operations is executed."
-    )
-    max_operations: int = Field(
-        default=10, ge=1, le=1_000, description="Most operations in one array."
-    )
-
-
-class PersistedSettings(_Frozen):
-    """Documents that clients send once and then name by their hash."""
-
-    enabled: bool = Field(
-        default=False,
-        description="Whether documents are kept that clients send with their hash (automatic"
-        " persisted queries).",
-    )
-    max_documents: int = Field(
-        default=1_000, ge=1, le=1_000_000, description="Most documents that are kept for that."
-    )
-
-
-class TrustedSettings(_Frozen):
-    """Documents that the operator has given."""
-
-    path: Path | None = Field(
-        default=None,
-        description="Manifest (Apollo's or Relay's format), document (`.graphql`), or folder of"
-        " such files: documents that clients may name by their hash.",
-    )
-    mode: Literal["also", "only"] = Field(
-        default="also",
-        description="Whether other documents are executed, too (`also`), or nothing else (`only`),"
-        " GraphiQL's queries included.",
-    )
-
-
-def _check_origin(origin: str) -> str:
-    """Accept the origin of a site, as browsers write it (RFC 6454, section 6.2).
-
-    Args:
-        origin: The origin.
-
-    Returns:
-        The origin.
-
-    Raises:
-        ValueError: It is none; ``*`` and ``null`` are everybody, and nobody is to be let in so.
-    """
-    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
-        raise ValueError("expected an origin such as https://app.example.com, in lower case")
-    return origin
-
-
-Origin = Annotated[str, AfterValidator(_check_origin)]
-
-
-class CorsSettings(_Frozen):
-    """Which other sites' pages may read answers (Fetch Standard, "CORS protocol")."""
-
-    origins: tuple[Origin, ...] = Field(
-        default=(),
-        description="Origins whose pages may send requests and read the answers.",
-        examples=[["https://app.example.com"]],
-    )
-    credentials: bool = Field(
-        default=False, description="Whether their requests may carry cookies."
-    )
-    headers: tuple[HeaderName, ...] = Field(
-        default=(),
-        description="Headers that their requests may have, beside those that the gateway reads.",
-    )
-    max_age: int = Field(
-        default=600,
-        ge=0,
-        le=86_400,
-        description="Whole seconds for which browsers remember what they were allowed.",
-    )
-
-
-class Settings(_Frozen):
+class Settings(Shape):
     """All settings of the gateway."""
 
     sources: SourcesSettings = Field(description="The services that users are merged from.")

@@ -11,15 +11,8 @@ from typing import Any
 import httpx
 import orjson
 
-from app.settings import (
-    BreakerSettings,
-    LogSettings,
-    PacingSettings,
-    RetrySettings,
-    Settings,
-    SourceSettings,
-    SourcesSettings,
-)
+from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
+from app.shapes.resilience import BreakerSettings, PacingSettings, RetrySettings
 
 PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
 

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from app.settings import CacheSettings
+from app.shapes.resilience import CacheSettings
 from tests.clock import ManualClock
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, failing, saying, user_id

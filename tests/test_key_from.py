@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import httpx
 import pytest
 
-from app.settings import CacheSettings, Settings
+from app.settings import Settings
+from app.shapes.resilience import CacheSettings
 from tests.clock import ManualClock
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (

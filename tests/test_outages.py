@@ -10,7 +10,7 @@ import orjson
 import pytest
 from starlette.types import Message, Scope
 
-from app.settings import DeadlineSettings
+from app.shapes.resilience import DeadlineSettings
 from tests import faults
 from tests.conftest import Reply
 from tests.fakes import user_id

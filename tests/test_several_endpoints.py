@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 import httpx
 import pytest
 
-from app.settings import CacheSettings
+from app.shapes.resilience import CacheSettings
 from tests.clock import ManualClock
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, account_row, failing, invoice, user_id

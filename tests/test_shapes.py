@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.settings import RetrySettings
 from app.shapes.answer import AnswerSettings
+from app.shapes.resilience import RetrySettings
 from tests.fakes import json_response, profile_row, user_id
 from tests.sources.raw_server import RawServer, Seen, saying, serving
 from tests.sources.test_rest import opened

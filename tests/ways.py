@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.settings import CoalesceSettings, Settings
+from app.settings import Settings
+from app.shapes.resilience import CoalesceSettings
 
 
 @dataclass(frozen=True)

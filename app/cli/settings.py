@@ -11,7 +11,7 @@ _OF_A_SOURCE = re.compile("SOURCES__[A-Z]+__")
 
 @click.command()
 def settings() -> None:
-    """List every setting, as the table in docs/settings.md. <SOURCE> is PROFILE, BILLING or ACTIVITY."""
+    """List every setting, as docs/settings.md does. <SOURCE> is PROFILE, BILLING or ACTIVITY."""
     click.echo(settings_table())
 
 

@@ -8,7 +8,7 @@ from graphql import GraphQLFormattedError
 from app.errors import Code, RequestError
 from app.graphql.request import Answer, GraphQLRequest
 from app.http.parameters import from_json
-from app.settings import BatchSettings
+from app.shapes.edge import BatchSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from app.errors import Code, RequestError, shown
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline, read_duration
-from app.settings import DeadlineSettings
+from app.shapes.resilience import DeadlineSettings
 
 HEADER = "X-Request-Timeout"
 

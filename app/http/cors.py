@@ -13,7 +13,7 @@ from app.errors import Code
 from app.http.answers import error_response
 from app.http.budget import HEADER as TIMEOUT_HEADER
 from app.http.csrf import PREFLIGHT_HEADERS
-from app.settings import CorsSettings
+from app.shapes.edge import CorsSettings
 
 READ = (
     "Authorization",

@@ -20,7 +20,7 @@ from enum import StrEnum
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
 from app.resilience.window import SlidingWindow
-from app.settings import BreakerSettings
+from app.shapes.resilience import BreakerSettings
 
 _CALL, _FAILURE, _SLOW = range(3)
 

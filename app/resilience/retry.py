@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from app.resilience.clock import Clock
 from app.resilience.window import SlidingWindow
-from app.settings import RetrySettings
+from app.shapes.resilience import RetrySettings
 
 _CALL, _RETRY = range(2)
 

@@ -15,7 +15,8 @@ from app.federation.merge import Parts
 from app.federation.plan import Plan
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
-from app.settings import DeadlineSettings, LogSettings
+from app.settings import LogSettings
+from app.shapes.resilience import DeadlineSettings
 from app.sources.base import (
     Call,
     Page,

@@ -19,7 +19,8 @@ from app.graphql.explanation import Explanation, FieldExplanation, SourceExplana
 from app.graphql.request import GraphQLRequest, OnError
 from app.graphql.schema import build_schema
 from app.graphql.texts import PlainTexts
-from app.settings import CacheSettings, Settings, SourceSettings
+from app.settings import Settings, SourceSettings
+from app.shapes.resilience import CacheSettings
 from tests.conftest import OpenGateway
 from tests.fakes import (
     FakeService,

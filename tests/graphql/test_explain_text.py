@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from app.graphql.explain_text import error_line, explanation_text
-from app.settings import CacheSettings
 from app.shapes.request import (
     BodyRequest,
     EachRequest,
@@ -14,6 +13,7 @@ from app.shapes.request import (
     ListRequest,
     RequestSettings,
 )
+from app.shapes.resilience import CacheSettings
 from tests.fakes import user_id
 from tests.graphql.test_explain import ask, explained, quoted, settings_with
 from tests.key_from import linked

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.settings import BatchSettings
+from app.shapes.edge import BatchSettings
 from app.shapes.limits import LimitsSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id

@@ -9,7 +9,7 @@ import pytest
 from app.graphql.documents import MAX_CACHED
 from app.graphql.persisted import hash_of
 from app.http.answers import GRAPHQL_JSON, JSON
-from app.settings import PersistedSettings
+from app.shapes.edge import PersistedSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 

@@ -13,7 +13,8 @@ from app.graphql.naming import texts_of
 from app.graphql.persisted import hash_of
 from app.graphql.trusted import load_trusted
 from app.http.answers import GRAPHQL_JSON
-from app.settings import BatchSettings, PersistedSettings, Settings, TrustedSettings
+from app.settings import Settings
+from app.shapes.edge import BatchSettings, PersistedSettings, TrustedSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 

@@ -10,7 +10,9 @@ import pytest
 from starlette.types import Message
 
 from app.http.answers import GRAPHQL_JSON
-from app.settings import BatchSettings, CoalesceSettings, Settings, SourcesSettings
+from app.settings import Settings, SourcesSettings
+from app.shapes.edge import BatchSettings
+from app.shapes.resilience import CoalesceSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
     FakeServices,

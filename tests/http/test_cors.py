@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.settings import CorsSettings
+from app.shapes.edge import CorsSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import settings_for_fakes
 

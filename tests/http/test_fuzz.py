@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import BatchSettings, PersistedSettings
+from app.shapes.edge import BatchSettings, PersistedSettings
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.wire import PATIENCE, Address, served
 

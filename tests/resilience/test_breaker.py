@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from app.resilience.breaker import Breaker, Change, Permit, State
 from app.resilience.window import SLOTS
-from app.settings import BreakerSettings
+from app.shapes.resilience import BreakerSettings
 from tests.clock import ManualClock
 
 LUCK = (0.0, 0.5, 0.999)

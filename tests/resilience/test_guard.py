@@ -17,7 +17,7 @@ from app.resilience.hedge import NEEDED
 from app.resilience.pace import Tempo
 from app.resilience.pacer import MOST_CALLERS, Slowdown
 from app.resilience.signals import Signal
-from app.settings import BreakerSettings, PacingSettings, RetrySettings
+from app.shapes.resilience import BreakerSettings, PacingSettings, RetrySettings
 from tests.resilience.script import (
     Answer,
     Come,

@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 
 from app.resilience.retry import RetryBudget, backoff
 from app.resilience.window import SLOTS
-from app.settings import RetrySettings
+from app.shapes.resilience import RetrySettings
 from tests.clock import ManualClock
 
 

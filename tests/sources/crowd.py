@@ -14,7 +14,8 @@ from typing import Literal
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import DeadlineSettings, LogSettings, SourceSettings
+from app.settings import LogSettings, SourceSettings
+from app.shapes.resilience import DeadlineSettings
 from app.sources.base import Call, UserId
 from app.sources.cache import CachedSource
 from app.sources.store import MemoryStore

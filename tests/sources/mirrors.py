@@ -18,7 +18,8 @@ from starlette.types import ASGIApp
 from app.demo.server import DemoServer
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import DeadlineSettings, LogSettings, Settings, SourcesSettings
+from app.settings import LogSettings, Settings, SourcesSettings
+from app.shapes.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.sources.raw_server import RawServer, Seen, saying, serving
 

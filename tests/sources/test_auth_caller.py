@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.settings import CacheSettings, CoalesceSettings
+from app.shapes.resilience import CacheSettings, CoalesceSettings
 from app.sources.auth_caller import identity_of, read_forwarded
 from app.sources.base import Call, Headers
 from tests.fakes import user_id

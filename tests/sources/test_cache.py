@@ -22,13 +22,8 @@ from hypothesis.stateful import (
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import (
-    CacheSettings,
-    CoalesceSettings,
-    DeadlineSettings,
-    LogSettings,
-    SourceSettings,
-)
+from app.settings import LogSettings, SourceSettings
+from app.shapes.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
 from app.sources.base import Call, Record, Source, SourceSpec, UserId
 from app.sources.cache import CachedSource, Use, judge
 from app.sources.lifetime import OVER, Lifetime

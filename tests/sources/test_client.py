@@ -23,7 +23,8 @@ from app import __version__
 from app.errors import Code, MalformedError, SourceError
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
-from app.settings import DeadlineSettings, LogSettings
+from app.settings import LogSettings
+from app.shapes.resilience import DeadlineSettings
 from app.sources.ask import Ask
 from app.sources.base import Call, PageRequest, Position, UserId
 from app.sources.billing import INVOICES

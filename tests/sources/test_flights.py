@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from app.errors import Code
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import CoalesceSettings, DeadlineSettings, LogSettings
+from app.settings import LogSettings
+from app.shapes.resilience import CoalesceSettings, DeadlineSettings
 from app.sources.base import Call, UserId
 from app.sources.flight import Ticket
 from app.sources.flights import Flights, Sharing

@@ -11,9 +11,10 @@ import pytest
 
 from app.errors import SourceError
 from app.observability.logs import make_log
-from app.settings import CacheSettings, CoalesceSettings, DeadlineSettings, LogSettings
+from app.settings import LogSettings
 from app.shapes.answer import AnswerSettings
 from app.shapes.request import EachRequest
+from app.shapes.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
 from app.sources.base import Call, UserId
 from app.sources.cache import CachedSource
 from app.sources.client import open_service

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
-from app.settings import DeadlineSettings, LogSettings
+from app.settings import LogSettings
+from app.shapes.resilience import DeadlineSettings
 from app.sources.base import Call, Page, PageRequest, Position, PositionGone, UserId
 from app.sources.billing import INVOICES, InvoiceRecord
 from app.sources.client import open_service

@@ -12,7 +12,8 @@ import pytest
 
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
-from app.settings import DeadlineSettings, LogSettings, RetrySettings
+from app.settings import LogSettings
+from app.shapes.resilience import DeadlineSettings, RetrySettings
 from app.sources.base import Call, UserId
 from app.sources.client import open_service
 from app.sources.profile import PROFILE, ProfileRecord
