@@ -26,6 +26,7 @@ from app.graphql.explain import Explainer
 from app.graphql.naming import texts_of
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.answers import error_response
+from app.http.authentication import everybody
 from app.http.caller import by_address
 from app.http.correlation import CorrelationMiddleware
 from app.http.cors import cors
@@ -259,6 +260,7 @@ def create_app(
         gateway.engine,
         page,
         explainer=gateway.explainer(),
+        authenticate=everybody,
         rate=RateLimiter(rate) if rate.enabled else None,
         who=by_address(rate.trusted_proxies),
         settings=settings,

@@ -12,6 +12,7 @@ from app.cli.addresses import sources_at
 from app.cli.base import EXIT_WRONG, config_option, refuse
 from app.environment import load_settings
 from app.errors import ConfigurationError
+from app.graphql.caller import EVERYBODY
 from app.graphql.documents import Documents
 from app.graphql.explain import Explainer
 from app.graphql.explain_text import error_line, explanation_text
@@ -53,7 +54,7 @@ def explain(
         texts=PlainTexts(),
         settings=settings,
     )
-    explained = explainer.explain(request, request_id="none")
+    explained = explainer.explain(request, EVERYBODY, request_id="none")
     if as_json:
         told: dict[str, object] = {"errors": explained.errors} if explained.errors else {}
         if explained.explanation is not None:

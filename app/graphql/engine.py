@@ -23,6 +23,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code, RequestError
 from app.federation.loaders import Loaders, Sources
 from app.federation.plan import Planner
+from app.graphql.caller import Caller
 from app.graphql.compiled import CompiledRun
 from app.graphql.compiler import Compiler
 from app.graphql.context import Context, Guards
@@ -76,6 +77,7 @@ class Engine:
         self,
         request: GraphQLRequest,
         call: Call,
+        caller: Caller,
         allowance: Allowance,
         *,
         tell_all: bool = False,
@@ -86,6 +88,7 @@ class Engine:
         Args:
             request: What the client asks for.
             call: What of the incoming request matters to the calls made for it.
+            caller: Who asks.
             allowance: What the operation may cost.
             tell_all: Whether the answer tells what became of the request at each source.
             safe: Whether it came by an HTTP method that may change nothing.
@@ -94,12 +97,15 @@ class Engine:
             The answer. Nothing that a client, a source or a resolver does is raised.
         """
         async with Loaders(self._sources, call) as loaders:
-            return await self._run(request, call, loaders, allowance, tell_all=tell_all, safe=safe)
+            return await self._run(
+                request, call, caller, loaders, allowance, tell_all=tell_all, safe=safe
+            )
 
     async def run_batch(
         self,
         requests: Sequence[GraphQLRequest],
         call: Call,
+        caller: Caller,
         allowance: Allowance,
         *,
         tell_all: bool = False,
@@ -109,6 +115,7 @@ class Engine:
         Args:
             requests: What the client asks for.
             call: What of the incoming request matters to the calls made for them.
+            caller: Who asks.
             allowance: What the operations may cost together.
             tell_all: Whether each answer tells what became of all of them at each source.
 
@@ -117,7 +124,9 @@ class Engine:
         """
         async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
             running = [
-                group.create_task(self._run(request, call, loaders, allowance, tell_all=tell_all))
+                group.create_task(
+                    self._run(request, call, caller, loaders, allowance, tell_all=tell_all)
+                )
                 for request in requests
             ]
         return [one.result() for one in running]
@@ -126,6 +135,7 @@ class Engine:
         self,
         request: GraphQLRequest,
         call: Call,
+        caller: Caller,
         loaders: Loaders,
         allowance: Allowance,
         *,

@@ -21,6 +21,7 @@ from graphql.execution.values import VariableValues, get_argument_values, get_va
 from app.errors import BadUserInputError, Code, LimitError, RequestError
 from app.federation.plan import Plan
 from app.graphql.asking import Asking, AskingReader, left_to_run_time
+from app.graphql.caller import Caller
 from app.graphql.compiler import Compiler
 from app.graphql.connection import page_request
 from app.graphql.context import Guards
@@ -98,7 +99,7 @@ class Explainer:
         self._compile = settings.compile
         self._compiler = Compiler(schema, self._planner)
 
-    def explain(self, request: GraphQLRequest, *, request_id: str) -> Explained:
+    def explain(self, request: GraphQLRequest, caller: Caller, *, request_id: str) -> Explained:
         """Explain an operation.
 
         A variable that does no more than name users may be left out: who they are is then told at
@@ -106,6 +107,7 @@ class Explainer:
 
         Args:
             request: What a client would ask for.
+            caller: Who would ask.
             request_id: Shown with what is masked.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Who calls: for now, from where."""
+"""Whom a request is counted for: the user that the caller is, or else where it comes from."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,8 +7,10 @@ from ipaddress import IPv6Address, ip_address
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-Who = Callable[[Scope], str]
-"""Tells who makes a request, in a few characters."""
+from app.graphql.caller import Caller
+
+Who = Callable[[Scope, Caller], str]
+"""Tells whom a request is counted for, in a few characters."""
 
 UNKNOWN = "unknown"
 """All who cannot be told apart."""
@@ -28,7 +30,7 @@ def by_address(trusted_proxies: int) -> Who:
         What tells who makes a request.
     """
 
-    def who(scope: Scope) -> str:
+    def who(scope: Scope, _: Caller) -> str:
         address: str = scope["client"][0] if scope.get("client") else ""
         if trusted_proxies:
             told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")

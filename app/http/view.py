@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, RequestError, shown
+from app.graphql.caller import Caller
 from app.graphql.engine import Engine
 from app.graphql.explain import Explainer
 from app.graphql.limits.allowance import Allowance
@@ -22,6 +23,7 @@ from app.http.answers import (
     batch_response,
     error_response,
 )
+from app.http.authentication import Authenticate
 from app.http.batching import Batch, read_batch
 from app.http.body import read_body
 from app.http.budget import HEADER, read_deadline
@@ -52,6 +54,7 @@ class GraphQLEndpoint:
         page: Page | None,
         *,
         explainer: Explainer | None,
+        authenticate: Authenticate,
         rate: RateLimiter | None,
         who: Who,
         settings: Settings,
@@ -60,6 +63,7 @@ class GraphQLEndpoint:
         self._engine = engine
         self._page = page
         self._explainer = explainer
+        self._authenticate = authenticate
         self._rate = rate
         self._who = who
         self._settings = settings
@@ -97,13 +101,14 @@ class GraphQLEndpoint:
     async def _serve(self, request: Request, media_type: str) -> Response | None:
         """Answer in a media type that the client wants; ``None`` when nobody is there any more."""
         try:
+            caller = await self._authenticate(request.scope)
             asked = await self._asked(request)
             if isinstance(asked, Batch):
                 with self._admission.admit(len(asked.items)):
-                    answers = await self._answers(request, asked)
+                    answers = await self._answers(request, asked, caller)
                 return None if answers is None else batch_response(answers, media_type)
             with self._admission.admit():
-                answer = await self._answer(request, asked)
+                answer = await self._answer(request, asked, caller)
         except ClientDisconnect:
             return None
         except RequestError as error:
@@ -133,36 +138,45 @@ class GraphQLEndpoint:
             return read_batch(cast("list[object]", value), self._settings.batch)
         return from_json(value)
 
-    async def _answer(self, request: Request, asked: GraphQLRequest) -> Answer | None:
+    async def _answer(
+        self, request: Request, asked: GraphQLRequest, caller: Caller
+    ) -> Answer | None:
         """Run the operation of a request, or explain it; ``None`` when its client went away."""
         if self._explainer is not None and _wants(request, "x-gateway-explain"):
-            return self._explain(self._explainer, request, asked)
+            return self._explain(self._explainer, request, asked, caller)
         work = self._engine().run(
             asked,
             self._call(request),
-            self._allowance(request),
+            caller,
+            self._allowance(request, caller),
             tell_all=_tells(self._settings.trace, request, "x-gateway-trace"),
             safe=request.method == "GET",
         )
         return await while_connected(request.receive, work)
 
-    async def _answers(self, request: Request, batch: Batch) -> Sequence[Answer] | None:
+    async def _answers(
+        self, request: Request, batch: Batch, caller: Caller
+    ) -> Sequence[Answer] | None:
         """Run the operations of a batch, or explain them; ``None`` when the client went away."""
         if self._explainer is not None and _wants(request, "x-gateway-explain"):
-            told = [self._explain(self._explainer, request, one) for one in batch.requests]
+            told = [self._explain(self._explainer, request, one, caller) for one in batch.requests]
             return batch.answers(told)
         work = self._engine().run_batch(
             batch.requests,
             self._call(request),
-            self._allowance(request),
+            caller,
+            self._allowance(request, caller),
             tell_all=_tells(self._settings.trace, request, "x-gateway-trace"),
         )
         ran = await while_connected(request.receive, work)
         return None if ran is None else batch.answers(ran)
 
-    def _explain(self, explainer: Explainer, request: Request, asked: GraphQLRequest) -> Answer:
+    def _explain(
+        self, explainer: Explainer, request: Request, asked: GraphQLRequest, caller: Caller
+    ) -> Answer:
         """Explain an operation."""
-        return explainer.explain(asked, request_id=call_of(request.scope).request_id).answer()
+        request_id = call_of(request.scope).request_id
+        return explainer.explain(asked, caller, request_id=request_id).answer()
 
     def _call(self, request: Request) -> Call:
         """Say what of a request goes on to sources, and how long it may take."""
@@ -170,10 +184,11 @@ class GraphQLEndpoint:
         call = call_of(request.scope)
         return Call(call.request_id, call.traceparent, deadline=deadline, forwarded=call.forwarded)
 
-    def _allowance(self, request: Request) -> Allowance:
+    def _allowance(self, request: Request, caller: Caller) -> Allowance:
         """Say what the operations of a request may cost."""
         limits = self._settings.limits
-        purse = self._rate.purse(self._who(request.scope)) if self._rate is not None else None
+        who = self._who(request.scope, caller)
+        purse = self._rate.purse(who) if self._rate is not None else None
         tells = _tells(limits.report, request, "x-gateway-cost")
         return Allowance(limits, purse=purse, tells=tells)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from app.graphql import explanation as models
+from app.graphql.caller import EVERYBODY
 from app.graphql.documents import Documents
 from app.graphql.explain import Explained, Explainer
 from app.graphql.explanation import Explanation, FieldExplanation, SourceExplanation
@@ -68,7 +69,7 @@ def ask(
     """Explain a query."""
     values = None if variables is None else dict(variables)
     request = GraphQLRequest(query=query, variables=values, on_error=on_error)
-    return explainer(by).explain(request, request_id="request-1")
+    return explainer(by).explain(request, EVERYBODY, request_id="request-1")
 
 
 def explainer(by: Settings | None = None) -> Explainer:
@@ -609,7 +610,7 @@ async def test_a_request_that_could_not_be_executed_is_refused_as_a_run_refuses_
 def test_a_document_named_by_its_hash_is_refused_as_clients_expect() -> None:
     request = GraphQLRequest(extensions={"persistedQuery": {}})
 
-    told = explainer().explain(request, request_id="request-1")
+    told = explainer().explain(request, EVERYBODY, request_id="request-1")
 
     assert told.status == 200
     assert [error.get("message") for error in told.errors] == ["PersistedQueryNotSupported"]

@@ -3,6 +3,7 @@
 import pytest
 from starlette.types import Scope
 
+from app.graphql.caller import NOBODY
 from app.http.caller import UNKNOWN, by_address, site_of
 
 
@@ -33,8 +34,8 @@ def test_an_address_stands_for_its_owner(address: str, site: str) -> None:
 
 
 def test_without_trusted_proxies_nobody_is_believed() -> None:
-    assert by_address(0)(scope("192.0.2.1", "203.0.113.9")) == "192.0.2.1"
-    assert by_address(0)(scope(None)) == UNKNOWN
+    assert by_address(0)(scope("192.0.2.1", "203.0.113.9"), NOBODY) == "192.0.2.1"
+    assert by_address(0)(scope(None), NOBODY) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -52,4 +53,4 @@ def test_without_trusted_proxies_nobody_is_believed() -> None:
 def test_what_trusted_proxies_say_is_believed_and_what_stands_before_it_is_not(
     proxies: int, forwarded: list[str], caller: str
 ) -> None:
-    assert by_address(proxies)(scope("192.0.2.1", *forwarded)) == caller
+    assert by_address(proxies)(scope("192.0.2.1", *forwarded), NOBODY) == caller
