@@ -4,6 +4,8 @@
     ├── RequestError             the request cannot be executed at all
     │   └── LimitError           it would cost more than it may
     ├── BadUserInputError        a value that the client sent is wrong
+    ├── ForbiddenError           the caller may not see a field
+    ├── UnauthenticatedError     nobody has said who asks
     └── SourceFailedError        a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; stops the start
     MalformedError               an answer is not the contract; never leaves ``sources/``
@@ -37,6 +39,8 @@ class Code(StrEnum):
     QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
     RATE_LIMITED = "RATE_LIMITED"
     INTROSPECTION_DISABLED = "INTROSPECTION_DISABLED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     BAD_REQUEST = "BAD_REQUEST"
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
@@ -169,6 +173,20 @@ class BadUserInputError(GatewayError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.BAD_USER_INPUT, message)
+
+
+class ForbiddenError(GatewayError):
+    """The caller may not see a field. Its source was not called for it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.FORBIDDEN, message)
+
+
+class UnauthenticatedError(GatewayError):
+    """A field asks about the caller, and nobody has said who that is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.UNAUTHENTICATED, message)
 
 
 class SourceFailedError(GatewayError):

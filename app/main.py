@@ -26,7 +26,7 @@ from app.graphql.explain import Explainer
 from app.graphql.naming import texts_of
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.answers import error_response
-from app.http.authentication import everybody
+from app.http.authentication import Authenticate, everybody
 from app.http.caller import by_address
 from app.http.correlation import CorrelationMiddleware
 from app.http.cors import cors
@@ -236,6 +236,7 @@ def create_app(
     chance: Chance = random.random,
     transports: TransportFactory = pooled_transport,
     see: See | None = None,
+    authenticate: Authenticate = everybody,
 ) -> Starlette:
     """Put the gateway together.
 
@@ -246,6 +247,7 @@ def create_app(
         chance: Gives the jitter of waits.
         transports: Makes the transport under each source's client.
         see: Is shown how each record is made, where somebody watches (``app/probe/``).
+        authenticate: Finds out who asks.
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources.
@@ -260,7 +262,7 @@ def create_app(
         gateway.engine,
         page,
         explainer=gateway.explainer(),
-        authenticate=everybody,
+        authenticate=authenticate,
         rate=RateLimiter(rate) if rate.enabled else None,
         who=by_address(rate.trusted_proxies),
         settings=settings,

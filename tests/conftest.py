@@ -12,6 +12,7 @@ import pytest
 import trustme
 from starlette.types import ASGIApp
 
+from app.http.authentication import Authenticate, everybody
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import Settings
@@ -68,7 +69,12 @@ class Gateway:
 
     async def query(self, query: str, **variables: object) -> Reply:
         """Send a query and read its answer, whatever it is."""
-        response = await self.client.post("/graphql", json={"query": query, "variables": variables})
+        return await self.query_as({}, query, **variables)
+
+    async def query_as(self, headers: Mapping[str, str], query: str, **variables: object) -> Reply:
+        """Send a query with headers that say who asks."""
+        body = {"query": query, "variables": variables}
+        response = await self.client.post("/graphql", json=body, headers=headers)
         return Reply(response, orjson.loads(response.content))
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
@@ -87,7 +93,9 @@ class Gateway:
 class OpenGateway(Protocol):
     """Opens a gateway with settings of the test's own."""
 
-    def __call__(self, settings: Settings) -> AbstractAsyncContextManager[Gateway]:
+    def __call__(
+        self, settings: Settings, authenticate: Authenticate = everybody
+    ) -> AbstractAsyncContextManager[Gateway]:
         """Open it."""
         ...
 
@@ -121,13 +129,16 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
     """Give a way to open the gateway over the fakes."""
 
     @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
+    async def opened(
+        settings: Settings, authenticate: Authenticate = everybody
+    ) -> AsyncGenerator[Gateway]:
         stream = io.StringIO()
         app = create_app(
             ways.of(settings),
             make_log(settings.log, stream=stream),
             clock=clock,
             transports=services.transport,
+            authenticate=authenticate,
         )
         transport = httpx.ASGITransport(app=app)
         async with (

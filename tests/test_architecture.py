@@ -55,7 +55,7 @@ WHOLE = {
     *("architecture", "promises", "readme", "records"),
     *("end_to_end", "fourth_source", "merge", "shapes"),
     *("faults", "kept_answers", "outages", "pacing"),
-    *("fewer_fields", "key_from", "several_endpoints"),
+    *("fewer_fields", "key_from", "policies", "several_endpoints"),
     *("audit", "browser", "fuzz", "invoices"),
 }
 """Tests of more than one module."""

@@ -118,7 +118,10 @@ async def test_the_diff_of_the_fourth_source_is_all_that_it_takes(changed: Path)
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("schema", "print"), "  openTickets: Int\n"),
+        (
+            ("schema", "print"),
+            '  openTickets: Int @authenticated @owner(orScopes: ["support:read"])\n',
+        ),
         (("serve",), "GATEWAY_SOURCES__SUPPORT__BASE_URL is missing"),
     ],
     ids=["schema print", "serve"],

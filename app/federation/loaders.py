@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -44,6 +44,13 @@ V = TypeVar("V")
 
 Fetch: TypeAlias = Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError | None]]]
 """Asks a source for as many answers as there are keys, users or pages."""
+
+
+class Ask(NamedTuple):
+    """A user, and which sources to ask about it."""
+
+    user: UserId
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +107,22 @@ class Loaders:
     ) -> None:
         await self._tasks.__aexit__(kind, error, traceback)
 
-    async def load(self, plan: Plan, users: Sequence[UserId]) -> list[Parts]:
-        """Ask the sources of a plan about users.
+    async def load(self, asks: Sequence[Ask]) -> list[Parts]:
+        """Ask about users, each time the sources of a plan.
 
         Args:
-            plan: Which sources to ask.
-            users: About whom; the same user may be in it twice.
+            asks: About whom, and which sources; the same user may be in it twice.
 
         Returns:
-            What the sources said, one for each of ``users`` in their order.
+            What the sources said, one for each of ``asks`` in their order.
         """
-        for name, fields in plan.fields.items():
-            self._want(name, fields)
-        loaders = [self._of_users(name) for name in plan.sources]
-        for name in plan.for_keys:  # now, so that one call serves all fields of the operation
-            for user in users:
+        for plan in {id(plan): plan for _, plan in asks}.values():
+            for name, fields in plan.fields.items():
+                self._want(name, fields)
+        for user, plan in asks:
+            for name in plan.for_keys:  # now, so that one call serves all fields of the operation
                 self._of_users(name).load(user)
-        rows = [[loader.load(user) for loader in loaders] for user in users]
+        rows = [[self._of_users(name).load(user) for name in plan.sources] for user, plan in asks]
         await _settled([future for row in rows for future in row])
         return [
             merge(
@@ -124,7 +130,7 @@ class Loaders:
                 *[future.result() for future in row],
                 divisions=self._sources.divisions,
             )
-            for row in rows
+            for (_, plan), row in zip(asks, rows, strict=True)
         ]
 
     async def fetch(

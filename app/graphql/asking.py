@@ -1,7 +1,7 @@
 """Whom the fields of an operation ask about, and what they need: read without asking anybody."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from graphql import (
@@ -20,10 +20,11 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
-from app.errors import BadUserInputError
+from app.errors import BadUserInputError, GatewayError
 from app.federation.plan import Plan, Planner
 from app.graphql.context import Guards
 from app.graphql.query import USER_TYPES, representation_key
+from app.graphql.rights import Rights
 from app.graphql.schema import GatewaySchema
 from app.graphql.selection import grouped_fields
 from app.graphql.variants import deciding_variables
@@ -46,16 +47,38 @@ class Users:
     missing: tuple[str, ...] = ()
     errors: Sequence[GraphQLError] = ()
 
+    def split(self, subject: str | None) -> "Sequence[tuple[bool, Users]]":
+        """Tell the caller itself from other users.
+
+        Args:
+            subject: The user that the caller is, if it is one.
+
+        Returns:
+            One or both of them, and of each whether it is the caller. What is wrong stays with
+            the others.
+        """
+        own = [key for key in self.keys if key == subject]
+        if not own:
+            return [(False, self)]
+        rest = replace(
+            self,
+            keys=[key for key in self.keys if key != subject],
+            given=(self.given or len(self.keys)) - len(own),
+        )
+        others = [(False, rest)] if rest.given or rest.missing else []
+        return [(True, Users(keys=own, given=len(own))), *others]
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One field of the operation.
+    """One field of the operation, for users of whom the caller sees the same.
 
     Attributes:
         key: Its key in the answer.
         name: Its name in the schema.
         plan: Which sources its users need; ``None`` for a field that has no users.
-        selected: The fields selected of its users, by response key.
+        selected: The fields selected of its users that the caller sees, by response key.
+        hidden: Names of the others.
         users: Whom it asks about.
     """
 
@@ -63,6 +86,7 @@ class Asking:
     name: str
     plan: Plan | None
     selected: Mapping[str, Sequence[FieldNode]]
+    hidden: tuple[str, ...]
     users: Users
 
     def asks(self, source: str) -> bool:
@@ -71,8 +95,8 @@ class Asking:
         return self.plan is not None and source in self.plan.needed and bool(named)
 
 
-_Find = Callable[[Mapping[str, Any]], Sequence[UserId | BadUserInputError]]
-"""Reads users from the coerced arguments of a field of the operation."""
+_Find = Callable[[Mapping[str, Any], Rights], Sequence[UserId | BadUserInputError]]
+"""Reads users from the coerced arguments of a field of the operation, and from who asks."""
 
 
 class AskingReader:
@@ -84,6 +108,7 @@ class AskingReader:
         self._guards = guards
         self._finders: Mapping[str, _Find] = {
             "user": self._of_user,
+            "me": self._of_me,
             "users": self._of_users,
             "_entities": self._of_entities,
         }
@@ -94,6 +119,7 @@ class AskingReader:
         operation: OperationDefinitionNode,
         variables: VariableValues,
         missing: tuple[str, ...],
+        rights: Rights,
     ) -> list[Asking]:
         """Read the fields of an operation.
 
@@ -102,9 +128,11 @@ class AskingReader:
             operation: The operation.
             variables: Values of its variables, coerced.
             missing: Its variables that have none.
+            rights: What the caller may see.
 
         Returns:
-            Its fields, in the order of the answer.
+            Its fields, in the order of the answer; one twice where the caller sees more of itself
+            than of others, and asks about both.
         """
         fragments = {
             one.name.value: one
@@ -122,13 +150,37 @@ class AskingReader:
         for key, nodes in below([top], frozenset({"Query"})).items():
             name = nodes[0].name.value
             if name not in self._finders:
-                fields.append(Asking(key, name, None, {}, Users()))
+                fields.append(Asking(key, name, None, {}, (), Users()))
                 continue
             selected = below(nodes, USER_TYPES)
-            plan = self._planner.plan(group[0].name.value for group in selected.values())
-            users = self._users(key, nodes, variables, missing)
-            fields.append(Asking(key, name, plan, selected, users))
+            users = self._users(key, nodes, variables, missing, rights)
+            fields += [
+                self._asking(key, name, selected, some, rights, own=own)
+                for own, some in users.split(rights.subject)
+            ]
         return fields
+
+    def _asking(
+        self,
+        key: str,
+        name: str,
+        selected: Mapping[str, Sequence[FieldNode]],
+        users: Users,
+        rights: Rights,
+        *,
+        own: bool,
+    ) -> Asking:
+        """Read a field as far as the caller sees what is selected of its users."""
+        names = dict.fromkeys(group[0].name.value for group in selected.values())
+        seen = rights.seen(names, own=own)
+        return Asking(
+            key,
+            name,
+            self._planner.plan(seen),
+            {one: group for one, group in selected.items() if group[0].name.value in seen},
+            tuple(one for one in names if one not in seen),
+            users,
+        )
 
     def _users(
         self,
@@ -136,6 +188,7 @@ class AskingReader:
         nodes: Sequence[FieldNode],
         variables: VariableValues,
         missing: tuple[str, ...],
+        rights: Rights,
     ) -> Users:
         """Find whom a field asks about."""
         node = nodes[0]  # validation has seen that the others have the same arguments
@@ -144,8 +197,8 @@ class AskingReader:
         name = node.name.value
         try:
             arguments = get_argument_values(self._query.fields[name], node, variables)
-            named = self._finders[name](arguments)
-        except (BadUserInputError, GraphQLError) as error:
+            named = self._finders[name](arguments, rights)
+        except (GatewayError, GraphQLError) as error:
             return Users(errors=[located_error(error, nodes, [key])])
         return Users(
             keys=[one for one in named if not isinstance(one, BadUserInputError)],
@@ -157,16 +210,22 @@ class AskingReader:
             ],
         )
 
-    def _of_user(self, arguments: Mapping[str, Any]) -> Sequence[UserId]:
+    def _of_user(self, arguments: Mapping[str, Any], _: Rights) -> Sequence[UserId]:
         """Read the arguments of ``user``."""
         return [self._guards.user_id(arguments["id"])]
 
-    def _of_users(self, arguments: Mapping[str, Any]) -> Sequence[UserId]:
+    def _of_me(self, _: Mapping[str, Any], rights: Rights) -> Sequence[UserId]:
+        """Read who asks."""
+        return [self._guards.own_id(rights.subject)]
+
+    def _of_users(self, arguments: Mapping[str, Any], _: Rights) -> Sequence[UserId]:
         """Read the arguments of ``users``."""
         self._guards.count(len(arguments["ids"]), "users")
         return [self._guards.user_id(one) for one in arguments["ids"]]
 
-    def _of_entities(self, arguments: Mapping[str, Any]) -> Sequence[UserId | BadUserInputError]:
+    def _of_entities(
+        self, arguments: Mapping[str, Any], _: Rights
+    ) -> Sequence[UserId | BadUserInputError]:
         """Read the arguments of ``_entities``, of which each stands for itself."""
         representations = arguments["representations"]
         self._guards.count(len(representations), "_entities")

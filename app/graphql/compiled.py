@@ -1,21 +1,28 @@
 """Running compiled operations: all users of all fields at once, and the answer from records."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.execution.values import VariableValues, get_argument_values
 
 from app.errors import Code, GatewayError, SourceError
-from app.federation.loaders import Loaders
-from app.graphql.compiler import RootField
-from app.graphql.context import Guards
+from app.graphql.compiler import RootField, View
+from app.graphql.context import Context
 from app.graphql.masking import public_error
 from app.graphql.schema import GatewaySchema
 from app.sources.base import FieldSet, UserId
 
 Found = Mapping[UserId, object]
 """What a source said, by user: a record, ``None`` or a ``SourceError``."""
+
+
+class Seen(NamedTuple):
+    """Users of whom a caller sees the same."""
+
+    view: View
+    keys: Sequence[UserId]
+    places: Sequence[int]
 
 
 class CompiledRun:
@@ -29,17 +36,15 @@ class CompiledRun:
     def __init__(
         self,
         schema: GatewaySchema,
-        guards: Guards,
-        required: frozenset[str],
-        loaders: Loaders,
+        context: Context,
         request_id: str,
     ) -> None:
         self.errors: list[GraphQLFormattedError] = []
         self.bugs: list[GraphQLError] = []
         self._schema = schema
-        self._guards = guards
-        self._required = required
-        self._loaders = loaders
+        self._context = context
+        self._guards = context.guards
+        self._subject = context.rights.subject
         self._request_id = request_id
 
     async def run(self, roots: Sequence[RootField], variables: VariableValues) -> dict[str, Any]:
@@ -52,92 +57,127 @@ class CompiledRun:
         Returns:
             The answer's data.
         """
-        keys = {root.key: self._keys(root, variables) for root in roots}
+        asked = [self._seen(root, self._keys(root, variables)) for root in roots]
         wanted: dict[str, dict[UserId, None]] = {}
         fields: dict[str, FieldSet] = {}
-        for root in roots:
-            for source in root.plan.needed if keys[root.key] else ():
-                wanted.setdefault(source, {}).update(dict.fromkeys(keys[root.key] or ()))
-                if (some := root.plan.fields.get(source)) is not None:
-                    fields[source] = some | fields.get(source, frozenset())
-        users = {name: list(keys) for name, keys in wanted.items()}
-        found = await self._loaders.fetch(users, fields)
-        return {root.key: self._write(root, keys[root.key], found) for root in roots}
+        for one in asked:
+            for view, users, _ in one or ():
+                for source in view.plan.needed:
+                    wanted.setdefault(source, {}).update(dict.fromkeys(users))
+                    if (some := view.plan.fields.get(source)) is not None:
+                        fields[source] = some | fields.get(source, frozenset())
+        keys = {name: list(users) for name, users in wanted.items()}
+        found = await self._context.loaders.fetch(keys, fields)
+        return {
+            root.key: self._write(root, seen, found)
+            for root, seen in zip(roots, asked, strict=True)
+        }
 
     def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId] | None:
         """Find whom a field asks about; ``None`` when it cannot be asked."""
         if root.name == "__typename":
             return None
-        if root.variable is not None and (ids := variables.coerced.get(root.variable)) is not None:
-            return self._checked(root, ids)
         try:
-            definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one
-            arguments = get_argument_values(definition, root.nodes[0], variables)
-        except GraphQLError as error:
-            self._fail(root, error)
-            return None
-        return self._checked(root, arguments["id" if root.name == "user" else "ids"])
-
-    def _checked(self, root: RootField, ids: str | Sequence[str]) -> Sequence[UserId] | None:
-        """Check the ids that a field asks about; ``None`` when they cannot be right."""
-        try:
+            if root.name == "me":
+                return [self._guards.own_id(self._subject)]
+            ids: Any = variables.coerced.get(root.variable) if root.variable is not None else None
+            if ids is None:
+                definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one
+                arguments = get_argument_values(definition, root.nodes[0], variables)
+                ids = arguments["id" if root.name == "user" else "ids"]
             if isinstance(ids, str):
                 return [self._guards.user_id(ids)]
             self._guards.count(len(ids), "users")
             return [self._guards.user_id(one) for one in ids]
-        except GatewayError as error:
+        except (GatewayError, GraphQLError) as error:
             self._fail(root, error)
             return None
 
+    def _seen(self, root: RootField, keys: Sequence[UserId] | None) -> Sequence[Seen] | None:
+        """Tell the caller itself from other users, where it sees more of itself."""
+        if keys is None:
+            return None
+        if root.own is root.others or self._subject not in keys:
+            return [Seen(root.others, keys, range(len(keys)))]
+        places: dict[bool, list[int]] = {}
+        for place, key in enumerate(keys):
+            places.setdefault(key == self._subject, []).append(place)
+        return [
+            Seen(root.own if own else root.others, [keys[place] for place in some], some)
+            for own, some in places.items()
+        ]
+
     def _write(
-        self, root: RootField, keys: Sequence[UserId] | None, found: Mapping[str, Found | Exception]
+        self,
+        root: RootField,
+        seen: Sequence[Seen] | None,
+        found: Mapping[str, Found | Exception],
     ) -> object:
         """Write the value of a field."""
         if root.name == "__typename":
             return "Query"
-        if keys is None:
+        if seen is None:
             return None
-        said: list[Found] = []
-        for name in root.plan.sources:
-            answers = found[name]
-            if isinstance(answers, Exception):
-                self._fail(root, answers)
-                return None
-            said.append(answers)
-        columns = [[found[key] for key in keys] for found in said]
-        failed = any(SourceError in map(type, column) for column in columns)
-        users: list[dict[str, Any] | None] = []
-        for index, row in enumerate(zip(keys, *columns, strict=True)):
-            if row[1] is None and not any(row[1:]):
-                users.append(None)
-            elif failed or root.always_wrong:
-                users.append(self._failing(root, index, *row))
-            else:
-                users.append(root.write(*row))
+        bugs = [
+            answers
+            for view, _, _ in seen
+            for name in view.plan.sources
+            if isinstance(answers := found[name], Exception)
+        ]
+        if bugs:
+            self._fail(root, bugs[0])
+            return None
+        users: list[dict[str, Any] | None] = [None] * sum(len(one.keys) for one in seen)
+        for one in seen:
+            for place, user in zip(one.places, self._users(root, one, found), strict=True):
+                users[place] = user
         return users if root.name == "users" else users[0]
 
+    def _users(
+        self, root: RootField, seen: Seen, found: Mapping[str, Any]
+    ) -> list[dict[str, Any] | None]:
+        """Write users of whom the caller sees the same."""
+        view = seen.view
+        said: list[Found] = [found[name] for name in view.plan.sources]
+        columns = [[answers[key] for key in seen.keys] for answers in said]
+        failed = any(SourceError in map(type, column) for column in columns)
+        users: list[dict[str, Any] | None] = []
+        for place, *row in zip(seen.places, seen.keys, *columns, strict=True):
+            if row[1] is None and not any(row[1:]):
+                users.append(None)
+            elif failed or view.always_wrong:
+                path = [root.key, place] if root.name == "users" else [root.key]
+                users.append(self._failing(root, view, path, *row))
+            else:
+                users.append(view.write(*row))
+        return users
+
     def _failing(
-        self, root: RootField, index: int, key: UserId, *answers: object
+        self,
+        root: RootField,
+        view: View,
+        path: list[str | int],
+        key: UserId,
+        *answers: object,
     ) -> dict[str, Any] | None:
         """Write one user with whom something may be wrong."""
-        path: list[str | int] = [root.key, index] if root.name == "users" else [root.key]
         failures = {
             name: answer
-            for name, answer in zip(root.plan.sources, answers, strict=True)
+            for name, answer in zip(view.plan.sources, answers, strict=True)
             if isinstance(answer, SourceError)
         }
-        needed = root.plan.sources if root.plan.existence_only else self._required
+        needed = view.plan.sources if view.plan.existence_only else self._context.required
         for name, failure in failures.items():
             if name in needed:
                 self._tell_source(failure, root.locations, path)
                 return None
-        for field in root.fields:
+        for field in view.fields:
             if field.wrong is not None:
                 place = [*path, field.key]
                 self._tell(field.wrong.message, field.locations, place, field.wrong.code)
             elif failed := [failures[name] for name in field.sources if name in failures]:
                 self._tell_source(failed[0], field.locations, [*path, field.key])
-        return root.write(
+        return view.write(
             key, *(None if isinstance(answer, SourceError) else answer for answer in answers)
         )
 

@@ -24,10 +24,11 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.language.location import FormattedSourceLocation
 
-from app.errors import BadUserInputError
+from app.errors import BadUserInputError, GatewayError
 from app.federation.plan import Plan, Planner
 from app.graphql.fields import Reading
 from app.graphql.query import USER_TYPES
+from app.graphql.rights import Rights
 from app.graphql.schema import GatewaySchema
 from app.graphql.writer import NotCompiledError, Selection, Writer
 
@@ -42,14 +43,32 @@ class UserField:
     Attributes:
         key: Its key in the answer.
         sources: Names of the sources that it reads; more than one only where they are endpoints.
-        wrong: What is wrong with its arguments, if something is: then it is always an error.
+        wrong: Why it is always an error, if it is: the caller may not see it, or something is
+            wrong with its arguments.
         locations: Where it stands in the document.
     """
 
     key: str
     sources: tuple[str, ...]
-    wrong: BadUserInputError | None
+    wrong: GatewayError | None
     locations: Sequence[FormattedSourceLocation]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is selected of users, as a caller sees it who may see the same of all of them.
+
+    Attributes:
+        plan: Which sources they need.
+        fields: What is selected of them.
+        write: Writes a user from its id and what each source of the plan said, ``None`` included.
+        always_wrong: Whether a field of them is always an error.
+    """
+
+    plan: Plan
+    fields: Sequence[UserField]
+    write: Callable[..., dict[str, Any]]
+    always_wrong: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +77,21 @@ class RootField:
 
     Attributes:
         key: Its key in the answer.
-        name: ``user``, ``users`` or ``__typename``.
+        name: ``user``, ``users``, ``me`` or ``__typename``.
         nodes: Where it stands in the document; the first has its arguments.
         variable: The variable that gives its users, where it is one.
-        plan: Which sources its users need.
-        fields: What is selected of them.
-        write: Writes a user from its id and what each source of the plan said, ``None`` included.
+        others: What the caller sees of other users.
+        own: What it sees of itself.
         locations: Where it stands, as errors tell it.
-        always_wrong: Whether a field of the users is always an error.
     """
 
     key: str
     name: str
     nodes: Sequence[FieldNode]
     variable: str | None
-    plan: Plan
-    fields: Sequence[UserField]
-    write: Callable[..., dict[str, Any]]
+    others: View
+    own: View
     locations: Sequence[FormattedSourceLocation]
-
-    always_wrong: bool
 
 
 class Compiler:
@@ -95,6 +109,7 @@ class Compiler:
         document: DocumentNode,
         operation: OperationDefinitionNode,
         variables: VariableValues,
+        rights: Rights,
     ) -> Sequence[RootField]:
         """Compile an operation for some variables.
 
@@ -102,6 +117,7 @@ class Compiler:
             document: The document that it is in, valid.
             operation: The operation.
             variables: Values of its variables, coerced.
+            rights: What the caller may see; who it is does not matter.
 
         Returns:
             Its fields, in the order of the answer.
@@ -119,37 +135,60 @@ class Compiler:
         root = FieldNode(name=NameNode(value=""), selection_set=operation.selection_set)
         selection = Selection(fragments, variables)
         return [
-            self._root(key, nodes, selection)
+            self._root(key, nodes, selection, rights)
             for key, nodes in selection.below([root], frozenset({"Query"})).items()
         ]
 
-    def _root(self, key: str, nodes: list[FieldNode], selection: Selection) -> RootField:
+    def _root(
+        self, key: str, nodes: list[FieldNode], selection: Selection, rights: Rights
+    ) -> RootField:
         """Compile one field of the operation."""
         name = nodes[0].name.value
-        if name not in {"user", "users", "__typename"}:
+        if name not in {"user", "users", "me", "__typename"}:
             raise NotCompiledError(f"the field {name}")
         groups = selection.below(nodes, USER_TYPES)
-        plan = self._planner.plan(group[0].name.value for group in groups.values())
-        records = [f"record{number}" for number in range(len(plan.sources))]
-        writer = Writer(selection)
-        fields: list[UserField] = []
-        parts: list[str] = []
-        for user_key, group in groups.items():
-            field, value = self._field(
-                user_key, group, selection, writer, dict(zip(plan.sources, records, strict=True))
-            )
-            fields.append(field)
-            parts.append(f"{user_key!r}: {value}")
+        names = {group[0].name.value for group in groups.values()}
+        seen, seen_of_own = (rights.seen(names, own=own) for own in (False, True))
+        others = self._view(groups, seen, selection, rights)
         given = nodes[0].arguments[0].value if nodes[0].arguments else None
         return RootField(
             key=key,
             name=name,
             nodes=nodes,
             variable=given.name.value if isinstance(given, VariableNode) else None,
+            others=others,
+            own=others
+            if seen == seen_of_own
+            else self._view(groups, seen_of_own, selection, rights),
+            locations=_locations(nodes),
+        )
+
+    def _view(
+        self,
+        groups: Mapping[str, list[FieldNode]],
+        seen: frozenset[str],
+        selection: Selection,
+        rights: Rights,
+    ) -> View:
+        """Compile what is selected of users, where only some fields may be seen of them."""
+        plan = self._planner.plan(seen)
+        records = [f"record{number}" for number in range(len(plan.sources))]
+        by_source = dict(zip(plan.sources, records, strict=True))
+        writer = Writer(selection)
+        fields: list[UserField] = []
+        parts: list[str] = []
+        for key, group in groups.items():
+            name = group[0].name.value
+            if name in seen:
+                field, value = self._field(key, group, selection, writer, by_source)
+            else:
+                field, value = UserField(key, (), rights.refusal(name), _locations(group)), "None"
+            fields.append(field)
+            parts.append(f"{key!r}: {value}")
+        return View(
             plan=plan,
             fields=fields,
             write=writer.function(["key", *records], "{" + ", ".join(parts) + "}"),
-            locations=_locations(nodes),
             always_wrong=any(one.wrong is not None for one in fields),
         )
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import strawberry
 
-from app.errors import BadUserInputError, shown
+from app.errors import BadUserInputError, UnauthenticatedError, shown
 from app.federation.loaders import Loaders
 from app.federation.plan import Planner
+from app.graphql.rights import Rights
 from app.sources.base import UserId
 
 
@@ -42,6 +43,27 @@ class Guards:
             )
         return UserId(value)
 
+    def own_id(self, subject: str | None) -> UserId:
+        """Check the id of the user that the caller is.
+
+        Args:
+            subject: Whom the caller's token names; ``None`` where it has none.
+
+        Returns:
+            The same text, as a key.
+
+        Raises:
+            UnauthenticatedError: The caller has not shown who it is.
+            BadUserInputError: It is no user, but a program, say.
+        """
+        if subject is None:
+            raise UnauthenticatedError(
+                "nobody knows who asks: send a token (Authorization: Bearer …) that names a user"
+            )
+        if self.user_id_pattern.fullmatch(subject) is None:
+            raise BadUserInputError("the token names no user: its subject is not a user id")
+        return UserId(subject)
+
     def count(self, number: int, what: str) -> None:
         """Check how many ids a list has.
 
@@ -65,12 +87,14 @@ class Context:
         planner: Finds the sources that a selection of ``User`` needs.
         guards: Check the client's input.
         required: Names of the sources without which there is no user.
+        rights: What the caller may see.
     """
 
     loaders: Loaders
     planner: Planner
     guards: Guards
     required: frozenset[str]
+    rights: Rights
 
 
 Info = strawberry.Info[Context, None]

@@ -33,6 +33,7 @@ from app.graphql.limits.allowance import Allowance
 from app.graphql.masking import bounded, is_bug, public_error, root_cause
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
+from app.graphql.rights import Policies
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
 from app.graphql.writer import NotCompiledError
@@ -70,6 +71,7 @@ class Engine:
         self._required = required
         self._compile = compile_operations
         self._compiler = Compiler(schema, planner)
+        self._policies = Policies(schema.policies)
         self._clock = clock
         self._log = log
 
@@ -163,9 +165,11 @@ class Engine:
                 name = operation.name.value if operation.name is not None else None
                 price, values = document.prices[name], request.variables or {}
                 cost = await allowance.spend_on_operation(price, values)
-                compiled = await self._compiled(document, operation, request, loaders, call)
+                rights = self._policies.rights(caller)
+                context = Context(loaders, self._planner, self._guards, self._required, rights)
+                compiled = await self._compiled(document, operation, request, context, call)
                 is_compiled = compiled is not None
-                answer = compiled or await self._execute(document, request, name, loaders, call)
+                answer = compiled or await self._execute(document, request, name, context, call)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=error)
             answer = self._refuse([wrapped], error.code, call, status=error.status)
@@ -195,7 +199,7 @@ class Engine:
         document: Document,
         operation: OperationDefinitionNode,
         request: GraphQLRequest,
-        loaders: Loaders,
+        context: Context,
         call: Call,
     ) -> Answer | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
@@ -205,10 +209,12 @@ class Engine:
         if isinstance(variables, list):
             return self._refuse(variables, Code.BAD_USER_INPUT, call)
         try:
-            roots = document.variants.get(self._compiler, document.tree, operation, variables)
+            roots = document.variants.get(
+                self._compiler, document.tree, operation, variables, context.rights
+            )
         except NotCompiledError:
             return None
-        run = CompiledRun(self._schema, self._guards, self._required, loaders, call.request_id)
+        run = CompiledRun(self._schema, context, call.request_id)
         data = await run.run(roots, variables)
         self._log_bugs(run.bugs)
         return Answer(executed=True, data=data, errors=run.errors)
@@ -218,7 +224,7 @@ class Engine:
         document: Document,
         request: GraphQLRequest,
         name: str | None,
-        loaders: Loaders,
+        context: Context,
         call: Call,
     ) -> Answer:
         """Execute an operation by Strawberry's executor."""
@@ -228,7 +234,7 @@ class Engine:
         result = execute(
             self._schema.core,
             document.tree,
-            context_value=Context(loaders, self._planner, self._guards, self._required),
+            context_value=context,
             variable_values=request.variables,
             operation_name=name,
             executor_class=Executor,

@@ -8,7 +8,7 @@ from graphql.execution.executor import to_nodes
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from app.errors import SourceFailedError
+from app.errors import ForbiddenError, SourceFailedError
 from app.graphql.request import OnError
 
 
@@ -32,8 +32,8 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         path: Path,
     ) -> None:
         """Take an error at a position, or let it go up."""
-        if isinstance(raw_error, SourceFailedError):
-            # A failed source is no bug to be traced, and hundreds of tracebacks, each holding on to
+        if isinstance(raw_error, SourceFailedError | ForbiddenError):
+            # Neither is a bug to be traced, and hundreds of tracebacks, each holding on to
             # its frames, would cost more than all the rest of the answer.
             raw_error.__traceback__ = None
         if self._halt:

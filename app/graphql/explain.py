@@ -38,6 +38,7 @@ from app.graphql.limits.variables import check_variables
 from app.graphql.masking import public_error
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.resolvers import DEFAULT_FIRST
+from app.graphql.rights import Policies, Rights
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
 from app.graphql.variables import MAX_COERCION_ERRORS
@@ -98,6 +99,7 @@ class Explainer:
         self._limits = settings.limits
         self._compile = settings.compile
         self._compiler = Compiler(schema, self._planner)
+        self._policies = Policies(schema.policies)
 
     def explain(self, request: GraphQLRequest, caller: Caller, *, request_id: str) -> Explained:
         """Explain an operation.
@@ -132,14 +134,15 @@ class Explainer:
         variables = get_variable_values(self._core, declared, given, max_errors=MAX_COERCION_ERRORS)
         if isinstance(variables, list):
             return _refused(variables, Code.BAD_USER_INPUT, request_id)
+        rights = self._policies.rights(caller)
         reason = (
             "compiling is switched off"
             if not self._compile
             else f"onError is {request.on_error}"
             if request.on_error not in {None, "NULL"}
-            else self._not_compiled(document, tree, operation, variables)
+            else self._not_compiled(document, tree, operation, variables, rights)
         )
-        fields = self._reader.read(tree, operation, variables, missing)
+        fields = self._reader.read(tree, operation, variables, missing, rights)
         sources = self._asked(fields, variables)
         name = operation.name.value if operation.name is not None else None
         cost = None if missing else document.prices[name].of(given)
@@ -167,10 +170,11 @@ class Explainer:
         tree: DocumentNode,
         operation: OperationDefinitionNode,
         variables: VariableValues,
+        rights: Rights,
     ) -> str | None:
         """Say why the compiler leaves an operation to the resolvers; ``None`` when it does not."""
         try:
-            document.variants.get(self._compiler, tree, operation, variables)
+            document.variants.get(self._compiler, tree, operation, variables, rights)
         except NotCompiledError as error:
             return str(error)
         return None
@@ -192,6 +196,7 @@ class Explainer:
             else tuple(self._reading(one, plan, reads) for one in plan.needed),
             existence_only=plan is not None and plan.existence_only,
             sourceless=tuple(name for name in names if not reads[name]),
+            hidden=field.hidden,
         )
 
     def _reading(

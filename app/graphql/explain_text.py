@@ -59,6 +59,8 @@ def _tree(field: FieldExplanation) -> Iterator[str]:
     branches = [(one.source, _what(one)) for one in field.sources]
     if field.sourceless:
         branches.append(("no source", ", ".join(field.sourceless)))
+    if field.hidden:
+        branches.append(("hidden", ", ".join(field.hidden)))
     width = max((len(name) for name, _ in branches), default=0)
     for number, (name, what) in enumerate(branches, start=1):
         bough = "└─" if number == len(branches) else "├─"

@@ -62,6 +62,10 @@ class FieldExplanation(_Told):
     sourceless: tuple[str, ...] = Field(
         description="The selected fields of users that read no source."
     )
+    hidden: tuple[str, ...] = Field(
+        description="The selected fields that the caller may not see of these users: no source is"
+        " asked for them."
+    )
 
 
 class PagesExplanation(_Told):

@@ -5,7 +5,7 @@ record by ``of``. The executor makes them; a compiled operation reads the part i
 table, and makes none.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
@@ -18,6 +18,7 @@ from strawberry.types.field import StrawberryField
 from app.errors import BadUserInputError
 from app.federation.merge import Parts
 from app.graphql.attributes import attributes_read
+from app.graphql.policy import Policy
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
 
 R = TypeVar("R", bound=Record)
@@ -47,7 +48,7 @@ class HasParts(Protocol):
 
 
 @overload
-def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str) -> T: ...
+def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str, *, may: Policy) -> T: ...
 
 
 @overload
@@ -56,6 +57,7 @@ def reads(
     get: Callable[[R], V | None],
     description: str,
     *,
+    may: Policy,
     of: Callable[[V], T],
 ) -> T: ...
 
@@ -65,6 +67,7 @@ def reads(
     get: Callable[[R], Any],
     description: str,
     *,
+    may: Policy,
     of: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Declare a field that is read from one source's record.
@@ -76,24 +79,21 @@ def reads(
         spec: The source.
         get: Reads the field's value from the record.
         description: What clients read about the field.
+        may: Who may see it.
         of: Makes the public object of what was read, where the field's type is one.
 
     Returns:
         The field; typed as its value, as dataclass fields are.
     """
     shown = Showing(get, of)
-    read = reading(spec, bind=lambda _: get)
-    fields = read[_READING].fields
+    bind: Bind = lambda _: get  # noqa: E731 # what `resolves` takes
+    fields = _fields_of(spec, _read_by(bind))
 
     def resolve(root: HasParts) -> Any:  # noqa: ANN401 # the class body says the type
         record = root.parts.read(spec, fields)
         return None if record is None else shown.read(record)
 
-    return strawberry.field(
-        resolver=resolve,
-        description=description,
-        metadata=read,
-    )
+    return resolves(spec, resolve, description, may=may, bind=bind, fields=fields)
 
 
 @overload
@@ -176,30 +176,50 @@ def showing(field: GraphQLField) -> Showing | None:
     return found
 
 
-def reading(
+def resolves(
     spec: SourceSpec[Any],
+    resolver: Callable[..., object],
+    description: str,
     *,
+    may: Policy,
     bind: Bind | None = None,
     pages: PageSpec[Any] | None = None,
     fields: Collection[str] | None = None,
-) -> "Mapping[str, Reading]":
-    """Mark a field with a resolver of its own as reading a source.
+    directives: Sequence[object] = (),
+) -> Any:  # noqa: ANN401 # the class body says the type
+    """Declare a field that has a resolver of its own, and reads a source.
 
     Args:
         spec: The source that is asked before the field is resolved.
+        resolver: Resolves it.
+        description: What clients read about the field.
+        may: Who may see it.
         bind: Makes what reads the value from the record alone, where that is all it takes.
-        pages: The list of it that the field's resolver reads page by page.
+        pages: The list of the source that the resolver reads page by page.
         fields: The fields of the record that the resolver reads; what ``bind`` makes tells it by
             itself. All are asked for where neither is known.
+        directives: What else the schema says of it.
 
     Returns:
-        The metadata for Strawberry's ``field``.
+        The field.
     """
     if fields is None and bind is not None:
         fields = _read_by(bind)
-    all_fields = frozenset(spec.record.model_fields)
-    read = all_fields if fields is None or not all_fields.issuperset(fields) else frozenset(fields)
-    return {_READING: Reading(spec, read - {spec.key}, bind, pages)}
+    return strawberry.field(
+        resolver=resolver,
+        description=description,
+        metadata={_READING: Reading(spec, _fields_of(spec, fields), may, bind, pages)},
+        directives=[*may.directives, *directives],
+    )
+
+
+def _fields_of(spec: SourceSpec[Any], read: Collection[str] | None) -> FieldSet:
+    """Find which fields of a source's record are asked for, given what is read, if that is known.
+
+    The key is none of them: it always comes.
+    """
+    known = frozenset(spec.record.model_fields)
+    return (known if read is None or not known.issuperset(read) else frozenset(read)) - {spec.key}
 
 
 def _read_by(bind: Bind) -> FieldSet | None:
@@ -217,12 +237,14 @@ class Reading:
     Attributes:
         spec: The source.
         fields: The fields of its record that it reads, but for the key.
+        may: Who may see it.
         bind: Makes what reads the value from the record alone, where that is all it takes.
         pages: The list of it that the field reads page by page, if it does.
     """
 
     spec: SourceSpec[Any]
     fields: FieldSet
+    may: Policy
     bind: Bind | None
     pages: PageSpec[Any] | None
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any, cast
 import strawberry
 from graphql import GraphQLResolveInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from strawberry.federation.schema_directives import Authenticated
 
 from app.errors import BadUserInputError, SourceFailedError
+from app.federation.loaders import Ask
 from app.graphql.context import Context, Guards, Info
 from app.graphql.limits.directives import ListSize
 from app.graphql.selection import selected_fields
@@ -22,7 +24,7 @@ Resolved = User | SourceFailedError | None
 
 
 async def find_users(info: Info, keys: Sequence[UserId]) -> list[Resolved]:
-    """Ask the sources that the selection needs about users.
+    """Ask the sources that the selection needs about users, as far as the caller may see it.
 
     Args:
         info: What Strawberry hands to a resolver of users.
@@ -40,9 +42,14 @@ async def find_users(info: Info, keys: Sequence[UserId]) -> list[Resolved]:
         fragments=raw.fragments,
         variables=cast("Mapping[str, object]", raw.variable_values),  # Strawberry's are plain
     )
-    plan = context.planner.plan(fields)
+    rights, subject = context.rights, context.rights.subject
+    plans = {
+        own: context.planner.plan(rights.seen(fields, own=own))
+        for own in {key == subject for key in keys}
+    }
+    asks = [Ask(key, plans[key == subject]) for key in keys]
     resolved: list[Resolved] = []
-    for key, parts in zip(keys, await context.loaders.load(plan, keys), strict=True):
+    for (key, plan), parts in zip(asks, await context.loaders.load(asks), strict=True):
         # Where no field reads the source, none could say that it failed.
         needed = plan.sources if plan.existence_only else context.required
         if parts.unknown:
@@ -72,6 +79,27 @@ async def resolve_user(
         SourceFailedError: Whether the user exists could not be found out.
     """
     [user] = await find_users(info, [info.context.guards.user_id(id)])
+    if isinstance(user, SourceFailedError):
+        raise user
+    return user
+
+
+async def resolve_me(info: Info) -> User | None:
+    """Find the user that the caller is.
+
+    Args:
+        info: What Strawberry hands to a resolver.
+
+    Returns:
+        The user, or ``None`` when no asked source knows it.
+
+    Raises:
+        UnauthenticatedError: The caller has not shown who it is.
+        BadUserInputError: It is no user.
+        SourceFailedError: Whether the user exists could not be found out.
+    """
+    guards, rights = info.context.guards, info.context.rights
+    [user] = await find_users(info, [guards.own_id(rights.subject)])
     if isinstance(user, SourceFailedError):
         raise user
     return user
@@ -109,6 +137,13 @@ class Query:
     user: User | None = strawberry.field(
         resolver=resolve_user,
         description="The user with this id; `null` when no asked source knows it.",
+    )
+    me: User | None = strawberry.field(
+        resolver=resolve_me,
+        description=(
+            "The user that the caller is, by its token; `null` when no asked source knows it."
+        ),
+        directives=[Authenticated()],
     )
     users: list[User | None] = strawberry.field(
         resolver=resolve_users,

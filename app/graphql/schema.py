@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from graphql import GraphQLSchema
+from graphql import GraphQLObjectType, GraphQLSchema
 from strawberry.federation import Schema
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
@@ -14,7 +14,9 @@ from app.federation.division import divisions_of
 from app.federation.plan import Planner
 from app.graphql.context import Info
 from app.graphql.fields import Reading, readings
+from app.graphql.policy import PUBLIC, Policy
 from app.graphql.query import Query, resolve_entities
+from app.graphql.rights import enforce
 from app.graphql.scalars import DATE_TIME, SAFE_INT, SafeInt
 from app.graphql.user import User
 from app.sources.base import SourceSpec
@@ -46,6 +48,12 @@ class GatewaySchema(Schema):
         """Which field of ``User`` reads which source, by its public name."""
         definition = get_object_definition(User, strict=True)
         return readings(definition, self.config.name_converter.get_graphql_name)
+
+    @property
+    def policies(self) -> Mapping[str, Policy]:
+        """Who may see which field of ``User``, by its public name."""
+        read = {name: one.may for name, one in self.readings.items()}
+        return {"__typename": PUBLIC, "id": PUBLIC, **read}
 
     @property
     def specs(self) -> Sequence[SourceSpec[Any]]:
@@ -91,8 +99,11 @@ def build_schema() -> GatewaySchema:
     Returns:
         The schema. It links federation v2.9, since one composer in use refuses newer ones.
     """
-    return GatewaySchema(
+    schema = GatewaySchema(
         query=Query,
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
         federation_version="2.9",
     )
+    user = cast("GraphQLObjectType", schema.core.type_map["User"])
+    enforce(user.fields, schema.policies)
+    return schema

@@ -6,13 +6,18 @@ import strawberry
 
 from app.federation.merge import Parts
 from app.graphql.connection import InvoiceConnection
-from app.graphql.fields import reading, reads
+from app.graphql.fields import reads, resolves
 from app.graphql.limits.directives import Cost, ListSize
+from app.graphql.policy import PUBLIC, scoped, self_or
 from app.graphql.resolvers import DEFAULT_FIRST, latest_events, user_events, user_invoices
 from app.graphql.values import BillingStatus, Event, Money
 from app.sources.activity import ACTIVITY
 from app.sources.billing import BILLING, INVOICES
 from app.sources.profile import PROFILE
+
+OWN_PROFILE = self_or("profile:read")
+OWN_BILLING = self_or("billing:read")
+OWN_ACTIVITY = self_or("activity:read")
 
 
 @strawberry.federation.type(
@@ -29,35 +34,54 @@ class User:
     id: strawberry.ID = strawberry.field(description="Identifies the user in every source.")
 
     # profile: who the user is
-    username: str | None = reads(PROFILE, lambda p: p.username, "The name to sign in with.")
-    display_name: str | None = reads(PROFILE, lambda p: p.display_name, "The name others see.")
-    email: str | None = reads(PROFILE, lambda p: p.email, "The mail address.")
+    username: str | None = reads(
+        PROFILE, lambda p: p.username, "The name to sign in with.", may=PUBLIC
+    )
+    display_name: str | None = reads(
+        PROFILE, lambda p: p.display_name, "The name others see.", may=PUBLIC
+    )
+    email: str | None = reads(PROFILE, lambda p: p.email, "The mail address.", may=OWN_PROFILE)
     avatar_url: str | None = reads(
-        PROFILE, lambda p: p.avatar_url, "Address of a picture, if there is one."
+        PROFILE, lambda p: p.avatar_url, "Address of a picture, if there is one.", may=PUBLIC
     )
     locale: str | None = reads(
-        PROFILE, lambda p: p.locale, "Language and region, such as `de-AT` (BCP 47)."
+        PROFILE,
+        lambda p: p.locale,
+        "Language and region, such as `de-AT` (BCP 47).",
+        may=OWN_PROFILE,
     )
-    created_at: datetime | None = reads(PROFILE, lambda p: p.created_at, "When the user signed up.")
+    created_at: datetime | None = reads(
+        PROFILE, lambda p: p.created_at, "When the user signed up.", may=OWN_PROFILE
+    )
 
     # billing: what the user pays
-    plan: str | None = reads(BILLING, lambda a: a.plan, "Name of the plan.")
+    plan: str | None = reads(BILLING, lambda a: a.plan, "Name of the plan.", may=OWN_BILLING)
     billing_status: BillingStatus | None = reads(
-        BILLING, lambda a: BillingStatus.of(a.status), "State of the subscription."
+        BILLING,
+        lambda a: BillingStatus.of(a.status),
+        "State of the subscription.",
+        may=OWN_BILLING,
     )
     balance: Money | None = reads(
         BILLING,
         lambda a: a.balance,
         "What the user owes; negative when in credit.",
+        may=OWN_BILLING,
         of=Money.of,
     )
     renews_at: datetime | None = reads(
-        BILLING, lambda a: a.renews_at, "When the plan renews, if it does."
+        BILLING,
+        lambda a: a.renews_at,
+        "When the plan renews, if it does.",
+        may=OWN_BILLING,
     )
-    invoices: InvoiceConnection | None = strawberry.field(
-        resolver=user_invoices,
-        description="The user's invoices, newest first, page by page.",
-        metadata=reading(BILLING, pages=INVOICES, fields=()),
+    invoices: InvoiceConnection | None = resolves(
+        BILLING,
+        user_invoices,
+        "The user's invoices, newest first, page by page.",
+        may=OWN_BILLING,
+        pages=INVOICES,
+        fields=(),
         directives=[
             Cost(weight=5),  # a call of its own for each user
             ListSize(
@@ -71,18 +95,26 @@ class User:
 
     # activity: what the user does
     last_seen_at: datetime | None = reads(
-        ACTIVITY, lambda a: a.last_seen_at, "When the user was last seen, if ever."
+        ACTIVITY,
+        lambda a: a.last_seen_at,
+        "When the user was last seen, if ever.",
+        may=OWN_ACTIVITY,
     )
     login_count: int | None = reads(
-        ACTIVITY, lambda a: a.login_count, "How often the user has signed in."
+        ACTIVITY,
+        lambda a: a.login_count,
+        "How often the user has signed in.",
+        may=scoped("activity:read"),
     )
-    events: list[Event] | None = strawberry.field(
-        resolver=user_events,
-        description="The latest things that the user did, newest first.",
-        metadata=reading(ACTIVITY, bind=latest_events),
+    events: list[Event] | None = resolves(
+        ACTIVITY,
+        user_events,
+        "The latest things that the user did, newest first.",
+        may=OWN_ACTIVITY,
+        bind=latest_events,
         directives=[
             ListSize(
                 assumed_size=20, slicing_arguments=["first"], require_one_slicing_argument=False
-            )
+            ),
         ],
     )

@@ -1,4 +1,4 @@
-"""Variants of an operation: what it was compiled to, for each set of values that decide over it."""
+"""Variants of an operation: what it was compiled to, for each set of what decides over it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +17,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from app.graphql.compiler import Compiler, RootField
+from app.graphql.rights import Rights
 from app.graphql.variables import Coercion
 from app.graphql.writer import NotCompiledError
 
@@ -29,9 +30,10 @@ MAX_VALUES = 1_000
 
 
 class Variants:
-    """What an operation was compiled to, for each set of the values that decide over it.
+    """What an operation was compiled to, for each set of what decides over it.
 
-    Those are the values of all variables but the ones that only name users.
+    Those are the values of all variables but the ones that only name users, and the scopes that
+    callers have: what is one's own is told apart when it is run.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,7 @@ class Variants:
         document: DocumentNode,
         operation: OperationDefinitionNode,
         variables: VariableValues,
+        rights: Rights,
     ) -> Sequence[RootField]:
         """Find what an operation was compiled to, or compile it.
 
@@ -71,6 +74,7 @@ class Variants:
             document: The document that it is in, valid.
             operation: The operation.
             variables: Values of its variables, coerced.
+            rights: What the caller may see.
 
         Returns:
             Its fields.
@@ -87,15 +91,16 @@ class Variants:
         values = tuple(map(repr, given))
         if sum(map(len, values)) > MAX_VALUES:
             raise NotCompiledError("values too long to be kept")
-        ready = self._kept.get((name, values))
+        key = (name, values, rights.scopes)
+        ready = self._kept.get(key)
         if ready is None:
             if len(self._kept) >= MAX_VARIANTS:
                 self._kept.clear()
             try:
-                ready = compiler.compile(document, operation, variables)
+                ready = compiler.compile(document, operation, variables, rights)
             except NotCompiledError as error:
                 ready = error.with_traceback(None)
-            self._kept[name, values] = ready
+            self._kept[key] = ready
         if isinstance(ready, NotCompiledError):
             raise ready.with_traceback(None)
         return ready

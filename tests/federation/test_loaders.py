@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.errors import Code, SourceError
-from app.federation.loaders import Loaders, Sources
+from app.federation.loaders import Ask, Loaders, Sources
 from app.federation.merge import Parts
 from app.federation.plan import Plan
 from app.observability.logs import make_log
@@ -35,6 +35,13 @@ CALL = Call("request-1", "trace")
 A, B, C = UserId("a"), UserId("b"), UserId("c")
 ONE = Plan(("profile",), existence_only=False)
 BOTH = Plan(("profile", "billing"), existence_only=False)
+
+
+def asks(plan: Plan, users: Sequence[UserId]) -> list[Ask]:
+    """Ask the same sources about each of some users."""
+    return [Ask(user, plan) for user in users]
+
+
 LIST = PageSpec("billing", InvoiceRecord, "/invoices", "userId", "id")
 
 
@@ -179,9 +186,9 @@ def said(parts: Parts) -> dict[str, object]:
 
 async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
-        group.create_task(loaders.load(BOTH, [A]))
-        group.create_task(loaders.load(ONE, [B, C]))
-        group.create_task(loaders.load(BOTH, [C]))
+        group.create_task(loaders.load(asks(BOTH, [A])))
+        group.create_task(loaders.load(asks(ONE, [B, C])))
+        group.create_task(loaders.load(asks(BOTH, [C])))
 
     assert world.profile.batches == [["a", "b", "c"]]
     assert world.billing.batches == [["a", "c"]]
@@ -189,8 +196,8 @@ async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> 
 
 async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world: World) -> None:
     async with loading(world) as loaders:
-        first = await loaders.load(ONE, [A, B, A])
-        second = await loaders.load(BOTH, [B, A])
+        first = await loaders.load(asks(ONE, [A, B, A]))
+        second = await loaders.load(asks(BOTH, [B, A]))
 
     assert [said(one)["profile"] for one in first] == ["a", "b", "a"]
     assert [said(one) for one in second] == [
@@ -204,14 +211,14 @@ async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world
 async def test_one_request_s_answers_are_never_another_s(world: World) -> None:
     for _ in range(2):
         async with loading(world) as loaders:
-            await loaders.load(ONE, [A])
+            await loaders.load(asks(ONE, [A]))
 
     assert world.profile.batches == [["a"], ["a"]]
 
 
 async def test_no_users_are_no_call(world: World) -> None:
     async with loading(world) as loaders:
-        assert await loaders.load(BOTH, []) == []
+        assert await loaders.load(asks(BOTH, [])) == []
 
     assert world.profile.batches == world.billing.batches == []
     assert loaders.used == set()
@@ -226,7 +233,7 @@ async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: World) ->
 
     world.profile.behaviour = world.billing.behaviour = wait_for_the_other
     async with loading(world) as loaders:
-        [parts] = await loaders.load(BOTH, [A])
+        [parts] = await loaders.load(asks(BOTH, [A]))
 
     assert parts.unknown
 
@@ -238,8 +245,8 @@ async def test_failures_are_values_beside_the_answers_of_others(world: World) ->
 
     world.profile.behaviour = mixed
     async with loading(world) as loaders:
-        first, second, third = await loaders.load(BOTH, [A, B, C])
-        [again] = await loaders.load(ONE, [A])
+        first, second, third = await loaders.load(asks(BOTH, [A, B, C]))
+        [again] = await loaders.load(asks(ONE, [A]))
 
     assert first.answers == {"profile": failure("profile"), "billing": record("billing", "a")}
     assert said(second) == {"profile": None, "billing": "b"}
@@ -250,7 +257,7 @@ async def test_failures_are_values_beside_the_answers_of_others(world: World) ->
 
 async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.load(BOTH, [A])
+        await loaders.load(asks(BOTH, [A]))
 
     for source in (world.profile, world.billing):
         (call,) = source.calls
@@ -260,9 +267,9 @@ async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> 
 async def test_used_names_the_sources_that_were_asked(world: World) -> None:
     async with loading(world) as loaders:
         assert loaders.used == set()
-        await loaders.load(Plan(("billing",), existence_only=False), [A])
+        await loaders.load(asks(Plan(("billing",), existence_only=False), [A]))
         assert loaders.used == {"billing"}
-        await loaders.load(ONE, [A])
+        await loaders.load(asks(ONE, [A]))
 
     assert loaders.used == {"billing", "profile"}
 
@@ -292,9 +299,9 @@ async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_
 async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(world: World) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
-        waiters = [asyncio.create_task(loaders.load(BOTH, [A, user])) for user in (B, C)]
+        waiters = [asyncio.create_task(loaders.load(asks(BOTH, [A, user]))) for user in (B, C)]
         await world.profile.asked.wait()
-        await loaders.load(Plan(("billing",), existence_only=False), [A, B, C])
+        await loaders.load(asks(Plan(("billing",), existence_only=False), [A, B, C]))
     ended = world.profile.ended
 
     async with asyncio.timeout(5):
@@ -321,7 +328,7 @@ async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: World) -> None:
 
     world.profile.behaviour = clean_up
     async with loading(world) as loaders:
-        waiter = asyncio.create_task(loaders.load(ONE, [A]))
+        waiter = asyncio.create_task(loaders.load(asks(ONE, [A])))
         await world.profile.asked.wait()
     left_with = cleaned
 
@@ -335,7 +342,7 @@ async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_e
 ) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
-        waiter = asyncio.create_task(loaders.load(ONE, [A]))
+        waiter = asyncio.create_task(loaders.load(asks(ONE, [A])))
         await asyncio.sleep(0)  # it has asked its loader, which collects more until the next tick
 
     done, _ = await asyncio.wait([waiter], timeout=0.1)
@@ -349,7 +356,11 @@ async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(world: 
     world.profile.behaviour = world.billing.behaviour = break_down
 
     async with loading(world) as loaders:
-        waiters = [loaders.load(BOTH, [A, B]), loaders.load(BOTH, [B]), loaders.load(ONE, [C])]
+        waiters = [
+            loaders.load(asks(BOTH, [A, B])),
+            loaders.load(asks(BOTH, [B])),
+            loaders.load(asks(ONE, [C])),
+        ]
         raised = await asyncio.gather(*waiters, return_exceptions=True)
         kinds = [type(one) for one in raised]
     del loaders, waiters, raised
@@ -370,7 +381,7 @@ async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody
     world.profile.behaviour = too_few
     async with loading(world) as loaders:
         with pytest.raises(ValueError, match="shorter"):
-            await loaders.load(ONE, [A, B])
+            await loaders.load(asks(ONE, [A, B]))
 
 
 async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user(
@@ -384,14 +395,14 @@ async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user
 
     world.profile.behaviour = wait
     async with loading(world) as loaders:
-        cancelled = asyncio.create_task(loaders.load(ONE, [A, B]))
-        other = asyncio.create_task(loaders.load(ONE, [B, A]))
+        cancelled = asyncio.create_task(loaders.load(asks(ONE, [A, B])))
+        other = asyncio.create_task(loaders.load(asks(ONE, [B, A])))
         await world.profile.asked.wait()
         cancelled.cancel()
         await asyncio.wait([cancelled])
         go_on.set()
         answers = await other
-        later = await loaders.load(ONE, [A])
+        later = await loaders.load(asks(ONE, [A]))
 
     assert cancelled.cancelled()
     assert [said(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
@@ -409,9 +420,9 @@ async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: Wo
     world.profile.behaviour = wait
     async with loading(world) as loaders:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(loaders.load(ONE, [A]), 0.01)
+            await asyncio.wait_for(loaders.load(asks(ONE, [A])), 0.01)
         go_on.set()
-        [parts] = await loaders.load(ONE, [A])
+        [parts] = await loaders.load(asks(ONE, [A]))
 
     assert said(parts) == {"profile": "a"}
     assert world.profile.batches == [["a"]]
@@ -429,9 +440,9 @@ def asked_for(source: FakeSource) -> list[list[str] | None]:
 
 async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
-        group.create_task(loaders.load(wanting("x"), [A]))
-        group.create_task(loaders.load(wanting("y"), [B, A]))
-        group.create_task(loaders.load(wanting(), [A]))
+        group.create_task(loaders.load(asks(wanting("x"), [A])))
+        group.create_task(loaders.load(asks(wanting("y"), [B, A])))
+        group.create_task(loaders.load(asks(wanting(), [A])))
 
     assert world.profile.batches == [["a", "b"]]
     assert asked_for(world.profile) == [["x", "y"]]
@@ -439,9 +450,9 @@ async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World
 
 async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.load(wanting("x", "y"), [A])
-        await loaders.load(wanting("y"), [A])
-        await loaders.load(wanting("x"), [A, B])
+        await loaders.load(asks(wanting("x", "y"), [A]))
+        await loaders.load(asks(wanting("y"), [A]))
+        await loaders.load(asks(wanting("x"), [A, B]))
 
     assert world.profile.batches == [["a"], ["b"]]
     assert asked_for(world.profile) == [["x", "y"], ["x", "y"]]
@@ -449,8 +460,8 @@ async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World)
 
 async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.load(wanting("x"), [A])
-        await loaders.load(wanting("y"), [A])
+        await loaders.load(asks(wanting("x"), [A]))
+        await loaders.load(asks(wanting("y"), [A]))
 
     assert world.profile.batches == [["a"], ["a"]]
     assert asked_for(world.profile) == [["x"], ["x", "y"]]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from app.http.authentication import everybody
 from app.settings import Settings
+from tests.callers import by_headers, headers_of
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
     Behaviour,
@@ -66,6 +68,7 @@ class Case:
         required: The sources without which there is no user.
         parents: Which source has whose keys.
         keys: What is in the place of keys in each user's rows, by the source that they are for.
+        caller: Headers that say who asks; none where everyone sees everything.
     """
 
     query: str
@@ -75,6 +78,7 @@ class Case:
     required: frozenset[str]
     parents: Mapping[str, str]
     keys: Mapping[int, Mapping[str, object]]
+    caller: Mapping[str, str] | None
 
 
 class Writing:
@@ -104,7 +108,9 @@ class Writing:
 
     def _users(self) -> str:
         """Write a field that gives users, with its arguments."""
-        kind = self._draw(st.sampled_from(["user", "users", "users", "variable", "wrong"]))
+        kind = self._draw(st.sampled_from(["user", "users", "users", "variable", "wrong", "me"]))
+        if kind == "me":
+            return "me"
         if kind == "user":
             return f'user(id: "{self._draw(st.sampled_from(IDS))}")'
         if kind == "variable":
@@ -182,6 +188,13 @@ BEHAVIOURS: list[Behaviour | None] = [
 ]
 
 
+CALLERS = st.builds(
+    lambda subject, scopes: headers_of(subject, *sorted(scopes)),
+    st.sampled_from([None, "client-7", *IDS, *IDS]),
+    st.frozensets(st.sampled_from(["profile:read", "billing:read", "activity:read"])),
+)
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Make requests and worlds."""
@@ -207,6 +220,7 @@ def cases(draw: st.DrawFn) -> Case:
         required=draw(st.sampled_from([frozenset[str](), frozenset(["billing"])])),
         parents=parents,
         keys={number: draw(keys_of(number, parents)) for number in range(1, 6)},
+        caller=draw(st.none() | CALLERS),
     )
 
 
@@ -237,7 +251,11 @@ async def answered(
     response = await gateway.client.post(
         "/graphql",
         json={"query": case.query, "variables": case.variables},
-        headers={"X-Request-ID": "same", "Accept": "application/graphql-response+json"},
+        headers={
+            "X-Request-ID": "same",
+            "Accept": "application/graphql-response+json",
+            **(case.caller or {}),
+        },
     )
     body = orjson.loads(response.content)
     data = orjson.dumps(body.get("data", "none"))
@@ -294,10 +312,11 @@ async def check_both_ways(
     }
     wanted = wanted.model_copy(update={"sources": wanted.sources.model_copy(update=contracts)})
     wanted = linked(wanted, case.parents)
-    async with open_gateway(wanted) as gateway:
+    authenticate = everybody if case.caller is None else by_headers
+    async with open_gateway(wanted, authenticate) as gateway:
         compiled = await answered(gateway, services, case)
         logged = gateway.events("graphql.operation")
-    async with open_gateway(wanted.model_copy(update={"compile": False})) as gateway:
+    async with open_gateway(wanted.model_copy(update={"compile": False}), authenticate) as gateway:
         interpreted = await answered(gateway, services, case)
 
     event(f"compiled: {logged[-1]['compiled']}, keys of others: {bool(case.parents)}")

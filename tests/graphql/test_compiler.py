@@ -6,7 +6,9 @@ from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues
 
 from app.federation.plan import Planner
+from app.graphql.caller import EVERYBODY
 from app.graphql.compiler import Compiler
+from app.graphql.rights import Policies
 from app.graphql.schema import build_schema
 from app.sources.base import Record
 from app.sources.billing import BILLING
@@ -33,10 +35,15 @@ def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
     assert isinstance(operation, OperationDefinitionNode)
     compiler = Compiler(schema, Planner(reads=READS, existence="profile"))
 
-    [root] = compiler.compile(document, operation, VariableValues({}, {}))
+    [root] = compiler.compile(
+        document,
+        operation,
+        VariableValues({}, {}),
+        Policies(schema.policies).rights(EVERYBODY),
+    )
 
-    assert root.plan.sources == ("billing.one", "billing.two")
-    assert [field.sources for field in root.fields] == [("billing.one", "billing.two")]
-    assert root.write("a", said("status"), said("plan")) == {"plan": "pro"}
-    assert root.write("a", said("status"), None) == {"plan": None}
-    assert root.write("a", None, said("plan")) == {"plan": None}
+    assert root.others.plan.sources == ("billing.one", "billing.two")
+    assert [field.sources for field in root.others.fields] == [("billing.one", "billing.two")]
+    assert root.others.write("a", said("status"), said("plan")) == {"plan": "pro"}
+    assert root.others.write("a", said("status"), None) == {"plan": None}
+    assert root.others.write("a", None, said("plan")) == {"plan": None}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from graphql import DirectiveNode, GraphQLField, GraphQLObjectType, build_schema, parse
+from graphql import GraphQLField, GraphQLObjectType, build_schema, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,10 +159,10 @@ def test_what_variables_say_costs_the_same_as_when_it_is_written_into_the_docume
     assert cost_of(query(head, "$ids", "$n", "$x"), **values) == cost_of(written)
 
 
-def directives_of(field: GraphQLField) -> Sequence[DirectiveNode]:
-    """Give the directives that a field has in the exported schema."""
+def names_of(field: GraphQLField) -> list[str]:
+    """Give the names of the directives that a field has in the exported schema."""
     assert field.ast_node is not None
-    return field.ast_node.directives or ()
+    return [one.name.value for one in field.ast_node.directives or ()]
 
 
 def test_the_exported_schema_says_what_fields_cost() -> None:
@@ -171,8 +171,8 @@ def test_the_exported_schema_says_what_fields_cost() -> None:
     assert isinstance(user, GraphQLObjectType)
 
     told = {
-        name: [one.name.value for one in directives_of(field)]
+        name: costs
         for name, field in user.fields.items()
-        if directives_of(field)
+        if (costs := [one for one in names_of(field) if one in {"cost", "listSize"}])
     }
     assert told == {"invoices": ["cost", "listSize"], "events": ["listSize"]}
