@@ -142,11 +142,14 @@ class CompiledRun:
         columns = [[answers[key] for key in seen.keys] for answers in said]
         failed = any(SourceError in map(type, column) for column in columns)
         users: list[dict[str, Any] | None] = []
-        for place, *row in zip(seen.places, seen.keys, *columns, strict=True):
+        rows = zip(seen.keys, *columns, strict=True)
+        for place, row in zip(seen.places, rows, strict=True):
             if row[1] is None and not any(row[1:]):
                 users.append(None)
             elif failed or view.always_wrong:
-                path = [root.key, place] if root.name == "users" else [root.key]
+                path: list[str | int] = [root.key]
+                if root.name == "users":
+                    path.append(place)
                 users.append(self._failing(root, view, path, *row))
             else:
                 users.append(view.write(*row))
