@@ -20,6 +20,7 @@ from tests.fakes import (
     user_id,
 )
 from tests.graphql.test_compiled import Writing
+from tests.partial import SelectingActivity, SelectingProfile, selecting
 from tests.ways import BOTH, Ways
 
 FIELDS = "username email plan loginCount lastSeenAt"
@@ -207,6 +208,19 @@ async def test_what_was_kept_for_one_caller_is_not_shown_to_another(
 
     assert [one.data["user"]["plan"] for one in (mine, theirs, granted)] == ["pro", None, "pro"]
     assert services.calls["billing"] == 1
+
+
+async def test_a_service_that_can_send_fewer_fields_is_not_asked_for_hidden_ones(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.profile, services.activity = profile, _ = SelectingProfile(""), SelectingActivity("")
+    services.know(1, 2)
+    async with open_gateway(selecting(), by_headers) as gateway:
+        query = f'{{ user(id: "{OTHER}") {{ username email }} }}'
+        reply = await gateway.query_as(headers_of(OWN), query)
+
+    assert reply.codes == {"user.email": HIDDEN}
+    assert profile.asked == [["id", "login"]]
 
 
 async def test_me_is_whom_the_token_names(gateway: Gateway, services: FakeServices) -> None:
