@@ -1,21 +1,32 @@
 """The log: one event a line, with the request it belongs to.
 
 A logger is made once and handed to whoever has something to say. Uvicorn speaks through the
-standard library's logging; its lines go through the same processors, so that one log has one form.
-Nothing here knows queries' variables, records or tokens, and tracebacks show no local values.
+standard library's logging, and so do libraries that have something to warn of; their lines go
+through the same processors, so that one log has one form. Nothing here knows queries' variables,
+records or tokens, and tracebacks show no local values.
 """
 
 import json
 import logging
 import sys
+import traceback
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
+from app.observability.bounds import (
+    MAX_TEXT,
+    TRACEBACK_SHARE,
+    cut,
+    fitting,
+    for_people,
+    plain,
+    printable,
+)
 from app.settings import LogSettings
 
 Form = Literal["json", "console"]
@@ -113,6 +124,7 @@ def uvicorn_log_config(settings: LogSettings, form: Form) -> dict[str, Any]:
         "loggers": {
             "uvicorn": {"handlers": ["ours"], "level": _level(settings), "propagate": False},
         },
+        "root": {"handlers": ["ours"], "level": "WARNING"},
     }
 
 
@@ -153,12 +165,13 @@ def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
     """List what makes a line of an event."""
     if form == "console":
         return [
+            for_people,
             structlog.dev.ConsoleRenderer(
                 colors=colours,
                 pad_event_to=18,
                 sort_keys=False,
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+                exception_formatter=_indented_traceback,
+            ),
         ]
     return [
         structlog.processors.format_exc_info,
@@ -166,19 +179,32 @@ def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
     ]
 
 
+def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback for people; none of its lines can be taken for an event."""
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    lines = cut(text, MAX_TEXT * TRACEBACK_SHARE).split("\n")
+    out.writelines(f"\n  {printable(line)}" for line in lines)
+
+
 def _json(event: Mapping[str, object], **_: object) -> str:
-    """Write an event as one line of JSON; whatever JSON has no form for is written as text."""
+    """Write an event as one line of JSON, of no more than ``MAX_LINE`` bytes."""
+    return fitting(event, _json_of)
+
+
+def _json_of(event: Mapping[str, object]) -> str:
+    """Write JSON; whatever it has no form for is written as text."""
     try:
-        return orjson.dumps(event, default=str).decode()
+        line = orjson.dumps(event, default=str).decode()
     except TypeError:  # what orjson is strict about: huge integers, odd keys, lone surrogates
         texts = {str(name): value for name, value in event.items()}
         line = json.dumps(texts, default=repr, skipkeys=True, ensure_ascii=False)
-        return line.encode("utf-8", "replace").decode()
+        line = line.encode("utf-8", "replace").decode()
+    return plain(line)
 
 
 def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:
-    """Turn one of uvicorn's sentences into an event with a name of its own."""
-    event["message"] = event.pop("event")
+    """Turn a sentence of uvicorn's, or of a library's, into an event with a name of its own."""
+    event["message"] = str(event.pop("event")).rstrip()
     event["event"] = "server.message"
     event.pop("color_message", None)
     return event

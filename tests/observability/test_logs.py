@@ -34,7 +34,7 @@ HOSTILE = {
     "ANSI": "\x1b[31mred\x1b[0m\x1b[2J",
     "a line separator": "a\u2028b\u2029c\x85d",
     "control characters": "\x00\x07\x08\x7f",
-    "100 KB": "x" * 100_000,
+    "what a terminal obeys": "\x9b2J\x85\u202e\ufeff",
     "quotes": "\"'\\`{}%s%d",
 }
 
@@ -263,7 +263,7 @@ def test_uvicorn_s_sentences_stay_one_line_too(text: str) -> None:
     uvicorn.logger.warning("Invalid HTTP request: %s", text)
 
     [line] = lines(uvicorn.stream)
-    assert line["message"] == f"Invalid HTTP request: {text}"
+    assert line["message"] == f"Invalid HTTP request: {text}".rstrip()
     assert line["level"] == "warning"
 
 
@@ -295,11 +295,12 @@ def test_people_read_uvicorn_s_sentences_on_lines_of_the_same_form() -> None:
 
 @pytest.fixture
 def uvicorn_logger() -> Generator[logging.Logger]:
-    """Give uvicorn's logger, and make it what it was afterwards."""
-    logger = logging.getLogger("uvicorn")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield logger
-    logger.handlers[:], logger.level, logger.propagate = before
+    """Give uvicorn's logger, and make it and the root what they were afterwards."""
+    loggers = [logging.getLogger("uvicorn"), logging.getLogger()]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    yield loggers[0]
+    for one, was in zip(loggers, before, strict=True):
+        one.handlers[:], one.level, one.propagate = was
 
 
 @pytest.mark.parametrize(("level", "count"), [("info", 2), ("warning", 1), ("error", 0)])
@@ -315,6 +316,17 @@ def test_uvicorn_is_configured_to_our_form_and_level(
     found = [orjson.loads(line)["message"] for line in said.err.splitlines()]
     assert found == ["started", "odd"][2 - count :]
     assert not said.out
+
+
+@pytest.mark.usefixtures("uvicorn_logger")
+def test_what_libraries_warn_of_has_our_form_too(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.config.dictConfig(uvicorn_log_config(LogSettings(level="error"), "json"))
+
+    logging.getLogger("asyncio").warning("odd\nfuture")
+    logging.getLogger("asyncio").info("started")
+
+    [line] = [orjson.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["message"]) == ("server.message", "odd\nfuture")
 
 
 def test_the_configuration_can_be_sent_to_worker_processes() -> None:
