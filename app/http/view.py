@@ -143,7 +143,8 @@ class GraphQLEndpoint:
     ) -> Answer | None:
         """Run the operation of a request, or explain it; ``None`` when its client went away."""
         if self._explainer is not None and _wants(request, "x-gateway-explain"):
-            return self._explain(self._explainer, request, asked, caller)
+            allowance = self._allowance(request, caller)
+            return await self._explain(self._explainer, request, asked, caller, allowance)
         work = self._engine().run(
             asked,
             self._call(request),
@@ -159,7 +160,11 @@ class GraphQLEndpoint:
     ) -> Sequence[Answer] | None:
         """Run the operations of a batch, or explain them; ``None`` when the client went away."""
         if self._explainer is not None and _wants(request, "x-gateway-explain"):
-            told = [self._explain(self._explainer, request, one, caller) for one in batch.requests]
+            allowance = self._allowance(request, caller)
+            told = [
+                await self._explain(self._explainer, request, one, caller, allowance)
+                for one in batch.requests
+            ]
             return batch.answers(told)
         work = self._engine().run_batch(
             batch.requests,
@@ -171,10 +176,16 @@ class GraphQLEndpoint:
         ran = await while_connected(request.receive, work)
         return None if ran is None else batch.answers(ran)
 
-    def _explain(
-        self, explainer: Explainer, request: Request, asked: GraphQLRequest, caller: Caller
+    async def _explain(
+        self,
+        explainer: Explainer,
+        request: Request,
+        asked: GraphQLRequest,
+        caller: Caller,
+        allowance: Allowance,
     ) -> Answer:
-        """Explain an operation."""
+        """Explain an operation; that costs as much as its document does where it is new."""
+        await allowance.spend_on_document(asked.query or "")
         request_id = call_of(request.scope).request_id
         return explainer.explain(asked, caller, request_id=request_id).answer()
 

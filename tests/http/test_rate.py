@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from app.http.rate import RateLimiter
+from app.shapes.edge import BatchSettings
 from app.shapes.limits import LimitsSettings, RateSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
@@ -75,6 +76,44 @@ async def test_new_documents_cost_by_their_length_and_kept_ones_nothing(
         posts = [await gateway.client.post("/graphql", json=new(number)) for number in (1, 1, 2, 3)]
 
     assert [one.status_code for one in posts] == [200, 200, 200, 429]
+
+
+async def test_an_explanation_costs_as_much_as_its_document_each_time(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    settings = settings_for_fakes(limits=limited(quota=2 * DOCUMENT), explain=True)
+    body = {"query": IDS, "variables": {"ids": [ID] * 3}}
+
+    async with open_gateway(settings) as gateway:
+        answers = [
+            await gateway.client.post("/graphql", json=body, headers={"X-Gateway-Explain": "1"})
+            for _ in range(3)
+        ]
+
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert answers[2].json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    assert answers[2].headers["retry-after"].isdigit()
+    assert not any(services.calls.values())
+
+
+async def test_a_batch_of_explanations_costs_as_much_as_its_documents(
+    open_gateway: OpenGateway,
+) -> None:
+    limits = limited(quota=2 * DOCUMENT)
+    settings = settings_for_fakes(limits=limits, explain=True, batch=BatchSettings(enabled=True))
+    body = {"query": IDS, "variables": {"ids": [ID]}}
+
+    async with open_gateway(settings) as gateway:
+        statuses = [
+            (
+                await gateway.client.post(
+                    "/graphql", json=[body] * count, headers={"X-Gateway-Explain": "1"}
+                )
+            ).status_code
+            for count in (2, 1)
+        ]
+
+    assert statuses == [200, 429]
 
 
 async def test_callers_are_told_apart_by_address(
