@@ -20,6 +20,7 @@ from app.probe.table import checks_text, table
 from app.probe.trial import trial_text
 from app.probe.verdict import SourceCheck, check_of
 from app.settings import Settings, SourceSettings
+from app.shapes.credentials import AUTHORIZATION
 
 NOBODY = ("00000000-0000-0000-0000-000000000000", "0", "nobody", "nobody@example.com")
 """Ids of users that there are none of; the first that fits the pattern is asked for."""
@@ -110,7 +111,7 @@ def sources_try(
     settings = _settings(config)
     found = _probe(settings, _ids(ids, settings), [source], headers)
     [check] = _checks(found, settings, headers, expected=True)
-    hiding = _hiding(settings, headers)
+    hiding = _hiding(settings, headers, found)
     lines = sys.maxsize if full else LINES
     click.echo(trial_text(found[0], check, hiding, width=_width(), lines=lines))
     sys.exit(0 if check.well else EXIT_WRONG)
@@ -168,13 +169,20 @@ def _checks(
 ) -> Sequence[SourceCheck]:
     """Judge sources."""
     each = dict(settings.sources)
-    hiding = _hiding(settings, headers)
+    hiding = _hiding(settings, headers, found)
     return [check_of(one, each[one.service], hiding, expected=expected) for one in found]
 
 
-def _hiding(settings: Settings, headers: Sequence[str]) -> Hiding:
-    """Know the secrets: of the settings, and in the client's headers."""
-    return Hiding(settings, [value.rpartition(" ")[2] for _, value in _pairs(headers)])
+def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[Probed]) -> Hiding:
+    """Know the secrets: of the settings, in the client's headers, and as sources were sent them."""
+    sent = [
+        (name, value)
+        for one in found
+        for exchange in one.exchanges
+        for name, value in exchange.headers
+        if name.lower() == AUTHORIZATION
+    ]
+    return Hiding(settings, [value.rpartition(" ")[2] for _, value in (*_pairs(headers), *sent)])
 
 
 def _pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
