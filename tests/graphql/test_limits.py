@@ -24,15 +24,19 @@ class Case:
         amount: How much it has.
         query: The document.
         variables: Its variables.
+        operation: Which of its operations is run.
     """
 
     limit: str
     amount: int
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    operation: str | None = None
 
 
 IDS = "query($ids: [ID!]!) { users(ids: $ids) { id } }"
+
+ENTITIES = "query($of: [_Any!]!) { _entities(representations: $of) { __typename } }"
 
 CASES = [
     Case("document_bytes", len(ONE), ONE),
@@ -59,10 +63,12 @@ CASES = [
         " fragment F on Query { __typename @include(if: true) }",
     ),
     Case("operations", 1, ONE),
+    Case("operations", 2, f"query A {ONE} query B {{ __typename }}", operation="A"),
     Case("cost", 1, ONE),
     Case("cost", 3, IDS, {"ids": [ID] * 3}),
     Case("variables_bytes", len('{"ids":[""]}') + len(ID), IDS, {"ids": [ID]}),
     Case("variables_depth", 1, IDS, {"ids": [ID]}),
+    Case("variables_depth", 2, ENTITIES, {"of": [{"__typename": "User", "id": ID}]}),
 ]
 
 
@@ -71,7 +77,9 @@ async def ask(open_gateway: OpenGateway, case: Case, limit: int) -> Mapping[str,
     others = {name: 0 for name, one in LimitsSettings.model_fields.items() if one.annotation is int}
     limits = LimitsSettings.model_validate({**others, case.limit: limit})
     async with open_gateway(settings_for_fakes(limits=limits, introspection=True)) as gateway:
-        return (await gateway.query(case.query, **case.variables)).body
+        sent = {"query": case.query, "variables": case.variables, "operationName": case.operation}
+        body: Mapping[str, Any] = (await gateway.client.post("/graphql", json=sent)).json()
+        return body
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.limit}-{case.amount}")

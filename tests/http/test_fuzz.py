@@ -82,10 +82,16 @@ FIXES = st.sampled_from(
 def requests(draw: st.DrawFn) -> bytes:
     """Make a request that is nearly right."""
     body = draw(BODIES)
+    length = (b"Content-Length", str(len(body)).encode())
+    if draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(0, len(body)))
+        pieces = [piece for piece in (body[:at], body[at:]) if piece] + [b""]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+        length = (b"Transfer-Encoding", b"chunked")
     headers = [
         (b"Host", b"gateway"),
         (b"Content-Type", b"application/json"),
-        (b"Content-Length", str(len(body)).encode()),
+        length,
         *draw(st.lists(st.tuples(NAMES, VALUES), max_size=5)),
     ]
     lines = [name + b": " + value for name, value in headers]
