@@ -20,16 +20,21 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from app.cli import main
 from app.errors import Code
+from app.graphql.caller import Caller
+from app.http.authentication import everybody
 from app.settings import Settings, SourcesSettings
 from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings
 from app.shapes.limits import LimitsSettings
 from app.shapes.resilience import CacheSettings
+from tests.callers import SCOPES, by_headers, headers_of
 from tests.certificates import Certificates
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
@@ -98,6 +103,7 @@ PLANTED = {
     *("authorization", "cookie", "agent", "referer", "origin", "forwarded_for", "trace_context"),
     *("tenant", "other_header", "parameter", "garbage", "hash", "document_id", "extension"),
     *("body", "reason", "location", "answer_header", "unknown_field", "unknown_name", "status"),
+    *("subject", "scope"),
     *("malformed", "unasked", "error_text", "access_token", "preflight"),
 }
 """All kinds of markers but for secrets."""
@@ -251,7 +257,9 @@ BAD: Sequence[Any] = [
     {"query": f"{{ user(id: 1) {{ ...{marker('field')} }} }}"},
     {"query": f'{{ user(id: 1) {{ events(first: "{marker("value")}") {{ id }} }} }}'},
     {
-        "query": f'{{ user(id: "{ID}") {{ invoices(after: "{marker("value")}") {{ __typename }} }} }}'
+        "query": "query($id: ID!, $at: String) {"
+        " user(id: $id) { invoices(after: $at) { edges { cursor } } } }",
+        "variables": {"id": ID, "at": marker("value")},
     },
     {"query": f"mutation {marker('operation')} {{ {marker('field')} }}"},
     {"query": "{ __schema { queryType { name } } }"},
@@ -343,8 +351,16 @@ async def send_everything(spy: Spy, services: MarkedServices) -> None:
         await spy.send(json=body, headers={"Accept": "application/graphql-response+json"})
     for body in (*GOOD, *BAD):
         await spy.send(json=body, headers={"X-Gateway-Explain": "1"})
+    for body in GOOD:
+        await spy.send(json=body, headers=headers_of(marker("subject"), marker("scope")))
+    await spy.send(json={"query": "{ me { id } }"}, headers=headers_of(None, marker("scope")))
     await send_what_is_wrong_with_http(spy)
     spy.note_log()
+
+
+async def by_headers_if_any(scope: Scope) -> Caller:
+    """Believe what a request says of its caller; one that says nothing may see everything."""
+    return await (by_headers if SCOPES in Headers(scope=scope) else everybody)(scope)
 
 
 async def send_what_is_wrong_with_http(spy: Spy) -> None:
@@ -485,7 +501,8 @@ async def test_what_comes_in_comes_out_only_where_it_may(
     certificates: Certificates,
     secrets: MakeSecrets,
 ) -> None:
-    async with open_gateway(settings_of(secrets(certificates))) as gateway:
+    own = settings_of(secrets(certificates))
+    async with open_gateway(own, by_headers_if_any) as gateway:
         spy = Spy(gateway)
         await send_everything(spy, services)
 
