@@ -119,10 +119,11 @@ class Loaders:
         for plan in {id(plan): plan for _, plan in asks}.values():
             for name, fields in plan.fields.items():
                 self._want(name, fields)
+        rows: list[list[asyncio.Future[Any]]] = []
         for user, plan in asks:
             for name in plan.for_keys:  # now, so that one call serves all fields of the operation
                 self._of_users(name).load(user)
-        rows = [[self._of_users(name).load(user) for name in plan.sources] for user, plan in asks]
+            rows.append([self._of_users(name).load(user) for name in plan.sources])
         await _settled([future for row in rows for future in row])
         return [
             merge(

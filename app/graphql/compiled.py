@@ -61,11 +61,11 @@ class CompiledRun:
         wanted: dict[str, dict[UserId, None]] = {}
         fields: dict[str, FieldSet] = {}
         for one in asked:
-            for view, users, _ in one or ():
-                for source in view.plan.needed:
-                    wanted.setdefault(source, {}).update(dict.fromkeys(users))
-                    if (some := view.plan.fields.get(source)) is not None:
-                        fields[source] = some | fields.get(source, frozenset())
+            for source, users in _needed(one or ()).items():
+                wanted.setdefault(source, {}).update(dict.fromkeys(users))
+            for view, _, _ in one or ():
+                for source, some in view.plan.fields.items():
+                    fields[source] = some | fields.get(source, frozenset())
         keys = {name: list(users) for name, users in wanted.items()}
         found = await self._context.loaders.fetch(keys, fields)
         return {
@@ -216,3 +216,19 @@ class CompiledRun:
         self.errors.append(
             public_error(located, otherwise=Code.BAD_USER_INPUT, request_id=self._request_id)
         )
+
+
+def _needed(seen: Sequence[Seen]) -> Mapping[str, Sequence[UserId]]:
+    """Find which source is to be asked about whom, in the order in which users are named."""
+    if len(seen) == 1:
+        return dict.fromkeys(seen[0].view.plan.needed, seen[0].keys)
+    named = sorted(
+        (place, key, number)
+        for number, one in enumerate(seen)
+        for place, key in zip(one.places, one.keys, strict=True)
+    )
+    needed: dict[str, list[UserId]] = {}
+    for _, key, number in named:
+        for source in seen[number].view.plan.needed:
+            needed.setdefault(source, []).append(key)
+    return needed
