@@ -7,23 +7,27 @@ told which settings these are, and that those of a source have to fit what it is
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.configuration.keys import Keys, value_at
+from app.configuration.keys import NOTHING, Keys, value_at
 from app.configuration.reading import Reading, read_settings
 from app.configuration.variables import CONFIG, Variable, variables_of
 from app.graphql.specs import specs
 from app.settings import Settings
+from app.shapes.callers import WHO_MAY_ASK
 from app.sources.fitting import misfits
 
 ENV_FILE = Path(".env")
 
 
-def load_settings(env_file: Path | None = ENV_FILE, *, config: Path | None = None) -> Settings:
+def load_settings(
+    env_file: Path | None = ENV_FILE, *, config: Path | None = None, serving: bool = False
+) -> Settings:
     """Read the settings from the environment, and from files for what that lacks.
 
     Args:
         env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
             exist.
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
+        serving: Whether requests are going to be answered, so that it has to be said who may ask.
 
     Returns:
         The settings.
@@ -31,7 +35,8 @@ def load_settings(env_file: Path | None = ENV_FILE, *, config: Path | None = Non
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
-    return read(env_file, config=config).settings
+    check = _unsaid if serving else _misfits
+    return read_settings(Settings, env_file=env_file, config=config, check=check).settings
 
 
 def read(env_file: Path | None = ENV_FILE, *, config: Path | None = None) -> Reading[Settings]:
@@ -67,3 +72,10 @@ def _misfits(values: object) -> Iterator[tuple[Keys, str]]:
         place: Keys = ("sources", name)
         for mistake in misfits(spec, value_at(values, place)):
             yield (*place, *mistake.keys), mistake.what
+
+
+def _unsaid(values: object) -> Iterator[tuple[Keys, str]]:
+    """Find what does not fit, and what has to be said before anybody is served."""
+    yield from _misfits(values)
+    if value_at(values, ("auth",)) is NOTHING:
+        yield ("auth", "mode"), f"is missing: {WHO_MAY_ASK}"

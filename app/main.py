@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
@@ -19,6 +20,7 @@ from app.errors import Code, shown
 from app.federation.division import divisions_of
 from app.federation.loaders import Sources
 from app.federation.plan import Planner
+from app.graphql.caller import Caller
 from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
@@ -26,8 +28,8 @@ from app.graphql.explain import Explainer
 from app.graphql.naming import texts_of
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.answers import error_response
-from app.http.authentication import Authenticate, everybody
-from app.http.caller import by_address
+from app.http.authentication import Authenticate, Authentication, open_authentication
+from app.http.caller import by_subject
 from app.http.correlation import CorrelationMiddleware
 from app.http.cors import cors
 from app.http.graphiql import GraphiQL
@@ -39,6 +41,7 @@ from app.process import tune_collector
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.settings import Settings
+from app.shapes.callers import callers_said
 from app.sources.base import Record, Source
 from app.sources.cache import CachedSource
 from app.sources.client import ServiceClient, open_service
@@ -60,10 +63,14 @@ class Running:
     Attributes:
         services: The clients of the sources, open.
         engine: Runs operations over them.
+        routers: Runs those of a router, which may read the schema.
+        authentication: Finds out who asks.
     """
 
     services: Sequence[ServiceClient]
     engine: Engine
+    routers: Engine
+    authentication: Authentication
 
 
 class Gateway:
@@ -91,6 +98,7 @@ class Gateway:
         self._transports = transports
         self._see = see
         self._schema = build_schema()
+        self._callers = callers_said(settings.auth)
         self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
         self._texts = texts_of(settings)
 
@@ -110,11 +118,24 @@ class Gateway:
                 self.running = None
         self._log.info("gateway.stopped")
 
-    def engine(self) -> Engine:
-        """Find the engine of the running gateway."""
+    def engine(self, caller: Caller) -> Engine:
+        """Find the engine that runs the operations of a caller."""
+        running = self._running()
+        return running.routers if caller.router else running.engine
+
+    async def authenticate(self, scope: Scope) -> Caller:
+        """Find out who makes a request."""
+        return await self._running().authentication.authenticate(scope)
+
+    def knows_callers(self) -> bool:
+        """Tell whether the running gateway can find out who asks."""
+        return self.running is not None and self.running.authentication.ready()
+
+    def _running(self) -> Running:
+        """Find what lives while the gateway runs."""
         if self.running is None:
             raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
-        return self.running.engine
+        return self.running
 
     def explainer(self) -> Explainer | None:
         """Make what explains operations, where the settings allow it."""
@@ -166,7 +187,25 @@ class Gateway:
             divisions=divisions_of(endpoints),
         )
         planner = self._schema.planner(endpoints, key_from)
-        return Running(tuple(services.values()), self._engine(self._schema, sources, planner))
+        authentication = await stack.enter_async_context(
+            open_authentication(
+                self._callers,
+                self._settings.router_token,
+                self._transports,
+                clock=self._clock,
+                log=self._log,
+            )
+        )
+        # What a router may ask differs in what its documents may be, and they are kept apart.
+        routers = Documents.of(
+            self._schema.core, self._settings, size=self._settings.document_cache, router=True
+        )
+        return Running(
+            services=tuple(services.values()),
+            engine=self._engine(self._schema, sources, planner, self._documents),
+            routers=self._engine(self._schema, sources, planner, routers),
+            authentication=authentication,
+        )
 
     async def _flights(
         self,
@@ -207,14 +246,16 @@ class Gateway:
         )
         return await stack.enter_async_context(flights)
 
-    def _engine(self, schema: GatewaySchema, sources: Sources, planner: Planner) -> Engine:
+    def _engine(
+        self, schema: GatewaySchema, sources: Sources, planner: Planner, documents: Documents
+    ) -> Engine:
         """Make the engine over open sources."""
         settings = dict(self._settings.sources)
         return Engine(
             schema=schema,
             sources=sources,
             planner=planner,
-            documents=self._documents,
+            documents=documents,
             texts=self._texts,
             guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
             compile_operations=self._settings.compile,
@@ -236,7 +277,7 @@ def create_app(
     chance: Chance = random.random,
     transports: TransportFactory = pooled_transport,
     see: See | None = None,
-    authenticate: Authenticate = everybody,
+    authenticate: Authenticate | None = None,
 ) -> Starlette:
     """Put the gateway together.
 
@@ -247,14 +288,17 @@ def create_app(
         chance: Gives the jitter of waits.
         transports: Makes the transport under each source's client.
         see: Is shown how each record is made, where somebody watches (``app/probe/``).
-        authenticate: Finds out who asks.
+        authenticate: Finds out who asks; as the settings say by default.
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources.
+
+    Raises:
+        ConfigurationError: It was not said who may ask.
     """
     time = clock or SystemClock()
     gateway = Gateway(settings, log, clock=time, chance=chance, transports=transports, see=see)
-    health = Health(gateway.services)
+    health = Health(gateway.services, gateway.knows_callers)
     graphiql = GraphiQL() if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
@@ -262,9 +306,9 @@ def create_app(
         gateway.engine,
         page,
         explainer=gateway.explainer(),
-        authenticate=authenticate,
+        authenticate=authenticate or gateway.authenticate,
         rate=RateLimiter(rate) if rate.enabled else None,
-        who=by_address(rate.trusted_proxies),
+        who=by_subject(rate.trusted_proxies),
         settings=settings,
         clock=time,
     )
@@ -295,7 +339,7 @@ def app_from_environment() -> Starlette:
     Raises:
         ConfigurationError: The settings cannot be used.
     """
-    settings = load_settings()
+    settings = load_settings(serving=True)
     app = create_app(settings, make_log(settings.log))
     tune_collector()
     return app

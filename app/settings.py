@@ -20,6 +20,7 @@ from app.shapes.address import BaseUrl
 from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
 from app.shapes.base import Seconds, Shape, Share
+from app.shapes.callers import CallersSettings, RouterToken
 from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings, TrustedSettings
 from app.shapes.endpoint import Endpoints, EndpointSettings
 from app.shapes.key_from import KeyFromSettings, key_mistakes
@@ -239,6 +240,14 @@ class Settings(Shape):
         ge=0,
         le=600,
         description="Whole seconds that running requests get to end on SIGTERM.",
+    )
+    auth: CallersSettings | None = Field(
+        default=None, description="How the gateway knows who asks it; `serve` has to be told."
+    )
+    router_token: RouterToken | None = Field(
+        default=None,
+        description="What a federation router shows in `X-Router-Token` to be told the schema"
+        " (`_service`) where `introspection` is off.",
     )
     user_id_pattern: re.Pattern[str] = Field(
         default=UUID_PATTERN, description="Pattern that a whole user id has to match."

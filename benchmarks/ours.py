@@ -41,6 +41,8 @@ def ours(
         if (root / "app" / "shapes" / "limits.py").exists():  # an older tree knows no such setting
             # All of the load comes from one address.
             variables["GATEWAY_LIMITS__RATE__ENABLED"] = "false"
+        if (root / "app" / "shapes" / "callers.py").exists():
+            variables["GATEWAY_AUTH__MODE"] = "none"
         program: tuple[str, ...] = (str(Path(sys.executable).with_name("user-gateway")),)
         if tree is not None:
             variables["PYTHONPATH"] = str(tree)

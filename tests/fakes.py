@@ -12,6 +12,7 @@ import httpx
 import orjson
 
 from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
+from app.shapes.callers import OpenCallers
 from app.shapes.resilience import BreakerSettings, PacingSettings, RetrySettings
 
 PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
@@ -143,9 +144,11 @@ class FakeServices:
         before: What every request waits for before it is answered, if a test wants that.
         opened: The settings of each client that was opened.
         closed: How many clients were closed.
+        others: What else answers, by host.
     """
 
     def __init__(self) -> None:
+        self.others: dict[str, Behaviour] = {}
         self.before: Callable[[httpx.Request], Awaitable[object]] | None = None
         self.profile = FakeService("/users")
         self.billing = FakeBilling("/accounts")
@@ -179,6 +182,8 @@ class FakeServices:
         """Hand a request to the service that it names."""
         if self.before is not None:
             await self.before(request)
+        if (other := self.others.get(request.url.host)) is not None:
+            return other(request)
         service = self.by_name[request.url.host]
         service.requests.append(request)
         return service.answer(request)
@@ -242,6 +247,7 @@ def settings_for_fakes(**changes: object) -> Settings:
     }
     settings = Settings(
         sources=SourcesSettings.model_validate(sources),
+        auth=OpenCallers(),
         log=LogSettings(level="debug", format="json"),
     )
     return settings.model_copy(update=changes)

@@ -243,6 +243,7 @@ async def outage(
                     }
                     for name in SourcesSettings.model_fields
                 },
+                "auth": {"mode": "none"},
                 "log": LogSettings(level="debug", format="json"),
                 **changes,
             }

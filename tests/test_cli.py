@@ -125,7 +125,8 @@ def test_serve_without_settings_lists_the_variables_that_are_needed_and_exits_wi
     first, *mistakes = result.stderr.splitlines()
     assert first == "The settings cannot be used:"
     assert [line.split(" is missing")[0] for line in mistakes] == [
-        f"  - GATEWAY_SOURCES__{name}__BASE_URL" for name in ("PROFILE", "BILLING", "ACTIVITY")
+        *("  - GATEWAY_AUTH__MODE",),
+        *(f"  - GATEWAY_SOURCES__{name}__BASE_URL" for name in ("PROFILE", "BILLING", "ACTIVITY")),
     ]
     assert not result.stdout
 
@@ -142,7 +143,7 @@ def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
     result = run("serve")
 
     assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 4
+    assert len(result.stderr.splitlines()) == 5
     assert SECRET not in result.output
 
 
@@ -176,6 +177,7 @@ def test_serve_says_which_trusted_documents_it_cannot_read(
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
     monkeypatch.setenv("GATEWAY_TRUSTED__PATH", "nowhere.json")
 
     result = run("serve")

@@ -184,7 +184,7 @@ async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_pat
         settings = {
             f"GATEWAY_SOURCES__{name}__BASE_URL": services.address
             for name in ("PROFILE", "BILLING", "ACTIVITY")
-        } | {"GATEWAY_SOURCES__BILLING__TIMEOUT": str(WAIT)}
+        } | {"GATEWAY_AUTH__MODE": "none", "GATEWAY_SOURCES__BILLING__TIMEOUT": str(WAIT)}
         arguments = ("serve", "--port", "0")
         async with program(*arguments, folder=tmp_path, environment=settings) as served:
             url = (await served.wait_for(r"(http://127\.0\.0\.1:\d+)\b[^\n]*Press"))[1]
@@ -214,7 +214,7 @@ async def test_serve_runs_several_workers(tmp_path: Path) -> None:
     settings = {
         f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9"
         for name in ("PROFILE", "BILLING", "ACTIVITY")
-    }
+    } | {"GATEWAY_AUTH__MODE": "none"}
     arguments = ("serve", "--port", "0", "--workers", "2")
     async with program(*arguments, folder=tmp_path, environment=settings) as served:
         await served.wait_for(r"(?s)gateway\.started.*gateway\.started")
@@ -232,4 +232,5 @@ async def test_serve_without_settings_says_what_is_missing(tmp_path: Path, comma
     assert served.process.returncode == 2
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         assert f"GATEWAY_SOURCES__{name}__BASE_URL is missing" in served.said
+    assert "GATEWAY_AUTH__MODE is missing" in served.said
     assert "Traceback" not in served.said

@@ -58,7 +58,7 @@ async def four_services() -> AsyncGenerator[Mapping[str, str]]:
                 serving(name, app)
             )
             for name, app in apps.items()
-        }
+        } | {"GATEWAY_AUTH__MODE": "none"}
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ async def test_a_server_process_starts_from_the_environment(
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
     app = app_from_environment()
 
     async with app.router.lifespan_context(app):

@@ -91,7 +91,8 @@ async def served(
     ]
     others = "".join(f'[sources.{name}]\nbase_url = "http://{name}"\n' for name in names)
     file = folder / "gateway.toml"
-    file.write_text(others + example, encoding="utf-8")
+    auth = '[auth]\nmode = "none"\n'
+    file.write_text(auth + others + example, encoding="utf-8")
     settings = load_settings(None, config=file)
     log, transport = make_log(settings.log), httpx.MockTransport(answer)
     gateway = create_app(settings, log, transports=lambda _: transport)

@@ -17,6 +17,7 @@ from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings
+from app.shapes.callers import OpenCallers
 from app.shapes.limits import LimitsSettings
 
 
@@ -63,6 +64,7 @@ def _demo_gateway(urls: SourceUrls) -> ASGIApp:
     # A source that was added to the gateway and not to the demo is one that cannot be reached.
     settings = Settings(
         sources=sources_at(asdict(urls)),
+        auth=OpenCallers(),
         trace="asked",
         explain=True,
         limits=LimitsSettings(report="asked"),
@@ -98,6 +100,7 @@ def announcement(addresses: DemoAddresses) -> str:
                 f"  export GATEWAY_SOURCES__PROFILE__BASE_URL={sources.profile}",
                 f"  export GATEWAY_SOURCES__BILLING__BASE_URL={sources.billing}",
                 f"  export GATEWAY_SOURCES__ACTIVITY__BASE_URL={sources.activity}",
+                "  export GATEWAY_AUTH__MODE=none",
                 "  user-gateway serve",
                 "",
                 "Ctrl-C ends them.",

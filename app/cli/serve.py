@@ -30,7 +30,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     (`user-gateway config schema` has all that it may hold). An option here wins over all of them.
     """
     try:
-        settings = load_settings(config=config)
+        settings = load_settings(config=config, serving=True)
         texts_of(settings)  # each process reads them anew; here it is found out whether it can
     except ConfigurationError as error:
         refuse(UNUSABLE, error.mistakes)

@@ -11,11 +11,13 @@ class Caller:
         subject: The user that the caller is; ``None`` where it is none, or nobody knows.
         scopes: What the caller was granted (RFC 6749, section 3.3).
         trusted: Whether it sees everything, since callers are not told apart.
+        router: Whether it asks through the router, which may read the schema.
     """
 
     subject: str | None = None
     scopes: frozenset[str] = frozenset()
     trusted: bool = False
+    router: bool = False
 
 
 NOBODY = Caller()

@@ -119,19 +119,23 @@ class Documents:
         self._kept: OrderedDict[str, Document] = OrderedDict()
 
     @classmethod
-    def of(cls, core: GraphQLSchema, settings: Settings, *, size: int) -> Self:
+    def of(
+        cls, core: GraphQLSchema, settings: Settings, *, size: int, router: bool = False
+    ) -> Self:
         """Make what prepares documents as the settings say.
 
         Args:
             core: The schema.
             settings: All settings.
             size: How many documents are kept.
+            router: Whether they are a router's, which may read the schema by ``_service``.
         """
         checks = DocumentChecks(
             core,
             settings.limits,
             introspection=settings.introspection,
             suggestions=settings.suggestions,
+            service=router,
         )
         return cls(checks, Pricing(core, max_ids=settings.max_ids), size=size)
 

@@ -17,6 +17,8 @@ PARTIAL = 294
 """Partial Success ("GraphQL over HTTP", section 6.1): not registered, to be wished for."""
 BAD_REQUEST = 400
 
+RETRY_AFTER = "Retry-After"
+
 PRIVATE = {"Cache-Control": "no-store"}
 """An answer is for who asked, and for now."""
 
@@ -52,7 +54,7 @@ def answer_response(answer: Answer, media_type: str, *, partial: int = OK) -> Re
 
 
 def batch_response(answers: Sequence[Answer], media_type: str) -> Response:
-    """Write the answers to a batch, which have one status between them.
+    """Write the answers to a batch, which have one status between them, and one set of headers.
 
     Args:
         answers: The answers, in the order of the operations.
@@ -61,7 +63,15 @@ def batch_response(answers: Sequence[Answer], media_type: str) -> Response:
     Returns:
         The response.
     """
-    return _json([_body(answer) for answer in answers], OK, media_type, PRIVATE)
+    headers = dict(PRIVATE)
+    waits: list[int] = []
+    for answer in answers:
+        told = dict(answer.headers or {})
+        waits += [int(told.pop(RETRY_AFTER))] if RETRY_AFTER in told else []
+        headers |= told
+    if waits:
+        headers[RETRY_AFTER] = str(max(waits))
+    return _json([_body(answer) for answer in answers], OK, media_type, headers)
 
 
 def _body(answer: Answer) -> Mapping[str, object]:
@@ -116,5 +126,5 @@ def error_response(
     """
     extensions = {"code": code.value} | ({"requestId": request_id} if request_id else {})
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
-    more = {"Retry-After": str(retry_after)} if retry_after else {}
+    more = {RETRY_AFTER: str(retry_after)} if retry_after else {}
     return _json({"errors": [error]}, status, media_type, {**PRIVATE, **(headers or {}), **more})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 
 from starlette.datastructures import Headers
@@ -10,13 +11,39 @@ from starlette.types import Scope
 from app.graphql.caller import Caller
 
 Who = Callable[[Scope, Caller], str]
-"""Tells whom a request is counted for, in a few characters."""
+"""Tells whom a request is counted for, in a few characters: who they are stands behind what they
+are, so that nobody is taken for another, whatever a subject looks like."""
+
+LONGEST_SUBJECT = 64
+"""How many characters of a subject are remembered; of longer ones, a digest is."""
 
 UNKNOWN = "unknown"
 """All who cannot be told apart."""
 
 SITE = 64
 """How many bits of an IPv6 address tell one site from another; the rest is for it to choose."""
+
+
+def by_subject(trusted_proxies: int) -> Who:
+    """Tell callers by the user that they are; those who are none, by their address.
+
+    Args:
+        trusted_proxies: As with ``by_address``.
+
+    Returns:
+        What tells who makes a request.
+    """
+    otherwise = by_address(trusted_proxies)
+
+    def who(scope: Scope, caller: Caller) -> str:
+        subject = caller.subject
+        if subject is None:
+            return otherwise(scope, caller)
+        if len(subject) <= LONGEST_SUBJECT:
+            return f"user:{subject}"
+        return f"digest:{sha256(subject.encode()).hexdigest()}"
+
+    return who
 
 
 def by_address(trusted_proxies: int) -> Who:
@@ -36,7 +63,7 @@ def by_address(trusted_proxies: int) -> Who:
             told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
             if len(told) >= trusted_proxies:
                 address = told[-trusted_proxies]
-        return site_of(address)
+        return f"address:{site_of(address)}"
 
     return who
 

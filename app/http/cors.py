@@ -20,6 +20,7 @@ READ = (
     "Content-Type",
     *PREFLIGHT_HEADERS,
     "Traceparent",
+    "X-Gateway-Cost",
     "X-Gateway-Explain",
     "X-Gateway-Trace",
     "X-Request-ID",
@@ -27,7 +28,14 @@ READ = (
 )
 """Headers of a request that mean something here."""
 
-TOLD = ("Retry-After", "Server-Timing", "X-Request-ID")
+TOLD = (
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Server-Timing",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
 """Headers of an answer that a page may read, beside those that it always may."""
 
 

@@ -1,7 +1,9 @@
 """Whether the process lives, and whether it can be sent requests.
 
 Neither endpoint calls a source: a probe that did would take the gateway out of service for the
-fault of one source, when it still has the answers of all others.
+fault of one source, when it still has the answers of all others. It is the same with an identity
+provider, once its keys were had. Until then no request could be answered, and a process that never
+gets that far is not to take the place of one that has.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,25 +38,40 @@ class Readiness(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: str = Field(description="`ready`, or `starting` until all clients are open.")
+    status: str = Field(
+        description="`ready`, or `starting` until all clients are open, and the keys are there by"
+        " which callers are known."
+    )
     sources: dict[str, SourceHealth] = Field(description="The sources, by name.")
 
 
 class Health:
     """The health endpoints."""
 
-    def __init__(self, services: Callable[[], Sequence[ServiceClient] | None]) -> None:
+    def __init__(
+        self,
+        services: Callable[[], Sequence[ServiceClient] | None],
+        knows_callers: Callable[[], bool],
+    ) -> None:
+        """Make them.
+
+        Args:
+            services: Finds the clients of the sources; ``None`` where they are not open.
+            knows_callers: Tells whether callers can be known.
+        """
         self._services = services
+        self._knows_callers = knows_callers
 
     async def alive(self, _: Request) -> Response:
         """Say that the process serves requests."""
         return Response('{"status":"ok"}', media_type="application/json")
 
     async def ready(self, _: Request) -> Response:
-        """Say whether the clients of all sources are open, and when each was last reached."""
+        """Say whether requests can be answered, and when each source was last reached."""
         services = self._services()
+        is_ready = services is not None and self._knows_callers()
         readiness = Readiness(
-            status="starting" if services is None else "ready",
+            status="ready" if is_ready else "starting",
             sources={
                 service.name: SourceHealth(
                     last_reached_at=service.contact.at if service.contact else None,
@@ -67,6 +84,6 @@ class Health:
         )
         return Response(
             readiness.model_dump_json(by_alias=True),
-            503 if services is None else 200,
+            200 if is_ready else 503,
             media_type="application/json",
         )

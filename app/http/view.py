@@ -50,7 +50,7 @@ class GraphQLEndpoint:
 
     def __init__(
         self,
-        engine: Callable[[], Engine],
+        engine: Callable[[Caller], Engine],
         page: Page | None,
         *,
         explainer: Explainer | None,
@@ -145,7 +145,7 @@ class GraphQLEndpoint:
         if self._explainer is not None and _wants(request, "x-gateway-explain"):
             allowance = self._allowance(request, caller)
             return await self._explain(self._explainer, request, asked, caller, allowance)
-        work = self._engine().run(
+        work = self._engine(caller).run(
             asked,
             self._call(request),
             caller,
@@ -166,7 +166,7 @@ class GraphQLEndpoint:
                 for one in batch.requests
             ]
             return batch.answers(told)
-        work = self._engine().run_batch(
+        work = self._engine(caller).run_batch(
             batch.requests,
             self._call(request),
             caller,

@@ -19,6 +19,7 @@ from app.probe.recorder import Recorder
 from app.probe.selection import fields_of, operation
 from app.resilience.clock import Clock, SystemClock
 from app.settings import Settings
+from app.shapes.callers import OpenCallers
 from app.sources.transport import TransportFactory, pooled_transport
 
 
@@ -140,6 +141,7 @@ def _watched(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "sources": settings.sources.model_copy(update=sources),
+            "auth": OpenCallers(),  # nobody asks but this
             "trace": "always",
             "graphiql": False,
             "explain": False,

@@ -13,6 +13,7 @@ _NEVER_A_KEY = OUR_HEADERS | {"cookie", "proxy-authorization", "accept", "user-a
 
 _NEVER_SENT_ON = OUR_HEADERS | {
     *("accept", "content-type", "content-encoding", "user-agent", "x-request-timeout"),  # ours
+    "x-router-token",
     *("cookie", "set-cookie", "proxy-authorization", "proxy-authenticate", "proxy-connection"),
     *("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
 }

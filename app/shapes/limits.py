@@ -11,7 +11,9 @@ class RateSettings(Shape):
     """How much a caller may ask for in a while."""
 
     enabled: bool = Field(
-        default=True, description="Whether callers are limited. A caller is an address."
+        default=True,
+        description="Whether callers are limited. A caller is the user that its token names, else"
+        " an address.",
     )
     quota: int = Field(
         default=1_000_000,

@@ -70,4 +70,5 @@ def test_ours_gets_the_three_sources_and_a_json_log() -> None:
         "GATEWAY_SOURCES__ACTIVITY__BASE_URL": "http://127.0.0.1:9500/activity",
         "GATEWAY_LOG__FORMAT": "json",
         "GATEWAY_LIMITS__RATE__ENABLED": "false",
+        "GATEWAY_AUTH__MODE": "none",
     }

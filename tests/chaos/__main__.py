@@ -63,6 +63,7 @@ OF_EACH_SOURCE: Final[Mapping[str, object]] = {
 def settings(server: FaultServer) -> Mapping[str, object]:
     """Make the settings of the gateway, by the names of their variables."""
     return {
+        "GATEWAY_AUTH__MODE": "none",
         "GATEWAY_DEADLINE__BUDGET": BUDGET,
         "GATEWAY_LOG__LEVEL": "warning",
         "GATEWAY_LIMITS__RATE__ENABLED": False,  # all clients have the same address

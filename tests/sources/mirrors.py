@@ -19,6 +19,7 @@ from app.demo.server import DemoServer
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings, SourcesSettings
+from app.shapes.callers import OpenCallers
 from app.shapes.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.sources.raw_server import RawServer, Seen, saying, serving
@@ -132,6 +133,7 @@ async def hall(
         }
         settings = Settings(
             sources=SourcesSettings(**sources),
+            auth=OpenCallers(),
             compile=compiled,
             deadline=DeadlineSettings(budget=PATIENCE),
             log=LogSettings(level="debug"),

@@ -38,6 +38,7 @@ MAX_COMPARISONS = 15_000
 """How often fields and fragments are compared that may have to be merged, in graphql-core's units
 of 2 µs or less. Documents of people and of their tools need some hundreds."""
 
+_INTROSPECTION = re.compile(r"\b(?:__schema|__type)\b")
 _SCHEMA_FIELD = re.compile(r"\b(?:__schema|__type|_service)\b")
 """The fields of ``Query`` that tell the schema."""
 
@@ -73,10 +74,20 @@ class DocumentChecks:
         *,
         introspection: bool,
         suggestions: bool,
+        service: bool = False,
     ) -> None:
+        """Make them.
+
+        Args:
+            core: The schema.
+            limits: How much there may be in a document.
+            introspection: Whether it may ask for the schema.
+            suggestions: Whether it is told which field may have been meant.
+            service: Whether it may ask for the schema as a router does, even then.
+        """
         self._core = core
         self._limits = limits
-        self._introspection = introspection
+        self._refused = None if introspection else _INTROSPECTION if service else _SCHEMA_FIELD
         self._suggestions = suggestions
 
     def parse(self, text: str, size: int) -> DocumentNode:
@@ -109,8 +120,8 @@ class DocumentChecks:
                 found = "the document has more levels of brackets"
                 raise LimitError("nesting", MAX_NESTING_DEPTH, found) from error
             raise
-        if not self._introspection and _SCHEMA_FIELD.search(text):
-            _refuse_introspection(tree)
+        if self._refused is not None and self._refused.search(text):
+            _refuse_introspection(tree, self._refused)
         self._check_counts(tree)
         return tree
 
@@ -172,10 +183,10 @@ def count_of(number: int) -> str:
     return f"{number:,}" if number < _COUNTLESS else "countless"
 
 
-def _refuse_introspection(tree: DocumentNode) -> None:
+def _refuse_introspection(tree: DocumentNode, refused: re.Pattern[str]) -> None:
     """Let no document through that asks for the schema."""
     for node in _fields(tree):
-        if _SCHEMA_FIELD.fullmatch(node.name.value):
+        if refused.fullmatch(node.name.value):
             raise RequestError(
                 Code.INTROSPECTION_DISABLED,
                 f"{node.name.value} is switched off here: ask the operator for the schema, or for"

@@ -1,0 +1,205 @@
+"""Whether a token is good, and who its bearer is (RFC 7519, with the advice of RFC 8725).
+
+The library checks signatures and the registered claims; here it is decided which key may have
+signed, and nothing of that is left to the token: it names a key and an algorithm of those there
+are, and keys, or addresses of keys, that it brings along are not even read. Async, since the key
+may have to be fetched.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Protocol
+
+import orjson
+from joserfc.errors import (
+    ClaimError,
+    ExpiredTokenError,
+    JoseError,
+    MissingClaimError,
+    UnsupportedAlgorithmError,
+)
+from joserfc.jwa import JWSAlgModel
+from joserfc.jwk import Key
+from joserfc.jws import JWSRegistry, extract_compact, validate_compact
+from joserfc.jwt import JWTClaimsRegistry
+from joserfc.util import urlsafe_b64decode
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.graphql.caller import Caller
+from app.http.tokens.keys import SYMMETRIC
+from app.resilience.clock import Clock
+from app.shapes.callers import JwtCallers
+
+MAX_TOKEN = 8_192
+"""Longest token, in characters, that is read."""
+
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""What a token that lets somebody in may say that it is (RFC 9068, section 2.1). What the same
+issuer signs for other ends says otherwise (RFC 8725, section 3.11)."""
+
+_BOUND = "cnf"
+"""The claim of a token that is good only together with a key (RFC 7800; RFC 9449, section 6)."""
+
+
+class BadTokenError(Exception):
+    """A token lets nobody in.
+
+    Attributes:
+        why: What is wrong with it, in fixed words that can stand in a header.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class FindKey(Protocol):
+    """Finds the key that a token is signed with."""
+
+    async def __call__(self, name: str | None, algorithm: str) -> Key | None:
+        """Find it.
+
+        Args:
+            name: Its name, if the token has one.
+            algorithm: What the token is signed with.
+
+        Returns:
+            The key; ``None`` where there is none such.
+
+        Raises:
+            RequestError: It cannot be found out.
+        """
+        ...
+
+
+class _Header(BaseModel):
+    """What of a token's header is read."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    alg: str = Field(description="What it is signed with.")
+    kid: Annotated[str, Field(max_length=1_024)] | None = Field(
+        default=None, description="Name of the key."
+    )
+    typ: str | None = Field(default=None, description="What it is.")
+    crit: object = Field(default=None, description="What one has to understand; nothing here.")
+
+
+class _Algorithms(JWSRegistry):
+    """The one algorithm that a token may be signed with, as the library wants to be told."""
+
+    max_header_length = MAX_TOKEN
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        """Find an algorithm, if it may be used."""
+        if name not in (self.allowed or ()):
+            raise UnsupportedAlgorithmError
+        return self.algorithms[name]
+
+
+class Verifier:
+    """Tells whether tokens are good. Shared by all requests; keeps nothing of any."""
+
+    def __init__(self, settings: JwtCallers, find: FindKey, clock: Clock) -> None:
+        """Make it.
+
+        Args:
+            settings: Which tokens are good.
+            find: Finds the key that a token is signed with.
+            clock: Tells the time.
+        """
+        self._settings = settings
+        self._find = find
+        allowed = settings.algorithms if settings.secret is None else (SYMMETRIC,)
+        self._algorithms: Mapping[str, _Algorithms] = {
+            one: _Algorithms(algorithms=[one], strict_check_header=False) for one in allowed
+        }
+        self._claims = JWTClaimsRegistry(
+            now=lambda: int(clock.now().timestamp()),
+            iss={"essential": True, "value": settings.issuer},
+            aud={"essential": True, "values": sorted(settings.audiences)},
+            exp={"essential": True},
+        )
+        self._claims.leeway = settings.leeway  # type: ignore[assignment] # any number does
+
+    async def verify(self, token: str) -> Caller:
+        """Find out who shows a token.
+
+        Args:
+            token: The token, whatever it is.
+
+        Returns:
+            The caller.
+
+        Raises:
+            BadTokenError: It lets nobody in.
+            RequestError: The keys cannot be had.
+        """
+        if len(token) > MAX_TOKEN:
+            raise BadTokenError(f"the token is longer than {MAX_TOKEN} characters")
+        header = _read_header(token)
+        algorithms = self._algorithms.get(header.alg)
+        if algorithms is None:
+            raise BadTokenError("the token is signed with an algorithm that is not taken here")
+        key = await self._find(header.kid, header.alg)
+        if key is None:
+            raise BadTokenError("the token is signed with a key that is not known here")
+        return self._caller(_verified(token, key, algorithms))
+
+    def _caller(self, payload: bytes) -> Caller:
+        """Check what a token says that was signed by whom it should, and read who shows it."""
+        try:
+            claims: object = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            claims = None
+        if not isinstance(claims, dict):
+            raise BadTokenError("the token holds no JSON object")
+        try:
+            self._claims.validate(claims)
+        except ExpiredTokenError as error:
+            raise BadTokenError("the token has expired") from error
+        except MissingClaimError as error:
+            raise BadTokenError("the token lacks one of iss, aud and exp") from error
+        except ClaimError as error:
+            raise BadTokenError(f"the token is not good here by its claim {error.claim}") from error
+        if _BOUND in claims:
+            raise BadTokenError("the token is bound to a key, which is not asked for here")
+        subject = claims.get(self._settings.user_claim)
+        return Caller(
+            subject=subject if isinstance(subject, str) and subject else None,
+            scopes=_scopes(claims.get(self._settings.scope_claim)),
+        )
+
+
+def _read_header(token: str) -> _Header:
+    """Read a token's header, which nobody has vouched for."""
+    try:
+        segment = token.partition(".")[0].encode("ascii")
+        header = _Header.model_validate_json(urlsafe_b64decode(segment))
+    except (ValidationError, ValueError) as error:
+        raise BadTokenError("the token is no JWT") from error
+    if header.crit is not None:
+        raise BadTokenError("the token wants something understood that is not understood here")
+    if header.typ is not None and header.typ.lower() not in TYPES:
+        raise BadTokenError("the token is not one that lets somebody in, by its typ")
+    return header
+
+
+def _verified(token: str, key: Key, algorithms: _Algorithms) -> bytes:
+    """Check a token's signature, and give what was signed."""
+    try:
+        signed = extract_compact(token.encode("ascii"), registry=algorithms)
+        good = validate_compact(signed, key, registry=algorithms)
+    except (JoseError, ValueError) as error:
+        raise BadTokenError("the token is no JWT") from error
+    if not good:
+        raise BadTokenError("the token's signature is wrong")
+    return signed.payload
+
+
+def _scopes(said: object) -> frozenset[str]:
+    """Read scopes: a text with spaces (RFC 6749, section 3.3), or a list; anything else is none."""
+    if isinstance(said, str):
+        return frozenset(said.split(" ")) - {""}
+    if isinstance(said, list):
+        return frozenset(one for one in said if isinstance(one, str) and one)
+    return frozenset()
