@@ -59,8 +59,10 @@ def _check_secret(secret: SecretStr) -> SecretStr:
         The same.
 
     Raises:
-        ValueError: It is too short.
+        ValueError: It is too short, or no secret.
     """
+    if "-----BEGIN" in secret.get_secret_value():
+        raise ValueError("expected no key or certificate: their public half is known to anybody")
     if len(secret.get_secret_value().encode()) < LEAST_SECRET:
         raise ValueError(f"expected at least {LEAST_SECRET} bytes, as openssl rand -hex 32 gives")
     return secret

@@ -1,6 +1,7 @@
 """Which tokens let somebody in."""
 
 import base64
+import hmac
 import json
 from collections.abc import Mapping
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from joserfc.jwk import OctKey
+from joserfc.jwk import RSAKey
 
 from app.http.tokens.verification import MAX_TOKEN
 from tests.clock import ManualClock
@@ -67,7 +68,6 @@ async def test_a_token_of_the_issuer_lets_somebody_in(
         ({"iat": "now"}, "claim iat"),
         ({"sub": 1}, "claim sub"),
         ({"cnf": {"jkt": "x"}}, "bound to a key"),
-        ({"x": "\ud800"}, "holds no JSON object"),
     ],
 )
 async def test_a_token_that_says_something_else_is_refused(
@@ -151,29 +151,27 @@ async def test_an_algorithm_that_is_not_in_the_list_is_refused(
     assert "an algorithm that is not taken here" in why(bad)
 
 
+def encoded(value: bytes) -> str:
+    """Write bytes as tokens have them."""
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
 def unsigned(claims: Mapping[str, object], **header: object) -> str:
     """Write a token with an empty signature."""
-
-    def part(value: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
-
-    return f"{part(header)}.{part(claims)}."
+    return f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}."
 
 
 async def test_what_the_public_key_signs_as_if_it_were_a_secret_is_refused(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     issuer.keys, issuer.algorithm = {"first": key_of("RS256")}, "RS256"
-    public = key_of("RS256").as_pem(private=False)  # type: ignore[union-attr]
-    stolen = [
-        OctKey.import_key({"kty": "oct", "k": base64.urlsafe_b64encode(form).decode().rstrip("=")})
-        for form in (public, public.strip())
-    ]
+    public: bytes = RSAKey.import_key(jwk(key_of("RS256"))).as_pem()
+    text = unsigned(issuer.claims(), alg="HS256", kid="first").rstrip(".")
 
     async with open_gateway(knowing(issuer, services)) as gateway:
         told = [
-            why(await ask(gateway, signed(issuer.claims(), key, "HS256", kid="first")))
-            for key in stolen
+            why(await ask(gateway, f"{text}.{encoded(hmac.digest(form, text.encode(), 'sha256'))}"))
+            for form in (public, public.strip())
         ]
 
     assert told == ["the token is signed with an algorithm that is not taken here"] * 2
@@ -265,8 +263,7 @@ async def test_a_token_is_read_up_to_its_limit(
 ) -> None:
     def padded(length: int) -> str:
         short = len(issuer.token(pad=""))
-        token = issuer.token(pad="x" * ((length - short) * 3 // 4))
-        return token
+        return issuer.token(pad="x" * ((length - short) * 3 // 4))
 
     longest = padded(MAX_TOKEN)
     assert MAX_TOKEN - 2 <= len(longest) <= MAX_TOKEN
@@ -300,8 +297,10 @@ TOKENS = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(tokens=st.lists(TOKENS, min_size=20, max_size=40), cut=st.integers(0, 300))
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
+)
+@given(tokens=st.lists(TOKENS, min_size=50, max_size=100), cut=st.integers(0, 300))
 async def test_whatever_is_shown_as_a_token_is_refused_and_breaks_nothing(
     open_gateway: OpenGateway,
     services: FakeServices,

@@ -1,0 +1,100 @@
+"""Which of the keys that an issuer publishes are used, and for what."""
+
+from collections.abc import Mapping
+
+import orjson
+import pytest
+from joserfc.jwk import RSAKey
+
+from app.errors import MalformedError
+from app.http.tokens.keys import KINDS, MAX_KEYS, read_keys
+from app.shapes.callers import Algorithm
+from tests.issuer import jwk, key_of
+
+ALL: tuple[Algorithm, ...] = tuple(KINDS)
+EC = jwk(key_of("ES256"), kid="ec")
+RSA = jwk(key_of("RS256"), kid="rsa")
+
+
+def read(*keys: object, algorithms: tuple[Algorithm, ...] = ALL) -> set[tuple[str | None, str]]:
+    """Read a set of keys: which are there, and for what."""
+    return set(read_keys(orjson.dumps({"keys": keys}), algorithms).by_use)
+
+
+def test_a_key_is_for_the_algorithms_of_its_type_and_curve() -> None:
+    assert read(EC) == {("ec", "ES256")}
+    assert {use for _, use in read(RSA)} == {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+    assert {use for _, use in read(jwk(key_of("Ed25519"), kid="ed"))} == {"Ed25519", "EdDSA"}
+    assert read(RSA, algorithms=("RS256",)) == {("rsa", "RS256")}
+
+
+def test_a_key_that_is_for_one_algorithm_is_for_no_other() -> None:
+    assert read({**RSA, "alg": "PS256"}) == {("rsa", "PS256")}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kty": "oct", "kid": "secret", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"},
+        {**RSA, "use": "enc"},
+        {**RSA, "key_ops": ["encrypt"]},
+        {**RSA, "alg": "RSA-OAEP"},
+        {**RSA, "alg": "HS256"},
+        {**RSA, "n": "AQAB"},
+        {**RSA, "n": "!" * 400},
+        {**RSA, "n": None},
+        {**RSA, "e": "AA"},
+        {**EC, "x": EC["y"]},
+        {**EC, "crv": "P-384"},
+        {**EC, "crv": "secp256k1"},
+        {**EC, "kid": 1},
+        {"kty": "AKP", "kid": "new", "alg": "ML-DSA-44", "pub": "AAAA"},
+        {},
+        [],
+        None,
+        "key",
+    ],
+)
+def test_a_key_that_is_no_good_does_no_harm_to_the_others(bad: object) -> None:
+    assert read(bad, {**EC, "kid": "good"}) == {("good", "ES256")}
+    with pytest.raises(MalformedError, match="none of its 1 keys is good"):
+        read(bad)
+
+
+def test_an_rsa_key_that_is_too_short_is_not_used() -> None:
+    with pytest.warns(match="2048"):
+        short = RSAKey.generate_key(1024)
+
+    with pytest.raises(MalformedError):
+        read(jwk(short))
+
+
+def test_a_set_is_read_up_to_a_number_of_keys() -> None:
+    filler: list[Mapping[str, str]] = [{"kty": "x"}] * (MAX_KEYS - 1)
+
+    assert read(*filler, EC) == {("ec", "ES256")}
+    with pytest.raises(MalformedError):
+        read(*filler, {"kty": "x"}, EC)
+
+
+def test_of_two_keys_with_one_name_the_first_counts() -> None:
+    keys = read_keys(orjson.dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="ec")]}), ALL)
+
+    found = keys.find("ec", "ES256")
+
+    assert found is not None
+    assert found.get("x") == EC["x"]
+
+
+def test_a_token_without_a_name_is_of_the_one_key_there_is() -> None:
+    one = read_keys(orjson.dumps({"keys": [EC, RSA]}), ("ES256", "RS256"))
+    two = read_keys(orjson.dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="b")]}), ("ES256",))
+
+    assert one.find(None, "ES256") is not None
+    assert two.find(None, "ES256") is None
+
+
+def test_where_the_issuer_names_no_keys_the_name_in_a_token_means_nothing() -> None:
+    keys = read_keys(orjson.dumps({"keys": [{**EC, "kid": None}]}), ALL)
+
+    assert keys.find("anything", "ES256") is not None
