@@ -70,5 +70,5 @@ lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 
 clean: ## remove what the targets above have made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules $(JSON_SERVER)/node_modules
-	rm -rf tests/http/audit/node_modules
+	rm -rf tests/http/audit/node_modules tests/http/tokens/provider/node_modules
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

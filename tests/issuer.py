@@ -36,7 +36,9 @@ def key_of(algorithm: str, number: int = 0) -> Key:
     return OKPKey.generate_key("Ed25519")
 
 
-def signed(claims: Mapping[str, Any], key: Key, algorithm: str = "ES256", **header: object) -> str:
+def signed(
+    claims: Mapping[str, Any], key: Key, algorithm: str = "ES256", /, **header: object
+) -> str:
     """Sign a token, of whatever it is."""
     registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
     registry.max_header_length = 100_000
@@ -46,7 +48,7 @@ def signed(claims: Mapping[str, Any], key: Key, algorithm: str = "ES256", **head
         return jwt.encode(wanted, dict(claims), key, registry=registry)
 
 
-def jwk(key: Key, **more: object) -> Mapping[str, object]:
+def jwk(key: Key, **more: str) -> dict[str, str | list[str]]:
     """Write a key as it is published."""
     return {**key.as_dict(private=False), **more}
 
@@ -98,7 +100,7 @@ class FakeIssuer:
         good = {"iss": ISSUER, "aud": AUDIENCE, "exp": now + 300, "iat": now, "sub": SUBJECT}
         return {name: one for name, one in {**good, **claims}.items() if one is not None}
 
-    def token(self, name: str = "first", **claims: object) -> str:
+    def token(self, name: str = "first", /, **claims: object) -> str:
         """Sign a token."""
         return signed(self.claims(**claims), self.keys[name], self.algorithm, kid=name)
 
@@ -107,9 +109,9 @@ def knowing(
     issuer: FakeIssuer,
     services: FakeServices,
     changes: Mapping[str, object] | None = None,
-    **more: Any,
+    **others: object,
 ) -> Settings:
     """Make settings by which callers are known by the issuer's tokens."""
     services.others[HOST] = issuer.answer
     auth = {"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE, **(changes or {})}
-    return settings_for_fakes(auth=JwtCallers.model_validate(auth), **more)
+    return settings_for_fakes(auth=JwtCallers.model_validate(auth), **others)

@@ -56,7 +56,7 @@ WHOLE = {
     *("end_to_end", "fourth_source", "merge", "shapes"),
     *("faults", "kept_answers", "outages", "pacing"),
     *("fewer_fields", "key_from", "policies", "several_endpoints"),
-    *("audit", "browser", "fuzz", "invoices", "limits", "markers"),
+    *("audit", "browser", "fuzz", "invoices", "limits", "markers", "provider"),
 }
 """Tests of more than one module."""
 

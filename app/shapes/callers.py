@@ -127,12 +127,11 @@ class JwtCallers(Shape):
         description="What tokens may be signed with; with `secret` it is HS256 and nothing else.",
         examples=[["RS256", "ES256"]],
     )
-    leeway: float = Field(
-        default=30.0,
+    leeway: int = Field(
+        default=30,
         ge=0,
         le=300,
-        allow_inf_nan=False,
-        description="Seconds by which the clocks of gateway and issuer may differ.",
+        description="Whole seconds by which the clocks of gateway and issuer may differ.",
     )
     user_claim: Text = Field(
         default="sub", description="The claim of a token that names the user who asks."

@@ -7,7 +7,7 @@ may have to be fetched.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, cast
 
 import orjson
 from joserfc.errors import (
@@ -115,11 +115,11 @@ class Verifier:
         }
         self._claims = JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
+            leeway=settings.leeway,
             iss={"essential": True, "value": settings.issuer},
             aud={"essential": True, "values": sorted(settings.audiences)},
             exp={"essential": True},
         )
-        self._claims.leeway = settings.leeway  # type: ignore[assignment] # any number does
 
     async def verify(self, token: str) -> Caller:
         """Find out who shows a token.
@@ -147,12 +147,7 @@ class Verifier:
 
     def _caller(self, payload: bytes) -> Caller:
         """Check what a token says that was signed by whom it should, and read who shows it."""
-        try:
-            claims: object = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            claims = None
-        if not isinstance(claims, dict):
-            raise BadTokenError("the token holds no JSON object")
+        claims = _read_claims(payload)
         try:
             self._claims.validate(claims)
         except ExpiredTokenError as error:
@@ -196,10 +191,22 @@ def _verified(token: str, key: Key, algorithms: _Algorithms) -> bytes:
     return signed.payload
 
 
+def _read_claims(payload: bytes) -> dict[str, object]:
+    """Read what was signed."""
+    try:
+        claims: object = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        claims = None
+    if not isinstance(claims, dict):
+        raise BadTokenError("the token holds no JSON object")
+    return cast("dict[str, object]", claims)
+
+
 def _scopes(said: object) -> frozenset[str]:
     """Read scopes: a text with spaces (RFC 6749, section 3.3), or a list; anything else is none."""
     if isinstance(said, str):
         return frozenset(said.split(" ")) - {""}
     if isinstance(said, list):
-        return frozenset(one for one in said if isinstance(one, str) and one)
+        several = cast("list[object]", said)
+        return frozenset(one for one in several if isinstance(one, str) and one)
     return frozenset()

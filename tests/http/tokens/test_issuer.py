@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from tests.clock import ManualClock
 from tests.conftest import OpenGateway
-from tests.fakes import FakeServices, saying
+from tests.fakes import Behaviour, FakeServices, failing, saying
 from tests.http.tokens.conftest import ask
 from tests.issuer import HOST, ISSUER, FakeIssuer, knowing
 
@@ -65,8 +64,8 @@ def redirecting(_: httpx.Request) -> httpx.Response:
     ("answer", "outcome"),
     [
         (redirecting, "SOURCE_MALFORMED"),
-        (lambda _: httpx.Response(500), "SOURCE_UNAVAILABLE"),
-        (lambda _: httpx.Response(404), "SOURCE_REJECTED"),
+        (failing(500), "SOURCE_UNAVAILABLE"),
+        (failing(404), "SOURCE_REJECTED"),
         (saying(b"<h1>Sign in</h1>"), "SOURCE_MALFORMED"),
         (saying(b"[" * 100_000), "SOURCE_MALFORMED"),
         (saying(b'{"keys": {}}'), "SOURCE_MALFORMED"),
@@ -78,16 +77,14 @@ async def test_an_answer_that_has_no_keys_is_none(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
-    clock: ManualClock,
-    answer: object,
+    answer: Behaviour,
     outcome: str,
 ) -> None:
     settings = knowing(issuer, services, {"jwks_url": f"https://{HOST}/keys"})
-    services.others[HOST] = answer  # type: ignore[assignment] # one of those above
+    services.others[HOST] = answer
 
     async with open_gateway(settings) as gateway:
         response = await ask(gateway, issuer.token())
-        await clock.settle()
 
         [line] = gateway.events("auth.keys")
 

@@ -111,12 +111,12 @@ async def test_clocks_may_differ_by_the_leeway_and_no_more(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
-    clock: ManualClock,
     claim: str,
     offset: int,
-    good: bool,  # noqa: FBT001 # a parameter of a test
+    *,
+    good: bool,
 ) -> None:
-    at = int(clock.now().timestamp()) + offset
+    at = int(issuer.clock.now().timestamp()) + offset
 
     async with open_gateway(knowing(issuer, services)) as gateway:
         response = await ask(gateway, issuer.token(**{claim: at}))
