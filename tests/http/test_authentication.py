@@ -1,6 +1,10 @@
 """Who gets in, what the others are told, and that nothing of a token is told to anybody."""
 
 import asyncio
+import os
+import re
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +14,7 @@ from pydantic import SecretStr
 from app.errors import ConfigurationError
 from app.main import create_app
 from app.observability.logs import make_log
+from app.shapes.callers import JwtCallers
 from app.shapes.edge import BatchSettings, CorsSettings
 from app.shapes.limits import LimitsSettings, RateSettings
 from tests.clock import ManualClock
@@ -183,6 +188,28 @@ async def test_for_development_a_secret_signs_tokens(
     assert statuses == [200, 200, 401, 401, 401, 401]
     assert ready.status_code == 200
     assert not issuer.asked
+
+
+async def test_the_command_that_makes_a_token_for_development_makes_one_that_is_good(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    text = (Path(__file__).parents[2] / "docs/authentication.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"\.venv/bin/python -c '(.*)'", text)
+    made = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", command),
+        env={**os.environ, "GATEWAY_AUTH__SECRET": SECRET},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    token = (await made.communicate())[0].decode().strip()
+    dev = JwtCallers(
+        mode="jwt", issuer="dev", audience="user-gateway", secret=SecretStr(SECRET), leeway=0
+    )
+
+    async with open_gateway(settings_for_fakes(auth=dev)) as gateway:
+        response = await post(gateway, QUERY, bearer(token))
+
+    assert response.status_code == 200
 
 
 async def test_callers_are_counted_by_subject_and_those_without_by_address(
