@@ -12,7 +12,7 @@ import pytest
 import trustme
 from starlette.types import ASGIApp
 
-from app.http.authentication import Authenticate, everybody
+from app.http.authentication import Authenticate
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import Settings
@@ -94,7 +94,7 @@ class OpenGateway(Protocol):
     """Opens a gateway with settings of the test's own."""
 
     def __call__(
-        self, settings: Settings, authenticate: Authenticate = everybody
+        self, settings: Settings, authenticate: Authenticate | None = None
     ) -> AbstractAsyncContextManager[Gateway]:
         """Open it."""
         ...
@@ -130,7 +130,7 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
 
     @asynccontextmanager
     async def opened(
-        settings: Settings, authenticate: Authenticate = everybody
+        settings: Settings, authenticate: Authenticate | None = None
     ) -> AsyncGenerator[Gateway]:
         stream = io.StringIO()
         app = create_app(

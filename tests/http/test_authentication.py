@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -368,7 +369,7 @@ async def test_a_token_goes_on_only_to_a_source_that_is_said_to_want_it_and_a_co
     query = {"query": f'{{ user(id: "{user_id(1)}") {{ username plan loginCount }} }}'}
 
     async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
-        shown = bearer(issuer.token())
+        shown = bearer(issuer.token(scope="activity:read"))
         response = await post(gateway, query, shown, ("Cookie", "a=b"), ("X-Tenant", "t"))
 
     assert response.json()["data"]["user"]["plan"] == "pro"
@@ -380,6 +381,55 @@ async def test_a_token_goes_on_only_to_a_source_that_is_said_to_want_it_and_a_co
     }
     assert sent["activity"]["x-tenant"] == "t"
     assert not any("cookie" in one or "x-router-token" in one for one in sent.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "claims", "scopes"),
+    [
+        ({}, {"sub": user_id(1)}, False),
+        ({}, {"sub": user_id(1), "scope": "openid  profile:read"}, True),
+        ({}, {"sub": user_id(1), "scope": ["profile:read", 1]}, True),
+        ({}, {"sub": user_id(1), "scope": {"profile:read": True}}, False),
+        ({}, {"sub": user_id(1), "scp": "profile:read"}, False),
+        ({"scope_claim": "scp"}, {"sub": user_id(1), "scp": "profile:read"}, True),
+        ({"user_claim": "https://example.com/uid"}, {"https://example.com/uid": user_id(1)}, False),
+    ],
+)
+async def test_a_token_says_who_the_caller_is_and_what_it_may_see(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    issuer: FakeIssuer,
+    changes: Mapping[str, str],
+    claims: Mapping[str, object],
+    *,
+    scopes: bool,
+) -> None:
+    services.know(2)
+    query = {"query": f'{{ me {{ email }} other: user(id: "{user_id(2)}") {{ email }} }}'}
+
+    async with open_gateway(knowing(issuer, services, changes)) as gateway:
+        response = await post(gateway, query, bearer(issuer.token(**{"sub": "x", **claims})))
+
+    assert response.json()["data"] == {
+        "me": {"email": "user1@example.com"},
+        "other": {"email": "user2@example.com" if scopes else None},
+    }
+
+
+@pytest.mark.parametrize("subject", [None, "x", "", "../admin", "\x00", "x" * 5_000])
+async def test_a_subject_that_is_no_users_id_is_no_user(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, subject: str | None
+) -> None:
+    query = {"query": "{ me { username } }"}
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await post(gateway, query, bearer(issuer.token(sub=subject)))
+        bugs = gateway.events("graphql.bug")
+
+    assert response.status_code == 200
+    assert response.json()["data"] == {"me": None}
+    assert not services.calls["profile"]
+    assert not bugs
 
 
 async def test_many_who_ask_at_once_are_each_who_they_are(
