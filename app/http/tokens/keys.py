@@ -7,6 +7,7 @@ by the token: what a token says picks one of these, or none.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -154,5 +155,5 @@ def _ready(key: Jwk) -> Key | None:
         return None
     try:
         return _TYPES[key.kty].import_key(key.model_dump(exclude_none=True))
-    except (JoseError, ValueError, TypeError, KeyError):  # what the library says of what is broken
+    except (JoseError, UnsupportedAlgorithm, ValueError):
         return None

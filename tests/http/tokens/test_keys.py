@@ -1,9 +1,11 @@
 """Which of the keys that an issuer publishes are used, and for what."""
 
+import json
 from collections.abc import Mapping
 
-import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 
 from app.errors import MalformedError
@@ -16,9 +18,14 @@ EC = jwk(key_of("ES256"), kid="ec")
 RSA = jwk(key_of("RS256"), kid="rsa")
 
 
+def dumps(value: object) -> bytes:
+    """Write JSON."""
+    return json.dumps(value).encode()
+
+
 def read(*keys: object, algorithms: tuple[Algorithm, ...] = ALL) -> set[tuple[str | None, str]]:
     """Read a set of keys: which are there, and for what."""
-    return set(read_keys(orjson.dumps({"keys": keys}), algorithms).by_use)
+    return set(read_keys(dumps({"keys": keys}), algorithms).by_use)
 
 
 def test_a_key_is_for_the_algorithms_of_its_type_and_curve() -> None:
@@ -78,7 +85,7 @@ def test_a_set_is_read_up_to_a_number_of_keys() -> None:
 
 
 def test_of_two_keys_with_one_name_the_first_counts() -> None:
-    keys = read_keys(orjson.dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="ec")]}), ALL)
+    keys = read_keys(dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="ec")]}), ALL)
 
     found = keys.find("ec", "ES256")
 
@@ -87,14 +94,39 @@ def test_of_two_keys_with_one_name_the_first_counts() -> None:
 
 
 def test_a_token_without_a_name_is_of_the_one_key_there_is() -> None:
-    one = read_keys(orjson.dumps({"keys": [EC, RSA]}), ("ES256", "RS256"))
-    two = read_keys(orjson.dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="b")]}), ("ES256",))
+    one = read_keys(dumps({"keys": [EC, RSA]}), ("ES256", "RS256"))
+    two = read_keys(dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="b")]}), ("ES256",))
 
     assert one.find(None, "ES256") is not None
     assert two.find(None, "ES256") is None
 
 
 def test_where_the_issuer_names_no_keys_the_name_in_a_token_means_nothing() -> None:
-    keys = read_keys(orjson.dumps({"keys": [{**EC, "kid": None}]}), ALL)
+    keys = read_keys(dumps({"keys": [{**EC, "kid": None}]}), ALL)
 
     assert keys.find("anything", "ES256") is not None
+
+
+PARTS = (
+    st.sampled_from(
+        [*EC.values(), *RSA.values(), "EC", "RSA", "OKP", "oct", "P-521", "Ed25519", "AA", "AQAB"]
+    )
+    | st.text(max_size=20)
+    | st.text(alphabet="ABCabc019-_=", max_size=400)
+    | st.none()
+    | st.lists(st.sampled_from(["sign", "verify", "wrapKey"]), max_size=3)
+    | st.integers()
+)
+NAMES = st.sampled_from(["kty", "kid", "use", "key_ops", "alg", "crv", "n", "e", "x", "y", "d"])
+
+
+@given(
+    whole=st.sampled_from([EC, RSA, jwk(key_of("ES512"), kid="p"), jwk(key_of("EdDSA"), kid="o")]),
+    changes=st.dictionaries(NAMES, PARTS, min_size=1, max_size=4),
+)
+def test_whatever_an_issuer_publishes_the_good_keys_serve(
+    whole: Mapping[str, object], changes: Mapping[str, object]
+) -> None:
+    good = jwk(key_of("ES256", 3), kid="the good one")
+
+    assert ("the good one", "ES256") in read({**whole, **changes}, good)
