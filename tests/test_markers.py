@@ -18,7 +18,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -31,6 +31,7 @@ from app.errors import Code
 from app.graphql.caller import Caller
 from app.http.authentication import everybody
 from app.settings import Settings, SourcesSettings
+from app.shapes.callers import JwtCallers
 from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings
 from app.shapes.limits import LimitsSettings
 from app.shapes.resilience import CacheSettings
@@ -334,6 +335,7 @@ JSON = {"Content-Type": "application/json"}
 NOT_TRIED = {
     *(Code.SOURCE_CIRCUIT_OPEN, Code.RATE_LIMITED, Code.GATEWAY_OVERLOADED),
     *(Code.DOCUMENT_NOT_TRUSTED, Code.PERSISTED_QUERY_NOT_SUPPORTED),
+    Code.AUTHENTICATION_UNAVAILABLE,
 }
 """Codes of refusals that quote nothing, and that would let nothing else be tried."""
 
@@ -477,6 +479,13 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
         persisted=PersistedSettings(enabled=True),
         cors=CorsSettings(origins=("https://app.example.com",)),
         limits=LimitsSettings(report="always"),
+        auth=JwtCallers(
+            mode="jwt",
+            issuer="issuer",
+            audience="gateway",
+            secret=SecretStr(marker("secret_of_issuer_for_development")),
+        ),
+        router_token=SecretStr(marker("secret_of_router")),
     )
     return made.model_validate({**dict(made), "user_id_pattern": r"[\w-]+", **changes})
 
@@ -540,7 +549,7 @@ async def test_sources_are_sent_their_own_secrets_and_of_the_caller_s_what_is_fo
     sent: set[str],
 ) -> None:
     always = {"user_id", "request_id", "trace_context"}
-    async with open_gateway(settings_of(secrets(certificates))) as gateway:
+    async with open_gateway(settings_of(secrets(certificates)), everybody) as gateway:
         await Spy(gateway).send(json=GOOD[0])
 
     token = {"access_token"} if "secret_client" in sent else set[str]()

@@ -304,12 +304,17 @@ def marker(field: str, number: int) -> int:
     return 700_000_000 + 1_000 * list(MARKED).index(field) + number
 
 
+def moment_of(mark: int) -> str:
+    """Write a moment that is at no other time."""
+    return f"2001-01-01T00:00:00.{mark % 1_000_000:06d}"
+
+
 def marked_rows(number: int) -> Mapping[str, Row]:
     """Make rows of a user in which every value can be recognized."""
     mark = {field: marker(field, number) for field in MARKED}
 
     def moment(field: str) -> str:
-        return f"2026-01-01T00:00:00.{mark[field] % 1_000_000:06d}Z"
+        return f"{moment_of(mark[field])}Z"
 
     key = user_id(number)
     return {
@@ -355,7 +360,7 @@ def hidden_from(subject: str | None, scopes: Collection[str]) -> Iterator[tuple[
 def signs_of(field: str, number: int) -> Collection[str]:
     """List what a value would be recognized by."""
     mark = marker(field, number)
-    return {str(mark), f".{mark % 1_000_000:06d}"}
+    return {str(mark), moment_of(mark)}
 
 
 @st.composite
