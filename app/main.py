@@ -110,6 +110,7 @@ class Gateway:
             self._log.info(
                 "gateway.started",
                 version=__version__,
+                auth=self._callers.mode,
                 sources={one.name: one.settings.base_url for one in self.running.services},
             )
             try:

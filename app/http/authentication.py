@@ -41,7 +41,11 @@ async def everybody(_: Scope) -> Caller:
 
 
 def by_token(
-    verifier: Verifier, *, anonymous: bool, router_token: SecretStr | None
+    verifier: Verifier,
+    *,
+    anonymous: bool,
+    router_token: SecretStr | None,
+    log: FilteringBoundLogger,
 ) -> Authenticate:
     """Let those in who show a good token.
 
@@ -49,6 +53,7 @@ def by_token(
         verifier: Tells whether it is.
         anonymous: Whether those who show none get in as well, as nobody in particular.
         router_token: What the router shows, who may come without one.
+        log: Where it is reported why somebody was not let in.
 
     Returns:
         What finds out who asks.
@@ -60,10 +65,12 @@ def by_token(
         if token is None:
             if anonymous or is_router(headers, router_token):
                 return NOBODY
+            log.info("auth.refused", why="there is no token")
             raise no_token()
         try:
             return await verifier.verify(token)
         except BadTokenError as error:
+            log.info("auth.refused", why=error.why)
             raise unauthenticated(error.why) from error
 
     return authenticate
@@ -134,7 +141,7 @@ async def open_authentication(
         router_token: What the router shows, if there is one.
         transports: Makes the transport to where the keys are.
         clock: Tells the time.
-        log: Where it is reported what became of fetching them.
+        log: Where it is reported what became of fetching them, and who was not let in.
 
     Yields:
         It; the connections that it has are closed at the end.
@@ -154,6 +161,7 @@ async def open_authentication(
                 Verifier(settings, find, clock),
                 anonymous=settings.anonymous,
                 router_token=router_token,
+                log=log,
             )
         yield Authentication(knowing_the_router(authenticate, router_token), ready)
 

@@ -127,6 +127,19 @@ async def test_two_authorization_headers_are_refused_even_where_one_is_good(
         assert 'error="invalid_request"' in response.headers["www-authenticate"]
 
 
+async def test_the_log_says_why_somebody_was_not_let_in(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        await post(gateway, QUERY)
+        await post(gateway, QUERY, bearer("x"))
+        await post(gateway, QUERY, bearer(issuer.token()))
+
+        refused = [one["why"] for one in gateway.events("auth.refused")]
+        assert refused == ["there is no token", "the token is no JWT"]
+        assert [one["auth"] for one in gateway.events("gateway.started")] == ["jwt"]
+
+
 async def test_where_it_is_allowed_one_may_ask_without_a_token_but_not_with_a_bad_one(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
