@@ -33,8 +33,10 @@ from app.http.caller import by_subject
 from app.http.correlation import CorrelationMiddleware
 from app.http.cors import cors
 from app.http.graphiql import GraphiQL
+from app.http.head import HeadMiddleware
 from app.http.health import Health
 from app.http.rate import RateLimiter
+from app.http.security import security_headers
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
 from app.process import tune_collector
@@ -313,6 +315,7 @@ def create_app(
         settings=settings,
         clock=time,
     )
+    hsts = settings.tls.hsts if settings.tls is not None else 0
     forwards = frozenset[str]().union(*(source.auth.forwards for _, source in settings.sources))
     return Starlette(
         routes=[
@@ -323,7 +326,10 @@ def create_app(
             *(graphiql.routes if graphiql is not None else ()),
         ],
         middleware=[
-            Middleware(CorrelationMiddleware, log=log, forwards=forwards),
+            Middleware(
+                CorrelationMiddleware, log=log, forwards=forwards, headers=security_headers(hsts)
+            ),
+            Middleware(HeadMiddleware, hosts=settings.hosts, limits=settings.connections),
             *cors(settings.cors),
         ],
         exception_handlers={404: _nothing_here, 405: _wrong_method},

@@ -21,8 +21,10 @@ from app.shapes.answer import AnswerSettings, Fields, MoreSettings
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth, NoAuth
 from app.shapes.base import Seconds, Shape, Share
 from app.shapes.callers import CallersSettings, RouterToken
+from app.shapes.connections import ConnectionSettings
 from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings, TrustedSettings
 from app.shapes.endpoint import Endpoints, EndpointSettings
+from app.shapes.hosts import LOOPBACK_HOSTS, HostName
 from app.shapes.key_from import KeyFromSettings, key_mistakes
 from app.shapes.limits import LimitsSettings
 from app.shapes.proxy import ProxySettings
@@ -35,6 +37,7 @@ from app.shapes.resilience import (
     PacingSettings,
     RetrySettings,
 )
+from app.shapes.server_tls import ServerTlsSettings
 from app.shapes.tls import TlsSettings
 
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -235,6 +238,20 @@ class Settings(Shape):
     )
     port: int = Field(default=8000, ge=0, le=65_535, description="Port that `serve` listens on.")
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` runs.")
+    hosts: tuple[HostName, ...] = Field(
+        default=LOOPBACK_HOSTS,
+        description="Names by which clients may call the gateway (`Host`, without the port);"
+        " `*.example.com` for all below one, `*` for any. `/healthz` and `/readyz` answer to any.",
+        examples=[["api.example.com"]],
+    )
+    tls: ServerTlsSettings | None = Field(
+        default=None,
+        description="Certificate with which `serve` speaks https; http when absent, as behind a"
+        " proxy that has one.",
+    )
+    connections: ConnectionSettings = Field(
+        default=ConnectionSettings(), description="What clients may take, in time and in size."
+    )
     shutdown_timeout: int = Field(
         default=10,
         ge=0,

@@ -13,6 +13,7 @@ import orjson
 
 from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
 from app.shapes.callers import OpenCallers
+from app.shapes.hosts import LOOPBACK_HOSTS
 from app.shapes.resilience import BreakerSettings, PacingSettings, RetrySettings
 
 PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
@@ -248,6 +249,7 @@ def settings_for_fakes(**changes: object) -> Settings:
     settings = Settings(
         sources=SourcesSettings.model_validate(sources),
         auth=OpenCallers(),
+        hosts=("gateway", *LOOPBACK_HOSTS),
         log=LogSettings(level="debug", format="json"),
     )
     return settings.model_copy(update=changes)

@@ -258,7 +258,7 @@ async def outage(
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=app), base_url="http://gateway"
+                transport=httpx.ASGITransport(app=app), base_url="http://localhost"
             ) as client,
         ):
             gateway = Outage(app, client, stream, server=server, traffic=traffic, clock=clock)

@@ -393,6 +393,7 @@ def test_the_list_has_every_variable_once_with_what_it_means() -> None:
         *(f"GATEWAY_SOURCES__{name}__{setting}" for name in NAMES for setting in secret),
         *("GATEWAY_AUTH__SECRET", "GATEWAY_ROUTER_TOKEN"),
         *("GATEWAY_AUTH__TLS__CLIENT_KEY_PASSWORD", "GATEWAY_AUTH__PROXY__PASSWORD"),
+        "GATEWAY_TLS__KEY_PASSWORD",
     }
     assert {"GATEWAY_PORT", "GATEWAY_USER_ID_PATTERN", "GATEWAY_LOG__LEVEL"} <= set(names)
     assert "GATEWAY_SOURCES" not in names

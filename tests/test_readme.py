@@ -56,7 +56,7 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
         async with (
             gateway.router.lifespan_context(gateway),
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=gateway), base_url="http://gateway"
+                transport=httpx.ASGITransport(app=gateway), base_url="http://localhost"
             ) as client,
         ):
             query = block("graphql", "displayName")
@@ -99,7 +99,7 @@ async def served(
     async with (
         gateway.router.lifespan_context(gateway),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=gateway), base_url="http://gateway"
+            transport=httpx.ASGITransport(app=gateway), base_url="http://localhost"
         ) as client,
     ):
 

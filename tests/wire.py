@@ -9,6 +9,9 @@ from starlette.types import ASGIApp
 
 from app.demo.ports import listen
 from app.demo.server import DemoServer
+from app.http.protocol import protocol_for
+from app.settings import Settings
+from tests.fakes import settings_for_fakes
 
 HOST = "127.0.0.1"
 PATIENCE = 10.0
@@ -61,10 +64,16 @@ class Address:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncGenerator[Address]:
-    """Serve an application as ``user-gateway serve`` does, in this loop; its lifespan is run."""
+async def served(app: ASGIApp, settings: Settings | None = None) -> AsyncGenerator[Address]:
+    """Serve an application as ``user-gateway serve`` does, in this loop; its lifespan is run.
+
+    Args:
+        app: The application.
+        settings: What connections are bounded by.
+    """
+    protocol = protocol_for(settings or settings_for_fakes())
     with listen(HOST, 0) as listener:
-        server = DemoServer("the gateway", app, grace=0)
+        server = DemoServer("the gateway", app, grace=0, protocol=protocol)
         running = asyncio.create_task(server.serve([listener]))
         ready = asyncio.create_task(server.ready.wait())
         try:

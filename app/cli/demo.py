@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings
 from app.shapes.callers import OpenCallers
+from app.shapes.hosts import EVERY_HOST, LOOPBACK_HOSTS, is_loopback
 from app.shapes.limits import LimitsSettings
 
 
@@ -56,15 +58,18 @@ def demo(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(run_demo(options, _demo_gateway, _announce))
+        runner.run(run_demo(options, partial(_demo_gateway, host), _announce))
 
 
-def _demo_gateway(urls: SourceUrls) -> ASGIApp:
+def _demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
     """Make the gateway over the demo's services."""
+    # Its people are made up: where it listens for others, they may call it what they like.
+    hosts = LOOPBACK_HOSTS if is_loopback(host) else (EVERY_HOST,)
     # A source that was added to the gateway and not to the demo is one that cannot be reached.
     settings = Settings(
         sources=sources_at(asdict(urls)),
         auth=OpenCallers(),
+        hosts=hosts,
         trace="asked",
         explain=True,
         limits=LimitsSettings(report="asked"),

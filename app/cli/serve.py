@@ -1,18 +1,24 @@
 """The command that runs the gateway."""
 
 import os
+import ssl
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 import uvicorn
 
 from app.cli.base import UNUSABLE, Port, config_option, refuse
+from app.cli.checklist import UNSAFE, forbidden
 from app.configuration.variables import CONFIG
 from app.environment import load_settings
 from app.errors import ConfigurationError
 from app.graphql.naming import texts_of
+from app.http.protocol import protocol_for
 from app.observability.logs import form_of, uvicorn_log_config
+from app.shapes.server_tls import ServerTlsSettings
 
 
 @click.command()
@@ -34,20 +40,31 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         texts_of(settings)  # each process reads them anew; here it is found out whether it can
     except ConfigurationError as error:
         refuse(UNUSABLE, error.mistakes)
+    host = host or settings.host
+    if mistakes := forbidden(settings, host):
+        refuse(UNSAFE, mistakes)
     if config is not None:
         os.environ[CONFIG.name] = str(config)  # what each server process reads its settings by
     uvicorn.run(
         "app.main:app_from_environment",
         factory=True,
-        host=host or settings.host,
+        host=host,
         port=settings.port if port is None else port,
         workers=workers or settings.workers,
-        http="httptools",
+        http=protocol_for(settings),
         ws="none",
         lifespan="on",
         access_log=False,
         server_header=False,
+        ssl_context_factory=partial(_tls_context, settings.tls) if settings.tls else None,
         proxy_headers=False,  # whom to believe is for `limits.rate.trusted_proxies` to say
         log_config=uvicorn_log_config(settings.log, form_of(settings.log, sys.stderr)),
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
+
+
+def _tls_context(
+    tls: ServerTlsSettings, _: uvicorn.Config, __: Callable[[], ssl.SSLContext]
+) -> ssl.SSLContext:
+    """Read the certificates in the process that serves; uvicorn has a way of its own, too."""
+    return tls.context()

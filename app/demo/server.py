@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.demo.answers import problem
 from app.demo.errors import DemoError
@@ -25,12 +26,20 @@ class DemoServer(uvicorn.Server):
         name: What messages call it.
         app: What it serves; its lifespan is run.
         grace: How many seconds the running requests have to end when the server stops.
+        protocol: Makes what speaks HTTP on a connection; uvicorn's own by default.
 
     Attributes:
         ready: Set when the server serves.
     """
 
-    def __init__(self, name: str, app: ASGIApp, *, grace: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        app: ASGIApp,
+        *,
+        grace: float,
+        protocol: type[asyncio.Protocol] = HttpToolsProtocol,
+    ) -> None:
         self.ready = asyncio.Event()
         self._name = name
         self._guard = _Guard(app)
@@ -38,7 +47,7 @@ class DemoServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 self._guard,
-                http="httptools",
+                http=protocol,
                 ws="none",
                 lifespan="on",
                 interface="asgi3",

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code
 from app.graphql.masking import MASKED
 from app.http.answers import error_response
-from app.http.security import SECURITY_HEADERS
+from app.http.security import SECURITY_HEADERS, Header
 from app.sources.auth_caller import read_forwarded
 from app.sources.base import Call, new_request_id
 
@@ -50,14 +50,20 @@ class CorrelationMiddleware:
         app: What serves the requests.
         log: Where bugs are reported.
         forwards: Headers of requests that one source or another is sent, in lower case.
+        headers: What every answer has beside its own.
     """
 
     def __init__(
-        self, app: ASGIApp, log: FilteringBoundLogger, forwards: frozenset[str] = frozenset()
+        self,
+        app: ASGIApp,
+        log: FilteringBoundLogger,
+        forwards: frozenset[str] = frozenset(),
+        headers: tuple[Header, ...] = SECURITY_HEADERS,
     ) -> None:
         self._app = app
         self._log = log
         self._forwards = forwards
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -73,7 +79,7 @@ class CorrelationMiddleware:
             if message["type"] == "http.response.start":
                 begun = True
                 named = (b"x-request-id", call.request_id.encode())
-                message["headers"] = [*message.get("headers", ()), named, *SECURITY_HEADERS]
+                message["headers"] = [*message.get("headers", ()), named, *self._headers]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=call.request_id):

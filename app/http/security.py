@@ -6,7 +6,9 @@ so that some of the answer's own are lost, and it puts its policies in place of 
 one.
 """
 
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+Header = tuple[bytes, bytes]
+
+SECURITY_HEADERS: tuple[Header, ...] = (
     # JSON is never run as a script or shown as a page, whatever is in it.
     (b"x-content-type-options", b"nosniff"),
     # No page may put an answer into a frame (GraphiQL's own policy says so, too) ...
@@ -17,3 +19,18 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"no-referrer"),
 )
 """The headers of every answer, as ASGI has them."""
+
+
+def security_headers(hsts: int) -> tuple[Header, ...]:
+    """List the headers of every answer of a gateway.
+
+    Args:
+        hsts: Seconds for which browsers shall come by https alone (RFC 6797); 0 for not saying so.
+            It holds for the whole host, so a gateway behind a proxy leaves it to that.
+
+    Returns:
+        The headers.
+    """
+    if not hsts:
+        return SECURITY_HEADERS
+    return (*SECURITY_HEADERS, (b"strict-transport-security", b"max-age=%d" % hsts))

@@ -22,6 +22,9 @@ from app.settings import Settings
 from app.shapes.callers import OpenCallers
 from app.sources.transport import TransportFactory, pooled_transport
 
+HOST = "gateway"
+"""What the probe calls the gateway."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probed:
@@ -92,7 +95,7 @@ async def probe(
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = await stack.enter_async_context(
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://gateway", headers=[*headers]
+                transport=httpx.ASGITransport(app), base_url=f"http://{HOST}", headers=[*headers]
             )
         )
         found: list[Probed] = []
@@ -142,6 +145,7 @@ def _watched(settings: Settings) -> Settings:
         update={
             "sources": settings.sources.model_copy(update=sources),
             "auth": OpenCallers(),  # nobody asks but this
+            "hosts": (HOST,),
             "trace": "always",
             "graphiql": False,
             "explain": False,

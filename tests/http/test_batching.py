@@ -173,7 +173,7 @@ async def test_a_batch_ends_when_its_client_goes(
         "method": "POST",
         "path": "/graphql",
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"host", b"gateway"), (b"content-type", b"application/json")],
     }
     async with open_gateway(batching()) as gateway:
         await gateway.app(scope, receive, send_nothing)

@@ -194,7 +194,7 @@ async def test_on_the_wire_the_refusal_comes_before_the_rest_of_the_body(
     chosen = settings_for_fakes(max_body_bytes=2_048)
     log = make_log(chosen.log, stream=io.StringIO())
     app = create_app(chosen, log, transports=services.transport)
-    head = b"POST /graphql HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    head = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
     head += b"Connection: close\r\n"
     async with served(app) as address:
         announced = await address.exchange(head + b"Content-Length: 9000000\r\n\r\n{")

@@ -88,7 +88,11 @@ async def test_a_request_that_breaks_the_gateway_is_masked_and_logged(gateway: G
         "method": "POST",
         "path": "/graphql",
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"x-request-id", b"abc")],
+        "headers": [
+            (b"host", b"gateway"),
+            (b"content-type", b"application/json"),
+            (b"x-request-id", b"abc"),
+        ],
     }
     await gateway.app(scope, receive, send)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.http.security import SECURITY_HEADERS, security_headers
 from tests.conftest import Gateway
 
 EXPECTED = {
@@ -10,6 +11,20 @@ EXPECTED = {
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
 }
+
+
+async def test_only_a_gateway_with_a_certificate_speaks_of_https(gateway: Gateway) -> None:
+    response = await gateway.client.get("/healthz")
+
+    assert "strict-transport-security" not in response.headers
+
+
+@pytest.mark.parametrize(("hsts", "more"), [(0, ()), (60, ("max-age=60",))])
+def test_for_how_long_is_a_setting(hsts: int, more: tuple[str, ...]) -> None:
+    told = dict(security_headers(hsts))
+
+    assert tuple(told[name].decode() for name in told if name.startswith(b"strict")) == more
+    assert told.keys() >= dict(SECURITY_HEADERS).keys()
 
 
 @pytest.mark.parametrize(

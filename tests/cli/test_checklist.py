@@ -1,0 +1,125 @@
+"""What `serve` does not start with, and how to go on."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import main
+from app.cli.checklist import UNSAFE, forbidden
+from tests.fakes import settings_for_fakes
+
+NAMES = ("PROFILE", "BILLING", "ACTIVITY")
+NEEDED = {f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9" for name in NAMES}
+PUBLIC = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_HOSTS": '["api.example.com"]'}  # noqa: S104 # as text
+
+COOKIES = {"GATEWAY_CSRF_PREVENTION": "false", "GATEWAY_CORS__CREDENTIALS": "true"}
+DOCUMENTS = {"GATEWAY_LIMITS__TOKENS": "0", "GATEWAY_LIMITS__DOCUMENT_BYTES": "0"}
+WORK = {"GATEWAY_LIMITS__COST": "0", "GATEWAY_LIMITS__RATE__ENABLED": "false"}
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable and no file of the machine be seen."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variables", "mends"),
+    [
+        ({"GATEWAY_HOST": "0.0.0.0"}, ["GATEWAY_HOSTS, such as '[\"api.example.com\"]'"]),  # noqa: S104 # as text
+        (COOKIES, ["GATEWAY_CSRF_PREVENTION=true", "GATEWAY_CORS__CREDENTIALS=false"]),
+        ({**PUBLIC, "GATEWAY_EXPLAIN": "true"}, ["GATEWAY_EXPLAIN=false"]),
+        (
+            {**PUBLIC, **DOCUMENTS},
+            ["GATEWAY_LIMITS__TOKENS", "GATEWAY_LIMITS__DOCUMENT_BYTES", "TRUSTED__MODE=only"],
+        ),
+        (
+            {**PUBLIC, **WORK},
+            ["GATEWAY_LIMITS__COST", "GATEWAY_LIMITS__RATE__ENABLED=true", "TRUSTED__MODE=only"],
+        ),
+    ],
+    ids=["names", "cookies", "explain", "documents", "work"],
+)
+def test_serve_says_what_is_not_safe_and_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], mends: list[str]
+) -> None:
+    for name, value in {**NEEDED, **variables}.items():
+        monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(main, ["serve"])
+
+    assert result.exit_code == 2
+    headline, told = result.stderr.splitlines()
+    assert headline == UNSAFE
+    assert told.startswith("  - ")
+    for mend in mends:
+        assert mend in told
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**NEEDED, **COOKIES, **DOCUMENTS, **WORK, "GATEWAY_EXPLAIN": "1"}.items():
+        monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(main, ["serve", "--host", "::"])
+
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1 + 5
+
+
+LIMITS = settings_for_fakes().limits
+UNLIMITED = LIMITS.model_copy(
+    update={
+        "tokens": 0,
+        "document_bytes": 0,
+        "cost": 0,
+        "rate": LIMITS.rate.model_copy(update={"enabled": False}),
+    }
+)
+ONLY = settings_for_fakes().trusted.model_copy(update={"mode": "only"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_this_machine_alone_much_is_allowed(host: str) -> None:
+    settings = settings_for_fakes(explain=True, limits=UNLIMITED)
+
+    assert forbidden(settings, host) == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"introspection": True, "graphiql": True, "suggestions": True, "trace": "always"},
+        {"csrf_prevention": False},
+        {"limits": UNLIMITED, "trusted": ONLY},
+        {"limits": UNLIMITED.model_copy(update={"tokens": 1, "cost": 1})},
+        {"limits": UNLIMITED.model_copy(update={"document_bytes": 1, "rate": LIMITS.rate})},
+        {"hosts": ("*",)},
+        {"hosts": ("localhost",)},
+    ],
+)
+def test_what_an_operator_may_want_is_allowed(changes: Mapping[str, object]) -> None:
+    assert forbidden(settings_for_fakes(**changes), "10.0.0.1") == ()
+
+
+def test_the_process_ends_before_it_listens() -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "app", "serve", "--host", "0.0.0.0", "--port", "0"],  # noqa: S104 # it does not
+        env={**os.environ, **NEEDED, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[0] == UNSAFE
+    assert not process.stdout

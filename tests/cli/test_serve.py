@@ -1,0 +1,124 @@
+"""`serve` with certificates, as a process of its own."""
+
+import os
+import ssl
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from app.cli import main
+from tests.certificates import Certificates
+from tests.examples.serving import free_port, program
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("PROFILE", "BILLING", "ACTIVITY")
+NEEDED = {f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9" for name in NAMES}
+QUERY = {"query": "{ __typename }"}
+
+
+@pytest.fixture(scope="module")
+def variables(certificates: Certificates) -> dict[str, str]:
+    """Give what `serve` needs to speak https."""
+    issued = certificates.authority.issue_cert("127.0.0.1")
+    file = certificates.folder / "serve.pem"
+    file.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+    return {**NEEDED, "PYTHONPATH": str(ROOT), "GATEWAY_TLS__CERTIFICATE": str(file)}
+
+
+@pytest.fixture(scope="module")
+def address(
+    variables: dict[str, str],
+    certificates: Certificates,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Generator[str]:
+    """Give where it is served by https to clients that have certificates, too."""
+    port = free_port()
+    serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
+    folder = tmp_path_factory.mktemp("serve")
+    mutual = {**variables, "GATEWAY_TLS__CLIENT_CA": str(certificates.ca_file)}
+    with program(serve, ready="Press CTRL+C", folder=folder, environment=mutual):
+        yield f"https://127.0.0.1:{port}"
+
+
+def context(certificates: Certificates, *, shows: bool = True) -> ssl.SSLContext:
+    """Make what a client needs, that shows a certificate or none."""
+    made = ssl.create_default_context(cafile=certificates.ca_file)
+    if shows:
+        made.load_cert_chain(*certificates.client("caller"))
+    return made
+
+
+def test_https_is_served_to_clients_with_certificates(
+    address: str, certificates: Certificates
+) -> None:
+    with httpx.Client(verify=context(certificates), trust_env=False) as client:
+        response = client.post(f"{address}/graphql", json=QUERY)
+
+    assert response.json() == {"data": {"__typename": "Query"}}
+    assert response.headers.get_list("strict-transport-security") == ["max-age=86400"]
+
+
+def test_a_client_without_one_is_not_let_in(address: str, certificates: Certificates) -> None:
+    with (
+        httpx.Client(verify=context(certificates, shows=False), trust_env=False) as client,
+        pytest.raises(httpx.TransportError),
+    ):
+        client.post(f"{address}/graphql", json=QUERY)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_tls_1_2_is_spoken_and_nothing_older(address: str, certificates: Certificates) -> None:
+    old = context(certificates)
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with httpx.Client(verify=old, trust_env=False) as client:
+        assert client.get(f"{address}/healthz").status_code == 200
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with (
+        httpx.Client(verify=old, trust_env=False) as client,
+        pytest.raises(httpx.ConnectError, match="SSL"),
+    ):
+        client.get(f"{address}/healthz")
+
+
+def test_each_worker_speaks_https(
+    variables: dict[str, str], certificates: Certificates, tmp_path: Path
+) -> None:
+    port = free_port()
+    serve = (sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", "2")
+    with (
+        program(serve, ready="gateway.started", folder=tmp_path, environment=variables),
+        # A worker says that it has started a moment before it listens.
+        httpx.HTTPTransport(verify=context(certificates, shows=False), retries=5) as transport,
+        httpx.Client(transport=transport) as client,
+    ):
+        response = client.get(f"https://127.0.0.1:{port}/healthz")
+
+    assert response.status_code == 200
+
+
+def test_files_that_cannot_be_used_are_told_as_other_mistakes_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
+) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    certificate, _ = certificates.client("caller")
+    _, other = certificates.client("other")
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GATEWAY_TLS__CERTIFICATE", str(certificate))
+    monkeypatch.setenv("GATEWAY_TLS__KEY", str(other))
+
+    result = CliRunner().invoke(main, ["serve"])
+
+    assert result.exit_code == 2
+    headline, mistake = result.stderr.splitlines()
+    assert headline == "The settings cannot be used:"
+    assert "GATEWAY_TLS" in mistake
+    assert "expected in certificate a certificate in PEM, and in key the key to it" in mistake
