@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check format schema fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check audit format schema fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +38,9 @@ check: .venv/installed ## format, lint, types, schema drift
 	$(BIN)/pyright
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/user-gateway schema check
+
+audit: .venv/installed ## look all packages up among the known advisories, where these can be reached
+	$(BIN)/python .ci/audit.py
 
 format: .venv/installed ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
