@@ -58,11 +58,19 @@ def demo(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(run_demo(options, partial(_demo_gateway, host), _announce))
+        runner.run(run_demo(options, partial(demo_gateway, host), _announce))
 
 
-def _demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
-    """Make the gateway over the demo's services."""
+def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
+    """Make the gateway over the demo's services.
+
+    Args:
+        host: The address that it listens on.
+        urls: Where the services are.
+
+    Returns:
+        The application.
+    """
     # Its people are made up: where it listens for others, they may call it what they like.
     hosts = LOOPBACK_HOSTS if is_loopback(host) else (EVERY_HOST,)
     # A source that was added to the gateway and not to the demo is one that cannot be reached.
