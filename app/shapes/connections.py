@@ -32,8 +32,8 @@ class ConnectionSettings(Shape):
         default=75,
         ge=1,
         le=3600,
-        description="Whole seconds that an idle connection is kept for the next request: longer than"
-        " a proxy in front keeps it, or that now and then finds it closed.",
+        description="Whole seconds that an idle connection is kept for the next request: longer"
+        " than a proxy in front keeps it, or that now and then finds it closed.",
     )
     max_connections: int = Field(
         default=10_000,
