@@ -29,7 +29,10 @@ NO_LIMITS = {
     *("port", "workers", "shutdown_timeout"),  # the process's own
     "document_cache",  # what is kept of documents, which changes no answer
     *("limits.rate.window", "limits.rate.max_callers", "limits.rate.trusted_proxies"),  # of a quota
-    "cors.max_age",  # for browsers
+    *("cors.max_age", "tls.hsts"),  # for browsers
+    # Of connections rather than requests: tests/http/test_head.py and test_protocol.py.
+    *("connections.max_url_bytes", "connections.max_headers", "connections.max_head_bytes"),
+    *("connections.max_connections", "connections.idle_timeout"),
 }
 """Settings that are whole numbers and no limits on what a request may ask for."""
 

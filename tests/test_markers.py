@@ -470,6 +470,8 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
     sources = {
         name: calm_source(**{"base_url": f"http://{name}", **own}) for name, own in secrets.items()
     }
+    shown = secrets["profile"].get("tls")
+    tls = shown and {name.removeprefix("client_"): value for name, value in shown.items()}
     made = settings_for_fakes(
         sources=SourcesSettings.model_validate(sources),
         trace="always",
@@ -487,7 +489,7 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
         ),
         router_token=SecretStr(marker("secret_of_router")),
     )
-    return made.model_validate({**dict(made), "user_id_pattern": r"[\w-]+", **changes})
+    return made.model_validate({**dict(made), "user_id_pattern": r"[\w-]+", "tls": tls, **changes})
 
 
 @pytest.fixture(params=BOTH, ids=str)

@@ -7,8 +7,10 @@ no way to say that it shall start nevertheless: each rule names the setting that
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from app.settings import Settings
+from app.shapes.callers import JwtCallers
 from app.shapes.hosts import is_loopback
 
 UNSAFE = "It is not safe to serve with these settings:"
@@ -66,12 +68,14 @@ def _cookies_are_protected(intent: Intent) -> str | None:
 
 
 def _nothing_is_explained(intent: Intent) -> str | None:
-    """How sources are called, down to their addresses, is not for everybody."""
-    if not intent.public or not intent.settings.explain:
+    """How sources are called is not for everybody."""
+    callers = intent.settings.auth
+    known = isinstance(callers, JwtCallers) and not callers.anonymous
+    if not intent.public or not intent.settings.explain or known:
         return None
     return (
-        "it tells other machines where the sources are and how they are asked: set"
-        " GATEWAY_EXPLAIN=false, and use `user-gateway explain`"
+        "it tells anyone how the sources are asked: set GATEWAY_EXPLAIN=false, and use"
+        " `user-gateway explain`, or let in only known callers by GATEWAY_AUTH__MODE=jwt"
     )
 
 
@@ -97,11 +101,38 @@ def _work_is_limited(intent: Intent) -> str | None:
     )
 
 
+def _nobody_signs_tokens_by_a_shared_secret(intent: Intent) -> str | None:
+    """Whoever has the secret that checks tokens can make them, for anyone."""
+    callers = intent.settings.auth
+    if not intent.public or not isinstance(callers, JwtCallers) or callers.secret is None:
+        return None
+    return (
+        "other machines can reach it, and whoever has GATEWAY_AUTH__SECRET can be any user: leave"
+        " that out and let GATEWAY_AUTH__ISSUER be an identity provider, or listen on 127.0.0.1"
+    )
+
+
+def _keys_come_as_they_were_sent(intent: Intent) -> str | None:
+    """Whoever is on the way of the keys could put their own in the place of the issuer's."""
+    callers = intent.settings.auth
+    if not intent.public or not isinstance(callers, JwtCallers) or callers.keys_at is None:
+        return None
+    address = urlsplit(callers.keys_at)
+    if address.scheme == "https" or is_loopback(address.hostname or ""):
+        return None
+    return (
+        "the keys that tokens are checked by come over plain http: expected https in"
+        " GATEWAY_AUTH__ISSUER or GATEWAY_AUTH__JWKS_URL"
+    )
+
+
 RULES: tuple[Rule, ...] = (
     _names_are_said,
     _cookies_are_protected,
     _nothing_is_explained,
     _documents_are_limited,
     _work_is_limited,
+    _nobody_signs_tokens_by_a_shared_secret,
+    _keys_come_as_they_were_sent,
 )
 """Every rule, each of its own."""

@@ -8,17 +8,28 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from app.cli import main
 from app.cli.checklist import UNSAFE, forbidden
+from app.shapes.callers import LEAST_SECRET, JwtCallers
 from tests.fakes import settings_for_fakes
 
 NAMES = ("PROFILE", "BILLING", "ACTIVITY")
-NEEDED = {f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9" for name in NAMES}
+NEEDED = {
+    **{f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9" for name in NAMES},
+    "GATEWAY_AUTH__MODE": "none",
+}
 PUBLIC = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_HOSTS": '["api.example.com"]'}  # noqa: S104 # as text
 
 COOKIES = {"GATEWAY_CSRF_PREVENTION": "false", "GATEWAY_CORS__CREDENTIALS": "true"}
 DOCUMENTS = {"GATEWAY_LIMITS__TOKENS": "0", "GATEWAY_LIMITS__DOCUMENT_BYTES": "0"}
+TOKENS = {
+    "GATEWAY_AUTH__MODE": "jwt",
+    "GATEWAY_AUTH__ISSUER": "http://login.example.com",
+    "GATEWAY_AUTH__AUDIENCE": "gateway",
+}
+SECRET = {**TOKENS, "GATEWAY_AUTH__SECRET": "x" * 32}
 WORK = {"GATEWAY_LIMITS__COST": "0", "GATEWAY_LIMITS__RATE__ENABLED": "false"}
 
 
@@ -45,8 +56,13 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             {**PUBLIC, **WORK},
             ["GATEWAY_LIMITS__COST", "GATEWAY_LIMITS__RATE__ENABLED=true", "TRUSTED__MODE=only"],
         ),
+        ({**PUBLIC, **SECRET}, ["GATEWAY_AUTH__ISSUER be an identity provider", "127.0.0.1"]),
+        (
+            {**PUBLIC, **TOKENS},
+            ["expected https in GATEWAY_AUTH__ISSUER or GATEWAY_AUTH__JWKS_URL"],
+        ),
     ],
-    ids=["names", "cookies", "explain", "documents", "work"],
+    ids=["names", "cookies", "explain", "documents", "work", "secret", "keys"],
 )
 def test_serve_says_what_is_not_safe_and_what_to_set(
     monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], mends: list[str]
@@ -83,12 +99,16 @@ UNLIMITED = LIMITS.model_copy(
         "rate": LIMITS.rate.model_copy(update={"enabled": False}),
     }
 )
+KNOWN = JwtCallers(mode="jwt", issuer="https://login.example.com", audience="gateway")
 ONLY = settings_for_fakes().trusted.model_copy(update={"mode": "only"})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_this_machine_alone_much_is_allowed(host: str) -> None:
-    settings = settings_for_fakes(explain=True, limits=UNLIMITED)
+    callers = JwtCallers(
+        mode="jwt", issuer="dev", audience="gateway", secret=SecretStr("x" * LEAST_SECRET)
+    )
+    settings = settings_for_fakes(explain=True, limits=UNLIMITED, auth=callers)
 
     assert forbidden(settings, host) == ()
 
@@ -104,6 +124,8 @@ def test_on_this_machine_alone_much_is_allowed(host: str) -> None:
         {"limits": UNLIMITED.model_copy(update={"document_bytes": 1, "rate": LIMITS.rate})},
         {"hosts": ("*",)},
         {"hosts": ("localhost",)},
+        {"auth": KNOWN, "explain": True},
+        {"auth": KNOWN.model_copy(update={"jwks_url": "http://127.0.0.1:8080/keys"})},
     ],
 )
 def test_what_an_operator_may_want_is_allowed(changes: Mapping[str, object]) -> None:

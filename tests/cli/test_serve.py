@@ -16,7 +16,10 @@ from tests.examples.serving import free_port, program
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("PROFILE", "BILLING", "ACTIVITY")
-NEEDED = {f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9" for name in NAMES}
+NEEDED = {
+    **{f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9" for name in NAMES},
+    "GATEWAY_AUTH__MODE": "none",
+}
 QUERY = {"query": "{ __typename }"}
 
 
