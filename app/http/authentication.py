@@ -5,17 +5,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from joserfc.jwk import Key
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
-from app.graphql.caller import EVERYBODY, NOBODY, Caller
-from app.http.tokens.bearer import no_token, read_bearer, unauthenticated
-from app.http.tokens.keyring import open_keyring
-from app.http.tokens.keys import KeySet, secret_keys
-from app.http.tokens.verification import BadTokenError, FindKey, Verifier
+from app.graphql.caller import EVERYBODY, Caller
 from app.resilience.clock import Clock
 from app.shapes.callers import CallersSettings, JwtCallers
 from app.sources.transport import TransportFactory
@@ -38,42 +33,6 @@ async def everybody(_: Scope) -> Caller:
         A caller who may see everything.
     """
     return EVERYBODY
-
-
-def by_token(
-    verifier: Verifier,
-    *,
-    anonymous: bool,
-    router_token: SecretStr | None,
-    log: FilteringBoundLogger,
-) -> Authenticate:
-    """Let those in who show a good token.
-
-    Args:
-        verifier: Tells whether it is.
-        anonymous: Whether those who show none get in as well, as nobody in particular.
-        router_token: What the router shows, who may come without one.
-        log: Where it is reported why somebody was not let in.
-
-    Returns:
-        What finds out who asks.
-    """
-
-    async def authenticate(scope: Scope) -> Caller:
-        headers = Headers(scope=scope)
-        token = read_bearer(headers)
-        if token is None:
-            if anonymous or is_router(headers, router_token):
-                return NOBODY
-            log.info("auth.refused", why="there is no token")
-            raise no_token()
-        try:
-            return await verifier.verify(token)
-        except BadTokenError as error:
-            log.info("auth.refused", why=error.why)
-            raise unauthenticated(error.why) from error
-
-    return authenticate
 
 
 def knowing_the_router(authenticate: Authenticate, token: SecretStr | None) -> Authenticate:
@@ -147,34 +106,16 @@ async def open_authentication(
         It; the connections that it has are closed at the end.
     """
     async with AsyncExitStack() as stack:
-        authenticate: Authenticate = everybody
-        ready = _always
+        opened = Authentication(everybody, _always)
         if isinstance(settings, JwtCallers):
-            find: FindKey
-            if settings.secret is not None:
-                find = _among(secret_keys(settings.secret))
-            else:
-                keyring = open_keyring(settings, transports, clock=clock, log=log)
-                opened = await stack.enter_async_context(keyring)
-                find, ready = opened.find, opened.ready
-            authenticate = by_token(
-                Verifier(settings, find, clock),
-                anonymous=settings.anonymous,
-                router_token=router_token,
-                log=log,
-            )
-        yield Authentication(knowing_the_router(authenticate, router_token), ready)
+            # Only here: cryptography takes 10 MB and a twentieth of a second to start.
+            from app.http.tokens.tokens import open_tokens  # noqa: PLC0415
+
+            tokens = open_tokens(settings, router_token, transports, clock=clock, log=log)
+            opened = await stack.enter_async_context(tokens)
+        yield Authentication(knowing_the_router(opened.authenticate, router_token), opened.ready)
 
 
 def _always() -> bool:
     """Need no keys of anybody."""
     return True
-
-
-def _among(keys: KeySet) -> FindKey:
-    """Find keys among those that never change."""
-
-    async def find(name: str | None, algorithm: str) -> Key | None:
-        return keys.find(name, algorithm)
-
-    return find
