@@ -28,6 +28,9 @@ NAMELESS = frozenset({"/healthz", "/readyz"})
 
 _KNOWN = 1_024
 
+_LONGEST = 300
+"""Longest value of ``Host`` that can be a name with a port (RFC 1035, section 2.3.4)."""
+
 Knows = Callable[[bytes], bool]
 """Tells whether the value of ``Host`` names the gateway."""
 
@@ -99,7 +102,8 @@ def known(hosts: Sequence[str]) -> Knows:
         name = name_of(value)
         return name in names or (name.endswith(below) and not name.startswith("."))
 
-    return knows
+    # What is longer is not remembered either: it would be for the client to say how much that is.
+    return lambda value: len(value) <= _LONGEST and knows(value)
 
 
 def name_of(value: bytes) -> str:
