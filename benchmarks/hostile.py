@@ -22,7 +22,8 @@ from app.graphql.schema import build_schema
 from app.main import create_app
 from app.observability.logs import make_log
 from app.process import tune_collector
-from app.settings import Settings, SourceSettings, SourcesSettings
+from app.settings import Settings, SourcesSettings
+from app.shapes.source import SourceSettings
 from benchmarks.console import say
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 from tests.hostile import SIZES, documents

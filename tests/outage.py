@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import LogSettings, Settings, SourceSettings, SourcesSettings
+from app.settings import LogSettings, Settings, SourcesSettings
+from app.shapes.source import SourceSettings
 from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.conftest import Gateway, Reply

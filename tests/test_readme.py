@@ -20,7 +20,8 @@ from app.demo.services import demo_services
 from app.environment import load_settings
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import Settings, SourceSettings
+from app.settings import Settings
+from app.shapes.source import SourceSettings
 from tests.fakes import json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]

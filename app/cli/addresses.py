@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from app.settings import SourceSettings, SourcesSettings
+from app.settings import SourcesSettings
+from app.shapes.source import SourceSettings
 
 UNSERVED = "http://127.0.0.1:9"
 """An address where nothing answers: the discard port."""

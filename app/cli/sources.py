@@ -19,8 +19,9 @@ from app.probe.probe import Probed, probe
 from app.probe.table import checks_text, table
 from app.probe.trial import trial_text
 from app.probe.verdict import SourceCheck, check_of
-from app.settings import Settings, SourceSettings
+from app.settings import Settings
 from app.shapes.credentials import AUTHORIZATION
+from app.shapes.source import SourceSettings
 
 NOBODY = ("00000000-0000-0000-0000-000000000000", "0", "nobody", "nobody@example.com")
 """Ids of users that there are none of; the first that fits the pattern is asked for."""

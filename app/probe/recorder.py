@@ -11,7 +11,8 @@ from structlog.typing import EventDict, FilteringBoundLogger
 
 from app.probe.exchange import MAX_KEPT, Exchange
 from app.resilience.clock import Clock
-from app.settings import Settings, SourceSettings
+from app.settings import Settings
+from app.shapes.source import SourceSettings
 from app.sources.failures import FOREIGN
 from app.sources.seen import RowSeen
 from app.sources.transport import TransportFactory

@@ -11,7 +11,7 @@ from app.probe.exchange import Exchange
 from app.probe.fields import RowCheck, Told, row_check
 from app.probe.hiding import Hiding
 from app.probe.probe import Probed
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.statuses import meaning_of
 
 _NO_ENTRY = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})

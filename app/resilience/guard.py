@@ -25,7 +25,7 @@ from app.resilience.pace import Tempo
 from app.resilience.pacer import Pacer, Paces, Slowdown
 from app.resilience.retry import Chance, RetryBudget, backoff
 from app.resilience.signals import Signal
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 
 T = TypeVar("T")
 

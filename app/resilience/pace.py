@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from app.resilience.retry import Chance
 from app.resilience.signals import Signal
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 
 
 class Tempo(StrEnum):

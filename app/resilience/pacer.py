@@ -15,7 +15,7 @@ from app.resilience.clock import Clock
 from app.resilience.pace import Pace, Tempo, slowed, sped_up
 from app.resilience.retry import Chance
 from app.resilience.signals import Signal
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 
 MOST_CALLERS = 1_000
 """Of how many callers a pace is remembered."""

@@ -25,8 +25,8 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceError
 from app.resilience.clock import Clock
-from app.settings import SourceSettings
 from app.shapes.resilience import DeadlineSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import Call, FieldSet, Record, Source, UserId
 from app.sources.flight import Answer
 from app.sources.flights import Flights, Sharing

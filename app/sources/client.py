@@ -29,8 +29,8 @@ from app.resilience.pace import Tempo
 from app.resilience.pacer import Slowdown
 from app.resilience.retry import Chance
 from app.resilience.signals import SIGNALS, Signal, read_retry_after, read_signal
-from app.settings import SourceSettings
 from app.shapes.resilience import DeadlineSettings
+from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.ask import Ask
 from app.sources.auth import headers_of, query_of, with_query

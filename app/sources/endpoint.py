@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import FieldSet, Record, SourceSpec
 
 R = TypeVar("R", bound=Record)

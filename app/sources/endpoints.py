@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from app.settings import SourceSettings
 from app.shapes.endpoint import EndpointSettings
 from app.shapes.key_from import KeyFromSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import Record, SourceSpec
 from app.sources.endpoint import Endpoint
 from app.sources.mapping import Mistake, ShapeError, by_field

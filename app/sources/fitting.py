@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from app.settings import SourceSettings
 from app.shapes.expression import ExpressionError, checked_expression
+from app.shapes.source import SourceSettings
 from app.sources.base import SourceSpec
 from app.sources.endpoints import endpoints_of
 from app.sources.mapping import Mistake, ShapeError

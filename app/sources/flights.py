@@ -28,8 +28,8 @@ from app.errors import Code, SourceError
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
 from app.resilience.tasks import Tasks
-from app.settings import SourceSettings
 from app.shapes.resilience import DeadlineSettings
+from app.shapes.source import SourceSettings
 from app.sources.auth_caller import identity_of
 from app.sources.base import Call, FieldSet, Record, UserId, new_request_id
 from app.sources.flight import Answer, Flight, Ticket, landed

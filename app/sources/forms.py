@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 from urllib.parse import quote
 
-from app.settings import SourceSettings
 from app.shapes.parts import KEY, KEYS
 from app.shapes.request import (
     BodyRequest,
@@ -14,6 +13,7 @@ from app.shapes.request import (
     RepeatRequest,
     RequestSettings,
 )
+from app.shapes.source import SourceSettings
 from app.shapes.template import cut_template
 from app.sources import escapes
 from app.sources.auth import query_of

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
-from app.settings import SourceSettings
 from app.shapes.answer import AnswerSettings
+from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer, Reader
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.mapping import Mistake, RowMapper, ShapeError, WatchedMapper

@@ -14,7 +14,7 @@ import httpx
 from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
 from yarl import URL
 
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.auth import basic
 
 TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.settings import SourceSettings
 from app.shapes.auth import BearerAuth
+from app.shapes.source import SourceSettings
 from tests.configuration.conftest import Write
 from tests.configuration.loading import NEEDED, SECRET, load, mistakes
 

@@ -5,7 +5,7 @@ import pytest
 from app.errors import Code, SourceError, SourceFailedError
 from app.federation.division import Division, divisions_of
 from app.federation.merge import merge
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import Record
 from app.sources.billing import BILLING
 from app.sources.endpoints import endpoints_of

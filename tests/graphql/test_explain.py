@@ -20,8 +20,9 @@ from app.graphql.explanation import Explanation, FieldExplanation, SourceExplana
 from app.graphql.request import GraphQLRequest, OnError
 from app.graphql.schema import build_schema
 from app.graphql.texts import PlainTexts
-from app.settings import Settings, SourceSettings
+from app.settings import Settings
 from app.shapes.resilience import CacheSettings
+from app.shapes.source import SourceSettings
 from tests.conftest import OpenGateway
 from tests.fakes import (
     FakeService,

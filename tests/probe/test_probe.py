@@ -11,7 +11,8 @@ from app.probe.hiding import Hiding
 from app.probe.probe import Probed, probe
 from app.probe.trial import trial_text
 from app.probe.verdict import SourceCheck, check_of
-from app.settings import Settings, SourceSettings
+from app.settings import Settings
+from app.shapes.source import SourceSettings
 from tests.fakes import (
     FakeServices,
     account_row,

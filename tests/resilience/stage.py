@@ -10,7 +10,7 @@ from app.resilience.guard import Attempt, Guard, Outcome
 from app.resilience.hedge import NEEDED
 from app.resilience.pace import Tempo
 from app.resilience.pacer import Slowdown
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from tests.clock import ManualClock
 from tests.resilience.script import Answer, Scene, Service, failure
 

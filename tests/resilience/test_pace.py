@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.resilience.pace import Pace, Tempo, slowed, sped_up
 from app.resilience.signals import LONGEST, Signal
-from app.settings import SourceSettings
 from app.shapes.resilience import PacingSettings, RetrySettings
+from app.shapes.source import SourceSettings
 
 MOST = 64
 SETTINGS = SourceSettings(

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from app.settings import SourceSettings
 from app.shapes.answer import AnswerSettings
+from app.shapes.source import SourceSettings
 
 WHOLE = {
     "rows": ["data", 0, "urn:a.b:c"],

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.settings import SourceSettings
 from app.shapes.auth import ApiKeyAuth, AuthSettings, BearerAuth, ClientCredentialsAuth
+from app.shapes.source import SourceSettings
 
 SECRET = "canary-secret"
 CLIENT = {

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from app.settings import SourceSettings
 from app.shapes.request import RequestSettings
+from app.shapes.source import SourceSettings
 
 REQUEST: TypeAdapter[RequestSettings] = TypeAdapter(RequestSettings)
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import ValidationError
 
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.shapes.tls import TlsSettings
 from tests.certificates import Certificates
 

@@ -14,8 +14,9 @@ from typing import Literal
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import LogSettings, SourceSettings
+from app.settings import LogSettings
 from app.shapes.resilience import DeadlineSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import Call, UserId
 from app.sources.cache import CachedSource
 from app.sources.store import MemoryStore

@@ -22,8 +22,9 @@ from hypothesis.stateful import (
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
 from app.resilience.deadline import Deadline
-from app.settings import LogSettings, SourceSettings
+from app.settings import LogSettings
 from app.shapes.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import Call, Record, Source, SourceSpec, UserId
 from app.sources.cache import CachedSource, Use, judge
 from app.sources.lifetime import OVER, Lifetime

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from app.settings import SourceSettings
 from app.shapes.request import RequestSettings
+from app.shapes.source import SourceSettings
 from app.sources.ask import Ask
 from app.sources.base import UserId
 from app.sources.form import Form

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Code, SourceError
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.base import UserId
 from app.sources.merging import ended, merged

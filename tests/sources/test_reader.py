@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.base import UserId
 from app.sources.mapping import Mistake, ShapeError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.settings import SourceSettings
+from app.shapes.source import SourceSettings
 from app.sources.base import UserId
 from app.sources.billing import BILLING
 from app.sources.endpoint import Endpoint

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import MalformedError, SourceError
-from app.settings import SourceSettings
 from app.shapes.money import currencies, places_of
+from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.billing import BILLING, AccountRecord

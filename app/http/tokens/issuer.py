@@ -12,9 +12,9 @@ from app import __version__
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
 from app.http.tokens.keys import KeySet, read_keys
 from app.resilience.clock import Clock
-from app.settings import SourceSettings
 from app.shapes.address import Address, check_address
 from app.shapes.callers import JwtCallers, discovery_of
+from app.shapes.source import SourceSettings
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
 from app.sources.transport import ReadyRequest
