@@ -18,7 +18,7 @@ from strawberry.types.field import StrawberryField
 from app.errors import BadUserInputError
 from app.federation.merge import Parts
 from app.graphql.attributes import attributes_read
-from app.graphql.policy import Policy
+from app.graphql.policy import PUBLIC, Policy
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
 
 R = TypeVar("R", bound=Record)
@@ -207,7 +207,8 @@ def resolves(
         fields = _read_by(bind)
     return strawberry.field(
         resolver=resolver,
-        description=description,
+        # Explorers show descriptions, and no directives.
+        description=description if may == PUBLIC else f"{description} Only for {may.whose}.",
         metadata={_READING: Reading(spec, _fields_of(spec, fields), may, bind, pages)},
         directives=[*may.directives, *directives],
     )
