@@ -6,50 +6,39 @@ guards, planner, compiler, and the split into calls. A test holds it to what run
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from graphql import (
     DocumentNode,
-    FieldNode,
     GraphQLError,
     GraphQLFormattedError,
-    GraphQLObjectType,
     OperationDefinitionNode,
 )
-from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
+from graphql.execution.values import VariableValues, get_variable_values
 
-from app.errors import BadUserInputError, Code, LimitError, RequestError
+from app.errors import Code, LimitError, RequestError
 from app.federation.plan import Plan
 from app.graphql.asking import Asking, AskingReader, left_to_run_time
 from app.graphql.caller import Caller
 from app.graphql.compiler import Compiler
-from app.graphql.connection import page_request
 from app.graphql.context import Guards
 from app.graphql.documents import Document, Documents
+from app.graphql.explain_sources import SourcesExplainer
 from app.graphql.explanation import (
     Explanation,
     FieldExplanation,
-    PagesExplanation,
-    SourceExplanation,
     SourceReading,
 )
 from app.graphql.limits.allowance import check_cost
 from app.graphql.limits.variables import check_variables
 from app.graphql.masking import public_error
 from app.graphql.request import Answer, GraphQLRequest
-from app.graphql.resolvers import DEFAULT_FIRST
 from app.graphql.rights import Policies, Rights
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
 from app.graphql.variables import MAX_COERCION_ERRORS
 from app.graphql.writer import NotCompiledError
 from app.settings import Settings
-from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
-from app.sources.endpoint import Endpoint
-from app.sources.endpoints import endpoints_of, foreign_of, keys_of
-from app.sources.form import Asks
-from app.sources.forms import form_of
-from app.sources.selector import Selector
+from app.sources.endpoints import endpoints_of, keys_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +76,11 @@ class Explainer:
     ) -> None:
         guards = Guards(settings.user_id_pattern, settings.max_ids)
         self._core = schema.core
-        self._user = cast("GraphQLObjectType", schema.core.type_map["User"])
-        self._readings = schema.readings
-        self._endpoints = endpoints_of(schema.specs, dict(settings.sources))
-        self._keys = keys_of(self._endpoints, settings.key_from)
-        self._key_from = {name: one.source for name, one in self._keys.items()}
-        self._planner = schema.planner(self._endpoints, self._key_from)
+        endpoints = endpoints_of(schema.specs, dict(settings.sources))
+        keys = keys_of(endpoints, settings.key_from)
+        self._key_from = {name: one.source for name, one in keys.items()}
+        self._planner = schema.planner(endpoints, self._key_from)
+        self._sources = SourcesExplainer(schema, self._planner, endpoints, keys)
         self._reader = AskingReader(schema, self._planner, guards)
         self._documents = documents
         self._texts = texts
@@ -143,7 +131,7 @@ class Explainer:
             else self._not_compiled(document, tree, operation, variables, rights)
         )
         fields = self._reader.read(tree, operation, variables, missing, rights)
-        sources = self._asked(fields, variables)
+        sources = self._sources.explain(fields, variables)
         name = operation.name.value if operation.name is not None else None
         cost = None if missing else document.prices[name].of(given)
         explanation = Explanation(
@@ -209,110 +197,6 @@ class Explainer:
             keys_of=tuple(one for one in plan.needed if self._key_from.get(one) == source),
             for_keys_only=source in plan.for_keys,
         )
-
-    def _asked(
-        self, fields: Sequence[Asking], variables: VariableValues
-    ) -> tuple[SourceExplanation, ...]:
-        """Explain what the sources are asked; a source is asked once for all fields."""
-        every = [one for several in self._endpoints.values() for one in several]
-        asking = [(one, [field for field in fields if field.asks(one.spec.name)]) for one in every]
-        return tuple(self._source(one, those, variables) for one, those in asking if those)
-
-    def _source(
-        self, endpoint: Endpoint[Any], fields: Sequence[Asking], variables: VariableValues
-    ) -> SourceExplanation:
-        """Explain what one source is asked for some fields."""
-        selects: tuple[str, ...] | None = None
-        name = endpoint.spec.name
-        if endpoint.selects:
-            selector = Selector(endpoint, foreign_of(name, self._keys))
-            plans = [field.plan for field in fields if field.plan is not None]
-            wanted = frozenset[str]().union(*(plan.fields[name] for plan in plans))
-            selects, endpoint = selector.names(wanted), selector.narrowed(wanted)
-        spec, settings = endpoint.spec, endpoint.settings
-        form = form_of(spec, settings)
-        users = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
-        key_from = self._key_from.get(name)
-        # What the keys are is told at run time, where they are another source's.
-        asks = form.asks(users) if key_from is None else Asks((), ())
-        unknown = [field.name for field in fields if field.users.missing]
-        count = 1 if unknown == ["user"] and not users else len(users)  # one user, whoever it is
-        batches: tuple[int, ...] | None = None
-        if not unknown or (unknown == ["user"] and not users):
-            batches = (
-                tuple(len(ask.keys) for ask in asks.sent)
-                if users and key_from is None
-                else _split(count, form.max_keys)
-            )
-        return SourceExplanation(
-            name=spec.name,
-            form=form.request.form,
-            method=form.method,
-            path=form.request.path,
-            parameter=form.parameter,
-            key_from=key_from,
-            selects=selects,
-            keys=tuple(key for ask in asks.sent for key in ask.keys),
-            not_written=tuple(asks.refused),
-            more_at_run_time=bool(unknown),
-            batches=batches,
-            calls=None if batches is None else len(batches),
-            pages=tuple(
-                PagesExplanation(
-                    path=pages.path,
-                    parameter=pages.parameter,
-                    calls=None if requests is None else len(requests),
-                    at_a_time=settings.max_concurrent_pages,
-                )
-                for pages, requests in self._pages(spec, fields, variables).items()
-            ),
-            at_a_time=form.at_a_time,
-            max_keys=form.max_keys,
-            max_url_bytes=settings.max_url_bytes,
-            max_body_bytes=form.max_body_bytes,
-            cached=settings.cache.enabled,
-        )
-
-    def _pages(
-        self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
-    ) -> Mapping[PageSpec[Any], set[PageRequest] | None]:
-        """Find the pages that are asked for; ``None`` where that is known at run time."""
-        found: dict[PageSpec[Any], set[PageRequest] | None] = {}
-        for field in fields:
-            for [node, *_] in field.selected.values():
-                reading = self._readings.get(node.name.value)
-                if reading is None or reading.pages is None:
-                    continue
-                if spec.name not in self._planner.reads[node.name.value]:
-                    continue
-                requests = found.setdefault(reading.pages, set())
-                if requests is None or field.users.missing:
-                    found[reading.pages] = None
-                else:
-                    requests |= self._page_requests(node, field.users.keys, variables)
-        return found
-
-    def _page_requests(
-        self, node: FieldNode, keys: Iterable[UserId], variables: VariableValues
-    ) -> set[PageRequest]:
-        """Find the pages that a field asks for; none where its arguments are wrong."""
-        requests: set[PageRequest] = set()
-        for key in keys:
-            try:
-                definition = self._user.fields[node.name.value]
-                arguments = get_argument_values(definition, node, variables)
-                first = arguments.get("first")
-                size = DEFAULT_FIRST if first is None else first
-                requests.add(page_request(key, size, arguments.get("after")))
-            except (BadUserInputError, GraphQLError):
-                continue  # a run tells it at that user's field, and asks for no page
-        return requests
-
-
-def _split(number: int, most: int) -> tuple[int, ...]:
-    """Split a number into as few as may be, of which none is more than ``most``."""
-    whole, rest = divmod(number, most)
-    return (most,) * whole + ((rest,) if rest else ())
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

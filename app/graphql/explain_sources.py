@@ -1,0 +1,159 @@
+"""Explaining what each source would be asked for an operation, and which pages after that."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLObjectType,
+)
+from graphql.execution.values import VariableValues, get_argument_values
+
+from app.errors import BadUserInputError
+from app.federation.plan import Planner
+from app.graphql.asking import Asking
+from app.graphql.connection import page_request
+from app.graphql.explanation import (
+    PagesExplanation,
+    SourceExplanation,
+)
+from app.graphql.resolvers import DEFAULT_FIRST
+from app.graphql.schema import GatewaySchema
+from app.shapes.key_from import KeyFromSettings
+from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
+from app.sources.endpoint import Endpoint
+from app.sources.endpoints import foreign_of
+from app.sources.form import Asks
+from app.sources.forms import form_of
+from app.sources.selector import Selector
+
+
+class SourcesExplainer:
+    """Explains what sources are asked. Shared by all requests."""
+
+    def __init__(
+        self,
+        schema: GatewaySchema,
+        planner: Planner,
+        endpoints: Mapping[str, Sequence[Endpoint[Any]]],
+        keys: Mapping[str, KeyFromSettings],
+    ) -> None:
+        self._user = cast("GraphQLObjectType", schema.core.type_map["User"])
+        self._readings = schema.readings
+        self._planner = planner
+        self._endpoints = endpoints
+        self._keys = keys
+        self._key_from = {name: one.source for name, one in keys.items()}
+
+    def explain(
+        self, fields: Sequence[Asking], variables: VariableValues
+    ) -> tuple[SourceExplanation, ...]:
+        """Explain what the sources are asked; a source is asked once for all fields.
+
+        Args:
+            fields: The fields of the operation.
+            variables: Values of its variables, coerced.
+
+        Returns:
+            One for each source that is asked.
+        """
+        every = [one for several in self._endpoints.values() for one in several]
+        asking = [(one, [field for field in fields if field.asks(one.spec.name)]) for one in every]
+        return tuple(self._source(one, those, variables) for one, those in asking if those)
+
+    def _source(
+        self, endpoint: Endpoint[Any], fields: Sequence[Asking], variables: VariableValues
+    ) -> SourceExplanation:
+        """Explain what one source is asked for some fields."""
+        selects: tuple[str, ...] | None = None
+        name = endpoint.spec.name
+        if endpoint.selects:
+            selector = Selector(endpoint, foreign_of(name, self._keys))
+            plans = [field.plan for field in fields if field.plan is not None]
+            wanted = frozenset[str]().union(*(plan.fields[name] for plan in plans))
+            selects, endpoint = selector.names(wanted), selector.narrowed(wanted)
+        spec, settings = endpoint.spec, endpoint.settings
+        form = form_of(spec, settings)
+        users = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
+        key_from = self._key_from.get(name)
+        # What the keys are is told at run time, where they are another source's.
+        asks = form.asks(users) if key_from is None else Asks((), ())
+        unknown = [field.name for field in fields if field.users.missing]
+        count = 1 if unknown == ["user"] and not users else len(users)  # one user, whoever it is
+        batches: tuple[int, ...] | None = None
+        if not unknown or (unknown == ["user"] and not users):
+            batches = (
+                tuple(len(ask.keys) for ask in asks.sent)
+                if users and key_from is None
+                else _split(count, form.max_keys)
+            )
+        return SourceExplanation(
+            name=spec.name,
+            form=form.request.form,
+            method=form.method,
+            path=form.request.path,
+            parameter=form.parameter,
+            key_from=key_from,
+            selects=selects,
+            keys=tuple(key for ask in asks.sent for key in ask.keys),
+            not_written=tuple(asks.refused),
+            more_at_run_time=bool(unknown),
+            batches=batches,
+            calls=None if batches is None else len(batches),
+            pages=tuple(
+                PagesExplanation(
+                    path=pages.path,
+                    parameter=pages.parameter,
+                    calls=None if requests is None else len(requests),
+                    at_a_time=settings.max_concurrent_pages,
+                )
+                for pages, requests in self._pages(spec, fields, variables).items()
+            ),
+            at_a_time=form.at_a_time,
+            max_keys=form.max_keys,
+            max_url_bytes=settings.max_url_bytes,
+            max_body_bytes=form.max_body_bytes,
+            cached=settings.cache.enabled,
+        )
+
+    def _pages(
+        self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
+    ) -> Mapping[PageSpec[Any], set[PageRequest] | None]:
+        """Find the pages that are asked for; ``None`` where that is known at run time."""
+        found: dict[PageSpec[Any], set[PageRequest] | None] = {}
+        for field in fields:
+            for [node, *_] in field.selected.values():
+                reading = self._readings.get(node.name.value)
+                if reading is None or reading.pages is None:
+                    continue
+                if spec.name not in self._planner.reads[node.name.value]:
+                    continue
+                requests = found.setdefault(reading.pages, set())
+                if requests is None or field.users.missing:
+                    found[reading.pages] = None
+                else:
+                    requests |= self._page_requests(node, field.users.keys, variables)
+        return found
+
+    def _page_requests(
+        self, node: FieldNode, keys: Iterable[UserId], variables: VariableValues
+    ) -> set[PageRequest]:
+        """Find the pages that a field asks for; none where its arguments are wrong."""
+        requests: set[PageRequest] = set()
+        for key in keys:
+            try:
+                definition = self._user.fields[node.name.value]
+                arguments = get_argument_values(definition, node, variables)
+                first = arguments.get("first")
+                size = DEFAULT_FIRST if first is None else first
+                requests.add(page_request(key, size, arguments.get("after")))
+            except (BadUserInputError, GraphQLError):
+                continue  # a run tells it at that user's field, and asks for no page
+        return requests
+
+
+def _split(number: int, most: int) -> tuple[int, ...]:
+    """Split a number into as few as may be, of which none is more than ``most``."""
+    whole, rest = divmod(number, most)
+    return (most,) * whole + ((rest,) if rest else ())
