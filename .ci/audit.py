@@ -16,7 +16,7 @@ from typing import Any
 BIN = Path(sys.executable).parent
 LOCKS = tuple(f"requirements/{name}.txt" for name in ("runtime", "build", "dev"))
 PIP_AUDIT = "pip-audit==2.10.1"
-PATIENCE = 180
+PATIENCE = 60
 """Seconds that one look may take."""
 
 
