@@ -225,14 +225,14 @@ def test_drift_exits_with_1_shows_the_difference_and_says_whom_it_would_break() 
 def test_drift_that_breaks_no_client_says_so() -> None:
     exported = run("schema", "print").stdout
     Path("schema.graphql").write_text(
-        exported.replace("The mail address.", "The e-mail."), encoding="utf-8"
+        exported.replace("The name others see.", "The nickname."), encoding="utf-8"
     )
 
     result = run("schema", "check")
 
     assert result.exit_code == 1
-    assert '-  """The e-mail."""' in result.stdout
-    assert '+  """The mail address."""' in result.stdout
+    assert '-  """The nickname."""' in result.stdout
+    assert '+  """The name others see."""' in result.stdout
     assert "No change would break a client." in result.stdout
 
 
