@@ -19,6 +19,7 @@ from app.main import create_app
 from app.observability.bounds import MAX_LINE, cut, plain, printable
 from app.observability.logs import Form, make_log, uvicorn_formatter
 from app.settings import LogSettings
+from app.shapes.connections import ConnectionSettings
 from tests.fakes import FakeServices, raising, settings_for_fakes, user_id
 from tests.wire import served
 
@@ -149,7 +150,9 @@ async def opened(services: FakeServices) -> AsyncGenerator[Open]:
     """Give the gateway with a source in it that breaks it."""
     services.know(1)
     log = io.StringIO()
-    chosen = settings_for_fakes()
+    # The log is bounded by itself, whatever else is.
+    unbounded = ConnectionSettings(max_url_bytes=0, max_head_bytes=0)
+    chosen = settings_for_fakes(connections=unbounded)
     app = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
     transport = httpx.ASGITransport(app=app)
     async with (
