@@ -37,6 +37,8 @@ def plain(line: str) -> str:
     Returns:
         The same JSON.
     """
+    if line.isascii() and "\x7f" not in line:
+        return line  # the everyday line: to look at each character took longer than to write it
     return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
@@ -50,19 +52,23 @@ def fitting(event: Mapping[str, object], write: Callable[[Mapping[str, object]],
     Returns:
         The line. Long values are cut in their middle where they would not fit, and say so.
     """
-    line = ""
-    for shorter in _shorter(event, write):
+    line = write(event)
+    for shorter in () if _fits(line) else _shorter(event, write):
         line = write(shorter)
-        if len(line) * 4 <= MAX_LINE or len(line.encode("utf-8", "replace")) <= MAX_LINE:
+        if _fits(line):
             break
     return line
+
+
+def _fits(line: str) -> bool:
+    """Tell whether a line is not too long."""
+    return len(line) * 4 <= MAX_LINE or len(line.encode("utf-8", "replace")) <= MAX_LINE
 
 
 def _shorter(
     event: Mapping[str, object], write: Callable[[Mapping[str, object]], str]
 ) -> Iterator[Mapping[str, object]]:
-    """Give an event as it is, and then with shorter and shorter values."""
-    yield event
+    """Give an event with shorter and shorter values."""
     texts = {name: _text(value, write) for name, value in event.items()}
     for most in (MAX_TEXT, 500, 100):
         yield {
