@@ -1,6 +1,6 @@
 """The running gateway: what is opened at its start, and closed at its end."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -106,9 +106,9 @@ class Gateway:
         running = self._running()
         return running.routers if caller.router else running.engine
 
-    async def authenticate(self, scope: Scope) -> Caller:
+    def authenticate(self, scope: Scope) -> Awaitable[Caller]:
         """Find out who makes a request."""
-        return await self._running().authentication.authenticate(scope)
+        return self._running().authentication.authenticate(scope)
 
     def knows_callers(self) -> bool:
         """Tell whether the running gateway can find out who asks."""

@@ -118,20 +118,18 @@ class CompiledRun:
             return "Query"
         if seen is None:
             return None
-        bugs = [
-            answers
-            for view, _, _ in seen
-            for name in view.plan.sources
-            if isinstance(answers := found[name], Exception)
-        ]
-        if bugs:
-            self._fail(root, bugs[0])
-            return None
+        for view, _, _ in seen:
+            for name in view.plan.sources:
+                if isinstance(answers := found[name], Exception):
+                    self._fail(root, answers)
+                    return None
+        if root.name != "users":
+            return self._users(root, seen[0], found)[0]
         users: list[dict[str, Any] | None] = [None] * sum(len(one.keys) for one in seen)
         for one in seen:
             for place, user in zip(one.places, self._users(root, one, found), strict=True):
                 users[place] = user
-        return users if root.name == "users" else users[0]
+        return users
 
     def _users(
         self, root: RootField, seen: Seen, found: Mapping[str, Any]

@@ -37,8 +37,6 @@ def plain(line: str) -> str:
     Returns:
         The same JSON.
     """
-    if line.isascii() and "\x7f" not in line:
-        return line  # the everyday line: to look at each character took longer than to write it
     return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 

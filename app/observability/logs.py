@@ -19,6 +19,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 from app.observability.bounds import (
+    MAX_LINE,
     MAX_TEXT,
     TRACEBACK_SHARE,
     cut,
@@ -188,6 +189,12 @@ def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
 
 def _json(event: Mapping[str, object], **_: object) -> str:
     """Write an event as one line of JSON, of no more than ``MAX_LINE`` bytes."""
+    try:
+        line = orjson.dumps(event, default=str)
+    except TypeError:  # what that is about is told below
+        return fitting(event, _json_of)
+    if len(line) <= MAX_LINE and line.isascii() and b"\x7f" not in line:
+        return line.decode()  # the everyday line: looking at each character took its time
     return fitting(event, _json_of)
 
 
