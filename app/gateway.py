@@ -45,7 +45,7 @@ class Running:
     Attributes:
         services: The clients of the sources, open.
         engine: Runs operations over them.
-        routers: Runs those of a router, which may read the schema.
+        routers: Runs those of a router, which may read the schema; the same where there is none.
         authentication: Finds out who asks.
     """
 
@@ -179,16 +179,14 @@ class Gateway:
                 log=self._log,
             )
         )
-        # What a router may ask differs in what its documents may be, and they are kept apart.
-        routers = Documents.of(
-            self._schema.core, self._settings, size=self._settings.document_cache, router=True
-        )
-        return Running(
-            services=tuple(services.values()),
-            engine=self._engine(self._schema, sources, planner, self._documents),
-            routers=self._engine(self._schema, sources, planner, routers),
-            authentication=authentication,
-        )
+        engine = routers = self._engine(self._schema, sources, planner, self._documents)
+        if self._settings.router_token is not None:
+            # What a router may ask differs in what its documents may be, and they are kept apart.
+            documents = Documents.of(
+                self._schema.core, self._settings, size=self._settings.document_cache, router=True
+            )
+            routers = self._engine(self._schema, sources, planner, documents)
+        return Running(tuple(services.values()), engine, routers, authentication)
 
     async def _flights(
         self,

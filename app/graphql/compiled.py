@@ -80,6 +80,7 @@ class CompiledRun:
         try:
             if root.name == "me":
                 return [self._guards.own_id(self._subject)]
+            # One id or a list of them, as the schema has it: coerced, so of the right type.
             ids: Any = variables.coerced.get(root.variable) if root.variable is not None else None
             if ids is None:
                 definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one

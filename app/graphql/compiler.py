@@ -15,7 +15,6 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     GraphQLField,
-    GraphQLObjectType,
     NameNode,
     OperationDefinitionNode,
     VariableNode,
@@ -101,8 +100,7 @@ class Compiler:
         self._core = schema.core
         self._planner = planner
         self._readings: Mapping[str, Reading] = schema.readings
-        self._user = self._object("User")
-        self._query = self._object("Query")
+        self._user = schema.user
 
     def compile(
         self,
@@ -217,13 +215,6 @@ class Compiler:
         unknown = " or ".join(f"{record} is None" for record in read)
         value = writer.value(definition.type, nodes, writer.read(get, writer.joined(read)))
         return UserField(key, sources, None, locations), f"None if {unknown} else {value}"
-
-    def _object(self, name: str) -> GraphQLObjectType:
-        """Find an object type of the schema."""
-        kind = self._core.type_map[name]
-        if not isinstance(kind, GraphQLObjectType):
-            raise TypeError(f"{name} is no object type")
-        return kind
 
 
 def _arguments(

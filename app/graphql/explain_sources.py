@@ -1,12 +1,11 @@
 """Explaining what each source would be asked for an operation, and which pages after that."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from graphql import (
     FieldNode,
     GraphQLError,
-    GraphQLObjectType,
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
@@ -39,7 +38,7 @@ class SourcesExplainer:
         endpoints: Mapping[str, Sequence[Endpoint[Any]]],
         keys: Mapping[str, KeyFromSettings],
     ) -> None:
-        self._user = cast("GraphQLObjectType", schema.core.type_map["User"])
+        self._user = schema.user
         self._readings = schema.readings
         self._planner = planner
         self._endpoints = endpoints

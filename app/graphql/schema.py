@@ -44,6 +44,11 @@ class GatewaySchema(Schema):
         return self._schema
 
     @property
+    def user(self) -> GraphQLObjectType:
+        """The type ``User`` in it."""
+        return cast("GraphQLObjectType", self.core.type_map["User"])  # it is declared as one
+
+    @property
     def readings(self) -> Mapping[str, Reading]:
         """Which field of ``User`` reads which source, by its public name."""
         definition = get_object_definition(User, strict=True)
@@ -104,6 +109,5 @@ def build_schema() -> GatewaySchema:
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
         federation_version="2.9",
     )
-    user = cast("GraphQLObjectType", schema.core.type_map["User"])
-    enforce(user.fields, schema.policies)
+    enforce(schema.user.fields, schema.policies)
     return schema

@@ -106,16 +106,20 @@ async def open_authentication(
         It; the connections that it has are closed at the end.
     """
     async with AsyncExitStack() as stack:
-        opened = Authentication(everybody, _always)
+        opened = Authentication(everybody, always)
         if isinstance(settings, JwtCallers):
             # Only here: cryptography takes 10 MB and a twentieth of a second to start.
-            from app.http.tokens.tokens import open_tokens  # noqa: PLC0415
+            from app.http.tokens.by_token import open_tokens  # noqa: PLC0415
 
             tokens = open_tokens(settings, router_token, transports, clock=clock, log=log)
             opened = await stack.enter_async_context(tokens)
         yield Authentication(knowing_the_router(opened.authenticate, router_token), opened.ready)
 
 
-def _always() -> bool:
-    """Need no keys of anybody."""
+def always() -> bool:
+    """Need no keys of anybody else.
+
+    Returns:
+        That callers can be known at once.
+    """
     return True

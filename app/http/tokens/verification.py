@@ -199,7 +199,7 @@ def _read_claims(payload: bytes) -> dict[str, object]:
         claims = None
     if not isinstance(claims, dict):
         raise BadTokenError("the token holds no JSON object")
-    return cast("dict[str, object]", claims)
+    return cast("dict[str, object]", claims)  # names are texts in JSON
 
 
 def _scopes(said: object) -> frozenset[str]:
@@ -207,6 +207,6 @@ def _scopes(said: object) -> frozenset[str]:
     if isinstance(said, str):
         return frozenset(said.split(" ")) - {""}
     if isinstance(said, list):
-        several = cast("list[object]", said)
+        several = cast("list[object]", said)  # whatever stands in it is looked at below
         return frozenset(one for one in several if isinstance(one, str) and one)
     return frozenset()

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
 from app.graphql.caller import NOBODY, Caller
-from app.http.authentication import Authenticate, Authentication, is_router
+from app.http.authentication import Authenticate, Authentication, always, is_router
 from app.http.tokens.bearer import no_token, read_bearer, unauthenticated
 from app.http.tokens.keyring import open_keyring
 from app.http.tokens.keys import KeySet, secret_keys
@@ -43,7 +43,7 @@ async def open_tokens(
     """
     async with AsyncExitStack() as stack:
         find: FindKey
-        ready = _always
+        ready = always
         if settings.secret is not None:
             find = _among(secret_keys(settings.secret))
         else:
@@ -91,11 +91,6 @@ def by_token(
             raise unauthenticated(error.why) from error
 
     return authenticate
-
-
-def _always() -> bool:
-    """Have the one key at hand."""
-    return True
 
 
 def _among(keys: KeySet) -> FindKey:
