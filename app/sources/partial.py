@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ConfigDict, create_model
 
 from app.sources.base import Record, SourceSpec
+from app.sources.decoding import values_of
 
 R = TypeVar("R", bound=Record)
 
@@ -51,5 +52,5 @@ def joined(records: Sequence[R]) -> R:
     """
     if len(records) == 1:
         return records[0]
-    values = {name: value for record in records for name, value in record}
+    values = {name: value for record in records for name, value in values_of(record).items()}
     return cast("R", _Joined.model_construct(**values))  # see above

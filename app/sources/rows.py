@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
-from pydantic import FailFast, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.decoding import decoder_of
 from app.sources.more import More, NextPage
 
 R = TypeVar("R", bound=Record)
@@ -84,7 +85,7 @@ class RowReader(Generic[R]):
 
     def __init__(self, spec: SourceSpec[R]) -> None:
         self._spec = spec
-        self._all: TypeAdapter[list[R]] = TypeAdapter(Annotated[list[spec.record], FailFast()])  # type: ignore[name-defined, arg-type] # a type at run time
+        self._decode = decoder_of(spec.record)
         self._key = attrgetter(spec.key)
         self._written_key = spec.record.model_fields[spec.key].alias or spec.key
 
@@ -105,7 +106,7 @@ class RowReader(Generic[R]):
             MalformedError: The body is no JSON array.
         """
         try:
-            records = self._all.validate_json(body)
+            records = self._decode(body)
         except ValidationError:
             return self._read_each(body, keys)
         found: dict[str, R] = {}
