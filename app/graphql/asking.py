@@ -220,8 +220,7 @@ class AskingReader:
 
     def _of_users(self, arguments: Mapping[str, Any], _: Rights) -> Sequence[UserId]:
         """Read the arguments of ``users``."""
-        self._guards.count(len(arguments["ids"]), "users")
-        return [self._guards.user_id(one) for one in arguments["ids"]]
+        return self._guards.user_ids(arguments["ids"])
 
     def _of_entities(
         self, arguments: Mapping[str, Any], _: Rights

@@ -58,16 +58,11 @@ class CompiledRun:
             The answer's data.
         """
         asked = [self._seen(root, self._keys(root, variables)) for root in roots]
-        wanted: dict[str, dict[UserId, None]] = {}
         fields: dict[str, FieldSet] = {}
-        for one in asked:
-            for source, users in _needed(one or ()).items():
-                wanted.setdefault(source, {}).update(dict.fromkeys(users))
-            for view, _, _ in one or ():
-                for source, some in view.plan.fields.items():
-                    fields[source] = some | fields.get(source, frozenset())
-        keys = {name: list(users) for name, users in wanted.items()}
-        found = await self._context.loaders.fetch(keys, fields)
+        for view, _, _ in (one for seen in asked for one in seen or ()):
+            for source, some in view.plan.fields.items():
+                fields[source] = some | fields.get(source, frozenset())
+        found = await self._context.loaders.fetch(_wanted(asked), fields)
         return {
             root.key: self._write(root, seen, found)
             for root, seen in zip(roots, asked, strict=True)
@@ -88,8 +83,7 @@ class CompiledRun:
                 ids = arguments["id" if root.name == "user" else "ids"]
             if isinstance(ids, str):
                 return [self._guards.user_id(ids)]
-            self._guards.count(len(ids), "users")
-            return [self._guards.user_id(one) for one in ids]
+            return self._guards.user_ids(ids)
         except (GatewayError, GraphQLError) as error:
             self._fail(root, error)
             return None
@@ -138,20 +132,15 @@ class CompiledRun:
         """Write users of whom the caller sees the same."""
         view = seen.view
         said: list[Found] = [found[name] for name in view.plan.sources]
-        columns = [[answers[key] for key in seen.keys] for answers in said]
-        failed = any(SourceError in map(type, column) for column in columns)
+        columns = [list(map(answers.__getitem__, seen.keys)) for answers in said]
+        if not view.always_wrong and not any(SourceError in map(type, one) for one in columns):
+            return list(map(view.write_user, seen.keys, *columns))
         users: list[dict[str, Any] | None] = []
         rows = zip(seen.keys, *columns, strict=True)
         for place, row in zip(seen.places, rows, strict=True):
-            if row[1] is None and not any(row[1:]):
-                users.append(None)
-            elif failed or view.always_wrong:
-                path: list[str | int] = [root.key]
-                if root.name == "users":
-                    path.append(place)
-                users.append(self._failing(root, view, path, *row))
-            else:
-                users.append(view.write(*row))
+            path: list[str | int] = [root.key, place] if root.name == "users" else [root.key]
+            known = any(one is not None for one in row[1:])
+            users.append(self._failing(root, view, path, *row) if known else None)
         return users
 
     def _failing(
@@ -179,7 +168,7 @@ class CompiledRun:
                 self._tell(field.wrong.message, field.locations, place, field.wrong.code)
             elif failed := [failures[name] for name in field.sources if name in failures]:
                 self._tell_source(failed[0], field.locations, [*path, field.key])
-        return view.write(
+        return view.write_known(
             key, *(None if isinstance(answer, SourceError) else answer for answer in answers)
         )
 
@@ -217,17 +206,21 @@ class CompiledRun:
         )
 
 
-def _needed(seen: Sequence[Seen]) -> Mapping[str, Sequence[UserId]]:
-    """Find which source is to be asked about whom, in the order in which users are named."""
-    if len(seen) == 1:
-        return dict.fromkeys(seen[0].view.plan.needed, seen[0].keys)
-    named = sorted(
-        (place, key, number)
-        for number, one in enumerate(seen)
-        for place, key in zip(one.places, one.keys, strict=True)
-    )
-    needed: dict[str, list[UserId]] = {}
-    for _, key, number in named:
-        for source in seen[number].view.plan.needed:
-            needed.setdefault(source, []).append(key)
-    return needed
+def _wanted(asked: Sequence[Sequence[Seen] | None]) -> Mapping[str, Sequence[UserId]]:
+    """Find which source is to be asked about whom: each user once, in the order of the fields."""
+    roots = [seen for seen in asked if seen is not None]
+    every = [one for seen in roots for one in seen]
+    if len(every) == 1:
+        [(view, keys, _)] = every  # the everyday case: all sources are asked about the same
+        return dict.fromkeys(view.plan.needed, tuple(dict.fromkeys(keys)))
+    wanted: dict[str, dict[UserId, None]] = {}
+    for seen in roots:
+        named = sorted(
+            (place, key, number)
+            for number, one in enumerate(seen)
+            for place, key in zip(one.places, one.keys, strict=True)
+        )
+        for _, key, number in named:
+            for source in seen[number].view.plan.needed:
+                wanted.setdefault(source, {})[key] = None
+    return {source: list(users) for source, users in wanted.items()}

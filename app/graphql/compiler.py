@@ -60,13 +60,16 @@ class View:
     Attributes:
         plan: Which sources they need.
         fields: What is selected of them.
-        write: Writes a user from its id and what each source of the plan said, ``None`` included.
+        write_user: Writes a user from its id and what each source of the plan said; ``None`` where
+            none of them knows it.
+        write_known: The same of one that is known somehow, if only by a source that failed.
         always_wrong: Whether a field of them is always an error.
     """
 
     plan: Plan
     fields: Sequence[UserField]
-    write: Callable[..., dict[str, Any]]
+    write_user: Callable[..., dict[str, Any] | None]
+    write_known: Callable[..., dict[str, Any]]
     always_wrong: bool
 
 
@@ -174,7 +177,8 @@ class Compiler:
         by_source = dict(zip(plan.sources, records, strict=True))
         writer = Writer(selection)
         fields: list[UserField] = []
-        parts: list[str] = []
+        whole: list[str] = []
+        partial: list[str] = []
         for key, group in groups.items():
             name = group[0].name.value
             if name in seen:
@@ -182,11 +186,19 @@ class Compiler:
             else:
                 field, value = UserField(key, (), rights.refusal(name), _locations(group)), "None"
             fields.append(field)
-            parts.append(f"{key!r}: {value}")
+            unknown = " or ".join(f"{by_source[source]} is None" for source in field.sources)
+            whole.append(f"{key!r}: {value}")
+            partial.append(f"{key!r}: None if {unknown} else {value}" if unknown else whole[-1])
+        write_known = writer.function(["key", *records], f"{{{', '.join(partial)}}}")
+        everywhere = " and ".join(f"{record} is not None" for record in records)
+        nowhere = " and ".join(f"{record} is None" for record in records)
+        rest = f"None if {nowhere} else {writer.bind(write_known)}(key, {', '.join(records)})"
+        text = f"{{{', '.join(whole)}}} if {everywhere} else {rest}"
         return View(
             plan=plan,
             fields=fields,
-            write=writer.function(["key", *records], "{" + ", ".join(parts) + "}"),
+            write_user=writer.function(["key", *records], text),
+            write_known=write_known,
             always_wrong=any(one.wrong is not None for one in fields),
         )
 
@@ -198,7 +210,7 @@ class Compiler:
         writer: Writer,
         records: Mapping[str, str],
     ) -> tuple[UserField, str]:
-        """Compile one field of a user: how it fails, and the text of its value."""
+        """Compile one field of a user: how it fails, and the text of its value if it is known."""
         name = nodes[0].name.value
         locations = _locations(nodes)
         if name in OWN:
@@ -211,10 +223,8 @@ class Compiler:
             get = reading.bind(_arguments(definition, nodes[0], selection.variables))
         except BadUserInputError as error:
             return UserField(key, sources, error, locations), "None"
-        read = [records[source] for source in sources]
-        unknown = " or ".join(f"{record} is None" for record in read)
-        value = writer.value(definition.type, nodes, writer.read(get, writer.joined(read)))
-        return UserField(key, sources, None, locations), f"None if {unknown} else {value}"
+        read = writer.read(get, writer.joined([records[source] for source in sources]))
+        return UserField(key, sources, None, locations), writer.value(definition.type, nodes, read)
 
 
 def _arguments(

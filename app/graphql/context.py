@@ -1,7 +1,9 @@
 """All that a resolver may reach."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import strawberry
 
@@ -36,12 +38,32 @@ class Guards:
         Raises:
             BadUserInputError: It does not match the pattern.
         """
-        if self.user_id_pattern.fullmatch(value) is None:
+        return self._checked([value])[0]
+
+    def user_ids(self, values: Sequence[str]) -> Sequence[UserId]:
+        """Check a list of user ids.
+
+        Args:
+            values: What the client sent.
+
+        Returns:
+            The same texts, as keys.
+
+        Raises:
+            BadUserInputError: There are none or too many, or one does not match the pattern.
+        """
+        self.count(len(values), "users")
+        return self._checked(values)
+
+    def _checked(self, values: Sequence[str]) -> Sequence[UserId]:
+        """Check ids by the pattern, all of them by one call: there may be hundreds."""
+        if not all(map(self.user_id_pattern.fullmatch, values)):
+            wrong = next(one for one in values if not self.user_id_pattern.fullmatch(one))
             raise BadUserInputError(
-                f"{shown(value)} is not a user id:"
+                f"{shown(wrong)} is not a user id:"
                 f" expected a match of {self.user_id_pattern.pattern}"
             )
-        return UserId(value)
+        return cast("Sequence[UserId]", values)
 
     def own_id(self, subject: str | None) -> UserId:
         """Check the id of the user that the caller is.

@@ -125,8 +125,7 @@ async def resolve_users(
         BadUserInputError: One is no id, or there are too many.
     """
     guards = info.context.guards
-    guards.count(len(ids), "users")
-    users = await find_users(info, [guards.user_id(one) for one in ids])
+    users = await find_users(info, guards.user_ids(ids))
     return cast("list[User | None]", users)  # a failure in it becomes an error at its place
 
 

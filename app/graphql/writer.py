@@ -74,7 +74,7 @@ class Writer:
             The text of the value.
         """
         attribute = attribute_of(get)
-        return f"{self._bind(get)}({part})" if attribute is None else f"{part}.{attribute}"
+        return f"{self.bind(get)}({part})" if attribute is None else f"{part}.{attribute}"
 
     def joined(self, parts: Sequence[str]) -> str:
         """Write how one record is made of partial ones.
@@ -85,7 +85,7 @@ class Writer:
         Returns:
             The text of the record.
         """
-        return parts[0] if len(parts) == 1 else f"{self._bind(joined)}([{', '.join(parts)}])"
+        return parts[0] if len(parts) == 1 else f"{self.bind(joined)}([{', '.join(parts)}])"
 
     def value(self, kind: object, nodes: list[FieldNode], value: str) -> str:
         """Write a value as JSON has it, but for times, which are left to orjson.
@@ -130,7 +130,7 @@ class Writer:
         members = cast("Iterable[Enum]", definition.wrapped_cls)  # a class whose type says less
         if all(write(one) == one.name for one in members):
             return f"{member}._name_"  # `name` is a property in Python
-        return f"{self._bind(write)}({member})"
+        return f"{self.bind(write)}({member})"
 
     def _object(self, kind: GraphQLObjectType, nodes: list[FieldNode], part: str) -> str:
         """Write an object straight from what it shows."""
@@ -163,8 +163,15 @@ class Writer:
         function: Callable[..., Any] = eval(code, self._bound)  # noqa: S307 # see above: all ours
         return function
 
-    def _bind(self, value: object) -> str:
-        """Give a value a name in the function."""
+    def bind(self, value: object) -> str:
+        """Give a value a name in the functions.
+
+        Args:
+            value: The value.
+
+        Returns:
+            The name, as the text has it.
+        """
         name = self._name()
         self._bound[name] = value
         return name

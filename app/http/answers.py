@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import orjson
+import msgspec
 from graphql import GraphQLFormattedError
 from starlette.responses import Response
 
@@ -88,7 +88,7 @@ def _body(answer: Answer) -> Mapping[str, object]:
 def _json(value: object, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
     """Write JSON."""
     return Response(
-        orjson.dumps(value, option=orjson.OPT_UTC_Z),
+        msgspec.json.encode(value),
         status,
         headers=headers,
         media_type=f"{media_type}; charset=utf-8",

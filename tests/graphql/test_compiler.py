@@ -44,6 +44,6 @@ def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
 
     assert root.others.plan.sources == ("billing.one", "billing.two")
     assert [field.sources for field in root.others.fields] == [("billing.one", "billing.two")]
-    assert root.others.write("a", said("status"), said("plan")) == {"plan": "pro"}
-    assert root.others.write("a", said("status"), None) == {"plan": None}
-    assert root.others.write("a", None, said("plan")) == {"plan": None}
+    assert root.others.write_user("a", said("status"), said("plan")) == {"plan": "pro"}
+    assert root.others.write_user("a", said("status"), None) == {"plan": None}
+    assert root.others.write_user("a", None, said("plan")) == {"plan": None}
