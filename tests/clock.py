@@ -45,6 +45,10 @@ class ManualClock:
         """Bound what is awaited within."""
         return _Timeout(self, seconds)
 
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], None]:
+        """Have something called once so many seconds have passed; gives the way to call it off."""
+        return self.call_at(self.seconds + seconds, callback)
+
     def call_at(self, when: float, callback: Callable[[], object]) -> Callable[[], None]:
         """Have something called when the clock gets there; gives the way to call it off."""
         live = True

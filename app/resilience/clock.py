@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -26,13 +27,17 @@ class Clock(Protocol):
         """Bound what is awaited within; past it, ``TimeoutError`` is raised."""
         ...
 
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Have something called once; gives the way to call it off."""
+        ...
+
 
 class SystemClock:
     """The time of the machine."""
 
-    def monotonic(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
-        return time.perf_counter()
+    # As it is: a function around it would take longer than it does.
+    monotonic = staticmethod(time.perf_counter)
+    """Seconds since some fixed moment; never goes back."""
 
     def now(self) -> datetime:
         """The time of day, in UTC."""
@@ -45,3 +50,7 @@ class SystemClock:
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Bound what is awaited within."""
         return asyncio.timeout(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Have something called once; gives the way to call it off."""
+        return asyncio.get_running_loop().call_later(seconds, callback).cancel

@@ -5,9 +5,7 @@ that whoever began it can give up, be cancelled or run out of time without any h
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -28,34 +26,42 @@ class Flight(Generic[R]):
 
     Attributes:
         identity: For whom.
-        landed: Done when there is nothing more to come.
         shared: Whether others may join it.
         trace: What became of it at the source; that of its request where it is not shared.
         keys: The users.
         riders: The requests that put users on it, the one that began it first.
+        fields: The fields of the record that are asked for; ``None`` for all.
+        told: Who is told when it has landed.
+        landed: Whether there is nothing more to come.
         task: Asks the source; ``None`` while users are still gathered.
         answers: What the source said; ``None`` where it was not asked to the end.
         bug: What was raised instead: a bug of ours.
         waiters: How many wait for it.
         kept: Whether the answers are wanted even when nobody waits for them.
-        fields: The fields of the record that are asked for; ``None`` for all.
     """
 
     identity: str
-    landed: asyncio.Future[None]
     shared: bool
     trace: Trace
-    keys: list[UserId] = field(default_factory=list[UserId])
-    riders: list[Call] = field(default_factory=list[Call])
+    keys: list[UserId]
+    riders: list[Call]
+    fields: FieldSet | None
+    told: list[Callable[[], None]]
+    landed: bool = False
     task: asyncio.Task[None] | None = None
     answers: Mapping[UserId, Answer[R]] | None = None
     bug: Exception | None = None
     waiters: int = 0
     kept: bool = False
-    fields: FieldSet | None = None
+
+    def land(self) -> None:
+        """Let nobody wait for it any longer."""
+        self.landed = True
+        for tell in self.told:
+            tell()
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Ticket(Generic[R]):
     """What one request waits for: users of one source, on one flight or several.
 
@@ -66,9 +72,11 @@ class Ticket(Generic[R]):
             can no longer be asked.
         began: The flight that was begun for this request, if one was.
         call: The request.
+        asked: When it asked, by the clock's ``monotonic``.
         patience: Seconds that it can wait.
         clock: Tells the time.
         leave: Is told of each flight, when the request no longer waits for it.
+        seats: How many of the users are on each flight.
     """
 
     source: str
@@ -76,17 +84,17 @@ class Ticket(Generic[R]):
     flights: Sequence[Flight[R]]
     began: Flight[R] | None
     call: Call
+    asked: float
     patience: float
     clock: Clock
     leave: Callable[[Flight[R]], None]
-    joined: Counter[Flight[R]] = field(init=False)
-    _asked: float = field(init=False)
+    seats: Mapping[Flight[R], int] = field(init=False)
 
     def __post_init__(self) -> None:
         """Take the seats."""
-        self.joined = Counter(self.flights)
-        self._asked = self.clock.monotonic()
-        for flight in self.joined:
+        flights = self.flights
+        self.seats = {flight: flights.count(flight) for flight in dict.fromkeys(flights)}
+        for flight in self.seats:
             flight.waiters += 1
 
     def collect(self) -> Mapping[UserId, Answer[R]]:
@@ -101,12 +109,12 @@ class Ticket(Generic[R]):
         """
         if not self.flights:
             return dict.fromkeys(self.keys, self._gone())
-        for flight, count in self.joined.items():
+        for flight, count in self.seats.items():
             self._note(flight, count)
-        for flight in self.joined:
+        for flight in self.seats:
             if flight.bug is not None:
                 raise flight.bug
-        if len(self.joined) == 1 and (answers := self.flights[0].answers) is not None:
+        if len(self.seats) == 1 and (answers := self.flights[0].answers) is not None:
             return answers  # the everyday case: nothing is copied
         return {
             key: self._lost(flight) if flight.answers is None else flight.answers[key]
@@ -122,13 +130,13 @@ class Ticket(Generic[R]):
             trace.attempts += flown.attempts
         if shared or flight.answers is None:
             trace.keys += count
-            asked = self._asked
-            trace.started = asked if trace.started is None else min(trace.started, asked)
-            over = flown.ended if flight.landed.done() and flown.ended else self.clock.monotonic()
+            if trace.started is None or trace.started > self.asked:
+                trace.started = self.asked
+            over = flown.ended if flight.landed and flown.ended else self.clock.monotonic()
             trace.ended = max(trace.ended, over)
             trace.circuit = flown.circuit or trace.circuit
             trace.pace = flown.pace or trace.pace
-        if not flight.landed.done():
+        if not flight.landed:
             trace.code = Code.SOURCE_TIMEOUT
         elif flight.answers is None:
             trace.code = Code.SOURCE_UNAVAILABLE
@@ -137,7 +145,7 @@ class Ticket(Generic[R]):
 
     def _lost(self, flight: Flight[R]) -> SourceError:
         """Say why a flight has brought nothing."""
-        if flight.landed.done():
+        if flight.landed:
             return self._gone()
         return SourceError(self.source, Code.SOURCE_TIMEOUT, "no time was left to wait for it")
 
@@ -155,37 +163,51 @@ async def landed(tickets: Sequence[Ticket[R]]) -> None:
     Args:
         tickets: What the request waits for; given back at the end.
     """
-    flights = [flight for one in tickets for flight in one.joined if not flight.landed.done()]
-    patience = tickets[0].patience
+    flights = [flight for one in tickets for flight in one.seats if not flight.landed]
+    first = tickets[0]
     try:
-        if flights and patience > 0:
-            everyone = _all_of({flight.landed for flight in flights})
+        if flights and first.patience > 0:
+            wait = _Wait(flights)
             if not any(flight.shared for flight in flights):
-                await everyone
+                await wait.over
                 return
-            with suppress(TimeoutError):
-                async with tickets[0].clock.timeout(patience):
-                    await everyone
+            call_off = first.clock.call_later(first.patience, wait.end)
+            try:
+                await wait.over
+            finally:
+                call_off()
     finally:
         for ticket in tickets:
-            for flight in ticket.joined:
+            for flight in ticket.seats:
                 ticket.leave(flight)
 
 
-def _all_of(futures: Collection[asyncio.Future[None]]) -> asyncio.Future[None]:
-    """Make a future of one's own that is done when all of these are, and that one may cancel.
+class _Wait:
+    """One request's wait for its flights; it is nobody else's, and may be cancelled.
 
-    ``asyncio.wait`` does the same for half as much again, and every request waits once.
+    ``asyncio.wait`` and ``asyncio.timeout`` do the same for several times as much, and every
+    request waits once.
+
+    Attributes:
+        over: Done when all have landed, or when it was ended.
     """
-    everyone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    left = len(futures)
 
-    def arrived(_: asyncio.Future[None]) -> None:
-        nonlocal left
-        left -= 1
-        if not left and not everyone.done():
-            everyone.set_result(None)
+    __slots__ = ("_left", "over")
 
-    for future in futures:
-        future.add_done_callback(arrived)
-    return everyone
+    def __init__(self, flights: Sequence[Flight[R]]) -> None:
+        """Begin to wait."""
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = len(flights)
+        for flight in flights:
+            flight.told.append(self._arrived)
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def _arrived(self) -> None:
+        """Take note of a flight that has landed."""
+        self._left -= 1
+        if not self._left:
+            self.end()

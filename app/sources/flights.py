@@ -16,7 +16,7 @@ others of a user who is in the air makes a flight of its own; one that still gat
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from types import TracebackType
@@ -69,7 +69,7 @@ class Lane(Generic[R]):
     """
 
     identity: str
-    flying: dict[UserId, Flight[R]] = field(default_factory=dict[UserId, Flight[R]])
+    flying: dict[UserId, Flight[R]]
     gathering: Flight[R] | None = None
     leaving: bool = False
     aloft: int = 0
@@ -114,7 +114,8 @@ class Flights(Generic[R]):
         self.name = name
         self.shared = self.joined = 0
         self._fetch = fetch
-        self._sharing = sharing
+        self._shares = sharing is not Sharing.NOTHING
+        self._gathers = sharing is Sharing.BATCHES
         self._coalesce = settings.coalesce
         self._forwards = settings.auth.forwards
         usual = min(settings.timeout, deadlines.budget - deadlines.reserve)
@@ -146,7 +147,7 @@ class Flights(Generic[R]):
         await self._tasks.__aexit__(kind, error, traceback)
         for lane in self._lanes.values():
             if lane.gathering is not None:
-                lane.gathering.landed.set_result(None)
+                lane.gathering.land()
         self._lanes.clear()
 
     async def fetch(
@@ -194,10 +195,31 @@ class Flights(Generic[R]):
         Returns:
             What to wait for, by ``landed``.
         """
-        patience = self._patience(call)
-        hurried = patience < self._usual_patience and not behind
-        if self._tasks.closed:
-            return self._ticket(keys, (), None, call, patience)
+        now = self._clock.monotonic()
+        patience = self._deadlines.budget  # no flight takes longer
+        if call.deadline is not None:
+            patience = call.deadline.at - now - self._deadlines.reserve
+        flights: Sequence[Flight[R]] = ()
+        began: Flight[R] | None = None
+        if not self._tasks.closed:
+            hurried = patience < self._usual_patience and not behind
+            flights, boarded = self._seat(keys, behind, call, fields, alone=hurried)
+            if boarded is not None and boarded.riders[0] is call:
+                began = boarded
+        return Ticket(
+            self.name, keys, flights, began, call, now, patience, self._clock, self._leave
+        )
+
+    def _seat(
+        self,
+        keys: Sequence[UserId],
+        behind: Sequence[UserId],
+        call: Call,
+        fields: FieldSet | None,
+        *,
+        alone: bool,
+    ) -> tuple[Sequence[Flight[R]], Flight[R] | None]:
+        """Find a flight for each of the keys, and the one that was boarded for those not aloft."""
         lane = self._lane(call)
         aboard: Mapping[UserId, Flight[R]] = lane.flying
         self._partly = self._partly or fields is not None
@@ -208,8 +230,7 @@ class Flights(Generic[R]):
         new += [key for key in behind if key not in aboard]
         boarded: Flight[R] | None = None
         if new:
-            boarded = self._board(lane, call, fields, alone=hurried)
-            boarded.keys += new
+            boarded = self._board(lane, new, call, fields, alone=alone)
             added = dict.fromkeys(new, boarded)
             if boarded.shared:
                 lane.flying.update(added)
@@ -222,56 +243,41 @@ class Flights(Generic[R]):
             self._tidy(lane)
         elif boarded is lane.gathering and self._is_full(boarded):
             self._leave_now(lane)
-        return self._ticket(keys, flights, boarded, call, patience)
+        return flights, boarded
 
     def _lane(self, call: Call) -> Lane[R]:
         """Find or begin the lane of all who are the same to the source as a caller."""
         identity = identity_of(call, self._forwards) if self._forwards else call.identity
         lane = self._lanes.get(identity)
         if lane is None:
-            lane = self._lanes[identity] = Lane(identity)
+            lane = self._lanes[identity] = Lane(identity, {})
         return lane
 
-    def _ticket(
-        self,
-        keys: Sequence[UserId],
-        flights: Sequence[Flight[R]],
-        boarded: Flight[R] | None,
-        call: Call,
-        patience: float,
-    ) -> Ticket[R]:
-        """Write a ticket."""
-        began = boarded if boarded is not None and boarded.riders[0] is call else None
-        return Ticket(self.name, keys, flights, began, call, patience, self._clock, self._leave)
-
-    def _patience(self, call: Call) -> float:
-        """Find how long a request can wait; no flight takes longer than the budget."""
-        if call.deadline is None:
-            return self._deadlines.budget
-        return call.deadline.remaining - self._deadlines.reserve
-
     def _board(
-        self, lane: Lane[R], call: Call, fields: FieldSet | None, *, alone: bool
+        self, lane: Lane[R], new: list[UserId], call: Call, fields: FieldSet | None, *, alone: bool
     ) -> Flight[R]:
-        """Find or begin the flight for what a request wants that is not in the air."""
-        shared = self._sharing is not Sharing.NOTHING and not alone
-        gathers = shared and self._sharing is Sharing.BATCHES
+        """Put what a request wants that is not in the air on the flight that gathers, or a new one.
+
+        Returns:
+            The flight.
+        """
+        shared = self._shares and not alone
+        gathers = shared and self._gathers
         if gathers and lane.gathering is not None:
+            flight = lane.gathering
             self.joined += 1
-            lane.gathering.riders.append(call)
-            _takes_on(lane.gathering, fields)
-            return lane.gathering
-        landing = asyncio.get_running_loop().create_future()
+            flight.keys += new
+            flight.riders.append(call)
+            _takes_on(flight, fields)
+            return flight
         trace = Trace() if shared else call.trace
-        flight: Flight[R] = Flight(
-            lane.identity, landing, shared, trace, riders=[call], fields=fields
-        )
+        begun: Flight[R] = Flight(lane.identity, shared, trace, new, [call], fields, [])
         if not gathers:
-            self._take_off(lane, flight)
+            self._take_off(lane, begun)
         else:
-            lane.gathering = flight
+            lane.gathering = begun
             self._leave_soon(lane)
-        return flight
+        return begun
 
     def _leave_soon(self, lane: Lane[R]) -> None:
         """Have the flight that gathers leave in the next turn, if it may."""
@@ -328,7 +334,7 @@ class Flights(Generic[R]):
                 self._log.error("source.flight_failed", source=self.name, exc_info=error)
         finally:
             self._forget(lane, flight)
-            flight.landed.set_result(None)
+            flight.land()
 
     def _call(self, flight: Flight[R]) -> Call:
         """Say for whom a flight asks: its one request, or all of them under an id of its own."""
@@ -360,7 +366,7 @@ class Flights(Generic[R]):
     def _leave(self, flight: Flight[R]) -> None:
         """Take note that one waits no longer; a flight that nobody wants any more is called off."""
         flight.waiters -= 1
-        if flight.waiters or flight.kept or flight.landed.done():
+        if flight.waiters or flight.kept or flight.landed:
             return
         lane = self._lanes[flight.identity]
         self._forget(lane, flight)  # at once: whoever comes now needs a new one
@@ -368,7 +374,7 @@ class Flights(Generic[R]):
             flight.task.cancel()
         else:
             lane.gathering = None
-            flight.landed.set_result(None)
+            flight.land()
 
     def _forget(self, lane: Lane[R], flight: Flight[R]) -> None:
         """Let nobody join a flight any more."""
@@ -380,9 +386,9 @@ class Flights(Generic[R]):
     def _ended(self, lane: Lane[R], flight: Flight[R], _: asyncio.Task[None]) -> None:
         """Make room for the next flight."""
         lane.aloft -= 1
-        if not flight.landed.done():  # it was called off before it began
+        if not flight.landed:  # it was called off before it began
             self._forget(lane, flight)
-            flight.landed.set_result(None)
+            flight.land()
         self._leave_soon(lane)
         self._tidy(lane)
 

@@ -52,8 +52,15 @@ class Trace:
         sources: By name of the source, in the order in which they were first asked.
     """
 
-    sources: dict[str, SourceTrace] = field(default_factory=dict[str, SourceTrace])
+    sources: dict[str, SourceTrace] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with none."""
+        self.sources = {}
 
     def of(self, name: str) -> SourceTrace:
         """Find or begin what is known of a source."""
-        return self.sources.setdefault(name, SourceTrace())
+        known = self.sources.get(name)
+        if known is None:
+            known = self.sources[name] = SourceTrace()
+        return known
