@@ -121,9 +121,11 @@ class Breaker:
     @property
     def refuses(self) -> bool:
         """Whether no call may be made now. Asking changes nothing."""
+        if self.state is State.CLOSED:
+            return False
         if self.state is State.OPEN:
             return self._clock.monotonic() < self._probe_at
-        return self.state is State.HALF_OPEN and self._all_probes_out
+        return self._all_probes_out
 
     @property
     def _all_probes_out(self) -> bool:
@@ -136,14 +138,15 @@ class Breaker:
         Returns:
             The permit, or ``None`` when the call may not be made now.
         """
+        if self.state is State.CLOSED:
+            return Permit(self, self._period)
         if self.state is State.OPEN and self._clock.monotonic() >= self._probe_at:
             self._change(State.HALF_OPEN)
         if self.state is State.OPEN:
             return None
-        if self.state is State.HALF_OPEN:
-            if self._all_probes_out:
-                return None
-            self._probes_out += 1
+        if self._all_probes_out:
+            return None
+        self._probes_out += 1
         return Permit(self, self._period)
 
     def settle(
@@ -171,14 +174,16 @@ class Breaker:
                     self._times_opened = 0
                     self._change(State.CLOSED)
         elif failed is not None:
-            kinds = [_CALL, *([_FAILURE] if failed else []), *([_SLOW] if slow else [])]
-            self._window.add(*kinds)
-            if self._is_too_bad():
+            kinds = [_CALL]
+            if failed:
+                kinds.append(_FAILURE)
+            if slow:
+                kinds.append(_SLOW)
+            if self._is_too_bad(*self._window.add(*kinds)):
                 self._open()
 
-    def _is_too_bad(self) -> bool:
+    def _is_too_bad(self, calls: int, failures: int, slow: int) -> bool:
         """Tell whether enough calls have failed or were slow."""
-        calls, failures, slow = self._window.totals()
         return calls >= self._settings.min_calls and (
             failures / calls >= self._settings.failure_rate
             or slow / calls >= self._settings.slow_rate

@@ -1,8 +1,7 @@
 """The bulkhead: a bound on what one service can hold up (M. Nygard, "Release It!", chapter 5)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from app.resilience.clock import Clock
 
@@ -25,38 +24,41 @@ class Bulkhead:
         self._room = asyncio.Semaphore(limit)
         self._clock = clock
 
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncGenerator[None]:
-        """Have room for one call within the context.
+    def slot(self, seconds: float) -> "Slot":
+        """Have room for one call within a context.
 
         Args:
             seconds: How long to wait for it at most.
 
-        Yields:
-            Nothing; there is room until the end of the context.
-
-        Raises:
-            FullError: As many wait as may, or there was no room in time.
+        Returns:
+            The context: there is room until its end. Entering it raises ``FullError`` where as
+            many wait as may, or where there was no room in time.
         """
+        return Slot(self, seconds)
+
+    async def enter(self, seconds: float) -> None:
+        """Take room, waiting for it where there is none; see ``slot``."""
         # Counted here, since a semaphore is locked as long as anyone waits for it, even where room
         # has just been given to all who do.
         if self._inside >= self._most:
             raise FullError("as many calls wait as may")
         self._inside += 1
         try:
-            await self._enter(seconds)
-            try:
-                yield
-            finally:
-                self._room.release()
-        finally:
+            if self._room.locked():
+                await self._wait(seconds)
+            else:
+                await self._room.acquire()
+        except BaseException:
             self._inside -= 1
+            raise
 
-    async def _enter(self, seconds: float) -> None:
-        """Take room, waiting for it where there is none."""
-        if not self._room.locked():
-            await self._room.acquire()
-            return
+    def leave(self) -> None:
+        """Give room back that was taken."""
+        self._room.release()
+        self._inside -= 1
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for room, and take it."""
         self.waiting += 1
         try:
             async with self._clock.timeout(seconds):
@@ -65,3 +67,27 @@ class Bulkhead:
             raise FullError("no call ended in time to make room") from error
         finally:
             self.waiting -= 1
+
+
+class Slot:
+    """Room for one call, within its context.
+
+    Written out, since ``asynccontextmanager`` takes several times as long, and each call has one.
+    """
+
+    __slots__ = ("_bulkhead", "_seconds")
+
+    def __init__(self, bulkhead: Bulkhead, seconds: float) -> None:
+        self._bulkhead = bulkhead
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        await self._bulkhead.enter(self._seconds)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bulkhead.leave()

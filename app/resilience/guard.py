@@ -56,6 +56,25 @@ class Outcome(Generic[T]):
     attempts: int
 
 
+@dataclass(slots=True)
+class _Work(Generic[T]):
+    """What is to be done, by one attempt or several.
+
+    Attributes:
+        attempt: Makes the call.
+        limit: Seconds that one attempt may take.
+        end: The moment by which all has to be done, by the clock's ``monotonic``.
+        caller: For whom.
+        made: How many calls were made for it so far.
+    """
+
+    attempt: Attempt[T]
+    limit: float
+    end: float
+    caller: str
+    made: int = 0
+
+
 class Guard:
     """Guards the calls to one service. Shared by all of them; this is what makes it work.
 
@@ -134,22 +153,15 @@ class Guard:
         Returns:
             What came of it: where it was repeated, what the last call said that was made.
         """
-        made = 0
+        work = _Work(attempt, limit, deadline.at - reserve, caller)
+        answer = await self._in_pace(work)
+        if isinstance(answer, SourceError):
+            answer = await self._repeated(work, answer)
+        return Outcome(answer, work.made)
 
-        def left() -> float:
-            return deadline.remaining - reserve
-
-        async def counted(seconds: float) -> T | SourceError:
-            nonlocal made
-            made += 1
-            if made == 1:
-                self._budget.count_call()
-            return await attempt(seconds)
-
-        async def once() -> T | SourceError:
-            return await self._once(counted, limit, left, caller)
-
-        answer = await self._in_pace(caller, once, left)
+    async def _repeated(self, work: _Work[T], failure: SourceError) -> T | SourceError:
+        """Repeat what has failed, where that can help; gives what the last call said."""
+        answer: T | SourceError = failure
         for tries in range(1, self._settings.retry.max_retries + 1):
             if (
                 not isinstance(answer, SourceError)
@@ -158,57 +170,50 @@ class Guard:
             ):
                 break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
-            if wait >= left() or self._breaker.refuses or not self._budget.take():
+            if wait >= self._left(work) or self._breaker.refuses or not self._budget.take():
                 break
             await self._clock.sleep(wait)
-            before = made
-            again = await self._in_pace(caller, once, left)
-            if made == before:
+            before = work.made
+            again = await self._in_pace(work)
+            if work.made == before:
                 break
             answer = again
-        return Outcome(answer, made)
+        return answer
 
-    async def _in_pace(
-        self,
-        caller: str,
-        once: Callable[[], Awaitable[T | SourceError]],
-        left: Callable[[], float],
-    ) -> T | SourceError:
+    def _left(self, work: _Work[T]) -> float:
+        """Count the seconds that are left for it."""
+        return work.end - self._clock.monotonic()
+
+    async def _in_pace(self, work: _Work[T]) -> T | SourceError:
         """Make an attempt when the service wants it; again, as long as it says "later".
 
         That is no business of the budget of retries: it is the service that says when. It ends
         where the next one would come too late.
         """
         while True:
-            pacer = self._paces.of(caller)
+            pacer = self._paces.of(work.caller)
             if pacer is None:
-                answer = await self._perhaps_hedged(once)
-            elif left() <= 0 or self._breaker.refuses:
-                return await once()  # which says so
+                answer = await self._perhaps_hedged(work)
+            elif self._left(work) <= 0 or self._breaker.refuses:
+                return await self._once(work)  # which says so
             else:
-                answer = await self._in_turn(pacer, caller, once, left)
+                answer = await self._in_turn(pacer, work)
             if not self._is_put_off(answer):
                 return answer
-            pacer = self._paces.of(caller)
-            if pacer is None or pacer.pause >= left() or self._breaker.refuses:
+            pacer = self._paces.of(work.caller)
+            if pacer is None or pacer.pause >= self._left(work) or self._breaker.refuses:
                 return answer
 
-    async def _in_turn(
-        self,
-        pacer: Pacer,
-        caller: str,
-        once: Callable[[], Awaitable[T | SourceError]],
-        left: Callable[[], float],
-    ) -> T | SourceError:
+    async def _in_turn(self, pacer: Pacer, work: _Work[T]) -> T | SourceError:
         """Make an attempt when it is its turn."""
         try:
-            async with pacer.turn(left()):
+            async with pacer.turn(self._left(work)):
                 began = self._clock.monotonic()
-                answer = await once()
+                answer = await self._once(work)
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
         if not isinstance(answer, SourceError):
-            self._paces.thank(caller, began=began)
+            self._paces.thank(work.caller, began=began)
         return answer
 
     def _is_put_off(self, answer: object) -> bool:
@@ -220,66 +225,64 @@ class Guard:
             and self._settings.pacing.enabled
         )
 
-    async def _perhaps_hedged(
-        self, once: Callable[[], Awaitable[T | SourceError]]
-    ) -> T | SourceError:
+    def _perhaps_hedged(self, work: _Work[T]) -> Awaitable[T | SourceError]:
         """Make an attempt, and a second one beside it where hedging is on and it takes long."""
         delay = self._latencies.p95() if self._settings.hedge else None
         if delay is None:
-            return await once()
-        return await hedged(
-            once,
+            return self._once(work)
+        return hedged(
+            lambda: self._once(work),
             delay=delay,
             may_repeat=self._budget.take,
             is_good=lambda answer: not isinstance(answer, SourceError),
             clock=self._clock,
         )
 
-    async def _once(
-        self, attempt: Attempt[T], limit: float, left: Callable[[], float], caller: str
-    ) -> T | SourceError:
+    async def _once(self, work: _Work[T]) -> T | SourceError:
         """Make one attempt, when the service may be asked and there is room and time."""
-        if (seconds := left()) <= 0:
+        if (seconds := self._left(work)) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
         if self._breaker.refuses:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
         try:
             async with self._bulkhead.slot(seconds):
-                pacer = self._paces.of(caller)
+                pacer = self._paces.of(work.caller)
                 if pacer is not None and pacer.pause:
                     return self._held()
-                return await self._call(attempt, limit, left(), caller)
+                return await self._call(work)
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
-    async def _call(
-        self, attempt: Attempt[T], limit: float, left: float, caller: str
-    ) -> T | SourceError:
+    async def _call(self, work: _Work[T]) -> T | SourceError:
         """Make one call, if the wait for room has left the time and the circuit for it."""
-        if left <= 0:
+        started = self._clock.monotonic()
+        if (left := work.end - started) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left once there was room")
         permit = self._breaker.admit()
         if permit is None:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
-        seconds = min(limit, left)
-        started = self._clock.monotonic()
+        seconds = min(work.limit, left)
+        if not work.made:
+            self._budget.count_call()
+        work.made += 1
         try:
-            answer = await attempt(seconds)
+            answer = await work.attempt(seconds)
             took = self._clock.monotonic() - started
-            failure: Code | None = None
-            if isinstance(answer, SourceError):
-                failure, put_off = answer.code, self._is_put_off(answer)
-                if put_off or answer.retry_after is not None:
-                    signal = Signal(refused=put_off, wait=answer.retry_after)
-                    self._paces.heed(caller, signal, began=started)
-                if put_off and failure is Code.SOURCE_OVERLOADED:
-                    return answer  # it is well enough to say no
+            if not isinstance(answer, SourceError):
+                permit.record(failed=False, seconds=took, limit=work.limit)
+                self._latencies.add(took)
+                return answer
+            put_off = self._is_put_off(answer)
+            if put_off or answer.retry_after is not None:
+                signal = Signal(refused=put_off, wait=answer.retry_after)
+                self._paces.heed(work.caller, signal, began=started)
+            if put_off and answer.code is Code.SOURCE_OVERLOADED:
+                return answer  # it is well enough to say no
             # A client in a hurry tells nothing of the service; else it could open the circuit for
             # all others.
-            if failure is not Code.SOURCE_TIMEOUT or seconds >= SLOW * limit:
-                permit.record(failed=failure in UNHEALTHY, seconds=took, limit=limit)
-            if failure is None:
-                self._latencies.add(took)
+            if answer.code is not Code.SOURCE_TIMEOUT or seconds >= SLOW * work.limit:
+                failed = answer.code in UNHEALTHY
+                permit.record(failed=failed, seconds=took, limit=work.limit)
             return answer
         finally:
             permit.release()  # tells nothing, where nothing was told: the call was cancelled

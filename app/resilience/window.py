@@ -22,8 +22,12 @@ class SlidingWindow:
         self._slots: deque[tuple[int, list[int]]] = deque()
         self._totals = [0] * kinds
 
-    def add(self, *kinds: int) -> None:
-        """Count one event of each of these kinds."""
+    def add(self, *kinds: int) -> Sequence[int]:
+        """Count one event of each of these kinds.
+
+        Returns:
+            All within the window, by kind.
+        """
         slot = self._forget()
         if not self._slots or self._slots[-1][0] != slot:
             self._slots.append((slot, [0] * len(self._totals)))
@@ -31,6 +35,7 @@ class SlidingWindow:
         for kind in kinds:
             counts[kind] += 1
             self._totals[kind] += 1
+        return tuple(self._totals)
 
     def totals(self) -> Sequence[int]:
         """Count the events within the window, by kind."""
