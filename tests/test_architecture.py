@@ -20,6 +20,7 @@ ARROW = (
     "settings",
     "shapes",
     "errors",
+    "readonly",
 )
 """Each may import from those after it."""
 

@@ -1,14 +1,14 @@
 """How long a request may still take."""
 
 import re
-from dataclasses import dataclass
 
+from app.readonly import readonly
 from app.resilience.clock import Clock
 
 _DURATION = re.compile(r"(\d{1,9})(?:\.(\d{1,3}))?(ms|s)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Deadline:
     """The moment by which a request has to be answered.
 

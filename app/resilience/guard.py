@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app.errors import Code, SourceError
+from app.readonly import readonly
 from app.resilience.breaker import SLOW, Breaker, Change, State
 from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock
@@ -43,7 +44,7 @@ Attempt = Callable[[float], Awaitable[T | SourceError]]
 """Makes one call within so many seconds. What the service does is returned, never raised."""
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Outcome(Generic[T]):
     """What came of a guarded call.
 

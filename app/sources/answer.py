@@ -1,9 +1,9 @@
 """What comes back from a service, and what makes answers for keys of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from app.readonly import readonly
 from app.sources.base import Record, UserId
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class RawAnswer:
     """An answer of a service, as it came.
 

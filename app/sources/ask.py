@@ -1,12 +1,12 @@
 """One request to a service, ready to be sent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from app.readonly import readonly
 from app.sources.base import UserId
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Ask:
     """One request to a service, ready to be sent. It only reads, so that it can be made again.
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from app.errors import SourceError
+from app.readonly import readonly
 from app.resilience.deadline import Deadline
 from app.sources.lifetime import Arrivals
 from app.sources.trace import Trace
@@ -98,7 +99,7 @@ class PageSpec(Generic[R]):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Call:
     """What of the incoming request matters to the calls that are made for it.
 

@@ -10,6 +10,7 @@ from typing import cast
 import httpx
 
 from app.errors import MalformedError
+from app.sources.transport import fields_of
 
 GZIP_OR_ZLIB = 47
 """For zlib: the largest window, and either of the two headers (zlib manual, inflateInit2)."""
@@ -41,13 +42,14 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
         MalformedError: It is no JSON by its type, too long, or not what its encoding says.
         httpx.HTTPError: It did not arrive.
     """
-    if not is_json(response.headers.get("content-type", "")):
+    headers = fields_of(response)
+    if not is_json(headers.get("content-type", "")):
         raise MalformedError("the body is of a type that is not JSON")
     if response.is_stream_consumed:  # by a transport that hands over whole answers
         if len(response.content) > limit:
             raise _too_long(limit)
         return response.content
-    encoding = response.headers.get("content-encoding", "").strip().lower()
+    encoding = headers.get("content-encoding", "").strip().lower()
     if encoding in _PLAIN:
         return await _read_plain(response, limit)
     if encoding in _COMPRESSED:

@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
+from app.readonly import readonly
 from app.resilience.breaker import Change, State
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline, write_duration
@@ -40,12 +41,12 @@ from app.sources.base import Call, Headers
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception
 from app.sources.statuses import failure_of_answer, meaning_of
-from app.sources.transport import ReadyRequest, TransportFactory
+from app.sources.transport import ReadyRequest, TransportFactory, fields_of
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Contact:
     """The last time that a service answered at all.
 
@@ -65,7 +66,7 @@ class _Known:
     last: Contact | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Request(Generic[T]):
     """What is asked of a service.
 
@@ -177,16 +178,12 @@ class ServiceClient:
         """
         request = Request(ask, call, read, absent)
 
-        async def attempt(seconds: float) -> T | SourceError | None:
-            if self._tokens is None:
-                return await self._exchange(request, seconds)
-            return await self._tokens.attempt(partial(self._exchange, request), seconds)
-
+        exchange = partial(self._exchange, request)
         trace = call.trace.of(self.name)
         caller = self._caller(call)
         started = self._clock.monotonic()
         outcome = await self.guard.run(
-            attempt,
+            exchange if self._tokens is None else partial(self._tokens.attempt, exchange),
             limit=self.settings.timeout if limit is None else limit,
             deadline=call.deadline or Deadline(math.inf, self._clock),
             reserve=self._deadlines.reserve,
@@ -231,17 +228,19 @@ class ServiceClient:
                     self._written(request, seconds, signed)
                 )
                 try:
-                    status = response.status_code
+                    status, headers = response.status_code, fields_of(response)
                     self._contact.last = Contact(self._clock.now(), status)
-                    signal = self._signal(response)
+                    signal = self._signal(status, headers)
                     known = status not in request.absent
-                    answer = await self._read(response, request.read, signal) if known else None
+                    answer = (
+                        await self._read(response, headers, request.read, signal) if known else None
+                    )
                     if signal is not None and not isinstance(answer, SourceError):
                         self.guard.heed(self._caller(request.call), signal, began=started)
                     arrivals = request.call.arrivals
                     if arrivals is not None and not isinstance(answer, SourceError):
                         now, took = self._clock.now(), self._clock.monotonic() - started
-                        arrivals.note(request.ask.keys, response.headers, at=now, took=took)
+                        arrivals.note(request.ask.keys, headers, at=now, took=took)
                 finally:
                     await response.aclose()
         except FOREIGN as error:
@@ -267,9 +266,8 @@ class ServiceClient:
         target = with_query(ask.target, self._query) if self._query else ask.target
         return ReadyRequest(ask.method, self.settings.base_url, target, headers, ask.body)
 
-    def _signal(self, response: httpx.Response) -> Signal | None:
+    def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:
         """Read what an answer says of how fast the service may be asked; most say nothing."""
-        status, headers = response.status_code, response.headers
         if status != HTTPStatus.TOO_MANY_REQUESTS and SIGNALS.isdisjoint(headers):
             return None
         if self.settings.pacing.enabled:
@@ -277,7 +275,11 @@ class ServiceClient:
         return Signal(wait=read_retry_after(headers.get("retry-after"), self._clock))
 
     async def _read(
-        self, response: httpx.Response, read: Callable[[RawAnswer], T], signal: Signal | None
+        self,
+        response: httpx.Response,
+        headers: Mapping[str, str],
+        read: Callable[[RawAnswer], T],
+        signal: Signal | None,
     ) -> T | SourceError:
         """Make a value of an answer, or a failure."""
         shape, absent = self.settings.answer, False
@@ -295,7 +297,7 @@ class ServiceClient:
         try:
             # What says "not known" by its status may have any body.
             body = b"" if absent else await read_body(response, self.settings.max_answer_bytes)
-            return read(RawAnswer(response.status_code, response.headers, body))
+            return read(RawAnswer(response.status_code, headers, body))
         except MalformedError as error:
             return self._malformed(str(error))
         except ValidationError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from string import ascii_letters, digits
 
+from app.readonly import readonly
 from app.shapes.request import BodyRequest, EachRequest, RequestSettings
 from app.sources.ask import Ask
 from app.sources.base import UserId
@@ -19,7 +20,7 @@ UNRESERVED = (ascii_letters + digits + "-._~").encode()
 """The characters that are never escaped (RFC 3986, section 2.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Asks:
     """The requests for some keys.
 

@@ -5,13 +5,13 @@ two together; what is ours here is that an address goes out as it was written: t
 ``httpx.URL`` of a hundred ids takes a quarter of a millisecond, more than all the rest of the call.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 import httpx
-from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
+from httpx_aiohttp.transport import map_aiohttp_exceptions
 from yarl import URL
 
 from app.shapes.source import SourceSettings
@@ -22,11 +22,12 @@ TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
 
 
 class ReadyRequest(httpx.Request):
-    """A request whose address is ready to be sent, and parsed only for those who look at it.
+    """A request that is ready to be sent, and parsed only for those who look at it.
 
     Attributes:
         address: Where it goes, percent-encoded.
         url: The same, parsed.
+        body: Its body; empty where it has none.
     """
 
     def __init__(
@@ -43,15 +44,14 @@ class ReadyRequest(httpx.Request):
             method: The HTTP method.
             base: The address of the service.
             target: Path and query below it, percent-encoded.
-            headers: The headers, ``Host`` among them, or the address would be parsed for it.
+            headers: The headers, ``Host`` among them.
             body: The body, if it has one.
         """
+        super().__init__(method, NOWHERE, stream=httpx.ByteStream(body))
         self.address = base + target
-        if body:
-            super().__init__(method, NOWHERE, headers=headers, content=body)
-        else:  # httpx would look for headers that nobody has to add
-            super().__init__(method, NOWHERE, headers=headers, stream=httpx.ByteStream(b""))
-            self.read()
+        self.body = body
+        self._written = [*headers, ("Content-Length", str(len(body)))] if body else headers
+        self._parsed: httpx.Headers | None = None
 
     @property
     def url(self) -> httpx.URL:
@@ -62,9 +62,87 @@ class ReadyRequest(httpx.Request):
     def url(self, _: httpx.URL) -> None:
         """Pass over what httpx makes of the address that it is given."""
 
+    @property
+    def headers(self) -> httpx.Headers:
+        """Its headers, which whoever passes it on may change."""
+        if self._parsed is None:
+            self._parsed = httpx.Headers(self._written)
+        return self._parsed
+
+    @headers.setter
+    def headers(self, headers: httpx.Headers) -> None:
+        """Take others."""
+        self._parsed = headers
+
+    @property
+    def content(self) -> bytes:
+        """Its body."""
+        return self.body
+
+    @property
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """Its headers as they are sent."""
+        return self._written if self._parsed is None else self._parsed.multi_items()
+
 
 NOWHERE = httpx.URL("")
 """An address that costs nothing to copy."""
+
+
+class RawResponse(httpx.Response):
+    """An answer as it came, whose headers are parsed only for those who look at them."""
+
+    def __init__(
+        self, status: int, pairs: Sequence[tuple[bytes, bytes]], stream: httpx.AsyncByteStream
+    ) -> None:
+        """Take it.
+
+        Args:
+            status: Its status.
+            pairs: Its headers.
+            stream: Its body.
+        """
+        super().__init__(status, stream=stream)
+        self._pairs = pairs
+        self._parsed: httpx.Headers | None = None
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """Its headers, which whoever passes it on may change."""
+        if self._parsed is None:
+            self._parsed = httpx.Headers(self._pairs)
+        return self._parsed
+
+    @headers.setter
+    def headers(self, headers: httpx.Headers) -> None:
+        """Take others."""
+        self._parsed = headers
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Its headers by names in lower case; several of one name are one, with commas between."""
+        if self._parsed is not None:
+            return self._parsed
+        try:
+            fields = {
+                name.decode("ascii").lower(): value.decode("ascii") for name, value in self._pairs
+            }
+        except UnicodeDecodeError:
+            return self.headers
+        return fields if len(fields) == len(self._pairs) else self.headers
+
+
+def fields_of(response: httpx.Response) -> Mapping[str, str]:
+    """Read the headers of an answer.
+
+    Args:
+        response: The answer, of whichever transport.
+
+    Returns:
+        Its headers by names in lower case; several of one name are one value, with commas between
+        (RFC 9110, section 5.3).
+    """
+    return response.fields if isinstance(response, RawResponse) else response.headers
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -128,15 +206,13 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """
         if self._session is None:
             raise RuntimeError("the transport is not open: its context has to be entered first")
-        url = (
-            URL(request.address, encoded=True)
-            if isinstance(request, ReadyRequest)
-            else URL(str(request.url))
-        )
-        headers = request.headers.multi_items()
+        if isinstance(request, ReadyRequest):
+            url, headers = URL(request.address, encoded=True), request.pairs
+        else:
+            url, headers = URL(str(request.url)), request.headers.multi_items()
         if self._proxy_headers is not None and url.scheme == "http":
-            headers += self._proxy_headers.items()  # without a tunnel, it reads these
-        with map_aiohttp_exceptions():
+            headers = [*headers, *self._proxy_headers.items()]  # without a tunnel, it reads these
+        try:
             response = await self._session.request(
                 request.method,
                 url,
@@ -145,9 +221,35 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 proxy_headers=self._proxy_headers,
             )
-        return httpx.Response(
-            response.status, headers=response.raw_headers, stream=AiohttpResponseStream(response)
-        )
+        except aiohttp.ClientError:
+            with map_aiohttp_exceptions():
+                raise
+        return RawResponse(response.status, response.raw_headers, _Body(response))
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, in the pieces in which it comes."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        try:
+            while piece := await content.readany():
+                yield piece
+        except aiohttp.ClientError:
+            with map_aiohttp_exceptions():
+                raise
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
+        self._response.release()
+        try:
+            await self._response.wait_for_close()
+        except aiohttp.ClientError:
+            with map_aiohttp_exceptions():
+                raise
 
 
 def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:

@@ -1,15 +1,20 @@
-"""Certificates and proxies, over real TLS and a real proxy."""
+"""Certificates and proxies, over real TLS and a real proxy, and what goes over the wire."""
 
 import socket
 from base64 import b64encode
+from collections.abc import Mapping
 
+import httpx
 import pytest
 
 from app.errors import Code, SourceError
+from app.shapes.source import SourceSettings
+from app.sources.body import read_body
+from app.sources.transport import ReadyRequest, fields_of, pooled_transport
 from tests.certificates import Certificates
 from tests.sources.login import TOKEN, Login
 from tests.sources.proxy import Proxy, proxying
-from tests.sources.raw_server import saying, serving
+from tests.sources.raw_server import RawServer, saying, serving, writing
 from tests.sources.test_client import Asked, asking
 
 PASSWORD = "canary-password"
@@ -157,3 +162,70 @@ async def test_a_proxy_that_is_not_there_is_an_unavailable_source() -> None:
             assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
 
     assert not server.seen
+
+
+# What is sent and what comes, for those who look at it
+
+
+HEADERS = (("Host", "profile"), ("X-Own", "1"))
+
+
+async def test_a_request_goes_out_as_it_was_written_and_as_whoever_passed_it_on_changed_it() -> (
+    None
+):
+    async with serving(saying()) as server, pooled_transport(source(server)) as transport:
+        for change in ({}, {"x-own": "2", "X-More": "3"}):
+            request = ReadyRequest("POST", server.base_url, ODD, HEADERS, b"[1]")
+            request.headers.update(change)
+            await (await transport.handle_async_request(request)).aclose()
+        request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
+        await (await transport.handle_async_request(request)).aclose()
+
+    first, second, third = server.seen
+    assert (first.target, first.method, first.body) == (ODD, "POST", b"[1]")
+    assert first.header("content-length") == second.header("content-length") == ["3"]
+    assert [seen.header("x-own") for seen in server.seen] == [["1"], ["2"], ["1"]]
+    assert [seen.header("x-more") for seen in server.seen] == [[], ["3"], []]
+    assert (third.method, third.body, third.header("host")) == ("GET", b"", ["profile"])
+
+
+async def test_a_request_can_be_read_as_any_other() -> None:
+    request = ReadyRequest("POST", "http://profile", "/users?id=%2F", HEADERS, b"[1]")
+
+    assert str(request.url) == "http://profile/users?id=%2F"
+    assert request.headers["x-own"] == "1"
+    assert request.content == request.read() == await request.aread() == b"[1]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields"),
+    [
+        ("Age: 1", {"age": "1"}),
+        ("Vary: a\r\nvary: b", {"vary": "a, b"}),
+        ("X-Name: \u00fc", {"x-name": "\u00fc"}),
+    ],
+)
+async def test_the_headers_of_an_answer_are_read_by_names_in_lower_case(
+    lines: str, fields: Mapping[str, str]
+) -> None:
+    answer = writing(f"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\n\r\n[]".encode())
+    async with serving(answer) as server, pooled_transport(source(server)) as transport:
+        request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
+        response = await transport.handle_async_request(request)
+        told = {"content-length": "2", **fields}
+
+        assert dict(fields_of(response)) == told
+        assert dict(response.headers) == told
+        response.headers["Age"] = "7"
+        assert fields_of(response)["age"] == response.headers["age"] == "7"
+        assert await read_body(response, 2) == b"[]"
+        await response.aclose()
+
+
+async def test_the_headers_of_a_fake_s_answer_are_read_alike() -> None:
+    assert fields_of(httpx.Response(200, headers={"Age": "1"}))["age"] == "1"
+
+
+def source(server: RawServer) -> SourceSettings:
+    """Say where a server is."""
+    return SourceSettings(base_url=server.base_url)
