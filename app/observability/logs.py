@@ -12,6 +12,7 @@ import sys
 import traceback
 import zlib
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import orjson
@@ -73,9 +74,8 @@ def make_log(
             *_render(chosen, colours=out.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
-        cache_logger_on_first_use=True,
     )
-    return log
+    return log.bind()  # unbound, it would look for what it stands for with every line
 
 
 class Sampler:
@@ -153,13 +153,11 @@ def uvicorn_formatter(form: Form) -> logging.Formatter:
 
 def _common(form: Form) -> Sequence[Processor]:
     """List what happens to every event, whoever says it."""
-    at_a_glance = form == "console"
-    return [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(
-            fmt="%H:%M:%S" if at_a_glance else "iso", utc=not at_a_glance
-        ),
-    ]
+    if form == "console":
+        stamp: Processor = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+    else:
+        stamp = _stamp
+    return [structlog.processors.add_log_level, stamp]
 
 
 def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
@@ -174,10 +172,7 @@ def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
                 exception_formatter=_indented_traceback,
             ),
         ]
-    return [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(serializer=_json),
-    ]
+    return [_json]
 
 
 def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
@@ -187,8 +182,16 @@ def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
     out.writelines(f"\n  {printable(line)}" for line in lines)
 
 
-def _json(event: Mapping[str, object], **_: object) -> str:
+def _stamp(_: object, __: str, event: EventDict) -> EventDict:
+    """Tell the time of an event, in UTC, as ``datetime.isoformat`` would at ten times the cost."""
+    event["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
+    return event
+
+
+def _json(log: object, name: str, event: EventDict) -> str:
     """Write an event as one line of JSON, of no more than ``MAX_LINE`` bytes."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(log, name, event)
     try:
         line = orjson.dumps(event, default=str)
     except TypeError:  # what that is about is told below
