@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Record)
 PLAIN_PATTERN = re.compile(r"\^[\w\[\]{}(),|*+?-]*\$", re.ASCII)
 """Patterns that pydantic's regular expressions and Python's take for the same, but for the end."""
 
-AS_THEY_ARE = (str, int, bool)
+AS_THEY_ARE: tuple[object, ...] = (str, int, bool)
 """Types that are the same to both, where pydantic is strict."""
 
 
