@@ -91,7 +91,8 @@ def test_the_first_row_of_a_key_counts_whichever_of_them_fits(
     rows = read([first, second], "a")
 
     [one] = rows.answers
-    assert (one.username if isinstance(one, ProfileRecord) else one and one.code) == answer
+    assert one is not None
+    assert (one.code if isinstance(one, SourceError) else one.username) == answer
     assert rows.duplicate == 1
     assert rows.unasked == 0
 
