@@ -63,7 +63,7 @@ class Guards:
                 f"{shown(wrong)} is not a user id:"
                 f" expected a match of {self.user_id_pattern.pattern}"
             )
-        return cast("Sequence[UserId]", values)
+        return cast("Sequence[UserId]", values)  # now that each is known to be one
 
     def own_id(self, subject: str | None) -> UserId:
         """Check the id of the user that the caller is.

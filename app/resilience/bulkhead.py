@@ -48,7 +48,7 @@ class Bulkhead:
                 await self._wait(seconds)
             else:
                 await self._room.acquire()
-        except BaseException:
+        except BaseException:  # a wait that is cancelled is over, too
             self._inside -= 1
             raise
 

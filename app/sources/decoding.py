@@ -14,7 +14,6 @@ A record that has more than fields of the kinds below is read by pydantic alone.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Optional, TypeVar, Union, cast, get_args, get_origin
 
@@ -78,11 +77,11 @@ def values_of(record: Record | msgspec.Struct) -> dict[str, Any]:
     return msgspec.structs.asdict(record) if isinstance(record, msgspec.Struct) else dict(record)
 
 
-@cache
 def _struct_of(record: type[Record]) -> type[msgspec.Struct]:
-    """Make the struct that has the fields of a record, and lets no more through.
+    """Make a struct that has the fields of a record, and lets no more through.
 
-    There is one for each, so that what two readers have read can be equal, as records can.
+    It is made anew each time: sources that are asked for some fields alone make records as they
+    go, and to keep a struct of each would hold on to those that are dropped.
     """
     if record.model_config != Record.model_config or _has_more_than_fields(record):
         raise _UnknownKindError

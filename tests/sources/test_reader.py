@@ -2,13 +2,15 @@
 
 import json
 
+import msgspec
 import pytest
 
 from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.base import UserId
+from app.sources.decoding import values_of
 from app.sources.mapping import Mistake, ShapeError
-from app.sources.profile import PROFILE
+from app.sources.profile import PROFILE, ProfileRecord
 from app.sources.reader import reader_of
 from app.sources.rows import NOTHING, RowReader
 from tests.fakes import profile_row
@@ -29,7 +31,10 @@ def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
         RawAnswer(200, {"link": "</2>; rel=next"}, body), keys
     )
 
-    assert rows == RowReader(PROFILE).read(body, keys)
+    record, straight = rows.answers[0], RowReader(PROFILE).read(body, keys).answers[0]
+    assert isinstance(record, ProfileRecord | msgspec.Struct)
+    assert isinstance(straight, ProfileRecord | msgspec.Struct)
+    assert values_of(record) == values_of(straight)
     assert rows.rest is NOTHING
     assert told(rows) == ["a", None]
     assert not rows.truncated
