@@ -90,11 +90,12 @@ class Loaders:
         self._shared = shared
         self._call = call
         self._sources = sources
-        self._tasks = Tasks()
+        self._closed = False
         # Made when they are first asked: a compiled operation never asks one.
         self._users: dict[str, DataLoader[UserId, Any]] = {}
         self._fields: dict[str, FieldSet] = {}
         self._pages: dict[PageSpec[Any], DataLoader[PageRequest, Any]] = {}
+        self._tasks: Tasks | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,7 +106,9 @@ class Loaders:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._tasks.__aexit__(kind, error, traceback)
+        self._closed = True
+        if self._tasks is not None:
+            await self._tasks.__aexit__(kind, error, traceback)
 
     async def load(self, asks: Sequence[Ask]) -> list[Parts]:
         """Ask about users, each time the sources of a plan.
@@ -244,6 +247,7 @@ class Loaders:
             The loader.
         """
         gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
+        tasks = self._tasks = self._tasks or Tasks()
 
         async def ask(items: Sequence[K]) -> Sequence[V | SourceError | None]:
             self.used.add(name)
@@ -264,11 +268,11 @@ class Loaders:
         run = ask_by_key if name in self._sources.key_from else ask
 
         async def batch(items: list[K]) -> list[V | SourceError | None]:
-            if self._tasks.closed:
+            if self._closed:
                 return [gone] * len(items)
             # The fetch is a task of ours: when it is cancelled, this function still settles the
             # futures of its keys, which a cancelled batch function would leave waiting for ever.
-            task = self._tasks.begin(run(items), f"fetch {name}")
+            task = tasks.begin(run(items), f"fetch {name}")
             await asyncio.wait([task])
             return [gone] * len(items) if task.cancelled() else list(task.result())
 

@@ -23,11 +23,11 @@ from graphql.execution.values import VariableValues, get_argument_values
 from app.errors import BadUserInputError, GatewayError
 from app.federation.plan import Plan, Planner
 from app.graphql.context import Guards
+from app.graphql.operation import deciding_variables
 from app.graphql.query import USER_TYPES, representation_key
 from app.graphql.rights import Rights
 from app.graphql.schema import GatewaySchema
 from app.graphql.selection import grouped_fields
-from app.graphql.variants import deciding_variables
 from app.sources.base import UserId
 
 

@@ -58,11 +58,13 @@ class CompiledRun:
             The answer's data.
         """
         asked = [self._seen(root, self._keys(root, variables)) for root in roots]
-        fields: dict[str, FieldSet] = {}
-        for view, _, _ in (one for seen in asked for one in seen or ()):
-            for source, some in view.plan.fields.items():
-                fields[source] = some | fields.get(source, frozenset())
-        found = await self._context.loaders.fetch(_wanted(asked), fields)
+        every = [one for seen in asked for one in seen or ()]
+        if len(every) == 1:  # the everyday case: all sources are asked about the same
+            [(view, keys, _)] = every
+            wanted = dict.fromkeys(view.plan.needed, tuple(dict.fromkeys(keys)))
+            found = await self._context.loaders.fetch(wanted, view.plan.fields)
+        else:
+            found = await self._context.loaders.fetch(_wanted(asked), _fields(every))
         return {
             root.key: self._write(root, seen, found)
             for root, seen in zip(roots, asked, strict=True)
@@ -118,9 +120,10 @@ class CompiledRun:
                 if isinstance(answers := found[name], Exception):
                     self._fail(root, answers)
                     return None
-        if root.name != "users":
-            return self._users(root, seen[0], found)[0]
-        users: list[dict[str, Any] | None] = [None] * sum(len(one.keys) for one in seen)
+        if len(seen) == 1:
+            users = self._users(root, seen[0], found)
+            return users if root.name == "users" else users[0]
+        users = [None] * sum(len(one.keys) for one in seen)
         for one in seen:
             for place, user in zip(one.places, self._users(root, one, found), strict=True):
                 users[place] = user
@@ -208,13 +211,10 @@ class CompiledRun:
 
 def _wanted(asked: Sequence[Sequence[Seen] | None]) -> Mapping[str, Sequence[UserId]]:
     """Find which source is to be asked about whom: each user once, in the order of the fields."""
-    roots = [seen for seen in asked if seen is not None]
-    every = [one for seen in roots for one in seen]
-    if len(every) == 1:
-        [(view, keys, _)] = every  # the everyday case: all sources are asked about the same
-        return dict.fromkeys(view.plan.needed, tuple(dict.fromkeys(keys)))
     wanted: dict[str, dict[UserId, None]] = {}
-    for seen in roots:
+    for seen in asked:
+        if seen is None:
+            continue
         named = sorted(
             (place, key, number)
             for number, one in enumerate(seen)
@@ -224,3 +224,12 @@ def _wanted(asked: Sequence[Sequence[Seen] | None]) -> Mapping[str, Sequence[Use
             for source in seen[number].view.plan.needed:
                 wanted.setdefault(source, {})[key] = None
     return {source: list(users) for source, users in wanted.items()}
+
+
+def _fields(every: Sequence[Seen]) -> Mapping[str, FieldSet]:
+    """Find the fields that are wanted, of the sources that can be asked for some alone."""
+    fields: dict[str, FieldSet] = {}
+    for view, _, _ in every:
+        for source, some in view.plan.fields.items():
+            fields[source] = some | fields.get(source, frozenset())
+    return fields

@@ -11,6 +11,7 @@ from app.errors import BadUserInputError, UnauthenticatedError, shown
 from app.federation.loaders import Loaders
 from app.federation.plan import Planner
 from app.graphql.rights import Rights
+from app.readonly import readonly
 from app.sources.base import UserId
 
 
@@ -100,7 +101,7 @@ class Guards:
             raise BadUserInputError(f"{what} takes 1 to {self.max_ids} ids, got {number}")
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Context:
     """All that a resolver may reach: nothing else is shared between the fields of a request.
 

@@ -20,8 +20,8 @@ from graphql import (
 
 from app.errors import Code, RequestError, shown
 from app.graphql.limits.checks import DocumentChecks
-from app.graphql.limits.price import Price, Pricing
-from app.graphql.variants import Variants
+from app.graphql.limits.price import Pricing
+from app.graphql.operation import Operation
 from app.settings import Settings
 
 MAX_CACHED = 32_768
@@ -37,43 +37,39 @@ class Document:
         tree: Its syntax tree; ``None`` when it could not be parsed.
         errors: What parsing or validation found.
         code: The code of those errors.
-        prices: What its operations cost, by name.
-        variants: What its operations were compiled to.
+        operations: Its operations by name, where nothing is wrong with it.
     """
 
     hash: str
     tree: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
     code: Code = Code.GRAPHQL_VALIDATION_FAILED
-    prices: Mapping[str | None, Price] = field(default_factory=dict[str | None, Price])
-    variants: Variants = field(default_factory=Variants, compare=False)
+    operations: Mapping[str | None, Operation] = field(
+        default_factory=dict[str | None, Operation], compare=False
+    )
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    def operation(self, name: str | None) -> Operation:
         """Find the operation to execute (GraphQL specification, section 6.1, GetOperation).
 
         Args:
             name: Its name; needed when there are several.
 
         Returns:
-            The operation, always a query.
+            The operation; validation has let no other kind than queries through.
 
         Raises:
-            RequestError: There is no such operation, or it is no query.
+            RequestError: There is no such operation.
         """
-        operations = self._operations()
-        named = {one.name.value: one for one in operations if one.name is not None}
-        if name is not None:
-            found = named.get(name)
-            wrong = f"there is no operation {shown(name)}: the document has {_listed(named)}"
-        else:
-            found = operations[0] if len(operations) == 1 else None
-            wrong = f"operationName is needed: the document has {_listed(named)}"
+        is_alone = name is None and len(self.operations) == 1
+        found = next(iter(self.operations.values())) if is_alone else self.operations.get(name)
         if found is None:
-            raise RequestError(Code.OPERATION_RESOLUTION_FAILURE, wrong)
-        if found.operation is not OperationType.QUERY:
+            names = ", ".join(one for one in self.operations if one is not None)
+            wrong = "operationName is needed"
+            if name is not None:
+                wrong = f"there is no operation {shown(name)}"
             raise RequestError(
                 Code.OPERATION_RESOLUTION_FAILURE,
-                f"only queries are served here, and this is a {found.operation.value}",
+                f"{wrong}: the document has {names or 'none with a name'}",
             )
         return found
 
@@ -86,7 +82,7 @@ class Document:
         Raises:
             RequestError: It is no query, whether such a thing is served or not.
         """
-        for one in self._operations():
+        for one in _operations(self.tree):
             is_it = name is None or (one.name is not None and one.name.value == name)
             if is_it and one.operation is not OperationType.QUERY:
                 raise RequestError(
@@ -95,11 +91,6 @@ class Document:
                     status=405,
                     headers={"Allow": "POST"},
                 )
-
-    def _operations(self) -> list[OperationDefinitionNode]:
-        """List its operations."""
-        definitions = self.tree.definitions if self.tree is not None else ()
-        return [one for one in definitions if isinstance(one, OperationDefinitionNode)]
 
 
 class Documents:
@@ -172,8 +163,7 @@ class Documents:
         try:
             tree = self._checks.parse(text, len(encoded))
             errors = tuple(self._checks.validate(tree))
-            prices = {} if errors else self._pricing.prices(tree)
-            return Document(digest, tree, errors, prices=prices)
+            return Document(digest, tree, errors, operations={} if errors else self._ready(tree))
         except GraphQLError as error:
             return Document(digest, None, (error,), Code.GRAPHQL_PARSE_FAILED)
         except RequestError as error:
@@ -182,6 +172,20 @@ class Documents:
         finally:
             if tree is not None:
                 _untie(tree)
+
+    def _ready(self, tree: DocumentNode) -> Mapping[str | None, Operation]:
+        """Make the operations of a valid document ready to be run."""
+        prices = self._pricing.prices(tree)
+        return {
+            name: Operation(tree, node, price)
+            for node, (name, price) in zip(_operations(tree), prices.items(), strict=True)
+        }
+
+
+def _operations(tree: DocumentNode | None) -> list[OperationDefinitionNode]:
+    """List the operations of a document."""
+    definitions = tree.definitions if tree is not None else ()
+    return [one for one in definitions if isinstance(one, OperationDefinitionNode)]
 
 
 def _untie(tree: DocumentNode) -> None:
@@ -195,8 +199,3 @@ def _untie(tree: DocumentNode) -> None:
         following = token.next
         token.prev = token.next = None
         token = following
-
-
-def _listed(names: dict[str, OperationDefinitionNode]) -> str:
-    """List names in a sentence."""
-    return ", ".join(names) or "none with a name"

@@ -15,7 +15,6 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLFormattedError,
-    OperationDefinitionNode,
     execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
 from structlog.typing import FilteringBoundLogger
@@ -31,6 +30,7 @@ from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
 from app.graphql.limits.allowance import Allowance
 from app.graphql.masking import bounded, is_bug, public_error, root_cause
+from app.graphql.operation import Operation
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.rights import Policies
@@ -162,14 +162,13 @@ class Engine:
                 answer = self._refuse(document.errors, document.code, call)
             else:
                 operation = document.operation(request.operation_name)
-                name = operation.name.value if operation.name is not None else None
-                price, values = document.prices[name], request.variables or {}
-                cost = await allowance.spend_on_operation(price, values)
+                name = operation.name
+                cost = await allowance.spend_on_operation(operation.price, request.variables or {})
                 rights = self._policies.rights(caller)
                 context = Context(loaders, self._planner, self._guards, self._required, rights)
-                compiled = await self._compiled(document, operation, request, context, call)
+                compiled = await self._compiled(operation, request, context, call)
                 is_compiled = compiled is not None
-                answer = compiled or await self._execute(document, request, name, context, call)
+                answer = compiled or await self._execute(operation, request, context, call)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=error)
             answer = self._refuse([wrapped], error.code, call, status=error.status)
@@ -196,22 +195,19 @@ class Engine:
 
     async def _compiled(
         self,
-        document: Document,
-        operation: OperationDefinitionNode,
+        operation: Operation,
         request: GraphQLRequest,
         context: Context,
         call: Call,
     ) -> Answer | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
-        if not self._compile or document.tree is None or request.on_error not in {None, "NULL"}:
+        if not self._compile or request.on_error not in {None, "NULL"}:
             return None
-        variables = document.variants.coerce(self._schema.core, operation, request.variables or {})
+        variables = operation.coerce(self._schema.core, request.variables or {})
         if isinstance(variables, list):
             return self._refuse(variables, Code.BAD_USER_INPUT, call)
         try:
-            roots = document.variants.get(
-                self._compiler, document.tree, operation, variables, context.rights
-            )
+            roots = operation.compiled(self._compiler, variables, context.rights)
         except NotCompiledError:
             return None
         run = CompiledRun(self._schema, context, call.request_id)
@@ -221,22 +217,19 @@ class Engine:
 
     async def _execute(
         self,
-        document: Document,
+        operation: Operation,
         request: GraphQLRequest,
-        name: str | None,
         context: Context,
         call: Call,
     ) -> Answer:
         """Execute an operation by Strawberry's executor."""
-        if document.tree is None:
-            raise RequestError(document.code, "there is nothing to execute")
         on_error = request.on_error or "NULL"
         result = execute(
             self._schema.core,
-            document.tree,
+            operation.tree,
             context_value=context,
             variable_values=request.variables,
-            operation_name=name,
+            operation_name=operation.name,
             executor_class=Executor,
             on_error=on_error,
         )
@@ -270,4 +263,6 @@ class Engine:
 
 def _codes(errors: Sequence[GraphQLFormattedError]) -> dict[str, int]:
     """Count errors by their codes, for the log."""
+    if not errors:
+        return {}
     return dict(Counter(str(error.get("extensions", {}).get("code")) for error in errors))

@@ -7,12 +7,7 @@ guards, planner, compiler, and the split into calls. A test holds it to what run
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphql import (
-    DocumentNode,
-    GraphQLError,
-    GraphQLFormattedError,
-    OperationDefinitionNode,
-)
+from graphql import GraphQLError, GraphQLFormattedError
 from graphql.execution.values import VariableValues, get_variable_values
 
 from app.errors import Code, LimitError, RequestError
@@ -21,7 +16,7 @@ from app.graphql.asking import Asking, AskingReader, left_to_run_time
 from app.graphql.caller import Caller
 from app.graphql.compiler import Compiler
 from app.graphql.context import Guards
-from app.graphql.documents import Document, Documents
+from app.graphql.documents import Documents
 from app.graphql.explain_sources import SourcesExplainer
 from app.graphql.explanation import (
     Explanation,
@@ -31,6 +26,7 @@ from app.graphql.explanation import (
 from app.graphql.limits.allowance import check_cost
 from app.graphql.limits.variables import check_variables
 from app.graphql.masking import public_error
+from app.graphql.operation import Operation
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.rights import Policies, Rights
 from app.graphql.schema import GatewaySchema
@@ -105,18 +101,18 @@ class Explainer:
         """
         try:
             document = self._documents.get(self._texts.of(request))
-            if document.tree is None or document.errors:
+            if document.errors:
                 return _refused(document.errors, document.code, request_id)
             operation = document.operation(request.operation_name)
             check_variables(request.variables or {}, self._limits)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=error)
             return _refused([wrapped], error.code, request_id, status=error.status)
-        tree, given = document.tree, request.variables or {}
-        missing = left_to_run_time(tree, operation, given)
+        tree, given = operation.tree, request.variables or {}
+        missing = left_to_run_time(tree, operation.node, given)
         declared = [
             one
-            for one in operation.variable_definitions or ()
+            for one in operation.node.variable_definitions or ()
             if one.variable.name.value not in missing
         ]
         variables = get_variable_values(self._core, declared, given, max_errors=MAX_COERCION_ERRORS)
@@ -128,14 +124,13 @@ class Explainer:
             if not self._compile
             else f"onError is {request.on_error}"
             if request.on_error not in {None, "NULL"}
-            else self._not_compiled(document, tree, operation, variables, rights)
+            else self._not_compiled(operation, variables, rights)
         )
-        fields = self._reader.read(tree, operation, variables, missing, rights)
+        fields = self._reader.read(tree, operation.node, variables, missing, rights)
         sources = self._sources.explain(fields, variables)
-        name = operation.name.value if operation.name is not None else None
-        cost = None if missing else document.prices[name].of(given)
+        cost = None if missing else operation.price.of(given)
         explanation = Explanation(
-            operation=name,
+            operation=operation.name,
             missing_variables=missing,
             compiled=reason is None,
             interpreted_because=reason,
@@ -153,16 +148,11 @@ class Explainer:
         return Explained(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))
 
     def _not_compiled(
-        self,
-        document: Document,
-        tree: DocumentNode,
-        operation: OperationDefinitionNode,
-        variables: VariableValues,
-        rights: Rights,
+        self, operation: Operation, variables: VariableValues, rights: Rights
     ) -> str | None:
         """Say why the compiler leaves an operation to the resolvers; ``None`` when it does not."""
         try:
-            document.variants.get(self._compiler, tree, operation, variables, rights)
+            operation.compiled(self._compiler, variables, rights)
         except NotCompiledError as error:
             return str(error)
         return None

@@ -1,7 +1,6 @@
 """What one caller may see of users. Pure: found by policies and by what the caller has shown."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLField, GraphQLFieldResolver, GraphQLResolveInfo
@@ -9,9 +8,10 @@ from graphql import GraphQLField, GraphQLFieldResolver, GraphQLResolveInfo
 from app.errors import ForbiddenError
 from app.graphql.caller import Caller
 from app.graphql.policy import PUBLIC, Policy
+from app.readonly import readonly
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Rights:
     """What one caller may see of users.
 

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, print_ast
-from graphql.execution.get_variable_signature import get_variable_signature
+from graphql.execution.get_variable_signature import (
+    GraphQLVariableSignature,
+    get_variable_signature,
+)
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 
 MAX_COERCION_ERRORS = 50
@@ -56,14 +59,14 @@ class Coercion:
         self._core = core
         self._definitions = operation.variable_definitions or ()
         self._needs_work = False
-        self._checks: list[tuple[str, VariableValueSource, Check]] = []
+        self._checks: list[tuple[str, GraphQLVariableSignature, Check]] = []
         for one in self._definitions:
             signature = get_variable_signature(core, one)
             check = _CHECKS.get(print_ast(one.type))
             if isinstance(signature, GraphQLError) or check is None:
                 self._needs_work = True
                 return
-            self._checks.append((signature.name, VariableValueSource(signature), check))
+            self._checks.append((signature.name, signature, check))
 
     def coerce(self, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         """Coerce what a client has given.
@@ -74,18 +77,20 @@ class Coercion:
         Returns:
             The variables' values, or what is wrong with them.
         """
-        if not self._needs_work:
-            try:
-                if all(check(given[name]) for name, _, check in self._checks):
-                    return VariableValues(
-                        {
-                            name: source._replace(value=given[name])
-                            for name, source, _ in self._checks
-                        },
-                        {name: given[name] for name, _, _ in self._checks},
-                    )
-            except KeyError:
-                pass  # one is missing: it may have a default, or is an error
+        if self._needs_work:
+            return self._by_core(given)
+        sources: dict[str, VariableValueSource] = {}
+        coerced: dict[str, Any] = {}
+        for name, signature, check in self._checks:
+            value = given.get(name)
+            if not check(value):  # perhaps it is missing, and has a default
+                return self._by_core(given)
+            coerced[name] = value
+            sources[name] = VariableValueSource(signature, value)
+        return VariableValues(sources, coerced)
+
+    def _by_core(self, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
+        """Coerce graphql-core's way."""
         return get_variable_values(
             self._core, self._definitions, dict(given), max_errors=MAX_COERCION_ERRORS
         )

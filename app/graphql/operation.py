@@ -1,4 +1,4 @@
-"""Variants of an operation: what it was compiled to, for each set of what decides over it."""
+"""Operations of documents: what each costs, and what it was compiled to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +17,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from app.graphql.compiler import Compiler, RootField
+from app.graphql.limits.price import Price
 from app.graphql.rights import Rights
 from app.graphql.variables import Coercion
 from app.graphql.writer import NotCompiledError
@@ -24,55 +25,56 @@ from app.graphql.writer import NotCompiledError
 MAX_VARIANTS = 64
 """How many variants of one operation are kept: more than its clients' switches have."""
 
-
 MAX_VALUES = 1_000
 """The longest values, in characters, that a variant is kept for."""
 
 
-class Variants:
-    """What an operation was compiled to, for each set of what decides over it.
+class Operation:
+    """One operation of a valid document, with all that is found out about it once.
 
-    Those are the values of all variables but the ones that only name users, and the scopes that
-    callers have: what is one's own is told apart when it is run.
+    It is compiled for each set of what decides over it. Those are the values of all variables but
+    the ones that only name users, and the scopes that callers have: what is one's own is told apart
+    when it is run.
+
+    Attributes:
+        tree: The document that it is in.
+        node: The operation in it.
+        name: Its name, if it has one.
+        price: What it costs.
     """
 
-    def __init__(self) -> None:
-        self._deciding: dict[str | None, tuple[str, ...]] = {}
+    def __init__(self, tree: DocumentNode, node: OperationDefinitionNode, price: Price) -> None:
+        self.tree = tree
+        self.node = node
+        self.name = node.name.value if node.name is not None else None
+        self.price = price
+        self._coercion: Coercion | None = None
+        self._deciding: tuple[str, ...] | None = None
         self._kept: dict[object, Sequence[RootField] | NotCompiledError] = {}
-        self._coercions: dict[str | None, Coercion] = {}
 
     def coerce(
-        self, core: GraphQLSchema, operation: OperationDefinitionNode, given: Mapping[str, Any]
+        self, core: GraphQLSchema, given: Mapping[str, Any]
     ) -> VariableValues | list[GraphQLError]:
-        """Coerce the values of an operation's variables.
+        """Coerce the values of its variables.
 
         Args:
             core: The schema.
-            operation: The operation, of a valid document.
             given: Values by name, as JSON has them.
 
         Returns:
             The variables' values, or what is wrong with them.
         """
-        name = operation.name.value if operation.name is not None else None
-        if (coercion := self._coercions.get(name)) is None:
-            coercion = self._coercions[name] = Coercion(core, operation)
-        return coercion.coerce(given)
+        if self._coercion is None:
+            self._coercion = Coercion(core, self.node)
+        return self._coercion.coerce(given)
 
-    def get(
-        self,
-        compiler: Compiler,
-        document: DocumentNode,
-        operation: OperationDefinitionNode,
-        variables: VariableValues,
-        rights: Rights,
+    def compiled(
+        self, compiler: Compiler, variables: VariableValues, rights: Rights
     ) -> Sequence[RootField]:
-        """Find what an operation was compiled to, or compile it.
+        """Find what it was compiled to, or compile it.
 
         Args:
             compiler: Compiles it.
-            document: The document that it is in, valid.
-            operation: The operation.
             variables: Values of its variables, coerced.
             rights: What the caller may see.
 
@@ -82,28 +84,33 @@ class Variants:
         Raises:
             NotCompiledError: Only the executor can do it.
         """
-        name = operation.name.value if operation.name is not None else None
-        if (deciding := self._deciding.get(name)) is None:
-            deciding = self._deciding[name] = deciding_variables(document)
-        given = [variables.coerced.get(variable) for variable in deciding]
-        if None in given:
-            raise NotCompiledError("a variable that is null, where that may be an error")
-        values = tuple(map(repr, given))
-        if sum(map(len, values)) > MAX_VALUES:
-            raise NotCompiledError("values too long to be kept")
-        key = (name, values, rights.scopes)
+        if self._deciding is None:
+            self._deciding = deciding_variables(self.tree)
+        values = _key(self._deciding, variables) if self._deciding else ()
+        key = (values, rights.scopes)
         ready = self._kept.get(key)
         if ready is None:
             if len(self._kept) >= MAX_VARIANTS:
                 self._kept.clear()
             try:
-                ready = compiler.compile(document, operation, variables, rights)
+                ready = compiler.compile(self.tree, self.node, variables, rights)
             except NotCompiledError as error:
                 ready = error.with_traceback(None)
             self._kept[key] = ready
         if isinstance(ready, NotCompiledError):
             raise ready.with_traceback(None)
         return ready
+
+
+def _key(deciding: Sequence[str], variables: VariableValues) -> tuple[str, ...]:
+    """Write the values that decide over how an operation is compiled."""
+    given = [variables.coerced.get(name) for name in deciding]
+    if None in given:
+        raise NotCompiledError("a variable that is null, where that may be an error")
+    values = tuple(map(repr, given))
+    if sum(map(len, values)) > MAX_VALUES:
+        raise NotCompiledError("values too long to be kept")
+    return values
 
 
 def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
