@@ -121,9 +121,9 @@ class CompiledRun:
                     self._fail(root, answers)
                     return None
         if len(seen) == 1:
-            users = self._users(root, seen[0], found)
-            return users if root.name == "users" else users[0]
-        users = [None] * sum(len(one.keys) for one in seen)
+            written = self._users(root, seen[0], found)
+            return written if root.name == "users" else written[0]
+        users: list[dict[str, Any] | None] = [None] * sum(len(one.keys) for one in seen)
         for one in seen:
             for place, user in zip(one.places, self._users(root, one, found), strict=True):
                 users[place] = user
