@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from app.errors import Code
 from app.http.answers import error_response
 from app.http.head import head_too_long, url_too_long
+from app.http.joining import JoiningTransport
 from app.http.security import SECURITY_HEADERS
 from app.settings import Settings
 from app.shapes.connections import ConnectionSettings
@@ -71,7 +72,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for the first request, unless too many do so already."""
-        super().connection_made(transport)
+        self._joining = JoiningTransport(transport)
+        super().connection_made(cast("asyncio.Transport", self._joining))
         limit = self._limits.max_connections
         if limit and len(self.connections) > limit:
             self._refuse(_too_many(limit))
@@ -169,7 +171,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger()
 
     def on_response_complete(self) -> None:
-        """Where the connection ends with this answer, see to it that it does."""
+        """Have all of an answer sent; where the connection ends with it, see to it that it does."""
+        self._joining.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._linger()
