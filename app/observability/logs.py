@@ -29,6 +29,7 @@ from app.observability.bounds import (
     plain,
     printable,
 )
+from app.observability.lines import Lines
 from app.settings import LogSettings
 
 Form = Literal["json", "console"]
@@ -66,7 +67,8 @@ def make_log(
     out = sys.stderr if stream is None else stream
     chosen = form or form_of(settings, out)
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(out),
+        # Whoever hands over a stream looks into it; the process's own is written a turn at a time.
+        Lines(out) if stream is None else structlog.WriteLogger(out),
         processors=[
             structlog.contextvars.merge_contextvars,
             *([Sampler(settings.sample)] if settings.sample < 1 else ()),
