@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.responses import Response
-from uvicorn._types import HTTPScope
+from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -23,9 +23,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.errors import Code
+from app.http.answering import Answering
 from app.http.answers import error_response
 from app.http.head import head_too_long, url_too_long
-from app.http.joining import JoiningTransport
 from app.http.security import SECURITY_HEADERS
 from app.settings import Settings
 from app.shapes.connections import ConnectionSettings
@@ -72,8 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for the first request, unless too many do so already."""
-        self._joining = JoiningTransport(transport)
-        super().connection_made(cast("asyncio.Transport", self._joining))
+        super().connection_made(transport)
         limit = self._limits.max_connections
         if limit and len(self.connections) > limit:
             self._refuse(_too_many(limit))
@@ -170,9 +169,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
         self._linger()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Have a request served, and its answer sent in one piece."""
+        super()._start_asgi_task(cycle, Answering(app, cycle))
+
     def on_response_complete(self) -> None:
-        """Have all of an answer sent; where the connection ends with it, see to it that it does."""
-        self._joining.flush()
+        """Where the connection ends with this answer, see to it that it does."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._linger()
