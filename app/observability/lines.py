@@ -6,7 +6,8 @@ rest of its turn. Plain, and no thread: a log is a file or a pipe, which takes a
 """
 
 import asyncio
-from threading import Lock
+from collections import deque
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -24,9 +25,8 @@ class Lines:
             stream: Where the lines go.
         """
         self._stream = stream
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
         self._due = False
-        self._lock = Lock()
 
     def info(self, line: str) -> None:
         """Write a line before the next turn of the event loop begins.
@@ -59,9 +59,11 @@ class Lines:
 
     def write(self) -> None:
         """Write what has not been written."""
-        with self._lock:  # another thread may have something to say
-            self._due = False
-            lines, self._lines = self._lines, []
-            if lines:
-                self._stream.write("\n".join(lines) + "\n")
-                self._stream.flush()
+        self._due = False
+        lines: list[str] = []
+        with suppress(IndexError):  # one by one: whatever a thread adds meanwhile is not lost
+            while True:
+                lines.append(self._lines.popleft())
+        if lines:
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
