@@ -111,4 +111,6 @@ def latest_events(
     first: int | None = arguments.get("first")
     if first is not None and first < 0:
         raise BadUserInputError(f"first takes 0 or more, got {first}")
+    if first is None:
+        return lambda activity: activity.events
     return lambda activity: activity.events[:first]

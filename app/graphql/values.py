@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 
 import strawberry
 
@@ -23,8 +24,9 @@ class BillingStatus(Enum):
         "unknown", description="A state that this version of the schema has no word for."
     )
 
-    @classmethod
-    def of(cls, word: str) -> "BillingStatus":
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def of(word: str) -> "BillingStatus":
         """Find the public word for the source's.
 
         Args:
@@ -33,7 +35,7 @@ class BillingStatus(Enum):
         Returns:
             The public word, ``UNKNOWN`` for one that we do not know.
         """
-        return _WORDS.get(word.lower(), cls.UNKNOWN)
+        return _WORDS.get(word.lower(), BillingStatus.UNKNOWN)
 
 
 _WORDS = {status.value: status for status in BillingStatus} | {"canceled": BillingStatus.CANCELLED}

@@ -117,6 +117,7 @@ class Flights(Generic[R]):
         self._shares = sharing is not Sharing.NOTHING
         self._gathers = sharing is Sharing.BATCHES
         self._coalesce = settings.coalesce
+        self._max_keys = settings.max_keys
         self._forwards = settings.auth.forwards
         usual = min(settings.timeout, deadlines.budget - deadlines.reserve)
         self._usual_patience = (1 - IN_A_HURRY) * usual
@@ -289,9 +290,11 @@ class Flights(Generic[R]):
     def _is_full(self, flight: Flight[R]) -> bool:
         """Tell whether a flight has no reason to wait for others that may just come.
 
-        Without this a burst of requests would be read to the end before the first of them asks.
+        Without this a burst of requests would be read to the end before the first of them asks, and
+        all of them answered together. One of many users does wait: several requests want the same.
         """
-        return len(flight.riders) >= self._coalesce.full_at
+        many = len(flight.keys) > self._max_keys
+        return len(flight.riders) >= self._coalesce.full_at and not many
 
     def _leave_in_this_turn(self, lane: Lane[R]) -> None:
         """Have the flight that gathers leave, as it was promised to the first of its turn."""
