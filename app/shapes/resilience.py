@@ -115,7 +115,8 @@ class CoalesceSettings(Shape):
         default=16,
         ge=1,
         le=1_000,
-        description="Requests in a batch at which it leaves at once, where it may.",
+        description="Requests in a batch at which it leaves at once, where it may; a quarter of"
+        " that where the source takes 5 ms and more, and all fits in one call.",
     )
 
 

@@ -33,6 +33,7 @@ from app.shapes.source import SourceSettings
 from app.sources.auth_caller import identity_of
 from app.sources.base import Call, FieldSet, Record, UserId, new_request_id
 from app.sources.flight import Answer, Flight, Ticket, landed
+from app.sources.round_trip import RoundTrip
 from app.sources.trace import Trace
 
 R = TypeVar("R", bound=Record)
@@ -43,6 +44,13 @@ Fetch: TypeAlias = Callable[[Sequence[UserId], Call], Awaitable[Sequence[Answer[
 
 IN_A_HURRY = 0.1
 """By which share of the time of an attempt a request has to have less, to fly on its own."""
+
+
+SLOW = 0.005
+"""From how many seconds on a source takes its time."""
+
+SMALL = 4
+"""By what a batch to such a source is smaller."""
 
 
 class Sharing(Enum):
@@ -125,6 +133,7 @@ class Flights(Generic[R]):
         self._clock = clock
         self._log = log
         self._lanes: dict[str, Lane[R]] = {}
+        self._round_trip = RoundTrip()
         self._partly = False  # whether anybody has asked for some fields alone
         self._tasks = Tasks()
         # A shared flight is no request's: it must not run with the context variables of one.
@@ -290,11 +299,14 @@ class Flights(Generic[R]):
     def _is_full(self, flight: Flight[R]) -> bool:
         """Tell whether a flight has no reason to wait for others that may just come.
 
-        Without this a burst of requests would be read to the end before the first of them asks, and
-        all of them answered together. One of many users does wait: several requests want the same.
+        Those who share a call are answered together, one after the other. Where the source takes
+        its time, there is some to make more calls, and nobody has to wait for a whole burst. Where
+        it does not, calls are what takes time; and of many users, several requests want the same.
         """
-        many = len(flight.keys) > self._max_keys
-        return len(flight.riders) >= self._coalesce.full_at and not many
+        limit = self._coalesce.full_at
+        if self._round_trip.seconds >= SLOW and len(flight.keys) <= self._max_keys:
+            limit //= SMALL
+        return len(flight.riders) >= limit
 
     def _leave_in_this_turn(self, lane: Lane[R]) -> None:
         """Have the flight that gathers leave, as it was promised to the first of its turn."""
@@ -324,8 +336,11 @@ class Flights(Generic[R]):
         if not flight.shared and call.deadline is not None:
             seconds = call.deadline.remaining
         try:
+            began = self._clock.monotonic()
             async with self._clock.timeout(seconds):
                 answers = await self._fetch(flight.keys, call)
+            if flight.trace.of(self.name).calls:  # not where all were remembered
+                self._round_trip.add(self._clock.monotonic() - began)
             flight.answers = dict(zip(flight.keys, answers, strict=True))
         except TimeoutError:
             flight.trace.of(self.name).code = Code.SOURCE_TIMEOUT

@@ -20,7 +20,8 @@ from app.settings import LogSettings
 from app.shapes.resilience import CoalesceSettings, DeadlineSettings
 from app.sources.base import Call, UserId
 from app.sources.flight import Ticket
-from app.sources.flights import Flights, Sharing
+from app.sources.flights import SLOW, Flights, Sharing
+from app.sources.round_trip import WINDOW
 from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
 from tests.fakes import calm_source
@@ -725,6 +726,35 @@ async def test_a_full_flight_waits_for_room_as_any_other(joint: Airport) -> None
     await joint.let_go(0)
 
     assert joint.upstream.batches == ["x", "y", "abcdef"]
+
+
+async def flown(airport: Airport, seconds: float) -> None:
+    """Have enough calls made that it is known how long the source takes."""
+    for _ in range(WINDOW):
+        await airport.ask("x")
+        await airport.pass_time(seconds)
+        await airport.let_go()
+    airport.upstream.batches.clear()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "each", "batches"),
+    [
+        pytest.param(SLOW / 2, "abcdef", ["abcd", "ef"], id="it answers at once"),
+        pytest.param(2 * SLOW, "abcdef", ["a", "b"], id="it takes its time"),
+        pytest.param(2 * SLOW, ["abcdefgh", "i", "j"], ["abcdefghij"], id="many users"),
+    ],
+)
+async def test_batches_to_a_source_that_takes_its_time_are_smaller(
+    joint: Airport, seconds: float, each: Sequence[str], batches: list[str]
+) -> None:
+    await flown(joint, seconds)
+
+    for keys in each:
+        asyncio.create_task(joint.flights.fetch(ids(keys), joint.call(keys)))  # noqa: RUF006
+    await joint.clock.settle()
+
+    assert joint.upstream.batches == batches
 
 
 def asked(upstream: Upstream) -> list[tuple[str, str | None]]:
