@@ -189,6 +189,30 @@ async def test_a_request_goes_out_as_it_was_written_and_as_whoever_passed_it_on_
     assert (third.method, third.body, third.header("host")) == ("GET", b"", ["profile"])
 
 
+async def test_a_request_of_httpx_s_own_make_goes_out_as_well() -> None:
+    async with serving(saying()) as server, pooled_transport(source(server)) as transport:
+        for request in (
+            httpx.Request("GET", f"{server.base_url}{ODD}"),
+            httpx.Request("POST", server.base_url, content=b"[1]"),
+            ReadyRequest("POST", server.base_url, ODD, HEADERS),
+        ):
+            await (await transport.handle_async_request(request)).aclose()
+
+    first, second, third = server.seen
+    assert (first.method, first.target, first.body) == ("GET", ODD, b"")
+    assert first.header("host") == [server.base_url.removeprefix("http://")]
+    assert (second.method, second.target, second.body) == ("POST", "/", b"[1]")
+    assert second.header("content-length") == ["3"]
+    assert third.header("content-length") == ["0"]
+
+
+async def test_a_transport_that_is_not_open_says_so() -> None:
+    transport = pooled_transport(SourceSettings(base_url="http://profile"))
+
+    with pytest.raises(RuntimeError, match="not open"):
+        await transport.handle_async_request(httpx.Request("GET", "http://profile"))
+
+
 async def test_a_request_can_be_read_as_any_other() -> None:
     request = ReadyRequest("POST", "http://profile", "/users?id=%2F", HEADERS, b"[1]")
 

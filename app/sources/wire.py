@@ -1,0 +1,211 @@
+"""HTTP/1.1 over aiohttp's connections, without the client that aiohttp has above them.
+
+What is used of it are the pool, with its TLS, proxies and tunnels (``TCPConnector``), the protocol
+of a connection, and the parser in C below that. The session, and the objects that it makes of each
+request and answer, are for redirects, cookies, repetitions, forms and encodings: nothing of that is
+wanted of a service, and it took half the time of a call. So a request is written here, and its
+answer is taken from the protocol.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
+from aiohttp.streams import StreamReader
+from httpx_aiohttp.transport import map_aiohttp_exceptions
+from yarl import URL
+
+from app.shapes.source import SourceSettings
+from app.sources.auth import basic
+
+_CONTROLS = bytes({*range(32), 127} - {9})
+"""What ends a line or is no text: nowhere in one (RFC 9110, section 5.5)."""
+
+_INFORMATIONAL = range(100, 200)
+"""Statuses of what comes before an answer (RFC 9110, section 15.2)."""
+
+_SWITCHED = 101
+"""The one of them after which nothing follows."""
+
+
+class _Way:
+    """The way to one address.
+
+    Attributes:
+        base: The address.
+        start: What stands before a request's own target.
+        request: Tells the pool where to connect, and what to tell a proxy.
+        headers: What is sent with each request beside its own.
+    """
+
+    __slots__ = ("base", "headers", "request", "start")
+
+    def __init__(self, base: str, proxy: str | None, proxy_headers: Mapping[str, str]) -> None:
+        parts, url = urlsplit(base), URL(base, encoded=True)
+        self.base = base
+        self.start = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        self.headers: Sequence[tuple[str, str]] = ()
+        self.request = aiohttp.ClientRequest(
+            "GET",
+            url,
+            proxy=None if proxy is None else URL(proxy),
+            # The pool would put the host in by itself, and find its own connections no more.
+            proxy_headers={**proxy_headers, "Host": url.host_port_subcomponent or ""}
+            if proxy_headers
+            else None,
+        )
+        if proxy is not None and parts.scheme == "http":  # without a tunnel, it reads these
+            self.start = f"http://{parts.netloc}{self.start}"
+            self.headers = tuple(proxy_headers.items())
+
+
+class Wire:
+    """Connections to one service, kept open between exchanges.
+
+    It keeps no cookies: a cookie set for one user would be sent with the calls of all others. And
+    it sends nothing twice: aiohttp's session repeats a request by itself, behind the back of the
+    guard.
+    """
+
+    def __init__(self, settings: SourceSettings) -> None:
+        """Begin without connections; within a running event loop.
+
+        Args:
+            settings: How the service is reached.
+        """
+        self._pool = aiohttp.TCPConnector(
+            limit=settings.max_connections,
+            keepalive_timeout=settings.keepalive,
+            ssl=True if settings.tls is None else settings.tls.context(),
+        )
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
+        proxy = settings.proxy
+        self._proxy = None if proxy is None else proxy.url
+        self._proxy_headers: Mapping[str, str] = {}
+        if proxy is not None and proxy.username is not None and proxy.password is not None:
+            credentials = basic(proxy.username, proxy.password.get_secret_value())
+            self._proxy_headers = {"Proxy-Authorization": credentials}
+        self._way = self._way_to(settings.base_url)
+
+    def _way_to(self, base: str) -> _Way:
+        """Find the way to an address."""
+        return _Way(base, self._proxy, self._proxy_headers)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    async def exchange(
+        self, method: str, base: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> "Incoming":
+        """Send a request, and receive an answer up to its headers.
+
+        Args:
+            method: The HTTP method.
+            base: The address of the service, or another that is reached in the same way.
+            target: Path and query below it, percent-encoded.
+            headers: All headers, ``Host`` and ``Content-Length`` among them.
+            body: The body; empty where there is none.
+
+        Returns:
+            The answer.
+
+        Raises:
+            httpx.HTTPError: There was none.
+            ValueError: There is a control character in what was to be written.
+        """
+        way = self._way if base == self._way.base else self._way_to(base)
+        written = _written(method, way.start + target, (*headers, *way.headers)) + body
+        try:
+            connection = await self._connect(way)
+            try:
+                return await _sent(connection, written, has_body=method != "HEAD")
+            except HttpProcessingError as error:
+                raise aiohttp.ClientResponseError(
+                    way.request.request_info, (), status=error.code, message=error.message
+                ) from error
+        except aiohttp.ClientError:
+            with map_aiohttp_exceptions():
+                raise
+
+    async def _connect(self, way: _Way) -> Connection:
+        """Take a connection out of the pool, or open one."""
+        try:
+            return await self._pool.connect(way.request, [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+
+class Incoming(httpx.AsyncByteStream):
+    """An answer whose headers have come; as a stream it is its body, in the pieces that come.
+
+    Attributes:
+        status: Its status.
+        headers: Its headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        content: StreamReader,
+        connection: Connection,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._content = content
+        self._connection = connection
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._content.readany()
+        except aiohttp.ClientError:
+            with map_aiohttp_exceptions():
+                raise
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body has not come to its end."""
+        self._connection.release()
+
+
+def _written(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Write the head of a request (RFC 9112, section 3)."""
+    if not target.startswith(("/", "http:")):
+        target = f"/{target}"
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    head = "\r\n".join([*lines, "", ""]).encode()
+    if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines) + 2:
+        raise ValueError("expected no control characters in the head of a request")
+    return head
+
+
+async def _sent(connection: Connection, written: bytes, *, has_body: bool) -> Incoming:
+    """Send what was written, and receive an answer up to its headers."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        connection.close()
+        raise aiohttp.ClientConnectionError("lost before anything was sent")
+    try:
+        protocol.set_response_params(
+            skip_payload=not has_body, read_until_eof=True, auto_decompress=False
+        )
+        transport.write(written)
+        message, content = await protocol.read()
+        while message.code in _INFORMATIONAL and message.code != _SWITCHED:
+            message, content = await protocol.read()
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        connection.close()
+        raise aiohttp.ClientConnectionError(type(error).__name__) from error
+    except BaseException:
+        connection.close()
+        raise
+    return Incoming(message.code, message.raw_headers, content, connection)
