@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Protocol
 
 
@@ -49,8 +50,57 @@ class SystemClock:
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Bound what is awaited within."""
-        return asyncio.timeout(seconds)
+        return _Timeout(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
         """Have something called once; gives the way to call it off."""
         return asyncio.get_running_loop().call_later(seconds, callback).cancel
+
+
+class _Timeout:
+    """A bound on what one task awaits within a context; as ``asyncio.timeout``, for half of it.
+
+    Each call has two of them, and none is looked at or moved: no state is kept for that.
+    """
+
+    __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
+
+    _task: asyncio.Task[object]
+    _timer: asyncio.Handle
+    _cancelling: int
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expired = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only what a task awaits can be bounded")
+        self._task = task
+        self._cancelling = task.cancelling()
+        loop = asyncio.get_running_loop()
+        if self._seconds > 0:
+            self._timer = loop.call_later(self._seconds, self._expire)
+        else:
+            self._timer = loop.call_soon(self._expire)  # what need not wait is still done
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if (
+            self._expired
+            # Whoever else has cancelled the task meanwhile means it to end, and not to go on.
+            and self._task.uncancel() <= self._cancelling
+            and isinstance(error, asyncio.CancelledError)
+        ):
+            raise TimeoutError from error
+
+    def _expire(self) -> None:
+        """Have the task wait no longer."""
+        self._expired = True
+        self._task.cancel()

@@ -1,6 +1,8 @@
 """Time, the machine's and the tests': both keep the same promises."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -101,3 +103,154 @@ async def test_a_cancelled_sleep_ends(make: type[Clock]) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await sleeping
+
+
+# Timeouts: as asyncio's
+
+
+TIMEOUTS = pytest.mark.parametrize("bound", [asyncio.timeout, SystemClock().timeout])
+Timeout = Callable[[float], AbstractAsyncContextManager[object]]
+SOON = 0.01
+
+
+@TIMEOUTS
+async def test_past_it_what_waits_is_ended_and_the_task_goes_on_uncancelled(
+    bound: Timeout,
+) -> None:
+    with pytest.raises(TimeoutError) as told:
+        async with bound(SOON):
+            await asyncio.Event().wait()
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    assert isinstance(told.value.__cause__, asyncio.CancelledError)
+    await asyncio.sleep(0)
+
+
+@TIMEOUTS
+async def test_one_that_is_over_ends_nothing_that_comes_after(bound: Timeout) -> None:
+    async with bound(SOON):
+        pass
+    with pytest.raises(ZeroDivisionError):
+        async with bound(SOON):
+            _ = 1 / 0
+
+    await asyncio.sleep(2 * SOON)
+
+
+@TIMEOUTS
+@pytest.mark.parametrize(("outer", "inner"), [(SOON, 60.0), (60.0, SOON), (SOON, SOON), (0, 0)])
+async def test_of_two_the_one_that_has_passed_says_so(
+    bound: Timeout, outer: float, inner: float
+) -> None:
+    ended: list[str] = []
+    with suppress(TimeoutError):
+        async with bound(outer):
+            try:
+                async with bound(inner):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                ended.append("inner")
+                raise
+            except asyncio.CancelledError:
+                ended.append("outer")
+                raise
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    assert ended == (["inner"] if inner < outer else ["outer"])
+
+
+@TIMEOUTS
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_cancellation_in_the_same_turn_wins(bound: Timeout, times: int) -> None:
+    caught: list[type[BaseException]] = []
+
+    async def wait() -> None:
+        try:
+            async with bound(0):
+                for _ in range(times):
+                    loop.call_soon(cancel)
+                await asyncio.Event().wait()
+        except BaseException as error:
+            caught.append(type(error))
+            raise
+
+    def cancel() -> None:
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(wait())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert caught == [asyncio.CancelledError]
+    assert task.cancelling() == times
+
+
+@TIMEOUTS
+async def test_what_was_cancelled_before_is_timed_out_all_the_same(bound: Timeout) -> None:
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            try:
+                async with bound(SOON):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                ended.append("timeout")
+
+    task = asyncio.ensure_future(wait())
+    await turn()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert ended == ["timeout"]
+
+
+@TIMEOUTS
+async def test_an_error_that_is_raised_when_it_has_passed_is_not_hidden(bound: Timeout) -> None:
+    async def fail() -> None:
+        async with bound(SOON):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@TIMEOUTS
+async def test_what_goes_on_when_it_has_passed_is_not_ended_by_it_again(bound: Timeout) -> None:
+    async with bound(SOON):
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.sleep(2 * SOON)
+
+
+@TIMEOUTS
+def test_only_a_task_can_be_bounded(bound: Timeout) -> None:
+    loop = asyncio.new_event_loop()
+    told: list[str] = []
+
+    def enter() -> None:
+        try:
+            bound(1.0).__aenter__().send(None)
+        except RuntimeError as error:
+            told.append(str(error))
+
+    loop.call_soon(enter)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert told
