@@ -37,6 +37,10 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
+# Every call asks several times, and Python 3.11 looks them up slowly.
+_CLOSED, _OPEN, _HALF_OPEN = State
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of state.
@@ -106,7 +110,7 @@ class Breaker:
         chance: Chance,
         on_change: Callable[[Change], None],
     ) -> None:
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self._settings = settings
         self._clock = clock
         self._chance = chance
@@ -121,9 +125,9 @@ class Breaker:
     @property
     def refuses(self) -> bool:
         """Whether no call may be made now. Asking changes nothing."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return False
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             return self._clock.monotonic() < self._probe_at
         return self._all_probes_out
 
@@ -138,11 +142,11 @@ class Breaker:
         Returns:
             The permit, or ``None`` when the call may not be made now.
         """
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return Permit(self, self._period)
-        if self.state is State.OPEN and self._clock.monotonic() >= self._probe_at:
-            self._change(State.HALF_OPEN)
-        if self.state is State.OPEN:
+        if self.state is _OPEN and self._clock.monotonic() >= self._probe_at:
+            self._change(_HALF_OPEN)
+        if self.state is _OPEN:
             return None
         if self._all_probes_out:
             return None
@@ -164,7 +168,7 @@ class Breaker:
             return
         from_settings = self._settings.slow_call
         slow = seconds >= (SLOW * limit if from_settings is None else from_settings)
-        if self.state is State.HALF_OPEN:
+        if self.state is _HALF_OPEN:
             self._probes_out -= 1
             if failed or slow:
                 self._open()
@@ -172,7 +176,7 @@ class Breaker:
                 self._probes_good += 1
                 if self._probes_good == self._settings.probes:
                     self._times_opened = 0
-                    self._change(State.CLOSED)
+                    self._change(_CLOSED)
         elif failed is not None:
             kinds = [_CALL]
             if failed:
@@ -197,7 +201,7 @@ class Breaker:
         open_for = longest * (0.5 + self._chance() / 2)
         self._times_opened += 1
         self._probe_at = self._clock.monotonic() + open_for
-        self._change(State.OPEN, open_for)
+        self._change(_OPEN, open_for)
 
     def _change(self, state: State, open_for: float | None = None) -> None:
         """Begin a new period."""

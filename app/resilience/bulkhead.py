@@ -1,6 +1,7 @@
 """The bulkhead: a bound on what one service can hold up (M. Nygard, "Release It!", chapter 5)."""
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
 
 from app.resilience.clock import Clock
@@ -81,8 +82,8 @@ class Slot:
         self._bulkhead = bulkhead
         self._seconds = seconds
 
-    async def __aenter__(self) -> None:
-        await self._bulkhead.enter(self._seconds)
+    def __aenter__(self) -> Awaitable[None]:
+        return self._bulkhead.enter(self._seconds)
 
     async def __aexit__(
         self,

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from app.errors import Code, SourceError
 from app.readonly import readonly
-from app.resilience.breaker import SLOW, Breaker, Change, State
+from app.resilience.breaker import SLOW, Breaker, Change, Permit, State
 from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
@@ -74,6 +74,21 @@ class _Work(Generic[T]):
     end: float
     caller: str
     made: int = 0
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A call that was begun.
+
+    Attributes:
+        permit: The breaker's leave to make it.
+        started: When, by the clock's ``monotonic``.
+        seconds: How long it may take.
+    """
+
+    permit: Permit
+    started: float
+    seconds: float
 
 
 class Guard:
@@ -155,14 +170,14 @@ class Guard:
             What came of it: where it was repeated, what the last call said that was made.
         """
         work = _Work(attempt, limit, deadline.at - reserve, caller)
-        answer = await self._in_pace(work)
+        answer = await self._paced(work)
         if isinstance(answer, SourceError):
             answer = await self._repeated(work, answer)
         return Outcome(answer, work.made)
 
     async def _repeated(self, work: _Work[T], failure: SourceError) -> T | SourceError:
         """Repeat what has failed, where that can help; gives what the last call said."""
-        answer: T | SourceError = failure
+        answer = await self._later(work, failure)
         for tries in range(1, self._settings.retry.max_retries + 1):
             if (
                 not isinstance(answer, SourceError)
@@ -175,7 +190,9 @@ class Guard:
                 break
             await self._clock.sleep(wait)
             before = work.made
-            again = await self._in_pace(work)
+            again = await self._paced(work)
+            if isinstance(again, SourceError):
+                again = await self._later(work, again)
             if work.made == before:
                 break
             answer = again
@@ -185,25 +202,28 @@ class Guard:
         """Count the seconds that are left for it."""
         return work.end - self._clock.monotonic()
 
-    async def _in_pace(self, work: _Work[T]) -> T | SourceError:
-        """Make an attempt when the service wants it; again, as long as it says "later".
+    def _paced(self, work: _Work[T]) -> Awaitable[T | SourceError]:
+        """Make an attempt when the service wants it."""
+        pacer = self._paces.of(work.caller)
+        if pacer is None:
+            return self._perhaps_hedged(work)
+        if self._left(work) <= 0 or self._breaker.refuses:
+            return self._once(work)  # which says so
+        return self._in_turn(pacer, work)
+
+    async def _later(self, work: _Work[T], failure: SourceError) -> T | SourceError:
+        """Make an attempt again, as long as the service says "later".
 
         That is no business of the budget of retries: it is the service that says when. It ends
         where the next one would come too late.
         """
-        while True:
-            pacer = self._paces.of(work.caller)
-            if pacer is None:
-                answer = await self._perhaps_hedged(work)
-            elif self._left(work) <= 0 or self._breaker.refuses:
-                return await self._once(work)  # which says so
-            else:
-                answer = await self._in_turn(pacer, work)
-            if not self._is_put_off(answer):
-                return answer
+        answer: T | SourceError = failure
+        while self._is_put_off(answer):
             pacer = self._paces.of(work.caller)
             if pacer is None or pacer.pause >= self._left(work) or self._breaker.refuses:
-                return answer
+                break
+            answer = await self._paced(work)
+        return answer
 
     async def _in_turn(self, pacer: Pacer, work: _Work[T]) -> T | SourceError:
         """Make an attempt when it is its turn."""
@@ -241,52 +261,59 @@ class Guard:
 
     async def _once(self, work: _Work[T]) -> T | SourceError:
         """Make one attempt, when the service may be asked and there is room and time."""
-        if (seconds := self._left(work)) <= 0:
+        if (left := self._left(work)) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
         if self._breaker.refuses:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
         try:
-            async with self._bulkhead.slot(seconds):
-                pacer = self._paces.of(work.caller)
-                if pacer is not None and pacer.pause:
-                    return self._held()
-                return await self._call(work)
+            async with self._bulkhead.slot(left):
+                begun = self._begin(work)
+                if isinstance(begun, SourceError):
+                    return begun
+                try:
+                    answer = await work.attempt(begun.seconds)
+                    self._take_note(work, begun, answer)
+                    return answer
+                finally:
+                    # Tells nothing, where nothing was told: the call was cancelled.
+                    begun.permit.release()
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
-    async def _call(self, work: _Work[T]) -> T | SourceError:
-        """Make one call, if the wait for room has left the time and the circuit for it."""
+    def _begin(self, work: _Work[T]) -> _Begun | SourceError:
+        """Begin a call, if the wait for room has left the time, the pace and the circuit for it."""
+        pacer = self._paces.of(work.caller)
+        if pacer is not None and pacer.pause:
+            return self._held()
         started = self._clock.monotonic()
         if (left := work.end - started) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left once there was room")
         permit = self._breaker.admit()
         if permit is None:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
-        seconds = min(work.limit, left)
         if not work.made:
             self._budget.count_call()
         work.made += 1
-        try:
-            answer = await work.attempt(seconds)
-            took = self._clock.monotonic() - started
-            if not isinstance(answer, SourceError):
-                permit.record(failed=False, seconds=took, limit=work.limit)
-                self._latencies.add(took)
-                return answer
-            put_off = self._is_put_off(answer)
-            if put_off or answer.retry_after is not None:
-                signal = Signal(refused=put_off, wait=answer.retry_after)
-                self._paces.heed(work.caller, signal, began=started)
-            if put_off and answer.code is Code.SOURCE_OVERLOADED:
-                return answer  # it is well enough to say no
-            # A client in a hurry tells nothing of the service; else it could open the circuit for
-            # all others.
-            if answer.code is not Code.SOURCE_TIMEOUT or seconds >= SLOW * work.limit:
-                failed = answer.code in UNHEALTHY
-                permit.record(failed=failed, seconds=took, limit=work.limit)
-            return answer
-        finally:
-            permit.release()  # tells nothing, where nothing was told: the call was cancelled
+        return _Begun(permit, started, min(work.limit, left))
+
+    def _take_note(self, work: _Work[T], begun: _Begun, answer: T | SourceError) -> None:
+        """Take note of what a call says of the service's health and pace."""
+        took = self._clock.monotonic() - begun.started
+        if not isinstance(answer, SourceError):
+            begun.permit.record(failed=False, seconds=took, limit=work.limit)
+            self._latencies.add(took)
+            return
+        put_off = self._is_put_off(answer)
+        if put_off or answer.retry_after is not None:
+            signal = Signal(refused=put_off, wait=answer.retry_after)
+            self._paces.heed(work.caller, signal, began=begun.started)
+        if put_off and answer.code is Code.SOURCE_OVERLOADED:
+            return  # it is well enough to say no
+        # A client in a hurry tells nothing of the service; else it could open the circuit for all
+        # others.
+        if answer.code is not Code.SOURCE_TIMEOUT or begun.seconds >= SLOW * work.limit:
+            failed = answer.code in UNHEALTHY
+            begun.permit.record(failed=failed, seconds=took, limit=work.limit)
 
     def _held(self) -> SourceError:
         """Say of a call that had waited for room that the service wants to be left alone by now."""

@@ -52,6 +52,10 @@ class _Seat:
     end: float
 
 
+# Every call asks for it, and Python 3.11 looks it up slowly.
+_FREE = Tempo.FREE
+
+
 class Pacer:
     """The pace of the calls that are made for one caller.
 
@@ -199,7 +203,7 @@ class Paces:
         """Say how a caller's calls are made."""
         pacer = self._pacers.get(caller)
         if pacer is None:
-            return Tempo.FREE
+            return _FREE
         return pacer.pace.tempo(self._clock.monotonic(), self._settings.max_calls)
 
     def of(self, caller: str) -> Pacer | None:
@@ -240,7 +244,7 @@ class Paces:
         if pacer is None:
             return
         pacer.speed_up(sped_up(pacer.pace, began=began, most=self._settings.max_calls))
-        if self.tempo_of(caller) is Tempo.FREE and pacer.idle:
+        if self.tempo_of(caller) is _FREE and pacer.idle:
             del self._pacers[caller]
 
     def _begin(self, caller: str) -> Pacer:

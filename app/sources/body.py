@@ -50,15 +50,10 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
             raise _too_long(limit)
         return response.content
     encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding in _PLAIN:
-        return await _read_plain(response, limit)
     if encoding in _COMPRESSED:
         return await _read_compressed(response, limit)
-    raise MalformedError(f"content encoding {encoding[:40]!r}: expected gzip, deflate or none")
-
-
-async def _read_plain(response: httpx.Response, limit: int) -> bytes:
-    """Read a body that is not compressed."""
+    if encoding not in _PLAIN:
+        raise MalformedError(f"content encoding {encoding[:40]!r}: expected gzip, deflate or none")
     chunks: list[bytes] = []
     length = 0
     # `aiter_raw` would cut the chunks anew.

@@ -45,6 +45,9 @@ from app.sources.transport import ReadyRequest, TransportFactory, fields_of
 
 T = TypeVar("T")
 
+# Looked up once: of an enumeration, that takes longer than what they are for.
+_OK, _TOO_MANY = int(HTTPStatus.OK), int(HTTPStatus.TOO_MANY_REQUESTS)
+
 
 @readonly(frozen=True, slots=True)
 class Contact:
@@ -268,7 +271,7 @@ class ServiceClient:
 
     def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:
         """Read what an answer says of how fast the service may be asked; most say nothing."""
-        if status != HTTPStatus.TOO_MANY_REQUESTS and SIGNALS.isdisjoint(headers):
+        if status != _TOO_MANY and SIGNALS.isdisjoint(headers):
             return None
         if self.settings.pacing.enabled:
             return read_signal(status, headers, self._clock)
@@ -283,7 +286,7 @@ class ServiceClient:
     ) -> T | SourceError:
         """Make a value of an answer, or a failure."""
         shape, absent = self.settings.answer, False
-        if response.status_code != HTTPStatus.OK:
+        if response.status_code != _OK:
             failure = failure_of_answer(
                 self.name,
                 response.status_code,

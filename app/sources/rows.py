@@ -1,7 +1,6 @@
 """From the bytes of an answer to one answer a key. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, TypeVar, cast
 
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from app.errors import Code, MalformedError, SourceError, what_is_wrong
+from app.readonly import readonly
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.decoding import decoder_of
 from app.sources.more import More, NextPage
@@ -16,7 +16,7 @@ from app.sources.more import More, NextPage
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Rest:
     """What there is beyond the rows of an answer.
 
@@ -40,7 +40,7 @@ NOTHING = Rest()
 """Beyond an answer that holds all there is."""
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Rows(Generic[R]):
     """What an answer holds for the keys that were asked.
 
@@ -112,16 +112,12 @@ class RowReader(Generic[R]):
         found: dict[str, R] = {}
         for record in records:
             found.setdefault(self._key(record), record)
-        wanted = set[str](keys)
-        unasked = 0
+        wanted: set[str] = set(keys)
+        unasked, known = 0, len(found)
         if not wanted.issuperset(found):
             unasked = sum(self._key(record) not in wanted for record in records)
-        return Rows(
-            answers=[found.get(key) for key in keys],
-            malformed=[],
-            duplicate=len(records) - unasked - len(wanted & found.keys()),
-            unasked=unasked,
-        )
+            known = len(wanted & found.keys())
+        return Rows([found.get(key) for key in keys], [], len(records) - unasked - known, unasked)
 
     def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
         """Read the rows one by one, and no more of them than were asked for.
@@ -142,7 +138,7 @@ class RowReader(Generic[R]):
             raise MalformedError("the body is not JSON") from error
         if not isinstance(raw_rows, list):
             raise MalformedError(f"expected a JSON array, got {type(raw_rows).__name__}")
-        wanted = set[str](keys)
+        wanted: set[str] = set(keys)
         found: dict[str, R | SourceError] = {}
         malformed: list[str] = []
         nobody: SourceError | None = None
