@@ -75,7 +75,7 @@ class Ticket(Generic[R]):
         asked: When it asked, by the clock's ``monotonic``.
         patience: Seconds that it can wait.
         clock: Tells the time.
-        leave: Is told of each flight, when the request no longer waits for it.
+        call_off: Is told of a flight that nobody wants any more.
         seats: How many of the users are on each flight.
     """
 
@@ -87,15 +87,25 @@ class Ticket(Generic[R]):
     asked: float
     patience: float
     clock: Clock
-    leave: Callable[[Flight[R]], None]
+    call_off: Callable[[Flight[R]], None]
     seats: Mapping[Flight[R], int] = field(init=False)
 
     def __post_init__(self) -> None:
         """Take the seats."""
         flights = self.flights
-        self.seats = {flight: flights.count(flight) for flight in dict.fromkeys(flights)}
+        if flights and flights.count(flights[0]) == len(flights):  # the everyday case
+            self.seats = {flights[0]: len(flights)}
+        else:
+            self.seats = {flight: flights.count(flight) for flight in dict.fromkeys(flights)}
         for flight in self.seats:
             flight.waiters += 1
+
+    def leave(self) -> None:
+        """Wait no longer; a flight that nobody wants any more is called off."""
+        for flight in self.seats:
+            flight.waiters -= 1
+            if not (flight.landed or flight.waiters or flight.kept):
+                self.call_off(flight)
 
     def collect(self) -> Mapping[UserId, Answer[R]]:
         """Take what has come, and note in the request's trace what came of it.
@@ -168,7 +178,7 @@ async def landed(tickets: Sequence[Ticket[R]]) -> None:
     try:
         if flights and first.patience > 0:
             wait = _Wait(flights)
-            if not any(flight.shared for flight in flights):
+            if not wait.bounded:
                 await wait.over
                 return
             call_off = first.clock.call_later(first.patience, wait.end)
@@ -178,8 +188,7 @@ async def landed(tickets: Sequence[Ticket[R]]) -> None:
                 call_off()
     finally:
         for ticket in tickets:
-            for flight in ticket.seats:
-                ticket.leave(flight)
+            ticket.leave()
 
 
 class _Wait:
@@ -190,16 +199,21 @@ class _Wait:
 
     Attributes:
         over: Done when all have landed, or when it was ended.
+        bounded: Whether one of them may take longer than the request can wait.
     """
 
-    __slots__ = ("_left", "over")
+    __slots__ = ("_left", "bounded", "over")
 
     def __init__(self, flights: Sequence[Flight[R]]) -> None:
         """Begin to wait."""
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.bounded = False
         self._left = len(flights)
+        arrived = self._arrived
         for flight in flights:
-            flight.told.append(self._arrived)
+            flight.told.append(arrived)
+            if flight.shared:
+                self.bounded = True
 
     def end(self) -> None:
         """Wait no longer."""

@@ -135,6 +135,7 @@ class Flights(Generic[R]):
         self._lanes: dict[str, Lane[R]] = {}
         self._round_trip = RoundTrip()
         self._partly = False  # whether anybody has asked for some fields alone
+        self._task = f"flight {name}"
         self._tasks = Tasks()
         # A shared flight is no request's: it must not run with the context variables of one.
         self._nobodys = Context()
@@ -217,7 +218,7 @@ class Flights(Generic[R]):
             if boarded is not None and boarded.riders[0] is call:
                 began = boarded
         return Ticket(
-            self.name, keys, flights, began, call, now, patience, self._clock, self._leave
+            self.name, keys, flights, began, call, now, patience, self._clock, self._call_off
         )
 
     def _seat(
@@ -326,7 +327,7 @@ class Flights(Generic[R]):
         """Begin to ask."""
         lane.aloft += 1
         context = self._nobodys.copy() if flight.shared else None
-        flight.task = self._tasks.begin(self._fly(lane, flight), f"flight {self.name}", context)
+        flight.task = self._tasks.begin(self._fly(lane, flight), self._task, context)
         flight.task.add_done_callback(partial(self._ended, lane, flight))
 
     async def _fly(self, lane: Lane[R], flight: Flight[R]) -> None:
@@ -381,11 +382,8 @@ class Flights(Generic[R]):
             fields=flight.fields,
         )
 
-    def _leave(self, flight: Flight[R]) -> None:
-        """Take note that one waits no longer; a flight that nobody wants any more is called off."""
-        flight.waiters -= 1
-        if flight.waiters or flight.kept or flight.landed:
-            return
+    def _call_off(self, flight: Flight[R]) -> None:
+        """End a flight that nobody wants any more."""
         lane = self._lanes[flight.identity]
         self._forget(lane, flight)  # at once: whoever comes now needs a new one
         if flight.task is not None:
