@@ -2,9 +2,11 @@
 
 A flight belongs to nobody who waits for it. It is a task of its own with a trace of its own, so
 that whoever began it can give up, be cancelled or run out of time without any harm to the others.
+It has one alarm for all of them and itself, since timers are dear, and it is rare that one rings.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
@@ -31,13 +33,18 @@ class Flight(Generic[R]):
         keys: The users.
         riders: The requests that put users on it, the one that began it first.
         fields: The fields of the record that are asked for; ``None`` for all.
-        told: Who is told when it has landed.
+        clock: Tells the time.
+        waits: Who is told when it has landed.
         landed: Whether there is nothing more to come.
         task: Asks the source; ``None`` while users are still gathered.
         answers: What the source said; ``None`` where it was not asked to the end.
         bug: What was raised instead: a bug of ours.
         waiters: How many wait for it.
         kept: Whether the answers are wanted even when nobody waits for them.
+        end: The moment by which it has to have landed, by the clock's ``monotonic``.
+        late: Whether it was ended for that.
+        rings: The moment of its alarm.
+        disarm: Calls the alarm off; ``None`` where none is set.
     """
 
     identity: str
@@ -46,19 +53,55 @@ class Flight(Generic[R]):
     keys: list[UserId]
     riders: list[Call]
     fields: FieldSet | None
-    told: list[Callable[[], None]]
+    clock: Clock
+    waits: "list[Wait]" = field(default_factory=list["Wait"])
     landed: bool = False
     task: asyncio.Task[None] | None = None
     answers: Mapping[UserId, Answer[R]] | None = None
     bug: Exception | None = None
     waiters: int = 0
     kept: bool = False
+    end: float = math.inf
+    late: bool = False
+    rings: float = math.inf
+    disarm: Callable[[], object] | None = None
 
     def land(self) -> None:
         """Let nobody wait for it any longer."""
         self.landed = True
-        for tell in self.told:
-            tell()
+        if self.disarm is not None:
+            self.disarm()
+        for wait in self.waits:
+            wait.arrived()
+
+    def end_at(self, moment: float) -> None:
+        """Have it end by a moment, whatever the source does."""
+        self.end = moment
+        self.wake_at(moment)
+
+    def wake_at(self, moment: float) -> None:
+        """Have the alarm ring at a moment, if it does not before."""
+        if moment >= self.rings:
+            return
+        if self.disarm is not None:
+            self.disarm()
+        self.rings = moment
+        self.disarm = self.clock.call_later(moment - self.clock.monotonic(), self._wake)
+
+    def _wake(self) -> None:
+        """End what may go on no longer: the wait of a request, or the flight."""
+        now, self.rings, self.disarm = self.rings, math.inf, None
+        if self.end <= now and self.task is not None:
+            self.end, self.late = math.inf, True
+            self.task.cancel()
+        later = [self.end]
+        for wait in self.waits:
+            if wait.until <= now:
+                wait.end()
+            else:
+                later.append(wait.until)
+        if (following := min(later)) < math.inf:
+            self.wake_at(following)
 
 
 @dataclass(eq=False, slots=True)
@@ -177,21 +220,13 @@ async def landed(tickets: Sequence[Ticket[R]]) -> None:
     first = tickets[0]
     try:
         if flights and first.patience > 0:
-            wait = _Wait(flights)
-            if not wait.bounded:
-                await wait.over
-                return
-            call_off = first.clock.call_later(first.patience, wait.end)
-            try:
-                await wait.over
-            finally:
-                call_off()
+            await Wait(flights, first.asked + first.patience).over
     finally:
         for ticket in tickets:
             ticket.leave()
 
 
-class _Wait:
+class Wait:
     """One request's wait for its flights; it is nobody else's, and may be cancelled.
 
     ``asyncio.wait`` and ``asyncio.timeout`` do the same for several times as much, and every
@@ -199,28 +234,27 @@ class _Wait:
 
     Attributes:
         over: Done when all have landed, or when it was ended.
-        bounded: Whether one of them may take longer than the request can wait.
+        until: The moment at which it ends, whoever is still in the air.
     """
 
-    __slots__ = ("_left", "bounded", "over")
+    __slots__ = ("_left", "over", "until")
 
-    def __init__(self, flights: Sequence[Flight[R]]) -> None:
+    def __init__(self, flights: Sequence[Flight[R]], until: float) -> None:
         """Begin to wait."""
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.bounded = False
+        self.until = until
         self._left = len(flights)
-        arrived = self._arrived
         for flight in flights:
-            flight.told.append(arrived)
+            flight.waits.append(self)
             if flight.shared:
-                self.bounded = True
+                flight.wake_at(until)
 
     def end(self) -> None:
         """Wait no longer."""
         if not self.over.done():
             self.over.set_result(None)
 
-    def _arrived(self) -> None:
+    def arrived(self) -> None:
         """Take note of a flight that has landed."""
         self._left -= 1
         if not self._left:

@@ -282,7 +282,7 @@ class Flights(Generic[R]):
             _takes_on(flight, fields)
             return flight
         trace = Trace() if shared else call.trace
-        begun: Flight[R] = Flight(lane.identity, shared, trace, new, [call], fields, [])
+        begun: Flight[R] = Flight(lane.identity, shared, trace, new, [call], fields, self._clock)
         if not gathers:
             self._take_off(lane, begun)
         else:
@@ -338,12 +338,14 @@ class Flights(Generic[R]):
             seconds = call.deadline.remaining
         try:
             began = self._clock.monotonic()
-            async with self._clock.timeout(seconds):
-                answers = await self._fetch(flight.keys, call)
+            flight.end_at(began + seconds)
+            answers = await self._fetch(flight.keys, call)
             if flight.trace.of(self.name).calls:  # not where all were remembered
                 self._round_trip.add(self._clock.monotonic() - began)
             flight.answers = dict(zip(flight.keys, answers, strict=True))
-        except TimeoutError:
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if not (flight.late or isinstance(error, TimeoutError)):
+                raise
             flight.trace.of(self.name).code = Code.SOURCE_TIMEOUT
             late = SourceError(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
             flight.answers = dict.fromkeys(flight.keys, late)

@@ -301,6 +301,67 @@ async def test_a_flight_whose_source_forgets_the_time_ends_with_its_budget(
     assert airport.flights.in_flight == 0
 
 
+async def test_everybody_on_a_flight_waits_only_as_long_as_they_can(airport: Airport) -> None:
+    long = await airport.ask("a", airport.call("long", seconds=4.0))
+    short = await airport.ask("a", airport.call("short", seconds=1.0))
+    middle = await airport.ask("a", airport.call("middle", seconds=2.0))
+    left: list[tuple[float, int]] = []
+    for seconds in (0.75, 1.0, 2.0):
+        await airport.pass_time(seconds - 0.01)
+        left.append((airport.clock.seconds, sum(not one.done() for one in (long, short, middle))))
+        await airport.pass_time(0.01)
+        left.append((airport.clock.seconds, sum(not one.done() for one in (long, short, middle))))
+
+    assert [waiting for _, waiting in left] == [3, 2, 2, 1, 1, 0]
+    assert told(await short) == told(await middle) == told(await long) == [TIMEOUT]
+    assert airport.flights.in_flight == 0
+
+
+class Stubborn(Upstream):
+    """An upstream that does not let itself be ended before it wants to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gives_in = asyncio.Event()
+
+    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Said]:
+        try:
+            return await super().fetch_many(keys, call)
+        except asyncio.CancelledError:
+            await self.gives_in.wait()
+            raise
+
+
+async def test_a_source_that_does_not_let_go_keeps_nobody_longer_than_they_can_wait(
+    clock: ManualClock,
+) -> None:
+    upstream = Stubborn()
+    airport = Airport(clock, upstream=upstream)
+    async with airport.flights:
+        await airport.ask("a")
+        await airport.pass_time(1.0)
+        late = await airport.ask("a", airport.call(seconds=BUDGET))
+        await airport.pass_time(BUDGET - 1.0)
+        waits = not late.done()
+        await airport.pass_time(1.0)
+        done = late.done()
+        upstream.gives_in.set()
+        await airport.clock.settle()
+
+    assert waits
+    assert done
+    assert told(await late) == [TIMEOUT]
+
+
+async def test_a_source_that_raises_a_timeout_has_timed_out(airport: Airport) -> None:
+    airport.upstream.error = TimeoutError()
+    caller = await airport.ask("a")
+
+    await airport.let_go()
+
+    assert told(await caller) == [TIMEOUT]
+
+
 async def test_a_bug_in_a_source_is_raised_to_everybody_and_leaves_nothing_in_flight(
     airport: Airport,
 ) -> None:
