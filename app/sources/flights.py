@@ -237,8 +237,10 @@ class Flights(Generic[R]):
         if self._partly:
             aboard = _serving(lane.flying, (*keys, *behind), fields)
         new = [key for key in keys if key not in aboard]
-        self.shared += len(keys) - len(new)
-        new += [key for key in behind if key not in aboard]
+        aloft = len(keys) - len(new)
+        self.shared += aloft
+        if behind:
+            new += [key for key in behind if key not in aboard]
         boarded: Flight[R] | None = None
         if new:
             boarded = self._board(lane, new, call, fields, alone=alone)
@@ -247,7 +249,10 @@ class Flights(Generic[R]):
                 lane.flying.update(added)
             if aboard is not lane.flying or not boarded.shared:
                 aboard = {**aboard, **added}
-        flights = [aboard[key] for key in keys]
+        if boarded is None or aloft:
+            flights = [aboard[key] for key in keys]
+        else:
+            flights = [boarded] * len(keys)
         for key in behind:
             aboard[key].kept = True
         if boarded is None:
