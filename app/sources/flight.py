@@ -66,6 +66,19 @@ class Flight(Generic[R]):
     rings: float = math.inf
     disarm: Callable[[], object] | None = None
 
+    def takes_on(self, fields: FieldSet | None) -> bool:
+        """Ask for some fields, too, where it does not yet and has not left; tell whether it does.
+
+        Args:
+            fields: The fields; ``None`` for all.
+        """
+        if self.fields is None or (fields is not None and self.fields >= fields):
+            return True
+        if self.task is not None:
+            return False
+        self.fields = None if fields is None else self.fields | fields
+        return True
+
     def land(self) -> None:
         """Let nobody wait for it any longer."""
         self.landed = True

@@ -14,9 +14,8 @@ others of a user who is in the air makes a flight of its own; one that still gat
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from types import TracebackType
@@ -33,6 +32,7 @@ from app.shapes.source import SourceSettings
 from app.sources.auth_caller import identity_of
 from app.sources.base import Call, FieldSet, Record, UserId, new_request_id
 from app.sources.flight import Answer, Flight, Ticket, landed
+from app.sources.lane import Lane
 from app.sources.round_trip import RoundTrip
 from app.sources.trace import Trace
 
@@ -62,30 +62,6 @@ class Sharing(Enum):
     """Whom the source is being asked about for one request, no other asks about again."""
     BATCHES = "batches"
     """That, and the keys of several requests go in one call."""
-
-
-@dataclass(slots=True)
-class Lane(Generic[R]):
-    """The flights of one identity.
-
-    Attributes:
-        identity: For whom they are.
-        flying: On which flight a user is who may be shared.
-        gathering: The flight that takes on users; ``None`` when there is none.
-        leaving: Whether it leaves in the next turn of the event loop.
-        aloft: How many flights are in the air.
-    """
-
-    identity: str
-    flying: dict[UserId, Flight[R]]
-    gathering: Flight[R] | None = None
-    leaving: bool = False
-    aloft: int = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing of it is left."""
-        return not (self.flying or self.gathering or self.aloft or self.leaving)
 
 
 class Flights(Generic[R]):
@@ -235,7 +211,7 @@ class Flights(Generic[R]):
         aboard: Mapping[UserId, Flight[R]] = lane.flying
         self._partly = self._partly or fields is not None
         if self._partly:
-            aboard = _serving(lane.flying, (*keys, *behind), fields)
+            aboard = lane.serving((*keys, *behind), fields)
         new = [key for key in keys if key not in aboard]
         aloft = len(keys) - len(new)
         self.shared += aloft
@@ -284,7 +260,7 @@ class Flights(Generic[R]):
             self.joined += 1
             flight.keys += new
             flight.riders.append(call)
-            _takes_on(flight, fields)
+            flight.takes_on(fields)
             return flight
         trace = Trace() if shared else call.trace
         begun: Flight[R] = Flight(lane.identity, shared, trace, new, [call], fields, self._clock)
@@ -359,7 +335,7 @@ class Flights(Generic[R]):
             if not flight.waiters:
                 self._log.error("source.flight_failed", source=self.name, exc_info=error)
         finally:
-            self._forget(lane, flight)
+            lane.forget(flight)
             flight.land()
 
     def _call(self, flight: Flight[R]) -> Call:
@@ -392,25 +368,18 @@ class Flights(Generic[R]):
     def _call_off(self, flight: Flight[R]) -> None:
         """End a flight that nobody wants any more."""
         lane = self._lanes[flight.identity]
-        self._forget(lane, flight)  # at once: whoever comes now needs a new one
+        lane.forget(flight)  # at once: whoever comes now needs a new one
         if flight.task is not None:
             flight.task.cancel()
         else:
             lane.gathering = None
             flight.land()
 
-    def _forget(self, lane: Lane[R], flight: Flight[R]) -> None:
-        """Let nobody join a flight any more."""
-        if flight.shared:
-            for key in flight.keys:
-                if lane.flying.get(key) is flight:
-                    del lane.flying[key]
-
     def _ended(self, lane: Lane[R], flight: Flight[R], _: asyncio.Task[None]) -> None:
         """Make room for the next flight."""
         lane.aloft -= 1
         if not flight.landed:  # it was called off before it began
-            self._forget(lane, flight)
+            lane.forget(flight)
             flight.land()
         self._leave_soon(lane)
         self._tidy(lane)
@@ -419,21 +388,3 @@ class Flights(Generic[R]):
         """Drop a lane that nothing is left of."""
         if lane.idle:
             self._lanes.pop(lane.identity, None)
-
-
-def _serving(
-    flying: Mapping[UserId, Flight[R]], keys: Iterable[UserId], fields: FieldSet | None
-) -> Mapping[UserId, Flight[R]]:
-    """Find the flights of users that ask for some fields, or do from now on."""
-    found = ((key, flying.get(key)) for key in keys)
-    return {key: one for key, one in found if one is not None and _takes_on(one, fields)}
-
-
-def _takes_on(flight: Flight[R], fields: FieldSet | None) -> bool:
-    """Have a flight ask for some fields, too, where it does not yet; tell whether it does now."""
-    if flight.fields is None or (fields is not None and flight.fields >= fields):
-        return True
-    if flight.task is not None:
-        return False
-    flight.fields = None if fields is None else flight.fields | fields
-    return True
