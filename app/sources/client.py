@@ -197,8 +197,8 @@ class ServiceClient:
         trace.keys += len(ask.keys)
         trace.started = started if trace.started is None else min(trace.started, started)
         trace.ended = self._clock.monotonic()
-        trace.circuit = self.circuit.value
-        trace.pace = self.guard.tempo_of(caller).value
+        trace.circuit = str(self.circuit)
+        trace.pace = str(self.guard.tempo_of(caller))  # quicker than its value
         if isinstance(outcome.answer, SourceError):
             trace.code = outcome.answer.code
             if not outcome.attempts:  # those that were made have reported themselves
