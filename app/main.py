@@ -5,9 +5,11 @@ import random
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
 from app.environment import load_settings
@@ -23,6 +25,7 @@ from app.http.head import HeadMiddleware
 from app.http.health import Health
 from app.http.rate import RateLimiter
 from app.http.security import security_headers
+from app.http.shortcut import Shortcut
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
 from app.process import tune_collector
@@ -31,6 +34,17 @@ from app.resilience.retry import Chance
 from app.settings import Settings
 from app.sources.seen import See
 from app.sources.transport import TransportFactory, pooled_transport
+
+PATH = "/graphql"
+
+
+class _App(Starlette):
+    """Starlette without its own last resort for exceptions: ``CorrelationMiddleware`` is ours."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Leave out what Starlette puts around all middleware."""
+        outermost = super().build_middleware_stack()
+        return outermost.app if isinstance(outermost, ServerErrorMiddleware) else outermost
 
 
 def create_app(
@@ -78,9 +92,9 @@ def create_app(
     )
     hsts = settings.tls.hsts if settings.tls is not None else 0
     forwards = frozenset[str]().union(*(source.auth.forwards for _, source in settings.sources))
-    return Starlette(
+    return _App(
         routes=[
-            Route("/graphql", endpoint),
+            Route(PATH, endpoint),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
             Route("/", _home),
@@ -92,6 +106,7 @@ def create_app(
             ),
             Middleware(HeadMiddleware, hosts=settings.hosts, limits=settings.connections),
             *cors(settings.cors),
+            Middleware(Shortcut, path=PATH, to=endpoint),
         ],
         exception_handlers={404: _nothing_here, 405: _wrong_method},
         lifespan=gateway.lifespan,

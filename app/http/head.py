@@ -11,7 +11,7 @@ neither IPv6 addresses nor paths that are excepted.
 A head that is never whole is none that an application sees: that is for ``protocol.py``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -51,12 +51,10 @@ class HeadMiddleware:
         self._max_headers = limits.max_headers
         self._max_bytes = limits.max_head_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
-            await refusal(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve a request; not async, since there is nothing to be done afterwards."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        return (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Find what is wrong with a head."""
