@@ -4,9 +4,6 @@ An operation that waits in line costs memory and its client's patience; one that
 costs neither (Google SRE Book, chapter 22, "Addressing Cascading Failures").
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 from app.errors import Code, RequestError
 
 COME_BACK = 1
@@ -24,15 +21,13 @@ class Admission:
         self.running = 0
         self._limit = limit
 
-    @contextmanager
-    def admit(self, count: int = 1) -> Generator[None]:
-        """Let operations run within the context: all of them or none.
+    def begin(self, count: int = 1) -> None:
+        """Let operations run until they are said to have ended: all of them or none.
+
+        Two calls in place of a context: that would be a generator and four calls for each request.
 
         Args:
             count: How many.
-
-        Yields:
-            Nothing; the operations count until the end of the context.
 
         Raises:
             RequestError: As many run as may.
@@ -45,7 +40,11 @@ class Admission:
                 retry_after=COME_BACK,
             )
         self.running += count
-        try:
-            yield
-        finally:
-            self.running -= count
+
+    def end(self, count: int = 1) -> None:
+        """Let others take the place of operations.
+
+        Args:
+            count: How many of those that were let run.
+        """
+        self.running -= count

@@ -19,8 +19,24 @@ BAD_REQUEST = 400
 
 RETRY_AFTER = "Retry-After"
 
-PRIVATE = {"Cache-Control": "no-store"}
+PRIVATE = (b"cache-control", b"no-store")
 """An answer is for who asked, and for now."""
+
+
+class Written(Response):
+    """A response whose headers are bytes already; Starlette would look for what they lack.
+
+    Args:
+        body: The body.
+        status: HTTP status.
+        headers: All of its headers, as ASGI has them.
+    """
+
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.body = body
+        self.status_code = status
+        self.raw_headers = headers
+        self.background = None
 
 
 def answer_response(answer: Answer, media_type: str, *, partial: int = OK) -> Response:
@@ -45,11 +61,9 @@ def answer_response(answer: Answer, media_type: str, *, partial: int = OK) -> Re
         status = OK if is_plain else answer.status
     elif answer.errors and media_type == GRAPHQL_JSON:
         status = partial
-    headers = dict(PRIVATE)
+    headers = answer.headers or {}
     if answer.timings:
-        headers["Server-Timing"] = _server_timing(answer.timings)
-    if answer.headers is not None:
-        headers |= answer.headers
+        headers = {"Server-Timing": _server_timing(answer.timings), **headers}
     return _json(_body(answer), status, media_type, headers)
 
 
@@ -63,7 +77,7 @@ def batch_response(answers: Sequence[Answer], media_type: str) -> Response:
     Returns:
         The response.
     """
-    headers = dict(PRIVATE)
+    headers: dict[str, str] = {}
     waits: list[int] = []
     for answer in answers:
         told = dict(answer.headers or {})
@@ -87,12 +101,13 @@ def _body(answer: Answer) -> Mapping[str, object]:
 
 def _json(value: object, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
     """Write JSON."""
-    return Response(
-        msgspec.json.encode(value),
-        status,
-        headers=headers,
-        media_type=f"{media_type}; charset=utf-8",
-    )
+    body = msgspec.json.encode(value)
+    more = [
+        (name.lower().encode("latin-1"), told.encode("latin-1")) for name, told in headers.items()
+    ]
+    length = (b"content-length", b"%d" % len(body))
+    kind = (b"content-type", f"{media_type}; charset=utf-8".encode())
+    return Written(body, status, [PRIVATE, *more, length, kind])
 
 
 def _server_timing(timings: Mapping[str, float]) -> str:
@@ -127,4 +142,4 @@ def error_response(
     extensions = {"code": code.value} | ({"requestId": request_id} if request_id else {})
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
     more = {RETRY_AFTER: str(retry_after)} if retry_after else {}
-    return _json({"errors": [error]}, status, media_type, {**PRIVATE, **(headers or {}), **more})
+    return _json({"errors": [error]}, status, media_type, {**(headers or {}), **more})

@@ -16,9 +16,12 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code
 from app.graphql.masking import MASKED
 from app.http.answers import error_response
+from app.http.incoming import first_of, text_of
 from app.http.security import SECURITY_HEADERS, Header
+from app.readonly import readonly
 from app.sources.auth_caller import read_forwarded
-from app.sources.base import Call, new_request_id
+from app.sources.base import Headers as Sent
+from app.sources.base import new_request_id
 
 SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 """Printable ASCII: nothing that could break out of a header or a log line."""
@@ -28,20 +31,35 @@ VALID_TRACEPARENT = re.compile(
 )
 """W3C Trace Context, section 3.2: later versions may go on after the flags."""
 
-_CALL = "call"
+_PLACE = "correlation"
 
 
-def call_of(scope: Scope) -> Call:
-    """Find what of a request goes on to sources.
+@readonly(frozen=True, slots=True)
+class Correlation:
+    """What a request is known by, here and at the sources.
+
+    Attributes:
+        request_id: Its id.
+        traceparent: Its trace, where that is valid.
+        forwarded: Those of its headers that one source or another is sent.
+    """
+
+    request_id: str
+    traceparent: str | None
+    forwarded: Sent
+
+
+def correlation_of(scope: Scope) -> Correlation:
+    """Find what a request is known by.
 
     Args:
         scope: The request's scope, below the middleware.
 
     Returns:
-        Its id and its trace.
+        What the middleware found.
     """
-    call: Call = scope["state"][_CALL]
-    return call
+    known: Correlation = scope["state"][_PLACE]
+    return known
 
 
 class CorrelationMiddleware:
@@ -72,26 +90,26 @@ class CorrelationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = read_call(Headers(scope=scope), self._forwards)
-        scope.setdefault("state", {})[_CALL] = call
+        known = read_correlation(scope, self._forwards)
+        scope.setdefault("state", {})[_PLACE] = known
         begun = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                named = (b"x-request-id", call.request_id.encode())
+                named = (b"x-request-id", known.request_id.encode())
                 message["headers"] = [*message.get("headers", ()), named, *self._headers]
             await send(message)
 
-        bound = self._logged_id.set(call.request_id)
+        bound = self._logged_id.set(known.request_id)
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001 # the last one to see it, and it is logged
             self._log.error("http.bug", path=scope["path"], exc_info=error)
             if not begun:
                 response = error_response(
-                    500, Code.INTERNAL_SERVER_ERROR, MASKED, request_id=call.request_id
+                    500, Code.INTERNAL_SERVER_ERROR, MASKED, request_id=known.request_id
                 )
                 await response(scope, receive, send_with_id)
         finally:
@@ -109,21 +127,22 @@ def _logged_id() -> ContextVar[str]:
     return tokens["request_id"].var
 
 
-def read_call(headers: Headers, forwards: frozenset[str]) -> Call:
-    """Read what of a request goes on to sources.
+def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
+    """Read what a request is known by.
 
     Args:
-        headers: The request's headers.
-        forwards: Those that one source or another is sent.
+        scope: The request's head.
+        forwards: The headers that one source or another is sent, in lower case.
 
     Returns:
         Its id, a new one where it has none that is sane; its trace, where that is valid; those
         headers.
     """
-    wanted = headers.get("x-request-id", "").strip()
-    traceparent = headers.get("traceparent", "")
-    return Call(
+    headers = first_of(scope["headers"])
+    wanted = (text_of(headers, b"x-request-id") or "").strip()
+    traceparent = text_of(headers, b"traceparent") or ""
+    return Correlation(
         request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else new_request_id(),
         traceparent=traceparent if VALID_TRACEPARENT.fullmatch(traceparent) else None,
-        forwarded=read_forwarded(headers.items(), forwards) if forwards else (),
+        forwarded=read_forwarded(Headers(scope=scope).items(), forwards) if forwards else (),
     )

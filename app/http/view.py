@@ -1,7 +1,7 @@
 """The GraphQL endpoint."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -28,9 +28,10 @@ from app.http.batching import Batch, read_batch
 from app.http.body import read_body
 from app.http.budget import HEADER, read_deadline
 from app.http.caller import Who
-from app.http.correlation import call_of
+from app.http.correlation import correlation_of
 from app.http.csrf import check_get
-from app.http.disconnect import while_connected
+from app.http.disconnect import Watch
+from app.http.incoming import Incoming
 from app.http.negotiation import negotiate, prefers_html
 from app.http.parameters import asks_something, from_json, from_query, parse_json
 from app.http.rate import RateLimiter
@@ -40,6 +41,8 @@ from app.settings import Settings
 from app.sources.base import Call
 
 METHODS = ("GET", "POST")
+
+_TIMEOUT = HEADER.lower().encode()
 
 Page = Callable[[Request], Response]
 """Makes the page that browsers get."""
@@ -69,46 +72,44 @@ class GraphQLEndpoint:
         self._settings = settings
         self._clock = clock
         self._admission = Admission(settings.max_operations)
+        self._watch = Watch()
         self._partial = PARTIAL if settings.partial_status else OK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        response = await self._respond(Request(scope, receive))
+        """Serve a request; a client that is not there any more is sent nothing."""
+        request = Incoming.of(scope, receive)
+        accept = request.text(b"accept")
+        media_type = negotiate(accept)
+        response: Response | None
+        if request.method not in METHODS:
+            response = _wrong_method(request.method)
+        elif self._page is not None and _wants_page(request, accept):
+            response = self._page(Request(scope))
+        elif media_type is None:
+            response = _not_acceptable(accept)
+        else:
+            response = await self._serve(request, media_type)
         if response is not None:
             await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response | None:
-        """Find the response to a request; ``None`` when nobody is there to read it."""
-        if request.method not in METHODS:
-            return error_response(
-                405,
-                Code.BAD_REQUEST,
-                f"{request.method} is not served here: expected POST with a JSON body, or GET",
-                headers={"Allow": ", ".join(METHODS)},
-            )
-        accept = request.headers.get("accept")
-        if self._wants_page(request, accept) and self._page is not None:
-            return self._page(request)
-        media_type = negotiate(accept)
-        if media_type is None:
-            return error_response(
-                406,
-                Code.BAD_REQUEST,
-                f"no answer is {shown(accept or '')}: expected Accept: {GRAPHQL_JSON} or {JSON}",
-            )
-        return await self._serve(request, media_type)
-
-    async def _serve(self, request: Request, media_type: str) -> Response | None:
+    async def _serve(self, request: Incoming, media_type: str) -> Response | None:
         """Answer in a media type that the client wants; ``None`` when nobody is there any more."""
         try:
             caller = await self._authenticate(request.scope)
-            asked = await self._asked(request)
+            asked: GraphQLRequest | Batch
+            if request.method == "GET":
+                asked = self._asked_by_url(request.scope)
+            else:
+                limit = self._settings.max_body_bytes
+                asked = self._asked_by(await read_body(request.scope, request.receive, limit=limit))
             if isinstance(asked, Batch):
-                with self._admission.admit(len(asked.items)):
-                    answers = await self._answers(request, asked, caller)
-                return None if answers is None else batch_response(answers, media_type)
-            with self._admission.admit():
-                answer = await self._answer(request, asked, caller)
+                return await self._serve_batch(request, asked, caller, media_type)
+            self._admission.begin()
+            try:
+                work = self._answer(request, asked, caller)
+                answer = await self._watch.while_connected(request.receive, work)
+            finally:
+                self._admission.end()
         except ClientDisconnect:
             return None
         except RequestError as error:
@@ -124,99 +125,122 @@ class GraphQLEndpoint:
             None if answer is None else answer_response(answer, media_type, partial=self._partial)
         )
 
-    async def _asked(self, request: Request) -> GraphQLRequest | Batch:
+    async def _serve_batch(
+        self, request: Incoming, batch: Batch, caller: Caller, media_type: str
+    ) -> Response | None:
+        """Answer several operations."""
+        count = len(batch.items)
+        self._admission.begin(count)
+        try:
+            work = self._answers(request, batch, caller)
+            ran = await self._watch.while_connected(request.receive, work)
+        finally:
+            self._admission.end(count)
+        return None if ran is None else batch_response(batch.answers(ran), media_type)
+
+    def _asked_by_url(self, scope: Scope) -> GraphQLRequest:
+        """Read what a request asks for that has no body."""
+        refuse_upgrade(scope["headers"])
+        if self._settings.csrf_prevention:
+            check_get(scope["headers"])
+        return from_query(scope["query_string"])
+
+    def _asked_by(self, body: bytes) -> GraphQLRequest | Batch:
         """Read what a request asks for."""
-        scope = request.scope
-        if request.method == "GET":
-            refuse_upgrade(scope["headers"])
-            if self._settings.csrf_prevention:
-                check_get(scope["headers"])
-            return from_query(scope["query_string"])
-        limit = self._settings.max_body_bytes
-        value = parse_json(await read_body(scope, request.receive, limit=limit))
+        value = parse_json(body)
         if isinstance(value, list):
             return read_batch(cast("list[object]", value), self._settings.batch)
         return from_json(value)
 
-    async def _answer(
-        self, request: Request, asked: GraphQLRequest, caller: Caller
-    ) -> Answer | None:
-        """Run the operation of a request, or explain it; ``None`` when its client went away."""
-        if self._explainer is not None and _wants(request, "x-gateway-explain"):
-            allowance = self._allowance(request, caller)
-            return await self._explain(self._explainer, request, asked, caller, allowance)
-        work = self._engine(caller).run(
+    def _answer(
+        self, request: Incoming, asked: GraphQLRequest, caller: Caller
+    ) -> Coroutine[None, None, Answer]:
+        """Run the operation of a request, or explain it."""
+        allowance = self._allowance(request, caller)
+        if self._explainer is not None and request.wants(b"x-gateway-explain"):
+            return self._explain(self._explainer, request, asked, caller, allowance)
+        return self._engine(caller).run(
             asked,
             self._call(request),
             caller,
-            self._allowance(request, caller),
-            tell_all=_tells(self._settings.trace, request, "x-gateway-trace"),
+            allowance,
+            tell_all=request.is_told(self._settings.trace, b"x-gateway-trace"),
             safe=request.method == "GET",
         )
-        return await while_connected(request.receive, work)
 
-    async def _answers(
-        self, request: Request, batch: Batch, caller: Caller
-    ) -> Sequence[Answer] | None:
-        """Run the operations of a batch, or explain them; ``None`` when the client went away."""
-        if self._explainer is not None and _wants(request, "x-gateway-explain"):
-            allowance = self._allowance(request, caller)
-            told = [
+    async def _answers(self, request: Incoming, batch: Batch, caller: Caller) -> Sequence[Answer]:
+        """Run the operations of a batch that can be, or explain them."""
+        allowance = self._allowance(request, caller)
+        if self._explainer is not None and request.wants(b"x-gateway-explain"):
+            return [
                 await self._explain(self._explainer, request, one, caller, allowance)
                 for one in batch.requests
             ]
-            return batch.answers(told)
-        work = self._engine(caller).run_batch(
+        return await self._engine(caller).run_batch(
             batch.requests,
             self._call(request),
             caller,
-            self._allowance(request, caller),
-            tell_all=_tells(self._settings.trace, request, "x-gateway-trace"),
+            allowance,
+            tell_all=request.is_told(self._settings.trace, b"x-gateway-trace"),
         )
-        ran = await while_connected(request.receive, work)
-        return None if ran is None else batch.answers(ran)
 
     async def _explain(
         self,
         explainer: Explainer,
-        request: Request,
+        request: Incoming,
         asked: GraphQLRequest,
         caller: Caller,
         allowance: Allowance,
     ) -> Answer:
         """Explain an operation; that costs as much as its document does where it is new."""
         await allowance.spend_on_document(asked.query or "")
-        request_id = call_of(request.scope).request_id
+        request_id = correlation_of(request.scope).request_id
         return explainer.explain(asked, caller, request_id=request_id).answer()
 
-    def _call(self, request: Request) -> Call:
+    def _call(self, request: Incoming) -> Call:
         """Say what of a request goes on to sources, and how long it may take."""
-        deadline = read_deadline(request.headers.get(HEADER), self._settings.deadline, self._clock)
-        call = call_of(request.scope)
-        return Call(call.request_id, call.traceparent, deadline=deadline, forwarded=call.forwarded)
-
-    def _allowance(self, request: Request, caller: Caller) -> Allowance:
-        """Say what the operations of a request may cost."""
-        limits = self._settings.limits
-        who = self._who(request.scope, caller)
-        purse = self._rate.purse(who) if self._rate is not None else None
-        tells = _tells(limits.report, request, "x-gateway-cost")
-        return Allowance(limits, purse=purse, tells=tells)
-
-    def _wants_page(self, request: Request, accept: str | None) -> bool:
-        """Tell a person who opens the address from a client that sends a query."""
-        return (
-            request.method == "GET"
-            and not asks_something(request.scope["query_string"])
-            and prefers_html(accept)
+        wish = request.text(_TIMEOUT)
+        known = correlation_of(request.scope)
+        return Call(
+            known.request_id,
+            known.traceparent,
+            deadline=read_deadline(wish, self._settings.deadline, self._clock),
+            forwarded=known.forwarded,
         )
 
+    def _allowance(self, request: Incoming, caller: Caller) -> Allowance:
+        """Say what the operations of a request may cost."""
+        limits = self._settings.limits
+        purse = None
+        if self._rate is not None:
+            purse = self._rate.purse(self._who(request.scope, caller))
+        tells = request.is_told(limits.report, b"x-gateway-cost")
+        return Allowance(limits, purse=purse, tells=tells)
 
-def _wants(request: Request, header: str) -> bool:
-    """Tell whether a request asks for something by a header."""
-    return request.headers.get(header) == "1"
+
+def _wants_page(request: Incoming, accept: str | None) -> bool:
+    """Tell a person who opens the address from a client that sends a query."""
+    return (
+        request.method == "GET"
+        and not asks_something(request.scope["query_string"])
+        and prefers_html(accept)
+    )
 
 
-def _tells(when: Literal["never", "asked", "always"], request: Request, header: str) -> bool:
-    """Tell whether something is told: always, never, or where a header asks for it."""
-    return when == "always" or (when == "asked" and _wants(request, header))
+def _wrong_method(method: str) -> Response:
+    """Lead whoever uses the wrong method to the right one."""
+    return error_response(
+        405,
+        Code.BAD_REQUEST,
+        f"{method} is not served here: expected POST with a JSON body, or GET",
+        headers={"Allow": ", ".join(METHODS)},
+    )
+
+
+def _not_acceptable(accept: str | None) -> Response:
+    """Refuse who wants nothing that there is."""
+    return error_response(
+        406,
+        Code.BAD_REQUEST,
+        f"no answer is {shown(accept or '')}: expected Accept: {GRAPHQL_JSON} or {JSON}",
+    )
