@@ -30,7 +30,10 @@ from app.observability.bounds import (
     printable,
 )
 from app.observability.lines import Lines
+from app.observability.logger import bound_logger
 from app.settings import LogSettings
+
+_DELETE = 0x7F  # as a number, since Python first takes what is looked for in bytes for one
 
 Form = Literal["json", "console"]
 """How a line is written: for machines, or for people."""
@@ -75,7 +78,7 @@ def make_log(
             *_common(chosen),
             *_render(chosen, colours=out.isatty()),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
+        wrapper_class=bound_logger(_level(settings)),
     )
     return log.bind()  # unbound, it would look for what it stands for with every line
 
@@ -156,10 +159,9 @@ def uvicorn_formatter(form: Form) -> logging.Formatter:
 def _common(form: Form) -> Sequence[Processor]:
     """List what happens to every event, whoever says it."""
     if form == "console":
-        stamp: Processor = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-    else:
-        stamp = _stamp
-    return [structlog.processors.add_log_level, stamp]
+        clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        return [structlog.processors.add_log_level, clock]
+    return [_stamp]
 
 
 def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
@@ -184,8 +186,9 @@ def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
     out.writelines(f"\n  {printable(line)}" for line in lines)
 
 
-def _stamp(_: object, __: str, event: EventDict) -> EventDict:
-    """Tell the time of an event, in UTC, as ``datetime.isoformat`` would at ten times the cost."""
+def _stamp(_: object, level: str, event: EventDict) -> EventDict:
+    """Tell level and time, in UTC, as ``datetime.isoformat`` would at ten times the cost."""
+    event["level"] = level
     event["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
     return event
 
@@ -198,7 +201,7 @@ def _json(log: object, name: str, event: EventDict) -> str:
         line = orjson.dumps(event, default=str)
     except TypeError:  # what that is about is told below
         return fitting(event, _json_of)
-    if len(line) <= MAX_LINE and line.isascii() and b"\x7f" not in line:
+    if len(line) <= MAX_LINE and line.isascii() and _DELETE not in line:
         return line.decode()  # the everyday line: looking at each character took its time
     return fitting(event, _json_of)
 
