@@ -1,12 +1,11 @@
 """What a client asks for, and what it is answered: the shapes on either side of an operation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+
+from app.readonly import readonly
 
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
 """What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
@@ -16,30 +15,26 @@ takes its parent with it. ``HALT``: the first error ends the operation, and ther
 """
 
 
-class GraphQLRequest(BaseModel):
-    """The parameters of a request ("GraphQL over HTTP", section 5.1). Others are ignored."""
+@readonly(frozen=True, slots=True)
+class GraphQLRequest:
+    """The parameters of a request ("GraphQL over HTTP", section 5.1).
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="ignore", alias_generator=to_camel, validate_by_name=True
-    )
+    Attributes:
+        query: The document.
+        document_id: Names a document that the gateway has (the specification's appendix on
+            persisted documents).
+        operation_name: Which of the document's operations to execute.
+        variables: Values of the operation's variables.
+        on_error: What an error does to the answer.
+        extensions: What a client has to say beyond the specification.
+    """
 
-    query: str | None = Field(default=None, description="The document.")
-    document_id: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("documentId", "doc_id"),
-        description="Names a document that the gateway has (the specification's appendix on"
-        " persisted documents; Relay's clients say `doc_id`).",
-    )
-    operation_name: str | None = Field(
-        default=None, description="Which of the document's operations to execute."
-    )
-    variables: dict[str, Any] | None = Field(
-        default=None, description="Values of the operation's variables."
-    )
-    on_error: OnError | None = Field(default=None, description="What an error does to the answer.")
-    extensions: dict[str, Any] | None = Field(
-        default=None, description="What a client has to say beyond the specification."
-    )
+    query: str | None = None
+    document_id: str | None = None
+    operation_name: str | None = None
+    variables: dict[str, Any] | None = None
+    on_error: OnError | None = None
+    extensions: dict[str, Any] | None = None
 
     @property
     def names_document(self) -> bool:
@@ -49,7 +44,7 @@ class GraphQLRequest(BaseModel):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@readonly(frozen=True, slots=True)
 class Answer:
     """The answer to a request.
 

@@ -6,6 +6,7 @@ reason this is where every answer gets its security headers.
 """
 
 import re
+from collections.abc import Awaitable
 from contextvars import ContextVar, copy_context
 
 from starlette.datastructures import Headers
@@ -94,13 +95,13 @@ class CorrelationMiddleware:
         scope.setdefault("state", {})[_PLACE] = known
         begun = False
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 named = (b"x-request-id", known.request_id.encode())
                 message["headers"] = [*message.get("headers", ()), named, *self._headers]
-            await send(message)
+            return send(message)
 
         bound = self._logged_id.set(known.request_id)
         try:
@@ -142,7 +143,7 @@ def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
     wanted = (text_of(headers, b"x-request-id") or "").strip()
     traceparent = text_of(headers, b"traceparent") or ""
     return Correlation(
-        request_id=wanted if SANE_REQUEST_ID.fullmatch(wanted) else new_request_id(),
-        traceparent=traceparent if VALID_TRACEPARENT.fullmatch(traceparent) else None,
-        forwarded=read_forwarded(Headers(scope=scope).items(), forwards) if forwards else (),
+        wanted if wanted and SANE_REQUEST_ID.fullmatch(wanted) else new_request_id(),
+        traceparent if traceparent and VALID_TRACEPARENT.fullmatch(traceparent) else None,
+        read_forwarded(Headers(scope=scope).items(), forwards) if forwards else (),
     )

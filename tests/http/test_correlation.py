@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from tests.conftest import Gateway
 from tests.fakes import FakeServices, user_id
@@ -32,6 +33,22 @@ async def test_a_sane_request_id_is_kept_returned_forwarded_and_in_every_log_lin
         assert request.headers["x-request-id"] == "page 17/abc"
     lines = [*gateway.events("source.fetch"), *gateway.events("graphql.operation")]
     assert [line["request_id"] for line in lines] == ["page 17/abc"] * 4
+
+
+async def test_what_was_bound_around_a_request_is_bound_again_after_it(gateway: Gateway) -> None:
+    before = get_contextvars()
+    await ask(gateway, **{"X-Request-ID": "first"})
+    assert get_contextvars() == before
+
+    with bound_contextvars(request_id="outer", other=1):
+        await ask(gateway, **{"X-Request-ID": "second"})
+        assert get_contextvars() == {**before, "request_id": "outer", "other": 1}
+
+    lines = gateway.events("graphql.operation")
+    assert [(line["request_id"], line.get("other")) for line in lines] == [
+        ("first", None),
+        ("second", 1),
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["", " ", "x" * 129, "\u00fc", "tab\there", "\x7f"])
