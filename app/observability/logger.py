@@ -46,7 +46,7 @@ class _Logger(structlog.BoundLoggerBase):
                 line = process(self._logger, level, line)
         except structlog.DropEvent:
             return
-        self._logger.msg(line)
+        getattr(self._logger, level)(line)
 
 
 def _method(level: str, usual: Callable[..., None]) -> Callable[..., None]:
