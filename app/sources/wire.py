@@ -24,6 +24,9 @@ from app.sources.auth import basic
 _CONTROLS = bytes({*range(32), 127} - {9})
 """What ends a line or is no text: nowhere in one (RFC 9110, section 5.5)."""
 
+_SCHEMES = frozenset({"http", "https"})
+"""What can be asked for."""
+
 _INFORMATIONAL = range(100, 200)
 """Statuses of what comes before an answer (RFC 9110, section 15.2)."""
 
@@ -45,21 +48,24 @@ class _Way:
 
     def __init__(self, base: str, proxy: str | None, proxy_headers: Mapping[str, str]) -> None:
         parts, url = urlsplit(base), URL(base, encoded=True)
+        if url.scheme not in _SCHEMES:
+            raise aiohttp.NonHttpUrlClientError(url)
+        host = url.host_port_subcomponent or ""
         self.base = base
         self.start = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        self.headers: Sequence[tuple[str, str]] = ()
         self.request = aiohttp.ClientRequest(
             "GET",
             url,
             proxy=None if proxy is None else URL(proxy),
             # The pool would put the host in by itself, and find its own connections no more.
-            proxy_headers={**proxy_headers, "Host": url.host_port_subcomponent or ""}
-            if proxy_headers
-            else None,
+            proxy_headers={**proxy_headers, "Host": host} if proxy_headers else None,
         )
-        if proxy is not None and parts.scheme == "http":  # without a tunnel, it reads these
-            self.start = f"http://{parts.netloc}{self.start}"
-            self.headers = tuple(proxy_headers.items())
+        # Of a user and password in the address, where there are any.
+        own = self.request.headers.get("Authorization")
+        self.headers = [] if own is None else [("Authorization", own)]
+        if proxy is not None and url.scheme == "http":  # without a tunnel, it reads these
+            self.start = f"http://{host}{self.start}"
+            self.headers += proxy_headers.items()
 
 
 class Wire:
@@ -117,9 +123,9 @@ class Wire:
             httpx.HTTPError: There was none.
             ValueError: There is a control character in what was to be written.
         """
-        way = self._way if base == self._way.base else self._way_to(base)
-        written = _written(method, way.start + target, (*headers, *way.headers)) + body
         try:
+            way = self._way if base == self._way.base else self._way_to(base)
+            written = _written(method, way.start + target, (*headers, *way.headers)) + body
             connection = await self._connect(way)
             try:
                 return await _sent(connection, written, has_body=method != "HEAD")

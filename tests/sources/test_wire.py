@@ -9,11 +9,13 @@ import pytest
 
 from app.shapes.source import SourceSettings
 from app.sources.body import read_body
+from app.sources.failures import FOREIGN
 from app.sources.wire import Incoming, Wire
 from tests.sources.proxy import proxying
 from tests.sources.raw_server import Answer, RawServer, saying, serving, writing
 
 HEADERS = (("Host", "profile"),)
+BASIC = "Basic Z2F0ZXdheTpzZWNyZXQ="
 BIG = b"[" + b" " * 3_000_000 + b"]"
 
 
@@ -83,6 +85,24 @@ async def test_nothing_is_sent_that_would_end_a_line(text: str, place: str) -> N
             await wire.exchange("GET", server.base_url, target, (*HEADERS, header), b"")
 
     assert not server.seen
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1/a", "//127.0.0.1/a", "/a", "", "http:///a"])
+async def test_only_http_is_asked_for(address: str) -> None:
+    async with serving(saying()) as server, wired(server) as wire:
+        with pytest.raises(FOREIGN):
+            await got(wire, address, "")
+
+
+async def test_a_password_in_an_address_is_for_the_service_and_not_for_the_proxy() -> None:
+    async with serving(saying()) as server, proxying() as proxy:
+        address = server.base_url.replace("//", "//gateway:secret@")
+        for changes in ({}, {"proxy": {"url": proxy.url}}):
+            async with wired(server, **changes) as wire:
+                await read(await got(wire, address))
+
+    assert [seen.header("authorization") for seen in server.seen] == [[BASIC], [BASIC]]
+    assert proxy.lines == [f"GET {server.base_url}/users HTTP/1.1"]
 
 
 async def test_what_comes_before_an_answer_is_passed_over() -> None:
