@@ -45,7 +45,7 @@ def by_pydantic(value: object) -> GraphQLRequest | str:
     try:
         found = Parameters.model_validate(value)
     except ValidationError as error:
-        return what_is_wrong(error)
+        return what_is_wrong(error).replace("Parameters", "GraphQLRequest")
     request = GraphQLRequest(
         found.query,
         found.document_id,
@@ -77,3 +77,14 @@ def test_what_is_no_request_is_refused_in_the_same_words_and_all_else_is_the_sam
 
 def test_what_relay_calls_a_document_s_id_is_one() -> None:
     assert from_json({"doc_id": "a"}) == from_json({"documentId": "a"})
+
+
+@pytest.mark.parametrize("value", [7, None, "{ __typename }", True])
+def test_what_is_no_object_is_told_what_is_wrong_with_it(value: object) -> None:
+    with pytest.raises(RequestError) as raised:
+        from_json(value)
+
+    assert raised.value.message == (
+        "the body is no GraphQL request: all of it: Input should be a valid dictionary or instance"
+        ' of GraphQLRequest; expected a JSON object such as {"query": "{ … }", "variables": {}}'
+    )
