@@ -23,16 +23,23 @@ class Parameters(BaseModel):
         frozen=True, strict=True, extra="ignore", alias_generator=to_camel, validate_by_name=True
     )
 
-    query: str | None = None
+    query: str | None = Field(default=None, description="The document.")
     document_id: str | None = Field(
         default=None,
         validation_alias=AliasChoices("documentId", "doc_id"),
-        description="Relay's clients say `doc_id`.",
+        description="Names a document that the gateway has (the specification's appendix on"
+        " persisted documents; Relay's clients say `doc_id`).",
     )
-    operation_name: str | None = None
-    variables: dict[str, Any] | None = None
-    on_error: OnError | None = None
-    extensions: dict[str, Any] | None = None
+    operation_name: str | None = Field(
+        default=None, description="Which of the document's operations to execute."
+    )
+    variables: dict[str, Any] | None = Field(
+        default=None, description="Values of the operation's variables."
+    )
+    on_error: OnError | None = Field(default=None, description="What an error does to the answer.")
+    extensions: dict[str, Any] | None = Field(
+        default=None, description="What a client has to say beyond the specification."
+    )
 
 
 _OBJECT = TypeAdapter(dict[str, Any])
