@@ -106,13 +106,13 @@ class CoalesceSettings(Shape):
         description="Whether users of several requests with the same identity go in one call.",
     )
     max_batches: int = Field(
-        default=8,
+        default=16,
         ge=1,
         le=1_000,
         description="Batches under way at the same time; while it is so many, the next gathers.",
     )
     full_at: int = Field(
-        default=16,
+        default=20,
         ge=1,
         le=1_000,
         description="Requests in a batch at which it leaves at once, where it may; a quarter of"
