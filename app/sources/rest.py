@@ -115,11 +115,10 @@ class RestSource(Generic[R]):
 
         async with asyncio.TaskGroup() as group:
             parts = [(ask.keys, group.create_task(fetch(ask))) for ask in asks]
-        return {
-            key: answer
-            for keys, part in parts
-            for key, answer in zip(keys, part.result(), strict=True)
-        }
+        answers: dict[UserId, R | SourceError | None] = {}
+        for keys, part in parts:
+            answers.update(zip(keys, part.result(), strict=True))
+        return answers
 
     async def _fetch(self, ask: Ask, call: Call) -> Sequence[R | SourceError | None]:
         """Fetch one batch by one call; where one key may have spoilt it, by halves, once."""

@@ -109,9 +109,8 @@ class RowReader(Generic[R]):
             records = self._decode(body)
         except ValidationError:
             return self._read_each(body, keys)
-        found: dict[str, R] = {}
-        for record in records:
-            found.setdefault(self._key(record), record)
+        # From the last to the first, so that the first of a key is the one that stays.
+        found = dict(zip(map(self._key, reversed(records)), reversed(records), strict=True))
         wanted: set[str] = set(keys)
         unasked, known = 0, len(found)
         if not wanted.issuperset(found):
