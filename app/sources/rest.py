@@ -71,14 +71,14 @@ class RestSource(Generic[R]):
             be written in the form of the request: the service is not asked for it.
         """
         asks = self._form.asks(keys)
-        answers: Sequence[R | SourceError | None]
-        if len(asks.sent) == 1 and not asks.refused:
+        if len(asks.sent) == 1:
             answers = await self._fetch(asks.sent[0], call)
         else:
-            found = await self._fetch_all(asks.sent, call)
-            if asks.refused:
-                found |= dict.fromkeys(asks.refused, self._refused(asks.refused, call))
-            answers = [found[key] for key in keys]
+            answers = await self._fetch_all(asks.sent, call)
+        if asks.refused:
+            refused, refusal = set(asks.refused), self._refused(asks.refused, call)
+            said = iter(answers)
+            answers = [refusal if key in refused else next(said) for key in keys]
         if self._key_from is not None:
             self._tell_unknown(answers, self._key_from, call)
         return answers
@@ -103,10 +103,8 @@ class RestSource(Generic[R]):
         detail = "the key cannot be written in the form of the request, and was not sent"
         return SourceError(self.name, Code.SOURCE_REJECTED, detail)
 
-    async def _fetch_all(
-        self, asks: Sequence[Ask], call: Call
-    ) -> dict[UserId, R | SourceError | None]:
-        """Fetch several batches, all at the same time or as many as the form says."""
+    async def _fetch_all(self, asks: Sequence[Ask], call: Call) -> Sequence[R | SourceError | None]:
+        """Fetch several batches, all at the same time or as many as the form says, in order."""
         room = asyncio.Semaphore(self._form.at_a_time or max(1, len(asks)))
 
         async def fetch(ask: Ask) -> Sequence[R | SourceError | None]:
@@ -114,11 +112,8 @@ class RestSource(Generic[R]):
                 return await self._fetch(ask, call)
 
         async with asyncio.TaskGroup() as group:
-            parts = [(ask.keys, group.create_task(fetch(ask))) for ask in asks]
-        answers: dict[UserId, R | SourceError | None] = {}
-        for keys, part in parts:
-            answers.update(zip(keys, part.result(), strict=True))
-        return answers
+            parts = [group.create_task(fetch(ask)) for ask in asks]
+        return [answer for part in parts for answer in part.result()]
 
     async def _fetch(self, ask: Ask, call: Call) -> Sequence[R | SourceError | None]:
         """Fetch one batch by one call; where one key may have spoilt it, by halves, once."""

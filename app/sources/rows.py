@@ -116,7 +116,8 @@ class RowReader(Generic[R]):
         if not wanted.issuperset(found):
             unasked = sum(self._key(record) not in wanted for record in records)
             known = len(wanted & found.keys())
-        return Rows([found.get(key) for key in keys], [], len(records) - unasked - known, unasked)
+        answers = list(map(found.get, keys))
+        return Rows(answers, [], len(records) - unasked - known, unasked)
 
     def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
         """Read the rows one by one, and no more of them than were asked for.
