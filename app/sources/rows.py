@@ -116,7 +116,7 @@ class RowReader(Generic[R]):
         if not wanted.issuperset(found):
             unasked = sum(self._key(record) not in wanted for record in records)
             known = len(wanted & found.keys())
-        answers = list(map(found.get, keys))
+        answers: list[R | SourceError | None] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
     def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
