@@ -160,7 +160,9 @@ class Writer:
         """
         text = f"lambda {', '.join(parameters)}: {value}"
         code = compile(text, "<selection>", "eval")
-        function: Callable[..., Any] = eval(code, self._bound)  # noqa: S307 # see above: all ours
+        # A copy, since the function may be bound in turn: with what it is bound in as its globals
+        # it would be in a ring, which nothing but the garbage collector frees, and that is rare.
+        function: Callable[..., Any] = eval(code, {**self._bound})  # noqa: S307 # see above: all ours
         return function
 
     def bind(self, value: object) -> str:

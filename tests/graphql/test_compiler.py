@@ -1,13 +1,15 @@
-"""Compiling fields that read several endpoints of a source."""
+"""Compiling operations: fields that read several endpoints of a source, and what is left of it."""
 
-from collections.abc import Mapping
+import gc
+import weakref
+from collections.abc import Mapping, Sequence
 
 from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues
 
 from app.federation.plan import Planner
 from app.graphql.caller import EVERYBODY
-from app.graphql.compiler import Compiler
+from app.graphql.compiler import Compiler, RootField
 from app.graphql.rights import Policies
 from app.graphql.schema import build_schema
 from app.sources.base import Record
@@ -28,22 +30,38 @@ READS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
+def compiled(text: str) -> Sequence[RootField]:
+    """Compile the one operation of a document."""
     schema = build_schema()
-    document = parse('{ user(id: "a") { plan } }')
+    document = parse(text)
     [operation] = document.definitions
     assert isinstance(operation, OperationDefinitionNode)
-    compiler = Compiler(schema, Planner(reads=READS, existence="profile"))
-
-    [root] = compiler.compile(
+    return Compiler(schema, Planner(reads=READS, existence="profile")).compile(
         document,
         operation,
         VariableValues({}, {}),
         Policies(schema.policies).rights(EVERYBODY),
     )
 
+
+def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
+    [root] = compiled('{ user(id: "a") { plan } }')
+
     assert root.others.plan.sources == ("billing.one", "billing.two")
     assert [field.sources for field in root.others.fields] == [("billing.one", "billing.two")]
     assert root.others.write_user("a", said("status"), said("plan")) == {"plan": "pro"}
     assert root.others.write_user("a", said("status"), None) == {"plan": None}
     assert root.others.write_user("a", None, said("plan")) == {"plan": None}
+
+
+def test_what_is_compiled_needs_no_garbage_collector_when_it_is_dropped() -> None:
+    gc.disable()  # it runs rarely in a server, and each new document is compiled
+    try:
+        [root] = compiled('{ user(id: "a") { plan renewsAt } }')
+        functions = [weakref.ref(one) for one in (root.others.write_user, root.others.write_known)]
+
+        del root
+
+        assert [one() for one in functions] == [None, None]
+    finally:
+        gc.enable()
