@@ -11,8 +11,14 @@ from app.settings import UUID_PATTERN
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
-NEARLY = st.builds(
-    lambda text, place, character: text[:place] + character + text[place + 1 :],
+
+def changed(text: str, place: int, character: str) -> str:
+    """Put something in the place of a character of a text."""
+    return text[:place] + character + text[place + 1 :]
+
+
+NEARLY: st.SearchStrategy[str] = st.builds(
+    changed,
     st.sampled_from([ID, ID.upper()]),
     st.integers(0, 36),
     st.sampled_from(["", "-", " ", "\t", "\n", "g", "0", "F", "é", "٣", "0-", "\x00"]),
