@@ -22,6 +22,7 @@ from app.federation.keyed import Keyed
 from app.federation.merge import Parts, merge
 from app.federation.plan import Plan
 from app.federation.steps import Said, Steps
+from app.federation.user_loader import Answers, UserLoader
 from app.resilience.tasks import Tasks
 from app.sources.base import (
     Call,
@@ -34,7 +35,7 @@ from app.sources.base import (
     Record,
     UserId,
 )
-from app.sources.flight import Answer, Ticket, landed
+from app.sources.flight import Ticket, landed
 from app.sources.flights import Flights
 from app.sources.foreign import foreign_key_of
 
@@ -42,7 +43,7 @@ R = TypeVar("R", bound=Record)
 K = TypeVar("K")
 V = TypeVar("V")
 
-Fetch: TypeAlias = Callable[[Sequence[K], Call], Awaitable[Sequence[V | SourceError | None]]]
+Fetch: TypeAlias = Callable[[Sequence[K], Call], Awaitable[Sequence[V]]]
 """Asks a source for as many answers as there are keys, users or pages."""
 
 
@@ -92,8 +93,7 @@ class Loaders:
         self._sources = sources
         self._closed = False
         # Made when they are first asked: a compiled operation never asks one.
-        self._users: dict[str, DataLoader[UserId, Any]] = {}
-        self._fields: dict[str, FieldSet] = {}
+        self._users: dict[str, UserLoader] = {}
         self._pages: dict[PageSpec[Any], DataLoader[PageRequest, Any]] = {}
         self._tasks: Tasks | None = None
 
@@ -119,14 +119,11 @@ class Loaders:
         Returns:
             What the sources said, one for each of ``asks`` in their order.
         """
-        for plan in {id(plan): plan for _, plan in asks}.values():
-            for name, fields in plan.fields.items():
-                self._want(name, fields)
         rows: list[list[asyncio.Future[Any]]] = []
         for user, plan in asks:
             for name in plan.for_keys:  # now, so that one call serves all fields of the operation
-                self._of_users(name).load(user)
-            rows.append([self._of_users(name).load(user) for name in plan.sources])
+                self._load(name, user, plan.fields.get(name))
+            rows.append([self._load(name, user, plan.fields.get(name)) for name in plan.sources])
         await _settled([future for row in rows for future in row])
         return [
             merge(
@@ -155,7 +152,7 @@ class Loaders:
             from being asked.
         """
         if self._shared:
-            return await self._fetch_once(wanted)
+            return await self._fetch_once(wanted, fields)
         if self._sources.key_from and not self._sources.key_from.keys().isdisjoint(wanted):
             steps = Steps(self._sources.users, self._sources.key_from, self._call, fields)
             said = await steps.fetch(wanted)
@@ -183,21 +180,31 @@ class Loaders:
             What the source answered.
         """
         if spec not in self._pages:
-            self._pages[spec] = self._loader(
-                spec.name,
-                self._sources.pages[spec].fetch_pages,
-                user=lambda page: page.user,
-                keyed=lambda page, key: replace(page, user=key),
-            )
+            self._pages[spec] = self._page_loader(spec)
         page = self._pages[spec].load(request)
         await _settled([page])
         answer: Page[R] | SourceError | PositionGone | None = page.result()
         return answer
 
-    async def _fetch_once(self, wanted: Mapping[str, Sequence[UserId]]) -> Mapping[str, Said]:
-        """Ask sources about those users whom no other operation has asked them about."""
+    def remember(
+        self, found: Mapping[str, Said], fields: Mapping[str, FieldSet] = MappingProxyType({})
+    ) -> None:
+        """Keep what ``fetch`` has found, so that ``load`` need not ask for it again.
+
+        Args:
+            found: What each source said, by user.
+            fields: The fields that were wanted, as ``fetch`` was given them.
+        """
+        for name, said in found.items():
+            if not isinstance(said, Exception):
+                self._of_users(name, fields.get(name)).remember(said, fields.get(name))
+
+    async def _fetch_once(
+        self, wanted: Mapping[str, Sequence[UserId]], fields: Mapping[str, FieldSet]
+    ) -> Mapping[str, Said]:
+        """Ask sources for those users whom no other operation has asked for with these fields."""
         rows = {
-            name: [self._of_users(name).load(user) for user in users]
+            name: [self._load(name, user, fields.get(name)) for user in users]
             for name, users in wanted.items()
         }
         waiting = {future for row in rows.values() for future in row if not future.done()}
@@ -205,55 +212,79 @@ class Loaders:
             await asyncio.wait(waiting)
         return {name: _remembered(users, rows[name]) for name, users in wanted.items()}
 
-    def _of_users(self, name: str) -> DataLoader[UserId, Any]:
-        """Find or make the loader of a source."""
-        if name not in self._users:
+    def _load(
+        self, name: str, user: UserId, fields: FieldSet | None
+    ) -> asyncio.Future[Record | SourceError | None]:
+        """Ask a source for a user, with some fields of the record at least."""
+        return self._of_users(name, fields).load(user, fields)
+
+    def _of_users(self, name: str, fields: FieldSet | None) -> UserLoader:
+        """Find or make the loader of a source; the fields are those that are asked for first."""
+        loader = self._users.get(name)
+        if loader is None:
             flights = self._sources.users[name]
 
-            async def fetch(users: Sequence[UserId], call: Call) -> Sequence[Answer[Record]]:
-                return await flights.fetch(users, call, fields=self._fields.get(name))
+            async def ask(users: Sequence[UserId], fields: FieldSet | None) -> Answers:
+                async def fetch(users: Sequence[UserId], call: Call) -> Answers:
+                    return await flights.fetch(users, call, fields=fields)
 
-            self._users[name] = self._loader(
-                name, fetch, user=lambda user: user, keyed=lambda _, key: key
+                return await self._ask(
+                    name, users, fetch, user=lambda user: user, keyed=lambda _, key: key
+                )
+
+            loader = self._users[name] = UserLoader(ask, fields)
+        return loader
+
+    def _page_loader(
+        self, spec: PageSpec[R]
+    ) -> DataLoader[PageRequest, Page[R] | SourceError | PositionGone | None]:
+        """Make the loader of a list."""
+        fetch: Fetch[PageRequest, Page[R] | SourceError | PositionGone | None]
+        fetch = self._sources.pages[spec].fetch_pages
+
+        async def batch(
+            requests: list[PageRequest],
+        ) -> list[Page[R] | SourceError | PositionGone | None]:
+            return await self._ask(
+                spec.name,
+                requests,
+                fetch,
+                user=lambda page: page.user,
+                keyed=lambda page, key: replace(page, user=key),
             )
-        return self._users[name]
 
-    def _want(self, name: str, fields: FieldSet) -> None:
-        """Have the next batch to a source ask for some fields, those of all who wait for it."""
-        wanted = self._fields.get(name)
-        if wanted is not None and wanted >= fields:
-            return
-        self._fields[name] = fields if wanted is None else wanted | fields
-        if name in self.used:  # what its loader has loaded lacks some of them
-            self._users.pop(name, None)
+        return DataLoader(batch)
 
-    def _loader(
+    async def _ask(
         self,
         name: str,
+        items: Sequence[K],
         fetch: Fetch[K, V],
         *,
         user: Callable[[K], UserId],
         keyed: Callable[[K, UserId], K],
-    ) -> DataLoader[K, V | SourceError | None]:
-        """Make the loader of one source.
+    ) -> list[V | SourceError | None]:
+        """Ask one source.
 
         Args:
             name: The source.
+            items: What it is asked for.
             fetch: Asks it.
-            user: Tells about whom something is asked.
-            keyed: Asks the same about another; by the source's own key, where it has keys.
+            user: Tells of which user an item is.
+            keyed: Makes the same item of another user; by the source's own key, where it has keys.
 
         Returns:
-            The loader.
+            One answer for each item, in their order.
         """
         gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
-        tasks = self._tasks = self._tasks or Tasks()
+        if self._closed:
+            return [gone] * len(items)
 
-        async def ask(items: Sequence[K]) -> Sequence[V | SourceError | None]:
+        async def ask(items: Sequence[K]) -> Sequence[V]:
             self.used.add(name)
             return await fetch(items, self._call)
 
-        async def ask_by_key(items: Sequence[K]) -> Sequence[V | SourceError | None]:
+        async def ask_by_key() -> Sequence[V | SourceError | None]:
             keys = await self._keys(name, [user(item) for item in items])
             places = Keyed(
                 [
@@ -265,25 +296,21 @@ class Loaders:
             said = await ask(asked) if asked else ()
             return places.answers(dict(zip(asked, said, strict=True)))
 
-        run = ask_by_key if name in self._sources.key_from else ask
-
-        async def batch(items: list[K]) -> list[V | SourceError | None]:
-            if self._closed:
-                return [gone] * len(items)
-            # The fetch is a task of ours: when it is cancelled, this function still settles the
-            # futures of its keys, which a cancelled batch function would leave waiting for ever.
-            task = tasks.begin(run(items), f"fetch {name}")
-            await asyncio.wait([task])
-            return [gone] * len(items) if task.cancelled() else list(task.result())
-
-        return DataLoader(batch)
+        # The fetch is a task of ours: when it is cancelled, this function still settles the
+        # futures of its items, which a cancelled batch function would leave waiting for ever.
+        tasks = self._tasks = self._tasks or Tasks()
+        run = ask_by_key() if name in self._sources.key_from else ask(items)
+        task = tasks.begin(run, f"fetch {name}")
+        await asyncio.wait([task])
+        return [gone] * len(items) if task.cancelled() else list(task.result())
 
     async def _keys(
         self, name: str, users: Sequence[UserId]
     ) -> Sequence[UserId | SourceError | None]:
         """Find the keys by which a source knows users, by what another says of these."""
         parent = self._sources.key_from[name]
-        said = [self._of_users(parent).load(user) for user in users]
+        loader = self._of_users(parent, None)  # it is there: a plan asks it before this source
+        said = [loader.load_key(user) for user in users]
         await _settled(said)
         return [foreign_key_of(one.result(), source=name, parent=parent) for one in said]
 
