@@ -56,19 +56,29 @@ class CompiledRun:
 
         Returns:
             The answer's data.
+
+        Raises:
+            Exception: A bug of ours, which the executor finds too: in the field that has it, and
+                without asking the sources again.
         """
         asked = [self._seen(root, self._keys(root, variables)) for root in roots]
         every = [one for seen in asked for one in seen or ()]
+        wanted: Mapping[str, Sequence[UserId]]
         if len(every) == 1:  # the everyday case: all sources are asked about the same
             [(view, keys, _)] = every
             wanted = dict.fromkeys(view.plan.needed, tuple(dict.fromkeys(keys)))
-            found = await self._context.loaders.fetch(wanted, view.plan.fields)
+            fields = view.plan.fields
         else:
-            found = await self._context.loaders.fetch(_wanted(asked), _fields(every))
-        return {
-            root.key: self._write(root, seen, found)
-            for root, seen in zip(roots, asked, strict=True)
-        }
+            wanted, fields = _wanted(asked), _fields(every)
+        found = await self._context.loaders.fetch(wanted, fields)
+        try:
+            return {
+                root.key: self._write(root, seen, found)
+                for root, seen in zip(roots, asked, strict=True)
+            }
+        except Exception:
+            self._context.loaders.remember(found, fields)
+            raise
 
     def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId] | None:
         """Find whom a field asks about; ``None`` when it cannot be asked."""

@@ -5,7 +5,7 @@ loop's thread: for the documents of real clients they take well under a few mill
 result of the first two is kept.
 """
 
-from asyncio import TaskGroup
+from asyncio import CancelledError, TaskGroup, current_task
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ from app.graphql.context import Context, Guards
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
 from app.graphql.limits.allowance import Allowance
-from app.graphql.masking import bounded, is_bug, public_error, root_cause
+from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause
 from app.graphql.operation import Operation
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
@@ -99,7 +99,7 @@ class Engine:
             The answer. Nothing that a client, a source or a resolver does is raised.
         """
         async with Loaders(self._sources, call) as loaders:
-            return await self._run(
+            return await self._answer(
                 request, call, caller, loaders, allowance, tell_all=tell_all, safe=safe
             )
 
@@ -127,11 +127,48 @@ class Engine:
         async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
             running = [
                 group.create_task(
-                    self._run(request, call, caller, loaders, allowance, tell_all=tell_all)
+                    self._answer(request, call, caller, loaders, allowance, tell_all=tell_all)
                 )
                 for request in requests
             ]
         return [one.result() for one in running]
+
+    def failed(self, bug: BaseException, request_id: str) -> Answer:
+        """Answer an operation that a bug of ours has ended.
+
+        Args:
+            bug: What was raised. It is written into the log.
+            request_id: Shown to the client, so that the log can be searched for it.
+
+        Returns:
+            The answer: masked, and without data.
+        """
+        self._log.error("graphql.bug", path=None, exc_info=bug)
+        return Answer(executed=False, data=None, errors=[masked(request_id)], status=500)
+
+    async def _answer(
+        self,
+        request: GraphQLRequest,
+        call: Call,
+        caller: Caller,
+        loaders: Loaders,
+        allowance: Allowance,
+        *,
+        tell_all: bool,
+        safe: bool = False,
+    ) -> Answer:
+        """Run one operation over loaders; what fails is this operation, and none beside it."""
+        try:
+            return await self._run(
+                request, call, caller, loaders, allowance, tell_all=tell_all, safe=safe
+            )
+        except CancelledError as error:
+            task = current_task()
+            if task is None or task.cancelling():
+                raise  # somebody has ended the request
+            return self.failed(error, call.request_id)  # it has waited for what was cancelled
+        except Exception as error:  # noqa: BLE001 # whatever it is, it is logged, and the answer masked
+            return self.failed(error, call.request_id)
 
     async def _run(
         self,
@@ -206,12 +243,15 @@ class Engine:
         variables = operation.coerce(self._schema.core, request.variables or {})
         if isinstance(variables, list):
             return self._refuse(variables, Code.BAD_USER_INPUT, call)
+        run = CompiledRun(self._schema, context, call.request_id)
         try:
             roots = operation.compiled(self._compiler, variables, context.rights)
+            data = await run.run(roots, variables)
         except NotCompiledError:
             return None
-        run = CompiledRun(self._schema, context, call.request_id)
-        data = await run.run(roots, variables)
+        except Exception as error:  # noqa: BLE001 # the executor finds out which field has the bug
+            self._log.error("graphql.bug", path=None, exc_info=error)
+            return None
         self._log_bugs(run.bugs)
         return Answer(executed=True, data=data, errors=run.errors)
 

@@ -40,14 +40,25 @@ def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> Gr
         elif isinstance(cause, LimitError):
             formatted["extensions"] |= {"limit": cause.limit, "allowed": cause.allowed}
     elif is_bug(error):
-        formatted["message"] = MASKED
-        formatted["extensions"] = {
-            "code": Code.INTERNAL_SERVER_ERROR.value,
-            "requestId": request_id,
-        }
+        formatted |= masked(request_id)
     else:
         formatted["extensions"] = {"code": otherwise.value}
     return formatted
+
+
+def masked(request_id: str) -> GraphQLFormattedError:
+    """Tell clients of a bug of ours, without a place.
+
+    Args:
+        request_id: Leads to the log, which has all of it.
+
+    Returns:
+        The error.
+    """
+    return {
+        "message": MASKED,
+        "extensions": {"code": Code.INTERNAL_SERVER_ERROR.value, "requestId": request_id},
+    }
 
 
 def bounded(errors: Sequence[GraphQLFormattedError]) -> list[GraphQLFormattedError]:

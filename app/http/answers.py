@@ -1,6 +1,6 @@
 """Answers as bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from graphql import GraphQLFormattedError
@@ -67,25 +67,34 @@ def answer_response(answer: Answer, media_type: str, *, partial: int = OK) -> Re
     return _json(_body(answer), status, media_type, headers)
 
 
-def batch_response(answers: Sequence[Answer], media_type: str) -> Response:
+def batch_response(
+    answers: Sequence[Answer], media_type: str, failed: Callable[[Exception], Answer]
+) -> Response:
     """Write the answers to a batch, which have one status between them, and one set of headers.
 
     Args:
         answers: The answers, in the order of the operations.
         media_type: The type that the client wants.
+        failed: Gives what is answered in place of an answer that cannot be written: a bug of ours,
+            which concerns no other operation.
 
     Returns:
         The response.
     """
+    bodies: list[bytes] = []
     headers: dict[str, str] = {}
     waits: list[int] = []
     for answer in answers:
         told = dict(answer.headers or {})
         waits += [int(told.pop(RETRY_AFTER))] if RETRY_AFTER in told else []
         headers |= told
+        try:
+            bodies.append(msgspec.json.encode(_body(answer)))
+        except Exception as error:  # noqa: BLE001 # whatever it is, it is logged by `failed`
+            bodies.append(msgspec.json.encode(_body(failed(error))))
     if waits:
         headers[RETRY_AFTER] = str(max(waits))
-    return _json([_body(answer) for answer in answers], OK, media_type, headers)
+    return _written(b"[" + b",".join(bodies) + b"]", OK, media_type, headers)
 
 
 def _body(answer: Answer) -> Mapping[str, object]:
@@ -101,7 +110,11 @@ def _body(answer: Answer) -> Mapping[str, object]:
 
 def _json(value: object, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
     """Write JSON."""
-    body = msgspec.json.encode(value)
+    return _written(msgspec.json.encode(value), status, media_type, headers)
+
+
+def _written(body: bytes, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Make a response of JSON that is written."""
     more = [
         (name.lower().encode("latin-1"), told.encode("latin-1")) for name, told in headers.items()
     ]

@@ -37,7 +37,7 @@ class Batch:
         """
         rest = iter(ran)
         return [
-            next(rest) if isinstance(one, GraphQLRequest) else _refused(one) for one in self.items
+            next(rest) if isinstance(one, GraphQLRequest) else refused(one) for one in self.items
         ]
 
 
@@ -81,10 +81,19 @@ def _refusal(message: str) -> RequestError:
     return RequestError(Code.BAD_REQUEST, message, status=422)
 
 
-def _refused(error: RequestError) -> Answer:
-    """Answer an operation that was not run."""
+def refused(error: RequestError) -> Answer:
+    """Answer an operation that was not run.
+
+    Args:
+        error: Why it was not.
+
+    Returns:
+        The answer.
+    """
     told: GraphQLFormattedError = {
         "message": error.message,
         "extensions": {"code": error.code.value},
     }
-    return Answer(executed=False, data=None, errors=[told], status=error.status)
+    return Answer(
+        executed=False, data=None, errors=[told], status=error.status, headers=error.headers
+    )

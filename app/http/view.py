@@ -1,6 +1,7 @@
 """The GraphQL endpoint."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +25,7 @@ from app.http.answers import (
     error_response,
 )
 from app.http.authentication import Authenticate
-from app.http.batching import Batch, read_batch
+from app.http.batching import Batch, read_batch, refused
 from app.http.body import read_body
 from app.http.budget import HEADER, read_deadline
 from app.http.caller import Who
@@ -136,7 +137,10 @@ class GraphQLEndpoint:
             ran = await self._watch.while_connected(request.receive, work)
         finally:
             self._admission.end(count)
-        return None if ran is None else batch_response(batch.answers(ran), media_type)
+        if ran is None:
+            return None
+        failed = partial(self._engine(caller).failed, request_id=_request_id(request))
+        return batch_response(batch.answers(ran), media_type, failed)
 
     def _asked_by_url(self, scope: Scope) -> GraphQLRequest:
         """Read what a request asks for that has no body."""
@@ -172,10 +176,7 @@ class GraphQLEndpoint:
         """Run the operations of a batch that can be, or explain them."""
         allowance = self._allowance(request, caller)
         if self._explainer is not None and request.wants(b"x-gateway-explain"):
-            return [
-                await self._explain(self._explainer, request, one, caller, allowance)
-                for one in batch.requests
-            ]
+            return await self._explain_batch(self._explainer, request, batch, caller, allowance)
         return await self._engine(caller).run_batch(
             batch.requests,
             self._call(request),
@@ -194,8 +195,31 @@ class GraphQLEndpoint:
     ) -> Answer:
         """Explain an operation; that costs as much as its document does where it is new."""
         await allowance.spend_on_document(asked.query or "")
-        request_id = correlation_of(request.scope).request_id
-        return explainer.explain(asked, caller, request_id=request_id).answer()
+        return explainer.explain(asked, caller, request_id=_request_id(request)).answer()
+
+    async def _explain_batch(
+        self,
+        explainer: Explainer,
+        request: Incoming,
+        batch: Batch,
+        caller: Caller,
+        allowance: Allowance,
+    ) -> Sequence[Answer]:
+        """Explain several operations; what is wrong with one does not concern the others."""
+        answers: list[Answer] = []
+        errors: list[RequestError] = []
+        for one in batch.requests:
+            try:
+                answer = await self._explain(explainer, request, one, caller, allowance)
+            except RequestError as error:
+                errors.append(error)
+                answer = refused(error)
+            except Exception as error:  # noqa: BLE001 # it is logged, and the answer masked
+                answer = self._engine(caller).failed(error, _request_id(request))
+            answers.append(answer)
+        if errors and len(errors) == len(answers):
+            raise errors[0]  # nothing is explained, as the status says
+        return answers
 
     def _call(self, request: Incoming) -> Call:
         """Say what of a request goes on to sources, and how long it may take."""
@@ -216,6 +240,11 @@ class GraphQLEndpoint:
             purse = self._rate.purse(self._who(request.scope, caller))
         tells = request.is_told(limits.report, b"x-gateway-cost")
         return Allowance(limits, purse=purse, tells=tells)
+
+
+def _request_id(request: Incoming) -> str:
+    """Find the id of a request."""
+    return correlation_of(request.scope).request_id
 
 
 def _wants_page(request: Incoming, accept: str | None) -> bool:
