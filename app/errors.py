@@ -19,6 +19,7 @@ translated once, where they enter (``sources/failures.py``). Whatever is no ``Ga
 bug of ours, and clients see it masked.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -223,16 +224,35 @@ MAX_SHOWN = 64
 """How much of a wrong value, in characters, a message repeats."""
 
 
-def shown(value: str) -> str:
+def shown(value: str, *, most: int = MAX_SHOWN) -> str:
     """Quote what a client sent, for a message.
 
     Args:
         value: What it sent, of any length.
+        most: How many characters of it are repeated.
 
     Returns:
-        It in quotes, its control characters escaped, cut where it is long.
+        It as JSON, cut where it is long. What a terminal would not print is escaped.
     """
-    return repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
+    text = json.dumps(value if len(value) <= most else value[:most] + "…", ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+_OF_JSON = {
+    "dict_type": "Input should be an object",
+    "mapping_type": "Input should be an object",
+    "model_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+    "list_type": "Input should be a list",
+    "tuple_type": "Input should be a list",
+    "none_required": "Input should be null",
+}
+"""What pydantic says in words of Python, in those of JSON."""
+
+_WORDS = frozenset({"literal_error", "enum"})
+"""Where pydantic lists words, which it quotes as Python does."""
 
 
 def what_is_wrong(error: ValidationError) -> str:
@@ -246,4 +266,7 @@ def what_is_wrong(error: ValidationError) -> str:
     """
     first, *more = error.errors(include_url=False, include_input=False, include_context=False)
     place = ".".join(str(part) for part in first["loc"]) or "all of it"
-    return f"{place}: {first['msg']}" + (f" (and {len(more)} more)" if more else "")
+    message = _OF_JSON.get(first["type"], first["msg"])
+    if first["type"] in _WORDS:
+        message = message.replace("'", '"')
+    return f"{place}: {message}" + (f" (and {len(more)} more)" if more else "")

@@ -353,7 +353,7 @@ def test_variables_that_are_no_json_object_exit_with_2(values: str) -> None:
         ("{ user(", "GRAPHQL_PARSE_FAILED: Syntax Error"),
         ("{ nope }", "GRAPHQL_VALIDATION_FAILED: Cannot query field 'nope' on type 'Query'."),
         ("query A { __typename } query B { __typename }", "OPERATION_RESOLUTION_FAILURE: "),
-        ('{ user(id: "x") { plan } }', "BAD_USER_INPUT: 'x' is not a user id"),
+        ('{ user(id: "x") { plan } }', 'BAD_USER_INPUT: "x" is not a user id'),
     ],
 )
 def test_a_document_that_is_wrong_exits_with_1_and_says_what_is(

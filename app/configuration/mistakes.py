@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from app.configuration.addresses import without_secrets
 from app.configuration.findings import OF_A_KEY, Finding, findings
 from app.configuration.keys import Keys, as_table, dotted
 from app.configuration.nearest import nearest
 from app.configuration.origins import Origins
 from app.configuration.shape import Setting, Shape
 from app.configuration.variables import NESTING, name_of, not_a_variable, settings_below
-from app.errors import shown
+from app.errors import MAX_SHOWN
 
 ALL_THERE_ARE = "`user-gateway config schema` has all there are."
 _NAME = re.compile("[A-Za-z0-9_]+")
@@ -98,7 +99,7 @@ class Mistakes:
             case "union_tag_invalid":
                 word = str(one.details.get("ctx", {}).get("tag"))
                 hint = nearest(word, kinds) or f"expected one of {', '.join(map(repr, kinds))}."
-                self._tell((*one.keys, tag), f"got {shown(word)}: {hint}")
+                self._tell((*one.keys, tag), f"got {_quoted(word)}: {hint}")
             case "extra_forbidden":
                 self._add_unknown(one)
             case _:
@@ -199,8 +200,12 @@ class Mistakes:
             return _kind_of(value) if in_file else "something else"
         if in_file and not isinstance(value, str):
             return str(value).lower()  # as TOML writes it
-        _, credentials, rest = str(value).rpartition("@")
-        return shown(f"…@{rest}" if credentials else str(value))
+        return _quoted(without_secrets(str(value)))
+
+
+def _quoted(value: str) -> str:
+    """Quote a value of the settings, cut where it is long."""
+    return repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
 
 
 def _is_name(keys: Keys) -> bool:

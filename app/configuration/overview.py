@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel, SecretStr
 
+from app.configuration.addresses import is_address, without_secrets
 from app.configuration.keys import Keys, as_table, dotted
 from app.configuration.reading import AnySettings, Reading
 from app.configuration.shape import Shape
@@ -92,6 +93,8 @@ def _written(value: object, *, secret: bool) -> str:
     if secret or isinstance(value, SecretStr):
         return "(secret)"
     plain: object = getattr(value, "pattern", value)
+    if isinstance(value, str) and is_address(value):
+        plain = without_secrets(value)
     return json.dumps(plain, ensure_ascii=False, default=str)
 
 

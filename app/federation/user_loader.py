@@ -113,7 +113,7 @@ class UserLoader:
         return self._again(user, self._wanted)
 
     def remember(self, answers: Mapping[UserId, Answer[Record]], fields: FieldSet | None) -> None:
-        """Keep what was asked for without this loader.
+        """Keep what was asked for without this loader, where it has not asked itself.
 
         Args:
             answers: What the source said of users.
@@ -123,7 +123,7 @@ class UserLoader:
         for user, answer in answers.items():
             done = asyncio.get_running_loop().create_future()
             done.set_result(answer)
-            self._known[user] = _Load(done, batch)
+            self._known.setdefault(user, _Load(done, batch))
 
     def _again(self, user: UserId, fields: FieldSet | None) -> asyncio.Future[Any]:
         """Put a user into the batch that is gathered."""

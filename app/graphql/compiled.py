@@ -10,6 +10,7 @@ from app.errors import Code, GatewayError, SourceError
 from app.graphql.compiler import RootField, View
 from app.graphql.context import Context
 from app.graphql.masking import public_error
+from app.graphql.ordering import in_answer_order
 from app.graphql.schema import GatewaySchema
 from app.sources.base import FieldSet, UserId
 
@@ -61,8 +62,8 @@ class CompiledRun:
             Exception: A bug of ours, which the executor finds too: in the field that has it, and
                 without asking the sources again.
         """
-        asked = [self._seen(root, self._keys(root, variables)) for root in roots]
-        every = [one for seen in asked for one in seen or ()]
+        asked = [self._asked(root, variables) for root in roots]
+        every = [one for seen in asked if not isinstance(seen, Exception) for one in seen]
         wanted: Mapping[str, Sequence[UserId]]
         if len(every) == 1:  # the everyday case: all sources are asked about the same
             [(view, keys, _)] = every
@@ -72,38 +73,43 @@ class CompiledRun:
             wanted, fields = _wanted(asked), _fields(every)
         found = await self._context.loaders.fetch(wanted, fields)
         try:
-            return {
+            data = {
                 root.key: self._write(root, seen, found)
                 for root, seen in zip(roots, asked, strict=True)
             }
         except Exception:
             self._context.loaders.remember(found, fields)
             raise
+        if self.errors and any(len(seen) > 1 for seen in asked if isinstance(seen, list)):
+            # Of one field, the caller itself and other users were written apart.
+            self.errors = [*in_answer_order(self.errors, data)]
+        return data
 
-    def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId] | None:
-        """Find whom a field asks about; ``None`` when it cannot be asked."""
+    def _asked(self, root: RootField, variables: VariableValues) -> list[Seen] | Exception:
+        """Find the users of a field; what is wrong with them is told when its turn comes."""
         if root.name == "__typename":
-            return None
+            return []
         try:
-            if root.name == "me":
-                return [self._guards.own_id(self._subject)]
-            # One id or a list of them, as the schema has it: coerced, so of the right type.
-            ids: Any = variables.coerced.get(root.variable) if root.variable is not None else None
-            if ids is None:
-                definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one
-                arguments = get_argument_values(definition, root.nodes[0], variables)
-                ids = arguments["id" if root.name == "user" else "ids"]
-            if isinstance(ids, str):
-                return [self._guards.user_id(ids)]
-            return self._guards.user_ids(ids)
+            return self._seen(root, self._keys(root, variables))
         except (GatewayError, GraphQLError) as error:
-            self._fail(root, error)
-            return None
+            return error
 
-    def _seen(self, root: RootField, keys: Sequence[UserId] | None) -> Sequence[Seen] | None:
+    def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId]:
+        """Find the users that a field names."""
+        if root.name == "me":
+            return [self._guards.own_id(self._subject)]
+        # One id or a list of them, as the schema has it: coerced, so of the right type.
+        ids: Any = variables.coerced.get(root.variable) if root.variable is not None else None
+        if ids is None:
+            definition = self._schema.core.query_type.fields[root.name]  # type: ignore[union-attr] # there is one
+            arguments = get_argument_values(definition, root.nodes[0], variables)
+            ids = arguments["id" if root.name == "user" else "ids"]
+        if isinstance(ids, str):
+            return [self._guards.user_id(ids)]
+        return self._guards.user_ids(ids)
+
+    def _seen(self, root: RootField, keys: Sequence[UserId]) -> list[Seen]:
         """Tell the caller itself from other users, where it sees more of itself."""
-        if keys is None:
-            return None
         if root.own is root.others or self._subject not in keys:
             return [Seen(root.others, keys, range(len(keys)))]
         places: dict[bool, list[int]] = {}
@@ -117,13 +123,14 @@ class CompiledRun:
     def _write(
         self,
         root: RootField,
-        seen: Sequence[Seen] | None,
+        seen: list[Seen] | Exception,
         found: Mapping[str, Found | Exception],
     ) -> object:
         """Write the value of a field."""
         if root.name == "__typename":
             return "Query"
-        if seen is None:
+        if isinstance(seen, Exception):
+            self._fail(root, seen)
             return None
         for view, _, _ in seen:
             for name in view.plan.sources:
@@ -219,11 +226,11 @@ class CompiledRun:
         )
 
 
-def _wanted(asked: Sequence[Sequence[Seen] | None]) -> Mapping[str, Sequence[UserId]]:
+def _wanted(asked: Sequence[list[Seen] | Exception]) -> Mapping[str, Sequence[UserId]]:
     """Find which source is to be asked about whom: each user once, in the order of the fields."""
     wanted: dict[str, dict[UserId, None]] = {}
     for seen in asked:
-        if seen is None:
+        if isinstance(seen, Exception):
             continue
         named = sorted(
             (place, key, number)

@@ -17,6 +17,7 @@ from graphql import (
     GraphQLFormattedError,
     execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
+from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, RequestError
@@ -31,6 +32,7 @@ from app.graphql.executor import Executor
 from app.graphql.limits.allowance import Allowance
 from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause
 from app.graphql.operation import Operation
+from app.graphql.ordering import in_answer_order
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.rights import Policies
@@ -200,12 +202,17 @@ class Engine:
             else:
                 operation = document.operation(request.operation_name)
                 name = operation.name
-                cost = await allowance.spend_on_operation(operation.price, request.variables or {})
-                rights = self._policies.rights(caller)
-                context = Context(loaders, self._planner, self._guards, self._required, rights)
-                compiled = await self._compiled(operation, request, context, call)
-                is_compiled = compiled is not None
-                answer = compiled or await self._execute(operation, request, context, call)
+                cost = allowance.count(operation.price, request.variables or {})
+                variables = operation.coerce(self._schema.core, request.variables or {})
+                if isinstance(variables, list):
+                    answer = self._refuse(variables, Code.BAD_USER_INPUT, call)
+                else:
+                    await allowance.pay(cost)
+                    rights = self._policies.rights(caller)
+                    context = Context(loaders, self._planner, self._guards, self._required, rights)
+                    compiled = await self._compiled(operation, request, variables, context, call)
+                    is_compiled = compiled is not None
+                    answer = compiled or await self._execute(operation, request, context, call)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=error)
             answer = self._refuse([wrapped], error.code, call, status=error.status)
@@ -234,15 +241,13 @@ class Engine:
         self,
         operation: Operation,
         request: GraphQLRequest,
+        variables: VariableValues,
         context: Context,
         call: Call,
     ) -> Answer | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
         if not self._compile or request.on_error not in {None, "NULL"}:
             return None
-        variables = operation.coerce(self._schema.core, request.variables or {})
-        if isinstance(variables, list):
-            return self._refuse(variables, Code.BAD_USER_INPUT, call)
         run = CompiledRun(self._schema, context, call.request_id)
         try:
             roots = operation.compiled(self._compiler, variables, context.rights)
@@ -276,9 +281,10 @@ class Engine:
         done: ExecutionResult = await result if isawaitable(result) else result
         errors = done.errors or []
         if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
-            # Without a path it is no field that failed: the variables could not be understood.
+            # Without a path it is no field that failed: the request could not be understood.
             return self._refuse(errors, Code.BAD_USER_INPUT, call)
-        return Answer(executed=True, data=done.data, errors=self._tell(errors, call))
+        told = in_answer_order(self._tell(errors, call), done.data)
+        return Answer(executed=True, data=done.data, errors=told)
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
         """Write bugs of ours into the log, with their tracebacks."""

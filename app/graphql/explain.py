@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphql import GraphQLError, GraphQLFormattedError
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 
 from app.errors import Code, LimitError, RequestError
 from app.federation.plan import Plan
@@ -31,7 +31,7 @@ from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.rights import Policies, Rights
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
-from app.graphql.variables import MAX_COERCION_ERRORS
+from app.graphql.variables import Coercion
 from app.graphql.writer import NotCompiledError
 from app.settings import Settings
 from app.sources.endpoints import endpoints_of, keys_of
@@ -110,12 +110,7 @@ class Explainer:
             return _refused([wrapped], error.code, request_id, status=error.status)
         tree, given = operation.tree, request.variables or {}
         missing = left_to_run_time(tree, operation.node, given)
-        declared = [
-            one
-            for one in operation.node.variable_definitions or ()
-            if one.variable.name.value not in missing
-        ]
-        variables = get_variable_values(self._core, declared, given, max_errors=MAX_COERCION_ERRORS)
+        variables = Coercion(self._core, operation.node, without=missing).coerce(given)
         if isinstance(variables, list):
             return _refused(variables, Code.BAD_USER_INPUT, request_id)
         rights = self._policies.rights(caller)

@@ -6,6 +6,7 @@ import orjson
 from graphql import FieldNode, GraphQLError, GraphQLFormattedError
 
 from app.errors import Code, GatewayError, LimitError, SourceFailedError
+from app.graphql.wording import in_words
 
 MAX_ERRORS = 100
 """How many errors of a request that is not executed are told."""
@@ -42,6 +43,7 @@ def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> Gr
     elif is_bug(error):
         formatted |= masked(request_id)
     else:
+        formatted["message"] = in_words(error.message)
         formatted["extensions"] = {"code": otherwise.value}
     return formatted
 
@@ -109,9 +111,12 @@ def is_bug(error: GraphQLError) -> bool:
 
     Returns:
         Whether a resolver raised what it should not have, or returned what does not fit the
-        schema. An error of graphql-core's own that points at an argument is the client's.
+        schema. What was found before the execution has no path and is the client's, and so is an
+        error of graphql-core's own that points at an argument, whatever the parser of a scalar
+        has raised there.
     """
-    cause = root_cause(error)
-    if not isinstance(cause, GraphQLError):
-        return not isinstance(cause, GatewayError)
-    return error.path is not None and all(isinstance(node, FieldNode) for node in cause.nodes or ())
+    if error.path is None or isinstance(root_cause(error), GatewayError):
+        return False
+    while isinstance(error.original_error, GraphQLError):
+        error = error.original_error
+    return all(isinstance(node, FieldNode) for node in error.nodes or ())

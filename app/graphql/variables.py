@@ -5,18 +5,37 @@ needs no coercion at all: texts for ids, and switches. Where that is so it is on
 else goes graphql-core's way, which is the definition of what is right.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, print_ast
+from graphql import (
+    GraphQLError,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    Undefined,
+    print_ast,
+)
 from graphql.execution.get_variable_signature import (
     GraphQLVariableSignature,
     get_variable_signature,
 )
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
+from graphql.pyutils import print_path_list
+from graphql.utilities import (
+    validate_input_value,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+)
+
+from app.graphql.wording import about_value
 
 MAX_COERCION_ERRORS = 50
 """How many errors of variables are told at most; graphql-core's own default."""
+
+_TOO_MANY = "Too many errors processing variables, error limit reached. Execution aborted."
+"""As graphql-core says it."""
+
+Place: TypeAlias = list[str | int]
+"""What leads to a part of a value."""
 
 Check = Callable[[object], bool]
 """Tells whether a value is itself what it would be coerced to."""
@@ -49,15 +68,26 @@ _CHECKS: Mapping[str, Check] = {
 class Coercion:
     """How the values of one operation's variables are coerced."""
 
-    def __init__(self, core: GraphQLSchema, operation: OperationDefinitionNode) -> None:
+    def __init__(
+        self,
+        core: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
         """Find out what its variables need.
 
         Args:
             core: The schema.
             operation: The operation, of a valid document.
+            without: Variables that get no value now.
         """
         self._core = core
-        self._definitions = operation.variable_definitions or ()
+        self._definitions = [
+            one
+            for one in operation.variable_definitions or ()
+            if one.variable.name.value not in without
+        ]
         self._needs_work = False
         self._checks: list[tuple[str, GraphQLVariableSignature, Check]] = []
         for one in self._definitions:
@@ -91,6 +121,53 @@ class Coercion:
 
     def _by_core(self, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         """Coerce graphql-core's way."""
-        return get_variable_values(
+        values = get_variable_values(
             self._core, self._definitions, dict(given), max_errors=MAX_COERCION_ERRORS
         )
+        if not isinstance(values, list):
+            return values
+        try:
+            return self._wrong(given) or values
+        except RecursionError:
+            return values  # graphql-core has said that they are nested too deeply
+
+    def _wrong(self, given: Mapping[str, Any]) -> list[GraphQLError]:
+        """Say what is wrong, in words for clients: graphql-core's own are made of Python's."""
+        errors: list[GraphQLError] = []
+        for definition in self._definitions:
+            signature = get_variable_signature(self._core, definition)
+            name = definition.variable.name.value
+            if isinstance(signature, GraphQLError):
+                errors.append(signature)
+            elif name in given or not (definition.default_value or _may_be_absent(signature)):
+                for place, message in _mistakes(given.get(name, Undefined), signature):
+                    what = f"Variable '${name}' has invalid value{print_path_list(place)}"
+                    errors.append(GraphQLError(f"{what}: {message}", definition))
+                    if len(errors) > MAX_COERCION_ERRORS:
+                        return [*errors[:MAX_COERCION_ERRORS], GraphQLError(_TOO_MANY)]
+        return errors
+
+
+def _may_be_absent(signature: GraphQLVariableSignature) -> bool:
+    """Tell whether a variable without a default needs no value."""
+    kind: object = signature.type  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # graphql-core leaves its generics open
+    return not isinstance(kind, GraphQLNonNull)
+
+
+def _mistakes(value: object, signature: GraphQLVariableSignature) -> Sequence[tuple[Place, str]]:
+    """List what is wrong with the value of a variable, and where in it."""
+    mistakes: list[tuple[Place, str]] = []
+
+    def note(error: GraphQLError, place: Place) -> None:
+        if len(mistakes) <= MAX_COERCION_ERRORS:
+            mistakes.append((place, about_value(error, _value_at(value, place))))
+
+    validate_input_value(value, signature.type, note)  # pyright: ignore[reportUnknownMemberType] # the same
+    return mistakes
+
+
+def _value_at(value: Any, place: Place) -> object:  # noqa: ANN401 # any JSON
+    """Find what is at a place of a value."""
+    for part in place:
+        value = value[part]
+    return value

@@ -95,11 +95,9 @@ def from_json(value: object) -> GraphQLRequest:
     try:
         request = GraphQLRequest(**dict(Parameters.model_validate(value)))
     except ValidationError as error:
-        # Clients know it by one name.
-        wrong = what_is_wrong(error).replace(Parameters.__name__, GraphQLRequest.__name__)
         raise RequestError(
             Code.BAD_REQUEST,
-            f"the body is no GraphQL request: {wrong};"
+            f"the body is no GraphQL request: {what_is_wrong(error)};"
             ' expected a JSON object such as {"query": "{ … }", "variables": {}}',
             status=422,
         ) from error

@@ -175,13 +175,13 @@ def test_of_several_operations_the_named_one_is_executed() -> None:
     ("document", "name", "message"),
     [
         (TWO, None, "operationName is needed: the document has A, B"),
-        (TWO, "C", "there is no operation 'C': the document has A, B"),
-        (TWO, "", "there is no operation '': the document has A, B"),
-        (TWO, "a", "there is no operation 'a': the document has A, B"),
+        (TWO, "C", 'there is no operation "C": the document has A, B'),
+        (TWO, "", 'there is no operation "": the document has A, B'),
+        (TWO, "a", 'there is no operation "a": the document has A, B'),
         (
             "{ __typename }",
             "A",
-            "there is no operation 'A': the document has none with a name",
+            'there is no operation "A": the document has none with a name',
         ),
         (
             "fragment F on User { id }",

@@ -391,7 +391,7 @@ def test_wrong_ids_are_told_as_errors_and_the_rest_is_explained() -> None:
     assert told.explanation is not None
     wrong, right = told.explanation.fields
     [message] = wrong.wrong
-    assert message.startswith("'x' is not a user id")
+    assert message.startswith('"x" is not a user id')
     assert (wrong.ids, right.ids, right.wrong) == (None, 1, ())
     assert [source.keys for source in told.explanation.sources] == [(user_id(1),)]
     [error] = told.errors

@@ -251,7 +251,7 @@ def test_two_files_cannot_call_different_documents_the_same(tmp_path: Path) -> N
     (tmp_path / "a.json").write_bytes(orjson.dumps({"1": PLAN}))
     (tmp_path / "b.json").write_bytes(orjson.dumps({"1": NAME}))
 
-    with pytest.raises(ConfigurationError, match=r"b\.json has '1'"):
+    with pytest.raises(ConfigurationError, match=r'b\.json has "1"'):
         load_trusted(tmp_path)
 
 

@@ -61,27 +61,36 @@ class Allowance:
         if self._purse is not None:
             await self._purse.pay(len(text) // CHARACTERS)
 
-    async def spend_on_operation(self, price: Price, variables: Mapping[str, Any]) -> int:
-        """Count an operation that is about to be run.
+    def count(self, price: Price, variables: Mapping[str, Any]) -> int:
+        """Count an operation that is to be run, and refuse it where it asks for too much.
 
         Args:
             price: What it costs.
             variables: Values of its variables, as the client sent them.
 
         Returns:
-            What it costs with them.
+            What it costs with them. It has to be paid, unless the operation is refused after all.
 
         Raises:
-            LimitError: It costs too much, the variables are too large, or the caller has asked for
-                too much lately.
+            LimitError: It costs too much, or the variables are too large.
         """
         check_variables(variables, self._limits)
         cost = price.of(variables)
         self.total += cost
         check_cost(self.total, self._limits)
+        return cost
+
+    async def pay(self, cost: int) -> None:
+        """Pay for an operation that is about to be run.
+
+        Args:
+            cost: What it costs.
+
+        Raises:
+            LimitError: The caller has asked for too much lately.
+        """
         if self._purse is not None:
             await self._purse.pay(cost)
-        return cost
 
     def report(self, cost: int) -> Mapping[str, object]:
         """Tell what an operation costs, for the extensions of its answer.
