@@ -17,8 +17,9 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
 )
+from graphql.language.parser import MAX_NESTING_DEPTH
 
-from app.errors import Code, RequestError, shown
+from app.errors import Code, LimitError, RequestError, shown
 from app.graphql.limits.checks import DocumentChecks
 from app.graphql.limits.price import Pricing
 from app.graphql.operation import Operation
@@ -128,7 +129,8 @@ class Documents:
             suggestions=settings.suggestions,
             service=router,
         )
-        return cls(checks, Pricing(core, max_ids=settings.max_ids), size=size)
+        pricing = Pricing(core, max_ids=settings.max_ids, max_schemas=settings.limits.introspection)
+        return cls(checks, pricing, size=size)
 
     def __contains__(self, text: str) -> bool:
         """Tell whether a document is kept ready."""
@@ -167,8 +169,10 @@ class Documents:
         except GraphQLError as error:
             return Document(digest, None, (error,), Code.GRAPHQL_PARSE_FAILED)
         except RequestError as error:
-            refused = GraphQLError(error.message, original_error=error.with_traceback(None))
-            return Document(digest, None, (refused,), error.code)
+            return _refused(digest, error)
+        except RecursionError:  # of any step: whatever is deeper than its bounds is too deep
+            found = "the document has more levels of selections and values"
+            return _refused(digest, LimitError("nesting", MAX_NESTING_DEPTH, found))
         finally:
             if tree is not None:
                 _untie(tree)
@@ -180,6 +184,12 @@ class Documents:
             name: Operation(tree, node, price)
             for node, (name, price) in zip(_operations(tree), prices.items(), strict=True)
         }
+
+
+def _refused(digest: str, error: RequestError) -> Document:
+    """Keep why a document is refused."""
+    refused = GraphQLError(error.message, original_error=error.with_traceback(None))
+    return Document(digest, None, (refused,), error.code)
 
 
 def _operations(tree: DocumentNode | None) -> list[OperationDefinitionNode]:

@@ -207,7 +207,7 @@ class Engine:
                 if isinstance(variables, list):
                     answer = self._refuse(variables, Code.BAD_USER_INPUT, call)
                 else:
-                    await allowance.pay(cost)
+                    await allowance.pay(cost, operation.price)
                     rights = self._policies.rights(caller)
                     context = Context(loaders, self._planner, self._guards, self._required, rights)
                     compiled = await self._compiled(operation, request, variables, context, call)

@@ -23,7 +23,7 @@ from app.graphql.explanation import (
     FieldExplanation,
     SourceReading,
 )
-from app.graphql.limits.allowance import check_cost
+from app.graphql.limits.allowance import check_cost, check_introspection
 from app.graphql.limits.variables import check_variables
 from app.graphql.masking import public_error
 from app.graphql.operation import Operation
@@ -138,6 +138,7 @@ class Explainer:
         errors = [error for field in fields for error in field.users.errors]
         try:
             check_cost(cost or 0, self._limits)
+            check_introspection(operation.price.schemas, self._limits)
         except LimitError as error:
             errors.append(GraphQLError(error.message, original_error=error))
         return Explained(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))

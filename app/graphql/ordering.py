@@ -40,10 +40,10 @@ def in_answer_order(
         at: object = data
         steps: list[int] = []
         for part in error.get("path", ()):
-            if isinstance(at, dict) and part in at:
+            if isinstance(at, dict) and isinstance(part, str) and part in at:
                 fields = cast("Mapping[str, Any]", at)
-                steps.append(numbered(fields)[cast("str", part)])
-                at = fields[cast("str", part)]
+                steps.append(numbered(fields)[part])
+                at = fields[part]
             elif isinstance(at, list) and isinstance(part, int):
                 steps.append(part)
                 at = cast("list[object]", at)[part]

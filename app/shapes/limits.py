@@ -84,6 +84,13 @@ class LimitsSettings(Shape):
         description="Highest cost of an operation, by `@cost` and `@listSize` of the schema; about"
         " the number of objects that it asks for.",
     )
+    introspection: int = Field(
+        default=2,
+        ge=0,
+        le=100,
+        description="How many times over an operation may ask for the whole schema, as the"
+        " introspection query of tools does once. Introspection is no part of `cost`.",
+    )
     variables_bytes: int = Field(
         default=65_536, ge=0, description="Longest values of all variables, as JSON."
     )

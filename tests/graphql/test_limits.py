@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from graphql import get_introspection_query
 
 from app.shapes.edge import BatchSettings
 from app.shapes.limits import LimitsSettings
@@ -38,6 +39,16 @@ IDS = "query($ids: [ID!]!) { users(ids: $ids) { id } }"
 
 ENTITIES = "query($of: [_Any!]!) { _entities(representations: $of) { __typename } }"
 
+WHOLE = get_introspection_query(
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+    experimental_directive_deprecation=True,
+    one_of=True,
+)
+TWICE = WHOLE.replace("query IntrospectionQuery {", "{ ...F ...F } fragment F on Query {")
+
 CASES = [
     Case("document_bytes", len(ONE), ONE),
     Case("document_bytes", len(ONE) + 6, ONE + "#" + "é" * 2 + "\n"),
@@ -66,6 +77,8 @@ CASES = [
     Case("operations", 2, f"query A {ONE} query B {{ __typename }}", operation="A"),
     Case("cost", 1, ONE),
     Case("cost", 3, IDS, {"ids": [ID] * 3}),
+    Case("introspection", 1, WHOLE),
+    Case("introspection", 2, TWICE),
     Case("variables_bytes", len('{"ids":[""]}') + len(ID), IDS, {"ids": [ID]}),
     Case("variables_depth", 1, IDS, {"ids": [ID]}),
     Case("variables_depth", 2, ENTITIES, {"of": [{"__typename": "User", "id": ID}]}),

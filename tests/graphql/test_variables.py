@@ -68,32 +68,32 @@ def test_any_values_come_out_as_graphql_core_has_them(
     assert outcome(coerced) == outcome(wanted)
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "message"),
-    [
-        ("Int", True, "Int cannot represent non-integer value: true"),
-        ("Int", 1.5, "Int cannot represent non-integer value: 1.5"),
-        ("Int", "x", 'Int cannot represent non-integer value: "x"'),
-        ("Int", "it's", 'Int cannot represent non-integer value: "it\'s"'),
-        ("Int", math.inf, "Int cannot represent non-integer value: a number beyond 1.8e308"),
-        ("Int", -math.inf, "Int cannot represent non-integer value: a number beyond -1.8e308"),
-        ("Int", 2**31, "Int cannot represent non 32-bit signed integer value: 2147483648"),
-        ("Int", [None, False], "Int cannot represent non-integer value: [null, false]"),
-        ("ID!", None, "Expected value of non-null type 'ID!' not to be null."),
-        ("ID!", {"a": True}, 'ID cannot represent value: {"a": true}'),
-        ("ID!", {"a": {"b": {"c": [{}]}}}, 'ID cannot represent value: {"a": {"b": {"c": [{}]}}}'),
-        ("ID", [], "ID cannot represent value: []"),
-        ("Boolean!", "True", 'Boolean cannot represent a non boolean value: "True"'),
-        (
-            "Boolean!",
-            "\x00\u202e",
-            'Boolean cannot represent a non boolean value: "\\u0000\\u202e"',
-        ),
-        ("String", 10**300, f"String cannot represent a non string value: {str(10**300)[:240]}…"),
-        ("String", ["x" * 999], f'String cannot represent a non string value: ["{"x" * 238}…'),
-        ("Boolean", "x" * 999, f'Boolean cannot represent a non boolean value: "{"x" * 240}…"'),
-    ],
-)
+WRONG: list[tuple[str, Any, str]] = [
+    ("Int", True, "Int cannot represent non-integer value: true"),
+    ("Int", 1.5, "Int cannot represent non-integer value: 1.5"),
+    ("Int", "x", 'Int cannot represent non-integer value: "x"'),
+    ("Int", "it's", 'Int cannot represent non-integer value: "it\'s"'),
+    ("Int", math.inf, "Int cannot represent non-integer value: a number beyond 1.8e308"),
+    ("Int", -math.inf, "Int cannot represent non-integer value: a number beyond -1.8e308"),
+    ("Int", 2**31, "Int cannot represent non 32-bit signed integer value: 2147483648"),
+    ("Int", [None, False], "Int cannot represent non-integer value: [null, false]"),
+    ("ID!", None, "Expected value of non-null type 'ID!' not to be null."),
+    ("ID!", {"a": True}, 'ID cannot represent value: {"a": true}'),
+    ("ID!", {"a": {"b": {"c": [{}]}}}, 'ID cannot represent value: {"a": {"b": {"c": [{}]}}}'),
+    ("ID", [], "ID cannot represent value: []"),
+    ("Boolean!", "True", 'Boolean cannot represent a non boolean value: "True"'),
+    (
+        "Boolean!",
+        "\x00\u202e",
+        'Boolean cannot represent a non boolean value: "\\u0000\\u202e"',
+    ),
+    ("String", 10**300, f"String cannot represent a non string value: {str(10**300)[:240]}…"),
+    ("String", ["x" * 999], f'String cannot represent a non string value: ["{"x" * 238}…'),
+    ("Boolean", "x" * 999, f'Boolean cannot represent a non boolean value: "{"x" * 240}…"'),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "message"), WRONG)
 def test_a_wrong_value_is_told_as_json(kind: str, value: object, message: str) -> None:
     [error] = cast(
         "list[GraphQLError]", Coercion(CORE, operation(f"$v: {kind}")).coerce({"v": value})

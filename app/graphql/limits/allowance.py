@@ -1,6 +1,7 @@
 """What the operations of one HTTP request may cost together, and have cost so far."""
 
 from collections.abc import Mapping
+from math import ceil, inf
 from typing import Any, Protocol
 
 from app.errors import LimitError
@@ -48,6 +49,7 @@ class Allowance:
         self.tells = tells
         self._limits = limits
         self._purse = purse
+        self._schemas = 0.0
 
     async def spend_on_document(self, text: str) -> None:
         """Count a document that is about to be prepared.
@@ -69,7 +71,8 @@ class Allowance:
             variables: Values of its variables, as the client sent them.
 
         Returns:
-            What it costs with them. It has to be paid, unless the operation is refused after all.
+            What its data costs with them. It has to be paid, unless the operation is refused after
+            all.
 
         Raises:
             LimitError: It costs too much, or the variables are too large.
@@ -78,19 +81,23 @@ class Allowance:
         cost = price.of(variables)
         self.total += cost
         check_cost(self.total, self._limits)
+        if price.schemas:
+            self._schemas += price.schemas
+            check_introspection(self._schemas, self._limits)
         return cost
 
-    async def pay(self, cost: int) -> None:
+    async def pay(self, cost: int, price: Price) -> None:
         """Pay for an operation that is about to be run.
 
         Args:
-            cost: What it costs.
+            cost: What its data costs.
+            price: What it costs beside that: objects of the schema cost as much as others.
 
         Raises:
             LimitError: The caller has asked for too much lately.
         """
         if self._purse is not None:
-            await self._purse.pay(cost)
+            await self._purse.pay(cost + price.introspected)
 
     def report(self, cost: int) -> Mapping[str, object]:
         """Tell what an operation costs, for the extensions of its answer.
@@ -120,3 +127,19 @@ def check_cost(total: int, limits: LimitsSettings) -> None:
     """
     if 0 < limits.cost < total:
         raise LimitError("cost", limits.cost, f"the request costs {count_of(total)}")
+
+
+def check_introspection(schemas: float, limits: LimitsSettings) -> None:
+    """Check how much of the schema the operations of a request ask for.
+
+    Args:
+        schemas: How many times over they ask for the whole schema, together.
+        limits: How often they may.
+
+    Raises:
+        LimitError: It is more.
+    """
+    if 0 < limits.introspection < schemas:
+        times = "countless" if schemas == inf else f"{ceil(schemas):,}"
+        found = f"the request asks for the whole schema {times} times over"
+        raise LimitError("introspection", limits.introspection, found)

@@ -5,14 +5,15 @@ is, how many items a page has, whether a selection is skipped (``term.py``). Wha
 of a few products, and takes about a microsecond for each request.
 
 A field costs its weight (``rates.py``) and what is selected in it, times the length of its list. A
-field that is selected twice counts twice, even where both are one in the answer.
+field that is selected twice counts twice, even where both are one in the answer. Introspection is
+counted apart from that (``introspection.py``).
 """
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from graphql import (
-    BooleanValueNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -29,13 +30,14 @@ from graphql import (
     value_from_ast_untyped,
 )
 
+from app.graphql.limits.introspection import COUNTLESS, ROOTS, IntrospectionPricing
 from app.graphql.limits.rates import Rates, Size, named_type
+from app.graphql.limits.switches import switches
 from app.graphql.limits.term import (
     Factor,
     Length,
     Number,
     Product,
-    Switch,
     Term,
     Values,
 )
@@ -46,6 +48,10 @@ Times = tuple[int, tuple[Factor, ...]]
 Sizes = tuple[tuple[str, Times], ...]
 """How long the lists of an object are, by field, where the field that gave the object says it."""
 
+MOST_SCHEMAS = 100
+"""How many times over a document may ask for the whole schema where no limit says it. It is
+followed no further."""
+
 ONCE: Times = (1, ())
 NOTHING = Term(0)
 
@@ -54,11 +60,22 @@ class Price:
     """What one operation costs.
 
     Attributes:
-        term: Its cost.
+        term: The cost of its data.
+        introspected: How many objects of the schema it asks for, which are no data.
+        schemas: How many times over that is the whole schema.
     """
 
-    def __init__(self, operation: OperationDefinitionNode, term: Term) -> None:
+    def __init__(
+        self,
+        operation: OperationDefinitionNode,
+        term: Term,
+        *,
+        introspected: int = 0,
+        schemas: float = 0,
+    ) -> None:
         self.term = term
+        self.introspected = introspected
+        self.schemas = schemas
         self._defaults: Mapping[str, Any] = {
             one.variable.name.value: value_from_ast_untyped(one.default_value)
             for one in operation.variable_definitions or ()
@@ -66,7 +83,7 @@ class Price:
         }
 
     def of(self, values: Values) -> int:
-        """Work it out.
+        """Work out what its data costs.
 
         Args:
             values: Values of its variables, as a client sent them.
@@ -82,10 +99,21 @@ class Price:
 class Pricing:
     """Works out what operations cost. Shared by all documents."""
 
-    def __init__(self, core: GraphQLSchema, *, max_ids: int) -> None:
+    def __init__(
+        self, core: GraphQLSchema, *, max_ids: int, max_schemas: int = MOST_SCHEMAS
+    ) -> None:
+        """Make it.
+
+        Args:
+            core: The schema.
+            max_ids: The most users that one field may name.
+            max_schemas: How many times over an operation may ask for the whole schema; 0 for no
+                limit.
+        """
         self._core = core
-        self._rates = Rates(core)
+        self._rates = Rates()
         self._max_ids = max_ids
+        self._introspection = IntrospectionPricing(core, most=max_schemas or MOST_SCHEMAS)
 
     def prices(self, document: DocumentNode) -> dict[str | None, Price]:
         """Work out what the operations of a document cost.
@@ -97,19 +125,38 @@ class Pricing:
             What each costs, by its name.
         """
         work = _Work(self._core, self._rates, self._max_ids, document)
+        operations = [
+            one for one in document.definitions if isinstance(one, OperationDefinitionNode)
+        ]
+        terms = [work.operation(one) for one in operations]
+        introspected = [0] * len(operations)
+        if work.introspects:
+            introspected = self._introspection.counts(document)
         return {
-            one.name.value if one.name is not None else None: Price(one, work.operation(one))
-            for one in document.definitions
-            if isinstance(one, OperationDefinitionNode)
+            one.name.value if one.name is not None else None: Price(
+                one, term, introspected=number, schemas=self._schemas(number)
+            )
+            for one, term, number in zip(operations, terms, introspected, strict=True)
         }
+
+    def _schemas(self, introspected: int) -> float:
+        """Tell how many times over objects are the whole schema."""
+        if not introspected:
+            return 0
+        return inf if introspected >= COUNTLESS else introspected / self._introspection.whole
 
 
 class _Work:
-    """The work on one document. Each fragment is looked at once."""
+    """The work on one document. Each fragment is looked at once.
+
+    Attributes:
+        introspects: Whether there was a field in it that tells the schema.
+    """
 
     def __init__(
         self, core: GraphQLSchema, rates: Rates, max_ids: int, document: DocumentNode
     ) -> None:
+        self.introspects = False
         self._core = core
         self._rates = rates
         self._max_ids = max_ids
@@ -132,10 +179,10 @@ class _Work:
         fixed = 0
         products: list[Product] = []
         for node in selection_set.selections if selection_set is not None else ():
-            switches = _switches(node)
-            if switches is None:
+            factors = switches(node)
+            if factors is None:
                 continue
-            term = self._selection(node, parent, sizes).times(1, switches)
+            term = self._selection(node, parent, sizes).times(1, factors)
             fixed += term.fixed
             products += term.products
         return Term(fixed, tuple(products))
@@ -171,6 +218,9 @@ class _Work:
     def _field(self, node: FieldNode, parent: GraphQLNamedType, sizes: Sizes) -> Term:
         """Work out what a field costs."""
         name = node.name.value
+        if name in ROOTS:
+            self.introspects = True
+            return NOTHING
         definition = self._core.get_field(parent, name) if is_composite_type(parent) else None
         if definition is None:
             return NOTHING
@@ -200,20 +250,3 @@ class _Work:
                 case value:
                     return size.of(value_from_ast_untyped(value)), ()
         return size.assumed, ()
-
-
-def _switches(node: SelectionNode) -> tuple[Factor, ...] | None:
-    """Find on what it depends whether a selection stands; ``None`` when it never does."""
-    switches: list[Factor] = []
-    for directive in node.directives or ():
-        wanted = {"include": True, "skip": False}.get(directive.name.value)
-        if wanted is None or not directive.arguments:
-            continue
-        match directive.arguments[0].value:
-            case BooleanValueNode(value=value) if value is not wanted:
-                return None
-            case VariableNode(name=variable):
-                switches.append(Switch(variable.value, on=wanted))
-            case _:
-                pass
-    return tuple(switches)

@@ -8,7 +8,6 @@ from graphql import (
     GraphQLList,
     GraphQLNamedType,
     GraphQLNonNull,
-    GraphQLSchema,
     get_named_type,
     is_composite_type,
 )
@@ -22,9 +21,6 @@ PAGES = {"invoices": MAX_FIRST}
 BY_LIST = {"users": "ids", "_entities": "representations"}
 """Fields of ``Query`` that have an item for each item of an argument. ``@listSize`` knows no such
 arguments: there it can only be said how many there are at most."""
-
-INTROSPECTED = 2
-"""How long the lists in the schema are taken to be: of fields, arguments, interfaces and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +74,7 @@ class Rate:
 class Rates:
     """Finds what fields cost, and keeps it."""
 
-    def __init__(self, core: GraphQLSchema) -> None:
-        self._types = len(core.type_map)
+    def __init__(self) -> None:
         self._known: dict[tuple[str, str], Rate] = {}
 
     def of(self, parent: GraphQLNamedType, name: str, definition: GraphQLField) -> Rate:
@@ -102,9 +97,6 @@ class Rates:
         """Read what the schema says of a field."""
         weight = 1 if is_composite_type(named_type(definition)) else 0
         size, sized = ONE, dict[str, Size]()
-        is_list = _is_list(definition)
-        if is_list and parent.name.startswith("__"):
-            size = Size(self._types if name == "types" else INTROSPECTED)
         for directive in _directives(definition):
             match directive:
                 case Cost(weight=given):
@@ -118,7 +110,7 @@ class Rates:
                         sized = dict.fromkeys(inner, told)
                 case _:
                     pass  # it says nothing of costs
-        if is_list and parent.name == "Query" and name in BY_LIST:
+        if parent.name == "Query" and name in BY_LIST and _is_list(definition):
             size = Size(size.assumed, by_list=BY_LIST[name])
         return Rate(weight, size, sized)
 

@@ -121,9 +121,14 @@ def test_each_operation_has_its_price_and_one_that_is_not_served_has_none() -> N
     assert prices == {"A": 1, "B": 0, "C": 0}
 
 
-def test_introspection_costs_about_what_there_is_to_tell() -> None:
-    assert cost_of("{ __schema { types { name } } }") > len(CORE.type_map)
-    assert cost_of('{ __type(name: "User") { name } }') == 1
+def test_introspection_is_no_part_of_what_data_costs() -> None:
+    query = '{ user(id: "x") { balance { amount } } __schema { types { name } } ...F }'
+    query += ' fragment F on Query { __type(name: "User") { name } }'
+    [price] = PRICING.prices(parse(query)).values()
+
+    assert price.of({}) == 1 + 1
+    assert price.introspected == 1 + len(CORE.type_map) + 1
+    assert 0 < price.schemas < 1
 
 
 @given(
