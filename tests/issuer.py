@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+from joserfc.util import urlsafe_b64encode
 
 from app.settings import Settings
 from app.shapes.callers import JwtCallers
@@ -46,6 +47,13 @@ def signed(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecurityWarning)  # of EdDSA, whose name is old
         return jwt.encode(wanted, dict(claims), key, registry=registry)
+
+
+def raw_token(header: bytes, claims: bytes, key: Key, algorithm: str = "ES256") -> str:
+    """Sign a token of any bytes, as no library would write it."""
+    signed = b".".join(map(urlsafe_b64encode, (header, claims)))
+    signature = JWSRegistry.algorithms[algorithm].sign(signed, key)
+    return b".".join((signed, urlsafe_b64encode(signature))).decode()
 
 
 def jwk(key: Key, **more: str) -> dict[str, str | list[str]]:

@@ -123,6 +123,7 @@ def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> 
         (f"{BILLING}__BASE_URL", "billing:8080", "an address such as https://"),
         (f"{BILLING}__BASE_URL", "http://billing?x=1", "no query and no fragment"),
         (f"{BILLING}__BASE_URL", "http://billing:99999", "expected a port"),
+        (f"{BILLING}__BASE_URL", "http://billing..internal", "expected a host of parts"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable_what_it_got_and_what_would_be_right(

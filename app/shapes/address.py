@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+_LONGEST_HOST = 254
+_LONGEST_PART = 63
+
 
 def check_address(url: str) -> str:
     """Accept an absolute http address without credentials.
@@ -34,7 +37,18 @@ def check_address(url: str) -> str:
         _ = parts.port  # only now urlsplit looks at it
     except ValueError as error:
         raise ValueError("expected a port from 0 to 65535 in it") from error
+    if not _is_name(parts.hostname):
+        raise ValueError("expected a host of parts of 1 to 63 characters, with dots between")
     return url
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether a host can be looked up (RFC 1035, section 2.3.4).
+
+    The look-up raises ``UnicodeError`` for others, which is no failure of a connection.
+    """
+    parts = host.removesuffix(".").split(".")  # the dot at the end stands for the root
+    return len(host) <= _LONGEST_HOST and all(1 <= len(part) <= _LONGEST_PART for part in parts)
 
 
 def _check_base(url: str) -> str:

@@ -21,6 +21,7 @@ from app.sources.auth import basic
 from app.sources.base import Headers
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
+from app.sources.json_document import read_document
 from app.sources.transport import ReadyRequest
 
 MAX_BYTES = 65_536
@@ -111,7 +112,7 @@ class AuthorizationServer:
             if failure is not None:
                 return _of_the_server(failure)
         try:
-            answer = _Answer.model_validate_json(await read_body(response, MAX_BYTES))
+            answer = _Answer.model_validate(read_document(await read_body(response, MAX_BYTES)))
         except MalformedError as error:
             return self.failure(Code.SOURCE_MALFORMED, str(error))
         except ValidationError as error:

@@ -30,6 +30,8 @@ SECRET = "x" * 32
         {"issuer": "dev", "secret": SECRET},
         {"algorithms": ["RS256"]},
         {"issuer": "http://127.0.0.1:9/realms/team"},
+        {"jwks_url": f"https://{'a' * 63}.example.com./keys"},
+        {"jwks_url": "https://[2001:db8::1]:8443/keys"},
     ],
 )
 def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
@@ -40,6 +42,9 @@ def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
     ("more", "told"),
     [
         ({"issuer": "dev"}, "expected as issuer an address such as"),
+        ({"jwks_url": f"https://{'a' * 64}.com/keys"}, "expected a host of parts of 1 to 63"),
+        ({"jwks_url": f"https://{'a.' * 127}com/keys"}, "expected a host of parts of 1 to 63"),
+        ({"jwks_url": "https://./keys"}, "expected a host of parts of 1 to 63"),
         ({"issuer": "https://a/?b"}, "expected no query in issuer, or jwks_url beside it"),
         ({"issuer": ""}, "at least 1 character"),
         ({"audience": []}, "at least 1 item"),

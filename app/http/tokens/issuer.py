@@ -17,6 +17,7 @@ from app.shapes.callers import JwtCallers, discovery_of
 from app.shapes.source import SourceSettings
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
+from app.sources.json_document import read_document
 from app.sources.transport import ReadyRequest
 
 NAME = "issuer"
@@ -70,9 +71,11 @@ class Issuer:
         """Ask where its keys are."""
         body = await self._get(discovery_of(self._settings.issuer))
         try:
-            said = _Discovery.model_validate_json(body)
+            said = _Discovery.model_validate(read_document(body))
         except ValidationError as error:
             raise MalformedError(f"discovery: {what_is_wrong(error)}") from error
+        except MalformedError as error:
+            raise MalformedError(f"discovery: {error}") from error
         if said.issuer != self._settings.issuer:  # section 4.3: exactly
             raise MalformedError("discovery: its issuer is not the one of the settings")
         if _scheme(self._settings.issuer) == "https" and _scheme(said.jwks_uri) != "https":

@@ -10,16 +10,22 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+from joserfc.util import urlsafe_b64decode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from app.errors import MalformedError, what_is_wrong
 from app.shapes.callers import Algorithm
+from app.sources.json_document import read_document
 
 MAX_KEYS = 100
 """How many keys of a set are looked at; issuers have two or three."""
 
-LEAST_MODULUS = 342
-"""Characters of 2,048 bits (NIST SP 800-131A): shorter RSA keys are not safe."""
+LEAST_MODULUS = 2_048
+"""Bits of the modulus of an RSA key (NIST SP 800-131A): shorter keys are not safe."""
+
+_NUMBERS = frozenset({"kty", "crv", "n", "e", "x", "y"})
+"""The members of a key that its numbers are in. The others are judged here, and not given to the
+library: it refuses a key whose `key_ops` or `use` it does not know."""
 
 SYMMETRIC = "HS256"
 """What those who share a secret sign with."""
@@ -116,7 +122,7 @@ def read_keys(body: bytes, algorithms: Sequence[Algorithm]) -> KeySet:
         MalformedError: It is no JWK Set, or has none that is good.
     """
     try:
-        published = _JwkSet.model_validate_json(body).keys
+        published = _JwkSet.model_validate(read_document(body)).keys
     except ValidationError as error:
         raise MalformedError(what_is_wrong(error)) from error
     by_use: dict[tuple[str | None, str], Key] = {}
@@ -151,9 +157,14 @@ def secret_keys(secret: SecretStr) -> KeySet:
 
 def _ready(key: Jwk) -> Key | None:
     """Make a key ready; ``None`` where it is broken, or too short to be safe."""
-    if key.kty == "RSA" and len(key.n or "") < LEAST_MODULUS:
-        return None
     try:
-        return _TYPES[key.kty].import_key(key.model_dump(exclude_none=True))
+        if key.kty == "RSA" and _bits(key.n or "") < LEAST_MODULUS:
+            return None
+        return _TYPES[key.kty].import_key(key.model_dump(include={*_NUMBERS}, exclude_none=True))
     except (JoseError, UnsupportedAlgorithm, ValueError):
         return None
+
+
+def _bits(number: str) -> int:
+    """Count the bits of a number in base64url; zeros in front of it are none."""
+    return int.from_bytes(urlsafe_b64decode(number.encode()), "big").bit_length()

@@ -20,6 +20,8 @@ from tests.issuer import HOST, ISSUER, FakeIssuer, knowing
         ({"jwks_uri": None}, "discovery: jwks_uri"),
         ({"jwks_uri": "keys"}, "discovery: jwks_uri"),
         ({"jwks_uri": "file:///etc/passwd"}, "discovery: jwks_uri"),
+        ({"jwks_uri": f"https://{'a' * 64}.example.com/keys"}, "discovery: jwks_uri"),
+        ({"jwks_uri": "https://a..b/keys"}, "discovery: jwks_uri"),
         ({"jwks_uri": f"http://{HOST}/keys"}, "its jwks_uri is not https"),
     ],
 )

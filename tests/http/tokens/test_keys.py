@@ -68,12 +68,44 @@ def test_a_key_that_is_no_good_does_no_harm_to_the_others(bad: object) -> None:
         read(bad)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"key_ops": ["verify"]},
+        {"key_ops": ["verify"], "use": "sig"},
+        {"key_ops": ["sign", "verify", "something new"]},
+        {"x5c": 7, "x5t": None, "oth": [], "d": "AAAA"},
+    ],
+)
+def test_what_else_an_issuer_says_of_a_key_does_not_spoil_it(said: Mapping[str, object]) -> None:
+    assert read({**EC, **said}) == {("ec", "ES256")}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        rb'{"kty": "EC", "kid": "\ud800"}',  # half of a surrogate pair
+        b'{"kty": "EC", "kid": "\xff"}',
+        b'{"kty": "EC", "kid": %b}' % (b"1" * 5_000),
+        b'{"kty": "EC", "kid": %b%b}' % (b"[" * 300, b"]" * 300),
+        b'{"kty": "EC", "kid": NaN, "x": 1e999}',
+    ],
+)
+def test_a_key_that_a_strict_reader_of_json_refuses_does_no_harm_to_the_others(bad: bytes) -> None:
+    keys = read_keys(b'\xef\xbb\xbf{"keys": [%b, %b]}' % (bad, dumps(EC)), ALL)
+
+    assert set(keys.by_use) == {("ec", "ES256")}
+
+
 def test_an_rsa_key_that_is_too_short_is_not_used() -> None:
     with pytest.warns(match="2048"):
         short = RSAKey.generate_key(1024)
+    modulus = jwk(short)["n"]
+    assert isinstance(modulus, str)
 
-    with pytest.raises(MalformedError):
-        read(jwk(short))
+    for key in (jwk(short), {**jwk(short), "n": "A" * 344 + modulus}):  # zeros make it no longer
+        with pytest.raises(MalformedError):
+            read(key)
 
 
 def test_a_set_is_read_up_to_a_number_of_keys() -> None:

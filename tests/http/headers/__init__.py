@@ -1,0 +1,1 @@
+"""Headers of requests, whatever is in them."""
