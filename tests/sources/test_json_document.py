@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
