@@ -57,7 +57,7 @@ WHOLE = {
     *("architecture", "promises", "readme", "records"),
     *("end_to_end", "fourth_source", "merge", "shapes"),
     *("faults", "kept_answers", "outages", "pacing"),
-    *("fewer_fields", "key_from", "policies", "several_endpoints"),
+    *("fewer_fields", "identities", "key_from", "policies", "several_endpoints"),
     *("audit", "browser", "fuzz", "invoices", "limits", "markers", "provider"),
 }
 """Tests of more than one module."""

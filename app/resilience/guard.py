@@ -144,9 +144,9 @@ class Guard:
         """
         self._paces.heed(caller, signal, began=began)
 
-    def take_repetition(self) -> bool:
-        """Take one repetition out of the budget, for a call that the caller repeats itself."""
-        return self._budget.take()
+    def take_repetition(self, count: int = 1) -> bool:
+        """Take repetitions out of the budget, all or none, for calls that the caller repeats."""
+        return self._budget.take(count)
 
     async def run(
         self,

@@ -29,17 +29,20 @@ class RetryBudget:
         """Count a call that was no repetition."""
         self._window.add(_CALL)
 
-    def take(self) -> bool:
-        """Take one repetition out of the budget.
+    def take(self, count: int = 1) -> bool:
+        """Take repetitions out of the budget: all of them or none.
+
+        Args:
+            count: How many.
 
         Returns:
-            Whether there was one left.
+            Whether so many were left.
         """
         calls, retries = self._window.totals()
-        beyond = retries + 1 - self._settings.budget_minimum
+        beyond = retries + count - self._settings.budget_minimum
         if beyond > 0 and (not calls or beyond / calls > self._settings.budget_share):
             return False
-        self._window.add(_RETRY)
+        self._window.add(*[_RETRY] * count)
         return True
 
 

@@ -124,8 +124,7 @@ class RestSource(Generic[R]):
             and failure.divisible
             and all(answer is failure for answer in answers)
             and len(ask.keys) > 1
-            and self._client.guard.take_repetition()
-            and self._client.guard.take_repetition()
+            and self._client.guard.take_repetition(2)  # each half is a call
         ):
             return answers
         middle = len(ask.keys) // 2

@@ -47,17 +47,17 @@ class BudgetAndModel(RuleBasedStateMachine):
             self.budget.count_call()
             self.calls.append(self.clock.seconds)
 
-    @rule()
-    def take(self) -> None:
+    @rule(count=st.integers(1, 3))
+    def take(self, count: int) -> None:
         room = (
             self.settings.budget_minimum
             + self.settings.budget_share * self.lately(self.calls)
             - self.lately(self.repetitions)
         )
-        taken = self.budget.take()
-        assert taken == (room >= 1)
+        taken = self.budget.take(count)
+        assert taken == (room >= count)
         if taken:
-            self.repetitions.append(self.clock.seconds)
+            self.repetitions += [self.clock.seconds] * count
 
     @rule(eighths=st.integers(0, 30) | st.just(10_000))
     def pass_time(self, eighths: int) -> None:

@@ -281,6 +281,25 @@ async def test_a_batch_that_one_key_may_have_spoilt_is_asked_by_halves_in_any_fo
     assert bodies == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"]]
 
 
+@pytest.mark.parametrize(("minimum", "halved", "repeated"), [(1, 0, 1), (2, 1, 0), (3, 1, 1)])
+async def test_two_halves_cost_two_repetitions_and_none_where_one_alone_is_left(
+    minimum: int, halved: int, repeated: int
+) -> None:
+    statuses = {"a": 400, "b": 400, "c": 503}
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append("".join(orjson.loads(request.content)["ids"]))
+        return json_response([], statuses[asked[-1][0]])
+
+    retry = RetrySettings(max_retries=1, budget_minimum=minimum, budget_share=0)
+    async with opened(answer, request=BODY, retry=retry) as source:
+        for keys in ("ab", "ab", "c", "c"):
+            await source.clock.run(source.ask(keys))
+
+    assert asked == ["ab", *["a", "b"] * halved, "ab", *["c"] * repeated, "c", "c"]
+
+
 EACH = {"form": "each", "path": "/users/{key}", "max_concurrent_calls": 2}
 
 
