@@ -53,16 +53,6 @@ def modules() -> Iterator[Path]:
             yield path
 
 
-WHOLE = {
-    *("architecture", "promises", "readme", "records"),
-    *("end_to_end", "fourth_source", "merge", "shapes"),
-    *("faults", "kept_answers", "outages", "pacing"),
-    *("fewer_fields", "identities", "key_from", "policies", "several_endpoints"),
-    *("audit", "browser", "fuzz", "invoices", "limits", "markers", "provider"),
-}
-"""Tests of more than one module."""
-
-
 def room_of(path: Path) -> str:
     """Tell which room a module is in: a folder, or a module of its own."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
@@ -98,20 +88,3 @@ def test_every_room_has_its_place_in_the_arrow_or_beside_it() -> None:
     rooms = {room_of(path) for path in modules()} - {"__init__"}
 
     assert rooms <= {*ARROW, *ASIDE}
-
-
-def test_every_test_has_the_module_that_it_mirrors() -> None:
-    tests = Path(__file__).parent
-    strays = [
-        path
-        for path in tests.rglob("test_*.py")
-        if (name := path.stem.removeprefix("test_")) not in WHOLE
-        and path.parent.name != "examples"  # those mirror docs/sources
-        and not any(
-            (home / path.parent.relative_to(tests) / f"{name}.py").exists()
-            for home in (ROOT, ROOT.parent)
-        )
-        and not (ROOT / path.parent.relative_to(tests) / name).is_dir()
-    ]
-
-    assert not strays
