@@ -28,7 +28,7 @@ from app.http.security import security_headers
 from app.http.shortcut import Shortcut
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
-from app.process import tune_collector
+from app.process import log_strays, tune_collector
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.settings import Settings
@@ -124,6 +124,7 @@ def app_from_environment() -> Starlette:
     """
     settings = load_settings(serving=True)
     app = create_app(settings, make_log(settings.log))
+    log_strays()
     tune_collector()
     return app
 

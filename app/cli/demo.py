@@ -1,6 +1,7 @@
 """The command that runs three small services, and the gateway over them."""
 
 import asyncio
+import logging.config
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -16,7 +17,8 @@ from app.demo.faults import Fault, Latency
 from app.demo.options import DemoOptions, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.main import create_app
-from app.observability.logs import make_log
+from app.observability.logs import make_log, uvicorn_log_config, writer_to
+from app.process import log_strays, open_standard_streams
 from app.settings import LogSettings, Settings
 from app.shapes.callers import OpenCallers
 from app.shapes.hosts import EVERY_HOST, LOOPBACK_HOSTS, is_loopback
@@ -54,6 +56,10 @@ def demo(
     Everything listens on this machine alone and ends with Ctrl-C. For instance, to see partial
     answers: user-gateway demo --fail billing=503 --latency activity=300ms
     """
+    open_standard_streams()
+    # uvicorn and the libraries speak through the gateway's log; of uvicorn, problems alone.
+    logging.config.dictConfig(uvicorn_log_config(LogSettings(level="warning"), "console"))
+    log_strays()
     options = DemoOptions(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
@@ -91,8 +97,8 @@ def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
 
 def _announce(addresses: DemoAddresses) -> None:
     """Say where everything is, and what to try."""
-    click.echo(announcement(addresses))
-    sys.stdout.flush()
+    # Not by `click.echo`: the demo runs on, even where nobody can be told.
+    writer_to(sys.stdout).warning(announcement(addresses))
 
 
 def announcement(addresses: DemoAddresses) -> str:

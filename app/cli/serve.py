@@ -18,6 +18,7 @@ from app.errors import ConfigurationError
 from app.graphql.naming import texts_of
 from app.http.protocol import protocol_for
 from app.observability.logs import form_of, uvicorn_log_config
+from app.process import open_standard_streams
 from app.shapes.server_tls import ServerTlsSettings
 
 
@@ -35,6 +36,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     directory; for what both lack, from the configuration file that GATEWAY_CONFIG or --config names
     (`user-gateway config schema` has all that it may hold). An option here wins over all of them.
     """
+    open_standard_streams()
     try:
         settings = load_settings(config=config, serving=True)
         texts_of(settings)  # each process reads them anew; here it is found out whether it can

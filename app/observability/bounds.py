@@ -21,6 +21,9 @@ TRACEBACK = "exception"
 TRACEBACK_SHARE = 3
 """How many times as long."""
 
+_PLAIN_BITS = 128
+"""Bits of a number that is written as it is; Python refuses to write very long ones."""
+
 _ALWAYS_SHORT = ("level", "timestamp", "request_id")
 
 _ODD = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -40,27 +43,32 @@ def plain(line: str) -> str:
     return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
-def fitting(event: Mapping[str, object], write: Callable[[Mapping[str, object]], str]) -> str:
+def fitting(
+    event: Mapping[str, object],
+    write: Callable[[Mapping[str, object]], str],
+    max_line: int = MAX_LINE,
+) -> str:
     """Write an event as a line that is not too long.
 
     Args:
         event: The event.
         write: Writes it.
+        max_line: Bytes of the line, at most.
 
     Returns:
         The line. Long values are cut in their middle where they would not fit, and say so.
     """
     line = write(event)
-    for shorter in () if _fits(line) else _shorter(event, write):
+    for shorter in () if _fits(line, max_line) else _shorter(event, write):
         line = write(shorter)
-        if _fits(line):
+        if _fits(line, max_line):
             break
     return line
 
 
-def _fits(line: str) -> bool:
+def _fits(line: str, max_line: int) -> bool:
     """Tell whether a line is not too long."""
-    return len(line) * 4 <= MAX_LINE or len(line.encode("utf-8", "replace")) <= MAX_LINE
+    return len(line) * 4 <= max_line or len(line.encode("utf-8", "replace")) <= max_line
 
 
 def _shorter(
@@ -68,7 +76,7 @@ def _shorter(
 ) -> Iterator[Mapping[str, object]]:
     """Give an event with shorter and shorter values."""
     texts = {name: _text(value, write) for name, value in event.items()}
-    for most in (MAX_TEXT, 500, 100):
+    for most in (MAX_TEXT, 1_000, 500, 100):
         yield {
             cut(name, most): cut(value, most * (TRACEBACK_SHARE if name == TRACEBACK else 1))
             if isinstance(value, str)
@@ -122,7 +130,26 @@ def printable(text: str) -> str:
 def for_people(_: object, __: str, event: EventDict) -> EventDict:
     """Have texts short, and without anything that a terminal obeys. A processor."""
     for name, value in event.items():
-        if name == "exc_info" or value is None or isinstance(value, bool | int | float):
+        if name == "exc_info" or value is None or isinstance(value, bool | float):
             continue
-        event[name] = printable(cut(value if isinstance(value, str) else repr(value), MAX_TEXT))
+        if isinstance(value, int) and value.bit_length() <= _PLAIN_BITS:
+            continue
+        text = value if isinstance(value, str) else as_text(value, repr)
+        event[name] = printable(cut(text, MAX_TEXT))
     return event
+
+
+def as_text(value: object, write: Callable[[object], str] = str) -> str:
+    """Write any value as text.
+
+    Args:
+        value: The value. Its own code may raise.
+        write: How it is written: by ``str`` or ``repr``.
+
+    Returns:
+        The text, or what the value is where it cannot be written.
+    """
+    try:
+        return write(value)
+    except Exception as error:  # noqa: BLE001 # the code of a value can raise anything
+        return f"<{type(value).__name__} that raised {type(error).__name__}>"

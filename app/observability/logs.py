@@ -2,17 +2,24 @@
 
 A logger is made once and handed to whoever has something to say. Uvicorn speaks through the
 standard library's logging, and so do libraries that have something to warn of; their lines go
-through the same processors, so that one log has one form. Nothing here knows queries' variables,
-records or tokens, and tracebacks show no local values.
+through the same processors, so that one log has one form. They also go through the same writer
+(``writer.py``), so that nobody waits for the log, and the order of lines is kept. Nothing here
+knows queries' variables, records or tokens, and tracebacks show no local values.
 """
 
+import atexit
+import io
 import json
 import logging
+import multiprocessing
+import signal
 import sys
+import threading
 import traceback
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any, Literal, TextIO
 
 import orjson
@@ -23,20 +30,32 @@ from app.observability.bounds import (
     MAX_LINE,
     MAX_TEXT,
     TRACEBACK_SHARE,
+    as_text,
     cut,
     fitting,
     for_people,
     plain,
     printable,
 )
-from app.observability.lines import Lines
 from app.observability.logger import bound_logger
+from app.observability.sinks import ATOMIC, DescriptorSink, StreamSink, descriptor_of, is_pipe
+from app.observability.writer import Gap, LogWriter
 from app.settings import LogSettings
 
 _DELETE = 0x7F  # as a number, since Python first takes what is looked for in bytes for one
 
+_MARK = 40
+"""Characters by which a text that was cut says so, at most."""
+
 Form = Literal["json", "console"]
 """How a line is written: for machines, or for people."""
+
+
+STREAM_PATIENCE = 0.5
+"""Seconds that a line to a stream that was handed over is waited for, at most."""
+
+EXIT_PATIENCE = 0.5
+"""Seconds that the end of the process waits for the log, at most."""
 
 
 def form_of(settings: LogSettings, stream: TextIO) -> Form:
@@ -62,25 +81,207 @@ def make_log(
     Args:
         settings: Level and form.
         form: The form, where the settings leave it open.
-        stream: Where lines go; standard error by default.
+        stream: Where lines go; standard error by default, by the writer that the lines of
+            libraries go through as well (``uvicorn_log_config``).
 
     Returns:
-        A logger that adds what is bound to the running request.
+        A logger that adds what is bound to the running request. It never raises, and waits for no
+        stream longer than ``writer.py`` says.
     """
     out = sys.stderr if stream is None else stream
-    chosen = form or form_of(settings, out)
+    lines = Lines(form or form_of(settings, out), out)
     log: FilteringBoundLogger = structlog.wrap_logger(
-        # Whoever hands over a stream looks into it; the process's own is written a turn at a time.
-        Lines(out) if stream is None else structlog.WriteLogger(out),
+        _process_writer(lines) if stream is None else _stream_writer(lines, stream),
         processors=[
             structlog.contextvars.merge_contextvars,
             *([Sampler(settings.sample)] if settings.sample < 1 else ()),
-            *_common(chosen),
-            *_render(chosen, colours=out.isatty()),
+            *lines.begin,
+            *lines.render,
         ],
-        wrapper_class=bound_logger(_level(settings)),
+        wrapper_class=bound_logger(_level(settings), lines.otherwise),
     )
     return log.bind()  # unbound, it would look for what it stands for with every line
+
+
+class Lines:
+    """How events become lines.
+
+    Attributes:
+        stream: Where the lines go.
+        begin: What happens to every event, whoever says it. Processors.
+        render: What makes a line of an event. Processors.
+    """
+
+    def __init__(self, form: Form, stream: TextIO) -> None:
+        """Choose how.
+
+        Args:
+            form: For machines, or for people.
+            stream: Where the lines go. It decides whether they may have colours, and how long they
+                may be: lines to a pipe that several processes write to are short enough never to
+                be mixed with theirs.
+        """
+        self.stream = stream
+        shared_pipe = False
+        if is_worker() and (descriptor := descriptor_of(stream)) is not None:
+            shared_pipe = is_pipe(descriptor)
+        self.form: Form = form
+        self.begin = _begin(form)
+        self.render = _render(
+            form,
+            colours=stream.isatty(),
+            max_line=min(MAX_LINE, ATOMIC - 1) if shared_pipe else None,
+        )
+
+    def line(self, level: str, event: EventDict) -> str:
+        """Make the line of an event that has nothing but plain values.
+
+        Args:
+            level: Its level.
+            event: The event.
+
+        Returns:
+            The line.
+        """
+        line: Any = event
+        for process in (*self.begin, *self.render):
+            line = process(None, level, line)
+        return str(line)
+
+    def dropped(self, gap: Gap) -> str:
+        """Make the line that says what was dropped.
+
+        Args:
+            gap: What was.
+
+        Returns:
+            The line.
+        """
+        event: EventDict = {
+            "event": "log.dropped",
+            "lines": gap.levels.total(),
+            **gap.levels,
+            "seconds": round(gap.seconds, 3),
+            "reason": gap.reason or "the log took lines more slowly than they came",
+        }
+        return self.line("warning", event)
+
+    def otherwise(self, level: str, event: str, error: Exception) -> str:
+        """Make the line of an event that could not be written with its values.
+
+        Args:
+            level: Its level.
+            event: Its name.
+            error: What was raised.
+
+        Returns:
+            The line.
+        """
+        return self.line(level, {"event": cut(event, 100), "unwritten": type(error).__name__})
+
+
+def is_worker() -> bool:
+    """Tell whether this process is one of several that write to the same log."""
+    return multiprocessing.parent_process() is not None
+
+
+class LibraryHandler(logging.Handler):
+    """Hands lines of the standard library's logging to the writer of the log.
+
+    Attributes:
+        stream: Where the writer writes to.
+        writer: The writer.
+    """
+
+    def __init__(self, form: Form) -> None:
+        """Make it for standard error.
+
+        Args:
+            form: How lines are written.
+        """
+        super().__init__()
+        self.stream = sys.stderr
+        self._lines = Lines(form, self.stream)
+        self.writer = writer_to(self.stream, self._lines.dropped, json=form == "json")
+        _flush_before_sigterm(self.writer)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record. Never raises, and never prints what went wrong."""
+        level = record.levelname.lower()
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 # arguments that do not fit into the text
+            line = self._lines.otherwise(level, as_text(record.msg), error)
+        write: Callable[[str], None] = getattr(self.writer, level, self.writer.info)
+        write(line)
+
+    def flush(self) -> None:
+        """Wait for a short time until all lines are written."""
+        self.writer.flush(EXIT_PATIENCE)
+
+
+def _flush_before_sigterm(writer: LogWriter) -> None:
+    """Have the end of the process by SIGTERM wait for the log, too.
+
+    uvicorn stops gracefully, puts back the handler that it found, and sends the signal to itself
+    again. Without a handler that ends the process at once, with lines that wait.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+
+    def end(number: int, _: FrameType | None) -> None:
+        writer.flush(EXIT_PATIENCE)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _process_writer(lines: Lines) -> LogWriter:
+    """Find the writer to standard error, or make it: one process has one, for the lines' order."""
+    for one in logging.getLogger("uvicorn").handlers:
+        if isinstance(one, LibraryHandler) and one.stream is lines.stream:
+            return one.writer  # ``logging.shutdown`` flushes it at the end of the process
+    writer = writer_to(lines.stream, lines.dropped, json=lines.form == "json")
+    atexit.register(writer.flush, EXIT_PATIENCE)
+    return writer
+
+
+def _no_gap(_: Gap) -> str:
+    """Make the line that says what was dropped, where no form is known."""
+    return "(lines were dropped)"
+
+
+def writer_to(
+    stream: TextIO, tell: Callable[[Gap], str] = _no_gap, *, json: bool = False
+) -> LogWriter:
+    """Make a writer to a standard stream of the process.
+
+    Args:
+        stream: The stream.
+        tell: Makes the line that says what was dropped.
+        json: Whether lines are JSON, which is UTF-8 whatever the stream's encoding is.
+
+    Returns:
+        The writer; it writes past the stream's buffer, which the end of the process would wait for.
+    """
+    descriptor = descriptor_of(stream)
+    if descriptor is None:
+        return LogWriter(StreamSink(stream), tell)
+    encoding = "utf-8" if json else stream.encoding
+    return LogWriter(DescriptorSink(descriptor, encoding=encoding, shared=is_worker()), tell)
+
+
+def _stream_writer(lines: Lines, stream: TextIO) -> LogWriter:
+    """Make the writer to a stream that was handed over, by somebody who looks into it."""
+    return LogWriter(
+        StreamSink(stream),
+        lines.dropped,
+        inline=type(stream) is io.StringIO,  # memory takes a line at once
+        patience=STREAM_PATIENCE,
+        patient=True,
+    )
 
 
 class Sampler:
@@ -126,7 +327,9 @@ def uvicorn_log_config(settings: LogSettings, form: Form) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"ours": {"()": name, "form": form}},
-        "handlers": {"ours": {"class": "logging.StreamHandler", "formatter": "ours"}},
+        "handlers": {
+            "ours": {"()": f"{__name__}.LibraryHandler", "form": form, "formatter": "ours"}
+        },
         "loggers": {
             "uvicorn": {"handlers": ["ours"], "level": _level(settings), "propagate": False},
         },
@@ -143,20 +346,21 @@ def uvicorn_formatter(form: Form) -> logging.Formatter:
     Returns:
         The formatter.
     """
+    lines = Lines(form, sys.stderr)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             _as_server_event,
             structlog.contextvars.merge_contextvars,
-            *_common(form),
+            *lines.begin,
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *_render(form, colours=sys.stderr.isatty()),
+            *lines.render,
         ],
     )
 
 
-def _common(form: Form) -> Sequence[Processor]:
+def _begin(form: Form) -> Sequence[Processor]:
     """List what happens to every event, whoever says it."""
     if form == "console":
         clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
@@ -164,19 +368,20 @@ def _common(form: Form) -> Sequence[Processor]:
     return [_stamp]
 
 
-def _render(form: Form, *, colours: bool) -> Sequence[Processor]:
+def _render(form: Form, *, colours: bool, max_line: int | None) -> Sequence[Processor]:
     """List what makes a line of an event."""
-    if form == "console":
-        return [
-            for_people,
-            structlog.dev.ConsoleRenderer(
-                colors=colours,
-                pad_event_to=18,
-                sort_keys=False,
-                exception_formatter=_indented_traceback,
-            ),
-        ]
-    return [_json]
+    if form == "json":
+        return [_json_writer(max_line or MAX_LINE)]
+    console = structlog.dev.ConsoleRenderer(
+        colors=colours,
+        pad_event_to=18,
+        sort_keys=False,
+        exception_formatter=_indented_traceback,
+    )
+    if max_line is None:
+        return [for_people, console]
+    most = max_line // 4 - _MARK  # a character takes up to four bytes
+    return [for_people, lambda log, level, event: cut(console(log, level, event), most)]
 
 
 def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
@@ -193,28 +398,42 @@ def _stamp(_: object, level: str, event: EventDict) -> EventDict:
     return event
 
 
-def _json(log: object, name: str, event: EventDict) -> str:
-    """Write an event as one line of JSON, of no more than ``MAX_LINE`` bytes."""
-    if "exc_info" in event:
-        event = structlog.processors.format_exc_info(log, name, event)
-    try:
-        line = orjson.dumps(event, default=str)
-    except TypeError:  # what that is about is told below
-        return fitting(event, _json_of)
-    if len(line) <= MAX_LINE and line.isascii() and _DELETE not in line:
-        return line.decode()  # the everyday line: looking at each character took its time
-    return fitting(event, _json_of)
+def _json_writer(max_line: int) -> Processor:
+    """Make what writes an event as one line of JSON, of so many bytes at most."""
+
+    def write(log: object, name: str, event: EventDict) -> str:
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(log, name, event)
+        try:
+            line = orjson.dumps(event, default=as_text)
+        except TypeError:  # what that is about is told below
+            return fitting(event, _json_of, max_line)
+        if len(line) <= max_line and line.isascii() and _DELETE not in line:
+            return line.decode()  # the everyday line: looking at each character took its time
+        return fitting(event, _json_of, max_line)
+
+    return write
 
 
 def _json_of(event: Mapping[str, object]) -> str:
     """Write JSON; whatever it has no form for is written as text."""
     try:
-        line = orjson.dumps(event, default=str).decode()
+        line = orjson.dumps(event, default=as_text).decode()
     except TypeError:  # what orjson is strict about: huge integers, odd keys, lone surrogates
-        texts = {str(name): value for name, value in event.items()}
-        line = json.dumps(texts, default=repr, skipkeys=True, ensure_ascii=False)
+        values = (f"{_loose_json(str(name))}:{_loose_json(value)}" for name, value in event.items())
+        line = "{" + ",".join(values) + "}"
         line = line.encode("utf-8", "replace").decode()
     return plain(line)
+
+
+def _loose_json(value: object) -> str:
+    """Write a value as JSON that orjson does not write."""
+    try:
+        return json.dumps(
+            value, default=as_text, skipkeys=True, ensure_ascii=False, allow_nan=False
+        )
+    except Exception:  # noqa: BLE001 # no number, a ring, too deep, or the value's own code
+        return json.dumps(as_text(value, repr), ensure_ascii=False)
 
 
 def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:

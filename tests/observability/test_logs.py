@@ -4,8 +4,9 @@ import io
 import logging
 import logging.config
 import pickle
+import signal
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -167,6 +168,159 @@ def test_what_json_has_no_form_for_is_written_all_the_same(value: object) -> Non
     assert "value" in line
 
 
+class Odd:
+    """A value whose own code raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        raise self._error
+
+    __repr__ = __str__
+
+
+def ring() -> list[object]:
+    """Make a list that is in itself."""
+    made: list[object] = []
+    made.append(made)
+    return made
+
+
+def deep() -> object:
+    """Make a list in lists that no recursion gets through."""
+    made: object = 1
+    for _ in range(100_000):
+        made = [made]
+    return made
+
+
+POISON: Mapping[str, Callable[[], object]] = {
+    "raises": lambda: Odd(ValueError("what")),
+    "raises recursion": lambda: Odd(RecursionError()),
+    "raises memory": lambda: Odd(MemoryError()),
+    "is in a list": lambda: [1, {"a": Odd(KeyError("what"))}],
+    "is a name": lambda: {Odd(KeyError("what")): 1},
+    "is in itself": ring,
+    "is deep": deep,
+    "is a number that Python does not write": lambda: 10**5_000,
+    "is a text of ten million": lambda: "x" * 10_000_000,
+    "is a list of many": lambda: list(range(100_000)),
+    "is not a number, beside what orjson refuses": lambda: [float("nan"), "\ud800"],
+}
+"""Values that are hard to write."""
+
+
+@pytest.mark.parametrize("make", POISON.values(), ids=POISON)
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_whatever_a_value_does_its_event_and_the_other_values_are_written(
+    make: Callable[[], object], form: Form
+) -> None:
+    stream = io.StringIO()
+    log = make_log(LogSettings(), form, stream)
+
+    for say in (log.info, log.bind(bound=make()).error):
+        say("event", value=make(), other="the other value")
+    with structlog.contextvars.bound_contextvars(request_id=make()):
+        log.info("event", other="the other value")
+
+    assert stream.getvalue().count("the other value") == 3
+    assert max(map(len, stream.getvalue().splitlines())) < 10_000
+    if form == "json":
+        assert [line["event"] for line in lines(stream)] == ["event"] * 3
+
+
+def test_an_event_whose_processors_raise_is_written_by_its_name() -> None:
+    class Name(str):
+        """A name that cannot be compared or encoded."""
+
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise ValueError("what")
+
+        __str__ = __repr__ = encode = __len__  # type: ignore[assignment] # nothing works
+
+    stream = io.StringIO()
+
+    make_log(LogSettings(), "console", stream).info("event", value=Name("x"))
+
+    assert "event" in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_arguments_that_do_not_fit_into_a_text_do_not_raise(form: Form) -> None:
+    stream = io.StringIO()
+
+    make_log(LogSettings(), form, stream).info("%d users", "no number", value=1)
+
+    assert "%d users" in stream.getvalue()
+    assert "no number" in stream.getvalue()
+
+
+class Broken(io.StringIO):
+    """A stream that takes nothing while it is broken."""
+
+    broken = True
+
+    def write(self, text: str) -> int:
+        """Take a text."""
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_stream_that_is_broken_gets_all_lines_when_it_works_again() -> None:
+    stream = Broken()
+    log = make_log(LogSettings(), "json", stream)
+
+    try:
+        fail()
+    except ValueError:
+        log.exception("first")
+    log.info("second")
+    stream.broken = False
+    log.info("third")
+
+    assert [line["event"] for line in lines(stream)] == ["first", "second", "third"]
+
+
+def test_what_is_dropped_is_told_with_counts_and_seconds() -> None:
+    stream = Broken()
+    log = make_log(LogSettings(), "json", stream)
+
+    for number in range(2_000):
+        log.info("event", number=number, value="x" * 1_000)
+    stream.broken = False
+    log.info("finds no room, and has the log written")
+    log.info("after")
+
+    found = lines(stream)
+    [told] = [line for line in found if line["event"] == "log.dropped"]
+    assert told["level"] == "warning"
+    assert told["lines"] == told["info"] == 2_001 - (len(found) - 2) > 0
+    assert told["seconds"] >= 0
+    assert told["reason"] == "No space left on device"
+    assert found[-1]["event"] == "after"
+
+
+def test_a_stream_that_is_closed_does_not_raise() -> None:
+    stream = io.StringIO()
+    log = make_log(LogSettings(), "json", stream)
+    stream.close()
+
+    log.info("event")
+    log.error("event")
+
+
+def test_a_text_that_a_stream_cannot_encode_is_escaped() -> None:
+    stream = io.TextIOWrapper(raw := io.BytesIO(), encoding="ascii")
+
+    make_log(LogSettings(), "json", stream).info("event", name="zwölf \ud800")
+
+    assert raw.getvalue().count(b"zw\\xf6lf") == 1
+
+
 def test_a_value_is_written_as_its_text_where_json_has_no_form_for_it() -> None:
     assert written("event", path=Path("a"))["path"] == "a"
     assert written("event", error=ValueError("what"))["error"] == "what"
@@ -293,12 +447,20 @@ def test_people_read_uvicorn_s_sentences_on_lines_of_the_same_form() -> None:
     assert text.count("\n") == 1
 
 
+def flush(logger: logging.Logger) -> None:
+    """Wait until what was said is written."""
+    for handler in logger.handlers:
+        handler.flush()
+
+
 @pytest.fixture
 def uvicorn_logger() -> Generator[logging.Logger]:
     """Give uvicorn's logger, and make it and the root what they were afterwards."""
     loggers = [logging.getLogger("uvicorn"), logging.getLogger()]
     before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    on_end = signal.getsignal(signal.SIGTERM)
     yield loggers[0]
+    signal.signal(signal.SIGTERM, on_end)
     for one, was in zip(loggers, before, strict=True):
         one.handlers[:], one.level, one.propagate = was
 
@@ -311,6 +473,7 @@ def test_uvicorn_is_configured_to_our_form_and_level(
 
     uvicorn_logger.getChild("error").info("started")
     uvicorn_logger.getChild("error").warning("odd")
+    flush(uvicorn_logger)
 
     said = capsys.readouterr()
     found = [orjson.loads(line)["message"] for line in said.err.splitlines()]
@@ -319,11 +482,46 @@ def test_uvicorn_is_configured_to_our_form_and_level(
 
 
 @pytest.mark.usefixtures("uvicorn_logger")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_a_library_says_wrongly_does_not_raise_and_is_not_printed(
+    capsys: pytest.CaptureFixture[str], form: Form
+) -> None:
+    logging.config.dictConfig(uvicorn_log_config(LogSettings(), form))
+
+    logging.getLogger("aiohttp").error("%d connections of %s", "no number")  # noqa: PLE1206 # that
+    logging.getLogger("aiohttp").error(Odd(ValueError("what")))
+    logging.getLogger("aiohttp").error("odd: %s", Odd(ValueError("what")))
+    flush(logging.getLogger())
+
+    err = capsys.readouterr().err
+    assert "%d connections of %s" in err
+    assert "<Odd that raised ValueError>" in err
+    assert "Logging error" not in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 3
+
+
+@pytest.mark.usefixtures("uvicorn_logger")
+def test_libraries_and_the_gateway_speak_in_one_order(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.config.dictConfig(uvicorn_log_config(LogSettings(), "json"))
+    log = make_log(LogSettings(), "json")
+
+    for number in range(20):
+        (log.info if number % 3 else logging.getLogger("uvicorn.error").info)(f"{number}")
+    flush(logging.getLogger("uvicorn"))
+
+    found = [orjson.loads(line) for line in capsys.readouterr().err.splitlines()]
+    said = [line.get("message", line["event"]) for line in found]
+    assert said == [str(number) for number in range(20)]
+
+
+@pytest.mark.usefixtures("uvicorn_logger")
 def test_what_libraries_warn_of_has_our_form_too(capsys: pytest.CaptureFixture[str]) -> None:
     logging.config.dictConfig(uvicorn_log_config(LogSettings(level="error"), "json"))
 
     logging.getLogger("asyncio").warning("odd\nfuture")
     logging.getLogger("asyncio").info("started")
+    flush(logging.getLogger())
 
     [line] = [orjson.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (line["event"], line["message"]) == ("server.message", "odd\nfuture")

@@ -1,0 +1,355 @@
+"""The writer of the log: a thread that writes lines, so that nobody else ever waits for the log.
+
+A log can be a full disk, a pipe that nobody reads, or a terminal that is held. The thread waits for
+it then, and tries again. Lines wait in memory, up to a bound. What comes above the bound is dropped
+and counted, and one line says so as soon as the log works again.
+
+The thread is also cheaper than a write by each turn of the event loop: under load it writes all
+lines of ``GATHER`` seconds by one call of the kernel.
+
+Lines of level error are waited for, for a short time: the process may be about to end.
+"""
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from app.observability.sinks import CHUNK, Sink
+
+ROOM = 1_048_576
+"""Characters of lines that wait to be written, at most."""
+
+RESERVE = 262_144
+"""Characters that lines of level warning and above may take beside ``ROOM``."""
+
+GATHER = 0.02
+"""Seconds from one write to the next, at least, where nothing is urgent."""
+
+PATIENCE = 0.05
+"""Seconds that a line of level error is waited for, at most."""
+
+SLOW = 0.01
+"""Seconds of waiting for a line from which on the log counts as slow."""
+
+REST = 1.0
+"""Seconds for which no line is waited for, once the log was slow."""
+
+RETRY_FIRST = 0.01
+RETRY_MOST = 0.25
+"""Seconds between two attempts to write, from the first to the longest."""
+
+IDLE = 5.0
+"""Seconds after which the thread ends where there is nothing to write; the next line begins one."""
+
+OVERHEAD = 64
+"""What a line takes beside its characters."""
+
+_ORDINARY = frozenset({"debug", "info"})
+_AWAITED = frozenset({"error", "critical"})
+
+
+@dataclass(slots=True)
+class Gap:
+    """A place in the log where lines were dropped.
+
+    Attributes:
+        since: When the first of them was, by ``time.monotonic``.
+        levels: How many there were, by their levels.
+        reason: Why they could not be written.
+        seconds: How long lines were dropped; known when the log works again.
+    """
+
+    since: float
+    levels: Counter[str] = field(default_factory=Counter[str])
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class LogWriter:
+    """Takes lines from any thread, and has them written in their order. Never raises.
+
+    Its methods are the levels of structlog's loggers.
+
+    Attributes:
+        dropped: How many lines were dropped so far.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        tell: Callable[[Gap], str],
+        *,
+        inline: bool = False,
+        patience: float = PATIENCE,
+        patient: bool = False,
+        room: int = ROOM,
+    ) -> None:
+        """Make a writer; its thread begins with the first line.
+
+        Args:
+            sink: Where the lines go.
+            tell: Makes the line that says what was dropped.
+            inline: Whether lines are written by whoever says them: into memory, for instance.
+            patience: Seconds that a line is waited for, at most.
+            patient: Whether each line is waited for, and not only errors.
+            room: Characters of lines that wait to be written, at most.
+        """
+        self.dropped = 0
+        self._sink = sink
+        self._tell = tell
+        self._inline = inline
+        self._patience = patience
+        self._patient = patient
+        self._room = room
+        self._wait_from = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin with nothing to write."""
+        self._process = os.getpid()
+        # It can be taken twice: a line may be said by a signal handler or a finalizer that runs
+        # while the same thread says another.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._queue: deque[str | Gap] = deque()
+        self._size = 0
+        self._gap: Gap | None = None
+        self._thread: threading.Thread | None = None
+        self._writing = False
+        self._idle = False
+        self._urgent = False
+        self._hurry = False
+        self._stuck = False
+        self._refusals = 0
+        self._reason = ""
+        self._portion_size = 0
+        self._sink.forget()
+
+    def info(self, line: str) -> None:
+        """Take a line that may wait a moment.
+
+        Args:
+            line: The line, without its end.
+        """
+        self._take("info", line)
+
+    def debug(self, line: str) -> None:
+        """Take a line that may wait a moment."""
+        self._take("debug", line)
+
+    def warning(self, line: str) -> None:
+        """Take a line that is written at once."""
+        self._take("warning", line)
+
+    def error(self, line: str) -> None:
+        """Take a line, and wait for a short time until it is written."""
+        self._take("error", line)
+
+    def critical(self, line: str) -> None:
+        """Take a line, and wait for a short time until it is written."""
+        self._take("critical", line)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all lines are written.
+
+        Args:
+            seconds: How long, at most.
+
+        Returns:
+            Whether they are.
+        """
+        if self._process != os.getpid():
+            return False
+        with self._lock:
+            if self._inline:
+                self._write_inline()
+            else:
+                self._wait_for(self._is_done, seconds)
+            return self._is_done()
+
+    def _take(self, level: str, line: str) -> None:
+        """Take a line, or drop it where too many wait."""
+        if self._process != os.getpid():
+            self._begin()  # after a fork, waiting lines and their thread are the parent's
+        with self._lock:
+            if self._inline:
+                self._write_inline()  # what waits goes first, and makes room
+            self._keep(level, line)
+            if self._inline:
+                self._write_inline()
+        if self._patient or level in _AWAITED:
+            self._wait()
+
+    def _keep(self, level: str, line: str) -> None:
+        """Keep a line until it is written, if there is room."""
+        ordinary = level in _ORDINARY
+        size = self._size + len(line) + OVERHEAD
+        crowded = size > self._room // 2
+        # Once lines are dropped, they are until half of the room is free: one gap, not many.
+        dropping = self._gap is not None and crowded and ordinary
+        if dropping or size > (self._room if ordinary else self._room + RESERVE):
+            self._drop(level)
+            return
+        self._queue.append(line)
+        self._size = size
+        if not self._inline:
+            self._wake(urgent=crowded or not ordinary)
+
+    def _wake(self, *, urgent: bool) -> None:
+        """See to it that the thread writes what was taken."""
+        if self._thread is None:
+            self._start()
+        elif self._idle or (urgent and not self._urgent):
+            self._changed.notify_all()
+        self._idle = False
+        self._urgent = self._urgent or urgent
+
+    def _drop(self, level: str) -> None:
+        """Count a line that is not written, at its place among the others."""
+        self.dropped += 1
+        if self._gap is None:
+            self._gap = Gap(time.monotonic())
+            self._queue.append(self._gap)
+        self._gap.levels[level] += 1
+        self._gap.reason = self._reason
+
+    def _wait(self) -> None:
+        """Wait for what was taken, unless the log has just been slow."""
+        began = time.monotonic()
+        if self._stuck or began < self._wait_from:
+            return
+        with self._lock:
+            refusals = self._refusals
+            self._wait_for(lambda: self._is_done() or self._refusals > refusals, self._patience)
+        ended = time.monotonic()
+        if ended - began > SLOW and not self._patient:
+            self._wait_from = ended + REST
+
+    def _wait_for(self, is_enough: Callable[[], bool], seconds: float) -> None:
+        """Have the thread write at once, and wait for it."""
+        if self._is_done() or self._thread is threading.current_thread():
+            return
+        self._start()
+        self._hurry = True
+        self._changed.notify_all()
+        self._stuck = not self._changed.wait_for(is_enough, seconds)
+
+    def _start(self) -> None:
+        """Begin the thread, if it can be."""
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._run, name="log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread can be had now: the next line tries again
+            self._reason = str(error)
+        else:
+            self._thread = thread
+
+    def _run(self) -> None:
+        """Write lines until there were none for a while. This is the thread."""
+        try:
+            while (lines := self._next()) is not None:
+                self._write(lines)
+        finally:
+            if self._thread is threading.current_thread():
+                self._thread = None  # whatever has ended it, the next line begins another
+
+    def _next(self) -> Sequence[str] | None:
+        """Wait for lines to write; ``None`` when the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(self._is_urgent, GATHER)
+            while not self._queue:
+                self._idle = True
+                if not self._changed.wait(IDLE) and not self._queue:
+                    self._idle = False
+                    self._thread = None  # under the lock: no line is taken in between
+                    return None
+            self._idle = False
+            return self._portion()
+
+    def _portion(self) -> Sequence[str]:
+        """Take the lines of the next write out of the queue."""
+        lines: list[str] = []
+        self._portion_size = 0
+        while self._queue and self._portion_size < CHUNK:
+            one = self._queue[0]
+            if isinstance(one, Gap):
+                if lines:
+                    break  # it grows until all lines before it are written
+                one = self._told(one)
+            self._queue.popleft()
+            self._portion_size += len(one) + OVERHEAD
+            lines.append(one)
+        self._writing = True
+        self._urgent = self._urgent and bool(self._queue)
+        return lines
+
+    def _told(self, gap: Gap) -> str:
+        """Make the line that says what was dropped: the log has come as far as that."""
+        if gap is self._gap:
+            self._gap = None
+        gap.seconds = time.monotonic() - gap.since
+        line = self._tell(gap)
+        self._size += len(line) + OVERHEAD
+        return line
+
+    def _write(self, lines: Sequence[str]) -> None:
+        """Write lines, however long it takes."""
+        wait = RETRY_FIRST
+        while not self._try(lines):
+            lines = ()
+            with self._changed:
+                self._changed.wait_for(self._is_hurried, wait)
+                self._hurry = False
+            wait = min(2 * wait, RETRY_MOST)
+        with self._changed:
+            self._written()
+            self._changed.notify_all()
+
+    def _write_inline(self) -> None:
+        """Write what waits; one attempt, because whoever says a line does not wait for the log."""
+        while self._writing or self._queue:
+            if not self._try(() if self._writing else self._portion()):
+                return
+            self._written()
+
+    def _try(self, lines: Sequence[str]) -> bool:
+        """Try to write lines, or the rest of them; ``False`` when it has to be tried again."""
+        try:
+            self._sink.write(lines)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        except Exception as error:  # noqa: BLE001 # a closed stream, or one with faults of its own
+            reason = type(error).__name__
+        else:
+            return True
+        with self._changed:
+            self._refusals += 1
+            self._reason = reason
+            if self._gap is not None:
+                self._gap.reason = reason
+            self._changed.notify_all()
+        return False
+
+    def _written(self) -> None:
+        """Make room for other lines."""
+        self._writing = self._stuck = False
+        self._size -= self._portion_size
+        self._reason = ""
+        self._hurry = self._hurry and bool(self._queue)
+
+    def _is_urgent(self) -> bool:
+        """Tell whether lines are to be written at once."""
+        return self._urgent or self._hurry
+
+    def _is_hurried(self) -> bool:
+        """Tell whether somebody waits for the lines."""
+        return self._hurry
+
+    def _is_done(self) -> bool:
+        """Tell whether all lines are written."""
+        return not (self._queue or self._writing)
