@@ -261,7 +261,6 @@ class LogWriter:
     def _next(self) -> Sequence[str] | None:
         """Wait for lines to write; ``None`` when the thread is to end."""
         with self._changed:
-            self._changed.wait_for(self._is_urgent, GATHER)
             while not self._queue:
                 self._idle = True
                 if not self._changed.wait(IDLE) and not self._queue:
@@ -309,6 +308,7 @@ class LogWriter:
         with self._changed:
             self._written()
             self._changed.notify_all()
+            self._changed.wait_for(self._is_urgent, GATHER)
 
     def _write_inline(self) -> None:
         """Write what waits; one attempt, because whoever says a line does not wait for the log."""
