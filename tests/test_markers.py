@@ -656,3 +656,63 @@ async def test_trying_a_source_that_sends_back_what_it_was_sent_shows_no_secret(
             for result in (tried, checked):
                 assert not [one for one in kinds_in(result.output) if one.startswith("secret")]
             assert "said" in tried.output
+
+
+ADDRESSES: Mapping[str, Mapping[str, str]] = {
+    "SOURCES__PROFILE__BASE_URL": {},
+    "SOURCES__PROFILE__REQUEST__PATH": {
+        "SOURCES__PROFILE__REQUEST__FORM": "repeat",
+        "SOURCES__PROFILE__REQUEST__PARAMETER": "id",
+    },
+    "SOURCES__PROFILE__PROXY__URL": {},
+    "SOURCES__PROFILE__AUTH__TOKEN_URL": {
+        "SOURCES__PROFILE__AUTH__KIND": "client_credentials",
+        "SOURCES__PROFILE__AUTH__CLIENT_ID": "gateway",
+        "SOURCES__PROFILE__AUTH__CLIENT_SECRET": marker("secret_client"),
+    },
+    "AUTH__ISSUER": {"AUTH__MODE": "jwt", "AUTH__AUDIENCE": "gateway"},
+    "AUTH__JWKS_URL": {
+        "AUTH__MODE": "jwt",
+        "AUTH__AUDIENCE": "gateway",
+        "AUTH__ISSUER": "https://issuer.example",
+    },
+    "HOSTS": {},
+    "HOST": {},
+}
+"""Settings that are addresses or parts of one, and what has to be set beside each."""
+
+
+@pytest.mark.parametrize("setting", ADDRESSES)
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://a.example/?key=%",
+        "https://a.example/token?key=%&a=b",
+        "https://a.example/#token=%",
+        "https://me:%@a.example/api",
+        "https://%@a.example",
+        "https://me:a?%@a.example/api",
+        "https://a.example/?mail=a@b&key=%",
+        "a.example?key=%",
+        "/users?key=%",
+    ],
+)
+def test_commands_hide_what_is_secret_in_an_address(
+    variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, setting: str, written: str
+) -> None:
+    variables({name: {"base_url": f"http://{name}"} for name in ("profile", "billing", "activity")})
+    value = written.replace("%", marker("secret_in_an_address"))
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    for name, beside in ADDRESSES[setting].items():
+        monkeypatch.setenv(f"GATEWAY_{name}", beside)
+    monkeypatch.setenv(
+        f"GATEWAY_{setting}", orjson.dumps([value]).decode() if setting == "HOSTS" else value
+    )
+    commands = [("config", "show", "--all"), ("sources", "list"), ("settings",), ("explain", ONE)]
+    if setting != "HOST" and run("config", "show").exit_code:
+        commands += [("serve",), ("sources", "check")]  # which do no more than say what is wrong
+
+    for command in commands:
+        output = run(*command).output
+        assert output
+        assert not [one for one in kinds_in(output) if one.startswith("secret")], output

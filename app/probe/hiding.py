@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from typing import cast
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from pydantic import BaseModel, SecretStr
 
@@ -50,9 +50,13 @@ class Hiding:
 
 
 def _secrets(value: object) -> Iterator[str]:
-    """Find the secrets in settings."""
+    """Find the secrets in settings: those that are such, and what is in the query of an address."""
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
+    elif isinstance(value, str) and "://" in value:
+        for parameter in value.partition("?")[2].split("&"):
+            told = parameter.partition("=")[2]
+            yield from (told, unquote_plus(told))
     elif isinstance(value, BaseModel):
         for _, inner in value:
             yield from _secrets(inner)

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from app.cli.addresses import sources_at
 from app.probe.hiding import HIDDEN, Hiding
 from app.settings import Settings, SourcesSettings
-from app.shapes.auth import BearerAuth
+from app.shapes.auth import BearerAuth, ClientCredentialsAuth
 
 SECRET = "canary+/secret="
 
@@ -44,6 +44,23 @@ def test_headers_that_are_there_for_secrets_are_hidden_whole(
     name: str, value: str, shown: str
 ) -> None:
     assert hiding().header(name, value) == shown
+
+
+@pytest.mark.parametrize("written", ["canary%2b/secret", "canary+secret", "canary"])
+def test_what_is_in_the_query_of_an_address_is_hidden(written: str) -> None:
+    sources = sources_at({})
+    auth = ClientCredentialsAuth(
+        kind="client_credentials",
+        token_url=f"http://a/token?key={written}",
+        client_id="gateway",
+        client_secret=SecretStr(SECRET),
+    )
+    billing = sources.billing.model_copy(update={"auth": auth})
+    changed: SourcesSettings = sources.model_copy(update={"billing": billing})
+
+    told = Hiding(Settings(sources=changed)).text(f"POST http://a/token?key={written}")
+
+    assert told == f"POST http://a/token?key={HIDDEN}"
 
 
 def test_what_a_token_endpoint_answers_is_hidden() -> None:
