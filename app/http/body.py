@@ -50,6 +50,11 @@ def _check_head(scope: Scope, limit: int) -> None:
     content_type: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-type":
+            if content_type is not None and content_type != value:
+                # What stands in front may have gone by the other one (RFC 9110, section 8.3).
+                raise _unsupported(
+                    "the body has several types: expected one Content-Type: application/json"
+                )
             content_type = value
         elif name == b"content-encoding":
             _check_coding(value)

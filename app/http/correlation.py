@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code
 from app.graphql.masking import MASKED
 from app.http.answers import error_response
-from app.http.incoming import first_of, text_of
+from app.http.incoming import by_name, text_of
 from app.http.security import SECURITY_HEADERS, Header
 from app.readonly import readonly
 from app.sources.auth_caller import read_forwarded
@@ -139,7 +139,7 @@ def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
         Its id, a new one where it has none that is sane; its trace, where that is valid; those
         headers.
     """
-    headers = first_of(scope["headers"])
+    headers = by_name(scope["headers"])
     wanted = (text_of(headers, b"x-request-id") or "").strip()
     traceparent = text_of(headers, b"traceparent") or ""
     return Correlation(

@@ -19,7 +19,7 @@ class Incoming:
         scope: All of its head, as ASGI has it.
         receive: Where its body comes from, and word of its client's going away.
         method: Its method.
-        headers: Its headers by their names, in lower case.
+        headers: Its headers by their names, in lower case, as ``by_name`` has them.
     """
 
     scope: Scope
@@ -38,7 +38,7 @@ class Incoming:
         Returns:
             The request.
         """
-        return cls(scope, receive, scope["method"], first_of(scope["headers"]))
+        return cls(scope, receive, scope["method"], by_name(scope["headers"]))
 
     def text(self, name: bytes) -> str | None:
         """Find a header.
@@ -69,17 +69,31 @@ class Incoming:
         return when == "always" or (when == "asked" and self.wants(header))
 
 
-def first_of(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+def by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
     """Find headers by their names.
+
+    A header may come in several lines: they are one list (RFC 9110, section 5.3). So a header that
+    is not a list, such as ``traceparent``, is invalid when it comes twice with different values;
+    no line of it is preferred, since what stands in front of the gateway may prefer another.
 
     Args:
         headers: The headers of a request, as ASGI has them.
 
     Returns:
-        The value of each; of several with one name the first, as with Starlette's ``Headers``,
-        which goes through all of them for each that is looked for.
+        The value of each; of several lines with one name all that differ, with commas between them.
     """
-    return dict(reversed(headers))
+    found = dict(reversed(headers))
+    if len(found) != len(headers):
+        return _joined(headers)
+    return found
+
+
+def _joined(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Join the lines of each header."""
+    lines: dict[bytes, dict[bytes, None]] = {}
+    for name, value in headers:
+        lines.setdefault(name, {})[value.strip()] = None
+    return {name: b", ".join(values) for name, values in lines.items()}
 
 
 def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

@@ -64,8 +64,8 @@ class Assets:
 
 def _accepts_gzip(request: Request) -> bool:
     """Whether `Accept-Encoding` names gzip, and not only to refuse it (RFC 9110, 12.5.3)."""
-    for item in request.headers.get("accept-encoding", "").lower().split(","):
-        coding, *parameters = (part.strip() for part in item.split(";"))
+    for item in _list(request, "accept-encoding"):
+        coding, *parameters = (part.strip() for part in item.lower().split(";"))
         if coding == "gzip":
             return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
     return False
@@ -73,5 +73,10 @@ def _accepts_gzip(request: Request) -> bool:
 
 def _has(request: Request, etag: str) -> bool:
     """Whether the client already has this version (RFC 9110, 13.1.2: the comparison is weak)."""
-    tags = request.headers.get("if-none-match", "").split(",")
+    tags = _list(request, "if-none-match")
     return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in tags)
+
+
+def _list(request: Request, name: str) -> list[str]:
+    """Read a header that is a list; all of its lines are one (RFC 9110, section 5.3)."""
+    return ",".join(request.headers.getlist(name)).split(",")

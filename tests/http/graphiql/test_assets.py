@@ -43,6 +43,17 @@ async def test_the_gzipped_file_goes_to_who_accepts_it(client: httpx.AsyncClient
     assert plain.headers["etag"] != packed.headers["etag"]
 
 
+async def test_what_is_accepted_and_known_may_be_told_in_several_lines(
+    client: httpx.AsyncClient,
+) -> None:
+    accepts = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
+    packed = await client.get("/graphiql/assets/page-AB12.js", headers=accepts)
+    known = [("If-None-Match", '"other"'), ("If-None-Match", packed.headers["etag"])]
+    again = await client.get("/graphiql/assets/page-AB12.js", headers=[*accepts, *known])
+    assert packed.headers["content-encoding"] == "gzip"
+    assert again.status_code == 304
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 async def test_a_client_that_has_the_file_is_told_to_use_it(
     client: httpx.AsyncClient, encoding: str
