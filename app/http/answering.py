@@ -74,6 +74,10 @@ class Answering:
                 cycle.message_event.set()
                 cycle.on_response()
                 return
+            if cycle.waiting_for_100_continue and cycle.more_body:
+                # Whether its body still comes is for the client to choose: by then it could be
+                # taken for a request, or the next request for it (RFC 9110, section 10.1.1).
+                cycle.keep_alive = False
             await cycle.send(start)
         elif message["type"] == "http.response.start" and not cycle.response_started:
             self._start = message

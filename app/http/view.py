@@ -144,7 +144,8 @@ class GraphQLEndpoint:
 
     def _asked_by_url(self, scope: Scope) -> GraphQLRequest:
         """Read what a request asks for that has no body."""
-        refuse_upgrade(scope["headers"])
+        if not asks_something(scope["query_string"]):
+            refuse_upgrade(scope["headers"])
         if self._settings.csrf_prevention:
             check_get(scope["headers"])
         return from_query(scope["query_string"])

@@ -1,108 +1,25 @@
 """Clients that are slow, silent, or never come to an end, on the wire."""
 
 import asyncio
-import io
 import pickle
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
-import orjson
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.http.protocol import BoundedProtocol, protocol_for
-from app.main import create_app
-from app.observability.logs import make_log
 from app.shapes.connections import ConnectionSettings
 from tests.fakes import FakeServices, settings_for_fakes
+from tests.http.connection import ANSWER, BODY, CHUNKED, HEAD, REQUEST, Client, listening, refusal
 from tests.wire import HOST, PATIENCE, served
 
 SOON = 0.2
 """Seconds that a limit has here."""
 
-BODY = b'{"query": "{ __typename }"}'
-HEAD = (
-    b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n"
-)
-REQUEST = HEAD % len(BODY) + BODY
-ANSWER = b'{"data":{"__typename":"Query"}}'
-CHUNKED = (
-    b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n"
-)
-
-
 LONG = 33_554_432
 """Bytes of a body, more than any kernel takes off the gateway's hands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """One connection."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, data: bytes) -> None:
-        """Send some bytes; the server may have had enough already."""
-        with suppress(ConnectionError):
-            self.writer.write(data)
-            await self.writer.drain()
-
-    async def until(self, end: bytes) -> bytes:
-        """Read until something has come."""
-        return await asyncio.wait_for(self.reader.readuntil(end), PATIENCE)
-
-    async def rest(self) -> bytes:
-        """Read until the server closes the connection."""
-        answer = bytearray()
-        with suppress(ConnectionError):
-            while piece := await asyncio.wait_for(self.reader.read(65_536), PATIENCE):
-                answer += piece
-        return bytes(answer)
-
-
-Connect = Callable[[], Awaitable[Client]]
-
-
-@asynccontextmanager
-async def listening(
-    services: FakeServices, app: ASGIApp | None = None, *, body: int = 1_048_576, **limits: float
-) -> AsyncGenerator[Connect]:
-    """Serve the gateway, or another application, with limits; give a way to connect."""
-    chosen = settings_for_fakes(
-        connections=ConnectionSettings.model_validate(limits), max_body_bytes=body
-    )
-    log = make_log(chosen.log, stream=io.StringIO())
-    gateway = create_app(chosen, log, transports=services.transport)
-    clients: list[Client] = []
-    async with served(app or gateway, chosen) as address:
-
-        async def connect() -> Client:
-            client = Client(*await asyncio.open_connection(HOST, address.port))
-            clients.append(client)
-            return client
-
-        try:
-            yield connect
-        finally:
-            for client in clients:
-                client.writer.close()
-
-
-def refusal(answer: bytes) -> str:
-    """Read what an answer of the connection says, by its only error."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    for header in (b"connection: close", b"x-content-type-options: nosniff", b"date: "):
-        assert header in head
-    assert f"content-length: {len(body)}".encode() in head
-    [error] = orjson.loads(body)["errors"]
-    assert error["extensions"]["code"] in {"BAD_REQUEST", "GATEWAY_OVERLOADED"}
-    told: str = error["message"]
-    return told
 
 
 async def test_whoever_connects_and_says_nothing_is_closed(services: FakeServices) -> None:
@@ -404,21 +321,9 @@ async def test_what_is_no_http_is_told_what_is(services: FakeServices) -> None:
     assert "no HTTP request: expected" in refusal(answer)
 
 
-async def test_what_is_no_http_is_not_answered_where_an_answer_is_on_its_way(
+async def test_what_is_no_http_is_not_answered_where_its_request_is_answered_already(
     services: FakeServices,
 ) -> None:
-    app = Server(4, ends=False)
-    app.go.set()
-    async with listening(services, app) as connect:
-        client = await connect()
-        await client.send(REQUEST)
-        await client.until(b"xxxx")
-        await client.send(b"\x16\x03")
-
-        assert await client.rest() == b""
-
-
-async def test_nor_where_it_has_come(services: FakeServices) -> None:
     async with listening(services, body=1_024) as connect:
         client = await connect()
         await client.send(CHUNKED + b"800\r\n" + b" " * 2_048)

@@ -16,7 +16,7 @@ HANDSHAKE = (
 )
 
 
-@pytest.mark.parametrize("token", [b"websocket", b"WebSocket"])
+@pytest.mark.parametrize("token", [b"websocket", b"WebSocket", b"h2c, websocket"])
 async def test_an_upgrade_is_told_what_is_served_instead(
     services: FakeServices, token: bytes
 ) -> None:
@@ -29,3 +29,18 @@ async def test_an_upgrade_is_told_what_is_served_instead(
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"WebSockets are not served here" in answer
     assert b"expected POST" in answer
+
+
+@pytest.mark.parametrize("token", [b"websocket", b"h2c"])
+async def test_an_offer_that_comes_with_a_query_is_passed_over(
+    services: FakeServices, token: bytes
+) -> None:
+    settings = settings_for_fakes(csrf_prevention=False)
+    log = make_log(settings.log, stream=io.StringIO())
+    app = create_app(settings, log, transports=services.transport)
+    asks = HANDSHAKE.replace(b"/graphql", b"/graphql?query={__typename}")
+    async with served(app) as address:
+        answer = await address.exchange(asks % token)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b'{"data":{"__typename":"Query"}}')
