@@ -194,6 +194,7 @@ class Engine:
             text = self._texts.of(request)
             if not (was_ready := text in self.documents):
                 await allowance.spend_on_document(text)
+            self._texts.keep(request)
             document = self.documents.get(text)
             if safe:
                 document.check_safe(request.operation_name)

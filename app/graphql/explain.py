@@ -85,6 +85,20 @@ class Explainer:
         self._compiler = Compiler(schema, self._planner)
         self._policies = Policies(schema.policies)
 
+    def text(self, request: GraphQLRequest) -> str:
+        """Find the document that would be explained, by which an explanation is paid for.
+
+        Args:
+            request: What a client would ask for.
+
+        Returns:
+            Its text; empty where there is none.
+        """
+        try:
+            return self._texts.of(request)
+        except RequestError:
+            return ""
+
     def explain(self, request: GraphQLRequest, caller: Caller, *, request_id: str) -> Explained:
         """Explain an operation.
 
@@ -100,7 +114,9 @@ class Explainer:
             The explanation, or what is wrong with the request; both where only ids are wrong.
         """
         try:
-            document = self._documents.get(self._texts.of(request))
+            text = self._texts.of(request)
+            self._texts.keep(request)
+            document = self._documents.get(text)
             if document.errors:
                 return _refused(document.errors, document.code, request_id)
             operation = document.operation(request.operation_name)

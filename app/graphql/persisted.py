@@ -88,7 +88,7 @@ class AutomaticTexts:
         self._kept: OrderedDict[str, str] = OrderedDict()
 
     def of(self, request: GraphQLRequest) -> str:
-        """Find the text in the request, which is kept where it names it too, or by its name."""
+        """Find the text in the request, or by its name."""
         name = name_of(request)
         text = request.query
         if not text:
@@ -100,8 +100,12 @@ class AutomaticTexts:
                 Code.BAD_REQUEST,
                 "provided sha does not match query: expected the SHA-256 of the document, in hex",
             )
-        self._keep(name, text)
         return text
+
+    def keep(self, request: GraphQLRequest) -> None:
+        """Keep the text of a request that names it, too."""
+        if request.query and (name := name_of(request)) is not None:
+            self._keep(name, request.query)
 
     def _find(self, name: str | None) -> str:
         """Find a text by its name."""

@@ -29,6 +29,14 @@ class Texts(Protocol):
         """
         ...
 
+    def keep(self, request: GraphQLRequest) -> None:
+        """Keep what a request brings for others, once its caller has paid for it.
+
+        Args:
+            request: What the client asks for; ``of`` has found its text.
+        """
+        ...
+
 
 class PlainTexts:
     """Finds the text in the request."""
@@ -44,6 +52,9 @@ class PlainTexts:
                 Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported", status=200
             )
         raise no_text()
+
+    def keep(self, request: GraphQLRequest) -> None:
+        """Keep nothing."""
 
 
 def no_text() -> RequestError:

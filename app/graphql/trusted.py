@@ -101,6 +101,11 @@ class TrustedTexts:
             " expected the hash of one, or its very text",
         )
 
+    def keep(self, request: GraphQLRequest) -> None:
+        """Keep what is no trusted document, where others are executed, too."""
+        if self._otherwise is not None and request.query not in self._documents.texts:
+            self._otherwise.keep(request)
+
 
 def load_trusted(path: Path) -> TrustedDocuments:
     """Read trusted documents.

@@ -22,6 +22,9 @@ RETRY_AFTER = "Retry-After"
 PRIVATE = (b"cache-control", b"no-store")
 """An answer is for who asked, and for now."""
 
+BY_ACCEPT = (b"vary", b"Accept")
+"""Its media type, and for some answers the status, are as the client wants it."""
+
 
 class Written(Response):
     """A response whose headers are bytes already; Starlette would look for what they lack.
@@ -120,7 +123,7 @@ def _written(body: bytes, status: int, media_type: str, headers: Mapping[str, st
     ]
     length = (b"content-length", b"%d" % len(body))
     kind = (b"content-type", f"{media_type}; charset=utf-8".encode())
-    return Written(body, status, [PRIVATE, *more, length, kind])
+    return Written(body, status, [PRIVATE, BY_ACCEPT, *more, length, kind])
 
 
 def _server_timing(timings: Mapping[str, float]) -> str:

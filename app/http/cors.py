@@ -47,7 +47,7 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code < 400:  # noqa: PLR2004 # it is allowed
             return response
-        told = {"Vary": "Origin", **_allowed(response)}
+        told = {"Vary": response.headers["vary"], **_allowed(response)}
         return error_response(
             response.status_code,
             Code.BAD_REQUEST,

@@ -195,7 +195,7 @@ class GraphQLEndpoint:
         allowance: Allowance,
     ) -> Answer:
         """Explain an operation; that costs as much as its document does where it is new."""
-        await allowance.spend_on_document(asked.query or "")
+        await allowance.spend_on_document(explainer.text(asked))
         return explainer.explain(asked, caller, request_id=_request_id(request)).answer()
 
     async def _explain_batch(

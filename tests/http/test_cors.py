@@ -87,6 +87,78 @@ async def test_what_is_not_read_here_is_not_allowed(
     assert asked.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
+VARIES = {
+    *("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"),
+    "Access-Control-Request-Private-Network",
+}
+
+
+@pytest.mark.parametrize("credentials", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        preflight(OURS),
+        preflight("https://evil.example"),
+        preflight(OURS, "DELETE"),
+        preflight(OURS, headers="x-other"),
+        {**preflight(OURS), "Access-Control-Request-Private-Network": "true"},
+    ],
+)
+async def test_an_answer_to_a_preflight_says_by_what_it_was_asked_for_refused_or_not(
+    open_gateway: OpenGateway, asked: dict[str, str], *, credentials: bool
+) -> None:
+    cors = CorsSettings(origins=(OURS,), max_age=77, credentials=credentials)
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        response = await gateway.client.options("/graphql", headers=asked)
+
+    assert {*response.headers["vary"].split(", ")} >= VARIES
+    assert response.headers["access-control-max-age"] == "77"
+    assert response.headers["access-control-allow-methods"] == "GET, POST"
+    allowed = response.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type", "x-request-timeout"} <= {*allowed}
+    assert ("access-control-allow-credentials" in response.headers) == credentials
+
+
+CHANGES = {
+    "Origin": [OURS, "https://evil.example"],
+    "Accept": ["application/graphql-response+json", "text/html", "image/png"],
+    "Accept-Encoding": ["gzip", "identity"],
+    "Access-Control-Request-Method": ["POST", "DELETE"],
+    "Access-Control-Request-Headers": ["content-type", "x-other"],
+    "Access-Control-Request-Private-Network": ["true"],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        *[(method, "/graphql") for method in ("POST", "GET", "OPTIONS", "PUT")],
+        ("GET", "/graphql?query={__typename}"),
+        *[("GET", target) for target in ("/", "/nowhere", "/readyz", "/graphiql/assets/a.js")],
+    ],
+)
+@pytest.mark.parametrize("asks", [{}, preflight(OURS)])
+async def test_an_answer_names_the_headers_of_the_request_by_which_it_differs(
+    open_gateway: OpenGateway, method: str, target: str, asks: dict[str, str]
+) -> None:
+    cors = CorsSettings(origins=(OURS,))
+    async with open_gateway(settings_for_fakes(cors=cors, graphiql=True)) as gateway:
+
+        async def ask(**changed: str) -> tuple[object, set[str]]:
+            headers = {**asks, **changed}
+            response = await gateway.client.request(method, target, json=BODY, headers=headers)
+            told = {name: one for name, one in response.headers.items() if name != "x-request-id"}
+            varies = {one.strip().lower() for one in told.pop("vary", "").split(",")}
+            return (response.status_code, told, response.content), varies
+
+        plain, varies = await ask()
+        for name, values in CHANGES.items():
+            for value in values:
+                other, others = await ask(**{name: value})
+                if other != plain:
+                    assert name.lower() in varies & others, (name, value)
+
+
 async def test_cookies_are_for_listed_origins_only_and_never_for_everybody(
     open_gateway: OpenGateway,
 ) -> None:

@@ -1,11 +1,13 @@
 """How much a caller may ask for in a while."""
 
+from hashlib import sha256
 from typing import Any
 
 import httpx
+import pytest
 
 from app.http.rate import RateLimiter
-from app.shapes.edge import BatchSettings
+from app.shapes.edge import BatchSettings, PersistedSettings
 from app.shapes.limits import LimitsSettings, RateSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
@@ -76,6 +78,131 @@ async def test_new_documents_cost_by_their_length_and_kept_ones_nothing(
         posts = [await gateway.client.post("/graphql", json=new(number)) for number in (1, 1, 2, 3)]
 
     assert [one.status_code for one in posts] == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("on_error", [None, "HALT", "PROPAGATE"])
+async def test_an_operation_that_is_refused_costs_nothing(
+    open_gateway: OpenGateway, services: FakeServices, on_error: str | None, *, compiled: bool
+) -> None:
+    services.know(1)
+    limits = limited(quota=DOCUMENT + 5).model_copy(
+        update={"cost": 4, "variables_depth": 2, "report": "always"}
+    )
+    refused: list[dict[str, Any]] = [
+        {"variables": {"ids": [ID] * 5}},  # too dear
+        {"variables": {"ids": [[[ID]]]}},  # too deep
+        {"variables": {"ids": [{}]}},
+        {"variables": {"ids": [None, ID, ID]}},
+        {"variables": {"ids": None}},
+        {"variables": None},
+        {"operationName": "another", "variables": {"ids": [ID]}},
+    ]
+
+    async with open_gateway(settings_for_fakes(limits=limits, compile=compiled)) as gateway:
+        good = await ask(gateway, 1)
+        for _ in range(3):
+            for one in refused:
+                body = {"query": IDS, "onError": on_error, **one}
+                response = await gateway.client.post("/graphql", json=body)
+                assert "data" not in response.json()
+        rest = await ask(gateway, 4)
+        over = await ask(gateway, 1)
+
+    assert good.headers["ratelimit"].startswith('"cost";r=4;')
+    assert rest.headers["ratelimit"].startswith('"cost";r=0;')
+    assert over.status_code == 429
+
+
+async def test_of_a_batch_only_what_is_run_is_paid_for(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes(
+        limits=limited(quota=DOCUMENT + 5), batch=BatchSettings(enabled=True)
+    )
+    batch: list[dict[str, Any]] = [
+        {"query": IDS, "variables": {"ids": [ID] * 2}},
+        {"query": IDS, "variables": {"ids": [{}]}},
+        {"query": IDS, "operationName": "another"},
+    ]
+
+    async with open_gateway(settings) as gateway:
+        await gateway.client.post("/graphql", json=batch)
+        statuses = [(await ask(gateway, ids)).status_code for ids in (3, 1)]
+
+    assert statuses == [200, 429]
+
+
+async def test_who_may_ask_for_no_more_is_told_when_it_may(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    quota = DOCUMENT + 8
+
+    async with open_gateway(
+        settings_for_fakes(limits=limited(quota=quota, window=quota * 10))
+    ) as gateway:
+        await ask(gateway, 6)
+        over = [await ask(gateway, ids) for ids in (3, 5, 8)]
+
+    # 2 are left, and each more takes ten seconds; a moment of them has gone by.
+    assert [int(one.headers["retry-after"]) for one in over] == [10, 30, 60]
+    assert {one.headers["ratelimit"] for one in over} == {f'"cost";r=2;t={(quota - 2) * 10}'}
+
+
+async def test_an_explanation_by_a_hash_costs_as_much_as_the_document(
+    open_gateway: OpenGateway,
+) -> None:
+    name = {"persistedQuery": {"version": 1, "sha256Hash": sha256(IDS.encode()).hexdigest()}}
+    settings = settings_for_fakes(
+        limits=limited(quota=3 * DOCUMENT), explain=True, persisted=PersistedSettings(enabled=True)
+    )
+    bodies = [{"query": IDS, "extensions": name}, *[{"extensions": name}] * 3]
+
+    async with open_gateway(settings) as gateway:
+        statuses = [
+            (
+                await gateway.client.post("/graphql", json=body, headers={"X-Gateway-Explain": "1"})
+            ).status_code
+            for body in bodies
+        ]
+
+    assert statuses == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("explained", ["0", "1"])
+async def test_who_may_ask_for_no_more_has_no_document_kept_in_the_place_of_others(
+    open_gateway: OpenGateway, explained: str
+) -> None:
+    settings = settings_for_fakes(
+        limits=limited(quota=20, trusted_proxies=1),
+        persisted=PersistedSettings(enabled=True, max_documents=1),
+        explain=True,
+    )
+
+    async def send(gateway: Gateway, address: str, text: str | None, named: str) -> httpx.Response:
+        digest = sha256(named.encode()).hexdigest()
+        body: dict[str, object] = {"extensions": {"persistedQuery": {"sha256Hash": digest}}}
+        if text is not None:
+            body["query"] = text
+        headers = {"X-Forwarded-For": address, "X-Gateway-Explain": explained}
+        return await gateway.client.post("/graphql", json=body, headers=headers)
+
+    async with open_gateway(settings) as gateway:
+        text = "{ __typename }"
+        kept = await send(gateway, "192.0.2.1", text, text)
+        refused = []
+        for number in range(3):
+            other = f"query Q{number} {{ __typename }}".ljust(76)
+            refused.append(await send(gateway, "192.0.2.2", other, other))
+        still = await send(gateway, "192.0.2.1", None, "{ __typename }")
+        found = await send(gateway, "192.0.2.1", None, "query Q0 { __typename }".ljust(76))
+
+    assert kept.status_code == 200
+    assert [one.status_code for one in refused] == [200, 429, 429]
+    assert "PERSISTED_QUERY_NOT_FOUND" in still.text  # the first of the other was paid for
+    assert "PERSISTED_QUERY_NOT_FOUND" not in found.text
 
 
 async def test_an_explanation_costs_as_much_as_its_document_each_time(
