@@ -20,7 +20,7 @@ from app.shapes.edge import BatchSettings, CorsSettings
 from app.shapes.limits import LimitsSettings, RateSettings
 from tests.clock import ManualClock
 from tests.conftest import Gateway, OpenGateway
-from tests.fakes import FakeServices, calm_source, settings_for_fakes, user_id
+from tests.fakes import FakeServices, calm_source, profile_row, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, knowing, signed
 
 QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
@@ -112,6 +112,21 @@ async def test_what_is_no_bearer_token_is_refused(
 
     assert response.status_code == 401
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    "scheme", ["Basic", "DPoP", "Token", "JWT", "Bearers", "Bear", "Bearer,", "Bearer:", "b", ""]
+)
+async def test_a_good_token_of_another_scheme_is_refused(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, scheme: str
+) -> None:
+    async with open_gateway(knowing(issuer, services, {"anonymous": True})) as gateway:
+        shown = ("Authorization", f"{scheme} {issuer.token()}".strip())
+        response = await post(gateway, QUERY, shown)
+
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
+    assert not services.calls["profile"]
 
 
 async def test_two_authorization_headers_are_refused_even_where_one_is_good(
@@ -427,6 +442,30 @@ async def test_a_token_says_who_the_caller_is_and_what_it_may_see(
         "me": {"email": "user1@example.com"},
         "other": {"email": "user2@example.com" if scopes else None},
     }
+
+
+@pytest.mark.parametrize(
+    "claim", [1, 1.0, True, ["1"], [1], {"1": 1}, {"sub": "1"}, "", None, "1 ", " 1", "1\n", "+1"]
+)
+async def test_a_claim_that_is_not_the_text_of_a_user_s_id_names_no_user(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, claim: object
+) -> None:
+    services.profile.rows["1"] = profile_row(1, id="1")
+    settings = knowing(
+        issuer, services, {"user_claim": "uid"}, user_id_pattern=re.compile(r"[0-9]+|True")
+    )
+    query = {"query": '{ me { username } user(id: "1") { email } }'}
+
+    async with open_gateway(settings) as gateway:
+        right = await post(gateway, query, bearer(issuer.token(uid="1")))
+        wrong = await post(gateway, query, bearer(issuer.token(uid=claim)))
+
+    assert right.json()["data"] == {
+        "me": {"username": "user1"},
+        "user": {"email": "user1@example.com"},
+    }
+    assert wrong.status_code == 200
+    assert wrong.json()["data"] == {"me": None, "user": {"email": None}}
 
 
 @pytest.mark.parametrize("subject", [None, "x", "", "../admin", "\x00", "x" * 5_000])

@@ -192,7 +192,7 @@ async def test_who_may_ask_for_no_more_has_no_document_kept_in_the_place_of_othe
     async with open_gateway(settings) as gateway:
         text = "{ __typename }"
         kept = await send(gateway, "192.0.2.1", text, text)
-        refused = []
+        refused: list[httpx.Response] = []
         for number in range(3):
             other = f"query Q{number} {{ __typename }}".ljust(76)
             refused.append(await send(gateway, "192.0.2.2", other, other))

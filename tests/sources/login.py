@@ -23,6 +23,7 @@ class Login:
         expires_in: What is said of how long they are good for.
         instead: What the authorization server does instead of giving one out.
         held: Set when it may answer.
+        delayed: What the service waits for before it answers at ``/late``.
     """
 
     server: RawServer = field(default_factory=lambda: RawServer(saying()))
@@ -31,6 +32,7 @@ class Login:
     expires_in: object = 3600
     instead: Answer | None = None
     held: asyncio.Event = field(default_factory=asyncio.Event)
+    delayed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def asked(self) -> Sequence[Seen]:
@@ -54,6 +56,8 @@ class Login:
             await self.held.wait()
             await (self.instead or self._give())(writer)
             return
+        if seen.path == "/late":
+            await self.delayed.wait()
         [sent] = seen.header("authorization")
         good = self.taken is None or sent.removeprefix("Bearer ") in self.taken
         await saying(b"[1]", "200 OK" if good else "401 Unauthorized")(writer)

@@ -23,7 +23,11 @@ SECRET = "canary-client secret+/"
 
 @asynccontextmanager
 async def opened(
-    login: Login, clock: ManualClock | None = None, **auth: object
+    login: Login,
+    clock: ManualClock | None = None,
+    *,
+    connections: int = 10,
+    **auth: object,
 ) -> AsyncGenerator[Asked]:
     """Open the client of a service that takes tokens."""
     settings = {
@@ -33,7 +37,12 @@ async def opened(
         "client_secret": SECRET,
         **auth,
     }
-    async with asking(login.server.base_url, clock=clock or ManualClock(), auth=settings) as asked:
+    async with asking(
+        login.server.base_url,
+        clock=clock or ManualClock(),
+        auth=settings,
+        max_connections=connections,
+    ) as asked:
         yield asked
     for secret in (SECRET, TOKEN):
         assert secret not in asked.log
@@ -49,6 +58,11 @@ async def failure(asked: Asked, call: Call | None = None) -> SourceError:
 def told(asked: Asked) -> Sequence[Mapping[str, Any]]:
     """List what the log has of asking for tokens."""
     return [event for event in asked.events if event["event"] == "source.token"]
+
+
+async def until_told(asked: Asked, times: int) -> None:
+    """Wait until the log has so many tokens."""
+    await until(lambda: len(told(asked)) == times)
 
 
 async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service() -> None:
@@ -202,6 +216,79 @@ async def test_calls_that_are_refused_at_the_same_time_share_the_new_token() -> 
         assert await asyncio.gather(*[asked.get() for _ in range(10)]) == ["[1]"] * 10
 
     assert login.given == 2
+
+
+async def test_who_is_refused_with_an_old_token_goes_on_with_the_newer_that_there_is() -> None:
+    clock = ManualClock()
+    late = asyncio.Event()
+    async with logging_in() as login, opened(login, clock) as asked:
+        await asked.get()
+        clock.advance(10)
+        login.taken = {f"{TOKEN}-2"}
+        login.delayed = late
+        slow = asyncio.create_task(asked.get("/late"))  # with the first token
+        await until(lambda: login.tokens == ["1", "1"])
+        assert await asked.get() == "[1]"  # is refused, and has the second one
+        late.set()
+        assert await slow == "[1]"
+
+    assert login.given == 2
+    assert login.tokens == ["1", "1", "1", "2", "2"]
+
+
+async def test_a_token_that_is_renewed_behind_replaces_the_one_before() -> None:
+    clock = ManualClock()
+    async with logging_in() as login, opened(login, clock) as asked:
+        login.expires_in = 100
+        for _ in range(3):
+            await asked.get()
+            clock.advance(91)
+            known = len(told(asked))
+            await asked.get()
+            await until_told(asked, known + 1)
+
+        await asked.get()
+
+    assert login.tokens == ["1", "1", "2", "2", "3", "3", "4"]
+
+
+async def test_a_token_is_good_from_when_it_was_asked_for_and_not_from_when_it_came() -> None:
+    clock = ManualClock()
+    async with logging_in() as login, opened(login, clock) as asked:
+        login.expires_in = 10
+        login.held.clear()
+        call = asyncio.create_task(asked.get())
+        await until(lambda: len(login.asked) == 1)
+        clock.advance(1.5)
+        login.held.set()
+        await call
+        clock.advance(8.5)
+        await asked.get()
+
+    assert login.tokens == ["1", "2"]
+
+
+async def test_no_answer_of_the_authorization_server_is_left_open() -> None:
+    answers = [
+        saying(b"", "503 Down"),
+        saying(b"{}"),
+        saying(b"x" * 70_000),
+        saying(b"<html>", headers={"Content-Type": "text/html"}),
+        saying(b"{}", headers={"Content-Encoding": "br"}),
+        saying(b"x", headers={"Content-Encoding": "gzip"}),
+        saying(b"", "302 There", {"Location": "/"}),
+        writing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
+        None,
+    ]
+    clock = ManualClock()
+    async with logging_in() as login, opened(login, clock, connections=1) as asked:
+        for answer in answers:
+            login.instead = answer
+            clock.advance(4000)
+            # A connection that is not given back would be waited for in vain.
+            await asyncio.wait_for(asked.get(), 5)
+
+        assert await asked.get() == "[1]"
 
 
 async def test_a_token_that_is_new_is_not_renewed_for_a_service_that_refuses_all() -> None:

@@ -1,14 +1,19 @@
 """What an issuer may answer when it is asked for its keys."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import httpx
 import pytest
 
+from app.errors import Code, SourceError
+from app.http.tokens.issuer import Issuer
+from app.shapes.callers import JwtCallers
+from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.fakes import Behaviour, FakeServices, failing, saying
 from tests.http.tokens.conftest import ask
-from tests.issuer import HOST, ISSUER, FakeIssuer, knowing
+from tests.issuer import AUDIENCE, HOST, ISSUER, FakeIssuer, knowing
 
 
 @pytest.mark.parametrize(
@@ -55,6 +60,100 @@ async def test_with_the_address_of_the_keys_nothing_is_discovered(
 
     assert response.status_code == 200
     assert issuer.asked == ["/keys"]
+
+
+class Watched(httpx.AsyncByteStream):
+    """The body of an answer that comes in pieces, and whether it was closed."""
+
+    def __init__(self, pieces: Sequence[bytes], error: Exception | None) -> None:
+        self.closed = 0
+        self._pieces = pieces
+        self._error = error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        if self._error is not None:
+            raise self._error
+
+    async def aclose(self) -> None:
+        """Be closed."""
+        self.closed += 1
+
+
+@pytest.mark.parametrize("at", ["discovery", "keys"])
+@pytest.mark.parametrize(
+    ("status", "headers", "pieces", "error"),
+    [
+        (200, {}, [b"{}"], None),
+        (200, {}, [b"[", b"]"], None),
+        (200, {}, [b"x" * 300_000, b"x"], None),
+        (200, {}, [b"{"], httpx.ReadError("lost")),
+        (200, {"content-type": "text/html"}, [b"<html>"], None),
+        (200, {"content-encoding": "br"}, [b"x"], None),
+        (200, {"content-encoding": "gzip"}, [b"x"], None),
+        (302, {"location": "/"}, [], None),
+        (500, {}, [b"x"], None),
+    ],
+)
+async def test_each_answer_of_an_issuer_is_closed_once_whatever_it_is(
+    at: str, status: int, headers: Mapping[str, str], pieces: Sequence[bytes], error: Exception
+) -> None:
+    bodies: list[Watched] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        right = b'{"issuer": "%b", "jwks_uri": "%bkeys"}' % ((ISSUER.encode(),) * 2)
+        is_right = at == "keys" and request.url.path != "/keys"
+        bodies.append(Watched([right], None) if is_right else Watched(pieces, error))
+        if is_right:
+            return httpx.Response(200, stream=bodies[-1])
+        return httpx.Response(status, headers=dict(headers), stream=bodies[-1])
+
+    settings = JwtCallers.model_validate({"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE})
+    found = await Issuer(settings, Answering(answer), ManualClock()).keys()
+
+    assert isinstance(found, SourceError)
+    assert [one.closed for one in bodies] == [1] * (2 if at == "keys" else 1)
+
+
+async def test_an_answer_that_is_not_waited_for_any_more_is_closed(
+    clock: ManualClock,
+) -> None:
+    class Endless(Watched):
+        """A body that never ends."""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+    body = Endless([], None)
+    settings = JwtCallers.model_validate(
+        {"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": f"{ISSUER}keys"}
+    )
+    issuer = Issuer(settings, Answering(lambda _: httpx.Response(200, stream=body)), clock)
+    late = asyncio.create_task(issuer.keys())
+    await clock.settle()
+    clock.advance(2)
+    found = await late
+    cancelled = asyncio.create_task(issuer.keys())
+    await clock.settle()
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+
+    assert isinstance(found, SourceError)
+    assert found.code is Code.SOURCE_TIMEOUT
+    assert body.closed == 2
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """A transport that hands over answers whose bodies are still to be read."""
+
+    def __init__(self, answer: Behaviour) -> None:
+        self._answer = answer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        return self._answer(request)
 
 
 def redirecting(_: httpx.Request) -> httpx.Response:
