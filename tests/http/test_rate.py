@@ -297,6 +297,17 @@ async def test_what_was_spent_comes_back() -> None:
     await limiter.purse("a").pay(1)
 
 
+async def test_an_operation_that_asks_for_nothing_costs_one(open_gateway: OpenGateway) -> None:
+    body = {"query": "{ __typename }"}
+
+    async with open_gateway(
+        settings_for_fakes(limits=limited(quota=len(body["query"]) // 4 + 2))
+    ) as gateway:
+        posts = [await gateway.client.post("/graphql", json=body) for _ in range(3)]
+
+    assert [one.status_code for one in posts] == [200, 200, 429]
+
+
 async def test_an_operation_dearer_than_the_quota_takes_all_of_it() -> None:
     limiter = RateLimiter(RateSettings(quota=10, window=DAY))
 
