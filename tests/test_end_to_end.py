@@ -119,6 +119,22 @@ async def test_the_demo_answers_for_one_user_and_for_fifty_from_three_services(
     assert demo.said.count("source.fetch") == 6
 
 
+async def test_the_demo_answers_clients_that_offer_http_2_as_java_s_do(tmp_path: Path) -> None:
+    offer = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": "h2c",
+        "HTTP2-Settings": "AAMAAABk",
+    }
+    async with program("demo", "--port", "0", folder=tmp_path) as demo:
+        url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]
+        async with httpx.AsyncClient(timeout=WAIT, trust_env=False, headers=offer) as client:
+            answers = [await client.post(url, json={"query": "{ __typename }"}) for _ in range(2)]
+        await demo.stop(signal.SIGINT)
+
+    assert [answer.json() for answer in answers] == [{"data": {"__typename": "Query"}}] * 2
+    assert "WebSocket" not in demo.said
+
+
 async def test_the_demo_with_billing_down_answers_all_the_rest(tmp_path: Path) -> None:
     arguments = ("demo", "--port", "0", "--fail", "billing=503")
     async with program(*arguments, folder=tmp_path) as demo:

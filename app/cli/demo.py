@@ -16,6 +16,7 @@ from app.cli.base import Port
 from app.demo.faults import Fault, Latency
 from app.demo.options import DemoOptions, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
+from app.http.protocol import protocol_for
 from app.main import create_app
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
 from app.process import log_strays, open_standard_streams
@@ -23,6 +24,8 @@ from app.settings import LogSettings, Settings
 from app.shapes.callers import OpenCallers
 from app.shapes.hosts import EVERY_HOST, LOOPBACK_HOSTS, is_loopback
 from app.shapes.limits import LimitsSettings
+
+_NOT_KNOWN_YET = SourceUrls(*["http://127.0.0.1:9"] * 3)
 
 
 @click.command()
@@ -64,7 +67,10 @@ def demo(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(run_demo(options, partial(demo_gateway, host), _announce))
+        # Where the services are does not matter to connections of clients.
+        protocol = protocol_for(_demo_settings(host, _NOT_KNOWN_YET))
+        gateway = partial(demo_gateway, host)
+        runner.run(run_demo(options, gateway, _announce, protocol=protocol))
 
 
 def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
@@ -77,10 +83,16 @@ def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
     Returns:
         The application.
     """
+    settings = _demo_settings(host, urls)
+    return create_app(settings, make_log(settings.log))
+
+
+def _demo_settings(host: str, urls: SourceUrls) -> Settings:
+    """Choose the settings of the demo's gateway."""
     # Its people are made up: where it listens for others, they may call it what they like.
     hosts = LOOPBACK_HOSTS if is_loopback(host) else (EVERY_HOST,)
     # A source that was added to the gateway and not to the demo is one that cannot be reached.
-    settings = Settings(
+    return Settings(
         sources=sources_at(asdict(urls)),
         auth=OpenCallers(),
         hosts=hosts,
@@ -92,7 +104,6 @@ def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
         graphiql=True,
         log=LogSettings(format="console"),
     )
-    return create_app(settings, make_log(settings.log))
 
 
 def _announce(addresses: DemoAddresses) -> None:

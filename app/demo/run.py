@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.demo.database import data_folder
 from app.demo.errors import DemoError
@@ -72,6 +73,8 @@ async def run_demo(
     options: DemoOptions,
     gateway: Callable[[SourceUrls], ASGIApp],
     announce: Callable[[DemoAddresses], None],
+    *,
+    protocol: type[asyncio.Protocol] = HttpToolsProtocol,
 ) -> None:
     """Run the demo until SIGINT, SIGTERM or a cancellation; then end it within two seconds.
 
@@ -83,6 +86,7 @@ async def run_demo(
         gateway: Makes the gateway for these sources; not called with `sources_only`. Its lifespan
             is run.
         announce: Called once, when all servers answer.
+        protocol: Makes what speaks HTTP on a connection of the gateway; uvicorn's own by default.
 
     Raises:
         DemoError: A port, the data folder or a server is not as it should be. Nothing is left
@@ -110,7 +114,9 @@ async def run_demo(
                     front = stack.enter_context(listen(options.host, options.port))
                 sources = _place_services(options, services, sites, stack)
                 if front:
-                    server = DemoServer("the gateway", gateway(sources), grace=_GATEWAY_GRACE_S)
+                    server = DemoServer(
+                        "the gateway", gateway(sources), grace=_GATEWAY_GRACE_S, protocol=protocol
+                    )
                     sites.append(_Site(server, front))
                 addresses = DemoAddresses(base_url(front) if front else None, sources, folder)
                 await _serve(sites, lambda: announce(addresses))

@@ -48,9 +48,8 @@ class Watch:
         try:
             return await work
         except asyncio.CancelledError:
-            if not client.gone or client.doing is None:
-                raise
-            client.doing.uncancel()
+            if not client.gone or client.doing is None or client.doing.uncancel():
+                raise  # somebody else has cancelled it, perhaps beside us
             return None
         finally:
             self._new.discard(client)

@@ -7,7 +7,7 @@ uvicorn's protocol keeps none of them by itself:
 
 - An offer to speak another protocol is passed over, and the body is read by its framing (RFC 9110,
   section 7.8). The parser stops behind the head of such a request and would take its body for the
-  next one, so a new parser reads the head again, without the offer.
+  next one, so a new parser reads the head again, and does not see the offer.
 - After anything that is not HTTP nothing more is read as a request. The requests before it are
   answered, then this is refused, then the connection ends.
 - A client that ends its sending side gets the answers to what it has sent.
@@ -227,13 +227,19 @@ class OrderedProtocol(HttpToolsProtocol):
                 return
 
     def _parse_head_again(self) -> None:
-        """Have a new parser read the last head, without the offer."""
-        headers, method = self.headers, self.parser.get_method()
-        start = (method, self.url, self.parser.get_http_version().encode())
-        lines = [b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade"]
+        """Have a new parser read the last head, with the offer under a name that means nothing."""
+        names = [name for name, _ in self.headers]
+        lines = [
+            b"%b: %b\r\n" % (b"-" if name == b"upgrade" else name, value)
+            for name, value in self.headers
+        ]
+        start = (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         self.parser = HttpRequestParser(self)
         self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (*start, b"".join(lines)))
-        self.headers[:] = headers  # the application gets the request as it was sent
+        # The application gets the request as it was sent.
+        self.headers[:] = [
+            (name, value) for name, (_, value) in zip(names, self.headers, strict=True)
+        ]
 
     def on_headers_complete(self) -> None:
         """Have the request served whose head has come, or let it wait for its turn.

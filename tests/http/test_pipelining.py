@@ -392,13 +392,15 @@ async def test_trailers_are_not_headers(services: FakeServices) -> None:
 async def test_a_target_may_be_a_whole_address_whose_host_is_the_one_that_counts(
     services: FakeServices, target: bytes, path: str, host: bytes
 ) -> None:
-    app = Application(answers=1)
+    app = Application(answers=2)
+    request = b"GET %b HTTP/1.1\r\nA: b\r\n%bHost: gateway\r\n\r\n"
     async with listening(services, app) as connect:
-        await connect.exchange(b"GET %b HTTP/1.1\r\nA: b\r\nHost: gateway\r\n\r\n" % target)
-        [scope] = app.scopes
+        await connect.exchange(request % (target, b"") + request % (target, H2C))
 
-    assert (scope["path"], scope["query_string"]) == (path, b"b")
-    assert scope["headers"] == [(b"a", b"b"), (b"host", host)]
+    assert len(app.scopes) == 2
+    for scope in app.scopes:
+        assert (scope["path"], scope["query_string"]) == (path, b"b")
+        assert (scope["headers"][0], scope["headers"][-1]) == ((b"a", b"b"), (b"host", host))
 
 
 async def test_a_client_of_http_1_0_is_sent_no_interim_answer(services: FakeServices) -> None:
