@@ -1,6 +1,7 @@
 """The gateway behind a real server, spoken to in bytes: where what matters is on the wire."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -64,16 +65,21 @@ class Address:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, settings: Settings | None = None) -> AsyncGenerator[Address]:
+async def served(
+    app: ASGIApp, settings: Settings | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Address]:
     """Serve an application as ``user-gateway serve`` does, in this loop; its lifespan is run.
 
     Args:
         app: The application.
         settings: What connections are bounded by.
+        tls: The server's certificate, where it speaks https.
     """
     protocol = protocol_for(settings or settings_for_fakes())
     with listen(HOST, 0) as listener:
         server = DemoServer("the gateway", app, grace=0, protocol=protocol)
+        if tls is not None:
+            server.config.ssl_context_factory = lambda _, __: tls
         running = asyncio.create_task(server.serve([listener]))
         ready = asyncio.create_task(server.ready.wait())
         try:

@@ -139,8 +139,6 @@ class OrderedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End everything that is done for a client that has gone."""
-        self._no_more = True
-        self._held.clear()
         for timer in (self._question, self._lingering):
             if timer is not None:
                 timer.cancel()
@@ -148,7 +146,6 @@ class OrderedProtocol(HttpToolsProtocol):
         for cycle in (self._serving, self.cycle, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 _drop(cycle)
-        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

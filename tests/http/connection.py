@@ -4,6 +4,7 @@ import asyncio
 import gc
 import io
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +18,7 @@ from app.http.protocol import BoundedProtocol
 from app.main import create_app
 from app.observability.logs import make_log
 from app.shapes.connections import ConnectionSettings
+from tests.certificates import Certificates
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.fault_server import Changes
 from tests.wire import HOST, PATIENCE, Address, served
@@ -165,14 +167,18 @@ class Listening:
         address: Where.
     """
 
-    def __init__(self, address: Address, log: io.StringIO) -> None:
+    def __init__(
+        self, address: Address, log: io.StringIO, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.address = address
         self.clients: list[Client] = []
         self._log = log
+        self._tls = tls
 
     async def __call__(self) -> Client:
         """Connect to it."""
-        client = Client(*await asyncio.open_connection(HOST, self.address.port))
+        port = self.address.port
+        client = Client(*await asyncio.open_connection(HOST, port, ssl=self._tls))
         self.clients.append(client)
         return client
 
@@ -197,19 +203,35 @@ class Listening:
 
 @asynccontextmanager
 async def listening(
-    services: FakeServices, app: ASGIApp | None = None, *, body: int = 1_048_576, **limits: float
+    services: FakeServices,
+    app: ASGIApp | None = None,
+    *,
+    body: int = 1_048_576,
+    certificates: Certificates | None = None,
+    **limits: float,
 ) -> AsyncGenerator[Listening]:
     """Serve the gateway, or another application, with limits; give a way to connect.
 
     Whatever the clients do, nothing of it is an error in the log.
+
+    Args:
+        services: What the gateway is over.
+        app: The other application.
+        body: The longest body.
+        certificates: Those of server and clients, where they speak https.
+        limits: What clients may take.
     """
     chosen = settings_for_fakes(
         connections=ConnectionSettings.model_validate(limits), max_body_bytes=body
     )
     log = io.StringIO()
     gateway = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
-    async with served(app or gateway, chosen) as address:
-        server = Listening(address, log)
+    ours = theirs = None
+    if certificates is not None:
+        ours = certificates.server()
+        theirs = ssl.create_default_context(cafile=certificates.ca_file)
+    async with served(app or gateway, chosen, ours) as address:
+        server = Listening(address, log, theirs)
         try:
             yield server
         finally:

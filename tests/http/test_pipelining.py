@@ -12,6 +12,7 @@ from contextvars import ContextVar
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from tests.certificates import Certificates
 from tests.fakes import FakeServices, user_id
 from tests.http.connection import (
     BODY,
@@ -726,4 +727,38 @@ async def test_who_has_gone_while_an_answer_was_made_in_parts_is_noticed(
         await client.leave()
         await gone.wait()
 
+    assert not connections_left()
+
+
+# TLS.
+
+
+async def test_with_tls_requests_are_answered_in_their_turn_as_well(
+    services: FakeServices, certificates: Certificates
+) -> None:
+    sources = Sources(services)
+    async with listening(services, certificates=certificates) as connect:
+        client = await connect()
+        await client.send(SLOW + numbered(2, more=H2C) + GARBAGE)
+        await sources.until(asked=1)
+        sources.go.set()
+        answers = read_answers(await client.rest())
+
+    assert [answer.status for answer in answers] == [200, 200, 400]
+    assert [answer.body for answer in answers[:2]] == [SLOW_ANSWER, answer_to(2)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_with_tls_a_client_that_closes_its_connection_has_gone(
+    services: FakeServices, certificates: Certificates, count: int
+) -> None:
+    sources = Sources(services)
+    async with listening(services, certificates=certificates) as connect:
+        client = await connect()
+        await client.send(SLOW * count)
+        await sources.until(asked=1)
+        await client.leave()
+        await sources.until(cancelled=1)
+
+    assert sources.asked == ["/accounts"]
     assert not connections_left()
