@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import ASGIApp
 
@@ -79,7 +80,7 @@ async def served(
     with listen(HOST, 0) as listener:
         server = DemoServer("the gateway", app, grace=0, protocol=protocol)
         if tls is not None:
-            server.config.ssl_context_factory = lambda _, __: tls
+            server.config.ssl_context_factory = partial(_only, tls)
         running = asyncio.create_task(server.serve([listener]))
         ready = asyncio.create_task(server.ready.wait())
         try:
@@ -89,3 +90,8 @@ async def served(
             ready.cancel()
             server.should_exit = True
             await running
+
+
+def _only(tls: ssl.SSLContext, *_: object) -> ssl.SSLContext:
+    """Give the server its certificate, as uvicorn asks for it."""
+    return tls

@@ -142,10 +142,9 @@ class OrderedProtocol(HttpToolsProtocol):
         for timer in (self._question, self._lingering):
             if timer is not None:
                 timer.cancel()
-        self._unset_keepalive_if_required()  # uvicorn does so only where the client said goodbye
-        for cycle in (self._serving, self.cycle, *(cycle for cycle, _ in self.pipeline)):
-            if cycle is not None and not cycle.response_complete:
-                _drop(cycle)
+        self._unset_keepalive_if_required()  # uvicorn does not where an error is why
+        if self._serving is not None and self._owes_answers():
+            _drop(self._serving)  # uvicorn only knows the request that was read last
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

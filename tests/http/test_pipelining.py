@@ -4,8 +4,10 @@ Each test runs on both event loops.
 """
 
 import asyncio
+import gc
 import logging
 import socket
+import weakref
 from collections.abc import Generator
 from contextvars import ContextVar
 
@@ -15,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from tests.certificates import Certificates
 from tests.fakes import FakeServices, user_id
 from tests.http.connection import (
+    ANSWER,
     BODY,
     CHUNKED,
     GARBAGE,
@@ -688,6 +691,27 @@ async def test_what_runs_for_a_client_that_has_gone_is_called_off(
     assert sources.cancelled == ["/accounts"] * 3
     assert not left
     assert not connections_left()
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("sent", [b"", REQUEST, REQUEST + REQUEST[:20], HEAD % 9], ids=len)
+async def test_nothing_is_left_of_a_connection_that_waits_for_its_client_to_send(
+    services: FakeServices, sent: bytes, *, reset: bool
+) -> None:
+    async with listening(services) as connect:
+        client = await connect()
+        await client.send(sent)
+        if sent.startswith(REQUEST):
+            await client.until(ANSWER)
+        await connect.settle()
+        theirs = [weakref.ref(one) for one in connections_left()]
+        await client.leave(reset=reset)
+        await connect.settle()
+        gc.collect()
+        left = [one() for one in theirs]
+
+    assert left
+    assert not any(left)
 
 
 async def test_a_client_of_http_1_0_that_has_gone_is_noticed_though_it_cannot_be_asked(
