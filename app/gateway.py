@@ -238,7 +238,7 @@ class Gateway:
             planner=planner,
             documents=documents,
             texts=self._texts,
-            guards=Guards(self._settings.user_id_pattern, self._settings.max_ids),
+            guards=Guards.of(self._settings),
             compile_operations=self._settings.compile,
             required=frozenset(
                 name

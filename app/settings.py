@@ -147,7 +147,14 @@ class Settings(Shape):
         default=100,
         ge=1,
         le=10_000,
-        description="Most ids in one `users`, and most representations in one `_entities`.",
+        description="Most ids in one `users`.",
+    )
+    max_representations: int = Field(
+        default=1_000,
+        ge=1,
+        le=10_000,
+        description="Most representations in one `_entities`. Federation routers do not split them:"
+        " it has to be as many as the lists of other subgraphs name users.",
     )
     compile: bool = Field(
         default=True,

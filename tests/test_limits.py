@@ -126,7 +126,7 @@ def rate(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 # any setting of it
 LIMITS = [
     Case("max_body_bytes", 2_048, has_body, {"max_body_bytes": 2_048}),
     Case("max_ids", 3, asks_for_users, {"max_ids": 3}),
-    Case("max_ids", 3, asks_for_entities, {"max_ids": 3}),
+    Case("max_representations", 3, asks_for_entities, {"max_representations": 3}),
     Case(
         "batch.max_operations",
         3,

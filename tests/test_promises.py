@@ -360,18 +360,34 @@ async def test_an_id_that_does_not_fit_the_pattern_is_an_error_and_nothing_is_ca
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-@pytest.mark.parametrize("number", [0, 101])
-async def test_too_many_ids_or_none_are_an_error_and_nothing_is_called(
-    gateway: Gateway, services: FakeServices, number: int
+async def test_no_ids_are_no_users_and_nothing_is_called(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+    query = (
+        "query($ids: [ID!]!) { none: users(ids: []) { username } given: users(ids: $ids) { id }"
+        f' one: user(id: "{user_id(1)}") {{ plan }} }}'
+    )
+
+    reply = await gateway.query(query, ids=[])
+    alone = await gateway.query("query($ids: [ID!]!) { users(ids: $ids) { plan } }", ids=[])
+
+    assert reply.body == {"data": {"none": [], "given": [], "one": {"plan": "pro"}}}
+    assert alone.body == {"data": {"users": []}}
+    assert services.calls == {"profile": 0, "billing": 1, "activity": 0}
+
+
+async def test_too_many_ids_are_an_error_and_nothing_is_called(
+    gateway: Gateway, services: FakeServices
 ) -> None:
     reply = await gateway.query(
         "query($ids: [ID!]!) { users(ids: $ids) { id } }",
-        ids=[user_id(n) for n in range(number)],
+        ids=[user_id(n) for n in range(101)],
     )
 
     assert reply.data == {"users": None}
     assert reply.codes == {"users": "BAD_USER_INPUT"}
-    assert reply.errors[0]["message"] == f"users takes 1 to 100 ids, got {number}"
+    assert reply.errors[0]["message"] == "users takes at most 100 ids, got 101"
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 

@@ -156,6 +156,7 @@ def test_a_number_that_makes_no_sense_for_a_source_is_refused(
         ("workers", [0, 65]),
         ("shutdown_timeout", [-1, 601]),
         ("max_ids", [0, 10_001]),
+        ("max_representations", [0, 10_001]),
         ("document_cache", [-1, 100_001]),
         ("user_id_pattern", ["(", "[", "*"]),
         ("graphiql", ["perhaps"]),
@@ -175,7 +176,8 @@ def test_only_the_addresses_of_the_sources_are_needed() -> None:
     settings = Settings(sources=settings_for_fakes().sources)
 
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
-    assert (settings.max_ids, settings.shutdown_timeout) == (100, 10)
+    assert (settings.max_ids, settings.max_representations) == (100, 1_000)
+    assert settings.shutdown_timeout == 10
     assert settings.user_id_pattern is UUID_PATTERN
     assert settings.log == LogSettings(level="info", format="auto")
     one = settings.sources.profile

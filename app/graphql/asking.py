@@ -227,7 +227,7 @@ class AskingReader:
     ) -> Sequence[UserId | BadUserInputError]:
         """Read the arguments of ``_entities``, of which each stands for itself."""
         representations = arguments["representations"]
-        self._guards.count(len(representations), "_entities")
+        self._guards.check_representations(len(representations))
         return [representation_key(self._guards, one) for one in representations]
 
 

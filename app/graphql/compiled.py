@@ -110,6 +110,8 @@ class CompiledRun:
 
     def _seen(self, root: RootField, keys: Sequence[UserId]) -> list[Seen]:
         """Tell the caller itself from other users, where it sees more of itself."""
+        if not keys:  # nobody is asked about, so that no source is either
+            return []
         if root.own is root.others or self._subject not in keys:
             return [Seen(root.others, keys, range(len(keys)))]
         places: dict[bool, list[int]] = {}

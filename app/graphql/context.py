@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import strawberry
 
@@ -13,7 +13,7 @@ from app.federation.plan import Planner
 from app.graphql.rights import Rights
 from app.graphql.uuids import are_uuids
 from app.readonly import readonly
-from app.settings import UUID_PATTERN
+from app.settings import UUID_PATTERN, Settings
 from app.sources.base import UserId
 
 
@@ -23,11 +23,25 @@ class Guards:
 
     Attributes:
         user_id_pattern: What a whole user id has to match.
-        max_ids: The most ids in one list.
+        max_ids: The most ids in one `users`.
+        max_representations: The most representations in one `_entities`.
     """
 
     user_id_pattern: re.Pattern[str]
     max_ids: int
+    max_representations: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make the checks that the settings ask for.
+
+        Args:
+            settings: All settings.
+
+        Returns:
+            The checks.
+        """
+        return cls(settings.user_id_pattern, settings.max_ids, settings.max_representations)
 
     def user_id(self, value: str) -> UserId:
         """Check a user id.
@@ -47,15 +61,18 @@ class Guards:
         """Check a list of user ids.
 
         Args:
-            values: What the client sent.
+            values: What the client sent; perhaps nothing.
 
         Returns:
             The same texts, as keys.
 
         Raises:
-            BadUserInputError: There are none or too many, or one does not match the pattern.
+            BadUserInputError: There are too many, or one does not match the pattern.
         """
-        self.count(len(values), "users")
+        if len(values) > self.max_ids:
+            raise BadUserInputError(
+                f"users takes at most {self.max_ids:,} ids, got {len(values):,}"
+            )
         return self._checked(values)
 
     def _checked(self, values: Sequence[str]) -> Sequence[UserId]:
@@ -91,18 +108,20 @@ class Guards:
             raise BadUserInputError("the token names no user: its subject is not a user id")
         return UserId(subject)
 
-    def count(self, number: int, what: str) -> None:
-        """Check how many ids a list has.
+    def check_representations(self, number: int) -> None:
+        """Check how many representations a router sent.
 
         Args:
-            number: How many it has.
-            what: The list, as the client knows it.
+            number: How many.
 
         Raises:
-            BadUserInputError: It is empty or too long.
+            BadUserInputError: There are too many.
         """
-        if not 1 <= number <= self.max_ids:
-            raise BadUserInputError(f"{what} takes 1 to {self.max_ids} ids, got {number}")
+        most = self.max_representations
+        if number > most:
+            raise BadUserInputError(
+                f"_entities takes at most {most:,} representations, got {number:,}"
+            )
 
 
 @readonly(frozen=True, slots=True)

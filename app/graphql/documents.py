@@ -129,7 +129,12 @@ class Documents:
             suggestions=settings.suggestions,
             service=router,
         )
-        pricing = Pricing(core, max_ids=settings.max_ids, max_schemas=settings.limits.introspection)
+        pricing = Pricing(
+            core,
+            max_ids=settings.max_ids,
+            max_representations=settings.max_representations,
+            max_schemas=settings.limits.introspection,
+        )
         return cls(checks, pricing, size=size)
 
     def __contains__(self, text: str) -> bool:

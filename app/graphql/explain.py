@@ -70,7 +70,7 @@ class Explainer:
         texts: Texts,
         settings: Settings,
     ) -> None:
-        guards = Guards(settings.user_id_pattern, settings.max_ids)
+        guards = Guards.of(settings)
         self._core = schema.core
         endpoints = endpoints_of(schema.specs, dict(settings.sources))
         keys = keys_of(endpoints, settings.key_from)

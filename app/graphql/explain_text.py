@@ -157,7 +157,7 @@ def _batches(source: SourceExplanation) -> str:
             if source.max_body_bytes is None
             else f", in bodies of up to {source.max_body_bytes:,} bytes"
         )
-    if source.at_a_time is not None and source.at_a_time < len(source.batches):
+    if source.at_a_time < len(source.batches):
         text += f", {source.at_a_time} at a time"
     if source.not_written:
         text += f", {len(source.not_written):,} whose id cannot be written there"

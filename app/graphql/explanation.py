@@ -123,9 +123,8 @@ class SourceExplanation(_Told):
     pages: tuple[PagesExplanation, ...] = Field(
         description="The lists of the source that are read page by page, after those calls."
     )
-    at_a_time: int | None = Field(
-        description="How many of those calls are made at the same time, for one batch of users;"
-        " null for all."
+    at_a_time: int = Field(
+        description="How many of those calls are made at the same time, for one batch of users."
     )
     max_keys: int = Field(description="Most users in one call.")
     max_url_bytes: int = Field(description="Longest URL of one call, in bytes.")

@@ -109,7 +109,9 @@ async def resolve_users(
     info: Info,
     ids: Annotated[
         list[strawberry.ID],
-        strawberry.argument(description="Ids of users, 1 to 100; the same one may come twice."),
+        strawberry.argument(
+            description="Ids of users, by default 100 at most; the same one may come twice."
+        ),
     ],
 ) -> list[User | None]:
     """Find several users.
@@ -119,7 +121,7 @@ async def resolve_users(
         ids: The users' ids.
 
     Returns:
-        One for each id, in their order.
+        One for each id, in their order; nothing where there are no ids.
 
     Raises:
         BadUserInputError: One is no id, or there are too many.
@@ -169,7 +171,7 @@ async def resolve_entities(
 
     Args:
         info: What Strawberry hands to a resolver.
-        representations: What the router sent, unchecked.
+        representations: What the router sent, unchecked; perhaps nothing.
 
     Returns:
         One for each representation, in their order.
@@ -178,7 +180,7 @@ async def resolve_entities(
         BadUserInputError: There are too many.
     """
     guards = info.context.guards
-    guards.count(len(representations), "_entities")
+    guards.check_representations(len(representations))
     checked = [representation_key(guards, one) for one in representations]
     keys = [key for key in checked if not isinstance(key, BadUserInputError)]
     users = iter(await find_users(info, keys)) if keys else iter(())

@@ -92,7 +92,12 @@ class LimitsSettings(Shape):
         " introspection query of tools does once. Introspection is no part of `cost`.",
     )
     variables_bytes: int = Field(
-        default=65_536, ge=0, description="Longest values of all variables, as JSON."
+        default=262_144, ge=0, description="Longest values of all variables, as JSON."
+    )
+    variables_values: int = Field(
+        default=10_000,
+        ge=0,
+        description="Most values in all variables: each list, each object, and each value in them.",
     )
     variables_depth: int = Field(
         default=10, ge=0, description="Deepest lists and objects in the values of variables."

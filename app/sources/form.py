@@ -11,7 +11,7 @@ from itertools import accumulate, takewhile
 from string import ascii_letters, digits
 
 from app.readonly import readonly
-from app.shapes.request import BodyRequest, EachRequest, RequestSettings
+from app.shapes.request import BodyRequest, RequestSettings
 from app.sources.ask import Ask
 from app.sources.base import UserId
 from app.sources.escapes import Write
@@ -48,6 +48,7 @@ class Form:
         headers: What is sent with each request.
         max_keys: Most keys of a request.
         max_bytes: Most bytes of all keys of a request, and what stands between them.
+        at_a_time: Most requests for one batch of keys at the same time.
         absent: Statuses that say "no such user".
     """
 
@@ -61,6 +62,7 @@ class Form:
     headers: tuple[tuple[str, str], ...]
     max_keys: int
     max_bytes: int
+    at_a_time: int
     absent: frozenset[int] = frozenset()
 
     @property
@@ -78,12 +80,6 @@ class Form:
         """The longest body of a request; ``None`` where it has none."""
         request = self.request
         return request.max_body_bytes if isinstance(request, BodyRequest) else None
-
-    @property
-    def at_a_time(self) -> int | None:
-        """How many requests for one batch of keys are made at the same time, where it is said."""
-        request = self.request
-        return request.max_concurrent_calls if isinstance(request, EachRequest) else None
 
     def asks(self, keys: Sequence[UserId]) -> Asks:
         """Write the requests for some keys.

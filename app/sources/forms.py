@@ -131,6 +131,7 @@ def _queried(
         headers=tuple(request.headers.items()),
         max_keys=_max_keys(request, settings),
         max_bytes=_room(settings) - len(start) - len(after),
+        at_a_time=settings.max_calls,
     )
 
 
@@ -189,6 +190,7 @@ def _body(request: BodyRequest, settings: SourceSettings) -> Form:
         headers=headers,
         max_keys=_max_keys(request, settings),
         max_bytes=request.max_body_bytes - len(cut.before) - len(cut.after),
+        at_a_time=settings.max_calls,
     )
 
 
@@ -214,6 +216,7 @@ def _each(request: EachRequest, settings: SourceSettings) -> Form:
         headers=tuple(request.headers.items()),
         max_keys=1,
         max_bytes=_room(settings) - len(before) - len(after),
+        at_a_time=min(request.max_concurrent_calls, settings.max_calls),
         # Where the table of statuses has a word for it, that is what it means.
         absent=_NOT_FOUND
         if settings.answer is None

@@ -104,8 +104,10 @@ class RestSource(Generic[R]):
         return SourceError(self.name, Code.SOURCE_REJECTED, detail)
 
     async def _fetch_all(self, asks: Sequence[Ask], call: Call) -> Sequence[R | SourceError | None]:
-        """Fetch several batches, all at the same time or as many as the form says, in order."""
-        room = asyncio.Semaphore(self._form.at_a_time or max(1, len(asks)))
+        """Fetch several batches, as many at the same time as the form says, in order."""
+        # Never more than the service may be sent at the same time: one large batch would fill all
+        # places to wait, and what is behind them would fail, of itself and of others.
+        room = asyncio.Semaphore(self._form.at_a_time)
 
         async def fetch(ask: Ask) -> Sequence[R | SourceError | None]:
             async with room:

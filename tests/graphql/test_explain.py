@@ -410,7 +410,7 @@ def test_too_many_ids_are_wrong() -> None:
 
     told = ask(query, by=settings_with(max_ids=2))
 
-    assert [error.get("message") for error in told.errors] == ["users takes 1 to 2 ids, got 3"]
+    assert [error.get("message") for error in told.errors] == ["users takes at most 2 ids, got 3"]
     assert told.explanation is not None
     assert told.explanation.sources == ()
     assert told.explanation.calls == 0
@@ -433,6 +433,47 @@ def test_representations_stand_each_for_itself() -> None:
     assert reads(field) == {"billing": ("plan",)}
     assert source.keys == (user_id(1), user_id(2))
     assert [error.get("path") for error in told.errors] == [["_entities", 3]]
+
+
+def test_too_many_representations_are_wrong_by_a_limit_of_their_own() -> None:
+    users = [{"__typename": "User", "id": user_id(number)} for number in range(3)]
+
+    told = ask(REPRESENTATIONS, {"all": users}, by=settings_with(max_ids=1, max_representations=2))
+
+    assert [error.get("message") for error in told.errors] == [
+        "_entities takes at most 2 representations, got 3"
+    ]
+    assert told.explanation is not None
+    assert told.explanation.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("{ users(ids: []) { plan } }", {}),
+        ("query($ids: [ID!]!) { users(ids: $ids) { plan } }", {"ids": []}),
+        (REPRESENTATIONS, {"all": []}),
+    ],
+)
+def test_nobody_is_asked_about_without_ids(query: str, variables: dict[str, Any]) -> None:
+    told = ask(query, variables)
+
+    assert not told.errors
+    assert told.explanation is not None
+    [field] = told.explanation.fields
+    assert (field.ids, field.wrong, told.explanation.cost) == (0, (), 0)
+    assert (told.explanation.sources, told.explanation.calls) == ((), 0)
+
+
+def test_a_thousand_users_are_asked_about_as_many_calls_at_a_time_as_a_source_takes() -> None:
+    users = [{"__typename": "User", "id": user_id(number)} for number in range(1_000)]
+
+    by = settings_with(sources={"max_keys": 10, "max_calls": 8})
+    told = ask(REPRESENTATIONS, {"all": users}, by=by)
+
+    assert told.explanation is not None
+    [source] = told.explanation.sources
+    assert (source.batches, source.at_a_time) == ((10,) * 100, 8)
 
 
 def test_what_is_of_the_schema_asks_no_source() -> None:

@@ -80,6 +80,9 @@ CASES = [
     Case("introspection", 1, WHOLE),
     Case("introspection", 2, TWICE),
     Case("variables_bytes", len('{"ids":[""]}') + len(ID), IDS, {"ids": [ID]}),
+    Case("variables_values", 2, IDS, {"ids": [ID]}),
+    Case("variables_values", 3, IDS, {"ids": [ID], "of no variable": ",[{,[{"}),
+    Case("variables_values", 4, ENTITIES, {"of": [{"__typename": "User", "id": ID}]}),
     Case("variables_depth", 1, IDS, {"ids": [ID]}),
     Case("variables_depth", 2, ENTITIES, {"of": [{"__typename": "User", "id": ID}]}),
 ]

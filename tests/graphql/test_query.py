@@ -123,16 +123,124 @@ async def test_an_unknown_entity_is_null_and_a_failed_source_costs_its_fields(
     assert reply.codes == {"b.0.plan": "SOURCE_UNAVAILABLE", "b.1.plan": "SOURCE_UNAVAILABLE"}
 
 
-@pytest.mark.parametrize("number", [0, 101])
-async def test_representations_have_the_bound_of_ids(
-    gateway: Gateway, services: FakeServices, number: int
+async def test_no_representations_are_no_entities_and_no_call(
+    gateway: Gateway, services: FakeServices
 ) -> None:
+    given = await gateway.query(ENTITIES, representations=[])
+    written = await gateway.query("{ _entities(representations: []) { __typename } }")
+
+    assert given.body == written.body == {"data": {"_entities": []}}
+    assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+@pytest.mark.parametrize("asked", [101, 1_000])
+async def test_many_representations_are_as_few_calls_as_the_sources_allow(
+    gateway: Gateway, services: FakeServices, asked: int
+) -> None:
+    services.know(*range(1, asked + 1))
+
     reply = await gateway.query(
-        ENTITIES, representations=[representation(n) for n in range(number)]
+        ENTITIES, representations=[representation(n) for n in range(1, asked + 1)]
     )
 
+    assert not reply.errors
+    assert [one["username"] for one in reply.data["_entities"]] == [
+        f"user{n}" for n in range(1, asked + 1)
+    ]
+    sizes = [100] * (asked // 100) + ([asked % 100] if asked % 100 else [])
+    for service in services.by_name.values():
+        assert [len(batch) for batch in service.batches] == sizes
+        assert len({key for batch in service.batches for key in batch}) == asked
+
+
+async def test_representations_of_the_same_user_are_one_key(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1, 2, 3)
+    numbers = [1 + n % 3 for n in range(1_000)]
+
+    reply = await gateway.query(ENTITIES, representations=[representation(n) for n in numbers])
+
+    assert [one["loginCount"] for one in reply.data["_entities"]] == numbers
+    assert [sorted(batch) for batch in services.activity.batches] == [
+        [user_id(1), user_id(2), user_id(3)]
+    ]
+
+
+async def test_wrong_ones_among_a_thousand_representations_fail_alone(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(*range(1_000))
+    sent: list[object] = [representation(n) for n in range(1_000)]
+    places = range(0, 1_000, 100)
+    for place, wrong in zip(places, WRONG, strict=False):
+        sent[place] = wrong
+
+    reply = await gateway.query(ENTITIES, representations=sent)
+
+    found = reply.data["_entities"]
+    assert [n for n, one in enumerate(found) if one is None] == list(places)
+    assert all(one["username"] == f"user{n}" for n, one in enumerate(found) if one is not None)
+    assert reply.codes == {f"_entities.{place}": "BAD_USER_INPUT" for place in places}
+
+
+async def test_more_representations_than_the_limit_are_an_error_and_call_nobody(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    reply = await gateway.query(ENTITIES, representations=[representation(1)] * 1_001)
+
     assert reply.codes == {"_entities": "BAD_USER_INPUT"}
+    assert reply.errors[0]["message"] == (
+        "_entities takes at most 1,000 representations, got 1,001"
+    )
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+async def test_a_null_among_representations_is_what_the_type_of_the_argument_refuses(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    reply = await gateway.query(ENTITIES, representations=[representation(1), None])
+
+    # `[_Any!]!` is the federation specification's; a null in it is an error of the request.
+    assert "data" not in reply.body
+    assert [one["extensions"]["code"] for one in reply.errors] == ["BAD_USER_INPUT"]
+    assert "at [1]" in reply.errors[0]["message"]
+    assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+
+
+async def test_a_representation_can_be_written_into_the_document(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1, 2)
+    query = (
+        "query($id: ID!, $one: _Any!) { list: _entities(representations: "
+        '[{__typename: "User", id: $id}, $one]) { ... on User { username } }'
+        ' single: _entities(representations: {__typename: "User", id: $id})'
+        " { ... on User { username } } }"
+    )
+
+    reply = await gateway.query(query, id=user_id(1), one=representation(2))
+
+    assert reply.body == {
+        "data": {
+            "list": [{"username": "user1"}, {"username": "user2"}],
+            "single": [{"username": "user1"}],
+        }
+    }
+
+
+async def test_whether_users_exist_is_asked_where_a_router_wants_no_field_of_them(
+    gateway: Gateway, services: FakeServices
+) -> None:
+    services.know(1)
+
+    reply = await gateway.query(
+        "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }",
+        r=[representation(1), representation(2)],
+    )
+
+    assert reply.body == {"data": {"_entities": [{"__typename": "User"}, None]}}
+    assert services.calls == {"profile": 1, "billing": 0, "activity": 0}
 
 
 async def test_a_router_reads_the_schema_and_its_key(open_gateway: OpenGateway) -> None:

@@ -320,6 +320,29 @@ async def test_calls_for_each_user_are_no_more_at_a_time_than_the_settings_say()
     assert max(under_way) == 2
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"max_keys": 1}, {"request": {**EACH, "max_concurrent_calls": 9}}],
+    ids=["small calls", "one call a user"],
+)
+async def test_one_large_batch_finds_room_for_all_of_its_calls(changes: dict[str, Any]) -> None:
+    under_way = most = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        key = request.url.params.get("id") or request.url.path.removeprefix("/users/")
+        return json_response([profile_row(1, id=key, username=key)])
+
+    async with opened(answer, max_calls=3, max_waiting_calls=0, **changes) as source:
+        assert await source.ask("abcdefghij") == list("abcdefghij")
+
+    assert most == 3
+
+
 async def test_a_user_who_is_not_found_by_a_call_of_their_own_is_nobody_and_no_failure() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         key = request.url.path.removeprefix("/users/")

@@ -100,19 +100,24 @@ class Pricing:
     """Works out what operations cost. Shared by all documents."""
 
     def __init__(
-        self, core: GraphQLSchema, *, max_ids: int, max_schemas: int = MOST_SCHEMAS
+        self,
+        core: GraphQLSchema,
+        *,
+        max_ids: int,
+        max_representations: int,
+        max_schemas: int = MOST_SCHEMAS,
     ) -> None:
         """Make it.
 
         Args:
             core: The schema.
-            max_ids: The most users that one field may name.
+            max_ids: The most ids in one ``users``.
+            max_representations: The most representations in one ``_entities``.
             max_schemas: How many times over an operation may ask for the whole schema; 0 for no
                 limit.
         """
         self._core = core
-        self._rates = Rates()
-        self._max_ids = max_ids
+        self._rates = Rates({"users": max_ids, "_entities": max_representations})
         self._introspection = IntrospectionPricing(core, most=max_schemas or MOST_SCHEMAS)
 
     def prices(self, document: DocumentNode) -> dict[str | None, Price]:
@@ -124,7 +129,7 @@ class Pricing:
         Returns:
             What each costs, by its name.
         """
-        work = _Work(self._core, self._rates, self._max_ids, document)
+        work = _Work(self._core, self._rates, document)
         operations = [
             one for one in document.definitions if isinstance(one, OperationDefinitionNode)
         ]
@@ -153,13 +158,10 @@ class _Work:
         introspects: Whether there was a field in it that tells the schema.
     """
 
-    def __init__(
-        self, core: GraphQLSchema, rates: Rates, max_ids: int, document: DocumentNode
-    ) -> None:
+    def __init__(self, core: GraphQLSchema, rates: Rates, document: DocumentNode) -> None:
         self.introspects = False
         self._core = core
         self._rates = rates
-        self._max_ids = max_ids
         self._fragments = {
             one.name.value: one
             for one in document.definitions
@@ -233,12 +235,12 @@ class _Work:
     def _times(self, node: FieldNode, size: Size) -> Times:
         """Find how long a list is."""
         given = {one.name.value: one.value for one in node.arguments or ()}
-        if size.by_list is not None:
-            match given.get(size.by_list):
+        if (by_list := size.by_list) is not None:
+            match given.get(by_list.name):
                 case ListValueNode(values=values):
-                    return min(len(values), self._max_ids), ()
+                    return min(len(values), by_list.most), ()
                 case VariableNode(name=variable):
-                    return 1, (Length(variable.value, self._max_ids),)
+                    return 1, (Length(variable.value, by_list.most),)
                 case _:
                     return ONCE
         for argument in size.arguments:

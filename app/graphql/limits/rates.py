@@ -24,6 +24,19 @@ arguments: there it can only be said how many there are at most."""
 
 
 @dataclass(frozen=True, slots=True)
+class ListArgument:
+    """An argument that is a list, with an item for each item of the field.
+
+    Attributes:
+        name: Its name.
+        most: The most items that it may have; of more nothing is answered.
+    """
+
+    name: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
     """How long a list is.
 
@@ -37,7 +50,7 @@ class Size:
     assumed: int = 1
     arguments: Sequence[str] = ()
     most: int | None = None
-    by_list: str | None = None
+    by_list: ListArgument | None = None
 
     def of(self, value: object) -> int:
         """Read how many items a client asks for.
@@ -74,7 +87,13 @@ class Rate:
 class Rates:
     """Finds what fields cost, and keeps it."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: Mapping[str, int]) -> None:
+        """Make it.
+
+        Args:
+            longest: The most items that the argument of a field in ``BY_LIST`` may have, by field.
+        """
+        self._longest = longest
         self._known: dict[tuple[str, str], Rate] = {}
 
     def of(self, parent: GraphQLNamedType, name: str, definition: GraphQLField) -> Rate:
@@ -111,7 +130,8 @@ class Rates:
                 case _:
                     pass  # it says nothing of costs
         if parent.name == "Query" and name in BY_LIST and _is_list(definition):
-            size = Size(size.assumed, by_list=BY_LIST[name])
+            argument = ListArgument(BY_LIST[name], self._longest[name])
+            size = Size(size.assumed, by_list=argument)
         return Rate(weight, size, sized)
 
 

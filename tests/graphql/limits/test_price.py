@@ -12,7 +12,7 @@ from app.graphql.limits.price import Pricing
 from app.graphql.schema import build_schema as build_ours
 
 CORE = build_ours().core
-PRICING = Pricing(CORE, max_ids=100)
+PRICING = Pricing(CORE, max_ids=100, max_representations=1_000)
 
 EDGES = "edges { node { id total { amount } } }"
 
@@ -78,16 +78,24 @@ def test_switches_are_obeyed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "users"), [(["a"] * 50, 50), ([], 0), ("a", 1), (["a"] * 5000, 100), (None, 1)]
+    ("ids", "users", "entities"),
+    [
+        (["a"] * 50, 50, 50),
+        ([], 0, 0),
+        ("a", 1, 1),
+        (["a"] * 101, 100, 101),
+        (["a"] * 5000, 100, 1000),
+        (None, 1, 1),
+    ],
 )
 def test_users_cost_as_many_times_as_there_are_ids_that_are_accepted(
-    ids: object, users: int
+    ids: object, users: int, entities: int
 ) -> None:
     query = "query($ids: [ID!]!) { users(ids: $ids) { balance { amount } } }"
-    entities = "query($ids: [_Any!]!) { _entities(representations: $ids) { ... on User { id } } }"
+    joined = "query($ids: [_Any!]!) { _entities(representations: $ids) { ... on User { id } } }"
 
     assert cost_of(query, ids=ids) == users * 2
-    assert cost_of(entities, ids=ids) == users
+    assert cost_of(joined, ids=ids) == entities
 
 
 def test_users_can_be_written_into_the_document() -> None:

@@ -1,11 +1,11 @@
-"""The size and the depth of variables' values."""
+"""The size, the number and the depth of variables' values."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import LimitError
@@ -15,7 +15,7 @@ from app.shapes.limits import LimitsSettings
 VALUES = st.dictionaries(
     st.text(max_size=3),
     st.recursive(
-        st.none() | st.integers(-9, 9) | st.text(alphabet="[{a", max_size=4),
+        st.none() | st.integers(-9, 9) | st.text(alphabet="[{a,", max_size=4),
         lambda inner: (
             st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
         ),
@@ -36,6 +36,17 @@ def depth_of(value: object) -> int:
             return 0
 
 
+def number_of(value: object) -> int:
+    """Tell how many values are in a value, and itself."""
+    match value:
+        case list():
+            return 1 + sum(map(number_of, value))  # pyright: ignore[reportUnknownArgumentType]
+        case dict():
+            return 1 + sum(map(number_of, value.values()))  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            return 1
+
+
 def refused_by(values: Mapping[str, Any], **limits: int) -> str | None:
     """Tell which limit refuses values."""
     try:
@@ -54,6 +65,20 @@ def test_values_deeper_than_the_limit_are_refused_and_no_others(
     refused = refused_by(values, variables_depth=allowed, variables_bytes=0)
 
     assert (refused == "variables_depth") is (deepest > allowed)
+
+
+@given(VALUES, st.integers(1, 12))
+@example({"v": ",[{,[{"}, 1)
+@example({"v": [[], {}]}, 2)
+@example({"v": [[], {}]}, 3)
+def test_more_values_than_the_limit_are_refused_and_no_others(
+    values: dict[str, Any], allowed: int
+) -> None:
+    number = sum(map(number_of, values.values()))
+
+    refused = refused_by(values, variables_depth=0, variables_values=allowed, variables_bytes=0)
+
+    assert (refused == "variables_values") is (number > allowed)
 
 
 @given(VALUES, st.integers(1, 60))
