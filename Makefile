@@ -20,15 +20,17 @@ help: ## list the targets
 	-$(BIN)/python -m app.http.graphiql.build
 	@touch $@
 
-# The real service of one of the examples. Where npm cannot install it, its tests are skipped.
-JSON_SERVER := tests/examples/json_server
-$(JSON_SERVER)/node_modules/installed: $(JSON_SERVER)/package-lock.json .venv/installed
-	-$(BIN)/npm --prefix $(JSON_SERVER) ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retry-maxtimeout=2000 && touch $@
+# Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
+NPM_FOLDERS := tests/examples/json_server tests/http/audit tests/http/tokens/provider tests/routers
+NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
+# The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
+$(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installed
+	-$(BIN)/npm --prefix $* ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 && touch $@
 
 demo: .venv/installed ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
 	$(BIN)/user-gateway demo $(ARGS)
 
-test: .venv/installed $(JSON_SERVER)/node_modules/installed ## all tests (ARGS="-k merge")
+test: .venv/installed $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/installed ## format, lint, types, schema drift
@@ -70,9 +72,9 @@ lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) --group build -o requirements/build.txt
 	$(UV_COMPILE) -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
-	$(BIN)/npm --prefix $(JSON_SERVER) update --package-lock-only --ignore-scripts --no-audit --no-fund
+	for folder in $(NPM_FOLDERS); do $(BIN)/npm --prefix $$folder update --package-lock-only --ignore-scripts --no-audit --no-fund || exit; done
 
 clean: ## remove what the targets above have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules $(JSON_SERVER)/node_modules
-	rm -rf tests/http/audit/node_modules tests/http/tokens/provider/node_modules
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules
+	rm -rf $(NPM_FOLDERS:%=%/node_modules)
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

@@ -1,6 +1,5 @@
 """A json-server with users and events."""
 
-import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-import pytest
 
-from app.http.graphiql.build import BuildError, find_node
 from tests.examples.serving import address_of, free_port, program
 from tests.examples.users import Json
+from tests.npm import node_with
 
-PROGRAM = Path(__file__).parent / "json_server/node_modules/json-server/lib/cli/bin.js"
+FOLDER = Path(__file__).parent / "json_server"
+PROGRAM = FOLDER / "node_modules/json-server/lib/cli/bin.js"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -58,14 +57,7 @@ class Tracker:
 @contextmanager
 def json_server(folder: Path) -> Generator[httpx.Client]:
     """Run a json-server over two empty lists, and give a client of it."""
-    if not PROGRAM.exists():
-        pytest.skip(
-            "json-server is not installed: `make test` does, where npm reaches its registry"
-        )
-    try:
-        node = find_node(os.environ["PATH"]).node
-    except BuildError as error:
-        pytest.skip(str(error))
+    node = node_with(FOLDER).node
     (folder / "db.json").write_text('{"users": [], "events": []}', encoding="ascii")
     port = free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "db.json")

@@ -1,9 +1,6 @@
 """Tokens of a real identity provider: npm's oidc-provider, certified for OpenID Connect."""
 
-import asyncio
-import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,17 +12,14 @@ from pydantic import BaseModel, Field
 import app
 from app.demo.database import data_folder
 from app.demo.services import demo_services
-from app.http.graphiql.build import BuildError, Node, find_node
+from app.http.graphiql.build import Node
 from tests.examples.serving import free_port, program, serving
 from tests.fakes import user_id
+from tests.npm import node_with, running
 
 FOLDER = Path(__file__).parent / "provider"
-NPM_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-LONGEST = 120.0
-"""Seconds that npm may take."""
-
 WAIT = 20.0
-"""Seconds that the provider may take to start."""
+"""Seconds that an answer may take."""
 
 QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
 
@@ -44,52 +38,15 @@ class Granted(BaseModel):
 
 @pytest.fixture(scope="module")
 def node() -> Node:
-    """Give Node with the provider installed. Without one the test is skipped; on CI it fails."""
-    try:
-        found = find_node(os.environ.get("PATH", ""))
-        if not (FOLDER / "node_modules" / "oidc-provider").is_dir():
-            asyncio.run(_install(found))
-    except (BuildError, OSError, TimeoutError) as error:
-        reason = f"the identity provider cannot be had: {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
-async def _install(node: Node) -> None:
-    """Install it, from its lock file."""
-    process = await asyncio.create_subprocess_exec(
-        *node.npm, *NPM_CI, cwd=FOLDER, stdout=PIPE, stderr=PIPE
-    )
-    try:
-        async with asyncio.timeout(LONGEST):
-            _, complained = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.communicate()
-        raise
-    if process.returncode:
-        raise OSError(complained.decode(errors="replace"))
+    """Give Node with the provider installed."""
+    return node_with(FOLDER)
 
 
 @asynccontextmanager
 async def provider(node: Node, algorithm: str, audience: str) -> AsyncGenerator[str]:
     """Run the provider, and tell where it is."""
-    process = await asyncio.create_subprocess_exec(
-        *(*node.node, "provider.mjs", algorithm, audience),
-        cwd=FOLDER,
-        stdout=PIPE,
-        stderr=DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(WAIT):
-            line = await process.stdout.readline()
+    async with running(node, FOLDER, "provider.mjs", algorithm, audience) as line:
         yield Started.model_validate_json(line).issuer
-    finally:
-        process.terminate()
-        await process.communicate()
 
 
 @asynccontextmanager
