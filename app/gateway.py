@@ -79,7 +79,7 @@ class Gateway:
         self._chance = chance
         self._transports = transports
         self._see = see
-        self._schema = build_schema()
+        self._schema = build_schema(security_directives=settings.has_security_directives)
         self._callers = callers_said(settings.auth)
         self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
         self._texts = texts_of(settings)

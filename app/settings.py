@@ -93,6 +93,12 @@ class Settings(Shape):
         description="What a federation router shows in `X-Router-Token` to be told the schema"
         " (`_service`) where `introspection` is off.",
     )
+    security_directives: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether the schema tells routers who may see which field (`@authenticated`,"
+        " `@requiresScopes`, `@owner`); `auto`: with `auth.mode` `jwt`. Apollo's JavaScript gateway"
+        " needs `never`. What callers may see is the same either way.",
+    )
     user_id_pattern: re.Pattern[str] = Field(
         default=UUID_PATTERN, description="Pattern that a whole user id has to match."
     )
@@ -182,6 +188,13 @@ class Settings(Shape):
     def key_from(self) -> Mapping[str, KeyFromSettings]:
         """Where the keys are of each source that knows users by another source's."""
         return {name: one.key_from for name, one in self.sources if one.key_from is not None}
+
+    @property
+    def has_security_directives(self) -> bool:
+        """Whether the schema tells routers who may see which field."""
+        if self.security_directives == "auto":
+            return self.auth is not None and self.auth.mode == "jwt"
+        return self.security_directives == "always"
 
     @field_validator("sources")
     @classmethod

@@ -61,8 +61,14 @@ def flat(text: str) -> str:
         (["serve"], ["Run the gateway", "GATEWAY_HOST", "GATEWAY_PORT", "GATEWAY_WORKERS", ".env"]),
         (["demo"], ["three services", "1,000 users", "--latency", "--fail", "--sources-only"]),
         (["schema"], ["print", "check"]),
-        (["schema", "print"], ["schema definition language"]),
-        (["schema", "check"], ["schema.graphql", "Exits with 1", "break clients"]),
+        (
+            ["schema", "print"],
+            ["schema definition language", "--client", "--no-security-directives", "No settings"],
+        ),
+        (
+            ["schema", "check"],
+            ["schema.graphql", "Exits with 1", "break clients", "--client"],
+        ),
         (["settings"], ["List every setting"]),
         (["config"], ["show", "schema"]),
         (["config", "show"], ["where each is from", "secrets are hidden", "--all"]),
@@ -197,6 +203,50 @@ def test_schema_print_prints_the_schema_and_schema_check_takes_it_back() -> None
     assert printed.stdout.rstrip("\n") == build_schema().as_str().rstrip("\n")
     assert checked.exit_code == 0
     assert checked.stdout == "schema.graphql is the schema of the code.\n"
+
+
+FORMS = ["", "--no-security-directives", "--client"]
+"""The options that choose a form of the schema."""
+
+
+@pytest.mark.parametrize("option", FORMS)
+def test_each_form_of_the_schema_is_taken_back_with_its_option_alone(option: str) -> None:
+    chosen = [option] if option else []
+    printed = run("schema", "print", *chosen)
+    Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")
+
+    checked = {one: run("schema", "check", *([one] if one else [])) for one in FORMS}
+
+    assert checked[option].stdout == "schema.graphql is the schema of the code.\n"
+    for other in FORMS:
+        if other != option:
+            assert checked[other].exit_code == 1
+            right = " ".join(["user-gateway schema check", *chosen, "schema.graphql"])
+            assert checked[other].stderr == (
+                f"schema.graphql is in another form:\n  - expected {right}\n"
+            )
+
+
+@pytest.mark.parametrize("option", FORMS)
+def test_drift_of_a_form_says_how_to_print_that_form(option: str) -> None:
+    chosen = [option] if option else []
+    exported = run("schema", "print", *chosen).stdout
+    Path("old.graphql").write_text(exported.replace("username: String", "username: ID"))
+
+    result = run("schema", "check", *chosen, "old.graphql")
+
+    assert result.exit_code == 1
+    assert "  - Field User.username changed type from ID to String.\n" in result.stdout
+    command = " ".join(["user-gateway schema print", *chosen, "> old.graphql"])
+    assert result.stdout.endswith(f"If that is what you want: {command}\n")
+
+
+def test_no_settings_change_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = run("schema", "print").stdout
+    monkeypatch.setenv("GATEWAY_SECURITY_DIRECTIVES", "never")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+
+    assert run("schema", "print").stdout == printed
 
 
 def test_the_schema_of_the_repository_is_the_schema_of_the_code() -> None:

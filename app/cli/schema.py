@@ -1,14 +1,64 @@
 """The commands about the public schema."""
 
 import sys
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from graphql import GraphQLSyntaxError
 
 from app.cli.base import EXIT_WRONG, refuse
+from app.graphql.client import client_text
 from app.graphql.drift import Drift, compare
 from app.graphql.schema import build_schema
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+class Form(Enum):
+    """A form of the schema. Each value is the option that chooses it."""
+
+    WHOLE = ""
+    UNSECURED = "--no-security-directives"
+    CLIENT = "--client"
+
+    @property
+    def text(self) -> str:
+        """The schema of the code in this form."""
+        schema = build_schema(security_directives=self is not Form.UNSECURED)
+        return client_text(schema.core) if self is Form.CLIENT else schema.as_str()
+
+
+def form_options(command: Command) -> Command:
+    """Give a command the options that choose a form.
+
+    Args:
+        command: The command; it takes the form as ``form``.
+
+    Returns:
+        The same, with the options.
+    """
+    options = (
+        click.option(
+            Form.CLIENT.value,
+            "form",
+            flag_value=Form.CLIENT,
+            help="The form for tools of clients, such as code generators: without the parts of"
+            " Apollo Federation, which these refuse.",
+        ),
+        click.option(
+            Form.UNSECURED.value,
+            "form",
+            flag_value=Form.UNSECURED,
+            help="The form for routers that do not support @authenticated and @requiresScopes,"
+            " such as Apollo's JavaScript gateway.",
+        ),
+    )
+    for option in options:
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -17,21 +67,30 @@ def schema() -> None:
 
 
 @schema.command("print")
-def schema_print() -> None:
-    """Print the schema as GraphQL's schema definition language."""
-    click.echo(build_schema().as_str())
+@form_options
+def schema_print(form: Form | None) -> None:
+    """Print the schema as GraphQL's schema definition language.
+
+    By default it is the schema for federation routers, with all that it says. No settings are read:
+    GATEWAY_SECURITY_DIRECTIVES decides what a running gateway tells, and the options here what is
+    printed.
+    """
+    click.echo((form or Form.WHOLE).text)
 
 
 @schema.command("check")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("schema.graphql"))
-def schema_check(file: Path) -> None:
+@form_options
+def schema_check(file: Path, form: Form | None) -> None:
     """Compare FILE (schema.graphql by default) with the schema of the code.
 
-    Exits with 1 when they differ, and says which of the changes would break clients.
+    Exits with 1 when they differ, and says which of the changes would break clients. A file that
+    was printed with an option is compared with the same option.
     """
+    form = form or Form.WHOLE
     try:
         exported = file.read_text(encoding="utf-8").rstrip("\n")
-        drift = compare(exported, build_schema().as_str().rstrip("\n"), name=str(file))
+        drift = compare(exported, form.text.rstrip("\n"), name=str(file))
     except (OSError, UnicodeDecodeError) as error:
         refuse(f"{file} cannot be read:", [str(error)])
     except (GraphQLSyntaxError, TypeError) as error:  # TypeError: of a type that is not there
@@ -39,11 +98,15 @@ def schema_check(file: Path) -> None:
     if not drift.diff:
         click.echo(f"{file} is the schema of the code.")
         return
-    _explain(drift, file)
+    for other in Form:
+        if exported == other.text.rstrip("\n"):
+            command = _command("check", other, f"{file}")
+            refuse(f"{file} is in another form:", [f"expected {command}"], exit_code=EXIT_WRONG)
+    _explain(drift, file, form)
     sys.exit(EXIT_WRONG)
 
 
-def _explain(drift: Drift, file: Path) -> None:
+def _explain(drift: Drift, file: Path, form: Form) -> None:
     """Say how the code's schema differs from the exported one, and what that does to clients."""
     click.echo(drift.diff)
     if drift.breaking:
@@ -54,4 +117,9 @@ def _explain(drift: Drift, file: Path) -> None:
     if drift.dangerous:
         click.echo("May surprise clients:")
         click.echo("\n".join(f"  - {change}" for change in drift.dangerous))
-    click.echo(f"If that is what you want: user-gateway schema print > {file}")
+    click.echo(f"If that is what you want: {_command('print', form, f'> {file}')}")
+
+
+def _command(name: str, form: Form, rest: str) -> str:
+    """Write a command of this group."""
+    return " ".join(filter(None, ("user-gateway schema", name, form.value, rest)))

@@ -18,6 +18,7 @@ from app.graphql.policy import PUBLIC, Policy
 from app.graphql.query import Query, resolve_entities
 from app.graphql.rights import enforce
 from app.graphql.scalars import DATE_TIME, SAFE_INT, SafeInt
+from app.graphql.security import drop_security, without_security
 from app.graphql.user import User
 from app.sources.base import SourceSpec
 from app.sources.endpoint import Endpoint
@@ -30,6 +31,28 @@ class GatewaySchema(Schema):
     Strawberry's own way to entities answers a wrong representation with ``null`` for all of them;
     ours answers each for itself, and loads them all at once.
     """
+
+    def __init__(self, *, security_directives: bool) -> None:
+        """Put it together.
+
+        Args:
+            security_directives: Whether it tells routers who may see which field.
+        """
+        self._security_directives = security_directives
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] # its executors are generic
+            query=Query,
+            config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
+            federation_version="2.9",  # one composer in use refuses newer ones
+        )
+        if not security_directives:
+            drop_security(self.core)
+        enforce(self.user.fields, self.policies)
+
+    @property
+    def schema_directives_in_use(self) -> list[object]:
+        """The directives that Strawberry imports by ``@link``."""
+        in_use = super().schema_directives_in_use
+        return in_use if self._security_directives else without_security(in_use)
 
     async def entities_resolver(  # type: ignore[override] # Strawberry awaits what is awaitable
         self, info: Info, representations: list[FederationAny]
@@ -98,16 +121,14 @@ class GatewaySchema(Schema):
         return Planner(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
 
 
-def build_schema() -> GatewaySchema:
+def build_schema(*, security_directives: bool = True) -> GatewaySchema:
     """Put the schema together.
 
+    Args:
+        security_directives: Whether it tells routers who may see which field, by
+            ``@authenticated``, ``@requiresScopes`` and ``@owner``. The policies hold either way.
+
     Returns:
-        The schema. It links federation v2.9, since one composer in use refuses newer ones.
+        The schema.
     """
-    schema = GatewaySchema(
-        query=Query,
-        config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
-        federation_version="2.9",
-    )
-    enforce(schema.user.fields, schema.policies)
-    return schema
+    return GatewaySchema(security_directives=security_directives)
