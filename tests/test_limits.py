@@ -89,6 +89,14 @@ async def spends(gateway: Gateway, cost: int) -> bool:
     return accepted(response.status_code, response.text, 429, "RATE_LIMITED")
 
 
+async def spends_on_entities(gateway: Gateway, cost: int) -> bool:
+    """Spend so much in one request of a router, after its document has been paid for."""
+    response = await gateway.query(
+        ENTITIES, of=[{"__typename": "User", "id": ID}] * (cost - len(ENTITIES) // 4)
+    )
+    return accepted(response.response.status_code, response.response.text, 429, "RATE_LIMITED")
+
+
 def accepted(status: int, text: str, refusal: int, code: str) -> bool:
     """Tell whether a request was answered, or refused in the one way that is right."""
     if code not in text:
@@ -146,6 +154,7 @@ LIMITS = [
         {"persisted": PersistedSettings(enabled=True, max_documents=3)},
     ),
     Case("limits.rate.quota", 20, spends, rate(), rate(enabled=False)),
+    Case("limits.rate.quota", 500, spends_on_entities, rate(quota=500), rate(enabled=False)),
 ]
 
 

@@ -240,7 +240,7 @@ GOOD: Sequence[Mapping[str, Any]] = [
     {
         "query": "query($r: [_Any!]!) { _entities(representations: $r) { ...F } }"
         f" fragment F on User {{ {ALL} }}",
-        "variables": {"r": [{"__typename": "User", "id": ID}]},
+        "variables": {"r": [{"__typename": "User", "id": ID, marker("value"): "more"}] * 101},
     },
 ]
 ONE = f'{{ user(id: "{ID}") {{ plan }} }}'
@@ -261,6 +261,19 @@ BAD: Sequence[Any] = [
         "query": "query($id: ID!, $at: String) {"
         " user(id: $id) { invoices(after: $at) { edges { cursor } } } }",
         "variables": {"id": ID, "at": marker("value")},
+    },
+    {
+        "query": "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }",
+        "variables": {
+            "r": [
+                {"__typename": marker("value"), "id": ID},
+                {"__typename": "User", "id": f"{marker('bad_id')}!", "more": marker("value")},
+                {"__typename": "User", "id": [marker("value")]},
+                {"__typename": "User", marker("value"): marker("value")},
+                marker("value"),
+            ]
+            * 200,
+        },
     },
     {"query": f"mutation {marker('operation')} {{ {marker('field')} }}"},
     {"query": "{ __schema { queryType { name } } }"},
