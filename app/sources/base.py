@@ -8,15 +8,17 @@ A source answers for users in many at once (``Source``) or lists something of on
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
-from typing import Generic, NewType, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, NewType, Protocol, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
 from app.errors import SourceError
 from app.readonly import readonly
 from app.resilience.deadline import Deadline
 from app.sources.lifetime import Arrivals
+from app.sources.strict import without_made_up_values
 from app.sources.trace import Trace
 
 FieldSet: TypeAlias = frozenset[str]
@@ -42,13 +44,29 @@ MAX_INT = 2**31 - 1
 class Record(BaseModel):
     """Base of the private contracts: how one source writes one row.
 
-    Parsed straight from the bytes of an answer. Strict: a number in quotes is not a number. Fields
-    that a source adds are ignored. A change at a source changes its record, never the schema.
+    Parsed straight from the bytes of an answer. Strict: a number in quotes is not a number, a
+    number is not a time, and no number is infinite. Fields that a source adds are ignored. A change
+    at a source changes its record, never the schema.
     """
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="ignore", alias_generator=to_camel, validate_by_name=False
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        validate_by_name=False,
+        allow_inf_nan=False,
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls,
+        source: Any,  # noqa: ANN401 # the type that pydantic makes a schema of
+        handler: GetCoreSchemaHandler,
+        /,
+    ) -> CoreSchema:
+        """Make the schema, stricter than pydantic's strict mode where that makes values up."""
+        return without_made_up_values(handler(source), handler)
 
 
 R = TypeVar("R", bound=Record)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, TypeAdapter
 
 from app.shapes.money import InexactError
-from app.shapes.times import from_iso, from_unix
+from app.shapes.times import from_iso, from_rfc3339, from_unix
 
 RFC_3339 = TypeAdapter[datetime](AwareDatetime)
 
@@ -76,11 +76,72 @@ def test_a_time_is_the_same_in_all_its_forms(  # noqa: PLR0917 # one for each pa
         "2024-02-29T13:00:00+0100",
         "2024-02-29T17:45:00+05:45",
         "2024-02-28T24:00:00-12:00",
-        "2024-02-29T11:59:60Z",
     ],
 )
 def test_common_forms_of_a_time(text: str) -> None:
     assert iso(text) == datetime(2024, 2, 29, 12, tzinfo=UTC)
+
+
+LEAP_SECONDS = [
+    *("2016-12-31T23:59:60Z", "2017-01-01T00:59:60+01:00", "2016-12-31T15:59:60-08:00"),
+    *("2017-01-01 05:44:60.0+0545", "2016-12-31t23:59:60z", "2016-12-31T23:59:60-00:00"),
+]
+
+
+@pytest.mark.parametrize("text", LEAP_SECONDS)
+def test_a_leap_second_is_the_second_that_follows_it(text: str) -> None:
+    assert iso(text) == from_rfc3339(text) == datetime(2017, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-02-29T11:59:60Z", "2024-02-29T23:58:60Z", "2024-02-29T22:59:60Z"),
+        *("2024-02-29T23:59:60+01:00", "2024-02-29T00:59:60Z", "2024-02-29T23:59:61Z"),
+        *("2024-02-29T24:00:60Z", "9999-12-31T23:59:60Z"),
+    ],
+)
+def test_a_second_that_no_day_has_is_no_time(text: str) -> None:
+    with pytest.raises(InexactError):
+        iso(text)
+    with pytest.raises(InexactError):
+        from_rfc3339(text)
+
+
+@given(time=TIMES, separator=st.sampled_from("Tt "), more=st.text("0123456789", max_size=4))
+def test_a_time_as_in_rfc_3339_is_itself(time: datetime, separator: str, more: str) -> None:
+    text = time.isoformat(separator, "microseconds")
+
+    found = from_rfc3339(f"{text[:26]}{more}{text[26:]}")
+
+    assert found - time == timedelta(microseconds=more[:1] >= "5")
+    assert found.utcoffset() == time.utcoffset()
+
+
+def test_what_is_finer_than_a_microsecond_is_rounded_up_to_the_end_of_the_calendar() -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+
+    assert from_rfc3339("9999-12-31T23:59:59.9999999Z") == last
+    assert from_rfc3339("9999-12-31T23:59:59.9999985Z") == last
+    assert from_rfc3339("1999-12-31T23:59:59.9999995Z") == datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "now", "0", "20260601", "1717200000", "2024-02-29", "2024-02-29T12:00Z"),
+        *("20240229T120000Z", "2024-02-29T12:00:00,5Z", "2024-02-29T12:00:00.Z", "12:00:00Z"),
+        *("2024-02-29T24:00:00Z", "2024-W09-4T12:00:00Z", "2024-060T12:00:00Z"),
+        *("2024-02-30T00:00:00Z", "2024-13-01T00:00:00Z", "2024-02-29T12:60:00Z"),
+        *("0000-01-01T00:00:00Z", "2024-02-29T12:00:00+24:00", "2024-02-29T12:00:00+01:60"),
+        *("2024-02-29T12:00:00Z\n", "2024-02-29T12:00:00Z\x00", " 2024-02-29T12:00:00Z"),
+        *("2024-02-29T12:00:00+01", "2024-02-29T12:00:00UTC", "2024-02-29_12:00:00Z"),
+        *("\u0662\u0660\u0662\u0664-02-29T12:00:00Z", "2024-02-29T12:00:00\u221201:00"),
+    ],
+)
+def test_what_is_no_time_of_rfc_3339_is_an_error(text: str) -> None:
+    with pytest.raises(InexactError):
+        from_rfc3339(text)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """Decoding rows: whatever the quick way lets through, the contract does, with the same values."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, cast
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import (
+    AwareDatetime,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -18,29 +20,112 @@ from pydantic import (
     field_validator,
 )
 
-from app.sources.activity import ActivityRecord
+from app.sources.activity import ActivityRecord, EventRecord
 from app.sources.base import MAX_INT, MAX_SAFE_INTEGER, Record
 from app.sources.billing import AccountRecord, InvoiceRecord
 from app.sources.decoding import decoder_of, values_of
 from app.sources.profile import ProfileRecord
-from tests.fakes import Row, account_row, activity_row, invoice, profile_row
+from tests.fakes import Row, account_row, activity_row, event, invoice, profile_row
+
+
+class _Inner(Record):
+    """An object within a row."""
+
+    text: str = Field(min_length=1, max_length=3, description="Some text.")
+    number: int | None = Field(default=None, ge=-2, le=2, description="A number.")
+
+
+class _Everything(Record):
+    """A row with a field of each kind that both readers know."""
+
+    text: str = Field(description="Text.")
+    code: str = Field(pattern=r"^[A-Z]{2,3}(-[0-9]+)?$", description="Text of a pattern.")
+    number: int = Field(description="A number of any size.")
+    truth: bool = Field(description="True or false.")
+    moment_at: AwareDatetime = Field(description="A time.")
+    perhaps: bool | None = Field(default=None, description="True, false or nothing.")
+    inner: _Inner = Field(description="An object.")
+    several: tuple[_Inner, ...] = Field(description="Objects.")
+    numbers: tuple[int, ...] | None = Field(default=None, description="Numbers, or none.")
+
+
+EVERYTHING: Row = {
+    "text": "x",
+    "code": "AB-1",
+    "number": 2**70,
+    "truth": True,
+    "momentAt": "2024-02-29T12:00:00Z",
+    "perhaps": None,
+    "inner": {"text": "abc", "number": -2},
+    "several": [{"text": "a"}, {"text": "b", "number": None}],
+    "numbers": [1, -0],
+}
 
 CONTRACTS: Sequence[tuple[type[Record], Row]] = (
     (ProfileRecord, profile_row(1)),
     (AccountRecord, account_row(1)),
     (InvoiceRecord, invoice(1)),
     (ActivityRecord, activity_row(1)),
+    (_Everything, EVERYTHING),
 )
+
+RFC_3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))",
+    re.ASCII,
+)
+END = datetime.max.replace(tzinfo=UTC)
+
+
+def moment(text: str) -> datetime | None:
+    """Read a time plainly, as RFC 3339 and our documentation have it; ``None`` for no time."""
+    match = RFC_3339.fullmatch(text)
+    if match is None:
+        return None
+    day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    ahead = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if ahead >= timedelta(days=1) or int(minutes or 0) > 59 or int(hour) > 23:
+        return None
+    leap = second == "60"
+    try:
+        whole = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if leap else second}")
+        zone = timezone(-ahead if sign == "-" else ahead)
+        if leap and (whole + timedelta(days=1) - zone.utcoffset(None)).strftime("%H%M") != "2359":
+            return None
+        exact = whole.replace(tzinfo=zone) + timedelta(seconds=leap)
+        nanoseconds = int(((fraction or "") + "0" * 9)[:7] + "00")
+        micro = exact + timedelta(microseconds=nanoseconds // 1000)
+    except (ValueError, OverflowError):
+        return None
+    if nanoseconds % 1000 >= 500 and micro.replace(tzinfo=UTC) != END:
+        micro += timedelta(microseconds=1)
+    return micro
+
 
 TIMES = st.one_of(
     st.datetimes(timezones=st.timezones()).map(datetime.isoformat),
     st.datetimes().map(datetime.isoformat),
     st.from_regex(
-        r"[0-2]\d{3}-[01]\d-[0-3]\d[Tt _][0-2]\d:[0-6]\d(:[0-6]\d([.,]\d{0,6})?)?"
+        r"[0-2]\d{3}-[01]\d-[0-3]\d[Tt _][0-2]\d:[0-6]\d(:[0-6]\d([.,]\d{0,9})?)?"
         r"(Z|z|[+-][0-2]\d:?[0-6]\d)?",
         fullmatch=True,
     ),
+    st.from_regex(
+        r"(0001-01-01|2016-12-31|9999-12-31)T(23:59|00:00|12:59):(59|60)(\.9{1,8})?"
+        r"(Z|[+-](00:00|11:00|23:59))",
+        fullmatch=True,
+    ),
     st.integers(min_value=-(10**14), max_value=10**14).map(str),
+    st.sampled_from(
+        [
+            *("0", "20260601", "1717200000.5", "-1", "1e9", "NaN", "infinity", "now", ""),
+            *("2024-02-29", "2024-02-29T12:00Z", "20240229T120000Z", "2024-W09-4T12:00:00Z"),
+            *("2024-02-29T24:00:00Z", "2024-02-29T12:00:00,5Z", "2024-02-29T12:00:00\u221201:00"),
+            *("2024-02-29T12:00:00Z\n", " 2024-02-29T12:00:00Z", "2024-02-29T12:00:00Z\x00"),
+            *("2024-02-29T12:00:00+01", "2024-02-29T12:00:00-00:00", "0000-01-01T00:00:00Z"),
+            *("\u0662\u0660\u0662\u0664-02-29T12:00:00Z", "\uff12024-02-29T12:00:00Z"),
+            *("9999-12-31T23:59:59.9999999Z", "2016-12-31T23:59:60Z", "2017-01-01T00:59:60+01:00"),
+        ]
+    ),
 )
 
 WHATEVER = st.recursive(
@@ -50,7 +135,7 @@ WHATEVER = st.recursive(
     | st.sampled_from([0, -1, MAX_INT, MAX_INT + 1, MAX_SAFE_INTEGER + 1, -MAX_SAFE_INTEGER, 2**64])
     | st.floats()
     | st.text(max_size=5)
-    | st.from_regex(r"[A-Z]{2,4}\n?", fullmatch=True)
+    | st.from_regex(r"[A-Z]{2,4}(-\d)?\n?", fullmatch=True)
     | TIMES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
@@ -136,21 +221,55 @@ def test_the_records_of_the_sources_are_read_the_quick_way(record: type[Record],
     assert isinstance(read_as, msgspec.Struct)
 
 
-def test_a_time_that_only_the_contract_knows_is_read_all_the_same() -> None:
-    [record] = decoder_of(ProfileRecord)(
-        json.dumps([profile_row(1, createdAt="2024-02-29 12:00Z")]).encode()
-    )
+@example(text="20260601")
+@example(text="0")
+@example(text="2016-12-31T23:59:60Z")
+@example(text="9999-12-31T23:59:59.9999999Z")
+@given(text=TIMES)
+def test_a_time_is_the_same_whoever_reads_it_and_none_is_made_up(text: str) -> None:
+    body = json.dumps([event(1) | {"occurredAt": text}]).encode()
+    quick, right = read(EventRecord, body), by_contract(EventRecord, body)
+    plain = moment(text)
 
-    assert record.created_at.isoformat() == "2024-02-29T12:00:00+00:00"
+    assert told(quick) == told(right)
+    if plain is None:
+        assert right is None
+    else:
+        assert right is not None
+        [found] = right
+        assert isinstance(found, EventRecord)
+        assert found.occurred_at.isoformat() == plain.isoformat()
 
 
-def test_a_time_that_is_finer_than_microseconds_is_one_next_to_it() -> None:
-    body = json.dumps([profile_row(1, createdAt="2024-02-29T12:00:00.9999999Z")]).encode()
+@given(text=TIMES)
+def test_only_times_beyond_the_clock_and_the_calendar_need_the_second_reader(text: str) -> None:
+    found = read(EventRecord, json.dumps([event(1) | {"occurredAt": text}]).encode())
 
-    [quick] = decoder_of(ProfileRecord)(body)
-    [right] = TypeAdapter(list[ProfileRecord]).validate_json(body)
+    if found is not None and not isinstance(found[0], msgspec.Struct):
+        assert ":60" in text or text.startswith("9999-12-31T23:59:59.999999")
 
-    assert abs(quick.created_at - right.created_at) <= timedelta(microseconds=1)
+
+class _Validated(EventRecord):
+    """Is read by its contract alone."""
+
+    @field_validator("type")
+    @classmethod
+    def _any_type(cls, text: str) -> str:
+        """Let any text pass."""
+        return text
+
+
+@given(text=TIMES)
+def test_a_record_with_validators_takes_the_same_times(text: str) -> None:
+    body = json.dumps([event(1) | {"occurredAt": text}]).encode()
+
+    [plain, validated] = [read(one, body) for one in (EventRecord, _Validated)]
+
+    assert (plain is None) == (validated is None)
+    if plain is not None and validated is not None:
+        assert told(values_of(plain[0])["occurred_at"]) == told(
+            values_of(validated[0])["occurred_at"]
+        )
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"{}", b"[1]", b'[{"id": "\xff"}]', b"[" * 100_000])
