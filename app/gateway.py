@@ -198,10 +198,14 @@ class Gateway:
         """Put before a source what its settings have: a cache, and the sharing of calls."""
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
+        # A source with keys of its own is not asked by users' ids.
+        fold_case = self._settings.ids_fold_case and spec.service not in self._settings.key_from
         source: Source[Record] = (
-            SelectingSource(endpoint, client, self._log, foreign, see=self._see)
+            SelectingSource(
+                endpoint, client, self._log, foreign, see=self._see, fold_case=fold_case
+            )
             if endpoint.selects
-            else RestSource(spec, client, self._log, foreign, see=self._see)
+            else RestSource(spec, client, self._log, foreign, see=self._see, fold_case=fold_case)
         )
         sharing = Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING
         if settings.cache.enabled:

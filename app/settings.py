@@ -20,6 +20,7 @@ from app.shapes.callers import CallersSettings, RouterToken
 from app.shapes.connections import ConnectionSettings
 from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings, TrustedSettings
 from app.shapes.hosts import LOOPBACK_HOSTS, HostName
+from app.shapes.ids import UUID_PATTERN
 from app.shapes.key_from import KeyFromSettings, key_mistakes
 from app.shapes.limits import LimitsSettings
 from app.shapes.resilience import (
@@ -27,9 +28,6 @@ from app.shapes.resilience import (
 )
 from app.shapes.server_tls import ServerTlsSettings
 from app.shapes.source import SourceSettings
-
-UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-"""A UUID as text: either case is right on input (RFC 9562, section 4)."""
 
 
 class SourcesSettings(Shape):
@@ -100,7 +98,9 @@ class Settings(Shape):
         " needs `never`. What callers may see is the same either way.",
     )
     user_id_pattern: re.Pattern[str] = Field(
-        default=UUID_PATTERN, description="Pattern that a whole user id has to match."
+        default=UUID_PATTERN,
+        description="Pattern that a whole user id has to match. Ids that differ in case alone are"
+        " the same user where they are UUIDs, or where the pattern begins with `(?i)`.",
     )
     deadline: DeadlineSettings = Field(
         default=DeadlineSettings(), description="How long a request may take."
@@ -183,6 +183,11 @@ class Settings(Shape):
         description="Whether browsers get GraphiQL at `/graphql`; it needs `introspection`.",
     )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
+
+    @property
+    def ids_fold_case(self) -> bool:
+        """Whether users' ids that differ in case alone are the same, UUIDs or not."""
+        return bool(self.user_id_pattern.flags & re.IGNORECASE)
 
     @property
     def key_from(self) -> Mapping[str, KeyFromSettings]:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from app.settings import UUID_PATTERN, LogSettings, Settings, SourcesSettings
+from app.settings import LogSettings, Settings, SourcesSettings
+from app.shapes.ids import UUID_PATTERN
 from app.shapes.source import SourceSettings
 from tests.fakes import settings_for_fakes
 

@@ -13,7 +13,8 @@ from app.federation.plan import Planner
 from app.graphql.rights import Rights
 from app.graphql.uuids import are_uuids
 from app.readonly import readonly
-from app.settings import UUID_PATTERN, Settings
+from app.settings import Settings
+from app.shapes.ids import UUID_PATTERN
 from app.sources.base import UserId
 
 

@@ -49,14 +49,14 @@ class MoreSettings(Shape):
     )
     next_url: Somewhere | None = Field(
         default=None,
-        description="Where the answer has the address of the next page; null or missing on the"
-        " last.",
+        description="Where the answer has the address of the next page; null, empty or missing on"
+        " the last.",
         examples=[["links", "next"]],
     )
     next_cursor: Somewhere | None = Field(
         default=None,
-        description="Where the answer has the cursor or number of the next page; null or missing"
-        " on the last.",
+        description="Where the answer has the cursor or number of the next page; null, empty, 0 or"
+        " missing on the last.",
         examples=[["meta", "next"]],
     )
     row_cursor: Somewhere | None = Field(
@@ -121,7 +121,9 @@ class AnswerSettings(Shape):
         examples=[["properties", "id"]],
     )
     fold_case: bool = Field(
-        default=False, description="Whether keys that differ in case alone are the same."
+        default=False,
+        description="Whether keys that differ in the case of ASCII letters alone are the same, as"
+        " UUIDs always are. A row whose key is written as it was asked for comes first.",
     )
     status: Mapping[Status, Meaning] = Field(
         default={},

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 from urllib.parse import quote as percent_encoded
 
+from app.shapes.ids import UUID_PATTERN
 from app.shapes.request import Escape
 
 Write: TypeAlias = Callable[[str], str | None]
@@ -19,7 +20,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,19}")
 """A whole number as it is written, of no more than 64 bits by its length."""
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BARE = re.compile(r"\w[\w\-.~@:+/=|]*")
 """What is no operator, quote, bracket, wildcard or space in any list that we know of."""
 
@@ -110,7 +110,7 @@ def in_expression(key: str) -> str | None:
     Returns:
         The same, if it is a whole number or a UUID.
     """
-    return key if _NUMBER.fullmatch(key) or _UUID.fullmatch(key) else None
+    return key if _NUMBER.fullmatch(key) or UUID_PATTERN.fullmatch(key) else None
 
 
 def in_path(segment: str) -> Write:

@@ -13,6 +13,7 @@ from pydantic import Field, create_model
 from app.errors import Code, SourceError
 from app.shapes.expression import EvaluationError, Expression
 from app.sources.base import Record, UserId
+from app.sources.scan import is_text
 
 R = TypeVar("R", bound=Record)
 
@@ -56,7 +57,7 @@ class ForeignKey:
         if not isinstance(key, str):
             kind = _KINDS.get(type(key), "a number with a fraction")
             return cls(wrong=f"{expression.text}: expected text or a whole number, got {kind}")
-        if not key.isascii() and any("\ud800" <= sign <= "\udfff" for sign in key):
+        if not is_text(key):
             return cls(wrong=f"{expression.text}: expected text, got half a character")
         return cls(key=key)
 

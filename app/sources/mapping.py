@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from app.errors import what_is_wrong
 from app.shapes.expression import EvaluationError, Expression, compile_expression
-from app.shapes.functions import as_json
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.contract import RowContract
 from app.sources.foreign import FOREIGN_KEYS, ForeignKey, with_foreign_keys
 from app.sources.seen import FieldSeen, RowSeen, See, with_what_is_wrong
 
@@ -82,6 +80,7 @@ class RowMapper(Generic[R]):
         foreign_keys: Mapping[str, str] | None = None,
     ) -> None:
         self._record = with_foreign_keys(spec.record) if foreign_keys else spec.record
+        self._contract = RowContract(self._record)
         self.foreign_keys = {
             name: compile_expression(text) for name, text in (foreign_keys or {}).items()
         }
@@ -115,13 +114,7 @@ class RowMapper(Generic[R]):
         if self.foreign_keys:
             found = {name: ForeignKey.of(row, one) for name, one in self.foreign_keys.items()}
             values[FOREIGN_KEYS] = found
-        try:
-            # By way of JSON: strict parsing takes a time from JSON text only.
-            return self._record.model_validate_json(as_json(values))
-        except ValidationError as error:
-            return what_is_wrong(error)
-        except TypeError as error:
-            return f"it cannot be written as JSON: {error}"
+        return self._contract.read(values)
 
 
 class WatchedMapper(RowMapper[R]):

@@ -21,6 +21,7 @@ def reader_of(
     foreign_keys: Mapping[str, str] | None = None,
     *,
     see: See | None = None,
+    fold_case: bool = False,
 ) -> Reader[R]:
     """Choose what reads a source's answers, and make it.
 
@@ -29,6 +30,7 @@ def reader_of(
         settings: How it is reached and what it is like.
         foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
         see: Is shown how each record is made, where somebody watches.
+        fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
 
     Returns:
         The reader. Bytes go straight into records where the default contract holds, nobody's keys
@@ -38,7 +40,7 @@ def reader_of(
         ShapeError: The settings do not fit the record; with all mistakes.
     """
     if settings.answer is None and settings.fields is None and not foreign_keys and see is None:
-        return _DirectReader(spec)
+        return _DirectReader(spec, fold_case=fold_case)
     answer = settings.answer or AnswerSettings()
     mapper = (
         RowMapper(spec, settings.fields, foreign_keys)
@@ -50,14 +52,15 @@ def reader_of(
         raise ShapeError([Mistake(("answer", "by_key" if answer.by_key else "key"), what)])
     page_size = None if settings.request is None else settings.request.page_size
     limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
-    return ShapedReader(spec, answer, mapper, limit=min(limits, default=None))
+    limit = min(limits, default=None)
+    return ShapedReader(spec, answer, mapper, limit=limit, fold_case=fold_case)
 
 
 class _DirectReader(Generic[R]):
     """Reads answers of the default contract, of which nothing but the body matters."""
 
-    def __init__(self, spec: SourceSpec[R]) -> None:
-        self._rows = RowReader(spec)
+    def __init__(self, spec: SourceSpec[R], *, fold_case: bool) -> None:
+        self._rows = RowReader(spec, fold_case=fold_case)
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
         """Read an answer."""

@@ -35,6 +35,7 @@ class RestSource(Generic[R]):
         foreign_keys: Mapping[str, str] | None = None,
         *,
         see: See | None = None,
+        fold_case: bool = False,
     ) -> None:
         """Make the source.
 
@@ -44,11 +45,13 @@ class RestSource(Generic[R]):
             log: Where what is odd is reported.
             foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
             see: Is shown how each record is made, where somebody watches.
+            fold_case: Whether keys that differ in case alone are the same, whatever the settings
+                say.
         """
         self._spec = spec
         self._client = client
         self._form = form_of(spec, client.settings)
-        self._reader = reader_of(spec, client.settings, foreign_keys, see=see)
+        self._reader = reader_of(spec, client.settings, foreign_keys, see=see, fold_case=fold_case)
         self._key_from = client.settings.key_from
         self._log = log
 

@@ -1,17 +1,20 @@
 """From the bytes of an answer to one answer a key. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
 
-from app.errors import Code, MalformedError, SourceError, what_is_wrong
+from app.errors import Code, MalformedError, SourceError
 from app.readonly import readonly
+from app.shapes.answer import AnswerSettings
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.contract import RowContract
 from app.sources.decoding import decoder_of
+from app.sources.matching import AMBIGUOUS, matches_of, may_be_of_another_case
 from app.sources.more import More, NextPage
+from app.sources.scan import is_text, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -80,12 +83,23 @@ class Rows(Generic[R]):
         return None if more is None or self.found == len(self.answers) else more.next
 
 
-class RowReader(Generic[R]):
-    """Reads the answers of one source: a JSON array of rows, in any order."""
+AS_A_LIST = AnswerSettings(max_rows=100_000)
+"""How an answer is read one row after the other: a list, and no more of it than takes a while."""
 
-    def __init__(self, spec: SourceSpec[R]) -> None:
+
+class RowReader(Generic[R]):
+    """Reads the answers of one source: a JSON array of rows, in any order.
+
+    Args:
+        spec: The source.
+        fold_case: Whether keys that differ in case alone are the same.
+    """
+
+    def __init__(self, spec: SourceSpec[R], *, fold_case: bool = False) -> None:
         self._spec = spec
+        self._fold_case = fold_case
         self._decode = decoder_of(spec.record)
+        self._contract = RowContract(spec.record)
         self._key = attrgetter(spec.key)
         self._written_key = spec.record.model_fields[spec.key].alias or spec.key
 
@@ -116,6 +130,8 @@ class RowReader(Generic[R]):
         if not wanted.issuperset(found):
             unasked = sum(self._key(record) not in wanted for record in records)
             known = len(wanted & found.keys())
+        if known < len(keys) and may_be_of_another_case(keys, found):
+            return self._matched(keys, [*map(self._key, records)], records.__getitem__)
         answers: list[R | SourceError | None] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
@@ -132,51 +148,79 @@ class RowReader(Generic[R]):
         Raises:
             MalformedError: The body is no JSON array.
         """
-        try:
-            raw_rows: object = from_json(body)
-        except ValueError as error:
-            raise MalformedError("the body is not JSON") from error
-        if not isinstance(raw_rows, list):
-            raise MalformedError(f"expected a JSON array, got {type(raw_rows).__name__}")
-        wanted: set[str] = set(keys)
-        found: dict[str, R | SourceError] = {}
-        malformed: list[str] = []
-        nobody: SourceError | None = None
-        duplicate = unasked = 0
-        for raw in cast("list[object]", raw_rows):
-            key = self._key_of(raw)
-            if key is None:
-                # It may be anyone's who has no other row: "unknown" would be a guess.
-                nobody = nobody or self._malformed("a row without a key", malformed)
-            elif key not in wanted:
-                unasked += 1
-            elif key in found:
-                duplicate += 1
+        document = scan(body, AS_A_LIST)
+        if body.strip() == b"null":
+            raise MalformedError("expected a list of rows, got nothing")
+        values = [row.value for row in document.rows or ()]
+        found = [key_of(value, self._written_key) for value in values]
+        keyed = [value for value, key in zip(values, found, strict=True) if key is not None]
+        missing: str | None = None
+        if not document.ended:
+            missing = f"more than {AS_A_LIST.max_rows:,} rows"
+        elif None in found:
+            # It may be anyone's who has no other row: "unknown" would be a guess.
+            missing = "a row without a key"
+
+        def read(place: int) -> R | str:
+            return self._contract.read(keyed[place])
+
+        return self._matched(keys, [key for key in found if key is not None], read, missing)
+
+    def _matched(
+        self,
+        keys: Sequence[UserId],
+        found: Sequence[str],
+        read: Callable[[int], R | str],
+        missing: str | None = None,
+    ) -> Rows[R]:
+        """Find the row of each key.
+
+        Args:
+            keys: What was asked.
+            found: The keys of the rows.
+            read: Reads the row at a place, or says what is wrong with it.
+            missing: Why a key without a row may have one all the same; ``None`` where it has none.
+
+        Returns:
+            An answer a key.
+        """
+        matches = matches_of(keys, found, fold_case=self._fold_case)
+        rows = {place: read(place) for place in sorted({*matches.rows.values()})}
+        malformed = [row for row in rows.values() if isinstance(row, str)]
+        malformed += [AMBIGUOUS] * len(matches.ambiguous)
+        read_rows = {
+            place: self._failure(row) if isinstance(row, str) else row
+            for place, row in rows.items()
+        }
+        otherwise: SourceError | None = None
+        if missing is not None:
+            malformed.append(missing)
+            otherwise = self._failure(missing)
+        answers: list[R | SourceError | None] = []
+        for key in keys:
+            if key in matches.rows:
+                answers.append(read_rows[matches.rows[key]])
             else:
-                found[key] = self._read_one(raw, malformed)
-        return Rows(
-            answers=[found.get(key, nobody) for key in keys],
-            malformed=malformed,
-            duplicate=duplicate,
-            unasked=unasked,
-        )
+                answers.append(self._failure(AMBIGUOUS) if key in matches.ambiguous else otherwise)
+        rest = Rest(otherwise, otherwise)
+        return Rows(answers, malformed, matches.duplicate, matches.unasked, rest)
 
-    def _key_of(self, raw: object) -> str | None:
-        """Find the key of a row; ``None`` where it has none that can be read."""
-        if not isinstance(raw, dict):
-            return None
-        key = cast("dict[str, object]", raw).get(self._written_key)
-        return key if isinstance(key, str) else None
-
-    def _read_one(self, raw: object, malformed: list[str]) -> R | SourceError:
-        """Read one row."""
-        try:
-            # By way of JSON again: strict parsing takes a time from JSON text only.
-            return self._spec.record.model_validate_json(to_json(raw))
-        except ValidationError as error:
-            return self._malformed(what_is_wrong(error), malformed)
-
-    def _malformed(self, detail: str, malformed: list[str]) -> SourceError:
-        """Take note of a row that does not fit."""
-        malformed.append(detail)
+    def _failure(self, detail: str) -> SourceError:
+        """Say that a row does not fit."""
         return SourceError(self._spec.name, Code.SOURCE_MALFORMED, detail)
+
+
+def key_of(row: object, name: str) -> str | None:
+    """Find the key of a row.
+
+    Args:
+        row: The row.
+        name: What it calls its key.
+
+    Returns:
+        The key; ``None`` where it has none that can be read.
+    """
+    if not isinstance(row, dict):
+        return None
+    key = cast("dict[str, object]", row).get(name)
+    return key if isinstance(key, str) and is_text(key) else None

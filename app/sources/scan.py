@@ -3,6 +3,11 @@
 The text is decoded piece by piece: one row after the other, up to a bound, and what stands around
 them. A service that answers a million rows costs the time of those that are read. Numbers with a
 fraction become ``Decimal``, never ``float``.
+
+One value must not cost the rows around it. So text with a half of a surrogate pair, or with bytes
+that are not UTF-8, becomes a ``str`` that cannot be encoded again (``is_text``). A number beyond
+all bounds, and what is nested too deep, becomes ``UNREADABLE``. Neither can be written as JSON, so
+a record that would have it fails.
 """
 
 import re
@@ -10,13 +15,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import count
-from json import JSONDecoder
-from typing import cast
+from json import JSONDecodeError, JSONDecoder
+from typing import Final, cast
 
 from app.errors import MalformedError
 from app.shapes.answer import AnswerSettings, Path
 
+MAX_DEPTH = 64
+"""How deep lists and objects are read where one of an answer is nested too deep for Python."""
+
 _BLANK = re.compile(r"[ \t\n\r]*")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"|(?P<open>[\[{]++)|(?P<close>[\]}]++)|"', re.DOTALL)
+"""Texts, as a whole, and the signs between which values are nested."""
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""A half of a surrogate pair: what no JSON in UTF-8 can have."""
+
+
+class _Unreadable:
+    """Stands for a value that is JSON by its grammar, and cannot be read.
+
+    It is of a type of its own that nothing can write.
+    """
+
+
+UNREADABLE: Final = _Unreadable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +86,33 @@ def scan(body: bytes, settings: AnswerSettings) -> Document:
             ``NaN`` and its like are let through: they spoil no more than the row that uses them.
     """
     try:
-        scanner = _Scanner(body.decode("utf-8"), settings)
-        try:
-            around = scanner.whole()
-        except _Enough:
-            return Document(scanner.rows, None, ended=False)
-    except MalformedError:
-        raise
-    except (ValueError, RecursionError, InvalidOperation) as error:
-        raise MalformedError("the body is not JSON") from error
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = body.decode(errors="surrogateescape")
+    try:
+        return _document(_Scanner(text, settings))
+    except (MalformedError, JSONDecodeError) as error:
+        raise _no_json(error) from error
+    except (ValueError, RecursionError, InvalidOperation):
+        pass  # there is a value that cannot be read
+    try:
+        return _document(_CarefulScanner(text, settings))
+    except (MalformedError, JSONDecodeError) as error:
+        raise _no_json(error) from error
+
+
+def _document(scanner: "_Scanner") -> Document:
+    """Scan a text."""
+    try:
+        around = scanner.whole()
+    except _Enough:
+        return Document(scanner.rows, None, ended=False)
     return Document(scanner.rows, around, ended=True)
+
+
+def _no_json(error: ValueError) -> MalformedError:
+    """Say that a body is no JSON, unless the error says more."""
+    return error if isinstance(error, MalformedError) else MalformedError("the body is not JSON")
 
 
 def at(value: object, path: Path) -> tuple[bool, object]:
@@ -96,6 +137,18 @@ def at(value: object, path: Path) -> tuple[bool, object]:
     return True, value
 
 
+def is_text(text: str) -> bool:
+    """Tell whether a text is Unicode, with no half of a surrogate pair in it.
+
+    Args:
+        text: A text out of JSON, which may escape any half.
+
+    Returns:
+        Whether it can be written as UTF-8.
+    """
+    return text.isascii() or _HALF.search(text) is None
+
+
 class _Enough(Exception):  # noqa: N818 # no error: a way out of the walk
     """More rows than are read."""
 
@@ -107,13 +160,15 @@ class _Scanner:
         self.rows: list[Row] | None = None
         self._text = text
         self._settings = settings
-        self._decode = JSONDecoder(parse_float=Decimal, parse_constant=Decimal).raw_decode
+        self._decode: Callable[[str, int], tuple[object, int]] = JSONDecoder(
+            parse_float=Decimal, parse_constant=Decimal
+        ).raw_decode
 
     def whole(self) -> object:
         """Decode all of it."""
         value, end = self._value(self._skip(0), self._settings.rows)
         if self._skip(end) != len(self._text):
-            raise ValueError("more than one value")
+            raise self._wrong("more than one value", end)
         return value
 
     def _value(self, start: int, path: Path) -> tuple[object, int]:
@@ -177,7 +232,7 @@ class _Scanner:
             if self._sign(place) == closing:
                 break
             if self._sign(place) != ",":
-                raise ValueError("expected a comma")
+                raise self._wrong("expected a comma", place)
             place = self._skip(place + 1)
         return place + 1
 
@@ -186,7 +241,7 @@ class _Scanner:
         name, end = self._decode(self._text, start)
         place = self._skip(end)
         if not isinstance(name, str) or self._sign(place) != ":":
-            raise ValueError("expected a name and a colon")
+            raise self._wrong("expected a name and a colon", place)
         return name, self._skip(place + 1)
 
     def _sign(self, start: int) -> str:
@@ -197,3 +252,65 @@ class _Scanner:
         """Find what follows blanks."""
         match = _BLANK.match(self._text, start)
         return start if match is None else match.end()
+
+    def _wrong(self, what: str, place: int) -> JSONDecodeError:
+        """Say what is no JSON."""
+        return JSONDecodeError(what, self._text, place)
+
+
+class _CarefulScanner(_Scanner):
+    """Walks through a text that has a value which cannot be read. It takes more time."""
+
+    def __init__(self, text: str, settings: AnswerSettings) -> None:
+        super().__init__(text, settings)
+        self._decode_whole = self._decode
+        self._decode = self._decode_what_can_be
+
+    def _decode_what_can_be(self, text: str, start: int) -> tuple[object, int]:
+        """Decode a value, or as much of it as can be."""
+        try:
+            return self._decode_whole(text, start)
+        except JSONDecodeError:
+            raise
+        except (ValueError, RecursionError, InvalidOperation):
+            return self._part_by_part(start, 0)
+
+    def _part_by_part(self, start: int, depth: int) -> tuple[object, int]:
+        """Decode a value some part of which cannot be read."""
+        sign = self._sign(start)
+        if sign not in {"{", "["}:
+            return self._scalar(start)
+        if depth == MAX_DEPTH:
+            return UNREADABLE, self._behind(start)
+        members: dict[str | int, object] = {}
+
+        def visit(name: str | int, place: int) -> int:
+            members[name], end = self._part_by_part(place, depth + 1)
+            return end
+
+        end = self._each(start, visit, named=sign == "{")
+        return members if sign == "{" else list(members.values()), end
+
+    def _scalar(self, start: int) -> tuple[object, int]:
+        """Decode a value that has no parts."""
+        try:
+            return self._decode_whole(self._text, start)
+        except JSONDecodeError:
+            raise
+        except (ValueError, InvalidOperation):  # of more digits, or a larger exponent, than may be
+            number = _NUMBER.match(self._text, start)
+            return UNREADABLE, start if number is None else number.end()
+
+    def _behind(self, start: int) -> int:
+        """Find the place behind a list or an object, without a look at what is in it."""
+        depth = 0
+        for found in _NESTING.finditer(self._text, start):
+            if found["open"] is not None:
+                depth += len(found["open"])
+            elif found["close"] is not None:
+                if len(found["close"]) >= depth:
+                    return found.start() + depth
+                depth -= len(found["close"])
+            elif found[0] == '"':
+                break
+        raise self._wrong("expected an end", start)

@@ -35,6 +35,7 @@ class SelectingSource(Generic[R]):
         foreign_keys: Mapping[str, str] | None = None,
         *,
         see: See | None = None,
+        fold_case: bool = False,
     ) -> None:
         self._name = endpoint.spec.name
         selector = Selector(endpoint, foreign_keys)
@@ -42,7 +43,7 @@ class SelectingSource(Generic[R]):
         def narrowed(fields: FieldSet | None) -> RestSource[R]:
             one = selector.narrowed(fields)
             asking = client.endpoint(one.spec.name, one.settings)
-            return RestSource(one.spec, asking, log, foreign_keys, see=see)
+            return RestSource(one.spec, asking, log, foreign_keys, see=see, fold_case=fold_case)
 
         self._narrowed = lru_cache(MAX_FIELD_SETS)(narrowed)
 

@@ -1,7 +1,8 @@
 """Reading the answers of a source whose shape its settings say. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import localcontext
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from app.errors import Code, MalformedError, SourceError
@@ -11,10 +12,11 @@ from app.sources.answer import RawAnswer
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.foreign import wrong_foreign_keys
 from app.sources.mapping import RowMapper, name_in_json
+from app.sources.matching import AMBIGUOUS, matches_of
 from app.sources.merging import cut_off
 from app.sources.more import Extent, extent_of
 from app.sources.rows import Rest, Rows
-from app.sources.scan import Row, at, scan
+from app.sources.scan import Row, at, is_text, scan
 from app.sources.statuses import meaning_of
 
 R = TypeVar("R", bound=Record)
@@ -28,6 +30,7 @@ class ShapedReader(Generic[R]):
         settings: What its answers are like.
         mapper: Makes records of rows.
         limit: How many rows an answer may have, as far as that is known.
+        fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
     """
 
     def __init__(
@@ -37,9 +40,11 @@ class ShapedReader(Generic[R]):
         mapper: RowMapper[R],
         *,
         limit: int | None,
+        fold_case: bool = False,
     ) -> None:
         self._name = spec.name
         self._settings = settings
+        self._fold_case = fold_case or settings.fold_case
         self._mapper = mapper
         self._limit = limit if settings.many else None
         self._written_key = name_in_json(spec, spec.key)
@@ -79,25 +84,14 @@ class ShapedReader(Generic[R]):
 
     def _rows(self, rows: Sequence[Row], extent: Extent, keys: Sequence[UserId]) -> Rows[R]:
         """Find the row of each key."""
-        wanted = self._wanted(keys)
-        found: dict[UserId, R | SourceError] = {}
-        malformed: list[str] = []
+        found = [self._key_of(row, keys) for row in rows]
+        keyed = [row for row, key in zip(rows, found, strict=True) if key is not None]
         nameless: SourceError | None = None
-        duplicate = unasked = 0
-        for row in rows:
-            key = self._key_of(row, keys)
-            users = None if key is None else wanted.get(self._folded(key))
-            if key is None:
-                # It may be anyone's who has no other row: "unknown" would be a guess.
-                nameless = nameless or self._failure("a row without a key")
-                malformed.append(nameless.detail)
-            elif users is None:
-                unasked += 1
-            elif users[0] in found:
-                duplicate += 1
-            else:
-                for user in users:
-                    found[user] = self._read_one(row, user, malformed)
+        if None in found:
+            # It may be anyone's who has no other row: "unknown" would be a guess.
+            nameless = self._failure("a row without a key")
+        named = [key for key in found if key is not None]
+        matches = matches_of(keys, named, fold_case=self._fold_case)
         rest = Rest(
             answer=nameless or cut_off(self._name, extent.more),
             nameless=nameless,
@@ -105,24 +99,26 @@ class ShapedReader(Generic[R]):
             count=len(rows),
             total=extent.total,
         )
+        malformed: list[str] = []
+        read = {
+            key: self._read_one(keyed[place], key, malformed)
+            for key, place in sorted(matches.rows.items(), key=itemgetter(1))  # as they came
+        }
+        answers: list[R | SourceError | None] = []
+        for key in keys:
+            if key in matches.ambiguous:
+                answers.append(self._failure(AMBIGUOUS))
+            else:
+                answers.append(read.get(key, rest.answer))
+        malformed += [AMBIGUOUS] * len(matches.ambiguous)
+        malformed += ["a row without a key"] * found.count(None)
         return Rows(
-            answers=[found.get(key, rest.answer) for key in keys],
+            answers=answers,
             malformed=malformed,
-            duplicate=duplicate,
-            unasked=unasked,
+            duplicate=matches.duplicate,
+            unasked=matches.unasked,
             rest=rest,
         )
-
-    def _folded(self, key: str) -> str:
-        """Write a key as keys are compared."""
-        return key.casefold() if self._settings.fold_case else key
-
-    def _wanted(self, keys: Sequence[UserId]) -> Mapping[str, Sequence[UserId]]:
-        """Group keys by how they are compared: one row may be of two that differ in case."""
-        wanted: dict[str, list[UserId]] = {}
-        for key in keys:
-            wanted.setdefault(self._folded(key), []).append(key)
-        return wanted
 
     def _key_of(self, row: Row, keys: Sequence[UserId]) -> str | None:
         """Find the key of a row; ``None`` where it has none that can be read."""
@@ -142,7 +138,9 @@ class ShapedReader(Generic[R]):
             [key] = keys
         else:
             _, key = at(row.value, (self._written_key,))
-        return str(key) if type(key) is int else key if isinstance(key, str) else None
+        if type(key) is int:
+            return str(key)
+        return key if isinstance(key, str) and is_text(key) else None
 
     def _read_one(self, row: Row, user: UserId, malformed: list[str]) -> R | SourceError:
         """Make the record of a row."""

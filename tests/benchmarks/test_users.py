@@ -3,7 +3,7 @@
 import re
 from uuid import UUID
 
-from app.settings import UUID_PATTERN
+from app.shapes.ids import UUID_PATTERN
 from benchmarks.users import USERS, Ids, user_id
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +15,17 @@ from app.errors import Code, MalformedError, SourceError, what_is_wrong
 from app.sources.activity import ACTIVITY, ActivityRecord
 from app.sources.base import Record, UserId
 from app.sources.billing import AccountRecord
+from app.sources.decoding import values_of
+from app.sources.matching import AMBIGUOUS
 from app.sources.profile import PROFILE, ProfileRecord
 from app.sources.rows import RowReader, Rows
 from tests.fakes import Row, account_row, activity_row, profile_row
+from tests.sources.odd import ODD, json_texts, with_member
 
 CANARY = "canary-value"
+
+LOWER = "0f8fad5b-d9cb-469f-a165-70867728950e"
+UPPER = LOWER.upper()
 
 
 def ids(*keys: str) -> list[UserId]:
@@ -143,10 +150,8 @@ HOSTILE = {
     "deep nesting": b"[" * 100_000,
     "deep objects": b'[{"a":' * 100_000,
     "a huge integer": b"9" * 100_000,
-    "a huge integer in a row": b'[{"id": "a", "username": ' + b"9" * 100_000 + b"}]",
-    "a lone surrogate": b'["\\ud800"]',
-    "a lone surrogate as key": b'[{"\\udfff": 1}]',
-    "invalid UTF-8": b'["\xff\xfe"]',
+    "a lone surrogate": rb'"\ud800"',
+    "invalid UTF-8": b"[\xff\xfe]",
     "UTF-16": "[]".encode("utf-16"),
     "a byte order mark": b"\xef\xbb\xbf[]",
     "control characters": b'["\x00\x01"]',
@@ -203,6 +208,104 @@ def test_a_malformed_row_that_repeats_its_key_is_of_the_last_one() -> None:
     body = b'[{"id": "b", "id": "a"}]'
 
     assert told(RowReader(PROFILE).read(body, ids("a", "b"))) == ["SOURCE_MALFORMED", None]
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_a_row_that_is_no_object_and_cannot_be_read_could_be_of_anyone_without_a_row(
+    value: bytes,
+) -> None:
+    body = b"[" + json.dumps(good("a")).encode() + b", " + value + b"]"
+    rows = RowReader(PROFILE).read(body, ids("a", "b"))
+
+    assert told(rows) == ["a", "SOURCE_MALFORMED"]
+    assert rows.malformed == ["a row without a key"]
+
+
+@given(data=st.data(), name=st.sampled_from(["id", "username", "createdAt", "extra"]))
+def test_whatever_is_in_a_row_the_others_are_what_they_are_without_it(
+    data: st.DataObject, name: str
+) -> None:
+    kept = {one: value for one, value in good("b").items() if one != name}
+    odd = with_member(json.dumps(kept).encode(), name, data.draw(json_texts))
+    others = [json.dumps(good(key)).encode() for key in "ac"]
+    reader = RowReader(PROFILE)
+
+    rows = reader.read(b"[" + b",".join([others[0], odd, others[1]]) + b"]", ids("a", "b", "c"))
+
+    alone = reader.read(b"[" + b",".join(others) + b"]", ids("a", "c")).answers
+    [first, found, last] = rows.answers
+    assert [values(one) for one in (first, last)] == [values(one) for one in alone]
+    if name == "extra":
+        assert values(found) == values(reader.read(odd_alone(good("b")), ids("b")).answers[0])
+
+
+def odd_alone(row: Row) -> bytes:
+    """Write an answer of one row."""
+    return json.dumps([row]).encode()
+
+
+def values(answer: object) -> object:
+    """Tell the values of an answer, whichever way it was read."""
+    assert isinstance(answer, Record | msgspec.Struct)
+    return values_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [(UPPER, LOWER), (LOWER, UPPER)],
+    ids=["asked in capitals", "answered in capitals"],
+)
+@pytest.mark.parametrize("odd", [False, True], ids=["quick", "one by one"])
+def test_a_uuid_in_capitals_is_the_same_user(key: str, written: str, *, odd: bool) -> None:
+    beside = bad("x") if odd else good("x")
+
+    alone = read([good(written)], key)
+    rows = read([beside, good(written), good("b")], "b", key, "x", "c")
+
+    assert told(alone) == [written]
+    assert told(rows) == ["b", written, "SOURCE_MALFORMED" if odd else "x", None]
+    assert alone.unasked == rows.unasked == rows.duplicate == 0
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["quick", "one by one"])
+def test_both_ways_of_writing_a_uuid_have_its_one_row(*, odd: bool) -> None:
+    rows = read([bad("x") if odd else good("x"), good(LOWER)], LOWER, UPPER, "x")
+
+    assert told(rows)[:2] == [LOWER, LOWER]
+    assert not rows.unasked
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["quick", "one by one"])
+def test_two_rows_of_a_uuid_neither_of_which_is_as_it_was_asked_for_are_nobody_s(
+    *, odd: bool
+) -> None:
+    mixed = LOWER[:18] + UPPER[18:]
+    rows = read([bad("x") if odd else good("x"), good(LOWER), good(UPPER)], mixed, UPPER)
+
+    assert told(rows) == ["SOURCE_MALFORMED", UPPER]
+    assert rows.malformed == [AMBIGUOUS]
+
+
+def test_other_keys_that_differ_in_case_are_other_users_unless_it_is_said_that_they_are_not() -> (
+    None
+):
+    body = odd_alone(good("ANN"))
+
+    assert told(RowReader(PROFILE).read(body, ids("ann"))) == [None]
+    assert told(RowReader(PROFILE, fold_case=True).read(body, ids("ann"))) == ["ANN"]
+    assert told(RowReader(PROFILE, fold_case=True).read(odd_alone(good("\u212a")), ids("k"))) == [
+        None
+    ]
+
+
+def test_no_more_rows_are_read_one_by_one_than_take_a_while() -> None:
+    rows = b'{"id": "x"},' * 100_001
+    body = b"[" + json.dumps(bad("b")).encode() + b"," + rows + b'{"id": "a"}]'
+
+    found = RowReader(PROFILE).read(body, ids("a", "b"))
+
+    assert told(found) == ["SOURCE_MALFORMED", "SOURCE_MALFORMED"]
+    assert found.malformed[-1] == "more than 100,000 rows"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from app.errors import MalformedError
 from app.shapes.answer import AnswerSettings
-from app.sources.scan import Document, Row, at, scan
+from app.shapes.functions import as_json
+from app.sources.scan import Document, Row, at, is_text, scan
+from tests.sources.odd import ODD, with_member
 from tests.sources.test_rows import EXTRAS
 
 Json = Any
@@ -102,6 +104,52 @@ def test_of_a_name_that_is_repeated_the_last_counts() -> None:
     assert document.around == {"rows": None, "n": 2}
 
 
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("place", ["a row", "in a row", "deep in a row", "around"])
+def test_a_value_that_cannot_be_read_leaves_all_others_as_they_are(
+    value: bytes, place: str
+) -> None:
+    row = {
+        "a row": value,
+        "in a row": with_member(b'{"id": 2}', "x", value),
+        "deep in a row": with_member(b'{"id": 2}', "x", b'[{"y": ' + value + b'}, "z"]'),
+        "around": b'{"id": 2}',
+    }[place]
+    around = b', "x": ' + value if place == "around" else b""
+    body = b'{"rows": [{"id": 1}, ' + row + b', {"id": 3}]' + around + b', "n": 9}'
+
+    document = scanned(body, rows=["rows"])
+
+    first, odd, last = values(document)
+    assert (first, last) == ({"id": 1}, {"id": 3})
+    assert at(document.around, ("n",)) == (True, 9)
+    if place != "a row":
+        assert at(odd, ("id",)) == (True, 2)
+    if place == "deep in a row":
+        assert at(odd, ("x", 1)) == (True, "z")
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_a_value_that_cannot_be_read_cannot_be_written_either_or_is_written_as_it_was(
+    value: bytes,
+) -> None:
+    [row] = values(scanned(b"[" + value + b"]"))
+
+    with suppress(TypeError):
+        text = as_json(row).decode()
+        assert text == value.decode() or Decimal(text).compare(Decimal(value.decode())) == 0
+
+
+@pytest.mark.parametrize("text", ["", "a", "ünïcødé 😀", "\x00\x7f\uffff", "\ud7ff\ue000"])
+def test_a_text_is_known(text: str) -> None:
+    assert is_text(text)
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "Ada \udc00", "ü\udfff", "\ud800x"])
+def test_a_text_with_half_a_character_is_known(text: str) -> None:
+    assert not is_text(text)
+
+
 HOSTILE = {
     "nothing": b"",
     "blanks": b" \n ",
@@ -116,10 +164,14 @@ HOSTILE = {
     "a word": b"nothing",
     "deep nesting": b"[" * 100_000,
     "deep objects": b'[{"a":' * 100_000,
-    "deep and closed": b"[" * 100_000 + b"]" * 100_000,
-    "a huge integer": b"[" + b"9" * 100_000 + b"]",
-    "an exponent beyond all": b"[1e9999999999999999999999]",
-    "invalid UTF-8": b'["\xff\xfe"]',
+    "deep and closed too soon": b"[" * 100_000 + b"]" * 99_999,
+    "deep and closed too often": b"[" * 100_000 + b"]" * 100_001,
+    "deep with a text that does not end": b"[" * 100_000 + b'"' + b"]" * 100_000,
+    "deep with an escape at the end": b"[" * 100_000 + b'"\\"' + b"]" * 100_000,
+    "a huge integer and no end": b"[" + b"9" * 100_000,
+    "a huge integer and a word": b"[" + b"9" * 100_000 + b"x]",
+    "invalid UTF-8 outside of text": b"[\xff\xfe]",
+    "invalid UTF-8 behind all": b"[]\xff",
     "UTF-16": "[]".encode("utf-16"),
     "a byte order mark": b"\xef\xbb\xbf[]",
     "control characters": b'["\x00\x01"]',

@@ -16,13 +16,15 @@ from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.billing import BILLING, AccountRecord
+from app.sources.matching import AMBIGUOUS
 from app.sources.more import NextPage
 from app.sources.profile import PROFILE, ProfileRecord
 from app.sources.reader import reader_of
 from app.sources.rows import Rows
 from tests.fakes import profile_row
 from tests.shapes.test_money import written
-from tests.sources.test_rows import told
+from tests.sources.odd import ODD, json_texts, with_member
+from tests.sources.test_rows import LOWER, UPPER, told
 from tests.sources.test_scan import HOSTILE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,21 +138,42 @@ def test_the_key_may_be_made_by_an_expression() -> None:
 
 
 def test_keys_that_differ_in_case_alone_are_the_same_where_it_is_said_so() -> None:
-    body = [row("ANN"), row("straße")]
+    body = [row("ANN"), row("stra\u00dfe"), row("\u212aim")]
+    asked = ["ann", "STRASSE", "bob", "strasse", "kim"]
 
-    assert told(read(body, ["ann", "STRASSE", "bob"], {"fold_case": True})) == [
-        "ann",
-        "STRASSE",
-        None,
-    ]
+    assert told(read(body, asked, {"fold_case": True})) == ["ann", None, None, None, None]
     assert told(read(body, ["ann"], {})) == [None]
+    assert told(read(body, ["stra\u00dfe"], {"fold_case": True})) == ["stra\u00dfe"]
 
 
 def test_two_users_that_differ_in_case_alone_share_a_row_then() -> None:
-    rows = read([row("Ann"), row("ANN")], ["ann", "ANN"], {"fold_case": True})
+    rows = read([row("Ann")], ["ann", "ANN"], {"fold_case": True})
 
     assert told(rows) == ["ann", "ANN"]
+    assert rows.duplicate == 0
+
+
+def test_each_has_its_own_row_where_there_are_two_and_nobody_has_another_s() -> None:
+    rows = read([row("Ann"), row("ANN")], ["ann", "ANN"], {"fold_case": True})
+
+    assert told(rows) == ["SOURCE_MALFORMED", "ANN"]
     assert rows.duplicate == 1
+    assert rows.malformed == [AMBIGUOUS]
+
+
+@pytest.mark.parametrize("answer", [{}, {"key": ["id"]}, {"many": False, "key": ["id"]}])
+@pytest.mark.parametrize(("key", "written"), [(UPPER, LOWER), (LOWER, UPPER)])
+def test_a_uuid_in_capitals_is_the_same_user(
+    answer: Mapping[str, object], key: str, written: str
+) -> None:
+    body = row(written) if answer.get("many") is False else [row(written)]
+
+    assert told(read(body, [key], answer)) == [key]
+    assert told(read(body, [LOWER, UPPER], answer)) == [LOWER, UPPER]
+
+
+def test_a_uuid_in_capitals_may_name_its_row() -> None:
+    assert told(read({UPPER: row("?")}, [LOWER], {"by_key": True})) == [LOWER]
 
 
 def test_the_first_row_of_a_key_counts_and_others_are_counted() -> None:
@@ -253,22 +276,60 @@ def test_a_million_rows_that_nobody_asked_for_are_not_read() -> None:
     assert failure.detail.endswith("more than 1,000 rows, which is `max_rows`")
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        *(b"NaN", b"-Infinity", b"1e999", b"1E+999999999999", b"9" * 4_000, b'"\\ud800"'),
-        b"[" * 500 + b"]" * 500,
-        b'{"a": 1, "a": 2}',
-    ],
-)
-@pytest.mark.parametrize("used", [False, True])
-def test_a_strange_value_costs_no_more_than_the_row_that_uses_it(extra: bytes, used: bool) -> None:  # noqa: FBT001 # parametrized
-    name = b"locale" if used else b"extra"
+@pytest.mark.parametrize("extra", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("name", ["extra", "locale", "id"])
+def test_an_odd_value_costs_no_more_than_the_row_that_uses_it(extra: bytes, name: str) -> None:
     good = json.dumps(row("b")).encode()
-    bad = json.dumps({**row("a"), "locale": None}).encode()[:-1]
-    rows = read(b"[" + bad + b', "' + name + b'": ' + extra + b"}, " + good + b"]", "ab", {})
+    kept = {one: value for one, value in row("a").items() if one != name}
+    odd = with_member(json.dumps(kept).encode(), name, extra)
 
-    assert told(rows) == ["SOURCE_MALFORMED" if used else "a", "b"]
+    for answer in ({}, {"key": ["id"]}, {"fold_case": True}):
+        rows = read(b"[" + odd + b", " + good + b"]", "ab", answer)
+
+        if name == "id" and extra == ODD["an integer of 400 digits"]:  # a key that nobody has
+            assert told(rows) == [None, "b"]
+        else:
+            assert told(rows) == ["a" if name == "extra" else "SOURCE_MALFORMED", "b"]
+
+
+def test_of_a_member_that_is_repeated_the_last_counts() -> None:
+    body = b'[{"id": "b", ' + json.dumps(row("a")).encode()[1:] + b"]"
+
+    assert told(read(body, "ab", {})) == ["a", None]
+
+
+@pytest.mark.parametrize("name", [rb'"b\ud83d"', b'"b\xff"'])
+def test_a_name_that_is_no_text_could_be_of_anyone_who_has_no_row(name: bytes) -> None:
+    good = json.dumps(row("?")).encode()
+    body = b'{"a": ' + good + b", " + name + b": " + good + b"}"
+
+    rows = read(body, "ab", {"by_key": True})
+
+    assert told(rows) == ["a", "SOURCE_MALFORMED"]
+    assert rows.malformed == ["a row without a key"]
+
+
+@given(data=st.data(), name=st.sampled_from(["id", "username", "createdAt", "extra"]))
+def test_whatever_is_in_a_row_the_others_are_what_they_are_without_it(
+    data: st.DataObject, name: str
+) -> None:
+    kept = {one: value for one, value in row("b").items() if one != name}
+    odd = with_member(json.dumps(kept).encode(), name, data.draw(json_texts))
+    others = [json.dumps(row(key)).encode() for key in "ac"]
+    fields = data.draw(st.sampled_from([None, {**PLAIN, "locale": "to_string(@)"}, PLAIN]))
+
+    rows = read(b"[" + b",".join([others[0], odd, others[1]]) + b"]", "abc", {}, fields=fields)
+    alone = read(b"[" + b",".join(others) + b"]", "ac", {}, fields=fields)
+
+    assert [rows.answers[0], rows.answers[2]] == alone.answers
+
+
+PLAIN = {
+    "username": "username",
+    "displayName": "displayName",
+    "email": "email",
+    "createdAt": "iso_time(createdAt)",
+}
 
 
 @given(body=st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0d1eNaI-.9 \x00id', max_size=40))

@@ -1,0 +1,28 @@
+"""Ids of users: when two that are written differently are the same. Pure."""
+
+import re
+from string import ascii_lowercase, ascii_uppercase
+
+UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""A UUID as text: either case is right on input (RFC 9562, section 4)."""
+
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def folded(user: str, *, fold_case: bool = False) -> str:
+    """Write an id so that it can be compared with another.
+
+    Case has no meaning in a UUID. In any other id it may tell two users apart, unless the settings
+    say that it does not. Even then only the letters of ASCII are folded: Unicode folds ``straße``
+    to ``strasse`` and the Kelvin sign to ``k``, which are other users.
+
+    Args:
+        user: The id, or the key by which a source knows a user.
+        fold_case: Whether ids that differ in case alone are the same.
+
+    Returns:
+        A text that is the same for two ids of the same user.
+    """
+    if fold_case or UUID_PATTERN.fullmatch(user):
+        return user.translate(_SMALL)
+    return user

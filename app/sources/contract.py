@@ -1,0 +1,156 @@
+"""From the values of one row to a record, whatever else is in the row. Pure.
+
+A row is written as JSON and read by its record: strict parsing takes a time from JSON alone. Where
+that fails, the row may still hold all that the record needs, beside something that cannot be
+written or read (text with a half of a surrogate pair, a value nested too deep). What the record
+does not name is left out then, if it is of that kind, and the row is read once more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from operator import is_
+from types import NoneType, UnionType
+from typing import Annotated, Generic, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import ValidationError
+
+from app.errors import what_is_wrong
+from app.shapes.functions import as_json
+from app.sources.base import Record
+from app.sources.scan import is_text
+
+R = TypeVar("R", bound=Record)
+
+MAX_DEPTH = 64
+"""How deep a value may be nested that a record does not name."""
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that ``as_json`` writes in any case."""
+
+LISTS = frozenset({Union, UnionType, list, tuple, set, frozenset, Sequence})
+"""Types whose only argument is the type of what a record reads: optional ones, and lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The members of an object that a record reads.
+
+    Attributes:
+        inner: What it reads of each of them, by their names; ``None`` for all of it.
+    """
+
+    inner: "Mapping[str, _Members | None]"
+
+
+class RowContract(Generic[R]):
+    """Reads rows as one record.
+
+    Args:
+        record: The record.
+    """
+
+    def __init__(self, record: type[R]) -> None:
+        self._record = record
+        self._members = _members_of(record, ())
+
+    def read(self, row: object) -> R | str:
+        """Read a row.
+
+        Args:
+            row: Plain data, with ``Decimal`` for numbers that have a fraction.
+
+        Returns:
+            The record, or what is wrong with the row, which says nothing of what is in it.
+        """
+        record = self._read(row)
+        if not isinstance(record, str):
+            return record
+        readable = _readable(row, self._members)
+        again = record if readable is row else self._read(readable)
+        return record if isinstance(again, str) else again
+
+    def _read(self, row: object) -> R | str:
+        """Read a row as it is."""
+        try:
+            return self._record.model_validate_json(as_json(row))
+        except ValidationError as error:
+            return what_is_wrong(error)
+        except TypeError as error:
+            return f"it cannot be written as JSON: {error}"
+
+
+def _readable(value: object, members: _Members | None, depth: int = 0) -> object:
+    """Leave out of a value what its record does not read, where that cannot be read.
+
+    Args:
+        value: The value.
+        members: What the record reads of it, or of each of a list; ``None`` for all.
+        depth: How deep it is in the row.
+
+    Returns:
+        What is left; the value itself, where that is all of it.
+    """
+    if type(value) is int:
+        return value if -MAX_INTEGER <= value <= MAX_INTEGER else Decimal(value)
+    if depth > MAX_DEPTH:
+        return value
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        left = [_readable(one, members, depth + 1) for one in items]
+        return items if all(map(is_, left, items)) else left
+    if isinstance(value, dict):
+        whole = cast("dict[str, object]", value)
+        kept: dict[str, object] = {}
+        for name, one in whole.items():
+            if members is None or name in members.inner:
+                inner = None if members is None else members.inner[name]
+                kept[name] = _readable(one, inner, depth + 1)
+            elif _is_plain([name, one]):
+                kept[name] = one
+        same = len(kept) == len(whole) and all(map(is_, kept.values(), whole.values()))
+        return whole if same else kept
+    return value
+
+
+def _is_plain(value: object, depth: int = 0) -> bool:
+    """Tell whether a value can be written as JSON and read again, whoever reads it."""
+    if isinstance(value, str):
+        return is_text(value)
+    if isinstance(value, int):
+        return -MAX_INTEGER <= value <= MAX_INTEGER
+    if isinstance(value, list) and depth <= MAX_DEPTH:
+        return all(_is_plain(one, depth + 1) for one in cast("Sequence[object]", value))
+    if isinstance(value, dict) and depth <= MAX_DEPTH:
+        members = cast("Mapping[str, object]", value)
+        return all(_is_plain(one, depth + 1) for pair in members.items() for one in pair)
+    return value is None or isinstance(value, Decimal)
+
+
+def _members_of(record: type[Record], around: Sequence[type[Record]]) -> _Members | None:
+    """Find what a record reads of a row; ``None`` where it may be all.
+
+    Args:
+        record: The record.
+        around: The records that it is within.
+    """
+    if record in around or record.model_config.get("extra") != "ignore":
+        return None
+    inner: dict[str, _Members | None] = {}
+    for name, info in record.model_fields.items():
+        written = info.validation_alias or name
+        if not isinstance(written, str):  # one of several
+            return None
+        inner[written] = _members_in(info.annotation, (*around, record))
+    return _Members(inner)
+
+
+def _members_in(annotation: object, around: Sequence[type[Record]]) -> _Members | None:
+    """Find what a field reads of an object, or of each object of a list; ``None`` for all."""
+    inner = [one for one in get_args(annotation) if one is not NoneType and one is not ...]
+    origin = get_origin(annotation)
+    if origin is Annotated or (origin in LISTS and len(inner) == 1):
+        return _members_in(inner[0], around)
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return _members_of(annotation, around)
+    return None
