@@ -2,14 +2,15 @@
 
 import base64
 import binascii
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import strawberry
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError
 from app.graphql.values import Invoice
-from app.sources.base import Page, PageRequest, Position, UserId
+from app.shapes.ids import folded
+from app.sources.base import MAX_INT, Page, PageRequest, Position, Trail, UserId
 from app.sources.billing import InvoiceRecord
 
 MAX_FIRST = 100
@@ -25,6 +26,8 @@ class _Cursor(NamedTuple):
     user: str
     cursor: str | None
     item: str | None
+    pages: Annotated[int, Field(ge=0, le=MAX_INT)] = 0
+    mark: Annotated[str, Field(max_length=16)] = ""
 
 
 _CURSOR = TypeAdapter(_Cursor)
@@ -40,7 +43,8 @@ def encode_cursor(user: UserId, position: Position) -> str:
     Returns:
         Text that clients hand back as it is.
     """
-    json = _CURSOR.dump_json(_Cursor(user, position.cursor, position.item))
+    trail = position.trail
+    json = _CURSOR.dump_json(_Cursor(user, position.cursor, position.item, trail.pages, trail.mark))
     return base64.urlsafe_b64encode(json).decode().rstrip("=")
 
 
@@ -65,9 +69,9 @@ def decode_cursor(user: UserId, cursor: str) -> Position:
         raise BadUserInputError(
             "after is not a cursor: expected the endCursor or an edge's cursor of an earlier page"
         ) from error
-    if found.user != user:
+    if folded(found.user) != folded(user):
         raise BadUserInputError("after is a cursor of another user's list")
-    return Position(found.cursor, found.item)
+    return Position(found.cursor, found.item, Trail(found.pages, found.mark))
 
 
 def page_request(user: UserId, first: int, after: str | None) -> PageRequest:

@@ -7,6 +7,7 @@ A source answers for users in many at once (``Source``) or lists something of on
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from random import getrandbits
 from typing import Any, Generic, NewType, Protocol, TypeAlias, TypeVar
 
@@ -197,6 +198,39 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Trail:
+    """The way to an upstream page, as far as it takes to notice that the pages go in a circle.
+
+    This is Brent's algorithm: the mark moves to the latest page after 1, 2, 4, 8… pages. A circle
+    comes back to its mark before the mark has moved twice.
+
+    R. P. Brent, "An improved Monte Carlo factorization algorithm", BIT 20, 1980.
+
+    Attributes:
+        pages: How many pages come before it.
+        mark: A digest of the cursor of one of them; empty where there is none yet.
+    """
+
+    pages: int = 0
+    mark: str = ""
+
+    def to(self, cursor: str) -> "Trail | None":
+        """Go on to the next page.
+
+        Args:
+            cursor: Its cursor.
+
+        Returns:
+            The way to that page; ``None`` where it is the marked one, which was read before.
+        """
+        digest = blake2b(cursor.encode(), digest_size=8).hexdigest()
+        if digest == self.mark:
+            return None
+        pages = self.pages + 1
+        return Trail(pages, digest if pages.bit_count() == 1 else self.mark)
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place in an upstream's list: behind an item, or where an upstream page begins.
 
@@ -204,10 +238,12 @@ class Position:
         cursor: The upstream's own cursor of the page; ``None`` for its first page.
         item: Key of the item on that page behind which the position lies; ``None`` when it lies at
             the beginning of the page.
+        trail: The way to that page.
     """
 
     cursor: str | None
     item: str | None
+    trail: Trail = Trail()
 
 
 @dataclass(frozen=True, slots=True)

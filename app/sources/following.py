@@ -24,14 +24,15 @@ def target_of(page: NextPage, target: str, base_url: str, settings: MoreSettings
 
     Returns:
         Path and query below the base URL; ``None`` where the page cannot be asked for: no parameter
-        is known for it, or its address leads elsewhere. What the service is sent (tokens, users) is
-        for that service alone, so no answer leads away from its base URL.
+        is known for it, it is the first page again, or its address leads elsewhere. What the
+        service is sent (tokens, users) is for that service alone, so no answer leads away from its
+        base URL.
     """
     if page.url is not None:
         return _below(page.url, target, base_url)
     if page.cursor is not None and settings.cursor_parameter is not None:
         return _with(target, settings.cursor_parameter, page.cursor)
-    if page.offset is not None and settings.offset_parameter is not None:
+    if page.offset and settings.offset_parameter is not None:  # at 0 is the page that was read
         number = page.offset + settings.first_offset
         return _with(target, settings.offset_parameter, str(number))
     return None

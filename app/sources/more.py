@@ -26,7 +26,7 @@ _RANGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NextPage:
-    """Where the next page is; one of the three.
+    """Where the next page is; one of the three, or none where that is not known.
 
     Attributes:
         url: Its address, as the service wrote it: absolute or relative, to any host at all.
@@ -155,7 +155,7 @@ def _next(document: Document, settings: MoreSettings) -> NextPage | None:
     if path is None:
         return None
     _, value = at(document.around, path)
-    if value is None or value is False or value == "":
+    if value is None or value is False or (isinstance(value, str) and not value.strip()):
         return None
     if settings.next_url is not None and isinstance(value, str):
         return NextPage(url=value)
@@ -165,13 +165,21 @@ def _next(document: Document, settings: MoreSettings) -> NextPage | None:
 
 
 def _row_cursor(document: Document, settings: MoreSettings) -> NextPage | None:
-    """Read the cursor of the next page off the last row."""
+    """Read the cursor of the next page off the last row.
+
+    Returns:
+        The page. It cannot be asked for where the row has nothing there that is a cursor: that is
+        the trouble of those without a row, and of nobody else.
+    """
     if settings.row_cursor is None or not document.rows:
         return None
-    _, value = at(document.rows[-1].value, settings.row_cursor)
-    if isinstance(value, str) or type(value) is int:
+    row = document.rows[-1].value
+    found, value = at(row, settings.row_cursor)
+    if isinstance(row, dict) and not found:
+        raise MalformedError("expected a cursor in the last row, got nothing")
+    if (isinstance(value, str) and value.strip()) or type(value) is int:
         return NextPage(cursor=str(value))
-    raise MalformedError(f"expected a cursor in the last row, got {_kind(value)}")
+    return NextPage()
 
 
 def _link(header: str | None) -> NextPage | None:

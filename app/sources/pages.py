@@ -1,13 +1,16 @@
 """The paged list behind a REST service: pages of any size, from any position, out of its pages."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
+from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, SourceError
+from app.errors import Code, MalformedError, SourceError
+from app.shapes.answer import AnswerSettings
 from app.sources.answer import RawAnswer
 from app.sources.ask import Ask
 from app.sources.base import (
@@ -22,7 +25,9 @@ from app.sources.base import (
     UserId,
 )
 from app.sources.client import ServiceClient
+from app.sources.contract import RowContract
 from app.sources.forms import pair
+from app.sources.scan import Row, at, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -34,23 +39,58 @@ MAX_CALLS = 5
 
 NOT_FOUND = frozenset({404})
 
+AS_ONE_VALUE = AnswerSettings(many=False)
+"""How a page is read that does not fit: as one value, whatever that is."""
+
 
 class UpstreamPage(Record, Generic[R]):
     """One answer: some items, and where the next ones are."""
 
     items: list[R] = Field(description="The items, in the source's order.")
     next_cursor: str | None = Field(
-        default=None, max_length=2_048, description="Cursor of the next page, if there is one."
+        default=None,
+        max_length=2_048,
+        description="Cursor of the next page; nothing, or nothing but blanks, on the last one.",
     )
+
+    @property
+    def following(self) -> str | None:
+        """The cursor of the next page; ``None`` on the last one."""
+        return self.next_cursor if self.next_cursor and self.next_cursor.strip() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    """A page that is one by its frame, with something in it that does not fit.
+
+    It is the trouble of one user, so the service's circuit breaker must not count it.
+
+    Attributes:
+        detail: What does not fit; says nothing of what is in it.
+    """
+
+    detail: str
 
 
 class RestPages(Generic[R]):
     """Lists something of one user page by page, as its ``PageSpec`` says. A ``PagedSource``."""
 
-    def __init__(self, spec: PageSpec[R], client: ServiceClient) -> None:
+    def __init__(
+        self, spec: PageSpec[R], client: ServiceClient, log: FilteringBoundLogger | None = None
+    ) -> None:
+        """Make the list.
+
+        Args:
+            spec: What it is.
+            client: Asks the service.
+            log: Where pages that do not fit are reported.
+        """
         self._spec = spec
         self._client = client
-        self._page: TypeAdapter[UpstreamPage[R]] = TypeAdapter(UpstreamPage[spec.item])  # type: ignore[name-defined] # a type at run time
+        self._log = log
+        page: type[UpstreamPage[R]] = UpstreamPage[spec.item]  # type: ignore[name-defined] # a type at run time
+        self._decode = TypeAdapter(page).validate_json
+        self._contract = RowContract(page)
         self._key = attrgetter(spec.key)
 
     @property
@@ -86,43 +126,20 @@ class RestPages(Generic[R]):
         self, request: PageRequest, call: Call
     ) -> Page[R] | SourceError | PositionGone | None:
         """Fetch one page: one call where it starts and ends as upstream pages do."""
-        position = request.after or Position(cursor=None, item=None)
-        cursor, behind = position.cursor, position.item
-        items: list[PageItem[R]] = []
+        walk = _Walk(request, self._key)
         for _ in range(MAX_CALLS):
-            # An item to start behind has to be found first, on a page as long as can be.
-            limit = MAX_LIMIT if behind is not None else request.first - len(items)
-            upstream = await self._ask(request.user, limit, cursor, call)
+            upstream = await self._ask(request.user, walk.limit, walk.cursor, call)
             if not isinstance(upstream, UpstreamPage):
                 return upstream
-            if cursor is not None and upstream.next_cursor == cursor:
-                return self._no_progress("the next page is the same page")
-            keys = [self._key(item) for item in upstream.items]
-            if behind is None:
-                start = 0
-            elif behind in keys:
-                start, behind = keys.index(behind) + 1, None
-            else:
-                start = len(keys)
-            end = min(len(keys), start + request.first - len(items))
-            items += [
-                PageItem(
-                    upstream.items[index],
-                    Position(upstream.next_cursor, None)
-                    if index + 1 == len(keys) and upstream.next_cursor is not None
-                    else Position(cursor, keys[index]),
-                )
-                for index in range(start, end)
-            ]
-            if upstream.next_cursor is None and behind is not None:
-                return PositionGone()
-            if upstream.next_cursor is None or len(items) == request.first:
-                more = end < len(keys) or upstream.next_cursor is not None
-                return Page(tuple(items), has_next=more)
-            cursor = upstream.next_cursor
-        if not items:
-            return self._no_progress(f"{MAX_CALLS} pages without the item looked for, or empty")
-        return Page(tuple(items), has_next=True)
+            try:
+                page = walk.take(upstream)
+            except MalformedError as error:
+                return self._failure(str(error))
+            if page is not None:
+                return page
+        if not walk.items:
+            return self._failure(f"{MAX_CALLS} pages without the item looked for, or empty")
+        return Page(tuple(walk.items), has_next=True)
 
     async def _ask(
         self, user: UserId, limit: int, cursor: str | None, call: Call
@@ -131,18 +148,102 @@ class RestPages(Generic[R]):
         target = f"{self._spec.path}?{pair(self._spec.parameter, user)}&limit={limit}"
         if cursor is not None:
             target += "&" + pair("cursor", cursor)
-
-        def read(answer: RawAnswer) -> UpstreamPage[R]:
-            return self._page.validate_json(answer.body)
-
-        return await self._client.send(
+        answer = await self._client.send(
             Ask((user,), self._spec.path, target),
             call,
-            read,
+            self._read,
             limit=self._client.settings.page_timeout,
             absent=NOT_FOUND,
         )
+        if not isinstance(answer, _Unfit):
+            return answer
+        if self._log is not None:
+            self._log.warning(
+                "source.odd_page",
+                request_id=call.request_id,
+                source=self.name,
+                path=self._spec.path,
+                detail=answer.detail,
+            )
+        call.trace.of(self.name).code = Code.SOURCE_MALFORMED
+        return self._failure(answer.detail)
 
-    def _no_progress(self, detail: str) -> SourceError:
-        """Say that following the pages leads nowhere."""
+    def _read(self, answer: RawAnswer) -> UpstreamPage[R] | _Unfit:
+        """Read a page."""
+        try:
+            return self._decode(answer.body)
+        except ValidationError:
+            [row] = scan(answer.body, AS_ONE_VALUE).rows or [Row(None, None)]
+            _, items = at(row.value, ("items",))
+            if not isinstance(items, list):
+                raise
+            page = self._contract.read(row.value)
+            return _Unfit(page) if isinstance(page, str) else page
+
+    def _failure(self, detail: str) -> SourceError:
+        """Say that the list cannot be read."""
         return SourceError(self.name, Code.SOURCE_MALFORMED, detail)
+
+
+class _Walk(Generic[R]):
+    """The way over upstream pages to a page of any size, from any position.
+
+    Attributes:
+        cursor: The cursor of the upstream page that is needed next.
+        items: What there is of the page so far.
+    """
+
+    def __init__(self, request: PageRequest, key: Callable[[R], str]) -> None:
+        position = request.after or Position(cursor=None, item=None)
+        self.cursor = position.cursor
+        self.items: list[PageItem[R]] = []
+        self._behind = position.item
+        self._trail = position.trail
+        self._first = request.first
+        self._key = key
+
+    @property
+    def limit(self) -> int:
+        """How many items the upstream is asked for."""
+        # An item to start behind has to be found first, on a page as long as can be.
+        return MAX_LIMIT if self._behind is not None else self._first - len(self.items)
+
+    def take(self, upstream: UpstreamPage[R]) -> Page[R] | PositionGone | None:
+        """Take what is wanted of an upstream page.
+
+        Args:
+            upstream: The page at ``cursor``.
+
+        Returns:
+            The page that was asked for, or that it cannot start where it should; ``None`` where the
+            next upstream page is needed for that.
+
+        Raises:
+            MalformedError: The next upstream page is one that was read before.
+        """
+        keys = [self._key(item) for item in upstream.items]
+        start = 0
+        if self._behind is not None:
+            start = len(keys)
+            if self._behind in keys:
+                start = keys.index(self._behind) + 1
+                self._behind = None
+        end = min(len(keys), start + self._first - len(self.items))
+        self.items += [
+            PageItem(upstream.items[index], Position(self.cursor, keys[index], self._trail))
+            for index in range(start, end)
+        ]
+        following = upstream.following
+        if following is None:
+            if self._behind is not None:
+                return PositionGone()
+            return Page(tuple(self.items), has_next=end < len(keys))
+        trail = self._trail.to(following)
+        if following == self.cursor or trail is None:
+            raise MalformedError("the next page is one that was read before")
+        if start < end == len(keys):
+            self.items[-1] = PageItem(self.items[-1].item, Position(following, None, trail))
+        if len(self.items) == self._first:
+            return Page(tuple(self.items), has_next=True)
+        self.cursor, self._trail = following, trail
+        return None

@@ -15,7 +15,8 @@ from app.graphql.connection import (
     encode_cursor,
     page_request,
 )
-from app.sources.base import Page, PageItem, PageRequest, Position, UserId
+from app.shapes.ids import folded
+from app.sources.base import Page, PageItem, PageRequest, Position, Trail, UserId
 from app.sources.billing import InvoiceRecord
 from tests.fakes import invoice, user_id
 
@@ -23,7 +24,8 @@ USER = UserId(user_id(1))
 OTHER = UserId(user_id(2))
 
 TEXT = st.text(max_size=40)
-POSITIONS = st.builds(Position, st.none() | TEXT, st.none() | TEXT)
+TRAILS = st.builds(Trail, st.integers(0, 2**31 - 1), st.text("0123456789abcdef", max_size=16))
+POSITIONS = st.builds(Position, st.none() | TEXT, st.none() | TEXT, TRAILS)
 
 NOT_A_CURSOR = "after is not a cursor"
 
@@ -53,10 +55,23 @@ def test_a_cursor_is_read_as_the_position_that_it_was_written_from(
 def test_a_cursor_is_of_no_use_in_the_list_of_another_user(
     position: Position, user: UserId, other: UserId
 ) -> None:
-    if user == other:
+    if folded(user) == folded(other):
         return
     with pytest.raises(BadUserInputError, match="another user's list"):
         decode_cursor(other, encode_cursor(user, position))
+
+
+def test_a_cursor_is_of_a_user_whose_uuid_is_written_in_either_case() -> None:
+    user = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    cursor = encode_cursor(UserId(user.upper()), Position("c", "i"))
+
+    assert decode_cursor(UserId(user), cursor) == Position("c", "i")
+    with pytest.raises(BadUserInputError, match="another user's list"):
+        decode_cursor(UserId("ann"), encode_cursor(UserId("ANN"), Position("c", "i")))
+
+
+def test_a_cursor_that_was_written_before_there_were_trails_is_read() -> None:
+    assert decode_cursor(USER, written([USER, "c", "i"])) == Position("c", "i")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +91,13 @@ def test_a_cursor_is_of_no_use_in_the_list_of_another_user(
         written([USER, 7, None]),
         written([USER, None, ["x"]]),
         written([USER, None, None, None]),
+        written([USER, None, None, -1, ""]),
+        written([USER, None, None, 2**31, ""]),
+        written([USER, None, None, 10**400, ""]),
+        written([USER, None, None, 1.5, ""]),
+        written([USER, None, None, 1, "0" * 17]),
+        written([USER, None, None, 1, None]),
+        written([USER, None, None, 1, "", ""]),
         written([None, None, None]),
         written({"user": USER, "cursor": 7, "item": None}),
         encoded(b"[" * 3000),

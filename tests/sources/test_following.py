@@ -88,6 +88,13 @@ def test_an_offset_takes_the_place_of_the_first_one() -> None:
     assert asked(page) is None
 
 
+def test_the_first_page_is_not_asked_for_again_and_neither_is_a_page_that_is_not_known() -> None:
+    every = {"cursor_parameter": "cursor", "offset_parameter": "offset"}
+
+    assert asked(NextPage(offset=0), **every) is None
+    assert asked(NextPage(), **every) is None
+
+
 @given(cursor=st.text(min_size=1, max_size=20))
 def test_a_cursor_never_leaves_its_place(cursor: str) -> None:
     target = asked(NextPage(cursor=cursor), cursor_parameter="cursor")

@@ -66,7 +66,23 @@ def test_the_cursor_may_be_in_the_last_row() -> None:
     assert following(empty) == NextPage(offset=0)
 
 
-@pytest.mark.parametrize("last", [None, "", False])
+@pytest.mark.parametrize("cursor", ["", " ", "\n", None, True, 1.5, [], {}])
+def test_a_last_row_without_a_cursor_that_can_be_used_leads_nowhere(cursor: object) -> None:
+    body = {"rows": [{"id": "a", "at": 1}, {"id": "b", "at": cursor}], "has_more": True}
+
+    found = extent(body, has_more=["has_more"], row_cursor=["at"])
+
+    assert following(found) == NextPage()
+
+
+@pytest.mark.parametrize("last", ["a", 7, None, []])
+def test_a_last_row_that_is_no_object_leads_nowhere(last: object) -> None:
+    body = {"rows": [{"id": "a"}, last], "has_more": True}
+
+    assert following(extent(body, has_more=["has_more"], row_cursor=["id"])) == NextPage()
+
+
+@pytest.mark.parametrize("last", [None, "", False, " ", "\t\r\n", "\u2003"])
 def test_next_address(last: object) -> None:
     named = extent({**TWO, "links": {"next": "/users?page=2"}}, next_url=["links", "next"])
 
@@ -80,7 +96,8 @@ def test_next_cursor(cursor: object, written: str) -> None:
     assert following(extent({**TWO, "next": cursor}, next_cursor=["next"])) == NextPage(
         cursor=written
     )
-    assert extent({**TWO, "next": 0}, next_cursor=["next"]) == Extent(None)
+    for last in (0, "", "  ", "\n", None, False):
+        assert extent({**TWO, "next": last}, next_cursor=["next"]) == Extent(None)
 
 
 def test_a_cursor_beside_the_word_that_there_is_no_more_is_not_followed() -> None:

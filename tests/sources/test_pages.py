@@ -2,25 +2,29 @@
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceError
 from app.observability.logs import make_log
 from app.settings import LogSettings
-from app.shapes.resilience import DeadlineSettings
+from app.shapes.resilience import BreakerSettings, DeadlineSettings
 from app.sources.base import Call, Page, PageRequest, Position, PositionGone, UserId
 from app.sources.billing import INVOICES, InvoiceRecord
 from app.sources.client import open_service
 from app.sources.pages import MAX_CALLS, RestPages
 from tests.clock import ManualClock
 from tests.fakes import calm_source, failing, invoice, json_response
+from tests.sources.odd import ODD, with_member
 
 CALL = Call("request-1")
 USER = UserId("u1")
@@ -66,19 +70,22 @@ class Upstream:
 
 @asynccontextmanager
 async def listing(
-    handler: Handler, *, max_concurrent_pages: int = 10
+    handler: Handler,
+    *,
+    log: FilteringBoundLogger | None = None,
+    **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[RestPages[InvoiceRecord]]:
     """Open the list over a fake."""
     async with open_service(
         "billing",
-        calm_source(base_url="http://billing", max_concurrent_pages=max_concurrent_pages),
+        calm_source(base_url="http://billing", **changes),
         lambda _: httpx.MockTransport(handler),  # type: ignore[arg-type] # it takes either kind
         deadlines=DeadlineSettings(),
         clock=ManualClock(),
         chance=lambda: 0.5,
         log=make_log(LogSettings(), "json", io.StringIO()),
     ) as client:
-        yield RestPages(INVOICES, client)
+        yield RestPages(INVOICES, client, log)
 
 
 async def ask(handler: Handler, first: int, after: Position | None = None) -> Answer:
@@ -322,6 +329,145 @@ async def test_an_upstream_that_repeats_its_cursor_is_malformed_and_soon_left_al
     assert isinstance(answer, SourceError)
     assert answer.code is Code.SOURCE_MALFORMED
     assert len(calls) <= 2 * MAX_CALLS
+
+
+@pytest.mark.parametrize("last", ["", " ", "\t\n", "\u00a0", None])
+@pytest.mark.parametrize("sizes", [[1], [2], [3], [100]])
+async def test_a_list_ends_where_the_cursor_of_the_next_page_is_empty(
+    last: str | None, sizes: list[int]
+) -> None:
+    calls: list[str | None] = []
+
+    def service(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.params.get("cursor"))
+        second = request.url.params.get("cursor") == "second"
+        items = [invoice(number) for number in ((3, 4) if second else (1, 2))]
+        return json_response({"items": items, "nextCursor": last if second else "second"})
+
+    async with listing(service) as pages:
+        found, more = await walk(pages, sizes, None, [0])
+
+    assert found == [1, 2, 3, 4]
+    assert not more
+    assert set(calls) == {None, "second"}
+
+
+async def walk_until_it_fails(handler: Handler, size: int) -> list[int] | Code:
+    """Go from edge to edge as a client does; tell what was found, or how that ended."""
+    found: list[int] = []
+    after: Position | None = None
+    async with listing(handler) as pages:
+        for _ in range(1_000):
+            [answer] = await pages.fetch_pages([PageRequest(USER, size, after)], CALL)
+            if isinstance(answer, SourceError):
+                return answer.code
+            page = page_of(answer)
+            found += numbers_of(page)
+            if not page.has_next:
+                return found
+            after = page.items[-1].position
+    raise AssertionError("the walk does not end")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    straight=st.integers(0, 9),
+    around=st.integers(1, 9),
+    items=st.integers(1, 3),
+    size=st.integers(1, 8),
+)
+async def test_pages_that_go_in_a_circle_are_malformed_before_long(
+    straight: int, around: int, items: int, size: int
+) -> None:
+    calls = 0
+
+    def circling(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        page = int(request.url.params.get("cursor", "0"))
+        following = page + 1 if page + 1 < straight + around else straight or 1
+        numbers = range(page * items, (page + 1) * items)
+        return json_response({"items": [invoice(n) for n in numbers], "nextCursor": str(following)})
+
+    assert await walk_until_it_fails(circling, size) is Code.SOURCE_MALFORMED
+    # Each upstream page may be read once for each of its items, and each way of it three times.
+    assert calls <= 4 * (straight + around + 1) * items + 4 * MAX_CALLS
+
+
+@settings(max_examples=30, deadline=None)
+@given(number=st.integers(0, 300), most=st.integers(1, 40), size=st.integers(1, 40))
+async def test_a_long_list_is_never_taken_for_a_circle(number: int, most: int, size: int) -> None:
+    upstream = Upstream(list(range(number)), most=most)
+
+    assert await walk_until_it_fails(upstream, size) == list(range(number))
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("name", ["number", "issuedAt", "total", "id", "note"])
+async def test_an_item_that_cannot_be_read_fails_the_list_of_its_user_and_opens_no_circuit(
+    name: str, value: bytes
+) -> None:
+    kept = {one: of_it for one, of_it in invoice(1).items() if one != name}
+    odd = with_member(json.dumps(kept).encode(), name, value)
+    good = json.dumps(invoice(2)).encode()
+
+    def service(request: httpx.Request) -> httpx.Response:
+        items = [good, odd] if request.url.params["userId"] == USER else [good]
+        return httpx.Response(200, content=b'{"items": [' + b",".join(items) + b"]}")
+
+    users = [*[USER] * 9, UserId("other")]
+    async with listing(service, breaker=BreakerSettings(min_calls=3)) as pages:
+        answers = [(await pages.fetch_pages([PageRequest(one, 5)], CALL))[0] for one in users]
+
+    if name == "note":
+        assert [numbers_of(page_of(one)) for one in answers] == [*[[2, 1]] * 9, [2]]
+        return
+    for answer in answers[:-1]:
+        assert isinstance(answer, SourceError)
+        assert answer.code is Code.SOURCE_MALFORMED
+        assert not answer.retryable
+    assert numbers_of(page_of(answers[-1])) == [2]
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+async def test_what_is_around_the_items_of_a_page_may_be_anything(value: bytes) -> None:
+    body = with_member(json.dumps({"items": [invoice(1)]}).encode(), "links", value)
+    cursor = with_member(json.dumps({"items": [invoice(1)]}).encode(), "nextCursor", value)
+
+    assert numbers_of(page_of(await ask(lambda _: httpx.Response(200, content=body), 5))) == [1]
+    assert await code_of(lambda _: httpx.Response(200, content=cursor), 5) is Code.SOURCE_MALFORMED
+
+
+async def test_a_page_that_is_none_at_all_is_counted_by_the_circuit() -> None:
+    calls: list[httpx.Request] = []
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        return json_response({"rows": []})
+
+    async with listing(broken, breaker=BreakerSettings(min_calls=3)) as pages:
+        for _ in range(9):
+            await pages.fetch_pages([PageRequest(USER, 5)], CALL)
+
+    assert len(calls) == 3
+
+
+async def test_what_is_odd_in_a_page_is_logged_and_nothing_of_its_values() -> None:
+    stream = io.StringIO()
+    log = make_log(LogSettings(), "json", stream)
+    body = json.dumps({"items": [{**invoice(1), "number": ["secret"]}]})
+    async with listing(lambda _: httpx.Response(200, content=body), log=log) as pages:
+        await pages.fetch_pages([PageRequest(USER, 5)], CALL)
+
+    [line] = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert line["event"] == "source.odd_page"
+    assert line["detail"] == "items.0.number: Input should be a valid string"
+    assert (line["source"], line["path"], line["request_id"]) == (
+        "billing",
+        "/invoices",
+        "request-1",
+    )
+    assert "secret" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("after", [None, Position(None, "inv-9"), Position("c0", None)])
