@@ -181,10 +181,11 @@ async def test_other_ids_are_two_users_where_it_does_not(
 
     async with open_gateway(taking(re.compile("[a-zA-Z]+"))) as gateway:
         assert await names_of(gateway, ["bob", "ann"]) == ["user1", "user0"]
-        reply = await gateway.query(QUERY, ids=["ANN", "bob"])
+        reply = await gateway.query(QUERY, ids=["bob", "ANN"])
 
-    assert reply.data["users"][1]["username"] == "user1"
-    assert (reply.data["users"][0] or {}).get("username") is None
+    known, unknown = reply.data["users"]
+    assert known["username"] == "user1"
+    assert unknown is None
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,9 @@ ROWS: Sequence[tuple[type[Record], Row]] = (
 
 def scanned(text: bytes) -> object:
     """Read a row as an answer is read."""
-    [row] = scan(text, AnswerSettings(many=False)).rows or ()
-    return row.value
+    rows = scan(text, AnswerSettings(many=False)).rows
+    assert rows is not None
+    return rows[0].value
 
 
 @pytest.mark.parametrize(("record", "row"), ROWS)
@@ -103,7 +104,8 @@ class _Validated(AccountRecord):
     @classmethod
     def _renamed(cls, row: Any) -> Any:  # noqa: ANN401 # any row
         """Take the plan by its former name."""
-        return {"plan": row.get("tariff"), **row} if isinstance(row, dict) else row
+        named: Row = row
+        return {"plan": named.get("tariff"), **named}
 
     @field_validator("plan")
     @classmethod

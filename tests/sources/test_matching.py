@@ -121,7 +121,7 @@ def test_what_is_found_for_a_key_is_of_that_user_and_depends_on_no_other_key(
         if key in found:
             assert place == found.index(key)
         elif len(same) == 1:
-            assert place == found.index(*same)
+            assert place == found.index(same.pop())
         else:
             assert place is None
             assert (key in together.ambiguous) == bool(same)
