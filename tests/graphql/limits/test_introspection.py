@@ -125,9 +125,14 @@ class Door:
 
 def objects_in(value: Any) -> int:  # noqa: ANN401 # any JSON
     """Count the objects in an answer."""
-    if isinstance(value, dict):
-        return 1 + sum(map(objects_in, cast("dict[str, Any]", value).values()))
-    return sum(map(objects_in, cast("list[Any]", value))) if isinstance(value, list) else 0
+    match value:
+        case dict():
+            return 1 + sum(objects_in(one) for one in cast("dict[str, Any]", value).values())
+        case list():
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType] # any JSON
+            return sum((objects_in(one) for one in items), start=0)
+        case _:
+            return 0
 
 
 def test_the_large_schema_is_large() -> None:
