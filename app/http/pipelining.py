@@ -318,8 +318,10 @@ class OrderedProtocol(HttpToolsProtocol):
         """Go on with what has come meanwhile, or wait for the next request."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self._close()
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline or self._no_more:
             self._go_on()
         else:
@@ -337,7 +339,8 @@ class OrderedProtocol(HttpToolsProtocol):
 
     def _wait_for_next(self) -> None:
         """Close the connection later, if no request comes."""
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )

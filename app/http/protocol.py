@@ -152,12 +152,6 @@ class BoundedProtocol(OrderedProtocol):
         super()._close()
         self._await_drain()
 
-    def on_response_complete(self) -> None:
-        """Where the connection ends with this answer, see to it that it does."""
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self._await_drain()
-
     def eof_received(self) -> bool:  # type: ignore[override] # uvicorn never keeps it open
         """See to it that the connection of a client that says no more comes to an end."""
         stays = super().eof_received()

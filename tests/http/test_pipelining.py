@@ -8,7 +8,8 @@ import gc
 import logging
 import socket
 import weakref
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 import pytest
@@ -42,6 +43,9 @@ SOON = 0.2
 
 LONG = 4_000_000
 """Bytes of an answer, or of what follows a request: more than the kernel takes at once."""
+
+MUCH = 16_000_000
+"""Bytes that the kernel does not keep for one connection."""
 
 ASKED = f'{{"query": "{{ user(id: \\"{user_id(1)}\\") {{ plan }} }}"}}'.encode()
 SLOW = HEAD % len(ASKED) + ASKED
@@ -444,6 +448,23 @@ async def test_a_request_that_is_refused_before_its_body_was_sent_is_the_last(
     assert [answer.status for answer in whole] == [415, 200]
 
 
+async def test_a_request_that_takes_long_is_not_ended_as_an_idle_connection_is(
+    services: FakeServices,
+) -> None:
+    sources = Sources(services)
+    async with listening(services, idle_timeout=1) as connect:
+        client, other = await connect(), await connect()
+        await client.send(numbered(1))
+        await client.until(answer_to(1))
+        await client.send(SLOW)
+        await other.send(numbered(2))
+        await other.rest()  # by now the time of an idle connection is over
+        sources.go.set()
+        answered = await client.until(SLOW_ANSWER)
+
+    assert bodies(answered) == [SLOW_ANSWER]
+
+
 async def test_a_connection_is_kept_whose_request_was_answered_before_it_was_whole(
     services: FakeServices,
 ) -> None:
@@ -540,38 +561,58 @@ async def test_no_request_finds_what_the_one_before_left_in_its_context(
     assert set(found) == {"nothing"}
 
 
-async def flood(port: int, data: bytes, app: Application) -> int:
-    """Send as much as the server takes while it answers a few requests; tell how much that was."""
-    loop = asyncio.get_running_loop()
-    taken = 0
+async def flood(made: socket.socket, data: bytes, taken: int = 0) -> int:
+    """Send as much as the server takes, and the kernel for it; tell how much that is."""
+    refused = 0
+    while taken < len(data) and refused < 20:
+        try:
+            taken += made.send(data[taken : taken + 262_144])
+            refused = 0
+        except BlockingIOError:
+            refused += 1
+        await asyncio.sleep(0)
+    return taken
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncGenerator[socket.socket]:
+    """Connect by a socket that does not wait."""
     with socket.socket() as made:
         made.settimeout(0)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-        await loop.sock_connect(made, (HOST, port))
-        for _ in range(100):
-            while taken < len(data):
-                try:
-                    taken += made.send(data[taken : taken + 262_144])
-                except BlockingIOError:
-                    break
-            count = len(app.scopes)
-            app.go.release()
-            await app.begun(count + 1)
-    return taken
+        await asyncio.get_running_loop().sock_connect(made, (HOST, port))
+        yield made
 
 
 async def test_a_client_cannot_make_the_gateway_keep_all_that_it_sends(
     services: FakeServices,
 ) -> None:
     app = Application()
-    async with listening(services, app, body=100_000) as connect:
-        first = asyncio.create_task(connect.exchange(REQUEST))
-        await app.begun(1)
-        app.go.release()
-        await first
-        taken = await flood(connect.address.port, REQUEST * 400_000, app)
+    data = REQUEST * 400_000
+    async with (
+        listening(services, app, body=100_000) as connect,
+        connected(connect.address.port) as made,
+    ):
+        taken = await flood(made, data)
+        for count in range(1, 100):
+            await app.begun(count)
+            app.go.release()
+            taken = await flood(made, data, taken)
 
-    assert taken < 20_000_000  # what the kernel keeps is most of it
+    assert taken < MUCH
+
+
+async def test_a_client_cannot_send_for_ever_what_is_ignored(services: FakeServices) -> None:
+    sources = Sources(services)
+    async with listening(services) as connect, connected(connect.address.port) as made:
+        taken = await flood(made, SLOW + GARBAGE + b"x" * 3 * MUCH)
+        sources.go.set()
+        answer = bytearray()
+        while b"no HTTP request" not in answer:
+            answer += await asyncio.get_running_loop().sock_recv(made, 65_536)
+
+    assert taken < MUCH
+    assert [one.status for one in read_answers(bytes(answer))] == [200, 400]
 
 
 # Ends.
