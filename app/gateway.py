@@ -79,6 +79,7 @@ class Gateway:
         self._chance = chance
         self._transports = transports
         self._see = see
+        self._guards = Guards.of(settings)
         self._schema = build_schema(security_directives=settings.has_security_directives)
         self._callers = callers_said(settings.auth)
         self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
@@ -199,7 +200,7 @@ class Gateway:
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
         # A source with keys of its own is not asked by users' ids.
-        fold_case = self._settings.ids_fold_case and spec.service not in self._settings.key_from
+        fold_case = self._guards.fold_case and spec.service not in self._settings.key_from
         source: Source[Record] = (
             SelectingSource(
                 endpoint, client, self._log, foreign, see=self._see, fold_case=fold_case
@@ -242,7 +243,7 @@ class Gateway:
             planner=planner,
             documents=documents,
             texts=self._texts,
-            guards=Guards.of(self._settings),
+            guards=self._guards,
             compile_operations=self._settings.compile,
             required=frozenset(
                 name

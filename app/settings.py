@@ -185,11 +185,6 @@ class Settings(Shape):
     log: LogSettings = Field(default=LogSettings(), description="The log.")
 
     @property
-    def ids_fold_case(self) -> bool:
-        """Whether users' ids that differ in case alone are the same, UUIDs or not."""
-        return bool(self.user_id_pattern.flags & re.IGNORECASE)
-
-    @property
     def key_from(self) -> Mapping[str, KeyFromSettings]:
         """Where the keys are of each source that knows users by another source's."""
         return {name: one.key_from for name, one in self.sources if one.key_from is not None}

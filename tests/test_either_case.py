@@ -8,6 +8,7 @@ import pytest
 
 from app.settings import Settings, SourcesSettings
 from app.shapes.resilience import CacheSettings
+from tests.callers import by_headers, headers_of
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
     Behaviour,
@@ -145,6 +146,37 @@ async def test_what_is_kept_of_one_way_of_writing_is_never_given_to_another_user
             reply = await gateway.query(QUERY, ids=ids)
             names = {"user0" if one.lower() == LOWER else "user1" for one in ids}
             assert {user["username"] for user in reply.data["users"]} == names
+
+
+@pytest.mark.parametrize(("subject", "asked"), [(UPPER, LOWER), (LOWER, UPPER)])
+async def test_a_caller_sees_of_itself_what_is_its_own_in_either_case(
+    open_gateway: OpenGateway, services: FakeServices, subject: str, asked: str
+) -> None:
+    know(services, LOWER, OTHER)
+    query = "query($ids: [ID!]!) { me { email } users(ids: $ids) { email } }"
+
+    async with open_gateway(settings_for_fakes(), by_headers) as gateway:
+        reply = await gateway.query_as(headers_of(subject), query, ids=[OTHER, asked])
+        ann = await gateway.query_as(headers_of(OTHER), query, ids=[asked])
+
+    assert reply.data["me"] == reply.data["users"][1] == {"email": "user0@example.com"}
+    assert reply.codes == {"users.0.email": "FORBIDDEN"}
+    assert ann.codes == {"users.0.email": "FORBIDDEN"}
+
+
+async def test_a_caller_is_no_other_user_whose_id_differs_in_case(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    know(services, "ann")
+    query = "query($ids: [ID!]!) { users(ids: $ids) { email } }"
+
+    async with open_gateway(taking(re.compile("[a-zA-Z]+")), by_headers) as gateway:
+        apart = await gateway.query_as(headers_of("ANN"), query, ids=["ann"])
+    async with open_gateway(taking(re.compile("(?i)[a-z]+")), by_headers) as gateway:
+        same = await gateway.query_as(headers_of("ANN"), query, ids=["ann"])
+
+    assert apart.codes == {"users.0.email": "FORBIDDEN"}
+    assert same.data["users"] == [{"email": "user0@example.com"}]
 
 
 def taking(pattern: re.Pattern[str]) -> Settings:

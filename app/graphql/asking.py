@@ -47,22 +47,22 @@ class Users:
     missing: tuple[str, ...] = ()
     errors: Sequence[GraphQLError] = ()
 
-    def split(self, subject: str | None) -> "Sequence[tuple[bool, Users]]":
+    def split(self, rights: Rights) -> "Sequence[tuple[bool, Users]]":
         """Tell the caller itself from other users.
 
         Args:
-            subject: The user that the caller is, if it is one.
+            rights: What the caller may see.
 
         Returns:
             One or both of them, and of each whether it is the caller. What is wrong stays with
             the others.
         """
-        own = [key for key in self.keys if key == subject]
+        own = [key for key in self.keys if rights.is_own(key)]
         if not own:
             return [(False, self)]
         rest = replace(
             self,
-            keys=[key for key in self.keys if key != subject],
+            keys=[key for key in self.keys if key not in own],
             given=(self.given or len(self.keys)) - len(own),
         )
         others = [(False, rest)] if rest.given or rest.missing else []
@@ -156,7 +156,7 @@ class AskingReader:
             users = self._users(key, nodes, variables, missing, rights)
             fields += [
                 self._asking(key, name, selected, some, rights, own=own)
-                for own, some in users.split(rights.subject)
+                for own, some in users.split(rights)
             ]
         return fields
 

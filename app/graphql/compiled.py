@@ -45,7 +45,7 @@ class CompiledRun:
         self._schema = schema
         self._context = context
         self._guards = context.guards
-        self._subject = context.rights.subject
+        self._rights = context.rights
         self._request_id = request_id
 
     async def run(self, roots: Sequence[RootField], variables: VariableValues) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class CompiledRun:
     def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId]:
         """Find the users that a field names."""
         if root.name == "me":
-            return [self._guards.own_id(self._subject)]
+            return [self._guards.own_id(self._rights.subject)]
         # One id or a list of them, as the schema has it: coerced, so of the right type.
         ids: Any = variables.coerced.get(root.variable) if root.variable is not None else None
         if ids is None:
@@ -112,11 +112,11 @@ class CompiledRun:
         """Tell the caller itself from other users, where it sees more of itself."""
         if not keys:  # nobody is asked about, so that no source is either
             return []
-        if root.own is root.others or self._subject not in keys:
+        if root.own is root.others or self._rights.subject is None:
             return [Seen(root.others, keys, range(len(keys)))]
         places: dict[bool, list[int]] = {}
         for place, key in enumerate(keys):
-            places.setdefault(key == self._subject, []).append(place)
+            places.setdefault(self._rights.is_own(key), []).append(place)
         return [
             Seen(root.own if own else root.others, [keys[place] for place in some], some)
             for own, some in places.items()

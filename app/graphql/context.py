@@ -44,6 +44,11 @@ class Guards:
         """
         return cls(settings.user_id_pattern, settings.max_ids, settings.max_representations)
 
+    @property
+    def fold_case(self) -> bool:
+        """Whether users' ids that differ in case alone are the same, UUIDs or not."""
+        return bool(self.user_id_pattern.flags & re.IGNORECASE)
+
     def user_id(self, value: str) -> UserId:
         """Check a user id.
 

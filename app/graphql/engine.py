@@ -73,7 +73,7 @@ class Engine:
         self._required = required
         self._compile = compile_operations
         self._compiler = Compiler(schema, planner)
-        self._policies = Policies(schema.policies)
+        self._policies = Policies(schema.policies, fold_case=guards.fold_case)
         self._clock = clock
         self._log = log
 

@@ -83,7 +83,7 @@ class Explainer:
         self._limits = settings.limits
         self._compile = settings.compile
         self._compiler = Compiler(schema, self._planner)
-        self._policies = Policies(schema.policies)
+        self._policies = Policies(schema.policies, fold_case=guards.fold_case)
 
     def text(self, request: GraphQLRequest) -> str:
         """Find the document that would be explained, by which an explanation is paid for.

@@ -42,12 +42,10 @@ async def find_users(info: Info, keys: Sequence[UserId]) -> list[Resolved]:
         fragments=raw.fragments,
         variables=cast("Mapping[str, object]", raw.variable_values),  # Strawberry's are plain
     )
-    rights, subject = context.rights, context.rights.subject
-    plans = {
-        own: context.planner.plan(rights.seen(fields, own=own))
-        for own in {key == subject for key in keys}
-    }
-    asks = [Ask(key, plans[key == subject]) for key in keys]
+    rights = context.rights
+    owned = [rights.is_own(key) for key in keys]
+    plans = {own: context.planner.plan(rights.seen(fields, own=own)) for own in {*owned}}
+    asks = [Ask(key, plans[own]) for key, own in zip(keys, owned, strict=True)]
     resolved: list[Resolved] = []
     for (key, plan), parts in zip(asks, await context.loaders.load(asks), strict=True):
         # Where no field reads the source, none could say that it failed.

@@ -9,6 +9,7 @@ from app.errors import ForbiddenError
 from app.graphql.caller import Caller
 from app.graphql.policy import PUBLIC, Policy
 from app.readonly import readonly
+from app.shapes.ids import same_user
 
 
 @readonly(frozen=True, slots=True)
@@ -20,11 +21,25 @@ class Rights:
         scopes: What it was granted, of that which some policy names: callers that have the same in
             it see the same, but for what is their own.
         policies: Who may see the fields of a user, by the field's public name.
+        fold_case: Whether users' ids that differ in case alone are the same.
     """
 
     subject: str | None
     scopes: frozenset[str]
     policies: Mapping[str, Policy]
+    fold_case: bool = False
+
+    def is_own(self, user: str) -> bool:
+        """Tell whether a user is the caller itself.
+
+        Args:
+            user: The user's id.
+
+        Returns:
+            Whether it is.
+        """
+        subject = self.subject
+        return subject is not None and same_user(user, subject, fold_case=self.fold_case)
 
     def allows(self, field: str, *, own: bool) -> bool:
         """Tell whether it may see a field.
@@ -65,8 +80,15 @@ class Rights:
 class Policies:
     """Who may see the fields of a user. Shared by all requests."""
 
-    def __init__(self, policies: Mapping[str, Policy]) -> None:
+    def __init__(self, policies: Mapping[str, Policy], *, fold_case: bool = False) -> None:
+        """Make them.
+
+        Args:
+            policies: Who may see the fields of a user, by the field's public name.
+            fold_case: Whether users' ids that differ in case alone are the same.
+        """
         self._policies = policies
+        self._fold_case = fold_case
         self._scopes = frozenset(one.scope for one in policies.values() if one.scope is not None)
         self._all = Rights(None, self._scopes, policies)
 
@@ -81,7 +103,8 @@ class Policies:
         """
         if caller.trusted:
             return self._all
-        return Rights(caller.subject, self._scopes & caller.scopes, self._policies)
+        scopes = self._scopes & caller.scopes
+        return Rights(caller.subject, scopes, self._policies, self._fold_case)
 
 
 def enforce(fields: Mapping[str, GraphQLField], policies: Mapping[str, Policy]) -> None:
@@ -106,7 +129,7 @@ def _guarded(name: str, resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
 
     def guarded(user: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401 # a resolver's own signature
         rights: Rights = info.context.rights
-        if not rights.allows(name, own=user.id == rights.subject):
+        if not rights.allows(name, own=rights.is_own(user.id)):
             raise rights.refusal(name)
         return resolve(user, info, **arguments)
 

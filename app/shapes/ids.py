@@ -26,3 +26,21 @@ def folded(user: str, *, fold_case: bool = False) -> str:
     if fold_case or UUID_PATTERN.fullmatch(user):
         return user.translate(_SMALL)
     return user
+
+
+def same_user(one: str, other: str, *, fold_case: bool = False) -> bool:
+    """Tell whether two ids are of the same user.
+
+    Args:
+        one: An id.
+        other: Another one.
+        fold_case: Whether ids that differ in case alone are the same.
+
+    Returns:
+        Whether they are.
+    """
+    if one == other:
+        return True
+    if one.lower() != other.lower():  # which tells most of them apart, and costs little
+        return False
+    return folded(one, fold_case=fold_case) == folded(other, fold_case=fold_case)

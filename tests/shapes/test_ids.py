@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.shapes.ids import UUID_PATTERN, folded
+from app.shapes.ids import UUID_PATTERN, folded, same_user
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -40,6 +40,8 @@ def test_only_the_letters_of_ascii_are_folded(one: str, other: str) -> None:
 
     same = folded(one, fold_case=True) == folded(other, fold_case=True)
     assert same == (one.translate(small) == other.translate(small))
+    assert same_user(one, other, fold_case=True) == same
+    assert same_user(one, other) == (folded(one) == folded(other))
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,4 @@ def test_only_the_letters_of_ascii_are_folded(one: str, other: str) -> None:
 )
 def test_users_whom_unicode_would_make_one_are_two(one: str, other: str) -> None:
     assert folded(one, fold_case=True) != folded(other, fold_case=True)
+    assert not same_user(one, other, fold_case=True)
