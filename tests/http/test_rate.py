@@ -151,6 +151,26 @@ async def test_who_may_ask_for_no_more_is_told_when_it_may(
     assert {one.headers["ratelimit"] for one in over} == {f'"cost";r=2;t={(quota - 2) * 10}'}
 
 
+async def test_a_batch_is_told_the_longest_of_its_waits(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    quota = DOCUMENT + 8
+    limits = limited(quota=quota, window=quota * 10)
+    waits: list[str] = []
+
+    for counts in ((3, 5, 4), (5, 3)):
+        async with open_gateway(
+            settings_for_fakes(limits=limits, batch=BatchSettings(enabled=True))
+        ) as gateway:
+            await ask(gateway, 6)
+            batch = [{"query": IDS, "variables": {"ids": [ID] * count}} for count in counts]
+            response = await gateway.client.post("/graphql", json=batch)
+            waits.append(response.headers["retry-after"])
+
+    assert waits == ["30", "30"]
+
+
 async def test_an_explanation_by_a_hash_costs_as_much_as_the_document(
     open_gateway: OpenGateway,
 ) -> None:
