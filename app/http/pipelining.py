@@ -198,7 +198,7 @@ class OrderedProtocol(HttpToolsProtocol):
             data = bytes(held[:SLICE])
             del held[:SLICE]
             self._parse(data)
-        if self.flow.full and not self._no_more and len(held) <= self._max_held:
+        if self.flow.full and len(held) <= self._max_held:
             self.flow.full = False
             self.flow.resume_reading()
 
@@ -370,10 +370,12 @@ class OrderedProtocol(HttpToolsProtocol):
     def _refuse(self, response: Response) -> None:
         """Read no more requests, and refuse the last one when those before it are answered."""
         cycle = self._begun()
-        is_answered = cycle is not None and cycle.more_body and cycle.response_started
+        refused = cycle if cycle is not None and cycle.more_body else None
         self._end_requests()
-        if not is_answered:
-            self._last_answer = written(response, self.server_state.default_headers)
+        if refused is None or not refused.response_started:
+            bodiless = refused is not None and refused.scope["method"] == "HEAD"
+            defaults = self.server_state.default_headers
+            self._last_answer = written(response, defaults, bodiless=bodiless)
         if not self._owes_answers():
             self._end()
 

@@ -13,19 +13,23 @@ RETRY_AFTER = 1
 """Seconds after which a refused client may connect again."""
 
 
-def written(response: Response, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
+def written(
+    response: Response, defaults: Iterable[tuple[bytes, bytes]], *, bodiless: bool = False
+) -> bytes:
     """Write an answer as it goes over the wire, the last one of its connection.
 
     Args:
         response: The answer.
         defaults: The server's own headers.
+        bodiless: Whether its body is left out, as in every answer to HEAD.
 
     Returns:
         All of it.
     """
     headers = [*defaults, *response.raw_headers, *SECURITY_HEADERS, (b"connection", b"close")]
     lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-    return STATUS_LINE[response.status_code] + lines + b"\r\n" + bytes(response.body)
+    body = b"" if bodiless else bytes(response.body)
+    return STATUS_LINE[response.status_code] + lines + b"\r\n" + body
 
 
 def too_late(what: str, seconds: float) -> Response:

@@ -266,6 +266,14 @@ async def test_a_request_whose_body_turns_out_to_be_no_http_is_refused_once(
     assert app.gone == ["/graphql"]
 
 
+async def test_a_refusal_of_head_has_no_body(services: FakeServices) -> None:
+    async with listening(services, Application()) as connect:
+        answer = await connect.exchange(CHUNKED.replace(b"POST", b"HEAD") + b"no length\r\n")
+
+    [refused] = read_answers(answer, {0})
+    assert (refused.status, refused.headers[b"connection"]) == (400, b"close")
+
+
 @pytest.mark.parametrize("more", [b"", b"Expect: 100-continue\r\n"], ids=["", "expecting"])
 async def test_an_application_may_go_on_reading_a_request_that_was_refused(
     services: FakeServices, more: bytes
@@ -534,6 +542,15 @@ async def test_a_long_body_may_wait_for_its_turn(services: FakeServices) -> None
         answers = bodies(await client.rest())
 
     assert answers == [b"/graphql " + body, b"/graphql " + BODY]
+
+
+async def test_more_than_is_kept_may_be_sent_ahead(services: FakeServices) -> None:
+    body = b"x" * 60_000
+    count = 40
+    async with listening(services, Application(answers=count), body=100_000) as connect:
+        answers = bodies(await connect.exchange((HEAD % len(body) + body) * count))
+
+    assert answers == [b"/graphql " + body] * count
 
 
 KEPT: ContextVar[str] = ContextVar("kept", default="nothing")
