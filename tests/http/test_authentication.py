@@ -466,6 +466,9 @@ async def test_a_claim_that_is_not_the_text_of_a_user_s_id_names_no_user(
     }
     assert wrong.status_code == 200
     assert wrong.json()["data"] == {"me": None, "user": {"email": None}}
+    [error] = [one for one in wrong.json()["errors"] if one["path"] == ["me"]]
+    is_text = isinstance(claim, str) and claim
+    assert error["extensions"]["code"] == ("BAD_USER_INPUT" if is_text else "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize("subject", [None, "x", "", "../admin", "\x00", "x" * 5_000])
