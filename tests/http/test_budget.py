@@ -4,7 +4,8 @@ import pytest
 
 from app.shapes.resilience import DeadlineSettings
 from tests.conftest import OpenGateway
-from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.fakes import FakeServices, user_id
+from tests.partial import settings_with
 
 QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
 
@@ -27,11 +28,20 @@ QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
         ("1s, 2s", None),
     ],
 )
+@pytest.mark.parametrize("coalesced", [True, False])
 async def test_a_client_may_ask_for_less_time_and_never_for_more(
-    open_gateway: OpenGateway, services: FakeServices, wish: str | None, told: str | None
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    wish: str | None,
+    told: str | None,
+    *,
+    coalesced: bool,
 ) -> None:
     services.know(1)
-    settings = settings_for_fakes(deadline=DeadlineSettings(budget=2.0, reserve=0.5))
+    source = {"timeout": 60, "coalesce": {"enabled": coalesced}}
+    settings = settings_with(
+        {"profile": source}, deadline=DeadlineSettings(budget=2.0, reserve=0.5)
+    )
     headers = {} if wish is None else {"X-Request-Timeout": wish}
 
     async with open_gateway(settings) as gateway:
