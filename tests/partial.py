@@ -120,6 +120,7 @@ def person(row: Mapping[str, object]) -> Mapping[str, object]:
         "lang": row["locale"],
         "created": row["createdAt"],
         "secret": "never asked for",
+        "keys": row.get("keys"),  # of other sources, where rows have some
     }
 
 

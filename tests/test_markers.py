@@ -463,7 +463,7 @@ def secrets_second(_: Certificates) -> Mapping[str, Mapping[str, Any]]:
         "profile": {
             "auth": {
                 "kind": "client_credentials",
-                "token_url": "http://profile/token",
+                "token_url": f"http://profile/token?key={marker('secret_of_address')}",
                 "client_id": "gateway",
                 "client_secret": marker("secret_client"),
             },
@@ -553,7 +553,10 @@ def test_every_secret_that_settings_can_have_is_planted(certificates: Certificat
     ("secrets", "sent"),
     [
         (secrets_first, {"secret_token", "secret_password", "secret_key"}),
-        (secrets_second, {"secret_client", "secret_key", "authorization", "tenant"}),
+        (
+            secrets_second,
+            {"secret_client", "secret_of_address", "secret_key", "authorization", "tenant"},
+        ),
     ],
 )
 async def test_sources_are_sent_their_own_secrets_and_of_the_caller_s_what_is_for_them(
@@ -659,7 +662,8 @@ async def test_trying_a_source_that_sends_back_what_it_was_sent_shows_no_secret(
         }
         for one in own.values():
             if "token_url" in one["auth"]:
-                one["auth"]["token_url"] = f"{base}/token"
+                _, query, told = one["auth"]["token_url"].partition("?")
+                one["auth"]["token_url"] = f"{base}/token{query}{told}"
         variables(own)
         header = f"Authorization:Bearer {marker('secret_of_caller')}"
         for name in own:

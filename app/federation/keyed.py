@@ -19,20 +19,22 @@ class Keyed(Generic[T]):
 
     Attributes:
         places: For each user what is asked, by key; or what is the answer without asking: ``None``
-            where there is no key, a failure where it could not be found out.
+            where there is no key, a failure or a bug of ours where it could not be found out.
     """
 
-    places: Sequence[T | SourceError | None]
+    places: Sequence[T | SourceError | Exception | None]
 
     @property
     def asked(self) -> list[T]:
         """What is asked: each once, in the order of the users."""
         asked = {
-            one: None for one in self.places if one is not None and not isinstance(one, SourceError)
+            one: None
+            for one in self.places
+            if one is not None and not isinstance(one, SourceError | Exception)
         }
         return list(asked)
 
-    def answers(self, said: Mapping[T, V]) -> list[V | SourceError | None]:
+    def answers(self, said: Mapping[T, V]) -> list[V | SourceError | Exception | None]:
         """Give each user what is said by key.
 
         Args:
@@ -42,6 +44,6 @@ class Keyed(Generic[T]):
             One for each user, in their order.
         """
         return [
-            said[one] if one is not None and not isinstance(one, SourceError) else one
+            one if one is None or isinstance(one, SourceError | Exception) else said[one]
             for one in self.places
         ]

@@ -21,7 +21,7 @@ from app.federation.division import Division, Divisions
 from app.federation.keyed import Keyed
 from app.federation.merge import Parts, merge
 from app.federation.plan import Plan
-from app.federation.steps import Said, Steps
+from app.federation.steps import Said, Steps, said_of
 from app.federation.user_loader import Answers, UserLoader
 from app.resilience.tasks import Tasks
 from app.sources.base import (
@@ -149,7 +149,7 @@ class Loaders:
 
         Returns:
             What each source said, by user, perhaps of others too, or the bug of ours that kept it
-            from being asked.
+            from being asked, of all of them or of some.
         """
         if self._shared:
             return await self._fetch_once(wanted, fields)
@@ -207,10 +207,11 @@ class Loaders:
             name: [self._load(name, user, fields.get(name)) for user in users]
             for name, users in wanted.items()
         }
-        waiting = {future for row in rows.values() for future in row if not future.done()}
-        if waiting:
-            await asyncio.wait(waiting)
-        return {name: _remembered(users, rows[name]) for name, users in wanted.items()}
+        await _done([future for row in rows.values() for future in row])
+        return {
+            name: said_of(users, [_bug_in(one) or one.result() for one in rows[name]])
+            for name, users in wanted.items()
+        }
 
     def _load(
         self, name: str, user: UserId, fields: FieldSet | None
@@ -235,16 +236,14 @@ class Loaders:
             loader = self._users[name] = UserLoader(ask, fields)
         return loader
 
-    def _page_loader(
-        self, spec: PageSpec[R]
-    ) -> DataLoader[PageRequest, Page[R] | SourceError | PositionGone | None]:
-        """Make the loader of a list."""
+    def _page_loader(self, spec: PageSpec[R]) -> DataLoader[PageRequest, Any]:
+        """Make the loader of a list; an exception that it is given, it raises."""
         fetch: Fetch[PageRequest, Page[R] | SourceError | PositionGone | None]
         fetch = self._sources.pages[spec].fetch_pages
 
         async def batch(
             requests: list[PageRequest],
-        ) -> list[Page[R] | SourceError | PositionGone | None]:
+        ) -> list[Page[R] | SourceError | PositionGone | Exception | None]:
             return await self._ask(
                 spec.name,
                 requests,
@@ -263,7 +262,7 @@ class Loaders:
         *,
         user: Callable[[K], UserId],
         keyed: Callable[[K, UserId], K],
-    ) -> list[V | SourceError | None]:
+    ) -> list[V | SourceError | Exception | None]:
         """Ask one source.
 
         Args:
@@ -274,7 +273,8 @@ class Loaders:
             keyed: Makes the same item of another user; by the source's own key, where it has keys.
 
         Returns:
-            One answer for each item, in their order.
+            One answer for each item, in their order; the bug of ours that kept it from being asked
+            for, where other items could be.
         """
         gone = SourceError(name, Code.SOURCE_UNAVAILABLE, "the request has ended")
         if self._closed:
@@ -284,17 +284,21 @@ class Loaders:
             self.used.add(name)
             return await fetch(items, self._call)
 
-        async def ask_by_key() -> Sequence[V | SourceError | None]:
+        async def ask_by_key() -> Sequence[V | SourceError | Exception | None]:
             keys = await self._keys(name, [user(item) for item in items])
             places = Keyed(
                 [
-                    key if key is None or isinstance(key, SourceError) else keyed(item, key)
+                    keyed(item, key) if isinstance(key, str) else key
                     for item, key in zip(items, keys, strict=True)
                 ]
             )
             asked = places.asked
-            said = await ask(asked) if asked else ()
-            return places.answers(dict(zip(asked, said, strict=True)))
+            said: Mapping[K, V | Exception]
+            try:
+                said = dict(zip(asked, await ask(asked) if asked else (), strict=True))
+            except Exception as error:  # noqa: BLE001 # of what was asked for, and of no other
+                said = dict.fromkeys(asked, error)
+            return places.answers(said)
 
         # The fetch is a task of ours: when it is cancelled, this function still settles the
         # futures of its items, which a cancelled batch function would leave waiting for ever.
@@ -306,13 +310,15 @@ class Loaders:
 
     async def _keys(
         self, name: str, users: Sequence[UserId]
-    ) -> Sequence[UserId | SourceError | None]:
+    ) -> Sequence[UserId | SourceError | Exception | None]:
         """Find the keys by which a source knows users, by what another says of these."""
         parent = self._sources.key_from[name]
         loader = self._of_users(parent, None)  # it is there: a plan asks it before this source
         said = [loader.load_key(user) for user in users]
-        await _settled(said)
-        return [foreign_key_of(one.result(), source=name, parent=parent) for one in said]
+        await _done(said)
+        return [
+            _bug_in(one) or foreign_key_of(one.result(), source=name, parent=parent) for one in said
+        ]
 
 
 def _collected(
@@ -325,12 +331,17 @@ def _collected(
         return error
 
 
-def _remembered(users: Sequence[UserId], row: Sequence[asyncio.Future[Any]]) -> Said:
-    """Take what has come for users, or the bug that was raised instead."""
-    bugs = [bug for future in row if (bug := future.exception()) is not None]
-    if bugs:
-        return bugs[0] if isinstance(bugs[0], Exception) else RuntimeError(str(bugs[0]))
-    return dict(zip(users, (future.result() for future in row), strict=True))
+def _bug_in(future: asyncio.Future[Any]) -> Exception | None:
+    """Find the bug of ours that was raised instead of an answer."""
+    bug = future.exception()
+    return bug if bug is None or isinstance(bug, Exception) else RuntimeError(str(bug))
+
+
+async def _done(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait for shared futures without ever cancelling them."""
+    waiting = {future for future in futures if not future.done()}
+    if waiting:
+        await asyncio.wait(waiting)
 
 
 async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:
@@ -342,9 +353,7 @@ async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:
     Args:
         futures: Futures of loaders, the same one perhaps twice.
     """
-    waiting = {future for future in futures if not future.done()}
-    if waiting:
-        await asyncio.wait(waiting)
+    await _done(futures)
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]

@@ -15,8 +15,46 @@ from app.sources.flight import landed
 from app.sources.flights import Flights
 from app.sources.foreign import foreign_key_of
 
-Said: TypeAlias = Mapping[UserId, Record | SourceError | None] | Exception
-"""What a source said, by user, or the bug of ours that kept it from being asked."""
+Answers: TypeAlias = Mapping[UserId, Record | SourceError | None]
+"""What a source said, by user."""
+
+
+class PartlySaid(dict[UserId, Record | SourceError | None]):
+    """What a source said of some users, where a bug of ours kept it from answering for others.
+
+    Attributes:
+        bugs: What was raised, by user, of those who are not in it.
+    """
+
+    def __init__(self, answers: Answers, bugs: Mapping[UserId, Exception]) -> None:
+        super().__init__(answers)
+        self.bugs = bugs
+
+
+Said: TypeAlias = Answers | Exception
+"""What a source said, perhaps partly, or the bug of ours that kept it from being asked."""
+
+
+def said_of(
+    users: Sequence[UserId], answers: Sequence[Record | SourceError | Exception | None]
+) -> Answers:
+    """Put answers beside their users, and bugs apart.
+
+    Args:
+        users: The users.
+        answers: One for each: what the source said, or what was raised instead.
+
+    Returns:
+        The answers by user.
+    """
+    bugs: dict[UserId, Exception] = {}
+    told: dict[UserId, Record | SourceError | None] = {}
+    for user, answer in zip(users, answers, strict=True):
+        if isinstance(answer, Exception):
+            bugs[user] = answer
+        else:
+            told[user] = answer
+    return PartlySaid(told, bugs) if bugs else told
 
 
 class Steps:
@@ -83,18 +121,24 @@ class Steps:
         except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
             return error
 
-    async def _by_key(
-        self, name: str, users: Sequence[UserId], said: Mapping[UserId, Record | SourceError | None]
-    ) -> Mapping[UserId, Record | SourceError | None]:
+    async def _by_key(self, name: str, users: Sequence[UserId], said: Answers) -> Answers:
         """Ask one source by the keys that another has said."""
         parent = self._key_from[name]
-        keyed = Keyed([foreign_key_of(said[user], source=name, parent=parent) for user in users])
-        found = await self._ask(name, keyed.asked)
-        return dict(zip(users, keyed.answers(found), strict=True))
+        bugs: Mapping[UserId, Exception] = said.bugs if isinstance(said, PartlySaid) else {}
+        keyed: Keyed[UserId] = Keyed(
+            [
+                bugs.get(user) or foreign_key_of(said[user], source=name, parent=parent)
+                for user in users
+            ]
+        )
+        found: Mapping[UserId, Record | SourceError | Exception | None]
+        try:
+            found = await self._ask(name, keyed.asked)
+        except Exception as error:  # noqa: BLE001 # of those who were asked about, and of no others
+            found = dict.fromkeys(keyed.asked, error)
+        return said_of(users, keyed.answers(found))
 
-    async def _ask(
-        self, name: str, keys: Sequence[UserId]
-    ) -> Mapping[UserId, Record | SourceError | None]:
+    async def _ask(self, name: str, keys: Sequence[UserId]) -> Answers:
         """Ask one source, by its own keys; where there are none, it is not asked."""
         if not keys:
             return {}

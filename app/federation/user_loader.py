@@ -16,8 +16,8 @@ from aiodataloader import DataLoader
 from app.sources.base import FieldSet, Record, UserId
 from app.sources.flight import Answer
 
-Answers: TypeAlias = Sequence[Answer[Record]]
-"""One answer for each user, in the order in which they were asked for."""
+Answers: TypeAlias = Sequence[Answer[Record] | Exception]
+"""One answer for each user, in the order in which they were asked for; or a bug of ours."""
 
 AskUsers: TypeAlias = Callable[[Sequence[UserId], FieldSet | None], Awaitable[Answers]]
 """Asks a source for the records of users, each once, with some fields; ``None`` for all."""
@@ -140,7 +140,7 @@ class UserLoader:
             self._wanted = None if self._wanted is None or fields is None else self._wanted | fields
             batch.fields = self._wanted
 
-    async def _send(self, users: list[UserId]) -> list[Answer[Record]]:
+    async def _send(self, users: list[UserId]) -> list[Answer[Record] | Exception]:
         """Send the batch that is gathered; the batch function of the DataLoader."""
         # Users who came since the DataLoader took the others are counted to this batch, and sent
         # by the next. They get what they need: the next asks for no fewer fields.

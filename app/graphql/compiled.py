@@ -7,6 +7,7 @@ from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.execution.values import VariableValues, get_argument_values
 
 from app.errors import Code, GatewayError, SourceError
+from app.federation.steps import PartlySaid
 from app.graphql.compiler import RootField, View
 from app.graphql.context import Context
 from app.graphql.masking import public_error
@@ -134,10 +135,10 @@ class CompiledRun:
         if isinstance(seen, Exception):
             self._fail(root, seen)
             return None
-        for view, _, _ in seen:
+        for view, keys, _ in seen:
             for name in view.plan.sources:
-                if isinstance(answers := found[name], Exception):
-                    self._fail(root, answers)
+                if (bug := _bug_of(found[name], keys)) is not None:
+                    self._fail(root, bug)
                     return None
         if len(seen) == 1:
             written = self._users(root, seen[0], found)
@@ -226,6 +227,15 @@ class CompiledRun:
         self.errors.append(
             public_error(located, otherwise=Code.BAD_USER_INPUT, request_id=self._request_id)
         )
+
+
+def _bug_of(answers: Found | Exception, keys: Sequence[UserId]) -> Exception | None:
+    """Find the bug of ours that kept a source from being asked about one of some users."""
+    if isinstance(answers, Exception):
+        return answers
+    if isinstance(answers, PartlySaid):
+        return next((bug for key in keys if (bug := answers.bugs.get(key)) is not None), None)
+    return None
 
 
 def _wanted(asked: Sequence[list[Seen] | Exception]) -> Mapping[str, Sequence[UserId]]:

@@ -1,18 +1,25 @@
 """Several operations in one HTTP request."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tried
+from hypothesis import strategies as st
 from starlette.types import Message
 
 from app.http.answers import GRAPHQL_JSON
+from app.http.authentication import everybody
 from app.settings import Settings, SourcesSettings
 from app.shapes.edge import BatchSettings
+from app.shapes.limits import LimitsSettings, RateSettings
 from app.shapes.resilience import CoalesceSettings
+from tests.callers import by_headers, headers_of
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
     FakeServices,
@@ -22,6 +29,12 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.graphql.test_compiled import Case, arrange, cases
+from tests.key_from import linked
+from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts, selecting
+
+BATCH_CASES = int(os.environ.get("BATCH_CASES", "25"))
+"""How many batches the property is tried with."""
 
 BATCHES = BatchSettings(enabled=True, max_operations=3)
 
@@ -250,3 +263,174 @@ async def test_a_batch_can_be_explained(open_gateway: OpenGateway, services: Fak
     assert second["extensions"]["explain"]["sources"][0]["keys"] == [user_id(2)]
     assert "errors" in wrong
     assert not any(services.calls.values())
+
+
+A, B = user_id(1), user_id(2)
+PAGE = "invoices(first: 1) { edges { node { id } } }"
+"""What only the executor can do."""
+
+
+@pytest.fixture
+def profile(services: FakeServices) -> SelectingProfile:
+    """Give services of which two send no more fields than they are asked for."""
+    services.profile, services.activity = SelectingProfile(""), SelectingActivity("")
+    services.know(1, 2)
+    return services.profile
+
+
+def of(number: int, fields: str, **more: object) -> dict[str, Any]:
+    """Make an operation that asks for fields of a user."""
+    return {**asking(number, fields), **more}
+
+
+@pytest.mark.parametrize(
+    ("operations", "asked"),
+    [
+        # compiled and compiled
+        ([of(1, "username"), of(1, "email")], [["id", "login", "mail"]]),
+        # compiled and interpreted, in both orders
+        ([of(1, "username"), of(1, f"locale {PAGE}")], [["id", "login", "lang"]]),
+        ([of(1, f"locale {PAGE}"), of(1, "username")], [["id", "login", "lang"]]),
+        # interpreted and interpreted
+        ([of(1, "email", onError="HALT"), of(1, f"locale {PAGE}")], [["id", "mail", "lang"]]),
+        # of other users, and of nothing but whether they exist
+        ([of(1, "username"), of(2, f"locale {PAGE}")], [["id", "login", "lang"]]),
+        ([of(1, "id"), of(1, f"locale {PAGE}"), of(2, "id")], [["id", "lang"]]),
+        ([of(1, f"id {PAGE}"), of(1, "email")], [["id", "mail"]]),
+    ],
+)
+async def test_each_operation_has_its_fields_whatever_fields_the_others_need(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    profile: SelectingProfile,
+    operations: list[dict[str, Any]],
+    asked: list[list[str]],
+) -> None:
+    del services
+    async with open_gateway(selecting(batch=BATCHES)) as gateway:
+        response = await send(gateway, *operations)
+        in_batch = profile.asked.copy()
+        alone = [(await gateway.client.post("/graphql", json=one)).json() for one in operations]
+
+    assert response.status_code == 200
+    assert response.json() == alone
+    assert not any("errors" in one for one in alone)
+    assert in_batch == asked
+
+
+async def test_what_comes_later_is_asked_for_where_what_is_remembered_lacks_it(
+    open_gateway: OpenGateway, services: FakeServices, profile: SelectingProfile
+) -> None:
+    # More than a thousand fields are executed in several turns: the last ones ask later.
+    users = ", ".join([f'"{A}"'] * 100)
+    names = " ".join(f"n{number}: username" for number in range(12))
+    many = {"query": f'{{ a: users(ids: [{users}]) {{ {names} }} b: user(id: "{B}") {{ email }} }}'}
+    late = of(2, f"locale {PAGE}")
+    async with open_gateway(selecting(batch=BATCHES, compile=False)) as gateway:
+        response = await send(gateway, many, late, of(1, "email"))
+
+    first, second, third = response.json()
+    assert first["data"]["a"] == [{f"n{number}": "user1" for number in range(12)}] * 100
+    assert first["data"]["b"] == third["data"]["user"] | {"email": "user2@example.com"}
+    assert second["data"]["user"]["locale"] == "de-AT"
+    assert not any("errors" in one for one in (first, second, third))
+    assert services.calls["profile"] == 1
+    assert profile.asked == [["id", "login", "mail", "lang"]]
+
+
+@st.composite
+def several(draw: st.DrawFn) -> tuple[list[Case], list[dict[str, Any]]]:
+    """Make a world and operations in it, right or wrong."""
+    drawn = draw(st.lists(cases(), min_size=2, max_size=3))
+    operations: list[dict[str, Any]] = []
+    for case in drawn:
+        operation = {"query": case.query, "variables": case.variables}
+        how = draw(st.sampled_from([None, None, None, "NULL", "PROPAGATE", "HALT"]))
+        operations.append(operation if how is None else {**operation, "onError": how})
+    if draw(st.integers(0, 5)) == 0:
+        operations[draw(st.integers(0, 1))] = draw(
+            st.sampled_from([{"query": "{ no }"}, {"query": 7}, {"query": "{"}, {}])
+        )
+    return drawn, operations
+
+
+def told(operation: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Give what of an answer does not depend on time.
+
+    Where the first error ends an operation, it depends on time which one that is.
+    """
+    if operation.get("onError") in {"HALT", "PROPAGATE"} and answer.get("data", 0) is None:
+        return {"data": None, "errors": bool(answer["errors"])}
+    return answer
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+@tried(
+    max_examples=BATCH_CASES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(batch=several(), partly=st.booleans())
+async def test_an_operation_in_a_batch_is_answered_as_it_is_alone(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    compiles: bool,  # noqa: FBT001 # a column of the table
+    batch: tuple[list[Case], list[dict[str, Any]]],
+    partly: bool,  # noqa: FBT001 # drawn
+) -> None:
+    (world, *_), operations = batch
+    if partly:
+        services.billing = DividedBilling("")
+        services.profile, services.activity = SelectingProfile(""), SelectingActivity("")
+    else:
+        fresh = FakeServices()
+        services.profile, services.billing, services.activity = (
+            fresh.profile,
+            fresh.billing,
+            fresh.activity,
+        )
+    made = (in_parts if partly else settings_for_fakes)(batch=BATCHES, compile=compiles)
+    headers = {"X-Request-ID": "same", "Accept": GRAPHQL_JSON, **(world.caller or {})}
+    authenticate = everybody if world.caller is None else by_headers
+    arrange(services, world)
+    async with open_gateway(linked(made, world.parents), authenticate) as gateway:
+        together = await send(gateway, *operations, **headers)
+        alone = [
+            (await gateway.client.post("/graphql", json=one, headers=headers)).json()
+            for one in operations
+        ]
+
+    assert together.status_code == 200
+    assert list(map(told, operations, together.json())) == list(map(told, operations, alone))
+
+
+async def test_of_one_user_the_caller_s_own_fields_are_told_and_of_another_they_are_not(
+    open_gateway: OpenGateway, services: FakeServices, profile: SelectingProfile
+) -> None:
+    operations = [of(1, "email"), of(2, f"username email {PAGE}"), of(1, "username plan")]
+    async with open_gateway(selecting(batch=BATCHES), by_headers) as gateway:
+        response = await send(gateway, *operations, **headers_of(A))
+
+    own, other, again = response.json()
+    assert own == {"data": {"user": {"email": "user1@example.com"}}}
+    assert other["data"] == {"user": {"username": "user2", "email": None, "invoices": None}}
+    assert [one["extensions"]["code"] for one in other["errors"]] == ["FORBIDDEN"] * 2
+    assert again == {"data": {"user": {"username": "user1", "plan": "pro"}}}
+    assert services.billing.batches == [[A]]
+    assert [sorted(one) for one in profile.batches] == [[A, B]]
+
+
+async def test_what_one_explanation_is_refused_for_does_not_concern_the_others(
+    open_gateway: OpenGateway,
+) -> None:
+    text = asking(1)["query"]
+    rate = RateSettings(window=86_400, quota=2 * (len(text) // 4))
+    wanted = batching(explain=True, limits=LimitsSettings(rate=rate))
+    async with open_gateway(wanted) as gateway:
+        response = await send(gateway, *[asking(1)] * 3, **{"X-Gateway-Explain": "1"})
+
+    assert response.status_code == 200
+    assert response.headers["retry-after"].isdigit()
+    *explained, refused = response.json()
+    assert all(one["extensions"]["explain"]["cost"] == 1 for one in explained)
+    assert [one["extensions"]["code"] for one in refused["errors"]] == ["RATE_LIMITED"]
