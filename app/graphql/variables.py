@@ -162,7 +162,7 @@ def _mistakes(value: object, signature: GraphQLVariableSignature) -> Sequence[tu
         if len(mistakes) <= MAX_COERCION_ERRORS:
             mistakes.append((place, about_value(error, _value_at(value, place))))
 
-    validate_input_value(value, signature.type, note)  # pyright: ignore[reportUnknownMemberType] # the same
+    validate_input_value(value, signature.type, note, hide_suggestions=True)  # pyright: ignore[reportUnknownMemberType] # the same
     return mistakes
 
 

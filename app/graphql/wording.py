@@ -7,7 +7,7 @@ are taken apart at graphql-core's own words, which a test holds to the installed
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, cast
 
 from graphql import GraphQLError
@@ -80,6 +80,8 @@ def _parts(value: object) -> Iterator[str]:
     match value:
         case str():
             yield shown(value, most=MAX_WRITTEN)
+        case float() if isnan(value):
+            yield "no number"
         case float() if not isfinite(value):
             yield f"a number beyond {'-' if value < 0 else ''}1.8e308"
         case dict():

@@ -1,9 +1,44 @@
-"""Running operations: what the log says of them, and what it does not."""
+"""Running operations: what the log says of them, and what a bug of ours costs."""
 
+import asyncio
 import hashlib
+import io
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
+import pytest
+
+from app.federation.loaders import Sources
+from app.federation.plan import Planner
+from app.graphql.caller import EVERYBODY
+from app.graphql.context import Guards
+from app.graphql.documents import Documents
+from app.graphql.engine import Engine
+from app.graphql.limits.allowance import Allowance
+from app.graphql.masking import MASKED
+from app.graphql.request import Answer, GraphQLRequest
+from app.graphql.schema import build_schema
+from app.graphql.texts import PlainTexts
+from app.observability.logs import make_log
+from app.resilience.clock import SystemClock
+from app.shapes.resilience import DeadlineSettings
+from app.sources.base import Call, Record, UserId
+from app.sources.endpoints import endpoints_of
+from app.sources.flight import Answer as SourceAnswer
+from app.sources.flights import Flights, Sharing
+from app.sources.profile import ProfileRecord
 from tests.conftest import Gateway
-from tests.fakes import FakeServices, failing, user_id
+from tests.fakes import (
+    FakeServices,
+    calm_source,
+    failing,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
 
 QUERY = "query Page($id: ID!) { user(id: $id) { username email plan balance { amount } } }"
 
@@ -54,3 +89,195 @@ async def test_a_document_is_prepared_once_however_often_it_is_sent(
 
     assert len({event["hash"] for event in events}) == 1
     assert [event["document"] for event in events] == ["new", "kept", "kept"]
+
+
+class OddTexts(PlainTexts):
+    """Finds the texts of requests, and has a bug where a text asks for one."""
+
+    def of(self, request: GraphQLRequest) -> str:
+        """Find a text, or have a bug."""
+        text = super().of(request)
+        for name, bug in BUGS.items():
+            if f"# {name}" in text:
+                raise bug()
+        return text
+
+
+BUGS: dict[str, Callable[[], BaseException]] = {
+    "bug": lambda: ZeroDivisionError("secret"),
+    "group": lambda: ExceptionGroup("secret", [KeyError("secret"), ValueError("secret")]),
+    "recursion": lambda: RecursionError("secret"),
+    "cancelled": lambda: asyncio.CancelledError("secret"),
+}
+
+
+class Half(Record):
+    """A record that lacks most of its fields: a bug of ours, wherever one is read."""
+
+    id: str
+    username: str
+
+
+@dataclass
+class FakeProfile:
+    """A source that knows everybody, and of some has half a record.
+
+    Attributes:
+        halves: The users of whom it has half a record.
+        calls: The users of each call.
+    """
+
+    halves: frozenset[str] = frozenset()
+    calls: list[list[str]] = field(default_factory=list[list[str]])
+
+    async def fetch_many(self, keys: Sequence[UserId], _: Call) -> Sequence[SourceAnswer[Any]]:
+        """Answer."""
+        self.calls.append(list(keys))
+        row = profile_row(1)
+        return [
+            Half.model_validate({"id": key, "username": "half"})
+            if key in self.halves
+            else ProfileRecord.model_validate_json(orjson.dumps({**row, "id": key}))
+            for key in keys
+        ]
+
+
+@dataclass(frozen=True)
+class Running:
+    """An engine over one source, and its log."""
+
+    engine: Engine
+    log: io.StringIO
+
+    async def run(self, *texts: str) -> Sequence[Answer]:
+        """Run operations in one batch."""
+        requests = [GraphQLRequest(query=text) for text in texts]
+        allowance = Allowance(settings_for_fakes().limits)
+        async with asyncio.timeout(10):
+            return await self.engine.run_batch(requests, Call("request-1"), EVERYBODY, allowance)
+
+    def errors(self) -> list[dict[str, Any]]:
+        """List the events of level error."""
+        lines = [orjson.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["level"] == "error"]
+
+
+@asynccontextmanager
+async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerator[Running]:
+    """Run an engine over a source of profiles."""
+    made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
+    log, clock = make_log(made.log, stream=stream), SystemClock()
+    endpoints = endpoints_of(schema.specs, dict(made.sources))
+    planner: Planner = schema.planner(endpoints, {})
+    async with AsyncExitStack() as stack:
+        flights: Flights[Any] = await stack.enter_async_context(
+            Flights(
+                "profile",
+                source.fetch_many,
+                sharing=Sharing.NOTHING,
+                settings=calm_source(base_url="http://profile"),
+                deadlines=DeadlineSettings(),
+                clock=clock,
+                log=log,
+            )
+        )
+        engine = Engine(
+            schema=schema,
+            sources=Sources(users={"profile": flights}, pages={}),
+            planner=planner,
+            documents=Documents.of(schema.core, made, size=10),
+            texts=OddTexts(),
+            guards=Guards(made.user_id_pattern, made.max_ids),
+            required=frozenset(),
+            compile_operations=compiles,
+            clock=clock,
+            log=log,
+        )
+        yield Running(engine, stream)
+
+
+A, B = user_id(1), user_id(2)
+
+
+def asking(user: str, fields: str = "username", note: str = "") -> str:
+    """Write an operation that asks for fields of a user."""
+    return f'{{ user(id: "{user}") {{ {fields} }} }} {note}'
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+@pytest.mark.parametrize("bug", BUGS)
+async def test_a_bug_in_one_operation_fails_that_one_and_is_logged_with_its_traceback(
+    bug: str,
+    compiles: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    async with running(FakeProfile(), compiles=compiles) as gateway:
+        answers = await gateway.run(asking(A), asking(B, note=f"# {bug}"), asking(B))
+
+    one, failed, other = answers
+    assert one.data == other.data == {"user": {"username": "user1"}}
+    assert not one.errors
+    assert not other.errors
+    assert (failed.executed, failed.data, failed.status) == (False, None, 500)
+    assert failed.errors == [
+        {
+            "message": MASKED,
+            "extensions": {"code": "INTERNAL_SERVER_ERROR", "requestId": "request-1"},
+        }
+    ]
+    [event] = gateway.errors()
+    assert event["event"] == "graphql.bug"
+    assert "secret" in event["exception"]
+
+
+async def test_a_bug_in_an_operation_of_its_own_is_an_answer_too() -> None:
+    async with running(FakeProfile()) as gateway:
+        request = GraphQLRequest(query=asking(A, note="# bug"))
+        allowance = Allowance(settings_for_fakes().limits)
+        answer = await gateway.engine.run(request, Call("request-1"), EVERYBODY, allowance)
+
+    assert (answer.executed, answer.status) == (False, 500)
+    assert len(gateway.errors()) == 1
+
+
+async def test_whoever_ends_a_batch_ends_all_of_its_operations() -> None:
+    async with running(FakeProfile()) as gateway:
+        batch = asyncio.create_task(gateway.run(asking(A), asking(B)))
+        await asyncio.sleep(0)
+        batch.cancel()
+        await asyncio.wait([batch])
+
+    assert batch.cancelled()
+    assert not gateway.errors()
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+async def test_a_bug_in_one_field_of_one_user_costs_that_field(
+    compiles: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    source = FakeProfile(halves=frozenset([B]))
+    query = f'{{ users(ids: ["{A}", "{B}"]) {{ username email id locale }} }}'
+    async with running(source, compiles=compiles) as gateway:
+        [answer] = await gateway.run(query)
+        requests = [GraphQLRequest(query=query)]
+        allowance = Allowance(settings_for_fakes().limits)
+        alone = await gateway.engine.run(requests[0], Call("request-1"), EVERYBODY, allowance)
+
+    assert (
+        answer.data
+        == alone.data
+        == {
+            "users": [
+                {"username": "user1", "email": "user1@example.com", "id": A, "locale": "de-AT"},
+                {"username": "half", "email": None, "id": B, "locale": None},
+            ]
+        }
+    )
+    assert answer.errors == alone.errors
+    assert [error.get("path") for error in answer.errors] == [
+        ["users", 1, "email"],
+        ["users", 1, "locale"],
+    ]
+    assert {error["extensions"]["code"] for error in answer.errors} == {"INTERNAL_SERVER_ERROR"}  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    assert source.calls == [[A, B]] * 2  # once for each request, whatever had the bug
+    assert all(event["event"] == "graphql.bug" for event in gateway.errors())
+    assert gateway.errors()

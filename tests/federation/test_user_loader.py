@@ -1,0 +1,247 @@
+"""The loader of one source: a record serves those who need no field that it lacks."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from app.errors import Code, SourceError
+from app.federation.user_loader import Answers, UserLoader
+from app.sources.base import FieldSet, Record, UserId
+
+A, B, C = UserId("a"), UserId("b"), UserId("c")
+ALL = frozenset("xyz")
+UNKNOWN = UserId("nobody")
+FAILED = SourceError("profile", Code.SOURCE_TIMEOUT, "slow")
+
+
+class Partial(Record):
+    """A record that knows for which fields it was asked."""
+
+    user: str
+    fields: FieldSet
+
+
+@dataclass
+class FakeSource:
+    """A source that gives records of no more fields than it is asked for.
+
+    Attributes:
+        calls: The users of each call, and the fields.
+        asked: Set by the first call.
+        gate: What each call waits for.
+        failing: What is answered instead, by user.
+        bugs: How many of the next calls raise.
+    """
+
+    calls: list[tuple[list[UserId], FieldSet | None]] = field(
+        default_factory=list[tuple[list[UserId], FieldSet | None]]
+    )
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    failing: dict[UserId, SourceError] = field(default_factory=dict[UserId, SourceError])
+    bugs: int = 0
+
+    async def ask(self, users: Sequence[UserId], fields: FieldSet | None) -> Answers:
+        """Answer."""
+        self.calls.append((list(users), fields))
+        self.asked.set()
+        await self.gate.wait()
+        if self.bugs:
+            self.bugs -= 1
+            raise ZeroDivisionError("a bug")
+        told = ALL if fields is None else fields
+        return [
+            None if user == UNKNOWN else self.failing.get(user) or record(user, told)
+            for user in users
+        ]
+
+
+def record(user: str, fields: FieldSet) -> Partial:
+    """Make a record."""
+    return Partial.model_validate({"user": user, "fields": fields})
+
+
+def has(answer: object, fields: str) -> bool:
+    """Tell whether an answer is a record that has some fields."""
+    return isinstance(answer, Partial) and answer.fields >= frozenset(fields)
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    """Give a source that answers at once."""
+    made = FakeSource()
+    made.gate.set()
+    return made
+
+
+async def test_what_gathers_takes_on_the_fields_of_all(source: FakeSource) -> None:
+    loader = UserLoader(source.ask, frozenset("x"))
+
+    one, other, same = (
+        loader.load(A, frozenset("x")),
+        loader.load(B, frozenset("y")),
+        loader.load(A, frozenset("z")),
+    )
+
+    assert same is one
+    assert has(await one, "xyz")
+    assert has(await other, "y")
+    assert source.calls == [([A, B], ALL)]
+
+
+async def test_what_has_left_serves_those_who_need_no_more(source: FakeSource) -> None:
+    source.gate.clear()
+    loader = UserLoader(source.ask, frozenset("xy"))
+    first = loader.load(A, frozenset("xy"))
+    await source.asked.wait()
+
+    less, more = loader.load(A, frozenset("y")), loader.load(A, frozenset("z"))
+    source.gate.set()
+
+    assert less is first
+    assert more is not first
+    assert not has(await first, "z")
+    assert has(await more, "z")
+    assert [fields for _, fields in source.calls] == [frozenset("xy"), ALL]
+
+
+async def test_of_a_user_who_is_unknown_no_field_is_asked_for_again(source: FakeSource) -> None:
+    loader = UserLoader(source.ask, frozenset("x"))
+
+    assert await loader.load(UNKNOWN, frozenset("x")) is None
+    assert await loader.load(UNKNOWN, frozenset("yz")) is None
+    assert len(source.calls) == 1
+
+
+async def test_a_failure_is_one_for_the_fields_that_were_asked_for(source: FakeSource) -> None:
+    source.failing[A] = FAILED
+    loader = UserLoader(source.ask, frozenset("x"))
+
+    assert await loader.load(A, frozenset("x")) == FAILED
+    assert await loader.load(A, frozenset("x")) == FAILED
+    del source.failing[A]
+    assert has(await loader.load(A, frozenset("y")), "y")
+    assert len(source.calls) == 2
+
+
+async def test_a_bug_is_not_remembered(source: FakeSource) -> None:
+    source.bugs = 1
+    loader = UserLoader(source.ask, None)
+    failed = loader.load(A, None)
+    with pytest.raises(ZeroDivisionError):
+        await failed
+
+    assert has(await loader.load(A, frozenset("x")), "x")
+    assert await loader.load_key(A) == record(A, ALL)
+    assert len(source.calls) == 2
+
+
+async def test_a_whole_record_serves_everybody_and_a_part_not_who_wants_the_whole(
+    source: FakeSource,
+) -> None:
+    whole = UserLoader(source.ask, None)
+    await whole.load(A, None)
+    await whole.load(A, frozenset("x"))
+    part = UserLoader(source.ask, frozenset("x"))
+    await part.load(A, frozenset("x"))
+    await part.load(A, None)
+
+    assert [fields for _, fields in source.calls] == [None, frozenset("x"), None]
+
+
+async def test_for_a_key_any_record_will_do(source: FakeSource) -> None:
+    loader = UserLoader(source.ask, frozenset("x"))
+    first = loader.load(A, frozenset("x"))
+
+    assert loader.load_key(A) is first
+    await first
+    assert loader.load_key(A) is first
+    await loader.load_key(B)
+    assert source.calls == [([A], frozenset("x")), ([B], frozenset("x"))]
+
+
+async def test_what_is_remembered_is_not_asked_for_and_replaces_nothing(source: FakeSource) -> None:
+    loader = UserLoader(source.ask, frozenset("x"))
+    own = await loader.load(A, frozenset("x"))
+
+    loader.remember({A: None, B: record(B, frozenset("y"))}, frozenset("y"))
+
+    assert await loader.load(A, frozenset("x")) == own
+    assert has(await loader.load(B, frozenset("y")), "y")
+    assert has(await loader.load(B, frozenset("x")), "x")
+    assert [users for users, _ in source.calls] == [[A], [B]]
+
+
+FIELDS = st.frozensets(st.sampled_from("xyz"))
+Step = tuple[str, FieldSet]
+Waiting = tuple[str, FieldSet | None, asyncio.Future[object]]
+
+TICKS = {"tick": 1, "ticks": 5}
+
+
+async def taken(steps: Sequence[Step], source: FakeSource, *, selects: bool) -> Sequence[Waiting]:
+    """Ask for users, one after the other, while the source answers or not."""
+    loader = UserLoader(source.ask, frozenset() if selects else None)
+    waiting: list[Waiting] = []
+    for what, fields in steps:
+        wanted = fields if selects else None
+        match what:
+            case "tick" | "ticks":
+                for _ in range(TICKS[what]):
+                    await asyncio.sleep(0)
+            case "open":
+                source.gate.set()
+            case "shut":
+                source.gate.clear()
+            case "key a":
+                waiting.append(("a", frozenset(), loader.load_key(A)))
+            case _:
+                waiting.append((what, wanted, loader.load(UserId(what), wanted)))
+    source.gate.set()
+    await asyncio.gather(*(future for _, _, future in waiting))
+    return waiting
+
+
+X, Y, Z = map(frozenset, "xyz")
+NONE: FieldSet = frozenset()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c", "nobody", *TICKS, "open", "shut", "key a"]), FIELDS
+        ),
+        max_size=25,
+    ),
+    selects=st.booleans(),
+)
+@example(  # a user is asked for between the leaving of one batch and the sending of the next
+    steps=[("a", X), ("tick", NONE), ("b", Y), ("tick", NONE), ("b", Z), ("tick", NONE), ("b", X)],
+    selects=True,
+)
+async def test_everybody_gets_the_fields_they_ask_for_and_nobody_is_asked_for_twice_for_the_same(
+    steps: list[Step],
+    selects: bool,  # noqa: FBT001 # drawn
+) -> None:
+    source = FakeSource()
+    source.gate.set()
+
+    for user, wanted, future in await taken(steps, source, selects=selects):
+        answer = future.result()
+        if user == UNKNOWN:
+            assert answer is None
+            continue
+        assert isinstance(answer, Partial)
+        assert answer.user == user
+        assert answer.fields >= (ALL if wanted is None else wanted)
+    for users, _ in source.calls:
+        assert len(set(users)) == len(users)
+    for user in (A, B, C, UNKNOWN):
+        asked = [ALL if some is None else some for users, some in source.calls if user in users]
+        assert all(one < other for one, other in pairwise(asked)), user
