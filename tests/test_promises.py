@@ -374,6 +374,7 @@ async def test_no_ids_are_no_users_and_nothing_is_called(
 
     assert reply.body == {"data": {"none": [], "given": [], "one": {"plan": "pro"}}}
     assert alone.body == {"data": {"users": []}}
+    assert [one["sources"] for one in gateway.events("graphql.operation")] == [["billing"], []]
     assert services.calls == {"profile": 0, "billing": 1, "activity": 0}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from graphql import build_schema
 
+from app.shapes.limits import LimitsSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, activity_row, failing, settings_for_fakes, user_id
 
@@ -182,6 +183,26 @@ async def test_wrong_ones_among_a_thousand_representations_fail_alone(
     assert [n for n, one in enumerate(found) if one is None] == list(places)
     assert all(one["username"] == f"user{n}" for n, one in enumerate(found) if one is not None)
     assert reply.codes == {f"_entities.{place}": "BAD_USER_INPUT" for place in places}
+
+
+async def test_what_is_asked_of_a_thousand_representations_has_the_limit_on_cost(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(*range(1_000))
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { ... on User { %s } } }"
+    named = [representation(n) for n in range(1_000)]
+
+    async with open_gateway(settings_for_fakes()) as gateway:
+        plain = await gateway.query(query % "id username plan balance { amount }", r=named)
+        costly = await gateway.query(query % "events { id }", r=named)
+    async with open_gateway(settings_for_fakes(limits=LimitsSettings(cost=21_000))) as gateway:
+        paid = await gateway.query(query % "events { id }", r=named)
+
+    assert not plain.errors
+    assert [one["message"] for one in costly.errors] == [
+        "the request costs 21,000: at most 5,000 are allowed (cost)"
+    ]
+    assert [len(one["events"]) for one in paid.data["_entities"]] == [3] * 1_000
 
 
 async def test_more_representations_than_the_limit_are_an_error_and_call_nobody(

@@ -322,8 +322,12 @@ async def test_calls_for_each_user_are_no_more_at_a_time_than_the_settings_say()
 
 @pytest.mark.parametrize(
     "changes",
-    [{"max_keys": 1}, {"request": {**EACH, "max_concurrent_calls": 9}}],
-    ids=["small calls", "one call a user"],
+    [
+        {"max_keys": 1},
+        {"max_keys": 1, "request": BODY},
+        {"request": {**EACH, "max_concurrent_calls": 9}},
+    ],
+    ids=["small calls", "small bodies", "one call a user"],
 )
 async def test_one_large_batch_finds_room_for_all_of_its_calls(changes: dict[str, Any]) -> None:
     under_way = most = 0
@@ -334,7 +338,11 @@ async def test_one_large_batch_finds_room_for_all_of_its_calls(changes: dict[str
         most = max(most, under_way)
         await asyncio.sleep(0)
         under_way -= 1
-        key = request.url.params.get("id") or request.url.path.removeprefix("/users/")
+        [key] = (
+            orjson.loads(request.content)["ids"]
+            if request.method == "POST"
+            else keys_of(request) or [request.url.path.removeprefix("/users/")]
+        )
         return json_response([profile_row(1, id=key, username=key)])
 
     async with opened(answer, max_calls=3, max_waiting_calls=0, **changes) as source:
