@@ -24,10 +24,20 @@ class Certificates:
         """The certificate of the authority."""
         return self._written("ca.pem", self.authority.cert_pem)
 
-    def server(self, host: str = "127.0.0.1", *, asks: bool = False) -> ssl.SSLContext:
-        """Make what a server for a host needs, which may ask for a certificate of its clients."""
+    def server(
+        self, *hosts: str, common_name: str | None = None, asks: bool = False
+    ) -> ssl.SSLContext:
+        """Make what a server needs.
+
+        Args:
+            hosts: The names of its host; the address of this machine where it has none at all.
+            common_name: A name of the kind that certificates had before.
+            asks: Whether it asks its clients for a certificate.
+        """
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.authority.issue_cert(host).configure_cert(context)  # pyright: ignore[reportUnknownMemberType] # knows pyOpenSSL's contexts too
+        if common_name is None:
+            hosts = hosts or ("127.0.0.1",)
+        self.authority.issue_cert(*hosts, common_name=common_name).configure_cert(context)  # pyright: ignore[reportUnknownMemberType] # knows pyOpenSSL's contexts too
         if asks:
             self.authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType] # the same
             context.verify_mode = ssl.CERT_REQUIRED

@@ -1,10 +1,12 @@
 """What went over the wire, and what was made of it."""
 
-import zlib
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from app.sources.body import GZIP_OR_ZLIB
+from app.errors import MalformedError
+from app.sources.inflation import Inflation
 from app.sources.seen import RowSeen
 
 MAX_KEPT = 1_048_576
@@ -44,9 +46,10 @@ class Exchange:
     @property
     def answer(self) -> bytes:
         """The body of the answer, decompressed, or its beginning."""
-        if self.answer_headers.get("content-encoding", "identity") == "identity":
-            return self.raw
-        try:
-            return zlib.decompressobj(GZIP_OR_ZLIB).decompress(self.raw, MAX_KEPT)
-        except zlib.error:
-            return self.raw
+        encoding = self.answer_headers.get("content-encoding", "identity")
+        if encoding == "identity":
+            return self.raw.removeprefix(BOM_UTF8)
+        inflation = Inflation(MAX_KEPT, may_be_raw=encoding == "deflate")
+        with suppress(MalformedError):
+            inflation.add(self.raw)
+        return inflation.beginning.removeprefix(BOM_UTF8) or self.raw

@@ -117,7 +117,8 @@ class AnswerSettings(Shape):
     key: Somewhere | None = Field(
         default=None,
         description="What leads from a row to its key, text or a number. By default it is what the"
-        " record calls its key; where there is one row, it is that of the one user asked for.",
+        " record calls its key. One row (`many` = false) may have none: it is of the one user asked"
+        " for then; it is of nobody where it names another one as the default contract does.",
         examples=[["properties", "id"]],
     )
     fold_case: bool = Field(

@@ -114,6 +114,12 @@ class SourceSettings(Shape):
     max_answer_bytes: int = Field(
         default=10_485_760, ge=1_024, description="Longest answer that is read, decompressed."
     )
+    max_head_bytes: int = Field(
+        default=65_536,
+        ge=1_024,
+        le=1_048_576,
+        description="Longest head of an answer that is read: its status and headers.",
+    )
     contract: Literal["optional", "required", "stale_ok"] = Field(
         default="optional",
         description="What a failure costs: the source's fields (`optional`), the user (`required`),"

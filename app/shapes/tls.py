@@ -73,6 +73,9 @@ class TlsSettings(Shape):
             context = ssl.create_default_context(cafile=self.ca_file)
         except ssl.SSLError as error:
             raise ValueError("expected certificates in PEM in ca_file") from error
+        # Names are in the subject alternative name (RFC 9525, section 2). Python would read the
+        # common name too, where that is missing.
+        context.hostname_checks_common_name = False
         context.set_alpn_protocols(["http/1.1"])
         if self.client_certificate is not None:
             secret = self.client_key_password

@@ -22,7 +22,7 @@ from app.sources.base import Headers
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
 from app.sources.json_document import read_document
-from app.sources.transport import ReadyRequest
+from app.sources.transport import ReadyRequest, fields_of
 
 MAX_BYTES = 65_536
 """Longest answer that is read."""
@@ -81,7 +81,14 @@ class AuthorizationServer:
         Returns:
             The token, or why there is none.
         """
-        request = ReadyRequest("POST", self._settings.token_url, "", self._headers, self._body)
+        request = ReadyRequest(
+            "POST",
+            self._settings.token_url,
+            "",
+            self._headers,
+            self._body,
+            repeatable=True,  # it would give out two tokens, of which one is never used
+        )
         try:
             async with self._clock.timeout(self._settings.token_timeout):
                 response = await self._transport.handle_async_request(request)
@@ -107,7 +114,7 @@ class AuthorizationServer:
     async def _read(self, response: httpx.Response) -> Grant | SourceError:
         """Make a token of an answer, or a failure."""
         if response.status_code != HTTPStatus.OK:
-            retry_after = read_retry_after(response.headers.get("retry-after"), self._clock)
+            retry_after = read_retry_after(fields_of(response).get("retry-after"), self._clock)
             failure = failure_of_status(self._source, response.status_code, retry_after)
             if failure is not None:
                 return _of_the_server(failure)

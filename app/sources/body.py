@@ -4,23 +4,24 @@ Decompression is done here rather than by httpx, which inflates a chunk whole: s
 of a bomb are sixteen megabytes, and twice compressed sixteen gigabytes.
 """
 
-import zlib
+from codecs import BOM_UTF8
 from typing import cast
 
 import httpx
 
 from app.errors import MalformedError
+from app.sources.inflation import Inflation, too_long
 from app.sources.transport import fields_of
-
-GZIP_OR_ZLIB = 47
-"""For zlib: the largest window, and either of the two headers (zlib manual, inflateInit2)."""
 
 _PLAIN = frozenset({"", "identity"})
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
-ACCEPT_ENCODING = "gzip, deflate"
-"""What ``read_body`` understands."""
+ACCEPT_ENCODING = "gzip"
+"""The encoding that services are asked for.
 
+``deflate`` is understood, too, with the header of zlib and without. It is not asked for, since
+services differ in which of them they mean (RFC 9110, section 8.4.1.2).
+"""
 
 JSON_TYPES = frozenset(
     {"", "application/json", "text/json", "text/plain", "application/octet-stream"}
@@ -47,46 +48,37 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
         raise MalformedError("the body is of a type that is not JSON")
     if response.is_stream_consumed:  # by a transport that hands over whole answers
         if len(response.content) > limit:
-            raise _too_long(limit)
-        return response.content
+            raise too_long(limit)
+        return response.content.removeprefix(BOM_UTF8)
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding in _COMPRESSED:
-        return await _read_compressed(response, limit)
-    if encoding not in _PLAIN:
+        body = await _read_compressed(response, limit, may_be_raw=encoding == "deflate")
+    elif encoding in _PLAIN:
+        body = await _read_plain(response, limit)
+    else:
         raise MalformedError(f"content encoding {encoding[:40]!r}: expected gzip, deflate or none")
+    return body.removeprefix(BOM_UTF8)  # which JSON has not, but some write (RFC 8259, section 8.1)
+
+
+async def _read_plain(response: httpx.Response, limit: int) -> bytes:
+    """Read a body that is not compressed."""
     chunks: list[bytes] = []
     length = 0
     # `aiter_raw` would cut the chunks anew.
     async for chunk in cast("httpx.AsyncByteStream", response.stream):
         length += len(chunk)
         if length > limit:
-            raise _too_long(limit)
+            raise too_long(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-async def _read_compressed(response: httpx.Response, limit: int) -> bytes:
+async def _read_compressed(response: httpx.Response, limit: int, *, may_be_raw: bool) -> bytes:
     """Read a body that is compressed, inflating no more of it than may be."""
-    inflate = zlib.decompressobj(GZIP_OR_ZLIB)
-    chunks: list[bytes] = []
-    length = 0
-    try:
-        async for chunk in response.aiter_raw():
-            # One more byte than may be tells whether there is more; what is left over stays put.
-            chunks.append(inflate.decompress(chunk, limit - length + 1))
-            length += len(chunks[-1])
-            if length > limit or inflate.unused_data:
-                raise _too_long(limit)
-    except zlib.error as error:
-        raise MalformedError("the body is not compressed as it says") from error
-    if not inflate.eof:
-        raise MalformedError("the compressed body ends too early")
-    return b"".join(chunks)
-
-
-def _too_long(limit: int) -> MalformedError:
-    """Say that a body is too long."""
-    return MalformedError(f"the body is longer than {limit} bytes")
+    inflation = Inflation(limit, may_be_raw=may_be_raw)
+    async for chunk in response.aiter_raw():
+        inflation.add(chunk)
+    return inflation.whole()
 
 
 def is_json(content_type: str) -> bool:
@@ -99,4 +91,9 @@ def is_json(content_type: str) -> bool:
         Whether it is JSON, some ``+json`` (RFC 6839, section 3.1), or a type that says nothing.
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    return media_type in JSON_TYPES or media_type.endswith("+json")
+    return (
+        media_type in JSON_TYPES
+        or media_type.endswith("+json")
+        # Twice the same, with other parameters.
+        or ("," in media_type and all(map(is_json, content_type.split(","))))
+    )

@@ -268,7 +268,8 @@ class CachedSource(Generic[R]):
                     "cache.not_allowed",
                     request_id=call.request_id,
                     source=self.name,
-                    hint="the service's Cache-Control or Expires does not let its answers be kept",
+                    hint="the service does not let its answers be kept, by Cache-Control, Expires"
+                    " or Vary",
                 )
             self.unkept += 1
         return may

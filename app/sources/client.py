@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -41,7 +41,7 @@ from app.sources.base import Call, Headers
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception
 from app.sources.statuses import failure_of_answer, meaning_of
-from app.sources.transport import ReadyRequest, TransportFactory, fields_of
+from app.sources.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
 
 T = TypeVar("T")
 
@@ -223,6 +223,7 @@ class ServiceClient:
         """Make one exchange within so many seconds, and report it."""
         started = self._clock.monotonic()
         status: int | None = None
+        noted: Mapping[str, Any] = {}
         answer: T | SourceError | None
         try:
             # httpx's own timeouts are for each read; this one is for the whole.
@@ -232,6 +233,7 @@ class ServiceClient:
                 )
                 try:
                     status, headers = response.status_code, fields_of(response)
+                    noted = response.extensions
                     self._contact.last = Contact(self._clock.now(), status)
                     signal = self._signal(status, headers)
                     known = status not in request.absent
@@ -249,7 +251,7 @@ class ServiceClient:
         except FOREIGN as error:
             answer = failure_of_exception(self.name, error)
         took = self._clock.monotonic() - started
-        self._report(request, answer, status=status, seconds=took)
+        self._report(request, answer, noted, status=status, seconds=took)
         return answer
 
     def _written(self, request: "Request[T]", seconds: float, signed: Headers) -> httpx.Request:
@@ -267,7 +269,14 @@ class ServiceClient:
             headers = [one for one in headers if one[0].lower() not in own]
             headers += ask.headers
         target = with_query(ask.target, self._query) if self._query else ask.target
-        return ReadyRequest(ask.method, self.settings.base_url, target, headers, ask.body)
+        return ReadyRequest(
+            ask.method,
+            self.settings.base_url,
+            target,
+            headers,
+            ask.body,
+            repeatable=True,  # whatever its method, it only reads
+        )
 
     def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:
         """Read what an answer says of how fast the service may be asked; most say nothing."""
@@ -311,9 +320,24 @@ class ServiceClient:
         return SourceError(self.name, Code.SOURCE_MALFORMED, detail, divisible=True)
 
     def _report(
-        self, request: "Request[T]", answer: object, *, status: int | None, seconds: float
+        self,
+        request: "Request[T]",
+        answer: object,
+        noted: Mapping[str, Any],
+        *,
+        status: int | None,
+        seconds: float,
     ) -> None:
         """Log how the exchange went."""
+        if strays := noted.get(STRAYS):
+            self._log.warning(
+                "source.unasked_answer",
+                request_id=request.call.request_id,
+                source=self.name,
+                connections=strays,
+                hint="the service, or a proxy before it, sent something that no request had asked"
+                " for; it was thrown away and the connections were closed",
+            )
         failed = answer if isinstance(answer, SourceError) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.fetch",
@@ -326,6 +350,7 @@ class ServiceClient:
             duration_ms=round(seconds * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
+            **({"repeated": True} if noted.get(REPEATED) else {}),
         )
 
 

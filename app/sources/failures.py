@@ -15,6 +15,7 @@ import aiohttp
 import httpx
 
 from app.errors import Code, SourceError
+from app.sources.connections import BrokenAnswerError, LongHeadError
 
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 """What an exchange may raise: httpx's errors, and what its transport lets through."""
@@ -23,6 +24,7 @@ BAD_ANSWERS = (
     httpx.DecodingError,
     httpx.RemoteProtocolError,
     aiohttp.ClientResponseError,
+    BrokenAnswerError,
 )
 """Those of them that say that there was an answer, and that it was none."""
 
@@ -124,7 +126,9 @@ def translate(error: Exception) -> tuple[Code, str]:
 
 
 def _why(cause: Exception) -> str | None:
-    """Say in fixed words what the machine or TLS had against a connection, if it was either."""
+    """Say in fixed words what a machine or TLS had against a connection, or we against a head."""
+    if isinstance(cause, LongHeadError):
+        return str(cause)
     inner = cause.__cause__  # of TLS, whose numbers are no errno
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message

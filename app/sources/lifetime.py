@@ -1,7 +1,7 @@
 """How long an answer may be kept, as its service says: ``Cache-Control`` and its kin. Pure.
 
     s-maxage, max-age, Expires     how long it is fresh; less what it has spent of that on its way
-    no-store, no-cache             not at all
+    no-store, no-cache, Vary: *    not at all
     private                        under the identity of the caller alone
     must-revalidate                not a moment longer than it is fresh
     stale-while-revalidate         no longer than that after it (RFC 5861, section 3)
@@ -101,7 +101,7 @@ class Arrivals:
             at: When it came, by the time of day.
             took: Seconds between asking and that.
         """
-        if HEADERS.isdisjoint(headers):
+        if HEADERS.isdisjoint(headers) and not _varies_by_all(headers):
             return
         arrival = Arrival(at, read_lifetime(headers, at=at, took=took))
         self.by_key.update(dict.fromkeys(keys, arrival))
@@ -119,7 +119,7 @@ def read_lifetime(headers: Mapping[str, str], *, at: datetime, took: float) -> L
         Its lifetime from then on.
     """
     said = _directives(headers.get("cache-control", ""))
-    if not said.keys().isdisjoint({"no-store", "no-cache"}):
+    if not said.keys().isdisjoint({"no-store", "no-cache"}) or _varies_by_all(headers):
         return OVER
     lifetime = _seconds(said.get("s-maxage") or said.get("max-age"))
     if lifetime is None:
@@ -135,6 +135,12 @@ def read_lifetime(headers: Mapping[str, str], *, at: datetime, took: float) -> L
         stale_if_error=0.0 if strict else unsaid if if_error is None else if_error,
         private="private" in said,
     )
+
+
+def _varies_by_all(headers: Mapping[str, str]) -> bool:
+    """Tell whether no other request can be answered alike (RFC 9110, section 12.5.5)."""
+    vary = headers.get("vary")
+    return vary is not None and any(name.strip() == "*" for name in vary.split(","))
 
 
 def _directives(text: str) -> Mapping[str, Sequence[str]]:

@@ -52,8 +52,14 @@ def reader_of(
         raise ShapeError([Mistake(("answer", "by_key" if answer.by_key else "key"), what)])
     page_size = None if settings.request is None else settings.request.page_size
     limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
-    limit = min(limits, default=None)
-    return ShapedReader(spec, answer, mapper, limit=limit, fold_case=fold_case)
+    return ShapedReader(
+        spec,
+        answer,
+        mapper,
+        limit=min(limits, default=None),
+        fold_case=fold_case,
+        names_user=settings.fields is None and settings.key_from is None,
+    )
 
 
 class _DirectReader(Generic[R]):

@@ -31,6 +31,7 @@ class ShapedReader(Generic[R]):
         mapper: Makes records of rows.
         limit: How many rows an answer may have, as far as that is known.
         fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
+        names_user: Whether rows name their user as the default contract does, where they do.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class ShapedReader(Generic[R]):
         *,
         limit: int | None,
         fold_case: bool = False,
+        names_user: bool,
     ) -> None:
+        self._names_user = names_user
         self._name = spec.name
         self._settings = settings
         self._fold_case = fold_case or settings.fold_case
@@ -136,6 +139,12 @@ class ShapedReader(Generic[R]):
             if len(keys) != 1:
                 raise MalformedError(f"one row for {len(keys)} users, which says not whose it is")
             [key] = keys
+            if self._names_user:
+                _, named = at(row.value, (self._written_key,))
+                # A row that names another user answers another request. A number is one of the
+                # service's own where users are not known by numbers.
+                if isinstance(named, str) or (type(named) is int and key.isdecimal()):
+                    key = named
         else:
             _, key = at(row.value, (self._written_key,))
         if type(key) is int:

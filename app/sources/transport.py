@@ -6,7 +6,7 @@ of a millisecond, more than all the rest of the call.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import httpx
 
@@ -25,6 +25,7 @@ class ReadyRequest(httpx.Request):
         target: Path and query below it, percent-encoded.
         url: Where it goes, parsed.
         body: Its body; empty where it has none.
+        repeatable: Whether the service may receive it twice.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class ReadyRequest(httpx.Request):
         target: str,
         headers: Sequence[tuple[str, str]],
         body: bytes = b"",
+        *,
+        repeatable: bool = False,
     ) -> None:
         """Write it.
 
@@ -43,6 +46,7 @@ class ReadyRequest(httpx.Request):
             target: Path and query below it, percent-encoded.
             headers: The headers, ``Host`` among them.
             body: The body, if it has one.
+            repeatable: Whether the service may receive it twice; ``GET`` may always be repeated.
         """
         # All that httpx would set, and would parse before: that took longer than all the rest.
         self.method = method
@@ -51,6 +55,7 @@ class ReadyRequest(httpx.Request):
         self.base = base
         self.target = target
         self.body = body
+        self.repeatable = repeatable or method in BODILESS
         sized = body or method not in BODILESS
         self._written = [*headers, ("Content-Length", str(len(body)))] if sized else headers
         self._parsed: httpx.Headers | None = None
@@ -93,14 +98,29 @@ class ReadyRequest(httpx.Request):
 
 
 BODILESS = frozenset({"GET", "HEAD"})
-"""Methods without a body, of which nobody asks how long it is (RFC 9110, section 8.6)."""
+"""Methods without a body, of which nobody asks how long it is (RFC 9110, section 8.6).
+
+Both only read, so a request with one of them may be sent twice (section 9.2.2).
+"""
+
+
+REPEATED = "repeated"
+"""The extension of a response that says that its request was sent twice."""
+
+STRAYS = "strays"
+"""The extension of a response that says how many connections were closed lately because of
+something that no request had asked for."""
 
 
 class RawResponse(httpx.Response):
     """An answer as it came, whose headers are parsed only for those who look at them."""
 
     def __init__(
-        self, status: int, pairs: Sequence[tuple[bytes, bytes]], stream: httpx.AsyncByteStream
+        self,
+        status: int,
+        pairs: Sequence[tuple[bytes, bytes]],
+        stream: httpx.AsyncByteStream,
+        extensions: dict[str, Any] | None = None,
     ) -> None:
         """Take it.
 
@@ -108,8 +128,9 @@ class RawResponse(httpx.Response):
             status: Its status.
             pairs: Its headers.
             stream: Its body.
+            extensions: What is to be said of how it came, where there is something.
         """
-        super().__init__(status, stream=stream)
+        super().__init__(status, stream=stream, extensions=extensions)
         self._pairs = pairs
         self._parsed: httpx.Headers | None = None
         self._fields: Mapping[str, str] | None = None
@@ -130,7 +151,7 @@ class RawResponse(httpx.Response):
     def fields(self) -> Mapping[str, str]:
         """Its headers by names in lower case; several of one name are one, with commas between."""
         if self._parsed is not None:
-            return self._parsed
+            return _fields_of(self._parsed)
         if self._fields is None:
             try:
                 self._fields = {
@@ -138,8 +159,10 @@ class RawResponse(httpx.Response):
                     for name, value in self._pairs
                 }
             except UnicodeDecodeError:
-                return self.headers
-        return self._fields if len(self._fields) == len(self._pairs) else self.headers
+                return _fields_of(self.headers)
+            if len(self._fields) < len(self._pairs):
+                self._fields = _fields_of(self.headers)
+        return self._fields
 
     async def aclose(self) -> None:
         """Have done with its body, read or not."""
@@ -156,9 +179,22 @@ def fields_of(response: httpx.Response) -> Mapping[str, str]:
 
     Returns:
         Its headers by names in lower case; several of one name are one value, with commas between
-        (RFC 9110, section 5.3).
+        (RFC 9110, section 5.3). What is there twice alike counts once: some servers, and proxies
+        before them, both write a ``Content-Type`` or a ``Retry-After``.
     """
-    return response.fields if isinstance(response, RawResponse) else response.headers
+    return response.fields if isinstance(response, RawResponse) else _fields_of(response.headers)
+
+
+def _fields_of(headers: httpx.Headers) -> Mapping[str, str]:
+    """Join the values of one name, each once."""
+    if len(headers.keys()) == len(headers):
+        return headers
+    values: dict[str, list[str]] = {}
+    for name, value in headers.multi_items():
+        found = values.setdefault(name.lower(), [])
+        if value not in found:
+            found.append(value)
+    return {name: ", ".join(found) for name, found in values.items()}
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -202,10 +238,18 @@ class PooledTransport(httpx.AsyncBaseTransport):
             raise RuntimeError("the transport is not open: its context has to be entered first")
         if isinstance(request, ReadyRequest):
             base, target, headers = request.base, request.target, request.pairs
+            repeatable = request.repeatable
         else:
             base, target, headers = str(request.url), "", request.headers.multi_items()
-        incoming = await self._wire.exchange(request.method, base, target, headers, request.content)
-        return RawResponse(incoming.status, incoming.headers, incoming)
+            repeatable = request.method in BODILESS
+        incoming = await self._wire.exchange(
+            request.method, base, target, headers, request.content, repeatable=repeatable
+        )
+        strays = self._wire.take_strays()
+        noted = None
+        if incoming.repeated or strays:
+            noted = {REPEATED: incoming.repeated, STRAYS: strays}
+        return RawResponse(incoming.status, incoming.headers, incoming, noted)
 
 
 def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:

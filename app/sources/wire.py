@@ -1,13 +1,14 @@
 """HTTP/1.1 over aiohttp's connections, without the client that aiohttp has above them.
 
-What is used of it are the pool, with its TLS, proxies and tunnels (``TCPConnector``), the protocol
-of a connection, and the parser in C below that. The session, and the objects that it makes of each
-request and answer, are for redirects, cookies, repetitions, forms and encodings: nothing of that is
-wanted of a service, and it took half the time of a call. So a request is written here, and its
-answer is taken from the protocol.
+What is used of it are the pool, with its TLS, proxies and tunnels, the protocol of a connection
+(``connections.py``), and the parser in C below that. The session, and the objects that it makes of
+each request and answer, are for redirects, cookies, repetitions, forms and encodings: nothing of
+that is wanted of a service, and it took half the time of a call. So a request is written here, and
+its answer is taken from the protocol.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,7 +20,9 @@ from httpx_aiohttp.transport import map_aiohttp_exceptions
 from yarl import URL
 
 from app.shapes.source import SourceSettings
+from app.shapes.tls import TlsSettings
 from app.sources.auth import basic
+from app.sources.connections import UpstreamConnector, is_final, upstream
 
 _CONTROLS = bytes({*range(32), 127} - {9})
 """What ends a line or is no text: nowhere in one (RFC 9110, section 5.5)."""
@@ -27,11 +30,9 @@ _CONTROLS = bytes({*range(32), 127} - {9})
 _SCHEMES = frozenset({"http", "https"})
 """What can be asked for."""
 
-_INFORMATIONAL = range(100, 200)
-"""Statuses of what comes before an answer (RFC 9110, section 15.2)."""
 
-_SWITCHED = 101
-"""The one of them after which nothing follows."""
+class _LostError(aiohttp.ClientConnectionError):
+    """A connection was lost before any byte of an answer, and requests before had used it."""
 
 
 class _Way:
@@ -46,7 +47,13 @@ class _Way:
 
     __slots__ = ("base", "headers", "request", "start")
 
-    def __init__(self, base: str, proxy: str | None, proxy_headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        base: str,
+        proxy: str | None,
+        proxy_headers: Mapping[str, str],
+        tls: Callable[[], ssl.SSLContext],
+    ) -> None:
         parts, url = urlsplit(base), URL(base, encoded=True)
         if url.scheme not in _SCHEMES:
             raise aiohttp.NonHttpUrlClientError(url)
@@ -59,6 +66,7 @@ class _Way:
             proxy=None if proxy is None else URL(proxy),
             # The pool would put the host in by itself, and find its own connections no more.
             proxy_headers={**proxy_headers, "Host": host} if proxy_headers else None,
+            ssl=tls() if url.scheme == "https" else True,
         )
         # Of a user and password in the address, where there are any.
         own = self.request.headers.get("Authorization")
@@ -71,9 +79,9 @@ class _Way:
 class Wire:
     """Connections to one service, kept open between exchanges.
 
-    It keeps no cookies: a cookie set for one user would be sent with the calls of all others. And
-    it sends nothing twice: aiohttp's session repeats a request by itself, behind the back of the
-    guard.
+    It keeps no cookies: a cookie set for one user would be sent with the calls of all others. It
+    sends a request twice in one case alone: where the service has closed a kept connection just
+    when the request was sent.
     """
 
     def __init__(self, settings: SourceSettings) -> None:
@@ -82,11 +90,13 @@ class Wire:
         Args:
             settings: How the service is reached.
         """
-        self._pool = aiohttp.TCPConnector(
+        self._pool = UpstreamConnector(
             limit=settings.max_connections,
             keepalive_timeout=settings.keepalive,
-            ssl=True if settings.tls is None else settings.tls.context(),
+            head_limit=settings.max_head_bytes,
         )
+        self._tls = settings.tls
+        self._context: ssl.SSLContext | None = None
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
         proxy = settings.proxy
         self._proxy = None if proxy is None else proxy.url
@@ -98,16 +108,35 @@ class Wire:
 
     def _way_to(self, base: str) -> _Way:
         """Find the way to an address."""
-        return _Way(base, self._proxy, self._proxy_headers)
+        return _Way(base, self._proxy, self._proxy_headers, self._tls_context)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """Make what connections with TLS are opened with; once, since it reads files."""
+        if self._context is None:
+            self._context = (self._tls or TlsSettings()).context()
+        return self._context
 
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.close()
 
     async def exchange(
-        self, method: str, base: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
+        self,
+        method: str,
+        base: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        repeatable: bool = False,
     ) -> "Incoming":
         """Send a request, and receive an answer up to its headers.
+
+        Services close connections that were idle for a while or had many requests, and a request
+        may cross that on its way. Where a kept connection is lost before any byte of an answer, a
+        request that may be repeated is sent once more, on a new connection (RFC 9112, section
+        9.3.1). That is no failure of the service, and neither the budget of retries nor the circuit
+        breaker hears of it.
 
         Args:
             method: The HTTP method.
@@ -115,6 +144,7 @@ class Wire:
             target: Path and query below it, percent-encoded.
             headers: All headers, ``Host`` and ``Content-Length`` among them.
             body: The body; empty where there is none.
+            repeatable: Whether the service may receive the request twice.
 
         Returns:
             The answer.
@@ -126,23 +156,34 @@ class Wire:
         try:
             way = self._way if base == self._way.base else self._way_to(base)
             written = _written(method, way.start + target, (*headers, *way.headers)) + body
-            connection = await self._connect(way)
+            has_body = method != "HEAD"
             try:
-                return await _sent(connection, written, has_body=method != "HEAD")
+                connection = await self._pool.connect(way.request, [], self._timeout)
+                try:
+                    return await _sent(connection, written, has_body=has_body)
+                except _LostError:
+                    if not repeatable:
+                        raise
+                connection = await self._pool.connect_anew(way.request, self._timeout)
+                return await _sent(connection, written, has_body=has_body, repeated=True)
             except HttpProcessingError as error:
                 raise aiohttp.ClientResponseError(
                     way.request.request_info, (), status=error.code, message=error.message
                 ) from error
+            except TimeoutError as error:  # nothing else has a time-out here
+                raise aiohttp.ConnectionTimeoutError from error
         except aiohttp.ClientError:
             with map_aiohttp_exceptions():
                 raise
 
-    async def _connect(self, way: _Way) -> Connection:
-        """Take a connection out of the pool, or open one."""
-        try:
-            return await self._pool.connect(way.request, [], self._timeout)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError from error
+    def take_strays(self) -> int:
+        """Tell how many connections were closed since the last time this was asked.
+
+        Returns:
+            Those that were closed because of something that no request had asked for.
+        """
+        strays, self._pool.strays = self._pool.strays, 0
+        return strays
 
 
 class Incoming(httpx.AsyncByteStream):
@@ -151,6 +192,7 @@ class Incoming(httpx.AsyncByteStream):
     Attributes:
         status: Its status.
         headers: Its headers.
+        repeated: Whether the request was sent twice.
     """
 
     def __init__(
@@ -159,9 +201,11 @@ class Incoming(httpx.AsyncByteStream):
         headers: Sequence[tuple[bytes, bytes]],
         content: StreamReader,
         connection: Connection,
+        repeated: bool,  # noqa: FBT001 # made in one place
     ) -> None:
         self.status = status
         self.headers = headers
+        self.repeated = repeated
         self._content = content
         self._connection = connection
 
@@ -169,6 +213,8 @@ class Incoming(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
+        if self._content.at_eof():
+            raise StopAsyncIteration
         try:
             piece = await self._content.readany()
         except aiohttp.ClientError:
@@ -194,24 +240,26 @@ def _written(method: str, target: str, headers: Sequence[tuple[str, str]]) -> by
     return head
 
 
-async def _sent(connection: Connection, written: bytes, *, has_body: bool) -> Incoming:
+async def _sent(
+    connection: Connection, written: bytes, *, has_body: bool, repeated: bool = False
+) -> Incoming:
     """Send what was written, and receive an answer up to its headers."""
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None:
+    protocol, transport = upstream(connection), connection.transport
+    if transport is None:
         connection.close()
         raise aiohttp.ClientConnectionError("lost before anything was sent")
     try:
-        protocol.set_response_params(
-            skip_payload=not has_body, read_until_eof=True, auto_decompress=False
-        )
+        protocol.await_answer(has_body=has_body)
         transport.write(written)
         message, content = await protocol.read()
-        while message.code in _INFORMATIONAL and message.code != _SWITCHED:
+        while not is_final(message.code):
             message, content = await protocol.read()
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         connection.close()
+        if protocol.requests > 1 and not protocol.heard:
+            raise _LostError(type(error).__name__) from error
         raise aiohttp.ClientConnectionError(type(error).__name__) from error
     except BaseException:
         connection.close()
         raise
-    return Incoming(message.code, message.raw_headers, content, connection)
+    return Incoming(message.code, message.raw_headers, content, connection, repeated)

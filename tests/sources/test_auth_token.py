@@ -2,11 +2,12 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 import pytest
 import structlog
 
@@ -16,6 +17,8 @@ from app.sources.base import Call
 from tests.clock import ManualClock
 from tests.sources.login import TOKEN, Login, logging_in, until
 from tests.sources.raw_server import Answer, hanging, saying, writing
+from tests.sources.scripted import Peer, scripted
+from tests.sources.scripted import answer as answered
 from tests.sources.test_client import Asked, asking
 
 SECRET = "canary-client secret+/"
@@ -78,6 +81,37 @@ async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service()
     assert request.header("authorization") == [f"Basic {b64encode(credentials).decode()}"]
     [sent] = [seen for seen in login.server.seen if seen.path == "/users"]
     assert sent.header("authorization") == [f"Bearer {TOKEN}-1"]
+
+
+@pytest.mark.parametrize("end", [Peer.close, Peer.reset])
+async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_once_more(
+    end: Callable[[Peer], None],
+) -> None:
+    def behave(peer: Peer) -> None:
+        if len(peer.heads) == 3 and peer.target == "/token":
+            end(peer)
+        elif peer.target == "/token":
+            token = {"access_token": "a", "token_type": "Bearer", "expires_in": 0}
+            peer.send(answered(orjson.dumps(token)))
+        else:
+            peer.send(answered(b"[1]"))
+
+    async with scripted(behave) as upstream:
+        auth = {
+            "kind": "client_credentials",
+            "token_url": f"{upstream.base_url}/token",
+            "client_id": "gateway",
+            "client_secret": SECRET,
+        }
+        async with asking(upstream.base_url, auth=auth) as asked:
+            for _ in range(3):
+                assert await asked.get() == "[1]"
+
+    assert [peer.targets for peer in upstream.peers] == [
+        ["/token", "/users", "/token"],
+        ["/token", "/users", "/token"],
+        ["/token", "/users"],
+    ]
 
 
 async def test_the_secret_may_stand_in_the_body_beside_scope_and_audience() -> None:

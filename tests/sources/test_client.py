@@ -1,5 +1,6 @@
 """One exchange with a service, over real connections to a real server on 127.0.0.1."""
 
+import asyncio
 import gzip
 import io
 import socket
@@ -22,13 +23,15 @@ from yarl import URL
 from app import __version__
 from app.errors import Code, MalformedError, SourceError
 from app.observability.logs import make_log
+from app.resilience.breaker import State
 from app.resilience.clock import SystemClock
 from app.settings import LogSettings
-from app.shapes.resilience import DeadlineSettings
+from app.shapes.resilience import BreakerSettings, DeadlineSettings, RetrySettings
 from app.sources.ask import Ask
 from app.sources.base import Call, PageRequest, Position, UserId
 from app.sources.billing import INVOICES
 from app.sources.client import Contact, ServiceClient, open_service
+from app.sources.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
 from app.sources.failures import FOREIGN, code_of_status, translate
 from app.sources.pages import RestPages
 from app.sources.profile import PROFILE
@@ -36,7 +39,10 @@ from app.sources.rest import RestSource
 from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.fakes import calm_source
+from tests.sources.login import until
 from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
+from tests.sources.scripted import Peer, scripted
+from tests.sources.scripted import answer as answered
 
 CALL = Call("request-1")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -303,6 +309,83 @@ async def test_connections_are_reused() -> None:
     assert server.accepted == 1
 
 
+def losing(peer: Peer) -> None:
+    """Answer the first request on a connection, and reset it at the second."""
+    if len(peer.heads) == 1:
+        peer.send(answered(b"[1]"))
+    else:
+        peer.reset()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(method: str) -> None:
+    ask = Ask((UserId("a"),), "/users", "/users", method)  # whatever its method, it only reads
+    strict = BreakerSettings(min_calls=1, failure_rate=0.01)
+    async with (
+        scripted(losing) as upstream,
+        asking(upstream.base_url, breaker=strict) as asked,
+    ):
+        for _ in range(480):
+            assert await asked.client.send(ask, CALL, lambda answer: answer.body) == b"[1]"
+        circuit = asked.client.circuit
+
+    assert len(upstream.targets) == 480 + 479
+    assert circuit is State.CLOSED
+    assert [event.get("repeated") for event in asked.events] == [None] + [True] * 479
+
+
+async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_it_was() -> None:
+    unwell = False
+
+    def behave(peer: Peer) -> None:
+        nonlocal unwell
+        if unwell and len(peer.heads) == 1:
+            unwell = False
+            peer.send(answered(b"", status="503 Down"))
+        else:
+            losing(peer)
+
+    retry = RetrySettings(max_retries=1, base_delay=0.001, budget_share=0, budget_minimum=1)
+    async with scripted(behave) as upstream, asking(upstream.base_url, retry=retry) as asked:
+        for _ in range(20):
+            assert await asked.get() == "[1]"
+        unwell = True
+        assert await asked.get() == "[1]"
+
+    assert [event["outcome"] for event in asked.events].count("SOURCE_UNAVAILABLE") == 1
+
+
+async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
+    clock = ManualClock()
+
+    def behave(peer: Peer) -> None:
+        if peer.number == 0:
+            losing(peer)
+
+    async with scripted(behave) as upstream, asking(upstream.base_url, clock=clock) as asked:
+        assert await asked.get() == "[1]"
+        waiting = asyncio.ensure_future(asked.get())
+        await until(lambda: len(upstream.targets) == 3)
+        clock.advance(asked.client.settings.timeout)
+        told = await waiting
+
+    assert isinstance(told, SourceError)
+    assert told.code is Code.SOURCE_TIMEOUT
+
+
+async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> None:
+    def behave(peer: Peer) -> None:
+        peer.send(answered(b"[1]") + answered(b'["canary-body"]'))
+
+    async with scripted(behave) as upstream, asking(upstream.base_url) as asked:
+        for _ in range(3):
+            assert await asked.get() == "[1]"
+
+    told = [event for event in asked.events if event["event"] == "source.unasked_answer"]
+    assert [(event["source"], event["connections"]) for event in told] == [("profile", 1)] * 3
+    assert BODY not in asked.log
+
+
 async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
     async with exchange(hanging, timeout=0.05) as (asked, server):
         await asked.get()
@@ -444,6 +527,19 @@ async def test_every_foreign_exception_ends_at_the_border_as_a_code(kind: type[E
     ) and not issubclass(kind, aiohttp.ClientHttpProxyError)
     expected = Code.SOURCE_TIMEOUT if slow else Code.SOURCE_UNAVAILABLE
     assert code is (Code.SOURCE_MALFORMED if odd else expected)
+    assert translate(error)[0] is code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnaskedAnswerError(), Code.SOURCE_UNAVAILABLE),
+        (BrokenAnswerError(), Code.SOURCE_MALFORMED),
+        (LongHeadError(1_024), Code.SOURCE_MALFORMED),
+    ],
+)
+def test_our_own_exceptions_end_there_too(error: Exception, code: Code) -> None:
+    assert isinstance(error, FOREIGN)
     assert translate(error)[0] is code
 
 

@@ -311,6 +311,15 @@ async def test_a_failure_bounds_nothing_that_comes_after_it() -> None:
         assert not await service.asked_again(1)
 
 
+@pytest.mark.parametrize(("vary", "kept"), [("*", False), ("Accept-Encoding", True)])
+async def test_what_varies_by_more_than_the_request_is_not_kept(*, vary: str, kept: bool) -> None:
+    async with serving() as service:
+        service.headers[0] = {"Vary": vary}
+        assert await service.ask(1) == ["user1"]
+
+        assert await service.asked_again(1) is not kept
+
+
 async def test_it_is_logged_once_that_answers_may_not_be_kept() -> None:
     async with serving() as service:
         service.headers[0] = {"Cache-Control": "no-store"}

@@ -48,6 +48,17 @@ def test_what_must_not_be_kept_has_no_lifetime(control: str) -> None:
     assert OVER.over
 
 
+@pytest.mark.parametrize("vary", ["*", " * ", "Accept, *", "*,Accept-Encoding"])
+def test_what_varies_by_more_than_the_request_has_no_lifetime(vary: str) -> None:
+    assert lifetime(vary=vary) is OVER
+    assert lifetime(vary=vary, cache_control="max-age=60") is OVER
+
+
+@pytest.mark.parametrize("vary", ["", "Accept-Encoding", "Accept, Origin", "**", "X-*"])
+def test_what_varies_by_the_request_sets_no_bound(vary: str) -> None:
+    assert lifetime(vary=vary) == UNBOUNDED
+
+
 @pytest.mark.parametrize(
     ("control", "seconds"),
     [

@@ -77,6 +77,35 @@ def test_one_row_is_of_the_user_who_was_asked_for() -> None:
         read({"user": row("a")}, "ab", answer)
 
 
+@pytest.mark.parametrize(
+    ("key", "asked", "taken"),
+    [
+        *[("a", "a", True), ("b", "a", False), ("A", "a", False), ("", "a", False)],
+        *[(7, "7", True), (8, "7", False), ("8", "7", False)],
+        *[(7, "a", True), (None, "a", True), (True, "a", True)],
+    ],
+)
+def test_one_row_that_names_another_user_is_not_of_the_one_who_was_asked_for(
+    key: object, asked: str, *, taken: bool
+) -> None:
+    rows = read(row(key), [asked], {"many": False})
+
+    assert told(rows) == [asked if taken else None]
+    assert rows.unasked == (not taken)
+
+
+def test_one_row_is_not_looked_into_for_a_name_that_may_mean_another_thing_there() -> None:
+    names = ("username", "displayName", "email", "createdAt")
+    fields = {name: name for name in names}
+    by_other_keys = {"base_url": "http://a", "answer": {"many": False}}
+    by_other_keys |= {"key_from": {"source": "profile", "expression": "customer"}}
+    reader = reader_of(PROFILE, SourceSettings.model_validate(by_other_keys))
+
+    assert told(read(row("b"), "a", {"many": False}, fields=fields)) == ["a"]
+    raw = RawAnswer(200, {}, json.dumps(row("b")).encode())
+    assert told(reader.read(raw, ids("a"))) == ["a"]
+
+
 def test_one_row_that_says_whose_it_is_has_to_be_of_one_who_was_asked_for() -> None:
     answer = {"many": False, "key": ["id"]}
 

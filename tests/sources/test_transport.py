@@ -58,6 +58,38 @@ async def test_a_certificate_for_another_host_is_not_taken(certificates: Certifi
     assert not server.seen
 
 
+@pytest.mark.parametrize("name", ["localhost", "*.localhost"])
+async def test_a_certificate_has_to_name_its_host_as_a_subject_alternative_name(
+    certificates: Certificates, name: str
+) -> None:
+    tls = {"ca_file": certificates.ca_file}
+    for names, taken in (((), False), (("localhost",), True)):
+        context = certificates.server(*names, common_name=name)
+        async with serving(saying(), context) as server:
+            address = server.base_url.replace("127.0.0.1", "localhost")
+            async with asking(address, tls=tls, connect_timeout=2) as asked:
+                if taken:
+                    assert await asked.get() == "[]"
+                else:
+                    assert (await failure(asked)).detail.startswith(f"{REFUSED}: Hostname mismatch")
+        assert len(server.seen) == taken
+
+
+async def test_the_authorities_that_the_system_trusts_vouch_for_such_certificates_too(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
+    async with serving(saying(), certificates.server(common_name="localhost")) as server:
+        address = server.base_url.replace("127.0.0.1", "localhost")
+        async with asking(address, connect_timeout=2) as asked:
+            assert (await failure(asked)).detail.startswith(f"{REFUSED}: Hostname mismatch")
+    async with (
+        serving(saying(), certificates.server()) as server,
+        asking(server.base_url) as asked,
+    ):
+        assert await asked.get() == "[]"
+
+
 async def test_a_service_that_asks_for_a_certificate_is_shown_the_gateway_s(
     certificates: Certificates,
 ) -> None:
@@ -246,8 +278,26 @@ async def test_the_headers_of_an_answer_are_read_by_names_in_lower_case(
         await response.aclose()
 
 
+@pytest.mark.parametrize("other", ["X-A: b", "X-A: \u00fc"])
+async def test_what_is_there_twice_alike_counts_once(other: str) -> None:
+    lines = ["Vary: a", "Age: 1", "vary: b", "age: 1", other, "VARY: a"]
+    head = "\r\n".join(["HTTP/1.1 200 OK", "Content-Length: 2", *lines, "", ""])
+    told = {"content-length": "2", "vary": "a, b", "age": "1", "x-a": other.removeprefix("X-A: ")}
+    async with (
+        serving(writing(f"{head}[]".encode())) as server,
+        pooled_transport(source(server)) as transport,
+    ):
+        request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
+        response = await transport.handle_async_request(request)
+        assert dict(fields_of(response)) == told
+        response.headers["Age"] = "1"
+        assert dict(fields_of(response)) == told
+        await response.aclose()
+
+
 async def test_the_headers_of_a_fake_s_answer_are_read_alike() -> None:
     assert fields_of(httpx.Response(200, headers={"Age": "1"}))["age"] == "1"
+    assert fields_of(httpx.Response(200, headers=[("Age", "1"), ("age", "1")]))["age"] == "1"
 
 
 def source(server: RawServer) -> SourceSettings:

@@ -1,18 +1,23 @@
 """What aiohttp's session did for a call: what is written, what is read, what is kept open."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
+from app.errors import Code, SourceError
 from app.shapes.source import SourceSettings
 from app.sources.body import read_body
 from app.sources.failures import FOREIGN
 from app.sources.wire import Incoming, Wire
+from tests.certificates import Certificates
 from tests.sources.proxy import proxying
 from tests.sources.raw_server import Answer, RawServer, saying, serving, writing
+from tests.sources.scripted import Peer, answer, echo, scripted, settle
+from tests.sources.test_client import asking
+from tests.sources.test_connections import WAYS, own, reached
 
 HEADERS = (("Host", "profile"),)
 BASIC = "Basic Z2F0ZXdheTpzZWNyZXQ="
@@ -169,14 +174,193 @@ async def test_a_connection_is_kept_only_where_both_sides_are_through_with_the_a
     assert server.accepted == 3
 
 
-async def test_a_request_on_a_connection_that_the_server_has_closed_is_not_repeated() -> None:
-    async with serving(saying()) as server, wired(server) as wire:
-        await read(await got(wire, server.base_url))
-        server.answer = writing(b"")
-        with pytest.raises(httpx.HTTPError, match="ServerDisconnectedError"):
-            await got(wire, server.base_url)
+# Connections that the service closes just when they are used
 
-    assert len(server.seen) == 2
+
+ENDS: list[Callable[[Peer], None]] = [Peer.close, Peer.reset]
+
+
+def closing(
+    end: Callable[[Peer], None], *, after: int = 1, said: bytes = b""
+) -> Callable[[Peer], None]:
+    """Have each connection end at a request, after as many that are answered."""
+
+    def behave(peer: Peer) -> None:
+        if len(peer.heads) <= after:
+            echo(peer)
+            return
+        peer.send(said)
+        end(peer)
+
+    return behave
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more(
+    way: str, end: Callable[[Peer], None], certificates: Certificates
+) -> None:
+    async with reached(way, closing(end), certificates, max_connections=1) as (upstream, asked):
+        for number in range(1, 5):
+            assert await asked.get(f"/{number}") in own(f"/{number}")
+
+    assert [len(peer.heads) for peer in upstream.peers] == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("read", [True, False], ids=["read", "not read yet"])
+async def test_a_connection_that_the_service_has_closed_is_not_used(
+    end: Callable[[Peer], None], *, read: bool, certificates: Certificates
+) -> None:
+    async with reached("plain", echo, certificates) as (upstream, asked):
+        await asked.must("/1")
+        end(upstream.peers[0])
+        if read:
+            await settle()
+        assert await asked.must("/2") == b"/2"
+
+    assert upstream.targets == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_request_that_may_not_come_twice_is_not_repeated(
+    end: Callable[[Peer], None], certificates: Certificates
+) -> None:
+    async with reached("plain", closing(end), certificates) as (upstream, asked):
+        await asked.must("/1")
+        with pytest.raises(httpx.HTTPError, match=r"ServerDisconnectedError|ClientOSError"):
+            await asked.must("/2", "POST", b"{}")
+
+    assert upstream.targets == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("said", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])
+async def test_a_request_is_not_repeated_once_a_byte_of_an_answer_has_come(
+    end: Callable[[Peer], None], said: bytes, certificates: Certificates
+) -> None:
+    async def drip(peer: Peer) -> None:
+        peer.send(said)
+        await settle()  # a reset would throw away what was not read
+        end(peer)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def behave(peer: Peer) -> None:
+        if len(peer.heads) == 1:
+            echo(peer)
+        else:
+            tasks.append(asyncio.create_task(drip(peer)))
+
+    async with reached("plain", behave, certificates) as (upstream, asked):
+        await asked.must("/1")
+        assert await asked.get("/2") is None
+
+    assert upstream.targets == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_request_is_not_repeated_that_was_the_first_on_its_connection(
+    end: Callable[[Peer], None], certificates: Certificates
+) -> None:
+    async with reached("plain", closing(end, after=0), certificates) as (upstream, asked):
+        assert await asked.get("/1") is None
+
+    assert upstream.targets == ["/1"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_request_is_repeated_once_at_most(
+    end: Callable[[Peer], None], certificates: Certificates
+) -> None:
+    def behave(peer: Peer) -> None:
+        closing(end, after=1 if peer.number == 0 else 0)(peer)
+
+    async with reached("plain", behave, certificates) as (upstream, asked):
+        await asked.must("/1")
+        assert await asked.get("/2") is None
+
+    assert upstream.targets == ["/1", "/2", "/2"]
+
+
+async def test_a_request_is_repeated_on_a_new_connection_rather_than_on_another_kept_one(
+    certificates: Certificates,
+) -> None:
+    async with reached("plain", closing(Peer.reset), certificates) as (upstream, asked):
+        await asyncio.gather(*(asked.must(f"/{number}") for number in range(5)))
+        assert await asked.must("/again") == b"/again"
+
+    assert len(upstream.peers) == 6
+    assert upstream.targets.count("/again") == 2
+
+
+# The head of an answer
+
+
+def headed(*lines: str, status: str = "200 OK") -> bytes:
+    """Write an answer with some lines in its head."""
+    return answer(b"[1]", *lines, status=status)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(headed("X-A: " + "a" * 9_000), id="a long line"),
+        pytest.param(headed(*["X-A: b"] * 1_000), id="many lines"),
+        pytest.param(headed(status="200 " + "a" * 9_000), id="a long reason"),
+        pytest.param(headed("X-A: " + "a" * 65_000), id="as long as may be"),
+    ],
+)
+async def test_the_head_of_an_answer_may_be_long(head: bytes) -> None:
+    async with serving(writing(head)) as server, wired(server) as wire:
+        assert await read(await got(wire, server.base_url)) == b"[1]"
+
+
+LONG_HEADS = {
+    "a long line": headed("X-A: " + "a" * 2_000),
+    "a long name": headed("a" * 2_000 + ": b"),
+    "long lines": headed(*["X-A: " + "a" * 500] * 5),
+    "many lines": headed(*["a:"] * 500),
+    "a long reason": headed(status="200 " + "a" * 2_000),
+    "many answers before": b"HTTP/1.1 103 Hints\r\nX-A: b\r\n\r\n" * 100,
+    "no end": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 500,
+}
+
+
+@pytest.mark.parametrize("head", LONG_HEADS.values(), ids=LONG_HEADS)
+@pytest.mark.parametrize("pieces", ["in one piece", "in pieces"])
+async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_says_why(
+    head: bytes, pieces: str
+) -> None:
+    async def drip(peer: Peer) -> None:
+        for start in range(0, len(head), 300):
+            peer.send(head[start : start + 300])
+            await settle()
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def behave(peer: Peer) -> None:
+        if peer.number:
+            peer.send(headed())
+        elif pieces == "in pieces":
+            tasks.append(asyncio.create_task(drip(peer)))
+        else:
+            peer.send(head)
+
+    async with (
+        scripted(behave) as upstream,
+        asking(upstream.base_url, max_head_bytes=1_024, timeout=30) as service,
+    ):
+        told = await service.get("/1")
+        assert await service.get("/2") == "[1]"
+
+    assert isinstance(told, SourceError)
+    assert told.code is Code.SOURCE_MALFORMED
+    assert told.detail == (
+        "LongHeadError: the head of the answer is longer than max_head_bytes (1,024)"
+    )
+    assert told.detail in service.log
+    assert "aaaa" not in service.log
 
 
 async def test_a_request_that_is_given_up_takes_its_connection_with_it() -> None:
