@@ -187,7 +187,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
             planner=planner,
             documents=Documents.of(schema.core, made, size=10),
             texts=OddTexts(),
-            guards=Guards(made.user_id_pattern, made.max_ids),
+            guards=Guards.of(made),
             required=frozenset(),
             compile_operations=compiles,
             clock=clock,
