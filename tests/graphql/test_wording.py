@@ -54,7 +54,7 @@ def test_a_value_is_written_as_json_and_cut_where_it_is_long(value: object) -> N
     assert len(text) <= MAX_WRITTEN + 3
     if not text.endswith(("…", '…"')):
         assert not PYTHON.search(quoted_out(text))
-        if "a number beyond" not in text:
+        if "a number beyond" not in text and "no number" not in text:
             assert json.loads(text) == value
 
 

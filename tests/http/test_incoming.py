@@ -82,7 +82,8 @@ async def test_a_header_that_is_no_list_counts_when_all_of_its_lines_say_the_sam
     assert (same.status_code, same.headers["x-request-id"]) == (200, "one")
     assert "sources" in same.json()["extensions"]
     assert wishes.status_code == 400
-    assert "X-Request-Timeout is '5s, 6s': expected a duration" in wishes.text
+    assert "5s, 6s" in wishes.text
+    assert "expected a duration" in wishes.text
     assert "extensions" not in flags.json()
 
 
