@@ -289,8 +289,10 @@ class OrderedProtocol(HttpToolsProtocol):
         """
         headers, scope = self.headers, self.scope
         if scope is not None and headers is scope["headers"]:
-            codings = [value.strip() for name, value in headers if name == b"transfer-encoding"]
-            if len(codings) != 1 or codings[0].lower() != b"chunked":
+            codings = [
+                value.strip().lower() for name, value in headers if name == b"transfer-encoding"
+            ]
+            if codings != [b"chunked"]:
                 raise ValueError(codings)
             if scope["http_version"] != "1.1":
                 raise ValueError(scope["http_version"])

@@ -301,15 +301,14 @@ async def test_an_application_may_go_on_reading_a_request_that_was_refused(
     assert (rest, read) == (b"", ["http.disconnect"])
 
 
+WHOLE = numbered(9, chunked=True)
 AMBIGUOUS = {
-    "both framings": HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n") % 5
-    + b"0\r\n\r\n",
+    "both framings": WHOLE.replace(b"Transfer", b"Content-Length: 43\r\nTransfer"),
     "two lengths": REQUEST.replace(b"Host", b"Content-Length: 1\r\nHost"),
-    "a coding": CHUNKED.replace(b"chunked", b"gzip, chunked") + b"0\r\n\r\n",
-    "a coding in a line": CHUNKED.replace(b"Transfer", b"Transfer-Encoding: identity\r\nTransfer")
-    + b"0\r\n\r\n",
-    "a coding at the end": CHUNKED.replace(b"chunked", b"chunked, identity"),
-    "chunks in 1.0": CHUNKED.replace(b"/1.1", b"/1.0") + b"0\r\n\r\n",
+    "a coding": WHOLE.replace(b" chunked", b" gzip, chunked"),
+    "a coding in a line": WHOLE.replace(b"Transfer", b"Transfer-Encoding: identity\r\nTransfer"),
+    "a coding at the end": WHOLE.replace(b" chunked", b" chunked, identity"),
+    "chunks in 1.0": WHOLE.replace(b"/1.1", b"/1.0"),
     "a later version": REQUEST.replace(b"/1.1", b"/2.0"),
     "an earlier version": REQUEST.replace(b"/1.1", b"/0.9"),
     "a scheme": REQUEST.replace(b"/graphql", b"ftp://gateway/graphql"),
@@ -319,6 +318,7 @@ AMBIGUOUS = {
     "a folded line": REQUEST.replace(b"Content-Type", b" Content-Type"),
     "a space before a colon": REQUEST.replace(b"Content-Length", b"Content-Length "),
 }
+"""Requests that are right but for one thing."""
 
 
 @pytest.mark.parametrize("offer", [b"", H2C], ids=["", "with an offer"])
@@ -331,6 +331,7 @@ async def test_nothing_is_read_behind_a_request_that_others_may_read_differently
             sent = numbered(1) + ambiguous.replace(b"Host", offer + b"Host") + numbered(2)
             answers = read_answers(await connect.exchange(sent))
             statuses[name] = [answer.status for answer in answers]
+            assert b"no HTTP request" in answers[-1].body
 
     assert statuses == {key: [200, 400] for key in AMBIGUOUS}
 
@@ -345,10 +346,14 @@ async def test_nothing_is_read_behind_the_last_request(services: FakeServices) -
                 [last, numbered(2)],
                 [last + GARBAGE],
                 [numbered(1).replace(b"/1.1", b"/1.0") + numbered(2)],
+                [
+                    numbered(1, more=b"Connection: keep-alive\r\n").replace(b"/1.1", b"/1.0")
+                    + numbered(2)
+                ],
             )
         ]
 
-    assert answers == [[answer_to(1)]] * 4
+    assert answers == [[answer_to(1)]] * 5
 
 
 async def test_whoever_goes_on_sending_can_still_read_the_answers(services: FakeServices) -> None:
@@ -551,6 +556,19 @@ async def test_more_than_is_kept_may_be_sent_ahead(services: FakeServices) -> No
         answers = bodies(await connect.exchange((HEAD % len(body) + body) * count))
 
     assert answers == [b"/graphql " + body] * count
+
+
+async def test_a_long_body_that_nobody_reads_does_not_hinder_the_next_request(
+    services: FakeServices,
+) -> None:
+    unread = HEAD.replace(b"application/json", b"text/plain") % 900_000 + b" " * 900_000
+    async with listening(services) as connect:
+        client = await connect()
+        sending = asyncio.create_task(client.send(unread + numbered(1)))
+        answer = await client.until(answer_to(1))
+        await sending
+
+    assert [one.status for one in read_answers(answer)] == [415, 200]
 
 
 KEPT: ContextVar[str] = ContextVar("kept", default="nothing")
