@@ -33,7 +33,7 @@ ASIDE = {
     "gateway": {*ARROW[1:]},
     "main": {*ARROW, "gateway", "observability", "environment", "process"},
     "probe": {*ARROW, "configuration"},
-    "cli": {*ARROW, "observability", "configuration", "environment", "demo", "probe"},
+    "cli": {*ARROW, "observability", "configuration", "environment", "process", "demo", "probe"},
     "__main__": {"cli"},
 }
 """Rooms beside the arrow, and what each may import; ``main`` is where all meet."""

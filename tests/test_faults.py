@@ -213,7 +213,10 @@ async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(case: Case, 
         assert reply.codes == ({"user.invoices": case.code} if case.code and not absent else {})
         assert took == pytest.approx(case.seconds, abs=1e-3)
         calls = ONCE if case.calls == SPLIT else case.calls  # there is nothing to split
-        assert len(gateway.server.calls("invoices")) == calls
+        # The connection is kept from the call before. Where it is lost without a byte of an answer,
+        # the request is sent once more, which is no call of its own.
+        again = case.name in {"closes", "resets"}
+        assert len(gateway.server.calls("invoices")) == calls + again
         assert gateway.traffic.made == {"profile": 1, "billing": 1 + calls}
         check_that_nothing_leaks(gateway, reply)
 

@@ -536,7 +536,7 @@ async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
             assert body.keys() == {"errors"}
             [error] = body["errors"]
             assert error["extensions"] == {"code": "BAD_REQUEST"}
-            assert "'NULL', 'PROPAGATE' or 'HALT'" in error["message"]
+            assert '"NULL", "PROPAGATE" or "HALT"' in error["message"]
         assert not gateway.server.asked
 
 
