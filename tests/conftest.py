@@ -84,6 +84,11 @@ class Gateway:
         ]
         return [line for line in lines if line["event"] == name]
 
+    def forget(self) -> None:
+        """Empty the log."""
+        self._log.seek(0)
+        self._log.truncate()
+
     @property
     def log(self) -> str:
         """All of the log."""

@@ -1,5 +1,7 @@
 """Hostile documents, made up: by the grammar, next to it, and far from it."""
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +32,9 @@ def quoted(text: str) -> str:
     escaped = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\x00": "\\u0000"}
     return '"' + "".join(escaped.get(one, one) for one in text) + '"'
 
+
+LARGE = "9" * 4_301
+"""A number of more digits than Python reads."""
 
 ATOMS = st.one_of(
     TEXTS.map(quoted),
@@ -100,6 +105,10 @@ FIELDS = st.lists(
                 "...G",
             ),
             *("... on User { plan }", "plan @skip(if: $b)", "email @include(if: true)", "no"),
+            *(f"events(first: {LARGE}) {{ id }}", "events(first: 1e999) { id }"),
+            *(f"invoices(first: -{LARGE}) {{ edges {{ cursor }} }}", f"plan @skip(if: {LARGE})"),
+            *('invoices(after: "\\u0000") { edges { cursor } }', "events(first: null) { id }"),
+            *("plan @include(if: null)", 'events(first: """1""") { type }', "email @skip(if: on)"),
         ]
     ),
     min_size=1,
@@ -110,7 +119,9 @@ ROOTS = st.sampled_from(
         "user(id: $id)",
         "users(ids: $ids)",
         f'user(id: "{USERS[0]}")',
-        "user(id: 1)",
+        *("user(id: 1)", f"user(id: {LARGE})", "user(id: null)", "user(id: [true])"),
+        *("users(ids: [null, 1.5])", "users(ids: {a: 1})", f"users(ids: [{LARGE}])"),
+        f"_entities(representations: [{LARGE}, {{a: $c}}, [null], 1e999, $b])",
         "_entities(representations: $c)",
         f'users(ids: ["{USERS[0]}", "{USERS[1]}", "{USERS[0]}"])',
         '_entities(representations: [{__typename: "User", id: "x"}]) { ... on User { plan } } user',
@@ -234,6 +245,15 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
+ODD: st.SearchStrategy[object] = st.sampled_from(
+    [
+        *(None, True, False, math.inf, -math.inf, -0.0, 1.5, 1e308, 2**31, -(2**31) - 1, 2**64),
+        *(10**400, "", "\x00", "None", "\u202e", [], [None], [[True]], {}, {"a": None}, {"": [{}]}),
+        *({"a": {"b": {"c": False}}}, ["x" * 300], {"x" * 300: 1}, [1] * 30),
+    ]
+)
+"""Values that do not fit, or only just."""
+
 ENTITIES = st.lists(
     st.fixed_dictionaries({"__typename": st.just("User"), "id": st.sampled_from(USERS) | TEXTS})
     | JSON,
@@ -243,17 +263,37 @@ RIGHT: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"id": st.sampled_from(USERS), "ids": st.lists(st.sampled_from(USERS), min_size=1, max_size=5)},
     optional={"a": st.integers(-1, 3), "b": st.booleans(), "c": ENTITIES},
 )
-GIVEN = RIGHT | RIGHT | st.dictionaries(VARIABLES | st.text(max_size=5), JSON, max_size=5) | JSON
+WRONG = st.builds(
+    lambda right, name, odd: {**right, name: odd}, RIGHT, st.sampled_from(sorted(DEFINED)), ODD
+)
+GIVEN = (
+    RIGHT
+    | WRONG
+    | WRONG
+    | st.dictionaries(VARIABLES | st.text(max_size=5), JSON, max_size=5)
+    | JSON
+)
 PERSISTED = st.fixed_dictionaries(
-    {"persistedQuery": st.fixed_dictionaries({"version": JSON, "sha256Hash": JSON}) | JSON}
+    {
+        "persistedQuery": st.fixed_dictionaries(
+            {"version": st.just(1) | JSON | ODD, "sha256Hash": TEXTS | JSON | ODD}
+        )
+        | JSON
+        | ODD
+    }
 )
 PLAIN = st.fixed_dictionaries({"query": DOCUMENTS, "variables": RIGHT})
 REQUESTS: st.SearchStrategy[dict[str, Any]] = PLAIN | st.fixed_dictionaries(
     {"query": DOCUMENTS, "variables": GIVEN},
     optional={
-        "operationName": st.sampled_from(["Q", "R", ""]) | TEXTS | JSON,
-        "onError": st.sampled_from(["NULL", "PROPAGATE", "HALT"]) | JSON,
-        "extensions": PERSISTED | JSON,
+        "operationName": st.sampled_from(["Q", "R", ""]) | TEXTS | JSON | ODD,
+        "onError": st.sampled_from(["NULL", "PROPAGATE", "HALT"]) | JSON | ODD,
+        "extensions": PERSISTED | JSON | ODD,
     },
 )
 """Requests with such documents, and with whatever else a request has."""
+
+
+def as_json(request: object) -> str:
+    """Write a request, or several, as JSON; a number that is too large for Python, as one."""
+    return json.dumps(request).replace("Infinity", "1e999")

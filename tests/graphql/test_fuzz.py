@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -17,17 +18,20 @@ from hypothesis import strategies as st
 
 from app.errors import Code
 from app.graphql.masking import MAX_ERROR_BYTES, MAX_ERRORS
-from app.shapes.edge import PersistedSettings
+from app.shapes.edge import BatchSettings, PersistedSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, account_row, failing, invoice, settings_for_fakes, user_id
-from tests.graphql.documents import REQUESTS
+from tests.graphql.documents import REQUESTS, as_json
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 """How many requests are made."""
 
 PYTHON = re.compile(
-    r"Traceback|<class '|<function|object at 0x|\b(?:Type|Key|Value|Attribute|Recursion|Assertion"
-    r"|Unicode\w+|Overflow)Error\b|NoneType|\bapp\.|site-packages|strawberry|pydantic"
+    r"Traceback|<class '|<function|<\w+ instance>|object at 0x|\b(?:Type|Key|Value|Attribute"
+    r"|Recursion|Assertion|Unicode\w+|Overflow)Error\b|\bapp\.|site-packages|strawberry|pydantic"
+    r"|\b(?:None|NoneType|True|False|inf|nan|Infinity|NaN|Undefined|str|dict|dictionary|tuple"
+    r"|instance|digits)\b|\{'[^']*': |\['[^']*'[,\]]|(?<=[\s:\[({])b'|\\x[0-9a-f]{2}"
+    r"|(?:value|found): '"
 )
 """What only Python would say."""
 
@@ -57,14 +61,13 @@ async def gateways(
                         explain=True,
                         trace="asked",
                         persisted=PersistedSettings(enabled=True),
+                        batch=BatchSettings(enabled=True),
                     )
                 )
             )
             for compiles in (True, False)
         }
         yield opened
-    for one in opened.values():
-        assert '"level":"error"' not in one.log
 
 
 @settings(
@@ -91,9 +94,10 @@ async def test_whatever_document_comes_the_answer_is_one(
     for service in services.by_name.values():
         service.requests.clear()
 
+    gateway.forget()
     response = await gateway.client.post(
         "/graphql",
-        content=json.dumps(request),
+        content=as_json(request),
         headers={"Content-Type": JSON, "Accept": accept, f"X-Gateway-{asks}": "1"},
     )
     answer = orjson.loads(response.content)
@@ -102,10 +106,86 @@ async def test_whatever_document_comes_the_answer_is_one(
     assert response.headers["content-type"] == f"{accept}; charset=utf-8"
     check_shape(answer)
     check_status(answer, response.status_code, accept)
+    check_words(answer, request)
+    check_log(gateway)
+    assert sum(services.calls.values()) <= MOST_CALLS
+
+
+@settings(
+    max_examples=max(1, EXAMPLES // 5),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    requests=st.lists(REQUESTS, min_size=1, max_size=3),
+    asks=st.sampled_from(["None", "None", "Explain", "Cost"]),
+    compiles=st.booleans(),
+)
+async def test_whatever_batch_comes_each_operation_has_an_answer(
+    gateways: Mapping[bool, Gateway],
+    requests: list[dict[str, Any]],
+    asks: str,
+    compiles: bool,  # noqa: FBT001 # drawn
+) -> None:
+    gateway = gateways[compiles]
+    gateway.forget()
+
+    response = await gateway.client.post(
+        "/graphql",
+        content=as_json(requests),
+        headers={"Content-Type": JSON, f"X-Gateway-{asks}": "1"},
+    )
+    answers = orjson.loads(response.content)
+
+    check_log(gateway)
+    assert response.status_code < 500
+    if isinstance(answers, dict):  # it could not be read as JSON, or all was refused
+        answers = [answers] * len(requests)
+    for answer, request in zip(answers, requests, strict=True):
+        check_shape(answer)
+        check_words(answer, request)
+
+
+@settings(
+    max_examples=max(1, EXAMPLES // 5),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(request=REQUESTS, compiles=st.booleans())
+async def test_whatever_url_comes_the_answer_is_one(
+    gateways: Mapping[bool, Gateway],
+    request: dict[str, Any],
+    compiles: bool,  # noqa: FBT001 # drawn
+) -> None:
+    gateway = gateways[compiles]
+    gateway.forget()
+    parameters = {
+        name: value if isinstance(value, str) else as_json(value) for name, value in request.items()
+    }
+    try:
+        url = httpx.URL("/graphql", params=parameters)
+    except httpx.InvalidURL:
+        return  # longer than this client sends
+
+    response = await gateway.client.get(url, headers={"GraphQL-Require-Preflight": "1"})
+    answer = orjson.loads(response.content)
+
+    check_log(gateway)
+    assert response.status_code < 500
+    check_shape(answer)
+    check_words(answer, request)
+
+
+def check_log(gateway: Gateway) -> None:
+    """Check that nothing is in the log that would wake somebody."""
+    assert '"level":"error"' not in gateway.log
+
+
+def check_words(answer: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Check that what clients are told is no bug, and in no words of Python's."""
     assert set(codes_of(answer)) <= {*Code} - {Code.INTERNAL_SERVER_ERROR}
     own_words = [error["message"] for error in answer.get("errors", [])]
     assert not [one for one in own_words if PYTHON.search(one) and not quotes(one, request)]
-    assert sum(services.calls.values()) <= MOST_CALLS
 
 
 def check_shape(answer: Mapping[str, Any]) -> None:
@@ -145,5 +225,5 @@ def codes_of(answer: Mapping[str, Any]) -> list[str]:
 
 def quotes(message: str, request: Mapping[str, Any]) -> bool:
     """Tell whether what sounds like Python in a message is what the client has sent."""
-    found = PYTHON.search(message)
-    return found is not None and found[0] in json.dumps(request, ensure_ascii=False)
+    sent = json.dumps(request, ensure_ascii=False) + as_json(request)
+    return all(found[0] in sent for found in PYTHON.finditer(message))

@@ -132,6 +132,7 @@ class Keyring:
     async def _get(self) -> None:
         """Fetch the keys, keep them, and report what became of it."""
         started = self._tried_at = self._clock.monotonic()
+        self._failed = True  # until there is an answer: a fetch that is cancelled has none
         said = await self._issuer.keys()
         self._tried_at = now = self._clock.monotonic()
         duration_ms = round((now - started) * 1000, 2)

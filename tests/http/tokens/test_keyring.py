@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
@@ -144,6 +145,70 @@ async def test_a_token_of_a_key_that_cannot_be_looked_up_is_not_called_bad(
 
     assert unavailable(new) == 10
     assert known.status_code == 200
+
+
+async def test_once_the_issuer_is_back_a_key_that_is_not_known_is_a_bad_one_again(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        await ask(gateway, issuer.token())
+        clock.advance(10)
+        issuer.down = True
+        down = await ask(gateway, forged(issuer, "x"))
+        clock.advance(10)
+        issuer.down = False
+        back = [await ask(gateway, forged(issuer, name)) for name in ("x", "y")]
+
+    assert unavailable(down) == 10
+    assert [one.status_code for one in back] == [401, 401]
+    assert issuer.fetches == 2
+
+
+async def test_keys_are_fetched_in_the_name_of_no_request(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        await ask(gateway, issuer.token())
+        clock.advance(10)
+        await ask(gateway, forged(issuer, "x"))  # waits for them
+        clock.advance(600)
+        await ask(gateway, issuer.token())  # has them renewed behind
+        await clock.settle()
+
+        lines = gateway.events("auth.keys")
+
+    assert len(lines) == 3
+    assert not any("request_id" in line for line in lines)
+
+
+@pytest.mark.parametrize("state", ["hangs", "down", "hangs for a request"])
+async def test_nothing_goes_on_once_the_gateway_has_stopped(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    issuer: FakeIssuer,
+    clock: ManualClock,
+    state: str,
+) -> None:
+    issuer.down = state == "down"
+
+    async def hold(request: httpx.Request) -> None:
+        if request.url.path == "/keys" and (state == "hangs" or issuer.fetches):
+            await asyncio.Event().wait()
+
+    services.before = hold
+    before = asyncio.all_tasks()
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        await clock.settle()
+        asking = [asyncio.create_task(ask(gateway, issuer.token()))]
+        await clock.settle()
+        clock.advance(10)
+        if state == "hangs for a request":
+            asking.append(asyncio.create_task(ask(gateway, forged(issuer, "x"))))
+        await clock.settle()
+    await asyncio.wait(asking)
+
+    assert asyncio.all_tasks() == before
+    assert asking[-1].result().status_code == 503
 
 
 async def test_an_issuer_that_is_down_at_the_start_is_asked_until_it_answers(

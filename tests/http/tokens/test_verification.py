@@ -151,6 +151,23 @@ async def test_an_algorithm_that_is_not_in_the_list_is_refused(
     assert "an algorithm that is not taken here" in why(bad)
 
 
+async def test_a_key_that_is_for_one_algorithm_signs_by_no_other(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    key = key_of("RS256")
+    issuer.published = [jwk(key, kid="first", alg="RS256"), jwk(key_of("ES256"), kid="second")]
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        good = await ask(gateway, signed(issuer.claims(), key, "RS256", kid="first"))
+        bad = [
+            await ask(gateway, signed(issuer.claims(), key, algorithm, kid=name))
+            for algorithm, name in (("PS256", "first"), ("RS512", "first"), ("RS256", "second"))
+        ]
+
+    assert good.status_code == 200
+    assert {why(one) for one in bad} == {"the token is signed with a key that is not known here"}
+
+
 def encoded(value: bytes) -> str:
     """Write bytes as tokens have them."""
     return base64.urlsafe_b64encode(value).decode().rstrip("=")

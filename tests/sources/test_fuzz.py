@@ -1,0 +1,357 @@
+"""The wire to a source: whatever an upstream sends, nobody gets another's answer.
+
+``make fuzz`` does the same for longer.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from app.shapes.source import SourceSettings
+from app.sources.failures import FOREIGN
+from app.sources.wire import Wire
+from tests.certificates import Certificates
+from tests.sources.scripted import Peer, Upstream, chunked, scripted, settle
+from tests.sources.scripted import answer as answered
+from tests.sources.test_connections import HEADERS, reached
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+"""How many scripts are played."""
+
+NAME = re.compile(rb"<([^<>]*)>")
+"""Says in a body to which request it was sent."""
+
+TURNS = 200
+"""Turns of the event loop after which an upstream that has said all closes its connections."""
+
+Outcome = tuple[int, bytes] | None
+"""Status and body of an answer; ``None`` for a failure."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an upstream does with a request.
+
+    Attributes:
+        pieces: What it sends, each for a read of its own.
+        end: What it does then: ``keep`` the connection, ``close`` or ``reset`` it.
+        early: Whether that comes at once, rather than when the answer was read.
+        idle: What it sends once the answer was read, or in the tick of the next request.
+        tick: Whether that is in the tick of the next request.
+    """
+
+    pieces: tuple[bytes, ...]
+    end: str = "keep"
+    early: bool = True
+    idle: bytes = b""
+    tick: bool = False
+
+
+def named(target: str, padding: int = 0, *, stray: bool = False) -> bytes:
+    """Write a body that says to which request it was sent, and whether that asked for it."""
+    body = f'["<{target}>", {"true" if stray else "false"}'
+    return body.encode() + b" " * padding + b"]"
+
+
+def right(target: str, *, stray: bool = False) -> bytes:
+    """Write an answer that is right, or would be if it had been asked for."""
+    return answered(named(target, stray=stray))
+
+
+@dataclass
+class Script:
+    """An upstream that does with each request what it is told to.
+
+    Attributes:
+        turns: What it does, by the number in the request's target. What is sent again is answered.
+        late: What is to be sent on which connection when the answer was read.
+    """
+
+    turns: Sequence[Turn]
+    late: list[tuple[Peer, Turn]] = field(default_factory=list[tuple[Peer, Turn]])
+    _asked: set[str] = field(default_factory=set[str])
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+    def __call__(self, peer: Peer) -> None:
+        """Take a request."""
+        target = peer.target
+        if target in self._asked:
+            peer.send(right(target))
+            return
+        self._asked.add(target)
+        self._tasks.append(asyncio.create_task(self._play(peer, self.turns[int(target[1:])])))
+
+    async def _play(self, peer: Peer, turn: Turn) -> None:
+        """Do what there is to do."""
+        for piece in turn.pieces:
+            peer.send(piece)
+            if len(turn.pieces) > 1:
+                await settle()
+        if turn.early:
+            end(peer, turn.end)
+        self.late.append((peer, turn))
+
+    async def said(self) -> None:
+        """Wait until all is said to the requests that have come."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def between(self) -> None:
+        """Do what is to be done between two requests."""
+        late, self.late = self.late, []
+        for peer, turn in late:
+            if not turn.early:
+                end(peer, turn.end)
+            if turn.idle:
+                peer.send(turn.idle)
+                if not turn.tick:
+                    await settle()
+
+
+def end(peer: Peer, how: str) -> None:
+    """End a connection, or keep it."""
+    if how == "close":
+        peer.close()
+    elif how == "reset":
+        peer.reset()
+
+
+Ask = Callable[[str], Awaitable[Outcome]]
+
+
+async def happens(asking: asyncio.Future[Outcome]) -> bool:
+    """Tell whether something comes of a request that needs no time to pass."""
+    for _ in range(TURNS):
+        if asking.done():
+            break
+        await asyncio.sleep(0)
+    return asking.done()
+
+
+async def played(script: Script, upstream: Upstream, ask: Ask) -> list[Outcome]:
+    """Have each turn of a script asked for; what is not answered is closed after a while."""
+    outcomes: list[Outcome] = []
+    for number in range(len(script.turns)):
+        asking = asyncio.ensure_future(ask(f"/{number}"))
+        while not await happens(asking):
+            await script.said()
+            if not await happens(asking):
+                for peer in upstream.peers:
+                    peer.close()
+        outcomes.append(await asking)
+        await script.between()
+    return outcomes
+
+
+async def by_wire(turns: Sequence[Turn]) -> list[Outcome]:
+    """Play a script by our wire."""
+    script = Script(turns)
+    async with scripted(script) as upstream:
+        wire = Wire(SourceSettings(base_url=upstream.base_url))
+
+        async def ask(target: str) -> Outcome:
+            try:
+                incoming = await wire.exchange(
+                    "GET", upstream.base_url, target, HEADERS, b"", repeatable=True
+                )
+                try:
+                    return incoming.status, b"".join([piece async for piece in incoming])
+                finally:
+                    await incoming.aclose()
+            except FOREIGN:
+                return None
+
+        try:
+            return await played(script, upstream, ask)
+        finally:
+            await wire.close()
+
+
+async def by_aiohttp(turns: Sequence[Turn]) -> list[Outcome]:
+    """Play a script by aiohttp's own client."""
+    script = Script(turns)
+    async with (
+        scripted(script) as upstream,
+        aiohttp.ClientSession(auto_decompress=False) as session,
+    ):
+
+        async def ask(target: str) -> Outcome:
+            try:
+                async with session.get(upstream.base_url + target, allow_redirects=False) as said:
+                    return said.status, await said.read()
+            except FOREIGN:
+                return None
+
+        return await played(script, upstream, ask)
+
+
+def others(outcome: Outcome, target: str) -> bool:
+    """Tell whether what came of a request was sent to another one."""
+    return outcome is not None and any(name != target.encode() for name in NAME.findall(outcome[1]))
+
+
+# Any script
+
+
+STATUSES = st.sampled_from(
+    ["200 OK", "200 OK", "200 OK", "404 Not Found", "503 Down", "204 No Content", "304 Same"]
+)
+LINES = st.lists(
+    st.sampled_from(
+        [
+            *("Connection: close", "Connection: keep-alive", "Content-Type: application/json"),
+            *("Content-Length: 9", "Transfer-Encoding: chunked", "X-A: \x00", "Keep-Alive: max=0"),
+            *("Upgrade: h2c", "Trailer: a", " folded", "no colon", "Content-Encoding: gzip"),
+        ]
+    ),
+    max_size=2,
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn, target: str, *, stray: bool = False) -> bytes:
+    """Make an answer, mostly right, that names a target."""
+    body = named(target, draw(st.sampled_from([0, 0, 1, 5_000])), stray=stray)
+    body += draw(st.sampled_from([b"", b"", b"\n", b"\r\n\r\n"]))
+    if draw(st.integers(0, 3)) == 0:
+        cut = draw(st.integers(0, len(body)))
+        said = chunked(*filter(None, (body[:cut], body[cut:])))
+    else:
+        sized = draw(st.integers(0, 5)) > 0
+        said = answered(body, *draw(LINES), status=draw(STATUSES), sized=sized)
+    if draw(st.integers(0, 5)) == 0:
+        said = said.replace(b"HTTP/1.1", b"HTTP/1.0")
+    if draw(st.integers(0, 5)) == 0:
+        said = b"HTTP/1.1 103 Early Hints\r\n\r\n" + said
+    if draw(st.integers(0, 5)) == 0:
+        damaged = bytearray(said)
+        at = draw(st.integers(0, len(damaged) - 1))
+        damaged[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+        said = bytes(damaged)
+    return said
+
+
+@st.composite
+def strays(draw: st.DrawFn, target: str) -> bytes:
+    """Make what nobody asked for: an answer, a part of one, or anything."""
+    said = draw(answers(target, stray=True))
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return said
+    if kind == 1:
+        return said[: draw(st.integers(0, len(said)))]
+    if kind == 2:
+        return said[draw(st.integers(0, len(said))) :]
+    return draw(st.sampled_from([b"\r\n", b"\n", b"\x00", b"0\r\n\r\n"]) | st.binary(max_size=9))
+
+
+@st.composite
+def turns_of(draw: st.DrawFn, number: int) -> Turn:
+    """Make a turn."""
+    target = f"/{number}"
+    said = draw(answers(target))
+    if draw(st.integers(0, 4)) == 0:
+        said = said[: draw(st.integers(0, len(said)))]
+    if draw(st.integers(0, 2)) == 0:
+        said += draw(strays(target))
+    cuts = sorted(draw(st.lists(st.integers(0, len(said)), max_size=2)))
+    pieces = [said[start:stop] for start, stop in pairwise([0, *cuts, len(said)])]
+    return Turn(
+        pieces=tuple(filter(None, pieces)),
+        end=draw(st.sampled_from(["keep", "keep", "keep", "close", "reset"])),
+        early=draw(st.booleans()),
+        idle=draw(strays(target)) if draw(st.integers(0, 1)) == 0 else b"",
+        tick=draw(st.booleans()),
+    )
+
+
+SCRIPTS = st.tuples(*(turns_of(number) for number in range(3)))
+
+
+STRAY = right("/0", stray=True)
+
+
+@example(turns=(Turn((right("/0"),), idle=STRAY), Turn((right("/1"),))))
+@example(turns=(Turn((right("/0"),), idle=STRAY, tick=True), Turn((right("/1"),))))
+@example(turns=(Turn((right("/0") + STRAY[:30],), idle=STRAY[30:]), Turn((right("/1"),))))
+@example(turns=(Turn((right("/0"),), end="close", early=False), Turn((right("/1"),))))
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(turns=SCRIPTS)
+async def test_the_wire_is_never_wrong_where_aiohttp_is_right(turns: Sequence[Turn]) -> None:
+    ours, theirs = await by_wire(turns), await by_aiohttp(turns)
+
+    for number, (our, their) in enumerate(zip(ours, theirs, strict=True)):
+        target = f"/{number}"
+        assert not others(our, target), (number, ours, theirs)
+        if our is not None and their is not None and not others(their, target):
+            # What a reset throws away is a matter of time.
+            assert our == their or turns[number].end == "reset", (number, ours, theirs)
+
+
+# Each byte
+
+
+GOOD = [right("/0"), chunked(named("/0")), answered(named("/0") + b"\n", "Connection: keep-alive")]
+
+
+@pytest.mark.parametrize("said", GOOD, ids=["of a length", "in chunks", "with a line end"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("way", ["plain", "tls"])
+async def test_an_answer_that_ends_at_any_byte_is_a_failure_and_the_next_is_its_own(
+    said: bytes, how: str, way: str, certificates: Certificates
+) -> None:
+    cut = 0
+
+    def behave(peer: Peer) -> None:
+        if peer.target == "/cut":
+            peer.send(said[:cut])
+            end(peer, how)
+        else:
+            peer.send(right(peer.target))
+
+    async with reached(way, behave, certificates) as (_, asked):
+        for cut in range(len(said) + 1):
+            cut_off = await asked.get("/cut")
+            assert cut_off is None or cut_off.rstrip() == named("/0"), cut
+            assert cut_off is None or cut == len(said), cut
+            assert await asked.get("/next") == named("/next")
+
+
+@pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
+@pytest.mark.parametrize("when", ["with the answer", "while idle", "in the tick"])
+async def test_a_stray_answer_of_any_length_is_never_the_next_one(
+    when: str, way: str, certificates: Certificates
+) -> None:
+    stray = right("/stray")
+    cut = 0
+
+    def behave(peer: Peer) -> None:
+        peer.send(right(peer.target))
+        if peer.target == "/first":
+            if when == "with the answer":
+                peer.send(stray[:cut])
+        elif len(peer.heads) > 1:
+            peer.send(stray[cut:])
+
+    async with reached(way, behave, certificates) as (upstream, asked):
+        for cut in range(1, len(stray) + 1):
+            assert await asked.get("/first") in {named("/first"), None}, cut
+            if when != "with the answer":
+                upstream.peers[-1].send(stray[:cut])
+            if when == "while idle" or way == "tunnel":
+                await settle()
+            assert await asked.get("/second") == named("/second"), cut
+            upstream.peers[-1].close()
+            await settle()
