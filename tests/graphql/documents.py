@@ -245,13 +245,12 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
-ODD: st.SearchStrategy[object] = st.sampled_from(
-    [
-        *(None, True, False, math.inf, -math.inf, -0.0, 1.5, 1e308, 2**31, -(2**31) - 1, 2**64),
-        *(10**400, "", "\x00", "None", "\u202e", [], [None], [[True]], {}, {"a": None}, {"": [{}]}),
-        *({"a": {"b": {"c": False}}}, ["x" * 300], {"x" * 300: 1}, [1] * 30),
-    ]
-)
+_ODD: list[Any] = [
+    *(None, True, False, math.inf, -math.inf, -0.0, 1.5, 1e308, 2**31, -(2**31) - 1, 2**64),
+    *(10**400, "", "\x00", "None", "\u202e", [], [None], [[True]], {}, {"a": None}, {"": [{}]}),
+    *({"a": {"b": {"c": False}}}, ["x" * 300], {"x" * 300: 1}, [1] * 30),
+]
+ODD: st.SearchStrategy[Any] = st.sampled_from(_ODD)
 """Values that do not fit, or only just."""
 
 ENTITIES = st.lists(
@@ -263,17 +262,22 @@ RIGHT: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"id": st.sampled_from(USERS), "ids": st.lists(st.sampled_from(USERS), min_size=1, max_size=5)},
     optional={"a": st.integers(-1, 3), "b": st.booleans(), "c": ENTITIES},
 )
-WRONG = st.builds(
-    lambda right, name, odd: {**right, name: odd}, RIGHT, st.sampled_from(sorted(DEFINED)), ODD
-)
-GIVEN = (
+
+
+def _with(right: dict[str, Any], name: str, odd: object) -> dict[str, Any]:
+    """Put an odd value among right ones."""
+    return {**right, name: odd}
+
+
+WRONG = st.builds(_with, RIGHT, st.sampled_from(sorted(DEFINED)), ODD)
+GIVEN: st.SearchStrategy[Any] = (
     RIGHT
     | WRONG
     | WRONG
     | st.dictionaries(VARIABLES | st.text(max_size=5), JSON, max_size=5)
     | JSON
 )
-PERSISTED = st.fixed_dictionaries(
+PERSISTED: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
         "persistedQuery": st.fixed_dictionaries(
             {"version": st.just(1) | JSON | ODD, "sha256Hash": TEXTS | JSON | ODD}

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -135,12 +135,14 @@ async def test_whatever_batch_comes_each_operation_has_an_answer(
         content=as_json(requests),
         headers={"Content-Type": JSON, f"X-Gateway-{asks}": "1"},
     )
-    answers = orjson.loads(response.content)
+    answered: Any = orjson.loads(response.content)
 
     check_log(gateway)
     assert response.status_code < 500
-    if isinstance(answers, dict):  # it could not be read as JSON, or all was refused
-        answers = [answers] * len(requests)
+    # One answer for all: it could not be read as JSON, or all was refused.
+    answers: list[Any] = [answered] * len(requests)
+    if isinstance(answered, list):
+        answers = cast("list[object]", answered)
     for answer, request in zip(answers, requests, strict=True):
         check_shape(answer)
         check_words(answer, request)
