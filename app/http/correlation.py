@@ -28,7 +28,7 @@ SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 """Printable ASCII: nothing that could break out of a header or a log line."""
 
 VALID_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,128})?"
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,128})?"
 )
 """W3C Trace Context, section 3.2: later versions may go on after the flags."""
 

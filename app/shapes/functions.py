@@ -89,7 +89,10 @@ def _money(amount: object, currency: object, places: int | None) -> "Mapping[str
     """Make an amount of money as a record has it."""
     if amount is None or currency is None:
         return None
-    code = _text(currency).upper()
+    code = _text(currency)
+    if not code.isascii():  # Unicode has small letters whose capitals are of ASCII
+        raise InexactError("no currency of ISO 4217")
+    code = code.upper()
     return {"amount": minor_units(exact(amount), code, places), "currency": code}
 
 
@@ -158,7 +161,7 @@ class ExactFunctions(Functions):
 
     @_takes_three
     def _func_money_scaled(self, amount: object, currency: object, places: object) -> object:
-        if not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
+        if type(places) is not int or not 0 <= places <= MAX_PLACES:
             raise InexactError(f"decimal places that are not 0 to {MAX_PLACES}")
         return _money(amount, currency, places)
 

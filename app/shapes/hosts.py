@@ -30,7 +30,8 @@ def _check_host(host: str) -> str:
     try:
         address = ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
-        if name != EVERY_HOST and not _NAME.fullmatch(name):
+        # Unicode has letters whose small ones are of ASCII, such as the Kelvin sign.
+        if not host.isascii() or (name != EVERY_HOST and not _NAME.fullmatch(name)):
             raise ValueError(
                 "expected a name without scheme and port, such as api.example.com,"
                 " *.example.com for all below it, or * for every name"

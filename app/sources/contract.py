@@ -77,7 +77,28 @@ class RowContract(Generic[R]):
         except ValidationError as error:
             return what_is_wrong(error)
         except TypeError as error:
-            return f"it cannot be written as JSON: {error}"
+            # No other names of the row are told: they are the source's, and may be anything.
+            known = () if self._members is None else self._members.inner
+            named = [name for name in unwritable(row) if name in known]
+            return ": ".join(["it cannot be written as JSON", *named[:1], str(error)])
+
+
+def unwritable(row: object) -> Mapping[str, str]:
+    """Find the members of a row that cannot be written as JSON.
+
+    Args:
+        row: The row.
+
+    Returns:
+        What is wrong with each of them, by its name.
+    """
+    found: dict[str, str] = {}
+    for name, value in cast("Mapping[str, object]", row).items() if isinstance(row, dict) else ():
+        try:
+            as_json(value)
+        except TypeError as error:
+            found[name] = f"it cannot be written as JSON: {error}"
+    return found
 
 
 def _readable(value: object, members: _Members | None, depth: int = 0) -> object:

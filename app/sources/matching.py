@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from app.shapes.ids import folded
 from app.sources.base import UserId
@@ -44,10 +45,17 @@ def matches_of(asked: Sequence[UserId], found: Sequence[str], *, fold_case: bool
     """
     first: dict[str, int] = {}
     for place, key in enumerate(found):
-        first.setdefault(key, place)
-    rows = {key: first[key] for key in asked if key in first}
-    if first.keys() <= rows.keys() and not may_be_of_another_case(asked, first):
-        return Matches(rows, frozenset(), duplicate=len(found) - len(rows), unasked=0)
+        if key not in first:
+            first[key] = place
+    wanted: set[str] = set(asked)
+    if first.keys() == wanted:
+        return Matches(
+            cast("Mapping[UserId, int]", first), frozenset(), len(found) - len(first), unasked=0
+        )
+    rows = {UserId(key): place for key, place in first.items() if key in wanted}
+    unasked = len(found) - sum(key in wanted for key in found)
+    if not may_be_of_another_case(asked, first, unasked=unasked):
+        return Matches(rows, frozenset(), len(found) - len(rows) - unasked, unasked)
 
     def fold(key: str) -> str:
         return folded(key, fold_case=fold_case)
@@ -64,24 +72,29 @@ def matches_of(asked: Sequence[UserId], found: Sequence[str], *, fold_case: bool
             rows[key] = first[same[0]]
         else:
             ambiguous.add(key)
-    wanted = set(map(fold, asked))
-    of_asked = sum(fold(key) in wanted for key in found)
+    folds = set(map(fold, asked))
+    of_asked = sum(fold(key) in folds for key in found)
     used = len({*rows.values()})
     return Matches(rows, frozenset(ambiguous), of_asked - used, len(found) - of_asked)
 
 
-def may_be_of_another_case(asked: Sequence[UserId], found: Mapping[str, object]) -> bool:
-    """Tell whether a key without a row may have one whose key is written in another case.
+def may_be_of_another_case(
+    asked: Sequence[UserId], found: Mapping[str, object], *, unasked: int
+) -> bool:
+    """Tell whether a key may have a row whose key is written in another case.
 
     Args:
         asked: The keys that were asked for.
         found: The rows by their keys.
+        unasked: How many rows have a key that was not asked for.
 
     Returns:
-        Whether it is worth while to look. It is cheap to tell, since most keys have a row, or none.
+        Whether it is worth while to look. It costs little to find out: most keys are in small
+        letters, and most rows were asked for.
     """
-    missing = [key for key in asked if key not in found]
-    every = "".join([*missing, *found])
-    if every == every.lower():
-        return False
-    return not {*map(str.lower, missing)}.isdisjoint(map(str.lower, found))
+    if not unasked:
+        every = "".join(asked)
+        if every == every.lower():  # then so are the keys of all rows
+            return False
+    missing = {key.lower() for key in asked if key not in found}
+    return not missing.isdisjoint(map(str.lower, found))

@@ -130,7 +130,7 @@ class RowReader(Generic[R]):
         if not wanted.issuperset(found):
             unasked = sum(self._key(record) not in wanted for record in records)
             known = len(wanted & found.keys())
-        if known < len(keys) and may_be_of_another_case(keys, found):
+        if known < len(keys) and may_be_of_another_case(keys, found, unasked=unasked):
             return self._matched(keys, [*map(self._key, records)], records.__getitem__)
         answers: list[R | SourceError | None] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from app.shapes.functions import as_json
 from app.sources.base import Record
+from app.sources.contract import unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ def with_what_is_wrong(
             field, *within = [str(part) for part in one["loc"]] or ["all of it"]
             place = f"{'.'.join(within)}: " if within else ""
             wrong.setdefault(field, place + one["msg"])
-    except TypeError as error:
-        wrong = dict.fromkeys(values, f"it cannot be written as JSON: {error}")
+    except TypeError:
+        wrong.update(unwritable(values))
     return [
         one if one.wrong is not None else replace(one, wrong=wrong.get(one.name)) for one in fields
     ]

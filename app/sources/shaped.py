@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import localcontext
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from app.errors import Code, MalformedError, SourceError
@@ -87,14 +86,17 @@ class ShapedReader(Generic[R]):
 
     def _rows(self, rows: Sequence[Row], extent: Extent, keys: Sequence[UserId]) -> Rows[R]:
         """Find the row of each key."""
-        found = [self._key_of(row, keys) for row in rows]
-        keyed = [row for row, key in zip(rows, found, strict=True) if key is not None]
-        nameless: SourceError | None = None
-        if None in found:
-            # It may be anyone's who has no other row: "unknown" would be a guess.
-            nameless = self._failure("a row without a key")
-        named = [key for key in found if key is not None]
-        matches = matches_of(keys, named, fold_case=self._fold_case)
+        keyed: list[Row] = []
+        found: list[str] = []
+        for row in rows:
+            key = self._key_of(row, keys)
+            if key is not None:
+                keyed.append(row)
+                found.append(key)
+        without = len(rows) - len(keyed)
+        # It may be anyone's who has no other row: "unknown" would be a guess.
+        nameless = self._failure("a row without a key") if without else None
+        matches = matches_of(keys, found, fold_case=self._fold_case)
         rest = Rest(
             answer=nameless or cut_off(self._name, extent.more),
             nameless=nameless,
@@ -104,17 +106,12 @@ class ShapedReader(Generic[R]):
         )
         malformed: list[str] = []
         read = {
-            key: self._read_one(keyed[place], key, malformed)
-            for key, place in sorted(matches.rows.items(), key=itemgetter(1))  # as they came
+            key: self._read_one(keyed[place], key, malformed) for key, place in matches.rows.items()
         }
-        answers: list[R | SourceError | None] = []
-        for key in keys:
-            if key in matches.ambiguous:
-                answers.append(self._failure(AMBIGUOUS))
-            else:
-                answers.append(read.get(key, rest.answer))
+        ambiguous = {key: self._failure(AMBIGUOUS) for key in matches.ambiguous}
+        answers = [read[key] if key in read else ambiguous.get(key, rest.answer) for key in keys]
         malformed += [AMBIGUOUS] * len(matches.ambiguous)
-        malformed += ["a row without a key"] * found.count(None)
+        malformed += ["a row without a key"] * without
         return Rows(
             answers=answers,
             malformed=malformed,

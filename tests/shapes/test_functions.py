@@ -83,13 +83,22 @@ def test_what_is_missing_stays_null_so_that_another_field_can_be_taken(expressio
     ("expression", "row"),
     [
         *wrong("unix_seconds(@)", ["soon", "", True, [1], {"a": 1}, D("NaN"), "1e3"]),
+        *wrong(
+            "unix_seconds(@)", ["2024-02-29", "0x10", "1\n", " 1", "\u0661", "\uff11", object()]
+        ),
+        *wrong("unix_millis(@)", ["2024-02-29T12:00:00Z", "", "1_0", 10**18, D("1E+30")]),
+        *wrong("iso_time_utc(@)", ["0", "1717200000", "202602", "2024-W09-4", "12:00:00", 0]),
+        *wrong(
+            "iso_time_utc(@)", ["2024-02-29T12:00:60", "2024-02-29T12:00:00\n", "\u0662024-02-29"]
+        ),
+        *wrong("number(@)", ["1\n", "\uff11", "1e999", "1\x00", "+", "-", ".", "1..2"]),
         *wrong("iso_time(@)", ["soon", 17, "2024-02-29T12:00:00"]),
         *wrong("number(@)", ["", "1,234.50", "1_000", " 1", "٤٢", "NaN", False]),
         *wrong("number(@)", ["9" * 101, 10**41, D("1E+999999999"), D("Infinity")]),
         *wrong("money_minor(@, 'EUR')", [D("0.5"), "0.5", "1 EUR", [], True]),
         *wrong("money_decimal(@, 'EUR')", ["12.345", D("1E-999999999"), "€5"]),
-        *wrong("money_decimal(`1`, @)", ["XXX", "€", 978, "euro"]),
-        *wrong("money_scaled(`1`, 'EUR', @)", [-1, 19, "2", D("2.0"), None]),
+        *wrong("money_decimal(`1`, @)", ["XXX", "€", 978, "euro", "u\u017fd", "\u0131nr", "USD\n"]),
+        *wrong("money_scaled(`1`, 'EUR', @)", [-1, 19, "2", D("2.0"), None, True, False]),
         *wrong("lower(@)", [7, ["a"]]),
         *wrong('lookup(`{"1": "active"}`, @)', ["2", True, [], D("1.0")]),
         ("lookup('text', @)", "a"),

@@ -3,6 +3,9 @@
 from hypothesis import strategies as st
 
 from app.sources.base import UserId
+from tests.poison import OTHER_DIGITS, POISON, behind
+
+A_UUID = "00000000-0000-4000-8000-000000000012"
 
 HOSTILE = (
     "a'b\"c",
@@ -52,6 +55,36 @@ HOSTILE = (
     "12345678901234567890",
     "00000000-0000-4000-8000-00000000000a",
     "",
+    "a/../b",
+    "a%2f..",
+    "a%252f..",
+    "a..",
+    "..a",
+    "..;a",
+    "...",
+    ". .",
+    "%c0%ae%c0%ae%c0%af",
+    "\uff0e\uff0e\uff0fadmin",
+    "\u2025",
+    "\u2024\u2024\u2215",
+    "\u0661\u0662\u0663",
+    "\uff11\uff12\uff13",
+    "\u00b9\u00b2",
+    "1_000",
+    "1e3",
+    "0x10",
+    "+1",
+    "-1",
+    "1.0",
+    "0" * 20,
+    "9" * 21,
+    "\u212aim",
+    "\u017fam",
+    "stra\u00dfe",
+    *dict.fromkeys(key for good in (A_UUID, "12") for key in behind(good)),
+    *(f"12{one}" for one in POISON),
+    *(f"{A_UUID[:-1]}{one}" for one in POISON),
+    *(A_UUID.translate(digits) for digits in OTHER_DIGITS),
 )
 """Each of them asks another question wherever it is not escaped for its place."""
 
@@ -66,6 +99,12 @@ ids = (
     | st.lists(_PIECES, max_size=6).map("".join)
     | st.text(st.characters(), max_size=12)
     | st.from_regex(r"[0-9]{1,4}|[a-z0-9\-]{1,12}", fullmatch=True)
+    | st.tuples(st.sampled_from([A_UUID, "12", "a"]), _PIECES | st.sampled_from(POISON)).map(
+        "".join
+    )
+    | st.tuples(_PIECES | st.sampled_from(POISON), st.sampled_from([A_UUID, "12", "a"])).map(
+        "".join
+    )
 ).map(UserId)
 """Any id, most of them hostile."""
 

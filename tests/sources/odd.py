@@ -60,7 +60,7 @@ _NAMES = st.sampled_from(
 )
 
 json_texts: st.SearchStrategy[bytes] = st.recursive(
-    st.sampled_from([*ODD.values(), *STRANGE.values()][:28])
+    st.sampled_from([one for one in (*ODD.values(), *STRANGE.values()) if len(one) < 1_000])
     | st.sampled_from([b"null", b"true", b"0", b"-0", b"1.0", b"1e2", b'"x"', b"20260601"]),
     lambda inner: (
         st.lists(inner, max_size=3).map(lambda items: b"[" + b",".join(items) + b"]")

@@ -143,7 +143,7 @@ def read_bare_filter(ask: Asked) -> list[str]:
     """Read ``?filter=id eq 1 or id eq 2``, in which a word would be the name of an attribute."""
     found = within(only(ask, "filter"), "id eq ", "").split(" or id eq ")
     assert all(
-        re.fullmatch(r"0|[1-9]\d*|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4,12}){4}", one) for one in found
+        re.fullmatch(r"0|[1-9][0-9]*|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4,12}){4}", one) for one in found
     )
     return found
 

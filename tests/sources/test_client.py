@@ -39,6 +39,7 @@ from app.sources.rest import RestSource
 from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.fakes import calm_source
+from tests.poison import POISON, behind
 from tests.sources.login import until
 from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
 from tests.sources.scripted import Peer, scripted
@@ -172,6 +173,8 @@ HOSTILE = [
     "ünïcødé 😀",
     "\x00\x7f",
     "",
+    *behind("12"),
+    *(f"12{one}" for one in POISON if one.isprintable() or one.isascii()),
 ]
 
 

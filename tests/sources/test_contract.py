@@ -14,7 +14,7 @@ from app.shapes.answer import AnswerSettings
 from app.sources.activity import ActivityRecord
 from app.sources.base import Record
 from app.sources.billing import AccountRecord
-from app.sources.contract import RowContract
+from app.sources.contract import RowContract, unwritable
 from app.sources.decoding import decoder_of, values_of
 from app.sources.scan import UNREADABLE, scan
 from tests.fakes import Row, account_row, activity_row, event
@@ -74,6 +74,20 @@ def test_a_field_that_cannot_be_read_fails_the_row_and_says_nothing_of_it(
     assert isinstance(found, str)
     assert found.startswith((f"{name}", "it cannot be written as JSON"))
     assert "Ada" not in found
+
+
+def test_a_field_that_cannot_be_written_is_named_and_no_other_member_is() -> None:
+    row = {**account_row(1), "plan": "\ud83d", "secret": "\ud83d"}
+
+    found = RowContract(AccountRecord).read(row)
+    other = RowContract(AccountRecord).read({**account_row(1), "plan": 7, "secret": "\ud83d"})
+
+    assert isinstance(found, str)
+    assert found.startswith("it cannot be written as JSON: plan: ")
+    assert isinstance(other, str)
+    assert "secret" not in other
+    assert set(unwritable(row)) == {"plan", "secret"}
+    assert not unwritable(["\ud83d"])
 
 
 class _Wide(Record):
