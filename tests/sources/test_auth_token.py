@@ -443,7 +443,13 @@ async def test_a_client_that_is_closed_meanwhile_stops_asking() -> None:
             login.held.clear()
             call = asyncio.create_task(failure(asked))
             await until(lambda: len(login.asked) == 1)
-        assert (await call).code is Code.SOURCE_UNAVAILABLE
+        answer = await call
+
+    assert (answer.code, answer.detail) == (
+        Code.SOURCE_UNAVAILABLE,
+        "token endpoint: the gateway stops",
+    )
+    assert not told(asked)  # it was called off, and has not failed
 
 
 async def test_a_token_is_asked_for_in_the_name_of_no_request() -> None:
