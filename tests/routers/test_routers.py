@@ -33,8 +33,10 @@ from tests.wire import served
 FOLDER = Path(__file__).parent
 ROUTER_TOKEN = "the-token-of-the-router"
 SECRET = "a secret for development, of more than 32 bytes"
-PATIENCE = 20.0
-"""Seconds that an answer may take."""
+PATIENCE = 60.0
+"""Seconds that an answer may take: a router starts in a process of its own."""
+
+pytestmark = pytest.mark.timeout(240)
 
 REVIEWS = """
 query($first: Int!) {

@@ -23,7 +23,7 @@ _ARGUMENTS = (
 )
 _START_S = 20.0
 _STOP_S = 5.0
-_STEP_MS = 10_000.0
+_STEP_MS = 30_000.0
 
 
 @dataclass
