@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field
 
 from app.http.graphiql.build import BuildError, Node, find_node
 
@@ -21,11 +22,11 @@ NPM_CI = (
 INSTALL = 45.0
 """Seconds that npm may take within a test, which has a minute. `make test` gives it more."""
 
-START = 30.0
+START = 50.0
 """Seconds after which a program that has printed nothing counts as broken."""
 
 
-def node_with(folder: Path, *, search_path: str | None = None) -> Node:
+def node_with(folder: Path, *, search_path: str | None = None, install: float = INSTALL) -> Node:
     """Find Node for the packages of a folder, and install these where they are missing.
 
     Where they cannot be had the test is skipped; on CI it fails.
@@ -34,6 +35,7 @@ def node_with(folder: Path, *, search_path: str | None = None) -> Node:
         folder: It has `package.json` and `package-lock.json`.
         search_path: Folders to look for Node in; those of the machine by default. With none it is
             the one of this project.
+        install: Seconds that npm may take.
 
     Returns:
         How to call Node.
@@ -41,7 +43,7 @@ def node_with(folder: Path, *, search_path: str | None = None) -> Node:
     try:
         node = find_node(os.environ.get("PATH", "") if search_path is None else search_path)
         if not _is_installed(folder):
-            _install(folder, node)
+            _install(folder, node, install)
     except (BuildError, OSError, subprocess.SubprocessError) as error:
         reason = f"the npm packages of {folder.name} cannot be had: {error}"
         if os.environ.get("CI"):
@@ -50,14 +52,39 @@ def node_with(folder: Path, *, search_path: str | None = None) -> Node:
     return node
 
 
+class _Package(BaseModel):
+    """A package in a lock file of npm."""
+
+    version: str | None = Field(default=None, description="Its version.")
+    optional: bool = Field(default=False, description="Whether it is for some machines alone.")
+
+
+class _Lock(BaseModel):
+    """A lock file of npm."""
+
+    packages: Mapping[str, _Package] = Field(description="The packages, by folder.")
+
+    @property
+    def versions(self) -> Mapping[str, str | None]:
+        """The version of each package that every machine needs."""
+        return {
+            name: one.version for name, one in self.packages.items() if name and not one.optional
+        }
+
+
 def _is_installed(folder: Path) -> bool:
-    """Tell whether npm has installed what is locked; at the end it writes its own lock file."""
+    """Tell whether npm has installed what is locked, by the lock file that it writes at the end."""
     written = folder / "node_modules" / ".package-lock.json"
-    locked = folder / "package-lock.json"
-    return written.is_file() and written.stat().st_mtime >= locked.stat().st_mtime
+    if not written.is_file():
+        return False
+    installed, locked = (
+        _Lock.model_validate_json(file.read_bytes()).versions
+        for file in (written, folder / "package-lock.json")
+    )
+    return installed == locked
 
 
-def _install(folder: Path, node: Node) -> None:
+def _install(folder: Path, node: Node, seconds: float) -> None:
     """Install what is locked."""
     process = subprocess.Popen(  # noqa: S603 # npm
         (*node.npm, *NPM_CI),
@@ -69,7 +96,7 @@ def _install(folder: Path, node: Node) -> None:
     )
     with process:
         try:
-            said, _ = process.communicate(timeout=INSTALL)
+            said, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             _kill(process.pid)
             raise

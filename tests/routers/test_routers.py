@@ -33,10 +33,13 @@ from tests.wire import served
 FOLDER = Path(__file__).parent
 ROUTER_TOKEN = "the-token-of-the-router"
 SECRET = "a secret for development, of more than 32 bytes"
+INSTALL = 240.0
+"""Seconds that npm may take where `make test` has not installed the routers: they are large."""
+
 PATIENCE = 60.0
 """Seconds that an answer may take: a router starts in a process of its own."""
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(INSTALL + PATIENCE)
 
 REVIEWS = """
 query($first: Int!) {
@@ -72,7 +75,7 @@ class Built(BaseModel):
 @pytest.fixture(scope="module")
 def node() -> Node:
     """Give Node with the routers installed: the one of this project, since they need a new one."""
-    return node_with(FOLDER, search_path="")
+    return node_with(FOLDER, search_path="", install=INSTALL)
 
 
 @pytest.fixture
