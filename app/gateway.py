@@ -9,15 +9,17 @@ from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
-from app.federation.division import divisions_of
-from app.federation.loaders import Sources
-from app.federation.plan import Planner
+from app.execution.division import divisions_of
+from app.execution.keys import InputLimits
+from app.execution.load import Sources
+from app.execution.planner import Planner
+from app.fastpath.compiled import Compiler
 from app.graphql.caller import Caller
-from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
 from app.graphql.explain import Explainer
 from app.graphql.naming import texts_of
+from app.graphql.rights import Policies
 from app.graphql.schema import GatewaySchema, build_schema
 from app.http.authentication import Authentication, open_authentication
 from app.resilience.clock import Clock
@@ -79,7 +81,7 @@ class Gateway:
         self._chance = chance
         self._transports = transports
         self._see = see
-        self._guards = Guards.of(settings)
+        self._limits = InputLimits.of(settings)
         self._schema = build_schema(security_directives=settings.has_security_directives)
         self._callers = callers_said(settings.auth)
         self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
@@ -130,6 +132,7 @@ class Gateway:
             documents=self._documents,
             texts=self._texts,
             settings=self._settings,
+            compiler=Compiler(self._schema) if self._settings.compile else None,
         )
 
     def services(self) -> Sequence[ServiceClient] | None:
@@ -170,7 +173,8 @@ class Gateway:
             key_from=key_from,
             divisions=divisions_of(endpoints),
         )
-        planner = self._schema.planner(endpoints, key_from)
+        reads = self._schema.reads(endpoints, key_from)
+        planner = Planner(self._schema.core, reads, self._limits)
         authentication = await stack.enter_async_context(
             open_authentication(
                 self._callers,
@@ -200,7 +204,7 @@ class Gateway:
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
         # A source with keys of its own is not asked by users' ids.
-        fold_case = self._guards.fold_case and spec.service not in self._settings.key_from
+        fold_case = self._limits.fold_case and spec.service not in self._settings.key_from
         source: Source[Record] = (
             SelectingSource(
                 endpoint, client, self._log, foreign, see=self._see, fold_case=fold_case
@@ -243,8 +247,8 @@ class Gateway:
             planner=planner,
             documents=documents,
             texts=self._texts,
-            guards=self._guards,
-            compile_operations=self._settings.compile,
+            policies=Policies(schema.policies, fold_case=self._limits.fold_case),
+            compiler=Compiler(schema) if self._settings.compile else None,
             required=frozenset(
                 name
                 for name in sources.users

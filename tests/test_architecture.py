@@ -14,7 +14,7 @@ ARROW = (
     "main",
     "http",
     "graphql",
-    "federation",
+    "execution",
     "sources",
     "resilience",
     "settings",
@@ -25,15 +25,17 @@ ARROW = (
 """Each may import from those after it."""
 
 ASIDE = {
+    "execution": {"graphql", *ARROW[ARROW.index("execution") :]},  # one room with graphql soon
+    "fastpath": {*ARROW[ARROW.index("graphql") :]},
     "observability": {"settings"},
     "configuration": {"errors"},
     "environment": {*ARROW[ARROW.index("graphql") :], "configuration"},
     "process": set[str](),
     "demo": set[str](),
-    "gateway": {*ARROW[1:]},
+    "gateway": {*ARROW[1:], "fastpath"},
     "main": {*ARROW, "gateway", "observability", "environment", "process"},
     "probe": {*ARROW, "configuration"},
-    "cli": {*ARROW, "observability", "configuration", "environment", "process", "demo", "probe"},
+    "cli": {*ARROW, "fastpath", "observability", "configuration", "environment", "process", "demo", "probe"},
     "__main__": {"cli"},
 }
 """Rooms beside the arrow, and what each may import; ``main`` is where all meet."""

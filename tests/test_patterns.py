@@ -10,8 +10,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError, UnauthenticatedError
+from app.execution.keys import InputLimits
 from app.graphql.connection import decode_cursor, encode_cursor
-from app.graphql.context import Guards
 from app.http.correlation import read_correlation
 from app.resilience.deadline import read_duration
 from app.resilience.signals import read_retry_after, read_signal
@@ -71,9 +71,9 @@ def raises_not(read: Callable[[str], object]) -> Takes:
     return takes
 
 
-def guards(pattern: re.Pattern[str] = UUID_PATTERN) -> Guards:
+def guards(pattern: re.Pattern[str] = UUID_PATTERN) -> InputLimits:
     """Make the checks of users' ids by a pattern."""
-    return Guards.of(settings_for_fakes(user_id_pattern=pattern))
+    return InputLimits.of(settings_for_fakes(user_id_pattern=pattern))
 
 
 def by_header(name: bytes, of: Callable[[Any], object]) -> Takes:

@@ -12,6 +12,7 @@ from app.cli.addresses import sources_at
 from app.cli.base import EXIT_WRONG, config_option, refuse
 from app.environment import load_settings
 from app.errors import ConfigurationError
+from app.fastpath.compiled import Compiler
 from app.graphql.caller import EVERYBODY
 from app.graphql.documents import Documents
 from app.graphql.explain import Explainer
@@ -53,6 +54,7 @@ def explain(
         documents=Documents.of(schema.core, settings, size=0),
         texts=PlainTexts(),
         settings=settings,
+        compiler=Compiler(schema) if settings.compile else None,
     )
     explained = explainer.explain(request, EVERYBODY, request_id="none")
     if as_json:

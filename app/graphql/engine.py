@@ -17,28 +17,25 @@ from graphql import (
     GraphQLFormattedError,
     execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
-from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, RequestError
-from app.federation.loaders import Loaders, Sources
-from app.federation.plan import Planner
+from app.execution.load import Loaders, Sources
+from app.execution.planner import Planner
+from app.execution.render import OperationCompiler
 from app.graphql.caller import Caller
-from app.graphql.compiled import CompiledRun
-from app.graphql.compiler import Compiler
-from app.graphql.context import Context, Guards
+from app.graphql.context import Context
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
 from app.graphql.limits.allowance import Allowance
 from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause
-from app.graphql.operation import Operation
+from app.graphql.operation import Operation, Variant
 from app.graphql.ordering import in_answer_order
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.rights import Policies
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
-from app.graphql.writer import NotCompiledError
 from app.resilience.clock import Clock
 from app.sources.base import Call
 
@@ -58,22 +55,34 @@ class Engine:
         planner: Planner,
         documents: Documents,
         texts: Texts,
-        guards: Guards,
+        policies: Policies,
         required: frozenset[str],
-        compile_operations: bool,
+        compiler: OperationCompiler | None,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
+        """Make it.
+
+        Args:
+            schema: The schema.
+            sources: The sources, open.
+            planner: Makes the plans of operations.
+            documents: Prepares documents, and keeps them.
+            texts: Finds the texts of documents.
+            policies: Who may see the fields of a user.
+            required: Names of the sources without which there is no user.
+            compiler: Compiles operations; ``None`` to leave all to the executor.
+            clock: Tells the time.
+            log: Takes note of operations and bugs.
+        """
         self.documents = documents
         self._schema = schema
         self._sources = sources
         self._planner = planner
         self._texts = texts
-        self._guards = guards
+        self._policies = policies
         self._required = required
-        self._compile = compile_operations
-        self._compiler = Compiler(schema, planner)
-        self._policies = Policies(schema.policies, fold_case=guards.fold_case)
+        self._compiler = compiler
         self._clock = clock
         self._log = log
 
@@ -210,8 +219,10 @@ class Engine:
                 else:
                     await allowance.pay(cost, operation.price)
                     rights = self._policies.rights(caller)
-                    context = Context(loaders, self._planner, self._guards, self._required, rights)
-                    compiled = await self._compiled(operation, request, variables, context, call)
+                    variant = operation.variant(self._planner, self._compiler, variables, rights)
+                    plan = self._planner.plan(variant.roots, variables, rights)
+                    context = Context(plan, self._planner, loaders, self._required, rights)
+                    compiled = await self._compiled(variant, request, context, call)
                     is_compiled = compiled is not None
                     answer = compiled or await self._execute(operation, request, context, call)
         except RequestError as error:
@@ -239,27 +250,23 @@ class Engine:
         return answer
 
     async def _compiled(
-        self,
-        operation: Operation,
-        request: GraphQLRequest,
-        variables: VariableValues,
-        context: Context,
-        call: Call,
+        self, variant: Variant, request: GraphQLRequest, context: Context, call: Call
     ) -> Answer | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
-        if not self._compile or request.on_error not in {None, "NULL"}:
+        if variant.compiled is None or request.on_error not in {None, "NULL"}:
             return None
-        run = CompiledRun(self._schema, context, call.request_id)
+        fetches, loaders = context.plan.fetches, context.loaders
+        results = await loaders.fetch(fetches)
         try:
-            roots = operation.compiled(self._compiler, variables, context.rights)
-            data = await run.run(roots, variables)
-        except NotCompiledError:
-            return None
+            rendered = variant.compiled.render(
+                context.plan, results, required=self._required, request_id=call.request_id
+            )
         except Exception as error:  # noqa: BLE001 # the executor finds out which field has the bug
             self._log.error("graphql.bug", path=None, exc_info=error)
+            loaders.remember(fetches, results)
             return None
-        self._log_bugs(run.bugs)
-        return Answer(executed=True, data=data, errors=run.errors)
+        self._log_bugs(rendered.bugs)
+        return Answer(executed=True, data=rendered.data, errors=rendered.errors)
 
     async def _execute(
         self,

@@ -22,6 +22,7 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from app.errors import GatewayError
+from app.execution.outcome import goes_up
 from app.graphql.failed import FieldFailedError
 from app.graphql.request import OnError
 
@@ -38,7 +39,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, on_error: OnError = "NULL", **kwargs: Any) -> None:  # noqa: ANN401 # graphql-core's own
         super().__init__(*args, **kwargs)
-        self._halt = on_error == "HALT"
+        self._on_error: OnError = on_error
         self.error_propagation = on_error == "PROPAGATE"
         self._fields = 0
         self._one_at_a_time = asyncio.Lock()
@@ -88,7 +89,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             error: GraphQLError = FieldFailedError(raw_error, places, path.as_list())
         else:
             error = located_error(raw_error, to_nodes(field_details_list), path.as_list())
-        if self._halt or (self.error_propagation and isinstance(return_type, GraphQLNonNull)):
+        if goes_up(self._on_error, nullable=not isinstance(return_type, GraphQLNonNull)):
             raise error
         self.collected_errors.add(error, path)
 

@@ -7,17 +7,23 @@ guards, planner, compiler, and the split into calls. A test holds it to what run
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphql import GraphQLError, GraphQLFormattedError
-from graphql.execution.values import VariableValues
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLFormattedError,
+    NonNullTypeNode,
+    OperationDefinitionNode,
+    located_error,
+)
 
 from app.errors import Code, LimitError, RequestError
-from app.federation.plan import Plan
-from app.graphql.asking import Asking, AskingReader, left_to_run_time
+from app.execution.keys import InputLimits
+from app.execution.plan import PlannedRoot, SourceNeeds
+from app.execution.planner import Planner
+from app.execution.render import OperationCompiler
 from app.graphql.caller import Caller
-from app.graphql.compiler import Compiler
-from app.graphql.context import Guards
 from app.graphql.documents import Documents
-from app.graphql.explain_sources import SourcesExplainer
+from app.graphql.explain_sources import ExplainedGroup, SourcesExplainer
 from app.graphql.explanation import (
     Explanation,
     FieldExplanation,
@@ -26,13 +32,12 @@ from app.graphql.explanation import (
 from app.graphql.limits.allowance import check_cost, check_introspection
 from app.graphql.limits.variables import check_variables
 from app.graphql.masking import public_error
-from app.graphql.operation import Operation
+from app.graphql.operation import deciding_variables
 from app.graphql.request import Answer, GraphQLRequest
-from app.graphql.rights import Policies, Rights
+from app.graphql.rights import Policies
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
 from app.graphql.variables import Coercion
-from app.graphql.writer import NotCompiledError
 from app.settings import Settings
 from app.sources.endpoints import endpoints_of, keys_of
 
@@ -69,21 +74,30 @@ class Explainer:
         documents: Documents,
         texts: Texts,
         settings: Settings,
+        compiler: OperationCompiler | None,
     ) -> None:
-        guards = Guards.of(settings)
+        """Make it.
+
+        Args:
+            schema: The schema.
+            documents: Prepares documents, and keeps them.
+            texts: Finds the texts of documents.
+            settings: All settings.
+            compiler: Compiles operations; ``None`` where compiling is switched off.
+        """
+        limits = InputLimits.of(settings)
         self._core = schema.core
         endpoints = endpoints_of(schema.specs, dict(settings.sources))
         keys = keys_of(endpoints, settings.key_from)
         self._key_from = {name: one.source for name, one in keys.items()}
-        self._planner = schema.planner(endpoints, self._key_from)
-        self._sources = SourcesExplainer(schema, self._planner, endpoints, keys)
-        self._reader = AskingReader(schema, self._planner, guards)
+        reads = schema.reads(endpoints, self._key_from)
+        self._planner = Planner(schema.core, reads, limits)
+        self._sources = SourcesExplainer(schema, endpoints, keys)
         self._documents = documents
         self._texts = texts
         self._limits = settings.limits
-        self._compile = settings.compile
-        self._compiler = Compiler(schema, self._planner)
-        self._policies = Policies(schema.policies, fold_case=guards.fold_case)
+        self._compiler = compiler
+        self._policies = Policies(schema.policies, fold_case=limits.fold_case)
 
     def text(self, request: GraphQLRequest) -> str:
         """Find the document that would be explained, by which an explanation is paid for.
@@ -130,28 +144,26 @@ class Explainer:
         if isinstance(variables, list):
             return _refused(variables, Code.BAD_USER_INPUT, request_id)
         rights = self._policies.rights(caller)
-        reason = (
-            "compiling is switched off"
-            if not self._compile
-            else f"onError is {request.on_error}"
-            if request.on_error not in {None, "NULL"}
-            else self._not_compiled(operation, variables, rights)
-        )
-        fields = self._reader.read(tree, operation.node, variables, missing, rights)
-        sources = self._sources.explain(fields, variables)
+        variant = operation.variant(self._planner, self._compiler, variables, rights)
+        plan = self._planner.plan(variant.roots, variables, rights, missing)
+        reason = variant.not_compiled
+        if self._compiler is not None and request.on_error not in {None, "NULL"}:
+            reason = f"onError is {request.on_error}"
+        groups = [group for root in plan.roots.values() for group in explained_groups(root)]
+        sources = self._sources.explain(groups, variables)
         cost = None if missing else operation.price.of(given)
         explanation = Explanation(
             operation=operation.name,
             missing_variables=missing,
             compiled=reason is None,
             interpreted_because=reason,
-            fields=tuple(self._field(field) for field in fields),
+            fields=tuple(self._field(group) for group in groups),
             sources=sources,
             calls=_sum(n for one in sources for n in (one.calls, *(p.calls for p in one.pages))),
             cost=cost,
             max_cost=self._limits.cost or None,
         )
-        errors = [error for field in fields for error in field.users.errors]
+        errors = [error for root in plan.roots.values() for error in _errors_of(root)]
         try:
             check_cost(cost or 0, self._limits)
             check_introspection(operation.price.schemas, self._limits)
@@ -159,46 +171,91 @@ class Explainer:
             errors.append(GraphQLError(error.message, original_error=error))
         return Explained(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))
 
-    def _not_compiled(
-        self, operation: Operation, variables: VariableValues, rights: Rights
-    ) -> str | None:
-        """Say why the compiler leaves an operation to the resolvers; ``None`` when it does not."""
-        try:
-            operation.compiled(self._compiler, variables, rights)
-        except NotCompiledError as error:
-            return str(error)
-        return None
-
-    def _field(self, field: Asking) -> FieldExplanation:
-        """Explain a field of the operation."""
-        plan, users = field.plan, field.users
-        names = dict.fromkeys(group[0].name.value for group in field.selected.values())
-        reads = {name: self._planner.reads.get(name, ()) for name in names}
+    def _field(self, group: ExplainedGroup) -> FieldExplanation:
+        """Explain a root field for some of its users."""
+        selection, root = group.selection, group.root
+        fields = () if selection is None else selection.fields
+        shown = {one.name: one.sources for one in fields if not one.hidden}
+        needs = None if selection is None else selection.needs
         return FieldExplanation(
-            key=field.key,
-            field=field.name,
-            ids=users.given,
-            distinct_ids=None if users.given is None else len(set(users.keys)),
-            missing_variables=users.missing,
-            wrong=tuple(error.message for error in users.errors),
+            key=root.selection.key,
+            field=root.selection.name,
+            ids=group.count,
+            distinct_ids=None if group.count is None else len(set(group.keys)),
+            missing_variables=root.missing,
+            wrong=() if group.is_own else tuple(error.message for error in _errors_of(root)),
             sources=()
-            if plan is None
-            else tuple(self._reading(one, plan, reads) for one in plan.needed),
-            existence_only=plan is not None and plan.existence_only,
-            sourceless=tuple(name for name in names if not reads[name]),
-            hidden=field.hidden,
+            if needs is None
+            else tuple(self._reading(one, needs, shown) for one in needs.needed),
+            existence_only=needs is not None and needs.existence_only,
+            sourceless=tuple(name for name, sources in shown.items() if not sources),
+            hidden=tuple(dict.fromkeys(one.name for one in fields if one.hidden)),
         )
 
     def _reading(
-        self, source: str, plan: Plan, reads: Mapping[str, Collection[str]]
+        self, source: str, needs: SourceNeeds, reads: Mapping[str, Collection[str]]
     ) -> SourceReading:
         """Explain what one source is needed for, given what each selected field reads."""
         return SourceReading(
             source=source,
             fields=tuple(name for name, some in reads.items() if source in some),
-            keys_of=tuple(one for one in plan.needed if self._key_from.get(one) == source),
-            for_keys_only=source in plan.for_keys,
+            keys_of=tuple(one for one in needs.needed if self._key_from.get(one) == source),
+            for_keys_only=source in needs.for_keys,
         )
+
+
+def explained_groups(root: PlannedRoot) -> Sequence[ExplainedGroup]:
+    """List the users of a root field as they are explained.
+
+    Args:
+        root: The root field.
+
+    Returns:
+        One for each group of users of whom the caller sees the same; the caller itself first. Keys
+        that are wrong or not known yet count to the other users.
+    """
+    own = [group for group in root.groups if group.is_own]
+    told = [
+        ExplainedGroup(root, one.selection, one.keys, len(one.keys), is_own=True) for one in own
+    ]
+    named = sum(len(one.keys) for one in own)
+    if own and root.count == named:
+        return told
+    others = [key for group in root.groups if not group.is_own for key in group.keys]
+    count = None if root.count is None else root.count - named
+    return [*told, ExplainedGroup(root, root.selection.others, others, count)]
+
+
+def _errors_of(root: PlannedRoot) -> Sequence[GraphQLError]:
+    """List what is wrong with the users that a root field names, at their places."""
+    nodes, key = root.selection.nodes, root.selection.key
+    if root.error is not None:
+        return [located_error(root.error, nodes, [key])]
+    return [located_error(error, nodes, [key, place]) for place, error in root.wrong.items()]
+
+
+def left_to_run_time(
+    tree: DocumentNode, operation: OperationDefinitionNode, given: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Find the variables that have no value, though they have to, and do no more than name users.
+
+    Args:
+        tree: The document.
+        operation: One of its operations.
+        given: Values of the operation's variables.
+
+    Returns:
+        Names of variables. Whatever they will be, the operation needs the same sources.
+    """
+    deciding = deciding_variables(tree)
+    return tuple(
+        name
+        for one in operation.variable_definitions or ()
+        if (name := one.variable.name.value) not in given
+        and name not in deciding
+        and isinstance(one.type, NonNullTypeNode)
+        and one.default_value is None
+    )
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

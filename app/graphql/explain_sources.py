@@ -1,17 +1,14 @@
 """Explaining what each source would be asked for an operation, and which pages after that."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from graphql import (
-    FieldNode,
-    GraphQLError,
-)
+from graphql import GraphQLError
 from graphql.execution.values import VariableValues, get_argument_values
 
 from app.errors import BadUserInputError
-from app.federation.plan import Planner
-from app.graphql.asking import Asking
+from app.execution.plan import PlannedField, PlannedRoot, UserSelection
 from app.graphql.connection import page_request
 from app.graphql.explanation import (
     PagesExplanation,
@@ -28,57 +25,85 @@ from app.sources.forms import form_of
 from app.sources.selector import Selector
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainedGroup:
+    """Users of one root field of whom the caller sees the same, as they are explained.
+
+    Attributes:
+        root: The root field.
+        selection: What it selects of them; ``None`` where it gives no users.
+        keys: The users that are known and right.
+        count: How many it names of them, the wrong ones included; ``None`` while that is unknown.
+        is_own: Whether they are the caller itself.
+    """
+
+    root: PlannedRoot
+    selection: UserSelection | None
+    keys: Sequence[UserId]
+    count: int | None
+    is_own: bool = False
+
+    @property
+    def fields(self) -> Sequence[PlannedField]:
+        """The fields that the caller sees of them."""
+        fields = () if self.selection is None else self.selection.fields
+        return [one for one in fields if not one.hidden]
+
+    def asks(self, source: str) -> bool:
+        """Tell whether a source is asked about them, be it only for keys."""
+        named = self.keys or self.root.missing
+        return self.selection is not None and source in self.selection.needs.needed and bool(named)
+
+
 class SourcesExplainer:
     """Explains what sources are asked. Shared by all requests."""
 
     def __init__(
         self,
         schema: GatewaySchema,
-        planner: Planner,
         endpoints: Mapping[str, Sequence[Endpoint[Any]]],
         keys: Mapping[str, KeyFromSettings],
     ) -> None:
         self._user = schema.user
         self._readings = schema.readings
-        self._planner = planner
         self._endpoints = endpoints
         self._keys = keys
         self._key_from = {name: one.source for name, one in keys.items()}
 
     def explain(
-        self, fields: Sequence[Asking], variables: VariableValues
+        self, groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> tuple[SourceExplanation, ...]:
         """Explain what the sources are asked; a source is asked once for all fields.
 
         Args:
-            fields: The fields of the operation.
+            groups: The users of the operation.
             variables: Values of its variables, coerced.
 
         Returns:
             One for each source that is asked.
         """
         every = [one for several in self._endpoints.values() for one in several]
-        asking = [(one, [field for field in fields if field.asks(one.spec.name)]) for one in every]
+        asking = [(one, [group for group in groups if group.asks(one.spec.name)]) for one in every]
         return tuple(self._source(one, those, variables) for one, those in asking if those)
 
     def _source(
-        self, endpoint: Endpoint[Any], fields: Sequence[Asking], variables: VariableValues
+        self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> SourceExplanation:
-        """Explain what one source is asked for some fields."""
+        """Explain what one source is asked about some users."""
         selects: tuple[str, ...] | None = None
         name = endpoint.spec.name
         if endpoint.selects:
             selector = Selector(endpoint, foreign_of(name, self._keys))
-            plans = [field.plan for field in fields if field.plan is not None]
-            wanted = frozenset[str]().union(*(plan.fields[name] for plan in plans))
+            selections = [group.selection for group in groups if group.selection is not None]
+            wanted = frozenset[str]().union(*(one.needs.fields[name] for one in selections))
             selects, endpoint = selector.names(wanted), selector.narrowed(wanted)
         spec, settings = endpoint.spec, endpoint.settings
         form = form_of(spec, settings)
-        users = tuple(dict.fromkeys(key for field in fields for key in field.users.keys))
+        users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
         key_from = self._key_from.get(name)
         # What the keys are is told at run time, where they are another source's.
         asks = form.asks(users) if key_from is None else Asks((), ())
-        unknown = [field.name for field in fields if field.users.missing]
+        unknown = [one.root.selection.name for one in groups if one.root.missing]
         count = 1 if unknown == ["user"] and not users else len(users)  # one user, whoever it is
         batches: tuple[int, ...] | None = None
         if not unknown or (unknown == ["user"] and not users):
@@ -107,7 +132,7 @@ class SourcesExplainer:
                     calls=None if requests is None else len(requests),
                     at_a_time=settings.max_concurrent_pages,
                 )
-                for pages, requests in self._pages(spec, fields, variables).items()
+                for pages, requests in self._pages(spec, groups, variables).items()
             ),
             at_a_time=form.at_a_time,
             max_keys=form.max_keys,
@@ -117,33 +142,31 @@ class SourcesExplainer:
         )
 
     def _pages(
-        self, spec: SourceSpec[Any], fields: Sequence[Asking], variables: VariableValues
+        self, spec: SourceSpec[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> Mapping[PageSpec[Any], set[PageRequest] | None]:
         """Find the pages that are asked for; ``None`` where that is known at run time."""
         found: dict[PageSpec[Any], set[PageRequest] | None] = {}
-        for field in fields:
-            for [node, *_] in field.selected.values():
-                reading = self._readings.get(node.name.value)
-                if reading is None or reading.pages is None:
-                    continue
-                if spec.name not in self._planner.reads[node.name.value]:
+        for group in groups:
+            for field in group.fields:
+                reading = self._readings.get(field.name)
+                if reading is None or reading.pages is None or spec.name not in field.sources:
                     continue
                 requests = found.setdefault(reading.pages, set())
-                if requests is None or field.users.missing:
+                if requests is None or group.root.missing:
                     found[reading.pages] = None
                 else:
-                    requests |= self._page_requests(node, field.users.keys, variables)
+                    requests |= self._page_requests(field, group.keys, variables)
         return found
 
     def _page_requests(
-        self, node: FieldNode, keys: Iterable[UserId], variables: VariableValues
+        self, field: PlannedField, keys: Iterable[UserId], variables: VariableValues
     ) -> set[PageRequest]:
         """Find the pages that a field asks for; none where its arguments are wrong."""
         requests: set[PageRequest] = set()
         for key in keys:
             try:
-                definition = self._user.fields[node.name.value]
-                arguments = get_argument_values(definition, node, variables)
+                definition = self._user.fields[field.name]
+                arguments = get_argument_values(definition, field.nodes[0], variables)
                 first = arguments.get("first")
                 size = DEFAULT_FIRST if first is None else first
                 requests.add(page_request(key, size, arguments.get("after")))

@@ -1,13 +1,13 @@
-"""Declaring a field together with what it reads: a source's record, or a part of one.
+"""Declaring a field together with what it reads: an attribute of a source's record, or of a part.
 
 The objects inside a user's fields are tables as well (``shows``): each is made from a part of a
-record by ``of``. The executor makes them; a compiled operation reads the part itself by the same
-table, and makes none.
+record by ``of``. The executor makes them. A compiled operation reads the same attributes, by the
+same table, and makes none.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar, overload
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import strawberry
 from graphql import GraphQLField
@@ -15,16 +15,11 @@ from pydantic import BaseModel
 from strawberry.types.base import StrawberryObjectDefinition, get_object_definition
 from strawberry.types.field import StrawberryField
 
-from app.errors import BadUserInputError
-from app.federation.merge import Parts
-from app.graphql.attributes import attributes_read
+from app.execution.results import SourceResults
 from app.graphql.policy import PUBLIC, Policy
-from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
+from app.sources.base import FieldSet, PageSpec, SourceSpec
 
-R = TypeVar("R", bound=Record)
 P = TypeVar("P", bound=BaseModel)
-T = TypeVar("T")
-V = TypeVar("V")
 
 Bind = Callable[[Mapping[str, Any]], Callable[[Any], object]]
 """Makes, of a field's coerced arguments, what reads its value from the record, as it is there.
@@ -38,93 +33,115 @@ _READING = "reading"
 _SHOWING = "showing"
 
 
-class HasParts(Protocol):
-    """A type whose fields read the answers of sources."""
+class HasResults(Protocol):
+    """A type whose fields read what sources said."""
 
     @property
-    def parts(self) -> Parts:
+    def results(self) -> SourceResults:
         """What each asked source said."""
         ...
 
 
-@overload
-def reads(spec: SourceSpec[R], get: Callable[[R], T], description: str, *, may: Policy) -> T: ...
-
-
-@overload
 def reads(
-    spec: SourceSpec[R],
-    get: Callable[[R], V | None],
-    description: str,
-    *,
-    may: Policy,
-    of: Callable[[V], T],
-) -> T: ...
-
-
-def reads(
-    spec: SourceSpec[R],
-    get: Callable[[R], Any],
+    spec: SourceSpec[Any],
+    attribute: str,
     description: str,
     *,
     may: Policy,
     of: Callable[[Any], Any] | None = None,
-) -> Any:
-    """Declare a field that is read from one source's record.
+    fields: Collection[str] | None = None,
+) -> Any:  # noqa: ANN401 # the class body says the type
+    """Declare a field that shows one attribute of one source's record.
 
     The field is ``null`` when the source does not know the user, and fails with the source's code
     when the source failed.
 
     Args:
         spec: The source.
-        get: Reads the field's value from the record.
+        attribute: The attribute of its record: a field, or a property of it.
         description: What clients read about the field.
         may: Who may see it.
-        of: Makes the public object of what was read, where the field's type is one.
+        of: Makes the public value of what was read, where that is another one.
+        fields: The fields of the record that a property reads; all are asked for where it does not
+            say. A field reads itself.
 
     Returns:
-        The field; typed as its value, as dataclass fields are.
-    """
-    shown = Showing(get, of)
-    bind: Bind = lambda _: get  # noqa: E731 # what `resolves` takes
-    fields = _fields_of(spec, _read_by(bind))
+        The field.
 
-    def resolve(root: HasParts) -> Any:  # noqa: ANN401 # the class body says the type
-        record = root.parts.read(spec, fields)
+    Raises:
+        TypeError: The record has no such attribute, or no such fields.
+    """
+    if attribute in spec.record.model_fields:
+        fields = (attribute,)
+    elif not hasattr(spec.record, attribute):
+        raise TypeError(f"{spec.record.__name__} has no attribute {attribute}")
+    shown = Showing(attribute, of)
+    wanted = _fields_of(spec, fields)
+
+    def resolve(root: HasResults) -> Any:  # noqa: ANN401 # the class body says the type
+        record = root.results.read(spec, wanted)
         return None if record is None else shown.read(record)
 
-    return resolves(spec, resolve, description, may=may, bind=bind, fields=fields)
+    return _field(resolve, Reading(spec, wanted, may, showing=shown), description)
 
 
-@overload
-def shows(part: type[P], get: Callable[[P], T], description: str) -> T: ...
+def resolves(
+    spec: SourceSpec[Any],
+    resolver: Callable[..., object],
+    description: str,
+    *,
+    may: Policy,
+    fields: Collection[str],
+    bind: Bind | None = None,
+    pages: PageSpec[Any] | None = None,
+    directives: Sequence[object] = (),
+) -> Any:  # noqa: ANN401 # the class body says the type
+    """Declare a field that has a resolver of its own, and reads a source.
+
+    Args:
+        spec: The source that is asked before the field is resolved.
+        resolver: Resolves it.
+        description: What clients read about the field.
+        may: Who may see it.
+        fields: The fields of the record that the resolver reads.
+        bind: Makes what reads the value from the record alone, where that is all it takes.
+        pages: The list of the source that the resolver reads page by page.
+        directives: What else the schema says of it.
+
+    Returns:
+        The field.
+
+    Raises:
+        TypeError: The record has no such fields.
+    """
+    reading = Reading(spec, _fields_of(spec, fields), may, bind=bind, pages=pages)
+    return _field(resolver, reading, description, directives)
 
 
-@overload
 def shows(
-    part: type[P], get: Callable[[P], V | None], description: str, *, of: Callable[[V], T]
-) -> T: ...
-
-
-def shows(
-    part: type[P],  # noqa: ARG001 # for the type checker: what `get` reads
-    get: Callable[[P], Any],
+    part: type[BaseModel],
+    attribute: str,
     description: str,
     *,
     of: Callable[[Any], Any] | None = None,
-) -> Any:
+) -> Any:  # noqa: ANN401 # the class body says the type
     """Declare a field of an object that is made from a part of a record.
 
     Args:
         part: The part.
-        get: Reads the field's value from it.
+        attribute: The attribute of it that the field shows.
         description: What clients read about the field.
-        of: Makes the public object of what was read, where the field's type is one.
+        of: Makes the public value of what was read, where that is another one.
 
     Returns:
-        The field; typed as its value, as dataclass fields are.
+        The field.
+
+    Raises:
+        TypeError: The part has no such attribute.
     """
-    return strawberry.field(description=description, metadata={_SHOWING: Showing(get, of)})
+    if attribute not in part.model_fields and not hasattr(part, attribute):
+        raise TypeError(f"{part.__name__} has no attribute {attribute}")
+    return strawberry.field(description=description, metadata={_SHOWING: Showing(attribute, of)})
 
 
 class Shown(Generic[P]):
@@ -149,16 +166,22 @@ class Showing:
     """What a field shows of a record or a part of one.
 
     Attributes:
-        get: Reads the value.
-        of: Makes the public object of what was read, where the field's type is one.
+        attribute: The attribute that it reads.
+        of: Makes the public value of what was read, where that is another one.
     """
 
-    get: Callable[[Any], object]
-    of: Callable[[Any], object] | None
+    attribute: str
+    of: Callable[[Any], object] | None = None
+
+    @property
+    def makes_object(self) -> bool:
+        """Whether ``of`` only puts a part of a record into the object that shows it."""
+        owner: object = getattr(self.of, "__self__", None)
+        return isinstance(owner, type) and issubclass(owner, Shown)
 
     def read(self, part: object) -> object:
         """Read the value as the executor wants it; what is absent is ``None``."""
-        value = self.get(part)
+        value: object = getattr(part, self.attribute)
         return value if value is None or self.of is None else self.of(value)
 
 
@@ -176,40 +199,19 @@ def showing(field: GraphQLField) -> Showing | None:
     return found
 
 
-def resolves(
-    spec: SourceSpec[Any],
+def _field(
     resolver: Callable[..., object],
+    reading: "Reading",
     description: str,
-    *,
-    may: Policy,
-    bind: Bind | None = None,
-    pages: PageSpec[Any] | None = None,
-    fields: Collection[str] | None = None,
     directives: Sequence[object] = (),
 ) -> Any:  # noqa: ANN401 # the class body says the type
-    """Declare a field that has a resolver of its own, and reads a source.
-
-    Args:
-        spec: The source that is asked before the field is resolved.
-        resolver: Resolves it.
-        description: What clients read about the field.
-        may: Who may see it.
-        bind: Makes what reads the value from the record alone, where that is all it takes.
-        pages: The list of the source that the resolver reads page by page.
-        fields: The fields of the record that the resolver reads; what ``bind`` makes tells it by
-            itself. All are asked for where neither is known.
-        directives: What else the schema says of it.
-
-    Returns:
-        The field.
-    """
-    if fields is None and bind is not None:
-        fields = _read_by(bind)
+    """Make Strawberry's field of a reading."""
+    may = reading.may
     return strawberry.field(
         resolver=resolver,
         # Explorers show descriptions, and no directives.
         description=description if may == PUBLIC else f"{description} Only for {may.whose}.",
-        metadata={_READING: Reading(spec, _fields_of(spec, fields), may, bind, pages)},
+        metadata={_READING: reading},
         directives=[*may.directives, *directives],
     )
 
@@ -219,16 +221,10 @@ def _fields_of(spec: SourceSpec[Any], read: Collection[str] | None) -> FieldSet:
 
     The key is none of them: it always comes.
     """
-    known = frozenset(spec.record.model_fields)
-    return (known if read is None or not known.issuperset(read) else frozenset(read)) - {spec.key}
-
-
-def _read_by(bind: Bind) -> FieldSet | None:
-    """Find the fields of the record that a field's value is read from."""
-    try:
-        return attributes_read(bind({}))
-    except (BadUserInputError, KeyError):  # it cannot do without arguments
-        return None
+    known = frozenset[str](spec.record.model_fields)
+    if read is not None and (unknown := sorted({*read} - known)):
+        raise TypeError(f"{spec.record.__name__} has no field {unknown[0]}")
+    return (known if read is None else frozenset(read)) - {spec.key}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +235,17 @@ class Reading:
         spec: The source.
         fields: The fields of its record that it reads, but for the key.
         may: Who may see it.
-        bind: Makes what reads the value from the record alone, where that is all it takes.
+        showing: The attribute that it shows, where that is all it does.
+        bind: Makes what reads the value from the record alone, where the field has arguments.
         pages: The list of it that the field reads page by page, if it does.
     """
 
     spec: SourceSpec[Any]
     fields: FieldSet
     may: Policy
-    bind: Bind | None
-    pages: PageSpec[Any] | None
+    showing: Showing | None = None
+    bind: Bind | None = None
+    pages: PageSpec[Any] | None = None
 
 
 def readings(

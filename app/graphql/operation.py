@@ -1,6 +1,7 @@
-"""Operations of documents: what each costs, and what it was compiled to."""
+"""Operations of documents: what each costs, what it selects, and what it was compiled to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
@@ -16,11 +17,13 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from app.graphql.compiler import Compiler, RootField
+from app.execution.keys import KEY_READERS
+from app.execution.plan import RootSelection
+from app.execution.planner import Planner
+from app.execution.render import CompiledOperation, NotCoveredError, OperationCompiler
 from app.graphql.limits.price import Price
 from app.graphql.rights import Rights
 from app.graphql.variables import Coercion
-from app.graphql.writer import NotCompiledError
 
 MAX_VARIANTS = 64
 """How many variants of one operation are kept: more than its clients' switches have."""
@@ -29,12 +32,27 @@ MAX_VALUES = 1_000
 """The longest values, in characters, that a variant is kept for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """An operation for some values of the variables that decide what it selects.
+
+    Attributes:
+        roots: Its root fields and what they select.
+        compiled: What writes its answer; ``None`` where only the executor can.
+        not_compiled: Why only the executor can, where that is so.
+    """
+
+    roots: Sequence[RootSelection]
+    compiled: CompiledOperation | None = None
+    not_compiled: str | None = None
+
+
 class Operation:
     """One operation of a valid document, with all that is found out about it once.
 
-    It is compiled for each set of what decides over it. Those are the values of all variables but
-    the ones that only name users, and the scopes that callers have: what is one's own is told apart
-    when it is run.
+    There is a variant of it for each set of what decides over its selection. Those are the values
+    of all variables but the ones that only name users, and the scopes that callers have: what is
+    one's own is told apart when it is run.
 
     Attributes:
         tree: The document that it is in.
@@ -50,7 +68,7 @@ class Operation:
         self.price = price
         self._coercion: Coercion | None = None
         self._deciding: tuple[str, ...] | None = None
-        self._kept: dict[object, Sequence[RootField] | NotCompiledError] = {}
+        self._kept: dict[object, Variant] = {}
 
     def coerce(
         self, core: GraphQLSchema, given: Mapping[str, Any]
@@ -68,49 +86,61 @@ class Operation:
             self._coercion = Coercion(core, self.node)
         return self._coercion.coerce(given)
 
-    def compiled(
-        self, compiler: Compiler, variables: VariableValues, rights: Rights
-    ) -> Sequence[RootField]:
-        """Find what it was compiled to, or compile it.
+    def variant(
+        self,
+        planner: Planner,
+        compiler: OperationCompiler | None,
+        variables: VariableValues,
+        rights: Rights,
+    ) -> Variant:
+        """Find the variant for some variables, or make it.
 
         Args:
-            compiler: Compiles it.
+            planner: Reads what the operation selects.
+            compiler: Compiles it; ``None`` where compiling is switched off.
             variables: Values of its variables, coerced.
             rights: What the caller may see.
 
         Returns:
-            Its fields.
-
-        Raises:
-            NotCompiledError: Only the executor can do it.
+            The variant.
         """
         if self._deciding is None:
             self._deciding = deciding_variables(self.tree)
-        values = _key(self._deciding, variables) if self._deciding else ()
-        key = (values, rights.scopes)
-        ready = self._kept.get(key)
-        if ready is None:
+        values = [variables.coerced.get(name) for name in self._deciding]
+        if None in values:
+            reason = "a variable that is null, where that may be an error"
+            return self._made(planner, None, variables, rights, reason)
+        texts = tuple(map(repr, values))
+        if sum(map(len, texts)) > MAX_VALUES:
+            reason = "values too long to be kept"
+            return self._made(planner, None, variables, rights, reason)
+        key = (texts, rights.scopes)
+        kept = self._kept.get(key)
+        if kept is None:
             if len(self._kept) >= MAX_VARIANTS:
                 self._kept.clear()
-            try:
-                ready = compiler.compile(self.tree, self.node, variables, rights)
-            except NotCompiledError as error:
-                ready = error.with_traceback(None)
-            self._kept[key] = ready
-        if isinstance(ready, NotCompiledError):
-            raise ready.with_traceback(None)
-        return ready
+            reason = "compiling is switched off"
+            kept = self._kept[key] = self._made(planner, compiler, variables, rights, reason)
+        return kept
 
-
-def _key(deciding: Sequence[str], variables: VariableValues) -> tuple[str, ...]:
-    """Write the values that decide over how an operation is compiled."""
-    given = [variables.coerced.get(name) for name in deciding]
-    if None in given:
-        raise NotCompiledError("a variable that is null, where that may be an error")
-    values = tuple(map(repr, given))
-    if sum(map(len, values)) > MAX_VALUES:
-        raise NotCompiledError("values too long to be kept")
-    return values
+    def _made(
+        self,
+        planner: Planner,
+        compiler: OperationCompiler | None,
+        variables: VariableValues,
+        rights: Rights,
+        reason: str,
+    ) -> Variant:
+        """Make a variant; it is not compiled for the reason given where there is no compiler."""
+        roots = planner.select(self.tree, self.node, variables, rights)
+        if any(one.name.value not in {"include", "skip"} for one in self.node.directives or ()):
+            compiler, reason = None, "a directive of the operation"
+        if compiler is None:
+            return Variant(roots, not_compiled=reason)
+        try:
+            return Variant(roots, compiler.compile(roots, variables))
+        except NotCoveredError as error:
+            return Variant(roots, not_compiled=str(error))
 
 
 def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
@@ -120,7 +150,7 @@ def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
         document: The document.
 
     Returns:
-        Names of those that are used anywhere but in the arguments of ``user`` and ``users``.
+        Names of those that are used anywhere but in the arguments that name users.
     """
     names: dict[str, None] = {}
 
@@ -129,7 +159,7 @@ def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
 
         def enter_field(self, node: FieldNode, *_: object) -> object:
             """Pass over the arguments that name users."""
-            if node.name.value not in {"user", "users"}:
+            if node.name.value not in KEY_READERS:
                 return None
             for part in (*(node.directives or ()), node.selection_set):
                 if part is not None:

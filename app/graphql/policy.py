@@ -12,6 +12,8 @@ import strawberry
 from strawberry.federation.schema_directives import Authenticated, RequiresScopes
 from strawberry.schema_directive import Location
 
+from app.errors import ForbiddenError
+
 
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
@@ -66,6 +68,19 @@ class Policy:
             return "everyone"
         others = f"callers with the scope {self.scope}"
         return f"the user itself and {others}" if self.own else others
+
+
+def refusal(field: str, policy: Policy) -> ForbiddenError:
+    """Say who may see a field that the caller may not.
+
+    Args:
+        field: The field's public name.
+        policy: Who may see it.
+
+    Returns:
+        The error for its place.
+    """
+    return ForbiddenError(f"{field} is for {policy.whose}")
 
 
 PUBLIC = Policy()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Protocol
 import strawberry
 
 from app.errors import BadUserInputError, SourceError, SourceFailedError
-from app.federation.merge import Parts
+from app.execution.results import SourceResults
 from app.graphql.connection import InvoiceConnection, page_request
 from app.graphql.context import Info
 from app.graphql.values import Event
@@ -18,15 +18,15 @@ DEFAULT_FIRST = 20
 """How many invoices a page has when the client does not say."""
 
 
-class UserParts(Protocol):
+class UserResults(Protocol):
     """What a resolver sees of ``User``."""
 
     id: strawberry.ID
-    parts: Parts
+    results: SourceResults
 
 
 async def user_invoices(
-    root: strawberry.Parent[UserParts],
+    root: strawberry.Parent[UserResults],
     info: Info,
     first: Annotated[
         int | None, strawberry.argument(description="How many invoices, 1 to 100.")
@@ -54,7 +54,7 @@ async def user_invoices(
     size = DEFAULT_FIRST if first is None else first
     cursor = None if after is strawberry.UNSET else after
     request = page_request(UserId(root.id), size, cursor)
-    if root.parts.read(BILLING, ()) is None:
+    if root.results.read(BILLING, ()) is None:
         return None
     page = await info.context.loaders.load_page(INVOICES, request)
     match page:
@@ -71,7 +71,7 @@ async def user_invoices(
 
 
 def user_events(
-    root: strawberry.Parent[UserParts],
+    root: strawberry.Parent[UserResults],
     first: Annotated[
         int | None, strawberry.argument(description="How many at most; all when absent.")
     ] = strawberry.UNSET,
@@ -90,7 +90,7 @@ def user_events(
         SourceFailedError: Activity failed.
     """
     read = latest_events({} if first is strawberry.UNSET else {"first": first})
-    activity = root.parts.read(ACTIVITY, ("events",))
+    activity = root.results.read(ACTIVITY, ("events",))
     return None if activity is None else [Event.of(event) for event in read(activity)]
 
 

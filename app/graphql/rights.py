@@ -5,9 +5,8 @@ from typing import Any
 
 from graphql import GraphQLField, GraphQLFieldResolver, GraphQLResolveInfo
 
-from app.errors import ForbiddenError
 from app.graphql.caller import Caller
-from app.graphql.policy import PUBLIC, Policy
+from app.graphql.policy import PUBLIC, Policy, refusal
 from app.readonly import readonly
 from app.shapes.ids import same_user
 
@@ -65,17 +64,6 @@ class Rights:
         """
         return frozenset(field for field in fields if self.allows(field, own=own))
 
-    def refusal(self, field: str) -> ForbiddenError:
-        """Say who may see a field that the caller may not.
-
-        Args:
-            field: The field's public name.
-
-        Returns:
-            The error for its place.
-        """
-        return ForbiddenError(f"{field} is for {self.policies[field].whose}")
-
 
 class Policies:
     """Who may see the fields of a user. Shared by all requests."""
@@ -130,7 +118,7 @@ def _guarded(name: str, resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
     def guarded(user: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401 # a resolver's own signature
         rights: Rights = info.context.rights
         if not rights.allows(name, own=rights.is_own(user.id)):
-            raise rights.refusal(name)
+            raise refusal(name, rights.policies[name])
         return resolve(user, info, **arguments)
 
     return guarded

@@ -10,8 +10,8 @@ from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.base import get_object_definition
 
-from app.federation.division import divisions_of
-from app.federation.plan import Planner
+from app.execution.division import divisions_of
+from app.execution.planner import SourceReads
 from app.graphql.context import Info
 from app.graphql.fields import Reading, readings
 from app.graphql.policy import PUBLIC, Policy
@@ -88,17 +88,17 @@ class GatewaySchema(Schema):
         """The sources that ``User`` reads, each once."""
         return tuple({one.spec.name: one.spec for one in self.readings.values()}.values())
 
-    def planner(
+    def reads(
         self, endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, str]
-    ) -> Planner:
-        """Make what finds the sources that a selection of ``User`` needs.
+    ) -> SourceReads:
+        """Find which sources the fields of ``User`` read.
 
         Args:
             endpoints: What is asked for each source, by its name.
             key_from: The endpoint that has another's keys, by the name of that other.
 
         Returns:
-            The planner.
+            What each field reads.
         """
         divisions = divisions_of(endpoints)
 
@@ -118,7 +118,7 @@ class GatewaySchema(Schema):
             for one in several
             if one.selects
         }
-        return Planner(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
+        return SourceReads(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
 
 
 def build_schema(*, security_directives: bool = True) -> GatewaySchema:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from app.federation.merge import Parts
+from app.execution.results import SourceResults
 from app.graphql.connection import InvoiceConnection
 from app.graphql.fields import reads, resolves
 from app.graphql.limits.directives import Cost, ListSize
@@ -30,48 +30,45 @@ OWN_ACTIVITY = self_or("activity:read")
 class User:
     """A user: the id, and what the asked sources said."""
 
-    parts: strawberry.Private[Parts]
+    results: strawberry.Private[SourceResults]
     id: strawberry.ID = strawberry.field(description="Identifies the user in every source.")
 
     # profile: who the user is
-    username: str | None = reads(
-        PROFILE, lambda p: p.username, "The name to sign in with.", may=PUBLIC
-    )
-    display_name: str | None = reads(
-        PROFILE, lambda p: p.display_name, "The name others see.", may=PUBLIC
-    )
-    email: str | None = reads(PROFILE, lambda p: p.email, "The mail address.", may=OWN_PROFILE)
+    username: str | None = reads(PROFILE, "username", "The name to sign in with.", may=PUBLIC)
+    display_name: str | None = reads(PROFILE, "display_name", "The name others see.", may=PUBLIC)
+    email: str | None = reads(PROFILE, "email", "The mail address.", may=OWN_PROFILE)
     avatar_url: str | None = reads(
-        PROFILE, lambda p: p.avatar_url, "Address of a picture, if there is one.", may=PUBLIC
+        PROFILE, "avatar_url", "Address of a picture, if there is one.", may=PUBLIC
     )
     locale: str | None = reads(
         PROFILE,
-        lambda p: p.locale,
+        "locale",
         "Language and region, such as `de-AT` (BCP 47).",
         may=OWN_PROFILE,
     )
     created_at: datetime | None = reads(
-        PROFILE, lambda p: p.created_at, "When the user signed up.", may=OWN_PROFILE
+        PROFILE, "created_at", "When the user signed up.", may=OWN_PROFILE
     )
 
     # billing: what the user pays
-    plan: str | None = reads(BILLING, lambda a: a.plan, "Name of the plan.", may=OWN_BILLING)
+    plan: str | None = reads(BILLING, "plan", "Name of the plan.", may=OWN_BILLING)
     billing_status: BillingStatus | None = reads(
         BILLING,
-        lambda a: BillingStatus.of(a.status),
+        "status",
         "State of the subscription.",
         may=OWN_BILLING,
+        of=BillingStatus.of,
     )
     balance: Money | None = reads(
         BILLING,
-        lambda a: a.balance,
+        "balance",
         "What the user owes; negative when in credit.",
         may=OWN_BILLING,
         of=Money.of,
     )
     renews_at: datetime | None = reads(
         BILLING,
-        lambda a: a.renews_at,
+        "renews_at",
         "When the plan renews, if it does.",
         may=OWN_BILLING,
     )
@@ -96,13 +93,13 @@ class User:
     # activity: what the user does
     last_seen_at: datetime | None = reads(
         ACTIVITY,
-        lambda a: a.last_seen_at,
+        "last_seen_at",
         "When the user was last seen, if ever.",
         may=OWN_ACTIVITY,
     )
     login_count: int | None = reads(
         ACTIVITY,
-        lambda a: a.login_count,
+        "login_count",
         "How often the user has signed in.",
         may=scoped("activity:read"),
     )
@@ -111,6 +108,7 @@ class User:
         user_events,
         "The latest things that the user did, newest first.",
         may=OWN_ACTIVITY,
+        fields=("events",),
         bind=latest_events,
         directives=[
             ListSize(

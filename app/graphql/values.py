@@ -47,31 +47,27 @@ class Money(Shown[MoneyRecord]):
 
     amount: SafeInt = shows(
         MoneyRecord,
-        lambda m: SafeInt(m.amount),
+        "amount",
         "In the minor unit of the currency: cents for EUR, yen for JPY.",
     )
-    currency: str = shows(MoneyRecord, lambda m: m.currency, "ISO 4217 code, such as `EUR`.")
+    currency: str = shows(MoneyRecord, "currency", "ISO 4217 code, such as `EUR`.")
 
 
 @strawberry.type(description="Something that a user did.")
 class Event(Shown[EventRecord]):
     """Something that a user did."""
 
-    id: strawberry.ID = shows(EventRecord, lambda e: strawberry.ID(e.id), "Identifies the event.")
-    type: str = shows(EventRecord, lambda e: e.type, "What was done, such as `login`.")
-    occurred_at: datetime = shows(EventRecord, lambda e: e.occurred_at, "When it was done.")
+    id: strawberry.ID = shows(EventRecord, "id", "Identifies the event.")
+    type: str = shows(EventRecord, "type", "What was done, such as `login`.")
+    occurred_at: datetime = shows(EventRecord, "occurred_at", "When it was done.")
 
 
 @strawberry.type(description="A bill that was sent to a user.")
 class Invoice(Shown[InvoiceRecord]):
     """A bill that was sent to a user."""
 
-    id: strawberry.ID = shows(
-        InvoiceRecord, lambda i: strawberry.ID(i.id), "Identifies the invoice."
-    )
-    number: str = shows(InvoiceRecord, lambda i: i.number, "The number printed on it.")
-    status: str = shows(
-        InvoiceRecord, lambda i: i.status, "Its state in billing's words, such as `paid`."
-    )
-    issued_at: datetime = shows(InvoiceRecord, lambda i: i.issued_at, "When it was issued.")
-    total: Money = shows(InvoiceRecord, lambda i: i.total, "What it asks for.", of=Money.of)
+    id: strawberry.ID = shows(InvoiceRecord, "id", "Identifies the invoice.")
+    number: str = shows(InvoiceRecord, "number", "The number printed on it.")
+    status: str = shows(InvoiceRecord, "status", "Its state in billing's words, such as `paid`.")
+    issued_at: datetime = shows(InvoiceRecord, "issued_at", "When it was issued.")
+    total: Money = shows(InvoiceRecord, "total", "What it asks for.", of=Money.of)

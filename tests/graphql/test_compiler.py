@@ -2,20 +2,22 @@
 
 import gc
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues
 
-from app.federation.plan import Planner
+from app.execution.keys import InputLimits
+from app.execution.plan import RootSelection
+from app.execution.planner import Planner, SourceReads
+from app.fastpath.compiled import Compiler, UserWriter
 from app.graphql.caller import EVERYBODY
-from app.graphql.compiler import Compiler, RootField
 from app.graphql.rights import Policies
 from app.graphql.schema import build_schema
 from app.sources.base import Record
 from app.sources.billing import BILLING
 from app.sources.partial import partial
-from tests.fakes import account_row, json_response
+from tests.fakes import account_row, json_response, settings_for_fakes
 
 
 def said(field: str) -> Record:
@@ -30,37 +32,39 @@ READS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def compiled(text: str) -> Sequence[RootField]:
-    """Compile the one operation of a document."""
+def compiled(text: str) -> tuple[RootSelection, UserWriter]:
+    """Read and compile the one operation of a document, and its one root field."""
     schema = build_schema()
     document = parse(text)
     [operation] = document.definitions
     assert isinstance(operation, OperationDefinitionNode)
-    return Compiler(schema, Planner(reads=READS, existence="profile")).compile(
-        document,
-        operation,
-        VariableValues({}, {}),
-        Policies(schema.policies).rights(EVERYBODY),
-    )
+    limits, none = InputLimits.of(settings_for_fakes()), VariableValues({}, {})
+    planner = Planner(schema.core, SourceReads(reads=READS, existence="profile"), limits)
+    rights = Policies(schema.policies).rights(EVERYBODY)
+    [root] = planner.select(document, operation, none, rights)
+    [written] = Compiler(schema).compile([root], none).roots.values()
+    assert written.others is not None
+    return root, written.others
 
 
 def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
-    [root] = compiled('{ user(id: "a") { plan } }')
+    root, writer = compiled('{ user(id: "a") { plan } }')
 
-    assert root.others.plan.sources == ("billing.one", "billing.two")
-    assert [field.sources for field in root.others.fields] == [("billing.one", "billing.two")]
-    assert root.others.write_user("a", said("status"), said("plan")) == {"plan": "pro"}
-    assert root.others.write_user("a", said("status"), None) == {"plan": None}
-    assert root.others.write_user("a", None, said("plan")) == {"plan": None}
+    assert root.others is not None
+    assert root.others.needs.sources == ("billing.one", "billing.two")
+    assert [field.sources for field in writer.fields] == [("billing.one", "billing.two")]
+    assert writer.write_user("a", said("status"), said("plan")) == {"plan": "pro"}
+    assert writer.write_user("a", said("status"), None) == {"plan": None}
+    assert writer.write_user("a", None, said("plan")) == {"plan": None}
 
 
 def test_what_is_compiled_needs_no_garbage_collector_when_it_is_dropped() -> None:
     gc.disable()  # it runs rarely in a server, and each new document is compiled
     try:
-        [root] = compiled('{ user(id: "a") { plan renewsAt } }')
-        functions = [weakref.ref(one) for one in (root.others.write_user, root.others.write_known)]
+        root, writer = compiled('{ user(id: "a") { plan renewsAt } }')
+        functions = [weakref.ref(one) for one in (writer.write_user, writer.write_known)]
 
-        del root
+        del root, writer
 
         assert [one() for one in functions] == [None, None]
     finally:

@@ -11,15 +11,17 @@ from typing import Any
 import orjson
 import pytest
 
-from app.federation.loaders import Sources
-from app.federation.plan import Planner
+from app.execution.keys import InputLimits
+from app.execution.load import Sources
+from app.execution.planner import Planner
+from app.fastpath.compiled import Compiler
 from app.graphql.caller import EVERYBODY
-from app.graphql.context import Guards
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
 from app.graphql.limits.allowance import Allowance
 from app.graphql.masking import MASKED
 from app.graphql.request import Answer, GraphQLRequest
+from app.graphql.rights import Policies
 from app.graphql.schema import build_schema
 from app.graphql.texts import PlainTexts
 from app.observability.logs import make_log
@@ -168,7 +170,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
     made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
     log, clock = make_log(made.log, stream=stream), SystemClock()
     endpoints = endpoints_of(schema.specs, dict(made.sources))
-    planner: Planner = schema.planner(endpoints, {})
+    planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.of(made))
     async with AsyncExitStack() as stack:
         flights: Flights[Any] = await stack.enter_async_context(
             Flights(
@@ -187,9 +189,9 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
             planner=planner,
             documents=Documents.of(schema.core, made, size=10),
             texts=OddTexts(),
-            guards=Guards.of(made),
+            policies=Policies(schema.policies),
             required=frozenset(),
-            compile_operations=compiles,
+            compiler=Compiler(schema) if compiles else None,
             clock=clock,
             log=log,
         )

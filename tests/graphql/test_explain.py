@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from app.fastpath.compiled import Compiler
 from app.graphql import explanation as models
 from app.graphql.caller import EVERYBODY
 from app.graphql.documents import Documents
@@ -77,7 +78,10 @@ def explainer(by: Settings | None = None) -> Explainer:
     """Make what explains operations."""
     by = by or settings_with()
     documents = Documents.of(SCHEMA.core, by, size=10)
-    return Explainer(schema=SCHEMA, documents=documents, texts=PlainTexts(), settings=by)
+    compiler = Compiler(SCHEMA) if by.compile else None
+    return Explainer(
+        schema=SCHEMA, documents=documents, texts=PlainTexts(), settings=by, compiler=compiler
+    )
 
 
 def explained(
@@ -435,6 +439,15 @@ def test_representations_stand_each_for_itself() -> None:
     assert [error.get("path") for error in told.errors] == [["_entities", 3]]
 
 
+def test_representations_may_be_left_to_run_time() -> None:
+    told = explained(REPRESENTATIONS)
+
+    [field] = told.fields
+    assert told.missing_variables == field.missing_variables == ("all",)
+    assert reads(field) == {"billing": ("plan",)}
+    assert (field.ids, told.calls, told.cost) == (None, None, None)
+
+
 def test_too_many_representations_are_wrong_by_a_limit_of_their_own() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in range(3)]
 
@@ -632,7 +645,6 @@ def test_why_an_operation_is_interpreted_is_told(
         ),
         ("query($id: ID!) { user(id: $id) { plan } }", {"id": ["x"]}, "BAD_USER_INPUT"),
         ("query($id: ID!) { user(id: $id) { plan } }", {"id": None}, "BAD_USER_INPUT"),
-        (REPRESENTATIONS, None, "BAD_USER_INPUT"),
     ],
 )
 async def test_a_request_that_could_not_be_executed_is_refused_as_a_run_refuses_it(

@@ -4,7 +4,7 @@ import pytest
 from graphql import GraphQLField, GraphQLString
 
 from app.graphql.caller import EVERYBODY, NOBODY, Caller
-from app.graphql.policy import PUBLIC, scoped, self_or
+from app.graphql.policy import PUBLIC, refusal, scoped, self_or
 from app.graphql.rights import Policies, enforce
 
 POLICIES = Policies({"name": PUBLIC, "plan": self_or("billing:read"), "count": scoped("all:read")})
@@ -36,10 +36,10 @@ def test_scopes_that_no_policy_names_make_no_difference() -> None:
 
 
 def test_a_refusal_says_whom_the_field_is_for() -> None:
-    refusal = POLICIES.rights(NOBODY).refusal("plan")
+    error = refusal("plan", POLICIES.rights(NOBODY).policies["plan"])
 
-    assert refusal.code == "FORBIDDEN"
-    assert refusal.message == "plan is for the user itself and callers with the scope billing:read"
+    assert error.code == "FORBIDDEN"
+    assert error.message == "plan is for the user itself and callers with the scope billing:read"
 
 
 def test_a_field_of_which_nobody_has_said_who_may_see_it_stops_the_start() -> None:

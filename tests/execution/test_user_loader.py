@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.errors import Code, SourceError
-from app.federation.user_loader import Answers, UserLoader
+from app.execution.user_loader import Answers, UserLoader
 from app.sources.base import FieldSet, Record, UserId
 
 A, B, C = UserId("a"), UserId("b"), UserId("c")
@@ -137,7 +137,7 @@ async def test_a_bug_is_not_remembered(source: FakeSource) -> None:
         await failed
 
     assert has(await loader.load(A, frozenset("x")), "x")
-    assert await loader.load_key(A) == record(A, ALL)
+    assert await loader.load(A, frozenset()) == record(A, ALL)
     assert len(source.calls) == 2
 
 
@@ -158,10 +158,10 @@ async def test_for_a_key_any_record_will_do(source: FakeSource) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
     first = loader.load(A, frozenset("x"))
 
-    assert loader.load_key(A) is first
+    assert loader.load(A, frozenset()) is first
     await first
-    assert loader.load_key(A) is first
-    await loader.load_key(B)
+    assert loader.load(A, frozenset()) is first
+    await loader.load(B, frozenset())
     assert source.calls == [([A], frozenset("x")), ([B], frozenset("x"))]
 
 
@@ -199,7 +199,7 @@ async def taken(steps: Sequence[Step], source: FakeSource, *, selects: bool) -> 
             case "shut":
                 source.gate.clear()
             case "key a":
-                waiting.append(("a", frozenset(), loader.load_key(A)))
+                waiting.append(("a", frozenset(), loader.load(A, frozenset())))
             case _:
                 waiting.append((what, wanted, loader.load(UserId(what), wanted)))
     source.gate.set()

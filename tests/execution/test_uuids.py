@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.graphql.uuids import are_uuids
+from app.execution.uuids import are_uuids
 from app.shapes.ids import UUID_PATTERN
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"

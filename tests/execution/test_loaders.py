@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from app.errors import Code, SourceError
-from app.federation.loaders import Ask, Loaders, Sources
-from app.federation.merge import Parts
-from app.federation.plan import Plan
+from app.execution.load import Loaders, Sources
+from app.execution.outcome import Result
+from app.execution.plan import Fetch, SourceNeeds
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
 from app.settings import LogSettings
@@ -33,13 +33,26 @@ from tests.fakes import calm_source
 
 CALL = Call("request-1", "trace")
 A, B, C = UserId("a"), UserId("b"), UserId("c")
-ONE = Plan(("profile",), existence_only=False)
-BOTH = Plan(("profile", "billing"), existence_only=False)
+ONE = SourceNeeds(("profile",), existence_only=False)
+BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
 
 
-def asks(plan: Plan, users: Sequence[UserId]) -> list[Ask]:
+def fetches(needs: SourceNeeds, users: Sequence[UserId]) -> list[Fetch]:
     """Ask the same sources about each of some users."""
-    return [Ask(user, plan) for user in users]
+    distinct = tuple(dict.fromkeys(users))
+    return [Fetch(name, distinct, needs.fields.get(name)) for name in needs.sources]
+
+
+async def load(
+    loaders: Loaders, needs: SourceNeeds, users: Sequence[UserId]
+) -> list[dict[str, Result]]:
+    """Load users, and tell what each source said of each of them; a bug is raised."""
+    results = await loaders.load(fetches(needs, users))
+    for name in needs.sources:
+        for user in users:
+            if isinstance(bug := results[name][user], Exception):
+                raise bug
+    return [{name: results[name][user] for name in needs.sources} for user in users]
 
 
 LIST = PageSpec("billing", InvoiceRecord, "/invoices", "userId", "id")
@@ -176,19 +189,19 @@ async def loading(world: World) -> AsyncGenerator[Loaders]:
         yield await stack.enter_async_context(Loaders(sources, CALL))
 
 
-def said(parts: Parts) -> dict[str, object]:
+def said(results: dict[str, Result]) -> dict[str, object]:
     """Write what each source said: a record's key, a failure's code, or nothing."""
     return {
         name: answer.key if isinstance(answer, Named) else getattr(answer, "code", None)
-        for name, answer in parts.answers.items()
+        for name, answer in results.items()
     }
 
 
 async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
-        group.create_task(loaders.load(asks(BOTH, [A])))
-        group.create_task(loaders.load(asks(ONE, [B, C])))
-        group.create_task(loaders.load(asks(BOTH, [C])))
+        group.create_task(load(loaders, BOTH, [A]))
+        group.create_task(load(loaders, ONE, [B, C]))
+        group.create_task(load(loaders, BOTH, [C]))
 
     assert world.profile.batches == [["a", "b", "c"]]
     assert world.billing.batches == [["a", "c"]]
@@ -196,8 +209,8 @@ async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> 
 
 async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world: World) -> None:
     async with loading(world) as loaders:
-        first = await loaders.load(asks(ONE, [A, B, A]))
-        second = await loaders.load(asks(BOTH, [B, A]))
+        first = await load(loaders, ONE, [A, B, A])
+        second = await load(loaders, BOTH, [B, A])
 
     assert [said(one)["profile"] for one in first] == ["a", "b", "a"]
     assert [said(one) for one in second] == [
@@ -211,14 +224,14 @@ async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world
 async def test_one_request_s_answers_are_never_another_s(world: World) -> None:
     for _ in range(2):
         async with loading(world) as loaders:
-            await loaders.load(asks(ONE, [A]))
+            await load(loaders, ONE, [A])
 
     assert world.profile.batches == [["a"], ["a"]]
 
 
 async def test_no_users_are_no_call(world: World) -> None:
     async with loading(world) as loaders:
-        assert await loaders.load(asks(BOTH, [])) == []
+        assert await load(loaders, BOTH, []) == []
 
     assert world.profile.batches == world.billing.batches == []
     assert loaders.used == set()
@@ -233,9 +246,9 @@ async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: World) ->
 
     world.profile.behaviour = world.billing.behaviour = wait_for_the_other
     async with loading(world) as loaders:
-        [parts] = await loaders.load(asks(BOTH, [A]))
+        [parts] = await load(loaders, BOTH, [A])
 
-    assert parts.unknown
+    assert parts == {"profile": None, "billing": None}
 
 
 async def test_failures_are_values_beside_the_answers_of_others(world: World) -> None:
@@ -245,19 +258,19 @@ async def test_failures_are_values_beside_the_answers_of_others(world: World) ->
 
     world.profile.behaviour = mixed
     async with loading(world) as loaders:
-        first, second, third = await loaders.load(asks(BOTH, [A, B, C]))
-        [again] = await loaders.load(asks(ONE, [A]))
+        first, second, third = await load(loaders, BOTH, [A, B, C])
+        [again] = await load(loaders, ONE, [A])
 
-    assert first.answers == {"profile": failure("profile"), "billing": record("billing", "a")}
+    assert first == {"profile": failure("profile"), "billing": record("billing", "a")}
     assert said(second) == {"profile": None, "billing": "b"}
     assert said(third) == {"profile": "c", "billing": "c"}
-    assert again.answers == {"profile": failure("profile")}
+    assert again == {"profile": failure("profile")}
     assert world.profile.batches == [["a", "b", "c"]]
 
 
 async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.load(asks(BOTH, [A]))
+        await load(loaders, BOTH, [A])
 
     for source in (world.profile, world.billing):
         (call,) = source.calls
@@ -267,9 +280,9 @@ async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> 
 async def test_used_names_the_sources_that_were_asked(world: World) -> None:
     async with loading(world) as loaders:
         assert loaders.used == set()
-        await loaders.load(asks(Plan(("billing",), existence_only=False), [A]))
+        await load(loaders, SourceNeeds(("billing",), existence_only=False), [A])
         assert loaders.used == {"billing"}
-        await loaders.load(asks(ONE, [A]))
+        await load(loaders, ONE, [A])
 
     assert loaders.used == {"billing", "profile"}
 
@@ -299,19 +312,19 @@ async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_
 async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(world: World) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
-        waiters = [asyncio.create_task(loaders.load(asks(BOTH, [A, user]))) for user in (B, C)]
+        waiters = [asyncio.create_task(load(loaders, BOTH, [A, user])) for user in (B, C)]
         await world.profile.asked.wait()
-        await loaders.load(asks(Plan(("billing",), existence_only=False), [A, B, C]))
+        await load(loaders, SourceNeeds(("billing",), existence_only=False), [A, B, C])
     ended = world.profile.ended
 
     async with asyncio.timeout(5):
         answers = [await waiter for waiter in waiters]
     assert ended == 1
     for parts in (parts for answer in answers for parts in answer):
-        gone = parts.answers["profile"]
+        gone = parts["profile"]
         assert isinstance(gone, SourceError)
         assert gone.code is Code.SOURCE_UNAVAILABLE
-        assert isinstance(parts.answers["billing"], Named)
+        assert isinstance(parts["billing"], Named)
 
 
 async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: World) -> None:
@@ -328,7 +341,7 @@ async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: World) -> None:
 
     world.profile.behaviour = clean_up
     async with loading(world) as loaders:
-        waiter = asyncio.create_task(loaders.load(asks(ONE, [A])))
+        waiter = asyncio.create_task(load(loaders, ONE, [A]))
         await world.profile.asked.wait()
     left_with = cleaned
 
@@ -342,7 +355,7 @@ async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_e
 ) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
-        waiter = asyncio.create_task(loaders.load(asks(ONE, [A])))
+        waiter = asyncio.create_task(load(loaders, ONE, [A]))
         await asyncio.sleep(0)  # it has asked its loader, which collects more until the next tick
 
     done, _ = await asyncio.wait([waiter], timeout=0.1)
@@ -357,9 +370,9 @@ async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(world: 
 
     async with loading(world) as loaders:
         waiters = [
-            loaders.load(asks(BOTH, [A, B])),
-            loaders.load(asks(BOTH, [B])),
-            loaders.load(asks(ONE, [C])),
+            load(loaders, BOTH, [A, B]),
+            load(loaders, BOTH, [B]),
+            load(loaders, ONE, [C]),
         ]
         raised = await asyncio.gather(*waiters, return_exceptions=True)
         kinds = [type(one) for one in raised]
@@ -381,7 +394,7 @@ async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody
     world.profile.behaviour = too_few
     async with loading(world) as loaders:
         with pytest.raises(ValueError, match="shorter"):
-            await loaders.load(asks(ONE, [A, B]))
+            await load(loaders, ONE, [A, B])
 
 
 async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user(
@@ -395,14 +408,14 @@ async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user
 
     world.profile.behaviour = wait
     async with loading(world) as loaders:
-        cancelled = asyncio.create_task(loaders.load(asks(ONE, [A, B])))
-        other = asyncio.create_task(loaders.load(asks(ONE, [B, A])))
+        cancelled = asyncio.create_task(load(loaders, ONE, [A, B]))
+        other = asyncio.create_task(load(loaders, ONE, [B, A]))
         await world.profile.asked.wait()
         cancelled.cancel()
         await asyncio.wait([cancelled])
         go_on.set()
         answers = await other
-        later = await loaders.load(asks(ONE, [A]))
+        later = await load(loaders, ONE, [A])
 
     assert cancelled.cancelled()
     assert [said(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
@@ -420,17 +433,17 @@ async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: Wo
     world.profile.behaviour = wait
     async with loading(world) as loaders:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(loaders.load(asks(ONE, [A])), 0.01)
+            await asyncio.wait_for(load(loaders, ONE, [A]), 0.01)
         go_on.set()
-        [parts] = await loaders.load(asks(ONE, [A]))
+        [parts] = await load(loaders, ONE, [A])
 
     assert said(parts) == {"profile": "a"}
     assert world.profile.batches == [["a"]]
 
 
-def wanting(*fields: str) -> Plan:
-    """Make a plan that needs some fields of profile alone."""
-    return Plan(("profile",), existence_only=False, fields={"profile": frozenset(fields)})
+def wanting(*fields: str) -> SourceNeeds:
+    """Need some fields of profile alone."""
+    return SourceNeeds(("profile",), existence_only=False, fields={"profile": frozenset(fields)})
 
 
 def asked_for(source: FakeSource) -> list[list[str] | None]:
@@ -440,9 +453,9 @@ def asked_for(source: FakeSource) -> list[list[str] | None]:
 
 async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
-        group.create_task(loaders.load(asks(wanting("x"), [A])))
-        group.create_task(loaders.load(asks(wanting("y"), [B, A])))
-        group.create_task(loaders.load(asks(wanting(), [A])))
+        group.create_task(load(loaders, wanting("x"), [A]))
+        group.create_task(load(loaders, wanting("y"), [B, A]))
+        group.create_task(load(loaders, wanting(), [A]))
 
     assert world.profile.batches == [["a", "b"]]
     assert asked_for(world.profile) == [["x", "y"]]
@@ -450,9 +463,9 @@ async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World
 
 async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.load(asks(wanting("x", "y"), [A]))
-        await loaders.load(asks(wanting("y"), [A]))
-        await loaders.load(asks(wanting("x"), [A, B]))
+        await load(loaders, wanting("x", "y"), [A])
+        await load(loaders, wanting("y"), [A])
+        await load(loaders, wanting("x"), [A, B])
 
     assert world.profile.batches == [["a"], ["b"]]
     assert asked_for(world.profile) == [["x", "y"], ["x", "y"]]
@@ -460,8 +473,8 @@ async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World)
 
 async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.load(asks(wanting("x"), [A]))
-        await loaders.load(asks(wanting("y"), [A]))
+        await load(loaders, wanting("x"), [A])
+        await load(loaders, wanting("y"), [A])
 
     assert world.profile.batches == [["a"], ["a"]]
     assert asked_for(world.profile) == [["x"], ["x", "y"]]
@@ -469,7 +482,7 @@ async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(world: 
 
 async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: World) -> None:
     async with loading(world) as loaders:
-        await loaders.fetch({"profile": [A], "billing": [A]}, {"profile": frozenset({"x"})})
+        await loaders.fetch([Fetch("profile", [A], frozenset({"x"})), Fetch("billing", [A])])
 
     assert asked_for(world.profile) == [["x"]]
     assert asked_for(world.billing) == [None]

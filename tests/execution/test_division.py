@@ -1,10 +1,13 @@
 """How a record is divided over endpoints, and how a field is read that needs several."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from app.errors import Code, SourceError, SourceFailedError
-from app.federation.division import Division, divisions_of
-from app.federation.merge import merge
+from app.execution.division import Division, divisions_of
+from app.execution.outcome import Result
+from app.execution.results import SourceResults
 from app.shapes.source import SourceSettings
 from app.sources.base import Record
 from app.sources.billing import BILLING
@@ -31,6 +34,11 @@ def said(fields: str, **row: object) -> Record:
     return record.model_validate_json(json_response(account_row(1, **row)).content)
 
 
+def merge(sources: Sequence[str], *results: Result) -> SourceResults:
+    """Put together what endpoints said of a user."""
+    return SourceResults(dict(zip(sources, results, strict=True)), DIVISIONS)
+
+
 def failed(name: str, code: Code) -> SourceError:
     """Make a failure of an endpoint."""
     return SourceError(name, code, "it failed")
@@ -53,7 +61,7 @@ def test_fields_name_their_endpoints_each_once_and_nothing_the_first() -> None:
 
 
 def test_a_field_reads_the_records_of_all_its_endpoints_as_one() -> None:
-    parts = merge((PLAN, BALANCE), said(PLAN), said(BALANCE), divisions=DIVISIONS)
+    parts = merge((PLAN, BALANCE), said(PLAN), said(BALANCE))
 
     record = parts.read(BILLING, {"plan", "balance"})
 
@@ -70,18 +78,17 @@ def test_a_field_fails_as_the_first_of_its_endpoints_that_failed() -> None:
         ((said(PLAN), second), second),
     ):
         with pytest.raises(SourceFailedError) as caught:
-            merge((PLAN, BALANCE), *answers, divisions=DIVISIONS).read(BILLING)
+            merge((PLAN, BALANCE), *answers).read(BILLING)
         assert caught.value.error is error
 
 
 def test_a_field_is_nothing_where_one_of_its_endpoints_does_not_know_the_user() -> None:
-    parts = merge((PLAN, BALANCE), said(PLAN), None, divisions=DIVISIONS)
+    parts = merge((PLAN, BALANCE), said(PLAN), None)
 
     assert parts.read(BILLING) is None
     assert parts.read(BILLING, {"plan"}) is not None
-    assert not parts.unknown
 
 
 def test_an_endpoint_that_the_plan_lacks_is_a_bug() -> None:
     with pytest.raises(KeyError):
-        merge((PLAN,), said(PLAN), divisions=DIVISIONS).read(BILLING)
+        merge((PLAN,), said(PLAN)).read(BILLING)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from aiodataloader import DataLoader
 
+from app.execution.outcome import Result
 from app.sources.base import FieldSet, Record, UserId
 from app.sources.flight import Answer
 
@@ -98,31 +99,19 @@ class UserLoader:
                 return known.answer
         return self._again(user, fields)
 
-    def load_key(self, user: UserId) -> asyncio.Future[Any]:
-        """Ask for a user of whom no field is needed, but the keys of other sources in the record.
-
-        Args:
-            user: The user.
-
-        Returns:
-            What the source says; its record has these keys, whatever fields it was asked for.
-        """
-        known = self._known.get(user)
-        if known is not None and not (known.answer.done() and known.answer.exception()):
-            return known.answer
-        return self._again(user, self._wanted)
-
-    def remember(self, answers: Mapping[UserId, Answer[Record]], fields: FieldSet | None) -> None:
+    def remember(self, results: Mapping[UserId, Result], fields: FieldSet | None) -> None:
         """Keep what was asked for without this loader, where it has not asked itself.
 
         Args:
-            answers: What the source said of users.
+            results: What the source said of users; a bug of ours is not kept.
             fields: The fields that it was asked for; ``None`` for all.
         """
         batch = _Batch(fields, left=True)
-        for user, answer in answers.items():
+        for user, result in results.items():
+            if isinstance(result, Exception):
+                continue
             done = asyncio.get_running_loop().create_future()
-            done.set_result(answer)
+            done.set_result(result)
             self._known.setdefault(user, _Load(done, batch))
 
     def _again(self, user: UserId, fields: FieldSet | None) -> asyncio.Future[Any]:

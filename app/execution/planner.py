@@ -1,0 +1,388 @@
+"""Making the plan of an operation. Pure: this is the one place where a selection is read.
+
+``Planner.select`` reads the selection, which depends on the document, the switches among its
+variables and what the caller may see. ``Planner.plan`` adds the users of one request.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    NameNode,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+    visit,
+)
+from graphql.execution.values import VariableValues, get_argument_values
+
+from app.errors import GatewayError
+from app.execution.keys import KEY_READERS, InputLimits, Key
+from app.execution.plan import (
+    Fetch,
+    Plan,
+    PlannedField,
+    PlannedRoot,
+    RootSelection,
+    SourceNeeds,
+    UserGroup,
+    UserSelection,
+)
+from app.graphql.rights import Rights
+from app.graphql.selection import grouped_fields
+from app.sources.base import FieldSet, UserId
+
+_USER = "User"
+
+_USER_TYPES = frozenset({_USER, "_Entity"})
+"""What a fragment on a user can be on: the type, and the union that routers ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReads:
+    """Which sources the fields of ``User`` read.
+
+    Attributes:
+        reads: The sources that each field reads, by the field's public name; more than one only
+            where they are endpoints of one source. A field that is not in it (``id``,
+            ``__typename``) reads none.
+        existence: The source that says whether a user exists, when no other is needed.
+        key_from: The source that has another's keys, by the name of that other; without rings.
+        narrow: What each field reads of the record, by its public name, by name of the source, of
+            those that can be asked for some fields alone.
+    """
+
+    reads: Mapping[str, tuple[str, ...]]
+    existence: str
+    key_from: Mapping[str, str] = field(default_factory=dict[str, str])
+    narrow: Mapping[str, Mapping[str, FieldSet]] = field(
+        default_factory=dict[str, Mapping[str, FieldSet]]
+    )
+
+    def needs(self, fields: Iterable[str]) -> SourceNeeds:
+        """Find the sources that a selection needs.
+
+        Args:
+            fields: Public names of the fields selected.
+
+        Returns:
+            The sources that the fields read, or else the one that knows who exists.
+        """
+        selected = set(fields)
+        needed = {
+            source: None
+            for field, sources in self.reads.items()
+            if field in selected
+            for source in sources
+        }
+        sources = tuple(needed) or (self.existence,)
+        for_keys = self._for_keys(sources)
+        return SourceNeeds(
+            sources, not needed, for_keys, self._fields(sources + for_keys, selected)
+        )
+
+    def _for_keys(self, sources: tuple[str, ...]) -> tuple[str, ...]:
+        """Find the sources that have the keys of others, however far up, and are not among them."""
+        found: dict[str, None] = {}
+        for source in sources if self.key_from else ():
+            parent = self.key_from.get(source)
+            while parent is not None:
+                found[parent] = None
+                parent = self.key_from.get(parent)
+        return tuple(name for name in found if name not in sources)
+
+    def _fields(
+        self, sources: tuple[str, ...], selected: Collection[str]
+    ) -> Mapping[str, FieldSet]:
+        """Find what the selected fields read of the sources that can be asked for it alone."""
+        return {
+            source: frozenset[str]().union(
+                *(some for one, some in reads.items() if one in selected)
+            )
+            for source in (sources if self.narrow else ())
+            if (reads := self.narrow.get(source)) is not None
+        }
+
+
+class Planner:
+    """Makes plans of operations against the schema. Shared by all requests."""
+
+    def __init__(self, core: GraphQLSchema, reads: SourceReads, limits: InputLimits) -> None:
+        """Make it.
+
+        Args:
+            core: The schema.
+            reads: Which sources the fields of ``User`` read.
+            limits: Checks the users that root fields name.
+        """
+        self._core = core
+        self._reads = reads
+        self._limits = limits
+
+    def select(
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: VariableValues,
+        rights: Rights,
+    ) -> Sequence[RootSelection]:
+        """Read what an operation selects.
+
+        Args:
+            document: The document that it is in, valid.
+            operation: The operation.
+            variables: Values of its variables, coerced.
+            rights: What the caller may see; who it is does not matter.
+
+        Returns:
+            Its root fields, in the order of the answer.
+        """
+        reader = _SelectionReader(self._core, self._reads, document, variables)
+        root = FieldNode(name=NameNode(value=""), selection_set=operation.selection_set)
+        return [
+            self._root(key, nodes, reader, rights)
+            for key, nodes in reader.below([root], frozenset({"Query"})).items()
+        ]
+
+    def plan(
+        self,
+        roots: Sequence[RootSelection],
+        variables: VariableValues,
+        rights: Rights,
+        missing: Collection[str] = (),
+    ) -> Plan:
+        """Add the users of one request.
+
+        Args:
+            roots: The root fields, as ``select`` gave them.
+            variables: Values of the operation's variables, coerced.
+            rights: Who asks.
+            missing: Variables that have no value, though they need one; they name users alone.
+
+        Returns:
+            The plan.
+        """
+        planned = {root.key: self._planned(root, variables, rights, missing) for root in roots}
+        return Plan(planned, self.fetches([*planned.values()]))
+
+    def fetches(self, roots: Sequence[PlannedRoot]) -> Sequence[Fetch]:
+        """List what is asked of the sources for some root fields.
+
+        Args:
+            roots: The root fields with their users.
+
+        Returns:
+            One fetch for each source. Its users are in the order in which the fields name them.
+        """
+        groups = [group for root in roots for group in root.groups]
+        if len(groups) == 1:  # the everyday operation
+            [group] = groups
+            needs, users = group.selection.needs, tuple(dict.fromkeys(group.keys))
+            return [self._fetch(name, users, needs.fields.get(name)) for name in needs.needed]
+        users_of: dict[str, dict[UserId, None]] = {}
+        fields: dict[str, FieldSet] = {}
+        for root in roots:
+            for key, needs in _in_order(root.groups):
+                for source in needs.needed:
+                    users_of.setdefault(source, {})[key] = None
+            for group in root.groups:
+                for source, some in group.selection.needs.fields.items():
+                    fields[source] = some | fields.get(source, frozenset())
+        return [
+            self._fetch(name, tuple(users), fields.get(name)) for name, users in users_of.items()
+        ]
+
+    def _fetch(self, source: str, users: Sequence[UserId], fields: FieldSet | None) -> Fetch:
+        """Make the fetch of a source."""
+        return Fetch(source, users, fields, self._reads.key_from.get(source))
+
+    def _root(
+        self, key: str, nodes: Sequence[FieldNode], reader: "_SelectionReader", rights: Rights
+    ) -> RootSelection:
+        """Read one root field."""
+        name = nodes[0].name.value
+        if name not in KEY_READERS:
+            return RootSelection(key, name, nodes)
+        kind = self._query.fields[name].type
+        fields = reader.fields(nodes, _USER_TYPES, self._user)
+        others, own = (self._selection(fields, rights, own=own) for own in (False, True))
+        is_list = is_list_type(get_nullable_type(kind))
+        return RootSelection(key, name, nodes, is_list, others, others if own == others else own)
+
+    def _selection(
+        self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
+    ) -> UserSelection:
+        """Hide the fields that the caller may not see, and find what the others need."""
+        seen = rights.seen({one.name for one in fields}, own=own)
+        shown = [one if one.name in seen else _hidden(one) for one in fields]
+        return UserSelection(shown, self._reads.needs(seen))
+
+    def _planned(
+        self,
+        root: RootSelection,
+        variables: VariableValues,
+        rights: Rights,
+        missing: Collection[str],
+    ) -> PlannedRoot:
+        """Find the users of one root field."""
+        if root.others is None or root.own is None:
+            return PlannedRoot(root, count=None)
+        if missing and (unknown := [one for one in _variables_of(root) if one in missing]):
+            return PlannedRoot(root, count=None, missing=tuple(unknown))
+        try:
+            arguments = self._arguments(root, variables)
+            keys = KEY_READERS[root.name](self._limits, arguments, rights)
+        except (GatewayError, GraphQLError) as error:
+            return PlannedRoot(root, count=None, error=error.with_traceback(None))
+        wrong: dict[int, GatewayError] = {}
+        places: Sequence[int] = range(len(keys))
+        if not {*map(type, keys)} <= {str}:
+            wrong = {at: one for at, one in enumerate(keys) if isinstance(one, GatewayError)}
+            places = [place for place in places if place not in wrong]
+        groups = self._groups(root.others, root.own, keys, places, rights)
+        return PlannedRoot(root, groups, len(keys), wrong=wrong)
+
+    @staticmethod
+    def _groups(
+        others: UserSelection,
+        own: UserSelection,
+        keys: Sequence[Key],
+        places: Sequence[int],
+        rights: Rights,
+    ) -> Sequence[UserGroup]:
+        """Tell the caller itself from other users, where it sees more of itself."""
+        if not places:
+            return []
+        users = [UserId(str(keys[place])) for place in places]
+        if own is others or rights.subject is None:
+            return [UserGroup(others, users, places)]
+        owned = [rights.is_own(user) for user in users]
+        return [
+            UserGroup(
+                own if is_own else others,
+                [user for user, one in zip(users, owned, strict=True) if one is is_own],
+                [place for place, one in zip(places, owned, strict=True) if one is is_own],
+                is_own,
+            )
+            for is_own in dict.fromkeys(owned)
+        ]
+
+    def _arguments(self, root: RootSelection, variables: VariableValues) -> Mapping[str, Any]:
+        """Coerce the arguments of a root field.
+
+        A variable has been coerced to the type that its argument has; only a null that the
+        argument does not take needs a closer look.
+        """
+        node = root.nodes[0]  # validation has seen that the others have the same arguments
+        arguments = {
+            one.name.value: variables.coerced.get(one.value.name.value)
+            for one in node.arguments or ()
+            if isinstance(one.value, VariableNode)
+        }
+        if len(arguments) == len(node.arguments or ()) and None not in arguments.values():
+            return arguments
+        return get_argument_values(self._query.fields[root.name], node, variables)
+
+    @property
+    def _query(self) -> GraphQLObjectType:
+        """The root type."""
+        query = self._core.query_type
+        assert query is not None  # noqa: S101 # for the type checkers: ours has one
+        return query
+
+    @property
+    def _user(self) -> GraphQLObjectType:
+        """The type ``User``."""
+        user = self._core.type_map[_USER]
+        assert isinstance(user, GraphQLObjectType)  # noqa: S101 # for the type checkers
+        return user
+
+
+class _SelectionReader:
+    """Reads the selections of one operation."""
+
+    def __init__(
+        self,
+        core: GraphQLSchema,
+        reads: SourceReads,
+        document: DocumentNode,
+        variables: VariableValues,
+    ) -> None:
+        self._core = core
+        self._reads = reads
+        self._variables = variables
+        self._fragments = {
+            one.name.value: one
+            for one in document.definitions
+            if isinstance(one, FragmentDefinitionNode)
+        }
+
+    def below(
+        self, nodes: Sequence[FieldNode], types: frozenset[str]
+    ) -> Mapping[str, Sequence[FieldNode]]:
+        """Collect the fields below one, by response key."""
+        return grouped_fields(
+            nodes, types=types, fragments=self._fragments, variables=self._variables.coerced
+        )
+
+    def fields(
+        self, nodes: Sequence[FieldNode], types: frozenset[str], kind: GraphQLObjectType
+    ) -> Sequence[PlannedField]:
+        """Read the fields below one whose type is an object, and those below them."""
+        of_user = kind.name == _USER
+        found: list[PlannedField] = []
+        for key, group in self.below(nodes, types).items():
+            name = group[0].name.value
+            definition = kind.fields.get(name)
+            inner = None if definition is None else get_named_type(definition.type)
+            below = (
+                self.fields(group, frozenset({inner.name}), inner)
+                if isinstance(inner, GraphQLObjectType)
+                else ()
+            )
+            sources = self._reads.reads.get(name, ()) if of_user else ()
+            found.append(PlannedField(key, name, group, below, sources))
+        return found
+
+
+def _hidden(one: PlannedField) -> PlannedField:
+    """Hide a field. Nothing is read for it."""
+    return PlannedField(one.key, one.name, one.nodes, hidden=True)
+
+
+def _in_order(groups: Sequence[UserGroup]) -> Sequence[tuple[UserId, SourceNeeds]]:
+    """List the users of a root field in the order in which it names them, with what they need."""
+    if len(groups) == 1:
+        return [(key, groups[0].selection.needs) for key in groups[0].keys]
+    placed = {
+        place: (key, group.selection.needs)
+        for group in groups
+        for place, key in zip(group.places, group.keys, strict=True)
+    }
+    return [placed[place] for place in sorted(placed)]
+
+
+def _variables_of(root: RootSelection) -> Sequence[str]:
+    """List the variables in the arguments of a root field."""
+    names: dict[str, None] = {}
+
+    class Finder(Visitor):
+        """Takes note of variables."""
+
+        def enter_variable(self, variable: VariableNode, *_: object) -> None:
+            """Take note of one."""
+            names[variable.name.value] = None
+
+    for argument in root.nodes[0].arguments or ():
+        visit(argument, Finder())
+    return list(names)

@@ -1,0 +1,51 @@
+"""What the asked sources said of one user, put together. Pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from app.errors import SourceFailedError
+from app.execution.division import Division, Divisions
+from app.execution.outcome import Result, failure_among
+from app.sources.base import Record, SourceSpec
+from app.sources.partial import joined
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceResults:
+    """What each asked source said of one user.
+
+    Attributes:
+        results: By name of the source, or of its endpoint.
+        divisions: How sources are divided into endpoints.
+    """
+
+    results: Mapping[str, Result]
+    divisions: Divisions = field(default_factory=dict[str, Division], repr=False)
+
+    def read(self, spec: SourceSpec[R], fields: Collection[str] | None = None) -> R | None:
+        """Read what one of the asked sources said.
+
+        Args:
+            spec: The source.
+            fields: What is read of its record; ``None`` for all.
+
+        Returns:
+            Its record with these fields, or ``None`` when it does not know the user.
+
+        Raises:
+            SourceFailedError: It failed.
+            KeyError: It was not asked: the plan lacks a source that a field reads.
+        """
+        division = self.divisions.get(spec.name)
+        names = (spec.name,) if division is None else division.of(fields)
+        if (failure := failure_among(names, self.results)) is not None:
+            raise SourceFailedError(failure)
+        # A source by this name has its own records, and bugs never come this far.
+        records = [cast("R | None", self.results[name]) for name in names]
+        known = [record for record in records if record is not None]
+        if len(known) < len(records):
+            return None
+        return known[0] if len(known) == 1 else joined(known)

@@ -1,0 +1,129 @@
+"""What a source failure does: one table, and what holds for all results."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import Code, SourceError
+from app.execution.outcome import (
+    UNKNOWN,
+    WHOLE,
+    Outcome,
+    Result,
+    bug_of,
+    failure_among,
+    goes_up,
+    outcome_of,
+)
+from app.execution.plan import SourceNeeds, UserGroup, UserSelection
+from app.graphql.request import OnError
+from app.sources.base import Record, UserId
+
+
+class Row(Record):
+    """A record."""
+
+
+ROW = Row()
+LATE = SourceError("profile", Code.SOURCE_TIMEOUT, "too slow")
+DOWN = SourceError("billing", Code.SOURCE_UNAVAILABLE, "gone")
+BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
+EXISTENCE = SourceNeeds(("profile",), existence_only=True)
+
+
+@pytest.mark.parametrize(
+    ("needs", "profile", "billing", "required", "expected"),
+    [
+        # all is well
+        (BOTH, ROW, ROW, "", WHOLE),
+        # a source that does not know the user
+        (BOTH, None, ROW, "", WHOLE),
+        (BOTH, None, None, "", UNKNOWN),
+        (BOTH, None, None, "profile", UNKNOWN),
+        # an optional source fails
+        (BOTH, LATE, ROW, "", Outcome(known=True, failures={"profile": LATE})),
+        (BOTH, ROW, DOWN, "", Outcome(known=True, failures={"billing": DOWN})),
+        (BOTH, LATE, DOWN, "", Outcome(known=True, failures={"profile": LATE, "billing": DOWN})),
+        # ... and the other does not know the user: it may exist
+        (BOTH, LATE, None, "", Outcome(known=True, failures={"profile": LATE})),
+        # a required source fails, or another one does
+        (BOTH, LATE, ROW, "profile", Outcome(known=False, failure=LATE)),
+        (BOTH, LATE, DOWN, "billing", Outcome(known=False, failure=DOWN)),
+        (BOTH, LATE, DOWN, "profile billing", Outcome(known=False, failure=LATE)),
+        (BOTH, ROW, DOWN, "profile", Outcome(known=True, failures={"billing": DOWN})),
+        (BOTH, None, DOWN, "billing", Outcome(known=False, failure=DOWN)),
+        # a required source that is not needed says nothing
+        (BOTH, LATE, ROW, "activity", Outcome(known=True, failures={"profile": LATE})),
+    ],
+)
+def test_what_becomes_of_a_user(
+    needs: SourceNeeds, profile: Result, billing: Result, required: str, expected: Outcome
+) -> None:
+    results = {"profile": profile, "billing": billing}
+
+    assert outcome_of(results, needs, required.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [(ROW, WHOLE), (None, UNKNOWN), (LATE, Outcome(known=False, failure=LATE))],
+)
+def test_the_one_source_that_says_who_exists_decides(profile: Result, expected: Outcome) -> None:
+    assert outcome_of({"profile": profile}, EXISTENCE, ()) == expected
+
+
+def test_a_field_fails_as_the_first_of_its_sources_that_failed() -> None:
+    outcome = Outcome(known=True, failures={"profile": LATE, "billing": DOWN})
+
+    assert outcome.of_field(("billing", "profile")) is DOWN
+    assert outcome.of_field(("activity", "profile")) is LATE
+    assert outcome.of_field(("activity",)) is None
+    assert outcome.of_field(()) is None
+    assert failure_among(("activity", "billing"), {"activity": ROW, "billing": DOWN}) is DOWN
+
+
+@given(
+    results=st.fixed_dictionaries(
+        {name: st.sampled_from([ROW, None, LATE, DOWN]) for name in ("profile", "billing")}
+    ),
+    required=st.sets(st.sampled_from(["profile", "billing", "activity"])),
+)
+def test_a_user_is_there_fails_or_is_unknown_and_never_two_of_these(
+    results: dict[str, Result], required: set[str]
+) -> None:
+    outcome = outcome_of(results, BOTH, required)
+
+    failed = {name for name, one in results.items() if isinstance(one, SourceError)}
+    assert (outcome == UNKNOWN) is (set(results.values()) == {None})
+    assert (outcome.failure is not None) is bool(failed & required)
+    assert not (outcome.known and outcome.failure is not None)
+    if outcome.known:
+        assert set(outcome.failures) == failed
+
+
+def test_the_first_bug_among_the_sources_of_a_field_is_the_bug_of_the_field() -> None:
+    bug = ZeroDivisionError("a bug")
+    group = UserGroup(UserSelection((), BOTH), [UserId("a"), UserId("b")], [0, 1])
+    well = {UserId("a"): ROW, UserId("b"): None, UserId("c"): ZeroDivisionError("of nobody here")}
+
+    assert bug_of([group], {"profile": well, "billing": {**well, UserId("b"): bug}}) is bug
+    assert bug_of([group], {"profile": well, "billing": well, "activity": {}}) is None
+
+
+@pytest.mark.parametrize(
+    ("on_error", "nullable", "expected"),
+    [
+        ("NULL", True, False),
+        ("NULL", False, False),
+        ("PROPAGATE", True, False),
+        ("PROPAGATE", False, True),
+        ("HALT", True, True),
+        ("HALT", False, True),
+    ],
+)
+def test_how_far_an_error_goes_up_is_the_client_s_choice(
+    on_error: OnError,
+    nullable: bool,  # noqa: FBT001 # a column of the table
+    expected: bool,  # noqa: FBT001 # the same
+) -> None:
+    assert goes_up(on_error, nullable=nullable) is expected

@@ -1,0 +1,173 @@
+"""Plans of operations: what is read of a selection, and what it asks of the sources."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from graphql import OperationDefinitionNode, parse
+from graphql.execution.values import VariableValues, get_variable_values
+
+from app.execution.keys import InputLimits
+from app.execution.plan import Fetch, Plan, steps_of
+from app.execution.planner import Planner
+from app.graphql.caller import EVERYBODY, Caller
+from app.graphql.rights import Policies
+from app.graphql.schema import build_schema
+from app.sources.base import UserId
+from app.sources.endpoints import endpoints_of
+from tests.fakes import settings_for_fakes, user_id
+
+SCHEMA = build_schema()
+A, B, C = (user_id(number) for number in (1, 2, 3))
+
+
+def plan(
+    text: str,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    caller: Caller = EVERYBODY,
+    key_from: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
+) -> Plan:
+    """Plan the first operation of a document."""
+    settings = settings_for_fakes()
+    reads = SCHEMA.reads(endpoints_of(SCHEMA.specs, dict(settings.sources)), key_from or {})
+    planner = Planner(SCHEMA.core, reads, InputLimits.of(settings))
+    document = parse(text)
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    given = [
+        one
+        for one in operation.variable_definitions or ()
+        if one.variable.name.value not in missing
+    ]
+    values = get_variable_values(SCHEMA.core, given, dict(variables or {}))
+    assert isinstance(values, VariableValues)
+    rights = Policies(SCHEMA.policies).rights(caller)
+    roots = planner.select(document, operation, values, rights)
+    return planner.plan(roots, values, rights, missing)
+
+
+def asked(found: Plan) -> list[tuple[str, list[str]]]:
+    """Tell which source is asked about whom."""
+    return [(one.source, list(one.users)) for one in found.fetches]
+
+
+def test_a_plan_prints_as_what_it_does() -> None:
+    found = plan(
+        "query($ids: [ID!]!) { people: users(ids: $ids) { id plan email } me { username } }",
+        {"ids": [A, B]},
+        caller=Caller(A, frozenset()),
+        key_from={"billing": "profile"},
+    )
+
+    assert str(found).splitlines() == [
+        "people: users",
+        f"  own user {A}",
+        "    id reads nothing",
+        "    plan reads billing",
+        "    email reads profile",
+        f"  users {B}",
+        "    id reads nothing",
+        "    plan is hidden",
+        "    email is hidden",
+        "me",
+        f"  users {A}",  # everybody sees the same of it
+        "    username reads profile",
+        "step 1",
+        f"  profile: {A} {B}",
+        "step 2",
+        f"  billing by the keys of profile: {A}",
+    ]
+
+
+def test_a_plan_prints_what_is_wrong_with_its_users() -> None:
+    found = plan(
+        'query($all: [_Any!]!) { user(id: "x") { id } _entities(representations: $all)'
+        " { ... on User { plan } } }",
+        {"all": [{"__typename": "User", "id": A}, {"__typename": "Pet"}]},
+    )
+
+    lines = str(found).splitlines()
+    assert lines[0] == "user"
+    assert lines[1].startswith('  fails: "x" is not a user id')
+    assert lines[2:4] == [
+        "_entities",
+        (
+            '  1 fails: a representation has to be an object with "__typename": "User"'
+            ' and the key "id"'
+        ),
+    ]
+    assert lines[-2:] == ["step 1", f"  billing: {A}"]
+
+
+def test_what_is_skipped_is_in_no_plan() -> None:
+    found = plan(
+        "query($yes: Boolean!) {"
+        f' user(id: "{A}") {{ id plan @skip(if: $yes) ... @include(if: $yes) {{ username }} }}'
+        f' other: user(id: "{B}") @skip(if: $yes) {{ loginCount }} }}',
+        {"yes": True},
+    )
+
+    assert [*found.roots] == ["user"]
+    assert asked(found) == [("profile", [A])]
+
+
+def test_each_source_is_asked_once_about_each_user_in_the_order_of_the_fields() -> None:
+    found = plan(
+        f'{{ a: users(ids: ["{B}", "{A}", "{B}"]) {{ plan }} b: user(id: "{C}") {{ plan email }}'
+        f' c: user(id: "{A}") {{ email }} }}'
+    )
+
+    assert asked(found) == [("billing", [B, A, C]), ("profile", [C, A])]
+    [group] = found.roots["a"].groups
+    assert (group.keys, list(group.places)) == ([B, A, B], [0, 1, 2])
+
+
+def test_fields_of_one_response_key_are_one_and_fragments_are_followed() -> None:
+    found = plan(
+        f'query {{ user(id: "{A}") {{ balance {{ amount }} ...More }} user(id: "{A}") {{ id }} }}'
+        " fragment More on User { balance { amount currency } sum: balance { currency } }"
+    )
+
+    [group] = found.roots["user"].groups
+    fields = {one.key: [inner.key for inner in one.fields] for one in group.selection.fields}
+    assert fields == {"balance": ["amount", "currency"], "sum": ["currency"], "id": []}
+
+
+def test_fields_that_give_no_users_ask_nobody() -> None:
+    found = plan("{ __typename __schema { queryType { name } } }")
+
+    assert [(one.selection.others, one.count) for one in found.roots.values()] == [
+        (None, None),
+        (None, None),
+    ]
+    assert found.fetches == []
+
+
+def test_who_is_not_known_yet_is_said_and_nobody_is_asked() -> None:
+    found = plan("query($id: ID!) { user(id: $id) { plan } }", missing=["id"])
+
+    assert found.roots["user"].missing == ("id",)
+    assert found.roots["user"].count is None
+    assert found.fetches == []
+
+
+def test_a_plan_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        plan("{ __typename }").fetches = []  # type: ignore[misc] # that is what is tried
+
+
+def test_steps_follow_the_keys_however_deep_and_whatever_the_order() -> None:
+    users = (UserId("a"),)
+    first, second, third = (
+        Fetch("profile", users),
+        Fetch("billing", users, None, "profile"),
+        Fetch("activity", users, None, "billing"),
+    )
+    other = Fetch("support", users)
+
+    assert steps_of([third, second, first, other]) == [[first, other], [second], [third]]
+    assert steps_of([third]) == [[third]]  # the one that has its keys was asked before
+    assert steps_of([]) == []
