@@ -10,8 +10,6 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceError
 from app.resilience.clock import Clock
-from app.resilience.tasks import Tasks
+from app.resilience.refreshing import Fetched, RefreshingValue
 from app.shapes.auth import AuthSettings, ClientCredentialsAuth
 from app.sources.auth_server import AuthorizationServer, Grant
 from app.sources.base import Headers
@@ -40,35 +38,6 @@ MARGIN_SHARE = 0.1
 PAUSE = 1.0
 """Seconds for which nothing is asked that was just answered: after a failure that will not pass by
 itself, and where a service does not take a token that is new."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token, and how long it is good for by the clock's ``monotonic``.
-
-    Attributes:
-        value: The token.
-        since: When it was asked for.
-        renew_at: From when on it is renewed.
-        expires_at: When it ends.
-    """
-
-    value: str = field(repr=False)
-    since: float
-    renew_at: float
-    expires_at: float
-
-    @classmethod
-    def of(cls, grant: Grant, since: float) -> Self:
-        """Keep one that was given out."""
-        good_for = math.inf if grant.good_for is None else grant.good_for
-        end = since + good_for
-        return cls(grant.token, since, end - min(MARGIN, MARGIN_SHARE * good_for), end)
-
-    @property
-    def headers(self) -> Headers:
-        """What a service is sent (RFC 6750, section 2.1)."""
-        return (("Authorization", f"Bearer {self.value}"),)
 
 
 class Tokens:
@@ -94,16 +63,10 @@ class Tokens:
         self._server = server
         self._clock = clock
         self._log = log
-        self._tasks = Tasks()
-        # The one who asks does it for all: not with the context variables of a request.
-        self._nobodys = Context()
-        self._token: Token | None = None
-        self._asking: asyncio.Task[Token | SourceError] | None = None
-        self._failed: SourceError | None = None
-        self._failed_at = -math.inf
+        self._token: RefreshingValue[Grant] = RefreshingValue(f"token {source}", self._ask, clock)
 
     async def __aenter__(self) -> Self:
-        self._nobodys = copy_context()
+        await self._token.__aenter__()
         return self
 
     async def __aexit__(
@@ -112,7 +75,7 @@ class Tokens:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._tasks.__aexit__(kind, error, traceback)
+        await self._token.__aexit__(kind, error, traceback)
 
     async def attempt(self, exchange: Exchange[T], seconds: float) -> T | SourceError | None:
         """Make an exchange with a token; once more with a new one where it is not taken.
@@ -128,30 +91,30 @@ class Tokens:
         token = await self._usable(end)
         if isinstance(token, SourceError):
             return token
-        answer = await exchange(end - self._clock.monotonic(), token.headers)
+        answer = await exchange(end - self._clock.monotonic(), _headers(token))
         if not isinstance(answer, SourceError) or not answer.unauthorized:
             return answer
-        if self._token is token:
+        if self._token.latest is token:
             if self._clock.monotonic() < token.since + PAUSE:
                 return answer
-            self._token = None
+            self._token.drop()
         token = await self._usable(end)
         if isinstance(token, SourceError):
             return token
-        return await exchange(end - self._clock.monotonic(), token.headers)
+        return await exchange(end - self._clock.monotonic(), _headers(token))
 
-    async def _usable(self, end: float) -> Token | SourceError:
+    async def _usable(self, end: float) -> Fetched[Grant] | SourceError:
         """Find the token, or wait for one until some moment."""
         now = self._clock.monotonic()
-        paused = now < self._failed_at + PAUSE
-        token = self._token
+        token, failure = self._token.latest, self._token.failure
+        paused = failure is not None and now < self._token.ended_at + PAUSE
         if token is not None and now < token.expires_at:
-            if now >= token.renew_at and not paused:
-                self._ask()
+            if now >= token.refresh_at and not paused:
+                self._token.refresh()
             return token
-        if paused and self._failed is not None and not self._failed.retryable:
-            return self._failed
-        asking = self._ask()
+        if paused and failure is not None and not failure.retryable:
+            return failure
+        asking = self._token.refresh()
         try:
             async with self._clock.timeout(end - now):
                 await asyncio.wait([asking])  # which does not cancel it: others wait for it too
@@ -160,33 +123,35 @@ class Tokens:
             return self._server.failure(Code.SOURCE_TIMEOUT, detail)
         if asking.cancelled():
             return self._server.failure(Code.SOURCE_UNAVAILABLE, "the gateway stops")
-        return asking.result()
+        asking.result()  # raises a bug of ours
+        # Also one that has ended meanwhile: whoever waited for it may use it.
+        return self._token.failure or self._token.latest or await self._usable(end)
 
-    def _ask(self) -> "asyncio.Task[Token | SourceError]":
-        """Ask for a token, unless that is being done."""
-        if self._asking is None or self._asking.done():
-            context = self._nobodys.copy()
-            self._asking = self._tasks.begin(self._renew(), f"token {self._source}", context)
-        return self._asking
-
-    async def _renew(self) -> Token | SourceError:
-        """Ask for a token, keep it, and report what became of it."""
+    async def _ask(self) -> Fetched[Grant] | SourceError:
+        """Ask for a token, and report what became of it."""
         started = self._clock.monotonic()
         said = await self._server.ask()
-        now = self._clock.monotonic()
         failed = said if isinstance(said, SourceError) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.token",
             source=self._source,
-            duration_ms=round((now - started) * 1000, 2),
+            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
         )
-        if isinstance(said, SourceError):
-            self._failed, self._failed_at = said, now
-            return said
-        self._token, self._failed_at = Token.of(said, started), -math.inf
-        return self._token
+        return said if isinstance(said, SourceError) else _kept(said, started)
+
+
+def _kept(grant: Grant, since: float) -> Fetched[Grant]:
+    """Find out how long a token serves that was asked for at a moment."""
+    good_for = math.inf if grant.good_for is None else grant.good_for
+    end = since + good_for
+    return Fetched(grant, since, end - min(MARGIN, MARGIN_SHARE * good_for), end)
+
+
+def _headers(token: Fetched[Grant]) -> Headers:
+    """Write what a service is sent (RFC 6750, section 2.1)."""
+    return (("Authorization", f"Bearer {token.value.token}"),)
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +21,7 @@ from app.errors import Code, RequestError, SourceError
 from app.http.tokens.issuer import Issuer, connection_of
 from app.http.tokens.keys import KeySet
 from app.resilience.clock import Clock
+from app.resilience.refreshing import Fetched, RefreshingValue
 from app.resilience.tasks import Tasks
 from app.shapes.callers import JwtCallers
 from app.sources.transport import TransportFactory
@@ -46,16 +46,10 @@ class Keyring:
         self._clock = clock
         self._log = log
         self._tasks = Tasks()
-        # The one who fetches does it for all: not with the context variables of a request.
-        self._nobodys = Context()
-        self._keys: KeySet | None = None
-        self._fetched_at = -math.inf
-        self._tried_at = -math.inf
-        self._failed = False
-        self._fetching: asyncio.Task[None] | None = None
+        self._keys: RefreshingValue[KeySet] = RefreshingValue("keys", self._get, clock)
 
     async def __aenter__(self) -> Self:
-        self._nobodys = copy_context()
+        await self._keys.__aenter__()
         self._tasks.begin(self._get_first(), "first keys")
         return self
 
@@ -66,10 +60,11 @@ class Keyring:
         traceback: TracebackType | None,
     ) -> None:
         await self._tasks.__aexit__(kind, error, traceback)
+        await self._keys.__aexit__(kind, error, traceback)
 
     def ready(self) -> bool:
         """Tell whether there have been keys."""
-        return self._keys is not None
+        return self._keys.latest is not None
 
     async def find(self, name: str | None, algorithm: str) -> Key | None:
         """Find the key that a token is signed with.
@@ -84,66 +79,63 @@ class Keyring:
         Raises:
             RequestError: There are no keys, or it cannot be found out whether there is a new one.
         """
-        now = self._clock.monotonic()
-        if now >= self._fetched_at + self._settings.max_age:
+        if self._must_wait():
             await self._renew()
-            if self._clock.monotonic() >= self._fetched_at + self._settings.max_age:
+            if self._must_wait():
                 raise self._unavailable()
-        elif now >= self._fetched_at + self._settings.refresh_interval and self._may_fetch():
-            self._fetch()
-        keys = self._keys
+        keys = self._keys.latest
         if keys is None:
             raise self._unavailable()
-        if name is not None and keys.names and name not in keys.names:
+        if self._clock.monotonic() >= keys.refresh_at and self._may_fetch():
+            self._keys.refresh()
+        if name is not None and keys.value.names and name not in keys.value.names:
             await self._renew()
-            keys = self._keys or keys
-            if self._failed and name not in keys.names:
+            keys = self._keys.latest or keys
+            if self._keys.is_uncertain and name not in keys.value.names:
                 raise self._unavailable()
-        return keys.find(name, algorithm)
+        return keys.value.find(name, algorithm)
+
+    def _must_wait(self) -> bool:
+        """Tell whether there are no keys that serve."""
+        keys = self._keys.latest
+        return keys is None or self._clock.monotonic() >= keys.expires_at
 
     async def _renew(self) -> None:
         """Wait for the fetch that is under way, or for a new one where enough time has gone by."""
-        if not self._is_fetching() and not self._may_fetch():
-            return
-        await asyncio.wait([self._fetch()])  # which does not cancel it: others wait for it too
+        if self._keys.is_fetching or self._may_fetch():
+            await asyncio.wait([self._keys.refresh()])  # does not cancel it: others wait, too
 
     def _may_fetch(self) -> bool:
         """Tell whether enough time has gone by since the last fetch."""
         return self._clock.monotonic() >= self._tried_at + self._settings.min_interval
 
-    def _is_fetching(self) -> bool:
-        """Tell whether a fetch is under way."""
-        return self._fetching is not None and not self._fetching.done()
-
-    def _fetch(self) -> asyncio.Task[None]:
-        """Fetch the keys, unless that is being done."""
-        if self._fetching is None or self._fetching.done():
-            self._fetching = self._tasks.begin(self._get(), "keys", self._nobodys.copy())
-        return self._fetching
+    @property
+    def _tried_at(self) -> float:
+        """When keys were last fetched, or that was last tried."""
+        return max(self._keys.started_at, self._keys.ended_at)
 
     async def _get_first(self) -> None:
         """Fetch the keys until there are some: without them nobody gets in."""
         while True:
             await self._renew()
-            if self._keys is not None:
+            if self._keys.latest is not None:
                 return
             await self._clock.sleep(self._settings.min_interval)
 
-    async def _get(self) -> None:
-        """Fetch the keys, keep them, and report what became of it."""
-        started = self._tried_at = self._clock.monotonic()
-        self._failed = True  # until there is an answer: a fetch that is cancelled has none
+    async def _get(self) -> Fetched[KeySet] | SourceError:
+        """Fetch the keys, and report what became of it."""
+        started = self._clock.monotonic()
         said = await self._issuer.keys()
-        self._tried_at = now = self._clock.monotonic()
+        now = self._clock.monotonic()
         duration_ms = round((now - started) * 1000, 2)
-        self._failed = isinstance(said, SourceError)
         if isinstance(said, SourceError):
             self._log.warning(
                 "auth.keys", duration_ms=duration_ms, outcome=said.code.value, detail=said.detail
             )
-            return
-        self._keys, self._fetched_at = said, now
+            return said
         self._log.info("auth.keys", duration_ms=duration_ms, outcome="ok", keys=len(said.by_use))
+        settings = self._settings
+        return Fetched(said, started, now + settings.refresh_interval, now + settings.max_age)
 
     def _unavailable(self) -> RequestError:
         """Say that it cannot be found out who asks."""
