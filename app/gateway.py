@@ -132,7 +132,7 @@ class Gateway:
             documents=self._documents,
             texts=self._texts,
             settings=self._settings,
-            compiler=Compiler(self._schema) if self._settings.compile else None,
+            compiler=Compiler(self._schema) if self._settings.fastpath.compiles else None,
         )
 
     def services(self) -> Sequence[ServiceClient] | None:
@@ -248,7 +248,7 @@ class Gateway:
             documents=documents,
             texts=self._texts,
             policies=Policies(schema.policies, fold_case=self._limits.fold_case),
-            compiler=Compiler(schema) if self._settings.compile else None,
+            compiler=Compiler(schema) if self._settings.fastpath.compiles else None,
             required=frozenset(
                 name
                 for name in sources.users

@@ -19,6 +19,7 @@ from app.shapes.base import Shape, Share
 from app.shapes.callers import CallersSettings, RouterToken
 from app.shapes.connections import ConnectionSettings
 from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings, TrustedSettings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.hosts import LOOPBACK_HOSTS, HostName
 from app.shapes.ids import UUID_PATTERN
 from app.shapes.key_from import KeyFromSettings, key_mistakes
@@ -162,9 +163,10 @@ class Settings(Shape):
         description="Most representations in one `_entities`. Federation routers do not split them:"
         " it has to be as many as the lists of other subgraphs name users.",
     )
-    compile: bool = Field(
-        default=True,
-        description="Whether everyday operations are compiled rather than interpreted.",
+    fastpath: FastpathSettings = Field(
+        default=FastpathSettings(),
+        description="Which fast paths are on. They change the CPU that an answer costs, and"
+        " nothing of the answer.",
     )
     document_cache: int = Field(
         default=1_000, ge=0, le=100_000, description="Parsed and validated documents that are kept."

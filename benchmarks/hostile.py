@@ -23,6 +23,7 @@ from app.main import create_app
 from app.observability.logs import make_log
 from app.process import tune_collector
 from app.settings import Settings, SourcesSettings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.source import SourceSettings
 from benchmarks.console import say
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
@@ -108,7 +109,7 @@ async def measure_answers() -> AsyncIterator[Held]:
         services.know(*range(1, 101))
         for service in services.by_name.values() if fails else ():
             service.behaviour = failing(503)
-        settings = settings_for_fakes(compile=compiled)
+        settings = settings_for_fakes(fastpath=FastpathSettings(compiled=compiled))
         log = make_log(settings.log, stream=io.StringIO())
         app = create_app(settings, log, transports=services.transport)
         transport = httpx.ASGITransport(app=app)

@@ -35,7 +35,16 @@ ASIDE = {
     "gateway": {*ARROW[1:], "fastpath"},
     "main": {*ARROW, "gateway", "observability", "environment", "process"},
     "probe": {*ARROW, "configuration"},
-    "cli": {*ARROW, "fastpath", "observability", "configuration", "environment", "process", "demo", "probe"},
+    "cli": {
+        *ARROW,
+        "fastpath",
+        "observability",
+        "configuration",
+        "environment",
+        "process",
+        "demo",
+        "probe",
+    },
     "__main__": {"cli"},
 }
 """Rooms beside the arrow, and what each may import; ``main`` is where all meet."""

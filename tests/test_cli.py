@@ -349,7 +349,7 @@ def test_explain_tells_the_plan_without_any_settings_and_says_that_it_has_none()
 
 def test_explain_goes_by_the_settings_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     set_addresses(monkeypatch)
-    monkeypatch.setenv("GATEWAY_COMPILE", "false")
+    monkeypatch.setenv("GATEWAY_FASTPATH__COMPILED", "false")
 
     result = run("explain", DOCUMENT)
 

@@ -17,6 +17,7 @@ from joserfc.jwk import OctKey
 
 from app.settings import SourcesSettings
 from app.shapes.callers import JwtCallers
+from app.shapes.fastpath import FastpathSettings
 from tests.clock import ManualClock
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
@@ -265,7 +266,7 @@ async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
             {name: one.settings(name) for name, one in sources.items()}
         ),
         auth=JwtCallers.model_validate(callers),
-        compile=compiled,
+        fastpath=FastpathSettings(compiled=compiled),
     )
     release = asyncio.Event()
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.settings import Settings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.resilience import CoalesceSettings
 
 
@@ -29,7 +30,10 @@ class Ways:
             name: source.model_copy(update=apart) for name, source in settings.sources
         }
         return settings.model_copy(
-            update={"compile": False, "sources": settings.sources.model_copy(update=sources)}
+            update={
+                "fastpath": FastpathSettings(enabled=False),
+                "sources": settings.sources.model_copy(update=sources),
+            }
         )
 
 

@@ -1,7 +1,7 @@
 """Operations compiled: the answer is written straight from the records, by a function made for it.
 
 Replaces: Strawberry's executor with its resolvers (``graphql/executor.py``, ``graphql/query.py``).
-Switch: ``GATEWAY_COMPILE``.
+Switch: ``GATEWAY_FASTPATH__COMPILED``.
 Gains: docs/performance.md has the figures.
 Proof: tests/graphql/test_compiled.py holds both ways to the same answers.
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.http.authentication import everybody
 from app.settings import Settings
+from app.shapes.fastpath import FastpathSettings
 from tests.callers import by_headers, headers_of
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import (
@@ -315,7 +316,9 @@ async def check_both_ways(
     async with open_gateway(wanted, authenticate) as gateway:
         compiled = await answered(gateway, services, case)
         logged = gateway.events("graphql.operation")
-    async with open_gateway(wanted.model_copy(update={"compile": False}), authenticate) as gateway:
+    async with open_gateway(
+        wanted.model_copy(update={"fastpath": FastpathSettings(compiled=False)}), authenticate
+    ) as gateway:
         interpreted = await answered(gateway, services, case)
 
     event(f"compiled: {logged[-1]['compiled']}, keys of others: {bool(case.parents)}")

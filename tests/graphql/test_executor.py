@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.graphql.executor import FIELDS_A_TURN
+from app.shapes.fastpath import FastpathSettings
 from tests.conftest import OpenGateway, Reply
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 
@@ -30,7 +31,9 @@ async def turns_during(open_gateway: OpenGateway, query: str) -> tuple[int, Repl
             await asyncio.sleep(0)
             turns += 1
 
-    async with open_gateway(settings_for_fakes(compile=False)) as gateway:
+    async with open_gateway(
+        settings_for_fakes(fastpath=FastpathSettings(compiled=False))
+    ) as gateway:
         counting = asyncio.create_task(count())
         try:
             reply = await gateway.query(query, ids=IDS)
@@ -63,7 +66,9 @@ async def test_an_error_has_its_place_in_the_document_and_in_the_answer(
     services.billing.behaviour = failing(503)
     query = "query($ids: [ID!]!) {\n  users(ids: $ids) {\n    plan\n    ... { plan p: plan } } }"
 
-    async with open_gateway(settings_for_fakes(compile=False)) as gateway:
+    async with open_gateway(
+        settings_for_fakes(fastpath=FastpathSettings(compiled=False))
+    ) as gateway:
         reply = await gateway.query(query, ids=IDS[:2])
 
     assert [(one["path"], one["locations"]) for one in reply.errors] == [

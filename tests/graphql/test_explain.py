@@ -22,6 +22,7 @@ from app.graphql.request import GraphQLRequest, OnError
 from app.graphql.schema import build_schema
 from app.graphql.texts import PlainTexts
 from app.settings import Settings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.resilience import CacheSettings
 from app.shapes.source import SourceSettings
 from tests.conftest import OpenGateway
@@ -78,7 +79,7 @@ def explainer(by: Settings | None = None) -> Explainer:
     """Make what explains operations."""
     by = by or settings_with()
     documents = Documents.of(SCHEMA.core, by, size=10)
-    compiler = Compiler(SCHEMA) if by.compile else None
+    compiler = Compiler(SCHEMA) if by.fastpath.compiles else None
     return Explainer(
         schema=SCHEMA, documents=documents, texts=PlainTexts(), settings=by, compiler=compiler
     )
@@ -154,7 +155,9 @@ async def test_what_is_explained_is_what_a_run_asks(
     for service in services.by_name.values():
         service.requests.clear()
         service.batches.clear()
-    wanted = settings_with(sources=limits, explain=True, compile=compiling)
+    wanted = settings_with(
+        sources=limits, explain=True, fastpath=FastpathSettings(compiled=compiling)
+    )
     request = {"query": case.query, "variables": case.variables}
 
     async with open_gateway(wanted) as gateway:
@@ -624,7 +627,9 @@ def test_why_an_operation_is_interpreted_is_told(
     on_error: OnError | None,
     reason: str | None,
 ) -> None:
-    told = ask(query, by=settings_with(compile=compiling), on_error=on_error).explanation
+    told = ask(
+        query, by=settings_with(fastpath=FastpathSettings(compiled=compiling)), on_error=on_error
+    ).explanation
 
     assert told is not None
     assert told.interpreted_because == reason
@@ -732,7 +737,9 @@ async def test_what_is_explained_of_endpoints_and_fields_is_what_a_run_asks(
     billing.invoices = {user_id(n): [invoice(n)] for n in range(1, 6)}
     request = {"query": case.query, "variables": case.variables}
 
-    async with open_gateway(in_parts(explain=True, compile=compiling)) as gateway:
+    async with open_gateway(
+        in_parts(explain=True, fastpath=FastpathSettings(compiled=compiling))
+    ) as gateway:
         response = await gateway.client.post(
             "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
         )

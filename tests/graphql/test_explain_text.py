@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.graphql.explain_text import error_line, explanation_text
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.request import (
     BodyRequest,
     EachRequest,
@@ -69,7 +70,7 @@ def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
 
 def test_what_is_asked_after_what_is_told() -> None:
     query = f"{{ users(ids: {quoted(1, 2)}) {{ id plan loginCount }} }}"
-    wanted = settings_with(compile=False)
+    wanted = settings_with(fastpath=FastpathSettings(compiled=False))
 
     one = explanation_text(explained(query, by=linked(wanted, {"billing": "profile"})))
     chain = {"billing": "profile", "activity": "billing"}

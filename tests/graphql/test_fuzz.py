@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from app.errors import Code
 from app.graphql.masking import MAX_ERROR_BYTES, MAX_ERRORS
 from app.shapes.edge import BatchSettings, PersistedSettings
+from app.shapes.fastpath import FastpathSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, account_row, failing, invoice, settings_for_fakes, user_id
 from tests.graphql.documents import REQUESTS, as_json
@@ -55,7 +56,7 @@ async def gateways(
             compiles: await stack.enter_async_context(
                 open_gateway(
                     settings_for_fakes(
-                        compile=compiles,
+                        fastpath=FastpathSettings(compiled=compiles),
                         introspection=True,
                         suggestions=True,
                         explain=True,

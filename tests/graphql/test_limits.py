@@ -8,6 +8,7 @@ import pytest
 from graphql import get_introspection_query
 
 from app.shapes.edge import BatchSettings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.limits import LimitsSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
@@ -151,7 +152,9 @@ async def test_compiled_operations_are_limited_as_well_each_time(
     services.know(1)
     limits = LimitsSettings(cost=2)
 
-    async with open_gateway(settings_for_fakes(limits=limits, compile=compiling)) as gateway:
+    async with open_gateway(
+        settings_for_fakes(limits=limits, fastpath=FastpathSettings(compiled=compiling))
+    ) as gateway:
         few = [await gateway.query(IDS, ids=[ID] * 2) for _ in range(2)]
         many = [await gateway.query(IDS, ids=[ID] * 3) for _ in range(2)]
 

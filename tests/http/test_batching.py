@@ -17,6 +17,7 @@ from app.http.answers import GRAPHQL_JSON
 from app.http.authentication import everybody
 from app.settings import Settings, SourcesSettings
 from app.shapes.edge import BatchSettings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.limits import LimitsSettings, RateSettings
 from app.shapes.resilience import CoalesceSettings
 from tests.callers import by_headers, headers_of
@@ -103,7 +104,9 @@ async def test_operations_ask_each_source_about_a_user_once_and_all_in_one_call(
             for name in SourcesSettings.model_fields
         }
     )
-    async with open_gateway(batching(compile=compiled, sources=sources)) as gateway:
+    async with open_gateway(
+        batching(fastpath=FastpathSettings(compiled=compiled), sources=sources)
+    ) as gateway:
         response = await send(gateway, asking(1), asking(2), asking(1, "displayName plan"))
 
     assert [sorted(batch) for batch in services.profile.batches] == [[user_id(1), user_id(2)]]
@@ -326,7 +329,9 @@ async def test_what_comes_later_is_asked_for_where_what_is_remembered_lacks_it(
     names = " ".join(f"n{number}: username" for number in range(12))
     many = {"query": f'{{ a: users(ids: [{users}]) {{ {names} }} b: user(id: "{B}") {{ email }} }}'}
     late = of(2, f"locale {PAGE}")
-    async with open_gateway(selecting(batch=BATCHES, compile=False)) as gateway:
+    async with open_gateway(
+        selecting(batch=BATCHES, fastpath=FastpathSettings(compiled=False))
+    ) as gateway:
         response = await send(gateway, many, late, of(1, "email"))
 
     first, second, third = response.json()
@@ -389,7 +394,9 @@ async def test_an_operation_in_a_batch_is_answered_as_it_is_alone(
             fresh.billing,
             fresh.activity,
         )
-    made = (in_parts if partly else settings_for_fakes)(batch=BATCHES, compile=compiles)
+    made = (in_parts if partly else settings_for_fakes)(
+        batch=BATCHES, fastpath=FastpathSettings(compiled=compiles)
+    )
     headers = {"X-Request-ID": "same", "Accept": GRAPHQL_JSON, **(world.caller or {})}
     authenticate = everybody if world.caller is None else by_headers
     arrange(services, world)

@@ -8,6 +8,7 @@ import pytest
 
 from app.http.rate import RateLimiter
 from app.shapes.edge import BatchSettings, PersistedSettings
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.limits import LimitsSettings, RateSettings
 from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
@@ -99,7 +100,9 @@ async def test_an_operation_that_is_refused_costs_nothing(
         {"operationName": "another", "variables": {"ids": [ID]}},
     ]
 
-    async with open_gateway(settings_for_fakes(limits=limits, compile=compiled)) as gateway:
+    async with open_gateway(
+        settings_for_fakes(limits=limits, fastpath=FastpathSettings(compiled=compiled))
+    ) as gateway:
         good = await ask(gateway, 1)
         for _ in range(3):
             for one in refused:

@@ -20,6 +20,7 @@ from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings, SourcesSettings
 from app.shapes.callers import OpenCallers
+from app.shapes.fastpath import FastpathSettings
 from app.shapes.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.sources.raw_server import RawServer, Seen, saying, serving
@@ -134,7 +135,7 @@ async def hall(
         settings = Settings(
             sources=SourcesSettings(**sources),
             auth=OpenCallers(),
-            compile=compiled,
+            fastpath=FastpathSettings(compiled=compiled),
             deadline=DeadlineSettings(budget=PATIENCE),
             log=LogSettings(level="debug"),
         )

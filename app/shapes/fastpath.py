@@ -1,0 +1,24 @@
+"""Which fast paths are on: replacements of single parts that give the same results for less CPU."""
+
+from pydantic import Field
+
+from app.shapes.base import Shape
+
+
+class FastpathSettings(Shape):
+    """The fast paths. With all of them off, every feature works, for more CPU."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether fast paths are used at all; `false` switches all of them off.",
+    )
+    compiled: bool = Field(
+        default=True,
+        description="Whether everyday operations are rendered by compiled functions rather than by"
+        " Strawberry's executor.",
+    )
+
+    @property
+    def compiles(self) -> bool:
+        """Whether everyday operations are rendered by compiled functions."""
+        return self.enabled and self.compiled
