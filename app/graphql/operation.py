@@ -20,10 +20,8 @@ from app.graphql.compiler import Compiler, RootField
 from app.graphql.limits.price import Price
 from app.graphql.rights import Rights
 from app.graphql.variables import Coercion
+from app.graphql.variants import NotCompiled, Variant, Variants
 from app.graphql.writer import NotCompiledError
-
-MAX_VARIANTS = 64
-"""How many variants of one operation are kept: more than its clients' switches have."""
 
 MAX_VALUES = 1_000
 """The longest values, in characters, that a variant is kept for."""
@@ -43,14 +41,21 @@ class Operation:
         price: What it costs.
     """
 
-    def __init__(self, tree: DocumentNode, node: OperationDefinitionNode, price: Price) -> None:
+    def __init__(
+        self,
+        tree: DocumentNode,
+        node: OperationDefinitionNode,
+        price: Price,
+        variants: Variants,
+    ) -> None:
         self.tree = tree
         self.node = node
         self.name = node.name.value if node.name is not None else None
         self.price = price
         self._coercion: Coercion | None = None
         self._deciding: tuple[str, ...] | None = None
-        self._kept: dict[object, Sequence[RootField] | NotCompiledError] = {}
+        self._variants: Variants | None = variants
+        self._number = variants.number()
 
     def coerce(
         self, core: GraphQLSchema, given: Mapping[str, Any]
@@ -87,19 +92,27 @@ class Operation:
         if self._deciding is None:
             self._deciding = deciding_variables(self.tree)
         values = _key(self._deciding, variables) if self._deciding else ()
-        key = (values, rights.scopes)
-        ready = self._kept.get(key)
-        if ready is None:
-            if len(self._kept) >= MAX_VARIANTS:
-                self._kept.clear()
+        variant: Variant | None = None
+        key = (self._number, values, rights.scopes)
+        if self._variants is not None:
+            variant = self._variants.get(key)
+        if variant is None:
             try:
-                ready = compiler.compile(self.tree, self.node, variables, rights)
+                variant = compiler.compile(self.tree, self.node, variables, rights)
             except NotCompiledError as error:
-                ready = error.with_traceback(None)
-            self._kept[key] = ready
-        if isinstance(ready, NotCompiledError):
-            raise ready.with_traceback(None)
-        return ready
+                variant = NotCompiled(str(error))
+            if self._variants is not None:
+                self._variants.keep(key, variant)
+        if isinstance(variant, NotCompiled):
+            # A new one each time: an exception keeps the frames alive through which it was raised.
+            raise NotCompiledError(variant.reason)
+        return variant
+
+    def forget_variants(self) -> None:
+        """Keep nothing more of what it is compiled to, since its document is not kept either."""
+        if self._variants is not None:
+            self._variants.forget(self._number)
+            self._variants = None
 
 
 def _key(deciding: Sequence[str], variables: VariableValues) -> tuple[str, ...]:

@@ -19,16 +19,16 @@ from graphql import (
     OperationDefinitionNode,
     OverlappingFieldsCanBeMergedRule,
     ValidationContext,
-    parse,
     specified_rules,
     validate,
 )
-from graphql.language.parser import MAX_NESTING_DEPTH
+from graphql.language.lexer import Lexer
+from graphql.language.parser import MAX_NESTING_DEPTH, Parser
 from graphql.validation.validate import ValidationAbortedError
 
 from app.errors import Code, LimitError, RequestError
 from app.graphql.limits.counts import count
-from app.graphql.limits.source import IndexedSource
+from app.graphql.limits.source import IndexedSource, untie
 from app.shapes.limits import LimitsSettings
 
 MAX_ERRORS = 100
@@ -110,16 +110,7 @@ class DocumentChecks:
             # Comments are no tokens, but each ends its line.
             lines = 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
             _check("tokens", limits.tokens, lines, "the document has {} lines")
-        try:
-            tree = parse(IndexedSource(text), max_lexical_tokens=limits.tokens or None)
-        except GraphQLSyntaxError as error:
-            if _TOO_MANY.search(error.message):
-                found = "the document has more tokens"
-                raise LimitError("tokens", limits.tokens, found) from error
-            if _TOO_DEEP.search(error.message):
-                found = "the document has more levels of brackets"
-                raise LimitError("nesting", MAX_NESTING_DEPTH, found) from error
-            raise
+        tree = _parse(text, limits.tokens)
         if self._refused is not None and self._refused.search(text):
             _refuse_introspection(tree, self._refused)
         self._check_counts(tree)
@@ -163,6 +154,27 @@ class DocumentChecks:
             _check(
                 "directives", limits.directives, one.directives, "the operation has {} directives"
             )
+
+
+def _parse(text: str, max_tokens: int) -> DocumentNode:
+    """Parse a document of no more than so many tokens.
+
+    As ``graphql.parse`` does it. That does not give the tokens, which have to be untied where there
+    is no tree either.
+    """
+    source = IndexedSource(text)
+    lexer = Lexer(source)
+    try:
+        return Parser(source, lexer=lexer, max_lexical_tokens=max_tokens or None).parse_document()
+    except GraphQLSyntaxError as error:
+        untie(lexer.token)
+        if not _TOO_MANY.search(error.message):
+            raise
+    except RecursionError:
+        untie(lexer.token)
+        found = "the document has more levels of brackets"
+        raise LimitError("nesting", MAX_NESTING_DEPTH, found) from None
+    raise LimitError("tokens", max_tokens, "the document has more tokens")
 
 
 def _check(limit: str, allowed: int, number: int, found: str) -> None:
