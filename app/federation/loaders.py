@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from aiodataloader import DataLoader
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceError, bare
 from app.federation.division import Division, Divisions
 from app.federation.keyed import Keyed
 from app.federation.merge import Parts, merge
@@ -109,6 +109,12 @@ class Loaders:
         self._closed = True
         if self._tasks is not None:
             await self._tasks.__aexit__(kind, error, traceback)
+        # They hold on to these loaders, which hold on to them: what nobody asks for any more would
+        # be left to the garbage collector, with all of its records.
+        for loader in self._users.values():
+            loader.close()
+        self._users.clear()
+        self._pages.clear()
 
     async def load(self, asks: Sequence[Ask]) -> list[Parts]:
         """Ask about users, each time the sources of a plan.
@@ -356,4 +362,7 @@ async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:
     await _done(futures)
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
+        for other in errors:
+            if other is not errors[0]:
+                bare(other)  # nobody is told of it, and its frames hold on to the futures
         raise errors[0]

@@ -13,17 +13,14 @@ from graphql import (
     NameNode,
     NonNullTypeNode,
     OperationDefinitionNode,
-    VariableNode,
-    Visitor,
     located_error,
-    visit,
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
 from app.errors import BadUserInputError, GatewayError
 from app.federation.plan import Plan, Planner
 from app.graphql.context import Guards
-from app.graphql.operation import deciding_variables
+from app.graphql.operation import deciding_variables, variables_in
 from app.graphql.query import USER_TYPES, representation_key
 from app.graphql.rights import Rights
 from app.graphql.schema import GatewaySchema
@@ -257,15 +254,4 @@ def left_to_run_time(
 
 def _variables_of(node: FieldNode) -> Sequence[str]:
     """List the variables in the arguments of a field."""
-    names: dict[str, None] = {}
-
-    class Finder(Visitor):
-        """Takes note of variables."""
-
-        def enter_variable(self, variable: VariableNode, *_: object) -> None:
-            """Take note of one."""
-            names[variable.name.value] = None
-
-    for argument in node.arguments or ():
-        visit(argument, Finder())
-    return list(names)
+    return variables_in(node.arguments or ())

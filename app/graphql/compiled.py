@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.execution.values import VariableValues, get_argument_values
 
-from app.errors import Code, GatewayError, SourceError
+from app.errors import Code, GatewayError, SourceError, bare
 from app.federation.steps import PartlySaid
 from app.graphql.compiler import RootField, View
 from app.graphql.context import Context
@@ -33,6 +33,7 @@ class CompiledRun:
     Attributes:
         errors: What went wrong, as clients see it.
         bugs: Errors of ours, for the log.
+        raised: What kept sources from being asked, whether it is among those or not.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class CompiledRun:
     ) -> None:
         self.errors: list[GraphQLFormattedError] = []
         self.bugs: list[GraphQLError] = []
+        self.raised: Sequence[Exception] = ()
         self._schema = schema
         self._context = context
         self._guards = context.guards
@@ -73,6 +75,7 @@ class CompiledRun:
         else:
             wanted, fields = _wanted(asked), _fields(every)
         found = await self._context.loaders.fetch(wanted, fields)
+        self.raised = [one for one in found.values() if isinstance(one, Exception)]
         try:
             data = {
                 root.key: self._write(root, seen, found)
@@ -93,7 +96,7 @@ class CompiledRun:
         try:
             return self._seen(root, self._keys(root, variables))
         except (GatewayError, GraphQLError) as error:
-            return error
+            return bare(error)
 
     def _keys(self, root: RootField, variables: VariableValues) -> Sequence[UserId]:
         """Find the users that a field names."""

@@ -20,7 +20,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, RequestError
+from app.errors import Code, RequestError, bare
 from app.federation.loaders import Loaders, Sources
 from app.federation.plan import Planner
 from app.graphql.caller import Caller
@@ -30,7 +30,7 @@ from app.graphql.context import Context, Guards
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
 from app.graphql.limits.allowance import Allowance
-from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause
+from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause, untrace
 from app.graphql.operation import Operation
 from app.graphql.ordering import in_answer_order
 from app.graphql.report import extensions_of, timings_of
@@ -146,6 +146,7 @@ class Engine:
             The answer: masked, and without data.
         """
         self._log.error("graphql.bug", path=None, exc_info=bug)
+        bare(bug)
         return Answer(executed=False, data=None, errors=[masked(request_id)], status=500)
 
     async def _answer(
@@ -215,7 +216,7 @@ class Engine:
                     is_compiled = compiled is not None
                     answer = compiled or await self._execute(operation, request, context, call)
         except RequestError as error:
-            wrapped = GraphQLError(error.message, original_error=error)
+            wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer = replace(answer, headers=error.headers)
         extensions = extensions_of(call.trace, tell_all=tell_all)
@@ -257,8 +258,11 @@ class Engine:
             return None
         except Exception as error:  # noqa: BLE001 # the executor finds out which field has the bug
             self._log.error("graphql.bug", path=None, exc_info=error)
+            bare(error)
             return None
         self._log_bugs(run.bugs)
+        for bug in run.raised:
+            bare(bug)
         return Answer(executed=True, data=data, errors=run.errors)
 
     async def _execute(
@@ -288,10 +292,11 @@ class Engine:
         return Answer(executed=True, data=done.data, errors=told)
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
-        """Write bugs of ours into the log, with their tracebacks."""
+        """Write bugs of ours into the log, with their tracebacks, which nobody else needs."""
         for error in errors:
             if is_bug(error):
                 self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+            untrace(error)
 
     def _refuse(
         self, errors: Sequence[GraphQLError], code: Code, call: Call, *, status: int = 400

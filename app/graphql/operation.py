@@ -1,18 +1,16 @@
 """Operations of documents: what each costs, and what it was compiled to."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from graphql import (
-    SKIP,
     DocumentNode,
     FieldNode,
     GraphQLError,
     GraphQLSchema,
+    Node,
     OperationDefinitionNode,
     VariableNode,
-    Visitor,
-    visit,
 )
 from graphql.execution.values import VariableValues
 
@@ -25,6 +23,10 @@ from app.graphql.writer import NotCompiledError
 
 MAX_VALUES = 1_000
 """The longest values, in characters, that a variant is kept for."""
+
+
+_UNDECIDED = frozenset({"loc", "name", "alias", "kind", "type_condition", "variable_definitions"})
+"""What nodes have beside parts in which variables are used."""
 
 
 class Operation:
@@ -135,27 +137,39 @@ def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
     Returns:
         Names of those that are used anywhere but in the arguments of ``user`` and ``users``.
     """
+    return variables_in(document.definitions)
+
+
+def variables_in(nodes: Sequence[Node]) -> tuple[str, ...]:
+    """Find the variables that are used in some parts of a document.
+
+    No visitor of graphql-core's: that leaves a ring, and a class within a function another.
+
+    Args:
+        nodes: The parts.
+
+    Returns:
+        Their names, but for those that are used in arguments of ``user`` and ``users`` in them.
+    """
     names: dict[str, None] = {}
-
-    class Finder(Visitor):
-        """Takes note of variables."""
-
-        def enter_field(self, node: FieldNode, *_: object) -> object:
-            """Pass over the arguments that name users."""
-            if node.name.value not in {"user", "users"}:
-                return None
-            for part in (*(node.directives or ()), node.selection_set):
-                if part is not None:
-                    visit(part, Finder())
-            return SKIP
-
-        def enter_variable_definition(self, *_: object) -> object:
-            """Pass over where variables are declared."""
-            return SKIP
-
-        def enter_variable(self, node: VariableNode, *_: object) -> None:
-            """Take note of one."""
+    rest = [*nodes]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, VariableNode):
             names[node.name.value] = None
-
-    visit(document, Finder())
+        else:
+            rest += reversed([*_parts(node)])
     return tuple(names)
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    """Give the parts of a node in which there may be variables that decide."""
+    is_of_users = isinstance(node, FieldNode) and node.name.value in {"user", "users"}
+    for name in node.keys:
+        if name in _UNDECIDED or (is_of_users and name == "arguments"):
+            continue
+        part: object = getattr(node, name)
+        if isinstance(part, Node):
+            yield part
+        elif isinstance(part, tuple):
+            yield from cast("tuple[Node, ...]", part)  # there is nothing else in a tree

@@ -99,24 +99,24 @@ def _fields(
 ) -> Iterator[FieldNode]:
     """Walk through the fields of selection sets, their fragments included."""
     seen: set[str] = set()
-
-    def walk(selection_set: SelectionSetNode | None) -> Iterator[FieldNode]:
-        for node in selection_set.selections if selection_set is not None else ():
-            if not is_included(node, variables):
-                continue
+    # Not a function that calls itself: one within another is in a ring with its own name.
+    rest = [iter(one.selections) for one in selection_sets if one is not None]
+    rest.reverse()
+    while rest:
+        node = next(rest[-1], None)
+        if node is None:
+            rest.pop()
+        elif is_included(node, variables):
             match node:
                 case FieldNode():
                     yield node
                 case InlineFragmentNode(type_condition=condition):
                     if condition is None or condition.name.value in types:
-                        yield from walk(node.selection_set)
+                        rest.append(iter(node.selection_set.selections))
                 case FragmentSpreadNode() if node.name.value not in seen:
                     seen.add(node.name.value)
                     fragment = fragments[node.name.value]
                     if fragment.type_condition.name.value in types:
-                        yield from walk(fragment.selection_set)
+                        rest.append(iter(fragment.selection_set.selections))
                 case _:
                     pass  # a fragment that was looked at before
-
-    for selection_set in selection_sets:
-        yield from walk(selection_set)
