@@ -23,6 +23,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -270,3 +271,23 @@ def what_is_wrong(error: ValidationError) -> str:
     if first["type"] in _WORDS:
         message = message.replace("'", '"')
     return f"{place}: {message}" + (f" (and {len(more)} more)" if more else "")
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def bare(error: E) -> E:
+    """Take from an exception what it was raised through, before it is kept as a value.
+
+    Its traceback has the frames, each with all of its variables: they would live as long as the
+    exception, and where one of these variables leads back to the exception, until the garbage
+    collector comes. The same goes for the exceptions that it was raised from.
+
+    Args:
+        error: The exception, which is not raised again.
+
+    Returns:
+        The same.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error

@@ -188,7 +188,11 @@ class Gateway:
         if self._settings.router_token is not None:
             # What a router may ask differs in what its documents may be, and they are kept apart.
             documents = Documents.of(
-                self._schema.core, self._settings, size=self._settings.document_cache, router=True
+                self._schema.core,
+                self._settings,
+                size=self._settings.document_cache,
+                router=True,
+                variants=self._documents.variants,
             )
             routers = self._engine(self._schema, sources, planner, documents)
         return Running(tuple(services.values()), engine, routers, authentication)

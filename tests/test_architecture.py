@@ -21,6 +21,7 @@ ARROW = (
     "shapes",
     "errors",
     "readonly",
+    "bounded",
 )
 """Each may import from those after it."""
 

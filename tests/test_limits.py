@@ -28,6 +28,9 @@ JSON = {"Content-Type": "application/json"}
 NO_LIMITS = {
     *("port", "workers", "shutdown_timeout"),  # the process's own
     "document_cache",  # what is kept of documents, which changes no answer
+    # How much memory that takes: tests/test_memory.py.
+    *("limits.memory.documents", "limits.memory.compiled"),
+    "limits.memory.persisted",
     *("limits.rate.window", "limits.rate.max_callers", "limits.rate.trusted_proxies"),  # of a quota
     *("cors.max_age", "tls.hsts"),  # for browsers
     # Of connections rather than requests: tests/http/test_head.py and test_protocol.py.

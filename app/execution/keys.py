@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, shown
+from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, bare, shown
 from app.execution.uuids import are_uuids
 from app.graphql.rights import Rights
 from app.settings import Settings
@@ -135,7 +135,7 @@ class InputLimits:
         except ValidationError:
             return BadUserInputError('a representation of User needs the key "id", a text')
         except BadUserInputError as error:
-            return error.with_traceback(None)
+            return bare(error)
 
     def _checked(self, values: Sequence[str]) -> Sequence[UserId]:
         """Check ids by the pattern, all of them by one call: there may be hundreds."""

@@ -236,6 +236,12 @@ class Loaders:
         self._closed = True
         if self._tasks is not None:
             await self._tasks.__aexit__(kind, error, traceback)
+        # They hold on to these loaders, which hold on to them: what nobody asks for any more would
+        # be left to the garbage collector, with all of its records.
+        for loader in self._users.values():
+            loader.close()
+        self._users.clear()
+        self._pages.clear()
 
     @property
     def divisions(self) -> Divisions:

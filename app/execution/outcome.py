@@ -14,7 +14,7 @@ A source with the contract ``stale_ok`` fails only where the cache has no old re
 then as an ``optional`` one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -126,6 +126,21 @@ def bug_of(groups: Sequence[UserGroup], results: Results) -> Exception | None:
                 if isinstance(one, Exception):
                     return one
     return None
+
+
+def bugs_in(results: Results) -> Iterator[Exception]:
+    """Find all bugs of ours among results, so that the frames in their tracebacks can be let go.
+
+    Args:
+        results: What the sources said.
+
+    Yields:
+        The exceptions; one that kept a source from being asked at all may come several times.
+    """
+    for said in results.values():
+        for one in said.values():
+            if isinstance(one, Exception):
+                yield one
 
 
 def goes_up(on_error: OnError, *, nullable: bool) -> bool:

@@ -18,15 +18,13 @@ from graphql import (
     NameNode,
     OperationDefinitionNode,
     VariableNode,
-    Visitor,
     get_named_type,
     get_nullable_type,
     is_list_type,
-    visit,
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
-from app.errors import GatewayError
+from app.errors import GatewayError, bare
 from app.execution.keys import KEY_READERS, InputLimits, Key
 from app.execution.plan import (
     Fetch,
@@ -39,7 +37,7 @@ from app.execution.plan import (
     UserSelection,
 )
 from app.graphql.rights import Rights
-from app.graphql.selection import grouped_fields
+from app.graphql.selection import grouped_fields, variables_in
 from app.sources.base import FieldSet, UserId
 
 _USER = "User"
@@ -243,7 +241,7 @@ class Planner:
             arguments = self._arguments(root, variables)
             keys = KEY_READERS[root.name](self._limits, arguments, rights)
         except (GatewayError, GraphQLError) as error:
-            return PlannedRoot(root, count=None, error=error.with_traceback(None))
+            return PlannedRoot(root, count=None, error=bare(error))
         wrong: dict[int, GatewayError] = {}
         places: Sequence[int] = range(len(keys))
         if not {*map(type, keys)} <= {str}:
@@ -374,15 +372,4 @@ def _in_order(groups: Sequence[UserGroup]) -> Sequence[tuple[UserId, SourceNeeds
 
 def _variables_of(root: RootSelection) -> Sequence[str]:
     """List the variables in the arguments of a root field."""
-    names: dict[str, None] = {}
-
-    class Finder(Visitor):
-        """Takes note of variables."""
-
-        def enter_variable(self, variable: VariableNode, *_: object) -> None:
-            """Take note of one."""
-            names[variable.name.value] = None
-
-    for argument in root.nodes[0].arguments or ():
-        visit(argument, Finder())
-    return list(names)
+    return variables_in(root.nodes[0].arguments or ())

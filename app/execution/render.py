@@ -37,6 +37,11 @@ class Rendered:
 class CompiledOperation(Protocol):
     """An operation that was compiled for one selection."""
 
+    @property
+    def bytes(self) -> int:
+        """How many bytes it has in memory, by estimate."""
+        ...
+
     def render(
         self, plan: Plan, results: Results, *, required: Collection[str], request_id: str
     ) -> Rendered:

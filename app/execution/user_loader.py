@@ -79,6 +79,11 @@ class UserLoader:
         # What is known is kept here, with its fields: a DataLoader remembers a user for good.
         self._loader: DataLoader[UserId, Any] = DataLoader(self._send, cache=False)
 
+    def close(self) -> None:
+        """Let go of what was loaded, when nobody asks for anything any more."""
+        self._known.clear()
+        del self._loader  # it has a method of this loader: a ring
+
     def load(self, user: UserId, fields: FieldSet | None) -> asyncio.Future[Any]:
         """Ask for a user, unless that was done.
 
@@ -136,7 +141,12 @@ class UserLoader:
         if self._batch is not None:
             self._batch.left, self._batch = True, None
         distinct = list(dict.fromkeys(users))
-        answers = await self._ask(distinct, self._wanted)
+        try:
+            answers = await self._ask(distinct, self._wanted)
+        except Exception as error:  # noqa: BLE001 # a bug of ours, which whoever asked will raise
+            # A value: raised, it would have the frame of the DataLoader in its traceback, which has
+            # the futures, which have the traceback. Only the garbage collector would free those.
+            return [error] * len(users)
         if len(distinct) == len(users):
             return list(answers)
         said = dict(zip(distinct, answers, strict=True))

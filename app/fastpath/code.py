@@ -6,9 +6,11 @@ what a client sends, only the response keys get into the text: they are names by
 and are written as literals.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import cache
+from types import CodeType, FunctionType
 from typing import Any, cast
 
 from graphql import (
@@ -27,6 +29,10 @@ from app.sources.partial import joined
 
 AS_IT_IS = frozenset({"String", "ID", "Int", "Boolean", "SafeInt", "DateTime"})
 """Scalars whose values the records let through only as JSON has them, or as orjson writes them."""
+
+
+BOUND_BYTES = 500
+"""A value that a function has beside its text, such as what reads a field with arguments."""
 
 
 class FunctionWriter:
@@ -163,3 +169,45 @@ class FunctionWriter:
         """Find a name that is not taken."""
         self._names += 1
         return f"v{self._names}"
+
+
+def function_bytes(functions: Sequence[Callable[..., Any]]) -> int:
+    """Estimate how many bytes functions of one writer have, with what is bound in them.
+
+    Args:
+        functions: The functions, which share what is bound in them.
+
+    Returns:
+        The estimate.
+    """
+    made = [one for one in functions if isinstance(one, FunctionType)]
+    bound = max((len(one.__globals__) for one in made), default=0)
+    return BOUND_BYTES * bound + sum(map(_function_bytes, made))
+
+
+def _function_bytes(function: FunctionType) -> int:
+    """Estimate how many bytes a function of the writer has, without what is bound in it."""
+    size = sys.getsizeof(function) + sys.getsizeof(function.__globals__)
+    return size + sum(map(_code_bytes, _codes(function.__code__)))
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Give the code of a function, and that of each function in it."""
+    yield code
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield from _codes(one)
+
+
+def _code_bytes(code: CodeType) -> int:
+    """Count the bytes of code, without those of the code in it."""
+    parts: tuple[object, ...] = (
+        code,
+        code.co_linetable,
+        code.co_consts,
+        code.co_names,
+        code.co_varnames,
+        code.co_qualname,
+    )
+    texts = (one for one in code.co_consts if isinstance(one, str))
+    return sum(map(sys.getsizeof, (*parts, *texts)))

@@ -1,11 +1,9 @@
 """Documents: parsed, checked and validated once, whatever number of requests brings them.
 
-A plain cache of values in the order of their last use; it needs no lock, since only the event
-loop's thread uses it, and nothing in it waits.
+They are kept by their text, in the order of their last use, as many as fit into some bytes.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -19,10 +17,14 @@ from graphql import (
 )
 from graphql.language.parser import MAX_NESTING_DEPTH
 
-from app.errors import Code, LimitError, RequestError, shown
+from app.bounded import BoundedCache
+from app.errors import Code, LimitError, RequestError, bare, shown
 from app.graphql.limits.checks import DocumentChecks
 from app.graphql.limits.price import Pricing
+from app.graphql.limits.source import untie
 from app.graphql.operation import Operation
+from app.graphql.sizes import document_bytes
+from app.graphql.variants import Variants
 from app.settings import Settings
 
 MAX_CACHED = 32_768
@@ -39,6 +41,7 @@ class Document:
         errors: What parsing or validation found.
         code: The code of those errors.
         operations: Its operations by name, where nothing is wrong with it.
+        tokens: How many tokens its syntax tree was made of.
     """
 
     hash: str
@@ -48,6 +51,7 @@ class Document:
     operations: Mapping[str | None, Operation] = field(
         default_factory=dict[str | None, Operation], compare=False
     )
+    tokens: int = 0
 
     def operation(self, name: str | None) -> Operation:
         """Find the operation to execute (GraphQL specification, section 6.1, GetOperation).
@@ -73,6 +77,28 @@ class Document:
                 f"{wrong}: the document has {names or 'none with a name'}",
             )
         return found
+
+    def size(self, text: str) -> int:
+        """Estimate how many bytes it has.
+
+        Args:
+            text: Its text.
+
+        Returns:
+            The estimate.
+        """
+        definitions = (one.node.variable_definitions or () for one in self.operations.values())
+        return document_bytes(
+            text,
+            tokens=self.tokens,
+            errors=len(self.errors),
+            variables=sum(map(len, definitions)),
+        )
+
+    def forget_variants(self) -> None:
+        """Keep nothing more of what its operations are compiled to, since it is not kept."""
+        for one in self.operations.values():
+            one.forget_variants()
 
     def check_safe(self, name: str | None) -> None:
         """Let only queries through, where the HTTP method may change nothing.
@@ -100,19 +126,34 @@ class Documents:
     Attributes:
         hits: How many were found ready.
         misses: How many had to be prepared.
+        variants: What their operations were compiled to.
     """
 
-    def __init__(self, checks: DocumentChecks, pricing: Pricing, *, size: int) -> None:
+    def __init__(
+        self,
+        checks: DocumentChecks,
+        pricing: Pricing,
+        variants: Variants,
+        *,
+        size: int,
+        max_bytes: int,
+    ) -> None:
         self.hits = 0
         self.misses = 0
+        self.variants = variants
         self._checks = checks
         self._pricing = pricing
-        self._size = size
-        self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._kept = BoundedCache[str, Document](max_bytes, max_entries=size, dropped=_dropped)
 
     @classmethod
     def of(
-        cls, core: GraphQLSchema, settings: Settings, *, size: int, router: bool = False
+        cls,
+        core: GraphQLSchema,
+        settings: Settings,
+        *,
+        size: int,
+        router: bool = False,
+        variants: Variants | None = None,
     ) -> Self:
         """Make what prepares documents as the settings say.
 
@@ -121,6 +162,8 @@ class Documents:
             settings: All settings.
             size: How many documents are kept.
             router: Whether they are a router's, which may read the schema by ``_service``.
+            variants: Keeps what they are compiled to, together with that of other documents; by
+                default apart.
         """
         checks = DocumentChecks(
             core,
@@ -135,7 +178,15 @@ class Documents:
             max_representations=settings.max_representations,
             max_schemas=settings.limits.introspection,
         )
-        return cls(checks, pricing, size=size)
+        memory = settings.limits.memory
+        if variants is None:
+            variants = Variants(memory.compiled)
+        return cls(checks, pricing, variants, size=size, max_bytes=memory.documents)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes the documents have that are kept, by estimate."""
+        return self._kept.bytes
 
     def __contains__(self, text: str) -> bool:
         """Tell whether a document is kept ready."""
@@ -151,49 +202,55 @@ class Documents:
             The document; what is wrong with it is kept as well.
         """
         if (ready := self._kept.get(text)) is not None:
-            self._kept.move_to_end(text)
             self.hits += 1
             return ready
         self.misses += 1
         document = self._prepare(text)
-        if len(text) <= MAX_CACHED and self._size:
-            self._kept[text] = document
-            if len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+        if len(text) <= MAX_CACHED:
+            self._kept.put(text, document, document.size(text))
+        else:
+            document.forget_variants()
         return document
 
     def _prepare(self, text: str) -> Document:
         """Parse and validate a document, within its limits."""
         encoded = text.encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(encoded).hexdigest()
-        tree: DocumentNode | None = None
         try:
             tree = self._checks.parse(text, len(encoded))
-            errors = tuple(self._checks.validate(tree))
-            return Document(digest, tree, errors, operations={} if errors else self._ready(tree))
         except GraphQLError as error:
-            return Document(digest, None, (error,), Code.GRAPHQL_PARSE_FAILED)
+            return Document(digest, None, (bare(error),), Code.GRAPHQL_PARSE_FAILED)
+        except RequestError as error:
+            return _refused(digest, error)
+        try:
+            errors = tuple(map(bare, self._checks.validate(tree)))
+            operations = {} if errors else self._ready(tree)
         except RequestError as error:
             return _refused(digest, error)
         except RecursionError:  # of any step: whatever is deeper than its bounds is too deep
             found = "the document has more levels of selections and values"
             return _refused(digest, LimitError("nesting", MAX_NESTING_DEPTH, found))
         finally:
-            if tree is not None:
-                _untie(tree)
+            tokens = untie(tree.loc.start_token) if tree.loc is not None else 0
+        return Document(digest, tree, errors, operations=operations, tokens=tokens)
 
     def _ready(self, tree: DocumentNode) -> Mapping[str | None, Operation]:
         """Make the operations of a valid document ready to be run."""
         prices = self._pricing.prices(tree)
         return {
-            name: Operation(tree, node, price)
+            name: Operation(tree, node, price, self.variants)
             for node, (name, price) in zip(_operations(tree), prices.items(), strict=True)
         }
 
 
+def _dropped(_: str, document: Document) -> None:
+    """Let go of what belongs to a document that makes room."""
+    document.forget_variants()
+
+
 def _refused(digest: str, error: RequestError) -> Document:
     """Keep why a document is refused."""
-    refused = GraphQLError(error.message, original_error=error.with_traceback(None))
+    refused = GraphQLError(error.message, original_error=bare(error))
     return Document(digest, None, (refused,), error.code)
 
 
@@ -201,16 +258,3 @@ def _operations(tree: DocumentNode | None) -> list[OperationDefinitionNode]:
     """List the operations of a document."""
     definitions = tree.definitions if tree is not None else ()
     return [one for one in definitions if isinstance(one, OperationDefinitionNode)]
-
-
-def _untie(tree: DocumentNode) -> None:
-    """Take the tokens of a document out of the chain in which the parser leaves them.
-
-    Each knows the one before and the one after it: a document that is dropped would be freed by
-    nothing but a full run of the garbage collector, which is rare (``process.py``).
-    """
-    token = tree.loc.start_token if tree.loc is not None else None
-    while token is not None:
-        following = token.next
-        token.prev = token.next = None
-        token = following

@@ -19,8 +19,9 @@ from graphql import (
 )
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, RequestError
+from app.errors import Code, RequestError, bare
 from app.execution.load import Loaders, Sources
+from app.execution.outcome import bugs_in
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.graphql.caller import Caller
@@ -28,14 +29,15 @@ from app.graphql.context import Context
 from app.graphql.documents import Document, Documents
 from app.graphql.executor import Executor
 from app.graphql.limits.allowance import Allowance
-from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause
-from app.graphql.operation import Operation, Variant
+from app.graphql.masking import bounded, is_bug, masked, public_error, root_cause, untrace
+from app.graphql.operation import Operation
 from app.graphql.ordering import in_answer_order
 from app.graphql.report import extensions_of, timings_of
 from app.graphql.request import Answer, GraphQLRequest
 from app.graphql.rights import Policies
 from app.graphql.schema import GatewaySchema
 from app.graphql.texts import Texts
+from app.graphql.variants import Variant
 from app.resilience.clock import Clock
 from app.sources.base import Call
 
@@ -155,6 +157,7 @@ class Engine:
             The answer: masked, and without data.
         """
         self._log.error("graphql.bug", path=None, exc_info=bug)
+        bare(bug)
         return Answer(executed=False, data=None, errors=[masked(request_id)], status=500)
 
     async def _answer(
@@ -226,7 +229,7 @@ class Engine:
                     is_compiled = compiled is not None
                     answer = compiled or await self._execute(operation, request, context, call)
         except RequestError as error:
-            wrapped = GraphQLError(error.message, original_error=error)
+            wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer = replace(answer, headers=error.headers)
         extensions = extensions_of(call.trace, tell_all=tell_all)
@@ -263,9 +266,12 @@ class Engine:
             )
         except Exception as error:  # noqa: BLE001 # the executor finds out which field has the bug
             self._log.error("graphql.bug", path=None, exc_info=error)
+            bare(error)
             loaders.remember(fetches, results)
             return None
         self._log_bugs(rendered.bugs)
+        for bug in bugs_in(results):
+            bare(bug)
         return Answer(executed=True, data=rendered.data, errors=rendered.errors)
 
     async def _execute(
@@ -295,10 +301,11 @@ class Engine:
         return Answer(executed=True, data=done.data, errors=told)
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
-        """Write bugs of ours into the log, with their tracebacks."""
+        """Write bugs of ours into the log, with their tracebacks, which nobody else needs."""
         for error in errors:
             if is_bug(error):
                 self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+            untrace(error)
 
     def _refuse(
         self, errors: Sequence[GraphQLError], code: Code, call: Call, *, status: int = 400

@@ -5,6 +5,7 @@ its users are there, and twenty lists of a hundred users are tens of thousands o
 """
 
 import asyncio
+import weakref
 from collections.abc import Awaitable
 from typing import Any
 
@@ -19,6 +20,7 @@ from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.execution.executor import to_nodes
 from graphql.language.location import FormattedSourceLocation
 from graphql.pyutils import Path
+from graphql.type.definition import GraphQLResolveInfoHelpers
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from app.errors import GatewayError
@@ -39,6 +41,13 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, on_error: OnError = "NULL", **kwargs: Any) -> None:  # noqa: ANN401 # graphql-core's own
         super().__init__(*args, **kwargs)
+        # graphql-core's own hold on to the executor, which holds on to them: a ring, by which each
+        # operation with all of its records would be left to the garbage collector.
+        itself = weakref.proxy(self)
+        self.async_helpers = GraphQLResolveInfoHelpers(
+            gather=lambda values: itself.gather_async_work(values),  # noqa: PLW0108 # not bound
+            track=lambda values: itself.track_async_work(values),  # noqa: PLW0108 # the same
+        )
         self._on_error: OnError = on_error
         self.error_propagation = on_error == "PROPAGATE"
         self._fields = 0

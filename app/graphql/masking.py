@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 from graphql import FieldNode, GraphQLError, GraphQLFormattedError
 
-from app.errors import Code, GatewayError, LimitError, SourceFailedError
+from app.errors import Code, GatewayError, LimitError, SourceFailedError, bare
 from app.graphql.wording import in_words
 
 MAX_ERRORS = 100
@@ -101,6 +101,19 @@ def root_cause(error: GraphQLError) -> Exception:
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     return cause
+
+
+def untrace(error: GraphQLError) -> None:
+    """Take the tracebacks from an error and from all that it wraps, once the log has them.
+
+    Args:
+        error: What graphql-core reports. Its frames would hold on to all of the request, and it to
+            them.
+    """
+    cause: Exception | None = error
+    while cause is not None:
+        bare(cause)
+        cause = cause.original_error if isinstance(cause, GraphQLError) else None
 
 
 def is_bug(error: GraphQLError) -> bool:

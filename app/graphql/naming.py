@@ -26,10 +26,11 @@ def texts_of(settings: Settings) -> Texts:
             to be executed.
     """
     size = settings.persisted.max_documents if settings.persisted.enabled else 0
+    automatic = AutomaticTexts(size, max_bytes=settings.limits.memory.persisted)
     if settings.trusted.path is None:
         if settings.trusted.mode == "only":
             raise ConfigurationError((NOTHING_TRUSTED,))
-        return AutomaticTexts(size) if size else PlainTexts()
+        return automatic if size else PlainTexts()
     # Beside trusted documents even a store that keeps nothing: it tells clients to send the text.
-    otherwise = AutomaticTexts(size) if settings.trusted.mode == "also" else None
+    otherwise = automatic if settings.trusted.mode == "also" else None
     return TrustedTexts(load_trusted(settings.trusted.path), otherwise)

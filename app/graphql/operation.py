@@ -1,50 +1,26 @@
 """Operations of documents: what each costs, what it selects, and what it was compiled to."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from graphql import (
-    SKIP,
     DocumentNode,
-    FieldNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    VariableNode,
-    Visitor,
-    visit,
 )
 from graphql.execution.values import VariableValues
 
-from app.execution.keys import KEY_READERS
-from app.execution.plan import RootSelection
 from app.execution.planner import Planner
-from app.execution.render import CompiledOperation, NotCoveredError, OperationCompiler
+from app.execution.render import NotCoveredError, OperationCompiler
 from app.graphql.limits.price import Price
 from app.graphql.rights import Rights
+from app.graphql.selection import variables_in
 from app.graphql.variables import Coercion
-
-MAX_VARIANTS = 64
-"""How many variants of one operation are kept: more than its clients' switches have."""
+from app.graphql.variants import Variant, Variants
 
 MAX_VALUES = 1_000
 """The longest values, in characters, that a variant is kept for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """An operation for some values of the variables that decide what it selects.
-
-    Attributes:
-        roots: Its root fields and what they select.
-        compiled: What writes its answer; ``None`` where only the executor can.
-        not_compiled: Why only the executor can, where that is so.
-    """
-
-    roots: Sequence[RootSelection]
-    compiled: CompiledOperation | None = None
-    not_compiled: str | None = None
 
 
 class Operation:
@@ -61,14 +37,21 @@ class Operation:
         price: What it costs.
     """
 
-    def __init__(self, tree: DocumentNode, node: OperationDefinitionNode, price: Price) -> None:
+    def __init__(
+        self,
+        tree: DocumentNode,
+        node: OperationDefinitionNode,
+        price: Price,
+        variants: Variants,
+    ) -> None:
         self.tree = tree
         self.node = node
         self.name = node.name.value if node.name is not None else None
         self.price = price
         self._coercion: Coercion | None = None
         self._deciding: tuple[str, ...] | None = None
-        self._kept: dict[object, Variant] = {}
+        self._variants: Variants | None = variants
+        self._number = variants.number()
 
     def coerce(
         self, core: GraphQLSchema, given: Mapping[str, Any]
@@ -114,14 +97,20 @@ class Operation:
         if sum(map(len, texts)) > MAX_VALUES:
             reason = "values too long to be kept"
             return self._made(planner, None, variables, rights, reason)
-        key = (texts, rights.scopes)
-        kept = self._kept.get(key)
+        key = (self._number, texts, rights.scopes)
+        kept = None if self._variants is None else self._variants.get(key)
         if kept is None:
-            if len(self._kept) >= MAX_VARIANTS:
-                self._kept.clear()
             reason = "compiling is switched off"
-            kept = self._kept[key] = self._made(planner, compiler, variables, rights, reason)
+            kept = self._made(planner, compiler, variables, rights, reason)
+            if self._variants is not None:
+                self._variants.keep(key, kept)
         return kept
+
+    def forget_variants(self) -> None:
+        """Keep no variant of it any more, since its document is not kept either."""
+        if self._variants is not None:
+            self._variants.forget(self._number)
+            self._variants = None
 
     def _made(
         self,
@@ -152,27 +141,4 @@ def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
     Returns:
         Names of those that are used anywhere but in the arguments that name users.
     """
-    names: dict[str, None] = {}
-
-    class Finder(Visitor):
-        """Takes note of variables."""
-
-        def enter_field(self, node: FieldNode, *_: object) -> object:
-            """Pass over the arguments that name users."""
-            if node.name.value not in KEY_READERS:
-                return None
-            for part in (*(node.directives or ()), node.selection_set):
-                if part is not None:
-                    visit(part, Finder())
-            return SKIP
-
-        def enter_variable_definition(self, *_: object) -> object:
-            """Pass over where variables are declared."""
-            return SKIP
-
-        def enter_variable(self, node: VariableNode, *_: object) -> None:
-            """Take note of one."""
-            names[node.name.value] = None
-
-    visit(document, Finder())
-    return tuple(names)
+    return variables_in(document.definitions)

@@ -6,10 +6,11 @@ bandwidth and makes GETs short; it allows and forbids nothing (``trusted.py`` do
 """
 
 import hashlib
-from collections import OrderedDict
+import sys
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from app.bounded import BoundedCache
 from app.errors import Code, RequestError, what_is_wrong
 from app.graphql.documents import MAX_CACHED
 from app.graphql.request import GraphQLRequest
@@ -73,19 +74,21 @@ def hash_of(text: str) -> str:
 
 
 class AutomaticTexts:
-    """Keeps the documents that clients have sent with their hash, those that were used last.
+    """Keeps the documents that clients have sent with their hash, those that were used last."""
 
-    It needs no lock, since only the event loop's thread uses it, and nothing in it waits.
-    """
-
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, max_bytes: int) -> None:
         """Make a store.
 
         Args:
             size: How many documents it keeps; none that is longer than ``MAX_CACHED``.
+            max_bytes: How many bytes they may have together.
         """
-        self._size = size
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._kept = BoundedCache[str, str](max_bytes, max_entries=size)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes the documents have."""
+        return self._kept.bytes
 
     def of(self, request: GraphQLRequest) -> str:
         """Find the text in the request, or by its name."""
@@ -114,14 +117,9 @@ class AutomaticTexts:
         if (text := self._kept.get(name)) is None:
             # Apollo's clients look for this message and code, and expect it as an answer.
             raise RequestError(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound", status=200)
-        self._kept.move_to_end(name)
         return text
 
     def _keep(self, name: str, text: str) -> None:
         """Keep a text, and let go of the one that was not used for longest."""
-        if not self._size or len(text) > MAX_CACHED:
-            return
-        self._kept[name] = text
-        self._kept.move_to_end(name)
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        if len(text) <= MAX_CACHED:
+            self._kept.put(name, text, sys.getsizeof(name) + sys.getsizeof(text))

@@ -1,6 +1,7 @@
 """Which fields of a type an operation selects. Pure, over graphql-core's syntax tree."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 from graphql import (
     BooleanValueNode,
@@ -8,10 +9,13 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     InlineFragmentNode,
+    Node,
     SelectionNode,
     SelectionSetNode,
     VariableNode,
 )
+
+from app.execution.keys import KEY_READERS
 
 
 def selected_fields(
@@ -99,24 +103,63 @@ def _fields(
 ) -> Iterator[FieldNode]:
     """Walk through the fields of selection sets, their fragments included."""
     seen: set[str] = set()
-
-    def walk(selection_set: SelectionSetNode | None) -> Iterator[FieldNode]:
-        for node in selection_set.selections if selection_set is not None else ():
-            if not is_included(node, variables):
-                continue
+    # Not a function that calls itself: one within another is in a ring with its own name.
+    rest = [iter(one.selections) for one in selection_sets if one is not None]
+    rest.reverse()
+    while rest:
+        node = next(rest[-1], None)
+        if node is None:
+            rest.pop()
+        elif is_included(node, variables):
             match node:
                 case FieldNode():
                     yield node
                 case InlineFragmentNode(type_condition=condition):
                     if condition is None or condition.name.value in types:
-                        yield from walk(node.selection_set)
+                        rest.append(iter(node.selection_set.selections))
                 case FragmentSpreadNode() if node.name.value not in seen:
                     seen.add(node.name.value)
                     fragment = fragments[node.name.value]
                     if fragment.type_condition.name.value in types:
-                        yield from walk(fragment.selection_set)
+                        rest.append(iter(fragment.selection_set.selections))
                 case _:
                     pass  # a fragment that was looked at before
 
-    for selection_set in selection_sets:
-        yield from walk(selection_set)
+
+_UNDECIDED = frozenset({"loc", "name", "alias", "kind", "type_condition", "variable_definitions"})
+"""What nodes have beside parts in which variables are used."""
+
+
+def variables_in(nodes: Sequence[Node]) -> tuple[str, ...]:
+    """Find the variables that are used in some parts of a document.
+
+    No visitor of graphql-core's: that leaves a ring, and a class within a function another.
+
+    Args:
+        nodes: The parts.
+
+    Returns:
+        Their names, but for those that are used in arguments that name users.
+    """
+    names: dict[str, None] = {}
+    rest = [*nodes]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, VariableNode):
+            names[node.name.value] = None
+        else:
+            rest += reversed([*_parts(node)])
+    return tuple(names)
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    """Give the parts of a node in which there may be variables that decide."""
+    is_of_users = isinstance(node, FieldNode) and node.name.value in KEY_READERS
+    for name in node.keys:
+        if name in _UNDECIDED or (is_of_users and name == "arguments"):
+            continue
+        part: object = getattr(node, name)
+        if isinstance(part, Node):
+            yield part
+        elif isinstance(part, tuple):
+            yield from cast("tuple[Node, ...]", part)  # there is nothing else in a tree

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 
 import strawberry
 
@@ -25,7 +24,6 @@ class BillingStatus(Enum):
     )
 
     @staticmethod
-    @lru_cache(maxsize=64)
     def of(word: str) -> "BillingStatus":
         """Find the public word for the source's.
 
@@ -35,10 +33,12 @@ class BillingStatus(Enum):
         Returns:
             The public word, ``UNKNOWN`` for one that we do not know.
         """
-        return _WORDS.get(word.lower(), BillingStatus.UNKNOWN)
+        return _WORDS.get(word) or _WORDS.get(word.lower(), BillingStatus.UNKNOWN)
 
 
 _WORDS = {status.value: status for status in BillingStatus} | {"canceled": BillingStatus.CANCELLED}
+"""Public words by those of sources. They are not remembered in other spellings: there is no end of
+these, and a word may be long."""
 
 
 @strawberry.type(description="An amount of money.")

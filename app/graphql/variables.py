@@ -14,7 +14,6 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     Undefined,
-    print_ast,
 )
 from graphql.execution.get_variable_signature import (
     GraphQLVariableSignature,
@@ -26,6 +25,7 @@ from graphql.utilities import (
     validate_input_value,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
 
+from app.graphql.masking import untrace
 from app.graphql.wording import about_value
 
 MAX_COERCION_ERRORS = 50
@@ -92,7 +92,9 @@ class Coercion:
         self._checks: list[tuple[str, GraphQLVariableSignature, Check]] = []
         for one in self._definitions:
             signature = get_variable_signature(core, one)
-            check = _CHECKS.get(print_ast(one.type))
+            check: Check | None = None
+            if not isinstance(signature, GraphQLError):
+                check = _CHECKS.get(str(signature.type))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] # graphql-core leaves its generics open
             if isinstance(signature, GraphQLError) or check is None:
                 self._needs_work = True
                 return
@@ -126,6 +128,8 @@ class Coercion:
         )
         if not isinstance(values, list):
             return values
+        for error in values:
+            untrace(error)  # its frames hold on to the list that it is in
         try:
             return self._wrong(given) or values
         except RecursionError:
@@ -159,6 +163,7 @@ def _mistakes(value: object, signature: GraphQLVariableSignature) -> Sequence[tu
     mistakes: list[tuple[Place, str]] = []
 
     def note(error: GraphQLError, place: Place) -> None:
+        untrace(error)
         if len(mistakes) <= MAX_COERCION_ERRORS:
             mistakes.append((place, about_value(error, _value_at(value, place))))
 

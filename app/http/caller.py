@@ -17,6 +17,9 @@ are, so that nobody is taken for another, whatever a subject looks like."""
 LONGEST_SUBJECT = 64
 """How many characters of a subject are remembered; of longer ones, a digest is."""
 
+LONGEST_ADDRESS = 64
+"""How many characters of an address are remembered: one with a port has fewer."""
+
 UNKNOWN = "unknown"
 """All who cannot be told apart."""
 
@@ -68,7 +71,6 @@ def by_address(trusted_proxies: int) -> Who:
     return who
 
 
-@lru_cache(maxsize=4096)
 def site_of(address: str) -> str:
     """Find what of an address stands for its owner.
 
@@ -78,6 +80,12 @@ def site_of(address: str) -> str:
     Returns:
         An IPv4 address, or the network of an IPv6 address.
     """
+    # What is longer is not remembered: it would be for the client to say how much that is.
+    return _site_of(address) if len(address) <= LONGEST_ADDRESS else _find_site(address)
+
+
+def _find_site(address: str) -> str:
+    """Find the site of an address."""
     text = address.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -92,3 +100,6 @@ def site_of(address: str) -> str:
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(IPv6Address(int(found) >> (128 - SITE) << (128 - SITE)))
+
+
+_site_of = lru_cache(maxsize=4096)(_find_site)

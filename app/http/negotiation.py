@@ -6,13 +6,15 @@ from app.http.answers import GRAPHQL_JSON, JSON
 
 HTML = "text/html"
 
+LONGEST = 512
+"""How many characters a value has at most that is remembered; those of browsers have 150."""
+
 _OFFERS = {
     JSON: (JSON, "application/*", "*/*"),
     GRAPHQL_JSON: (GRAPHQL_JSON, "application/*", "*/*"),
 }
 
 
-@lru_cache(maxsize=256)  # clients have few ways to say it, and say it with every request
 def negotiate(accept: str | None) -> str | None:
     """Choose between the media types of a GraphQL answer (RFC 9110, section 12.5.1).
 
@@ -23,6 +25,12 @@ def negotiate(accept: str | None) -> str | None:
         The type that the client likes best; plain JSON where it likes both the same and names
         neither before the other; ``None`` when it wants neither.
     """
+    # What is longer is not remembered: it would be for the client to say how much that is.
+    return _chosen(accept) if accept is None or len(accept) <= LONGEST else _choose(accept)
+
+
+def _choose(accept: str | None) -> str | None:
+    """Choose between the media types of a GraphQL answer."""
     if not accept or not accept.strip():
         return JSON
     ranges = _ranges(accept)
@@ -37,6 +45,10 @@ def negotiate(accept: str | None) -> str | None:
         if quality > 0 and (quality, exact * 1000 - place) > best:
             best, chosen = (quality, exact * 1000 - place), offer
     return chosen
+
+
+_chosen = lru_cache(maxsize=256)(_choose)
+"""The same, remembered: clients have few ways to say it, and say it with every request."""
 
 
 def prefers_html(accept: str | None) -> bool:

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from app.shapes.base import Shape
 
+MEBIBYTE = 1_048_576
+MOST_BYTES = 1_073_741_824
+
 
 class RateSettings(Shape):
     """How much a caller may ask for in a while."""
@@ -41,6 +44,36 @@ class RateSettings(Shape):
         le=16,
         description="Proxies in front of the gateway that each add to `X-Forwarded-For` whom they"
         " were called by. With 0 that header is not believed.",
+    )
+
+
+class MemorySettings(Shape):
+    """How much memory what is kept of clients' documents may take, in each process.
+
+    The sizes are estimates, within a factor of two of what Python needs.
+    """
+
+    documents: int = Field(
+        default=32 * MEBIBYTE,
+        ge=0,
+        le=MOST_BYTES,
+        description="Bytes that parsed documents may have in memory, at most `document_cache` of"
+        " them; a document of the usual length has 30,000. The same again for a router's. 0 keeps"
+        " none.",
+    )
+    compiled: int = Field(
+        default=32 * MEBIBYTE,
+        ge=0,
+        le=MOST_BYTES,
+        description="Bytes that compiled operations may have in memory: each is compiled once for"
+        " every combination of its switches. 0 keeps none.",
+    )
+    persisted: int = Field(
+        default=16 * MEBIBYTE,
+        ge=0,
+        le=MOST_BYTES,
+        description="Bytes that the texts of persisted queries may have in memory, at most"
+        " `persisted.max_documents` of them. 0 keeps none.",
     )
 
 
@@ -109,4 +142,7 @@ class LimitsSettings(Shape):
     )
     rate: RateSettings = Field(
         default=RateSettings(), description="How much a caller may ask for in a while."
+    )
+    memory: MemorySettings = Field(
+        default=MemorySettings(), description="How much memory what is kept of documents may take."
     )

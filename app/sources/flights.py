@@ -23,7 +23,7 @@ from typing import Generic, Self, TypeAlias, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceError, bare
 from app.resilience.clock import Clock
 from app.resilience.deadline import Deadline
 from app.resilience.tasks import Tasks
@@ -334,6 +334,7 @@ class Flights(Generic[R]):
             flight.bug = error
             if not flight.waiters:
                 self._log.error("source.flight_failed", source=self.name, exc_info=error)
+                bare(error)
         finally:
             lane.forget(flight)
             flight.land()

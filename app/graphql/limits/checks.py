@@ -6,7 +6,7 @@ bound on the one of them that compares each field with each other.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from graphql import (
     DocumentNode,
@@ -18,17 +18,26 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     OverlappingFieldsCanBeMergedRule,
+    ParallelVisitor,
+    TypeInfo,
+    TypeInfoVisitor,
     ValidationContext,
-    parse,
+    Visitor,
     specified_rules,
-    validate,
+    visit,
 )
-from graphql.language.parser import MAX_NESTING_DEPTH
-from graphql.validation.validate import ValidationAbortedError
+from graphql.language.lexer import Lexer
+from graphql.language.parser import MAX_NESTING_DEPTH, Parser
+from graphql.validation.validate import (
+    FragmentNestingVisitor,
+    ValidationAbortedError,
+    query_document_keys_to_validate,
+)
+from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
 
-from app.errors import Code, LimitError, RequestError
+from app.errors import Code, LimitError, RequestError, bare
 from app.graphql.limits.counts import count
-from app.graphql.limits.source import IndexedSource
+from app.graphql.limits.source import IndexedSource, untie
 from app.shapes.limits import LimitsSettings
 
 MAX_ERRORS = 100
@@ -41,6 +50,9 @@ of 2 µs or less. Documents of people and of their tools need some hundreds."""
 _INTROSPECTION = re.compile(r"\b(?:__schema|__type)\b")
 _SCHEMA_FIELD = re.compile(r"\b(?:__schema|__type|_service)\b")
 """The fields of ``Query`` that tell the schema."""
+
+_TOO_MANY_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
+"""As graphql-core says it."""
 
 _COUNTLESS = 10**9
 """From here on a number is of no use to anybody."""
@@ -62,6 +74,85 @@ RULES = tuple(
     for rule in specified_rules
 )
 """The rules of the specification."""
+
+
+class _Context(ValidationContext):
+    """What rules find out together; the visitors that it makes are in no ring either."""
+
+    def __init__(
+        self,
+        core: GraphQLSchema,
+        tree: DocumentNode,
+        types: TypeInfo,
+        note: Callable[[GraphQLError], None],
+        *,
+        hide_suggestions: bool,
+    ) -> None:
+        super().__init__(core, tree, types, note, hide_suggestions)
+        self._types = types
+        self._usages: dict[int, list[VariableUsage]] = {}
+
+    def get_variable_usages(
+        self, node: OperationDefinitionNode | FragmentDefinitionNode
+    ) -> list[VariableUsage]:
+        """Find where variables are used in a definition, without the fragments that it spreads."""
+        usages = self._usages.get(id(node))  # of the tree, which lives for longer
+        if usages is None:
+            fragment = node if isinstance(node, FragmentDefinitionNode) else None
+            visitor = VariableUsageVisitor(self._types, fragment)
+            outermost = TypeInfoVisitor(self._types, visitor)
+            visit(node, outermost)
+            for one in (visitor, outermost):
+                one.enter_leave_map.clear()
+            usages = self._usages[id(node)] = visitor.usages
+        return usages
+
+
+def validated(
+    core: GraphQLSchema, tree: DocumentNode, *, max_errors: int, suggestions: bool
+) -> list[GraphQLError]:
+    """Validate a document as ``graphql.validate`` does, and leave nothing for the collector.
+
+    Each visitor of graphql-core keeps methods of its own in a table (``enter_leave_map``). So it is
+    in a ring, as is all that it refers to: each new document left some 1,400 objects to the garbage
+    collector, which is rare (``process.py``). Here the tables are emptied at the end.
+
+    Args:
+        core: The schema, valid.
+        tree: The document.
+        max_errors: How many errors are looked for; one more says that there are others.
+        suggestions: Whether errors say what may have been meant.
+
+    Returns:
+        What is wrong with the document.
+    """
+    errors: list[GraphQLError] = []
+
+    def note(error: GraphQLError) -> None:
+        if len(errors) >= max_errors:
+            raise ValidationAbortedError(_TOO_MANY_ERRORS)
+        errors.append(error)
+
+    types = TypeInfo(core)
+    context = _Context(core, tree, types, note, hide_suggestions=not suggestions)
+    visitors: list[Visitor] = [rule(context) for rule in RULES]
+    fragments = {
+        one.name.value: one for one in tree.definitions if isinstance(one, FragmentDefinitionNode)
+    }
+    if fragments:
+        visitors.insert(0, FragmentNestingVisitor(fragments))
+    together = ParallelVisitor(visitors)
+    outermost = TypeInfoVisitor(types, together)
+    try:
+        visit(tree, outermost, query_document_keys_to_validate)
+    except ValidationAbortedError as error:
+        errors.append(bare(error))
+    except RecursionError:
+        errors.append(ValidationAbortedError("Validation aborted."))
+    finally:
+        for visitor in (*visitors, together, outermost):
+            visitor.enter_leave_map.clear()
+    return errors
 
 
 class DocumentChecks:
@@ -110,19 +201,15 @@ class DocumentChecks:
             # Comments are no tokens, but each ends its line.
             lines = 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
             _check("tokens", limits.tokens, lines, "the document has {} lines")
+        tree = _parse(text, limits.tokens)
         try:
-            tree = parse(IndexedSource(text), max_lexical_tokens=limits.tokens or None)
-        except GraphQLSyntaxError as error:
-            if _TOO_MANY.search(error.message):
-                found = "the document has more tokens"
-                raise LimitError("tokens", limits.tokens, found) from error
-            if _TOO_DEEP.search(error.message):
-                found = "the document has more levels of brackets"
-                raise LimitError("nesting", MAX_NESTING_DEPTH, found) from error
+            if self._refused is not None and self._refused.search(text):
+                _refuse_introspection(tree, self._refused)
+            self._check_counts(tree)
+        except RequestError:
+            if tree.loc is not None:
+                untie(tree.loc.start_token)
             raise
-        if self._refused is not None and self._refused.search(text):
-            _refuse_introspection(tree, self._refused)
-        self._check_counts(tree)
         return tree
 
     def validate(self, tree: DocumentNode) -> list[GraphQLError]:
@@ -137,12 +224,11 @@ class DocumentChecks:
         Raises:
             LimitError: It takes too much work to find that out.
         """
-        errors = validate(
+        errors = validated(
             self._core,
             tree,
-            RULES,
             max_errors=MAX_ERRORS - 1,  # and one that says that there are more
-            hide_suggestions=not self._suggestions,
+            suggestions=self._suggestions,
         )
         last = errors[-1] if errors else None
         if isinstance(last, ValidationAbortedError) and not last.message.startswith("Too many"):
@@ -163,6 +249,27 @@ class DocumentChecks:
             _check(
                 "directives", limits.directives, one.directives, "the operation has {} directives"
             )
+
+
+def _parse(text: str, max_tokens: int) -> DocumentNode:
+    """Parse a document of no more than so many tokens.
+
+    As ``graphql.parse`` does it. That does not give the tokens, which have to be untied where there
+    is no tree either.
+    """
+    source = IndexedSource(text)
+    lexer = Lexer(source)
+    try:
+        return Parser(source, lexer=lexer, max_lexical_tokens=max_tokens or None).parse_document()
+    except GraphQLSyntaxError as error:
+        untie(lexer.token)
+        if not _TOO_MANY.search(error.message):
+            raise
+    except RecursionError:
+        untie(lexer.token)
+        found = "the document has more levels of brackets"
+        raise LimitError("nesting", MAX_NESTING_DEPTH, found) from None
+    raise LimitError("tokens", max_tokens, "the document has more tokens")
 
 
 def _check(limit: str, allowed: int, number: int, found: str) -> None:

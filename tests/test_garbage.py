@@ -1,0 +1,240 @@
+"""A request leaves nothing to the garbage collector, which is rare in a server (``process.py``).
+
+What is in a ring is freed by the collector alone: an exception whose frames hold on to it, a loader
+and its batch function, an executor and its helpers. Each interpreted operation, each refused one
+and each new document used to leave one, with all that it had in hand.
+"""
+
+import asyncio
+import gc
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import orjson
+import pytest
+from starlette.types import ASGIApp, Message
+
+from app.settings import Settings
+from app.shapes.edge import BatchSettings, PersistedSettings
+from tests.conftest import OpenGateway
+from tests.fakes import (
+    Behaviour,
+    FakeServices,
+    failing,
+    raising,
+    saying,
+    settings_for_fakes,
+    user_id,
+)
+
+ID = user_id(1)
+SETTINGS: Settings = settings_for_fakes(
+    batch=BatchSettings(enabled=True),
+    persisted=PersistedSettings(enabled=True),
+    introspection=True,
+    explain=True,
+)
+
+Body = bytes | Mapping[str, object] | list[Mapping[str, object]]
+"""What a request has in its body."""
+
+
+def one(fields: str, **members: object) -> Mapping[str, object]:
+    """Ask for one user."""
+    query = f"query($id: ID!) {{ user(id: $id) {{ {fields} }} }}"
+    return {"query": query, "variables": {"id": ID}, **members}
+
+
+def named(name: object, **members: object) -> Mapping[str, object]:
+    """Name a document by its hash."""
+    return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": name}}, **members}
+
+
+USERS = "query($ids: [ID!]!) { users(ids: $ids) { id username events { id } } }"
+ENTITIES = "query($of: [_Any!]!) { _entities(representations: $of) { ... on User { id plan } } }"
+INVOICES = "invoices(first: 2) { edges { node { id total { amount } } } }"
+SWITCH = "query($id: ID!, $s: Boolean) { user(id: $id) { id plan @include(if: $s) } }"
+
+EVERYDAY: dict[str, Callable[[int], Body]] = {
+    "compiled": lambda _: one("username plan"),
+    "never sent before": lambda number: one(f"username a{number}: plan"),
+    "list": lambda _: {"query": USERS, "variables": {"ids": [ID, user_id(2)]}},
+    "interpreted": lambda _: one("username plan", onError="PROPAGATE"),
+    "halt": lambda _: one("username plan", onError="HALT"),
+    "invoices": lambda _: one(f"username {INVOICES}"),
+    "entities": lambda _: {
+        "query": ENTITIES,
+        "variables": {"of": [{"__typename": "User", "id": ID}]},
+    },
+    "switch that is null": lambda _: {"query": SWITCH, "variables": {"id": ID, "s": None}},
+    "unknown user": lambda _: one("username", variables={"id": user_id(77)}),
+    "batch": lambda _: [one("username"), one(f"plan {INVOICES}"), one("id", onError="PROPAGATE")],
+    "introspection": lambda _: {"query": "{ __schema { types { name fields { name } } } }"},
+    "typename": lambda _: {"query": "{ __typename }"},
+}
+"""Requests that are executed, by their kind."""
+
+REFUSED: dict[str, Callable[[int], Body]] = {
+    "wrong variable": lambda _: one("id", variables={"id": {"a": 1}}),
+    "wrong items": lambda _: {"query": USERS, "variables": {"ids": [None, {}, 7, ID]}},
+    "missing variable": lambda _: one("id", variables={}),
+    "no user id": lambda _: one("id", variables={"id": "nobody"}),
+    "no user id, interpreted": lambda _: one("id", variables={"id": "no"}, onError="PROPAGATE"),
+    "no user id, halt": lambda _: one("id", variables={"id": "no"}, onError="HALT"),
+    "too many ids": lambda _: {"query": USERS, "variables": {"ids": [ID] * 101}},
+    "wrong argument": lambda _: one("invoices(first: 0) { edges { cursor } }"),
+    "wrong cursor": lambda _: one('invoices(after: "?") { edges { cursor } }'),
+    "no representation": lambda _: {"query": ENTITIES, "variables": {"of": [{}]}},
+    "syntax error": lambda number: {"query": f"{{ user(id: {number}) {{ "},
+    "same syntax error": lambda _: {"query": "{ user(id: "},
+    "too many tokens": lambda number: {"query": f"{{ a{number} {'x ' * 3_000} }}"},
+    "too deep": lambda number: {"query": f"{{ a{number} {'{ a ' * 900}"},
+    "invalid": lambda number: {"query": f"{{ nothing{number} }}"},
+    "invalid with fragments": lambda number: one(f"...F }} }} fragment F on User {{ {{ n{number}"),
+    "unknown type": lambda number: {"query": f"query($x{number}: Nope) {{ __typename }}"},
+    "subscription": lambda number: {"query": f"subscription {{ x{number} }}"},
+    "too many aliases": lambda number: one(" ".join(f"a{number}_{n}: id" for n in range(60))),
+    "too costly": lambda _: {
+        "query": "query($ids: [ID!]!) { users(ids: $ids) { events(first: 1000) { id } } }",
+        "variables": {"ids": [ID] * 100},
+    },
+    "no such operation": lambda _: {"query": "{ __typename }", "operationName": "X"},
+    "batch of wrong ones": lambda _: [one("id", variables={}), {"query": "{ "}],
+    "unknown hash": lambda number: named(f"{number:064}"),
+    "wrong hash": lambda number: named(f"{number:064}", query="{ __typename }"),
+    "no hash": lambda _: named(7),
+    "no document": lambda _: {},
+    "wrong member": lambda _: {"query": 7},
+    "no JSON": lambda _: b'{"query": ',
+    "no UTF-8": lambda _: b"\xff\xfe",
+}
+"""Requests that are refused, as a whole or in a field."""
+
+
+async def send(app: ASGIApp, body: Body, headers: Mapping[str, str]) -> bytes:
+    """Send a request to the application itself: a client of a library leaves garbage of its own."""
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    parts = [data]
+    answer: list[bytes] = []
+    given = {"host": "gateway", "content-type": "application/json", **headers}
+
+    async def receive() -> Message:
+        if parts:
+            return {"type": "http.request", "body": parts.pop(), "more_body": False}
+        await asyncio.Event().wait()
+        raise AssertionError("nobody goes away")
+
+    async def take(message: Message) -> None:
+        answer.append(message.get("body", b""))
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/graphql",
+        "raw_path": b"/graphql",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("gateway", 80),
+        "state": {},
+    }
+    await app(scope, receive, take)
+    return b"".join(answer)
+
+
+@contextmanager
+def collecting() -> Iterator[Counter[str]]:
+    """Count what only the garbage collector would free of what is made within, by its type."""
+    found: Counter[str] = Counter()
+    gc.collect()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found.update(type(each).__name__ for each in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+@contextmanager
+def rare_collector() -> Iterator[None]:
+    """Have the garbage collector run when it is told to, and look at what is new alone."""
+    for _ in range(2):  # a class is free only once its instances are gone
+        gc.collect()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+async def garbage_of(
+    app: ASGIApp, kinds: Mapping[str, Callable[[int], Body]], **headers: str
+) -> dict[str, Any]:
+    """Find what each kind of request leaves, once everything is warm."""
+    numbers = count(1)
+    left: dict[str, Any] = {}
+    for make in kinds.values():
+        for _ in range(2):
+            await send(app, make(next(numbers)), headers)
+    with rare_collector():
+        for kind, make in kinds.items():
+            body = make(next(numbers))
+            with collecting() as found:
+                answer = await send(app, body, headers)
+                await asyncio.sleep(0)
+            assert json.loads(answer), kind
+            if found:
+                left[kind] = dict(found.most_common(8))
+    return left
+
+
+async def test_what_is_executed_leaves_nothing(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1, 2)
+    async with open_gateway(SETTINGS) as gateway:
+        assert await garbage_of(gateway.app, EVERYDAY) == {}
+
+
+async def test_what_is_refused_leaves_nothing(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1, 2)
+    async with open_gateway(SETTINGS) as gateway:
+        assert await garbage_of(gateway.app, REFUSED) == {}
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [failing(503), failing(404), saying(b"no JSON"), raising(RuntimeError("a bug of ours"))],
+    ids=["status", "rejected", "malformed", "bug"],
+)
+async def test_what_fails_leaves_nothing(
+    open_gateway: OpenGateway, services: FakeServices, behaviour: Behaviour
+) -> None:
+    services.know(1, 2)
+    for service in services.by_name.values():
+        service.behaviour = behaviour
+    async with open_gateway(SETTINGS) as gateway:
+        assert await garbage_of(gateway.app, EVERYDAY) == {}
+
+
+async def test_what_is_explained_leaves_nothing(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1, 2)
+    async with open_gateway(SETTINGS) as gateway:
+        asked = {kind: make for kind, make in EVERYDAY.items() if kind != "batch"}
+        assert await garbage_of(gateway.app, asked, **{"x-gateway-explain": "1"}) == {}

@@ -1,0 +1,273 @@
+"""What is kept of clients' documents has no more bytes than it may, by an honest estimate."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from app.bounded import ENTRY_BYTES, BoundedCache
+from app.execution.keys import InputLimits
+from app.execution.planner import Planner
+from app.fastpath.compiled import Compiler
+from app.graphql.caller import EVERYBODY
+from app.graphql.documents import Document, Documents
+from app.graphql.persisted import AutomaticTexts, hash_of
+from app.graphql.request import GraphQLRequest
+from app.graphql.rights import Policies
+from app.graphql.schema import build_schema
+from app.settings import Settings
+from app.shapes.limits import LimitsSettings, MemorySettings
+from app.sources.endpoints import endpoints_of
+from tests.fakes import settings_for_fakes
+
+SETTINGS = settings_for_fakes()
+SCHEMA = build_schema()
+READS = SCHEMA.reads(endpoints_of(SCHEMA.specs, dict(SETTINGS.sources)), {})
+PLANNER = Planner(SCHEMA.core, READS, InputLimits.of(SETTINGS))
+COMPILER = Compiler(SCHEMA)
+RIGHTS = Policies(SCHEMA.policies).rights(EVERYBODY)
+
+SWITCHES = 6
+SELECTED = (
+    "username",
+    "displayName",
+    "plan",
+    "balance { amount currency }",
+    "events(first: 2) { id type }",
+    "lastSeenAt",
+    "billingStatus",
+    "events { id type occurredAt }",
+)
+
+
+def aliased(count: int, number: int) -> str:
+    """Write a selection whose aliases no other has."""
+    fields = (SELECTED[(place + number) % len(SELECTED)] for place in range(count))
+    return " ".join(f"a{number}_{place}: {field}" for place, field in enumerate(fields))
+
+
+def of_one(selection: str, variables: str = "") -> str:
+    """Write a document with one operation."""
+    return f"query Q($id: ID!{variables}) {{ user(id: $id) {{ {selection} }} }}"
+
+
+def switched(number: int) -> str:
+    """Write a document with six switches."""
+    variables = "".join(f", $s{place}: Boolean!" for place in range(SWITCHES))
+    parts = (
+        f"... @include(if: $s{place}) {{ {aliased(6, SWITCHES * number + place)} }}"
+        for place in range(SWITCHES)
+    )
+    return of_one(" ".join(parts), variables)
+
+
+DOCUMENTS: dict[str, Callable[[int], str]] = {
+    "tiny": lambda number: f'{{ user(id: "{number}") {{ id }} }}',
+    "everyday": lambda number: of_one(aliased(8, number)),
+    "large": lambda number: of_one(aliased(45, number)),
+    "switches": switched,
+    "fragment": lambda number: of_one("...F") + f" fragment F on User {{ {aliased(20, number)} }}",
+    "operations": lambda number: " ".join(
+        of_one(aliased(2, number)).replace("Q(", f"Q{place}(") for place in range(20)
+    ),
+    "roots": lambda number: " ".join(
+        ("{", *(f'r{place}: user(id: "1") {{ {aliased(2, number)} }}' for place in range(15)), "}")
+    ),
+    "bound": lambda number: of_one(
+        " ".join(f"b{number}_{place}: events(first: {place + 1}) {{ id }}" for place in range(30))
+    ),
+    "enums": lambda number: of_one(
+        " ".join(f"b{number}_{place}: billingStatus" for place in range(30))
+    ),
+    "long aliases": lambda number: of_one(
+        " ".join(f"b{number}_{place}_{'x' * 500}: username" for place in range(10))
+    ),
+    "long text": lambda number: f'{{ user(id: "{number}{"x" * 20_000}") {{ id }} }}',
+    "comment": lambda number: f'{{ user(id: "{number}") {{ id }} }} #{"ü" * 20_000}',
+    "emoji": lambda number: f'{{ user(id: "{number}") {{ id }} }} #{"😀" * 5_000}',
+    "ids": lambda number: "{{ users(ids: [{}]) {{ id }} }}".format(
+        " ".join(f'"{number}-{place}"' for place in range(100))
+    ),
+    "syntax error": lambda number: f'{{ user(id: "{number}") {{ id ',
+    "invalid": lambda number: of_one(" ".join(f"n{number}_{place}" for place in range(20))),
+    "hopeless": lambda number: of_one(" ".join(f"n{number}_{place}" for place in range(150))),
+    "refused": lambda number: of_one(aliased(60, number)),
+}
+"""Documents of many kinds, by a number that no two have in common."""
+
+COMPILED = frozenset(DOCUMENTS) - {"syntax error", "invalid", "hopeless", "refused"}
+COUNT = 4
+
+
+def bounded(**bytes_of: int) -> Settings:
+    """Make settings with bounds."""
+    return settings_for_fakes(
+        introspection=True, limits=LimitsSettings(memory=MemorySettings(**bytes_of))
+    )
+
+
+def documents(size: int = 1_000_000, **bytes_of: int) -> Documents:
+    """Make a cache of documents."""
+    return Documents.of(SCHEMA.core, bounded(**bytes_of), size=size)
+
+
+def run(document: Document, combination: int = 0) -> None:
+    """Do what is done with a document before its operation is run."""
+    for operation in document.operations.values():
+        switches = {f"s{place}": bool(combination >> place & 1) for place in range(SWITCHES)}
+        variables = operation.coerce(SCHEMA.core, {"id": "1", **switches})
+        assert not isinstance(variables, list)
+        operation.variant(PLANNER, COMPILER, variables, RIGHTS)
+
+
+def prepare_and_run(cache: Documents, make: Callable[[int], str], number: int) -> None:
+    """Do all that is done with a document that was never sent before."""
+    run(cache.get(make(number)))
+
+
+def measured(work: Sequence[Callable[[], object]], count: Callable[[], int]) -> tuple[int, int]:
+    """Tell how many bytes the second half of some work leaves behind, and by how many a count grew.
+
+    The first half makes what is made once for all.
+    """
+    half = len(work) // 2
+    tracemalloc.start()
+    try:
+        for one in work[:half]:
+            one()
+        gc.collect()
+        before, counted = tracemalloc.get_traced_memory()[0], count()
+        for one in work[half:]:
+            one()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before, count() - counted
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_what_a_document_is_estimated_to_have_is_about_what_it_has(kind: str) -> None:
+    cache, make = documents(compiled=0), DOCUMENTS[kind]
+
+    real, estimated = measured(
+        [partial(prepare_and_run, cache, make, number) for number in range(2 * COUNT)],
+        lambda: cache.bytes,
+    )
+
+    assert real / 2 <= estimated <= real * 2
+
+
+@pytest.mark.parametrize("kind", sorted(COMPILED))
+def test_what_a_variant_is_estimated_to_have_is_about_what_it_has(kind: str) -> None:
+    cache, make = documents(), DOCUMENTS[kind]
+    ready = [cache.get(make(number)) for number in range(2 * COUNT)]
+    for document in ready:
+        for operation in document.operations.values():
+            operation.coerce(SCHEMA.core, {})
+
+    real, estimated = measured(
+        [partial(run, document, 63) for document in ready],
+        lambda: cache.variants.bytes,
+    )
+
+    assert real / 2 <= estimated <= real * 2
+
+
+@pytest.mark.parametrize("most", [200_000, 500_000])
+def test_variants_of_all_documents_together_have_no_more_bytes_than_they_may(most: int) -> None:
+    cache = documents(compiled=most)
+    for number in range(4):
+        document = cache.get(switched(number))
+        for combination in range(0, 64, 3):
+            run(document, combination)
+
+            assert cache.variants.bytes <= most
+    assert len(cache.variants) > 1
+
+
+def test_documents_have_no_more_bytes_than_they_may_and_take_their_variants_with_them() -> None:
+    cache = documents(documents=100_000)
+    for number in range(30):
+        run(cache.get(of_one(aliased(8, number))))
+
+        assert cache.bytes <= 100_000
+        assert len(cache.variants) <= 100_000 // 20_000
+
+    assert len(cache.variants) > 1
+
+
+def test_a_document_that_is_not_kept_leaves_no_variant() -> None:
+    kept, not_kept = documents(), documents(size=0)
+    long = of_one("id") + " " * 40_000
+
+    run(kept.get(long))
+    run(not_kept.get(of_one("id")))
+
+    assert [len(kept.variants), len(not_kept.variants)] == [0, 0]
+
+
+def test_a_variant_of_a_document_that_has_just_made_room_is_not_kept() -> None:
+    cache = documents(size=1)
+    first = cache.get(of_one("id"))
+    cache.get(of_one("plan"))
+
+    run(first)
+
+    assert len(cache.variants) == 0
+
+
+def test_texts_that_clients_have_named_have_no_more_bytes_than_they_may() -> None:
+    texts = AutomaticTexts(1_000, max_bytes=50_000)
+    for number in range(100):
+        text = of_one(aliased(45, number))
+        named = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(text)}}
+        texts.keep(GraphQLRequest(query=text, extensions=named))
+
+        assert texts.bytes <= 50_000
+    assert texts.bytes > 40_000
+
+
+entries = some.lists(
+    some.tuples(some.integers(0, 9), some.integers(0, 1_500), some.sampled_from("pgr")),
+    max_size=60,
+)
+
+
+@given(entries, some.integers(0, 6_000), some.none() | some.integers(0, 5))
+def test_a_cache_keeps_what_was_used_last_as_far_as_there_is_room(
+    steps: Sequence[tuple[int, int, str]], max_bytes: int, max_entries: int | None
+) -> None:
+    dropped: list[int] = []
+    cache = BoundedCache[int, int](
+        max_bytes, max_entries=max_entries, dropped=lambda key, _: dropped.append(key)
+    )
+    model: list[tuple[int, int]] = []  # keys and sizes, the one used last at the end
+    gone: list[int] = []
+    for key, size, step in steps:
+        known = [one for one in model if one[0] == key]
+        model = [one for one in model if one[0] != key]
+        if step == "p":
+            cache.put(key, size, size)
+            model.append((key, size))
+            if size + ENTRY_BYTES > max_bytes or max_entries == 0:
+                gone.append(model.pop()[0])
+            while sum(one + ENTRY_BYTES for _, one in model) > max_bytes or len(model) > (
+                max_entries if max_entries is not None else len(model)
+            ):
+                gone.append(model.pop(0)[0])
+        elif step == "g":
+            assert cache.get(key) == (known[0][1] if known else None)
+            model += known
+        else:
+            cache.remove(key)
+
+        assert cache.bytes == sum(one + ENTRY_BYTES for _, one in model) <= max_bytes
+        assert [number in cache for number in range(10)] == [
+            number in dict(model) for number in range(10)
+        ]
+    assert len(cache) == len(model)
+    assert dropped == gone
