@@ -30,8 +30,9 @@ $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installe
 demo: .venv/installed ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
 	$(BIN)/user-gateway demo $(ARGS)
 
+# Tests are shared out over as many processes as there are cores.
 test: .venv/installed $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: .venv/installed ## format, lint, types, schema drift
 	$(BIN)/ruff format --check .

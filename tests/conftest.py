@@ -1,5 +1,6 @@
 """What tests share: the fakes, and the gateway over them, reached over HTTP."""
 
+import gc
 import io
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +21,38 @@ from tests.certificates import Certificates
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.ways import SHORT, Ways
+
+PROPERTY_TIMEOUT = 300
+"""Seconds that a property may take. It runs hundreds of examples, each with its own waits."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each property the time of its examples, where it does not say another."""
+    for item in items:
+        is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if is_property and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PROPERTY_TIMEOUT))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of the collector's sight.
+
+    It is there until the end. Looking at all of it again, at each full collection and where a test
+    asks what is left of a connection, would take most of the time of such tests.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by its argument where its bytes are no text: compressed bytes hold the time.
+
+    The processes that share the tests have to give a test the same name.
+    """
+    unreadable = isinstance(val, bytes) and not (
+        val.isascii() and val.decode("ascii").isprintable()
+    )
+    return argname if unreadable else None
 
 
 @dataclass(frozen=True)

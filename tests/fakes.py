@@ -233,8 +233,12 @@ def saying(body: bytes) -> Behaviour:
 
 
 def calm_source(**changes: Any) -> SourceSettings:  # noqa: ANN401 # any setting of a source
-    """Make the settings of a source that is called once, however it fails."""
+    """Make the settings of a source that is called once, however it fails.
+
+    A machine with other work may take its time to connect, which is no test's subject.
+    """
     calm: dict[str, Any] = {
+        "connect_timeout": 20.0,
         "retry": RetrySettings(max_retries=0, budget_share=0, budget_minimum=0),
         "breaker": BreakerSettings(min_calls=100_000),
         "pacing": PacingSettings(enabled=False),

@@ -198,7 +198,7 @@ def arrange(services: FakeServices, world: World) -> None:
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     # A gateway keeps nothing between requests, so that all examples may share it.
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -432,7 +432,7 @@ def operations(draw: st.DrawFn) -> tuple[str, Mapping[str, object]]:
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     operation=operations(),

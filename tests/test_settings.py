@@ -181,7 +181,7 @@ def test_only_the_addresses_of_the_sources_are_needed() -> None:
     assert settings.shutdown_timeout == 10
     assert settings.user_id_pattern is UUID_PATTERN
     assert settings.log == LogSettings(level="info", format="auto")
-    one = settings.sources.profile
+    one = SourceSettings(base_url="http://profile")
     assert (one.timeout, one.connect_timeout) == (2.0, 0.5)
     assert (one.max_keys, one.max_url_bytes, one.max_concurrent_pages) == (100, 7_500, 10)
 

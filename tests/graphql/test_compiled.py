@@ -29,7 +29,7 @@ from tests.fakes import (
 from tests.key_from import PARENTS, keys_of, linked, linked_row, own_key
 from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts
 
-CASES = int(os.environ.get("COMPILED_CASES", "150"))
+CASES = int(os.environ.get("COMPILED_CASES", "60"))
 """How many operations the property is tried with; many more before a release."""
 
 LEAVES = [

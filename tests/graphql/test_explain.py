@@ -49,7 +49,7 @@ from tests.sources.raw_server import Seen
 from tests.sources.readers import CASES as FORMS
 from tests.sources.readers import Case
 
-CASES = int(os.environ.get("EXPLAINED_CASES", "100"))
+CASES = int(os.environ.get("EXPLAINED_CASES", "50"))
 """How many operations the property is tried with."""
 
 SCHEMA = build_schema()

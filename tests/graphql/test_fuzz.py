@@ -24,7 +24,7 @@ from tests.conftest import Gateway, OpenGateway
 from tests.fakes import FakeServices, account_row, failing, invoice, settings_for_fakes, user_id
 from tests.graphql.documents import REQUESTS, as_json
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many requests are made."""
 
 PYTHON = re.compile(

@@ -34,7 +34,7 @@ from tests.graphql.test_compiled import Case, arrange, cases
 from tests.key_from import linked
 from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts, selecting
 
-BATCH_CASES = int(os.environ.get("BATCH_CASES", "25"))
+BATCH_CASES = int(os.environ.get("BATCH_CASES", "12"))
 """How many batches the property is tried with."""
 
 BATCHES = BatchSettings(enabled=True, max_operations=3)

@@ -18,7 +18,7 @@ from app.shapes.edge import BatchSettings, PersistedSettings
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.wire import PATIENCE, Address, served
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many requests are made of each kind."""
 
 IDLE = 0.02

@@ -28,7 +28,7 @@ from tests.wire import HOST, PATIENCE, Address, served
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many conversations are held of each kind."""
 
 LINES = st.lists(

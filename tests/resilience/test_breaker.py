@@ -220,7 +220,7 @@ class BreakerAndModel(RuleBasedStateMachine):
 
 def test_the_breaker_does_what_a_list_of_all_that_happened_says() -> None:
     run_state_machine_as_test(
-        BreakerAndModel, settings=settings(max_examples=120, stateful_step_count=50, deadline=None)
+        BreakerAndModel, settings=settings(max_examples=60, stateful_step_count=50, deadline=None)
     )
 
 

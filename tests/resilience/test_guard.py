@@ -43,7 +43,7 @@ OF_A_SOURCE = [code for code in Code if code.startswith("SOURCE_")]
 # What callers may do to it
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(
     max_calls=st.integers(1, 3),
     max_waiting_calls=st.integers(0, 3),

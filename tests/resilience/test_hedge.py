@@ -73,7 +73,7 @@ class Hedging:
         return answer
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(may_repeat=st.booleans(), script=scripts(answers=["good", "fine", failure()]))
 async def test_whatever_happens_a_good_answer_wins_and_no_call_is_left(
     script: Sequence[Step], *, may_repeat: bool

@@ -90,7 +90,7 @@ class Visits:
         await self.clock.settle()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(limit=st.integers(1, 3), queue=st.integers(0, 3), script=scripts(answers=["good", REFUSED]))
 @example(  # the one who gives up has just got its turn
     limit=1,

@@ -82,6 +82,6 @@ async def logging_in() -> AsyncGenerator[Login]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Let everything go on until something is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 # sockets set no event
             await asyncio.sleep(0)

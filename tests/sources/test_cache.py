@@ -718,7 +718,7 @@ class CacheAndModel(RuleBasedStateMachine):
 
 def test_whatever_happens_everybody_gets_what_a_plain_model_says() -> None:
     run_state_machine_as_test(
-        CacheAndModel, settings=settings(max_examples=200, stateful_step_count=50, deadline=None)
+        CacheAndModel, settings=settings(max_examples=70, stateful_step_count=50, deadline=None)
     )
 
 

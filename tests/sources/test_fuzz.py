@@ -23,7 +23,7 @@ from tests.sources.scripted import Peer, Upstream, chunked, scripted, settle
 from tests.sources.scripted import answer as answered
 from tests.sources.test_connections import HEADERS, reached
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many scripts are played."""
 
 NAME = re.compile(rb"<([^<>]*)>")

@@ -88,7 +88,7 @@ class StoreAndModel(RuleBasedStateMachine):
 
 def test_the_store_does_what_a_list_of_its_entries_says() -> None:
     run_state_machine_as_test(
-        StoreAndModel, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+        StoreAndModel, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
     )
 
 

@@ -27,7 +27,7 @@ from tests.fakes import FakeServices, calm_source, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, signed
 from tests.wire import Address, served
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 """How many requests are made."""
 
 SECRET = "a secret of some thirty-two bytes"

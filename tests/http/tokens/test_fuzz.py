@@ -28,7 +28,7 @@ from tests.fakes import FakeServices
 from tests.http.tokens.conftest import ask
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, jwk, key_of, knowing, raw_token
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many tokens and documents are made of each kind."""
 
 LEEWAY = 30
