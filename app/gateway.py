@@ -14,6 +14,7 @@ from app.execution.keys import InputLimits
 from app.execution.load import Sources
 from app.execution.planner import Planner
 from app.fastpath.compiled import Compiler
+from app.fastpath.rows import struct_decoder
 from app.graphql.caller import Caller
 from app.graphql.documents import Documents
 from app.graphql.engine import Engine
@@ -29,6 +30,7 @@ from app.shapes.callers import callers_said
 from app.sources.base import Record, Source
 from app.sources.cache import CachedSource
 from app.sources.client import ServiceClient, open_service
+from app.sources.decoding import validating_decoder
 from app.sources.endpoint import Endpoint
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.flights import Flights, Sharing
@@ -209,12 +211,27 @@ class Gateway:
         client = service.endpoint(spec.name, settings)
         # A source with keys of its own is not asked by users' ids.
         fold_case = self._limits.fold_case and spec.service not in self._settings.key_from
+        decoders = struct_decoder if self._settings.fastpath.decodes_rows else validating_decoder
         source: Source[Record] = (
             SelectingSource(
-                endpoint, client, self._log, foreign, see=self._see, fold_case=fold_case
+                endpoint,
+                client,
+                self._log,
+                foreign,
+                see=self._see,
+                fold_case=fold_case,
+                decoders=decoders,
             )
             if endpoint.selects
-            else RestSource(spec, client, self._log, foreign, see=self._see, fold_case=fold_case)
+            else RestSource(
+                spec,
+                client,
+                self._log,
+                foreign,
+                see=self._see,
+                fold_case=fold_case,
+                decoders=decoders,
+            )
         )
         sharing = Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING
         if settings.cache.enabled:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError, UnauthenticatedError
 from app.execution.keys import InputLimits
+from app.fastpath.rows import struct_decoder
 from app.graphql.connection import decode_cursor, encode_cursor
 from app.http.correlation import read_correlation
 from app.resilience.deadline import read_duration
@@ -26,7 +27,6 @@ from app.sources.auth_caller import read_forwarded
 from app.sources.base import Position, Record, UserId
 from app.sources.billing import MoneyRecord
 from app.sources.contract import RowContract
-from app.sources.decoding import decoder_of
 from app.sources.lifetime import read_lifetime
 from app.sources.more import extent_of
 from app.sources.scan import Document
@@ -95,7 +95,7 @@ def by_record(record: type[Record], name: str, others: Mapping[str, object]) -> 
 
     def quick(text: str) -> bool:
         try:
-            return bool(decoder_of(record)(b"[" + written(text) + b"]"))
+            return bool(struct_decoder(record)(b"[" + written(text) + b"]"))
         except ValidationError:
             return False
 

@@ -17,6 +17,16 @@ class FastpathSettings(Shape):
         description="Whether everyday operations are rendered by compiled functions rather than by"
         " Strawberry's executor.",
     )
+    rows: bool = Field(
+        default=True,
+        description="Whether rows of the default contract are read by msgspec, and by pydantic only"
+        " where that turns one down.",
+    )
+
+    @property
+    def decodes_rows(self) -> bool:
+        """Whether rows are read by msgspec first."""
+        return self.enabled and self.rows
 
     @property
     def compiles(self) -> bool:

@@ -7,6 +7,7 @@ from app.shapes.answer import AnswerSettings
 from app.shapes.source import SourceSettings
 from app.sources.answer import RawAnswer, Reader
 from app.sources.base import Record, SourceSpec, UserId
+from app.sources.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping import Mistake, RowMapper, ShapeError, WatchedMapper
 from app.sources.rows import RowReader, Rows
 from app.sources.seen import See
@@ -22,6 +23,7 @@ def reader_of(
     *,
     see: See | None = None,
     fold_case: bool = False,
+    decoders: DecoderFactory = validating_decoder,
 ) -> Reader[R]:
     """Choose what reads a source's answers, and make it.
 
@@ -31,6 +33,7 @@ def reader_of(
         foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
         see: Is shown how each record is made, where somebody watches.
         fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
+        decoders: Makes what reads bytes straight into records.
 
     Returns:
         The reader. Bytes go straight into records where the default contract holds, nobody's keys
@@ -40,7 +43,7 @@ def reader_of(
         ShapeError: The settings do not fit the record; with all mistakes.
     """
     if settings.answer is None and settings.fields is None and not foreign_keys and see is None:
-        return _DirectReader(spec, fold_case=fold_case)
+        return _DirectReader(spec, fold_case=fold_case, decoders=decoders)
     answer = settings.answer or AnswerSettings()
     mapper = (
         RowMapper(spec, settings.fields, foreign_keys)
@@ -65,8 +68,8 @@ def reader_of(
 class _DirectReader(Generic[R]):
     """Reads answers of the default contract, of which nothing but the body matters."""
 
-    def __init__(self, spec: SourceSpec[R], *, fold_case: bool) -> None:
-        self._rows = RowReader(spec, fold_case=fold_case)
+    def __init__(self, spec: SourceSpec[R], *, fold_case: bool, decoders: DecoderFactory) -> None:
+        self._rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
         """Read an answer."""

@@ -14,6 +14,7 @@ from app.sources.answer import RawAnswer
 from app.sources.ask import Ask
 from app.sources.base import Call, Record, SourceSpec, UserId
 from app.sources.client import ServiceClient
+from app.sources.decoding import DecoderFactory, validating_decoder
 from app.sources.following import target_of
 from app.sources.forms import form_of
 from app.sources.merging import ended, merged
@@ -36,6 +37,7 @@ class RestSource(Generic[R]):
         *,
         see: See | None = None,
         fold_case: bool = False,
+        decoders: DecoderFactory = validating_decoder,
     ) -> None:
         """Make the source.
 
@@ -47,11 +49,14 @@ class RestSource(Generic[R]):
             see: Is shown how each record is made, where somebody watches.
             fold_case: Whether keys that differ in case alone are the same, whatever the settings
                 say.
+            decoders: Makes what reads bytes straight into records.
         """
         self._spec = spec
         self._client = client
         self._form = form_of(spec, client.settings)
-        self._reader = reader_of(spec, client.settings, foreign_keys, see=see, fold_case=fold_case)
+        self._reader = reader_of(
+            spec, client.settings, foreign_keys, see=see, fold_case=fold_case, decoders=decoders
+        )
         self._key_from = client.settings.key_from
         self._log = log
 

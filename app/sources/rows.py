@@ -11,7 +11,7 @@ from app.readonly import readonly
 from app.shapes.answer import AnswerSettings
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.contract import RowContract
-from app.sources.decoding import decoder_of
+from app.sources.decoding import DecoderFactory, validating_decoder
 from app.sources.matching import AMBIGUOUS, matches_of, may_be_of_another_case
 from app.sources.more import More, NextPage
 from app.sources.scan import is_text, scan
@@ -93,12 +93,19 @@ class RowReader(Generic[R]):
     Args:
         spec: The source.
         fold_case: Whether keys that differ in case alone are the same.
+        decoders: Makes what reads bytes into records.
     """
 
-    def __init__(self, spec: SourceSpec[R], *, fold_case: bool = False) -> None:
+    def __init__(
+        self,
+        spec: SourceSpec[R],
+        *,
+        fold_case: bool = False,
+        decoders: DecoderFactory = validating_decoder,
+    ) -> None:
         self._spec = spec
         self._fold_case = fold_case
-        self._decode = decoder_of(spec.record)
+        self._decode = decoders(spec.record)
         self._contract = RowContract(spec.record)
         self._key = attrgetter(spec.key)
         self._written_key = spec.record.model_fields[spec.key].alias or spec.key

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import SourceError
 from app.sources.base import Call, FieldSet, Record, UserId
 from app.sources.client import ServiceClient
+from app.sources.decoding import DecoderFactory, validating_decoder
 from app.sources.endpoint import Endpoint
 from app.sources.rest import RestSource
 from app.sources.seen import See
@@ -36,6 +37,7 @@ class SelectingSource(Generic[R]):
         *,
         see: See | None = None,
         fold_case: bool = False,
+        decoders: DecoderFactory = validating_decoder,
     ) -> None:
         self._name = endpoint.spec.name
         selector = Selector(endpoint, foreign_keys)
@@ -43,7 +45,15 @@ class SelectingSource(Generic[R]):
         def narrowed(fields: FieldSet | None) -> RestSource[R]:
             one = selector.narrowed(fields)
             asking = client.endpoint(one.spec.name, one.settings)
-            return RestSource(one.spec, asking, log, foreign_keys, see=see, fold_case=fold_case)
+            return RestSource(
+                one.spec,
+                asking,
+                log,
+                foreign_keys,
+                see=see,
+                fold_case=fold_case,
+                decoders=decoders,
+            )
 
         self._narrowed = lru_cache(MAX_FIELD_SETS)(narrowed)
 

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AliasChoices, ConfigDict, Field, create_model, field_validator, model_validator
 
+from app.fastpath.rows import struct_decoder
 from app.shapes.answer import AnswerSettings
 from app.sources.activity import ActivityRecord
 from app.sources.base import Record
 from app.sources.billing import AccountRecord
 from app.sources.contract import RowContract, unwritable
-from app.sources.decoding import decoder_of, values_of
+from app.sources.decoding import values_of
 from app.sources.scan import UNREADABLE, scan
 from tests.fakes import Row, account_row, activity_row, event
 from tests.sources.odd import ODD, json_texts, with_member
@@ -101,7 +102,7 @@ class _Wide(Record):
 @pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**300])
 def test_a_number_of_any_size_is_the_same_beside_a_row_that_cannot_be_read(number: int) -> None:
     row = {"number": number, "counts": {"a": number}}
-    [quick] = decoder_of(_Wide)(json.dumps([row]).encode())
+    [quick] = struct_decoder(_Wide)(json.dumps([row]).encode())
 
     assert RowContract(_Wide).read(row) == quick
 
@@ -184,7 +185,7 @@ def test_what_is_read_is_what_the_record_reads_where_that_can(
     kept = {one: of_it for one, of_it in row.items() if one != name}
     text = with_member(json.dumps(kept).encode(), name, value)
     try:
-        [quick] = decoder_of(record)(b"[" + text + b"]")
+        [quick] = struct_decoder(record)(b"[" + text + b"]")
     except ValueError:
         return
     found = RowContract(record).read(scanned(text))

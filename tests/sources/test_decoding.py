@@ -21,10 +21,11 @@ from pydantic import (
     field_validator,
 )
 
+from app.fastpath.rows import struct_decoder
 from app.sources.activity import ActivityRecord, EventRecord
 from app.sources.base import MAX_INT, MAX_SAFE_INTEGER, Record
 from app.sources.billing import AccountRecord, InvoiceRecord
-from app.sources.decoding import decoder_of, values_of
+from app.sources.decoding import values_of
 from app.sources.profile import ProfileRecord
 from tests.fakes import Row, account_row, activity_row, event, invoice, profile_row
 
@@ -182,7 +183,7 @@ def adapter_of(record: type[Record]) -> TypeAdapter[list[Record]]:
 @cache
 def quick_decoder_of(record: type[Record]) -> Callable[[bytes], list[Record]]:
     """Make what reads rows the quick way, once."""
-    return decoder_of(record)
+    return struct_decoder(record)
 
 
 def by_contract(record: type[Record], body: bytes) -> list[Record] | None:
@@ -230,7 +231,7 @@ def test_text_with_a_character_changed_is_read_as_the_contract_has_it(
 
 @pytest.mark.parametrize(("record", "row"), CONTRACTS)
 def test_the_records_of_the_sources_are_read_the_quick_way(record: type[Record], row: Row) -> None:
-    [read_as] = decoder_of(record)(json.dumps([row]).encode())
+    [read_as] = struct_decoder(record)(json.dumps([row]).encode())
 
     assert isinstance(read_as, msgspec.Struct)
 
@@ -290,7 +291,7 @@ def test_a_record_with_validators_takes_the_same_times(text: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[", b"{}", b"[1]", b'[{"id": "\xff"}]', b"[" * 100_000])
 def test_what_is_no_array_of_rows_is_refused(body: bytes) -> None:
     with pytest.raises(ValidationError):
-        decoder_of(ProfileRecord)(body)
+        struct_decoder(ProfileRecord)(body)
 
 
 class _Checked(Record):
@@ -333,7 +334,7 @@ class _Closed(Record):
 def test_a_record_with_more_than_fields_is_read_by_its_contract(record: type[Record]) -> None:
     row = {"name": "Ada"} | ({"age": 36} if record is _Heir else {})
 
-    [made] = decoder_of(record)(json.dumps([row]).encode())
+    [made] = struct_decoder(record)(json.dumps([row]).encode())
 
     assert isinstance(made, record)
 
@@ -368,13 +369,13 @@ def test_a_field_of_a_kind_that_is_not_known_to_be_the_same_is_read_by_its_contr
     }
     row = {"odd": values.get(name, "1"), "other": "1"}
 
-    [made] = decoder_of(record)(json.dumps([row]).encode())
+    [made] = struct_decoder(record)(json.dumps([row]).encode())
 
     assert isinstance(made, record)
 
 
 def test_the_values_of_what_was_read_have_their_names_in_python() -> None:
-    [quick] = decoder_of(AccountRecord)(json.dumps([account_row(1)]).encode())
+    [quick] = struct_decoder(AccountRecord)(json.dumps([account_row(1)]).encode())
     right = AccountRecord.model_validate_json(json.dumps(account_row(1)))
 
     assert list(values_of(quick)) == list(values_of(right)) == list(AccountRecord.model_fields)
