@@ -2,14 +2,14 @@
 
 import json
 
-import msgspec
 import pytest
 from pydantic import ValidationError
 
+from app.fastpath.rows import struct_decoder
 from app.sources.activity import ACTIVITY
 from app.sources.base import UserId
 from app.sources.billing import BILLING, AccountRecord
-from app.sources.decoding import values_of
+from app.sources.decoding import DecoderFactory, validating_decoder, values_of
 from app.sources.partial import joined, partial
 from app.sources.rows import RowReader
 from tests.fakes import account_row
@@ -36,13 +36,15 @@ def test_the_fields_are_as_strict_as_in_the_whole_record() -> None:
             record.model_validate_json(f'{{"userId": "a", "loginCount": {wrong}}}')
 
 
-def test_rows_are_read_straight_from_bytes_whatever_else_they_have() -> None:
-    rows = RowReader(partial(BILLING, {"status"})).read(
+@pytest.mark.parametrize("decoders", [validating_decoder, struct_decoder])
+def test_rows_are_read_straight_from_bytes_whatever_else_they_have(
+    decoders: DecoderFactory,
+) -> None:
+    rows = RowReader(partial(BILLING, {"status"}), decoders=decoders).read(
         b'[{"userId": "a", "status": "active", "plan": 7}]', [UserId("a")]
     )
 
     [record] = rows.answers
-    assert isinstance(record, AccountRecord | msgspec.Struct)
     assert values_of(record) == {"user_id": "a", "status": "active"}
 
 
