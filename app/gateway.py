@@ -218,6 +218,7 @@ class Gateway:
                     deadlines=self._settings.deadline,
                     clock=self._clock,
                     log=self._log,
+                    congested=client.is_congested,
                 )
             )
             sharing = Sharing.NOTHING  # what is in the cache waits for no other request
@@ -229,6 +230,7 @@ class Gateway:
             deadlines=self._settings.deadline,
             clock=self._clock,
             log=self._log,
+            congested=client.is_congested,
         )
         return await stack.enter_async_context(flights)
 

@@ -136,6 +136,8 @@ class Call:
         arrivals: Takes note of how long the answers may be kept; ``None`` where none is.
         fields: The fields of the record that are wanted, of a source that can be asked for some
             alone; ``None`` for all.
+        suspect_since: Since when the one key that it is about is known to be slow or to fail, by
+            the clock's ``monotonic``; ``None`` where that is not known.
     """
 
     request_id: str
@@ -147,6 +149,7 @@ class Call:
     forwarded: Headers = field(default=(), repr=False)
     arrivals: Arrivals | None = None
     fields: FieldSet | None = None
+    suspect_since: float | None = None
 
 
 def new_request_id() -> str:

@@ -157,6 +157,10 @@ class ServiceClient:
         """How fast it is asked, by its own word, for the caller for whom that is slowest."""
         return self.guard.tempo
 
+    def is_congested(self) -> bool:
+        """Tell whether calls wait before they are made, for whichever reason."""
+        return self.guard.congested
+
     async def send(
         self,
         ask: Ask,
@@ -191,6 +195,7 @@ class ServiceClient:
             deadline=call.deadline or Deadline(math.inf, self._clock),
             reserve=self._deadlines.reserve,
             caller=caller,
+            suspect_since=call.suspect_since,
         )
         trace.calls += 1
         trace.attempts += outcome.attempts

@@ -35,7 +35,7 @@ SETTINGS = calm_source(
     base_url="http://profile",
     timeout=ATTEMPT,
     max_keys=7,
-    coalesce=CoalesceSettings(max_batches=2, full_at=4),
+    coalesce=CoalesceSettings(max_batches=2, full_at=4, max_wait=60),
 )
 
 COUNTS = st.integers(1, 5)
