@@ -77,6 +77,11 @@ class Flight(Generic[R]):
     rings: float = math.inf
     disarm: Callable[[], object] | None = None
 
+    def sharers(self) -> Sequence[str]:
+        """List the ids of the requests that share it: who put users on it, and who joined."""
+        riders = [call.request_id for call in self.riders]
+        return [*dict.fromkeys(riders + [ticket.call.request_id for ticket in self.tickets])]
+
     def takes_on(self, fields: FieldSet | None) -> bool:
         """Ask for some fields, too, where it does not yet and has not left; tell whether it does.
 

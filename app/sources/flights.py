@@ -563,10 +563,12 @@ class Flights(Generic[R]):
                 forwarded=first.forwarded,
                 fields=flight.fields,
                 suspect_since=since,
+                sharers=flight.sharers if flight.shared else None,
             )
         return Call(
             new_request_id(),
-            None,
+            # One call has one trace: that of the first request that has one.
+            next((one.traceparent for one in flight.riders if one.traceparent), None),
             flight.identity,
             deadline,
             flight.trace,
@@ -574,6 +576,7 @@ class Flights(Generic[R]):
             first.forwarded,  # what the source is sent of it is the same for all of one identity
             fields=flight.fields,
             suspect_since=since,
+            sharers=flight.sharers,
         )
 
     def _call_off(self, flight: Flight[R]) -> None:
