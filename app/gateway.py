@@ -243,6 +243,7 @@ class Gateway:
                     deadlines=self._settings.deadline,
                     clock=self._clock,
                     log=self._log,
+                    congested=client.is_congested,
                 )
             )
             sharing = Sharing.NOTHING  # what is in the cache waits for no other request
@@ -254,6 +255,7 @@ class Gateway:
             deadlines=self._settings.deadline,
             clock=self._clock,
             log=self._log,
+            congested=client.is_congested,
         )
         return await stack.enter_async_context(flights)
 

@@ -9,8 +9,13 @@ breaker      takes note of how it went
 pace         takes note of what the service said; again in its own time, where it said "later"
 hedge        one more where it takes long, if that is on
 retry        again, where that can help, is safe, and fits time and budget
+
+A call about a user who is known to be slow or to fail, while the service answers others, is
+isolated: it is made once, never as a probe, in few of the bulkhead's places, and a failure of it
+says nothing of the service. The failure by which the user became known has counted.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -40,6 +45,9 @@ UNHEALTHY = frozenset(
 )
 """The failures that speak of a service's health; our own request may be to blame for the others."""
 
+ISOLATED_SHARE = 4
+"""Isolated calls have one of so many places of the bulkhead."""
+
 Attempt = Callable[[float], Awaitable[T | SourceError]]
 """Makes one call within so many seconds. What the service does is returned, never raised."""
 
@@ -66,6 +74,7 @@ class _Work(Generic[T]):
         limit: Seconds that one attempt may take.
         end: The moment by which all has to be done, by the clock's ``monotonic``.
         caller: For whom.
+        isolated: Whether it is about a user who is known to be slow or to fail.
         made: How many calls were made for it so far.
     """
 
@@ -73,6 +82,7 @@ class _Work(Generic[T]):
     limit: float
     end: float
     caller: str
+    isolated: bool
     made: int = 0
 
 
@@ -117,6 +127,12 @@ class Guard:
         self._bulkhead = Bulkhead(
             limit=settings.max_calls, queue=settings.max_waiting_calls, clock=clock
         )
+        self._isolation = Bulkhead(
+            limit=max(1, settings.max_calls // ISOLATED_SHARE),
+            queue=settings.max_waiting_calls,
+            clock=clock,
+        )
+        self._answered_at = -math.inf  # when a call that was not isolated was last answered well
         self._paces = Paces(settings, clock=clock, chance=chance, on_slow=on_slow)
         self._latencies = Latencies()
 
@@ -129,6 +145,15 @@ class Guard:
     def tempo(self) -> Tempo:
         """How fast calls are made for the caller for whom they are slowest."""
         return self._paces.tempo
+
+    @property
+    def congested(self) -> bool:
+        """Whether calls wait for room, for their turn or for the circuit to close."""
+        return (
+            self._bulkhead.waiting > 0
+            or self._breaker.state is not State.CLOSED
+            or self.tempo is not Tempo.FREE
+        )
 
     def tempo_of(self, caller: str) -> Tempo:
         """Tell how fast calls are made for a caller."""
@@ -156,6 +181,7 @@ class Guard:
         deadline: Deadline,
         reserve: float,
         caller: str = "",
+        suspect_since: float | None = None,
     ) -> Outcome[T]:
         """Make a call that is safe to repeat.
 
@@ -165,15 +191,23 @@ class Guard:
             deadline: When the request has to be answered.
             reserve: Seconds before the deadline that are kept for what follows the call.
             caller: For whom it is made, where the service is told; each has a pace of its own.
+            suspect_since: Since when the user that it is about is known to be slow or to fail, by
+                the clock's ``monotonic``; ``None`` where that is not known.
 
         Returns:
             What came of it: where it was repeated, what the last call said that was made.
         """
-        work = _Work(attempt, limit, deadline.at - reserve, caller)
+        isolated = suspect_since is not None and self._has_answered_since(suspect_since)
+        work = _Work(attempt, limit, deadline.at - reserve, caller, isolated)
         answer = await self._paced(work)
         if isinstance(answer, SourceError):
             answer = await self._repeated(work, answer)
         return Outcome(answer, work.made)
+
+    def _has_answered_since(self, moment: float) -> bool:
+        """Tell whether others were answered well since a moment, and in the breaker's window."""
+        lately = self._clock.monotonic() - self._settings.breaker.window
+        return self._answered_at > max(moment, lately)
 
     async def _repeated(self, work: _Work[T], failure: SourceError) -> T | SourceError:
         """Repeat what has failed, where that can help; gives what the last call said."""
@@ -182,6 +216,7 @@ class Guard:
             if (
                 not isinstance(answer, SourceError)
                 or not answer.retryable
+                or work.isolated
                 or self._is_put_off(answer)  # its own time has been waited for, or is too long
             ):
                 break
@@ -248,7 +283,7 @@ class Guard:
 
     def _perhaps_hedged(self, work: _Work[T]) -> Awaitable[T | SourceError]:
         """Make an attempt, and a second one beside it where hedging is on and it takes long."""
-        delay = self._latencies.p95() if self._settings.hedge else None
+        delay = self._latencies.p95() if self._settings.hedge and not work.isolated else None
         if delay is None:
             return self._once(work)
         return hedged(
@@ -265,8 +300,21 @@ class Guard:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
         if self._breaker.refuses:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
+        if not work.isolated:
+            return await self._in_room(work, left)
+        if self._breaker.state is not State.CLOSED:
+            detail = "the circuit is not closed, and the user is no probe"
+            return self._failure(Code.SOURCE_CIRCUIT_OPEN, detail)
         try:
-            async with self._bulkhead.slot(left):
+            async with self._isolation.slot(left):
+                return await self._in_room(work, self._left(work))
+        except FullError as error:
+            return self._failure(Code.SOURCE_OVERLOADED, str(error))
+
+    async def _in_room(self, work: _Work[T], seconds: float) -> T | SourceError:
+        """Make one attempt when there is room for it within so many seconds."""
+        try:
+            async with self._bulkhead.slot(seconds):
                 begun = self._begin(work)
                 if isinstance(begun, SourceError):
                     return begun
@@ -300,8 +348,10 @@ class Guard:
         """Take note of what a call says of the service's health and pace."""
         took = self._clock.monotonic() - begun.started
         if not isinstance(answer, SourceError):
-            begun.permit.record(failed=False, seconds=took, limit=work.limit)
-            self._latencies.add(took)
+            if not work.isolated:
+                begun.permit.record(failed=False, seconds=took, limit=work.limit)
+                self._latencies.add(took)
+                self._answered_at = begun.started + took
             return
         put_off = self._is_put_off(answer)
         if put_off or answer.retry_after is not None:
@@ -311,6 +361,8 @@ class Guard:
             return  # it is well enough to say no
         # A client in a hurry tells nothing of the service; else it could open the circuit for all
         # others.
+        if work.isolated:
+            return
         if answer.code is not Code.SOURCE_TIMEOUT or begun.seconds >= SLOW * work.limit:
             failed = answer.code in UNHEALTHY
             begun.permit.record(failed=failed, seconds=took, limit=work.limit)

@@ -109,7 +109,13 @@ class CoalesceSettings(Shape):
         default=16,
         ge=1,
         le=1_000,
-        description="Batches under way at the same time; while it is so many, the next gathers.",
+        description="Batches under way at the same time; while it is so many, the next gathers. A"
+        " batch that takes far longer than usual does not count.",
+    )
+    max_wait: Seconds = Field(
+        default=0.1,
+        description="Most seconds for which a batch gathers. A batch under way that takes longer"
+        " than that, and far longer than usual, is divided: each request's users go apart.",
     )
     full_at: int = Field(
         default=20,

@@ -5,7 +5,7 @@ A source answers for users in many at once (``Source``) or lists something of on
 ``PageSpec`` (``profile.py``, ``billing.py``, ``activity.py``); ``rest.py`` serves all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import getrandbits
@@ -124,7 +124,8 @@ class Call:
 
     Attributes:
         request_id: Sent as ``X-Request-ID``.
-        traceparent: Sent as it came, when it was valid (W3C Trace Context).
+        traceparent: The trace that it belongs to, when that was valid (W3C Trace Context). Each
+            exchange with a source sends it with a parent id of its own (``child_of``).
         identity: Tells callers apart for whom a source may answer differently: answers are never
             shared between two identities. All callers are one while nothing of theirs is sent. It
             is a source's own: ``auth_caller.py`` finds it where a call comes to one.
@@ -132,10 +133,13 @@ class Call:
         trace: Takes note of what becomes of the request at each source.
         requests: Ids of the requests that it is made for, where several share it; ``request_id``
             is one of its own then.
+        sharers: Tells the ids of the requests that share it at the moment; ``None`` where none can.
         forwarded: The caller's headers that one source or another may be sent. They may be secret.
         arrivals: Takes note of how long the answers may be kept; ``None`` where none is.
         fields: The fields of the record that are wanted, of a source that can be asked for some
             alone; ``None`` for all.
+        suspect_since: Since when the one key that it is about is known to be slow or to fail, by
+            the clock's ``monotonic``; ``None`` where that is not known.
     """
 
     request_id: str
@@ -147,6 +151,8 @@ class Call:
     forwarded: Headers = field(default=(), repr=False)
     arrivals: Arrivals | None = None
     fields: FieldSet | None = None
+    suspect_since: float | None = None
+    sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
 
 
 def new_request_id() -> str:
@@ -155,6 +161,21 @@ def new_request_id() -> str:
     Ids tell requests apart and are no secrets, so the system is not asked for each.
     """
     return f"{getrandbits(128):032x}"
+
+
+def child_of(traceparent: str) -> str:
+    """Continue a trace: the same trace, version and flags, with a new parent id.
+
+    Each exchange with a source is a span of its own, so that what the source does for two of them
+    is not taken for the same (W3C Trace Context, section 3.2.2.4).
+
+    Args:
+        traceparent: A valid ``traceparent``.
+
+    Returns:
+        The ``traceparent`` to send. Its parent id is random, and never the invalid one of zeros.
+    """
+    return f"{traceparent[:36]}{getrandbits(64) or 1:016x}{traceparent[52:]}"
 
 
 class Source(Protocol[R_co]):

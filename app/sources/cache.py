@@ -14,7 +14,7 @@ An entry that lacks a field that is wanted is no answer. What is fetched for it 
 has, while that is fresh, and is as old as that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -29,7 +29,7 @@ from app.shapes.resilience import DeadlineSettings
 from app.shapes.source import SourceSettings
 from app.sources.base import Call, FieldSet, Record, Source, UserId
 from app.sources.flight import Answer
-from app.sources.flights import Flights, Sharing
+from app.sources.flights import Flights, Sharing, never
 from app.sources.lifetime import UNBOUNDED, Arrival, Arrivals, Lifetime
 from app.sources.partial import joined
 from app.sources.store import EntityStore, Entry, EntryKey, StoreError
@@ -143,6 +143,7 @@ class CachedSource(Generic[R]):
         deadlines: DeadlineSettings,
         clock: Clock,
         log: FilteringBoundLogger,
+        congested: Callable[[], bool] = never,
     ) -> None:
         """Put a cache before a source.
 
@@ -153,6 +154,7 @@ class CachedSource(Generic[R]):
             deadlines: How the time of a request is divided.
             clock: Tells the time.
             log: Where failures of the store are reported.
+            congested: Tells whether calls to the source wait before they are made.
         """
         self.hits = self.stale_hits = self.misses = self.unkept = 0
         self._source = source
@@ -168,6 +170,7 @@ class CachedSource(Generic[R]):
             deadlines=deadlines,
             clock=clock,
             log=log,
+            congested=congested,
         )
 
     @property

@@ -37,7 +37,7 @@ from app.sources.ask import Ask
 from app.sources.auth import headers_of, query_of, with_query
 from app.sources.auth_caller import identity_of, sent_of
 from app.sources.auth_token import Tokens, open_tokens
-from app.sources.base import Call, Headers
+from app.sources.base import Call, Headers, child_of
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception
 from app.sources.statuses import failure_of_answer, meaning_of
@@ -157,6 +157,10 @@ class ServiceClient:
         """How fast it is asked, by its own word, for the caller for whom that is slowest."""
         return self.guard.tempo
 
+    def is_congested(self) -> bool:
+        """Tell whether calls wait before they are made, for whichever reason."""
+        return self.guard.congested
+
     async def send(
         self,
         ask: Ask,
@@ -191,6 +195,7 @@ class ServiceClient:
             deadline=call.deadline or Deadline(math.inf, self._clock),
             reserve=self._deadlines.reserve,
             caller=caller,
+            suspect_since=call.suspect_since,
         )
         trace.calls += 1
         trace.attempts += outcome.attempts
@@ -225,11 +230,14 @@ class ServiceClient:
         status: int | None = None
         noted: Mapping[str, Any] = {}
         answer: T | SourceError | None
+        traceparent = request.call.traceparent
+        if traceparent is not None:
+            traceparent = child_of(traceparent)
         try:
             # httpx's own timeouts are for each read; this one is for the whole.
             async with self._clock.timeout(seconds):
                 response = await self._transport.handle_async_request(
-                    self._written(request, seconds, signed)
+                    self._written(request, seconds, signed, traceparent)
                 )
                 try:
                     status, headers = response.status_code, fields_of(response)
@@ -251,15 +259,17 @@ class ServiceClient:
         except FOREIGN as error:
             answer = failure_of_exception(self.name, error)
         took = self._clock.monotonic() - started
-        self._report(request, answer, noted, status=status, seconds=took)
+        self._report(request, answer, noted, status=status, seconds=took, traceparent=traceparent)
         return answer
 
-    def _written(self, request: "Request[T]", seconds: float, signed: Headers) -> httpx.Request:
+    def _written(
+        self, request: "Request[T]", seconds: float, signed: Headers, traceparent: str | None
+    ) -> httpx.Request:
         """Write the request."""
         ask, call = request.ask, request.call
         headers = [*self._headers, ("X-Request-ID", call.request_id), *signed]
-        if call.traceparent is not None:
-            headers.append(("traceparent", call.traceparent))
+        if traceparent is not None:
+            headers.append(("traceparent", traceparent))
         if call.deadline is not None:
             headers.append((self._deadlines.header, write_duration(seconds)))
         if self._forwards:
@@ -327,6 +337,7 @@ class ServiceClient:
         *,
         status: int | None,
         seconds: float,
+        traceparent: str | None,
     ) -> None:
         """Log how the exchange went."""
         if strays := noted.get(STRAYS):
@@ -351,6 +362,7 @@ class ServiceClient:
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
             **({"repeated": True} if noted.get(REPEATED) else {}),
+            **({} if traceparent is None else {"span_id": traceparent[36:52]}),
         )
 
 
@@ -360,9 +372,10 @@ MAX_NAMED = 20
 
 def _sharing(call: Call) -> Mapping[str, object]:
     """Say in the log which requests share a call, where several do."""
-    if not call.requests:
+    requests = call.requests if call.sharers is None else call.sharers()
+    if not call.requests and len(requests) < 2:  # noqa: PLR2004 # one does not share
         return {}
-    return {"requests": call.requests[:MAX_NAMED], "shared_by": len(call.requests)}
+    return {"requests": requests[:MAX_NAMED], "shared_by": len(requests)}
 
 
 @asynccontextmanager

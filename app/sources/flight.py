@@ -3,6 +3,9 @@
 A flight belongs to nobody who waits for it. It is a task of its own with a trace of its own, so
 that whoever began it can give up, be cancelled or run out of time without any harm to the others.
 It has one alarm for all of them and itself, since timers are dear, and it is rare that one rings.
+
+A flight that takes far longer than usual is overdue. Requests that wait for some of its users only
+then wait for flights of their own (``Ticket.move``).
 """
 
 import asyncio
@@ -43,6 +46,10 @@ class Flight(Generic[R]):
         kept: Whether the answers are wanted even when nobody waits for them.
         end: The moment by which it has to have landed, by the clock's ``monotonic``.
         late: Whether it was ended for that.
+        began: When it left, by the clock's ``monotonic``.
+        overdue_at: The moment from which on it takes far longer than usual.
+        on_overdue: Is told when its alarm rings after that moment.
+        tickets: The tickets of those who wait for it.
         rings: The moment of its alarm.
         disarm: Calls the alarm off; ``None`` where none is set.
     """
@@ -63,8 +70,17 @@ class Flight(Generic[R]):
     kept: bool = False
     end: float = math.inf
     late: bool = False
+    began: float = math.inf
+    overdue_at: float = math.inf
+    on_overdue: "Callable[[Flight[R]], None] | None" = None
+    tickets: "list[Ticket[R]]" = field(default_factory=list["Ticket[R]"])
     rings: float = math.inf
     disarm: Callable[[], object] | None = None
+
+    def sharers(self) -> Sequence[str]:
+        """List the ids of the requests that share it: who put users on it, and who joined."""
+        riders = [call.request_id for call in self.riders]
+        return [*dict.fromkeys(riders + [ticket.call.request_id for ticket in self.tickets])]
 
     def takes_on(self, fields: FieldSet | None) -> bool:
         """Ask for some fields, too, where it does not yet and has not left; tell whether it does.
@@ -82,6 +98,8 @@ class Flight(Generic[R]):
     def land(self) -> None:
         """Let nobody wait for it any longer."""
         self.landed = True
+        self.on_overdue = None
+        self.tickets.clear()  # they know the flight, too: no circle is left to the collector
         if self.disarm is not None:
             self.disarm()
         for wait in self.waits:
@@ -90,6 +108,11 @@ class Flight(Generic[R]):
     def end_at(self, moment: float) -> None:
         """Have it end by a moment, whatever the source does."""
         self.end = moment
+        self.wake_at(moment)
+
+    def warn_at(self, moment: float) -> None:
+        """Have ``on_overdue`` be told at a moment at which it is still under way."""
+        self.overdue_at = moment
         self.wake_at(moment)
 
     def wake_at(self, moment: float) -> None:
@@ -107,7 +130,11 @@ class Flight(Generic[R]):
         if self.end <= now and self.task is not None:
             self.end, self.late = math.inf, True
             self.task.cancel()
+        elif self.overdue_at <= now and self.on_overdue is not None:
+            self.on_overdue(self)
         later = [self.end]
+        if now < self.overdue_at:
+            later.append(self.overdue_at)
         for wait in self.waits:
             if wait.until <= now:
                 wait.end()
@@ -126,25 +153,29 @@ class Ticket(Generic[R]):
         keys: The users.
         flights: On which flight each of them is, in the order of the keys; empty when the source
             can no longer be asked.
-        began: The flight that was begun for this request, if one was.
+        began: The flights that were begun for this request.
         call: The request.
         asked: When it asked, by the clock's ``monotonic``.
         patience: Seconds that it can wait.
         clock: Tells the time.
         call_off: Is told of a flight that nobody wants any more.
         seats: How many of the users are on each flight.
+        wait: The wait for the flights, once it has begun.
+        left: Whether nobody waits any longer.
     """
 
     source: str
     keys: Sequence[UserId]
     flights: Sequence[Flight[R]]
-    began: Flight[R] | None
+    began: Sequence[Flight[R]]
     call: Call
     asked: float
     patience: float
     clock: Clock
     call_off: Callable[[Flight[R]], None]
-    seats: Mapping[Flight[R], int] = field(init=False)
+    seats: dict[Flight[R], int] = field(init=False)
+    wait: "Wait | None" = None
+    left: bool = False
 
     def __post_init__(self) -> None:
         """Take the seats."""
@@ -155,9 +186,53 @@ class Ticket(Generic[R]):
             self.seats = {flight: flights.count(flight) for flight in dict.fromkeys(flights)}
         for flight in self.seats:
             flight.waiters += 1
+            flight.tickets.append(self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody still waits for the flights."""
+        return not self.left and (self.wait is None or not self.wait.over.done())
+
+    def keys_on(self, flight: Flight[R]) -> Sequence[UserId]:
+        """List the users that are on a flight."""
+        return [key for key, one in zip(self.keys, self.flights, strict=True) if one is flight]
+
+    def move(
+        self, before: Flight[R], after: Flight[R], keys: Sequence[UserId], *, first: bool
+    ) -> None:
+        """Wait for another flight.
+
+        Args:
+            before: The flight before, which has not landed.
+            after: The flight from now on.
+            keys: The users that it is about.
+            first: Whether that flight was begun for this request.
+        """
+        moved = set(keys)
+        self.flights = [
+            after if one is before and key in moved else one
+            for key, one in zip(self.keys, self.flights, strict=True)
+        ]
+        self.seats[before] -= len(keys)
+        self.seats[after] = len(keys)
+        after.waiters += 1
+        after.tickets.append(self)
+        stays = self.seats[before] > 0
+        if not stays:
+            del self.seats[before]
+            before.waiters -= 1
+            if before in self.began:  # its calls count all the same
+                flown, trace = before.trace.of(self.source), self.call.trace.of(self.source)
+                trace.calls += flown.calls
+                trace.attempts += flown.attempts
+        if first:
+            self.began = (*self.began, after)
+        if self.wait is not None:
+            self.wait.move(None if stays else before, after)
 
     def leave(self) -> None:
         """Wait no longer; a flight that nobody wants any more is called off."""
+        self.left = True
         for flight in self.seats:
             flight.waiters -= 1
             if not (flight.landed or flight.waiters or flight.kept):
@@ -191,7 +266,7 @@ class Ticket(Generic[R]):
         """Take note of a flight in the trace of the request, which waited for so many on it."""
         trace, flown = self.call.trace.of(self.source), flight.trace.of(self.source)
         shared = trace is not flown
-        if shared and flight is self.began:
+        if shared and flight in self.began:
             trace.calls += flown.calls
             trace.attempts += flown.attempts
         if shared or flight.answers is None:
@@ -233,7 +308,10 @@ async def landed(tickets: Sequence[Ticket[R]]) -> None:
     first = tickets[0]
     try:
         if flights and first.patience > 0:
-            await Wait(flights, first.asked + first.patience).over
+            wait = Wait(flights, first.asked + first.patience)
+            for one in tickets:
+                one.wait = wait
+            await wait.over
     finally:
         for ticket in tickets:
             ticket.leave()
@@ -261,6 +339,20 @@ class Wait:
             flight.waits.append(self)
             if flight.shared:
                 flight.wake_at(until)
+
+    def move(self, before: Flight[R] | None, after: Flight[R]) -> None:
+        """Wait for another flight.
+
+        Args:
+            before: The flight that is waited for no longer, if one is.
+            after: The other flight.
+        """
+        if before is None:
+            self._left += 1
+        else:
+            before.waits.remove(self)
+        after.waits.append(self)
+        after.wake_at(self.until)
 
     def end(self) -> None:
         """Wait no longer."""

@@ -57,7 +57,7 @@ def source_settings(contract: str = "stale_ok", **changes: float) -> SourceSetti
         base_url="http://profile",
         contract=contract,
         cache=cache,
-        coalesce=CoalesceSettings(enabled=False),
+        coalesce=CoalesceSettings(enabled=False, max_wait=60),
         timeout=0.1,  # so that no caller here is in too much of a hurry to share its flight
     )
 

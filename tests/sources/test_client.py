@@ -44,6 +44,7 @@ from tests.sources.login import until
 from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
 from tests.sources.scripted import Peer, scripted
 from tests.sources.scripted import answer as answered
+from tests.traces import is_child
 
 CALL = Call("request-1")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -132,7 +133,8 @@ async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> 
     assert seen.header("accept") == ["application/json"]
     assert seen.header("user-agent") == [f"user-gateway/{__version__}"]
     assert seen.header("x-request-id") == ["req-7"]
-    assert seen.header("traceparent") == [TRACE]
+    (sent,) = seen.header("traceparent")
+    assert is_child(sent, TRACE)
     assert seen.header("authorization") == [f"Bearer {TOKEN}"]
     assert seen.header("host") == [server.base_url.removeprefix("http://")]
 

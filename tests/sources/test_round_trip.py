@@ -20,6 +20,7 @@ def test_it_is_the_least_of_the_last_calls(times: list[float]) -> None:
         trip.add(time)
         last = times[:number][-WINDOW:]
         assert min(times[:number][-2 * WINDOW :]) <= trip.seconds <= min(last)
+        assert trip.usual == (trip.seconds if number >= WINDOW else 0)
 
 
 @pytest.mark.parametrize(("first", "then"), [(0.001, 0.02), (0.02, 0.001)])

@@ -1,0 +1,118 @@
+"""Calls about users who are known to be slow or to fail harm no calls about others."""
+
+import asyncio
+
+import pytest
+
+from app.errors import Code, SourceError
+from app.resilience.breaker import State
+from app.resilience.deadline import Deadline
+from app.resilience.guard import ISOLATED_SHARE
+from app.shapes.resilience import BreakerSettings, RetrySettings
+from tests.resilience.script import Answer, failure
+from tests.resilience.stage import LIMIT, RESERVE, Guarded
+
+OPENS_SOON = BreakerSettings(min_calls=4, failure_rate=0.5, window=10.0, probes=2, open_for=1.0)
+
+FAILURES = [failure(), failure(retryable=True), failure(Code.SOURCE_TIMEOUT)]
+
+
+async def ask_about_suspect(guarded: Guarded, answer: Answer, *, since: float) -> Answer:
+    """Ask about a user who is known since a moment; the service gives this answer at once."""
+
+    async def call(_: float) -> Answer:
+        guarded.began.append(guarded.clock.seconds)
+        return answer
+
+    deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
+    outcome = await guarded.clock.run(
+        guarded.guard.run(
+            call, limit=LIMIT, deadline=deadline, reserve=RESERVE, suspect_since=since
+        )
+    )
+    return outcome.answer
+
+
+@pytest.mark.parametrize("answer", FAILURES)
+async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked_once(
+    answer: SourceError,
+) -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(budget_share=1.0))
+    since = guarded.clock.seconds - 1.0
+    await guarded.answer("good")
+    guarded.began.clear()
+
+    for _ in range(20):
+        assert await ask_about_suspect(guarded, answer, since=since) is answer
+
+    assert guarded.state() is State.CLOSED
+    assert len(guarded.began) == 20
+
+
+@pytest.mark.parametrize("ago", [0.0, 11.0])
+async def test_where_nobody_else_is_answered_it_may_be_the_service_that_fails(ago: float) -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+    await guarded.answer("good")
+    guarded.clock.advance(ago)
+
+    for _ in range(4):
+        await ask_about_suspect(guarded, failure(), since=guarded.clock.seconds - ago + 0.5)
+
+    assert guarded.state() is State.OPEN
+
+
+async def test_a_suspect_is_no_probe() -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+    since = guarded.clock.seconds - 1.0
+    await guarded.answer("good")
+    for _ in range(4):
+        await guarded.answer(failure())
+    assert guarded.state() is State.OPEN
+    guarded.clock.advance(1.0)
+    await guarded.answer("good")
+    guarded.began.clear()
+
+    answer = await ask_about_suspect(guarded, "good", since=since)
+
+    assert isinstance(answer, SourceError)
+    assert answer.code is Code.SOURCE_CIRCUIT_OPEN
+    assert guarded.began == []
+    await guarded.answer("good")
+    assert guarded.state() is State.CLOSED
+
+
+@pytest.mark.parametrize(("max_calls", "most"), [(1, 1), (2 * ISOLATED_SHARE, 2), (64, 16)])
+async def test_suspects_have_a_share_of_the_places_and_nobody_else_waits_for_them(
+    max_calls: int, most: int
+) -> None:
+    guarded = Guarded(max_calls=max_calls, max_waiting_calls=100)
+    since = guarded.clock.seconds - 1.0
+    await guarded.answer("good")
+    running = 0
+
+    async def hang(_: float) -> Answer:
+        nonlocal running
+        running += 1
+        await guarded.clock.sleep(LIMIT)
+        running -= 1
+        return failure(Code.SOURCE_TIMEOUT)
+
+    deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(
+                guarded.guard.run(
+                    hang, limit=LIMIT, deadline=deadline, reserve=RESERVE, suspect_since=since
+                )
+            )
+        await guarded.clock.settle()
+        assert running == most
+        assert guarded.guard.congested is False
+        if max_calls > 1:
+            began = guarded.clock.seconds
+            assert (await guarded.answer("good")).answer == "good"
+            assert guarded.clock.seconds == began
+        await guarded.clock.run(asyncio.sleep(0))
+        while running:
+            guarded.clock.advance(LIMIT)
+            await guarded.clock.settle()

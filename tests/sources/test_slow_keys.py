@@ -1,0 +1,473 @@
+"""No user harms others by being slow or by failing: sharing calls is no worse than not sharing.
+
+A day at a source is played twice, with calls shared and without. The source takes its time about
+some users and fails whenever it is asked about some others; all of it runs on a manual clock.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import SourceError
+from app.observability.logs import make_log
+from app.resilience.breaker import State
+from app.resilience.deadline import Deadline
+from app.resilience.guard import Guard
+from app.settings import LogSettings
+from app.shapes.resilience import BreakerSettings, CoalesceSettings, DeadlineSettings, RetrySettings
+from app.shapes.source import SourceSettings
+from app.sources.base import Call, UserId
+from app.sources.client import open_service
+from app.sources.flights import Flights, Sharing
+from app.sources.profile import PROFILE, ProfileRecord
+from app.sources.rest import RestSource
+from tests.clock import ManualClock
+from tests.conftest import Gateway, OpenGateway
+from tests.fakes import (
+    FakeServices,
+    calm_source,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
+
+USUAL = 0.008
+"""Seconds that the source takes for anybody else."""
+
+TIMEOUT = 2.0
+
+CALM: Mapping[str, Any] = {}
+
+STRICT: Mapping[str, Any] = {"breaker": BreakerSettings(), "retry": RetrySettings()}
+
+MAX_WAIT = 0.1
+
+PATIENCE = 2 * MAX_WAIT + 8 * USUAL
+"""By how many seconds sharing may delay a request: gathering, and a batch that is divided."""
+
+NEVER = BreakerSettings(min_calls=100_000)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request.
+
+    Attributes:
+        at: When it comes, in seconds.
+        users: The users that it wants.
+        odd: Whether it wants a slow or a fatal one.
+    """
+
+    at: float
+    users: tuple[int, ...]
+    odd: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        failed: How many of its users failed.
+        seconds: How long it took.
+    """
+
+    failed: int
+    seconds: float
+
+
+@dataclass
+class Service:
+    """A service that is slow for some users, and that fails as a whole for some others.
+
+    Attributes:
+        clock: The time.
+        slow: How many seconds it takes for a user.
+        fatal: With which status it fails where it is asked about a user.
+        down: Whether it fails for everybody.
+        calls: The users of each call.
+        running: The calls that run now.
+        most: The most calls with a slow user that have run at the same time.
+    """
+
+    clock: ManualClock
+    slow: Mapping[int, float] = field(default_factory=dict[int, float])
+    fatal: Mapping[int, int] = field(default_factory=dict[int, int])
+    down: bool = False
+    calls: list[list[int]] = field(default_factory=list[list[int]])
+    running: list[list[int]] = field(default_factory=list[list[int]])
+    most: int = 0
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        users = [int(key[-12:]) for key in request.url.params.get_list("id")]
+        self.calls.append(users)
+        self.running.append(users)
+        slow = sum(not self.slow.keys().isdisjoint(call) for call in self.running)
+        self.most = max(self.most, slow)
+        try:
+            await self.clock.sleep(max([USUAL, *[self.slow.get(user, 0) for user in users]]))
+        finally:
+            self.running.remove(users)
+        statuses = [self.fatal[user] for user in users if user in self.fatal]
+        if statuses or self.down:
+            return httpx.Response(statuses[0] if statuses else 500)
+        return httpx.Response(200, content=orjson.dumps([profile_row(user) for user in users]))
+
+
+@dataclass
+class Play:
+    """A source, and those who ask it.
+
+    Attributes:
+        service: The service behind it.
+        flights: The flights to it.
+        guard: What its calls go through.
+        outcomes: What came of each request.
+        log: What was logged.
+    """
+
+    service: Service
+    flights: Flights[ProfileRecord]
+    guard: Guard
+    log: io.StringIO
+    outcomes: dict[Arrival, Outcome] = field(default_factory=dict[Arrival, Outcome])
+
+    async def come(self, arrival: Arrival) -> None:
+        """Have a request come."""
+        clock = self.service.clock
+        began = clock.monotonic()
+        call = Call(f"r{arrival.at}", deadline=Deadline(began + 5.0, clock))
+        keys = [UserId(user_id(user)) for user in arrival.users]
+        answers = await self.flights.fetch(keys, call)
+        for user, answer in zip(arrival.users, answers, strict=True):
+            assert answer is not None
+            assert isinstance(answer, SourceError) or answer.id == user_id(user)
+        failed = sum(isinstance(answer, SourceError) for answer in answers)
+        self.outcomes[arrival] = Outcome(failed, clock.monotonic() - began)
+
+    async def run(self, arrivals: Sequence[Arrival]) -> None:
+        """Have requests come at their moments, and wait until all have what they get."""
+        async with asyncio.TaskGroup() as group:
+            now = 0.0
+            for arrival in sorted(arrivals, key=lambda one: one.at):
+                if arrival.at > now:
+                    await self.service.clock.sleep(arrival.at - now)
+                    now = arrival.at
+                group.create_task(self.come(arrival))
+
+    def others(self) -> list[Outcome]:
+        """List what came of the requests for users who are neither slow nor fatal."""
+        return [one for arrival, one in self.outcomes.items() if not arrival.odd]
+
+
+@asynccontextmanager
+async def staged(
+    service: Service,
+    *,
+    sharing: Sharing = Sharing.BATCHES,
+    **changes: Any,  # noqa: ANN401 # any setting
+) -> AsyncGenerator[Play]:
+    """Set the stage: the source with all that its calls go through."""
+    source_settings: SourceSettings = calm_source(
+        base_url="http://profile", timeout=TIMEOUT, **changes
+    )
+    log = io.StringIO()
+    logger = make_log(LogSettings(level="debug", format="json"), stream=log)
+    async with open_service(
+        "profile",
+        source_settings,
+        lambda _: httpx.MockTransport(service.answer),
+        deadlines=DeadlineSettings(),
+        clock=service.clock,
+        chance=lambda: 0.5,
+        log=logger,
+    ) as client:
+        source = RestSource(PROFILE, client, logger)
+        flights: Flights[ProfileRecord] = Flights(
+            "profile",
+            source.fetch_many,
+            sharing=sharing,
+            settings=source_settings,
+            deadlines=DeadlineSettings(),
+            clock=service.clock,
+            log=logger,
+            congested=client.is_congested,
+        )
+        async with flights:
+            yield Play(service, flights, client.guard, log)
+
+
+async def played(
+    arrivals: Sequence[Arrival],
+    service: Service,
+    *,
+    sharing: Sharing,
+    **changes: Any,  # noqa: ANN401 # any setting
+) -> Play:
+    """Play a day to its end; nothing is left of it."""
+    async with staged(service, sharing=sharing, **changes) as play:
+        await service.clock.run(play.run(arrivals))
+        assert play.flights.in_flight == 0
+    assert len(play.outcomes) == len(arrivals)
+    return play
+
+
+def every(seconds: float, users: Sequence[int], *, of: int, odd: bool) -> list[Arrival]:
+    """Have so many requests come for users in turn, one each so many seconds."""
+    return [
+        Arrival(number * seconds, (users[number % len(users)],), odd=odd) for number in range(of)
+    ]
+
+
+async def test_twenty_slow_users_harm_nobody_else() -> None:
+    slow = range(20)
+    arrivals = every(0.1 / 20, slow, of=600, odd=True)  # each of them every 100 ms
+    arrivals += [Arrival(0.001 + 0.02 * one, (100 + one,)) for one in range(150)]
+
+    play = await played(
+        arrivals, Service(ManualClock(), dict.fromkeys(slow, 60.0)), sharing=Sharing.BATCHES
+    )
+
+    others = play.others()
+    assert sum(one.failed for one in others) == 0
+    assert max(one.seconds for one in others) <= PATIENCE
+    assert sorted(one.seconds for one in others)[75] == pytest.approx(USUAL)
+
+
+SLOW, FATAL, OTHERS = range(20), range(20, 24), range(100, 130)
+
+
+@st.composite
+def days(draw: st.DrawFn) -> list[Arrival]:
+    """Draw who asks for whom, and when."""
+    odd = st.lists(st.sampled_from([*SLOW, *FATAL]), min_size=1, max_size=4, unique=True)
+    well = st.lists(st.sampled_from(OTHERS), min_size=1, max_size=4, unique=True)
+    arrivals: list[Arrival] = []
+    for is_odd, users in ((True, odd), (False, well)):
+        gap = draw(st.sampled_from([0.0, 0.002, 0.011, 0.05]))
+        lists = draw(st.lists(users, min_size=1, max_size=12))
+        for number in range(draw(st.integers(1, 40))):
+            one = tuple(lists[number % len(lists)])
+            arrivals.append(Arrival(number * gap, one, odd=is_odd))
+    mixed = draw(st.lists(st.tuples(odd, well), max_size=3))
+    arrivals += [Arrival(0.03, (*one, *two), odd=True) for one, two in mixed]
+    return [*dict.fromkeys(arrivals)]
+
+
+@given(
+    arrivals=days(),
+    seconds=st.sampled_from([0.05, 0.3, 1.5, 60.0]),
+    status=st.sampled_from([400, 500, 502]),
+    max_batches=st.integers(1, 16),
+    full_at=st.integers(1, 20),
+    max_calls=st.sampled_from([24, 64]),
+    guards=st.sampled_from([CALM, STRICT]),
+)
+@settings(max_examples=20, deadline=None)
+async def test_no_users_raise_the_failures_of_others_above_what_they_are_without_sharing(
+    *,
+    arrivals: list[Arrival],
+    seconds: float,
+    status: int,
+    max_batches: int,
+    full_at: int,
+    max_calls: int,
+    guards: Mapping[str, Any],
+) -> None:
+    plays: list[Play] = []
+    for sharing in (Sharing.NOTHING, Sharing.BATCHES):
+        service = Service(ManualClock(), dict.fromkeys(SLOW, seconds), dict.fromkeys(FATAL, status))
+        coalesce = CoalesceSettings(max_batches=max_batches, full_at=full_at, max_wait=MAX_WAIT)
+        plays.append(
+            await played(
+                arrivals,
+                service,
+                sharing=sharing,
+                coalesce=coalesce,
+                max_calls=max_calls,
+                **guards,
+            )
+        )
+    apart, together = plays
+
+    for arrival in arrivals:
+        if not arrival.odd:
+            one, other = apart.outcomes[arrival], together.outcomes[arrival]
+            assert other.failed <= one.failed
+            if not one.failed:
+                assert other.seconds <= max(o.seconds for o in apart.others()) + PATIENCE
+
+
+async def test_a_batch_with_a_slow_user_is_divided_and_the_others_are_answered() -> None:
+    service = Service(ManualClock(), {1: 60.0})
+    arrivals = [Arrival(0.0, (1,), odd=True), Arrival(0.0, (2, 3)), Arrival(0.0, (4,))]
+
+    play = await played(arrivals, service, sharing=Sharing.BATCHES)
+
+    assert service.calls == [[1, 2, 3, 4], [2, 3], [1], [4]]
+    assert [one.failed for one in play.others()] == [0, 0]
+    assert [one.seconds for one in play.others()] == pytest.approx([MAX_WAIT + USUAL] * 2)
+
+
+async def test_a_slow_user_goes_alone_from_then_on_until_that_is_over() -> None:
+    service = Service(ManualClock(), {1: 0.3})
+    arrivals = [Arrival(at, (user,), odd=user == 1) for at in (0.0, 1.0, 2.0) for user in (1, 2, 3)]
+    async with staged(service) as play:
+        await service.clock.run(play.run(arrivals))
+        assert service.calls == [[1, 2, 3], [1], [2], [3], [1], [2, 3], [1], [2, 3]]
+        service.calls.clear()
+
+        service.slow = {}
+        await service.clock.run(play.run([Arrival(at, (1, 2), odd=True) for at in (4.0, 5.0)]))
+        assert service.calls == [[1], [2], [1, 2]]
+
+
+async def test_a_list_with_a_slow_user_is_halved_until_that_one_goes_alone() -> None:
+    service = Service(ManualClock(), {1: 0.3})
+    well = Arrival(0.5, (100,))
+    async with staged(service) as play:
+        for at in range(4):
+            odd = Arrival(at, (1, 2, 3, 4), odd=True)
+            await service.clock.run(play.run([odd]))
+            await service.clock.run(play.run([well]))
+            play.outcomes.clear()
+
+    assert [call for call in service.calls if call != [100]] == [
+        [1, 2, 3, 4],
+        *([1, 2], [3, 4]),
+        *([1], [2], [3, 4]),
+        *([1], [2, 3, 4]),
+    ]
+
+
+async def test_a_batch_that_fails_for_one_user_is_divided_though_it_may_not_be_halved() -> None:
+    service = Service(ManualClock(), fatal={1: 500})
+    arrivals = [Arrival(at, (user,), odd=user == 1) for at in (0.0, 1.0) for user in (1, 2, 3)]
+
+    play = await played(arrivals, service, sharing=Sharing.BATCHES)
+
+    assert service.calls == [[1, 2, 3], [1], [2], [3], [1], [2, 3]]
+    assert {one.failed for one in play.others()} == {0}
+
+
+async def test_a_user_whose_list_is_overdue_is_asked_about_apart() -> None:
+    service = Service(ManualClock(), {1: 60.0})
+    arrivals = [
+        Arrival(0.0, (1, 2), odd=True),
+        Arrival(0.15, (2, 3)),
+    ]
+
+    play = await played(arrivals, service, sharing=Sharing.BATCHES)
+
+    assert service.calls == [[1, 2], [2], [3]]
+    assert [one.failed for one in play.others()] == [0]
+
+
+async def test_who_joins_a_list_that_is_overdue_later_is_asked_about_apart() -> None:
+    service = Service(ManualClock(), {1: 60.0})
+
+    play = await played(
+        [Arrival(0.0, (1, 2), odd=True), Arrival(0.05, (2,))], service, sharing=Sharing.BATCHES
+    )
+
+    assert service.calls == [[1, 2], [2]]
+    (other,) = play.others()
+    assert other.failed == 0
+    assert other.seconds == pytest.approx(MAX_WAIT - 0.05 + USUAL)
+
+
+async def test_in_an_outage_the_circuit_opens_before_twice_as_many_calls_as_without_sharing() -> (
+    None
+):
+    arrivals = [Arrival(0.01 * (number // 10), (number,)) for number in range(400)]
+    made: list[int] = []
+    for sharing in (Sharing.NOTHING, Sharing.BATCHES):
+        service = Service(ManualClock(), down=True)
+        await played(arrivals, service, sharing=sharing, **STRICT)
+        made.append(len(service.calls))
+
+    assert made[1] <= 2 * made[0] <= 40
+
+
+async def test_a_user_who_always_fails_opens_no_circuit_while_others_are_answered() -> None:
+    service = Service(ManualClock(), fatal={1: 500})
+    arrivals = every(0.02, [1], of=500, odd=True) + every(0.1, OTHERS, of=100, odd=False)
+
+    play = await played(arrivals, service, sharing=Sharing.BATCHES, **STRICT)
+
+    assert play.guard.state is State.CLOSED
+    assert {one.failed for one in play.others()} == {0}
+
+
+async def test_users_who_are_known_to_be_slow_have_a_share_of_the_calls() -> None:
+    service = Service(ManualClock(), dict.fromkeys(range(60), 60.0))
+    async with staged(service, max_calls=64) as play:
+        first = [Arrival(0.0, (user,), odd=True) for user in range(60)]
+        await service.clock.run(play.run([*first, *every(0.1, OTHERS, of=30, odd=False)]))
+        service.most = 0
+        again = [Arrival(5.0, (user,), odd=True) for user in range(60)]
+        await service.clock.run(play.run([*again, *every(0.1, [99], of=80, odd=False)]))
+
+    assert service.most == 16
+    assert {one.failed for one in play.others()} == {0}
+
+
+async def test_a_gathering_batch_leaves_after_a_while_whatever_is_under_way() -> None:
+    service = Service(ManualClock(), {1: 60.0, 2: 60.0})
+    arrivals = [Arrival(0.0, (1,), odd=True), Arrival(0.01, (2,), odd=True)]
+    arrivals += [Arrival(0.02, (3,)), Arrival(0.03, (4,)), Arrival(0.2, (5,))]
+
+    play = await played(
+        arrivals,
+        service,
+        sharing=Sharing.BATCHES,
+        coalesce=CoalesceSettings(max_batches=2, max_wait=MAX_WAIT),
+    )
+
+    assert service.calls == [[1], [2], [3, 4], [5]]
+    waited = [MAX_WAIT + USUAL, MAX_WAIT - 0.01 + USUAL, USUAL]
+    assert [one.seconds for one in play.others()] == pytest.approx(waited)
+
+
+async def test_nobody_at_the_gateway_waits_for_users_whom_a_source_is_slow_to_look_up(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
+) -> None:
+    services.know(*range(1, 200))
+    slow = range(1, 21)
+
+    async def look_up(request: httpx.Request) -> None:
+        if any(int(key[-12:]) in slow for key in request.url.params.get_list("id")):
+            await clock.sleep(60.0)
+
+    services.before = look_up
+    took: list[float] = []
+
+    async def show(gateway: Gateway, number: int) -> None:
+        began = clock.seconds
+        reply = await gateway.query(f'{{ user(id: "{user_id(number)}") {{ displayName }} }}')
+        if number not in slow:
+            assert reply.body == {"data": {"user": {"displayName": f"User {number}"}}}
+            took.append(clock.seconds - began)
+
+    async def crowd(gateway: Gateway) -> None:
+        async with asyncio.TaskGroup() as group:
+            for tenth in range(12):
+                for number in (*slow, *range(30 + 5 * tenth, 35 + 5 * tenth)):
+                    group.create_task(show(gateway, number))
+                await clock.sleep(0.1)
+
+    async with open_gateway(settings_for_fakes()) as gateway:
+        await clock.run(crowd(gateway))
+
+    assert len(took) == 60
+    assert max(took) <= PATIENCE

@@ -1,0 +1,99 @@
+"""Keys that were slow or failed lately go apart, in ever smaller batches, and are forgotten."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.sources.base import UserId
+from app.sources.suspects import FORGOTTEN_AFTER, MOST_SUSPECTS, Suspects
+from tests.clock import ManualClock
+from tests.sources.upstream import ids
+
+KEYS = ids("abcdefgh")
+
+LEFT = 1000.0
+"""When the batches of a test had left."""
+
+
+def test_a_batch_that_was_slow_is_halved_until_its_keys_go_alone(clock: ManualClock) -> None:
+    suspects = Suspects(clock)
+    suspects.add(KEYS, len(KEYS), left=LEFT)
+
+    first = suspects.groups(KEYS, math.inf)
+    suspects.clear(first[1])
+    suspects.add(first[0], len(first[0]), left=LEFT)
+    second = suspects.groups(KEYS, math.inf)
+    suspects.add(second[0], len(second[0]), left=LEFT)
+    third = suspects.groups(KEYS, math.inf)
+
+    assert first == [ids("abcd"), ids("efgh")]
+    assert second == [ids("ab"), ids("cd")]
+    assert third == [ids("a"), ids("b"), ids("cd")]
+
+
+def test_only_a_key_that_was_slow_alone_is_known_to_be(clock: ManualClock) -> None:
+    suspects = Suspects(clock)
+    suspects.add(ids("ab"), 2, left=LEFT)
+    clock.advance(1)
+    suspects.add(ids("a"), 1, left=LEFT)
+    suspects.add(ids("a"), 5, left=LEFT + 1)
+
+    assert suspects.since(KEYS[0]) == LEFT
+    assert suspects.since(KEYS[1]) is None
+    assert suspects.since(KEYS[2]) is None
+
+
+def test_while_no_other_key_is_answered_nobody_goes_apart(clock: ManualClock) -> None:
+    suspects = Suspects(clock)
+    suspects.add(ids("a"), 1, left=LEFT)
+
+    assert suspects.groups(KEYS, LEFT) == []
+    assert suspects.groups(KEYS, LEFT + 1) == [ids("a")]
+
+
+def test_after_a_while_a_suspect_is_forgotten(clock: ManualClock) -> None:
+    suspects = Suspects(clock)
+    suspects.add(ids("ab"), 1, left=LEFT)
+    clock.advance(FORGOTTEN_AFTER)
+
+    assert suspects.groups(ids("a"), math.inf) == []
+    suspects.add(ids("b"), 4, left=LEFT)
+    assert suspects.groups(ids("b"), math.inf) == [ids("b")]
+    assert suspects.since(KEYS[1]) is None
+    assert len(suspects) == 1
+
+
+@given(sizes=st.lists(st.integers(1, 100), max_size=12), wanted=st.integers(0, 300))
+def test_groups_hold_each_suspect_once_and_are_at_most_half_as_large(
+    sizes: list[int], wanted: int
+) -> None:
+    suspects = Suspects(ManualClock())
+    size_of: dict[str, int] = {}
+    for number, size in enumerate(sizes):
+        keys = [f"{number}.{one}" for one in range(size)]
+        size_of.update(dict.fromkeys(keys, size))
+        suspects.add(ids_of(keys), size, left=LEFT)
+    asked = [*size_of][:wanted]
+
+    groups = suspects.groups(ids_of([*asked, "other"]), math.inf)
+
+    assert sorted(key for group in groups for key in group) == sorted(asked)
+    assert all(len(group) <= max(1, size_of[key] // 2) for group in groups for key in group)
+
+
+def test_the_oldest_are_forgotten_where_they_are_too_many(clock: ManualClock) -> None:
+    suspects = Suspects(clock)
+    keys = ids_of([str(number) for number in range(MOST_SUSPECTS + 1)])
+    suspects.add(keys, 1, left=LEFT)
+    suspects.add(keys[1:2], 1, left=LEFT)
+    suspects.add(keys[:1], 1, left=LEFT)
+
+    assert len(suspects) == MOST_SUSPECTS
+    assert suspects.since(keys[2]) is None
+    assert suspects.since(keys[1]) is not None
+
+
+def ids_of(words: list[str]) -> list[UserId]:
+    """Make keys, one a word."""
+    return [UserId(word) for word in words]
