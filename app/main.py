@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.environment import load_settings
 from app.errors import Code, shown
+from app.fastpath.wire import wire_transport
 from app.gateway import Gateway
 from app.http.answers import error_response
 from app.http.authentication import Authenticate
@@ -32,8 +33,9 @@ from app.process import log_strays, tune_collector
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.settings import Settings
+from app.sources.client_transport import client_transport
 from app.sources.seen import See
-from app.sources.transport import TransportFactory, pooled_transport
+from app.sources.transport import TransportFactory
 
 PATH = "/graphql"
 
@@ -53,7 +55,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     chance: Chance = random.random,
-    transports: TransportFactory = pooled_transport,
+    transports: TransportFactory | None = None,
     see: See | None = None,
     authenticate: Authenticate | None = None,
 ) -> Starlette:
@@ -64,7 +66,7 @@ def create_app(
         log: Where everything is reported.
         clock: Tells the time; the machine's by default.
         chance: Gives the jitter of waits.
-        transports: Makes the transport under each source's client.
+        transports: Makes the transport to each service; as the settings say by default.
         see: Is shown how each record is made, where somebody watches (``app/probe/``).
         authenticate: Finds out who asks; as the settings say by default.
 
@@ -75,7 +77,14 @@ def create_app(
         ConfigurationError: It was not said who may ask.
     """
     time = clock or SystemClock()
-    gateway = Gateway(settings, log, clock=time, chance=chance, transports=transports, see=see)
+    gateway = Gateway(
+        settings,
+        log,
+        clock=time,
+        chance=chance,
+        transports=transports or _transports_of(settings),
+        see=see,
+    )
     health = Health(gateway.services, gateway.knows_callers)
     graphiql = GraphiQL() if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
@@ -146,3 +155,8 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 async def _home(_: Request) -> Response:
     """Lead a person who opens the bare address to GraphiQL."""
     return RedirectResponse("graphql")
+
+
+def _transports_of(settings: Settings) -> TransportFactory:
+    """Choose what sends requests to services."""
+    return wire_transport if settings.fastpath.sends_by_wire else client_transport

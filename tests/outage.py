@@ -18,11 +18,11 @@ import httpx
 import orjson
 from starlette.types import ASGIApp
 
+from app.fastpath.wire import wire_transport
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings import LogSettings, Settings, SourcesSettings
 from app.shapes.source import SourceSettings
-from app.sources.transport import pooled_transport
 from tests.clock import ManualClock
 from tests.conftest import Gateway, Reply
 from tests.fault_server import NUMBER, Changes, FaultServer, fault_server
@@ -76,7 +76,7 @@ class WatchedTransport(httpx.AsyncBaseTransport):
     """The real transport, and a note of every call that goes through it."""
 
     def __init__(self, settings: SourceSettings, traffic: Traffic) -> None:
-        self._inner = pooled_transport(settings)
+        self._inner = wire_transport(settings)
         self._source = settings.base_url.rpartition("/")[2]
         self._traffic = traffic
 

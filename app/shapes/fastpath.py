@@ -23,6 +23,17 @@ class FastpathSettings(Shape):
         " where that turns one down.",
     )
 
+    wire: bool = Field(
+        default=True,
+        description="Whether requests to services are written to their connections by ourselves,"
+        " rather than by `httpx.AsyncClient`.",
+    )
+
+    @property
+    def sends_by_wire(self) -> bool:
+        """Whether requests to services are written by ourselves."""
+        return self.enabled and self.wire
+
     @property
     def decodes_rows(self) -> bool:
         """Whether rows are read by msgspec first."""

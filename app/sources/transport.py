@@ -1,17 +1,15 @@
-"""The transport under a service's client: the wire (``wire.py``), as httpx wants it.
+"""What transports to services have in common: requests that are ready, and answers as they came.
 
 What is sent goes out as it was written: to parse the ``httpx.URL`` of a hundred ids takes a quarter
 of a millisecond, more than all the rest of the call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import httpx
 
 from app.shapes.source import SourceSettings
-from app.sources.wire import Wire
 
 TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
 """Makes the transport under a service's client; the seam at which tests put their fakes."""
@@ -195,70 +193,3 @@ def _fields_of(headers: httpx.Headers) -> Mapping[str, str]:
         if value not in found:
             found.append(value)
     return {name: ", ".join(found) for name, found in values.items()}
-
-
-class PooledTransport(httpx.AsyncBaseTransport):
-    """Connections to one service, kept open between calls."""
-
-    def __init__(self, settings: SourceSettings) -> None:
-        """Make it; nothing is opened before its context is entered.
-
-        Args:
-            settings: How the service is reached.
-        """
-        self._settings = settings
-        self._wire: Wire | None = None
-
-    async def __aenter__(self) -> Self:
-        self._wire = Wire(self._settings)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        if self._wire is not None:
-            await self._wire.close()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and receive an answer up to its headers.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The answer; its body is still to be read.
-
-        Raises:
-            httpx.HTTPError: There was none.
-        """
-        if self._wire is None:
-            raise RuntimeError("the transport is not open: its context has to be entered first")
-        if isinstance(request, ReadyRequest):
-            base, target, headers = request.base, request.target, request.pairs
-            repeatable = request.repeatable
-        else:
-            base, target, headers = str(request.url), "", request.headers.multi_items()
-            repeatable = request.method in BODILESS
-        incoming = await self._wire.exchange(
-            request.method, base, target, headers, request.content, repeatable=repeatable
-        )
-        strays = self._wire.take_strays()
-        noted = None
-        if incoming.repeated or strays:
-            noted = {REPEATED: incoming.repeated, STRAYS: strays}
-        return RawResponse(incoming.status, incoming.headers, incoming, noted)
-
-
-def pooled_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
-    """Make the transport of a real service.
-
-    Args:
-        settings: How the service is reached.
-
-    Returns:
-        A transport with a pool of its own.
-    """
-    return PooledTransport(settings)

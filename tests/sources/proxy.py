@@ -35,7 +35,8 @@ class Proxy:
                 head = (await reader.readuntil(HEAD_ENDS)).decode("latin-1")
                 self.heads.append(head)
                 first, _, headers = head.partition("\r\n")
-                if self.credentials is not None and self.credentials not in headers:
+                named = headers.replace("proxy-authorization", "Proxy-Authorization")
+                if self.credentials is not None and self.credentials not in named:
                     writer.write(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n")
                     continue
                 method, target, version = first.split(" ")

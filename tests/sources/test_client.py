@@ -22,6 +22,7 @@ from yarl import URL
 
 from app import __version__
 from app.errors import Code, MalformedError, SourceError
+from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
 from app.resilience.breaker import State
 from app.resilience.clock import SystemClock
@@ -36,7 +37,7 @@ from app.sources.failures import FOREIGN, code_of_status, translate
 from app.sources.pages import RestPages
 from app.sources.profile import PROFILE
 from app.sources.rest import RestSource
-from app.sources.transport import pooled_transport
+from app.sources.transport import TransportFactory
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.poison import POISON, behind
@@ -97,6 +98,7 @@ async def asking(
     transport: httpx.AsyncBaseTransport | None = None,
     *,
     clock: ManualClock | None = None,
+    transports: TransportFactory = wire_transport,
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[Asked]:
     """Open the client of a service."""
@@ -105,7 +107,7 @@ async def asking(
     async with open_service(
         "profile",
         calm_source(base_url=base_url, **changes),
-        pooled_transport if transport is None else lambda _: transport,
+        transports if transport is None else lambda _: transport,
         deadlines=DeadlineSettings(),
         clock=clock or SystemClock(),
         chance=lambda: 0.5,

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from app.errors import Code, SourceError
+from app.fastpath.wire import Wire, wire_transport
 from app.http.tokens.issuer import Issuer, connection_of
 from app.resilience.clock import SystemClock
 from app.shapes.callers import JwtCallers
@@ -22,8 +23,6 @@ from app.sources.billing import INVOICES
 from app.sources.connections import UpstreamConnector
 from app.sources.failures import FOREIGN
 from app.sources.pages import RestPages
-from app.sources.transport import pooled_transport
-from app.sources.wire import Wire
 from tests.certificates import Certificates
 from tests.fakes import invoice
 from tests.issuer import jwk, key_of
@@ -420,7 +419,7 @@ async def test_lists_tokens_and_keys_are_those_that_were_asked_for_too() -> None
                 "jwks_url": f"{upstream.base_url}/keys",
             }
         )
-        async with pooled_transport(connection_of(callers)) as transport:
+        async with wire_transport(connection_of(callers)) as transport:
             issuer = Issuer(callers, transport, SystemClock())
             for _ in range(5):
                 keys = await issuer.keys()

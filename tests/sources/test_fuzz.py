@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from app.fastpath.wire import Wire
 from app.shapes.source import SourceSettings
 from app.sources.failures import FOREIGN
-from app.sources.wire import Wire
 from tests.certificates import Certificates
 from tests.sources.scripted import Peer, Upstream, chunked, scripted, settle
 from tests.sources.scripted import answer as answered

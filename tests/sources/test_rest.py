@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from app.errors import Code, SourceError
+from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
 from app.settings import LogSettings
 from app.shapes.resilience import DeadlineSettings, RetrySettings
@@ -18,7 +19,7 @@ from app.sources.base import Call, UserId
 from app.sources.client import open_service
 from app.sources.profile import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
-from app.sources.transport import TransportFactory, pooled_transport
+from app.sources.transport import TransportFactory
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, calm_source, json_response, profile_row, user_id
 from tests.sources.hostile import HOSTILE
@@ -79,7 +80,7 @@ async def opened(
     async with open_service(
         "profile",
         calm_source(base_url=base_url, **changes),
-        pooled_transport if handler is None else faked(handler),
+        wire_transport if handler is None else faked(handler),
         deadlines=DeadlineSettings(),
         clock=clock,
         chance=lambda: 0.5,

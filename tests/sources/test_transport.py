@@ -2,15 +2,21 @@
 
 import socket
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
 from app.errors import Code, SourceError
+from app.fastpath.wire import wire_transport
 from app.shapes.source import SourceSettings
 from app.sources.body import read_body
-from app.sources.transport import ReadyRequest, fields_of, pooled_transport
+from app.sources.client_transport import client_transport
+from app.sources.transport import ReadyRequest, TransportFactory, fields_of
 from tests.certificates import Certificates
 from tests.sources.login import TOKEN, Login
 from tests.sources.proxy import Proxy, proxying
@@ -20,6 +26,36 @@ from tests.sources.test_client import Asked, asking
 PASSWORD = "canary-password"
 REFUSED = "ClientConnectorCertificateError"
 ODD = "/users?id=a%2Fb%20%25&id=%22%C3%BC'(),;:@"
+
+
+class Reach(Protocol):
+    """Opens the client of a service, over one transport or the other."""
+
+    def __call__(
+        self,
+        base_url: str,
+        **changes: Any,  # noqa: ANN401 # any setting of a source
+    ) -> AbstractAsyncContextManager[Asked]:
+        """Open it."""
+        ...
+
+
+@pytest.fixture(params=[wire_transport, client_transport])
+def transports(request: pytest.FixtureRequest) -> TransportFactory:
+    """Give the transports, the fast one and its reference."""
+    made: TransportFactory = request.param
+    return made
+
+
+@pytest.fixture
+def reach(transports: TransportFactory) -> Reach:
+    """Give a way to open the client of a service over each transport."""
+    return partial(asking, transports=transports)
+
+
+def asked_for(target: str) -> Sequence[tuple[str, str]]:
+    """Read a target as services do: the client of httpx writes some characters in another way."""
+    return parse_qsl(urlsplit(target).query)
 
 
 async def failure(asked: Asked) -> SourceError:
@@ -33,12 +69,12 @@ async def failure(asked: Asked) -> SourceError:
 
 
 async def test_a_service_that_an_authority_of_one_s_own_vouches_for_is_trusted_when_that_is_named(
-    certificates: Certificates,
+    certificates: Certificates, reach: Reach
 ) -> None:
     async with serving(saying(), certificates.server()) as server:
-        async with asking(server.base_url, tls={"ca_file": certificates.ca_file}) as asked:
+        async with reach(server.base_url, tls={"ca_file": certificates.ca_file}) as asked:
             assert await asked.get() == "[]"
-        async with asking(server.base_url) as asked:
+        async with reach(server.base_url) as asked:
             told = await failure(asked)
 
     assert told.code is Code.SOURCE_UNAVAILABLE
@@ -47,11 +83,13 @@ async def test_a_service_that_an_authority_of_one_s_own_vouches_for_is_trusted_w
     assert len(server.seen) == 1
 
 
-async def test_a_certificate_for_another_host_is_not_taken(certificates: Certificates) -> None:
+async def test_a_certificate_for_another_host_is_not_taken(
+    certificates: Certificates, reach: Reach
+) -> None:
     tls = {"ca_file": certificates.ca_file}
     async with (
         serving(saying(), certificates.server("users.internal")) as server,
-        asking(server.base_url, tls=tls) as asked,
+        reach(server.base_url, tls=tls) as asked,
     ):
         assert (await failure(asked)).detail.startswith(f"{REFUSED}: IP address mismatch")
 
@@ -60,14 +98,14 @@ async def test_a_certificate_for_another_host_is_not_taken(certificates: Certifi
 
 @pytest.mark.parametrize("name", ["localhost", "*.localhost"])
 async def test_a_certificate_has_to_name_its_host_as_a_subject_alternative_name(
-    certificates: Certificates, name: str
+    certificates: Certificates, name: str, reach: Reach
 ) -> None:
     tls = {"ca_file": certificates.ca_file}
     for names, taken in (((), False), (("localhost",), True)):
         context = certificates.server(*names, common_name=name)
         async with serving(saying(), context) as server:
             address = server.base_url.replace("127.0.0.1", "localhost")
-            async with asking(address, tls=tls, connect_timeout=2) as asked:
+            async with reach(address, tls=tls, connect_timeout=2) as asked:
                 if taken:
                     assert await asked.get() == "[]"
                 else:
@@ -76,37 +114,37 @@ async def test_a_certificate_has_to_name_its_host_as_a_subject_alternative_name(
 
 
 async def test_the_authorities_that_the_system_trusts_vouch_for_such_certificates_too(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, reach: Reach
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
     async with serving(saying(), certificates.server(common_name="localhost")) as server:
         address = server.base_url.replace("127.0.0.1", "localhost")
-        async with asking(address, connect_timeout=2) as asked:
+        async with reach(address, connect_timeout=2) as asked:
             assert (await failure(asked)).detail.startswith(f"{REFUSED}: Hostname mismatch")
     async with (
         serving(saying(), certificates.server()) as server,
-        asking(server.base_url) as asked,
+        reach(server.base_url) as asked,
     ):
         assert await asked.get() == "[]"
 
 
 async def test_a_service_that_asks_for_a_certificate_is_shown_the_gateway_s(
-    certificates: Certificates,
+    certificates: Certificates, reach: Reach
 ) -> None:
     certificate, key = certificates.client()
     tls = {"ca_file": certificates.ca_file}
     own = {"client_certificate": certificate, "client_key": key}
     async with serving(saying(), certificates.server(asks=True)) as server:
-        async with asking(server.base_url, tls=tls | own) as asked:
+        async with reach(server.base_url, tls=tls | own) as asked:
             assert await asked.get() == "[]"
-        async with asking(server.base_url, tls=tls) as asked:
+        async with reach(server.base_url, tls=tls) as asked:
             assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
 
     assert len(server.seen) == 1
 
 
 async def test_a_token_endpoint_is_reached_by_the_same_certificates_and_proxy(
-    certificates: Certificates,
+    certificates: Certificates, reach: Reach
 ) -> None:
     login = Login()
     login.held.set()
@@ -119,7 +157,7 @@ async def test_a_token_endpoint_is_reached_by_the_same_certificates_and_proxy(
             "client_secret": PASSWORD,
         }
         tls = {"ca_file": certificates.ca_file}
-        async with asking(server.base_url, auth=auth, tls=tls, proxy={"url": proxy.url}) as asked:
+        async with reach(server.base_url, auth=auth, tls=tls, proxy={"url": proxy.url}) as asked:
             assert await asked.get() == "[1]"
 
     assert login.tokens == ["1"]
@@ -138,45 +176,48 @@ def signing_in(proxy: Proxy) -> dict[str, str]:
 
 
 async def test_a_plain_request_goes_through_the_proxy_as_it_was_written(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, reach: Reach
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")  # only the setting counts
     async with serving(saying()) as server, proxying() as proxy:
         settings = signing_in(proxy)
         auth = {"kind": "bearer", "token": "abc"}
-        async with asking(server.base_url, proxy=settings, auth=auth) as asked:
+        async with reach(server.base_url, proxy=settings, auth=auth) as asked:
             assert await asked.get(ODD) == "[]"
             assert await asked.get(ODD) == "[]"
 
-    assert proxy.lines == [f"GET {server.base_url}{ODD} HTTP/1.1"] * 2
-    assert [seen.target for seen in server.seen] == [ODD] * 2
+    method, address, version = proxy.lines[0].split(" ")
+    assert proxy.lines[1] == proxy.lines[0]
+    assert (method, version) == ("GET", "HTTP/1.1")
+    assert address.startswith(f"{server.base_url}/users?")
+    assert [asked_for(seen.target) for seen in server.seen] == [asked_for(ODD)] * 2
     assert server.seen[0].header("authorization") == ["Bearer abc"]
 
 
 async def test_an_encrypted_request_goes_through_a_tunnel_and_the_service_sees_no_password(
-    certificates: Certificates,
+    certificates: Certificates, reach: Reach
 ) -> None:
     async with serving(saying(), certificates.server()) as server, proxying() as proxy:
         settings = signing_in(proxy)
         tls = {"ca_file": certificates.ca_file}
-        async with asking(server.base_url, proxy=settings, tls=tls) as asked:
+        async with reach(server.base_url, proxy=settings, tls=tls) as asked:
             assert await asked.get(ODD) == "[]"
 
     assert proxy.lines == [f"CONNECT {server.base_url.removeprefix('https://')} HTTP/1.1"]
     assert "/users" not in str(proxy.heads)
     [seen] = server.seen
-    assert seen.target == ODD
+    assert asked_for(seen.target) == asked_for(ODD)
     assert not seen.header("proxy-authorization")
 
 
 async def test_a_proxy_that_refuses_is_an_unavailable_source_and_its_password_is_in_no_log(
-    certificates: Certificates,
+    certificates: Certificates, reach: Reach
 ) -> None:
     async with serving(saying(), certificates.server()) as server, proxying() as proxy:
         settings = signing_in(proxy) | {"password": f"{PASSWORD}-of-old"}
         proxy.credentials = "Proxy-Authorization: Basic other"
         tls = {"ca_file": certificates.ca_file}
-        async with asking(server.base_url, proxy=settings, tls=tls) as asked:
+        async with reach(server.base_url, proxy=settings, tls=tls) as asked:
             told = await failure(asked)
 
     assert told.code is Code.SOURCE_UNAVAILABLE
@@ -186,11 +227,11 @@ async def test_a_proxy_that_refuses_is_an_unavailable_source_and_its_password_is
     assert not server.seen
 
 
-async def test_a_proxy_that_is_not_there_is_an_unavailable_source() -> None:
+async def test_a_proxy_that_is_not_there_is_an_unavailable_source(reach: Reach) -> None:
     with socket.socket() as held:  # bound but not listening: nobody else can take the port
         held.bind(("127.0.0.1", 0))
         proxy = {"url": f"http://127.0.0.1:{held.getsockname()[1]}"}
-        async with serving(saying()) as server, asking(server.base_url, proxy=proxy) as asked:
+        async with serving(saying()) as server, reach(server.base_url, proxy=proxy) as asked:
             assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
 
     assert not server.seen
@@ -205,7 +246,7 @@ HEADERS = (("Host", "profile"), ("X-Own", "1"))
 async def test_a_request_goes_out_as_it_was_written_and_as_whoever_passed_it_on_changed_it() -> (
     None
 ):
-    async with serving(saying()) as server, pooled_transport(source(server)) as transport:
+    async with serving(saying()) as server, wire_transport(source(server)) as transport:
         for change in ({}, {"x-own": "2", "X-More": "3"}):
             request = ReadyRequest("POST", server.base_url, ODD, HEADERS, b"[1]")
             request.headers.update(change)
@@ -222,7 +263,7 @@ async def test_a_request_goes_out_as_it_was_written_and_as_whoever_passed_it_on_
 
 
 async def test_a_request_of_httpx_s_own_make_goes_out_as_well() -> None:
-    async with serving(saying()) as server, pooled_transport(source(server)) as transport:
+    async with serving(saying()) as server, wire_transport(source(server)) as transport:
         for request in (
             httpx.Request("GET", f"{server.base_url}{ODD}"),
             httpx.Request("POST", server.base_url, content=b"[1]"),
@@ -239,7 +280,7 @@ async def test_a_request_of_httpx_s_own_make_goes_out_as_well() -> None:
 
 
 async def test_a_transport_that_is_not_open_says_so() -> None:
-    transport = pooled_transport(SourceSettings(base_url="http://profile"))
+    transport = wire_transport(SourceSettings(base_url="http://profile"))
 
     with pytest.raises(RuntimeError, match="not open"):
         await transport.handle_async_request(httpx.Request("GET", "http://profile"))
@@ -265,7 +306,7 @@ async def test_the_headers_of_an_answer_are_read_by_names_in_lower_case(
     lines: str, fields: Mapping[str, str]
 ) -> None:
     answer = writing(f"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\n\r\n[]".encode())
-    async with serving(answer) as server, pooled_transport(source(server)) as transport:
+    async with serving(answer) as server, wire_transport(source(server)) as transport:
         request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
         response = await transport.handle_async_request(request)
         told = {"content-length": "2", **fields}
@@ -285,7 +326,7 @@ async def test_what_is_there_twice_alike_counts_once(other: str) -> None:
     told = {"content-length": "2", "vary": "a, b", "age": "1", "x-a": other.removeprefix("X-A: ")}
     async with (
         serving(writing(f"{head}[]".encode())) as server,
-        pooled_transport(source(server)) as transport,
+        wire_transport(source(server)) as transport,
     ):
         request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
         response = await transport.handle_async_request(request)

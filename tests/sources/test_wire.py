@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from app.errors import Code, SourceError
+from app.fastpath.wire import Incoming, Wire
 from app.shapes.source import SourceSettings
 from app.sources.body import read_body
 from app.sources.failures import FOREIGN
-from app.sources.wire import Incoming, Wire
 from tests.certificates import Certificates
 from tests.sources.proxy import proxying
 from tests.sources.raw_server import Answer, RawServer, saying, serving, writing
