@@ -134,7 +134,7 @@ class Gateway:
             documents=self._documents,
             texts=self._texts,
             settings=self._settings,
-            compiler=Compiler(self._schema) if self._settings.fastpath.compiles else None,
+            compiler=Compiler(self._schema) if self._settings.fastpath.uses("compiled") else None,
         )
 
     def services(self) -> Sequence[ServiceClient] | None:
@@ -211,7 +211,7 @@ class Gateway:
         client = service.endpoint(spec.name, settings)
         # A source with keys of its own is not asked by users' ids.
         fold_case = self._limits.fold_case and spec.service not in self._settings.key_from
-        decoders = struct_decoder if self._settings.fastpath.decodes_rows else validating_decoder
+        decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
         source: Source[Record] = (
             SelectingSource(
                 endpoint,
@@ -271,7 +271,7 @@ class Gateway:
             documents=documents,
             texts=self._texts,
             policies=Policies(schema.policies, fold_case=self._limits.fold_case),
-            compiler=Compiler(schema) if self._settings.fastpath.compiles else None,
+            compiler=Compiler(schema) if self._settings.fastpath.uses("compiled") else None,
             required=frozenset(
                 name
                 for name in sources.users

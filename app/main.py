@@ -1,6 +1,9 @@
 """The one place where everything is put together."""
 
+import asyncio
 import random
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,7 +17,8 @@ from structlog.typing import FilteringBoundLogger
 
 from app.environment import load_settings
 from app.errors import Code, shown
-from app.fastpath.wire import wire_transport
+from app.fastpath import responses, wire
+from app.fastpath.route import Shortcut
 from app.gateway import Gateway
 from app.http.answers import error_response
 from app.http.authentication import Authenticate
@@ -24,9 +28,9 @@ from app.http.cors import cors
 from app.http.graphiql import GraphiQL
 from app.http.head import HeadMiddleware
 from app.http.health import Health
+from app.http.protocol import protocol_for
 from app.http.rate import RateLimiter
 from app.http.security import security_headers
-from app.http.shortcut import Shortcut
 from app.http.view import GraphQLEndpoint
 from app.observability.logs import make_log
 from app.process import log_strays, tune_collector
@@ -58,6 +62,7 @@ def create_app(
     transports: TransportFactory | None = None,
     see: See | None = None,
     authenticate: Authenticate | None = None,
+    version_of: Callable[[str], str] = version,
 ) -> Starlette:
     """Put the gateway together.
 
@@ -69,6 +74,7 @@ def create_app(
         transports: Makes the transport to each service; as the settings say by default.
         see: Is shown how each record is made, where somebody watches (``app/probe/``).
         authenticate: Finds out who asks; as the settings say by default.
+        version_of: Tells the version of an installed package, for the fast paths.
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources.
@@ -77,6 +83,9 @@ def create_app(
         ConfigurationError: It was not said who may ask.
     """
     time = clock or SystemClock()
+    settings, missing = usable(settings, version_of)
+    for name, reason in missing.items():
+        log.warning("fastpath.unavailable", fastpath=name, reason=reason)
     gateway = Gateway(
         settings,
         log,
@@ -115,7 +124,11 @@ def create_app(
             ),
             Middleware(HeadMiddleware, hosts=settings.hosts, limits=settings.connections),
             *cors(settings.cors),
-            Middleware(Shortcut, path=PATH, to=endpoint),
+            *(
+                [Middleware(Shortcut, path=PATH, to=endpoint)]
+                if settings.fastpath.uses("route")
+                else ()
+            ),
         ],
         exception_handlers={404: _nothing_here, 405: _wrong_method},
         lifespan=gateway.lifespan,
@@ -157,6 +170,44 @@ async def _home(_: Request) -> Response:
     return RedirectResponse("graphql")
 
 
+def usable(
+    settings: Settings, version_of: Callable[[str], str] = version
+) -> tuple[Settings, Mapping[str, str]]:
+    """Switch off the fast paths whose libraries are not what they were written for.
+
+    Args:
+        settings: All settings.
+        version_of: Tells the version of an installed package.
+
+    Returns:
+        The settings, and by name why each fast path that was on was switched off.
+    """
+    fastpath = settings.fastpath
+    missing = {
+        one.name: reason
+        for one in (responses.REQUIRES, wire.REQUIRES)
+        if fastpath.uses(one.name) and (reason := one.missing(version_of)) is not None
+    }
+    if missing:
+        off = fastpath.model_copy(update=dict.fromkeys(missing, False))
+        settings = settings.model_copy(update={"fastpath": off})
+    return settings, missing
+
+
+def protocol_of(settings: Settings) -> type[asyncio.Protocol]:
+    """Choose what uvicorn takes as its ``http``.
+
+    Args:
+        settings: All settings.
+
+    Returns:
+        What makes a protocol for each connection; it can be handed to other processes.
+    """
+    chosen, _ = usable(settings)
+    write = responses.whole_response if chosen.fastpath.uses("responses") else None
+    return protocol_for(chosen, write)
+
+
 def _transports_of(settings: Settings) -> TransportFactory:
     """Choose what sends requests to services."""
-    return wire_transport if settings.fastpath.sends_by_wire else client_transport
+    return wire.wire_transport if settings.fastpath.uses("wire") else client_transport

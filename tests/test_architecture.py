@@ -34,7 +34,7 @@ ASIDE = {
     "process": set[str](),
     "demo": set[str](),
     "gateway": {*ARROW[1:], "fastpath"},
-    "main": {*ARROW, "gateway", "observability", "environment", "process"},
+    "main": {*ARROW, "fastpath", "gateway", "observability", "environment", "process"},
     "probe": {*ARROW, "configuration"},
     "cli": {
         *ARROW,

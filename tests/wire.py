@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from app.demo.ports import listen
 from app.demo.server import DemoServer
-from app.http.protocol import protocol_for
+from app.main import protocol_of
 from app.settings import Settings
 from tests.fakes import settings_for_fakes
 
@@ -76,7 +76,7 @@ async def served(
         settings: What connections are bounded by.
         tls: The server's certificate, where it speaks https.
     """
-    protocol = protocol_for(settings or settings_for_fakes())
+    protocol = protocol_of(settings or settings_for_fakes())
     with listen(HOST, 0) as listener:
         server = DemoServer("the gateway", app, grace=0, protocol=protocol)
         if tls is not None:

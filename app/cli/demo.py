@@ -16,8 +16,7 @@ from app.cli.base import Port
 from app.demo.faults import Fault, Latency
 from app.demo.options import DemoOptions, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
-from app.http.protocol import protocol_for
-from app.main import create_app
+from app.main import create_app, protocol_of
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
 from app.process import log_strays, open_standard_streams
 from app.settings import LogSettings, Settings
@@ -68,7 +67,7 @@ def demo(
     )
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         # Where the services are does not matter to connections of clients.
-        protocol = protocol_for(_demo_settings(host, _NOT_KNOWN_YET))
+        protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET))
         gateway = partial(demo_gateway, host)
         runner.run(run_demo(options, gateway, _announce, protocol=protocol))
 

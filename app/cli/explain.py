@@ -54,7 +54,7 @@ def explain(
         documents=Documents.of(schema.core, settings, size=0),
         texts=PlainTexts(),
         settings=settings,
-        compiler=Compiler(schema) if settings.fastpath.compiles else None,
+        compiler=Compiler(schema) if settings.fastpath.uses("compiled") else None,
     )
     explained = explainer.explain(request, EVERYBODY, request_id="none")
     if as_json:

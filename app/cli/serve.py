@@ -16,7 +16,7 @@ from app.configuration.variables import CONFIG
 from app.environment import load_settings
 from app.errors import ConfigurationError
 from app.graphql.naming import texts_of
-from app.http.protocol import protocol_for
+from app.main import protocol_of
 from app.observability.logs import form_of, uvicorn_log_config
 from app.process import open_standard_streams
 from app.shapes.server_tls import ServerTlsSettings
@@ -53,7 +53,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         host=host,
         port=settings.port if port is None else port,
         workers=workers or settings.workers,
-        http=protocol_for(settings),
+        http=protocol_of(settings),
         ws="none",
         lifespan="on",
         access_log=False,

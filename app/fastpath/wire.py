@@ -21,17 +21,28 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
 from aiohttp.streams import StreamReader
 from httpx_aiohttp.transport import map_aiohttp_exceptions
 from yarl import URL
 
+from app.fastpath.availability import Requirement
 from app.shapes.source import SourceSettings
 from app.shapes.tls import TlsSettings
 from app.sources.auth import basic
 from app.sources.connections import UpstreamConnector, is_final, upstream
 from app.sources.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest
+
+REQUIRES = Requirement(
+    "wire",
+    package="aiohttp",
+    minor="3.14",
+    owner=ResponseHandler,
+    parts=("_buffer", "_should_close", "_parser", "set_response_params", "read"),
+)
+"""What this file and ``connections.py`` were written for."""
 
 _CONTROLS = bytes({*range(32), 127} - {9})
 """What ends a line or is no text: nowhere in one (RFC 9110, section 5.5)."""

@@ -1,13 +1,12 @@
-"""Sending an answer: the whole of it by one write.
+"""Sending an answer by uvicorn's cycle, or the everyday one as a whole.
 
-uvicorn writes the head of an answer and then its body, and uvloop hands each to the kernel at once:
-two system calls and two packets, where one will do. It also looks through each header with every
-answer, though nearly all of them are always the same. Here the everyday answer, of known length and
-sent in one piece, is written as one; whatever else there is, is uvicorn's.
+uvicorn sends the head of an answer as soon as the application gives it. Here it waits for what
+follows, as ASGI lets a server do. So an answer that is whole by then can be written at once
+(``fastpath/responses.py``), and a refusal before a body that was not sent ends the connection.
 """
 
-import re
-from functools import lru_cache
+from collections.abc import Callable
+from typing import TypeAlias
 
 from uvicorn._types import (
     ASGI3Application,
@@ -17,38 +16,32 @@ from uvicorn._types import (
     HTTPResponseStartEvent,
     Scope,
 )
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-_REMEMBERED = 1_024
-"""How many headers are remembered."""
-
-_LONGEST = 256
-"""The longest value, in bytes, of a header that is."""
-
-_SANE = re.compile(rb"[!#$%&'*+.^_`|~\-0-9a-z]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n")
-"""A header as it may be sent (RFC 9110, sections 5.1 and 5.5), its name in lower case."""
-
-_FRAMING = frozenset({b"connection", b"transfer-encoding"})
-"""Headers that say how an answer is sent."""
-
-_BODILESS = frozenset({204, 304})
-"""Statuses of answers without a body."""
+WriteWhole: TypeAlias = Callable[
+    [RequestResponseCycle, HTTPResponseStartEvent, ASGISendEvent], bytes | None
+]
+"""Writes a whole response, if it can; ``None`` leaves it to uvicorn's cycle."""
 
 
 class Answering:
-    """An application, as one request meets it: its answer is sent by one write where it can be."""
+    """An application, as one request meets it."""
 
-    __slots__ = ("_app", "_cycle", "_start")
+    __slots__ = ("_app", "_cycle", "_start", "_write_whole")
 
-    def __init__(self, app: ASGI3Application, cycle: RequestResponseCycle) -> None:
+    def __init__(
+        self, app: ASGI3Application, cycle: RequestResponseCycle, write_whole: WriteWhole | None
+    ) -> None:
         """Stand between an application and a request.
 
         Args:
             app: The application.
             cycle: uvicorn's part of the request.
+            write_whole: Writes whole responses; ``None`` to leave all to the cycle.
         """
         self._app = app
         self._cycle = cycle
+        self._write_whole = write_whole
         self._start: HTTPResponseStartEvent | None = None
 
     async def __call__(
@@ -67,7 +60,8 @@ class Answering:
         cycle, start = self._cycle, self._start
         if start is not None:
             self._start = None
-            whole = self._whole(start, message)
+            write = self._write_whole
+            whole = None if write is None else write(cycle, start, message)
             if whole is not None:
                 cycle.response_started = cycle.response_complete = True
                 cycle.transport.write(whole)
@@ -83,40 +77,3 @@ class Answering:
             self._start = message
             return
         await cycle.send(message)
-
-    def _whole(self, start: HTTPResponseStartEvent, message: ASGISendEvent) -> bytes | None:
-        """Write an everyday answer; ``None`` where it is another, or nobody can take it now."""
-        cycle = self._cycle
-        if (
-            message["type"] != "http.response.body"
-            or message.get("more_body", False)
-            or start["status"] in _BODILESS
-            or cycle.scope["method"] == "HEAD"
-            or cycle.waiting_for_100_continue
-            or cycle.access_log
-            or cycle.disconnected
-            or cycle.flow.write_paused
-            or not cycle.keep_alive
-        ):
-            return None
-        body = message.get("body", b"")
-        length: bytes | None = None
-        parts = [STATUS_LINE[start["status"]]]
-        for name, value in (*cycle.default_headers, *start.get("headers", ())):
-            line = _line(name, value) if len(value) <= _LONGEST else None
-            if line is None:
-                return None
-            if name == b"content-length":
-                length = value
-            parts.append(line)
-        if length != b"%d" % len(body):
-            return None
-        parts += (b"\r\n", body)
-        return b"".join(parts)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _line(name: bytes, value: bytes) -> bytes | None:
-    """Write a header; ``None`` for one that uvicorn is to look at."""
-    line = b"%s: %s\r\n" % (name, value)
-    return line if _SANE.fullmatch(line) and name not in _FRAMING else None

@@ -30,7 +30,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.http.answering import Answering
+from app.http.answering import Answering, WriteWhole
 from app.http.refusals import no_tunnel, not_http, written
 
 SLICE = 16_384
@@ -93,6 +93,7 @@ class OrderedProtocol(HttpToolsProtocol):
 
     Args:
         max_held: Bytes that are kept of requests that wait for their turn, before no more is read.
+        write_whole: Writes whole responses; ``None`` to leave all to uvicorn.
         options: What uvicorn hands over.
     """
 
@@ -106,6 +107,7 @@ class OrderedProtocol(HttpToolsProtocol):
         self,
         *,
         max_held: int,
+        write_whole: WriteWhole | None = None,
         **options: Any,  # noqa: ANN401 # uvicorn's own business
     ) -> None:
         super().__init__(**options)
@@ -118,6 +120,7 @@ class OrderedProtocol(HttpToolsProtocol):
         # Bytes that are not parsed yet, since requests before them wait for their turn.
         self._held = bytearray()
         self._max_held = max_held
+        self._write_whole = write_whole
         # Whether the client has ended its sending side, and whether no more requests are read.
         self._client_ended = False
         self._no_more = False
@@ -309,9 +312,9 @@ class OrderedProtocol(HttpToolsProtocol):
                 self._wait_for_next()  # it was answered before, and the rest of it was ignored
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Have a request served, in a context of its own, and its answer sent in one piece."""
+        """Have a request served, in a context of its own."""
         self._serving = cycle
-        running = cycle.run_asgi(Answering(app, cycle))
+        running = cycle.run_asgi(Answering(app, cycle, self._write_whole))
         task = self.loop.create_task(running, context=self._context.copy())
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

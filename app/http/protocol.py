@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from uvicorn._types import HTTPScope
 
+from app.http.answering import WriteWhole
 from app.http.head import head_too_long, url_too_long
 from app.http.pipelining import OrderedProtocol
 from app.http.refusals import too_late, too_many_connections, too_much_framing, written
@@ -192,16 +193,22 @@ class BoundedProtocol(OrderedProtocol):
             self.transport.abort()
 
 
-def protocol_for(settings: Settings) -> type[asyncio.Protocol]:
+def protocol_for(
+    settings: Settings, write_whole: WriteWhole | None = None
+) -> type[asyncio.Protocol]:
     """Make what uvicorn takes as its ``http``.
 
     Args:
         settings: All settings.
+        write_whole: Writes whole responses; ``None`` to leave all to uvicorn.
 
     Returns:
         What makes a protocol for each connection; it can be handed to other processes.
     """
     made = partial(
-        BoundedProtocol, limits=settings.connections, max_body_bytes=settings.max_body_bytes
+        BoundedProtocol,
+        limits=settings.connections,
+        max_body_bytes=settings.max_body_bytes,
+        write_whole=write_whole,
     )
     return cast("type[asyncio.Protocol]", made)  # all that uvicorn does with it is to call it

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import httpx
 
-from app.fastpath.wire import wire_transport
 from app.graphql.schema import build_schema
 from app.main import create_app
 from app.probe.exchange import Exchange
@@ -21,6 +20,7 @@ from app.probe.selection import fields_of, operation
 from app.resilience.clock import Clock, SystemClock
 from app.settings import Settings
 from app.shapes.callers import OpenCallers
+from app.sources.client_transport import client_transport
 from app.sources.transport import TransportFactory
 
 HOST = "gateway"
@@ -66,7 +66,7 @@ async def probe(
     *,
     sources: Sequence[str] | None = None,
     headers: Sequence[tuple[str, str]] = (),
-    transports: TransportFactory = wire_transport,
+    transports: TransportFactory = client_transport,
     clock: Clock | None = None,
 ) -> Sequence[Probed]:
     """Ask sources about users, one source after the other.

@@ -22,24 +22,27 @@ class FastpathSettings(Shape):
         description="Whether rows of the default contract are read by msgspec, and by pydantic only"
         " where that turns one down.",
     )
-
     wire: bool = Field(
         default=True,
         description="Whether requests to services are written to their connections by ourselves,"
         " rather than by `httpx.AsyncClient`.",
     )
+    responses: bool = Field(
+        default=True,
+        description="Whether everyday responses are written by one call, rather than by uvicorn.",
+    )
+    route: bool = Field(
+        default=True,
+        description="Whether requests for `/graphql` are led past Starlette's routing.",
+    )
 
-    @property
-    def sends_by_wire(self) -> bool:
-        """Whether requests to services are written by ourselves."""
-        return self.enabled and self.wire
+    def uses(self, name: str) -> bool:
+        """Tell whether a fast path is on.
 
-    @property
-    def decodes_rows(self) -> bool:
-        """Whether rows are read by msgspec first."""
-        return self.enabled and self.rows
+        Args:
+            name: Its name, as the setting calls it.
 
-    @property
-    def compiles(self) -> bool:
-        """Whether everyday operations are rendered by compiled functions."""
-        return self.enabled and self.compiled
+        Returns:
+            Whether it is, and fast paths are used at all.
+        """
+        return self.enabled and bool(getattr(self, name))

@@ -79,7 +79,7 @@ def explainer(by: Settings | None = None) -> Explainer:
     """Make what explains operations."""
     by = by or settings_with()
     documents = Documents.of(SCHEMA.core, by, size=10)
-    compiler = Compiler(SCHEMA) if by.fastpath.compiles else None
+    compiler = Compiler(SCHEMA) if by.fastpath.uses("compiled") else None
     return Explainer(
         schema=SCHEMA, documents=documents, texts=PlainTexts(), settings=by, compiler=compiler
     )

@@ -12,6 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from app.fastpath.responses import whole_response
 from app.http.protocol import BoundedProtocol
 from app.shapes.connections import ConnectionSettings
 
@@ -110,6 +111,7 @@ async def exchange(case: Case, *, ours: bool, times: int = 1) -> Sent:
             app_state={},
             limits=ConnectionSettings(),
             max_body_bytes=1_000,
+            write_whole=whole_response,
         )
         if ours
         else HttpToolsProtocol(config=config, server_state=state, app_state={})

@@ -1,0 +1,101 @@
+"""Fast paths that rely on a library's private parts step aside where it is another one."""
+
+import io
+
+import orjson
+import pytest
+
+from app.fastpath.availability import Requirement
+from app.main import create_app, usable
+from app.observability.logs import make_log
+from app.shapes.fastpath import FastpathSettings
+from tests.conftest import OpenGateway
+from tests.fakes import FakeServices, settings_for_fakes, user_id
+
+
+class Owner:
+    """A class of a library."""
+
+    __slots__ = ("_slot",)
+
+    def __init__(self) -> None:
+        self._slot = 1
+
+    def _method(self) -> None:
+        """Do nothing."""
+
+
+def requirement(*parts: str) -> Requirement:
+    """Need some parts."""
+    return Requirement("wire", package="library", minor="3.14", owner=Owner, parts=parts)
+
+
+@pytest.mark.parametrize("version", ["3.14", "3.14.0", "3.14.99"])
+def test_what_is_there_is_no_reason_to_step_aside(version: str) -> None:
+    assert requirement("_slot", "_method").missing(lambda _: version) is None
+
+
+@pytest.mark.parametrize("version", ["3.13.9", "3.15.0", "4.14", "3.140"])
+def test_another_minor_version_is_a_reason(version: str) -> None:
+    found = requirement().missing(lambda _: version)
+
+    assert found == f"written for library 3.14, found {version}"
+
+
+def test_a_part_that_has_gone_is_a_reason() -> None:
+    assert requirement("_slot", "_gone").missing(lambda _: "3.14.5") == "Owner has no _gone"
+
+
+def test_with_the_locked_versions_all_fast_paths_are_used() -> None:
+    settings = settings_for_fakes()
+
+    assert usable(settings) == (settings, {})
+
+
+def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> None:
+    settings, missing = usable(settings_for_fakes(), lambda _: "9.9")
+
+    assert missing == {
+        "responses": "written for uvicorn 0.54, found 9.9",
+        "wire": "written for aiohttp 3.14, found 9.9",
+    }
+    on = {name: settings.fastpath.uses(name) for name in FastpathSettings.model_fields}
+    assert on == {
+        "enabled": True,
+        "compiled": True,
+        "rows": True,
+        "wire": False,
+        "responses": False,
+        "route": True,
+    }
+
+
+def test_what_is_switched_off_is_not_missed() -> None:
+    off = settings_for_fakes(fastpath=FastpathSettings(enabled=False))
+
+    assert usable(off, lambda _: "9.9") == (off, {})
+
+
+def test_the_log_says_once_what_steps_aside() -> None:
+    settings, stream = settings_for_fakes(), io.StringIO()
+
+    create_app(settings, make_log(settings.log, stream=stream), version_of=lambda _: "9.9")
+
+    events = [orjson.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(one["event"], one["fastpath"]) for one in events] == [
+        ("fastpath.unavailable", "responses"),
+        ("fastpath.unavailable", "wire"),
+    ]
+
+
+@pytest.mark.parametrize("name", FastpathSettings.model_fields)
+async def test_each_fast_path_can_be_switched_off_alone(
+    name: str, open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes(fastpath=FastpathSettings.model_validate({name: False}))
+
+    async with open_gateway(settings) as gateway:
+        reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
+
+    assert reply.body == {"data": {"user": {"username": "user1", "plan": "pro"}}}
