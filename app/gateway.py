@@ -171,7 +171,7 @@ class Gateway:
                 for several in endpoints.values()
                 for one in several
             },
-            pages={spec: RestPages(spec, services[spec.name], self._log) for spec in pages},
+            pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
             key_from=key_from,
             divisions=divisions_of(endpoints),
         )

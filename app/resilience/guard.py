@@ -15,7 +15,6 @@ isolated: it is made once, never as a probe, in few of the bulkhead's places, an
 says nothing of the service. The failure by which the user became known has counted.
 """
 
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -132,7 +131,6 @@ class Guard:
             queue=settings.max_waiting_calls,
             clock=clock,
         )
-        self._answered_at = -math.inf  # when a call that was not isolated was last answered well
         self._paces = Paces(settings, clock=clock, chance=chance, on_slow=on_slow)
         self._latencies = Latencies()
 
@@ -181,7 +179,7 @@ class Guard:
         deadline: Deadline,
         reserve: float,
         caller: str = "",
-        suspect_since: float | None = None,
+        isolated: bool = False,
     ) -> Outcome[T]:
         """Make a call that is safe to repeat.
 
@@ -191,23 +189,17 @@ class Guard:
             deadline: When the request has to be answered.
             reserve: Seconds before the deadline that are kept for what follows the call.
             caller: For whom it is made, where the service is told; each has a pace of its own.
-            suspect_since: Since when the user that it is about is known to be slow or to fail, by
-                the clock's ``monotonic``; ``None`` where that is not known.
+            isolated: Whether it is about a user who is known to be slow or to fail, while others
+                are answered.
 
         Returns:
             What came of it: where it was repeated, what the last call said that was made.
         """
-        isolated = suspect_since is not None and self._has_answered_since(suspect_since)
         work = _Work(attempt, limit, deadline.at - reserve, caller, isolated)
         answer = await self._paced(work)
         if isinstance(answer, SourceError):
             answer = await self._repeated(work, answer)
         return Outcome(answer, work.made)
-
-    def _has_answered_since(self, moment: float) -> bool:
-        """Tell whether others were answered well since a moment, and in the breaker's window."""
-        lately = self._clock.monotonic() - self._settings.breaker.window
-        return self._answered_at > max(moment, lately)
 
     async def _repeated(self, work: _Work[T], failure: SourceError) -> T | SourceError:
         """Repeat what has failed, where that can help; gives what the last call said."""
@@ -351,7 +343,6 @@ class Guard:
             if not work.isolated:
                 begun.permit.record(failed=False, seconds=took, limit=work.limit)
                 self._latencies.add(took)
-                self._answered_at = begun.started + took
             return
         put_off = self._is_put_off(answer)
         if put_off or answer.retry_after is not None:

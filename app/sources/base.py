@@ -138,8 +138,8 @@ class Call:
         arrivals: Takes note of how long the answers may be kept; ``None`` where none is.
         fields: The fields of the record that are wanted, of a source that can be asked for some
             alone; ``None`` for all.
-        suspect_since: Since when the one key that it is about is known to be slow or to fail, by
-            the clock's ``monotonic``; ``None`` where that is not known.
+        isolated: Whether the one key that it is about is known to be slow or to fail, while others
+            are answered.
     """
 
     request_id: str
@@ -151,7 +151,7 @@ class Call:
     forwarded: Headers = field(default=(), repr=False)
     arrivals: Arrivals | None = None
     fields: FieldSet | None = None
-    suspect_since: float | None = None
+    isolated: bool = False
     sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
 
 

@@ -32,6 +32,7 @@ from app.sources.flight import Answer
 from app.sources.flights import Flights, Sharing, never
 from app.sources.lifetime import UNBOUNDED, Arrival, Arrivals, Lifetime
 from app.sources.partial import joined
+from app.sources.seldom import SeldomLog
 from app.sources.store import EntityStore, Entry, EntryKey, StoreError
 
 R = TypeVar("R", bound=Record)
@@ -162,6 +163,7 @@ class CachedSource(Generic[R]):
         self._store = store
         self._clock = clock
         self._log = log
+        self._seldom = SeldomLog(log, clock)
         self._flights = Flights(
             source.name,
             self._fetch,
@@ -303,10 +305,4 @@ class CachedSource(Generic[R]):
 
     def _report(self, action: str, error: StoreError, call: Call) -> None:
         """Log that the store failed."""
-        self._log.warning(
-            "cache.failed",
-            request_id=call.request_id,
-            source=self.name,
-            action=action,
-            detail=str(error),
-        )
+        self._seldom.warn("cache.failed", self.name, call, action=action, detail=str(error))

@@ -40,6 +40,7 @@ from app.sources.auth_token import Tokens, open_tokens
 from app.sources.base import Call, Headers, child_of
 from app.sources.body import ACCEPT_ENCODING, read_body
 from app.sources.failures import FOREIGN, failure_of_exception
+from app.sources.seldom import SeldomLog, requests_of
 from app.sources.statuses import failure_of_answer, meaning_of
 from app.sources.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
 
@@ -93,6 +94,7 @@ class ServiceClient:
         name: The source that the service is, or the endpoint of it that is asked.
         settings: How it is reached.
         guard: What every call goes through.
+        seldom: Writes what could be written for each row or request, of all endpoints.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class ServiceClient:
         self._deadlines = deadlines
         self._clock = clock
         self._log = log
+        self.seldom = SeldomLog(log, clock)
         self._headers = [
             ("Host", httpx.URL(settings.base_url).netloc.decode("ascii")),
             ("Accept", "application/json"),
@@ -195,7 +198,7 @@ class ServiceClient:
             deadline=call.deadline or Deadline(math.inf, self._clock),
             reserve=self._deadlines.reserve,
             caller=caller,
-            suspect_since=call.suspect_since,
+            isolated=call.isolated,
         )
         trace.calls += 1
         trace.attempts += outcome.attempts
@@ -209,8 +212,7 @@ class ServiceClient:
             if not outcome.attempts:  # those that were made have reported themselves
                 self._log.debug(
                     "source.not_asked",
-                    request_id=call.request_id,
-                    **_sharing(call),
+                    **requests_of(call),
                     source=self.name,
                     outcome=outcome.answer.code.value,
                 )
@@ -341,10 +343,10 @@ class ServiceClient:
     ) -> None:
         """Log how the exchange went."""
         if strays := noted.get(STRAYS):
-            self._log.warning(
+            self.seldom.warn(
                 "source.unasked_answer",
-                request_id=request.call.request_id,
-                source=self.name,
+                self.name,
+                request.call,
                 connections=strays,
                 hint="the service, or a proxy before it, sent something that no request had asked"
                 " for; it was thrown away and the connections were closed",
@@ -352,8 +354,7 @@ class ServiceClient:
         failed = answer if isinstance(answer, SourceError) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.fetch",
-            request_id=request.call.request_id,
-            **_sharing(request.call),
+            **requests_of(request.call),
             source=self.name,
             path=request.ask.path,
             keys=len(request.ask.keys),
@@ -364,18 +365,6 @@ class ServiceClient:
             **({"repeated": True} if noted.get(REPEATED) else {}),
             **({} if traceparent is None else {"span_id": traceparent[36:52]}),
         )
-
-
-MAX_NAMED = 20
-"""How many of the requests that share a call the log names."""
-
-
-def _sharing(call: Call) -> Mapping[str, object]:
-    """Say in the log which requests share a call, where several do."""
-    requests = call.requests if call.sharers is None else call.sharers()
-    if not call.requests and len(requests) < 2:  # noqa: PLR2004 # one does not share
-        return {}
-    return {"requests": requests[:MAX_NAMED], "shared_by": len(requests)}
 
 
 @asynccontextmanager

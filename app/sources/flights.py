@@ -124,6 +124,7 @@ class Flights(Generic[R]):
         self._gathers = sharing is Sharing.BATCHES
         self._coalesce = settings.coalesce
         self._max_keys = settings.max_keys
+        self._window = settings.breaker.window
         self._forwards = settings.auth.forwards
         usual = min(settings.timeout, deadlines.budget - deadlines.reserve)
         self._usual_patience = (1 - IN_A_HURRY) * usual
@@ -548,9 +549,7 @@ class Flights(Generic[R]):
     def _call(self, flight: Flight[R]) -> Call:
         """Say for whom a flight asks: its one request, or all of them under an id of its own."""
         first = flight.riders[0]
-        since: float | None = None
-        if self._suspects and len(flight.keys) == 1:
-            since = self._suspects.since(flight.keys[0])
+        isolated = bool(self._suspects) and self._is_isolated(flight)
         deadline = first.deadline
         if flight.shared:
             deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)
@@ -563,7 +562,7 @@ class Flights(Generic[R]):
                 flight.trace,
                 forwarded=first.forwarded,
                 fields=flight.fields,
-                suspect_since=since,
+                isolated=isolated,
                 sharers=flight.sharers if flight.shared else None,
             )
         return Call(
@@ -576,9 +575,19 @@ class Flights(Generic[R]):
             tuple(rider.request_id for rider in flight.riders),
             first.forwarded,  # what the source is sent of it is the same for all of one identity
             fields=flight.fields,
-            suspect_since=since,
+            isolated=isolated,
             sharers=flight.sharers,
         )
+
+    def _is_isolated(self, flight: Flight[R]) -> bool:
+        """Tell whether its one user is known to be slow or to fail, while others are answered.
+
+        Others were answered since the first such flight of the user, and in the time by which the
+        circuit breaker judges. Else it may be the source that is slow or fails.
+        """
+        since = self._suspects.since(flight.keys[0]) if len(flight.keys) == 1 else None
+        lately = self._clock.monotonic() - self._window
+        return since is not None and self._answered_at > max(since, lately)
 
     def _call_off(self, flight: Flight[R]) -> None:
         """End a flight that nobody wants any more."""

@@ -7,7 +7,6 @@ from operator import attrgetter
 from typing import Generic, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
-from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, MalformedError, SourceError
 from app.shapes.answer import AnswerSettings
@@ -75,19 +74,15 @@ class _Unfit:
 class RestPages(Generic[R]):
     """Lists something of one user page by page, as its ``PageSpec`` says. A ``PagedSource``."""
 
-    def __init__(
-        self, spec: PageSpec[R], client: ServiceClient, log: FilteringBoundLogger | None = None
-    ) -> None:
+    def __init__(self, spec: PageSpec[R], client: ServiceClient) -> None:
         """Make the list.
 
         Args:
             spec: What it is.
             client: Asks the service.
-            log: Where pages that do not fit are reported.
         """
         self._spec = spec
         self._client = client
-        self._log = log
         page: type[UpstreamPage[R]] = UpstreamPage[spec.item]  # type: ignore[name-defined] # a type at run time
         self._decode = TypeAdapter(page).validate_json
         self._contract = RowContract(page)
@@ -157,14 +152,9 @@ class RestPages(Generic[R]):
         )
         if not isinstance(answer, _Unfit):
             return answer
-        if self._log is not None:
-            self._log.warning(
-                "source.odd_page",
-                request_id=call.request_id,
-                source=self.name,
-                path=self._spec.path,
-                detail=answer.detail,
-            )
+        self._client.seldom.warn(
+            "source.odd_page", self.name, call, path=self._spec.path, detail=answer.detail
+        )
         call.trace.of(self.name).code = Code.SOURCE_MALFORMED
         return self._failure(answer.detail)
 

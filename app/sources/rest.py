@@ -21,6 +21,7 @@ from app.sources.merging import ended, merged
 from app.sources.reader import reader_of
 from app.sources.rows import Rows
 from app.sources.seen import See
+from app.sources.seldom import requests_of
 
 R = TypeVar("R", bound=Record)
 
@@ -96,17 +97,17 @@ class RestSource(Generic[R]):
     ) -> None:
         """Log how many keys are unknown that another source has for this one, which is odd."""
         if unknown := sum(answer is None for answer in answers):
-            self._log.warning(
+            self._client.seldom.warn(
                 "source.unknown_keys",
-                request_id=call.request_id,
-                source=self.name,
+                self.name,
+                call,
                 key_from=origin.source,
                 keys=unknown,
             )
 
     def _refused(self, keys: Sequence[UserId], call: Call) -> SourceError:
         """Say of keys that they cannot be written."""
-        self._log.warning("source.not_written", source=self.name, keys=len(keys))
+        self._client.seldom.warn("source.not_written", self.name, call, keys=len(keys))
         call.trace.of(self.name).code = Code.SOURCE_REJECTED
         detail = "the key cannot be written in the form of the request, and was not sent"
         return SourceError(self.name, Code.SOURCE_REJECTED, detail)
@@ -137,6 +138,14 @@ class RestSource(Generic[R]):
             and self._client.guard.take_repetition(2)  # each half is a call
         ):
             return answers
+        self._log.info(
+            "source.halved",
+            **requests_of(call),
+            source=self.name,
+            keys=len(ask.keys),
+            outcome=failure.code.value,
+            detail=failure.detail,
+        )
         middle = len(ask.keys) // 2
         halves = (
             *self._form.asks(ask.keys[:middle]).sent,
@@ -144,7 +153,7 @@ class RestSource(Generic[R]):
         )
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(self._ask(half, call)) for half in halves]
-        return [answer for part in parts for answer in part.result()]
+        return [answer for part in parts for answer in _with_cause(part.result(), failure)]
 
     async def _ask(self, ask: Ask, call: Call) -> Sequence[R | SourceError | None]:
         """Ask about some users by one call."""
@@ -159,9 +168,10 @@ class RestSource(Generic[R]):
             shape = self._client.settings.answer or AnswerSettings()
             rows = await self._follow(rows, ask, call, shape.more)
         if rows.odd:
-            self._log.warning(
+            self._client.seldom.warn(
                 "source.odd_rows",
-                source=self.name,
+                self.name,
+                call,
                 malformed=len(rows.malformed),
                 first_malformed=rows.malformed[0] if rows.malformed else None,
                 duplicate=rows.duplicate,
@@ -207,9 +217,11 @@ class RestSource(Generic[R]):
         if found and found + rows.unasked <= len(ask.keys):
             return rows.answers
         detail = f"{rows.unasked} rows that nobody asked for, and {found} that somebody did"
-        self._log.error(
+        self._client.seldom.warn(
             "source.question_ignored",
-            source=self.name,
+            self.name,
+            call,
+            severe=True,
             path=ask.path,
             keys=len(ask.keys),
             found=found,
@@ -221,3 +233,14 @@ class RestSource(Generic[R]):
         failure = SourceError(self.name, Code.SOURCE_MALFORMED, detail)
         rest = rows.rest.answer
         return [failure if answer is rest else answer for answer in rows.answers]
+
+
+def _with_cause(
+    answers: Sequence[R | SourceError | None], cause: SourceError
+) -> Sequence[R | SourceError | None]:
+    """Add to the failure of a half why there are halves."""
+    failure = answers[0]
+    if not isinstance(failure, SourceError) or any(answer is not failure for answer in answers):
+        return answers
+    detail = f"{failure.detail} (of a half; all of them: {cause.code.value}, {cause.detail})"
+    return [replace(failure, detail=detail)] * len(answers)

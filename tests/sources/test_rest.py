@@ -42,12 +42,12 @@ class Opened:
         self, source: RestSource[ProfileRecord], log: io.StringIO, clock: ManualClock
     ) -> None:
         self.clock = clock
-        self._source = source
+        self.fetch = source.fetch_many
         self._log = log
 
     async def ask(self, keys: Sequence[str], call: Call = CALL) -> list[str]:
         """Ask about users; a record is told by its name, a failure by its code."""
-        answers = await self._source.fetch_many([UserId(key) for key in keys], call)
+        answers = await self.fetch([UserId(key) for key in keys], call)
         return [
             one.code.value
             if isinstance(one, SourceError)
@@ -171,6 +171,23 @@ async def test_a_part_that_fails_fails_its_own_keys_alone() -> None:
         await source.ask(["a", "b", "c", "d", "e"])
         keys = [(event["keys"], event["outcome"]) for event in source.events("source.fetch")]
     assert sorted(keys) == [(1, "ok"), (2, Code.SOURCE_UNAVAILABLE), (2, "ok")]
+
+
+async def test_halves_keep_why_there_are_halves() -> None:
+    def behave(request: httpx.Request) -> httpx.Response:
+        keys = request.url.params.get_list("id")
+        return httpx.Response(500 if len(keys) == 4 else 400)
+
+    retry = RetrySettings(max_retries=0)
+    async with opened(behave, retry=retry) as source:
+        answers = await source.fetch([UserId(key) for key in "abcd"], Call("r1"))
+        [event] = source.events("source.halved")
+
+    assert {one.detail for one in answers if isinstance(one, SourceError)} == {
+        "status 400 (of a half; all of them: SOURCE_UNAVAILABLE, status 500)"
+    }
+    assert {one.code for one in answers if isinstance(one, SourceError)} == {Code.SOURCE_REJECTED}
+    assert (event["request_id"], event["keys"], event["detail"]) == ("r1", 4, "status 500")
 
 
 async def test_odd_rows_are_logged_with_their_numbers_and_without_their_values() -> None:

@@ -409,6 +409,18 @@ async def test_a_user_who_always_fails_opens_no_circuit_while_others_are_answere
     assert {one.failed for one in play.others()} == {0}
 
 
+@pytest.mark.parametrize("users", [[1], [1, 2, 3]])
+async def test_where_nobody_else_is_answered_it_may_be_the_service_that_fails(
+    users: list[int],
+) -> None:
+    service = Service(ManualClock())
+    async with staged(service, **STRICT) as play:
+        await service.clock.run(play.run(every(0.1, users, of=10, odd=True)))
+        service.down = True
+        await service.clock.run(play.run(every(0.02, users, of=100, odd=True)))
+        assert play.guard.state is State.OPEN
+
+
 async def test_users_who_are_known_to_be_slow_have_a_share_of_the_calls() -> None:
     service = Service(ManualClock(), dict.fromkeys(range(60), 60.0))
     async with staged(service, max_calls=64) as play:
