@@ -144,5 +144,9 @@ def _soaked(one: Parser) -> Parser:
     one.add_argument(
         "--bound-mb", type=float, default=16.0, help="most growth per million; %(default)s"
     )
+    one.add_argument("--hostile", action="store_true", help="no two requests alike, in-process")
+    one.add_argument(
+        "--most-mb", type=float, default=200.0, help="most memory with --hostile; %(default)s"
+    )
     one.add_argument("--save", type=Path, metavar="FILE.json")
     return one

@@ -26,6 +26,7 @@ from benchmarks.store import load as load_result
 from benchmarks.store import save
 from benchmarks.tools import Tools, find_tools
 from benchmarks.users import Ids
+from benchmarks.variety import soak_by_variety
 from benchmarks.workloads import USUAL, WORKLOADS, Workload
 
 LATEST: Final = RESULTS / "latest.json"
@@ -141,6 +142,11 @@ def startup(options: Namespace) -> int:
 
 def soak(options: Namespace) -> int:
     """See whether memory grows under many requests."""
+    if options.hostile:
+        variety = soak_by_variety(options.requests, options.most_mb, say)
+        save(options.save or WORK / "variety.json", variety)
+        say(variety.verdict())
+        return 0 if variety.is_bounded else EXIT_WRONG
     plan = SoakPlan(
         requests=options.requests,
         connections=options.connections,

@@ -16,10 +16,11 @@ from typing import Any
 
 import orjson
 import pytest
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from app.settings import Settings
 from app.shapes.edge import BatchSettings, PersistedSettings
+from tests.asgi import Sent, send
 from tests.conftest import OpenGateway
 from tests.fakes import (
     Behaviour,
@@ -115,39 +116,9 @@ REFUSED: dict[str, Callable[[int], Body]] = {
 """Requests that are refused, as a whole or in a field."""
 
 
-async def send(app: ASGIApp, body: Body, headers: Mapping[str, str]) -> bytes:
-    """Send a request to the application itself: a client of a library leaves garbage of its own."""
-    data = body if isinstance(body, bytes) else orjson.dumps(body)
-    parts = [data]
-    answer: list[bytes] = []
-    given = {"host": "gateway", "content-type": "application/json", **headers}
-
-    async def receive() -> Message:
-        if parts:
-            return {"type": "http.request", "body": parts.pop(), "more_body": False}
-        await asyncio.Event().wait()
-        raise AssertionError("nobody goes away")
-
-    async def take(message: Message) -> None:
-        answer.append(message.get("body", b""))
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/graphql",
-        "raw_path": b"/graphql",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("gateway", 80),
-        "state": {},
-    }
-    await app(scope, receive, take)
-    return b"".join(answer)
+def sent(body: Body, headers: Mapping[str, str]) -> Sent:
+    """Make a request with a body."""
+    return Sent(body if isinstance(body, bytes) else orjson.dumps(body), headers)
 
 
 @contextmanager
@@ -187,12 +158,12 @@ async def garbage_of(
     left: dict[str, Any] = {}
     for make in kinds.values():
         for _ in range(2):
-            await send(app, make(next(numbers)), headers)
+            await send(app, sent(make(next(numbers)), headers))
     with rare_collector():
         for kind, make in kinds.items():
-            body = make(next(numbers))
+            request = sent(make(next(numbers)), headers)
             with collecting() as found:
-                answer = await send(app, body, headers)
+                answer = await send(app, request)
                 await asyncio.sleep(0)
             assert json.loads(answer), kind
             if found:

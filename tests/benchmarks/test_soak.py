@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.soak import Memory, Soak, SoakPlan, slope
+from benchmarks.variety import VarietySoak
 
 PLAN = SoakPlan(requests=1_000_000, connections=32, fresh=0.02, bound_mb=16.0)
 
@@ -36,3 +37,11 @@ def test_answers_that_were_errors_show_nothing_about_memory() -> None:
 
 def test_one_look_has_no_slope() -> None:
     assert slope([Memory(0, 60.0)]) == 0
+
+
+@pytest.mark.parametrize(("peak", "word"), [(199.9, ": bounded"), (200.1, "NOT bounded")])
+def test_a_soak_by_variety_is_bounded_by_its_highest_look(peak: float, word: str) -> None:
+    found = VarietySoak(10, start_mb=80, peak_mb=peak, end_mb=90, most_mb=200)
+
+    assert found.is_bounded is (peak < found.most_mb)
+    assert word in found.verdict()
