@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 
 from starlette.applications import Starlette
@@ -108,6 +109,14 @@ def create_app(
         settings=settings,
         clock=time,
     )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        """Open the gateway, and close at its end what the endpoint holds."""
+        async with gateway.lifespan(app):
+            with closing(endpoint):
+                yield
+
     hsts = settings.tls.hsts if settings.tls is not None else 0
     forwards = frozenset[str]().union(*(source.auth.forwards for _, source in settings.sources))
     return _App(
@@ -131,7 +140,7 @@ def create_app(
             ),
         ],
         exception_handlers={404: _nothing_here, 405: _wrong_method},
-        lifespan=gateway.lifespan,
+        lifespan=lifespan,
     )
 
 

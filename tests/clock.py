@@ -17,10 +17,12 @@ class ManualClock:
 
     Attributes:
         seconds: What ``monotonic`` tells.
+        pending: What is to be called once its time has come, by the number of the timer.
     """
 
     def __init__(self) -> None:
         self.seconds = 1000.0
+        self.pending: dict[int, Callable[[], object]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
 
@@ -38,8 +40,11 @@ class ManualClock:
             await asyncio.sleep(0)
             return
         awake = asyncio.Event()
-        self.call_at(self.seconds + seconds, awake.set)
-        await awake.wait()
+        call_off = self.call_at(self.seconds + seconds, awake.set)
+        try:
+            await awake.wait()
+        finally:
+            call_off()
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Bound what is awaited within."""
@@ -51,17 +56,17 @@ class ManualClock:
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Callable[[], None]:
         """Have something called when the clock gets there; gives the way to call it off."""
-        live = True
+        number = next(self._numbers)
+        self.pending[number] = callback
 
         def fire() -> None:
-            if live:
+            if self.pending.pop(number, None) is not None:
                 callback()
 
         def call_off() -> None:
-            nonlocal live
-            live = False
+            self.pending.pop(number, None)
 
-        heapq.heappush(self._timers, (when, next(self._numbers), fire))
+        heapq.heappush(self._timers, (when, number, fire))
         return call_off
 
     def advance(self, seconds: float) -> None:

@@ -1,10 +1,18 @@
 """What tests share: the fakes, and the gateway over them, reached over HTTP."""
 
+import asyncio
 import gc
 import io
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -13,6 +21,7 @@ import pytest
 import trustme
 from starlette.types import ASGIApp
 
+import app
 from app.http.authentication import Authenticate
 from app.main import create_app
 from app.observability.logs import make_log
@@ -21,6 +30,9 @@ from tests.certificates import Certificates
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.ways import SHORT, Ways
+
+APP = Path(app.__file__).parent
+"""Where our code is."""
 
 PROPERTY_TIMEOUT = 300
 """Seconds that a property may take. It runs hundreds of examples, each with its own waits."""
@@ -165,27 +177,71 @@ def ways() -> Ways:
 @pytest.fixture
 def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> OpenGateway:
     """Give a way to open the gateway over the fakes."""
+    gateways: list[ASGIApp] = []
+
+    @contextmanager
+    def listed(made: ASGIApp) -> Generator[None]:
+        gateways.append(made)
+        yield
+        gateways.remove(made)
 
     @asynccontextmanager
     async def opened(
         settings: Settings, authenticate: Authenticate | None = None
     ) -> AsyncGenerator[Gateway]:
         stream = io.StringIO()
-        app = create_app(
+        made = create_app(
             ways.of(settings),
             make_log(settings.log, stream=stream),
             clock=clock,
             transports=services.transport,
             authenticate=authenticate,
         )
-        transport = httpx.ASGITransport(app=app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
-        ):
-            yield Gateway(app, client, stream)
+        transport = httpx.ASGITransport(app=made)
+        async with AsyncExitStack() as stack:
+            if not gateways:  # of several, each other's timers are not told apart
+                stack.enter_context(nothing_left(clock))
+            stack.enter_context(listed(made))
+            async with (
+                made.router.lifespan_context(made),
+                httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+            ):
+                yield Gateway(made, client, stream)
 
     return opened
+
+
+@contextmanager
+def nothing_left(clock: ManualClock) -> Generator[None]:
+    """Hold a gateway to leave nothing behind: no task, and no timer that would still ring."""
+    tasks, timers, handles = {*_tasks()}, {*clock.pending.values()}, {*map(id, _handles())}
+    yield
+    assert not {*_tasks()} - tasks
+    assert not [one for one in {*clock.pending.values()} - timers if _is_ours(one)]
+    assert not [one for one in _handles() if id(one) not in handles]
+
+
+def _tasks() -> Iterator[asyncio.Task[object]]:
+    """List the tasks that run code of ours."""
+    for task in asyncio.all_tasks():
+        code = getattr(task.get_coro(), "cr_code", None)
+        if code is not None and Path(code.co_filename).is_relative_to(APP):
+            yield task
+
+
+def _handles() -> Iterator[asyncio.TimerHandle]:
+    """List the timers of the event loop that will call code of ours."""
+    handles: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined] # noqa: SLF001 # no public way lists them
+    for one in handles:
+        if not one.cancelled() and _is_ours(one._callback):  # type: ignore[attr-defined] # noqa: SLF001 # the same
+            yield one
+
+
+def _is_ours(callback: object) -> bool:
+    """Tell whether a callback is code of ours."""
+    while isinstance(callback, partial):
+        callback = callback.func
+    return getattr(callback, "__module__", "").startswith("app.")
 
 
 @pytest.fixture

@@ -31,6 +31,12 @@ class Watch:
         self._old: set[_Client] = set()
         self._next: asyncio.TimerHandle | None = None
 
+    def close(self) -> None:
+        """Look no more, since no more requests come."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
     async def while_connected(self, receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
         """Do some work for as long as its client is there.
 

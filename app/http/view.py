@@ -76,6 +76,10 @@ class GraphQLEndpoint:
         self._watch = Watch()
         self._partial = PARTIAL if settings.partial_status else OK
 
+    def close(self) -> None:
+        """Let go of what outlives a request, at the end of the application."""
+        self._watch.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; a client that is not there any more is sent nothing."""
         request = Incoming.of(scope, receive)
