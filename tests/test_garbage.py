@@ -9,7 +9,7 @@ import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -57,6 +57,7 @@ def named(name: object, **members: object) -> Mapping[str, object]:
 
 USERS = "query($ids: [ID!]!) { users(ids: $ids) { id username events { id } } }"
 ENTITIES = "query($of: [_Any!]!) { _entities(representations: $of) { ... on User { id plan } } }"
+NOBODY: Mapping[str, object] = {}
 INVOICES = "invoices(first: 2) { edges { node { id total { amount } } } }"
 SWITCH = "query($id: ID!, $s: Boolean) { user(id: $id) { id plan @include(if: $s) } }"
 
@@ -81,7 +82,7 @@ EVERYDAY: dict[str, Callable[[int], Body]] = {
 
 REFUSED: dict[str, Callable[[int], Body]] = {
     "wrong variable": lambda _: one("id", variables={"id": {"a": 1}}),
-    "wrong items": lambda _: {"query": USERS, "variables": {"ids": [None, {}, 7, ID]}},
+    "wrong items": lambda _: {"query": USERS, "variables": {"ids": [None, NOBODY, 7, ID]}},
     "missing variable": lambda _: one("id", variables={}),
     "no user id": lambda _: one("id", variables={"id": "nobody"}),
     "no user id, interpreted": lambda _: one("id", variables={"id": "no"}, onError="PROPAGATE"),
@@ -89,7 +90,7 @@ REFUSED: dict[str, Callable[[int], Body]] = {
     "too many ids": lambda _: {"query": USERS, "variables": {"ids": [ID] * 101}},
     "wrong argument": lambda _: one("invoices(first: 0) { edges { cursor } }"),
     "wrong cursor": lambda _: one('invoices(after: "?") { edges { cursor } }'),
-    "no representation": lambda _: {"query": ENTITIES, "variables": {"of": [{}]}},
+    "no representation": lambda _: {"query": ENTITIES, "variables": {"of": [NOBODY]}},
     "syntax error": lambda number: {"query": f"{{ user(id: {number}) {{ "},
     "same syntax error": lambda _: {"query": "{ user(id: "},
     "too many tokens": lambda number: {"query": f"{{ a{number} {'x ' * 3_000} }}"},
@@ -122,7 +123,7 @@ def sent(body: Body, headers: Mapping[str, str]) -> Sent:
 
 
 @contextmanager
-def collecting() -> Iterator[Counter[str]]:
+def collecting() -> Generator[Counter[str]]:
     """Count what only the garbage collector would free of what is made within, by its type."""
     found: Counter[str] = Counter()
     gc.collect()
@@ -137,7 +138,7 @@ def collecting() -> Iterator[Counter[str]]:
 
 
 @contextmanager
-def rare_collector() -> Iterator[None]:
+def rare_collector() -> Generator[None]:
     """Have the garbage collector run when it is told to, and look at what is new alone."""
     for _ in range(2):  # a class is free only once its instances are gone
         gc.collect()

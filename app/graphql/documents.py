@@ -224,7 +224,9 @@ class Documents:
             return _refused(digest, error)
         try:
             errors = tuple(map(bare, self._checks.validate(tree)))
-            operations = {} if errors else self._ready(tree)
+            operations: Mapping[str | None, Operation] = {}
+            if not errors:
+                operations = self._ready(tree)
         except RequestError as error:
             return _refused(digest, error)
         except RecursionError:  # of any step: whatever is deeper than its bounds is too deep

@@ -6,7 +6,7 @@ its users are there, and twenty lists of a hundred users are tens of thousands o
 
 import asyncio
 import weakref
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from graphql import (
@@ -41,13 +41,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, on_error: OnError = "NULL", **kwargs: Any) -> None:  # noqa: ANN401 # graphql-core's own
         super().__init__(*args, **kwargs)
-        # graphql-core's own hold on to the executor, which holds on to them: a ring, by which each
-        # operation with all of its records would be left to the garbage collector.
-        itself = weakref.proxy(self)
-        self.async_helpers = GraphQLResolveInfoHelpers(
-            gather=lambda values: itself.gather_async_work(values),  # noqa: PLW0108 # not bound
-            track=lambda values: itself.track_async_work(values),  # noqa: PLW0108 # the same
-        )
+        self.async_helpers = _helpers_of(self)
         self._on_error: OnError = on_error
         self.error_propagation = on_error == "PROPAGATE"
         self._fields = 0
@@ -110,3 +104,21 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             known = field, [one.formatted for one in found]
             self._places[id(field)] = known  # with the field itself: another could get its number
         return known[1]
+
+
+def _helpers_of(executor: Executor) -> GraphQLResolveInfoHelpers:
+    """Make an executor's helpers of resolvers, which do not hold on to it.
+
+    graphql-core's own do, and the executor holds on to them: a ring, by which each operation with
+    all of its records would be left to the garbage collector.
+    """
+    itself = weakref.proxy(executor)
+
+    def gather(values: Sequence[Awaitable[Any]]) -> Awaitable[list[Any]]:
+        gathered: Awaitable[list[Any]] = itself.gather_async_work(values)
+        return gathered
+
+    def track(values: Sequence[Any]) -> None:
+        itself.track_async_work(values)
+
+    return GraphQLResolveInfoHelpers(gather=gather, track=track)
