@@ -7,9 +7,9 @@ ARG NODE_IMAGE=node:22-slim
 # GraphiQL: a few files, built from locked npm packages.
 FROM ${NODE_IMAGE} AS graphiql
 WORKDIR /build
-COPY app/http/graphiql/package.json app/http/graphiql/package-lock.json app/http/graphiql/.npmrc ./
+COPY app/server/graphiql/package.json app/server/graphiql/package-lock.json app/server/graphiql/.npmrc ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY app/http/graphiql/ ./
+COPY app/server/graphiql/ ./
 RUN npm run build
 
 # The packages: locked, every file checked against its hash, into an environment of their own.
@@ -22,7 +22,7 @@ RUN /opt/build/bin/pip install --require-hashes -r requirements/build.txt \
  && /opt/gateway/bin/pip install --require-hashes --only-binary :all: -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY app/ app/
-COPY --from=graphiql /build/dist/ app/http/graphiql/dist/
+COPY --from=graphiql /build/dist/ app/server/graphiql/dist/
 # The build's own Python makes the wheel, so that no build tool gets into the gateway's.
 RUN USER_GATEWAY_SKIP_GRAPHIQL=1 /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
  && /opt/gateway/bin/pip install --no-deps --no-index /wheels/*.whl \

@@ -17,11 +17,11 @@ help: ## list the targets
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	USER_GATEWAY_SKIP_GRAPHIQL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-	-$(BIN)/python -m app.http.graphiql.build
+	-$(BIN)/python -m app.server.graphiql.build
 	@touch $@
 
 # Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
-NPM_FOLDERS := tests/examples/json_server tests/http/audit tests/http/tokens/provider tests/routers
+NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers
 NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
 # The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
 $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installed
@@ -52,7 +52,7 @@ format: .venv/installed ## format the code and mend what the linter can mend
 schema: .venv/installed ## export schema.graphql from the code
 	$(BIN)/user-gateway schema print > schema.graphql
 
-FUZZES := tests/http/test_fuzz.py tests/sources/test_fuzz.py tests/http/test_fuzz_pipelining.py tests/graphql/test_fuzz.py tests/http/headers/test_fuzz.py tests/http/tokens/test_fuzz.py
+FUZZES := tests/server/test_fuzz.py tests/sources/test_fuzz.py tests/server/test_fuzz_pipelining.py tests/execution/test_fuzz.py tests/server/headers/test_fuzz.py tests/auth/test_fuzz.py
 fuzz: .venv/installed ## ten thousand requests and conversations of each kind, right and damaged, on the wire; documents, headers, tokens (FUZZ_EXAMPLES=1000)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/python -m pytest $(FUZZES) --timeout 0 $(ARGS)
 
@@ -67,7 +67,7 @@ bench-quick: .venv/installed ## the working tree beside the previous commit, in 
 	$(BIN)/python -m benchmarks quick $(ARGS)
 
 graphiql: .venv/installed ## build the GraphiQL page anew, where its source has changed
-	$(BIN)/python -m app.http.graphiql.build
+	$(BIN)/python -m app.server.graphiql.build
 
 lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
@@ -76,6 +76,6 @@ lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 	for folder in $(NPM_FOLDERS); do $(BIN)/npm --prefix $$folder update --package-lock-only --ignore-scripts --no-audit --no-fund || exit; done
 
 clean: ## remove what the targets above have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/http/graphiql/dist app/http/graphiql/node_modules
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
 	rm -rf $(NPM_FOLDERS:%=%/node_modules)
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

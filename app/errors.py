@@ -6,14 +6,14 @@
     ├── BadUserInputError        a value that the client sent is wrong
     ├── ForbiddenError           the caller may not see a field
     ├── UnauthenticatedError     nobody has said who asks
-    └── SourceFailedError        a field's source failed; raised when the field is read
+    └── SourceError        a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; stops the start
     MalformedError               an answer is not the contract; never leaves ``sources/``
-    StoreError                   a cache's store does not work (``sources/store.py``); a miss
+    StoreError                   a cache's store does not work (``sources/cache/store.py``); a miss
 
-    SourceError                  a value, not an exception: what a source gave instead of a record
+    SourceFailure                  a value, not an exception: what a source gave instead of a record
 
-What a source could not do travels as a ``SourceError`` beside the records of the other sources,
+What a source could not do travels as a ``SourceFailure`` beside the records of the other sources,
 and turns into an exception only where a field that needs it is read. Foreign exceptions are
 translated once, where they enter (``sources/failures.py``). Whatever is no ``GatewayError`` is a
 bug of ours, and clients see it masked.
@@ -55,7 +55,7 @@ class Code(StrEnum):
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
-_SAID_OF_A_SOURCE = {
+_MESSAGES = {
     Code.SOURCE_TIMEOUT: "did not answer in time",
     Code.SOURCE_UNAVAILABLE: "is unavailable",
     Code.SOURCE_CIRCUIT_OPEN: "is not asked for the moment, since it kept failing",
@@ -66,7 +66,7 @@ _SAID_OF_A_SOURCE = {
 
 
 @dataclass(frozen=True, slots=True)
-class SourceError:
+class SourceFailure:
     """What a source gave instead of a record: a failure as a value, never raised.
 
     Attributes:
@@ -96,7 +96,7 @@ class SourceError:
     @property
     def message(self) -> str:
         """What clients are told; nothing in it comes from the source."""
-        return f"The {self.public_source} source {_SAID_OF_A_SOURCE[self.code]}."
+        return f"The {self.public_source} source {_MESSAGES[self.code]}."
 
 
 class GatewayError(Exception):
@@ -192,21 +192,21 @@ class UnauthenticatedError(GatewayError):
         super().__init__(Code.UNAUTHENTICATED, message)
 
 
-class SourceFailedError(GatewayError):
+class SourceError(GatewayError):
     """The field that was read comes from a source that failed.
 
     Attributes:
-        error: How it failed. (An attribute named ``source`` would be taken for the document's
+        failure: How it failed. (An attribute named ``source`` would be taken for the document's
             text by graphql-core, which looks for one when it locates an error.)
     """
 
-    def __init__(self, error: SourceError) -> None:
+    def __init__(self, error: SourceFailure) -> None:
         super().__init__(error.code, error.message)
-        self.error = error
+        self.failure = error
 
 
 class MalformedError(ValueError):
-    """An answer of a source does not fit its contract; becomes a ``SourceError`` at once."""
+    """An answer of a source does not fit its contract; becomes a ``SourceFailure`` at once."""
 
 
 class ConfigurationError(Exception):
@@ -221,11 +221,11 @@ class ConfigurationError(Exception):
         self.mistakes = mistakes
 
 
-MAX_SHOWN = 64
+MAX_QUOTED = 64
 """How much of a wrong value, in characters, a message repeats."""
 
 
-def shown(value: str, *, most: int = MAX_SHOWN) -> str:
+def quote(value: str, *, most: int = MAX_QUOTED) -> str:
     """Quote what a client sent, for a message.
 
     Args:

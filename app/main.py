@@ -1,9 +1,15 @@
-"""The one place where everything is put together."""
+"""The one place where everything is put together: the application and its lifespan.
+
+The running gateway: what is opened at its start, and closed at its end.
+
+The one place where everything is put together.
+"""
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from starlette.applications import Starlette
@@ -13,34 +19,296 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 from structlog.typing import FilteringBoundLogger
 
-from app.environment import load_settings
-from app.errors import Code, shown
+from app import __version__
+from app.auth.authentication import Authenticate, Authentication, open_authentication
+from app.auth.policies import Caller, Policies
+from app.errors import Code, quote
+from app.execution.documents import Documents
+from app.execution.engine import Engine
+from app.execution.explain import Explainer
+from app.execution.keys import InputLimits
+from app.execution.load import OpenSources
+from app.execution.planner import Planner
+from app.execution.schema import GatewaySchema, build_schema
+from app.execution.trusted import document_store_of
 from app.fastpath import responses, wire
+from app.fastpath.compiled import Compiler
 from app.fastpath.route import Shortcut
-from app.gateway import Gateway
-from app.http.answers import error_response
-from app.http.authentication import Authenticate
-from app.http.caller import by_subject
-from app.http.correlation import CorrelationMiddleware
-from app.http.cors import cors
-from app.http.graphiql import GraphiQL
-from app.http.head import HeadMiddleware
-from app.http.health import Health
-from app.http.protocol import protocol_for
-from app.http.rate import RateLimiter
-from app.http.security import security_headers
-from app.http.view import GraphQLEndpoint
+from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
-from app.process import log_strays, tune_collector
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
-from app.settings import Settings
-from app.sources.client_transport import client_transport
-from app.sources.seen import See
-from app.sources.transport import TransportFactory
+from app.server.correlation import CorrelationMiddleware
+from app.server.cross_site import cors
+from app.server.endpoint import GraphQLEndpoint
+from app.server.graphiql import GraphiQL
+from app.server.head import HeadMiddleware
+from app.server.health import Health
+from app.server.process import log_strays, tune_collector
+from app.server.protocol import protocol_for
+from app.server.rate_limit import RateLimiter, by_subject
+from app.server.responses import error_response, security_headers
+from app.settings.auth import callers_said
+from app.settings.environment import load_settings
+from app.settings.models import Settings
+from app.sources.base import Record, Source
+from app.sources.batch_scheduler import BatchScheduler, Sharing
+from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.store import MemoryStore
+from app.sources.client import ServiceClient, open_service
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of
+from app.sources.field_selection import SelectingSource
+from app.sources.mapping.contract import Observer
+from app.sources.mapping.decoding import validating_decoder
+from app.sources.pages import RestPages
+from app.sources.records_in_parts import Endpoint, partitions_of
+from app.sources.rest import RestSource
+from app.transport.client import client_transport
+from app.transport.transport import TransportFactory
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """What lives from start to stop.
+
+    Attributes:
+        services: The clients of the sources, open.
+        engine: Runs operations over them.
+        routers: Runs those of a router, which may read the schema; the same where there is none.
+        authentication: Finds out who asks.
+    """
+
+    services: Sequence[ServiceClient]
+    engine: Engine
+    routers: Engine
+    authentication: Authentication
+
+
+class Gateway:
+    """The gateway: what its parts are made of, and what lives while it runs.
+
+    Attributes:
+        running: What lives from start to stop; ``None`` before and after.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: FilteringBoundLogger,
+        *,
+        clock: Clock,
+        chance: Chance,
+        transports: TransportFactory,
+        observer: Observer | None,
+    ) -> None:
+        self.running: RunningGateway | None = None
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._chance = chance
+        self._transports = transports
+        self._observer = observer
+        self._limits = InputLimits.of(settings)
+        self._schema = build_schema(security_directives=settings.has_security_directives)
+        self._callers = callers_said(settings.auth)
+        self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
+        self._document_store = document_store_of(settings)
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
+        """Open the clients of all sources, and close them at the end."""
+        async with AsyncExitStack() as stack:
+            self.running = await self._open(stack)
+            self._log.info(
+                "gateway.started",
+                version=__version__,
+                auth=self._callers.mode,
+                sources={one.name: one.settings.base_url for one in self.running.services},
+            )
+            try:
+                yield
+            finally:
+                self.running = None
+        self._log.info("gateway.stopped")
+
+    def engine(self, caller: Caller) -> Engine:
+        """Find the engine that runs the operations of a caller."""
+        running = self._running()
+        return running.routers if caller.router else running.engine
+
+    def authenticate(self, scope: Scope) -> Awaitable[Caller]:
+        """Find out who makes a request."""
+        return self._running().authentication.authenticate(scope)
+
+    def knows_callers(self) -> bool:
+        """Tell whether the running gateway can find out who asks."""
+        return self.running is not None and self.running.authentication.ready()
+
+    def _running(self) -> RunningGateway:
+        """Find what lives while the gateway runs."""
+        if self.running is None:
+            raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
+        return self.running
+
+    def explainer(self) -> Explainer | None:
+        """Make what explains operations, where the settings allow it."""
+        if not self._settings.explain:
+            return None
+        return Explainer(
+            schema=self._schema,
+            documents=self._documents,
+            store=self._document_store,
+            settings=self._settings,
+            compiler=Compiler(self._schema) if self._settings.fastpath.uses("compiled") else None,
+        )
+
+    def services(self) -> Sequence[ServiceClient] | None:
+        """Find the clients of the running gateway; ``None`` when it is not running."""
+        return self.running.services if self.running is not None else None
+
+    async def _open(self, stack: AsyncExitStack) -> RunningGateway:
+        """Open one client for each source that ``User`` reads."""
+        readings = self._schema.source_fields.values()
+        pages = {reading.pages for reading in readings if reading.pages is not None}
+        settings = dict(self._settings.sources)
+        endpoints = endpoints_of(self._schema.specs, settings)
+        services = {
+            name: await stack.enter_async_context(
+                open_service(
+                    name,
+                    settings[name],
+                    self._transports,
+                    deadlines=self._settings.deadline,
+                    clock=self._clock,
+                    chance=self._chance,
+                    log=self._log,
+                )
+            )
+            for name in dict.fromkeys(spec.service for spec in self._schema.specs)
+        }
+        keys = keys_of(endpoints, self._settings.key_from)
+        key_from = {name: one.source for name, one in keys.items()}
+        sources = OpenSources(
+            users={
+                one.spec.name: await self._schedulers(
+                    one, services[one.spec.service], foreign_of(one.spec.name, keys), stack
+                )
+                for several in endpoints.values()
+                for one in several
+            },
+            pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
+            key_from=key_from,
+            partitions=partitions_of(endpoints),
+        )
+        reads = self._schema.reads(endpoints, key_from)
+        planner = Planner(self._schema.core, reads, self._limits)
+        authentication = await stack.enter_async_context(
+            open_authentication(
+                self._callers,
+                self._settings.router_token,
+                self._transports,
+                clock=self._clock,
+                log=self._log,
+            )
+        )
+        engine = routers = self._engine(self._schema, sources, planner, self._documents)
+        if self._settings.router_token is not None:
+            # What a router may ask differs in what its documents may be, and they are kept apart.
+            documents = Documents.of(
+                self._schema.core,
+                self._settings,
+                size=self._settings.document_cache,
+                router=True,
+                variants=self._documents.variants,
+            )
+            routers = self._engine(self._schema, sources, planner, documents)
+        return RunningGateway(tuple(services.values()), engine, routers, authentication)
+
+    async def _schedulers(
+        self,
+        endpoint: Endpoint[Record],
+        service: ServiceClient,
+        foreign: Mapping[str, str],
+        stack: AsyncExitStack,
+    ) -> BatchScheduler[Record]:
+        """Put before a source what its settings have: a cache, and the sharing of calls."""
+        spec, settings = endpoint.spec, endpoint.settings
+        client = service.endpoint(spec.name, settings)
+        # A source with keys of its own is not asked by users' ids.
+        fold_case = self._limits.fold_case and spec.service not in self._settings.key_from
+        decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
+        source: Source[Record] = (
+            SelectingSource(
+                endpoint,
+                client,
+                self._log,
+                foreign,
+                observer=self._observer,
+                fold_case=fold_case,
+                decoders=decoders,
+            )
+            if endpoint.selects
+            else RestSource(
+                spec,
+                client,
+                self._log,
+                foreign,
+                observer=self._observer,
+                fold_case=fold_case,
+                decoders=decoders,
+            )
+        )
+        sharing = Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING
+        if settings.cache.enabled:
+            source = await stack.enter_async_context(
+                CachedSource(
+                    source,
+                    settings,
+                    store=MemoryStore(settings.cache.max_entries),
+                    deadlines=self._settings.deadline,
+                    clock=self._clock,
+                    log=self._log,
+                    congested=client.is_congested,
+                )
+            )
+            sharing = Sharing.NOTHING  # what is in the cache waits for no other request
+        batches = BatchScheduler(
+            source.name,
+            source.fetch_many,
+            sharing=sharing,
+            settings=settings,
+            deadlines=self._settings.deadline,
+            clock=self._clock,
+            log=self._log,
+            congested=client.is_congested,
+        )
+        return await stack.enter_async_context(batches)
+
+    def _engine(
+        self, schema: GatewaySchema, sources: OpenSources, planner: Planner, documents: Documents
+    ) -> Engine:
+        """Make the engine over open sources."""
+        settings = dict(self._settings.sources)
+        return Engine(
+            schema=schema,
+            sources=sources,
+            planner=planner,
+            documents=documents,
+            store=self._document_store,
+            policies=Policies(schema.policies, fold_case=self._limits.fold_case),
+            compiler=Compiler(schema) if self._settings.fastpath.uses("compiled") else None,
+            required=frozenset(
+                name
+                for name in sources.users
+                if settings[name.partition(".")[0]].contract == "required"
+            ),
+            clock=self._clock,
+            log=self._log,
+        )
+
 
 PATH = "/graphql"
 
@@ -61,7 +329,7 @@ def create_app(
     clock: Clock | None = None,
     chance: Chance = random.random,
     transports: TransportFactory | None = None,
-    see: See | None = None,
+    observer: Observer | None = None,
     authenticate: Authenticate | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
@@ -73,7 +341,7 @@ def create_app(
         clock: Tells the time; the machine's by default.
         chance: Gives the jitter of waits.
         transports: Makes the transport to each service; as the settings say by default.
-        see: Is shown how each record is made, where somebody watches (``app/probe/``).
+        observer: Is shown how each record is made, where somebody watches (``app/probe/``).
         authenticate: Finds out who asks; as the settings say by default.
         version_of: Tells the version of an installed package, for the fast paths.
 
@@ -93,7 +361,7 @@ def create_app(
         clock=time,
         chance=chance,
         transports=transports or _transports_of(settings),
-        see=see,
+        observer=observer,
     )
     health = Health(gateway.services, gateway.knows_callers)
     graphiql = GraphiQL() if settings.graphiql else None
@@ -162,7 +430,7 @@ def app_from_environment() -> Starlette:
 
 async def _nothing_here(request: Request, _: Exception) -> Response:
     """Lead whoever has the wrong address to the right one."""
-    message = f"nothing is served at {shown(request.url.path)}: expected /graphql"
+    message = f"nothing is served at {quote(request.url.path)}: expected /graphql"
     return error_response(404, Code.BAD_REQUEST, message)
 
 

@@ -25,7 +25,7 @@ FIRST_WARMUP: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class BenchPlan:
     """What is measured.
 
     Attributes:
@@ -78,7 +78,7 @@ def ready(
 
 
 def bench(
-    plan: Plan,
+    plan: BenchPlan,
     tools: Tools,
     options: StageOptions,
     say: Callable[[str], None],
@@ -186,7 +186,7 @@ def checked(
 def one_round(
     stage: Stage,
     pairs: Sequence[tuple[Workload, Standing]],
-    plan: Plan,
+    plan: BenchPlan,
     number: int,
     *,
     omissions: list[Omission],

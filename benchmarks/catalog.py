@@ -7,7 +7,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.glibc import loader
 from benchmarks.hive import supergraph
 from benchmarks.ours import ours
-from benchmarks.peer import Address, Command, Kit, Peer
+from benchmarks.peer import Command, Kit, Peer, PeerAddress
 from benchmarks.places import PEERS, WORK
 from benchmarks.tools import Tools
 from benchmarks.workloads import Dialect
@@ -102,7 +102,7 @@ def _naive() -> Peer:
     )
 
 
-def _uvicorn(module: str, address: Address, variables: Mapping[str, str]) -> Command:
+def _uvicorn(module: str, address: PeerAddress, variables: Mapping[str, str]) -> Command:
     """Serve a program of ``peers/python`` as well as it can be."""
     quiet = ("--no-access-log", "--log-level", "warning")
     return Command(
@@ -126,7 +126,7 @@ def _node(
 ) -> Peer:
     """Describe a program of ``peers/node``."""
 
-    def command(address: Address) -> Command:
+    def command(address: PeerAddress) -> Command:
         given = {"UPSTREAM": address.upstream, "PORT": str(address.port)}
         return Command(
             (tools.require_node().program, *options, f"{program}.js"),
@@ -148,7 +148,7 @@ def _node(
 def _tailcall(form: str, dialect: Dialect) -> Peer:
     """Describe Tailcall over the schema of that form."""
 
-    def command(address: Address) -> Command:
+    def command(address: PeerAddress) -> Command:
         text = (PEERS / Kit.TAILCALL / f"{form}.graphql").read_text("utf-8")
         filled = text.replace("@UPSTREAM@", address.upstream).replace("@PORT@", str(address.port))
         folder = WORK / "tailcall"
@@ -184,7 +184,7 @@ def _hive(
 ) -> Peer:
     """Describe Hive Gateway over the composed sources."""
 
-    def command(address: Address) -> Command:
+    def command(address: PeerAddress) -> Command:
         program = tools.require_node().program
         file = supergraph(program, address)
         started = ("node_modules/.bin/hive-gateway", "supergraph", str(file))

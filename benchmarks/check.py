@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from benchmarks.client import Reply
+from benchmarks.client import TimedReply
 from benchmarks.conversation import User, ask, has_errors, users_in
 from benchmarks.stage import Standing
 from benchmarks.truth import Truth
@@ -23,7 +23,7 @@ AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckVerdict:
     """What came of the questions.
 
     Attributes:
@@ -43,7 +43,7 @@ class Verdict:
 
 def check(
     standing: Standing, workload: Workload, truth: Truth, ids: Ids, questions: int = QUESTIONS
-) -> Verdict:
+) -> CheckVerdict:
     """Ask a peer many times and compare what it answers with what the upstream holds.
 
     Args:
@@ -66,11 +66,11 @@ def check(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         complaints = list(pool.map(complaint, asked))
-    return Verdict(questions, tuple(one for one in complaints if one is not None))
+    return CheckVerdict(questions, tuple(one for one in complaints if one is not None))
 
 
 def judge(
-    reply: Reply, workload: Workload, dialect: Dialect, expected: Sequence[User]
+    reply: TimedReply, workload: Workload, dialect: Dialect, expected: Sequence[User]
 ) -> str | None:
     """Judge an answer.
 

@@ -15,7 +15,7 @@ _PATIENCE: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class TimedReply:
     """An answer.
 
     Attributes:
@@ -27,7 +27,7 @@ class Reply:
     body: Json
 
 
-def exchange(port: int, method: str, path: str, body: str | None = None) -> Reply:
+def exchange(port: int, method: str, path: str, body: str | None = None) -> TimedReply:
     """Ask once, over a connection of its own.
 
     Raises:
@@ -46,7 +46,7 @@ def exchange(port: int, method: str, path: str, body: str | None = None) -> Repl
         value: Json = json.loads(text)
     except ValueError:
         value = text.decode("utf-8", "replace")
-    return Reply(response.status, value)
+    return TimedReply(response.status, value)
 
 
 def get_json(port: int, path: str) -> Json:

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.bench import Plan, bench, checked, put_up, ready
+from benchmarks.bench import BenchPlan, bench, checked, put_up, ready
 from benchmarks.catalog import catalog, choose
 from benchmarks.console import say
 from benchmarks.curves import curves as measure_curves
@@ -68,7 +68,7 @@ def serve(options: Namespace) -> int:
 def run(options: Namespace) -> int:
     """Measure ours beside the peers."""
     tools = find_tools(options.node)
-    plan = Plan(
+    plan = BenchPlan(
         peers=_peers(options, tools),
         workloads=_workloads(options),
         load=Load(options.connections, options.seconds),

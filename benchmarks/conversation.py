@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from benchmarks.client import Json, Reply, exchange
+from benchmarks.client import Json, TimedReply, exchange
 from benchmarks.peer import Peer
 from benchmarks.workloads import Dialect, Workload, request
 
@@ -11,7 +11,7 @@ User: TypeAlias = Mapping[str, Json]
 """What is known of a user, by the names of the flat schema."""
 
 
-def ask(peer: Peer, port: int, workload: Workload, ids: Sequence[str]) -> Reply:
+def ask(peer: Peer, port: int, workload: Workload, ids: Sequence[str]) -> TimedReply:
     """Ask a peer once.
 
     Raises:
@@ -24,12 +24,12 @@ def ask(peer: Peer, port: int, workload: Workload, ids: Sequence[str]) -> Reply:
     return exchange(port, "POST", peer.path, text)
 
 
-def has_errors(reply: Reply) -> bool:
+def has_errors(reply: TimedReply) -> bool:
     """Tell whether an answer lists errors."""
     return isinstance(reply.body, Mapping) and bool(reply.body.get("errors"))
 
 
-def users_in(reply: Reply, workload: Workload, dialect: Dialect) -> list[User | None]:
+def users_in(reply: TimedReply, workload: Workload, dialect: Dialect) -> list[User | None]:
     """Read the users out of an answer, in one form for all peers.
 
     Returns:

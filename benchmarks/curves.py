@@ -15,7 +15,7 @@ from benchmarks.source import commit
 from benchmarks.stage import Stage, StageOptions, Standing, open_stage
 from benchmarks.summary import Spread, spread
 from benchmarks.tools import Tools
-from benchmarks.workloads import W2, Door, Workload, of_users
+from benchmarks.workloads import W2, UpstreamDoor, Workload, of_users
 
 USERS: Final = (1, 2, 5, 10, 20, 50, 100, 500)
 CONNECTIONS: Final = (1, 4, 16, 32, 64, 256)
@@ -115,12 +115,12 @@ def curves(
     Raises:
         BenchmarkError: Something does not start.
     """
-    found: dict[tuple[int, Door, _Place], list[Sample]] = {}
+    found: dict[tuple[int, UpstreamDoor, _Place], list[Sample]] = {}
     with open_stage(tools, options) as stage:
         standing = {
             (workers, door): stage.put_up(_with_workers(workers), door)
             for workers in WORKERS
-            for door in (Door.FAST, Door.SLOW)
+            for door in (UpstreamDoor.FAST, UpstreamDoor.SLOW)
         }
         for number in range(rounds):
             for (workers, door), one in standing.items():
@@ -138,7 +138,7 @@ def curves(
         seconds=seconds,
         rounds=rounds,
         points=tuple(
-            _point(place, workers, options.delay_ms if door is Door.SLOW else 0, samples)
+            _point(place, workers, options.delay_ms if door is UpstreamDoor.SLOW else 0, samples)
             for (workers, door, place), samples in found.items()
         ),
     )

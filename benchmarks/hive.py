@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.errors import UnavailableError
-from benchmarks.peer import Address, Kit
+from benchmarks.peer import Kit, PeerAddress
 from benchmarks.places import PEERS, WORK
 
 _LONGEST: Final = 120.0
 
 
-def supergraph(node: str, address: Address) -> Path:
+def supergraph(node: str, address: PeerAddress) -> Path:
     """Compose the three sources into one supergraph.
 
     Args:

@@ -17,14 +17,14 @@ from typing import Any
 
 import httpx
 
-from app.graphql.documents import Documents
-from app.graphql.schema import build_schema
+from app.execution.documents import Documents
+from app.execution.schema import build_schema
 from app.main import create_app
 from app.observability.logs import make_log
-from app.process import tune_collector
-from app.settings import Settings, SourcesSettings
-from app.shapes.fastpath import FastpathSettings
-from app.shapes.source import SourceSettings
+from app.server.process import tune_collector
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import Settings, SourcesSettings
+from app.settings.source import SourceSettings
 from benchmarks.console import say
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 from tests.hostile import SIZES, documents

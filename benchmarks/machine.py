@@ -33,7 +33,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class MachineWork:
     """What the machine has done since it started, in seconds of one CPU.
 
     Attributes:
@@ -62,11 +62,11 @@ def look_at_machine(tools: Tools) -> Machine:
     )
 
 
-def work_so_far() -> Work:
+def work_so_far() -> MachineWork:
     """Tell what the machine has done so far."""
     first = Path("/proc/stat").read_text("ascii").partition("\n")[0]
     user, nice, system, _idle, _wait, irq, softirq, steal = map(int, first.split()[1:9])
-    return Work(
+    return MachineWork(
         busy=(user + nice + system + irq + softirq) / _TICKS,
         stolen=steal / _TICKS,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.load import Load, press
 from benchmarks.machine import work_so_far
 from benchmarks.stage import Stage, Standing
-from benchmarks.upstream import Counts
+from benchmarks.upstream import UpstreamCounts
 from benchmarks.workloads import Workload
 
 
@@ -50,7 +50,7 @@ class Sample:
     p99_ms: float
     max_ms: float
     peak_mb: float
-    calls: Counts
+    calls: UpstreamCounts
     size: float
     errors: int
     failed: float

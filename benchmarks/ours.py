@@ -8,7 +8,7 @@ from typing import Final
 
 import app
 from benchmarks.errors import BenchmarkError
-from benchmarks.peer import Address, Command, Kit, Peer
+from benchmarks.peer import Command, Kit, Peer, PeerAddress
 from benchmarks.places import WORK
 from benchmarks.workloads import SOURCES
 
@@ -32,7 +32,7 @@ def ours(
     """
     root = tree or Path(app.__file__).parents[1]
 
-    def command(address: Address) -> Command:
+    def command(address: PeerAddress) -> Command:
         variables = {
             f"GATEWAY_SOURCES__{source.upper()}__BASE_URL": f"{address.upstream}/{source}"
             for source in SOURCES

@@ -19,7 +19,7 @@ class Kit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class PeerAddress:
     """Where a peer listens, and whom it asks.
 
     Attributes:
@@ -65,7 +65,7 @@ class Peer:
     title: str
     kit: Kit
     packages: tuple[str, ...]
-    command: Callable[[Address], Command]
+    command: Callable[[PeerAddress], Command]
     path: str = "/graphql"
     dialect: Dialect = Dialect.FLAT
     usual: bool = True

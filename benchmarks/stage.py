@@ -12,13 +12,13 @@ from benchmarks.client import is_taken
 from benchmarks.conversation import ask, has_errors
 from benchmarks.errors import BenchmarkError, UnavailableError
 from benchmarks.load import RequestFiles
-from benchmarks.peer import Address, Peer
+from benchmarks.peer import Peer, PeerAddress
 from benchmarks.places import WORK
 from benchmarks.processes import Process, running
 from benchmarks.tools import Tools
-from benchmarks.upstream import Upstream, running_upstream
+from benchmarks.upstream import BenchUpstream, running_upstream
 from benchmarks.users import Ids, user_id
-from benchmarks.workloads import W1, Door
+from benchmarks.workloads import W1, UpstreamDoor
 
 PORT_BASE: Final = 9400
 _TO_UPSTREAM: Final = 100
@@ -55,7 +55,7 @@ class Standing:
     """
 
     peer: Peer
-    door: Door
+    door: UpstreamDoor
     port: int
     process: Process
     startup_seconds: float
@@ -65,7 +65,7 @@ class Stage:
     """The upstream, and the peers that were put up so far; all end with its context."""
 
     def __init__(
-        self, tools: Tools, options: StageOptions, upstream: Upstream, stack: ExitStack
+        self, tools: Tools, options: StageOptions, upstream: BenchUpstream, stack: ExitStack
     ) -> None:
         self.tools = tools
         self.options = options
@@ -74,7 +74,7 @@ class Stage:
         self._stack = stack
         self._ports = count(options.port_base + 1)
 
-    def put_up(self, peer: Peer, door: Door = Door.FAST) -> Standing:
+    def put_up(self, peer: Peer, door: UpstreamDoor = UpstreamDoor.FAST) -> Standing:
         """Start a peer and wait until it answers; it runs as long as the stage.
 
         Raises:
@@ -83,13 +83,13 @@ class Stage:
         return self._stack.enter_context(self.standing(peer, door))
 
     @contextmanager
-    def standing(self, peer: Peer, door: Door = Door.FAST) -> Generator[Standing]:
+    def standing(self, peer: Peer, door: UpstreamDoor = UpstreamDoor.FAST) -> Generator[Standing]:
         """Start a peer, wait until it answers, and end it with the context.
 
         Raises:
             UnavailableError: It does not come up.
         """
-        address = Address(self._free_port(), self.upstream.url(door))
+        address = PeerAddress(self._free_port(), self.upstream.url(door))
         command = peer.command(address)
         cpu = 0 if self.options.pinned else None
         start = time.monotonic()

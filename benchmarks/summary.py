@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.measure import Sample
-from benchmarks.upstream import Counts
+from benchmarks.upstream import UpstreamCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Summary:
     p50_ms: float
     p99_ms: float
     peak_mb: float
-    calls: Counts
+    calls: UpstreamCounts
     errors: int
     failed: float
     other_cores: float
@@ -126,7 +126,7 @@ def summarise(
         p50_ms=median(one.p50_ms for one in mine),
         p99_ms=median(one.p99_ms for one in mine),
         peak_mb=max(one.peak_mb for one in mine),
-        calls=Counts(
+        calls=UpstreamCounts(
             profile=median(one.calls.profile for one in mine),
             billing=median(one.calls.billing for one in mine),
             activity=median(one.calls.activity for one in mine),

@@ -7,9 +7,9 @@ from typing import Final
 from benchmarks.client import Json, get_json
 from benchmarks.conversation import User
 from benchmarks.errors import BenchmarkError
-from benchmarks.upstream import Upstream
+from benchmarks.upstream import BenchUpstream
 from benchmarks.users import USERS, user_id
-from benchmarks.workloads import Door, Workload
+from benchmarks.workloads import UpstreamDoor, Workload
 
 _CALLS: Final = (
     ("profile", "/profile/users", "id"),
@@ -52,13 +52,13 @@ class Truth:
         return whole
 
 
-def truth_of(upstream: Upstream) -> Truth:
+def truth_of(upstream: BenchUpstream) -> Truth:
     """Ask the upstream for all that it knows.
 
     Raises:
         BenchmarkError: It does not answer as it should.
     """
-    port = upstream.ports[Door.FAST]
+    port = upstream.ports[UpstreamDoor.FAST]
     ids = [user_id(number, upstream.ids) for number in range(1, USERS + 1)]
     rows: dict[str, dict[str, User]] = {}
     for source, path, parameter in _CALLS:

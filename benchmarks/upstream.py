@@ -14,14 +14,14 @@ from benchmarks.places import HERE, WORK
 from benchmarks.processes import Process, running
 from benchmarks.tools import MODULES, Tools
 from benchmarks.users import Ids
-from benchmarks.workloads import Door
+from benchmarks.workloads import UpstreamDoor
 
 _SOURCE: Final = HERE / "upstream"
 _PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class UpstreamCounts:
     """How often each source was called.
 
     Attributes:
@@ -39,9 +39,9 @@ class Counts:
         """Calls to all sources."""
         return self.profile + self.billing + self.activity
 
-    def since(self, before: "Counts", requests: int) -> "Counts":
+    def since(self, before: "UpstreamCounts", requests: int) -> "UpstreamCounts":
         """Tell how often each was called since then, per request."""
-        return Counts(
+        return UpstreamCounts(
             profile=(self.profile - before.profile) / requests,
             billing=(self.billing - before.billing) / requests,
             activity=(self.activity - before.activity) / requests,
@@ -49,7 +49,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class BenchUpstream:
     """The upstream, running.
 
     Attributes:
@@ -59,23 +59,25 @@ class Upstream:
     """
 
     process: Process
-    ports: Mapping[Door, int]
+    ports: Mapping[UpstreamDoor, int]
     ids: Ids
 
-    def url(self, door: Door) -> str:
+    def url(self, door: UpstreamDoor) -> str:
         """Tell where the three sources are."""
         return f"http://127.0.0.1:{self.ports[door]}"
 
-    def counts(self) -> Counts:
+    def counts(self) -> UpstreamCounts:
         """Tell how often each source was called so far, through any door."""
-        answer = get_json(self.ports[Door.FAST], "/_counts")
-        return Counts(*(number(answer, name) for name in ("profile", "billing", "activity")))
+        answer = get_json(self.ports[UpstreamDoor.FAST], "/_counts")
+        return UpstreamCounts(
+            *(number(answer, name) for name in ("profile", "billing", "activity"))
+        )
 
 
 @contextmanager
 def running_upstream(
     tools: Tools, first_port: int, delay_ms: int, ids: Ids = Ids.RANDOM, cpu: int | None = None
-) -> Generator[Upstream]:
+) -> Generator[BenchUpstream]:
     """Run the upstream until the context ends.
 
     Args:
@@ -88,7 +90,7 @@ def running_upstream(
     Raises:
         BenchmarkError: A port is taken, or nginx does not start.
     """
-    ports = {door: first_port + index for index, door in enumerate(Door)}
+    ports = {door: first_port + index for index, door in enumerate(UpstreamDoor)}
     for port in ports.values():
         if is_taken(port):
             raise BenchmarkError(f"port {port} is taken: choose others with --port-base")
@@ -106,10 +108,10 @@ def running_upstream(
             if process.has_ended or time.monotonic() > end:
                 raise BenchmarkError(f"nginx did not start: see {process.log}")
             time.sleep(0.02)
-        yield Upstream(process, ports, ids)
+        yield BenchUpstream(process, ports, ids)
 
 
-def configuration(ports: Mapping[Door, int]) -> str:
+def configuration(ports: Mapping[UpstreamDoor, int]) -> str:
     """Write nginx's configuration."""
     server = (_SOURCE / "server.conf").read_text("utf-8")
     servers = [

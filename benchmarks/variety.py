@@ -13,8 +13,8 @@ from typing import Final
 
 from app.main import create_app
 from app.observability.logs import make_log
-from app.process import tune_collector
-from app.shapes.limits import MemorySettings
+from app.server.process import tune_collector
+from app.settings.limits import MemorySettings
 from tests.asgi import send
 from tests.fakes import FakeServices
 from tests.variety import USERS, hostile, hostile_settings

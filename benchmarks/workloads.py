@@ -13,7 +13,7 @@ from benchmarks.users import USERS, Ids, user_id
 SOURCES: Final = ("profile", "billing", "activity")
 
 
-class Door(StrEnum):
+class UpstreamDoor(StrEnum):
     """Through which address the upstream is asked, and so how it behaves."""
 
     FAST = "fast"
@@ -58,13 +58,13 @@ class Workload:
     users: int
     many: bool
     sources: tuple[str, ...] = SOURCES
-    door: Door = Door.FAST
+    door: UpstreamDoor = UpstreamDoor.FAST
     beside: str | None = None
 
     @property
     def lost(self) -> frozenset[str]:
         """The sources that fail meanwhile."""
-        return frozenset({"billing"} if self.door is Door.DOWN else ()) & {*self.sources}
+        return frozenset({"billing"} if self.door is UpstreamDoor.DOWN else ()) & {*self.sources}
 
 
 W1: Final = Workload(name="W1", title="user, 1 source", users=1, many=False, sources=("profile",))
@@ -78,17 +78,17 @@ W3_DOWN: Final = Workload(
     title="users × 50, billing down",
     users=50,
     many=True,
-    door=Door.DOWN,
+    door=UpstreamDoor.DOWN,
     beside="W3",
 )
 W2_SLOW: Final = Workload(
-    name="W2-slow", title="user, 3 slow sources", users=1, many=False, door=Door.SLOW
+    name="W2-slow", title="user, 3 slow sources", users=1, many=False, door=UpstreamDoor.SLOW
 )
 WORKLOADS: Final = (W1, W2, W3, W4, W3_DOWN, W2_SLOW)
 USUAL: Final = (W1, W2, W3, W4, W3_DOWN)
 
 
-def of_users(users: int, door: Door = Door.FAST) -> Workload:
+def of_users(users: int, door: UpstreamDoor = UpstreamDoor.FAST) -> Workload:
     """Make the workload of a list of so many users, all fields."""
     return Workload(
         name=f"users-{users}", title=f"users × {users}", users=users, many=True, door=door

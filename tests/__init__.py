@@ -1,1 +1,1 @@
-"""Tests of the gateway; they mirror ``app/``."""
+"""Tests of the gateway, in the rooms of ``app/``."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from app.graphql.caller import Caller
+from app.auth.policies import Caller
 
 SUBJECT, SCOPES = "x-subject", "x-scopes"
 

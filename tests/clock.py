@@ -48,7 +48,7 @@ class ManualClock:
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Bound what is awaited within."""
-        return _Timeout(self, seconds)
+        return _ManualTimeout(self, seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], None]:
         """Have something called once so many seconds have passed; gives the way to call it off."""
@@ -106,7 +106,7 @@ class ManualClock:
             task.cancel()
 
 
-class _Timeout(AbstractAsyncContextManager[object]):
+class _ManualTimeout(AbstractAsyncContextManager[object]):
     """A timeout that a ``ManualClock`` fires."""
 
     def __init__(self, clock: ManualClock, seconds: float) -> None:

@@ -22,10 +22,10 @@ import trustme
 from starlette.types import ASGIApp
 
 import app
-from app.http.authentication import Authenticate
+from app.auth.authentication import Authenticate
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import Settings
+from app.settings.models import Settings
 from tests.certificates import Certificates
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
@@ -68,7 +68,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Reply:
+class GatewayReply:
     """What the gateway answered to a query.
 
     Attributes:
@@ -99,7 +99,7 @@ class Reply:
         }
 
 
-class Gateway:
+class GatewayClient:
     """The running gateway, as a client sees it.
 
     Attributes:
@@ -112,15 +112,17 @@ class Gateway:
         self.client = client
         self._log = log
 
-    async def query(self, query: str, **variables: object) -> Reply:
+    async def query(self, query: str, **variables: object) -> GatewayReply:
         """Send a query and read its answer, whatever it is."""
         return await self.query_as({}, query, **variables)
 
-    async def query_as(self, headers: Mapping[str, str], query: str, **variables: object) -> Reply:
+    async def query_as(
+        self, headers: Mapping[str, str], query: str, **variables: object
+    ) -> GatewayReply:
         """Send a query with headers that say who asks."""
         body = {"query": query, "variables": variables}
         response = await self.client.post("/graphql", json=body, headers=headers)
-        return Reply(response, orjson.loads(response.content))
+        return GatewayReply(response, orjson.loads(response.content))
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
         """Read what the log has of an event."""
@@ -145,7 +147,7 @@ class OpenGateway(Protocol):
 
     def __call__(
         self, settings: Settings, authenticate: Authenticate | None = None
-    ) -> AbstractAsyncContextManager[Gateway]:
+    ) -> AbstractAsyncContextManager[GatewayClient]:
         """Open it."""
         ...
 
@@ -188,7 +190,7 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
     @asynccontextmanager
     async def opened(
         settings: Settings, authenticate: Authenticate | None = None
-    ) -> AsyncGenerator[Gateway]:
+    ) -> AsyncGenerator[GatewayClient]:
         stream = io.StringIO()
         made = create_app(
             ways.of(settings),
@@ -206,7 +208,7 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
                 made.router.lifespan_context(made),
                 httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
             ):
-                yield Gateway(made, client, stream)
+                yield GatewayClient(made, client, stream)
 
     return opened
 
@@ -245,7 +247,7 @@ def _is_ours(callback: object) -> bool:
 
 
 @pytest.fixture
-async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[Gateway]:
+async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[GatewayClient]:
     """Give the gateway over the fakes, with default settings."""
     async with open_gateway(settings_for_fakes()) as opened:
         yield opened

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import orjson
 
-from app.settings import LogSettings, Settings, SourcesSettings
-from app.shapes.callers import OpenCallers
-from app.shapes.hosts import LOOPBACK_HOSTS
-from app.shapes.resilience import BreakerSettings, PacingSettings, RetrySettings
-from app.shapes.source import SourceSettings
+from app.settings.auth import OpenCallers
+from app.settings.models import LogSettings, Settings, SourcesSettings
+from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
+from app.settings.server import LOOPBACK_HOSTS
+from app.settings.source import SourceSettings
 
 PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
 

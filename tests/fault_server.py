@@ -57,7 +57,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A request as it came over the wire.
 
     Attributes:
@@ -82,7 +82,7 @@ class Asked:
 
 
 @dataclass
-class Exchange:
+class FaultExchange:
     """One request, and the ways to answer it.
 
     Attributes:
@@ -93,7 +93,7 @@ class Exchange:
         writer: The way to the client.
     """
 
-    asked: Asked
+    asked: ReceivedRequest
     number: int
     server: "FaultServer"
     reader: asyncio.StreamReader
@@ -181,7 +181,7 @@ class Exchange:
         self.writer.transport.abort()
 
 
-Fault = Callable[[Exchange], Awaitable[None]]
+Fault = Callable[[FaultExchange], Awaitable[None]]
 """What a source does instead of answering by the contract."""
 
 
@@ -209,7 +209,7 @@ class FaultServer:
         default_factory=lambda: {name: dict[str, Row]() for name in PATHS.values()}
     )
     invoices: dict[str, list[Row]] = field(default_factory=dict[str, list[Row]])
-    asked: list[Asked] = field(default_factory=list[Asked])
+    asked: list[ReceivedRequest] = field(default_factory=list[ReceivedRequest])
     open: int = 0
     busy: int = 0
     held: Counter[str] = field(default_factory=Counter[str])
@@ -239,7 +239,7 @@ class FaultServer:
         """Have a source answer by the contract again."""
         self._faults.pop(source, None)
 
-    def calls(self, source: str) -> list[Asked]:
+    def calls(self, source: str) -> list[ReceivedRequest]:
         """List the requests to a source, in their order."""
         return [asked for asked in self.asked if asked.source == source]
 
@@ -275,16 +275,16 @@ class FaultServer:
             self.changes.tell()
 
     async def _serve_one(
-        self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, asked: ReceivedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer one request, or fail as told."""
         self.asked.append(asked)
         self._since[asked.source] += 1
-        exchange = Exchange(asked, self._since[asked.source], self, reader, writer)
+        exchange = FaultExchange(asked, self._since[asked.source], self, reader, writer)
         fault = self._faults.get(asked.source)
         await (exchange.answer() if fault is None else fault(exchange))
 
-    def _read(self, head: bytes) -> Asked:
+    def _read(self, head: bytes) -> ReceivedRequest:
         """Read a request; one that the contract does not have is an error of the test."""
         first, *lines = head.decode("latin-1").split("\r\n")[:-2]
         method, target, _ = first.split(" ")
@@ -292,7 +292,7 @@ class FaultServer:
         assert method == "GET", f"nobody serves {first}"
         assert url.path in PATHS, f"nobody serves {first}"
         pairs = (line.partition(":") for line in lines)
-        return Asked(
+        return ReceivedRequest(
             source=PATHS[url.path],
             path=url.path,
             parameters=tuple(parse_qsl(url.query, keep_blank_values=True, strict_parsing=True)),

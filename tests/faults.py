@@ -13,7 +13,7 @@ from http import HTTPStatus
 import orjson
 
 from tests.fakes import Row, user_id
-from tests.fault_server import Exchange, Fault
+from tests.fault_server import Fault, FaultExchange
 
 SECRET = "secret detail 4711"
 
@@ -44,26 +44,26 @@ Change = Callable[[list[Row]], Iterable[object]]
 def late(seconds: float) -> Fault:
     """Answer rightly, but later."""
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         await exchange.wait(seconds)
         await exchange.answer()
 
     return fault
 
 
-async def hanging(exchange: Exchange) -> None:
+async def hanging(exchange: FaultExchange) -> None:
     """Never answer."""
     await exchange.wait()
 
 
-async def hanging_after_head(exchange: Exchange) -> None:
+async def hanging_after_head(exchange: FaultExchange) -> None:
     """Begin an answer, and never send its body."""
     exchange.head(headers={"Content-Length": "1000"})
     await exchange.writer.drain()
     await exchange.wait()
 
 
-async def dripping(exchange: Exchange) -> None:
+async def dripping(exchange: FaultExchange) -> None:
     """Send the right answer a byte at a time: no single read is slow, but the whole takes long."""
     body = orjson.dumps(exchange.right)
     exchange.head(headers={"Content-Length": str(len(body))})
@@ -75,29 +75,29 @@ async def dripping(exchange: Exchange) -> None:
 # Gone.
 
 
-async def closing(exchange: Exchange) -> None:
+async def closing(exchange: FaultExchange) -> None:
     """Close the connection without an answer."""
     exchange.close()
 
 
-async def resetting(exchange: Exchange) -> None:
+async def resetting(exchange: FaultExchange) -> None:
     """Tear the connection down without an answer."""
     exchange.reset()
 
 
-async def resetting_mid_body(exchange: Exchange) -> None:
+async def resetting_mid_body(exchange: FaultExchange) -> None:
     """Tear the connection down in the middle of the right answer."""
     await _half(exchange)
     exchange.reset()
 
 
-async def closing_mid_body(exchange: Exchange) -> None:
+async def closing_mid_body(exchange: FaultExchange) -> None:
     """Close the connection in the middle of the right answer."""
     await _half(exchange)
     exchange.close()
 
 
-async def closing_mid_chunk(exchange: Exchange) -> None:
+async def closing_mid_chunk(exchange: FaultExchange) -> None:
     """Close the connection in the middle of a chunk of the right answer."""
     body = orjson.dumps(exchange.right)
     exchange.head(headers={"Transfer-Encoding": "chunked"})
@@ -105,14 +105,14 @@ async def closing_mid_chunk(exchange: Exchange) -> None:
     exchange.close()
 
 
-async def ending_with_the_connection(exchange: Exchange) -> None:
+async def ending_with_the_connection(exchange: FaultExchange) -> None:
     """Answer rightly, and tell by closing that the answer ends there (RFC 9112, section 6.3)."""
     exchange.head(headers={"Connection": "close"})
     await exchange.write(orjson.dumps(exchange.right))
     exchange.close()
 
 
-async def resetting_before_the_end(exchange: Exchange) -> None:
+async def resetting_before_the_end(exchange: FaultExchange) -> None:
     """Begin to answer so, and tear the connection down in the middle of it."""
     body = orjson.dumps(exchange.right)
     exchange.head(headers={"Connection": "close"})
@@ -120,7 +120,7 @@ async def resetting_before_the_end(exchange: Exchange) -> None:
     exchange.reset()
 
 
-async def _half(exchange: Exchange) -> None:
+async def _half(exchange: FaultExchange) -> None:
     """Send half of the right answer."""
     body = orjson.dumps(exchange.right)
     exchange.head(headers={"Content-Length": str(len(body))})
@@ -133,7 +133,7 @@ async def _half(exchange: Exchange) -> None:
 def status(code: int, retry_after: str | None = None) -> Fault:
     """Answer with a status, and perhaps with when to come back."""
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         headers = {"Content-Type": "text/html"}
         if retry_after is not None:
             headers["Retry-After"] = retry_after
@@ -147,7 +147,7 @@ def telling(code: int = 200, **headers: str) -> Fault:
     """Answer with a status, rightly where it is 200, and some headers, with ``_`` for ``-``."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         good = code == HTTPStatus.OK
         body = orjson.dumps(exchange.right) if good else f"<h1>{SECRET}</h1>".encode()
         await exchange.say(body, f"{code} {REASONS.get(code, 'Odd')}", named)
@@ -158,27 +158,27 @@ def telling(code: int = 200, **headers: str) -> Fault:
 def busy_until(seconds: float) -> Fault:
     """Answer 503, and the date at which to come back."""
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         date = exchange.server.clock.now() + timedelta(seconds=seconds)
         await status(503, format_datetime(date, usegmt=True))(exchange)
 
     return fault
 
 
-async def redirecting_to_itself(exchange: Exchange) -> None:
+async def redirecting_to_itself(exchange: FaultExchange) -> None:
     """Redirect to the very address that was asked."""
     query = "&".join(f"{name}={value}" for name, value in exchange.asked.parameters)
     await _redirect(exchange, f"{exchange.asked.path}?{query}")
 
 
-async def redirecting_elsewhere(exchange: Exchange) -> None:
+async def redirecting_elsewhere(exchange: FaultExchange) -> None:
     """Redirect to another host, where the same server listens."""
     port = exchange.server.base_url.rpartition(":")[2]
     query = "&".join(f"{name}={value}" for name, value in exchange.asked.parameters)
     await _redirect(exchange, f"http://localhost:{port}{exchange.asked.path}?{query}")
 
 
-async def _redirect(exchange: Exchange, address: str) -> None:
+async def _redirect(exchange: FaultExchange, address: str) -> None:
     """Redirect to an address."""
     await exchange.say(SECRET.encode(), "302 Found", {"Location": address})
 
@@ -189,7 +189,7 @@ async def _redirect(exchange: Exchange, address: str) -> None:
 def saying(body: bytes, content_type: str = "application/json") -> Fault:
     """Answer 200 with some bytes."""
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         await exchange.say(body, headers={"Content-Type": content_type})
 
     return fault
@@ -198,31 +198,31 @@ def saying(body: bytes, content_type: str = "application/json") -> Fault:
 def as_type(content_type: str) -> Fault:
     """Answer rightly, but say that it is of another type."""
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         body = orjson.dumps(exchange.right)
         await exchange.say(body, headers={"Content-Type": content_type})
 
     return fault
 
 
-async def truncated(exchange: Exchange) -> None:
+async def truncated(exchange: FaultExchange) -> None:
     """Answer with the first half of the right JSON, as if it were all."""
     body = orjson.dumps(exchange.right)
     await exchange.say(body[: len(body) // 2])
 
 
-async def not_http(exchange: Exchange) -> None:
+async def not_http(exchange: FaultExchange) -> None:
     """Answer with bytes that are no HTTP."""
     await exchange.write(f"220 {SECRET} ESMTP\r\n".encode())
     exchange.close()
 
 
-async def long_header(exchange: Exchange) -> None:
+async def long_header(exchange: FaultExchange) -> None:
     """Answer rightly, but for a header of a megabyte."""
     await exchange.say(orjson.dumps(exchange.right), headers={"X-Long": "x" * 1_000_000})
 
 
-async def too_long(exchange: Exchange) -> None:
+async def too_long(exchange: FaultExchange) -> None:
     """Answer with what would be right, were it not behind 50 MB of white space."""
     body = orjson.dumps(exchange.right)
     exchange.head(headers={"Content-Length": str(BIG + len(body))})
@@ -230,7 +230,7 @@ async def too_long(exchange: Exchange) -> None:
     await exchange.write(body)
 
 
-async def too_long_in_chunks(exchange: Exchange) -> None:
+async def too_long_in_chunks(exchange: FaultExchange) -> None:
     """Do the same without saying before how long it is going to be."""
     body = orjson.dumps(exchange.right)
     exchange.head(headers={"Transfer-Encoding": "chunked"})
@@ -239,7 +239,7 @@ async def too_long_in_chunks(exchange: Exchange) -> None:
     await exchange.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
 
 
-async def _write_big(exchange: Exchange) -> None:
+async def _write_big(exchange: FaultExchange) -> None:
     """Send 50 MB of white space."""
     for _ in range(BIG // len(CHUNK)):
         await exchange.write(CHUNK)
@@ -249,29 +249,29 @@ async def _write_big(exchange: Exchange) -> None:
 # Compressed.
 
 
-async def compressed(exchange: Exchange) -> None:
+async def compressed(exchange: FaultExchange) -> None:
     """Answer rightly, compressed."""
     body = gzip.compress(orjson.dumps(exchange.right))
     await exchange.say(body, headers={"Content-Encoding": "gzip"})
 
 
-async def bomb(exchange: Exchange) -> None:
+async def bomb(exchange: FaultExchange) -> None:
     """Answer with what would be right, were it not behind 50 MB of compressed white space."""
     body = _white_space() + gzip.compress(orjson.dumps(exchange.right))
     await exchange.say(body, headers={"Content-Encoding": "gzip"})
 
 
-async def bomb_in_bomb(exchange: Exchange) -> None:
+async def bomb_in_bomb(exchange: FaultExchange) -> None:
     """Answer with a bomb that is compressed once more, and say so."""
     await exchange.say(_white_space(2), headers={"Content-Encoding": "gzip, gzip"})
 
 
-async def bomb_in_disguise(exchange: Exchange) -> None:
+async def bomb_in_disguise(exchange: FaultExchange) -> None:
     """Answer with a bomb that is compressed once more, and say that it is compressed once."""
     await exchange.say(_white_space(2), headers={"Content-Encoding": "gzip"})
 
 
-async def compressed_and_more(exchange: Exchange) -> None:
+async def compressed_and_more(exchange: FaultExchange) -> None:
     """Answer rightly, compressed, and go on behind its end for 50 MB."""
     body = gzip.compress(orjson.dumps(exchange.right))
     length = str(len(body) + BIG)
@@ -280,18 +280,18 @@ async def compressed_and_more(exchange: Exchange) -> None:
     await _write_big(exchange)
 
 
-async def not_compressed(exchange: Exchange) -> None:
+async def not_compressed(exchange: FaultExchange) -> None:
     """Answer rightly, but say that it is compressed."""
     await exchange.say(orjson.dumps(exchange.right), headers={"Content-Encoding": "gzip"})
 
 
-async def half_compressed(exchange: Exchange) -> None:
+async def half_compressed(exchange: FaultExchange) -> None:
     """Answer with the first half of the right answer, compressed."""
     body = gzip.compress(orjson.dumps(exchange.right))
     await exchange.say(body[: len(body) // 2], headers={"Content-Encoding": "gzip"})
 
 
-async def oddly_encoded(exchange: Exchange) -> None:
+async def oddly_encoded(exchange: FaultExchange) -> None:
     """Answer rightly, but say that it is encoded in a way that nobody knows."""
     await exchange.say(orjson.dumps(exchange.right), headers={"Content-Encoding": "x-rot13"})
 
@@ -314,7 +314,7 @@ def prepare() -> None:
 def rows(change: Change) -> Fault:
     """Answer with other rows than the right ones."""
 
-    async def fault(exchange: Exchange) -> None:
+    async def fault(exchange: FaultExchange) -> None:
         await exchange.say(orjson.dumps(list(change(exchange.rows))))
 
     return fault
@@ -370,7 +370,7 @@ def reordered(found: list[Row]) -> Iterable[object]:
 def first(calls: int, fault: Fault) -> Fault:
     """Fail the first calls, and answer all further ones rightly."""
 
-    async def then(exchange: Exchange) -> None:
+    async def then(exchange: FaultExchange) -> None:
         await (fault(exchange) if exchange.number <= calls else exchange.answer())
 
     return then
@@ -379,7 +379,7 @@ def first(calls: int, fault: Fault) -> Fault:
 def share(percent: int, fault: Fault) -> Fault:
     """Fail some of a hundred calls, evenly spread, the first of them first."""
 
-    async def now_and_then(exchange: Exchange) -> None:
+    async def now_and_then(exchange: FaultExchange) -> None:
         before, now = (
             -(-number * percent // 100) for number in (exchange.number - 1, exchange.number)
         )
@@ -391,7 +391,7 @@ def share(percent: int, fault: Fault) -> Fault:
 def poisoned(user: str, fault: Fault) -> Fault:
     """Fail every call that asks for one particular user, whoever else it asks for."""
 
-    async def taste(exchange: Exchange) -> None:
+    async def taste(exchange: FaultExchange) -> None:
         await (fault(exchange) if user in exchange.asked.keys else exchange.answer())
 
     return taste

@@ -13,8 +13,8 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64encode
 
-from app.settings import Settings
-from app.shapes.callers import JwtCallers
+from app.settings.auth import JwtCallers
+from app.settings.models import Settings
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, json_response, settings_for_fakes
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.settings import Settings
-from app.shapes.key_from import KeyFromSettings
+from app.settings.models import Settings
+from app.settings.source import KeyFromSettings
 from tests.fakes import Row, account_row, activity_row, profile_row, user_id
 
 MAKERS = {"profile": profile_row, "billing": account_row, "activity": activity_row}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from app.http.graphiql.build import BuildError, Node, find_node
+from app.server.graphiql.build import BuildError, NodePrograms, find_node
 
 NPM_CI = (
     *("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"),
@@ -26,7 +26,9 @@ START = 50.0
 """Seconds after which a program that has printed nothing counts as broken."""
 
 
-def node_with(folder: Path, *, search_path: str | None = None, install: float = INSTALL) -> Node:
+def node_with(
+    folder: Path, *, search_path: str | None = None, install: float = INSTALL
+) -> NodePrograms:
     """Find Node for the packages of a folder, and install these where they are missing.
 
     Where they cannot be had the test is skipped; on CI it fails.
@@ -84,7 +86,7 @@ def _is_installed(folder: Path) -> bool:
     return installed == locked
 
 
-def _install(folder: Path, node: Node, seconds: float) -> None:
+def _install(folder: Path, node: NodePrograms, seconds: float) -> None:
     """Install what is locked."""
     process = subprocess.Popen(  # noqa: S603 # npm
         (*node.npm, *NPM_CI),
@@ -106,7 +108,7 @@ def _install(folder: Path, node: Node, seconds: float) -> None:
 
 @asynccontextmanager
 async def running(
-    node: Node, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    node: NodePrograms, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> AsyncGenerator[bytes]:
     """Run a program of a folder until the end of the context.
 

@@ -21,10 +21,10 @@ from starlette.types import ASGIApp
 from app.fastpath.wire import wire_transport
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import LogSettings, Settings, SourcesSettings
-from app.shapes.source import SourceSettings
+from app.settings.models import LogSettings, Settings, SourcesSettings
+from app.settings.source import SourceSettings
 from tests.clock import ManualClock
-from tests.conftest import Gateway, Reply
+from tests.conftest import GatewayClient, GatewayReply
 from tests.fault_server import NUMBER, Changes, FaultServer, fault_server
 from tests.ways import SHORT, Ways
 
@@ -125,7 +125,7 @@ class _WatchedBody(httpx.AsyncByteStream):
             self._traffic.end(self._number)
 
 
-class Outage(Gateway):
+class Outage(GatewayClient):
     """The gateway over services that fail.
 
     Attributes:
@@ -170,18 +170,18 @@ class Outage(Gateway):
 
     async def ask(
         self, query: str, *, headers: Mapping[str, str] | None = None, **parameters: object
-    ) -> Reply:
+    ) -> GatewayReply:
         """Send a request, with time passing as it has to, and read its answer."""
         return await self.answer_of(self.send(query, headers=headers, **parameters))
 
     async def send(
         self, query: str, *, headers: Mapping[str, str] | None = None, **parameters: object
-    ) -> Reply:
+    ) -> GatewayReply:
         """Send a request and read its answer; time stands still."""
         response = await self.client.post(
             "/graphql", json={"query": query, **parameters}, headers=headers
         )
-        return Reply(response, orjson.loads(response.content))
+        return GatewayReply(response, orjson.loads(response.content))
 
     async def until_held(self, calls: int) -> None:
         """Wait until so many calls are kept waiting, and nothing else goes on."""

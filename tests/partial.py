@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from app.settings import Settings, SourcesSettings
+from app.settings.models import Settings, SourcesSettings
 from tests.fakes import (
     Behaviour,
     FakeBilling,

@@ -9,7 +9,7 @@ from time import process_time
 import pytest
 
 from tests import faults
-from tests.conftest import Reply
+from tests.conftest import GatewayReply
 from tests.fakes import user_id
 from tests.fault_server import Fault
 from tests.faults import SECRET
@@ -53,7 +53,7 @@ def ways(request: pytest.FixtureRequest) -> Ways:
 
 
 @dataclass(frozen=True)
-class Case:
+class FaultCase:
     """A fault, and what has to come of it.
 
     Attributes:
@@ -74,76 +74,78 @@ class Case:
 
 
 CASES = (
-    Case("is 500 ms late", faults.late(0.5), seconds=0.5),
-    Case("hangs", faults.hanging, TIMEOUT, seconds=2.0),
-    Case("hangs behind its head", faults.hanging_after_head, TIMEOUT, seconds=2.0),
-    Case("drips", faults.dripping, TIMEOUT, seconds=2.0),
-    Case("closes", faults.closing, UNAVAILABLE, AGAIN, BACKOFF),
-    Case("resets", faults.resetting, UNAVAILABLE, AGAIN, BACKOFF),
-    Case("resets mid-body", faults.resetting_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
-    Case("closes mid-body", faults.closing_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
-    Case("closes mid-chunk", faults.closing_mid_chunk, UNAVAILABLE, AGAIN, BACKOFF),
-    Case("ends with its connection", faults.ending_with_the_connection),
-    Case("resets before its end", faults.resetting_before_the_end, MALFORMED, SPLIT),
-    Case("500", faults.status(500), UNAVAILABLE, SPLIT),
-    Case("502", faults.status(502), UNAVAILABLE, AGAIN, BACKOFF),
-    Case("503", faults.status(503), UNAVAILABLE, AGAIN, BACKOFF),
-    Case("504", faults.status(504), UNAVAILABLE, AGAIN, BACKOFF),
-    Case("502, come in 1 s", faults.status(502, "1"), UNAVAILABLE, 5, 4.0),
-    Case("503, come in 1 s", faults.status(503, "1"), UNAVAILABLE, 5, 4.0),
-    Case("504, come in 1 s", faults.status(504, "1"), UNAVAILABLE, 5, 4.0),
-    Case("503, come at once", faults.status(503, "0"), UNAVAILABLE, 9, 4.55),
-    Case("503, come at a date", faults.busy_until(3), UNAVAILABLE, 2, 3.0),
-    Case("503, come at a date gone by", faults.busy_until(-60), UNAVAILABLE, 9, 4.55),
-    Case("503, come in an hour", faults.status(503, "3600"), UNAVAILABLE, ONCE),
-    Case("503, come soon", faults.status(503, SECRET), UNAVAILABLE, AGAIN, BACKOFF),
-    Case(
+    FaultCase("is 500 ms late", faults.late(0.5), seconds=0.5),
+    FaultCase("hangs", faults.hanging, TIMEOUT, seconds=2.0),
+    FaultCase("hangs behind its head", faults.hanging_after_head, TIMEOUT, seconds=2.0),
+    FaultCase("drips", faults.dripping, TIMEOUT, seconds=2.0),
+    FaultCase("closes", faults.closing, UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("resets", faults.resetting, UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("resets mid-body", faults.resetting_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("closes mid-body", faults.closing_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("closes mid-chunk", faults.closing_mid_chunk, UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("ends with its connection", faults.ending_with_the_connection),
+    FaultCase("resets before its end", faults.resetting_before_the_end, MALFORMED, SPLIT),
+    FaultCase("500", faults.status(500), UNAVAILABLE, SPLIT),
+    FaultCase("502", faults.status(502), UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("503", faults.status(503), UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("504", faults.status(504), UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("502, come in 1 s", faults.status(502, "1"), UNAVAILABLE, 5, 4.0),
+    FaultCase("503, come in 1 s", faults.status(503, "1"), UNAVAILABLE, 5, 4.0),
+    FaultCase("504, come in 1 s", faults.status(504, "1"), UNAVAILABLE, 5, 4.0),
+    FaultCase("503, come at once", faults.status(503, "0"), UNAVAILABLE, 9, 4.55),
+    FaultCase("503, come at a date", faults.busy_until(3), UNAVAILABLE, 2, 3.0),
+    FaultCase("503, come at a date gone by", faults.busy_until(-60), UNAVAILABLE, 9, 4.55),
+    FaultCase("503, come in an hour", faults.status(503, "3600"), UNAVAILABLE, ONCE),
+    FaultCase("503, come soon", faults.status(503, SECRET), UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase(
         "503, come at no date",
         faults.status(503, f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT"),
         UNAVAILABLE,
         AGAIN,
         BACKOFF,
     ),
-    Case("429", faults.status(429), OVERLOADED, 11, 4.9125),
-    Case("429, come in 1 s", faults.status(429, "1"), OVERLOADED, 5, 4.0),
-    Case("429, come in an hour", faults.status(429, "3600"), OVERLOADED, ONCE),
-    Case("401", faults.status(401), REJECTED),
-    Case("403", faults.status(403), REJECTED),
-    Case("404", faults.status(404), REJECTED, SPLIT),
-    Case("redirects to itself", faults.redirecting_to_itself, MALFORMED),
-    Case("redirects elsewhere", faults.redirecting_elsewhere, MALFORMED),
-    Case("is HTML", faults.saying(SECRET.encode(), "text/html"), MALFORMED, SPLIT),
-    Case("is JSON that says HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
-    Case("is JSON of a kind", faults.as_type("application/hal+json; charset=utf-8")),
-    Case("is empty", faults.saying(b""), MALFORMED, SPLIT),
-    Case("is truncated", faults.truncated, MALFORMED, SPLIT),
-    Case("is null", faults.saying(b"null"), MALFORMED, SPLIT),
-    Case("is no list", faults.saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
-    Case("is no UTF-8", faults.saying(b"\xff\xfe[]"), MALFORMED, SPLIT),
-    Case("is deeply nested", faults.saying(b"[" * 100_000), MALFORMED, SPLIT),
-    Case("is a huge number", faults.saying(b"9" * 100_000), MALFORMED, SPLIT),
-    Case("has a row that is no UTF-8", faults.saying(b'["\xff\xfe"]'), MALFORMED),
-    Case("has a deep row", faults.saying(b"[" * 100_000 + b"]" * 100_000), MALFORMED),
-    Case("has a huge number for a row", faults.saying(b"[" + b"9" * 100_000 + b"]"), MALFORMED),
-    Case("is 50 MB", faults.too_long, MALFORMED, SPLIT),
-    Case("is 50 MB in chunks", faults.too_long_in_chunks, MALFORMED, SPLIT),
-    Case("is no HTTP", faults.not_http, MALFORMED),
-    Case("has a header of 1 MB", faults.long_header, MALFORMED),
-    Case("is compressed", faults.compressed),
-    Case("is a bomb", faults.bomb, MALFORMED, SPLIT),
-    Case("is a bomb in a bomb", faults.bomb_in_bomb, MALFORMED, SPLIT),
-    Case("is a bomb in disguise", faults.bomb_in_disguise, MALFORMED, SPLIT),
-    Case("is compressed and goes on", faults.compressed_and_more, MALFORMED, SPLIT),
-    Case("is not compressed as it says", faults.not_compressed, MALFORMED, SPLIT),
-    Case("is half compressed", faults.half_compressed, MALFORMED, SPLIT),
-    Case("is oddly encoded", faults.oddly_encoded, MALFORMED, SPLIT),
-    Case("has wrong types", faults.rows(faults.wrong_types), MALFORMED, rows=True),
-    Case("has missing fields", faults.rows(faults.missing_fields), MALFORMED, rows=True),
-    Case("has missing keys", faults.rows(faults.missing_keys), MALFORMED, rows=True),
-    Case("has duplicate rows", faults.rows(faults.duplicate), rows=True),
-    Case("has extra rows", faults.rows(faults.extra), rows=True),
-    Case("has rows in another order", faults.rows(faults.reordered), rows=True),
-    Case("fails 50 % of calls", faults.share(50, faults.status(503)), None, AGAIN, BACKOFF),
+    FaultCase("429", faults.status(429), OVERLOADED, 11, 4.9125),
+    FaultCase("429, come in 1 s", faults.status(429, "1"), OVERLOADED, 5, 4.0),
+    FaultCase("429, come in an hour", faults.status(429, "3600"), OVERLOADED, ONCE),
+    FaultCase("401", faults.status(401), REJECTED),
+    FaultCase("403", faults.status(403), REJECTED),
+    FaultCase("404", faults.status(404), REJECTED, SPLIT),
+    FaultCase("redirects to itself", faults.redirecting_to_itself, MALFORMED),
+    FaultCase("redirects elsewhere", faults.redirecting_elsewhere, MALFORMED),
+    FaultCase("is HTML", faults.saying(SECRET.encode(), "text/html"), MALFORMED, SPLIT),
+    FaultCase("is JSON that says HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
+    FaultCase("is JSON of a kind", faults.as_type("application/hal+json; charset=utf-8")),
+    FaultCase("is empty", faults.saying(b""), MALFORMED, SPLIT),
+    FaultCase("is truncated", faults.truncated, MALFORMED, SPLIT),
+    FaultCase("is null", faults.saying(b"null"), MALFORMED, SPLIT),
+    FaultCase("is no list", faults.saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
+    FaultCase("is no UTF-8", faults.saying(b"\xff\xfe[]"), MALFORMED, SPLIT),
+    FaultCase("is deeply nested", faults.saying(b"[" * 100_000), MALFORMED, SPLIT),
+    FaultCase("is a huge number", faults.saying(b"9" * 100_000), MALFORMED, SPLIT),
+    FaultCase("has a row that is no UTF-8", faults.saying(b'["\xff\xfe"]'), MALFORMED),
+    FaultCase("has a deep row", faults.saying(b"[" * 100_000 + b"]" * 100_000), MALFORMED),
+    FaultCase(
+        "has a huge number for a row", faults.saying(b"[" + b"9" * 100_000 + b"]"), MALFORMED
+    ),
+    FaultCase("is 50 MB", faults.too_long, MALFORMED, SPLIT),
+    FaultCase("is 50 MB in chunks", faults.too_long_in_chunks, MALFORMED, SPLIT),
+    FaultCase("is no HTTP", faults.not_http, MALFORMED),
+    FaultCase("has a header of 1 MB", faults.long_header, MALFORMED),
+    FaultCase("is compressed", faults.compressed),
+    FaultCase("is a bomb", faults.bomb, MALFORMED, SPLIT),
+    FaultCase("is a bomb in a bomb", faults.bomb_in_bomb, MALFORMED, SPLIT),
+    FaultCase("is a bomb in disguise", faults.bomb_in_disguise, MALFORMED, SPLIT),
+    FaultCase("is compressed and goes on", faults.compressed_and_more, MALFORMED, SPLIT),
+    FaultCase("is not compressed as it says", faults.not_compressed, MALFORMED, SPLIT),
+    FaultCase("is half compressed", faults.half_compressed, MALFORMED, SPLIT),
+    FaultCase("is oddly encoded", faults.oddly_encoded, MALFORMED, SPLIT),
+    FaultCase("has wrong types", faults.rows(faults.wrong_types), MALFORMED, rows=True),
+    FaultCase("has missing fields", faults.rows(faults.missing_fields), MALFORMED, rows=True),
+    FaultCase("has missing keys", faults.rows(faults.missing_keys), MALFORMED, rows=True),
+    FaultCase("has duplicate rows", faults.rows(faults.duplicate), rows=True),
+    FaultCase("has extra rows", faults.rows(faults.extra), rows=True),
+    FaultCase("has rows in another order", faults.rows(faults.reordered), rows=True),
+    FaultCase("fails 50 % of calls", faults.share(50, faults.status(503)), None, AGAIN, BACKOFF),
 )
 
 
@@ -158,7 +160,7 @@ def deaf_port() -> Generator[int]:
 @pytest.mark.parametrize("source", NAMES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_fault_costs_its_source_s_fields_and_nothing_else(
-    case: Case, source: str, ways: Ways
+    case: FaultCase, source: str, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail(source, case.fault)
@@ -193,7 +195,9 @@ async def test_a_fault_costs_its_source_s_fields_and_nothing_else(
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not case.rows], ids=lambda case: case.name
 )
-async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(case: Case, ways: Ways) -> None:
+async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(
+    case: FaultCase, ways: Ways
+) -> None:
     user = user_id(1)
     async with outage(ways=ways) as gateway:
         gateway.server.fail("invoices", case.fault)
@@ -254,7 +258,7 @@ async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(
         assert process_time() - started < PROMPT
 
 
-def check_that_nothing_leaks(gateway: Outage, reply: Reply) -> None:
+def check_that_nothing_leaks(gateway: Outage, reply: GatewayReply) -> None:
     """Hold that neither the client nor the log got to read what a source sent."""
     assert SECRET not in reply.response.text
     assert SECRET not in gateway.log

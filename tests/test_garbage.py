@@ -1,4 +1,4 @@
-"""A request leaves nothing to the garbage collector, which is rare in a server (``process.py``).
+"""A request leaves nothing to the garbage collector, which runs rarely in a server.
 
 What is in a ring is freed by the collector alone: an exception whose frames hold on to it, a loader
 and its batch function, an executor and its helpers. Each interpreted operation, each refused one
@@ -18,8 +18,8 @@ import orjson
 import pytest
 from starlette.types import ASGIApp
 
-from app.settings import Settings
-from app.shapes.edge import BatchSettings, PersistedSettings
+from app.settings.models import Settings
+from app.settings.server import BatchSettings, PersistedSettings
 from tests.asgi import Sent, send
 from tests.conftest import OpenGateway
 from tests.fakes import (

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import OctKey
 
-from app.settings import SourcesSettings
-from app.shapes.callers import JwtCallers
-from app.shapes.fastpath import FastpathSettings
+from app.settings.auth import JwtCallers
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import SourcesSettings
 from tests.clock import ManualClock
-from tests.conftest import Gateway, OpenGateway
+from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
     Behaviour,
     FakeServices,
@@ -129,7 +129,7 @@ def companies(draw: st.DrawFn) -> Sequence[Asker]:
 
 
 @dataclass(frozen=True)
-class Told:
+class SentIdentity:
     """What a source is sent of the caller's.
 
     Attributes:
@@ -205,7 +205,7 @@ def echoing(name: str) -> Behaviour:
 
 
 SOURCES = st.builds(
-    Told,
+    SentIdentity,
     st.sampled_from(["none", "bearer", "forward"]),
     st.lists(st.sampled_from(HEADERS), unique=True, max_size=3).map(tuple),
     st.booleans(),
@@ -225,9 +225,9 @@ SOURCES = st.builds(
 )
 @example(
     sources={
-        "profile": Told("none", ("x-a", "x-ab"), cached=True),
-        "billing": Told("forward", (), cached=True),
-        "activity": Told(cached=True),
+        "profile": SentIdentity("none", ("x-a", "x-ab"), cached=True),
+        "billing": SentIdentity("forward", (), cached=True),
+        "activity": SentIdentity(cached=True),
     },
     askers=[
         Asker((("x-a", "bz"),), 1),
@@ -244,7 +244,7 @@ async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
     open_gateway: OpenGateway,
     services: FakeServices,
     clock: ManualClock,
-    sources: Mapping[str, Told],
+    sources: Mapping[str, SentIdentity],
     askers: Sequence[Asker],
     *,
     compiled: bool,
@@ -297,7 +297,7 @@ async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
                 assert key not in keys or seen_in(request) == sources[name].is_sent(sends[number])
 
 
-async def users_of(gateway: Gateway, sent: Pairs, *ids: str) -> Sequence[Mapping[str, Any]]:
+async def users_of(gateway: GatewayClient, sent: Pairs, *ids: str) -> Sequence[Mapping[str, Any]]:
     """Ask for users and their invoices as a caller."""
     headers = [(name.encode(), value.encode("latin-1")) for name, value in sent]
 
@@ -312,7 +312,9 @@ async def users_of(gateway: Gateway, sent: Pairs, *ids: str) -> Sequence[Mapping
     return [{**user, **page} for user, page in zip(users, pages, strict=True)]
 
 
-def check(user: Mapping[str, Any], asker: Asker, sends: Pairs, sources: Mapping[str, Told]) -> None:
+def check(
+    user: Mapping[str, Any], asker: Asker, sends: Pairs, sources: Mapping[str, SentIdentity]
+) -> None:
     """See that an answer was made for who got it, and has what that one may see."""
     profile, billing, activity = (
         sources[name].is_sent(sends) for name in ("profile", "billing", "activity")

@@ -1,7 +1,7 @@
 """Each limit on what a request may ask for, through HTTP: at it, one over it, and switched off.
 
-Those on documents and variables are in tests/graphql/test_limits.py. A setting that is a number has
-to be in one of the tables, or among those that are no limits: a new one cannot be forgotten.
+Those on documents and variables are in tests/execution/test_limits.py. A setting that is a number
+has to be in one of the tables, or among those that are no limits: a new one cannot be forgotten.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,12 +12,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from app.settings import Settings, SourcesSettings
-from app.shapes.edge import BatchSettings, PersistedSettings
-from app.shapes.limits import LimitsSettings, RateSettings
-from tests.conftest import Gateway, OpenGateway
+from app.settings.limits import LimitsSettings, RateSettings
+from app.settings.models import Settings, SourcesSettings
+from app.settings.server import BatchSettings, PersistedSettings
+from tests.conftest import GatewayClient, OpenGateway
+from tests.execution.test_limits import CASES
 from tests.fakes import FakeServices, settings_for_fakes, user_id
-from tests.graphql.test_limits import CASES
 
 ID = user_id(1)
 ONE = {"query": f'{{ user(id: "{ID}") {{ id }} }}'}
@@ -33,45 +33,45 @@ NO_LIMITS = {
     "limits.memory.persisted",
     *("limits.rate.window", "limits.rate.max_callers", "limits.rate.trusted_proxies"),  # of a quota
     *("cors.max_age", "tls.hsts"),  # for browsers
-    # Of connections rather than requests: tests/http/test_head.py and test_protocol.py.
+    # Of connections rather than requests: tests/server/test_head.py and test_protocol.py.
     *("connections.max_url_bytes", "connections.max_headers", "connections.max_head_bytes"),
     *("connections.max_connections", "connections.idle_timeout"),
 }
 """Settings that are whole numbers and no limits on what a request may ask for."""
 
 
-async def has_body(gateway: Gateway, size: int) -> bool:
+async def has_body(gateway: GatewayClient, size: int) -> bool:
     """Send a body of so many bytes."""
     body = b'{"query": "{ __typename }"}'.ljust(size)
     response = await gateway.client.post("/graphql", content=body, headers=JSON)
     return accepted(response.status_code, response.text, 413, "BAD_REQUEST")
 
 
-async def asks_for_users(gateway: Gateway, count: int) -> bool:
+async def asks_for_users(gateway: GatewayClient, count: int) -> bool:
     """Ask for so many users."""
     response = await gateway.query(USERS, ids=[ID] * count)
     return accepted(response.response.status_code, response.response.text, 200, "BAD_USER_INPUT")
 
 
-async def asks_for_entities(gateway: Gateway, count: int) -> bool:
+async def asks_for_entities(gateway: GatewayClient, count: int) -> bool:
     """Ask for so many entities."""
     response = await gateway.query(ENTITIES, of=[{"__typename": "User", "id": ID}] * count)
     return accepted(response.response.status_code, response.response.text, 200, "BAD_USER_INPUT")
 
 
-async def has_operations(gateway: Gateway, count: int) -> bool:
+async def has_operations(gateway: GatewayClient, count: int) -> bool:
     """Send so many operations in one request."""
     response = await gateway.client.post("/graphql", json=[ONE] * count)
     return accepted(response.status_code, response.text, 422, "BAD_REQUEST")
 
 
-async def runs_operations(gateway: Gateway, count: int) -> bool:
+async def runs_operations(gateway: GatewayClient, count: int) -> bool:
     """Have so many operations run at the same time."""
     response = await gateway.client.post("/graphql", json=[ONE] * count)
     return accepted(response.status_code, response.text, 503, "GATEWAY_OVERLOADED")
 
 
-async def keeps_documents(gateway: Gateway, count: int) -> bool:
+async def keeps_documents(gateway: GatewayClient, count: int) -> bool:
     """Have so many documents kept; tell whether the first still is."""
     texts = [f"query Q{number} {{ __typename }}" for number in range(count)]
     named = [
@@ -84,7 +84,7 @@ async def keeps_documents(gateway: Gateway, count: int) -> bool:
     return accepted(response.status_code, response.text, 200, "PERSISTED_QUERY_NOT_FOUND")
 
 
-async def spends(gateway: Gateway, cost: int) -> bool:
+async def spends(gateway: GatewayClient, cost: int) -> bool:
     """Spend so much in one request, after its document has been paid for."""
     response = await gateway.client.post(
         "/graphql", json={"query": USERS, "variables": {"ids": [ID] * (cost - len(USERS) // 4)}}
@@ -92,7 +92,7 @@ async def spends(gateway: Gateway, cost: int) -> bool:
     return accepted(response.status_code, response.text, 429, "RATE_LIMITED")
 
 
-async def spends_on_entities(gateway: Gateway, cost: int) -> bool:
+async def spends_on_entities(gateway: GatewayClient, cost: int) -> bool:
     """Spend so much in one request of a router, after its document has been paid for."""
     response = await gateway.query(
         ENTITIES, of=[{"__typename": "User", "id": ID}] * (cost - len(ENTITIES) // 4)
@@ -110,7 +110,7 @@ def accepted(status: int, text: str, refusal: int, code: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Case:
+class LimitCase:
     """A limit.
 
     Attributes:
@@ -123,7 +123,7 @@ class Case:
 
     setting: str
     amount: int
-    send: Callable[[Gateway, int], Awaitable[bool]]
+    send: Callable[[GatewayClient, int], Awaitable[bool]]
     changes: dict[str, Any]
     off: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -135,35 +135,35 @@ def rate(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 # any setting of it
 
 
 LIMITS = [
-    Case("max_body_bytes", 2_048, has_body, {"max_body_bytes": 2_048}),
-    Case("max_ids", 3, asks_for_users, {"max_ids": 3}),
-    Case("max_representations", 3, asks_for_entities, {"max_representations": 3}),
-    Case(
+    LimitCase("max_body_bytes", 2_048, has_body, {"max_body_bytes": 2_048}),
+    LimitCase("max_ids", 3, asks_for_users, {"max_ids": 3}),
+    LimitCase("max_representations", 3, asks_for_entities, {"max_representations": 3}),
+    LimitCase(
         "batch.max_operations",
         3,
         has_operations,
         {"batch": BatchSettings(enabled=True, max_operations=3)},
     ),
-    Case(
+    LimitCase(
         "max_operations",
         3,
         runs_operations,
         {"batch": BatchSettings(enabled=True), "max_operations": 3},
     ),
-    Case(
+    LimitCase(
         "persisted.max_documents",
         3,
         keeps_documents,
         {"persisted": PersistedSettings(enabled=True, max_documents=3)},
     ),
-    Case("limits.rate.quota", 20, spends, rate(), rate(enabled=False)),
-    Case("limits.rate.quota", 500, spends_on_entities, rate(quota=500), rate(enabled=False)),
+    LimitCase("limits.rate.quota", 20, spends, rate(), rate(enabled=False)),
+    LimitCase("limits.rate.quota", 500, spends_on_entities, rate(quota=500), rate(enabled=False)),
 ]
 
 
 @pytest.mark.parametrize("case", LIMITS, ids=lambda case: f"{case.setting}-{case.send.__name__}")
 async def test_what_is_at_a_limit_is_given_and_one_over_it_is_not(
-    open_gateway: OpenGateway, services: FakeServices, case: Case
+    open_gateway: OpenGateway, services: FakeServices, case: LimitCase
 ) -> None:
     services.know(1)
     given: list[bool] = []

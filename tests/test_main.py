@@ -5,7 +5,7 @@ import pytest
 
 from app.main import app_from_environment, create_app
 from app.observability.logs import make_log
-from app.shapes.resilience import CacheSettings
+from app.settings.resilience import CacheSettings
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id

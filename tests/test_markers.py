@@ -26,18 +26,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from app.auth.authentication import everybody
+from app.auth.policies import Caller
 from app.cli import main
 from app.errors import Code
-from app.graphql.caller import Caller
-from app.http.authentication import everybody
-from app.settings import Settings, SourcesSettings
-from app.shapes.callers import JwtCallers
-from app.shapes.edge import BatchSettings, CorsSettings, PersistedSettings
-from app.shapes.limits import LimitsSettings
-from app.shapes.resilience import CacheSettings
+from app.settings.auth import JwtCallers
+from app.settings.limits import LimitsSettings
+from app.settings.models import Settings, SourcesSettings
+from app.settings.resilience import CacheSettings
+from app.settings.server import BatchSettings, CorsSettings, PersistedSettings
 from tests.callers import SCOPES, by_headers, headers_of
 from tests.certificates import Certificates
-from tests.conftest import Gateway, OpenGateway
+from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
     Behaviour,
     FakeServices,
@@ -302,7 +302,7 @@ class Spy:
         seen: Where markers of a kind came out.
     """
 
-    gateway: Gateway
+    gateway: GatewayClient
     sent: str = ""
     seen: dict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
     statuses: set[int] = field(default_factory=set[int])

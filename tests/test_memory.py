@@ -9,18 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.bounded import ENTRY_BYTES, BoundedCache
+from app.auth.policies import EVERYBODY, Policies
+from app.execution.bounded_cache import ENTRY_BYTES, BoundedCache
+from app.execution.document_store import PersistedDocumentStore, hash_of
+from app.execution.documents import Document, Documents
 from app.execution.keys import InputLimits
 from app.execution.planner import Planner
+from app.execution.request import GraphQLRequest
+from app.execution.schema import build_schema
 from app.fastpath.compiled import Compiler
-from app.graphql.caller import EVERYBODY
-from app.graphql.documents import Document, Documents
-from app.graphql.persisted import AutomaticTexts, hash_of
-from app.graphql.request import GraphQLRequest
-from app.graphql.rights import Policies
-from app.graphql.schema import build_schema
-from app.settings import Settings
-from app.shapes.limits import LimitsSettings, MemorySettings
+from app.settings.limits import LimitsSettings, MemorySettings
+from app.settings.models import Settings
 from app.sources.endpoints import endpoints_of
 from tests.fakes import settings_for_fakes
 
@@ -221,7 +220,7 @@ def test_a_variant_of_a_document_that_has_just_made_room_is_not_kept() -> None:
 
 
 def test_texts_that_clients_have_named_have_no_more_bytes_than_they_may() -> None:
-    texts = AutomaticTexts(1_000, max_bytes=50_000)
+    texts = PersistedDocumentStore(1_000, max_bytes=50_000)
     for number in range(100):
         text = of_one(aliased(45, number))
         named = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(text)}}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Gateway, OpenGateway, Reply
+from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.fakes import FakeServices, Row, failing, settings_for_fakes, user_id
 from tests.key_from import KEYS, PARENTS, keys_of, linked, linked_row, own_key
 
@@ -44,7 +44,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class World:
+class MergeWorld:
     """What the sources hold, and which of them fail.
 
     Attributes:
@@ -61,7 +61,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MergedField:
     """One field of the query: its alias, the users, and what is selected of them."""
 
     alias: str
@@ -71,7 +71,7 @@ class Asked:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn) -> MergeWorld:
     """Make worlds in which each source knows some users."""
     rows: dict[str, dict[str, Row]] = {}
     parents = draw(st.sampled_from(PARENTS))
@@ -82,7 +82,7 @@ def worlds(draw: st.DrawFn) -> World:
             for n in known
         }
     pairs = [(source, user) for source in SOURCES for user in rows[source]]
-    return World(
+    return MergeWorld(
         rows=rows,
         down=draw(st.frozensets(st.sampled_from(SOURCES))),
         malformed=draw(st.frozensets(st.sampled_from(pairs))) if pairs else frozenset(),
@@ -91,19 +91,19 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @st.composite
-def queries(draw: st.DrawFn) -> tuple[Asked, ...]:
+def queries(draw: st.DrawFn) -> tuple[MergedField, ...]:
     """Make queries of one to three fields."""
     ids = st.sampled_from([user_id(n) for n in (*USERS, 99)])
     fields = st.lists(st.sampled_from(["id", *COLUMNS]), min_size=1, unique=True).map(tuple)
-    asked: list[Asked] = []
+    asked: list[MergedField] = []
     for number in range(draw(st.integers(1, 3))):
         many = draw(st.booleans())
         chosen = draw(st.lists(ids, min_size=1, max_size=8 if many else 1).map(tuple))
-        asked.append(Asked(f"f{number}", chosen, draw(fields), many))
+        asked.append(MergedField(f"f{number}", chosen, draw(fields), many))
     return tuple(asked)
 
 
-def text_of(asked: tuple[Asked, ...]) -> str:
+def text_of(asked: tuple[MergedField, ...]) -> str:
     """Write the query."""
     parts: list[str] = []
     for one in asked:
@@ -114,7 +114,9 @@ def text_of(asked: tuple[Asked, ...]) -> str:
     return "{ " + " ".join(parts) + " }"
 
 
-def reference(world: World, asked: tuple[Asked, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+def reference(
+    world: MergeWorld, asked: tuple[MergedField, ...]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Merge plainly: the expected data, and the expected code by path."""
     data: dict[str, Any] = {}
     codes: dict[str, str] = {}
@@ -157,7 +159,7 @@ class Failed:
     code: str
 
 
-def key_of(world: World, source: str, user: str) -> str | Failed | None:
+def key_of(world: MergeWorld, source: str, user: str) -> str | Failed | None:
     """Find by which key a source is asked about a user; none if it is not."""
     parent = world.parents.get(source)
     if parent is None:
@@ -172,7 +174,7 @@ def key_of(world: World, source: str, user: str) -> str | Failed | None:
     return str(key) if type(key) in {str, int} else Failed("SOURCE_MALFORMED")
 
 
-def say(world: World, source: str, user: str) -> Row | Failed | None:
+def say(world: MergeWorld, source: str, user: str) -> Row | Failed | None:
     """What a source says of a user: a row, nothing, or a failure."""
     key = key_of(world, source, user)
     if key is None or isinstance(key, Failed):
@@ -184,7 +186,7 @@ def say(world: World, source: str, user: str) -> Row | Failed | None:
     return world.rows[source].get(key)
 
 
-def arrange(services: FakeServices, world: World) -> None:
+def arrange(services: FakeServices, world: MergeWorld) -> None:
     """Make the fakes be that world."""
     for source, service in services.by_name.items():
         service.rows = {
@@ -205,11 +207,14 @@ def arrange(services: FakeServices, world: World) -> None:
 )
 @given(world=worlds(), asked=queries())
 async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_in_vain(
-    gateways: Sequence[Gateway], services: FakeServices, world: World, asked: tuple[Asked, ...]
+    gateways: Sequence[GatewayClient],
+    services: FakeServices,
+    world: MergeWorld,
+    asked: tuple[MergedField, ...],
 ) -> None:
     arrange(services, world)
 
-    reply: Reply = await gateways[PARENTS.index(world.parents)].query(text_of(asked))
+    reply: GatewayReply = await gateways[PARENTS.index(world.parents)].query(text_of(asked))
 
     data, codes = reference(world, asked)
     assert reply.data == data
@@ -219,7 +224,7 @@ async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_
 
 
 @pytest.fixture
-async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[Gateway]]:
+async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[GatewayClient]]:
     """Give a gateway for each way in which sources may have the keys of others."""
     async with AsyncExitStack() as stack:
         yield [
@@ -228,7 +233,7 @@ async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[Gateway
         ]
 
 
-def wanted(world: World, asked: tuple[Asked, ...]) -> Iterator[tuple[str, set[str]]]:
+def wanted(world: MergeWorld, asked: tuple[MergedField, ...]) -> Iterator[tuple[str, set[str]]]:
     """Find whom each source has to be asked about, by its keys."""
     users: dict[str, set[str]] = {source: set() for source in SOURCES}
     for one in asked:

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from starlette.types import Message, Scope
 
-from app.shapes.resilience import DeadlineSettings
+from app.settings.resilience import DeadlineSettings
 from tests import faults
-from tests.conftest import Reply
+from tests.conftest import GatewayReply
 from tests.fakes import user_id
-from tests.fault_server import Asked, Fault
+from tests.fault_server import Fault, ReceivedRequest
 from tests.outage import Outage, outage
 from tests.ways import BOTH, LONG, Ways
 
@@ -82,7 +82,7 @@ async def test_a_wish_that_is_no_duration_is_told_what_would_be_one_and_nothing_
         assert not gateway.server.asked
 
 
-def milliseconds(*calls: Asked) -> list[int]:
+def milliseconds(*calls: ReceivedRequest) -> list[int]:
     """Read how much time each of some calls was told to have."""
     return [int(asked.headers["x-request-timeout"].removesuffix("ms")) for asked in calls]
 
@@ -383,7 +383,7 @@ async def test_what_opens_a_circuit(fault: Fault, state: str, ways: Ways) -> Non
 
 
 @asynccontextmanager
-async def held(gateway: Outage, query: str) -> AsyncGenerator[asyncio.Task[Reply]]:
+async def held(gateway: Outage, query: str) -> AsyncGenerator[asyncio.Task[GatewayReply]]:
     """Have a request wait for a source, until the end of the context."""
     running = asyncio.create_task(gateway.send(query))
     await gateway.until_held(1)

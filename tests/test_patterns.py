@@ -11,25 +11,29 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError, UnauthenticatedError
 from app.execution.keys import InputLimits
+from app.expressions.functions import exact
+from app.expressions.ids import UUID_PATTERN, folded
+from app.expressions.money import InexactError
+from app.expressions.times import from_iso, from_rfc3339
 from app.fastpath.rows import struct_decoder
-from app.graphql.connection import decode_cursor, encode_cursor
-from app.http.correlation import read_correlation
-from app.resilience.deadline import read_duration
-from app.resilience.signals import read_retry_after, read_signal
-from app.shapes import base, callers, credentials, edge, endpoint, hosts, parts
-from app.shapes.answer import MoreSettings
-from app.shapes.functions import exact
-from app.shapes.ids import UUID_PATTERN, folded
-from app.shapes.money import InexactError
-from app.shapes.times import from_iso, from_rfc3339
-from app.sources.activity import EventRecord
-from app.sources.auth_caller import read_forwarded
+from app.resilience.clock import read_duration
+from app.resilience.pace import read_retry_after, read_signal
+from app.schema.connection import decode_cursor, encode_cursor
+from app.server.correlation import read_correlation
+from app.settings import auth as callers
+from app.settings import base, credentials
+from app.settings import base as parts
+from app.settings import server as edge
+from app.settings import server as hosts
+from app.settings import source as endpoint
+from app.settings.response import MoreSettings
 from app.sources.base import Position, Record, UserId
-from app.sources.billing import MoneyRecord
-from app.sources.contract import RowContract
-from app.sources.lifetime import read_lifetime
-from app.sources.more import extent_of
-from app.sources.scan import Document
+from app.sources.cache.lifetime import read_lifetime
+from app.sources.credentials import read_forwarded
+from app.sources.mapping.contract import RowContract
+from app.sources.mapping.paging import extent_of
+from app.sources.mapping.scan import ScannedDocument
+from app.sources.records import EventRecord, MoneyRecord
 from tests.clock import ManualClock
 from tests.fakes import settings_for_fakes
 from tests.poison import END_OF_LINE, POISON, poisoned
@@ -119,7 +123,7 @@ def older(text: str) -> bool:
 
 def pages_on(text: str) -> bool:
     """Tell whether a ``Content-Range`` is believed."""
-    document = Document((), None, ended=True)
+    document = ScannedDocument((), None, ended=True)
     headers = {"content-range": text}
     found = extent_of(document, headers, MoreSettings(), partial=False, limit=None)
     return found.more is not None
@@ -162,7 +166,7 @@ DOORS: Mapping[str, tuple[Takes, str]] = {
         lambda text: bool(read_forwarded([("x-tenant", text)], frozenset({"x-tenant"}))),
         "tenant 1",
     ),
-    "a header's name of the settings": (by_setting(base.HeaderName), "X-Deadline"),
+    "a header's name of the settings": (by_setting(base.PlainHeaderName), "X-Deadline"),
     "a path": (by_setting(parts.Path), "/users/1"),
     "a parameter's name": (by_setting(parts.ParameterName), "filter[id]"),
     "a header's name": (by_setting(parts.HeaderName), "X-Tenant"),

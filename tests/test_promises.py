@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.clock import ManualClock
-from tests.conftest import Gateway, OpenGateway
+from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
     Behaviour,
     FakeServices,
@@ -31,7 +31,7 @@ def ways(request: pytest.FixtureRequest) -> Ways:
 
 
 async def test_a_failed_source_nulls_its_fields_with_one_error_each_and_spares_all_others(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
     services.billing.behaviour = failing(503)
@@ -88,7 +88,7 @@ async def test_a_failed_source_nulls_its_fields_with_one_error_each_and_spares_a
     ],
 )
 async def test_the_code_says_how_a_source_failed(
-    gateway: Gateway, services: FakeServices, source: str, behaviour: Behaviour, code: str
+    gateway: GatewayClient, services: FakeServices, source: str, behaviour: Behaviour, code: str
 ) -> None:
     services.know(1)
     services.by_name[source].behaviour = behaviour
@@ -103,7 +103,7 @@ async def test_the_code_says_how_a_source_failed(
 
 
 async def test_a_source_that_answers_too_late_is_a_timeout(
-    gateway: Gateway, services: FakeServices, clock: ManualClock
+    gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
     never = asyncio.Event()
@@ -128,7 +128,7 @@ async def test_a_source_that_answers_too_late_is_a_timeout(
 
 
 async def test_a_user_whom_no_asked_source_knows_is_null_without_an_error(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
 
@@ -145,7 +145,7 @@ async def test_a_user_whom_no_asked_source_knows_is_null_without_an_error(
 
 
 async def test_a_source_that_does_not_know_the_user_has_null_fields_without_an_error(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.rows[user_id(1)] = profile_row(1)
 
@@ -168,7 +168,7 @@ async def test_a_source_that_does_not_know_the_user_has_null_fields_without_an_e
 
 
 async def test_a_user_known_to_billing_alone_is_a_user(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.rows[user_id(1)] = account_row(1)
 
@@ -178,7 +178,7 @@ async def test_a_user_known_to_billing_alone_is_a_user(
 
 
 async def test_a_failure_leaves_open_whether_the_user_exists_so_it_is_told_at_the_fields(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.behaviour = failing(500)
 
@@ -190,7 +190,7 @@ async def test_a_failure_leaves_open_whether_the_user_exists_so_it_is_told_at_th
 
 @pytest.mark.parametrize("selection", ["id", "__typename", "id __typename", "same: id"])
 async def test_profile_says_who_exists_when_only_the_id_is_asked(
-    gateway: Gateway, services: FakeServices, selection: str
+    gateway: GatewayClient, services: FakeServices, selection: str
 ) -> None:
     services.know(1)
 
@@ -203,7 +203,7 @@ async def test_profile_says_who_exists_when_only_the_id_is_asked(
 
 
 async def test_who_exists_is_an_error_at_the_user_when_profile_cannot_say(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.behaviour = failing(503)
 
@@ -238,7 +238,7 @@ async def test_who_exists_is_an_error_at_the_user_when_profile_cannot_say(
     ],
 )
 async def test_a_source_that_the_selection_does_not_need_is_not_called(
-    gateway: Gateway, services: FakeServices, selection: str, asked: set[str]
+    gateway: GatewayClient, services: FakeServices, selection: str, asked: set[str]
 ) -> None:
     services.know(1)
     query = (
@@ -259,7 +259,7 @@ async def test_a_source_that_the_selection_does_not_need_is_not_called(
 
 
 async def test_the_same_id_is_one_key_upstream_and_answered_at_each_place(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2)
 
@@ -278,7 +278,7 @@ async def test_the_same_id_is_one_key_upstream_and_answered_at_each_place(
 
 
 async def test_users_come_in_the_order_and_number_in_which_they_were_asked(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
     numbers = [7, 3, 50, 3, 1, *range(10, 40), 99]
@@ -292,7 +292,7 @@ async def test_users_come_in_the_order_and_number_in_which_they_were_asked(
 
 
 async def test_fifty_users_with_all_fields_are_three_calls(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
 
@@ -306,7 +306,7 @@ async def test_fifty_users_with_all_fields_are_three_calls(
 
 
 async def test_all_needed_sources_are_asked_at_the_same_time(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
     together = asyncio.Barrier(3)
@@ -324,7 +324,7 @@ async def test_all_needed_sources_are_asked_at_the_same_time(
 
 
 async def test_one_malformed_row_fails_its_own_user_alone(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
     services.billing.rows[user_id(2)] = account_row(2, balance={"amount": "12", "currency": "EUR"})
@@ -344,7 +344,7 @@ async def test_one_malformed_row_fails_its_own_user_alone(
 
 @pytest.mark.parametrize("wrong", ["", "7", "x" * 10_000, user_id(1) + "\n", user_id(1) + "'--"])
 async def test_an_id_that_does_not_fit_the_pattern_is_an_error_and_nothing_is_called(
-    gateway: Gateway, services: FakeServices, wrong: str
+    gateway: GatewayClient, services: FakeServices, wrong: str
 ) -> None:
     one = await gateway.query("query($id: ID!) { user(id: $id) { username } }", id=wrong)
     many = await gateway.query(
@@ -361,7 +361,7 @@ async def test_an_id_that_does_not_fit_the_pattern_is_an_error_and_nothing_is_ca
 
 
 async def test_no_ids_are_no_users_and_nothing_is_called(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
     query = (
@@ -379,7 +379,7 @@ async def test_no_ids_are_no_users_and_nothing_is_called(
 
 
 async def test_too_many_ids_are_an_error_and_nothing_is_called(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     reply = await gateway.query(
         "query($ids: [ID!]!) { users(ids: $ids) { id } }",
@@ -409,7 +409,7 @@ async def test_the_pattern_of_ids_and_their_number_are_settings(
 
 
 async def test_a_bug_of_ours_is_masked_and_its_traceback_is_in_the_log_alone(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
     services.activity.behaviour = raising(ZeroDivisionError("the secret of the bug"))

@@ -14,14 +14,14 @@ from jsonschema import Draft202012Validator
 
 import app
 from app.cli.settings import settings_table
-from app.configuration.schema import file_schema
 from app.demo.database import data_folder
 from app.demo.services import demo_services
-from app.environment import load_settings
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import Settings
-from app.shapes.source import SourceSettings
+from app.settings.environment import load_settings
+from app.settings.models import Settings
+from app.settings.reference import file_schema
+from app.settings.source import SourceSettings
 from tests.fakes import json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]

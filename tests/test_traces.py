@@ -4,16 +4,16 @@ import asyncio
 
 import httpx
 
-from app.shapes.resilience import RetrySettings
+from app.settings.resilience import RetrySettings
 from tests.clock import ManualClock
-from tests.conftest import Gateway, OpenGateway
+from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
 from tests.traces import is_child
 
 TRACES = [f"00-{number:032x}-{'b' * 16}-01" for number in range(1, 5)]
 
 
-async def ask(gateway: Gateway, number: int, trace: str | None) -> None:
+async def ask(gateway: GatewayClient, number: int, trace: str | None) -> None:
     """Ask about a user, in a trace."""
     headers = {"X-Request-ID": f"r{number}"}
     if trace is not None:
@@ -29,7 +29,7 @@ def sent(services: FakeServices) -> list[str]:
 
 
 async def test_a_call_that_requests_share_goes_on_with_the_trace_of_the_first_that_has_one(
-    gateway: Gateway, services: FakeServices
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
     traces = [None, *TRACES[:2]]
@@ -44,7 +44,7 @@ async def test_a_call_that_requests_share_goes_on_with_the_trace_of_the_first_th
 
 
 async def test_the_log_names_who_joined_a_call_that_was_under_way(
-    gateway: Gateway, services: FakeServices, clock: ManualClock
+    gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
     under_way, gate = asyncio.Event(), asyncio.Event()

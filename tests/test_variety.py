@@ -4,7 +4,7 @@ import asyncio
 import gc
 import tracemalloc
 
-from app.shapes.limits import MemorySettings
+from app.settings.limits import MemorySettings
 from tests.asgi import send
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices

@@ -7,10 +7,10 @@ from random import Random
 import orjson
 from pydantic import SecretStr
 
-from app.settings import Settings
-from app.shapes.callers import JwtCallers
-from app.shapes.edge import BatchSettings, PersistedSettings
-from app.shapes.limits import LimitsSettings, MemorySettings, RateSettings
+from app.settings.auth import JwtCallers
+from app.settings.limits import LimitsSettings, MemorySettings, RateSettings
+from app.settings.models import Settings
+from app.settings.server import BatchSettings, PersistedSettings
 from tests.asgi import Sent
 from tests.fakes import settings_for_fakes, user_id
 

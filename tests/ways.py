@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.settings import Settings
-from app.shapes.fastpath import FastpathSettings
-from app.shapes.resilience import CoalesceSettings
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import Settings
+from app.settings.resilience import CoalesceSettings
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from functools import partial
 
 from starlette.types import ASGIApp
 
-from app.demo.ports import listen
-from app.demo.server import DemoServer
+from app.demo.server import DemoServer, listen
 from app.main import protocol_of
-from app.settings import Settings
+from app.settings.models import Settings
 from tests.fakes import settings_for_fakes
 
 HOST = "127.0.0.1"

@@ -3,12 +3,11 @@
 import click
 
 from app import __version__
-from app.cli.config import config
 from app.cli.demo import demo
 from app.cli.explain import explain
 from app.cli.schema import schema
 from app.cli.serve import serve
-from app.cli.settings import settings
+from app.cli.settings import config, settings
 from app.cli.sources import sources
 
 

@@ -1,13 +1,18 @@
-"""What all commands have in common: an option, exit codes, a way to say no."""
+"""What all commands have in common: an option, exit codes, a way to say no.
+
+Settings of sources of which nothing but the addresses is said.
+"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from app.configuration.variables import CONFIG
+from app.settings.models import SourcesSettings
+from app.settings.source import SourceSettings
+from app.settings.variables import CONFIG
 
 UNUSABLE = "The settings cannot be used:"
 
@@ -38,3 +43,24 @@ def refuse(headline: str, mistakes: Sequence[str], *, exit_code: int = EXIT_MISU
     for mistake in mistakes:
         click.echo(f"  - {mistake}", err=True)
     sys.exit(exit_code)
+
+
+UNSERVED = "http://127.0.0.1:9"
+"""An address where nothing answers: the discard port."""
+
+
+def sources_at(addresses: Mapping[str, str]) -> SourcesSettings:
+    """Make the settings of the sources.
+
+    Args:
+        addresses: Base URLs by name; where one has none, nothing answers.
+
+    Returns:
+        Their settings, all else by default.
+    """
+    return SourcesSettings.model_validate(
+        {
+            name: SourceSettings(base_url=addresses.get(name, UNSERVED))
+            for name in SourcesSettings.model_fields
+        }
+    )

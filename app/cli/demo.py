@@ -11,18 +11,16 @@ import click
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.cli.addresses import sources_at
-from app.cli.base import Port
-from app.demo.faults import Fault, Latency
-from app.demo.options import DemoOptions, fail_option, latency_option
+from app.cli.base import Port, sources_at
+from app.demo.faults import DemoOptions, Fault, Latency, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.main import create_app, protocol_of
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
-from app.process import log_strays, open_standard_streams
-from app.settings import LogSettings, Settings
-from app.shapes.callers import OpenCallers
-from app.shapes.hosts import EVERY_HOST, LOOPBACK_HOSTS, is_loopback
-from app.shapes.limits import LimitsSettings
+from app.server.process import log_strays, open_standard_streams
+from app.settings.auth import OpenCallers
+from app.settings.limits import LimitsSettings
+from app.settings.models import LogSettings, Settings
+from app.settings.server import EVERY_HOST, LOOPBACK_HOSTS, is_loopback
 
 _NOT_KNOWN_YET = SourceUrls(*["http://127.0.0.1:9"] * 3)
 

@@ -8,19 +8,18 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from app.cli.addresses import sources_at
-from app.cli.base import EXIT_WRONG, config_option, refuse
-from app.environment import load_settings
+from app.auth.policies import EVERYBODY
+from app.cli.base import EXIT_WRONG, config_option, refuse, sources_at
 from app.errors import ConfigurationError
+from app.execution.document_store import InlineDocuments
+from app.execution.documents import Documents
+from app.execution.explain import Explainer
+from app.execution.explanation import error_line, explanation_text
+from app.execution.request import GraphQLRequest
+from app.execution.schema import build_schema
 from app.fastpath.compiled import Compiler
-from app.graphql.caller import EVERYBODY
-from app.graphql.documents import Documents
-from app.graphql.explain import Explainer
-from app.graphql.explain_text import error_line, explanation_text
-from app.graphql.request import GraphQLRequest
-from app.graphql.schema import build_schema
-from app.graphql.texts import PlainTexts
-from app.settings import Settings
+from app.settings.environment import load_settings
+from app.settings.models import Settings
 
 
 @click.command()
@@ -52,7 +51,7 @@ def explain(
     explainer = Explainer(
         schema=schema,
         documents=Documents.of(schema.core, settings, size=0),
-        texts=PlainTexts(),
+        store=InlineDocuments(),
         settings=settings,
         compiler=Compiler(schema) if settings.fastpath.uses("compiled") else None,
     )

@@ -10,14 +10,13 @@ import click
 from graphql import GraphQLSyntaxError
 
 from app.cli.base import EXIT_WRONG, refuse
-from app.graphql.client import client_text
-from app.graphql.drift import Drift, compare
-from app.graphql.schema import build_schema
+from app.execution.schema import build_schema
+from app.schema.export import Drift, client_text, compare
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-class Form(Enum):
+class SchemaForm(Enum):
     """A form of the schema. Each value is the option that chooses it."""
 
     WHOLE = ""
@@ -27,8 +26,8 @@ class Form(Enum):
     @property
     def text(self) -> str:
         """The schema of the code in this form."""
-        schema = build_schema(security_directives=self is not Form.UNSECURED)
-        return client_text(schema.core) if self is Form.CLIENT else schema.as_str()
+        schema = build_schema(security_directives=self is not SchemaForm.UNSECURED)
+        return client_text(schema.core) if self is SchemaForm.CLIENT else schema.as_str()
 
 
 def form_options(command: Command) -> Command:
@@ -42,16 +41,16 @@ def form_options(command: Command) -> Command:
     """
     options = (
         click.option(
-            Form.CLIENT.value,
+            SchemaForm.CLIENT.value,
             "form",
-            flag_value=Form.CLIENT,
+            flag_value=SchemaForm.CLIENT,
             help="The form for tools of clients, such as code generators: without the parts of"
             " Apollo Federation, which these refuse.",
         ),
         click.option(
-            Form.UNSECURED.value,
+            SchemaForm.UNSECURED.value,
             "form",
-            flag_value=Form.UNSECURED,
+            flag_value=SchemaForm.UNSECURED,
             help="The form for routers that do not support @authenticated and @requiresScopes,"
             " such as Apollo's JavaScript gateway.",
         ),
@@ -68,26 +67,26 @@ def schema() -> None:
 
 @schema.command("print")
 @form_options
-def schema_print(form: Form | None) -> None:
+def schema_print(form: SchemaForm | None) -> None:
     """Print the schema as GraphQL's schema definition language.
 
     By default it is the schema for federation routers, with all that it says. No settings are read:
     GATEWAY_SECURITY_DIRECTIVES decides what a running gateway tells, and the options here what is
     printed.
     """
-    click.echo((form or Form.WHOLE).text)
+    click.echo((form or SchemaForm.WHOLE).text)
 
 
 @schema.command("check")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("schema.graphql"))
 @form_options
-def schema_check(file: Path, form: Form | None) -> None:
+def schema_check(file: Path, form: SchemaForm | None) -> None:
     """Compare FILE (schema.graphql by default) with the schema of the code.
 
     Exits with 1 when they differ, and says which of the changes would break clients. A file that
     was printed with an option is compared with the same option.
     """
-    form = form or Form.WHOLE
+    form = form or SchemaForm.WHOLE
     try:
         exported = file.read_text(encoding="utf-8").rstrip("\n")
         drift = compare(exported, form.text.rstrip("\n"), name=str(file))
@@ -98,7 +97,7 @@ def schema_check(file: Path, form: Form | None) -> None:
     if not drift.diff:
         click.echo(f"{file} is the schema of the code.")
         return
-    for other in Form:
+    for other in SchemaForm:
         if exported == other.text.rstrip("\n"):
             command = _command("check", other, f"{file}")
             refuse(f"{file} is in another form:", [f"expected {command}"], exit_code=EXIT_WRONG)
@@ -106,7 +105,7 @@ def schema_check(file: Path, form: Form | None) -> None:
     sys.exit(EXIT_WRONG)
 
 
-def _explain(drift: Drift, file: Path, form: Form) -> None:
+def _explain(drift: Drift, file: Path, form: SchemaForm) -> None:
     """Say how the code's schema differs from the exported one, and what that does to clients."""
     click.echo(drift.diff)
     if drift.breaking:
@@ -120,6 +119,6 @@ def _explain(drift: Drift, file: Path, form: Form) -> None:
     click.echo(f"If that is what you want: {_command('print', form, f'> {file}')}")
 
 
-def _command(name: str, form: Form, rest: str) -> str:
+def _command(name: str, form: SchemaForm, rest: str) -> str:
     """Write a command of this group."""
     return " ".join(filter(None, ("user-gateway schema", name, form.value, rest)))

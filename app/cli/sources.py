@@ -11,17 +11,15 @@ import click
 from uvicorn.loops.auto import auto_loop_factory
 
 from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
-from app.environment import load_settings
 from app.errors import ConfigurationError
-from app.graphql.specs import specs
-from app.probe.hiding import Hiding
-from app.probe.probe import Probed, probe
-from app.probe.table import checks_text, table
-from app.probe.trial import trial_text
-from app.probe.verdict import SourceCheck, check_of
-from app.settings import Settings
-from app.shapes.credentials import AUTHORIZATION
-from app.shapes.source import SourceSettings
+from app.probe.probe import ProbeResult, probe
+from app.probe.report import checks_text, table, trial_text
+from app.probe.verdict import Redaction, SourceCheck, check_of
+from app.schema.user import specs
+from app.settings.credentials import AUTHORIZATION
+from app.settings.environment import load_settings
+from app.settings.models import Settings
+from app.settings.source import SourceSettings
 
 NOBODY = ("00000000-0000-0000-0000-000000000000", "0", "nobody", "nobody@example.com")
 """Ids of users that there are none of; the first that fits the pattern is asked for."""
@@ -158,7 +156,7 @@ def _probe(
     ids: Sequence[str],
     names: Sequence[str] | None,
     headers: Sequence[str],
-) -> Sequence[Probed]:
+) -> Sequence[ProbeResult]:
     """Ask sources."""
     pairs = _pairs(headers)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
@@ -166,7 +164,7 @@ def _probe(
 
 
 def _checks(
-    found: Sequence[Probed], settings: Settings, headers: Sequence[str], *, expected: bool
+    found: Sequence[ProbeResult], settings: Settings, headers: Sequence[str], *, expected: bool
 ) -> Sequence[SourceCheck]:
     """Judge sources."""
     each = dict(settings.sources)
@@ -174,7 +172,7 @@ def _checks(
     return [check_of(one, each[one.service], hiding, expected=expected) for one in found]
 
 
-def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[Probed]) -> Hiding:
+def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[ProbeResult]) -> Redaction:
     """Know the secrets: of the settings, in the client's headers, and as sources were sent them."""
     sent = [
         (name, value)
@@ -183,7 +181,7 @@ def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[Probed])
         for name, value in exchange.headers
         if name.lower() == AUTHORIZATION
     ]
-    return Hiding(settings, [value.rpartition(" ")[2] for _, value in (*_pairs(headers), *sent)])
+    return Redaction(settings, [value.rpartition(" ")[2] for _, value in (*_pairs(headers), *sent)])
 
 
 def _pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:

@@ -1,13 +1,13 @@
 """The demo: three small real services over SQLite, for trying the gateway and for its tests.
 
 The room stands alone: it imports no other room of `app`, since a service knows nothing of the
-gateway that asks it. What the services answer is the sources' contract (DESIGN, section 5).
+gateway that asks it. What the services answer is the sources' contract (DESIGN, section 6).
 
-- `rows`, `people`, `cultures.json`: 1,000 invented users, the same ones every time.
+- `people`, `cultures.json`: 1,000 invented users and their rows, the same ones every time.
 - `database`: the three SQLite files, built once into a folder.
-- `answers`, `request_id`, `collection`, `invoices`, `services`: the three Starlette applications.
-- `faults`, `options`: slowness and failures on purpose, and how the command line names them.
-- `ports`, `server`, `run`: everything in one process and one event loop, until Ctrl-C.
+- `responses`, `services`: the three Starlette applications.
+- `faults`: slowness and failures on purpose, and how the command line names them.
+- `server`, `run`: everything in one process and one event loop, until Ctrl-C.
 
 Doors for others: `run.run_demo` runs the demo, `services.demo_services` gives the three
 applications without sockets, `people.user_id` gives the id of the n-th user.

@@ -26,7 +26,7 @@ _MANIFEST = "user-gateway-demo.json"
 _FILES = (PROFILE_FILE, BILLING_FILE, ACTIVITY_FILE, _MANIFEST)
 
 
-class Manifest(BaseModel):
+class DataManifest(BaseModel):
     """What a data folder says of itself."""
 
     model_config = ConfigDict(frozen=True)
@@ -66,7 +66,7 @@ def build(folder: Path) -> None:
     _write_profile(folder / PROFILE_FILE, everyone)
     _write_billing(folder / BILLING_FILE, everyone)
     _write_activity(folder / ACTIVITY_FILE, everyone)
-    (folder / _MANIFEST).write_text(Manifest(version=DATA_VERSION).model_dump_json())
+    (folder / _MANIFEST).write_text(DataManifest(version=DATA_VERSION).model_dump_json())
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _is_free(folder: Path) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return True
     try:
-        manifest = Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
+        manifest = DataManifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise DemoError(
             f"{folder} is not empty and not the demo's data: name a new or an empty folder"

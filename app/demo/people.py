@@ -1,4 +1,11 @@
-"""1,000 invented users and what the three services know of them: the same ones every time.
+"""1,000 invented users and the rows that the three services have of them.
+
+The rows that the three services answer: the sources' contract (DESIGN, section 5), as written.
+
+These models write; the gateway's records read. They are two things on purpose: a service and its
+caller agree on a contract, not on code.
+
+1,000 invented users and what the three services know of them: the same ones every time.
 
 Nothing here reads the clock or the system's randomness. Each source draws from a generator of its
 own per user, so that a new field of one source leaves the rows of the others as they were.
@@ -15,7 +22,70 @@ from random import Random
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from app.demo.rows import AccountRow, EventRow, InvoiceRow, Money, SummaryRow, UserRow
+
+class ServiceRow(BaseModel):
+    """A frozen value whose JSON names are in camel case."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class UserRow(ServiceRow):
+    """Who a user is, as the profile service says it. Absent values are written as null."""
+
+    id: str = Field(description="The user's id.")
+    username: str = Field(description="Unique, lower case, ASCII.")
+    display_name: str = Field(description="The name as its bearer writes it, in any script.")
+    email: str = Field(description="An address at a reserved example domain (RFC 2606).")
+    avatar_url: str | None = Field(description="Where the picture is, if there is one.")
+    locale: str | None = Field(description="A BCP 47 language tag, if one was chosen.")
+    created_at: datetime = Field(description="When the user signed up, in UTC.")
+
+
+class MoneyRow(ServiceRow):
+    """An amount of money."""
+
+    amount: int = Field(description="In the currency's minor unit: cents, fils, or whole yen.")
+    currency: str = Field(description="An ISO 4217 code.")
+
+
+class AccountRow(ServiceRow):
+    """What a user pays, as the billing service says it. Absent values are left out."""
+
+    user_id: str = Field(description="The user's id.")
+    plan: str = Field(description="free, starter, pro or enterprise.")
+    status: str = Field(description="In lower case; the service may have words of its own.")
+    balance: MoneyRow = Field(description="What the user owes; below zero is credit.")
+    renews_at: datetime | None = Field(description="When the plan renews, if it does, in UTC.")
+
+
+class InvoiceRow(ServiceRow):
+    """One invoice of an account."""
+
+    id: str = Field(description="The invoice's id.")
+    number: str = Field(description="What people call it; unique.")
+    status: str = Field(description="paid, open, void or uncollectible.")
+    issued_at: datetime = Field(description="When it was issued, in UTC.")
+    total: MoneyRow = Field(description="What it asks for.")
+
+
+class EventRow(ServiceRow):
+    """One thing that a user did."""
+
+    id: str = Field(description="The event's id.")
+    type: str = Field(description="What was done, such as signed_in.")
+    occurred_at: datetime = Field(description="When, in UTC.")
+
+
+class SummaryRow(ServiceRow):
+    """What a user does, as the activity service says it. Absent values are written as null."""
+
+    user_id: str = Field(description="The user's id.")
+    last_seen_at: datetime | None = Field(description="The newest event's time, in UTC.")
+    login_count: int = Field(description="How often the user signed in, ever.")
+    events: tuple[EventRow, ...] = Field(description="The newest twenty at most, newest first.")
+
 
 USERS = 1_000
 """How many users there are."""
@@ -179,13 +249,13 @@ def _billing(
         status = "active"  # nobody owes, tries or cancels what costs nothing
     price = _DOLLARS[plan] * culture.per_dollar
     ended = status in {"cancelled", "canceled"}
-    invoices = _invoices(number, user, Money(amount=price, currency=culture.currency), status)
+    invoices = _invoices(number, user, MoneyRow(amount=price, currency=culture.currency), status)
     renews = plan > 0 and not ended
     account = AccountRow(
         user_id=user.id,
         plan=_PLANS[plan],
         status=status,
-        balance=Money(
+        balance=MoneyRow(
             amount=price if status == "past_due" else chance.choice((0, 0, price, -price // 2)),
             currency=culture.currency,
         ),
@@ -194,7 +264,7 @@ def _billing(
     return account, invoices
 
 
-def _invoices(number: int, user: UserRow, price: Money, status: str) -> tuple[InvoiceRow, ...]:
+def _invoices(number: int, user: UserRow, price: MoneyRow, status: str) -> tuple[InvoiceRow, ...]:
     """One invoice a month, oldest first, sixty at most; none where nothing is to be paid."""
     if price.amount == 0:
         return ()
@@ -216,7 +286,7 @@ def _invoices(number: int, user: UserRow, price: Money, status: str) -> tuple[In
                 number=f"{issued_at:%Y%m}-{number:04d}",
                 status="open" if status == "past_due" and month == newest else fate,
                 issued_at=issued_at,
-                total=Money(amount=price.amount + usage, currency=price.currency),
+                total=MoneyRow(amount=price.amount + usage, currency=price.currency),
             )
         )
     return tuple(invoices)

@@ -13,10 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.demo.database import data_folder
 from app.demo.errors import DemoError
-from app.demo.faults import FaultKind, FaultMiddleware, SlowMiddleware, SourceName
-from app.demo.options import DemoOptions
-from app.demo.ports import base_url, listen, reserve
-from app.demo.server import DemoServer
+from app.demo.faults import DemoOptions, FaultKind, FaultMiddleware, SlowMiddleware, SourceName
+from app.demo.server import DemoServer, base_url, listen, reserve
 from app.demo.services import DemoServices, demo_services
 
 _PORTS = {SourceName.PROFILE: 8001, SourceName.BILLING: 8002, SourceName.ACTIVITY: 8003}

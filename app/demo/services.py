@@ -1,11 +1,25 @@
-"""The three services: profile, billing and activity, each over one SQLite file."""
+"""The three services: profile, billing and activity, each over one SQLite file.
 
+Rows by id: many by a repeated parameter, one by path.
+
+The calls to SQLite run on the event loop, on purpose. A lookup by primary key in a file of a few
+megabytes, which the system holds in memory, takes some ten microseconds, and fifty rows take well
+under a millisecond: less than handing the call to a thread and back, and one connection needs no
+lock. A service with a database across a network would be written otherwise.
+
+Invoices of one account, newest first, page by page.
+"""
+
+import re
 import sqlite3
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
+import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,11 +28,139 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.demo.answers import http_problem, server_problem
-from app.demo.collection import Collection, collection_routes
 from app.demo.database import ACTIVITY_FILE, BILLING_FILE, PROFILE_FILE, reading
-from app.demo.invoices import invoice_routes
-from app.demo.request_id import EchoRequestId
+from app.demo.responses import EchoRequestId, answer, http_problem, server_problem
+
+MOST_IDS = 200
+"""How many ids a request may name. More are refused; cutting the answer short would hide rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Documents of one kind.
+
+    Attributes:
+        path: Where they are, such as `/users`.
+        parameter: The query parameter that names their keys.
+        select: SQL that takes a JSON array of keys and gives the documents found. One text for
+            any number of keys, so that SQLite prepares it once.
+    """
+
+    path: str
+    parameter: str
+    select: str
+
+    def find(self, connection: sqlite3.Connection, keys: list[str]) -> list[bytes]:
+        """The documents of the keys that are known, each once, in the order of their keys."""
+        rows = connection.execute(self.select, (orjson.dumps(keys).decode(),))
+        return [body for (body,) in rows]
+
+
+def collection_routes(connection: sqlite3.Connection, collection: Collection) -> list[Route]:
+    """The routes `{path}?{parameter}=a&{parameter}=b` and `{path}/{key}`."""
+
+    async def many(request: Request) -> Response:
+        keys = request.query_params.getlist(collection.parameter)
+        if not all(keys) or not 1 <= len(keys) <= MOST_IDS:
+            raise HTTPException(
+                HTTPStatus.BAD_REQUEST,
+                f"name 1 to {MOST_IDS} users, as {collection.path}?{collection.parameter}=a"
+                f"&{collection.parameter}=b: got {len(keys)}{'' if all(keys) else ', some empty'}",
+            )
+        return answer(request, b"[" + b",".join(collection.find(connection, keys)) + b"]")
+
+    async def one(request: Request) -> Response:
+        found = collection.find(connection, [request.path_params["key"]])
+        if not found:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is nothing at {request.url.path}")
+        return answer(request, found[0])
+
+    return [Route(collection.path, many), Route(collection.path + "/{key}", one)]
+
+
+USUAL_LIMIT = 20
+"""How many invoices a page has when nothing is said."""
+
+_LIMIT = re.compile(r"[1-9][0-9]?|100")
+_SEQUENCE = re.compile(r"[1-9][0-9]{0,8}")
+_AFTER_THE_NEWEST = 10**9
+
+_HAS_ACCOUNT = "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ?)"
+_PAGE = (
+    "SELECT sequence, body FROM invoices WHERE user_id = ? AND sequence < ? "
+    "ORDER BY sequence DESC LIMIT ?"
+)
+
+
+def invoice_routes(connection: sqlite3.Connection) -> list[Route]:
+    """The route `/invoices?userId=a&limit=20&cursor=…`."""
+
+    async def invoices(request: Request) -> Response:
+        owner = _owner(request)
+        limit = _limit(request)
+        before = _before(request, owner)
+        if not connection.execute(_HAS_ACCOUNT, (owner,)).fetchone()[0]:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "this user has no account")
+        # One more than asked: its presence says that there is a next page.
+        rows = connection.execute(_PAGE, (owner, before, limit + 1)).fetchall()
+        page = rows[:limit]
+        cursor = encode_cursor(owner, page[-1][0]) if len(rows) > limit else None
+        items = b",".join(body for _, body in page)
+        return answer(request, b'{"items":[%b],"nextCursor":%b}' % (items, orjson.dumps(cursor)))
+
+    return [Route("/invoices", invoices)]
+
+
+def encode_cursor(owner: str, sequence: int) -> str:
+    """A place in a user's list, opaque to the caller.
+
+    Args:
+        owner: The user's id: a cursor of one user's list means nothing in another's.
+        sequence: The last invoice that was shown.
+    """
+    return urlsafe_b64encode(f"{sequence}:{owner}".encode()).rstrip(b"=").decode()
+
+
+def decode_cursor(owner: str, cursor: str) -> int | None:
+    """The sequence in a cursor of this user's list; None for anything else."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        sequence = urlsafe_b64decode(padded).decode().partition(":")[0]
+    except ValueError:
+        return None
+    if not _SEQUENCE.fullmatch(sequence) or encode_cursor(owner, int(sequence)) != cursor:
+        return None
+    return int(sequence)
+
+
+def _owner(request: Request) -> str:
+    """The one user that was named."""
+    owners = request.query_params.getlist("userId")
+    if len(owners) != 1 or not owners[0]:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "name one user, as /invoices?userId=a")
+    return owners[0]
+
+
+def _limit(request: Request) -> int:
+    """How many invoices were asked for."""
+    limit = request.query_params.get("limit", str(USUAL_LIMIT))
+    if not _LIMIT.fullmatch(limit):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "limit is a whole number from 1 to 100")
+    return int(limit)
+
+
+def _before(request: Request, owner: str) -> int:
+    """The sequence below which the page begins."""
+    cursor = request.query_params.get("cursor")
+    if cursor is None:
+        return _AFTER_THE_NEWEST
+    sequence = decode_cursor(owner, cursor)
+    if sequence is None:
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST, "cursor is a nextCursor of this user's invoices, unchanged"
+        )
+    return sequence
+
 
 _USERS = Collection(
     path="/users",

@@ -1,4 +1,7 @@
-"""Carrying out operations: the plan of each, what its sources say, and what a failure costs.
+"""Running operations: document, plan, load, response.
 
-The contract types are ``Plan`` (what is asked of whom) and ``Outcome`` (what becomes of a user).
+Contract types: ``request.GraphQLRequest`` and ``request.GraphQLResponse`` stand on either side of
+an operation, ``documents.Document`` is its text, ``plan.Plan`` says which sources it needs, and
+``context.Context`` is all that a resolver may reach. ``engine`` goes the whole way; ``limits``
+holds what an operation may cost; ``explain`` shows what it would ask.
 """

@@ -10,11 +10,10 @@ from typing import Any, Self, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, bare, shown
-from app.execution.uuids import are_uuids
-from app.graphql.rights import Rights
-from app.settings import Settings
-from app.shapes.ids import UUID_PATTERN
+from app.auth.policies import Rights
+from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, bare, quote
+from app.expressions.ids import UUID_PATTERN, are_uuids
+from app.settings.models import Settings
 from app.sources.base import UserId
 
 Key: TypeAlias = UserId | GatewayError
@@ -144,7 +143,7 @@ class InputLimits:
         if not all(map(self.user_id_pattern.fullmatch, values)):
             wrong = next(one for one in values if not self.user_id_pattern.fullmatch(one))
             raise BadUserInputError(
-                f"{shown(wrong)} is not a user id:"
+                f"{quote(wrong)} is not a user id:"
                 f" expected a match of {self.user_id_pattern.pattern}"
             )
         return cast("Sequence[UserId]", values)  # now that each is known to be one

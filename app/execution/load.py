@@ -21,14 +21,12 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 from aiodataloader import DataLoader
 
-from app.errors import Code, SourceError
-from app.execution.division import Division, Divisions
+from app.errors import Code, SourceFailure
 from app.execution.outcome import Result, Results
 from app.execution.plan import Fetch
-from app.execution.user_loader import Answers, UserLoader
+from app.execution.user_loader import LoadedResults, UserLoader
 from app.resilience.tasks import Tasks
 from app.sources.base import (
-    Call,
     FieldSet,
     Page,
     PagedSource,
@@ -36,37 +34,39 @@ from app.sources.base import (
     PageSpec,
     PositionGone,
     Record,
+    RequestContext,
     UserId,
 )
-from app.sources.flight import Ticket, landed
-from app.sources.flights import Flights
-from app.sources.foreign import foreign_key_of
+from app.sources.batch import PendingBatch, wait_for_batches
+from app.sources.batch_scheduler import BatchScheduler
+from app.sources.mapping.row_mapper import foreign_key_of
+from app.sources.records_in_parts import EndpointPartition, EndpointPartitions
 
 R = TypeVar("R", bound=Record)
 V = TypeVar("V")
 
-PageResult: TypeAlias = Page[R] | SourceError | PositionGone | None
+PageResult: TypeAlias = Page[R] | SourceFailure | PositionGone | None
 """What a source says when it is asked for a page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class OpenSources:
     """All sources of the gateway, open.
 
     Attributes:
-        users: Flights to those that answer for many users at once, by name.
+        users: Batches to those that answer for many users at once, by name.
         pages: Those that list something page by page, by their spec.
         key_from: The source that has another's keys, by the name of that other.
-        divisions: How sources are divided into endpoints, which are among ``users`` by themselves.
+        partitions: How sources are divided into endpoints, which are among ``users`` by themselves.
     """
 
-    users: Mapping[str, Flights[Record]]
+    users: Mapping[str, BatchScheduler[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
     key_from: Mapping[str, str] = field(default_factory=dict[str, str])
-    divisions: Divisions = field(default_factory=dict[str, Division])
+    partitions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition])
 
 
-class Pending(Protocol):
+class PendingResults(Protocol):
     """What one source was asked, by the keys that it knows users by."""
 
     def collect(self) -> Mapping[UserId, Result]:
@@ -78,7 +78,7 @@ class Pending(Protocol):
         ...
 
 
-P = TypeVar("P", bound=Pending)
+P = TypeVar("P", bound=PendingResults)
 
 Begin: TypeAlias = Callable[[str, Sequence[UserId], FieldSet | None], P]
 """Asks a source about users by its own keys, with some record fields at least."""
@@ -146,7 +146,7 @@ class KeyMapping:
             failure or a bug of ours where it could not be found out.
     """
 
-    keys: Mapping[UserId, UserId | SourceError | Exception | None]
+    keys: Mapping[UserId, UserId | SourceFailure | Exception | None]
 
     @classmethod
     def of(cls, fetch: Fetch, results: Results) -> Self:
@@ -179,7 +179,7 @@ class KeyMapping:
         return {user: said[key] if isinstance(key, str) else key for user, key in self.keys.items()}
 
 
-def key_of(said: Result, source: str, parent: str) -> UserId | SourceError | Exception | None:
+def key_of(said: Result, source: str, parent: str) -> UserId | SourceFailure | Exception | None:
     """Find the key of a user at a source, in what another source said of the user.
 
     Args:
@@ -205,7 +205,7 @@ class Loaders:
         used: Names of the sources that were asked so far.
     """
 
-    def __init__(self, sources: Sources, call: Call, *, shared: bool = False) -> None:
+    def __init__(self, sources: OpenSources, call: RequestContext, *, shared: bool = False) -> None:
         """Make loaders.
 
         Args:
@@ -216,7 +216,7 @@ class Loaders:
         """
         self.used: set[str] = set()
         self._shared = shared
-        self._call = call
+        self._context = call
         self._sources = sources
         self._closed = False
         # Made when they are first asked: a compiled operation never asks one.
@@ -244,9 +244,9 @@ class Loaders:
         self._pages.clear()
 
     @property
-    def divisions(self) -> Divisions:
+    def divisions(self) -> EndpointPartitions:
         """How sources are divided into endpoints."""
-        return self._sources.divisions
+        return self._sources.partitions
 
     async def load(self, fetches: Sequence[Fetch]) -> Results:
         """Carry out fetches through the loaders of this request.
@@ -270,7 +270,7 @@ class Loaders:
         """
         if self._shared:
             return await self.load(fetches)
-        return await carry_out(fetches, self._ask_in_bulk, landed)
+        return await carry_out(fetches, self._ask_in_bulk, wait_for_batches)
 
     async def load_page(self, spec: PageSpec[R], request: PageRequest) -> PageResult[R]:
         """Ask for one page of one user's list.
@@ -294,7 +294,7 @@ class Loaders:
         if spec not in self._pages:
             self._pages[spec] = self._page_loader(spec)
         page = self._pages[spec].load(request)
-        await _done([page])
+        await _wait_until_done([page])
         answer: PageResult[R] = page.result()
         return answer
 
@@ -311,10 +311,10 @@ class Loaders:
 
     def _ask_in_bulk(
         self, source: str, keys: Sequence[UserId], fields: FieldSet | None
-    ) -> Ticket[Record]:
+    ) -> PendingBatch[Record]:
         """Ask a source about all keys at once."""
         self.used.add(source)
-        return self._sources.users[source].ask(keys, self._call, fields=fields)
+        return self._sources.users[source].enqueue(keys, self._context, fields=fields)
 
     def _load(self, source: str, keys: Sequence[UserId], fields: FieldSet | None) -> "_Loading":
         """Ask the loader of a source for each key."""
@@ -325,11 +325,11 @@ class Loaders:
         """Find or make the loader of a source; the fields are those that are asked for first."""
         loader = self._users.get(source)
         if loader is None:
-            flights = self._sources.users[source]
+            batches = self._sources.users[source]
 
-            async def ask(users: Sequence[UserId], fields: FieldSet | None) -> Answers:
+            async def ask(users: Sequence[UserId], fields: FieldSet | None) -> LoadedResults:
                 return await self._ask(
-                    source, len(users), lambda: flights.fetch(users, self._call, fields=fields)
+                    source, len(users), lambda: batches.fetch(users, self._context, fields=fields)
                 )
 
             loader = self._users[source] = UserLoader(ask, fields)
@@ -341,7 +341,7 @@ class Loaders:
 
         async def ask(requests: list[PageRequest]) -> list[PageResult[R]]:
             return await self._ask(
-                spec.name, len(requests), lambda: pages.fetch_pages(requests, self._call)
+                spec.name, len(requests), lambda: pages.fetch_pages(requests, self._context)
             )
 
         return DataLoader(ask)
@@ -365,13 +365,13 @@ class Loaders:
         source: str,
         number: int,
         fetch: Callable[[], Awaitable[Sequence[V]]],
-    ) -> list[V | SourceError]:
+    ) -> list[V | SourceFailure]:
         """Ask a source on behalf of a loader, and settle its futures whatever happens.
 
         The fetch is a task of ours. When it is cancelled, this function still returns, which gives
         the loader's futures a value; a cancelled batch function would leave them waiting for ever.
         """
-        gone = SourceError(source, Code.SOURCE_UNAVAILABLE, "the request has ended")
+        gone = SourceFailure(source, Code.SOURCE_UNAVAILABLE, "the request has ended")
         if self._closed:
             return [gone] * number
         self.used.add(source)
@@ -399,10 +399,10 @@ async def _awaited(fetch: Callable[[], Awaitable[Sequence[V]]]) -> Sequence[V]:
 
 async def _all_loaded(loading: Sequence[_Loading]) -> None:
     """Wait for all that was asked of loaders."""
-    await _done([future for one in loading for future in one.futures.values()])
+    await _wait_until_done([future for one in loading for future in one.futures.values()])
 
 
-async def _done(futures: Sequence[asyncio.Future[Any]]) -> None:
+async def _wait_until_done(futures: Sequence[asyncio.Future[Any]]) -> None:
     """Wait for shared futures without ever cancelling them."""
     waiting = {future for future in futures if not future.done()}
     if waiting:
@@ -419,7 +419,7 @@ def _result_of(future: asyncio.Future[Any]) -> Result:
 
 
 def _collected(
-    users: Sequence[UserId], started: Pending | Exception | None
+    users: Sequence[UserId], started: PendingResults | Exception | None
 ) -> Mapping[UserId, Result]:
     """Take the results, or for each user the bug of ours that was raised instead."""
     if started is None or isinstance(started, Exception):

@@ -18,15 +18,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from app.errors import SourceError
+from app.errors import SourceFailure
 from app.execution.plan import SourceNeeds, UserGroup
-from app.graphql.request import OnError
+from app.execution.request import OnError
 from app.sources.base import Record, UserId
 
-Result: TypeAlias = Record | SourceError | Exception | None
+Result: TypeAlias = Record | SourceFailure | Exception | None
 """What came of asking a source about one user.
 
-A record; ``None`` where the source does not know the user; a ``SourceError`` where it failed; an
+A record; ``None`` where the source does not know the user; a ``SourceFailure`` where it failed; an
 exception where a bug of ours kept it from being asked.
 """
 
@@ -45,10 +45,10 @@ class Outcome:
     """
 
     known: bool
-    failure: SourceError | None = None
-    failures: Mapping[str, SourceError] = field(default_factory=dict[str, SourceError])
+    failure: SourceFailure | None = None
+    failures: Mapping[str, SourceFailure] = field(default_factory=dict[str, SourceFailure])
 
-    def of_field(self, sources: Sequence[str]) -> SourceError | None:
+    def of_field(self, sources: Sequence[str]) -> SourceFailure | None:
         """Find the failure that fails a field of the user.
 
         Args:
@@ -82,7 +82,7 @@ def outcome_of(
     """
     if all(one is None for one in results.values()):
         return UNKNOWN
-    failures = {name: one for name, one in results.items() if isinstance(one, SourceError)}
+    failures = {name: one for name, one in results.items() if isinstance(one, SourceFailure)}
     if not failures:
         return WHOLE
     vital = needs.sources if needs.existence_only else required
@@ -92,7 +92,7 @@ def outcome_of(
     return Outcome(known=True, failures=failures)
 
 
-def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> SourceError | None:
+def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> SourceFailure | None:
     """Find the failure that fails a field which reads some sources.
 
     Args:
@@ -103,7 +103,7 @@ def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> Sour
         The failure of the first of them that failed; ``None`` where none did.
     """
     for name in sources:
-        if isinstance(failure := results.get(name), SourceError):
+        if isinstance(failure := results.get(name), SourceFailure):
             return failure
     return None
 

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from app.errors import SourceFailedError
-from app.execution.division import Division, Divisions
+from app.errors import SourceError
 from app.execution.outcome import Result, failure_among
 from app.sources.base import Record, SourceSpec
-from app.sources.partial import joined
+from app.sources.records_in_parts import EndpointPartition, EndpointPartitions, joined
 
 R = TypeVar("R", bound=Record)
 
@@ -23,7 +22,7 @@ class SourceResults:
     """
 
     results: Mapping[str, Result]
-    divisions: Divisions = field(default_factory=dict[str, Division], repr=False)
+    divisions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition], repr=False)
 
     def read(self, spec: SourceSpec[R], fields: Collection[str] | None = None) -> R | None:
         """Read what one of the asked sources said.
@@ -36,13 +35,13 @@ class SourceResults:
             Its record with these fields, or ``None`` when it does not know the user.
 
         Raises:
-            SourceFailedError: It failed.
+            SourceError: It failed.
             KeyError: It was not asked: the plan lacks a source that a field reads.
         """
-        division = self.divisions.get(spec.name)
-        names = (spec.name,) if division is None else division.of(fields)
+        partition = self.divisions.get(spec.name)
+        names = (spec.name,) if partition is None else partition.endpoints_for(fields)
         if (failure := failure_among(names, self.results)) is not None:
-            raise SourceFailedError(failure)
+            raise SourceError(failure)
         # A source by this name has its own records, and bugs never come this far.
         records = [cast("R | None", self.results[name]) for name in names]
         known = [record for record in records if record is not None]

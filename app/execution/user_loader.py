@@ -15,17 +15,17 @@ from aiodataloader import DataLoader
 
 from app.execution.outcome import Result
 from app.sources.base import FieldSet, Record, UserId
-from app.sources.flight import Answer
+from app.sources.batch import SourceResult
 
-Answers: TypeAlias = Sequence[Answer[Record] | Exception]
+LoadedResults: TypeAlias = Sequence[SourceResult[Record] | Exception]
 """One answer for each user, in the order in which they were asked for; or a bug of ours."""
 
-AskUsers: TypeAlias = Callable[[Sequence[UserId], FieldSet | None], Awaitable[Answers]]
+FetchUsers: TypeAlias = Callable[[Sequence[UserId], FieldSet | None], Awaitable[LoadedResults]]
 """Asks a source for the records of users, each once, with some fields; ``None`` for all."""
 
 
 @dataclass(slots=True)
-class _Batch:
+class _LoaderBatch:
     """Users who are asked for by one call.
 
     Attributes:
@@ -38,7 +38,7 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Load:
+class _UserLoad:
     """A user that was asked for.
 
     Attributes:
@@ -47,7 +47,7 @@ class _Load:
     """
 
     answer: asyncio.Future[Any]
-    batch: _Batch
+    batch: _LoaderBatch
 
     def serves(self, fields: FieldSet | None) -> bool:
         """Tell whether the answer is one for some fields."""
@@ -65,7 +65,7 @@ class UserLoader:
     The fields that it asks for only ever grow: what one operation needed, the next one needs often.
     """
 
-    def __init__(self, ask: AskUsers, fields: FieldSet | None) -> None:
+    def __init__(self, ask: FetchUsers, fields: FieldSet | None) -> None:
         """Make it.
 
         Args:
@@ -74,8 +74,8 @@ class UserLoader:
         """
         self._ask = ask
         self._wanted = fields
-        self._batch: _Batch | None = None
-        self._known: dict[UserId, _Load] = {}
+        self._batch: _LoaderBatch | None = None
+        self._known: dict[UserId, _UserLoad] = {}
         # What is known is kept here, with its fields: a DataLoader remembers a user for good.
         self._loader: DataLoader[UserId, Any] = DataLoader(self._send, cache=False)
 
@@ -111,30 +111,30 @@ class UserLoader:
             results: What the source said of users; a bug of ours is not kept.
             fields: The fields that it was asked for; ``None`` for all.
         """
-        batch = _Batch(fields, left=True)
+        batch = _LoaderBatch(fields, left=True)
         for user, result in results.items():
             if isinstance(result, Exception):
                 continue
             done = asyncio.get_running_loop().create_future()
             done.set_result(result)
-            self._known.setdefault(user, _Load(done, batch))
+            self._known.setdefault(user, _UserLoad(done, batch))
 
     def _again(self, user: UserId, fields: FieldSet | None) -> asyncio.Future[Any]:
         """Put a user into the batch that is gathered."""
         if self._batch is None:
-            self._batch = _Batch(self._wanted)
+            self._batch = _LoaderBatch(self._wanted)
         self._widen(self._batch, fields)
         answer = self._loader.load(user)
-        self._known[user] = _Load(answer, self._batch)
+        self._known[user] = _UserLoad(answer, self._batch)
         return answer
 
-    def _widen(self, batch: _Batch, fields: FieldSet | None) -> None:
+    def _widen(self, batch: _LoaderBatch, fields: FieldSet | None) -> None:
         """Have a batch that has not left ask for some fields too, and all after it."""
         if not _covers(batch.fields, fields):
             self._wanted = None if self._wanted is None or fields is None else self._wanted | fields
             batch.fields = self._wanted
 
-    async def _send(self, users: list[UserId]) -> list[Answer[Record] | Exception]:
+    async def _send(self, users: list[UserId]) -> list[SourceResult[Record] | Exception]:
         """Send the batch that is gathered; the batch function of the DataLoader."""
         # Users who came since the DataLoader took the others are counted to this batch, and sent
         # by the next. They get what they need: the next asks for no fewer fields.

@@ -1,5 +1,4 @@
-"""Replacements of single parts of the gateway that give the same results for less CPU.
+"""Replacements of parts of the reference path: the same results for less CPU.
 
-Each stands behind the interface of the part that it replaces, and can be switched off. Only the
-place where everything is put together imports this package.
+One file each. Every one stands behind the interface of what it replaces, and can be switched off.
 """

@@ -24,8 +24,8 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from app.execution.plan import PlannedField
 from app.execution.render import NotCoveredError
-from app.graphql.fields import Showing, showing
-from app.sources.partial import joined
+from app.schema.fields import Projection, projection_of
+from app.sources.records_in_parts import joined
 
 AS_IT_IS = frozenset({"String", "ID", "Int", "Boolean", "SafeInt", "DateTime"})
 """Scalars whose values the records let through only as JSON has them, or as orjson writes them."""
@@ -87,7 +87,7 @@ class FunctionWriter:
         return f"None if ({name} := {value}) is None else {text}"
 
     def shown(
-        self, kind: object, fields: Sequence[PlannedField], showing: Showing, part: str
+        self, kind: object, fields: Sequence[PlannedField], showing: Projection, part: str
     ) -> str:
         """Write the value of a field that shows an attribute.
 
@@ -159,7 +159,7 @@ class FunctionWriter:
                 parts.append(f"{one.key!r}: {kind.name!r}")
                 continue
             definition = kind.fields[one.name]
-            found = showing(definition)
+            found = projection_of(definition)
             if found is None:
                 raise NotCoveredError(f"the field {kind.name}.{one.name}, which has a resolver")
             parts.append(f"{one.key!r}: {self.shown(definition.type, one.fields, found, part)}")

@@ -1,9 +1,10 @@
 """Operations compiled: the answer is written straight from the records, by a function made for it.
 
-Replaces: Strawberry's executor with its resolvers (``graphql/executor.py``, ``graphql/query.py``).
+Replaces: Strawberry's executor with its resolvers (``execution/executor.py``,
+    ``execution/schema.py``).
 Switch: ``GATEWAY_FASTPATH__COMPILED``.
 Gains: docs/performance.md has the figures.
-Proof: tests/graphql/test_compiled.py holds both ways to the same answers.
+Proof: tests/fastpath/test_compiled.py holds both ways to the same answers.
 
 It covers root fields that give users, with the fields that are read from a record alone. Whatever
 it does not cover is left to the executor, and the resolvers stay the definition of what is right.
@@ -17,7 +18,8 @@ from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.language.location import FormattedSourceLocation
 
-from app.errors import BadUserInputError, Code, GatewayError, SourceError, bare
+from app.auth.policies import Policy, refusal
+from app.errors import BadUserInputError, Code, GatewayError, SourceFailure, bare
 from app.execution.outcome import Outcome, Results, bug_of, outcome_of
 from app.execution.plan import (
     Plan,
@@ -28,12 +30,10 @@ from app.execution.plan import (
     UserSelection,
 )
 from app.execution.render import NotCoveredError, Rendered
+from app.execution.response_errors import in_answer_order, public_error
+from app.execution.schema import GatewaySchema
 from app.fastpath.code import FunctionWriter, function_bytes
-from app.graphql.fields import Reading
-from app.graphql.masking import public_error
-from app.graphql.ordering import in_answer_order
-from app.graphql.policy import Policy, refusal
-from app.graphql.schema import GatewaySchema
+from app.schema.fields import SourceField
 
 _OWN_FIELDS = {"id": "key", "__typename": "'User'"}
 """The fields of a user that read no source, and the text of their values."""
@@ -47,7 +47,7 @@ WRITER_BYTES = 700
 FIELD_BYTES = 330
 """A field of users, with its places in the document."""
 
-User = dict[str, Any]
+UserData = dict[str, Any]
 """A user as the answer has it."""
 
 
@@ -82,8 +82,8 @@ class UserWriter:
     """
 
     fields: Sequence[FieldFailure]
-    write_user: Callable[..., User | None]
-    write_known: Callable[..., User]
+    write_user: Callable[..., UserData | None]
+    write_known: Callable[..., UserData]
     always_wrong: bool
 
 
@@ -112,7 +112,7 @@ class Compiler:
             schema: The schema.
         """
         self._user = schema.user
-        self._readings: Mapping[str, Reading] = schema.readings
+        self._readings: Mapping[str, SourceField] = schema.source_fields
         self._policies: Mapping[str, Policy] = schema.policies
 
     def compile(
@@ -283,13 +283,13 @@ class _Rendering:
 
     def _users(
         self, root: RootSelection, compiled: CompiledRoot, writer: UserWriter, group: UserGroup
-    ) -> list[User | None]:
+    ) -> list[UserData | None]:
         """Write users of whom the caller sees the same."""
         said = [self._results[name] for name in group.selection.needs.sources]
         columns = [list(map(results.__getitem__, group.keys)) for results in said]
-        if not writer.always_wrong and not any(SourceError in map(type, one) for one in columns):
+        if not writer.always_wrong and not any(SourceFailure in map(type, one) for one in columns):
             return list(map(writer.write_user, group.keys, *columns))
-        users: list[User | None] = []
+        users: list[UserData | None] = []
         for place, key, *row in zip(group.places, group.keys, *columns, strict=True):
             path: list[str | int] = [root.key, place] if root.is_list else [root.key]
             needs = group.selection.needs
@@ -298,7 +298,7 @@ class _Rendering:
                 self._tell_source(outcome.failure, compiled.locations, path)
             elif outcome.known:
                 self._tell_fields(writer, outcome, path)
-            known = (None if isinstance(one, SourceError) else one for one in row)
+            known = (None if isinstance(one, SourceFailure) else one for one in row)
             users.append(writer.write_known(key, *known) if outcome.known else None)
         return users
 
@@ -313,7 +313,7 @@ class _Rendering:
 
     def _tell_source(
         self,
-        failure: SourceError,
+        failure: SourceFailure,
         locations: Sequence[FormattedSourceLocation],
         path: list[str | int],
     ) -> None:

@@ -4,7 +4,7 @@ Replaces: ``RequestResponseCycle.send`` of uvicorn, for responses of known lengt
 Switch: ``GATEWAY_FASTPATH__RESPONSES``.
 Gains: 144,000 instructions of a small request in the server rather than 183,000, and one system
 call rather than two (docs/performance.md).
-Proof: tests/http/test_answering.py compares the bytes of both ways.
+Proof: tests/fastpath/test_response_writer.py compares the bytes of both ways.
 
 uvicorn writes the head of an answer and then its body, and uvloop hands each to the kernel at once:
 two system calls and two packets, where one will do. It also looks through each header with every

@@ -3,7 +3,7 @@
 Replaces: Starlette's routing and its layer for exceptions, for ``/graphql`` alone.
 Switch: ``GATEWAY_FASTPATH__ROUTE``.
 Gains: 45,000 of 389,000 instructions of a request for one user, in process.
-Proof: tests/http/test_shortcut.py.
+Proof: tests/fastpath/test_shortcut.py.
 
 Starlette finds the route of a request by going through all of them, and looks for the exceptions
 that have handlers; with what it makes for both, that takes longer than to read the request. The

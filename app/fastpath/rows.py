@@ -1,9 +1,9 @@
 """Rows decoded by msgspec where they fit their contract, and else by pydantic.
 
-Replaces: ``validating_decoder`` (``sources/decoding.py``).
+Replaces: ``validating_decoder`` (``sources/mapping/decoding.py``).
 Switch: ``GATEWAY_FASTPATH__ROWS``.
 Gains: 842 us rather than 1,122 for a page of fifty users, in process (docs/performance.md).
-Proof: tests/sources/test_decoding.py compares both on rows, texts and times of any kind.
+Proof: tests/fastpath/test_decoding.py compares both on rows, texts and times of any kind.
 
 A source's record is a pydantic model, and that is the contract. msgspec reads JSON into structs
 in a fifth of the time, so a struct is made of each record: it has the same attributes and lets no
@@ -28,7 +28,7 @@ from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 
 from app.sources.base import Record
-from app.sources.decoding import RowDecoder, validating_decoder
+from app.sources.mapping.decoding import RowDecoder, validating_decoder
 
 R = TypeVar("R", bound=Record)
 

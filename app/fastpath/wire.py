@@ -1,10 +1,10 @@
 """HTTP/1.1 over aiohttp's connections, without the clients that aiohttp and httpx have above them.
 
-Replaces: ``ClientTransport`` (``sources/client_transport.py``).
+Replaces: ``ClientTransport`` (``transport/client.py``).
 Switch: ``GATEWAY_FASTPATH__WIRE``.
 Gains: 62 us of CPU for a call with one key, rather than 380 (docs/performance.md).
 Proof: tests/sources/test_fuzz.py compares it with aiohttp's client over scripted upstreams, and
-tests/sources/test_transport.py tries both transports.
+tests/transport/test_transport.py tries both transports.
 
 What is used of it are the pool, with its TLS, proxies and tunnels, the protocol of a connection
 (``connections.py``), and the parser in C below that. The session, and the objects that it makes of
@@ -29,11 +29,11 @@ from httpx_aiohttp.transport import map_aiohttp_exceptions
 from yarl import URL
 
 from app.fastpath.availability import Requirement
-from app.shapes.source import SourceSettings
-from app.shapes.tls import TlsSettings
-from app.sources.auth import basic
-from app.sources.connections import UpstreamConnector, is_final, upstream
-from app.sources.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest
+from app.settings.source import SourceSettings
+from app.settings.transport import TlsSettings
+from app.sources.credentials import basic
+from app.transport.connections import UpstreamConnector, is_final, upstream
+from app.transport.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest
 
 REQUIRES = Requirement(
     "wire",
@@ -55,7 +55,7 @@ class _LostError(aiohttp.ClientConnectionError):
     """A connection was lost before any byte of an answer, and requests before had used it."""
 
 
-class _Way:
+class _Route:
     """The way to one address.
 
     Attributes:
@@ -126,9 +126,9 @@ class Wire:
             self._proxy_headers = {"Proxy-Authorization": credentials}
         self._way = self._way_to(settings.base_url)
 
-    def _way_to(self, base: str) -> _Way:
+    def _way_to(self, base: str) -> _Route:
         """Find the way to an address."""
-        return _Way(base, self._proxy, self._proxy_headers, self._tls_context)
+        return _Route(base, self._proxy, self._proxy_headers, self._tls_context)
 
     def _tls_context(self) -> ssl.SSLContext:
         """Make what connections with TLS are opened with; once, since it reads files."""
@@ -149,7 +149,7 @@ class Wire:
         body: bytes,
         *,
         repeatable: bool = False,
-    ) -> "Incoming":
+    ) -> "WireResponse":
         """Send a request, and receive an answer up to its headers.
 
         Services close connections that were idle for a while or had many requests, and a request
@@ -206,7 +206,7 @@ class Wire:
         return strays
 
 
-class Incoming(httpx.AsyncByteStream):
+class WireResponse(httpx.AsyncByteStream):
     """An answer whose headers have come; as a stream it is its body, in the pieces that come.
 
     Attributes:
@@ -262,7 +262,7 @@ def _written(method: str, target: str, headers: Sequence[tuple[str, str]]) -> by
 
 async def _sent(
     connection: Connection, written: bytes, *, has_body: bool, repeated: bool = False
-) -> Incoming:
+) -> WireResponse:
     """Send what was written, and receive an answer up to its headers."""
     protocol, transport = upstream(connection), connection.transport
     if transport is None:
@@ -282,7 +282,7 @@ async def _sent(
     except BaseException:
         connection.close()
         raise
-    return Incoming(message.code, message.raw_headers, content, connection, repeated)
+    return WireResponse(message.code, message.raw_headers, content, connection, repeated)
 
 
 class WireTransport(httpx.AsyncBaseTransport):

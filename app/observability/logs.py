@@ -39,15 +39,15 @@ from app.observability.bounds import (
 )
 from app.observability.logger import bound_logger
 from app.observability.sinks import ATOMIC, DescriptorSink, StreamSink, descriptor_of, is_pipe
-from app.observability.writer import Gap, LogWriter
-from app.settings import LogSettings
+from app.observability.writer import LogGap, LogWriter
+from app.settings.models import LogSettings
 
 _DELETE = 0x7F  # as a number, since Python first takes what is looked for in bytes for one
 
 _MARK = 40
 """Characters by which a text that was cut says so, at most."""
 
-Form = Literal["json", "console"]
+LogFormat = Literal["json", "console"]
 """How a line is written: for machines, or for people."""
 
 
@@ -58,7 +58,7 @@ EXIT_PATIENCE = 0.5
 """Seconds that the end of the process waits for the log, at most."""
 
 
-def form_of(settings: LogSettings, stream: TextIO) -> Form:
+def log_format_of(settings: LogSettings, stream: TextIO) -> LogFormat:
     """Decide how lines are written.
 
     Args:
@@ -74,7 +74,7 @@ def form_of(settings: LogSettings, stream: TextIO) -> Form:
 
 
 def make_log(
-    settings: LogSettings, form: Form | None = None, stream: TextIO | None = None
+    settings: LogSettings, form: LogFormat | None = None, stream: TextIO | None = None
 ) -> FilteringBoundLogger:
     """Make the logger of the process.
 
@@ -89,7 +89,7 @@ def make_log(
         stream longer than ``writer.py`` says.
     """
     out = sys.stderr if stream is None else stream
-    lines = Lines(form or form_of(settings, out), out)
+    lines = LogLines(form or log_format_of(settings, out), out)
     log: FilteringBoundLogger = structlog.wrap_logger(
         _process_writer(lines) if stream is None else _stream_writer(lines, stream),
         processors=[
@@ -103,7 +103,7 @@ def make_log(
     return log.bind()  # unbound, it would look for what it stands for with every line
 
 
-class Lines:
+class LogLines:
     """How events become lines.
 
     Attributes:
@@ -112,7 +112,7 @@ class Lines:
         render: What makes a line of an event. Processors.
     """
 
-    def __init__(self, form: Form, stream: TextIO) -> None:
+    def __init__(self, form: LogFormat, stream: TextIO) -> None:
         """Choose how.
 
         Args:
@@ -125,7 +125,7 @@ class Lines:
         shared_pipe = False
         if is_worker() and (descriptor := descriptor_of(stream)) is not None:
             shared_pipe = is_pipe(descriptor)
-        self.form: Form = form
+        self.form: LogFormat = form
         self.begin = _begin(form)
         self.render = _render(
             form,
@@ -148,7 +148,7 @@ class Lines:
             line = process(None, level, line)
         return str(line)
 
-    def dropped(self, gap: Gap) -> str:
+    def dropped(self, gap: LogGap) -> str:
         """Make the line that says what was dropped.
 
         Args:
@@ -193,7 +193,7 @@ class LibraryHandler(logging.Handler):
         writer: The writer.
     """
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: LogFormat) -> None:
         """Make it for standard error.
 
         Args:
@@ -201,7 +201,7 @@ class LibraryHandler(logging.Handler):
         """
         super().__init__()
         self.stream = sys.stderr
-        self._lines = Lines(form, self.stream)
+        self._lines = LogLines(form, self.stream)
         self.writer = writer_to(self.stream, self._lines.dropped, json=form == "json")
         _flush_before_sigterm(self.writer)
 
@@ -238,7 +238,7 @@ def _flush_before_sigterm(writer: LogWriter) -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _process_writer(lines: Lines) -> LogWriter:
+def _process_writer(lines: LogLines) -> LogWriter:
     """Find the writer to standard error, or make it: one process has one, for the lines' order."""
     for one in logging.getLogger("uvicorn").handlers:
         if isinstance(one, LibraryHandler) and one.stream is lines.stream:
@@ -248,13 +248,13 @@ def _process_writer(lines: Lines) -> LogWriter:
     return writer
 
 
-def _no_gap(_: Gap) -> str:
+def _no_gap(_: LogGap) -> str:
     """Make the line that says what was dropped, where no form is known."""
     return "(lines were dropped)"
 
 
 def writer_to(
-    stream: TextIO, tell: Callable[[Gap], str] = _no_gap, *, json: bool = False
+    stream: TextIO, tell: Callable[[LogGap], str] = _no_gap, *, json: bool = False
 ) -> LogWriter:
     """Make a writer to a standard stream of the process.
 
@@ -273,7 +273,7 @@ def writer_to(
     return LogWriter(DescriptorSink(descriptor, encoding=encoding, shared=is_worker()), tell)
 
 
-def _stream_writer(lines: Lines, stream: TextIO) -> LogWriter:
+def _stream_writer(lines: LogLines, stream: TextIO) -> LogWriter:
     """Make the writer to a stream that was handed over, by somebody who looks into it."""
     return LogWriter(
         StreamSink(stream),
@@ -312,7 +312,7 @@ class Sampler:
         return event
 
 
-def uvicorn_log_config(settings: LogSettings, form: Form) -> dict[str, Any]:
+def uvicorn_log_config(settings: LogSettings, form: LogFormat) -> dict[str, Any]:
     """Describe uvicorn's logging, so that its lines look like ours.
 
     Args:
@@ -337,7 +337,7 @@ def uvicorn_log_config(settings: LogSettings, form: Form) -> dict[str, Any]:
     }
 
 
-def uvicorn_formatter(form: Form) -> logging.Formatter:
+def uvicorn_formatter(form: LogFormat) -> logging.Formatter:
     """Make the formatter of uvicorn's lines; named in its logging configuration.
 
     Args:
@@ -346,7 +346,7 @@ def uvicorn_formatter(form: Form) -> logging.Formatter:
     Returns:
         The formatter.
     """
-    lines = Lines(form, sys.stderr)
+    lines = LogLines(form, sys.stderr)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             _as_server_event,
@@ -360,7 +360,7 @@ def uvicorn_formatter(form: Form) -> logging.Formatter:
     )
 
 
-def _begin(form: Form) -> Sequence[Processor]:
+def _begin(form: LogFormat) -> Sequence[Processor]:
     """List what happens to every event, whoever says it."""
     if form == "console":
         clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
@@ -368,7 +368,7 @@ def _begin(form: Form) -> Sequence[Processor]:
     return [_stamp]
 
 
-def _render(form: Form, *, colours: bool, max_line: int | None) -> Sequence[Processor]:
+def _render(form: LogFormat, *, colours: bool, max_line: int | None) -> Sequence[Processor]:
     """List what makes a line of an event."""
     if form == "json":
         return [_json_writer(max_line or MAX_LINE)]

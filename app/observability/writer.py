@@ -52,7 +52,7 @@ _AWAITED = frozenset({"error", "critical"})
 
 
 @dataclass(slots=True)
-class Gap:
+class LogGap:
     """A place in the log where lines were dropped.
 
     Attributes:
@@ -80,7 +80,7 @@ class LogWriter:
     def __init__(
         self,
         sink: Sink,
-        tell: Callable[[Gap], str],
+        tell: Callable[[LogGap], str],
         *,
         inline: bool = False,
         patience: float = PATIENCE,
@@ -114,9 +114,9 @@ class LogWriter:
         # while the same thread says another.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._queue: deque[str | Gap] = deque()
+        self._queue: deque[str | LogGap] = deque()
         self._size = 0
-        self._gap: Gap | None = None
+        self._gap: LogGap | None = None
         self._thread: threading.Thread | None = None
         self._writing = False
         self._idle = False
@@ -211,7 +211,7 @@ class LogWriter:
         """Count a line that is not written, at its place among the others."""
         self.dropped += 1
         if self._gap is None:
-            self._gap = Gap(time.monotonic())
+            self._gap = LogGap(time.monotonic())
             self._queue.append(self._gap)
         self._gap.levels[level] += 1
         self._gap.reason = self._reason
@@ -276,7 +276,7 @@ class LogWriter:
         self._portion_size = 0
         while self._queue and self._portion_size < CHUNK:
             one = self._queue[0]
-            if isinstance(one, Gap):
+            if isinstance(one, LogGap):
                 if lines:
                     break  # it grows until all lines before it are written
                 one = self._told(one)
@@ -287,7 +287,7 @@ class LogWriter:
         self._urgent = self._urgent and bool(self._queue)
         return lines
 
-    def _told(self, gap: Gap) -> str:
+    def _told(self, gap: LogGap) -> str:
         """Make the line that says what was dropped: the log has come as far as that."""
         if gap is self._gap:
             self._gap = None

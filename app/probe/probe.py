@@ -1,4 +1,8 @@
-"""Asking sources as the gateway would, since it is the gateway that asks, and keeping what happens.
+"""Asking sources as the gateway would, by an operation that asks for all they have.
+
+An operation that asks for all that a source has of users. Pure.
+
+Asking sources as the gateway would, since it is the gateway that asks, and keeping what happens.
 
 One request is made for each source, for all fields that read it. So whatever the gateway does to
 ask it happens here too: a token is fetched, another source is asked for the key, pages are
@@ -11,24 +15,65 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
+from graphql import GraphQLField, GraphQLObjectType, get_named_type
 
-from app.graphql.schema import build_schema
+from app.execution.schema import GatewaySchema, build_schema
 from app.main import create_app
-from app.probe.exchange import Exchange
-from app.probe.recorder import Recorder
-from app.probe.selection import fields_of, operation
+from app.probe.recorder import Exchange, Recorder
 from app.resilience.clock import Clock, SystemClock
-from app.settings import Settings
-from app.shapes.callers import OpenCallers
-from app.sources.client_transport import client_transport
-from app.sources.transport import TransportFactory
+from app.settings.auth import OpenCallers
+from app.settings.models import Settings
+from app.transport.client import client_transport
+from app.transport.transport import TransportFactory
+
+
+def fields_of(schema: GatewaySchema) -> Mapping[str, tuple[str, ...]]:
+    """List the fields of ``User`` by the source that they read.
+
+    Args:
+        schema: The schema.
+
+    Returns:
+        Names of fields; those that are read page by page, by calls of their own, are left out.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for field, reading in schema.source_fields.items():
+        if reading.pages is None:
+            found[reading.spec.name] = (*found.get(reading.spec.name, ()), field)
+    return found
+
+
+def operation(schema: GatewaySchema, fields: tuple[str, ...]) -> str:
+    """Write an operation that asks for some fields of users, whole.
+
+    Args:
+        schema: The schema.
+        fields: Names of fields of ``User``.
+
+    Returns:
+        Its text; the users are a variable.
+    """
+    user = schema.core.get_type("User")
+    assert isinstance(user, GraphQLObjectType)  # noqa: S101 # it is ours
+    selected = " ".join(name + _selection(user.fields[name]) for name in fields)
+    return f"query Probe($ids: [ID!]!) {{ users(ids: $ids) {{ {selected} }} }}"
+
+
+def _selection(field: GraphQLField) -> str:
+    """Select all of a field; nothing needs to be said of a scalar."""
+    named = get_named_type(field.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # graphql-core's lists are of any type
+    if not isinstance(named, GraphQLObjectType):
+        return ""
+    inner = " ".join(name + _selection(below) for name, below in named.fields.items())
+    return f" {{ {inner} }}"
+
 
 HOST = "gateway"
 """What the probe calls the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeResult:
     """What came of asking one source.
 
     Attributes:
@@ -68,7 +113,7 @@ async def probe(
     headers: Sequence[tuple[str, str]] = (),
     transports: TransportFactory = client_transport,
     clock: Clock | None = None,
-) -> Sequence[Probed]:
+) -> Sequence[ProbeResult]:
     """Ask sources about users, one source after the other.
 
     Args:
@@ -89,7 +134,7 @@ async def probe(
         recorder.log(),
         clock=recorder.clock,
         transports=recorder.transport,
-        see=recorder.see,
+        observer=recorder.observe,
     )
     schema = build_schema()
     async with AsyncExitStack() as stack:
@@ -99,7 +144,7 @@ async def probe(
                 transport=httpx.ASGITransport(app), base_url=f"http://{HOST}", headers=[*headers]
             )
         )
-        found: list[Probed] = []
+        found: list[ProbeResult] = []
         for source, fields in fields_of(schema).items():
             if sources is None or source in sources:
                 query = operation(schema, fields)
@@ -109,7 +154,7 @@ async def probe(
 
 async def _ask(
     client: httpx.AsyncClient, query: str, source: str, ids: Sequence[str], recorder: Recorder
-) -> Probed:
+) -> ProbeResult:
     """Ask one source."""
     recorder.forget()
     variables = {"ids": [*ids]}
@@ -118,7 +163,7 @@ async def _ask(
     data: Mapping[str, Any] = answer.get("data") or {}
     told: Mapping[str, Mapping[str, Any]] = answer.get("extensions", {}).get("sources", {})
     own = [one for name, one in told.items() if name == source or name.startswith(f"{source}.")]
-    return Probed(
+    return ProbeResult(
         source=source,
         ids=ids,
         users=data.get("users") or [None] * len(ids),

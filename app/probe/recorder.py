@@ -1,7 +1,15 @@
-"""Recording what goes over the wire, at the seam where tests put their fakes."""
+"""What went over the wire, recorded at the seam where tests put their fakes.
+
+What went over the wire, and what was made of it.
+
+Recording what goes over the wire, at the seam where tests put their fakes.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -9,13 +17,59 @@ import httpx
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger
 
-from app.probe.exchange import MAX_KEPT, Exchange
+from app.errors import MalformedError
 from app.resilience.clock import Clock
-from app.settings import Settings
-from app.shapes.source import SourceSettings
+from app.settings.models import Settings
+from app.settings.source import SourceSettings
 from app.sources.failures import FOREIGN
-from app.sources.seen import RowSeen
-from app.sources.transport import TransportFactory
+from app.sources.mapping.contract import RowObservation
+from app.transport.body import Inflation
+from app.transport.transport import TransportFactory
+
+MAX_KEPT = 1_048_576
+"""How many bytes of a body are kept, compressed or not."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request to a service, and what came of it.
+
+    Attributes:
+        source: Whose service it went to.
+        method: Its HTTP method.
+        url: Its address.
+        headers: Its headers.
+        body: Its body.
+        status: The status of the answer; ``None`` where there was none.
+        answer_headers: The headers of the answer.
+        raw: The body of the answer as it came, or its beginning.
+        failure: Why there was no answer.
+        seconds: How long it took, to the last byte.
+        rows: What was made of the rows in it.
+    """
+
+    source: str
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    status: int | None = None
+    answer_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    raw: bytes = b""
+    failure: str | None = None
+    seconds: float = 0.0
+    rows: list[RowObservation] = field(default_factory=list[RowObservation])
+
+    @property
+    def answer(self) -> bytes:
+        """The body of the answer, decompressed, or its beginning."""
+        encoding = self.answer_headers.get("content-encoding", "identity")
+        if encoding == "identity":
+            return self.raw.removeprefix(BOM_UTF8)
+        inflation = Inflation(MAX_KEPT, may_be_raw=encoding == "deflate")
+        with suppress(MalformedError):
+            inflation.add(self.raw)
+        return inflation.beginning.removeprefix(BOM_UTF8) or self.raw
 
 
 class Recorder:
@@ -62,8 +116,8 @@ class Recorder:
         )
         return log
 
-    def see(self, row: RowSeen) -> None:
-        """Keep what was made of a row, with the exchange that it came by. A ``See``."""
+    def observe(self, row: RowObservation) -> None:
+        """Keep what was made of a row, with the exchange that it came by. A ``Observer``."""
         # An exchange and the reading of its answer are one task's.
         exchange = self._of_task.get(asyncio.current_task())
         if exchange is not None:

@@ -1,18 +1,179 @@
-"""What is right and what is wrong with a source, by what came of asking it. Pure."""
+"""What is right and what is wrong with a source, by what came of asking it. Pure.
 
+What was made of a row, field by field, ready to be shown. Pure.
+
+Showing what goes over the wire without the secrets in it. Pure.
+"""
+
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote, quote_plus, unquote_plus
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
 from app.errors import Code
-from app.probe.exchange import Exchange
-from app.probe.fields import RowCheck, Told, row_check
-from app.probe.hiding import Hiding
-from app.probe.probe import Probed
-from app.shapes.source import SourceSettings
-from app.sources.statuses import meaning_of
+from app.probe.probe import ProbeResult
+from app.probe.recorder import Exchange
+from app.settings.nested import as_table
+from app.settings.source import SourceSettings
+from app.sources.failures import meaning_of
+from app.sources.mapping.contract import FieldObservation, RowObservation
+
+
+class ProbeModel(BaseModel):
+    """Base of what is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class FieldCheck(ProbeModel):
+    """A field of a record."""
+
+    name: str = Field(description="What the record calls it.")
+    expression: str | None = Field(description="What it is made by; null: the row has it so.")
+    value: JsonValue = Field(description="What that gave. It may be personal.")
+    type: str | None = Field(description="Of which type it is; null where it is wrong.")
+    wrong: str | None = Field(description="Why it cannot be used.")
+
+
+class RowCheck(ProbeModel):
+    """A row, and the record that was made of it."""
+
+    source: str = Field(description="Whose row it is.")
+    key: str = Field(description="The key that it was asked for by.")
+    wrong: str | None = Field(description="Why it is no record.")
+    fields: tuple[FieldCheck, ...] = Field(description="Its fields.")
+
+
+def row_check(row: RowObservation) -> RowCheck:
+    """Tell what was made of a row.
+
+    Args:
+        row: The row.
+
+    Returns:
+        Its fields, with their values and types.
+    """
+    return RowCheck(
+        source=row.source,
+        key=row.key,
+        wrong=row.mistake,
+        fields=tuple(_field_check(one, row) for one in row.fields),
+    )
+
+
+def _field_check(field: FieldObservation, row: RowObservation) -> FieldCheck:
+    """Tell what was made of a field."""
+    made: object = field.value
+    if row.record is not None:
+        by_alias = {
+            info.alias or name: name for name, info in type(row.record).model_fields.items()
+        }
+        made = getattr(row.record, by_alias[field.name])
+    return FieldCheck(
+        name=field.name,
+        expression=field.expression,
+        value=_plain(field.value),
+        type=None if field.mistake is not None else _type_of(made),
+        wrong=field.mistake,
+    )
+
+
+def _plain(value: Any) -> JsonValue:  # noqa: ANN401 # decoded JSON, with decimal numbers
+    """Write a value as JSON has it; a decimal number with all its digits, as text."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]  # pyright: ignore[reportUnknownVariableType] # JSON
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # JSON
+    plain: JsonValue = value
+    return plain
+
+
+def _type_of(value: object) -> str:  # noqa: PLR0911 # a table
+    """Name the type of a value."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case int():
+            return "whole number"
+        case float() | Decimal():
+            return "number"
+        case str():
+            return "text"
+        case datetime():
+            return "time"
+        case list() | tuple():
+            return f"list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType] # of any kind
+        case _:
+            return "object"
+
+
+HIDDEN = "(secret)"
+
+_SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"}
+)
+_TOKEN = re.compile(r'("(?:access_token|refresh_token|id_token|client_secret)"\s*:\s*")[^"]*')
+"""What a token endpoint answers (RFC 6749, section 5.1)."""
+
+_LEAST = 4
+"""Fewest characters of a secret that is looked for: what is shorter is in every text."""
+
+
+class Redaction:
+    """Hides secrets in texts.
+
+    Args:
+        settings: The settings, with the secrets in them.
+        others: Secrets that are not in the settings.
+    """
+
+    def __init__(self, settings: BaseModel, others: Sequence[str] = ()) -> None:
+        secrets = {one for one in (*_secrets(settings), *others) if len(one) >= _LEAST}
+        encoded = {written for one in secrets for written in (quote(one, safe=""), quote_plus(one))}
+        # The longest first: one may be within another.
+        self._secrets = sorted(secrets | encoded, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """Hide secrets in any text."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return _TOKEN.sub(rf"\1{HIDDEN}", text)
+
+    def header(self, name: str, value: str) -> str:
+        """Hide what is secret in a header; all but the scheme where all of it is."""
+        if name.lower() not in _SECRET_HEADERS:
+            return self.text(value)
+        scheme, _, rest = value.partition(" ")
+        return f"{scheme} {HIDDEN}" if rest and name.lower().endswith("authorization") else HIDDEN
+
+
+def _secrets(value: object) -> Iterator[str]:
+    """Find the secrets in settings: those that are such, and what is in the query of an address."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, str) and "://" in value:
+        for parameter in value.partition("?")[2].split("&"):
+            told = parameter.partition("=")[2]
+            yield from (told, unquote_plus(told))
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from _secrets(inner)
+    elif (table := as_table(value)) is not None:
+        for inner in table.values():
+            yield from _secrets(inner)
+    elif isinstance(value, tuple | list):
+        for inner in cast("Sequence[object]", value):
+            yield from _secrets(inner)
+
 
 _NO_ENTRY = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -21,7 +182,7 @@ _MISUNDERSTOOD = {Code.SOURCE_MALFORMED, Code.SOURCE_REJECTED}
 """Failures that may be due to how a source is asked, or how its answers are read."""
 
 
-class SourceCheck(Told):
+class SourceCheck(ProbeModel):
     """How it is with a source. ``null`` stands for what could not be found out."""
 
     source: str = Field(description="Its name.")
@@ -45,7 +206,7 @@ class SourceCheck(Told):
 
 
 def check_of(
-    probed: Probed, settings: SourceSettings, hiding: Hiding, *, expected: bool
+    probed: ProbeResult, settings: SourceSettings, hiding: Redaction, *, expected: bool
 ) -> SourceCheck:
     """Judge a source.
 
@@ -113,7 +274,7 @@ def _authenticated(own: Sequence[Exchange], settings: SourceSettings) -> bool | 
     return True if told else None
 
 
-def _failing(probed: Probed) -> Mapping[int, Mapping[str, Any]]:
+def _failing(probed: ProbeResult) -> Mapping[int, Mapping[str, Any]]:
     """Find the users whose fields failed, by their place."""
     failing: dict[int, Mapping[str, Any]] = {}
     for error in probed.errors:
@@ -126,7 +287,7 @@ def _failing(probed: Probed) -> Mapping[int, Mapping[str, Any]]:
     return failing
 
 
-def _failures(probed: Probed) -> Iterator[str]:
+def _failures(probed: ProbeResult) -> Iterator[str]:
     """Say what failed, as the gateway's clients are told."""
     failing = _failing(probed)
     by_message: dict[str, list[str]] = {}

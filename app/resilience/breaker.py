@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.resilience.clock import Clock
-from app.resilience.retry import Chance
-from app.resilience.window import SlidingWindow
-from app.shapes.resilience import BreakerSettings
+from app.resilience.retry import Chance, SlidingWindow
+from app.settings.resilience import BreakerSettings
 
 _CALL, _FAILURE, _SLOW = range(3)
 
@@ -29,7 +28,7 @@ SLOW = 0.9
 """The share of its time from which on a call is slow, where the settings do not say."""
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """What a breaker does with calls."""
 
     CLOSED = "closed"
@@ -38,11 +37,11 @@ class State(StrEnum):
 
 
 # Every call asks several times, and Python 3.11 looks them up slowly.
-_CLOSED, _OPEN, _HALF_OPEN = State
+_CLOSED, _OPEN, _HALF_OPEN = BreakerState
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """A change of state.
 
     Attributes:
@@ -51,8 +50,8 @@ class Change:
         open_for: Seconds for which it stays open, where it opened.
     """
 
-    before: State
-    after: State
+    before: BreakerState
+    after: BreakerState
     open_for: float | None = None
 
 
@@ -108,7 +107,7 @@ class Breaker:
         *,
         clock: Clock,
         chance: Chance,
-        on_change: Callable[[Change], None],
+        on_change: Callable[[StateChange], None],
     ) -> None:
         self.state = _CLOSED
         self._settings = settings
@@ -203,10 +202,10 @@ class Breaker:
         self._probe_at = self._clock.monotonic() + open_for
         self._change(_OPEN, open_for)
 
-    def _change(self, state: State, open_for: float | None = None) -> None:
+    def _change(self, state: BreakerState, open_for: float | None = None) -> None:
         """Begin a new period."""
         before, self.state = self.state, state
         self._period += 1
         self._probes_out = self._probes_good = 0
         self._window.clear()
-        self._on_change(Change(before, state, open_for))
+        self._on_change(StateChange(before, state, open_for))

@@ -8,7 +8,7 @@ from app.resilience.clock import Clock
 
 
 class FullError(Exception):
-    """There was no room within the time, or none to wait in. Ends in ``guard.py``."""
+    """There was no room within the time, or none to wait in. Ends in ``pipeline.py``."""
 
 
 class Bulkhead:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from app.resilience.bulkhead import FullError
 from app.resilience.clock import Clock
-from app.resilience.pace import Pace, Tempo, slowed, sped_up
+from app.resilience.pace import CallRate, PaceState, Signal, slowed, sped_up
 from app.resilience.retry import Chance
-from app.resilience.signals import Signal
-from app.shapes.source import SourceSettings
+from app.settings.source import SourceSettings
 
 MOST_CALLERS = 1_000
 """Of how many callers a pace is remembered."""
@@ -40,7 +39,7 @@ class Slowdown:
 
 
 @dataclass(eq=False, slots=True)
-class _Seat:
+class _QueuedCall:
     """A place in the line.
 
     Attributes:
@@ -53,7 +52,7 @@ class _Seat:
 
 
 # Every call asks for it, and Python 3.11 looks it up slowly.
-_FREE = Tempo.FREE
+_FREE = PaceState.FREE
 
 
 class Pacer:
@@ -71,11 +70,11 @@ class Pacer:
             room: Most that may run or wait.
             clock: Tells the time.
         """
-        self.pace = Pace(float(limit))
+        self.pace = CallRate(float(limit))
         self._room = room
         self._clock = clock
         self._inside = 0
-        self._line: deque[_Seat] = deque()
+        self._line: deque[_QueuedCall] = deque()
 
     @property
     def pause(self) -> float:
@@ -87,14 +86,14 @@ class Pacer:
         """Whether nobody calls or waits."""
         return not (self._inside or self._line)
 
-    def slow_down(self, pace: Pace) -> None:
+    def slow_down(self, pace: CallRate) -> None:
         """Go slower. Who waits and cannot wait that long is told so at once."""
         self.pace = pace
         for seat in [seat for seat in self._line if seat.end <= pace.until]:
             self._line.remove(seat)
             seat.turn.set_result(False)
 
-    def speed_up(self, pace: Pace) -> None:
+    def speed_up(self, pace: CallRate) -> None:
         """Go faster."""
         self.pace = pace
         self._admit()
@@ -125,7 +124,7 @@ class Pacer:
         if self.pause >= seconds:
             raise self._too_long()
         end = self._clock.monotonic() + seconds
-        seat = _Seat(asyncio.get_running_loop().create_future(), end)
+        seat = _QueuedCall(asyncio.get_running_loop().create_future(), end)
         self._line.append(seat)
         self._admit()
         try:
@@ -140,7 +139,7 @@ class Pacer:
         if not seat.turn.result():
             raise self._too_long()
 
-    async def _wait(self, seat: _Seat) -> None:
+    async def _wait(self, seat: _QueuedCall) -> None:
         """Wait for a turn, for the end of a pause, or for as long as one can."""
         left, pause = seat.end - self._clock.monotonic(), self.pause
         if left <= 0:
@@ -194,23 +193,25 @@ class Paces:
         self._tell_at = clock.monotonic()
 
     @property
-    def tempo(self) -> Tempo:
+    def state(self) -> PaceState:
         """How the slowest caller's calls are made."""
-        tempos = {self.tempo_of(caller) for caller in self._pacers}
-        return next((one for one in (Tempo.PAUSED, Tempo.SLOWED) if one in tempos), Tempo.FREE)
+        tempos = {self.state_of(caller) for caller in self._pacers}
+        return next(
+            (one for one in (PaceState.PAUSED, PaceState.SLOWED) if one in tempos), PaceState.FREE
+        )
 
-    def tempo_of(self, caller: str) -> Tempo:
+    def state_of(self, caller: str) -> PaceState:
         """Say how a caller's calls are made."""
         pacer = self._pacers.get(caller)
         if pacer is None:
             return _FREE
-        return pacer.pace.tempo(self._clock.monotonic(), self._settings.max_calls)
+        return pacer.pace.state(self._clock.monotonic(), self._settings.max_calls)
 
     def of(self, caller: str) -> Pacer | None:
         """Find the pacer of a caller; ``None`` for one who was not slowed down."""
         return self._pacers.get(caller)
 
-    def heed(self, caller: str, signal: Signal, *, began: float) -> None:
+    def apply_signal(self, caller: str, signal: Signal, *, began: float) -> None:
         """Heed what the service said.
 
         Args:
@@ -233,7 +234,7 @@ class Paces:
                 self._on_slow(Slowdown(int(pacer.pace.limit), pacer.pause, self._signals))
                 self._signals, self._tell_at = 0, now + TOLD_EVERY
 
-    def thank(self, caller: str, *, began: float) -> None:
+    def record_success(self, caller: str, *, began: float) -> None:
         """Take note of a good answer; who is back at full speed is forgotten.
 
         Args:
@@ -244,7 +245,7 @@ class Paces:
         if pacer is None:
             return
         pacer.speed_up(sped_up(pacer.pace, began=began, most=self._settings.max_calls))
-        if self.tempo_of(caller) is _FREE and pacer.idle:
+        if self.state_of(caller) is _FREE and pacer.idle:
             del self._pacers[caller]
 
     def _begin(self, caller: str) -> Pacer:

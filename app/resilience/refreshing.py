@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
-from app.errors import SourceError
+from app.errors import SourceFailure
 from app.resilience.clock import Clock
 from app.resilience.tasks import Tasks
 
@@ -37,7 +37,7 @@ class Fetched(Generic[T]):
     expires_at: float
 
 
-FetchValue: TypeAlias = Callable[[], Awaitable[Fetched[T] | SourceError]]
+FetchValue: TypeAlias = Callable[[], Awaitable[Fetched[T] | SourceFailure]]
 """Fetches the value, and logs what became of that. A failure is a value."""
 
 
@@ -64,7 +64,7 @@ class RefreshingValue(Generic[T]):
             clock: Tells the time.
         """
         self.latest: Fetched[T] | None = None
-        self.failure: SourceError | None = None
+        self.failure: SourceFailure | None = None
         self.is_uncertain = False
         self.started_at = self.ended_at = -math.inf
         self._name = name
@@ -111,7 +111,7 @@ class RefreshingValue(Generic[T]):
         self.started_at, self.is_uncertain = self._clock.monotonic(), True
         said = await self._fetch()
         self.ended_at = self._clock.monotonic()
-        if isinstance(said, SourceError):
+        if isinstance(said, SourceFailure):
             self.failure = said
         else:
             self.latest, self.failure, self.is_uncertain = said, None, False

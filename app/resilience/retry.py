@@ -1,4 +1,8 @@
-"""When to ask again, how long to wait before, and how often at all.
+"""Retries: when, how often, and a budget over what happened lately.
+
+Counting what happened lately.
+
+When to ask again, how long to wait before, and how often at all.
 
 The waits are exponential with full jitter, since clients that back off in step come back in step
 (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). The budget bounds
@@ -6,11 +10,63 @@ retries by a share of the calls, since during an outage every call would otherwi
 (Google SRE Book, chapter 21, "Handling Overload").
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from app.resilience.clock import Clock
-from app.resilience.window import SlidingWindow
-from app.shapes.resilience import RetrySettings
+from app.settings.resilience import RetrySettings
+
+SLOTS = 10
+"""Into how many parts the window is cut: it slides by one part at a time."""
+
+
+class SlidingWindow:
+    """Counts events of a few kinds over the last seconds.
+
+    The window slides in steps of a tenth of its length, so that it takes the same small memory
+    however much happens in it.
+    """
+
+    def __init__(self, *, kinds: int, seconds: float, clock: Clock) -> None:
+        self._width = seconds / SLOTS
+        self._clock = clock
+        self._slots: deque[tuple[int, list[int]]] = deque()
+        self._totals = [0] * kinds
+
+    def add(self, *kinds: int) -> Sequence[int]:
+        """Count one event of each of these kinds.
+
+        Returns:
+            All within the window, by kind.
+        """
+        slot = self._forget()
+        if not self._slots or self._slots[-1][0] != slot:
+            self._slots.append((slot, [0] * len(self._totals)))
+        counts = self._slots[-1][1]
+        for kind in kinds:
+            counts[kind] += 1
+            self._totals[kind] += 1
+        return tuple(self._totals)
+
+    def totals(self) -> Sequence[int]:
+        """Count the events within the window, by kind."""
+        self._forget()
+        return tuple(self._totals)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._slots.clear()
+        self._totals = [0] * len(self._totals)
+
+    def _forget(self) -> int:
+        """Drop what has left the window; give the number of the present slot."""
+        slot = int(self._clock.monotonic() // self._width)
+        while self._slots and self._slots[0][0] <= slot - SLOTS:
+            _, counts = self._slots.popleft()
+            for kind, count in enumerate(counts):
+                self._totals[kind] -= count
+        return slot
+
 
 _CALL, _RETRY = range(2)
 

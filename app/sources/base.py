@@ -2,7 +2,9 @@
 
 A source answers for users in many at once (``Source``) or lists something of one user page by page
 (``PagedSource``). What a particular service looks like is said as data, in a ``SourceSpec`` or a
-``PageSpec`` (``profile.py``, ``billing.py``, ``activity.py``); ``rest.py`` serves all of them.
+``PageSpec`` (``records.py``, ``records.py``, ``records.py``); ``rest.py`` serves all of them.
+
+What became of one request at each source, for those who want to see it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +17,73 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
-from app.errors import SourceError
+from app.errors import Code, SourceFailure
 from app.readonly import readonly
-from app.resilience.deadline import Deadline
-from app.sources.lifetime import Arrivals
-from app.sources.strict import without_made_up_values
-from app.sources.trace import Trace
+from app.resilience.clock import Deadline
+from app.sources.cache.lifetime import ArrivalTimes
+from app.sources.mapping.strict import without_made_up_values
+
+
+@dataclass(slots=True)
+class SourceTrace:
+    """What one request had of one source.
+
+    Attributes:
+        calls: Calls that were wanted: one for each batch and page.
+        attempts: Calls that were made for them, repetitions included.
+        keys: Users that were asked for.
+        started: When the first began, by the clock's ``monotonic``.
+        ended: When the last ended.
+        code: The last failure, if there was one.
+        circuit: State of the circuit breaker after the last call.
+        pace: How fast the source was asked after it, by the source's own word.
+        stale: Age in seconds of the oldest answer that was used past its time, if one was.
+    """
+
+    calls: int = 0
+    attempts: int = 0
+    keys: int = 0
+    started: float | None = None
+    ended: float = 0.0
+    code: Code | None = None
+    circuit: str | None = None
+    pace: str | None = None
+    stale: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the request had to do with the source."""
+        return 0.0 if self.started is None else self.ended - self.started
+
+    @property
+    def status(self) -> str:
+        """In a word, what the request got: ``stale``, ``failed`` or ``ok``."""
+        if self.stale is not None:
+            return "stale"
+        return "failed" if self.code is not None else "ok"
+
+
+@dataclass(slots=True)
+class Trace:
+    """What became of one request at each source. Filled while the request runs.
+
+    Attributes:
+        sources: By name of the source, in the order in which they were first asked.
+    """
+
+    sources: dict[str, SourceTrace] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with none."""
+        self.sources = {}
+
+    def for_source(self, name: str) -> SourceTrace:
+        """Find or begin what is known of a source."""
+        known = self.sources.get(name)
+        if known is None:
+            known = self.sources[name] = SourceTrace()
+        return known
+
 
 FieldSet: TypeAlias = frozenset[str]
 """Some of a record's fields, by their Python names."""
@@ -28,8 +91,8 @@ FieldSet: TypeAlias = frozenset[str]
 UserId = NewType("UserId", str)
 """The key of a user: opaque, checked against the pattern of the settings at the edge.
 
-Where a source knows users by keys of its own (``foreign.py``), it is asked by those instead: opaque
-too, and checked by nobody.
+Where a source knows users by keys of its own (``sources/mapping/row_mapper.py``), it is asked by
+those instead: opaque too, and checked by nobody.
 """
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -119,7 +182,7 @@ class PageSpec(Generic[R]):
 
 
 @readonly(frozen=True, slots=True)
-class Call:
+class RequestContext:
     """What of the incoming request matters to the calls that are made for it.
 
     Attributes:
@@ -128,7 +191,7 @@ class Call:
             exchange with a source sends it with a parent id of its own (``child_of``).
         identity: Tells callers apart for whom a source may answer differently: answers are never
             shared between two identities. All callers are one while nothing of theirs is sent. It
-            is a source's own: ``auth_caller.py`` finds it where a call comes to one.
+            is a source's own: ``credentials.py`` finds it where a call comes to one.
         deadline: When the request has to be answered; ``None`` for never.
         trace: Takes note of what becomes of the request at each source.
         requests: Ids of the requests that it is made for, where several share it; ``request_id``
@@ -149,7 +212,7 @@ class Call:
     trace: Trace = field(default_factory=Trace)
     requests: tuple[str, ...] = ()
     forwarded: Headers = field(default=(), repr=False)
-    arrivals: Arrivals | None = None
+    arrivals: ArrivalTimes | None = None
     fields: FieldSet | None = None
     isolated: bool = False
     sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
@@ -187,17 +250,17 @@ class Source(Protocol[R_co]):
         ...
 
     async def fetch_many(
-        self, keys: Sequence[UserId], call: Call
-    ) -> Sequence[R_co | SourceError | None]:
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> Sequence[R_co | SourceFailure | None]:
         """Fetch what the source has of each user.
 
         Args:
             keys: Users, each once.
-            call: What of the incoming request goes on to the source.
+            context: What of the incoming request goes on to the source.
 
         Returns:
             One answer a key, in the order of the keys: a record; ``None`` when the source does
-            not know the user; a ``SourceError`` when it could not say. Nothing that an upstream
+            not know the user; a ``SourceFailure`` when it could not say. Nothing that an upstream
             does is raised.
         """
         ...
@@ -219,7 +282,7 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class PageTrail:
     """The way to an upstream page, as far as it takes to notice that the pages go in a circle.
 
     This is Brent's algorithm: the mark moves to the latest page after 1, 2, 4, 8… pages. A circle
@@ -235,7 +298,7 @@ class Trail:
     pages: int = 0
     mark: str = ""
 
-    def to(self, cursor: str) -> "Trail | None":
+    def to(self, cursor: str) -> "PageTrail | None":
         """Go on to the next page.
 
         Args:
@@ -248,7 +311,7 @@ class Trail:
         if digest == self.mark:
             return None
         pages = self.pages + 1
-        return Trail(pages, digest if pages.bit_count() == 1 else self.mark)
+        return PageTrail(pages, digest if pages.bit_count() == 1 else self.mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +327,7 @@ class Position:
 
     cursor: str | None
     item: str | None
-    trail: Trail = Trail()
+    trail: PageTrail = PageTrail()
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,17 +360,17 @@ class PagedSource(Protocol[R]):
         ...
 
     async def fetch_pages(
-        self, requests: Sequence[PageRequest], call: Call
-    ) -> Sequence[Page[R] | SourceError | PositionGone | None]:
+        self, requests: Sequence[PageRequest], context: RequestContext
+    ) -> Sequence[Page[R] | SourceFailure | PositionGone | None]:
         """Fetch pages, several at once up to the bound of the settings.
 
         Args:
             requests: Pages, each once.
-            call: What of the incoming request goes on to the source.
+            context: What of the incoming request goes on to the source.
 
         Returns:
             One answer a request, in their order: a page; ``None`` when the source does not know
             the user; ``PositionGone`` when the page cannot start where it should; a
-            ``SourceError`` when the source could not say.
+            ``SourceFailure`` when the source could not say.
         """
         ...

@@ -2,7 +2,7 @@
 
 Async, since a call is all waiting: one process keeps hundreds of them in flight on one thread. The
 client of a service lives as long as the process, so that its connections are reused. Whatever goes
-wrong in an exchange comes back as a ``SourceError`` (``failures.py``).
+wrong in an exchange comes back as a ``SourceFailure`` (``failures.py``).
 """
 
 import math
@@ -20,29 +20,25 @@ from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
-from app.errors import Code, MalformedError, SourceError, what_is_wrong
+from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
 from app.readonly import readonly
-from app.resilience.breaker import Change, State
-from app.resilience.clock import Clock
-from app.resilience.deadline import Deadline, write_duration
-from app.resilience.guard import Guard
-from app.resilience.pace import Tempo
+from app.resilience.breaker import BreakerState, StateChange
+from app.resilience.clock import Clock, Deadline, write_duration
+from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
 from app.resilience.pacer import Slowdown
+from app.resilience.pipeline import ResiliencePipeline
 from app.resilience.retry import Chance
-from app.resilience.signals import SIGNALS, Signal, read_retry_after, read_signal
-from app.shapes.resilience import DeadlineSettings
-from app.shapes.source import SourceSettings
-from app.sources.answer import RawAnswer
-from app.sources.ask import Ask
-from app.sources.auth import headers_of, query_of, with_query
-from app.sources.auth_caller import identity_of, sent_of
-from app.sources.auth_token import Tokens, open_tokens
-from app.sources.base import Call, Headers, child_of
-from app.sources.body import ACCEPT_ENCODING, read_body
-from app.sources.failures import FOREIGN, failure_of_exception
+from app.settings.resilience import DeadlineSettings
+from app.settings.source import SourceSettings
+from app.sources.base import Headers, RequestContext, child_of
+from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
+from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
+from app.sources.mapping.requests import UpstreamRequest
+from app.sources.mapping.rows import RawAnswer
+from app.sources.oauth import Tokens, open_tokens
 from app.sources.seldom import SeldomLog, requests_of
-from app.sources.statuses import failure_of_answer, meaning_of
-from app.sources.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
+from app.transport.body import ACCEPT_ENCODING, read_body
+from app.transport.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
 
 T = TypeVar("T")
 
@@ -51,7 +47,7 @@ _OK, _TOO_MANY = int(HTTPStatus.OK), int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @readonly(frozen=True, slots=True)
-class Contact:
+class LastContact:
     """The last time that a service answered at all.
 
     Attributes:
@@ -64,25 +60,25 @@ class Contact:
 
 
 @dataclass(slots=True)
-class _Known:
+class _LastKnown:
     """What is known of a service, by all clients of its endpoints."""
 
-    last: Contact | None = None
+    last: LastContact | None = None
 
 
 @readonly(frozen=True, slots=True)
-class Request(Generic[T]):
+class ServiceCall(Generic[T]):
     """What is asked of a service.
 
     Attributes:
-        ask: The request itself.
-        call: What of the incoming request matters to it.
+        request: The request itself.
+        context: What of the incoming request matters to it.
         read: Makes a value of the answer.
         absent: Statuses that say "no such user".
     """
 
-    ask: Ask
-    call: Call
+    request: UpstreamRequest
+    context: RequestContext
     read: Callable[[RawAnswer], T]
     absent: frozenset[int]
 
@@ -93,7 +89,7 @@ class ServiceClient:
     Attributes:
         name: The source that the service is, or the endpoint of it that is asked.
         settings: How it is reached.
-        guard: What every call goes through.
+        pipeline: What every call goes through.
         seldom: Writes what could be written for each row or request, of all endpoints.
     """
 
@@ -104,15 +100,15 @@ class ServiceClient:
         transport: httpx.AsyncBaseTransport,
         *,
         deadlines: DeadlineSettings,
-        guard: Guard,
+        pipeline: ResiliencePipeline,
         clock: Clock,
         log: FilteringBoundLogger,
         tokens: Tokens | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
-        self.guard = guard
-        self._contact = _Known()
+        self.pipeline = pipeline
+        self._contact = _LastKnown()
         self._transport = transport
         # An ``httpx.AsyncClient`` would add cookies, redirects, proxies and authentication to each
         # call, none of which is wanted here, and parse the URL: two thirds of its time.
@@ -146,38 +142,38 @@ class ServiceClient:
         return client
 
     @property
-    def contact(self) -> Contact | None:
+    def contact(self) -> LastContact | None:
         """The last time that the service answered, at whichever endpoint."""
         return self._contact.last
 
     @property
-    def circuit(self) -> State:
+    def circuit(self) -> BreakerState:
         """State of the circuit breaker."""
-        return self.guard.state
+        return self.pipeline.state
 
     @property
-    def tempo(self) -> Tempo:
+    def pace_state(self) -> PaceState:
         """How fast it is asked, by its own word, for the caller for whom that is slowest."""
-        return self.guard.tempo
+        return self.pipeline.pace_state
 
     def is_congested(self) -> bool:
         """Tell whether calls wait before they are made, for whichever reason."""
-        return self.guard.congested
+        return self.pipeline.congested
 
     async def send(
         self,
-        ask: Ask,
-        call: Call,
+        ask: UpstreamRequest,
+        context: RequestContext,
         read: Callable[[RawAnswer], T],
         *,
         limit: float | None = None,
         absent: frozenset[int] = frozenset(),
-    ) -> T | SourceError | None:
+    ) -> T | SourceFailure | None:
         """Send a request and read its answer; again, where that may help.
 
         Args:
             ask: The request.
-            call: What of the incoming request matters to it.
+            context: What of the incoming request matters to it.
             read: Makes a value of the answer; raises ``MalformedError`` or pydantic's
                 ``ValidationError`` where it does not fit.
             limit: Seconds that one attempt may take; the setting's by default.
@@ -186,19 +182,19 @@ class ServiceClient:
         Returns:
             What ``read`` made of it, ``None`` for an ``absent`` status, or the failure.
         """
-        request = Request(ask, call, read, absent)
+        request = ServiceCall(ask, context, read, absent)
 
         exchange = partial(self._exchange, request)
-        trace = call.trace.of(self.name)
-        caller = self._caller(call)
+        trace = context.trace.for_source(self.name)
+        caller = self._caller(context)
         started = self._clock.monotonic()
-        outcome = await self.guard.run(
+        outcome = await self.pipeline.run(
             exchange if self._tokens is None else partial(self._tokens.attempt, exchange),
             limit=self.settings.timeout if limit is None else limit,
-            deadline=call.deadline or Deadline(math.inf, self._clock),
+            deadline=context.deadline or Deadline(math.inf, self._clock),
             reserve=self._deadlines.reserve,
             caller=caller,
-            isolated=call.isolated,
+            isolated=context.isolated,
         )
         trace.calls += 1
         trace.attempts += outcome.attempts
@@ -206,33 +202,35 @@ class ServiceClient:
         trace.started = started if trace.started is None else min(trace.started, started)
         trace.ended = self._clock.monotonic()
         trace.circuit = str(self.circuit)
-        trace.pace = str(self.guard.tempo_of(caller))  # quicker than its value
-        if isinstance(outcome.answer, SourceError):
+        trace.pace = str(self.pipeline.pace_state_of(caller))  # quicker than its value
+        if isinstance(outcome.answer, SourceFailure):
             trace.code = outcome.answer.code
             if not outcome.attempts:  # those that were made have reported themselves
                 self._log.debug(
                     "source.not_asked",
-                    **requests_of(call),
+                    **requests_of(context),
                     source=self.name,
                     outcome=outcome.answer.code.value,
                 )
         return outcome.answer
 
-    def _caller(self, call: Call) -> str:
+    def _caller(self, context: RequestContext) -> str:
         """Tell for whom a call is made, as far as the service is told."""
-        if call.identity or not self._forwards:
-            return call.identity
-        return identity_of(call, self.settings.auth.forwards)  # nobody did before: it is for a page
+        if context.identity or not self._forwards:
+            return context.identity
+        return identity_of(
+            context, self.settings.auth.forwards
+        )  # nobody did before: it is for a page
 
     async def _exchange(
-        self, request: "Request[T]", seconds: float, signed: Headers = ()
-    ) -> T | SourceError | None:
+        self, request: "ServiceCall[T]", seconds: float, signed: Headers = ()
+    ) -> T | SourceFailure | None:
         """Make one exchange within so many seconds, and report it."""
         started = self._clock.monotonic()
         status: int | None = None
         noted: Mapping[str, Any] = {}
-        answer: T | SourceError | None
-        traceparent = request.call.traceparent
+        answer: T | SourceFailure | None
+        traceparent = request.context.traceparent
         if traceparent is not None:
             traceparent = child_of(traceparent)
         try:
@@ -244,18 +242,20 @@ class ServiceClient:
                 try:
                     status, headers = response.status_code, fields_of(response)
                     noted = response.extensions
-                    self._contact.last = Contact(self._clock.now(), status)
+                    self._contact.last = LastContact(self._clock.now(), status)
                     signal = self._signal(status, headers)
                     known = status not in request.absent
                     answer = (
                         await self._read(response, headers, request.read, signal) if known else None
                     )
-                    if signal is not None and not isinstance(answer, SourceError):
-                        self.guard.heed(self._caller(request.call), signal, began=started)
-                    arrivals = request.call.arrivals
-                    if arrivals is not None and not isinstance(answer, SourceError):
+                    if signal is not None and not isinstance(answer, SourceFailure):
+                        self.pipeline.apply_signal(
+                            self._caller(request.context), signal, began=started
+                        )
+                    arrivals = request.context.arrivals
+                    if arrivals is not None and not isinstance(answer, SourceFailure):
                         now, took = self._clock.now(), self._clock.monotonic() - started
-                        arrivals.note(request.ask.keys, headers, at=now, took=took)
+                        arrivals.note(request.request.keys, headers, at=now, took=took)
                 finally:
                     await response.aclose()
         except FOREIGN as error:
@@ -265,17 +265,17 @@ class ServiceClient:
         return answer
 
     def _written(
-        self, request: "Request[T]", seconds: float, signed: Headers, traceparent: str | None
+        self, request: "ServiceCall[T]", seconds: float, signed: Headers, traceparent: str | None
     ) -> httpx.Request:
         """Write the request."""
-        ask, call = request.ask, request.call
-        headers = [*self._headers, ("X-Request-ID", call.request_id), *signed]
+        ask, context = request.request, request.context
+        headers = [*self._headers, ("X-Request-ID", context.request_id), *signed]
         if traceparent is not None:
             headers.append(("traceparent", traceparent))
-        if call.deadline is not None:
+        if context.deadline is not None:
             headers.append((self._deadlines.header, write_duration(seconds)))
         if self._forwards:
-            headers += sent_of(call, self._forwards)
+            headers += sent_of(context, self._forwards)
         if ask.headers:
             own = {name.lower() for name, _ in ask.headers}
             headers = [one for one in headers if one[0].lower() not in own]
@@ -304,7 +304,7 @@ class ServiceClient:
         headers: Mapping[str, str],
         read: Callable[[RawAnswer], T],
         signal: Signal | None,
-    ) -> T | SourceError:
+    ) -> T | SourceFailure:
         """Make a value of an answer, or a failure."""
         shape, absent = self.settings.answer, False
         if response.status_code != _OK:
@@ -327,13 +327,13 @@ class ServiceClient:
         except ValidationError as error:
             return self._malformed(what_is_wrong(error))
 
-    def _malformed(self, detail: str) -> SourceError:
+    def _malformed(self, detail: str) -> SourceFailure:
         """Say that an answer does not fit the contract."""
-        return SourceError(self.name, Code.SOURCE_MALFORMED, detail, divisible=True)
+        return SourceFailure(self.name, Code.SOURCE_MALFORMED, detail, divisible=True)
 
     def _report(
         self,
-        request: "Request[T]",
+        request: "ServiceCall[T]",
         answer: object,
         noted: Mapping[str, Any],
         *,
@@ -346,18 +346,18 @@ class ServiceClient:
             self.seldom.warn(
                 "source.unasked_answer",
                 self.name,
-                request.call,
+                request.context,
                 connections=strays,
                 hint="the service, or a proxy before it, sent something that no request had asked"
                 " for; it was thrown away and the connections were closed",
             )
-        failed = answer if isinstance(answer, SourceError) else None
+        failed = answer if isinstance(answer, SourceFailure) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.fetch",
-            **requests_of(request.call),
+            **requests_of(request.context),
             source=self.name,
-            path=request.ask.path,
-            keys=len(request.ask.keys),
+            path=request.request.path,
+            keys=len(request.request.keys),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
@@ -393,7 +393,7 @@ async def open_service(
         The client; its connections are closed at the end.
     """
 
-    def report(change: Change) -> None:
+    def report(change: StateChange) -> None:
         log.warning(
             "source.circuit",
             source=name,
@@ -411,7 +411,9 @@ async def open_service(
             signals=slowdown.signals,
         )
 
-    guard = Guard(name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace)
+    pipeline = ResiliencePipeline(
+        name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace
+    )
     async with (
         transports(settings) as transport,
         open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,
@@ -421,7 +423,7 @@ async def open_service(
             settings,
             transport,
             deadlines=deadlines,
-            guard=guard,
+            pipeline=pipeline,
             clock=clock,
             log=log,
             tokens=tokens,

@@ -1,28 +1,35 @@
-"""What of a source is asked by itself: the endpoints that give its record, or all of it at once.
+"""The endpoints of a source, and whether its settings fit the record. Pure.
+
+What of a source is asked by itself: the endpoints that give its record, or all of it at once.
 
 One source is one request form. Where a service takes two calls for what is one record here (an
 account and its balance), each of them is a source of its own that holds a part of the record's
-fields: with flights, cache and log lines of its own, by the name ``billing.balance``. They share
+fields: with batches, cache and log lines of its own, by the name ``billing.balance``. They share
 the service: its client, connections, breaker, bulkhead and budget of repetitions.
+
+Whether the settings of sources fit the records that they are made into. Pure.
+
+The settings by themselves know no record. What does not fit is found here before anything starts,
+by making what would read the source's answers.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from app.shapes.endpoint import EndpointSettings
-from app.shapes.key_from import KeyFromSettings
-from app.shapes.source import SourceSettings
+from pydantic import ValidationError
+
+from app.expressions.expression import ExpressionError, checked_expression
+from app.settings.source import EndpointSettings, KeyFromSettings, SourceSettings
 from app.sources.base import Record, SourceSpec
-from app.sources.endpoint import Endpoint
-from app.sources.mapping import Mistake, ShapeError, by_field
-from app.sources.partial import partial
-from app.sources.reader import reader_of
-from app.sources.selector import Selector
+from app.sources.field_selection import Selector
+from app.sources.mapping.reader import reader_of
+from app.sources.mapping.row_mapper import MappingError, MappingMistake, by_field
+from app.sources.records_in_parts import Endpoint, partial
 
 R = TypeVar("R", bound=Record)
 
-SHAPE = tuple(EndpointSettings.model_fields)
+MAPPING_SETTINGS = tuple(EndpointSettings.model_fields)
 """The settings that an endpoint has of its own."""
 
 
@@ -41,7 +48,7 @@ def endpoints_of(
         is given by one of them.
 
     Raises:
-        ShapeError: The settings do not fit the record; with all mistakes.
+        MappingError: The settings do not fit the record; with all mistakes.
     """
     taken = {spec.name for spec in specs}
     return {spec.name: _of(spec, sources[spec.service], taken) for spec in specs}
@@ -92,14 +99,14 @@ def _of(
     }
     found: Mapping[str, Endpoint[R]]
     if own:
-        found = {own: Endpoint(spec, _shaped(settings, settings.endpoints.get(own)))}
+        found = {own: Endpoint(spec, _mapped(settings, settings.endpoints.get(own)))}
     elif others:
         found = _divided(spec, settings, others)
     else:
         found = {"": Endpoint(spec, settings)}
     mistakes = [_within(name, one) for name in found for one in _mistakes_of(found[name])]
     if mistakes:
-        raise ShapeError(mistakes)
+        raise MappingError(mistakes)
     return tuple(found.values())
 
 
@@ -108,8 +115,8 @@ def _divided(
 ) -> Mapping[str, Endpoint[R]]:
     """Divide a source by the fields that its endpoints give."""
     mistakes = [
-        Mistake((name,), "stands beside endpoints: expected it in each of them.")
-        for name in SHAPE
+        MappingMistake((name,), "stands beside endpoints: expected it in each of them.")
+        for name in MAPPING_SETTINGS
         if getattr(settings, name) is not None
     ]
     given: dict[str, str] = {}
@@ -119,46 +126,114 @@ def _divided(
         for field in fields:
             if field != spec.key and (other := given.setdefault(field, name)) != name:
                 what = f"is given by {other} too: expected one endpoint for each field."
-                mistakes.append(Mistake(("endpoints", name, "fields", field), what))
+                mistakes.append(MappingMistake(("endpoints", name, "fields", field), what))
     first = next(iter(parts))
     for field, info in spec.record.model_fields.items():
         if field not in given and field != spec.key:
             given[field] = first  # what may be missing is, unless somebody gives it
             if info.is_required():
                 what = f"give no {field}: expected it in the fields of one of them."
-                mistakes.append(Mistake(("endpoints",), what))
+                mistakes.append(MappingMistake(("endpoints",), what))
     if mistakes:
-        raise ShapeError(mistakes)
+        raise MappingError(mistakes)
     return {
         name: Endpoint(
             replace(
                 partial(spec, [field for field, giver in given.items() if giver == name]),
                 name=f"{spec.name}.{name}",
             ),
-            _shaped(settings, part),
+            _mapped(settings, part),
         )
         for name, part in parts.items()
     }
 
 
-def _shaped(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
+def _mapped(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
     """Make the settings of an endpoint: its own shape, and all else of its service."""
-    shape = {name: getattr(own, name, None) for name in SHAPE}
+    shape = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
     return settings.model_copy(update={**shape, "endpoints": {}})
 
 
-def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[Mistake]:
+def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:
     """Tell where an endpoint could not be asked, or its answers not be read."""
     try:
         reader_of(endpoint.spec, endpoint.settings)
         if endpoint.selects:
             Selector(endpoint)
-    except ShapeError as error:
+    except MappingError as error:
         return error.mistakes
     return ()
 
 
-def _within(endpoint: str, mistake: Mistake) -> Mistake:
+def _within(endpoint: str, mistake: MappingMistake) -> MappingMistake:
     """Say of which endpoint a mistake is, where it is of one."""
     around = ("endpoints", endpoint) if endpoint else ()
     return replace(mistake, keys=(*around, *mistake.keys))
+
+
+_SOMEWHERE = "http://nowhere"
+_ANYTHING = "anything"
+"""An expression that is right, in place of one that is not: its own mistake is told already."""
+
+
+def misfits(spec: SourceSpec[Any], values: object) -> tuple[MappingMistake, ...]:
+    """Find what does not fit in the settings of a source, whatever else is wrong with them.
+
+    Args:
+        spec: The source.
+        values: Its settings as they were read, which need not be right.
+
+    Returns:
+        All that is wrong, by place below them.
+    """
+    settings = _as_far_as_right(values)
+    if settings is None:
+        return ()
+    try:
+        endpoints_of([spec], {spec.service: settings})
+    except MappingError as error:
+        return error.mistakes
+    return ()
+
+
+def _as_far_as_right(values: object) -> SourceSettings | None:
+    """Take of some settings what is right by itself; ``None`` where nothing can be."""
+    if not isinstance(values, dict):
+        return None
+    given = cast("Mapping[str, object]", values)
+    known = SourceSettings.model_fields
+    right = {
+        name: value
+        for name, value in _with_right_expressions(given)
+        if name in known and _made({"base_url": _SOMEWHERE, name: value}) is not None
+    }
+    return _made({"base_url": _SOMEWHERE, **right})
+
+
+def _with_right_expressions(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Put a right expression in place of each that is not."""
+    for name, value in values.items():
+        if name == "fields" and isinstance(value, dict):
+            fields = cast("Mapping[str, object]", value)
+            yield (
+                name,
+                {one: text if _is_right(text) else _ANYTHING for one, text in fields.items()},
+            )
+        else:
+            yield name, value
+
+
+def _is_right(text: object) -> bool:
+    """Tell whether something is an expression."""
+    try:
+        return isinstance(text, str) and bool(checked_expression(text))
+    except ExpressionError:
+        return False
+
+
+def _made(values: Mapping[str, object]) -> SourceSettings | None:
+    """Make settings, if they are right."""
+    try:
+        return SourceSettings.model_validate(values)
+    except ValidationError:
+        return None

@@ -5,6 +5,8 @@ no connection, connection lost, 5xx             SOURCE_UNAVAILABLE
 429                                             SOURCE_OVERLOADED
 any other 4xx                                   SOURCE_REJECTED
 any other status, or a body that does not fit   SOURCE_MALFORMED
+
+What the status of an answer means for a source that has words of its own for it. Pure.
 """
 
 import os
@@ -14,8 +16,9 @@ from http import HTTPStatus
 import aiohttp
 import httpx
 
-from app.errors import Code, SourceError
-from app.sources.connections import BrokenAnswerError, LongHeadError
+from app.errors import Code, SourceFailure
+from app.settings.response import AnswerSettings, Meaning
+from app.transport.connections import BrokenAnswerError, LongHeadError
 
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 """What an exchange may raise: httpx's errors, and what its transport lets through."""
@@ -35,7 +38,7 @@ DIVISIBLE = frozenset({400, 404, 413, 414, 422, 500})
 """Statuses that one key of many may be to blame for."""
 
 
-def failure_of_status(source: str, status: int, retry_after: float | None) -> SourceError | None:
+def failure_of_status(source: str, status: int, retry_after: float | None) -> SourceFailure | None:
     """Tell whether an answer is a failure by its status.
 
     Args:
@@ -49,7 +52,7 @@ def failure_of_status(source: str, status: int, retry_after: float | None) -> So
     code = code_of_status(status)
     if code is None:
         return None
-    return SourceError(
+    return SourceFailure(
         source,
         code,
         f"status {status}",
@@ -60,7 +63,7 @@ def failure_of_status(source: str, status: int, retry_after: float | None) -> So
     )
 
 
-def failure_of_exception(source: str, error: Exception) -> SourceError:
+def failure_of_exception(source: str, error: Exception) -> SourceFailure:
     """Tell what a foreign exception means. A connection that failed may succeed soon.
 
     Args:
@@ -75,7 +78,7 @@ def failure_of_exception(source: str, error: Exception) -> SourceError:
         isinstance(error, httpx.ConnectTimeout)
     )
     retryable = code is Code.SOURCE_UNAVAILABLE or no_connection
-    return SourceError(source, code, detail, retryable=retryable)
+    return SourceFailure(source, code, detail, retryable=retryable)
 
 
 def code_of_status(status: int) -> Code | None:
@@ -137,3 +140,69 @@ def _why(cause: Exception) -> str | None:
     if isinstance(cause, OSError) and cause.errno is not None:
         return os.strerror(cause.errno)
     return None
+
+
+_OK = 200
+_PARTIAL = 206
+
+
+def meaning_of(status: int, settings: AnswerSettings | None) -> Meaning | None:
+    """Tell what a status means, where it is not a failure by itself.
+
+    Args:
+        status: An HTTP status.
+        settings: How the source's answers are read; ``None`` for the default contract.
+
+    Returns:
+        The meaning that the settings give it; by default 200 is ``rows`` and 206 ``partial``;
+        ``None`` where it means what it does everywhere.
+    """
+    if settings is None:
+        return "rows" if status == _OK else None
+    if status == _OK:
+        return "rows"
+    if status in settings.status:
+        return settings.status[status]
+    return "partial" if status == _PARTIAL else None
+
+
+def failure_of_answer(
+    source: str,
+    status: int,
+    settings: AnswerSettings | None,
+    retry_after: float | None,
+    *,
+    too_fast: bool = False,
+) -> SourceFailure | None:
+    """Tell whether an answer is a failure by its status.
+
+    Args:
+        source: Name of the source.
+        status: An HTTP status.
+        settings: How the source's answers are read; ``None`` for the default contract.
+        retry_after: Seconds that the source wants to be left alone.
+        too_fast: Whether the call was refused for its rate alone, which some say by 403.
+
+    Returns:
+        The failure, or ``None`` for an answer that a reader can read, one that says "not known"
+        among them.
+    """
+    match meaning_of(status, settings):
+        case "rows" | "partial" | "absent":
+            return None
+        case "auth":
+            return SourceFailure(
+                source, Code.SOURCE_REJECTED, f"status {status}", unauthorized=True
+            )
+        case "retry":
+            return SourceFailure(
+                source,
+                Code.SOURCE_UNAVAILABLE,
+                f"status {status}",
+                retryable=True,
+                retry_after=retry_after,
+            )
+        case None:
+            return failure_of_status(
+                source, HTTPStatus.TOO_MANY_REQUESTS if too_fast else status, retry_after
+            )

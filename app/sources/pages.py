@@ -8,12 +8,9 @@ from typing import Generic, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.errors import Code, MalformedError, SourceError
-from app.shapes.answer import AnswerSettings
-from app.sources.answer import RawAnswer
-from app.sources.ask import Ask
+from app.errors import Code, MalformedError, SourceFailure
+from app.settings.response import AnswerSettings
 from app.sources.base import (
-    Call,
     Page,
     PageItem,
     PageRequest,
@@ -21,12 +18,14 @@ from app.sources.base import (
     Position,
     PositionGone,
     Record,
+    RequestContext,
     UserId,
 )
 from app.sources.client import ServiceClient
-from app.sources.contract import RowContract
-from app.sources.forms import pair
-from app.sources.scan import Row, at, scan
+from app.sources.mapping.contract import RowContract
+from app.sources.mapping.requests import UpstreamRequest, pair
+from app.sources.mapping.rows import RawAnswer
+from app.sources.mapping.scan import ScannedRow, at, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -59,7 +58,7 @@ class UpstreamPage(Record, Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Unfit:
+class _MalformedPage:
     """A page that is one by its frame, with something in it that does not fit.
 
     It is the trouble of one user, so the service's circuit breaker must not count it.
@@ -94,13 +93,13 @@ class RestPages(Generic[R]):
         return self._spec.name
 
     async def fetch_pages(
-        self, requests: Sequence[PageRequest], call: Call
-    ) -> Sequence[Page[R] | SourceError | PositionGone | None]:
+        self, requests: Sequence[PageRequest], context: RequestContext
+    ) -> Sequence[Page[R] | SourceFailure | PositionGone | None]:
         """Fetch pages, several at once up to the bound of the settings.
 
         Args:
             requests: Pages, each once.
-            call: What of the incoming request goes on.
+            context: What of the incoming request goes on.
 
         Returns:
             One answer a request, in their order.
@@ -109,21 +108,21 @@ class RestPages(Generic[R]):
 
         async def fetch(
             request: PageRequest,
-        ) -> Page[R] | SourceError | PositionGone | None:
+        ) -> Page[R] | SourceFailure | PositionGone | None:
             async with room:
-                return await self._fetch(request, call)
+                return await self._fetch(request, context)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(fetch(request)) for request in requests]
         return [task.result() for task in tasks]
 
     async def _fetch(
-        self, request: PageRequest, call: Call
-    ) -> Page[R] | SourceError | PositionGone | None:
+        self, request: PageRequest, context: RequestContext
+    ) -> Page[R] | SourceFailure | PositionGone | None:
         """Fetch one page: one call where it starts and ends as upstream pages do."""
-        walk = _Walk(request, self._key)
+        walk = _PageWalk(request, self._key)
         for _ in range(MAX_CALLS):
-            upstream = await self._ask(request.user, walk.limit, walk.cursor, call)
+            upstream = await self._ask(request.user, walk.limit, walk.cursor, context)
             if not isinstance(upstream, UpstreamPage):
                 return upstream
             try:
@@ -137,45 +136,45 @@ class RestPages(Generic[R]):
         return Page(tuple(walk.items), has_next=True)
 
     async def _ask(
-        self, user: UserId, limit: int, cursor: str | None, call: Call
-    ) -> UpstreamPage[R] | SourceError | None:
+        self, user: UserId, limit: int, cursor: str | None, context: RequestContext
+    ) -> UpstreamPage[R] | SourceFailure | None:
         """Ask for one upstream page."""
         target = f"{self._spec.path}?{pair(self._spec.parameter, user)}&limit={limit}"
         if cursor is not None:
             target += "&" + pair("cursor", cursor)
         answer = await self._client.send(
-            Ask((user,), self._spec.path, target),
-            call,
+            UpstreamRequest((user,), self._spec.path, target),
+            context,
             self._read,
             limit=self._client.settings.page_timeout,
             absent=NOT_FOUND,
         )
-        if not isinstance(answer, _Unfit):
+        if not isinstance(answer, _MalformedPage):
             return answer
         self._client.seldom.warn(
-            "source.odd_page", self.name, call, path=self._spec.path, detail=answer.detail
+            "source.odd_page", self.name, context, path=self._spec.path, detail=answer.detail
         )
-        call.trace.of(self.name).code = Code.SOURCE_MALFORMED
+        context.trace.for_source(self.name).code = Code.SOURCE_MALFORMED
         return self._failure(answer.detail)
 
-    def _read(self, answer: RawAnswer) -> UpstreamPage[R] | _Unfit:
+    def _read(self, answer: RawAnswer) -> UpstreamPage[R] | _MalformedPage:
         """Read a page."""
         try:
             return self._decode(answer.body)
         except ValidationError:
-            [row] = scan(answer.body, AS_ONE_VALUE).rows or [Row(None, None)]
+            [row] = scan(answer.body, AS_ONE_VALUE).rows or [ScannedRow(None, None)]
             _, items = at(row.value, ("items",))
             if not isinstance(items, list):
                 raise
             page = self._contract.read(row.value)
-            return _Unfit(page) if isinstance(page, str) else page
+            return _MalformedPage(page) if isinstance(page, str) else page
 
-    def _failure(self, detail: str) -> SourceError:
+    def _failure(self, detail: str) -> SourceFailure:
         """Say that the list cannot be read."""
-        return SourceError(self.name, Code.SOURCE_MALFORMED, detail)
+        return SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
 
 
-class _Walk(Generic[R]):
+class _PageWalk(Generic[R]):
     """The way over upstream pages to a page of any size, from any position.
 
     Attributes:

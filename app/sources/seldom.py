@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from app.resilience.clock import Clock
-from app.sources.base import Call
+from app.sources.base import RequestContext
 
 TOLD_EVERY = 60.0
 """Seconds between two warnings of one kind about one source."""
@@ -15,7 +15,7 @@ MAX_NAMED = 20
 """How many of the requests that share a call the log names."""
 
 
-def requests_of(call: Call) -> Mapping[str, object]:
+def requests_of(call: RequestContext) -> Mapping[str, object]:
     """Say in the log for which requests a call is made.
 
     Args:
@@ -58,7 +58,13 @@ class SeldomLog:
         self._told: dict[tuple[str, str], _Told] = {}
 
     def warn(
-        self, event: str, source: str, call: Call, *, severe: bool = False, **facts: object
+        self,
+        event: str,
+        source: str,
+        call: RequestContext,
+        *,
+        severe: bool = False,
+        **facts: object,
     ) -> None:
         """Write a warning, or count it where one of its kind was written lately.
 

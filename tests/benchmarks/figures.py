@@ -3,7 +3,7 @@
 from benchmarks.machine import Machine
 from benchmarks.measure import Sample
 from benchmarks.run import Omission, Part, Run
-from benchmarks.upstream import Counts
+from benchmarks.upstream import UpstreamCounts
 
 OURS, REFERENCE = "user-gateway", "rest-aiohttp"
 MACHINE = Machine(cpus=2, cpu="A CPU", memory_gb=8, kernel="6.1", python="3.11.7", node="v24.19.0")
@@ -33,7 +33,7 @@ def sample(
         p99_ms=50 * cpu_ms,
         max_ms=99 * cpu_ms,
         peak_mb=80.0,
-        calls=Counts(profile=0.1, billing=0.2, activity=0.3),
+        calls=UpstreamCounts(profile=0.1, billing=0.2, activity=0.3),
         size=400.0,
         errors=errors,
         failed=failed,

@@ -5,12 +5,12 @@ import pytest
 from benchmarks.catalog import REFERENCE, catalog, choose
 from benchmarks.errors import BenchmarkError, UnavailableError
 from benchmarks.ours import NAME
-from benchmarks.peer import Address, Kit
+from benchmarks.peer import Kit, PeerAddress
 from benchmarks.tools import Node, Tools
 
 NO_NODE = Tools(nginx="nginx", wrk="wrk", node=None)
 TOOLS = Tools(nginx="nginx", wrk="wrk", node=Node("node", "npm", "v24.0.0"))
-ADDRESS = Address(9401, "http://127.0.0.1:9500")
+ADDRESS = PeerAddress(9401, "http://127.0.0.1:9500")
 
 
 def test_ours_is_the_first_and_the_reference_is_there() -> None:

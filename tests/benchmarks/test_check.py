@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.check import Verdict, judge
-from benchmarks.client import Json, Reply
+from benchmarks.check import CheckVerdict, judge
+from benchmarks.client import Json, TimedReply
 from benchmarks.conversation import User
 from benchmarks.workloads import W1, W3, W3_DOWN, Dialect, Workload
 
@@ -23,7 +23,7 @@ def judged(
     body: dict[str, Json] = {"data": data}
     if errors:
         body["errors"] = [{"message": "no"}]
-    return judge(Reply(status, body), workload, Dialect.FLAT, [expected])
+    return judge(TimedReply(status, body), workload, Dialect.FLAT, [expected])
 
 
 def test_the_upstreams_own_data_is_right() -> None:
@@ -70,13 +70,13 @@ def test_no_data_at_all_is_wrong_even_if_a_source_is_down() -> None:
 
 
 def test_a_user_too_few_is_wrong() -> None:
-    reply = Reply(200, {"data": {"users": [RIGHT]}})
+    reply = TimedReply(200, {"data": {"users": [RIGHT]}})
 
     assert judge(reply, W3, Dialect.FLAT, [RIGHT, RIGHT]) == "1 users rather than 2"
 
 
 def test_a_verdict_says_how_many_were_wrong() -> None:
-    assert str(Verdict(60, ())) == "60 answers, all right"
-    assert str(Verdict(60, ("status 500", "x"))) == (
+    assert str(CheckVerdict(60, ())) == "60 answers, all right"
+    assert str(CheckVerdict(60, ("status 500", "x"))) == (
         "2 of 60 answers are wrong, such as: status 500"
     )

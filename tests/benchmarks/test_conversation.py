@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.client import Json, Reply
+from benchmarks.client import Json, TimedReply
 from benchmarks.conversation import User, users_in
 from benchmarks.workloads import W1, W3, Dialect
 
@@ -32,17 +32,17 @@ USER: User = {"id": "1", "plan": "pro", "billingStatus": "active", "loginCount":
     ],
 )
 def test_all_dialects_say_the_same(dialect: Dialect, body: Json) -> None:
-    assert users_in(Reply(200, body), W3, dialect) == [USER, None]
+    assert users_in(TimedReply(200, body), W3, dialect) == [USER, None]
 
 
 def test_times_are_written_alike_wherever_they_stand() -> None:
     event: Json = {"occurredAt": "2026-01-01T00:00:00+00:00"}
 
-    assert users_in(Reply(200, {"events": [event]}), W1, Dialect.REST) == [
+    assert users_in(TimedReply(200, {"events": [event]}), W1, Dialect.REST) == [
         {"events": [{"occurredAt": "2026-01-01T00:00:00Z"}]}
     ]
 
 
 @pytest.mark.parametrize("body", [None, "Bad Gateway", [], {"data": None}, {"data": {"users": 1}}])
 def test_an_answer_of_another_kind_has_no_users(body: Json) -> None:
-    assert users_in(Reply(200, body), W3, Dialect.FLAT) == []
+    assert users_in(TimedReply(200, body), W3, Dialect.FLAT) == []

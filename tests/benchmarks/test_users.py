@@ -3,7 +3,7 @@
 import re
 from uuid import UUID
 
-from app.shapes.ids import UUID_PATTERN
+from app.expressions.ids import UUID_PATTERN
 from benchmarks.users import USERS, Ids, user_id
 
 

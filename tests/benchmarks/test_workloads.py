@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from graphql import build_schema, parse, validate
 
-from app.graphql.schema import build_schema as build_our_schema
+from app.execution.schema import build_schema as build_our_schema
 from benchmarks.places import PEERS
 from benchmarks.workloads import (
     W1,

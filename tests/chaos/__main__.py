@@ -18,7 +18,7 @@ import click
 
 from app.resilience.clock import SystemClock
 from tests import faults
-from tests.chaos.clients import Client, populate
+from tests.chaos.clients import ChaosClient, populate
 from tests.chaos.gateway import running_gateway
 from tests.chaos.tally import Tally, table
 from tests.chaos.weather import PARTS, Weather
@@ -100,7 +100,7 @@ async def run(seconds: float, chance: Random, connections: int, log: IO[bytes]) 
                 running_gateway(settings(server), log, folder) as gateway,
                 aiohttp.ClientSession(gateway.url, timeout=patience) as session,
             ):
-                client = Client(session, server, weather, tally, settled=SETTLED)
+                client = ChaosClient(session, server, weather, tally, settled=SETTLED)
                 # Each has a chance of its own: what came of one for all would hang on who is first.
                 own = [Random(chance.random()) for _ in range(connections)]  # noqa: S311 # no secret
                 fates = {source: Random(chance.random()) for source in PARTS}  # noqa: S311 # the same

@@ -61,7 +61,7 @@ def populate(server: FaultServer) -> None:
             del server.rows["activity"][user]
 
 
-class Client:
+class ChaosClient:
     """Asks one question after the other, and holds the answers against the truth.
 
     Args:

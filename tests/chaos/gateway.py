@@ -21,7 +21,7 @@ PATIENCE = 10.0
 
 
 @dataclass
-class Gateway:
+class ChaosGateway:
     """A running gateway.
 
     Attributes:
@@ -55,7 +55,7 @@ class Gateway:
 @asynccontextmanager
 async def running_gateway(
     settings: Mapping[str, object], log: IO[bytes], folder: str
-) -> AsyncGenerator[Gateway]:
+) -> AsyncGenerator[ChaosGateway]:
     """Run a gateway as a process of its own that ends with the context.
 
     Args:
@@ -80,7 +80,7 @@ async def running_gateway(
         stdout=log,
         stderr=log,
     )
-    gateway = Gateway(process, f"http://127.0.0.1:{port}")
+    gateway = ChaosGateway(process, f"http://127.0.0.1:{port}")
     try:
         await gateway.until_ready()
         yield gateway

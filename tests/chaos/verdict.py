@@ -50,7 +50,7 @@ class Question:
 
 
 @dataclass
-class Verdict:
+class ChaosVerdict:
     """What is to be said of an answer.
 
     Attributes:
@@ -66,7 +66,7 @@ class Verdict:
     missing: Counter[str] = field(default_factory=Counter[str])
 
 
-def judge(question: Question, body: Mapping[str, Any], truth: Truth) -> Verdict:
+def judge(question: Question, body: Mapping[str, Any], truth: Truth) -> ChaosVerdict:
     """Hold an answer against the truth.
 
     Args:
@@ -102,7 +102,7 @@ class _Judging:
     """One answer on its way to a verdict."""
 
     def __init__(self, question: Question, truth: Truth) -> None:
-        self.verdict = Verdict()
+        self.verdict = ChaosVerdict()
         self._question = question
         self._truth = truth
         self._failed: set[Path] = set()

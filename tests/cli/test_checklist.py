@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from app.cli import main
-from app.cli.checklist import UNSAFE, forbidden
-from app.shapes.callers import LEAST_SECRET, JwtCallers
+from app.cli.serve import UNSAFE, forbidden
+from app.settings.auth import LEAST_SECRET, JwtCallers
 from tests.fakes import settings_for_fakes
 
 NAMES = ("PROFILE", "BILLING", "ACTIVITY")

@@ -18,8 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.demo.faults import Fault, FaultKind, Latency, SourceName
-from app.demo.options import DemoOptions
+from app.demo.faults import DemoOptions, Fault, FaultKind, Latency, SourceName
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 
 

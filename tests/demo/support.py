@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.demo.options import DemoOptions
+from app.demo.faults import DemoOptions
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 
 

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.demo.answers import problem, server_problem
 from app.demo.people import user_id
+from app.demo.responses import problem, server_problem
 
 USERS = f"/users?id={user_id(1)}&id={user_id(2)}"
 

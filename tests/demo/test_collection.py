@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from app.demo.collection import MOST_IDS
 from app.demo.people import user_id
+from app.demo.services import MOST_IDS
 
 UNKNOWN = "00000000-0000-4000-8000-999999999999"
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.demo.invoices import decode_cursor, encode_cursor
 from app.demo.people import user_id
-from app.demo.services import demo_services
+from app.demo.services import decode_cursor, demo_services, encode_cursor
 from tests.demo.support import client_of
 
 FIRST = user_id(1)

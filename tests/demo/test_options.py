@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.demo.faults import Fault, FaultKind, Latency, SourceName
-from app.demo.options import (
+from app.demo.faults import (
     DemoOptions,
+    Fault,
+    FaultKind,
     FaultType,
+    Latency,
     LatencyType,
+    SourceName,
     fail_option,
     latency_option,
 )
@@ -26,7 +29,7 @@ SOURCES = st.sampled_from(SourceName)
 
 
 @dataclass
-class Command:
+class OptionsCommand:
     """A command with the demo's two options, which keeps what it was given."""
 
     latency: tuple[Latency, ...] = ()
@@ -59,17 +62,17 @@ def understood(kind: click.ParamType[Value], text: str) -> Value | str:
 
 
 @pytest.fixture
-def command() -> Command:
+def command() -> OptionsCommand:
     """A fresh command."""
-    return Command()
+    return OptionsCommand()
 
 
-def test_both_options_are_optional(command: Command) -> None:
+def test_both_options_are_optional(command: OptionsCommand) -> None:
     assert command.run() == 0
     assert (command.latency, command.faults) == ((), ())
 
 
-def test_both_options_may_be_given_for_several_sources(command: Command) -> None:
+def test_both_options_may_be_given_for_several_sources(command: OptionsCommand) -> None:
     arguments = "--latency billing=300ms --latency profile=1.5s --fail activity=503"
     assert command.run(*arguments.split(), "--fail", "billing=timeout") == 0
     assert command.latency == (
@@ -105,7 +108,7 @@ def test_both_options_may_be_given_for_several_sources(command: Command) -> None
     ],
 )
 def test_a_wrong_option_is_named_with_what_would_be_right(
-    command: Command, arguments: str, message: str
+    command: OptionsCommand, arguments: str, message: str
 ) -> None:
     assert command.run(*arguments.split()) == 2
     assert message in command.output

@@ -6,8 +6,7 @@ from hashlib import sha256
 import pytest
 
 from app.demo.database import DATA_VERSION
-from app.demo.people import NOW, Person, people, user_id
-from app.demo.rows import AccountRow, SummaryRow
+from app.demo.people import NOW, AccountRow, Person, SummaryRow, people, user_id
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from app.demo.errors import DemoError
-from app.demo.ports import base_url, listen, reserve
+from app.demo.server import base_url, listen, reserve
 
 HOST = "127.0.0.1"
 

@@ -19,11 +19,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.demo.errors import DemoError
-from app.demo.faults import Fault, FaultKind, Latency, SourceName
-from app.demo.options import DemoOptions
+from app.demo.faults import DemoOptions, Fault, FaultKind, Latency, SourceName
 from app.demo.people import user_id
-from app.demo.ports import listen
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
+from app.demo.server import listen
 from tests.demo.support import greeting_gateway, running
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import pytest
 
 from app.main import create_app
 from app.observability.logs import make_log
-from tests.conftest import Gateway
-from tests.examples.page import Page, load
+from tests.conftest import GatewayClient
+from tests.examples.page import ExamplePage, load
 from tests.examples.serving import serving
 from tests.ways import BOTH, Ways
 
@@ -21,8 +21,8 @@ class OpenPage(Protocol):
     """Opens a gateway with the configuration of a page."""
 
     def __call__(
-        self, page: Page, variables: Mapping[str, str]
-    ) -> AbstractAsyncContextManager[Gateway]:
+        self, page: ExamplePage, variables: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[GatewayClient]:
         """Open it; the variables are what the page leaves to the environment."""
         ...
 
@@ -39,7 +39,9 @@ def open_page(ways: Ways, tmp_path: Path) -> OpenPage:
     """Give a way to open the gateway."""
 
     @asynccontextmanager
-    async def opened(page: Page, variables: Mapping[str, str]) -> AsyncGenerator[Gateway]:
+    async def opened(
+        page: ExamplePage, variables: Mapping[str, str]
+    ) -> AsyncGenerator[GatewayClient]:
         settings = ways.of(load(page, tmp_path, variables))
         stream = io.StringIO()
         app = create_app(settings, make_log(settings.log, stream=stream))
@@ -47,6 +49,6 @@ def open_page(ways: Ways, tmp_path: Path) -> OpenPage:
             serving("the gateway", app) as address,
             httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client,
         ):
-            yield Gateway(app, client, stream)
+            yield GatewayClient(app, client, stream)
 
     return opened

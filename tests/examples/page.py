@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import app
-from app.environment import load_settings
-from app.settings import Settings
+from app.settings.environment import load_settings
+from app.settings.models import Settings
 
 FOLDER = Path(app.__file__).parents[1] / "docs" / "sources"
 
 
 @dataclass(frozen=True)
-class Page:
+class ExamplePage:
     """A page with one configuration file in it.
 
     Attributes:
@@ -53,7 +53,7 @@ def _is_default(table: Sequence[str]) -> bool:
     return len(table) == 2 and table[1].startswith("base_url =")  # its name, its address
 
 
-def load(page: Page, folder: Path, variables: Mapping[str, str]) -> Settings:
+def load(page: ExamplePage, folder: Path, variables: Mapping[str, str]) -> Settings:
     """Load a page's configuration as the gateway does, from a file and variables.
 
     Args:

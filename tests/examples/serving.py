@@ -16,8 +16,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from app.demo.ports import base_url, listen
-from app.demo.server import DemoServer
+from app.demo.server import DemoServer, base_url, listen
 
 WAIT = 30.0
 """Seconds after which a program that does not say that it is ready counts as broken."""

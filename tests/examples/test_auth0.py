@@ -12,11 +12,11 @@ from starlette.routing import Route
 
 from tests.examples.conftest import OpenPage
 from tests.examples.oauth import TokenServer
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.serving import serving
 from tests.examples.users import PROFILE, Json, users_of
 
-PAGE = Page("auth0")
+PAGE = ExamplePage("auth0")
 SECRET = "auth0-client-secret"
 API = "https://example.eu.auth0.com/api/v2/"
 MAX_PAGE = 100

@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.serving import free_port, installed, program
 from tests.examples.users import ACTIVITY, BILLING, PROFILE, Json, users_of
 
-PAGE = Page("datasette")
+PAGE = ExamplePage("datasette")
 IDS = (
     *(
         "o'neil",

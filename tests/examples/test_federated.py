@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Gateway
+from tests.conftest import GatewayClient
 from tests.examples import scim, stripe, tracker
 from tests.examples.conftest import OpenPage
-from tests.examples.page import FOLDER, Page
+from tests.examples.page import FOLDER, ExamplePage
 from tests.examples.serving import clean_environment
 from tests.examples.users import ACTIVITY, BILLING, PROFILE, Json, users_of
 
-PAGE = Page("federated")
+PAGE = ExamplePage("federated")
 FIELDS = f"{PROFILE} {BILLING} {ACTIVITY}"
 
 
@@ -74,7 +74,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
         )
 
 
-def calls(gateway: Gateway) -> Counter[tuple[str, int]]:
+def calls(gateway: GatewayClient) -> Counter[tuple[str, int]]:
     """Count the calls to each source, by how many users they were for."""
     return Counter((one["source"], one["keys"]) for one in gateway.events("source.fetch"))
 

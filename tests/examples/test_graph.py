@@ -13,11 +13,11 @@ from starlette.routing import Route
 
 from tests.examples.conftest import OpenPage
 from tests.examples.oauth import TokenServer
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.serving import serving
 from tests.examples.users import PROFILE, Json, users_of
 
-PAGE = Page("microsoft-graph")
+PAGE = ExamplePage("microsoft-graph")
 SECRET = "graph-client-secret"
 LOGIN = "/example.onmicrosoft.com/oauth2/v2.0/token"
 MOST = 15

@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.serving import serving
 from tests.examples.users import BILLING, Json, users_of
 
-PAGE = Page("hubspot")
+PAGE = ExamplePage("hubspot")
 TOKEN = "pat-eu1-hubspot"
 MOST = 100
 STATUSES = {"active": "ACTIVE", "past_due": "PAST_DUE", None: "UNKNOWN"}

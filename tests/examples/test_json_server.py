@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.tracker import Tracker, create, json_server
 from tests.examples.users import ACTIVITY, users_of
 
-PAGE = Page("json-server")
+PAGE = ExamplePage("json-server")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.shapes.functions import ExactFunctions
-from tests.examples.page import FOLDER, Page
+from app.expressions.functions import ExactFunctions
+from tests.examples.page import FOLDER, ExamplePage
 
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
-PAGES = [Page(path.stem) for path in sorted(FOLDER.glob("*.md")) if path.stem != "README"]
+PAGES = [ExamplePage(path.stem) for path in sorted(FOLDER.glob("*.md")) if path.stem != "README"]
 
 
 def listed() -> Iterator[tuple[str, int]]:
@@ -24,12 +24,12 @@ def test_the_index_lists_every_page_with_the_lines_that_it_takes() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_says_how_many_lines_it_takes(page: Page) -> None:
+def test_a_page_says_how_many_lines_it_takes(page: ExamplePage) -> None:
     assert f"\nIt takes {page.size} lines of configuration.\n" in page.text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_has_a_test_that_runs_its_configuration(page: Page) -> None:
+def test_a_page_has_a_test_that_runs_its_configuration(page: ExamplePage) -> None:
     tests = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
     assert sum(f'PAGE = Page("{page.name}")' in test for test in tests) == 1
 

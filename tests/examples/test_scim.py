@@ -5,11 +5,11 @@ from collections.abc import Generator
 import pytest
 
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.scim import Directory, create, person, scim_server
 from tests.examples.users import PROFILE, users_of
 
-PAGE = Page("scim")
+PAGE = ExamplePage("scim")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from collections.abc import Generator
 import pytest
 
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.stripe import PLANS, Books, create, stripe_server
 from tests.examples.users import BILLING, users_of
 
-PAGE = Page("stripe")
+PAGE = ExamplePage("stripe")
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.examples.conftest import OpenPage
-from tests.examples.page import Page
+from tests.examples.page import ExamplePage
 from tests.examples.serving import serving
 from tests.examples.users import PROFILE, Json, users_of
 
-PAGE = Page("zendesk")
+PAGE = ExamplePage("zendesk")
 TOKEN = "zendesk-token"
 BASIC = b64encode(f"gateway@example.com/token:{TOKEN}".encode()).decode()
 MOST = 100

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from tests.conftest import Gateway
+from tests.conftest import GatewayClient
 
 Json = Mapping[str, Any]
 
@@ -13,7 +13,9 @@ BILLING = "plan billingStatus balance { amount currency } renewsAt"
 ACTIVITY = "lastSeenAt loginCount events { id type occurredAt }"
 
 
-async def users_of(gateway: Gateway, fields: str, ids: Sequence[str]) -> Sequence[Json | None]:
+async def users_of(
+    gateway: GatewayClient, fields: str, ids: Sequence[str]
+) -> Sequence[Json | None]:
     """Ask for users; nothing of the answer may have failed.
 
     Args:

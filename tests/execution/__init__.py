@@ -1,1 +1,1 @@
-"""Tests of ``app/federation``."""
+"""Tests of ``app/execution``."""

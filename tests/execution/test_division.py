@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.errors import Code, SourceError, SourceFailedError
-from app.execution.division import Division, divisions_of
+from app.errors import Code, SourceError, SourceFailure
 from app.execution.outcome import Result
 from app.execution.results import SourceResults
-from app.shapes.source import SourceSettings
+from app.settings.source import SourceSettings
 from app.sources.base import Record
-from app.sources.billing import BILLING
 from app.sources.endpoints import endpoints_of
-from app.sources.profile import PROFILE
+from app.sources.records import BILLING, PROFILE
+from app.sources.records_in_parts import EndpointPartition, partitions_of
 from tests.fakes import account_row, json_response
 from tests.partial import ENDPOINTS
 
@@ -23,7 +22,7 @@ SETTINGS = {
     ),
 }
 FOUND = endpoints_of([PROFILE, BILLING], SETTINGS)
-DIVISIONS = divisions_of(FOUND)
+DIVISIONS = partitions_of(FOUND)
 PLAN, BALANCE = "billing.subscription", "billing.balance"
 
 
@@ -39,25 +38,25 @@ def merge(sources: Sequence[str], *results: Result) -> SourceResults:
     return SourceResults(dict(zip(sources, results, strict=True)), DIVISIONS)
 
 
-def failed(name: str, code: Code) -> SourceError:
+def failed(name: str, code: Code) -> SourceFailure:
     """Make a failure of an endpoint."""
-    return SourceError(name, code, "it failed")
+    return SourceFailure(name, code, "it failed")
 
 
 def test_only_sources_with_endpoints_are_divided() -> None:
     gives = dict.fromkeys(("plan", "renews_at", "status"), PLAN) | {"balance": BALANCE}
 
-    assert {"billing": Division(first=PLAN, gives=gives)} == DIVISIONS
+    assert {"billing": EndpointPartition(first=PLAN, gives=gives)} == DIVISIONS
 
 
 def test_fields_name_their_endpoints_each_once_and_nothing_the_first() -> None:
     division = DIVISIONS["billing"]
 
-    assert division.of({"plan", "status"}) == (PLAN,)
-    assert division.of({"balance"}) == (BALANCE,)
-    assert division.of({"balance", "plan"}) == (PLAN, BALANCE)
-    assert division.of(()) == (PLAN,)
-    assert division.of(None) == (PLAN, BALANCE)
+    assert division.endpoints_for({"plan", "status"}) == (PLAN,)
+    assert division.endpoints_for({"balance"}) == (BALANCE,)
+    assert division.endpoints_for({"balance", "plan"}) == (PLAN, BALANCE)
+    assert division.endpoints_for(()) == (PLAN,)
+    assert division.endpoints_for(None) == (PLAN, BALANCE)
 
 
 def test_a_field_reads_the_records_of_all_its_endpoints_as_one() -> None:
@@ -77,9 +76,9 @@ def test_a_field_fails_as_the_first_of_its_endpoints_that_failed() -> None:
         ((None, second), second),
         ((said(PLAN), second), second),
     ):
-        with pytest.raises(SourceFailedError) as caught:
+        with pytest.raises(SourceError) as caught:
             merge((PLAN, BALANCE), *answers).read(BILLING)
-        assert caught.value.error is error
+        assert caught.value.failure is error
 
 
 def test_a_field_is_nothing_where_one_of_its_endpoints_does_not_know_the_user() -> None:

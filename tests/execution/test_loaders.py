@@ -9,29 +9,29 @@ from typing import Any
 
 import pytest
 
-from app.errors import Code, SourceError
-from app.execution.load import Loaders, Sources
+from app.errors import Code, SourceFailure
+from app.execution.load import Loaders, OpenSources
 from app.execution.outcome import Result
 from app.execution.plan import Fetch, SourceNeeds
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
-from app.settings import LogSettings
-from app.shapes.resilience import DeadlineSettings
+from app.settings.models import LogSettings
+from app.settings.resilience import DeadlineSettings
 from app.sources.base import (
-    Call,
     Page,
     PageRequest,
     PageSpec,
     Position,
     PositionGone,
     Record,
+    RequestContext,
     UserId,
 )
-from app.sources.billing import InvoiceRecord
-from app.sources.flights import Flights, Sharing
+from app.sources.batch_scheduler import BatchScheduler, Sharing
+from app.sources.records import InvoiceRecord
 from tests.fakes import calm_source
 
-CALL = Call("request-1", "trace")
+CALL = RequestContext("request-1", "trace")
 A, B, C = UserId("a"), UserId("b"), UserId("c")
 ONE = SourceNeeds(("profile",), existence_only=False)
 BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
@@ -65,12 +65,12 @@ class Named(Record):
     key: str
 
 
-Answer = Named | SourceError | None
+Answer = Named | SourceFailure | None
 Behaviour = Callable[[Sequence[UserId]], Awaitable[Sequence[Answer]]]
 
 
 @dataclass
-class FakeSource:
+class RecordingSource:
     """A source.
 
     Attributes:
@@ -85,11 +85,11 @@ class FakeSource:
     name: str
     behaviour: Behaviour | None = None
     batches: list[list[str]] = field(default_factory=list[list[str]])
-    calls: list[Call] = field(default_factory=list[Call])
+    calls: list[RequestContext] = field(default_factory=list[RequestContext])
     ended: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Answer]:
+    async def fetch_many(self, keys: Sequence[UserId], call: RequestContext) -> Sequence[Answer]:
         """Answer."""
         self.batches.append(list(keys))
         self.calls.append(call)
@@ -116,8 +116,8 @@ class FakePages:
     batches: list[list[PageRequest]] = field(default_factory=list[list[PageRequest]])
 
     async def fetch_pages(
-        self, requests: Sequence[PageRequest], call: Call
-    ) -> Sequence[Page[InvoiceRecord] | SourceError | PositionGone | None]:
+        self, requests: Sequence[PageRequest], call: RequestContext
+    ) -> Sequence[Page[InvoiceRecord] | SourceFailure | PositionGone | None]:
         """Answer."""
         assert call == CALL
         self.batches.append(list(requests))
@@ -129,9 +129,9 @@ def record(source: str, key: str) -> Named:
     return Named.model_validate({"source": source, "key": key})
 
 
-def failure(source: str) -> SourceError:
+def failure(source: str) -> SourceFailure:
     """Make a failure."""
-    return SourceError(source, Code.SOURCE_TIMEOUT, "too slow")
+    return SourceFailure(source, Code.SOURCE_TIMEOUT, "too slow")
 
 
 async def hang(_: Sequence[UserId]) -> Sequence[Answer]:
@@ -146,23 +146,23 @@ async def break_down(_: Sequence[UserId]) -> Sequence[Answer]:
 
 
 @dataclass
-class World:
+class LoaderWorld:
     """The sources, and loaders over them."""
 
-    profile: FakeSource
-    billing: FakeSource
+    profile: RecordingSource
+    billing: RecordingSource
     pages: FakePages
 
     @property
-    def sources(self) -> Sources:
+    def sources(self) -> OpenSources:
         """The sources, as the loaders take them."""
         users = {one.name: flights_to(one) for one in (self.profile, self.billing)}
-        return Sources(users=users, pages={LIST: self.pages})
+        return OpenSources(users=users, pages={LIST: self.pages})
 
 
-def flights_to(source: FakeSource) -> Flights[Any]:
-    """Make flights to a source that requests do not share."""
-    return Flights(
+def flights_to(source: RecordingSource) -> BatchScheduler[Any]:
+    """Make batches to a source that requests do not share."""
+    return BatchScheduler(
         source.name,
         source.fetch_many,
         sharing=Sharing.NOTHING,
@@ -174,18 +174,18 @@ def flights_to(source: FakeSource) -> Flights[Any]:
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> LoaderWorld:
     """Give two sources and a list."""
-    return World(FakeSource("profile"), FakeSource("billing"), FakePages())
+    return LoaderWorld(RecordingSource("profile"), RecordingSource("billing"), FakePages())
 
 
 @asynccontextmanager
-async def loading(world: World) -> AsyncGenerator[Loaders]:
+async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
     """Open loaders, and fail what hangs."""
     sources = world.sources
     async with asyncio.timeout(5), AsyncExitStack() as stack:
-        for flights in sources.users.values():
-            await stack.enter_async_context(flights)
+        for batches in sources.users.values():
+            await stack.enter_async_context(batches)
         yield await stack.enter_async_context(Loaders(sources, CALL))
 
 
@@ -197,7 +197,7 @@ def said(results: dict[str, Result]) -> dict[str, object]:
     }
 
 
-async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> None:
+async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: LoaderWorld) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
         group.create_task(load(loaders, BOTH, [A]))
         group.create_task(load(loaders, ONE, [B, C]))
@@ -207,7 +207,9 @@ async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: World) -> 
     assert world.billing.batches == [["a", "c"]]
 
 
-async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world: World) -> None:
+async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(
+    world: LoaderWorld,
+) -> None:
     async with loading(world) as loaders:
         first = await load(loaders, ONE, [A, B, A])
         second = await load(loaders, BOTH, [B, A])
@@ -221,7 +223,7 @@ async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(world
     assert world.billing.batches == [["b", "a"]]
 
 
-async def test_one_request_s_answers_are_never_another_s(world: World) -> None:
+async def test_one_request_s_answers_are_never_another_s(world: LoaderWorld) -> None:
     for _ in range(2):
         async with loading(world) as loaders:
             await load(loaders, ONE, [A])
@@ -229,7 +231,7 @@ async def test_one_request_s_answers_are_never_another_s(world: World) -> None:
     assert world.profile.batches == [["a"], ["a"]]
 
 
-async def test_no_users_are_no_call(world: World) -> None:
+async def test_no_users_are_no_call(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         assert await load(loaders, BOTH, []) == []
 
@@ -237,7 +239,7 @@ async def test_no_users_are_no_call(world: World) -> None:
     assert loaders.used == set()
 
 
-async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: World) -> None:
+async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: LoaderWorld) -> None:
     together = asyncio.Barrier(2)
 
     async def wait_for_the_other(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -251,7 +253,7 @@ async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: World) ->
     assert parts == {"profile": None, "billing": None}
 
 
-async def test_failures_are_values_beside_the_answers_of_others(world: World) -> None:
+async def test_failures_are_values_beside_the_answers_of_others(world: LoaderWorld) -> None:
     async def mixed(keys: Sequence[UserId]) -> Sequence[Answer]:
         answers = {A: failure("profile"), B: None}
         return [answers.get(key, record("profile", key)) for key in keys]
@@ -268,7 +270,7 @@ async def test_failures_are_values_beside_the_answers_of_others(world: World) ->
     assert world.profile.batches == [["a", "b", "c"]]
 
 
-async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> None:
+async def test_what_of_the_request_goes_on_reaches_the_sources(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         await load(loaders, BOTH, [A])
 
@@ -277,7 +279,7 @@ async def test_what_of_the_request_goes_on_reaches_the_sources(world: World) -> 
         assert (call.request_id, call.traceparent) == (CALL.request_id, CALL.traceparent)
 
 
-async def test_used_names_the_sources_that_were_asked(world: World) -> None:
+async def test_used_names_the_sources_that_were_asked(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         assert loaders.used == set()
         await load(loaders, SourceNeeds(("billing",), existence_only=False), [A])
@@ -288,7 +290,7 @@ async def test_used_names_the_sources_that_were_asked(world: World) -> None:
 
 
 async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_once(
-    world: World,
+    world: LoaderWorld,
 ) -> None:
     same = Position("cursor", "item")
     requests = [
@@ -309,7 +311,9 @@ async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_
     assert loaders.used == {"billing"}
 
 
-async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(world: World) -> None:
+async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(
+    world: LoaderWorld,
+) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
         waiters = [asyncio.create_task(load(loaders, BOTH, [A, user])) for user in (B, C)]
@@ -322,12 +326,12 @@ async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(world:
     assert ended == 1
     for parts in (parts for answer in answers for parts in answer):
         gone = parts["profile"]
-        assert isinstance(gone, SourceError)
+        assert isinstance(gone, SourceFailure)
         assert gone.code is Code.SOURCE_UNAVAILABLE
         assert isinstance(parts["billing"], Named)
 
 
-async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: World) -> None:
+async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: LoaderWorld) -> None:
     cleaned = False
 
     async def clean_up(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -351,7 +355,7 @@ async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: World) -> None:
 
 
 async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_either(
-    world: World,
+    world: LoaderWorld,
 ) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
@@ -363,7 +367,9 @@ async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_e
     assert done, "a fetch that began after the end of its request runs on"
 
 
-async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(world: World) -> None:
+async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(
+    world: LoaderWorld,
+) -> None:
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     world.profile.behaviour = world.billing.behaviour = break_down
@@ -386,7 +392,7 @@ async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(world: 
 
 
 async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody_waiting(
-    world: World,
+    world: LoaderWorld,
 ) -> None:
     async def too_few(_: Sequence[UserId]) -> Sequence[Answer]:
         return [None]
@@ -398,7 +404,7 @@ async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody
 
 
 async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user(
-    world: World,
+    world: LoaderWorld,
 ) -> None:
     go_on = asyncio.Event()
 
@@ -423,7 +429,7 @@ async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user
     assert world.profile.ended == 0
 
 
-async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: World) -> None:
+async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: LoaderWorld) -> None:
     go_on = asyncio.Event()
 
     async def wait(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -446,12 +452,12 @@ def wanting(*fields: str) -> SourceNeeds:
     return SourceNeeds(("profile",), existence_only=False, fields={"profile": frozenset(fields)})
 
 
-def asked_for(source: FakeSource) -> list[list[str] | None]:
+def asked_for(source: RecordingSource) -> list[list[str] | None]:
     """Tell for which fields each call asked."""
     return [None if call.fields is None else sorted(call.fields) for call in source.calls]
 
 
-async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World) -> None:
+async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: LoaderWorld) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
         group.create_task(load(loaders, wanting("x"), [A]))
         group.create_task(load(loaders, wanting("y"), [B, A]))
@@ -461,7 +467,7 @@ async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: World
     assert asked_for(world.profile) == [["x", "y"]]
 
 
-async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World) -> None:
+async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         await load(loaders, wanting("x", "y"), [A])
         await load(loaders, wanting("y"), [A])
@@ -471,7 +477,9 @@ async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: World)
     assert asked_for(world.profile) == [["x", "y"], ["x", "y"]]
 
 
-async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(world: World) -> None:
+async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(
+    world: LoaderWorld,
+) -> None:
     async with loading(world) as loaders:
         await load(loaders, wanting("x"), [A])
         await load(loaders, wanting("y"), [A])
@@ -480,7 +488,7 @@ async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(world: 
     assert asked_for(world.profile) == [["x"], ["x", "y"]]
 
 
-async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: World) -> None:
+async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         await loaders.fetch([Fetch("profile", [A], frozenset({"x"})), Fetch("billing", [A])])
 

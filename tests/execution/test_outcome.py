@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceFailure
 from app.execution.outcome import (
     UNKNOWN,
     WHOLE,
@@ -16,7 +16,7 @@ from app.execution.outcome import (
     outcome_of,
 )
 from app.execution.plan import SourceNeeds, UserGroup, UserSelection
-from app.graphql.request import OnError
+from app.execution.request import OnError
 from app.sources.base import Record, UserId
 
 
@@ -25,8 +25,8 @@ class Row(Record):
 
 
 ROW = Row()
-LATE = SourceError("profile", Code.SOURCE_TIMEOUT, "too slow")
-DOWN = SourceError("billing", Code.SOURCE_UNAVAILABLE, "gone")
+LATE = SourceFailure("profile", Code.SOURCE_TIMEOUT, "too slow")
+DOWN = SourceFailure("billing", Code.SOURCE_UNAVAILABLE, "gone")
 BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
 EXISTENCE = SourceNeeds(("profile",), existence_only=True)
 
@@ -93,7 +93,7 @@ def test_a_user_is_there_fails_or_is_unknown_and_never_two_of_these(
 ) -> None:
     outcome = outcome_of(results, BOTH, required)
 
-    failed = {name for name, one in results.items() if isinstance(one, SourceError)}
+    failed = {name for name, one in results.items() if isinstance(one, SourceFailure)}
     assert (outcome == UNKNOWN) is (set(results.values()) == {None})
     assert (outcome.failure is not None) is bool(failed & required)
     assert not (outcome.known and outcome.failure is not None)

@@ -8,12 +8,11 @@ import pytest
 from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 
+from app.auth.policies import EVERYBODY, Caller, Policies
 from app.execution.keys import InputLimits
 from app.execution.plan import Fetch, Plan, steps_of
 from app.execution.planner import Planner
-from app.graphql.caller import EVERYBODY, Caller
-from app.graphql.rights import Policies
-from app.graphql.schema import build_schema
+from app.execution.schema import build_schema
 from app.sources.base import UserId
 from app.sources.endpoints import endpoints_of
 from tests.fakes import settings_for_fakes, user_id

@@ -5,17 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.errors import Code, SourceError, SourceFailedError
+from app.errors import Code, SourceError, SourceFailure
 from app.execution.outcome import Result
 from app.execution.results import SourceResults
-from app.sources.activity import ACTIVITY
-from app.sources.billing import BILLING, AccountRecord
-from app.sources.profile import PROFILE, ProfileRecord
+from app.sources.records import ACTIVITY, BILLING, PROFILE, AccountRecord, ProfileRecord
 from tests.fakes import account_row, profile_row
 
 PROFILE_RECORD = ProfileRecord.model_validate_json(json.dumps(profile_row(1)))
 ACCOUNT = AccountRecord.model_validate_json(json.dumps(account_row(1)))
-DOWN = SourceError("billing", Code.SOURCE_UNAVAILABLE, "secret detail")
+DOWN = SourceFailure("billing", Code.SOURCE_UNAVAILABLE, "secret detail")
 
 
 def merge(sources: Sequence[str], *results: Result) -> SourceResults:
@@ -35,10 +33,10 @@ def test_a_failure_becomes_an_exception_only_where_it_is_read() -> None:
     parts = merge(("profile", "billing"), PROFILE_RECORD, DOWN)
 
     assert parts.read(PROFILE) is PROFILE_RECORD
-    with pytest.raises(SourceFailedError) as caught:
+    with pytest.raises(SourceError) as caught:
         parts.read(BILLING)
     assert caught.value.code is Code.SOURCE_UNAVAILABLE
-    assert caught.value.error is DOWN
+    assert caught.value.failure is DOWN
     assert caught.value.message == "The billing source is unavailable."
 
 

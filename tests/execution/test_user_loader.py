@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.errors import Code, SourceError
-from app.execution.user_loader import Answers, UserLoader
+from app.errors import Code, SourceFailure
+from app.execution.user_loader import LoadedResults, UserLoader
 from app.sources.base import FieldSet, Record, UserId
 
 A, B, C = UserId("a"), UserId("b"), UserId("c")
 ALL = frozenset("xyz")
 UNKNOWN = UserId("nobody")
-FAILED = SourceError("profile", Code.SOURCE_TIMEOUT, "slow")
+FAILED = SourceFailure("profile", Code.SOURCE_TIMEOUT, "slow")
 
 
 class Partial(Record):
@@ -27,7 +27,7 @@ class Partial(Record):
 
 
 @dataclass
-class FakeSource:
+class FieldwiseSource:
     """A source that gives records of no more fields than it is asked for.
 
     Attributes:
@@ -43,10 +43,10 @@ class FakeSource:
     )
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    failing: dict[UserId, SourceError] = field(default_factory=dict[UserId, SourceError])
+    failing: dict[UserId, SourceFailure] = field(default_factory=dict[UserId, SourceFailure])
     bugs: int = 0
 
-    async def ask(self, users: Sequence[UserId], fields: FieldSet | None) -> Answers:
+    async def ask(self, users: Sequence[UserId], fields: FieldSet | None) -> LoadedResults:
         """Answer."""
         self.calls.append((list(users), fields))
         self.asked.set()
@@ -72,14 +72,14 @@ def has(answer: object, fields: str) -> bool:
 
 
 @pytest.fixture
-def source() -> FakeSource:
+def source() -> FieldwiseSource:
     """Give a source that answers at once."""
-    made = FakeSource()
+    made = FieldwiseSource()
     made.gate.set()
     return made
 
 
-async def test_what_gathers_takes_on_the_fields_of_all(source: FakeSource) -> None:
+async def test_what_gathers_takes_on_the_fields_of_all(source: FieldwiseSource) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
 
     one, other, same = (
@@ -94,7 +94,7 @@ async def test_what_gathers_takes_on_the_fields_of_all(source: FakeSource) -> No
     assert source.calls == [([A, B], ALL)]
 
 
-async def test_what_has_left_serves_those_who_need_no_more(source: FakeSource) -> None:
+async def test_what_has_left_serves_those_who_need_no_more(source: FieldwiseSource) -> None:
     source.gate.clear()
     loader = UserLoader(source.ask, frozenset("xy"))
     first = loader.load(A, frozenset("xy"))
@@ -110,7 +110,9 @@ async def test_what_has_left_serves_those_who_need_no_more(source: FakeSource) -
     assert [fields for _, fields in source.calls] == [frozenset("xy"), ALL]
 
 
-async def test_of_a_user_who_is_unknown_no_field_is_asked_for_again(source: FakeSource) -> None:
+async def test_of_a_user_who_is_unknown_no_field_is_asked_for_again(
+    source: FieldwiseSource,
+) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
 
     assert await loader.load(UNKNOWN, frozenset("x")) is None
@@ -118,7 +120,7 @@ async def test_of_a_user_who_is_unknown_no_field_is_asked_for_again(source: Fake
     assert len(source.calls) == 1
 
 
-async def test_a_failure_is_one_for_the_fields_that_were_asked_for(source: FakeSource) -> None:
+async def test_a_failure_is_one_for_the_fields_that_were_asked_for(source: FieldwiseSource) -> None:
     source.failing[A] = FAILED
     loader = UserLoader(source.ask, frozenset("x"))
 
@@ -129,7 +131,7 @@ async def test_a_failure_is_one_for_the_fields_that_were_asked_for(source: FakeS
     assert len(source.calls) == 2
 
 
-async def test_a_bug_is_not_remembered(source: FakeSource) -> None:
+async def test_a_bug_is_not_remembered(source: FieldwiseSource) -> None:
     source.bugs = 1
     loader = UserLoader(source.ask, None)
     failed = loader.load(A, None)
@@ -142,7 +144,7 @@ async def test_a_bug_is_not_remembered(source: FakeSource) -> None:
 
 
 async def test_a_whole_record_serves_everybody_and_a_part_not_who_wants_the_whole(
-    source: FakeSource,
+    source: FieldwiseSource,
 ) -> None:
     whole = UserLoader(source.ask, None)
     await whole.load(A, None)
@@ -154,7 +156,7 @@ async def test_a_whole_record_serves_everybody_and_a_part_not_who_wants_the_whol
     assert [fields for _, fields in source.calls] == [None, frozenset("x"), None]
 
 
-async def test_for_a_key_any_record_will_do(source: FakeSource) -> None:
+async def test_for_a_key_any_record_will_do(source: FieldwiseSource) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
     first = loader.load(A, frozenset("x"))
 
@@ -165,7 +167,9 @@ async def test_for_a_key_any_record_will_do(source: FakeSource) -> None:
     assert source.calls == [([A], frozenset("x")), ([B], frozenset("x"))]
 
 
-async def test_what_is_remembered_is_not_asked_for_and_replaces_nothing(source: FakeSource) -> None:
+async def test_what_is_remembered_is_not_asked_for_and_replaces_nothing(
+    source: FieldwiseSource,
+) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
     own = await loader.load(A, frozenset("x"))
 
@@ -184,7 +188,9 @@ Waiting = tuple[str, FieldSet | None, asyncio.Future[object]]
 TICKS = {"tick": 1, "ticks": 5}
 
 
-async def taken(steps: Sequence[Step], source: FakeSource, *, selects: bool) -> Sequence[Waiting]:
+async def taken(
+    steps: Sequence[Step], source: FieldwiseSource, *, selects: bool
+) -> Sequence[Waiting]:
     """Ask for users, one after the other, while the source answers or not."""
     loader = UserLoader(source.ask, frozenset() if selects else None)
     waiting: list[Waiting] = []
@@ -229,7 +235,7 @@ async def test_everybody_gets_the_fields_they_ask_for_and_nobody_is_asked_for_tw
     steps: list[Step],
     selects: bool,  # noqa: FBT001 # drawn
 ) -> None:
-    source = FakeSource()
+    source = FieldwiseSource()
     source.gate.set()
 
     for user, wanted, future in await taken(steps, source, selects=selects):

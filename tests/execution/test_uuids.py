@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.execution.uuids import are_uuids
-from app.shapes.ids import UUID_PATTERN
+from app.expressions.ids import UUID_PATTERN, are_uuids
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 

@@ -1,1 +1,1 @@
-"""Tests of what replaces parts of the reference path."""
+"""Tests of ``app/fastpath``."""

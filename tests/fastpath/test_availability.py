@@ -8,7 +8,7 @@ import pytest
 from app.fastpath.availability import Requirement
 from app.main import create_app, usable
 from app.observability.logs import make_log
-from app.shapes.fastpath import FastpathSettings
+from app.settings.fastpath import FastpathSettings
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 

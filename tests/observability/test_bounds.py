@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from app.main import create_app
 from app.observability.bounds import MAX_LINE, cut, plain, printable
-from app.observability.logs import Form, make_log, uvicorn_formatter
-from app.settings import LogSettings
-from app.shapes.connections import ConnectionSettings
+from app.observability.logs import LogFormat, make_log, uvicorn_formatter
+from app.settings.models import LogSettings
+from app.settings.server import ConnectionSettings
 from tests.fakes import FakeServices, raising, settings_for_fakes, user_id
 from tests.wire import served
 
@@ -90,7 +90,7 @@ def test_for_people_an_event_is_one_line_and_a_traceback_is_indented(
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_what_is_cut_says_so_and_the_end_of_a_traceback_is_kept(form: Form) -> None:
+def test_what_is_cut_says_so_and_the_end_of_a_traceback_is_kept(form: LogFormat) -> None:
     stream = io.StringIO()
 
     make_log(LogSettings(), form, stream).error("bug", exc_info=ValueError("x" * HUGE + " the end"))

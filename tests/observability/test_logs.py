@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.observability.logs import (
-    Form,
-    form_of,
+    LogFormat,
+    log_format_of,
     make_log,
     uvicorn_formatter,
     uvicorn_log_config,
 )
-from app.settings import LogSettings
+from app.settings.models import LogSettings
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -214,7 +214,7 @@ POISON: Mapping[str, Callable[[], object]] = {
 @pytest.mark.parametrize("make", POISON.values(), ids=POISON)
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_whatever_a_value_does_its_event_and_the_other_values_are_written(
-    make: Callable[[], object], form: Form
+    make: Callable[[], object], form: LogFormat
 ) -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), form, stream)
@@ -249,7 +249,7 @@ def test_an_event_whose_processors_raise_is_written_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_arguments_that_do_not_fit_into_a_text_do_not_raise(form: Form) -> None:
+def test_arguments_that_do_not_fit_into_a_text_do_not_raise(form: LogFormat) -> None:
     stream = io.StringIO()
 
     make_log(LogSettings(), form, stream).info("%d users", "no number", value=1)
@@ -328,7 +328,7 @@ def test_a_value_is_written_as_its_text_where_json_has_no_form_for_it() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_traceback_shows_where_and_what_but_no_local_values(form: Form) -> None:
+def test_a_traceback_shows_where_and_what_but_no_local_values(form: LogFormat) -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), form, stream)
     try:
@@ -372,11 +372,11 @@ def test_people_get_colours_on_a_terminal_and_nowhere_else() -> None:
     ],
 )
 def test_people_get_their_form_on_a_terminal_unless_the_operator_decided(
-    wanted: Literal["auto", "json", "console"], stream: io.StringIO, form: Form
+    wanted: Literal["auto", "json", "console"], stream: io.StringIO, form: LogFormat
 ) -> None:
     settings = LogSettings(format=wanted)
 
-    assert form_of(settings, stream) == form
+    assert log_format_of(settings, stream) == form
     make_log(settings, stream=stream).info("event")
     assert stream.getvalue().startswith("{") is (form == "json")
 
@@ -384,7 +384,7 @@ def test_people_get_their_form_on_a_terminal_unless_the_operator_decided(
 class Uvicorn:
     """A logger such as uvicorn's, through our formatter."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: LogFormat) -> None:
         self.stream = io.StringIO()
         handler = logging.StreamHandler(self.stream)
         handler.setFormatter(uvicorn_formatter(form))
@@ -422,7 +422,9 @@ def test_uvicorn_s_sentences_stay_one_line_too(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_uvicorn_s_tracebacks_show_no_local_values_either_and_stand_there_once(form: Form) -> None:
+def test_uvicorn_s_tracebacks_show_no_local_values_either_and_stand_there_once(
+    form: LogFormat,
+) -> None:
     uvicorn = Uvicorn(form)
     try:
         fail()
@@ -484,7 +486,7 @@ def test_uvicorn_is_configured_to_our_form_and_level(
 @pytest.mark.usefixtures("uvicorn_logger")
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_what_a_library_says_wrongly_does_not_raise_and_is_not_printed(
-    capsys: pytest.CaptureFixture[str], form: Form
+    capsys: pytest.CaptureFixture[str], form: LogFormat
 ) -> None:
     logging.config.dictConfig(uvicorn_log_config(LogSettings(), form))
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from app.observability.sinks import DescriptorSink, StreamSink
-from app.observability.writer import OVERHEAD, RESERVE, Gap, LogWriter
+from app.observability.writer import OVERHEAD, RESERVE, LogGap, LogWriter
 
 ROOM = 10_000
 LINE = "x" * (100 - OVERHEAD)
@@ -22,7 +22,7 @@ LONG = 10.0
 """Seconds after which a thread that should have done something counts as stuck."""
 
 
-class Paper:
+class BlockableSink:
     """A sink that takes lines, refuses them, or holds on to whoever writes.
 
     Attributes:
@@ -90,19 +90,19 @@ class Paper:
             self.error = None
 
 
-def told(gap: Gap) -> str:
+def told(gap: LogGap) -> str:
     """Say what was dropped."""
     assert gap.seconds >= 0
     return f"dropped {dict(gap.levels)}: {gap.reason}"
 
 
-def writer_on(paper: Paper, *, patience: float = LONG) -> LogWriter:
+def writer_on(paper: BlockableSink, *, patience: float = LONG) -> LogWriter:
     """Make a writer of little room."""
     return LogWriter(paper, told, room=ROOM, patience=patience)
 
 
 def test_lines_are_written_in_their_order() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
     said = [f"line {number}" for number in range(50)]
 
@@ -114,7 +114,7 @@ def test_lines_are_written_in_their_order() -> None:
 
 
 def test_lines_that_come_close_together_are_written_together() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     with paper.blocked():
@@ -128,7 +128,7 @@ def test_lines_that_come_close_together_are_written_together() -> None:
 
 
 async def test_whoever_says_a_line_does_not_wait_for_it() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     with paper.blocked():
@@ -144,7 +144,7 @@ async def test_whoever_says_a_line_does_not_wait_for_it() -> None:
 
 def test_an_error_is_written_when_its_call_returns_and_all_before_it() -> None:
     for name in ("error", "critical"):
-        paper = Paper()
+        paper = BlockableSink()
         writer = writer_on(paper)
 
         writer.info("before")
@@ -154,7 +154,7 @@ def test_an_error_is_written_when_its_call_returns_and_all_before_it() -> None:
 
 
 def test_an_error_is_waited_for_once_where_the_log_is_stuck() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper, patience=0.05)
 
     with paper.blocked():
@@ -167,7 +167,7 @@ def test_an_error_is_waited_for_once_where_the_log_is_stuck() -> None:
 
 
 def test_an_error_is_not_waited_for_where_the_log_refuses_it() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     with paper.refusing(OSError(28, "No space left on device")):
@@ -182,7 +182,7 @@ def test_an_error_is_not_waited_for_where_the_log_refuses_it() -> None:
 
 
 def test_a_slow_log_holds_up_errors_for_no_more_than_a_share_of_the_time() -> None:
-    class Slow(Paper):
+    class Slow(BlockableSink):
         def write(self, lines: Sequence[str]) -> None:
             time.sleep(0.02)  # it is what the test is about
             super().write(lines)
@@ -197,7 +197,7 @@ def test_a_slow_log_holds_up_errors_for_no_more_than_a_share_of_the_time() -> No
 
 
 def test_what_finds_no_room_is_dropped_counted_and_told_at_its_place() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     with paper.blocked():
@@ -217,7 +217,7 @@ def test_what_finds_no_room_is_dropped_counted_and_told_at_its_place() -> None:
 
 
 def test_what_was_dropped_is_told_even_if_nothing_else_is_said() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     with paper.blocked():
@@ -231,7 +231,7 @@ def test_what_was_dropped_is_told_even_if_nothing_else_is_said() -> None:
 
 
 def test_no_line_is_both_lost_and_not_counted() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     for _ in range(5):
@@ -246,7 +246,7 @@ def test_no_line_is_both_lost_and_not_counted() -> None:
 
 
 def test_a_log_that_takes_less_than_there_is_tells_of_few_gaps() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
     with paper.blocked():
         for _ in range(200):
@@ -262,7 +262,7 @@ def test_a_log_that_takes_less_than_there_is_tells_of_few_gaps() -> None:
 
 
 def test_errors_find_room_when_ordinary_lines_do_not() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper, patience=0.0)
 
     with paper.blocked():
@@ -276,7 +276,7 @@ def test_errors_find_room_when_ordinary_lines_do_not() -> None:
 
 
 def test_errors_do_not_find_room_for_ever() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper, patience=0.0)
     most = (ROOM + RESERVE) // 100
 
@@ -290,7 +290,7 @@ def test_errors_do_not_find_room_for_ever() -> None:
 
 
 def test_memory_is_bounded_by_characters_and_by_lines() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     with paper.blocked():
@@ -315,7 +315,7 @@ def test_memory_is_bounded_by_characters_and_by_lines() -> None:
 def test_a_log_that_refuses_lines_gets_them_when_it_works_again(
     error: Exception, reason: str
 ) -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper, patience=0.0)
 
     with paper.refusing(error):
@@ -334,7 +334,7 @@ def test_a_log_that_refuses_lines_gets_them_when_it_works_again(
 
 
 def test_lines_of_many_threads_are_neither_lost_nor_cut() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = LogWriter(paper, told)
     said = [f"{thread} {number}" for thread in range(4) for number in range(500)]
 
@@ -363,7 +363,7 @@ def test_a_line_may_be_said_while_a_line_is_taken() -> None:
             writer.info("inner")
             return super().__len__()
 
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     writer.info(Loud("outer"))
@@ -373,7 +373,7 @@ def test_a_line_may_be_said_while_a_line_is_taken() -> None:
 
 
 def test_what_is_said_in_the_last_turn_of_an_event_loop_is_not_lost() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper)
 
     async def speak() -> None:
@@ -398,7 +398,7 @@ def test_a_stream_in_memory_is_written_to_at_once_and_without_a_thread() -> None
 
 
 def test_a_stream_in_memory_that_refuses_lines_gets_them_with_the_next_one() -> None:
-    paper = Paper()
+    paper = BlockableSink()
     writer = LogWriter(paper, told, inline=True, room=ROOM)
 
     with paper.refusing(OSError(28, "No space left on device")):
@@ -417,7 +417,7 @@ def test_where_no_thread_can_be_had_lines_wait_for_the_next_one(
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    paper = Paper()
+    paper = BlockableSink()
     writer = writer_on(paper, patience=0.0)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)  # the machine's own limit

@@ -3,22 +3,22 @@
 import pytest
 from pydantic import SecretStr
 
-from app.cli.addresses import sources_at
-from app.probe.hiding import HIDDEN, Hiding
-from app.settings import Settings, SourcesSettings
-from app.shapes.auth import BearerAuth, ClientCredentialsAuth
+from app.cli.base import sources_at
+from app.probe.verdict import HIDDEN, Redaction
+from app.settings.credentials import BearerAuth, ClientCredentialsAuth
+from app.settings.models import Settings, SourcesSettings
 
 SECRET = "canary+/secret="
 
 
-def hiding(*others: str) -> Hiding:
+def hiding(*others: str) -> Redaction:
     """Hide what is secret in settings with a token, and other secrets."""
     sources = sources_at({})
     billing = sources.billing.model_copy(
         update={"auth": BearerAuth(kind="bearer", token=SecretStr(SECRET))}
     )
     changed: SourcesSettings = sources.model_copy(update={"billing": billing})
-    return Hiding(Settings(sources=changed), others)
+    return Redaction(Settings(sources=changed), others)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_is_in_the_query_of_an_address_is_hidden(written: str) -> None:
     billing = sources.billing.model_copy(update={"auth": auth})
     changed: SourcesSettings = sources.model_copy(update={"billing": billing})
 
-    told = Hiding(Settings(sources=changed)).text(f"POST http://a/token?key={written}")
+    told = Redaction(Settings(sources=changed)).text(f"POST http://a/token?key={written}")
 
     assert told == f"POST http://a/token?key={HIDDEN}"
 

@@ -7,12 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.probe.hiding import Hiding
-from app.probe.probe import Probed, probe
-from app.probe.trial import trial_text
-from app.probe.verdict import SourceCheck, check_of
-from app.settings import Settings
-from app.shapes.source import SourceSettings
+from app.probe.probe import ProbeResult, probe
+from app.probe.report import trial_text
+from app.probe.verdict import Redaction, SourceCheck, check_of
+from app.settings.models import Settings
+from app.settings.source import SourceSettings
 from tests.fakes import (
     FakeServices,
     account_row,
@@ -54,11 +53,11 @@ async def billing_of(
     *,
     ids: Sequence[str] = IDS,
     expected: bool = True,
-) -> tuple[Probed, SourceCheck]:
+) -> tuple[ProbeResult, SourceCheck]:
     """Ask billing, and judge it."""
     used = own or settings()
     [probed] = await probe(used, ids, sources=["billing"], transports=services.transport)
-    hiding = Hiding(used)
+    hiding = Redaction(used)
     return probed, check_of(probed, used.sources.billing, hiding, expected=expected)
 
 
@@ -223,9 +222,9 @@ async def test_pages_are_followed_and_each_is_shown() -> None:
     assert [[row.key for row in one.rows] for one in probed.exchanges] == [[IDS[0]], [IDS[1]]]
 
 
-def shown(probed: Probed, check: SourceCheck, own: Settings, *, width: int, lines: int) -> str:
+def shown(probed: ProbeResult, check: SourceCheck, own: Settings, *, width: int, lines: int) -> str:
     """Write all of it."""
-    return trial_text(probed, check, Hiding(own), width=width, lines=lines)
+    return trial_text(probed, check, Redaction(own), width=width, lines=lines)
 
 
 async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
@@ -249,7 +248,7 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
         return httpx.MockTransport(answer)
 
     [probed] = await probe(own, IDS[:1], sources=["billing"], transports=transport)
-    check = check_of(probed, own.sources.billing, Hiding(own), expected=True)
+    check = check_of(probed, own.sources.billing, Redaction(own), expected=True)
     text = shown(probed, check, own, width=100, lines=60)
 
     assert "POST http://billing/accounts\n" in text
@@ -304,7 +303,7 @@ async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
         return httpx.MockTransport(answer)
 
     [probed] = await probe(own, IDS[:1], sources=["billing"], transports=transport)
-    check = check_of(probed, own.sources.billing, Hiding(own), expected=True)
+    check = check_of(probed, own.sources.billing, Redaction(own), expected=True)
     text = shown(probed, check, own, width=100, lines=60)
 
     assert (check.reachable, check.authenticated, check.understood) == verdict

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.probe.fields import FieldCheck, RowCheck
-from app.probe.table import fields_lines, padded, printable, shortened, table, written
+from app.probe.report import fields_lines, padded, printable, shortened, table, written
+from app.probe.verdict import FieldCheck, RowCheck
 
 
 def test_columns_are_as_wide_as_need_be_wide_signs_counted() -> None:

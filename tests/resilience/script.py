@@ -12,10 +12,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceFailure
 from tests.clock import ManualClock
 
-Answer = str | SourceError
+Answer = str | SourceFailure
 
 ROUNDS = 50
 """How many seconds a caller may take to end once every call is answered at once."""
@@ -26,9 +26,9 @@ def failure(
     *,
     retryable: bool = False,
     retry_after: float | None = None,
-) -> SourceError:
+) -> SourceFailure:
     """Make what a service gave instead of an answer."""
-    return SourceError("profile", code, "it failed", retryable=retryable, retry_after=retry_after)
+    return SourceFailure("profile", code, "it failed", retryable=retryable, retry_after=retry_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def scripts(answers: Sequence[Answer] = ANSWERS) -> st.SearchStrategy[list[Step]
     )
 
 
-class Service:
+class ScriptedService:
     """What is called: a call runs until the test ends it.
 
     Attributes:
@@ -141,7 +141,7 @@ class Scene:
         gave_up: Those of them who were cancelled before they had ended.
     """
 
-    def __init__(self, clock: ManualClock, service: Service) -> None:
+    def __init__(self, clock: ManualClock, service: ScriptedService) -> None:
         self.clock = clock
         self.service = service
         self.callers: list[asyncio.Task[Answer]] = []

@@ -3,16 +3,16 @@
 import asyncio
 from typing import Any
 
-from app.errors import Code, SourceError
-from app.resilience.breaker import Change, State
-from app.resilience.deadline import Deadline
-from app.resilience.guard import Attempt, Guard, Outcome
+from app.errors import Code, SourceFailure
+from app.resilience.breaker import BreakerState, StateChange
+from app.resilience.clock import Deadline
 from app.resilience.hedge import NEEDED
-from app.resilience.pace import Tempo
+from app.resilience.pace import PaceState
 from app.resilience.pacer import Slowdown
-from app.shapes.source import SourceSettings
+from app.resilience.pipeline import Attempt, Outcome, ResiliencePipeline
+from app.settings.source import SourceSettings
 from tests.clock import ManualClock
-from tests.resilience.script import Answer, Scene, Service, failure
+from tests.resilience.script import Answer, Scene, ScriptedService, failure
 
 LIMIT = 2.0
 """Seconds that one call may take."""
@@ -40,15 +40,15 @@ class Guarded:
 
     def __init__(self, *, luck: float = 0.5, **changes: Any) -> None:  # noqa: ANN401 # any setting
         self.clock = ManualClock()
-        self.service = Service()
+        self.service = ScriptedService()
         self.scene = Scene(self.clock, self.service)
-        self.changes: list[Change] = []
+        self.changes: list[StateChange] = []
         self.slowdowns: list[Slowdown] = []
         self.began: list[float] = []
         self.given: list[float] = []
         self.outcomes: list[Outcome[str]] = []
         self._max_calls: int = changes.setdefault("max_calls", 64)
-        self.guard = Guard(
+        self.guard = ResiliencePipeline(
             "profile",
             SourceSettings(base_url="http://profile", **changes),
             clock=self.clock,
@@ -68,8 +68,8 @@ class Guarded:
                 "a call was made with no time": seconds <= 0,
                 "a call was given too much time": seconds > LIMIT,
                 "a call may outlast its request": self.clock.seconds + seconds > end + 1e-9,
-                "a call was made while it was open": self.guard.state is State.OPEN,
-                "a call was made in a pause": self.guard.tempo is Tempo.PAUSED,
+                "a call was made while it was open": self.guard.state is BreakerState.OPEN,
+                "a call was made in a pause": self.guard.pace_state is PaceState.PAUSED,
             }
             # Raised within a call, it could get lost.
             self._wrong.extend(what for what, is_so in wrong.items() if is_so)
@@ -99,7 +99,7 @@ class Guarded:
             self.scene.callers.append(asyncio.create_task(self.visit(seconds)))
         await self.clock.settle()
 
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """What the breaker does with calls."""
         return self.guard.state
 
@@ -142,6 +142,6 @@ class Guarded:
     def codes(self) -> list[str]:
         """What the callers got, by code or as it is."""
         return [
-            answer.code if isinstance(answer, SourceError) else answer
+            answer.code if isinstance(answer, SourceFailure) else answer
             for answer in self.scene.answers
         ]

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.resilience.breaker import Breaker, Change, Permit, State
-from app.resilience.window import SLOTS
-from app.shapes.resilience import BreakerSettings
+from app.resilience.breaker import Breaker, BreakerState, Permit, StateChange
+from app.resilience.retry import SLOTS
+from app.settings.resilience import BreakerSettings
 from tests.clock import ManualClock
 
 LUCK = (0.0, 0.5, 0.999)
@@ -30,7 +30,7 @@ WHICH = st.integers(0, 7)
 """Which of the permits that were given last; some of them were given back before."""
 
 
-class Watched:
+class WatchedBreaker:
     """A breaker, its clock, its chance, and what it said of itself.
 
     Attributes:
@@ -43,7 +43,7 @@ class Watched:
     def __init__(self, **changes: Any) -> None:  # noqa: ANN401 # any setting of a breaker
         self.luck = 0.999
         self.clock = ManualClock()
-        self.changes: list[Change] = []
+        self.changes: list[StateChange] = []
         self.breaker = Breaker(
             BreakerSettings(**changes),
             clock=self.clock,
@@ -51,7 +51,7 @@ class Watched:
             on_change=self.changes.append,
         )
 
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """What it does with calls."""
         return self.breaker.state
 
@@ -76,16 +76,16 @@ class Model:
 
     settings: BreakerSettings
     clock: ManualClock
-    state: State = State.CLOSED
-    changes: list[Change] = field(default_factory=list[Change])
+    state: BreakerState = BreakerState.CLOSED
+    changes: list[StateChange] = field(default_factory=list[StateChange])
     ended: list[tuple[float, bool, bool]] = field(default_factory=list[tuple[float, bool, bool]])
     out: int = 0
     opened: int = 0
     probe_at: float = 0.0
 
-    def change(self, state: State, open_for: float | None = None) -> None:
+    def change(self, state: BreakerState, open_for: float | None = None) -> None:
         """Change, and forget all that happened."""
-        self.changes.append(Change(self.state, state, open_for))
+        self.changes.append(StateChange(self.state, state, open_for))
         self.state = state
         self.ended, self.out = [], 0
 
@@ -95,15 +95,15 @@ class Model:
         open_for = most / 2 + luck * most / 2
         self.opened += 1
         self.probe_at = self.clock.seconds + open_for
-        self.change(State.OPEN, open_for)
+        self.change(BreakerState.OPEN, open_for)
 
     def admit(self) -> int | None:
         """Let a call through or not; a permit is the number of changes before it."""
-        if self.state is State.OPEN and self.clock.seconds >= self.probe_at:
-            self.change(State.HALF_OPEN)
+        if self.state is BreakerState.OPEN and self.clock.seconds >= self.probe_at:
+            self.change(BreakerState.HALF_OPEN)
         good = sum(not failed and not slow for _, failed, slow in self.ended)
-        if self.state is State.OPEN or (
-            self.state is State.HALF_OPEN and self.out + good >= self.settings.probes
+        if self.state is BreakerState.OPEN or (
+            self.state is BreakerState.HALF_OPEN and self.out + good >= self.settings.probes
         ):
             return None
         self.out += 1
@@ -127,12 +127,12 @@ class Model:
         ]
         failures = sum(failed for failed, _ in lately)
         slows = sum(slow for _, slow in lately)
-        if self.state is State.HALF_OPEN:
+        if self.state is BreakerState.HALF_OPEN:
             if any(failed or slow for _, failed, slow in self.ended):
                 self.open(luck)
             elif len(self.ended) == self.settings.probes:
                 self.opened = 0
-                self.change(State.CLOSED)
+                self.change(BreakerState.CLOSED)
         elif len(lately) >= self.settings.min_calls and (
             failures / len(lately) >= self.settings.failure_rate
             or slows / len(lately) >= self.settings.slow_rate
@@ -156,7 +156,7 @@ class BreakerAndModel(RuleBasedStateMachine):
         max_open=st.sampled_from([3.0, 20.0]),
     )
     def begin(self, **changes: float) -> None:
-        self.watched = Watched(**changes, open_for=4.0, slow_call=SLOW)
+        self.watched = WatchedBreaker(**changes, open_for=4.0, slow_call=SLOW)
         self.model = Model(
             BreakerSettings(**changes, open_for=4.0, slow_call=SLOW),  # type: ignore[arg-type] # mixed
             self.watched.clock,
@@ -197,7 +197,7 @@ class BreakerAndModel(RuleBasedStateMachine):
     def pass_time(self, eighths: int) -> None:
         self.watched.clock.advance(eighths / 8)
 
-    @precondition(lambda self: self.model.state is State.OPEN)
+    @precondition(lambda self: self.model.state is BreakerState.OPEN)
     @rule()
     def wait_until_it_may_probe(self) -> None:
         left = self.model.probe_at - self.watched.clock.seconds
@@ -225,14 +225,14 @@ def test_the_breaker_does_what_a_list_of_all_that_happened_says() -> None:
 
 
 def test_it_judges_by_no_fewer_calls_than_set() -> None:
-    watched = Watched(min_calls=5, failure_rate=0.5)
+    watched = WatchedBreaker(min_calls=5, failure_rate=0.5)
 
     for _ in range(4):
         watched.call(failed=True)
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
     watched.call(failed=True)
-    assert watched.state() is State.OPEN
+    assert watched.state() is BreakerState.OPEN
 
 
 @pytest.mark.parametrize(
@@ -249,24 +249,25 @@ def test_it_judges_by_no_fewer_calls_than_set() -> None:
 def test_it_opens_at_the_set_share_of_failures_and_not_below(
     percent: int, calls: int, failures: int
 ) -> None:
-    watched = Watched(min_calls=calls, failure_rate=percent / 100)
+    watched = WatchedBreaker(min_calls=calls, failure_rate=percent / 100)
     for number in range(calls - 1):
         watched.call(failed=number < failures - 1)
-    below = Watched(min_calls=calls, failure_rate=percent / 100)
+    below = WatchedBreaker(min_calls=calls, failure_rate=percent / 100)
     for number in range(calls):
         below.call(failed=number < failures - 1)
 
     watched.call(failed=True)
 
-    assert watched.state() is State.OPEN
-    assert below.state() is State.CLOSED
+    assert watched.state() is BreakerState.OPEN
+    assert below.state() is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(
-    ("seconds", "state"), [(1.499, State.CLOSED), (1.5, State.OPEN), (9.0, State.OPEN)]
+    ("seconds", "state"),
+    [(1.499, BreakerState.CLOSED), (1.5, BreakerState.OPEN), (9.0, BreakerState.OPEN)],
 )
-def test_it_opens_at_the_set_share_of_slow_calls(seconds: float, state: State) -> None:
-    watched = Watched(min_calls=5, slow_rate=0.8, slow_call=SLOW)
+def test_it_opens_at_the_set_share_of_slow_calls(seconds: float, state: BreakerState) -> None:
+    watched = WatchedBreaker(min_calls=5, slow_rate=0.8, slow_call=SLOW)
 
     watched.call()
     for _ in range(4):
@@ -281,7 +282,7 @@ def test_it_opens_at_the_set_share_of_slow_calls(seconds: float, state: State) -
 def test_what_is_slow_is_what_the_settings_say_and_otherwise_nine_tenths_of_the_time(
     setting: float | None, limit: float, slow: float
 ) -> None:
-    for seconds, state in ((slow - 0.001, State.CLOSED), (slow, State.OPEN)):
+    for seconds, state in ((slow - 0.001, BreakerState.CLOSED), (slow, BreakerState.OPEN)):
         breaker = Breaker(
             BreakerSettings(min_calls=1, slow_call=setting),
             clock=ManualClock(),
@@ -297,34 +298,34 @@ def test_what_is_slow_is_what_the_settings_say_and_otherwise_nine_tenths_of_the_
 
 
 def test_what_left_the_window_is_not_judged() -> None:
-    watched = Watched(window=10.0, min_calls=2, failure_rate=1.0)
+    watched = WatchedBreaker(window=10.0, min_calls=2, failure_rate=1.0)
     watched.call(failed=True)
     watched.clock.advance(10.0)
 
     watched.call(failed=True)
 
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
 
 def test_open_it_lets_nothing_through_until_its_time_is_over() -> None:
-    watched = Watched(min_calls=1, open_for=4.0)
+    watched = WatchedBreaker(min_calls=1, open_for=4.0)
     watched.luck = 0.5
     watched.call(failed=True)
 
     watched.clock.advance(2.999)
     assert watched.breaker.admit() is None
-    assert watched.state() is State.OPEN
+    assert watched.state() is BreakerState.OPEN
 
     watched.clock.advance(0.001)
     assert watched.breaker.admit() is not None
-    assert watched.state() is State.HALF_OPEN
+    assert watched.state() is BreakerState.HALF_OPEN
 
 
 @pytest.mark.parametrize("probes", [1, 2, 5])
 def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
     probes: int,
 ) -> None:
-    watched = Watched(min_calls=1, probes=probes)
+    watched = WatchedBreaker(min_calls=1, probes=probes)
     watched.call(failed=True)
     watched.clock.advance(60.0)
 
@@ -332,30 +333,30 @@ def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
 
     assert [one is not None for one in permits] == [True] * probes + [False] * 3
     for permit in permits[:probes]:
-        assert watched.state() is State.HALF_OPEN
+        assert watched.state() is BreakerState.HALF_OPEN
         assert watched.breaker.admit() is None  # one that succeeded makes no room for another
         assert permit is not None
         permit.record(failed=False, seconds=0.0)
-    assert watched.changes[-1] == Change(State.HALF_OPEN, State.CLOSED)
+    assert watched.changes[-1] == StateChange(BreakerState.HALF_OPEN, BreakerState.CLOSED)
 
 
 @pytest.mark.parametrize(("failed", "seconds"), [(True, 0.0), (False, 1.5)])
 def test_half_open_it_opens_again_at_the_first_probe_that_fails_or_is_slow(
     *, failed: bool, seconds: float
 ) -> None:
-    watched = Watched(min_calls=1, probes=3, slow_call=SLOW)
+    watched = WatchedBreaker(min_calls=1, probes=3, slow_call=SLOW)
     watched.call(failed=True)
     watched.clock.advance(60.0)
     watched.call()
 
     watched.call(failed=failed, seconds=seconds)
 
-    assert watched.state() is State.OPEN
+    assert watched.state() is BreakerState.OPEN
     assert watched.breaker.admit() is None
 
 
 def test_a_probe_that_tells_nothing_gives_its_place_to_another() -> None:
-    watched = Watched(min_calls=1, probes=1)
+    watched = WatchedBreaker(min_calls=1, probes=1)
     watched.call(failed=True)
     watched.clock.advance(60.0)
 
@@ -365,11 +366,11 @@ def test_a_probe_that_tells_nothing_gives_its_place_to_another() -> None:
         permit.release()
 
     watched.call()
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
 
 def test_a_call_from_before_a_change_is_no_probe_and_counts_for_nothing() -> None:
-    watched = Watched(min_calls=1, probes=1)
+    watched = WatchedBreaker(min_calls=1, probes=1)
     old = [watched.admit() for _ in range(3)]
     watched.call(failed=True)
     watched.clock.advance(60.0)
@@ -379,42 +380,42 @@ def test_a_call_from_before_a_change_is_no_probe_and_counts_for_nothing() -> Non
     old[1].record(failed=True, seconds=0.0)
     old[2].release()
 
-    assert watched.state() is State.HALF_OPEN
+    assert watched.state() is BreakerState.HALF_OPEN
     assert watched.breaker.admit() is None
     probe.record(failed=False, seconds=0.0)
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
 
 def test_only_the_first_way_of_giving_a_permit_back_counts() -> None:
-    watched = Watched(min_calls=2, failure_rate=0.1)
+    watched = WatchedBreaker(min_calls=2, failure_rate=0.1)
     permit = watched.admit()
     permit.record(failed=False, seconds=0.0)
 
     permit.record(failed=True, seconds=0.0)
     permit.release()
 
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
     released = watched.admit()
     released.release()
     released.record(failed=True, seconds=0.0)
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
 
 def test_what_tells_nothing_is_not_counted() -> None:
-    watched = Watched(min_calls=2, failure_rate=0.5)
+    watched = WatchedBreaker(min_calls=2, failure_rate=0.5)
 
     for _ in range(100):
         watched.admit().release()
     watched.call(failed=True)
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
     watched.call()
-    assert watched.state() is State.OPEN
+    assert watched.state() is BreakerState.OPEN
 
 
 @pytest.mark.parametrize(("luck", "part"), [(0.0, 0.5), (0.5, 0.75), (0.999, 0.9995)])
 def test_the_time_open_doubles_up_to_a_bound_and_varies_by_half(luck: float, part: float) -> None:
-    watched = Watched(min_calls=1, open_for=5.0, max_open=60.0)
+    watched = WatchedBreaker(min_calls=1, open_for=5.0, max_open=60.0)
     watched.luck = luck
 
     for _ in range(6):
@@ -427,7 +428,7 @@ def test_the_time_open_doubles_up_to_a_bound_and_varies_by_half(luck: float, par
 
 
 def test_the_time_open_is_short_again_once_the_service_has_recovered() -> None:
-    watched = Watched(min_calls=1, probes=1, open_for=5.0)
+    watched = WatchedBreaker(min_calls=1, probes=1, open_for=5.0)
     watched.luck = 0.0
     for failed in (True, True, False, True):
         watched.call(failed=failed)
@@ -437,7 +438,7 @@ def test_the_time_open_is_short_again_once_the_service_has_recovered() -> None:
 
 
 def test_the_time_open_keeps_to_its_bound_through_the_longest_outage() -> None:
-    watched = Watched(min_calls=1, open_for=3600.0, max_open=3600.0)
+    watched = WatchedBreaker(min_calls=1, open_for=3600.0, max_open=3600.0)
     watched.luck = 0.0
 
     for _ in range(2_000):
@@ -448,13 +449,13 @@ def test_the_time_open_keeps_to_its_bound_through_the_longest_outage() -> None:
 
 
 def test_failures_from_before_it_closed_are_forgotten() -> None:
-    watched = Watched(window=3600.0, min_calls=2, failure_rate=0.5, probes=1)
+    watched = WatchedBreaker(window=3600.0, min_calls=2, failure_rate=0.5, probes=1)
     watched.call(failed=True)
     watched.call(failed=True)
     watched.clock.advance(60.0)
     watched.call()
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED
 
     watched.call(failed=True)
 
-    assert watched.state() is State.CLOSED
+    assert watched.state() is BreakerState.CLOSED

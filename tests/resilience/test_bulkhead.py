@@ -9,17 +9,27 @@ from hypothesis import strategies as st
 
 from app.resilience.bulkhead import Bulkhead, FullError
 from tests.clock import ManualClock
-from tests.resilience.script import Answer, Come, End, GiveUp, Scene, Service, Step, Turns, scripts
+from tests.resilience.script import (
+    Answer,
+    Come,
+    End,
+    GiveUp,
+    Scene,
+    ScriptedService,
+    Step,
+    Turns,
+    scripts,
+)
 
 FULL = "full"
 
 
-class Visits:
+class BulkheadVisits:
     """What callers of a bulkhead do, and what may not happen to them."""
 
     def __init__(self, limit: int, queue: int) -> None:
         self.clock = ManualClock()
-        self.service = Service()
+        self.service = ScriptedService()
         self.bulkhead = Bulkhead(limit=limit, queue=queue, clock=self.clock)
         self.scene = Scene(self.clock, self.service)
         self._room = limit + queue
@@ -55,7 +65,7 @@ class Visits:
 async def test_whoever_comes_ends_or_gives_up_no_more_than_the_limit_runs_and_no_room_is_lost(
     limit: int, queue: int, script: Sequence[Step]
 ) -> None:
-    visits = Visits(limit, queue)
+    visits = BulkheadVisits(limit, queue)
 
     await visits.scene.play(script, visits.visit)
 
@@ -69,7 +79,7 @@ async def test_whoever_comes_ends_or_gives_up_no_more_than_the_limit_runs_and_no
 
 
 async def test_more_than_the_limit_wait_and_are_let_in_as_they_came() -> None:
-    visits = Visits(limit=1, queue=2)
+    visits = BulkheadVisits(limit=1, queue=2)
     await visits.come(3)
 
     for number in range(3):
@@ -82,7 +92,7 @@ async def test_more_than_the_limit_wait_and_are_let_in_as_they_came() -> None:
 
 @pytest.mark.parametrize("queue", [0, 1, 5])
 async def test_more_than_may_wait_are_refused_at_once(queue: int) -> None:
-    visits = Visits(limit=2, queue=queue)
+    visits = BulkheadVisits(limit=2, queue=queue)
 
     await visits.come(2 + queue + 3)
 
@@ -93,7 +103,7 @@ async def test_more_than_may_wait_are_refused_at_once(queue: int) -> None:
 
 
 async def test_who_waits_too_long_is_refused_and_makes_room_to_wait() -> None:
-    visits = Visits(limit=1, queue=1)
+    visits = BulkheadVisits(limit=1, queue=1)
     await visits.come(1)
     await visits.come_with(2.0)
 
@@ -111,7 +121,7 @@ async def test_who_waits_too_long_is_refused_and_makes_room_to_wait() -> None:
 
 
 async def test_who_gives_up_while_waiting_makes_room_to_wait() -> None:
-    visits = Visits(limit=1, queue=1)
+    visits = BulkheadVisits(limit=1, queue=1)
     await visits.come(2)
 
     visits.scene.give_up(1)
@@ -123,7 +133,7 @@ async def test_who_gives_up_while_waiting_makes_room_to_wait() -> None:
 
 
 async def test_who_gives_up_while_running_makes_room_to_run() -> None:
-    visits = Visits(limit=1, queue=1)
+    visits = BulkheadVisits(limit=1, queue=1)
     await visits.come(2)
 
     visits.scene.give_up(0)
@@ -136,7 +146,7 @@ async def test_who_gives_up_while_running_makes_room_to_run() -> None:
 
 @pytest.mark.parametrize("turns", range(5))
 async def test_room_that_was_given_to_one_who_gives_up_goes_to_the_next(turns: int) -> None:
-    visits = Visits(limit=1, queue=2)
+    visits = BulkheadVisits(limit=1, queue=2)
     await visits.come(3)
 
     await visits.scene.play([End(0, "good"), Turns(turns + 1), GiveUp(0), Turns(9)], visits.visit)
@@ -148,7 +158,7 @@ async def test_room_that_was_given_to_one_who_gives_up_goes_to_the_next(turns: i
 
 @pytest.mark.parametrize("turns", range(5))
 async def test_room_that_comes_free_as_the_time_is_over_is_not_lost(turns: int) -> None:
-    visits = Visits(limit=1, queue=2)
+    visits = BulkheadVisits(limit=1, queue=2)
     await visits.come(1)
     await visits.come_with(1.0)
     await visits.come(1)
@@ -176,7 +186,7 @@ async def test_room_is_given_back_when_what_is_done_in_it_raises() -> None:
 
 
 async def test_nobody_is_refused_while_there_is_room() -> None:
-    visits = Visits(limit=2, queue=1)
+    visits = BulkheadVisits(limit=2, queue=1)
     await visits.come(3)
 
     # Both calls end, and someone comes before the one who waits has noticed.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.resilience.deadline import Deadline, read_duration, write_duration
+from app.resilience.clock import Deadline, read_duration, write_duration
 from tests.clock import ManualClock
 
 

@@ -16,7 +16,7 @@ from tests.resilience.script import (
     GiveUp,
     Pass,
     Scene,
-    Service,
+    ScriptedService,
     Step,
     Turns,
     failure,
@@ -36,7 +36,7 @@ class Hedging:
 
     def __init__(self, *, may_repeat: bool = True) -> None:
         self.clock = ManualClock()
-        self.service = Service()
+        self.service = ScriptedService()
         self.scene = Scene(self.clock, self.service)
         self.asked = 0
         self._may_repeat = may_repeat
@@ -176,7 +176,7 @@ async def test_a_caller_who_gives_up_leaves_no_call_behind(passed: float, turns:
 async def test_what_a_call_raises_is_raised_and_the_other_call_is_cancelled(
     error: type[Exception], raising: int
 ) -> None:
-    clock, service = ManualClock(), Service()
+    clock, service = ManualClock(), ScriptedService()
 
     async def call() -> Answer:
         if service.made + 1 == raising:

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from app.errors import Code, SourceError
-from app.resilience.breaker import State
-from app.resilience.deadline import Deadline
-from app.resilience.guard import ISOLATED_SHARE
-from app.shapes.resilience import BreakerSettings, RetrySettings
+from app.errors import Code, SourceFailure
+from app.resilience.breaker import BreakerState
+from app.resilience.clock import Deadline
+from app.resilience.pipeline import ISOLATED_SHARE
+from app.settings.resilience import BreakerSettings, RetrySettings
 from tests.resilience.script import Answer, failure
 from tests.resilience.stage import LIMIT, RESERVE, Guarded
 
@@ -33,7 +33,7 @@ async def ask_about_suspect(guarded: Guarded, answer: Answer) -> Answer:
 
 @pytest.mark.parametrize("answer", FAILURES)
 async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked_once(
-    answer: SourceError,
+    answer: SourceFailure,
 ) -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(budget_share=1.0))
     await guarded.answer("good")
@@ -42,7 +42,7 @@ async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked
     for _ in range(20):
         assert await ask_about_suspect(guarded, answer) is answer
 
-    assert guarded.state() is State.CLOSED
+    assert guarded.state() is BreakerState.CLOSED
     assert len(guarded.began) == 20
 
 
@@ -51,18 +51,18 @@ async def test_a_suspect_is_no_probe() -> None:
     await guarded.answer("good")
     for _ in range(4):
         await guarded.answer(failure())
-    assert guarded.state() is State.OPEN
+    assert guarded.state() is BreakerState.OPEN
     guarded.clock.advance(1.0)
     await guarded.answer("good")
     guarded.began.clear()
 
     answer = await ask_about_suspect(guarded, "good")
 
-    assert isinstance(answer, SourceError)
+    assert isinstance(answer, SourceFailure)
     assert answer.code is Code.SOURCE_CIRCUIT_OPEN
     assert guarded.began == []
     await guarded.answer("good")
-    assert guarded.state() is State.CLOSED
+    assert guarded.state() is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(("max_calls", "most"), [(1, 1), (2 * ISOLATED_SHARE, 2), (64, 16)])

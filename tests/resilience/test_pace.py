@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.resilience.pace import Pace, Tempo, slowed, sped_up
-from app.resilience.signals import LONGEST, Signal
-from app.shapes.resilience import PacingSettings, RetrySettings
-from app.shapes.source import SourceSettings
+from app.resilience.pace import LONGEST, CallRate, PaceState, Signal, slowed, sped_up
+from app.settings.resilience import PacingSettings, RetrySettings
+from app.settings.source import SourceSettings
 
 MOST = 64
 SETTINGS = SourceSettings(
@@ -18,13 +17,13 @@ SETTINGS = SourceSettings(
     pacing=PacingSettings(max_pause=60.0),
 )
 NOW = 1000.0
-FREE = Pace(float(MOST))
+FREE = CallRate(float(MOST))
 REFUSED = Signal(refused=True)
 
 
 def heeding(
-    pace: Pace, signal: Signal, *, began: float = NOW, now: float = NOW, luck: float = 0.5
-) -> Pace:
+    pace: CallRate, signal: Signal, *, began: float = NOW, now: float = NOW, luck: float = 0.5
+) -> CallRate:
     """Heed a signal."""
     return slowed(pace, signal, SETTINGS, began=began, now=now, chance=lambda: luck)
 
@@ -32,10 +31,10 @@ def heeding(
 def test_a_refusal_halves_the_calls_and_makes_a_pause() -> None:
     pace = heeding(FREE, REFUSED)
 
-    assert pace == Pace(32.0, until=NOW + 0.075, cut_at=NOW, refusals=1)
-    assert pace.tempo(NOW, MOST) is Tempo.PAUSED
-    assert pace.tempo(NOW + 0.075, MOST) is Tempo.SLOWED
-    assert FREE.tempo(NOW, MOST) is Tempo.FREE
+    assert pace == CallRate(32.0, until=NOW + 0.075, cut_at=NOW, refusals=1)
+    assert pace.state(NOW, MOST) is PaceState.PAUSED
+    assert pace.state(NOW + 0.075, MOST) is PaceState.SLOWED
+    assert FREE.state(NOW, MOST) is PaceState.FREE
 
 
 def test_calls_that_were_under_way_at_a_cut_do_not_cut_again_but_may_lengthen_the_pause() -> None:
@@ -43,7 +42,7 @@ def test_calls_that_were_under_way_at_a_cut_do_not_cut_again_but_may_lengthen_th
 
     for began in (NOW - 5.0, NOW):
         again = heeding(pace, Signal(refused=True, wait=5.0), began=began, now=NOW + 1.0)
-        assert again == Pace(32.0, until=NOW + 6.0, cut_at=NOW, refusals=1)
+        assert again == CallRate(32.0, until=NOW + 6.0, cut_at=NOW, refusals=1)
     assert heeding(pace, REFUSED, began=NOW - 5.0).until == pace.until
 
 
@@ -91,7 +90,7 @@ def test_a_service_that_says_at_once_and_refuses_again_is_left_alone_for_longer(
 
 
 def test_a_good_answer_that_asks_for_a_pause_gets_it() -> None:
-    assert heeding(FREE, Signal(wait=5.0)) == Pace(32.0, until=NOW + 5.0, cut_at=NOW)
+    assert heeding(FREE, Signal(wait=5.0)) == CallRate(32.0, until=NOW + 5.0, cut_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_no_more_calls_run_at_the_same_time_than_the_service_still_takes(
 
 
 def test_each_round_of_good_answers_allows_for_one_call_more() -> None:
-    pace = heeding(Pace(8.0), REFUSED)
+    pace = heeding(CallRate(8.0), REFUSED)
     limits = [int(pace.limit)]
     for _ in range(4):
         for _ in range(limits[-1] + 1):
@@ -178,4 +177,4 @@ def test_good_answers_alone_lead_back_to_full_speed(signals: list[Signal]) -> No
         pace, answers = sped_up(pace, began=math.inf, most=MOST), answers + 1
 
     assert answers <= MOST * (MOST + 1) / 2
-    assert pace.tempo(now + 61.0, MOST) is Tempo.FREE
+    assert pace.state(now + 61.0, MOST) is PaceState.FREE

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceFailure
 from app.resilience.bulkhead import FullError
-from app.resilience.pace import Pace, Tempo, slowed, sped_up
+from app.resilience.pace import CallRate, PaceState, Signal, slowed, sped_up
 from app.resilience.pacer import MOST_CALLERS, Pacer, Paces, Slowdown
-from app.resilience.signals import Signal
-from app.shapes.resilience import PacingSettings, RetrySettings
-from app.shapes.source import SourceSettings
+from app.settings.resilience import PacingSettings, RetrySettings
+from app.settings.source import SourceSettings
 from tests.clock import ManualClock
 from tests.resilience.script import (
     Answer,
@@ -23,7 +22,7 @@ from tests.resilience.script import (
     GiveUp,
     Pass,
     Scene,
-    Service,
+    ScriptedService,
     Step,
     Turns,
     failure,
@@ -42,12 +41,12 @@ SETTINGS = SourceSettings(
 )
 
 
-class Visits:
+class PacerVisits:
     """What calls do that have to wait for their turn, and what may not happen to them."""
 
     def __init__(self, limit: int, queue: int) -> None:
         self.clock = ManualClock()
-        self.service = Service()
+        self.service = ScriptedService()
         self.scene = Scene(self.clock, self.service)
         self.settings = SETTINGS.model_copy(update={"max_calls": limit})
         self.pacer = Pacer(limit=limit, room=limit + queue, clock=self.clock)
@@ -66,16 +65,16 @@ class Visits:
                     self.wrong.append("more calls ran than may")
                 began = self.clock.seconds
                 answer = await self.service.call()
-                if isinstance(answer, SourceError):
+                if isinstance(answer, SourceFailure):
                     self._heed(answer, began)
         except FullError:
             return FULL
-        if not isinstance(answer, SourceError):
+        if not isinstance(answer, SourceFailure):
             most = self.settings.max_calls
             self.pacer.speed_up(sped_up(self.pacer.pace, began=began, most=most))
         return answer
 
-    def _heed(self, refusal: SourceError, began: float) -> None:
+    def _heed(self, refusal: SourceFailure, began: float) -> None:
         """Heed a refusal, while it is still the call's turn."""
         signal = Signal(refused=True, wait=refusal.retry_after)
         pace, now = self.pacer.pace, self.clock.seconds
@@ -100,7 +99,7 @@ class Visits:
 async def test_whatever_callers_do_each_turn_that_is_given_is_used_or_given_back(
     limit: int, queue: int, script: Sequence[Step]
 ) -> None:
-    visits = Visits(limit, queue)
+    visits = PacerVisits(limit, queue)
 
     await visits.scene.play(script, visits.visit)
 
@@ -123,7 +122,7 @@ async def test_whatever_callers_do_each_turn_that_is_given_is_used_or_given_back
 async def test_who_is_cancelled_as_its_turn_comes_leaves_it_to_the_next(
     turns: int, which: int
 ) -> None:
-    visits = Visits(limit=1, queue=4)
+    visits = PacerVisits(limit=1, queue=4)
     await visits.come(4)
 
     visits.service.end()
@@ -140,7 +139,7 @@ async def test_who_is_cancelled_as_its_turn_comes_leaves_it_to_the_next(
 
 @pytest.mark.parametrize("turns", range(8))
 async def test_a_turn_that_comes_as_the_time_is_over_is_not_lost(turns: int) -> None:
-    visits = Visits(limit=1, queue=4)
+    visits = PacerVisits(limit=1, queue=4)
     await visits.come(1)
     await visits.come(1, seconds=1.0)
     await visits.come(1)
@@ -158,7 +157,7 @@ async def test_a_turn_that_comes_as_the_time_is_over_is_not_lost(turns: int) -> 
 
 
 async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
-    visits = Visits(limit=1, queue=4)
+    visits = PacerVisits(limit=1, queue=4)
     await visits.come(5)
 
     await visits.scene.end()
@@ -167,8 +166,8 @@ async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
 
 
 async def test_after_a_pause_as_many_go_on_at_once_as_may() -> None:
-    visits = Visits(limit=3, queue=4)
-    visits.pacer.slow_down(Pace(2.0, until=visits.clock.seconds + 5.0))
+    visits = PacerVisits(limit=3, queue=4)
+    visits.pacer.slow_down(CallRate(2.0, until=visits.clock.seconds + 5.0))
     await visits.come(5)
 
     visits.clock.advance(4.999)
@@ -182,11 +181,11 @@ async def test_after_a_pause_as_many_go_on_at_once_as_may() -> None:
 
 
 async def test_a_pause_that_becomes_longer_while_one_waits_is_waited_for() -> None:
-    visits = Visits(limit=1, queue=1)
-    visits.pacer.slow_down(Pace(1.0, until=visits.clock.seconds + 1.0))
+    visits = PacerVisits(limit=1, queue=1)
+    visits.pacer.slow_down(CallRate(1.0, until=visits.clock.seconds + 1.0))
     await visits.come(1)
 
-    visits.pacer.slow_down(Pace(1.0, until=visits.clock.seconds + 3.0))
+    visits.pacer.slow_down(CallRate(1.0, until=visits.clock.seconds + 3.0))
     visits.clock.advance(2.999)
     await visits.clock.settle()
     assert not visits.service.running
@@ -211,7 +210,7 @@ async def test_what_raises_in_its_turn_gives_it_back() -> None:
 # Whose pace is remembered
 
 
-class Told:
+class PaceReports:
     """The paces of a service, and what was told of them."""
 
     def __init__(self) -> None:
@@ -223,16 +222,16 @@ class Told:
 
     def heed(self, caller: str, wait: float) -> None:
         """Have the service ask one caller to leave it alone."""
-        self.paces.heed(caller, Signal(wait=wait), began=self.clock.seconds)
+        self.paces.apply_signal(caller, Signal(wait=wait), began=self.clock.seconds)
 
     def paused(self) -> int:
         """Count the callers who are paused."""
         callers = [str(number) for number in range(2 * MOST_CALLERS)]
-        return [self.paces.tempo_of(one) for one in callers].count(Tempo.PAUSED)
+        return [self.paces.state_of(one) for one in callers].count(PaceState.PAUSED)
 
 
 def test_of_too_many_callers_those_are_forgotten_whose_pause_is_over_and_no_other() -> None:
-    told = Told()
+    told = PaceReports()
     for number in range(MOST_CALLERS):
         told.heed(str(number), 1.0 if number % 2 else 60.0)
     told.clock.advance(1.0)
@@ -245,17 +244,17 @@ def test_of_too_many_callers_those_are_forgotten_whose_pause_is_over_and_no_othe
 
 
 def test_where_all_are_paused_one_more_costs_the_oldest_its_pause_and_no_other() -> None:
-    told = Told()
+    told = PaceReports()
     for number in range(MOST_CALLERS + 10):
         told.heed(str(number), 60.0)
 
-    tempos = [told.paces.tempo_of(str(number)) for number in range(MOST_CALLERS + 10)]
+    tempos = [told.paces.state_of(str(number)) for number in range(MOST_CALLERS + 10)]
 
-    assert tempos == [Tempo.FREE] * 10 + [Tempo.PAUSED] * MOST_CALLERS
+    assert tempos == [PaceState.FREE] * 10 + [PaceState.PAUSED] * MOST_CALLERS
 
 
 async def test_a_caller_who_calls_or_waits_is_not_forgotten_for_others() -> None:
-    told = Told()
+    told = PaceReports()
     for number in range(MOST_CALLERS):
         told.heed(str(number), 1.0)
     told.clock.advance(1.0)
@@ -270,19 +269,19 @@ async def test_a_caller_who_calls_or_waits_is_not_forgotten_for_others() -> None
 
 
 async def test_a_caller_is_not_forgotten_while_it_is_paused_slowed_or_calls() -> None:
-    told = Told()
+    told = PaceReports()
     told.heed("a", 1.0)
     for _ in range(20):  # good answers to calls that were begun in the pause lift the limit
-        told.paces.thank("a", began=told.clock.seconds + 0.5)
+        told.paces.record_success("a", began=told.clock.seconds + 0.5)
     paused = told.paces.of("a")
     assert paused is not None
-    assert told.paces.tempo_of("a") is Tempo.PAUSED
+    assert told.paces.state_of("a") is PaceState.PAUSED
 
     told.clock.advance(1.0)
     async with paused.turn(1.0):
-        told.paces.thank("a", began=told.clock.seconds)
+        told.paces.record_success("a", began=told.clock.seconds)
         assert told.paces.of("a") is paused
-    told.paces.thank("a", began=told.clock.seconds)
+    told.paces.record_success("a", began=told.clock.seconds)
 
     assert told.paces.of("a") is None
 
@@ -305,32 +304,32 @@ SIGNALS = st.builds(
 def test_each_caller_has_the_pace_that_it_would_have_alone(
     events: list[tuple[str, Signal | None, float]],
 ) -> None:
-    told, alone = Told(), {caller: Told() for caller in ("", "a", "b")}
+    told, alone = PaceReports(), {caller: PaceReports() for caller in ("", "a", "b")}
 
     for caller, signal, passed in events:
         for one in (told, alone[caller]):
             now = one.clock.seconds
             if signal is None:
-                one.paces.thank(caller, began=now)
+                one.paces.record_success(caller, began=now)
             else:
-                one.paces.heed(caller, signal, began=now)
+                one.paces.apply_signal(caller, signal, began=now)
         for one in (told, *alone.values()):
             one.clock.advance(passed)
 
         for name, one in alone.items():
             here, there = told.paces.of(name), one.paces.of(name)
             assert (here and here.pace) == (there and there.pace)
-            assert told.paces.tempo_of(name) is one.paces.tempo_of(name)
-        tempos = {one.paces.tempo for one in alone.values()}
-        ranked = (Tempo.PAUSED, Tempo.SLOWED, Tempo.FREE)
+            assert told.paces.state_of(name) is one.paces.state_of(name)
+        tempos = {one.paces.state for one in alone.values()}
+        ranked = (PaceState.PAUSED, PaceState.SLOWED, PaceState.FREE)
         slowest = next(one for one in ranked if one in tempos)
-        assert told.paces.tempo is slowest
+        assert told.paces.state is slowest
 
 
 @pytest.mark.parametrize("step", [Pass(0.25), GiveUp(0)])
 async def test_a_line_is_empty_when_all_who_waited_have_gone(step: Step) -> None:
-    visits = Visits(limit=1, queue=1)
-    visits.pacer.slow_down(Pace(1.0, until=visits.clock.seconds + 0.25))
+    visits = PacerVisits(limit=1, queue=1)
+    visits.pacer.slow_down(CallRate(1.0, until=visits.clock.seconds + 0.25))
 
     await visits.scene.play([Come(0.125), Come(0.375), Turns(4), step], visits.visit)
 

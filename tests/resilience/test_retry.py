@@ -12,9 +12,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.resilience.retry import RetryBudget, backoff
-from app.resilience.window import SLOTS
-from app.shapes.resilience import RetrySettings
+from app.resilience.retry import SLOTS, RetryBudget, backoff
+from app.settings.resilience import RetrySettings
 from tests.clock import ManualClock
 
 

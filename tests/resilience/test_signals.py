@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.resilience.signals import LONGEST, SIGNALS, Signal, read_retry_after, read_signal
+from app.resilience.pace import LONGEST, SIGNALS, Signal, read_retry_after, read_signal
 from tests.clock import ManualClock
 
 MOMENT = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)

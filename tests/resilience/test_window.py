@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.resilience.window import SLOTS, SlidingWindow
+from app.resilience.retry import SLOTS, SlidingWindow
 from tests.clock import ManualClock
 
 KINDS = 3

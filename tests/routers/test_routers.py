@@ -17,14 +17,14 @@ import pytest
 from joserfc.jwk import OctKey
 from pydantic import BaseModel, Field, SecretStr
 
-from app.graphql.client import client_text
-from app.graphql.schema import build_schema
-from app.http.graphiql.build import Node
+from app.execution.schema import build_schema
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import Settings
-from app.shapes.callers import JwtCallers
-from tests.conftest import Reply
+from app.schema.export import client_text
+from app.server.graphiql.build import NodePrograms
+from app.settings.auth import JwtCallers
+from app.settings.models import Settings
+from tests.conftest import GatewayReply
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, signed
 from tests.npm import node_with, running
@@ -48,7 +48,7 @@ query($first: Int!) {
 """
 
 
-class Started(BaseModel):
+class RouterStarted(BaseModel):
     """What a router tells at its start.
 
     Attributes:
@@ -73,7 +73,7 @@ class Built(BaseModel):
 
 
 @pytest.fixture(scope="module")
-def node() -> Node:
+def node() -> NodePrograms:
     """Give Node with the routers installed: the one of this project, since they need a new one."""
     return node_with(FOLDER, search_path="", install=INSTALL)
 
@@ -88,8 +88,8 @@ def services() -> FakeServices:
 
 @asynccontextmanager
 async def router(
-    node: Node, program: str, services: FakeServices, settings: Settings
-) -> AsyncGenerator[Started]:
+    node: NodePrograms, program: str, services: FakeServices, settings: Settings
+) -> AsyncGenerator[RouterStarted]:
     """Serve the gateway, and start a router over it."""
     app = create_app(
         settings.model_copy(update={"router_token": SecretStr(ROUTER_TOKEN)}),
@@ -106,10 +106,12 @@ async def router(
             *(node, FOLDER, program, address.url, ROUTER_TOKEN), environment=environment
         ) as line,
     ):
-        yield Started.model_validate_json(line)
+        yield RouterStarted.model_validate_json(line)
 
 
-async def ask(started: Started, query: str, token: str | None, **variables: object) -> Reply:
+async def ask(
+    started: RouterStarted, query: str, token: str | None, **variables: object
+) -> GatewayReply:
     """Send a query to a router."""
     assert started.url is not None, started.refused
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -117,7 +119,7 @@ async def ask(started: Started, query: str, token: str | None, **variables: obje
         response = await client.post(
             started.url, json={"query": query, "variables": variables}, headers=headers
         )
-    return Reply(response, response.json())
+    return GatewayReply(response, response.json())
 
 
 def jwt_settings(**changes: object) -> Settings:
@@ -162,7 +164,7 @@ WITHOUT_DIRECTIVES = jwt_settings(security_directives="never")
     ],
 )
 async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
-    node: Node, services: FakeServices, program: str, settings: Settings
+    node: NodePrograms, services: FakeServices, program: str, settings: Settings
 ) -> None:
     token = token_of(1, "billing:read", "activity:read")
     async with router(node, program, services, settings) as started:
@@ -184,7 +186,7 @@ async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
     ],
 )
 async def test_what_callers_may_not_see_is_hidden_whatever_the_schema_tells_a_router(
-    node: Node, services: FakeServices, program: str, settings: Settings
+    node: NodePrograms, services: FakeServices, program: str, settings: Settings
 ) -> None:
     async with router(node, program, services, settings) as started:
         mine = await ask(started, REVIEWS, token_of(2), first=3)
@@ -203,7 +205,7 @@ async def test_what_callers_may_not_see_is_hidden_whatever_the_schema_tells_a_ro
 
 
 async def test_apollo_s_javascript_gateway_does_not_start_with_security_directives(
-    node: Node, services: FakeServices
+    node: NodePrograms, services: FakeServices
 ) -> None:
     async with router(node, "apollo.mjs", services, jwt_settings()) as started:
         pass
@@ -215,7 +217,7 @@ async def test_apollo_s_javascript_gateway_does_not_start_with_security_directiv
 
 
 async def test_graphql_js_builds_the_schema_for_clients_and_refuses_that_for_routers(
-    node: Node, tmp_path: Path
+    node: NodePrograms, tmp_path: Path
 ) -> None:
     schema = build_schema()
     texts = {"client": client_text(schema.core), "router": schema.as_str()}

@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
-from app.resilience.deadline import Deadline
-from app.settings import LogSettings
-from app.shapes.resilience import DeadlineSettings
-from app.shapes.source import SourceSettings
-from app.sources.base import Call, UserId
-from app.sources.cache import CachedSource
-from app.sources.store import MemoryStore
+from app.resilience.clock import Deadline
+from app.settings.models import LogSettings
+from app.settings.resilience import DeadlineSettings
+from app.settings.source import SourceSettings
+from app.sources.base import RequestContext, UserId
+from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.store import MemoryStore
 from tests.clock import ManualClock
-from tests.sources.upstream import NAME, Person, Said, failure
+from tests.sources.upstream import NAME, PersonRecord, Said, failure
 
 BUDGET, RESERVE = 8.0, 0.25
 
@@ -48,7 +48,7 @@ class BugError(Exception):
 class Kept:
     """What is stored, and since when."""
 
-    record: Person | None
+    record: PersonRecord | None
     at: float
 
 
@@ -96,7 +96,7 @@ class Visit:
 
 
 @dataclass
-class Counts:
+class CrowdCounts:
     """How often what happened."""
 
     hits: int = 0
@@ -126,14 +126,14 @@ class Crowd:
     closing: bool = False
     _visits: list[Visit] = field(default_factory=list[Visit])
     _stored: dict[Key, Kept] = field(default_factory=dict[Key, Kept])
-    _counts: Counts = field(default_factory=Counts)
+    _counts: CrowdCounts = field(default_factory=CrowdCounts)
     _made: int = 0
 
     def __post_init__(self) -> None:
-        self.cached: CachedSource[Person] = CachedSource(
+        self.cached: CachedSource[PersonRecord] = CachedSource(
             self,
             self.settings,
-            store=MemoryStore[Person](1_000),
+            store=MemoryStore[PersonRecord](1_000),
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(), stream=io.StringIO()),
@@ -141,19 +141,19 @@ class Crowd:
 
     # What the upstream does.
 
-    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Said]:
+    async def fetch_many(self, keys: Sequence[UserId], context: RequestContext) -> Sequence[Said]:
         """Be called: for a trip that somebody caused, and for nobody who is on a trip already."""
         (trip,) = (
             trip
             for trip in self.trips
-            if (trip.identity, trip.users) == (call.identity, list(keys))
+            if (trip.identity, trip.users) == (context.identity, list(keys))
             and trip.end is None
             and not trip.called_off
         )
         under_way = {(one.identity, user) for one in self.running() for user in one.users}
         assert not under_way & {(trip.identity, user) for user in keys}
-        assert call.deadline is not None
-        assert call.deadline.at == trip.until
+        assert context.deadline is not None
+        assert context.deadline.at == trip.until
         trip.end = asyncio.get_running_loop().create_future()
         try:
             said = await trip.end
@@ -165,11 +165,11 @@ class Crowd:
             raise
         trip.said = said
         trip.answered = True
-        call.trace.of(NAME).calls += 1
+        context.trace.for_source(NAME).calls += 1
         if isinstance(said, BugError):
             raise said
         for user, one in said.items():
-            if not isinstance(one, SourceError):
+            if not isinstance(one, SourceFailure):
                 self._stored[trip.identity, user] = Kept(one, self.clock.seconds)
         return list(said.values())
 
@@ -187,7 +187,7 @@ class Crowd:
             self._made += 1
             match words[number % len(words)]:
                 case "record":
-                    said[user] = Person(id=user, identity=trip.identity, version=self._made)
+                    said[user] = PersonRecord(id=user, identity=trip.identity, version=self._made)
                 case "unknown":
                     said[user] = None
                 case "rejected":
@@ -229,9 +229,9 @@ class Crowd:
         self._counts.misses += len(missing)
         self._counts.shared += sum(trip is not own for trip in visit.joined.values())
         deadline = None if seconds is None else Deadline(now + seconds, self.clock)
-        call = Call("r", identity=identity, deadline=deadline)
+        context = RequestContext("r", identity=identity, deadline=deadline)
         try:
-            answers = await self.cached.fetch_many(users, call)
+            answers = await self.cached.fetch_many(users, context)
         except BugError:
             assert any(isinstance(trip.said, BugError) for trip in visit.joined.values())
             return
@@ -247,16 +247,16 @@ class Crowd:
             if kept is not None and (user not in missing or covered):
                 assert answer is kept.record
                 ages += [self.clock.seconds - kept.at] if covered or user in old else []
-            elif isinstance(said, SourceError):
-                assert isinstance(answer, SourceError)
+            elif isinstance(said, SourceFailure):
+                assert isinstance(answer, SourceFailure)
                 either = self.closing and user in missing and visit.joined[user].said is None
                 assert answer.code is said.code or (either and answer.code in GIVEN_UP)
             else:
                 assert answer is said
-            if isinstance(answer, Person):
+            if isinstance(answer, PersonRecord):
                 assert (answer.identity, answer.id) == (identity, user)
         self._counts.stale_hits += len(ages)
-        trace = call.trace.of(NAME)
+        trace = context.trace.for_source(NAME)
         assert trace.stale == max(ages, default=None)
         assert trace.keys == len(users)
         took = own is not None and own.answered and own in visit.joined.values()
@@ -346,7 +346,7 @@ class Crowd:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert self.cached.in_flight == 0
         cached = self.cached
-        counted = Counts(cached.hits, cached.stale_hits, cached.misses, cached.shared)
+        counted = CrowdCounts(cached.hits, cached.stale_hits, cached.misses, cached.shared)
         assert counted == self._counts
 
     # What the model says.
@@ -379,6 +379,6 @@ class Crowd:
         cache = self.settings.cache
         if kept is None or kept.record is None or self.settings.contract != "stale_ok":
             return False
-        failed = isinstance(said, SourceError) and said.code is not Code.SOURCE_REJECTED
+        failed = isinstance(said, SourceFailure) and said.code is not Code.SOURCE_REJECTED
         age = self.clock.seconds - kept.at
         return failed and age <= cache.ttl + cache.stale_while_revalidate + cache.stale_if_error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.sources.raw_server import Answer, RawServer, Seen, saying, serving
+from tests.sources.raw_server import Answer, RawRequest, RawServer, saying, serving
 
 TOKEN = "canary-access-token"
 
@@ -35,7 +35,7 @@ class Login:
     delayed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def asked(self) -> Sequence[Seen]:
+    def asked(self) -> Sequence[RawRequest]:
         """The requests for tokens."""
         return [seen for seen in self.server.seen if seen.path == "/token"]
 

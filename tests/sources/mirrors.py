@@ -18,12 +18,12 @@ from starlette.types import ASGIApp
 from app.demo.server import DemoServer
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings import LogSettings, Settings, SourcesSettings
-from app.shapes.callers import OpenCallers
-from app.shapes.fastpath import FastpathSettings
-from app.shapes.resilience import DeadlineSettings
+from app.settings.auth import OpenCallers
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import LogSettings, Settings, SourcesSettings
+from app.settings.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
-from tests.sources.raw_server import RawServer, Seen, saying, serving
+from tests.sources.raw_server import RawRequest, RawServer, saying, serving
 
 SENT = ("authorization", "x-tenant")
 NAMES = ("profile", "billing", "activity")
@@ -32,7 +32,7 @@ PATIENCE = 60.0
 """Seconds that everything may take: no test here is about time, and a busy machine is slow."""
 
 
-def mirrored(seen: Seen) -> str:
+def mirrored(seen: RawRequest) -> str:
     """Tell what a service was sent of the caller's."""
     return " ".join(f"{name}={value}" for name in SENT for value in seen.header(name))
 
@@ -60,7 +60,7 @@ class Mirror:
             await self._came.wait_for(self.may_answer)
         await saying(orjson.dumps(self._body(seen)))(writer)
 
-    def _body(self, seen: Seen) -> object:
+    def _body(self, seen: RawRequest) -> object:
         """Write the rows of all who are asked for."""
         told = mirrored(seen)
         users = [value for name, value in seen.parameters if name in {"id", "userId"}]

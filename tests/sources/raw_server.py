@@ -12,7 +12,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Seen:
+class RawRequest:
     """A request as it came over the wire.
 
     Attributes:
@@ -55,7 +55,7 @@ class RawServer:
 
     answer: Answer
     base_url: str = ""
-    seen: list[Seen] = field(default_factory=list[Seen])
+    seen: list[RawRequest] = field(default_factory=list[RawRequest])
     accepted: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,7 +70,7 @@ class RawServer:
                 method, target, _ = first.split(" ")
                 length = int(dict(headers).get("content-length", "0"))
                 body = await reader.readexactly(length)
-                self.seen.append(Seen(target, headers, method, body))
+                self.seen.append(RawRequest(target, headers, method, body))
                 await self.answer(writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

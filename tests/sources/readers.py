@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 
-class Asked(Protocol):
+class ReadableRequest(Protocol):
     """A request, made or seen."""
 
     @property
@@ -27,18 +27,18 @@ class Asked(Protocol):
         ...
 
 
-Reader = Callable[[Asked], list[str]]
+Reader = Callable[[ReadableRequest], list[str]]
 """Reads the keys out of a request, as a server would."""
 
 
-def parameters(ask: Asked) -> list[tuple[str, str]]:
+def parameters(ask: ReadableRequest) -> list[tuple[str, str]]:
     """Read the query."""
     path, _, query = ask.target.partition("?")
     assert path == ask.path
     return parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=999)
 
 
-def only(ask: Asked, name: str) -> str:
+def only(ask: ReadableRequest, name: str) -> str:
     """Read the one parameter that there has to be."""
     [(found, value)] = parameters(ask)
     assert found == name
@@ -79,28 +79,28 @@ def within(text: str, start: str, end: str) -> str:
     return text[len(start) : len(text) - len(end)]
 
 
-def read_repeated(ask: Asked) -> list[str]:
+def read_repeated(ask: ReadableRequest) -> list[str]:
     """Read ``?id=a&id=b``."""
     assert {name for name, _ in parameters(ask)} == {"id"}
     return [value for _, value in parameters(ask)]
 
 
-def read_comma_list(ask: Asked) -> list[str]:
+def read_comma_list(ask: ReadableRequest) -> list[str]:
     """Read ``?ids=a,b``, as services do that trim what they split and drop what is empty."""
     return [one.strip() for one in only(ask, "ids").split(",") if one.strip()]
 
 
-def read_bars(ask: Asked) -> list[str]:
+def read_bars(ask: ReadableRequest) -> list[str]:
     """Read ``?ids=<a|b>``."""
     return within(only(ask, "ids"), "<", ">").split("|")
 
 
-def read_postgrest(ask: Asked) -> list[str]:
+def read_postgrest(ask: ReadableRequest) -> list[str]:
     """Read ``?id=in.("a","b")``."""
     return literals(within(only(ask, "id"), "in.(", ")"), '"', "backslash", ",")
 
 
-def read_bare_postgrest(ask: Asked) -> list[str]:
+def read_bare_postgrest(ask: ReadableRequest) -> list[str]:
     """Read ``?id=in.(a,b)``; a literal in quotes would be another one without them."""
     text = within(only(ask, "id"), "in.(", ")")
     assert '"' not in text
@@ -109,28 +109,28 @@ def read_bare_postgrest(ask: Asked) -> list[str]:
     return text.split(",")
 
 
-def read_odata(ask: Asked) -> list[str]:
+def read_odata(ask: ReadableRequest) -> list[str]:
     """Read ``?$filter=id in ('a','b')``."""
     return literals(within(only(ask, "$filter"), "id in (", ")"), "'", "double", ",")
 
 
-def read_csv(ask: Asked) -> list[str]:
+def read_csv(ask: ReadableRequest) -> list[str]:
     """Read ``?ids="a","b"``."""
     return literals(only(ask, "ids"), '"', "double", ",")
 
 
-def read_scim(ask: Asked) -> list[str]:
+def read_scim(ask: ReadableRequest) -> list[str]:
     """Read ``?filter=id eq "a" or id eq "b"``, whose literals are those of JSON (RFC 7644)."""
     expression = within(only(ask, "filter"), "id eq ", "")
     return literals(expression, '"', "json", " or id eq ")
 
 
-def read_lucene(ask: Asked) -> list[str]:
+def read_lucene(ask: ReadableRequest) -> list[str]:
     """Read ``?q=user_id:("a" OR "b")``."""
     return literals(within(only(ask, "q"), "user_id:(", ")"), '"', "backslash", " OR ")
 
 
-def read_plain_filter(ask: Asked) -> list[str]:
+def read_plain_filter(ask: ReadableRequest) -> list[str]:
     """Read a filter whose literals have nothing to escape."""
     expression = within(only(ask, "filter"), "(id eq '", "')")
     assert not set("\\\r\n\x00") & set(expression)
@@ -139,7 +139,7 @@ def read_plain_filter(ask: Asked) -> list[str]:
     return found
 
 
-def read_bare_filter(ask: Asked) -> list[str]:
+def read_bare_filter(ask: ReadableRequest) -> list[str]:
     """Read ``?filter=id eq 1 or id eq 2``, in which a word would be the name of an attribute."""
     found = within(only(ask, "filter"), "id eq ", "").split(" or id eq ")
     assert all(
@@ -148,7 +148,7 @@ def read_bare_filter(ask: Asked) -> list[str]:
     return found
 
 
-def read_ids(ask: Asked) -> list[str]:
+def read_ids(ask: ReadableRequest) -> list[str]:
     """Read ``{"ids": ["a", "b"], "active": true}``."""
     body = json.loads(ask.body)
     assert body.keys() == {"ids", "active"}
@@ -156,7 +156,7 @@ def read_ids(ask: Asked) -> list[str]:
     return list(body["ids"])
 
 
-def read_inputs(ask: Asked) -> list[str]:
+def read_inputs(ask: ReadableRequest) -> list[str]:
     """Read ``{"inputs": [{"id": "urn:a"}, {"id": "urn:b"}]}``."""
     body = json.loads(ask.body)
     assert body.keys() == {"inputs"}
@@ -164,14 +164,14 @@ def read_inputs(ask: Asked) -> list[str]:
     return [within(one["id"], "urn:", "") for one in body["inputs"]]
 
 
-def read_numbers(ask: Asked) -> list[str]:
+def read_numbers(ask: ReadableRequest) -> list[str]:
     """Read ``[{"id": 1}, {"id": 2}]``."""
     found = [one["id"] for one in json.loads(ask.body)]
     assert all(isinstance(one, int) for one in found)
     return [str(one) for one in found]
 
 
-def read_path(ask: Asked) -> list[str]:
+def read_path(ask: ReadableRequest) -> list[str]:
     """Read ``/users/a/card`` as a server does that decodes a path before it splits it."""
     assert "?" not in ask.target
     empty, users, key, card = unquote(ask.target).replace("\\", "/").split("/")
@@ -180,20 +180,20 @@ def read_path(ask: Asked) -> list[str]:
     return [key]
 
 
-def read_odata_path(ask: Asked) -> list[str]:
+def read_odata_path(ask: ReadableRequest) -> list[str]:
     """Read ``/Users('a')``."""
     key = within(unquote(ask.target), "/Users('", "')")
     assert not set("'()/") & set(key)
     return [key]
 
 
-def read_one(ask: Asked) -> list[str]:
+def read_one(ask: ReadableRequest) -> list[str]:
     """Read ``?email=a``."""
     return [only(ask, "email")]
 
 
 @dataclass(frozen=True)
-class Case:
+class EncoderCase:
     """A form, and how a server reads it.
 
     Attributes:
@@ -231,17 +231,17 @@ NUMBER = "0|[1-9][0-9]{0,19}"
 CONTROL = r"\x00-\x1f\x7f-\x9f"
 
 CASES = {
-    "default": Case(None, read_repeated),
-    "repeat": Case({"form": "repeat", "parameter": "id"}, read_repeated),
-    "comma list": Case(
+    "default": EncoderCase(None, read_repeated),
+    "repeat": EncoderCase({"form": "repeat", "parameter": "id"}, read_repeated),
+    "comma list": EncoderCase(
         {"form": "list", "parameter": "ids"}, read_comma_list, is_not(r"\w[\w\-.~@:+/=|]*")
     ),
-    "bar list": Case(
+    "bar list": EncoderCase(
         {"form": "list", "parameter": "ids", "separator": "|", "wrap": "<{keys}>"},
         read_bars,
         is_not(r"\w[\w\-.~@:+/=]*"),
     ),
-    "postgrest": Case(
+    "postgrest": EncoderCase(
         {
             "form": "list",
             "parameter": "id",
@@ -251,12 +251,12 @@ CASES = {
         },
         read_postgrest,
     ),
-    "bare postgrest": Case(
+    "bare postgrest": EncoderCase(
         {"form": "list", "parameter": "id", "wrap": "in.({keys})"},
         read_bare_postgrest,
         is_not(r"\w[\w\-.~@:+/=|]*"),
     ),
-    "odata in": Case(
+    "odata in": EncoderCase(
         {
             "form": "list",
             "parameter": "$filter",
@@ -266,12 +266,14 @@ CASES = {
         },
         read_odata,
     ),
-    "csv": Case({"form": "list", "parameter": "ids", "quote": '"', "escape": "double"}, read_csv),
-    "refusing list": Case(
+    "csv": EncoderCase(
+        {"form": "list", "parameter": "ids", "quote": '"', "escape": "double"}, read_csv
+    ),
+    "refusing list": EncoderCase(
         {"form": "list", "parameter": "ids", "quote": '"'}, read_csv, has(rf'["\\{CONTROL}]')
     ),
-    "scim": Case({"form": "filter", "parameter": "filter", "escape": "json"}, read_scim),
-    "lucene": Case(
+    "scim": EncoderCase({"form": "filter", "parameter": "filter", "escape": "json"}, read_scim),
+    "lucene": EncoderCase(
         {
             "form": "filter",
             "parameter": "q",
@@ -282,36 +284,38 @@ CASES = {
         },
         read_lucene,
     ),
-    "refusing filter": Case(
+    "refusing filter": EncoderCase(
         {"form": "filter", "parameter": "filter", "each": "id eq '{key}'", "wrap": "({keys})"},
         read_plain_filter,
         has(rf"['\\{CONTROL}]"),
     ),
-    "bare filter": Case(
+    "bare filter": EncoderCase(
         {"form": "filter", "parameter": "filter", "each": "id eq {key}"},
         read_bare_filter,
         is_not(f"{NUMBER}|{UUID}"),
     ),
-    "ids in a body": Case(
+    "ids in a body": EncoderCase(
         {"form": "body", "template": '{"ids": "{keys}", "active": true}'}, read_ids
     ),
-    "inputs in a body": Case(
+    "inputs in a body": EncoderCase(
         {"form": "body", "template": '{"inputs": [{"id": "urn:{key}"}]}'}, read_inputs
     ),
-    "numbers in a body": Case(
+    "numbers in a body": EncoderCase(
         {"form": "body", "template": '[{"id": "{key}"}]', "numbers": True},
         read_numbers,
         is_not(NUMBER),
     ),
-    "path": Case(
+    "path": EncoderCase(
         {"form": "each", "path": "/users/{key}/card"},
         read_path,
         lambda key: key in {"", ".", ".."} or "/" in key or "\\" in key,
     ),
-    "quoted path": Case(
+    "quoted path": EncoderCase(
         {"form": "each", "path": "/Users('{key}')"},
         read_odata_path,
         lambda key: key in {".", ".."} or re.fullmatch(r"[A-Za-z0-9\-._~]+", key) is None,
     ),
-    "one parameter": Case({"form": "each", "parameter": "email"}, read_one, lambda key: not key),
+    "one parameter": EncoderCase(
+        {"form": "each", "parameter": "email"}, read_one, lambda key: not key
+    ),
 }

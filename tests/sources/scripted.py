@@ -38,7 +38,7 @@ def chunked(*pieces: bytes, trailer: bytes = b"") -> bytes:
     return head + body + b"0\r\n" + trailer + b"\r\n"
 
 
-class Peer(asyncio.Protocol):
+class ScriptedConnection(asyncio.Protocol):
     """One connection, as the upstream has it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Peer(asyncio.Protocol):
         heads: The head of each request that came on it.
     """
 
-    def __init__(self, upstream: "Upstream") -> None:
+    def __init__(self, upstream: "ScriptedUpstream") -> None:
         self.number = len(upstream.peers)
         self.heads: list[str] = []
         self._upstream = upstream
@@ -119,7 +119,7 @@ class Peer(asyncio.Protocol):
 
 
 @dataclass
-class Upstream:
+class ScriptedUpstream:
     """The upstream.
 
     Attributes:
@@ -130,11 +130,11 @@ class Upstream:
         peers: Every connection that was opened.
     """
 
-    behaviour: Callable[[Peer], None]
+    behaviour: Callable[[ScriptedConnection], None]
     base_url: str = ""
     greeting: bytes = b""
     hasty: bool = False
-    peers: list[Peer] = field(default_factory=list[Peer])
+    peers: list[ScriptedConnection] = field(default_factory=list[ScriptedConnection])
 
     @property
     def targets(self) -> list[str]:
@@ -144,16 +144,16 @@ class Upstream:
 
 @asynccontextmanager
 async def scripted(
-    behaviour: Callable[[Peer], None],
+    behaviour: Callable[[ScriptedConnection], None],
     tls: ssl.SSLContext | None = None,
     *,
     greeting: bytes = b"",
     hasty: bool = False,
-) -> AsyncGenerator[Upstream]:
+) -> AsyncGenerator[ScriptedUpstream]:
     """Run an upstream; its connections end with the context."""
-    upstream = Upstream(behaviour, greeting=greeting, hasty=hasty)
+    upstream = ScriptedUpstream(behaviour, greeting=greeting, hasty=hasty)
     server = await asyncio.get_running_loop().create_server(
-        lambda: Peer(upstream), "127.0.0.1", 0, ssl=tls
+        lambda: ScriptedConnection(upstream), "127.0.0.1", 0, ssl=tls
     )
     scheme = "http" if tls is None else "https"
     upstream.base_url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -166,7 +166,7 @@ async def scripted(
         await asyncio.sleep(0)
 
 
-def echo(peer: Peer) -> None:
+def echo(peer: ScriptedConnection) -> None:
     """Answer a request with its target, so that it tells whose answer it is."""
     peer.send(answer(peer.target.encode()))
 

@@ -21,33 +21,32 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from app import __version__
-from app.errors import Code, MalformedError, SourceError
+from app.errors import Code, MalformedError, SourceFailure
 from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
-from app.resilience.breaker import State
+from app.resilience.breaker import BreakerState
 from app.resilience.clock import SystemClock
-from app.settings import LogSettings
-from app.shapes.resilience import BreakerSettings, DeadlineSettings, RetrySettings
-from app.sources.ask import Ask
-from app.sources.base import Call, PageRequest, Position, UserId
-from app.sources.billing import INVOICES
-from app.sources.client import Contact, ServiceClient, open_service
-from app.sources.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
+from app.settings.models import LogSettings
+from app.settings.resilience import BreakerSettings, DeadlineSettings, RetrySettings
+from app.sources.base import PageRequest, Position, RequestContext, UserId
+from app.sources.client import LastContact, ServiceClient, open_service
 from app.sources.failures import FOREIGN, code_of_status, translate
+from app.sources.mapping.requests import UpstreamRequest
 from app.sources.pages import RestPages
-from app.sources.profile import PROFILE
+from app.sources.records import INVOICES, PROFILE
 from app.sources.rest import RestSource
-from app.sources.transport import TransportFactory
+from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
+from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.poison import POISON, behind
 from tests.sources.login import until
 from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
-from tests.sources.scripted import Peer, scripted
+from tests.sources.scripted import ScriptedConnection, scripted
 from tests.sources.scripted import answer as answered
 from tests.traces import is_child
 
-CALL = Call("request-1")
+CALL = RequestContext("request-1")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOKEN = "canary-token"
 AUTH = {"kind": "bearer", "token": TOKEN}
@@ -55,7 +54,7 @@ BODY = "canary-body"
 USER = "canary-user"
 
 
-class Asked:
+class OpenClient:
     """A service's client, and the log that it writes."""
 
     def __init__(self, client: ServiceClient, log: io.StringIO) -> None:
@@ -63,15 +62,18 @@ class Asked:
         self._log = log
 
     async def get(
-        self, target: str = "/users", call: Call = CALL, read: Callable[[bytes], str] = bytes.decode
-    ) -> str | SourceError | None:
+        self,
+        target: str = "/users",
+        context: RequestContext = CALL,
+        read: Callable[[bytes], str] = bytes.decode,
+    ) -> str | SourceFailure | None:
         """Send a GET."""
-        return await self.client.send(asking_for(target), call, lambda answer: read(answer.body))
+        return await self.client.send(asking_for(target), context, lambda answer: read(answer.body))
 
     async def code(self, target: str = "/users") -> Code:
         """Send a GET that has to fail, and tell the code of the failure."""
         answer = await self.get(target)
-        assert isinstance(answer, SourceError)
+        assert isinstance(answer, SourceFailure)
         assert answer.source == "profile"
         return answer.code
 
@@ -86,10 +88,10 @@ class Asked:
         return [orjson.loads(line) for line in self.log.splitlines()]
 
 
-def asking_for(target: str, *keys: str) -> Ask:
+def asking_for(target: str, *keys: str) -> UpstreamRequest:
     """Make a GET."""
     users = tuple(UserId(key) for key in keys or ("somebody",))
-    return Ask(users, target.partition("?")[0], target)
+    return UpstreamRequest(users, target.partition("?")[0], target)
 
 
 @asynccontextmanager
@@ -100,7 +102,7 @@ async def asking(
     clock: ManualClock | None = None,
     transports: TransportFactory = wire_transport,
     **changes: Any,  # noqa: ANN401 # any setting of a source
-) -> AsyncGenerator[Asked]:
+) -> AsyncGenerator[OpenClient]:
     """Open the client of a service."""
     stream = io.StringIO()
     log = make_log(LogSettings(level="debug"), "json", stream)
@@ -113,14 +115,14 @@ async def asking(
         chance=lambda: 0.5,
         log=log,
     ) as client:
-        yield Asked(client, stream)
+        yield OpenClient(client, stream)
 
 
 @asynccontextmanager
 async def exchange(
     answer: Answer,
     **changes: Any,  # noqa: ANN401 # any setting of a source
-) -> AsyncGenerator[tuple[Asked, RawServer]]:
+) -> AsyncGenerator[tuple[OpenClient, RawServer]]:
     """Run a server, and open the client of it."""
     async with serving(answer) as server, asking(server.base_url, **changes) as asked:
         yield asked, server
@@ -128,7 +130,7 @@ async def exchange(
 
 async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> None:
     async with exchange(saying(b"[1]"), auth=AUTH) as (asked, server):
-        assert await asked.get("/users?id=1", Call("req-7", TRACE)) == "[1]"
+        assert await asked.get("/users?id=1", RequestContext("req-7", TRACE)) == "[1]"
 
     [seen] = server.seen
     assert seen.target == "/users?id=1"
@@ -272,7 +274,7 @@ async def test_an_answer_that_is_not_http_is_a_code_and_never_an_exception(sent:
     async with exchange(writing(sent)) as (asked, _):
         answer = await asked.get(read=_never)
 
-    assert isinstance(answer, SourceError)
+    assert isinstance(answer, SourceFailure)
     assert answer.code in {Code.SOURCE_MALFORMED, Code.SOURCE_UNAVAILABLE}
 
 
@@ -303,7 +305,7 @@ async def test_a_badly_compressed_answer_is_malformed(body: bytes) -> None:
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, _):
         [answer] = await RestSource(PROFILE, asked.client, silent()).fetch_many([UserId("a")], CALL)
 
-    assert isinstance(answer, SourceError)
+    assert isinstance(answer, SourceFailure)
     assert answer.code is Code.SOURCE_MALFORMED
 
 
@@ -316,7 +318,7 @@ async def test_connections_are_reused() -> None:
     assert server.accepted == 1
 
 
-def losing(peer: Peer) -> None:
+def losing(peer: ScriptedConnection) -> None:
     """Answer the first request on a connection, and reset it at the second."""
     if len(peer.heads) == 1:
         peer.send(answered(b"[1]"))
@@ -326,7 +328,9 @@ def losing(peer: Peer) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(method: str) -> None:
-    ask = Ask((UserId("a"),), "/users", "/users", method)  # whatever its method, it only reads
+    ask = UpstreamRequest(
+        (UserId("a"),), "/users", "/users", method
+    )  # whatever its method, it only reads
     strict = BreakerSettings(min_calls=1, failure_rate=0.01)
     async with (
         scripted(losing) as upstream,
@@ -337,14 +341,14 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
         circuit = asked.client.circuit
 
     assert len(upstream.targets) == 480 + 479
-    assert circuit is State.CLOSED
+    assert circuit is BreakerState.CLOSED
     assert [event.get("repeated") for event in asked.events] == [None] + [True] * 479
 
 
 async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_it_was() -> None:
     unwell = False
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: ScriptedConnection) -> None:
         nonlocal unwell
         if unwell and len(peer.heads) == 1:
             unwell = False
@@ -365,7 +369,7 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
 async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
     clock = ManualClock()
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: ScriptedConnection) -> None:
         if peer.number == 0:
             losing(peer)
 
@@ -376,12 +380,12 @@ async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
         clock.advance(asked.client.settings.timeout)
         told = await waiting
 
-    assert isinstance(told, SourceError)
+    assert isinstance(told, SourceFailure)
     assert told.code is Code.SOURCE_TIMEOUT
 
 
 async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> None:
-    def behave(peer: Peer) -> None:
+    def behave(peer: ScriptedConnection) -> None:
         peer.send(answered(b"[1]") + answered(b'["canary-body"]'))
 
     async with scripted(behave) as upstream, asking(upstream.base_url) as asked:
@@ -419,7 +423,7 @@ async def test_contact_is_the_last_time_that_the_service_answered_at_all(
     status: str, number: int
 ) -> None:
     clock = ManualClock()
-    contacts: list[Contact | None] = []
+    contacts: list[LastContact | None] = []
     async with exchange(saying(status=status), clock=clock) as (asked, server):
         contacts.append(asked.client.contact)
         await asked.get()
@@ -429,7 +433,7 @@ async def test_contact_is_the_last_time_that_the_service_answered_at_all(
         await asked.get()
         contacts.append(asked.client.contact)
 
-    answered = Contact(ManualClock().now(), number)
+    answered = LastContact(ManualClock().now(), number)
     assert contacts == [None, answered, answered]
 
 
@@ -450,7 +454,7 @@ async def test_a_status_is_a_failure_with_its_code_and_the_body_is_not_read(stat
     async with exchange(saying(body, f"{status} Whatever")) as (asked, _):
         answer = await asked.get(read=_never)
 
-    assert isinstance(answer, SourceError)
+    assert isinstance(answer, SourceFailure)
     assert (answer.source, answer.code) == ("profile", _code(status))
     assert answer.detail == f"status {status}"
 
@@ -647,9 +651,9 @@ async def test_the_log_of_a_broken_exchange_quotes_no_body_id_or_token(answer: A
     _assert_tells_without_quoting(asked, failure)
 
 
-def _assert_tells_without_quoting(asked: Asked, failure: object) -> None:
+def _assert_tells_without_quoting(asked: OpenClient, failure: object) -> None:
     """Assert that the log has one line that tells of a failure and keeps secrets."""
-    assert isinstance(failure, SourceError)
+    assert isinstance(failure, SourceFailure)
     [event] = asked.events
     assert event["event"] == "source.fetch"
     assert event["level"] == "warning"

@@ -6,13 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.shapes.source import SourceSettings
-from app.sources.activity import ACTIVITY
+from app.settings.source import SourceSettings
 from app.sources.base import SourceSpec
-from app.sources.billing import BILLING, AccountRecord
 from app.sources.endpoints import endpoints_of
-from app.sources.mapping import ShapeError
-from app.sources.profile import PROFILE
+from app.sources.mapping.row_mapper import MappingError
+from app.sources.records import ACTIVITY, BILLING, PROFILE, AccountRecord
 from tests.partial import BALANCE, ENDPOINTS, SUBSCRIPTION
 
 
@@ -23,7 +21,7 @@ def settings(**changes: object) -> SourceSettings:
 
 def mistakes(spec: SourceSpec[Any] = BILLING, **changes: object) -> Mapping[str, str]:
     """Tell what is wrong with settings, by where it is."""
-    with pytest.raises(ShapeError) as caught:
+    with pytest.raises(MappingError) as caught:
         endpoints_of([spec], {spec.service: settings(**changes)})
     return {".".join(one.keys): one.what for one in caught.value.mistakes}
 

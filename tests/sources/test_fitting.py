@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.sources.billing import BILLING
-from app.sources.fitting import misfits
+from app.sources.endpoints import misfits
+from app.sources.records import BILLING
 
 EVERY = {"plan": "a", "status": "b", "balance": "c"}
 

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.fastpath.wire import Wire
-from app.shapes.source import SourceSettings
+from app.settings.source import SourceSettings
 from app.sources.failures import FOREIGN
 from tests.certificates import Certificates
-from tests.sources.scripted import Peer, Upstream, chunked, scripted, settle
+from tests.sources.scripted import ScriptedConnection, ScriptedUpstream, chunked, scripted, settle
 from tests.sources.scripted import answer as answered
-from tests.sources.test_connections import HEADERS, reached
+from tests.transport.test_connections import HEADERS, reached
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many scripts are played."""
@@ -76,11 +76,13 @@ class Script:
     """
 
     turns: Sequence[Turn]
-    late: list[tuple[Peer, Turn]] = field(default_factory=list[tuple[Peer, Turn]])
+    late: list[tuple[ScriptedConnection, Turn]] = field(
+        default_factory=list[tuple[ScriptedConnection, Turn]]
+    )
     _asked: set[str] = field(default_factory=set[str])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
-    def __call__(self, peer: Peer) -> None:
+    def __call__(self, peer: ScriptedConnection) -> None:
         """Take a request."""
         target = peer.target
         if target in self._asked:
@@ -89,7 +91,7 @@ class Script:
         self._asked.add(target)
         self._tasks.append(asyncio.create_task(self._play(peer, self.turns[int(target[1:])])))
 
-    async def _play(self, peer: Peer, turn: Turn) -> None:
+    async def _play(self, peer: ScriptedConnection, turn: Turn) -> None:
         """Do what there is to do."""
         for piece in turn.pieces:
             peer.send(piece)
@@ -116,7 +118,7 @@ class Script:
                     await settle()
 
 
-def end(peer: Peer, how: str) -> None:
+def end(peer: ScriptedConnection, how: str) -> None:
     """End a connection, or keep it."""
     if how == "close":
         peer.close()
@@ -136,7 +138,7 @@ async def happens(asking: asyncio.Future[Outcome]) -> bool:
     return asking.done()
 
 
-async def played(script: Script, upstream: Upstream, ask: Ask) -> list[Outcome]:
+async def played(script: Script, upstream: ScriptedUpstream, ask: Ask) -> list[Outcome]:
     """Have each turn of a script asked for; what is not answered is closed after a while."""
     outcomes: list[Outcome] = []
     for number in range(len(script.turns)):
@@ -314,7 +316,7 @@ async def test_an_answer_that_ends_at_any_byte_is_a_failure_and_the_next_is_its_
 ) -> None:
     cut = 0
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: ScriptedConnection) -> None:
         if peer.target == "/cut":
             peer.send(said[:cut])
             end(peer, how)
@@ -337,7 +339,7 @@ async def test_a_stray_answer_of_any_length_is_never_the_next_one(
     stray = right("/stray")
     cut = 0
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: ScriptedConnection) -> None:
         peer.send(right(peer.target))
         if peer.target == "/first":
             if when == "with the answer":

@@ -14,27 +14,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
-from app.settings import LogSettings
-from app.shapes.resilience import BreakerSettings, DeadlineSettings
-from app.sources.base import Call, Page, PageRequest, Position, PositionGone, UserId
-from app.sources.billing import INVOICES, InvoiceRecord
+from app.settings.models import LogSettings
+from app.settings.resilience import BreakerSettings, DeadlineSettings
+from app.sources.base import Page, PageRequest, Position, PositionGone, RequestContext, UserId
 from app.sources.client import open_service
 from app.sources.pages import MAX_CALLS, RestPages
+from app.sources.records import INVOICES, InvoiceRecord
 from tests.clock import ManualClock
 from tests.fakes import calm_source, failing, invoice, json_response
 from tests.sources.odd import ODD, with_member
 
-CALL = Call("request-1")
+CALL = RequestContext("request-1")
 USER = UserId("u1")
 
 Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
-Answer = Page[InvoiceRecord] | SourceError | PositionGone | None
+Answer = Page[InvoiceRecord] | SourceFailure | PositionGone | None
 
 
 @dataclass
-class Upstream:
+class PagedUpstream:
     """A paged service, whose cursor names the last item of the page before.
 
     Attributes:
@@ -114,7 +114,7 @@ def numbers_of(page: Page[InvoiceRecord]) -> list[int]:
 async def code_of(handler: Handler, first: int, after: Position | None = None) -> Code:
     """Ask for one page that has to fail, and tell how."""
     answer = await ask(handler, first, after)
-    assert isinstance(answer, SourceError)
+    assert isinstance(answer, SourceFailure)
     assert answer.source == "billing"
     return answer.code
 
@@ -164,7 +164,7 @@ async def walk(
 async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_ends(
     number: int, most: int, *, obeys: bool, late: bool, sizes: list[int], edges: list[int]
 ) -> None:
-    upstream = Upstream(list(range(number)), most=most, obeys=obeys, late=late)
+    upstream = PagedUpstream(list(range(number)), most=most, obeys=obeys, late=late)
     async with listing(upstream) as pages:
         found, more = await walk(pages, sizes, None, edges)
 
@@ -184,7 +184,7 @@ async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_end
 async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_is_right(
     number: int, most: int, *, obeys: bool, size: int, again: int, data: st.DataObject
 ) -> None:
-    upstream = Upstream(list(range(number)), most=most, obeys=obeys)
+    upstream = PagedUpstream(list(range(number)), most=most, obeys=obeys)
     async with listing(upstream) as pages:
         before = page_of((await pages.fetch_pages([PageRequest(USER, size)], CALL))[0])
         edge = data.draw(st.integers(0, len(before.items) - 1))
@@ -206,7 +206,7 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
 async def test_new_items_at_the_front_neither_repeat_nor_lose_any_when_going_on_from_an_edge(
     number: int, sizes: list[int], edges: list[int], news: list[int]
 ) -> None:
-    upstream = Upstream(list(range(number)))
+    upstream = PagedUpstream(list(range(number)))
     arrivals = iter(range(1000, 2000))
 
     def growing(request: httpx.Request) -> httpx.Response:
@@ -223,7 +223,7 @@ async def test_new_items_at_the_front_neither_repeat_nor_lose_any_when_going_on_
 
 
 async def test_going_on_from_the_end_of_a_page_is_one_call_a_page() -> None:
-    upstream = Upstream(list(range(50)))
+    upstream = PagedUpstream(list(range(50)))
     async with listing(upstream) as pages:
         after: Position | None = None
         for expected in (range(20), range(20, 40), range(40, 50)):
@@ -235,7 +235,7 @@ async def test_going_on_from_the_end_of_a_page_is_one_call_a_page() -> None:
 
 
 async def test_a_page_that_is_longer_than_the_upstream_s_is_put_together() -> None:
-    upstream = Upstream(list(range(50)), most=7)
+    upstream = PagedUpstream(list(range(50)), most=7)
 
     page = page_of(await ask(upstream, 20))
 
@@ -245,7 +245,7 @@ async def test_a_page_that_is_longer_than_the_upstream_s_is_put_together() -> No
 
 
 async def test_an_upstream_of_tiny_pages_gives_a_short_page_rather_than_many_calls() -> None:
-    upstream = Upstream(list(range(50)), most=1)
+    upstream = PagedUpstream(list(range(50)), most=1)
 
     page = page_of(await ask(upstream, 20))
 
@@ -255,7 +255,7 @@ async def test_an_upstream_of_tiny_pages_gives_a_short_page_rather_than_many_cal
 
 
 async def test_behind_the_last_item_there_is_an_empty_page_and_later_what_was_added_there() -> None:
-    upstream = Upstream([1, 2])
+    upstream = PagedUpstream([1, 2])
     async with listing(upstream) as pages:
         last = page_of((await pages.fetch_pages([PageRequest(USER, 5)], CALL))[0]).items[-1]
         behind = PageRequest(USER, 5, last.position)
@@ -268,7 +268,7 @@ async def test_behind_the_last_item_there_is_an_empty_page_and_later_what_was_ad
 
 
 async def test_a_position_whose_item_is_gone_is_said_to_be_gone() -> None:
-    upstream = Upstream([1, 2, 3])
+    upstream = PagedUpstream([1, 2, 3])
     gone = Position(cursor=None, item="inv-9")
 
     assert await ask(upstream, 5, gone) == PositionGone()
@@ -276,7 +276,7 @@ async def test_a_position_whose_item_is_gone_is_said_to_be_gone() -> None:
 
 
 async def test_an_empty_list_is_an_empty_page() -> None:
-    assert await ask(Upstream([]), 20) == Page((), has_next=False)
+    assert await ask(PagedUpstream([]), 20) == Page((), has_next=False)
 
 
 async def test_a_user_whom_billing_does_not_know_has_no_page() -> None:
@@ -301,7 +301,7 @@ async def test_a_failure_is_a_value_with_its_code(handler: Handler, code: Code) 
 
 
 async def test_a_failure_on_a_later_upstream_page_is_the_failure_of_the_whole() -> None:
-    upstream = Upstream(list(range(50)), most=5)
+    upstream = PagedUpstream(list(range(50)), most=5)
 
     def failing_later(request: httpx.Request) -> httpx.Response:
         return failing(503)(request) if "cursor" in request.url.params else upstream(request)
@@ -326,7 +326,7 @@ async def test_an_upstream_that_repeats_its_cursor_is_malformed_and_soon_left_al
     while isinstance(answer, Page) and len(calls) < 100:
         answer = await ask(repeating, 20, answer.items[-1].position)
 
-    assert isinstance(answer, SourceError)
+    assert isinstance(answer, SourceFailure)
     assert answer.code is Code.SOURCE_MALFORMED
     assert len(calls) <= 2 * MAX_CALLS
 
@@ -359,7 +359,7 @@ async def walk_until_it_fails(handler: Handler, size: int) -> list[int] | Code:
     async with listing(handler) as pages:
         for _ in range(1_000):
             [answer] = await pages.fetch_pages([PageRequest(USER, size, after)], CALL)
-            if isinstance(answer, SourceError):
+            if isinstance(answer, SourceFailure):
                 return answer.code
             page = page_of(answer)
             found += numbers_of(page)
@@ -397,7 +397,7 @@ async def test_pages_that_go_in_a_circle_are_malformed_before_long(
 @settings(max_examples=30, deadline=None)
 @given(number=st.integers(0, 300), most=st.integers(1, 40), size=st.integers(1, 40))
 async def test_a_long_list_is_never_taken_for_a_circle(number: int, most: int, size: int) -> None:
-    upstream = Upstream(list(range(number)), most=most)
+    upstream = PagedUpstream(list(range(number)), most=most)
 
     assert await walk_until_it_fails(upstream, size) == list(range(number))
 
@@ -423,7 +423,7 @@ async def test_an_item_that_cannot_be_read_fails_the_list_of_its_user_and_opens_
         assert [numbers_of(page_of(one)) for one in answers] == [*[[2, 1]] * 9, [2]]
         return
     for answer in answers[:-1]:
-        assert isinstance(answer, SourceError)
+        assert isinstance(answer, SourceFailure)
         assert answer.code is Code.SOURCE_MALFORMED
         assert not answer.retryable
     assert numbers_of(page_of(answers[-1])) == [2]
@@ -490,13 +490,13 @@ async def test_answers_come_in_the_order_of_the_requests_and_fail_alone() -> Non
         user = request.url.params["userId"]
         if user == "down":
             return json_response({}, 503)
-        return Upstream([int(user)])(request)
+        return PagedUpstream([int(user)])(request)
 
     async with listing(answer) as pages:
         users = [UserId(user) for user in ("3", "down", "1", "2")]
         answers = await pages.fetch_pages([PageRequest(user, 1) for user in users], CALL)
 
-    assert isinstance(answers[1], SourceError)
+    assert isinstance(answers[1], SourceFailure)
     assert [numbers_of(page_of(answers[n])) for n in (0, 2, 3)] == [[3], [1], [2]]
 
 

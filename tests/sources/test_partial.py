@@ -6,12 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from app.fastpath.rows import struct_decoder
-from app.sources.activity import ACTIVITY
 from app.sources.base import UserId
-from app.sources.billing import BILLING, AccountRecord
-from app.sources.decoding import DecoderFactory, validating_decoder, values_of
-from app.sources.partial import joined, partial
-from app.sources.rows import RowReader
+from app.sources.mapping.decoding import DecoderFactory, validating_decoder, values_of
+from app.sources.mapping.rows import RowReader
+from app.sources.records import ACTIVITY, BILLING, AccountRecord
+from app.sources.records_in_parts import joined, partial
 from tests.fakes import account_row
 
 

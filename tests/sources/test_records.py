@@ -7,10 +7,15 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import ValidationError
 
-from app.sources.activity import ActivityRecord, EventRecord
 from app.sources.base import MAX_INT, MAX_SAFE_INTEGER, Record
-from app.sources.billing import AccountRecord, InvoiceRecord, MoneyRecord
-from app.sources.profile import ProfileRecord
+from app.sources.records import (
+    AccountRecord,
+    ActivityRecord,
+    EventRecord,
+    InvoiceRecord,
+    MoneyRecord,
+    ProfileRecord,
+)
 from tests.fakes import Row, account_row, activity_row, event, invoice, profile_row, user_id
 
 CONTRACTS: Sequence[tuple[type[Record], Row, frozenset[str]]] = (

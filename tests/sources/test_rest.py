@@ -10,23 +10,23 @@ import httpx
 import orjson
 import pytest
 
-from app.errors import Code, SourceError
+from app.errors import Code, SourceFailure
 from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
-from app.settings import LogSettings
-from app.shapes.resilience import DeadlineSettings, RetrySettings
-from app.sources.base import Call, UserId
+from app.settings.models import LogSettings
+from app.settings.resilience import DeadlineSettings, RetrySettings
+from app.sources.base import RequestContext, UserId
 from app.sources.client import open_service
-from app.sources.profile import PROFILE, ProfileRecord
+from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
-from app.sources.transport import TransportFactory
+from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, calm_source, json_response, profile_row, user_id
 from tests.sources.hostile import HOSTILE
 from tests.sources.raw_server import saying, serving
-from tests.sources.readers import CASES, Case
+from tests.sources.readers import CASES, EncoderCase
 
-CALL = Call("request-1")
+CALL = RequestContext("request-1")
 
 Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
@@ -45,12 +45,12 @@ class Opened:
         self.fetch = source.fetch_many
         self._log = log
 
-    async def ask(self, keys: Sequence[str], call: Call = CALL) -> list[str]:
+    async def ask(self, keys: Sequence[str], context: RequestContext = CALL) -> list[str]:
         """Ask about users; a record is told by its name, a failure by its code."""
-        answers = await self.fetch([UserId(key) for key in keys], call)
+        answers = await self.fetch([UserId(key) for key in keys], context)
         return [
             one.code.value
-            if isinstance(one, SourceError)
+            if isinstance(one, SourceFailure)
             else one.username
             if one is not None
             else "nobody"
@@ -180,13 +180,13 @@ async def test_halves_keep_why_there_are_halves() -> None:
 
     retry = RetrySettings(max_retries=0)
     async with opened(behave, retry=retry) as source:
-        answers = await source.fetch([UserId(key) for key in "abcd"], Call("r1"))
+        answers = await source.fetch([UserId(key) for key in "abcd"], RequestContext("r1"))
         [event] = source.events("source.halved")
 
-    assert {one.detail for one in answers if isinstance(one, SourceError)} == {
+    assert {one.detail for one in answers if isinstance(one, SourceFailure)} == {
         "status 400 (of a half; all of them: SOURCE_UNAVAILABLE, status 500)"
     }
-    assert {one.code for one in answers if isinstance(one, SourceError)} == {Code.SOURCE_REJECTED}
+    assert {one.code for one in answers if isinstance(one, SourceFailure)} == {Code.SOURCE_REJECTED}
     assert (event["request_id"], event["keys"], event["detail"]) == ("r1", 4, "status 500")
 
 
@@ -221,7 +221,9 @@ async def test_rows_as_they_should_be_are_not_odd() -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-async def test_every_form_asks_a_real_service_for_exactly_the_users_that_it_can(case: Case) -> None:
+async def test_every_form_asks_a_real_service_for_exactly_the_users_that_it_can(
+    case: EncoderCase,
+) -> None:
     known = [key for key in HOSTILE if not case.refuses(key)]
     read: list[str] = []
 
@@ -394,12 +396,12 @@ async def test_the_log_has_the_path_without_the_user_in_it() -> None:
 
 
 async def test_a_key_that_cannot_be_written_is_told_in_the_trace_and_harms_no_other() -> None:
-    call = Call("request-1")
+    context = RequestContext("request-1")
     async with opened(lambda _: json_response([profile_row(1, id="a")]), request=EACH) as source:
-        assert await source.ask(["..", "a"], call) == ["SOURCE_REJECTED", "user1"]
+        assert await source.ask(["..", "a"], context) == ["SOURCE_REJECTED", "user1"]
 
-    assert call.trace.of("profile").calls == 1
-    assert call.trace.of("profile").code is Code.SOURCE_REJECTED
+    assert context.trace.for_source("profile").calls == 1
+    assert context.trace.for_source("profile").code is Code.SOURCE_REJECTED
 
 
 @pytest.mark.parametrize(
@@ -417,16 +419,16 @@ async def test_a_service_that_ignores_the_question_tells_nothing_of_those_not_in
     asked: str, came: str, answers: list[str]
 ) -> None:
     rows = [profile_row(1, id=key, username=key) for key in came]
-    call = Call("request-1")
+    context = RequestContext("request-1")
     async with opened(lambda _: json_response(rows)) as source:
-        assert await source.ask(asked, call) == answers
+        assert await source.ask(asked, context) == answers
         [event] = source.events("source.question_ignored")
 
     assert event["level"] == "error"
     assert event["path"] == "/users"
     assert event["unasked"] == sum(key not in asked for key in came)
     assert "check `request`" in event["hint"]
-    assert call.trace.of("profile").code is Code.SOURCE_MALFORMED
+    assert context.trace.for_source("profile").code is Code.SOURCE_MALFORMED
 
 
 @pytest.mark.parametrize(

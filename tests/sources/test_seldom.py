@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.observability.logs import make_log
-from app.settings import LogSettings
-from app.sources.base import Call
+from app.settings.models import LogSettings
+from app.sources.base import RequestContext
 from app.sources.seldom import MAX_NAMED, TOLD_EVERY, SeldomLog
 from tests.clock import ManualClock
 
@@ -34,10 +34,14 @@ class Written:
 def test_the_first_is_written_at_once_and_the_next_after_a_while_with_a_count() -> None:
     written = Written()
     for number in range(3):
-        written.seldom.warn("source.odd_rows", "profile", Call(f"r{number}"), unasked=number)
+        written.seldom.warn(
+            "source.odd_rows", "profile", RequestContext(f"r{number}"), unasked=number
+        )
     written.clock.advance(TOLD_EVERY)
     for number in range(3, 5):
-        written.seldom.warn("source.odd_rows", "profile", Call(f"r{number}"), unasked=number)
+        written.seldom.warn(
+            "source.odd_rows", "profile", RequestContext(f"r{number}"), unasked=number
+        )
 
     told = [(one["request_id"], one["unasked"], one.get("left_out")) for one in written.events()]
     assert told == [("r0", 0, None), ("r3", 3, 2)]
@@ -47,7 +51,7 @@ def test_each_source_and_each_kind_is_told_by_itself() -> None:
     written = Written()
     kinds = [("profile", "one"), ("profile", "two"), ("billing", "one")]
     for source, event in kinds * 2:
-        written.seldom.warn(event, source, Call("r"))
+        written.seldom.warn(event, source, RequestContext("r"))
 
     assert [(one["source"], one["event"]) for one in written.events()] == kinds
 
@@ -56,7 +60,7 @@ def test_each_source_and_each_kind_is_told_by_itself() -> None:
 def test_it_names_the_requests_that_share_the_call(*, severe: bool, level: str) -> None:
     written = Written()
     requests = tuple(f"r{number}" for number in range(MAX_NAMED + 5))
-    written.seldom.warn("kind", "profile", Call("own", requests=requests), severe=severe)
+    written.seldom.warn("kind", "profile", RequestContext("own", requests=requests), severe=severe)
 
     (event,) = written.events()
     assert event["level"] == level
@@ -73,10 +77,10 @@ def test_there_is_never_more_than_one_in_a_while_and_none_is_lost_from_the_count
     for gap in gaps:
         written.clock.advance(gap)
         before = len(written.events())
-        written.seldom.warn("kind", "profile", Call("r"))
+        written.seldom.warn("kind", "profile", RequestContext("r"))
         moments += [written.clock.seconds] * (len(written.events()) - before)
     written.clock.advance(TOLD_EVERY)
-    written.seldom.warn("kind", "profile", Call("r"))
+    written.seldom.warn("kind", "profile", RequestContext("r"))
 
     events = written.events()
     assert len(events) + sum(one.get("left_out", 0) for one in events) == len(gaps) + 1

@@ -17,21 +17,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import SourceError
+from app.errors import SourceFailure
 from app.observability.logs import make_log
-from app.resilience.breaker import State
-from app.resilience.deadline import Deadline
-from app.resilience.guard import Guard
-from app.settings import LogSettings
-from app.shapes.resilience import BreakerSettings, CoalesceSettings, DeadlineSettings, RetrySettings
-from app.shapes.source import SourceSettings
-from app.sources.base import Call, UserId
+from app.resilience.breaker import BreakerState
+from app.resilience.clock import Deadline
+from app.resilience.pipeline import ResiliencePipeline
+from app.settings.models import LogSettings
+from app.settings.resilience import (
+    BreakerSettings,
+    CoalesceSettings,
+    DeadlineSettings,
+    RetrySettings,
+)
+from app.settings.source import SourceSettings
+from app.sources.base import RequestContext, UserId
+from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.client import open_service
-from app.sources.flights import Flights, Sharing
-from app.sources.profile import PROFILE, ProfileRecord
+from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
 from tests.clock import ManualClock
-from tests.conftest import Gateway, OpenGateway
+from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
     FakeServices,
     calm_source,
@@ -130,15 +135,15 @@ class Play:
 
     Attributes:
         service: The service behind it.
-        flights: The flights to it.
+        batches: The batches to it.
         guard: What its calls go through.
         outcomes: What came of each request.
         log: What was logged.
     """
 
     service: Service
-    flights: Flights[ProfileRecord]
-    guard: Guard
+    flights: BatchScheduler[ProfileRecord]
+    guard: ResiliencePipeline
     log: io.StringIO
     outcomes: dict[Arrival, Outcome] = field(default_factory=dict[Arrival, Outcome])
 
@@ -146,13 +151,13 @@ class Play:
         """Have a request come."""
         clock = self.service.clock
         began = clock.monotonic()
-        call = Call(f"r{arrival.at}", deadline=Deadline(began + 5.0, clock))
+        call = RequestContext(f"r{arrival.at}", deadline=Deadline(began + 5.0, clock))
         keys = [UserId(user_id(user)) for user in arrival.users]
         answers = await self.flights.fetch(keys, call)
         for user, answer in zip(arrival.users, answers, strict=True):
             assert answer is not None
-            assert isinstance(answer, SourceError) or answer.id == user_id(user)
-        failed = sum(isinstance(answer, SourceError) for answer in answers)
+            assert isinstance(answer, SourceFailure) or answer.id == user_id(user)
+        failed = sum(isinstance(answer, SourceFailure) for answer in answers)
         self.outcomes[arrival] = Outcome(failed, clock.monotonic() - began)
 
     async def run(self, arrivals: Sequence[Arrival]) -> None:
@@ -193,7 +198,7 @@ async def staged(
         log=logger,
     ) as client:
         source = RestSource(PROFILE, client, logger)
-        flights: Flights[ProfileRecord] = Flights(
+        batches: BatchScheduler[ProfileRecord] = BatchScheduler(
             "profile",
             source.fetch_many,
             sharing=sharing,
@@ -203,8 +208,8 @@ async def staged(
             log=logger,
             congested=client.is_congested,
         )
-        async with flights:
-            yield Play(service, flights, client.guard, log)
+        async with batches:
+            yield Play(service, batches, client.pipeline, log)
 
 
 async def played(
@@ -405,7 +410,7 @@ async def test_a_user_who_always_fails_opens_no_circuit_while_others_are_answere
 
     play = await played(arrivals, service, sharing=Sharing.BATCHES, **STRICT)
 
-    assert play.guard.state is State.CLOSED
+    assert play.guard.state is BreakerState.CLOSED
     assert {one.failed for one in play.others()} == {0}
 
 
@@ -418,7 +423,7 @@ async def test_where_nobody_else_is_answered_it_may_be_the_service_that_fails(
         await service.clock.run(play.run(every(0.1, users, of=10, odd=True)))
         service.down = True
         await service.clock.run(play.run(every(0.02, users, of=100, odd=True)))
-        assert play.guard.state is State.OPEN
+        assert play.guard.state is BreakerState.OPEN
 
 
 async def test_users_who_are_known_to_be_slow_have_a_share_of_the_calls() -> None:
@@ -464,14 +469,14 @@ async def test_nobody_at_the_gateway_waits_for_users_whom_a_source_is_slow_to_lo
     services.before = look_up
     took: list[float] = []
 
-    async def show(gateway: Gateway, number: int) -> None:
+    async def show(gateway: GatewayClient, number: int) -> None:
         began = clock.seconds
         reply = await gateway.query(f'{{ user(id: "{user_id(number)}") {{ displayName }} }}')
         if number not in slow:
             assert reply.body == {"data": {"user": {"displayName": f"User {number}"}}}
             took.append(clock.seconds - began)
 
-    async def crowd(gateway: Gateway) -> None:
+    async def crowd(gateway: GatewayClient) -> None:
         async with asyncio.TaskGroup() as group:
             for tenth in range(12):
                 for number in (*slow, *range(30 + 5 * tenth, 35 + 5 * tenth)):

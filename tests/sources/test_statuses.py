@@ -3,9 +3,8 @@
 import pytest
 
 from app.errors import Code
-from app.shapes.answer import AnswerSettings
-from app.sources.failures import failure_of_status
-from app.sources.statuses import failure_of_answer, meaning_of
+from app.settings.response import AnswerSettings
+from app.sources.failures import failure_of_answer, failure_of_status, meaning_of
 
 TABLE = AnswerSettings.model_validate(
     {"status": {"204": "absent", "207": "rows", "404": "absent", "403": "auth", "409": "retry"}}

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from app.errors import Code, SourceError
-from app.sources.base import Call, Record, UserId
+from app.errors import Code, SourceFailure
+from app.sources.base import Record, RequestContext, UserId
 
 NAME = "profile"
 
 
-class Person(Record):
+class PersonRecord(Record):
     """What the source has of a user; no two are the same.
 
     Attributes:
@@ -23,12 +23,12 @@ class Person(Record):
     version: int
 
 
-Said = Person | SourceError | None
+Said = PersonRecord | SourceFailure | None
 
 
-def failure(code: Code = Code.SOURCE_UNAVAILABLE) -> SourceError:
+def failure(code: Code = Code.SOURCE_UNAVAILABLE) -> SourceFailure:
     """Make a failure of the source."""
-    return SourceError(NAME, code, "it failed")
+    return SourceFailure(NAME, code, "it failed")
 
 
 def ids(keys: str) -> list[UserId]:
@@ -39,7 +39,11 @@ def ids(keys: str) -> list[UserId]:
 def told(answers: Sequence[Said]) -> list[str | int | None]:
     """Write answers short: a record's version, a failure's code, or nothing."""
     return [
-        one.code.value if isinstance(one, SourceError) else one.version if one is not None else None
+        one.code.value
+        if isinstance(one, SourceFailure)
+        else one.version
+        if one is not None
+        else None
         for one in answers
     ]
 
@@ -62,16 +66,16 @@ class Upstream:
         self.held = False
         self.says: Callable[[UserId], Said] | None = None
         self.error: BaseException | None = None
-        self.calls: list[Call] = []
+        self.calls: list[RequestContext] = []
         self.batches: list[str] = []
         self.cancelled: list[int] = []
         self._gates: list[asyncio.Event] = []
         self._made = 0
 
-    async def fetch_many(self, keys: Sequence[UserId], call: Call) -> Sequence[Said]:
+    async def fetch_many(self, keys: Sequence[UserId], context: RequestContext) -> Sequence[Said]:
         """Answer."""
         gate, number = asyncio.Event(), len(self.calls)
-        self.calls.append(call)
+        self.calls.append(context)
         self.batches.append("".join(keys))
         self._gates.append(gate)
         if not self.held:
@@ -83,22 +87,22 @@ class Upstream:
             raise
         if self.error is not None:
             raise self.error
-        answers = [self._said(key, call) for key in keys]
-        trace = call.trace.of(self.name)
+        answers = [self._said(key, context) for key in keys]
+        trace = context.trace.for_source(self.name)
         trace.calls += 1
         trace.attempts += 3
         trace.circuit = "half_open"
         for answer in answers:
-            trace.code = answer.code if isinstance(answer, SourceError) else trace.code
+            trace.code = answer.code if isinstance(answer, SourceFailure) else trace.code
         return answers
 
     def let_go(self, number: int = -1) -> None:
         """Let a call end; the last by default."""
         self._gates[number].set()
 
-    def _said(self, key: UserId, call: Call) -> Said:
+    def _said(self, key: UserId, context: RequestContext) -> Said:
         """Make the answer of one user."""
         if self.says is not None:
             return self.says(key)
         self._made += 1
-        return Person(id=key, identity=call.identity, version=self._made - 1)
+        return PersonRecord(id=key, identity=context.identity, version=self._made - 1)

@@ -1,1 +1,0 @@
-"""Settings from a file and from variables, put together, and every mistake in both."""

@@ -1,0 +1,334 @@
+"""Running an operation: from a request to its answer.
+
+Async, since it waits for sources. Parsing, validating and executing are plain work on the event
+loop's thread: for the documents of real clients they take well under a few milliseconds, and the
+result of the first two is kept.
+"""
+
+from asyncio import CancelledError, TaskGroup, current_task
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from inspect import isawaitable
+
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLFormattedError,
+    execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+)
+from structlog.typing import FilteringBoundLogger
+
+from app.auth.policies import Caller, Policies
+from app.errors import Code, RequestError, bare
+from app.execution.context import Context
+from app.execution.document_store import DocumentStore
+from app.execution.documents import Document, Documents
+from app.execution.executor import Executor
+from app.execution.limits.budget import CostBudget
+from app.execution.load import Loaders, OpenSources
+from app.execution.operation import Operation
+from app.execution.outcome import bugs_in
+from app.execution.planner import Planner
+from app.execution.render import OperationCompiler
+from app.execution.request import GraphQLRequest, GraphQLResponse, extensions_of, timings_of
+from app.execution.response_errors import (
+    bounded,
+    in_answer_order,
+    is_bug,
+    masked,
+    public_error,
+    root_cause,
+    untrace,
+)
+from app.execution.schema import GatewaySchema
+from app.execution.variants import Variant
+from app.resilience.clock import Clock
+from app.sources.base import RequestContext
+
+
+class Engine:
+    """Runs operations against the schema. Shared by all requests; keeps nothing of any.
+
+    Attributes:
+        documents: The documents that are kept ready.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: GatewaySchema,
+        sources: OpenSources,
+        planner: Planner,
+        documents: Documents,
+        store: DocumentStore,
+        policies: Policies,
+        required: frozenset[str],
+        compiler: OperationCompiler | None,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Make it.
+
+        Args:
+            schema: The schema.
+            sources: The sources, open.
+            planner: Makes the plans of operations.
+            documents: Prepares documents, and keeps them.
+            store: Finds the texts of documents.
+            policies: Who may see the fields of a user.
+            required: Names of the sources without which there is no user.
+            compiler: Compiles operations; ``None`` to leave all to the executor.
+            clock: Tells the time.
+            log: Takes note of operations and bugs.
+        """
+        self.documents = documents
+        self._schema = schema
+        self._sources = sources
+        self._planner = planner
+        self._document_store = store
+        self._policies = policies
+        self._required = required
+        self._compiler = compiler
+        self._clock = clock
+        self._log = log
+
+    async def run(
+        self,
+        request: GraphQLRequest,
+        call: RequestContext,
+        caller: Caller,
+        budget: CostBudget,
+        *,
+        tell_all: bool = False,
+        safe: bool = False,
+    ) -> GraphQLResponse:
+        """Run one operation.
+
+        Args:
+            request: What the client asks for.
+            call: What of the incoming request matters to the calls made for it.
+            caller: Who asks.
+            budget: What the operation may cost.
+            tell_all: Whether the answer tells what became of the request at each source.
+            safe: Whether it came by an HTTP method that may change nothing.
+
+        Returns:
+            The answer. Nothing that a client, a source or a resolver does is raised.
+        """
+        async with Loaders(self._sources, call) as loaders:
+            return await self._answer(
+                request, call, caller, loaders, budget, tell_all=tell_all, safe=safe
+            )
+
+    async def run_batch(
+        self,
+        requests: Sequence[GraphQLRequest],
+        call: RequestContext,
+        caller: Caller,
+        budget: CostBudget,
+        *,
+        tell_all: bool = False,
+    ) -> list[GraphQLResponse]:
+        """Run several operations at the same time, which ask each source about a user once.
+
+        Args:
+            requests: What the client asks for.
+            call: What of the incoming request matters to the calls made for them.
+            caller: Who asks.
+            budget: What the operations may cost together.
+            tell_all: Whether each answer tells what became of all of them at each source.
+
+        Returns:
+            The answers, in the order of the requests.
+        """
+        async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
+            running = [
+                group.create_task(
+                    self._answer(request, call, caller, loaders, budget, tell_all=tell_all)
+                )
+                for request in requests
+            ]
+        return [one.result() for one in running]
+
+    def failed(self, bug: BaseException, request_id: str) -> GraphQLResponse:
+        """Answer an operation that a bug of ours has ended.
+
+        Args:
+            bug: What was raised. It is written into the log.
+            request_id: Shown to the client, so that the log can be searched for it.
+
+        Returns:
+            The answer: masked, and without data.
+        """
+        self._log.error("graphql.bug", path=None, exc_info=bug)
+        bare(bug)
+        return GraphQLResponse(executed=False, data=None, errors=[masked(request_id)], status=500)
+
+    async def _answer(
+        self,
+        request: GraphQLRequest,
+        call: RequestContext,
+        caller: Caller,
+        loaders: Loaders,
+        budget: CostBudget,
+        *,
+        tell_all: bool,
+        safe: bool = False,
+    ) -> GraphQLResponse:
+        """Run one operation over loaders; what fails is this operation, and none beside it."""
+        try:
+            return await self._run(
+                request, call, caller, loaders, budget, tell_all=tell_all, safe=safe
+            )
+        except CancelledError as error:
+            task = current_task()
+            if task is None or task.cancelling():
+                raise  # somebody has ended the request
+            return self.failed(error, call.request_id)  # it has waited for what was cancelled
+        except Exception as error:  # noqa: BLE001 # whatever it is, it is logged, and the answer masked
+            return self.failed(error, call.request_id)
+
+    async def _run(
+        self,
+        request: GraphQLRequest,
+        call: RequestContext,
+        caller: Caller,
+        loaders: Loaders,
+        budget: CostBudget,
+        *,
+        tell_all: bool,
+        safe: bool = False,
+    ) -> GraphQLResponse:
+        """Run one operation over loaders."""
+        started = self._clock.monotonic()
+        document: Document | None = None
+        name: str | None = None
+        is_compiled = False
+        was_ready = False
+        cost: int | None = None
+        try:
+            text = self._document_store.text_of(request)
+            if not (was_ready := text in self.documents):
+                await budget.charge_document(text)
+            self._document_store.keep(request)
+            document = self.documents.get(text)
+            if safe:
+                document.check_safe(request.operation_name)
+            if document.errors:
+                answer = self._refuse(document.errors, document.code, call)
+            else:
+                operation = document.operation(request.operation_name)
+                name = operation.name
+                cost = budget.count(operation.price, request.variables or {})
+                variables = operation.coerce(self._schema.core, request.variables or {})
+                if isinstance(variables, list):
+                    answer = self._refuse(variables, Code.BAD_USER_INPUT, call)
+                else:
+                    await budget.charge(cost, operation.price)
+                    rights = self._policies.rights(caller)
+                    variant = operation.variant(self._planner, self._compiler, variables, rights)
+                    plan = self._planner.plan(variant.roots, variables, rights)
+                    context = Context(plan, self._planner, loaders, self._required, rights)
+                    compiled = await self._compiled(variant, request, context, call)
+                    is_compiled = compiled is not None
+                    answer = compiled or await self._execute(operation, request, context, call)
+        except RequestError as error:
+            wrapped = GraphQLError(error.message, original_error=bare(error))
+            answer = self._refuse([wrapped], error.code, call, status=error.status)
+            answer = replace(answer, headers=error.headers)
+        extensions = extensions_of(call.trace, tell_all=tell_all)
+        if budget.reported and cost is not None:
+            extensions = {**(extensions or {}), "cost": budget.report(cost)}
+            answer = replace(answer, headers=budget.headers())
+        if extensions is not None or tell_all:
+            timings = timings_of(call.trace) if tell_all else None
+            answer = replace(answer, extensions=extensions, timings=timings)
+        self._log.info(
+            "graphql.operation",
+            name=name,
+            hash=document.hash if document is not None else None,
+            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
+            errors=_codes(answer.errors),
+            cost=cost,
+            sources=sorted(loaders.used),
+            compiled=is_compiled,
+            document="kept" if was_ready else "new",
+        )
+        return answer
+
+    async def _compiled(
+        self, variant: Variant, request: GraphQLRequest, context: Context, call: RequestContext
+    ) -> GraphQLResponse | None:
+        """Run an operation compiled; ``None`` when only the executor can do it."""
+        if variant.compiled is None or request.on_error not in {None, "NULL"}:
+            return None
+        fetches, loaders = context.plan.fetches, context.loaders
+        results = await loaders.fetch(fetches)
+        try:
+            rendered = variant.compiled.render(
+                context.plan, results, required=self._required, request_id=call.request_id
+            )
+        except Exception as error:  # noqa: BLE001 # the executor finds out which field has the bug
+            self._log.error("graphql.bug", path=None, exc_info=error)
+            bare(error)
+            loaders.remember(fetches, results)
+            return None
+        self._log_bugs(rendered.bugs)
+        for bug in bugs_in(results):
+            bare(bug)
+        return GraphQLResponse(executed=True, data=rendered.data, errors=rendered.errors)
+
+    async def _execute(
+        self,
+        operation: Operation,
+        request: GraphQLRequest,
+        context: Context,
+        call: RequestContext,
+    ) -> GraphQLResponse:
+        """Execute an operation by Strawberry's executor."""
+        on_error = request.on_error or "NULL"
+        result = execute(
+            self._schema.core,
+            operation.tree,
+            context_value=context,
+            variable_values=request.variables,
+            operation_name=operation.name,
+            executor_class=Executor,
+            on_error=on_error,
+        )
+        done: ExecutionResult = await result if isawaitable(result) else result
+        errors = done.errors or []
+        if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
+            # Without a path it is no field that failed: the request could not be understood.
+            return self._refuse(errors, Code.BAD_USER_INPUT, call)
+        told = in_answer_order(self._tell(errors, call), done.data)
+        return GraphQLResponse(executed=True, data=done.data, errors=told)
+
+    def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
+        """Write bugs of ours into the log, with their tracebacks, which nobody else needs."""
+        for error in errors:
+            if is_bug(error):
+                self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+            untrace(error)
+
+    def _refuse(
+        self, errors: Sequence[GraphQLError], code: Code, call: RequestContext, *, status: int = 400
+    ) -> GraphQLResponse:
+        """Answer a request that is not executed."""
+        told = bounded(self._tell(errors, call, code))
+        return GraphQLResponse(executed=False, data=None, errors=told, status=status)
+
+    def _tell(
+        self, errors: Sequence[GraphQLError], call: RequestContext, code: Code = Code.BAD_USER_INPUT
+    ) -> list[GraphQLFormattedError]:
+        """Write errors as clients see them, and bugs into the log."""
+        self._log_bugs(errors)
+        return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
+
+
+def _codes(errors: Sequence[GraphQLFormattedError]) -> dict[str, int]:
+    """Count errors by their codes, for the log."""
+    if not errors:
+        return {}
+    return dict(Counter(str(error.get("extensions", {}).get("code")) for error in errors))

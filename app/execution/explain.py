@@ -1,0 +1,450 @@
+"""Explaining an operation: what it would ask of the sources, found without asking any.
+
+Plain, since nothing is waited for. It reads a request by the same parts as a run does: documents,
+guards, planner, compiler, and the split into calls. A test holds it to what runs really ask.
+
+Explaining what each source would be asked for an operation, and which pages after that.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLFormattedError,
+    NonNullTypeNode,
+    OperationDefinitionNode,
+    located_error,
+)
+from graphql.execution.values import VariableValues, get_argument_values
+
+from app.auth.policies import Caller, Policies
+from app.errors import BadUserInputError, Code, LimitError, RequestError
+from app.execution.document_store import DocumentStore
+from app.execution.documents import Documents
+from app.execution.explanation import (
+    Explanation,
+    FieldExplanation,
+    PagesExplanation,
+    SourceExplanation,
+    SourceReading,
+)
+from app.execution.keys import InputLimits
+from app.execution.limits.budget import check_cost, check_introspection, check_variables
+from app.execution.operation import deciding_variables
+from app.execution.plan import PlannedField, PlannedRoot, SourceNeeds, UserSelection
+from app.execution.planner import Planner
+from app.execution.render import OperationCompiler
+from app.execution.request import GraphQLRequest, GraphQLResponse
+from app.execution.response_errors import public_error
+from app.execution.schema import GatewaySchema
+from app.execution.variables import Coercion
+from app.schema.connection import page_request
+from app.schema.resolvers import DEFAULT_FIRST
+from app.settings.models import Settings
+from app.settings.source import KeyFromSettings
+from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of
+from app.sources.field_selection import Selector
+from app.sources.mapping.requests import EncodedRequests, encoder_of
+from app.sources.records_in_parts import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedGroup:
+    """Users of one root field of whom the caller sees the same, as they are explained.
+
+    Attributes:
+        root: The root field.
+        selection: What it selects of them; ``None`` where it gives no users.
+        keys: The users that are known and right.
+        count: How many it names of them, the wrong ones included; ``None`` while that is unknown.
+        is_own: Whether they are the caller itself.
+    """
+
+    root: PlannedRoot
+    selection: UserSelection | None
+    keys: Sequence[UserId]
+    count: int | None
+    is_own: bool = False
+
+    @property
+    def fields(self) -> Sequence[PlannedField]:
+        """The fields that the caller sees of them."""
+        fields = () if self.selection is None else self.selection.fields
+        return [one for one in fields if not one.hidden]
+
+    def asks(self, source: str) -> bool:
+        """Tell whether a source is asked about them, be it only for keys."""
+        named = self.keys or self.root.missing
+        return self.selection is not None and source in self.selection.needs.needed and bool(named)
+
+
+class SourcesExplainer:
+    """Explains what sources are asked. Shared by all requests."""
+
+    def __init__(
+        self,
+        schema: GatewaySchema,
+        endpoints: Mapping[str, Sequence[Endpoint[Any]]],
+        keys: Mapping[str, KeyFromSettings],
+    ) -> None:
+        self._user = schema.user
+        self._source_fields = schema.source_fields
+        self._endpoints = endpoints
+        self._keys = keys
+        self._key_from = {name: one.source for name, one in keys.items()}
+
+    def explain(
+        self, groups: Sequence[ExplainedGroup], variables: VariableValues
+    ) -> tuple[SourceExplanation, ...]:
+        """Explain what the sources are asked; a source is asked once for all fields.
+
+        Args:
+            groups: The users of the operation.
+            variables: Values of its variables, coerced.
+
+        Returns:
+            One for each source that is asked.
+        """
+        every = [one for several in self._endpoints.values() for one in several]
+        asking = [(one, [group for group in groups if group.asks(one.spec.name)]) for one in every]
+        return tuple(self._source(one, those, variables) for one, those in asking if those)
+
+    def _source(
+        self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
+    ) -> SourceExplanation:
+        """Explain what one source is asked about some users."""
+        selects: tuple[str, ...] | None = None
+        name = endpoint.spec.name
+        if endpoint.selects:
+            selector = Selector(endpoint, foreign_of(name, self._keys))
+            selections = [group.selection for group in groups if group.selection is not None]
+            wanted = frozenset[str]().union(*(one.needs.fields[name] for one in selections))
+            selects, endpoint = selector.names(wanted), selector.narrowed(wanted)
+        spec, settings = endpoint.spec, endpoint.settings
+        form = encoder_of(spec, settings)
+        users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
+        key_from = self._key_from.get(name)
+        # What the keys are is told at run time, where they are another source's.
+        asks = form.encode(users) if key_from is None else EncodedRequests((), ())
+        unknown = [one.root.selection.name for one in groups if one.root.missing]
+        count = 1 if unknown == ["user"] and not users else len(users)  # one user, whoever it is
+        batches: tuple[int, ...] | None = None
+        if not unknown or (unknown == ["user"] and not users):
+            batches = (
+                tuple(len(ask.keys) for ask in asks.sent)
+                if users and key_from is None
+                else _split(count, form.max_keys)
+            )
+        return SourceExplanation(
+            name=spec.name,
+            form=form.request.form,
+            method=form.method,
+            path=form.request.path,
+            parameter=form.parameter,
+            key_from=key_from,
+            selects=selects,
+            keys=tuple(key for ask in asks.sent for key in ask.keys),
+            not_written=tuple(asks.refused),
+            more_at_run_time=bool(unknown),
+            batches=batches,
+            calls=None if batches is None else len(batches),
+            pages=tuple(
+                PagesExplanation(
+                    path=pages.path,
+                    parameter=pages.parameter,
+                    calls=None if requests is None else len(requests),
+                    at_a_time=settings.max_concurrent_pages,
+                )
+                for pages, requests in self._pages(spec, groups, variables).items()
+            ),
+            at_a_time=form.at_a_time,
+            max_keys=form.max_keys,
+            max_url_bytes=settings.max_url_bytes,
+            max_body_bytes=form.max_body_bytes,
+            cached=settings.cache.enabled,
+        )
+
+    def _pages(
+        self, spec: SourceSpec[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
+    ) -> Mapping[PageSpec[Any], set[PageRequest] | None]:
+        """Find the pages that are asked for; ``None`` where that is known at run time."""
+        found: dict[PageSpec[Any], set[PageRequest] | None] = {}
+        for group in groups:
+            for field in group.fields:
+                reading = self._source_fields.get(field.name)
+                if reading is None or reading.pages is None or spec.name not in field.sources:
+                    continue
+                requests = found.setdefault(reading.pages, set())
+                if requests is None or group.root.missing:
+                    found[reading.pages] = None
+                else:
+                    requests |= self._page_requests(field, group.keys, variables)
+        return found
+
+    def _page_requests(
+        self, field: PlannedField, keys: Iterable[UserId], variables: VariableValues
+    ) -> set[PageRequest]:
+        """Find the pages that a field asks for; none where its arguments are wrong."""
+        requests: set[PageRequest] = set()
+        for key in keys:
+            try:
+                definition = self._user.fields[field.name]
+                arguments = get_argument_values(definition, field.nodes[0], variables)
+                first = arguments.get("first")
+                size = DEFAULT_FIRST if first is None else first
+                requests.add(page_request(key, size, arguments.get("after")))
+            except (BadUserInputError, GraphQLError):
+                continue  # a run tells it at that user's field, and asks for no page
+        return requests
+
+
+def _split(number: int, most: int) -> tuple[int, ...]:
+    """Split a number into as few as may be, of which none is more than ``most``."""
+    whole, rest = divmod(number, most)
+    return (most,) * whole + ((rest,) if rest else ())
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainResult:
+    """What became of a request to explain an operation.
+
+    Attributes:
+        explanation: The explanation; ``None`` when the request could not be executed.
+        errors: What is wrong with the request, as a run would tell it.
+        status: HTTP status of a request that could not be executed.
+    """
+
+    explanation: Explanation | None
+    errors: Sequence[GraphQLFormattedError]
+    status: int = 200
+
+    def answer(self) -> GraphQLResponse:
+        """Put it into the shape of an answer: no data, and the explanation as an extension."""
+        if self.explanation is None:
+            return GraphQLResponse(
+                executed=False, data=None, errors=self.errors, status=self.status
+            )
+        told = {"explain": self.explanation.model_dump(mode="json")}
+        return GraphQLResponse(executed=True, data=None, errors=self.errors, extensions=told)
+
+
+class Explainer:
+    """Explains operations. Shared by all requests; calls nothing and keeps nothing of any."""
+
+    def __init__(
+        self,
+        *,
+        schema: GatewaySchema,
+        documents: Documents,
+        store: DocumentStore,
+        settings: Settings,
+        compiler: OperationCompiler | None,
+    ) -> None:
+        """Make it.
+
+        Args:
+            schema: The schema.
+            documents: Prepares documents, and keeps them.
+            store: Finds the texts of documents.
+            settings: All settings.
+            compiler: Compiles operations; ``None`` where compiling is switched off.
+        """
+        limits = InputLimits.of(settings)
+        self._core = schema.core
+        endpoints = endpoints_of(schema.specs, dict(settings.sources))
+        keys = keys_of(endpoints, settings.key_from)
+        self._key_from = {name: one.source for name, one in keys.items()}
+        reads = schema.reads(endpoints, self._key_from)
+        self._planner = Planner(schema.core, reads, limits)
+        self._sources = SourcesExplainer(schema, endpoints, keys)
+        self._documents = documents
+        self._document_store = store
+        self._limits = settings.limits
+        self._compiler = compiler
+        self._policies = Policies(schema.policies, fold_case=limits.fold_case)
+
+    def text(self, request: GraphQLRequest) -> str:
+        """Find the document that would be explained, by which an explanation is paid for.
+
+        Args:
+            request: What a client would ask for.
+
+        Returns:
+            Its text; empty where there is none.
+        """
+        try:
+            return self._document_store.text_of(request)
+        except RequestError:
+            return ""
+
+    def explain(self, request: GraphQLRequest, caller: Caller, *, request_id: str) -> ExplainResult:
+        """Explain an operation.
+
+        A variable that does no more than name users may be left out: who they are is then told at
+        run time. Any other that is missing is an error, as it is when the request is run.
+
+        Args:
+            request: What a client would ask for.
+            caller: Who would ask.
+            request_id: Shown with what is masked.
+
+        Returns:
+            The explanation, or what is wrong with the request; both where only ids are wrong.
+        """
+        try:
+            text = self._document_store.text_of(request)
+            self._document_store.keep(request)
+            document = self._documents.get(text)
+            if document.errors:
+                return _refused(document.errors, document.code, request_id)
+            operation = document.operation(request.operation_name)
+            check_variables(request.variables or {}, self._limits)
+        except RequestError as error:
+            wrapped = GraphQLError(error.message, original_error=error)
+            return _refused([wrapped], error.code, request_id, status=error.status)
+        tree, given = operation.tree, request.variables or {}
+        missing = left_to_run_time(tree, operation.node, given)
+        variables = Coercion(self._core, operation.node, without=missing).coerce(given)
+        if isinstance(variables, list):
+            return _refused(variables, Code.BAD_USER_INPUT, request_id)
+        rights = self._policies.rights(caller)
+        variant = operation.variant(self._planner, self._compiler, variables, rights)
+        plan = self._planner.plan(variant.roots, variables, rights, missing)
+        reason = variant.not_compiled
+        if self._compiler is not None and request.on_error not in {None, "NULL"}:
+            reason = f"onError is {request.on_error}"
+        groups = [group for root in plan.roots.values() for group in explained_groups(root)]
+        sources = self._sources.explain(groups, variables)
+        cost = None if missing else operation.price.cost_for(given)
+        explanation = Explanation(
+            operation=operation.name,
+            missing_variables=missing,
+            compiled=reason is None,
+            interpreted_because=reason,
+            fields=tuple(self._field(group) for group in groups),
+            sources=sources,
+            calls=_sum(n for one in sources for n in (one.calls, *(p.calls for p in one.pages))),
+            cost=cost,
+            max_cost=self._limits.cost or None,
+        )
+        errors = [error for root in plan.roots.values() for error in _errors_of(root)]
+        try:
+            check_cost(cost or 0, self._limits)
+            check_introspection(operation.price.schemas, self._limits)
+        except LimitError as error:
+            errors.append(GraphQLError(error.message, original_error=error))
+        return ExplainResult(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))
+
+    def _field(self, group: ExplainedGroup) -> FieldExplanation:
+        """Explain a root field for some of its users."""
+        selection, root = group.selection, group.root
+        fields = () if selection is None else selection.fields
+        shown = {one.name: one.sources for one in fields if not one.hidden}
+        needs = None if selection is None else selection.needs
+        return FieldExplanation(
+            key=root.selection.key,
+            field=root.selection.name,
+            ids=group.count,
+            distinct_ids=None if group.count is None else len(set(group.keys)),
+            missing_variables=root.missing,
+            wrong=() if group.is_own else tuple(error.message for error in _errors_of(root)),
+            sources=()
+            if needs is None
+            else tuple(self._reading(one, needs, shown) for one in needs.needed),
+            existence_only=needs is not None and needs.existence_only,
+            sourceless=tuple(name for name, sources in shown.items() if not sources),
+            hidden=tuple(dict.fromkeys(one.name for one in fields if one.hidden)),
+        )
+
+    def _reading(
+        self, source: str, needs: SourceNeeds, reads: Mapping[str, Collection[str]]
+    ) -> SourceReading:
+        """Explain what one source is needed for, given what each selected field reads."""
+        return SourceReading(
+            source=source,
+            fields=tuple(name for name, some in reads.items() if source in some),
+            keys_of=tuple(one for one in needs.needed if self._key_from.get(one) == source),
+            for_keys_only=source in needs.for_keys,
+        )
+
+
+def explained_groups(root: PlannedRoot) -> Sequence[ExplainedGroup]:
+    """List the users of a root field as they are explained.
+
+    Args:
+        root: The root field.
+
+    Returns:
+        One for each group of users of whom the caller sees the same; the caller itself first. Keys
+        that are wrong or not known yet count to the other users.
+    """
+    own = [group for group in root.groups if group.is_own]
+    told = [
+        ExplainedGroup(root, one.selection, one.keys, len(one.keys), is_own=True) for one in own
+    ]
+    named = sum(len(one.keys) for one in own)
+    if own and root.count == named:
+        return told
+    others = [key for group in root.groups if not group.is_own for key in group.keys]
+    count = None if root.count is None else root.count - named
+    return [*told, ExplainedGroup(root, root.selection.others, others, count)]
+
+
+def _errors_of(root: PlannedRoot) -> Sequence[GraphQLError]:
+    """List what is wrong with the users that a root field names, at their places."""
+    nodes, key = root.selection.nodes, root.selection.key
+    if root.error is not None:
+        return [located_error(root.error, nodes, [key])]
+    return [located_error(error, nodes, [key, place]) for place, error in root.wrong.items()]
+
+
+def left_to_run_time(
+    tree: DocumentNode, operation: OperationDefinitionNode, given: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Find the variables that have no value, though they have to, and do no more than name users.
+
+    Args:
+        tree: The document.
+        operation: One of its operations.
+        given: Values of the operation's variables.
+
+    Returns:
+        Names of variables. Whatever they will be, the operation needs the same sources.
+    """
+    deciding = deciding_variables(tree)
+    return tuple(
+        name
+        for one in operation.variable_definitions or ()
+        if (name := one.variable.name.value) not in given
+        and name not in deciding
+        and isinstance(one.type, NonNullTypeNode)
+        and one.default_value is None
+    )
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """Add numbers; ``None`` when one is not known."""
+    total = 0
+    for number in numbers:
+        if number is None:
+            return None
+        total += number
+    return total
+
+
+def _told(
+    errors: Sequence[GraphQLError], code: Code, request_id: str
+) -> list[GraphQLFormattedError]:
+    """Write errors as clients see them."""
+    return [public_error(one, otherwise=code, request_id=request_id) for one in errors]
+
+
+def _refused(
+    errors: Sequence[GraphQLError], code: Code, request_id: str, *, status: int = 400
+) -> ExplainResult:
+    """Say that a request could not be executed."""
+    return ExplainResult(None, _told(errors, code, request_id), status)

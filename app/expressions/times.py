@@ -1,0 +1,150 @@
+"""Points in time as services write them, turned into RFC 3339. Pure."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+from app.expressions.money import InexactError, shifted
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+_ISO = re.compile(
+    r"(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"(?:[Tt ]"
+    r"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,30}))?)?)?"
+    r" ?(?P<zone>[Zz]|UTC|GMT|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)?)?",
+    re.ASCII,
+)
+_RFC_3339 = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"[Tt ](?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))?",
+    re.ASCII,
+)
+_MAX_HOUR = 24
+_OF_AN_HOUR = 60
+_LEAP_SECOND = 60
+_ROUNDED_UP_FROM = "5"
+
+
+def from_unix(number: int | Decimal, places: int) -> str:
+    """Read a time that is counted from the beginning of 1970 (POSIX, "seconds since the epoch").
+
+    Args:
+        number: How many of the unit.
+        places: How many decimal places the unit is away from a second: 0, or 3 for milliseconds.
+
+    Returns:
+        The time, RFC 3339, in UTC. What is finer than a microsecond is cut off.
+
+    Raises:
+        InexactError: It is not between the years 1 and 9999.
+    """
+    microseconds, _ = shifted(number, 6 - places)
+    try:
+        return _written(_EPOCH + timedelta(microseconds=microseconds))
+    except OverflowError as error:
+        raise InexactError("a time beyond the years 1 to 9999") from error
+
+
+def from_rfc3339(text: str) -> datetime:
+    """Read a time as in RFC 3339, section 5.6, and nothing else.
+
+    The ``T`` and the ``Z`` may be small letters, and a space may stand for the ``T``. The colon of
+    an offset may be missing. What is finer than a microsecond is rounded; where that would leave
+    the calendar, it is cut off. A leap second is the second that follows it.
+
+    Args:
+        text: The time.
+
+    Returns:
+        The time, with its offset; without one where the text has none.
+
+    Raises:
+        InexactError: It is no such time.
+    """
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        raise InexactError("no time as in RFC 3339")
+    year, month, day, hour, minute, second = (
+        int(match[part]) for part in ("year", "month", "day", "hour", "minute", "second")
+    )
+    offset = _offset(match)
+    leaps = _is_leap_second(hour, minute, second, offset)
+    fraction = match["fraction"] or ""
+    microsecond = int(fraction[:6].ljust(6, "0"))
+    zone = None if match["zone"] is None else timezone(offset)
+    try:
+        time = datetime(year, month, day, hour, minute, second - leaps, microsecond, zone)
+        time += timedelta(seconds=leaps)
+    except (ValueError, OverflowError) as error:
+        raise InexactError("a time that no calendar has") from error
+    if fraction[6:7] >= _ROUNDED_UP_FROM and time != _LAST.replace(tzinfo=zone):
+        time += timedelta(microseconds=1)
+    return time
+
+
+def from_iso(text: str, *, without_offset_is_utc: bool) -> str:
+    """Read a time as in ISO 8601 and RFC 3339, and as their common variants have it.
+
+    These are: a space instead of the ``T``; no colons or dashes; offsets such as
+    ``+0100`` and ``+01``; ``UTC`` and ``GMT`` for ``Z``; a comma before the fraction, and any
+    number of digits behind it; no seconds or no minutes; 24:00, which is the next day's beginning;
+    a leap second, which is the second that follows it; a date alone, which is its first moment.
+
+    Args:
+        text: The time.
+        without_offset_is_utc: Whether a time without an offset is in UTC, rather than an error.
+
+    Returns:
+        The time, RFC 3339, in UTC. What is finer than a microsecond is cut off.
+
+    Raises:
+        InexactError: It is no time, or which one is not known for want of an offset.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise InexactError("no time as in ISO 8601")
+    if match["zone"] is None and not without_offset_is_utc:
+        raise InexactError("a time without an offset")
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    fraction = (match["fraction"] or "")[:6].ljust(6, "0")
+    offset = _offset(match)
+    leaps = _is_leap_second(hour, minute, second, offset)
+    at_midnight = hour == _MAX_HOUR and not (minute or second or int(fraction))
+    if (
+        (hour >= _MAX_HOUR and not at_midnight)
+        or minute >= _OF_AN_HOUR
+        or (second >= _LEAP_SECOND and not leaps)
+    ):
+        raise InexactError("a time that no clock shows")
+    try:
+        day = datetime(
+            int(match["year"]), int(match["month"]), int(match["day"]), tzinfo=timezone(offset)
+        )
+        time = timedelta(hours=hour, minutes=minute, seconds=second, microseconds=int(fraction))
+        return _written((day + time).astimezone(UTC))
+    except (ValueError, OverflowError) as error:
+        raise InexactError("a time that no calendar has") from error
+
+
+def _offset(match: re.Match[str]) -> timedelta:
+    """Read the offset of a time; none is that of UTC."""
+    hours, minutes = int(match["hours"] or 0), int(match["minutes"] or 0)
+    if hours >= _MAX_HOUR or minutes >= _OF_AN_HOUR:
+        raise InexactError("a time that no clock shows")
+    return timedelta(hours=hours, minutes=minutes) * (-1 if match["sign"] == "-" else 1)
+
+
+def _is_leap_second(hour: int, minute: int, second: int, offset: timedelta) -> bool:
+    """Tell whether a time is a leap second: these come in the last minute of a day in UTC alone."""
+    if second != _LEAP_SECOND:
+        return False
+    ended = timedelta(hours=hour, minutes=minute + 1) - offset
+    return ended % timedelta(days=1) == timedelta()
+
+
+def _written(time: datetime) -> str:
+    """Write a time in UTC."""
+    return time.isoformat().replace("+00:00", "Z")

@@ -1,1 +1,0 @@
-"""The public contract: the schema, what its fields read, and running operations against it."""

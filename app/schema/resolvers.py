@@ -1,0 +1,115 @@
+"""The fields of ``User`` that take arguments. All others only read a record (``fields.py``)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Protocol
+
+import strawberry
+
+from app.errors import BadUserInputError, SourceError, SourceFailure
+from app.execution.context import Info
+from app.execution.results import SourceResults
+from app.schema.connection import InvoiceConnection, page_request
+from app.schema.values import Event
+from app.sources.base import PositionGone, UserId
+from app.sources.records import ACTIVITY, BILLING, INVOICES, ActivityRecord, EventRecord
+
+DEFAULT_FIRST = 20
+"""How many invoices a page has when the client does not say."""
+
+
+class UserResults(Protocol):
+    """What a resolver sees of ``User``."""
+
+    id: strawberry.ID
+    results: SourceResults
+
+
+async def user_invoices(
+    root: strawberry.Parent[UserResults],
+    info: Info,
+    first: Annotated[
+        int | None, strawberry.argument(description="How many invoices, 1 to 100.")
+    ] = DEFAULT_FIRST,
+    after: Annotated[
+        str | None,
+        strawberry.argument(description="Cursor to start behind; the newest when absent."),
+    ] = strawberry.UNSET,
+) -> InvoiceConnection | None:
+    """Read a page of invoices. Users that billing has no account of cost no call.
+
+    Args:
+        root: The user.
+        info: What Strawberry hands to a resolver.
+        first: How many invoices.
+        after: The cursor to start behind.
+
+    Returns:
+        The page, or ``None`` when billing does not know the user.
+
+    Raises:
+        BadUserInputError: An argument cannot be right.
+        SourceError: Billing failed.
+    """
+    size = DEFAULT_FIRST if first is None else first
+    cursor = None if after is strawberry.UNSET else after
+    request = page_request(UserId(root.id), size, cursor)
+    if root.results.read(BILLING, ()) is None:
+        return None
+    page = await info.context.loaders.load_page(INVOICES, request)
+    match page:
+        case SourceFailure():
+            raise SourceError(page)
+        case PositionGone():
+            raise BadUserInputError(
+                "after is the cursor of an invoice that is gone: start again without it"
+            )
+        case None:
+            return None
+        case _:
+            return InvoiceConnection.of(request, page)
+
+
+def user_events(
+    root: strawberry.Parent[UserResults],
+    first: Annotated[
+        int | None, strawberry.argument(description="How many at most; all when absent.")
+    ] = strawberry.UNSET,
+) -> list[Event] | None:
+    """Read the latest events.
+
+    Args:
+        root: The user.
+        first: How many at most.
+
+    Returns:
+        The events, or ``None`` when activity does not know the user.
+
+    Raises:
+        BadUserInputError: ``first`` is negative.
+        SourceError: Activity failed.
+    """
+    read = latest_events({} if first is strawberry.UNSET else {"first": first})
+    activity = root.results.read(ACTIVITY, ("events",))
+    return None if activity is None else [Event.of(event) for event in read(activity)]
+
+
+def latest_events(
+    arguments: Mapping[str, Any],
+) -> Callable[[ActivityRecord], Sequence[EventRecord]]:
+    """Make what reads the latest events.
+
+    Args:
+        arguments: The field's: ``first``, where the client gave it.
+
+    Returns:
+        What reads them from activity's record.
+
+    Raises:
+        BadUserInputError: ``first`` is negative.
+    """
+    first: int | None = arguments.get("first")
+    if first is not None and first < 0:
+        raise BadUserInputError(f"first takes 0 or more, got {first}")
+    if first is None:
+        return lambda activity: activity.events
+    return lambda activity: activity.events[:first]

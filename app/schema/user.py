@@ -1,0 +1,133 @@
+"""The public type ``User``: a table of its fields and the sources that they come from.
+
+The sources that ``User`` reads, as data: found without making the whole schema.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry.types.base import get_object_definition
+
+from app.auth.policies import PUBLIC, scoped, self_or
+from app.execution.results import SourceResults
+from app.schema.connection import InvoiceConnection
+from app.schema.directives import Cost, ListSize
+from app.schema.fields import reads, resolves, source_fields
+from app.schema.resolvers import DEFAULT_FIRST, latest_events, user_events, user_invoices
+from app.schema.values import BillingStatus, Event, Money
+from app.sources.base import SourceSpec
+from app.sources.records import ACTIVITY, BILLING, INVOICES, PROFILE
+
+OWN_PROFILE = self_or("profile:read")
+OWN_BILLING = self_or("billing:read")
+OWN_ACTIVITY = self_or("activity:read")
+
+
+@strawberry.federation.type(
+    keys=["id"],
+    description=(
+        "A user, merged from the sources that know one. A field is `null` without an error where"
+        " its source does not know the user, and `null` with an error where its source failed."
+    ),
+)
+class User:
+    """A user: the id, and what the asked sources said."""
+
+    results: strawberry.Private[SourceResults]
+    id: strawberry.ID = strawberry.field(description="Identifies the user in every source.")
+
+    # profile: who the user is
+    username: str | None = reads(PROFILE, "username", "The name to sign in with.", may=PUBLIC)
+    display_name: str | None = reads(PROFILE, "display_name", "The name others see.", may=PUBLIC)
+    email: str | None = reads(PROFILE, "email", "The mail address.", may=OWN_PROFILE)
+    avatar_url: str | None = reads(
+        PROFILE, "avatar_url", "Address of a picture, if there is one.", may=PUBLIC
+    )
+    locale: str | None = reads(
+        PROFILE,
+        "locale",
+        "Language and region, such as `de-AT` (BCP 47).",
+        may=OWN_PROFILE,
+    )
+    created_at: datetime | None = reads(
+        PROFILE, "created_at", "When the user signed up.", may=OWN_PROFILE
+    )
+
+    # billing: what the user pays
+    plan: str | None = reads(BILLING, "plan", "Name of the plan.", may=OWN_BILLING)
+    billing_status: BillingStatus | None = reads(
+        BILLING,
+        "status",
+        "State of the subscription.",
+        may=OWN_BILLING,
+        of=BillingStatus.of,
+    )
+    balance: Money | None = reads(
+        BILLING,
+        "balance",
+        "What the user owes; negative when in credit.",
+        may=OWN_BILLING,
+        of=Money.of,
+    )
+    renews_at: datetime | None = reads(
+        BILLING,
+        "renews_at",
+        "When the plan renews, if it does.",
+        may=OWN_BILLING,
+    )
+    invoices: InvoiceConnection | None = resolves(
+        BILLING,
+        user_invoices,
+        "The user's invoices, newest first, page by page.",
+        may=OWN_BILLING,
+        pages=INVOICES,
+        fields=(),
+        directives=[
+            Cost(weight=5),  # a call of its own for each user
+            ListSize(
+                assumed_size=DEFAULT_FIRST,
+                slicing_arguments=["first"],
+                sized_fields=["edges"],
+                require_one_slicing_argument=False,
+            ),
+        ],
+    )
+
+    # activity: what the user does
+    last_seen_at: datetime | None = reads(
+        ACTIVITY,
+        "last_seen_at",
+        "When the user was last seen, if ever.",
+        may=OWN_ACTIVITY,
+    )
+    login_count: int | None = reads(
+        ACTIVITY,
+        "login_count",
+        "How often the user has signed in.",
+        may=scoped("activity:read"),
+    )
+    events: list[Event] | None = resolves(
+        ACTIVITY,
+        user_events,
+        "The latest things that the user did, newest first.",
+        may=OWN_ACTIVITY,
+        fields=("events",),
+        bind=latest_events,
+        directives=[
+            ListSize(
+                assumed_size=20, slicing_arguments=["first"], require_one_slicing_argument=False
+            ),
+        ],
+    )
+
+
+def specs() -> Mapping[str, SourceSpec[Any]]:
+    """List the sources that ``User`` reads.
+
+    Returns:
+        Each by its name, in the order of the fields.
+    """
+    read = source_fields(get_object_definition(User, strict=True), lambda field: field.python_name)
+    return {one.spec.name: one.spec for one in read.values()}

@@ -1,0 +1,100 @@
+"""The page that a browser gets at the address of the GraphQL endpoint."""
+
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.server.graphiql.assets import Assets
+
+_HERE = Path(__file__).parent
+_DIST = _HERE / "dist"
+
+_ICON = quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
+    '<path fill="#d60590" d="M8 0l7 4v8l-7 4-7-4V4z"/><circle cx="8" cy="8" r="3" fill="#fff"/>'
+    "</svg>"
+)
+
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
+    "font-src 'self'; "
+    # Style sheets carry a few small images as data addresses, and the icon is one.
+    "img-src 'self' data:; "
+    # Monaco, the editor, writes style elements and style attributes as it runs.
+    "style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS = {
+    # The page names hashed files, and the same address answers other clients in JSON.
+    "Cache-Control": "no-cache",
+    "Vary": "Accept",
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class BundleManifest(BaseModel):
+    """What `bundle.mjs` made: the files that the page itself names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    script: str = Field(pattern=r"^[\w.-]+\.js$", description="File name of the page's script.")
+    style: str = Field(pattern=r"^[\w.-]+\.css$", description="File name of its style sheet.")
+
+
+class GraphiQL:
+    """The GraphiQL page and the files that it loads.
+
+    Args:
+        dist: The folder with the bundle. It is looked into at each request of the page, so a
+            bundle that is built later is found without a restart.
+    """
+
+    def __init__(self, dist: Path = _DIST) -> None:
+        self._manifest = dist / "manifest.json"
+        self._assets = Assets(dist / "assets")
+        self._page = Template((_HERE / "page.html").read_text(encoding="utf-8"))
+        self._missing = Template((_HERE / "missing.html").read_text(encoding="utf-8"))
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes of the page's files, under `/graphiql/assets/`."""
+        return [Route("/graphiql/assets/{name}", self._assets.serve)]
+
+    def page(self, request: Request) -> Response:
+        """Answers a browser with GraphiQL, or with how to build it where it is not built.
+
+        Args:
+            request: The browser's request. Its path says where the files are, relative to it: a
+                proxy may serve the gateway under a prefix that the gateway doesn't know of.
+
+        Returns:
+            An HTML page with status 200 and headers that keep it from any other host.
+
+        Raises:
+            pydantic.ValidationError: The bundle's manifest is not what `bundle.mjs` writes.
+        """
+        try:
+            manifest = BundleManifest.model_validate_json(self._manifest.read_bytes())
+        except FileNotFoundError:
+            html = self._missing.substitute(icon=_ICON)
+        else:
+            html = self._page.substitute(
+                icon=_ICON,
+                assets=_up(request) + "graphiql/assets",
+                script=manifest.script,
+                style=manifest.style,
+            )
+        return HTMLResponse(html, headers=_HEADERS)
+
+
+def _up(request: Request) -> str:
+    """The way from the request's path to the application's root, as a relative reference."""
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return "../" * (path.count("/") - 1)

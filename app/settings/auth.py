@@ -1,0 +1,238 @@
+"""How the gateway knows who asks it, as data.
+
+mode   who gets in
+none   anyone, and sees everything: written by whoever means it, and never by default
+jwt    who shows a token (RFC 7519) that an identity provider, or whoever has the secret, has signed
+"""
+
+from typing import Annotated, Literal, Self, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from app.errors import ConfigurationError
+from app.settings.base import HEADER_VALUE, Address, Seconds, SettingsModel, check_address
+from app.settings.credentials import Text
+from app.settings.transport import ProxySettings, TlsSettings
+
+Algorithm: TypeAlias = Literal[
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "Ed25519",
+    "EdDSA",
+]
+"""What issuers sign with (RFC 7518, section 3.1; RFC 9864; RFC 8037): pairs of keys, of which they
+publish one half."""
+
+LEAST_SECRET = 32
+"""Bytes that a secret for HS256 has at least (RFC 7518, section 3.2)."""
+
+LEAST_ROUTER_TOKEN = 16
+
+_MODE = (
+    "Who may ask: anyone, for everything (`none`), or who shows a token of an identity provider"
+    " (`jwt`). `serve` has to be told."
+)
+
+WHO_MAY_ASK = (
+    "expected jwt, with issuer and audience beside it, or, to let anyone ask for everything, none."
+)
+
+
+def _check_secret(secret: SecretStr) -> SecretStr:
+    """Accept a secret that is not soon guessed.
+
+    Args:
+        secret: The secret.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is too short, or no secret.
+    """
+    if "-----BEGIN" in secret.get_secret_value():
+        raise ValueError("expected no key or certificate: their public half is known to anybody")
+    if len(secret.get_secret_value().encode()) < LEAST_SECRET:
+        raise ValueError(f"expected at least {LEAST_SECRET} bytes, as openssl rand -hex 32 gives")
+    return secret
+
+
+def _check_router_token(token: SecretStr) -> SecretStr:
+    """Accept a token that a router can send.
+
+    Args:
+        token: The token.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It does not fit into a header, or is soon guessed.
+    """
+    text = token.get_secret_value()
+    if len(text) < LEAST_ROUTER_TOKEN or not HEADER_VALUE.fullmatch(text):
+        raise ValueError(
+            f"expected at least {LEAST_ROUTER_TOKEN} characters of printable ASCII that begin and"
+            " end with no space"
+        )
+    return token
+
+
+RouterToken = Annotated[SecretStr, AfterValidator(_check_router_token)]
+
+
+class OpenCallers(SettingsModel):
+    """Nobody is asked who they are."""
+
+    mode: Literal["none"] = Field(default="none", description=_MODE)
+
+
+class JwtCallers(SettingsModel):
+    """Callers show a token that somebody else has signed."""
+
+    mode: Literal["jwt"] = Field(description=_MODE)
+    issuer: Text = Field(
+        description="Who gives tokens out: exactly the `iss` of the tokens. Where the keys are is"
+        " looked up below it (`/.well-known/openid-configuration`), unless `jwks_url` or `secret`"
+        " is set.",
+        examples=["https://login.example.com/"],
+    )
+    audience: Text | Annotated[tuple[Text, ...], Field(min_length=1, max_length=32)] = Field(
+        description="For whom tokens are that are taken here: one of these in `aud`.",
+        examples=["user-gateway"],
+    )
+    jwks_url: Address | None = Field(
+        default=None,
+        description="Where the keys are (JWK Set), where the issuer does not say so itself.",
+        examples=["https://login.example.com/keys"],
+    )
+    secret: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
+        default=None,
+        description="For development: the secret that tokens are signed with (HS256), of at least"
+        f" {LEAST_SECRET} bytes. Whoever has it can be anyone.",
+    )
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = Field(
+        default=get_args(Algorithm),
+        description="What tokens may be signed with; with `secret` it is HS256 and nothing else.",
+        examples=[["RS256", "ES256"]],
+    )
+    leeway: int = Field(
+        default=30,
+        ge=0,
+        le=300,
+        description="Whole seconds by which the clocks of gateway and issuer may differ.",
+    )
+    user_claim: Text = Field(
+        default="sub", description="The claim of a token that names the user who asks."
+    )
+    scope_claim: Text = Field(
+        default="scope",
+        description="The claim that lists what the caller may do, as a text with spaces or as a"
+        " list; some issuers call it `scp` or `permissions`.",
+    )
+    anonymous: bool = Field(
+        default=False,
+        description="Whether a request without a token is answered, with what is public.",
+    )
+    refresh_interval: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = Field(
+        default=600.0, description="Seconds after which the keys are fetched again."
+    )
+    max_age: Annotated[float, Field(ge=1, le=2_592_000, allow_inf_nan=False)] = Field(
+        default=86_400.0,
+        description="Seconds that keys serve while they cannot be fetched again.",
+    )
+    min_interval: Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)] = Field(
+        default=10.0,
+        description="Seconds that are at least between two fetches, however many tokens name keys"
+        " that are not known.",
+    )
+    timeout: Seconds = Field(default=2.0, description="Seconds that fetching the keys may take.")
+    tls: TlsSettings | None = Field(
+        default=None,
+        description="Whose certificates are trusted when the keys are fetched, and which one is"
+        " shown; what the system trusts and none when absent.",
+    )
+    proxy: ProxySettings | None = Field(
+        default=None, description="HTTP proxy between gateway and issuer; none when absent."
+    )
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """For whom tokens are that are taken."""
+        return frozenset((self.audience,) if isinstance(self.audience, str) else self.audience)
+
+    @property
+    def keys_at(self) -> str | None:
+        """The address that is asked first for keys; ``None`` where there is a secret instead."""
+        if self.secret is not None:
+            return None
+        return self.jwks_url or discovery_of(self.issuer)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Accept one way to keys, and what means something beside it.
+
+        Raises:
+            ValueError: There are two, or something would have no effect.
+        """
+        if self.secret is not None:
+            for name in ("jwks_url", "algorithms", "tls", "proxy"):
+                if name in self.model_fields_set and getattr(self, name) is not None:
+                    raise ValueError(f"expected no {name} beside secret, which is for HS256 alone")
+            return self
+        if self.jwks_url is None:
+            try:
+                check_address(self.issuer)
+            except ValueError as error:
+                raise ValueError(
+                    "expected as issuer an address such as https://login.example.com, or jwks_url"
+                    " beside it"
+                ) from error
+            if "?" in self.issuer:
+                raise ValueError("expected no query in issuer, or jwks_url beside it")
+        if self.tls is not None and urlsplit(self.keys_at or "").scheme != "https":
+            raise ValueError("expected https in issuer or jwks_url beside tls")
+        if self.refresh_interval > self.max_age:
+            raise ValueError("expected a max_age that is no shorter than refresh_interval")
+        return self
+
+
+CallersSettings: TypeAlias = Annotated[OpenCallers | JwtCallers, Field(discriminator="mode")]
+"""How the gateway knows who asks it."""
+
+
+def discovery_of(issuer: str) -> str:
+    """Find where an issuer says where its keys are (OpenID Connect Discovery 1.0, section 4).
+
+    Args:
+        issuer: Its address.
+
+    Returns:
+        The address of its discovery document.
+    """
+    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+
+
+def callers_said(settings: CallersSettings | None) -> CallersSettings:
+    """Insist that it was said who may ask: nobody is to serve everybody by accident.
+
+    Args:
+        settings: What was said of it.
+
+    Returns:
+        The same.
+
+    Raises:
+        ConfigurationError: Nothing was.
+    """
+    if settings is None:
+        raise ConfigurationError((f"GATEWAY_AUTH__MODE is missing: {WHO_MAY_ASK}",))
+    return settings

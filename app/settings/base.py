@@ -1,0 +1,236 @@
+"""The base model of all settings, and the types that several of them are written of.
+
+What all shapes have in common.
+
+Addresses of the web, as an operator writes them.
+
+The parts that requests are written of, and what each of them may be.
+"""
+
+import re
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+PlainHeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class SettingsModel(BaseModel):
+    """Base of all shapes: they never change, and nothing unknown is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+_LONGEST_HOST = 254
+_LONGEST_PART = 63
+
+
+def check_address(url: str) -> str:
+    """Accept an absolute http address without credentials.
+
+    Args:
+        url: The address.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is no such address.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError("expected an address such as https://users.internal/api") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected an address such as https://users.internal/api")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("expected no user or password in it; secrets have settings of their own")
+    if "#" in url:
+        raise ValueError("expected no fragment in it")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("expected printable ASCII without spaces; percent-encode the rest")
+    try:
+        _ = parts.port  # only now urlsplit looks at it
+    except ValueError as error:
+        raise ValueError("expected a port from 0 to 65535 in it") from error
+    if not _is_name(parts.hostname):
+        raise ValueError("expected a host of parts of 1 to 63 characters, with dots between")
+    return url
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether a host can be looked up (RFC 1035, section 2.3.4).
+
+    The look-up raises ``UnicodeError`` for others, which is no failure of a connection.
+    """
+    parts = host.removesuffix(".").split(".")  # the dot at the end stands for the root
+    return len(host) <= _LONGEST_HOST and all(1 <= len(part) <= _LONGEST_PART for part in parts)
+
+
+def _check_base(url: str) -> str:
+    """Accept an address below which others are.
+
+    Args:
+        url: The address.
+
+    Returns:
+        The address without slashes at its end.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if "?" in url or "#" in url:  # even an empty query would swallow what is put behind it
+        raise ValueError("expected no query and no fragment in it")
+    return check_address(url).rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(check_address)]
+BaseUrl = Annotated[str, AfterValidator(_check_base)]
+
+
+KEY = "{key}"
+"""Where one key goes."""
+
+KEYS = "{keys}"
+"""Where all keys of a call go."""
+
+_PATH = re.compile(r"(/([A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*)+")
+"""A path (RFC 3986, section 3.3)."""
+
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+"""A token (RFC 9110, section 5.6.2)."""
+
+HEADER_VALUE = re.compile(r"[!-~]([ -~\t]*[!-~])?")
+"""What fits into a header (RFC 9110, section 5.5), without what only some programs understand."""
+
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+OUR_HEADERS = frozenset(
+    {"host", "content-length", "accept-encoding", "expect", "x-request-id", "traceparent"}
+    | {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""What the gateway writes itself, and what is for one connection alone (RFC 9110, 7.6.1)."""
+
+
+def _check_path(path: str) -> str:
+    """Accept a path, in which a place for a key may be.
+
+    Args:
+        path: The path.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is no path, or it leads elsewhere.
+    """
+    bare = path.replace(KEY, "")
+    if not _PATH.fullmatch(bare):
+        raise ValueError("expected a path such as /users, percent-encoded and without a query")
+    if not {".", ".."}.isdisjoint(unquote(bare).split("/")):
+        raise ValueError("expected no . and no .. between slashes")
+    return path
+
+
+def _check_parameter(name: str) -> str:
+    """Accept the name of a query parameter: any that can be typed.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It has other characters.
+    """
+    if not name.isascii() or not name.isprintable() or " " in name:
+        raise ValueError("expected printable ASCII without spaces; it is percent-encoded for you")
+    return name
+
+
+def _check_header(name: str) -> str:
+    """Accept the name of a header that is for the operator to say.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is none, or one that the gateway writes.
+    """
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError("expected a header name: letters, digits and -")
+    if name.lower() in _SECRET_HEADERS:
+        raise ValueError(f"expected no secret here: {name} has settings of its own")
+    if name.lower() in OUR_HEADERS:
+        raise ValueError(f"expected no {name}: the gateway writes it")
+    return name
+
+
+def _check_header_value(value: str) -> str:
+    """Accept the value of a header.
+
+    Args:
+        value: The value.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It would not arrive as it is.
+    """
+    if not HEADER_VALUE.fullmatch(value):
+        raise ValueError("expected printable ASCII that begins and ends with no space")
+    return value
+
+
+def _check_each(text: str) -> str:
+    """Accept a text with a place for one key.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It has none, or several.
+    """
+    if text.count(KEY) != 1:
+        raise ValueError(f"expected {KEY} in it, once")
+    return text
+
+
+def _check_wrap(text: str) -> str:
+    """Accept a text with a place for all keys.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It has none, or several.
+    """
+    if text.count(KEYS) != 1:
+        raise ValueError(f"expected {KEYS} in it, once")
+    return text
+
+
+Path = Annotated[str, Field(max_length=1_024), AfterValidator(_check_path)]
+ParameterName = Annotated[
+    str, Field(min_length=1, max_length=128), AfterValidator(_check_parameter)
+]
+HeaderName = Annotated[str, AfterValidator(_check_header)]
+HeaderValue = Annotated[str, Field(max_length=1_024), AfterValidator(_check_header_value)]
+Text = Annotated[str, Field(max_length=1_024)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
+Between = Annotated[str, Field(min_length=1, max_length=32)]
+Each = Annotated[str, Field(max_length=1_024), AfterValidator(_check_each)]
+Wrap = Annotated[str, Field(max_length=1_024), AfterValidator(_check_wrap)]

@@ -1,0 +1,246 @@
+"""The configuration file: what it says, and on which line each key stands.
+
+On which line each key of a TOML text stands.
+
+``tomllib`` reads TOML and knows no lines once it is done. Of what else there is: tomlkit is well
+kept, but its items have no positions (asked for since 2019, `tomlkit#55`), it reads ten times as
+slowly, and counting the lines of what it would write back is a guess where tables are out of
+order; spanned-toml and tomlkit-extras have positions, and one author and no release for years;
+tree-sitter's grammar is exact, and compiled. So ``tomllib`` says what the text means, and the
+index here only says where: it walks over a text that is known to be TOML, so that keys and the
+ends of values are all that it has to know. A test holds it to the keys that ``tomllib`` finds, for
+any text.
+
+The configuration file: what it says, and where.
+"""
+
+import re
+import tomllib
+from bisect import bisect_left
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import ConfigurationError
+from app.settings.nested import Keys, Table, bracketed
+
+_GAP = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
+_KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*'""")
+_STRING = re.compile(
+    r'''"""(?:\\.|(?!""")[^\\])*"{3,5}|"(?:\\.|[^"\\])*"'''
+    r"""|'''(?:(?!''').)*'{3,5}|'[^']*'""",
+    flags=re.DOTALL,
+)
+_BARE_VALUE = re.compile(r"[^,\]}#\n]+")
+
+
+class TomlLines:
+    """The index of a text.
+
+    Args:
+        text: The text, which ``tomllib`` has read.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[Keys, int] = {}
+        for keys, line, declared in _TomlWalk(text.replace("\r\n", "\n")).places():
+            if declared:
+                self._lines[keys] = line
+            else:
+                self._lines.setdefault(keys, line)
+
+    def of(self, keys: Keys) -> int | None:
+        """Tell the line of a key, of a table or of an item of a list; counted from 1."""
+        return self._lines.get(keys)
+
+    def near(self, keys: Keys) -> int | None:
+        """Tell the line of a place, or else of the nearest table around it."""
+        around = (self._lines.get(keys[:depth]) for depth in range(len(keys), 0, -1))
+        return next((line for line in around if line is not None), None)
+
+
+class _TomlWalk:
+    """A walk over a text, from place to place."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._ends = [found.start() for found in re.finditer("\n", text)]
+        self._items: dict[Keys, int] = {}
+
+    def places(self) -> Iterator[tuple[Keys, int, bool]]:
+        """Find all places.
+
+        Yields:
+            What leads there, the line, and whether it is declared there: ``[a.b]`` declares ``b``,
+            and says in passing that there is an ``a``.
+        """
+        table: Keys = ()
+        while self._next() != "":
+            if self._next() == "[":
+                table = yield from self._header()
+            else:
+                yield from self._pair(table)
+
+    def _header(self) -> Generator[tuple[Keys, int, bool], None, Keys]:
+        """Pass over the head of a table; gives what leads to it."""
+        line = self._line()
+        brackets = 2 if self._text.startswith("[[", self._at) else 1
+        self._at += brackets
+        *around, last = self._key()
+        self._at += brackets
+        keys: Keys = ()
+        for key in around:
+            keys = (*keys, key)
+            yield keys, line, False
+            if keys in self._items:  # what stands below a list of tables belongs to its last one
+                keys = (*keys, self._items[keys])
+        keys = (*keys, last)
+        yield keys, line, brackets == 1
+        if brackets == 2:  # noqa: PLR2004 # as in [[rules]]
+            self._items[keys] = self._items.get(keys, -1) + 1
+            keys = (*keys, self._items[keys])
+            yield keys, line, True
+        return keys
+
+    def _pair(self, table: Keys) -> Iterator[tuple[Keys, int, bool]]:
+        """Pass over a key and its value."""
+        line = self._line()
+        keys = table
+        for key in self._key():
+            yield keys, line, False
+            keys = (*keys, key)
+        yield keys, line, True
+        self._at += 1  # the sign between them
+        yield from self._value(keys)
+
+    def _value(self, keys: Keys) -> Iterator[tuple[Keys, int, bool]]:
+        """Pass over a value."""
+        begin = self._next()
+        if begin == "[":
+            self._at += 1
+            number = 0
+            while self._next() != "]":
+                yield (*keys, number), self._line(), True
+                yield from self._value((*keys, number))
+                number += 1
+                self._pass_comma()
+            self._at += 1
+        elif begin == "{":
+            self._at += 1
+            while self._next() != "}":
+                yield from self._pair(keys)
+                self._pass_comma()
+            self._at += 1
+        else:
+            self._take(_STRING if begin in {'"', "'"} else _BARE_VALUE)
+
+    def _key(self) -> list[str]:
+        """Pass over a key with its dots."""
+        parts: list[str] = []
+        while True:
+            self._next()
+            part = self._take(_KEY)
+            parts.append(tomllib.loads(f"key={part}")["key"] if part[0] in {'"', "'"} else part)
+            if self._next() != ".":
+                return parts
+            self._at += 1
+
+    def _next(self) -> str:
+        """Pass over what means nothing; gives the character behind it, none at the end."""
+        self._take(_GAP)
+        return self._text[self._at : self._at + 1]
+
+    def _pass_comma(self) -> None:
+        """Pass over what is between two items."""
+        if self._next() == ",":
+            self._at += 1
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        """Pass over a piece."""
+        found = pattern.match(self._text, self._at)
+        if found is None:
+            raise ValueError(f"line {self._line()} is no TOML")
+        self._at = found.end()
+        return found.group()
+
+    def _line(self) -> int:
+        """Tell which line this is."""
+        return bisect_left(self._ends, self._at) + 1
+
+
+RIGHT = "expected a TOML file in UTF-8"
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file that is TOML.
+
+    Attributes:
+        path: Where it is, as the operator named it.
+        values: What it says.
+        lines: Where it says that.
+    """
+
+    path: Path
+    values: Table
+    lines: TomlLines
+
+    def line(self, keys: Keys) -> str:
+        """Name the file and the line of a place."""
+        return self._at(self.lines.near(keys))
+
+    def place(self, keys: Keys) -> str:
+        """Name a place of the file: file, line, table and key."""
+        return f"{self.line(keys)}: {bracketed(keys, self.values)}"
+
+    def place_of_missing(self, keys: Keys) -> str:
+        """Name the place where something is missing: the line is its table's, if that is there."""
+        return f"{self._at(self.lines.of(keys[:-1]))}: {bracketed(keys)}"
+
+    def _at(self, line: int | None) -> str:
+        """Name a line."""
+        return str(self.path) if line is None else f"{self.path}:{line}"
+
+
+def read_file(path: Path) -> ConfigFile:
+    """Read a configuration file.
+
+    Args:
+        path: Where it is.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is no TOML.
+    """
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: of a path with a NUL in it
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError((f"{path} cannot be read: {why}; {RIGHT}",)) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError((f"{path}:{line}: not UTF-8; {RIGHT}",)) from error
+    try:
+        return ConfigFile(path, tomllib.loads(text), TomlLines(text))
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError((_not_toml(path, text, str(error)),)) from error
+
+
+def _not_toml(path: Path, text: str, message: str) -> str:
+    """Say where a text stops being TOML."""
+    found = _PLACE.search(message)
+    place = str(path)
+    if found is not None:
+        line, column = found.groups()
+        place += f":{line}:{column}" if line else f":{text.count(chr(10)) + 1}"
+        message = message[: found.start()]
+    return (
+        f"{place}: not TOML: {message[:1].lower()}{message[1:]};"
+        ' expected [tables] and lines such as name = "text", name = 8000 or name = true'
+    )

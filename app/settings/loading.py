@@ -1,0 +1,145 @@
+"""Reading settings: from variables, from a file, and all mistakes of both at once.
+
+What a variable wins over is not judged: a secret whose file is not on this machine is no mistake
+where a variable has it. Everything else is, together, before anything starts.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from app.errors import ConfigurationError
+from app.settings.config_file import ConfigFile, read_file
+from app.settings.field_schema import FieldSchema
+from app.settings.mistakes import Mistakes
+from app.settings.nested import Keys, Table, laid_over, replaced
+from app.settings.origins import Origins, without_other_kinds
+from app.settings.secret_values import (
+    Reference,
+    ReferenceMistakeError,
+    UnusableReference,
+    resolved,
+    with_references,
+)
+from app.settings.variables import CONFIG, SetVariables, from_variables, read_environment
+
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
+
+Check: TypeAlias = Callable[[object], Iterable[tuple[Keys, str]]]
+"""Finds what only others know to be wrong: is given all values, right or wrong, and tells where it
+found what, and what would be right."""
+
+PLACEHOLDER = "x"
+"""Stands for a secret that could not be read, or is not needed to judge the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings(Generic[AnySettings]):
+    """Settings, and where they are from.
+
+    Attributes:
+        settings: The settings.
+        origins: Where each is from.
+        environment: The variables that they were read with.
+    """
+
+    settings: AnySettings
+    origins: Origins
+    environment: SetVariables
+
+
+def _no_check(_: object) -> Iterable[tuple[Keys, str]]:
+    """Find nothing."""
+    return ()
+
+
+def read_settings(
+    model: type[AnySettings],
+    *,
+    env_file: Path | None,
+    config: Path | None = None,
+    check: Check = _no_check,
+) -> LoadedSettings[AnySettings]:
+    """Read settings.
+
+    Args:
+        model: What they are; no field has another name than its own.
+        env_file: A file of ``NAME=value`` lines for what the environment lacks.
+        config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default.
+        check: Finds what the model does not know to be wrong.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigurationError: They cannot be used; with one sentence a mistake.
+    """
+    environment = read_environment(env_file)
+    named = environment.ours().get(CONFIG.name)
+    path = config if config is not None or named is None else Path(named)
+    unreadable: tuple[str, ...] = ()
+    file: ConfigFile | None = None
+    try:
+        file = read_file(path) if path is not None else None
+    except ConfigurationError as error:
+        unreadable = error.mistakes
+    schema = FieldSchema(tables=(model,))
+    written, unnamed = with_references({} if file is None else file.values, schema)
+    file = None if file is None else replace(file, values=written)
+    variables = from_variables(environment, model, standing=written)
+    in_file = without_other_kinds(written, variables.values, schema)
+    origins = Origins(variables, file, in_file)
+    mistakes = Mistakes(model, origins)
+    mistakes.add(*unreadable, *environment.mistakes, *variables.mistakes)
+    for keys, what in unnamed.items():
+        mistakes.add_of_file(keys, what)
+    try:
+        model.model_validate_json(_as_json(in_file), strict=True)
+    except ValidationError as error:
+        mistakes.add_types(error)
+    values = _with_secrets(origins, environment, mistakes)
+    for keys, what in check(values):
+        mistakes.add_found(keys, what)
+    try:
+        settings = model.model_validate(values)
+    except ValidationError as error:
+        mistakes.add_values(error, missing=not unreadable)  # what is missing may be in that file
+    else:
+        if not mistakes.sentences():
+            return LoadedSettings(settings, origins, environment)
+    raise ConfigurationError(mistakes.sentences())
+
+
+def _as_json(in_file: Table) -> str:
+    """Write what a file says as JSON, to have its types judged.
+
+    Pydantic takes ``"80"`` for a number and ``1`` for a truth where it may, as it has to for
+    variables. With JSON it can be told not to, and still takes a list for a tuple.
+    """
+
+    def written(_: Keys, value: object) -> object:
+        if isinstance(value, Reference | UnusableReference):
+            return PLACEHOLDER
+        return value if isinstance(value, str | int | float) else str(value)
+
+    return json.dumps(replaced(in_file, written))
+
+
+def _with_secrets(origins: Origins, environment: SetVariables, mistakes: Mistakes) -> object:
+    """Lay the variables over the file, and get each secret from where the file says it is."""
+    file = origins.file
+    folder = Path() if file is None else file.path.parent
+
+    def gotten(keys: Keys, value: object) -> object:
+        if isinstance(value, Reference):
+            try:
+                return resolved(value, environment.variables, folder)
+            except ReferenceMistakeError as mistake:
+                mistakes.add_of_file(keys, str(mistake))
+        return SecretStr(PLACEHOLDER) if isinstance(value, Reference | UnusableReference) else value
+
+    return replaced(laid_over(origins.variables.values, origins.in_file), gotten)

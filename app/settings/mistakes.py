@@ -1,0 +1,326 @@
+"""What is wrong with settings: where pydantic found it, and a sentence for each mistake.
+
+Where pydantic found something: its locations, translated into places of the settings.
+
+Pydantic puts more into a location than keys: the tag of a model that is one of several, the name
+of a type that was tried, a mark where a key itself is wrong.
+
+What is wrong with settings, a sentence a mistake: where, what was found, what would be right.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, time
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from app.errors import MAX_QUOTED
+from app.settings.field_schema import NOWHERE, FieldSchema, Setting
+from app.settings.nested import Keys, as_table, dotted
+from app.settings.origins import Origins
+from app.settings.secret_values import without_secrets
+from app.settings.variables import NESTING, name_of, nearest, not_a_variable, settings_below
+
+OF_A_KEY = "[key]"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong with a value.
+
+    Attributes:
+        keys: What leads to it.
+        setting: What may stand there.
+        around: What may stand in the table around it.
+        details: What pydantic says.
+        kind: What the table around it says that it is, as ``kind = 'bearer'``, if it has to.
+        kinds: What may stand in that table, whichever it is.
+        union: Where the value is one of several types that nothing tells apart: what leads to the
+            value that may be any of them.
+        label: The one of these types that was tried.
+        others: What pydantic says of the other types.
+    """
+
+    keys: Keys
+    setting: Setting
+    around: FieldSchema
+    details: ErrorDetails
+    kind: str | None = None
+    kinds: FieldSchema = NOWHERE
+    union: Keys | None = None
+    label: str = ""
+    others: tuple[ErrorDetails, ...] = ()
+
+
+def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding]:
+    """List what pydantic found.
+
+    Args:
+        error: All of it.
+        model: The settings that were read.
+
+    Yields:
+        Each once; of several types that a value may be, those of the one that it is nearest to.
+    """
+    unions: dict[Keys, dict[str, list[Finding]]] = {}
+    found = [_finding(details, model) for details in error.errors(include_url=False)]
+    for one in found:
+        if one.union is not None:
+            unions.setdefault(one.union, {}).setdefault(one.label, []).append(one)
+    for one in found:
+        if one.union is None:
+            yield one
+        elif (types := unions.pop(one.union, None)) is not None:
+            yield from _nearest(types.values())
+
+
+def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
+    """Translate a location."""
+    schema = around = FieldSchema(tables=(model,))
+    setting, keys = Setting(schema), Keys()
+    here: tuple[str | None, FieldSchema] = (None, NOWHERE)  # of the table that is come to
+    (kind, kinds), union, label = here, None, ""
+    for part in details["loc"]:
+        if part == OF_A_KEY:
+            continue
+        if schema.united:
+            if schema.tag is not None:
+                here = (f"{schema.tag} = {str(part)!r}", schema)
+            elif union is None:
+                union, label = keys, str(part)
+            schema = schema.named(part)
+            continue
+        (kind, kinds), here, around = here, (None, NOWHERE), schema
+        setting = schema.below(part)
+        schema, keys = setting.schema, (*keys, part)
+    return Finding(keys, setting, around, details, kind, kinds, union, label)
+
+
+def _nearest(types: Iterable[list[Finding]]) -> Iterable[Finding]:
+    """Choose what to tell of a value that is none of several types."""
+    groups = sorted(types, key=lambda found: (found[0].keys == found[0].union, len(found)))
+    best = groups[0]
+    if best[0].keys != best[0].union:
+        return best
+    others = tuple(one.details for group in groups[1:] for one in group)
+    return [replace(best[0], others=others)]
+
+
+ALL_THERE_ARE = "`user-gateway config schema` has all there are."
+_NAME = re.compile("[A-Za-z0-9_]+")
+_FEW = 10
+_AT_THE_END = 10**9
+_OF_A_TABLE = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
+_OF_A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"}
+_OF_NO_TEXT = {"int_type", "float_type", "bool_type"}
+_KINDS: Mapping[type, str] = {dict: "a table", list: "a list", date: "a date", time: "a time"}
+
+
+class Mistakes:
+    """Everything that is wrong.
+
+    Args:
+        model: The settings.
+        origins: Where they are from.
+    """
+
+    def __init__(self, model: type[BaseModel], origins: Origins) -> None:
+        self._model = model
+        self._origins = origins
+        self._sentences: list[tuple[int, str]] = []
+        self._told: set[Keys] = set()
+
+    def sentences(self) -> tuple[str, ...]:
+        """List the mistakes: those of variables as found, those of the file by line."""
+        return tuple(sentence for _, sentence in sorted(self._sentences, key=lambda one: one[0]))
+
+    def add(self, *sentences: str) -> None:
+        """Add what is known already, as of variables."""
+        self._sentences += [(0, sentence) for sentence in sentences]
+
+    def add_of_file(self, keys: Keys, what: str) -> None:
+        """Add what is wrong at a place of the file; pydantic's word on it is not told any more."""
+        self._told.add(keys)
+        self._tell_of_file(keys, what)
+
+    def add_found(self, keys: Keys, what: str) -> None:
+        """Add what somebody else has found wrong at a place, or missing there."""
+        self._tell(keys, what)
+
+    def add_types(self, error: ValidationError) -> None:
+        """Add values of the file that are of another type, such as ``port = "80"``.
+
+        Args:
+            error: What pydantic found in the file alone, where it took no text for a number.
+        """
+        for one in findings(error, self._model):
+            wrong_type = one.details["type"].endswith("_type") and one.union in {None, one.keys}
+            if wrong_type and self._origins.variable(one.keys) is None:
+                self.add_of_file(one.keys, self._wrong(one))
+
+    def add_values(self, error: ValidationError, *, missing: bool) -> None:
+        """Add what is wrong with everything together.
+
+        Args:
+            error: What pydantic found.
+            missing: Whether to tell what is missing.
+        """
+        for one in findings(error, self._model):
+            if one.details["type"] == "missing" and not missing:
+                continue
+            around = (one.keys[:depth] for depth in range(len(one.keys) + 1))
+            if self._origins.variable(one.keys) is not None or not self._told.intersection(around):
+                self._add_value(one)
+
+    def _add_value(self, one: Finding) -> None:
+        """Add a mistake where it was made."""
+        tag = str(one.setting.schema.tag)
+        kinds = list(one.setting.schema.kinds())
+        match one.details["type"]:
+            case "missing":
+                self._add_missing(one.keys, one.setting)
+            case "union_tag_not_found":
+                setting = one.setting.schema.below(tag)
+                meaning = f"Expected one of {', '.join(map(repr, kinds))}."
+                self._add_missing((*one.keys, tag), replace(setting, meaning=meaning))
+            case "union_tag_invalid":
+                word = str(one.details.get("ctx", {}).get("tag"))
+                hint = nearest(word, kinds) or f"expected one of {', '.join(map(repr, kinds))}."
+                self._tell((*one.keys, tag), f"got {_quoted(word)}: {hint}")
+            case "extra_forbidden":
+                self._add_unknown(one)
+            case _:
+                self._tell(one.keys, self._wrong(one))
+
+    def _add_missing(self, keys: Keys, setting: Setting) -> None:
+        """Add what has to be set and is not: every setting of a table that is not there."""
+        inner = [place for place in settings_below(setting, keys) if place[1].required]
+        for place, one in inner or [(keys, setting)]:
+            file, variable = self._origins.file, name_of(place)
+            examples = one.examples[:1]
+            what = f" is missing:{_meaning(one)}"
+            if (around := self._variable(place)) is not None or file is None:
+                what += "".join(f" For instance {variable}={example}" for example in examples)
+                self._sentences.append((0, (around or variable) + what))
+            else:
+                line = file.lines.of(place[:-1]) or _AT_THE_END
+                what += "".join(f" For instance {place[-1]} = {json.dumps(e)}." for e in examples)
+                what += f" {variable} sets it too." if _is_name(place) else ""
+                self._sentences.append((line, file.place_of_missing(place) + what))
+
+    def _add_unknown(self, one: Finding) -> None:
+        """Add a name that no setting has."""
+        name, key = dotted(one.keys), str(one.keys[-1])
+        own = one.around.names()
+        if key in one.kinds.names():
+            where = [word for word, of in one.kinds.kinds().items() if key in of.model_fields]
+            right = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
+            self._tell(one.keys, f"is not a setting where {one.kind}: {right}")
+        elif self._origins.variable(one.keys) is not None and _is_name(one.keys):
+            self._sentences.append((0, not_a_variable(name_of(one.keys), self._model)))
+        else:
+            every = self._every_name()
+            elsewhere = [other for other in every if other.endswith(f".{key}")]
+            near = (
+                nearest(name, elsewhere, least=0)
+                or nearest(key, own)
+                or nearest(name, every if len(one.keys) == 1 else ())
+            )
+            names = f"expected one of {', '.join(own)}." if 0 < len(own) <= _FEW else ALL_THERE_ARE
+            self._tell(one.keys, f"is not a setting: {near or names}")
+
+    def _every_name(self) -> Collection[str]:
+        """List the names of all settings and tables, as they are in a file."""
+        root = Setting(FieldSchema(tables=(self._model,)))
+        return {
+            dotted(keys[:depth]): None
+            for keys, _ in settings_below(root)
+            for depth in range(1, len(keys) + 1)
+        }
+
+    def _tell(self, keys: Keys, what: str) -> None:
+        """Add what is wrong at a place, which is named by its variable or its line."""
+        variable = self._variable(keys)
+        if variable is None and self._origins.file is not None:
+            self._tell_of_file(keys, what)
+        else:
+            self._sentences.append(
+                (0, f"{variable or (name_of(keys) if keys else 'All of it')} {what}")
+            )
+
+    def _tell_of_file(self, keys: Keys, what: str) -> None:
+        """Add what is wrong at a place of the file."""
+        if (file := self._origins.file) is not None:
+            self._sentences.append((file.lines.near(keys) or 0, f"{file.place(keys)} {what}"))
+
+    def _variable(self, keys: Keys) -> str | None:
+        """Name the variable of a value, if it is from one: its own, or what is in which one."""
+        found = self._origins.variable(keys)
+        if found is None or _is_name(keys):
+            return None if found is None else name_of(keys)
+        within = keys[found.count(NESTING) + 1 :]
+        return f"{found} ({dotted(within)})" if within else found
+
+    def _wrong(self, one: Finding) -> str:
+        """Say what is wrong with a value, and what would be right."""
+        in_file = self._origins.variable(one.keys) is None and self._origins.file is not None
+        every = (_expected(details, in_file=in_file) for details in (one.details, *one.others))
+        expected = " or ".join(dict.fromkeys(every))
+        value = one.details["input"]
+        if in_file and isinstance(value, str) and one.details["type"] in _OF_NO_TEXT:
+            expected += ", without quotes"
+        if in_file and one.details["type"] in _OF_A_LIST:
+            expected += "".join(f" such as {json.dumps(e)}" for e in one.setting.examples[:1])
+        if one.details["loc"][-1:] == (OF_A_KEY,):
+            return f"is not a name for this: {expected}.{_meaning(one.setting)}"
+        if as_table(value) is not None and "error" in one.details.get("ctx", {}):
+            return f"is wrong: {expected}."  # of a whole table, whose meaning says nothing to it
+        return f"got {self._got(one, in_file=in_file)}: {expected}.{_meaning(one.setting)}"
+
+    def _got(self, one: Finding, *, in_file: bool) -> str:
+        """Quote a value, without what may be secret in it."""
+        value: object = one.details["input"]
+        if one.setting.schema.secret:
+            reference = self._origins.reference(one.keys)
+            return "a secret value" if reference is None else f"a secret value from {reference}"
+        if not one.setting.schema.plain or not isinstance(value, str | int | float):
+            return _kind_of(value) if in_file else "something else"
+        if in_file and not isinstance(value, str):
+            return str(value).lower()  # as TOML writes it
+        return _quoted(without_secrets(str(value)))
+
+
+def _quoted(value: str) -> str:
+    """Quote a value of the settings, cut where it is long."""
+    return repr(value if len(value) <= MAX_QUOTED else value[:MAX_QUOTED] + "…")
+
+
+def _is_name(keys: Keys) -> bool:
+    """Tell whether a place can be named by a variable."""
+    return all(isinstance(key, str) and _NAME.fullmatch(key) for key in keys)
+
+
+def _kind_of(value: object) -> str:
+    """Say of which kind a value of the file is."""
+    kinds = (word for kind, word in _KINDS.items() if isinstance(value, kind))
+    return next(kinds, "a single value")
+
+
+def _meaning(setting: Setting) -> str:
+    """Say what a setting is for, behind a sentence."""
+    return f" {setting.meaning}" if setting.meaning else ""
+
+
+def _expected(details: ErrorDetails, *, in_file: bool) -> str:
+    """Turn a message of pydantic into a part of a sentence."""
+    if details["type"] in _OF_A_TABLE:
+        return "expected a table" if in_file else "expected a JSON object"
+    if details["type"] in _OF_A_LIST:
+        return "expected a list" if in_file else "expected a JSON list"
+    context: Mapping[str, Any] = details.get("ctx", {})
+    message = str(context.get("error", details["msg"]))
+    return message[:1].lower() + message[1:]

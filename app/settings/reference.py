@@ -1,0 +1,237 @@
+"""The generated reference: the settings in effect, and the JSON Schema of the file.
+
+The settings in effect and where each is from, for a person. No secret is in it.
+
+The JSON Schema of the configuration file, for editors.
+
+It says what pydantic says of the settings, but for what a file is not: TOML has no null, a secret
+is named rather than written, and what a variable may set need not be in the file.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel, SecretStr
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from app.settings.field_schema import FieldSchema
+from app.settings.loading import AnySettings, LoadedSettings
+from app.settings.nested import Keys, Table, as_list, as_table, dotted
+from app.settings.secret_values import is_address, without_secrets
+
+DEFAULT = "default"
+HEADS = ("Setting", "Value", "From")
+WIDEST = 60
+"""Most characters of a column; what is longer sticks out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """A setting in effect.
+
+    Attributes:
+        name: Its name in a file.
+        value: Its value as TOML writes it; empty where there is none.
+        origin: Where it is from: a line of the file, a variable, or ``default``.
+    """
+
+    name: str
+    value: str
+    origin: str
+
+
+def rows(reading: LoadedSettings[AnySettings]) -> Iterator[SettingRow]:
+    """List all settings in effect.
+
+    Args:
+        reading: The settings, as they were read.
+
+    Yields:
+        A row for each single value, in the order of the settings.
+    """
+    for keys, value, secret in _values(
+        reading.settings, (), FieldSchema(tables=(type(reading.settings),))
+    ):
+        yield SettingRow(dotted(keys), _written(value, secret=secret), _origin(reading, keys))
+
+
+def overview(reading: LoadedSettings[AnySettings], *, everything: bool) -> str:
+    """Write the settings in effect as a table.
+
+    Args:
+        reading: The settings, as they were read.
+        everything: Whether to show what has its default, too.
+
+    Returns:
+        Lines for a person.
+    """
+    every = list(rows(reading))
+    told = [row for row in every if everything or row.origin != DEFAULT]
+    lines = [HEADS, *((row.name, row.value, row.origin) for row in told)]
+    widths = [min(WIDEST, max(len(line[column]) for line in lines)) for column in (0, 1)]
+    table = [
+        f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for name, value, origin in lines
+    ]
+    if left := len(every) - len(told):
+        table += ["", f"{left} more have their defaults; --all shows them too."]
+    return "\n".join(table)
+
+
+def _values(value: object, keys: Keys, schema: FieldSchema) -> Iterator[tuple[Keys, object, bool]]:
+    """List the single values of settings, and whether each is secret."""
+    if isinstance(value, BaseModel):
+        for name, inner in value:
+            below = FieldSchema(tables=(type(value),)).below(name).schema
+            yield from _values(inner, (*keys, name), below)
+    elif table := as_table(value):
+        for name, inner in table.items():
+            yield from _values(inner, (*keys, name), schema.below(name).schema)
+    elif schema.items is not None and schema.items.tables and isinstance(value, Iterable):
+        for number, inner in enumerate(cast("Iterable[object]", value)):
+            yield from _values(inner, (*keys, number), schema.items)
+    else:
+        yield keys, value, schema.secret
+
+
+def _written(value: object, *, secret: bool) -> str:
+    """Write a value as TOML does."""
+    if value is None:
+        return ""
+    if secret or isinstance(value, SecretStr):
+        return "(secret)"
+    plain: object = getattr(value, "pattern", value)
+    if isinstance(value, str) and is_address(value):
+        plain = without_secrets(value)
+    return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+def _origin(reading: LoadedSettings[AnySettings], keys: Keys) -> str:
+    """Say where a setting is from."""
+    origins = reading.origins
+    if (variable := origins.variable(keys)) is not None:
+        return reading.environment.origin(variable)
+    file = origins.in_the_file(keys)
+    if file is None:
+        return DEFAULT
+    reference = origins.reference(keys)
+    return file.line(keys) + ("" if reference is None else f", {reference}")
+
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SECRET = "NamedSecret"  # noqa: S105 # the name of a definition
+_OF_OPENAPI = {"discriminator", "format", "title", "writeOnly"}
+"""Words that no editor needs."""
+
+
+class _OfAFile(GenerateJsonSchema):
+    """Writes the schema of settings as they are in a file.
+
+    Args:
+        model: The settings.
+    """
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__()
+        self._tags: set[tuple[type[BaseModel], str]] = set()
+        self._reached: set[tuple[type[BaseModel], bool]] = set()
+        self._reach(FieldSchema(tables=(model,)), by_variables=True)
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Write a table; nothing has to be in it that a variable may set."""
+        written = super().model_schema(schema)
+        model = schema["cls"]
+        required = (
+            set[str]() if (model, True) in self._reached else set(written.pop("required", ()))
+        )
+        required |= {tag for of, tag in self._tags if of is model}
+        written.pop("required", None)
+        return {**written, "required": sorted(required)} if required else written
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """Write what may be nothing: in TOML that is to leave it out."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Write what has a default: it is told for single values, each where it is."""
+        written = super().default_schema(schema)
+        default: object = written.get("default")
+        if default is None or as_table(default) is not None:
+            written.pop("default", None)
+        return written
+
+    def _reach(self, schema: FieldSchema, *, by_variables: bool) -> None:
+        """Note which tables variables reach, and which fields tell tables apart."""
+        for inner in (schema.entries, schema.items):
+            if inner is not None:
+                # An entry has a variable; but what is in it depends on there being that entry.
+                self._reach(inner, by_variables=False)
+        for model in schema.tables:
+            if schema.tag is not None:
+                self._tags.add((model, schema.tag))
+            if (model, by_variables) not in self._reached:
+                self._reached.add((model, by_variables))
+                table = FieldSchema(tables=(model,))
+                for name in table.names():
+                    self._reach(table.below(name).schema, by_variables=by_variables)
+
+
+def file_schema(model: type[BaseModel]) -> Table:
+    """Write the schema of a file.
+
+    Args:
+        model: The settings.
+
+    Returns:
+        A JSON Schema of draft 2020-12.
+    """
+    written = _OfAFile(model).generate(model.__pydantic_core_schema__)
+    schema = as_table(_tidied(written)) or {}
+    definitions = {**schema.pop("$defs", {}), SECRET: _named_secret()}
+    return {"$schema": DIALECT, "title": "user-gateway", **schema, "$defs": definitions}
+
+
+def _tidied(schema: object) -> object:
+    """Name secrets where pydantic has them written, and leave out what is for others."""
+    if (items := as_list(schema)) is not None:
+        return [_tidied(one) for one in items]
+    if (table := as_table(schema)) is None:
+        return schema
+    tidied: Table = {}
+    for word, value in table.items():
+        inner = as_table(value)
+        if word in {"properties", "$defs"} and inner is not None:  # below are names, not words
+            tidied[word] = {name: _tidied(one) for name, one in inner.items()}
+        elif word in {"default", "const", "enum", "examples"}:
+            tidied[word] = value
+        elif word not in _OF_OPENAPI:
+            tidied[word] = _tidied(value)
+    if table.get("writeOnly") is True and table.get("format") == "password":
+        kept = {word: tidied[word] for word in ("description",) if word in tidied}
+        return {"$ref": f"#/$defs/{SECRET}", **kept}
+    return tidied
+
+
+def _named_secret() -> Table:
+    """Write what stands in a file for a secret."""
+    ways: dict[str, str] = {
+        "env": "Name of the variable that has it.",
+        "file": "Path of the file that has it, from this file's folder; line breaks at its end do"
+        " not count.",
+    }
+    return {
+        "description": "Where a secret is; it is never written in this file.",
+        "oneOf": [_one_way(name, meaning) for name, meaning in ways.items()],
+    }
+
+
+def _one_way(name: str, meaning: str) -> dict[str, Any]:
+    """Write one way to name a secret."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "minLength": 1, "description": meaning}},
+        "required": [name],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,276 @@
+"""Settings of how clients reach the gateway: host names, TLS, connections, requests.
+
+The names by which the gateway is known, as settings.
+
+How the gateway shows clients who it is, by a certificate: as data.
+
+How long a client may take, and how much it may send before it is understood, as settings.
+
+All are on by default: whoever opens connections and then says nothing, or says it byte by byte,
+costs the gateway memory that others need.
+
+What clients may send beside a plain request, and which pages of other sites may, as settings.
+"""
+
+import re
+import ssl
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from app.settings.base import PlainHeaderName, SettingsModel
+from app.settings.transport import PemFile
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+EVERY_HOST = "*"
+
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+
+
+def _check_host(host: str) -> str:
+    """Accept a name as clients have it in ``Host``, or all names below one.
+
+    Args:
+        host: The name, or an address.
+
+    Returns:
+        The same, in lower case; an IPv6 address in its short form.
+
+    Raises:
+        ValueError: It is none.
+    """
+    name = host.lower()
+    try:
+        address = ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        # Unicode has letters whose small ones are of ASCII, such as the Kelvin sign.
+        if not host.isascii() or (name != EVERY_HOST and not _NAME.fullmatch(name)):
+            raise ValueError(
+                "expected a name without scheme and port, such as api.example.com,"
+                " *.example.com for all below it, or * for every name"
+            ) from None
+        return name
+    return str(address)
+
+
+HostName = Annotated[str, AfterValidator(_check_host)]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether what listens there can be reached from this machine alone.
+
+    Args:
+        host: A name or an address.
+
+    Returns:
+        Whether it can.
+    """
+    name = host.lower().removeprefix("[").removesuffix("]")
+    if name == "localhost":
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+class ServerTlsSettings(SettingsModel):
+    """The certificate of `serve`. All files are PEM, and are read when the gateway starts."""
+
+    certificate: PemFile = Field(
+        description="Certificate that the gateway shows, and the chain to it.",
+        examples=["/etc/ssl/gateway.pem"],
+    )
+    key: PemFile | None = Field(
+        default=None,
+        description="Key to that certificate; it is in the same file when absent.",
+        examples=["/etc/ssl/gateway.key"],
+    )
+    key_password: SecretStr | None = Field(
+        default=None, description="Password of that key, if it is encrypted."
+    )
+    client_ca: PemFile | None = Field(
+        default=None,
+        description="Certificates of those who vouch for clients. Clients have to show one of"
+        " theirs then; they need none when absent.",
+        examples=["/etc/ssl/internal-ca.pem"],
+    )
+    hsts: int = Field(
+        default=86_400,
+        ge=0,
+        le=63_072_000,
+        description="Whole seconds for which browsers shall come to this host by https alone"
+        " (`Strict-Transport-Security`), whatever the port; 0 for not saying so.",
+    )
+
+    def context(self) -> ssl.SSLContext:
+        """Read the certificates.
+
+        Returns:
+            What connections are accepted with: TLS 1.2 and newer.
+
+        Raises:
+            ValueError: A file has not what it should.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        secret = self.key_password
+        # Without a password OpenSSL would ask for one on the terminal.
+        password = "" if secret is None else secret.get_secret_value()
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=lambda: password)
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError(
+                "expected in certificate a certificate in PEM, and in key the key to it, with its"
+                " password in key_password if it is encrypted"
+            ) from error
+        if self.client_ca is not None:
+            try:
+                context.load_verify_locations(self.client_ca)
+            except ssl.SSLError as error:
+                raise ValueError("expected certificates in PEM in client_ca") from error
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        """Accept certificates that can be used.
+
+        Raises:
+            ValueError: They cannot.
+        """
+        self.context()
+        return self
+
+
+Patience = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+
+class ConnectionSettings(SettingsModel):
+    """The connections of clients, in each process that `serve` runs."""
+
+    head_timeout: Patience = Field(
+        default=10.0,
+        description="Seconds in which the head of a request has to be there, from its first byte,"
+        " or from when the connection is open; 0 for no limit, as with all of these but"
+        " `idle_timeout`.",
+    )
+    body_timeout: Patience = Field(
+        default=30.0, description="Seconds in which its body has to be there, from first to last."
+    )
+    write_timeout: Patience = Field(
+        default=30.0, description="Seconds for which a client may take nothing of its answer."
+    )
+    idle_timeout: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Whole seconds that an idle connection is kept for the next request: longer"
+        " than a proxy in front keeps it, or that now and then finds it closed.",
+    )
+    max_connections: int = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000,
+        description="Most connections that are open at the same time; more are told to come back.",
+    )
+    max_url_bytes: int = Field(
+        default=16_384, ge=0, le=1_048_576, description="Longest path and query of a request."
+    )
+    max_headers: int = Field(default=100, ge=0, le=10_000, description="Most headers of a request.")
+    max_head_bytes: int = Field(
+        default=32_768,
+        ge=0,
+        le=1_048_576,
+        description="Longest headers of a request, all names and values together.",
+    )
+
+
+class BatchSettings(SettingsModel):
+    """Several operations in one HTTP request."""
+
+    enabled: bool = Field(
+        default=False, description="Whether a JSON array of operations is executed."
+    )
+    max_operations: int = Field(
+        default=10, ge=1, le=1_000, description="Most operations in one array."
+    )
+
+
+class PersistedSettings(SettingsModel):
+    """Documents that clients send once and then name by their hash."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether documents are kept that clients send with their hash (automatic"
+        " persisted queries).",
+    )
+    max_documents: int = Field(
+        default=1_000, ge=1, le=1_000_000, description="Most documents that are kept for that."
+    )
+
+
+class TrustedSettings(SettingsModel):
+    """Documents that the operator has given."""
+
+    path: Path | None = Field(
+        default=None,
+        description="Manifest (Apollo's or Relay's format), document (`.graphql`), or folder of"
+        " such files: documents that clients may name by their hash.",
+    )
+    mode: Literal["also", "only"] = Field(
+        default="also",
+        description="Whether other documents are executed, too (`also`), or nothing else (`only`),"
+        " GraphiQL's queries included.",
+    )
+
+
+def _check_origin(origin: str) -> str:
+    """Accept the origin of a site, as browsers write it (RFC 6454, section 6.2).
+
+    Args:
+        origin: The origin.
+
+    Returns:
+        The origin.
+
+    Raises:
+        ValueError: It is none; ``*`` and ``null`` are everybody, and nobody is to be let in so.
+    """
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
+        raise ValueError("expected an origin such as https://app.example.com, in lower case")
+    return origin
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
+
+
+class CorsSettings(SettingsModel):
+    """Which other sites' pages may read answers (Fetch Standard, "CORS protocol")."""
+
+    origins: tuple[Origin, ...] = Field(
+        default=(),
+        description="Origins whose pages may send requests and read the answers.",
+        examples=[["https://app.example.com"]],
+    )
+    credentials: bool = Field(
+        default=False, description="Whether their requests may carry cookies."
+    )
+    headers: tuple[PlainHeaderName, ...] = Field(
+        default=(),
+        description="Headers that their requests may have, beside those that the gateway reads.",
+    )
+    max_age: int = Field(
+        default=600,
+        ge=0,
+        le=86_400,
+        description="Whole seconds for which browsers remember what they were allowed.",
+    )

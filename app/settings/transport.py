@@ -1,0 +1,150 @@
+"""Settings of the connection to a service: TLS and an HTTP proxy.
+
+How a service is known, and how it knows the gateway, by certificates: as data.
+
+Certificates are always checked; there is no way to say otherwise.
+
+The HTTP proxy between gateway and service, as data.
+"""
+
+import ssl
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from app.settings.base import SettingsModel, check_address
+from app.settings.credentials import Secret, UserName
+
+
+def _check_file(path: Path) -> Path:
+    """Accept a file that can be read.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It cannot, or it is not said where it is.
+    """
+    if not path.is_absolute():
+        raise ValueError("expected a whole path, such as /etc/ssl/ca.pem")
+    try:
+        path.open("rb").close()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no path has a NUL in it"
+        raise ValueError(f"expected a file that can be read: {why}") from error
+    return path
+
+
+PemFile = Annotated[Path, AfterValidator(_check_file)]
+
+
+class TlsSettings(SettingsModel):
+    """Certificates. All files are PEM, and are read when the gateway starts."""
+
+    ca_file: PemFile | None = Field(
+        default=None,
+        description="Certificates of those who vouch for the service, instead of those that the"
+        " system trusts.",
+        examples=["/etc/ssl/internal-ca.pem"],
+    )
+    client_certificate: PemFile | None = Field(
+        default=None,
+        description="Certificate that the gateway shows, and the chain to it.",
+        examples=["/etc/ssl/gateway.pem"],
+    )
+    client_key: PemFile | None = Field(
+        default=None,
+        description="Key to that certificate; it is in the same file when absent.",
+        examples=["/etc/ssl/gateway.key"],
+    )
+    client_key_password: SecretStr | None = Field(
+        default=None, description="Password of that key, if it is encrypted."
+    )
+
+    def context(self) -> ssl.SSLContext:
+        """Read the certificates.
+
+        Returns:
+            What connections are opened with.
+
+        Raises:
+            ValueError: A file has not what it should.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError as error:
+            raise ValueError("expected certificates in PEM in ca_file") from error
+        # Names are in the subject alternative name (RFC 9525, section 2). Python would read the
+        # common name too, where that is missing.
+        context.hostname_checks_common_name = False
+        context.set_alpn_protocols(["http/1.1"])
+        if self.client_certificate is not None:
+            secret = self.client_key_password
+            # Without a password OpenSSL would ask for one on the terminal.
+            password = "" if secret is None else secret.get_secret_value()
+            try:
+                context.load_cert_chain(
+                    self.client_certificate, self.client_key, password=lambda: password
+                )
+            except (ssl.SSLError, ValueError) as error:
+                raise ValueError(
+                    "expected in client_certificate a certificate in PEM, and in client_key the key"
+                    " to it, with its password in client_key_password if it is encrypted"
+                ) from error
+        return context
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        """Accept certificates that can be used.
+
+        Raises:
+            ValueError: They cannot, or something is missing beside them.
+        """
+        if self.client_certificate is None and self.client_key is not None:
+            raise ValueError("expected client_certificate beside client_key")
+        if self.client_certificate is None and self.client_key_password is not None:
+            raise ValueError("expected client_certificate beside client_key_password")
+        self.context()
+        return self
+
+
+def _check_proxy(url: str) -> str:
+    """Accept the address of a proxy.
+
+    Args:
+        url: The address.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not check_address(url).startswith("http://") or "?" in url:
+        raise ValueError("expected an address such as http://proxy.internal:3128")
+    return url
+
+
+class ProxySettings(SettingsModel):
+    """A proxy. What is encrypted goes through it in a tunnel (``CONNECT``, RFC 9110, 9.3.6)."""
+
+    url: Annotated[str, AfterValidator(_check_proxy)] = Field(
+        description="Address of the proxy.", examples=["http://proxy.internal:3128"]
+    )
+    username: UserName | None = Field(default=None, description="The user, for the proxy alone.")
+    password: Secret | None = Field(default=None, description="The password, for the proxy alone.")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        """Accept a user with a password.
+
+        Raises:
+            ValueError: One is there without the other.
+        """
+        if (self.username is None) != (self.password is None):
+            raise ValueError("expected username and password both, or neither")
+        return self

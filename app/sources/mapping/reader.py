@@ -1,0 +1,332 @@
+"""Reading the answers of a source: the choice of the reader, and pages put together. Pure.
+
+Several pages of one answer, put together. Pure.
+
+Reading the answers of a source whose shape its settings say. Pure.
+
+The choice of what reads a source's answers. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import localcontext
+from typing import Any, Generic, TypeVar
+
+from app.errors import Code, MalformedError, SourceFailure
+from app.expressions.expression import EXACT, EvaluationError
+from app.settings.response import AnswerSettings
+from app.settings.source import SourceSettings
+from app.sources.base import Record, SourceSpec, UserId
+from app.sources.failures import meaning_of
+from app.sources.mapping.contract import Observer
+from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.paging import Extent, More, NextPage, extent_of
+from app.sources.mapping.row_mapper import (
+    MappingError,
+    MappingMistake,
+    ObservedRowMapper,
+    RowMapper,
+    name_in_json,
+    wrong_foreign_keys,
+)
+from app.sources.mapping.rows import (
+    AMBIGUOUS,
+    RawAnswer,
+    Reader,
+    Remainder,
+    RowReader,
+    Rows,
+    matches_of,
+)
+from app.sources.mapping.scan import ScannedRow, at, is_text, scan
+
+R = TypeVar("R", bound=Record)
+
+
+def cut_off(source: str, more: More | None) -> SourceFailure | None:
+    """Tell what the answer is for a key without a row.
+
+    Args:
+        source: Name of the source.
+        more: What the answer does not hold.
+
+    Returns:
+        A failure where the row may be in what is missing; ``None`` where nothing is.
+    """
+    if more is None:
+        return None
+    return SourceFailure(
+        source, Code.SOURCE_MALFORMED, f"the answer was cut off, as told by {more.sign}"
+    )
+
+
+def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
+    """Put two pages together.
+
+    Args:
+        source: Name of the source.
+        first: What there is so far.
+        second: The page that follows it, for the same keys.
+
+    Returns:
+        What both hold. The first row of a key counts, on whichever page it is.
+    """
+    again = sum(
+        one is not first.remainder.answer and two is not second.remainder.answer
+        for one, two in zip(first.answers, second.answers, strict=True)
+    )
+    # A row that was there before brings nobody nearer to the number of all rows.
+    count = first.remainder.count + second.remainder.count - again
+    more = _more(second.remainder, count)
+    nameless = first.remainder.nameless or second.remainder.nameless
+    rest = Remainder(
+        nameless or cut_off(source, more), nameless, more, count, second.remainder.total
+    )
+    answers = [
+        one
+        if one is not first.remainder.answer
+        else two
+        if two is not second.remainder.answer
+        else rest.answer
+        for one, two in zip(first.answers, second.answers, strict=True)
+    ]
+    return Rows(
+        answers=answers,
+        malformed=[*first.malformed, *second.malformed],
+        duplicate=first.duplicate + second.duplicate + again,
+        unasked=first.unasked + second.unasked,
+        remainder=rest,
+    )
+
+
+def ended(rows: Rows[R], failure: SourceFailure) -> Rows[R]:
+    """Give up looking for the keys that have no row yet.
+
+    Args:
+        rows: What there is.
+        failure: Why there is no more.
+
+    Returns:
+        The same, with the failure for each of these keys.
+    """
+    answers = [failure if one is rows.remainder.answer else one for one in rows.answers]
+    return replace(
+        rows, answers=answers, remainder=replace(rows.remainder, answer=failure, more=None)
+    )
+
+
+def _more(rest: Remainder, count: int) -> More | None:
+    """Tell what is missing behind a page, now that all rows up to it are counted."""
+    more = rest.more
+    if more is None or (rest.total is not None and count >= rest.total):
+        return None
+    if more.next is not None and more.next.offset is not None:
+        return replace(more, next=NextPage(offset=max(more.next.offset, count)))
+    return more
+
+
+class MappingReader(Generic[R]):
+    """Reads answers of any shape that settings can say. A ``Reader``.
+
+    Args:
+        spec: The source.
+        settings: What its answers are like.
+        mapper: Makes records of rows.
+        limit: How many rows an answer may have, as far as that is known.
+        fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
+        names_user: Whether rows name their user as the default contract does, where they do.
+    """
+
+    def __init__(
+        self,
+        spec: SourceSpec[R],
+        settings: AnswerSettings,
+        mapper: RowMapper[R],
+        *,
+        limit: int | None,
+        fold_case: bool = False,
+        names_user: bool,
+    ) -> None:
+        self._names_user = names_user
+        self._name = spec.name
+        self._settings = settings
+        self._fold_case = fold_case or settings.fold_case
+        self._mapper = mapper
+        self._limit = limit if settings.many else None
+        self._written_key = name_in_json(spec, spec.key)
+
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
+        """Read an answer.
+
+        Args:
+            answer: The answer.
+            keys: What was asked.
+
+        Returns:
+            An answer a key. The first row of a key counts. A key without a row in an answer that
+            was cut off is a failure.
+
+        Raises:
+            MalformedError: It is no such answer at all.
+        """
+        meaning = meaning_of(answer.status, self._settings)
+        if meaning == "absent":
+            return Rows(answers=[None] * len(keys), malformed=[], duplicate=0, unasked=0)
+        if meaning not in {"rows", "partial"}:
+            raise MalformedError(f"status {answer.status}")
+        document = scan(answer.body, self._settings)
+        extent = extent_of(
+            document,
+            answer.headers,
+            self._settings.more,
+            partial=meaning == "partial",
+            limit=self._limit,
+        )
+        if document.rows is None and extent.total != 0:  # SCIM leaves them out when there are none
+            place = " → ".join(str(step) for step in self._settings.rows)
+            raise MalformedError(f"expected rows at {place}, got nothing")
+        with localcontext(EXACT):
+            return self._rows(document.rows or (), extent, keys)
+
+    def _rows(self, rows: Sequence[ScannedRow], extent: Extent, keys: Sequence[UserId]) -> Rows[R]:
+        """Find the row of each key."""
+        keyed: list[ScannedRow] = []
+        found: list[str] = []
+        for row in rows:
+            key = self._key_of(row, keys)
+            if key is not None:
+                keyed.append(row)
+                found.append(key)
+        without = len(rows) - len(keyed)
+        # It may be anyone's who has no other row: "unknown" would be a guess.
+        nameless = self._failure("a row without a key") if without else None
+        matches = matches_of(keys, found, fold_case=self._fold_case)
+        rest = Remainder(
+            answer=nameless or cut_off(self._name, extent.more),
+            nameless=nameless,
+            more=extent.more,
+            count=len(rows),
+            total=extent.total,
+        )
+        malformed: list[str] = []
+        read = {
+            key: self._read_one(keyed[place], key, malformed) for key, place in matches.rows.items()
+        }
+        ambiguous = {key: self._failure(AMBIGUOUS) for key in matches.ambiguous}
+        answers = [read[key] if key in read else ambiguous.get(key, rest.answer) for key in keys]
+        malformed += [AMBIGUOUS] * len(matches.ambiguous)
+        malformed += ["a row without a key"] * without
+        return Rows(
+            answers=answers,
+            malformed=malformed,
+            duplicate=matches.duplicate,
+            unasked=matches.unasked,
+            remainder=rest,
+        )
+
+    def _key_of(self, row: ScannedRow, keys: Sequence[UserId]) -> str | None:
+        """Find the key of a row; ``None`` where it has none that can be read."""
+        key: Any
+        if self._settings.by_key:
+            key = row.name
+        elif self._settings.key is not None:
+            _, key = at(row.value, self._settings.key)
+        elif self._mapper.key is not None:
+            try:
+                key = self._mapper.key.evaluate(row.value)
+            except EvaluationError:
+                return None
+        elif not self._settings.many:
+            if len(keys) != 1:
+                raise MalformedError(f"one row for {len(keys)} users, which says not whose it is")
+            [key] = keys
+            if self._names_user:
+                _, named = at(row.value, (self._written_key,))
+                # A row that names another user answers another request. A number is one of the
+                # service's own where users are not known by numbers.
+                if isinstance(named, str) or (type(named) is int and key.isdecimal()):
+                    key = named
+        else:
+            _, key = at(row.value, (self._written_key,))
+        if type(key) is int:
+            return str(key)
+        return key if isinstance(key, str) and is_text(key) else None
+
+    def _read_one(self, row: ScannedRow, user: UserId, malformed: list[str]) -> R | SourceFailure:
+        """Make the record of a row."""
+        record = self._mapper.record(row.value, user)
+        if not isinstance(record, str):
+            if self._mapper.foreign_keys:
+                malformed += wrong_foreign_keys(record)
+            return record
+        malformed.append(record)
+        return self._failure(record)
+
+    def _failure(self, detail: str) -> SourceFailure:
+        """Say that a row, or the answer, does not fit."""
+        return SourceFailure(self._name, Code.SOURCE_MALFORMED, detail)
+
+
+def reader_of(
+    spec: SourceSpec[R],
+    settings: SourceSettings,
+    foreign_keys: Mapping[str, str] | None = None,
+    *,
+    observer: Observer | None = None,
+    fold_case: bool = False,
+    decoders: DecoderFactory = validating_decoder,
+) -> Reader[R]:
+    """Choose what reads a source's answers, and make it.
+
+    Args:
+        spec: The source.
+        settings: How it is reached and what it is like.
+        foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
+        observer: Is shown how each record is made, where somebody watches.
+        fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
+        decoders: Makes what reads bytes straight into records.
+
+    Returns:
+        The reader. Bytes go straight into records where the default contract holds, nobody's keys
+        are read from them, and nobody watches.
+
+    Raises:
+        MappingError: The settings do not fit the record; with all mistakes.
+    """
+    if (
+        settings.answer is None
+        and settings.fields is None
+        and not foreign_keys
+        and observer is None
+    ):
+        return _DirectReader(spec, fold_case=fold_case, decoders=decoders)
+    answer = settings.answer or AnswerSettings()
+    mapper = (
+        RowMapper(spec, settings.fields, foreign_keys)
+        if observer is None
+        else ObservedRowMapper(spec, settings.fields, observer, foreign_keys)
+    )
+    if mapper.key is not None and (answer.key is not None or answer.by_key):
+        what = f"is given twice: expected answer.key or fields.{spec.key}, not both."
+        raise MappingError([MappingMistake(("answer", "by_key" if answer.by_key else "key"), what)])
+    page_size = None if settings.request is None else settings.request.page_size
+    limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
+    return MappingReader(
+        spec,
+        answer,
+        mapper,
+        limit=min(limits, default=None),
+        fold_case=fold_case,
+        names_user=settings.fields is None and settings.key_from is None,
+    )
+
+
+class _DirectReader(Generic[R]):
+    """Reads answers of the default contract, of which nothing but the body matters."""
+
+    def __init__(self, spec: SourceSpec[R], *, fold_case: bool, decoders: DecoderFactory) -> None:
+        self._rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
+
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
+        """Read an answer."""
+        return self._rows.read(answer.body, keys)

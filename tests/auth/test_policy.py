@@ -1,0 +1,32 @@
+"""Policies by themselves; what they do to answers is in ``test_policies.py``."""
+
+import pytest
+
+from app.auth.policies import PUBLIC, Policy, scoped, self_or
+
+
+@pytest.mark.parametrize(
+    ("policy", "of_others", "of_own", "with_the_scope", "with_another"),
+    [
+        (PUBLIC, True, True, True, True),
+        (self_or("a:read"), False, True, True, False),
+        (scoped("a:read"), False, False, True, False),
+    ],
+)
+def test_who_may_see_a_field(
+    policy: Policy,
+    of_others: bool,  # noqa: FBT001 # columns of the table
+    of_own: bool,  # noqa: FBT001
+    with_the_scope: bool,  # noqa: FBT001
+    with_another: bool,  # noqa: FBT001
+) -> None:
+    assert policy.allows((), own=False) is of_others
+    assert policy.allows((), own=True) is of_own
+    assert policy.allows(("b:read", "a:read"), own=False) is with_the_scope
+    assert policy.allows(("a", "a:rea", "a:read:all"), own=False) is with_another
+
+
+def test_a_policy_says_whom_the_field_is_for() -> None:
+    assert PUBLIC.whose == "everyone"
+    assert self_or("a:read").whose == "the user itself and callers with the scope a:read"
+    assert scoped("a:read").whose == "callers with the scope a:read"

@@ -1,0 +1,126 @@
+"""Tokens of a real identity provider: npm's oidc-provider, certified for OpenID Connect."""
+
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import BaseModel, Field
+
+import app
+from app.demo.database import data_folder
+from app.demo.services import demo_services
+from app.server.graphiql.build import NodePrograms
+from tests.examples.serving import free_port, program, serving
+from tests.fakes import user_id
+from tests.npm import node_with, running
+
+FOLDER = Path(__file__).parent / "provider"
+WAIT = 20.0
+"""Seconds that an answer may take."""
+
+QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
+
+
+class ProviderStarted(BaseModel):
+    """What the provider tells when it answers."""
+
+    issuer: str = Field(description="Its address.")
+
+
+class Granted(BaseModel):
+    """What it gives to a program."""
+
+    access_token: str = Field(description="A token.")
+
+
+@pytest.fixture(scope="module")
+def node() -> NodePrograms:
+    """Give Node with the provider installed."""
+    return node_with(FOLDER)
+
+
+@asynccontextmanager
+async def provider(node: NodePrograms, algorithm: str, audience: str) -> AsyncGenerator[str]:
+    """Run the provider, and tell where it is."""
+    async with running(node, FOLDER, "provider.mjs", algorithm, audience) as line:
+        yield ProviderStarted.model_validate_json(line).issuer
+
+
+@asynccontextmanager
+async def gateway(issuer: str, folder: Path) -> AsyncGenerator[str]:
+    """Serve the gateway as a process that is told who gives tokens out, and no more of that."""
+    async with AsyncExitStack() as stack:
+        demo = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        apps = {"PROFILE": demo.profile, "BILLING": demo.billing, "ACTIVITY": demo.activity}
+        variables: Mapping[str, str] = {
+            "PYTHONPATH": str(Path(app.__file__).parents[1]),
+            "GATEWAY_AUTH__MODE": "jwt",
+            "GATEWAY_AUTH__ISSUER": issuer,
+            "GATEWAY_AUTH__AUDIENCE": "user-gateway",
+        } | {
+            f"GATEWAY_SOURCES__{name}__BASE_URL": await stack.enter_async_context(
+                serving(name, one)
+            )
+            for name, one in apps.items()
+        }
+        port = free_port()
+        serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
+        stack.enter_context(
+            program(serve, ready="Press CTRL+C", folder=folder, environment=variables)
+        )
+        yield f"http://127.0.0.1:{port}/graphql"
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_does_not(
+    node: NodePrograms, tmp_path: Path, algorithm: str
+) -> None:
+    async with (
+        provider(node, algorithm, "user-gateway") as issuer,
+        gateway(issuer, tmp_path) as url,
+        httpx.AsyncClient(trust_env=False, timeout=WAIT) as client,
+    ):
+        granted = await client.post(
+            f"{issuer}/token",
+            data={"grant_type": "client_credentials", "scope": "billing:read"},
+            auth=("page", "a-secret-of-the-page"),
+        )
+        token = Granted.model_validate_json(granted.content).access_token
+        head, payload, signature = token.split(".")
+        other = "B" if signature[0] == "A" else "A"
+
+        async def ask(shown: str | None) -> httpx.Response:
+            headers = {} if shown is None else {"Authorization": f"Bearer {shown}"}
+            return await client.post(url, json=QUERY, headers=headers)
+
+        good = await ask(token)
+        changed = await ask(f"{head}.{payload}.{other}{signature[1:]}")
+        nothing = await ask(None)
+
+    assert good.status_code == 200
+    assert good.json()["data"]["user"]["username"]
+    assert (changed.status_code, nothing.status_code) == (401, 401)
+    assert "the token's signature is wrong" in changed.headers["www-authenticate"]
+
+
+async def test_a_token_that_a_real_provider_gave_for_another_audience_lets_nobody_in(
+    node: NodePrograms, tmp_path: Path
+) -> None:
+    async with (
+        provider(node, "ES256", "another-service") as issuer,
+        gateway(issuer, tmp_path) as url,
+        httpx.AsyncClient(trust_env=False, timeout=WAIT) as client,
+    ):
+        granted = await client.post(
+            f"{issuer}/token",
+            data={"grant_type": "client_credentials"},
+            auth=("page", "a-secret-of-the-page"),
+        )
+        token = Granted.model_validate_json(granted.content).access_token
+        response = await client.post(url, json=QUERY, headers={"Authorization": f"Bearer {token}"})
+
+    assert response.status_code == 401
+    assert "by its claim aud" in response.headers["www-authenticate"]

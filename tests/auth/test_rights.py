@@ -1,0 +1,55 @@
+"""What a caller may see, by itself; what it does to answers is in ``test_policies.py``."""
+
+import pytest
+from graphql import GraphQLField, GraphQLString
+
+from app.auth.policies import (
+    EVERYBODY,
+    NOBODY,
+    PUBLIC,
+    Caller,
+    Policies,
+    enforce,
+    refusal,
+    scoped,
+    self_or,
+)
+
+POLICIES = Policies({"name": PUBLIC, "plan": self_or("billing:read"), "count": scoped("all:read")})
+FIELDS = ("name", "plan", "count")
+
+
+@pytest.mark.parametrize(
+    ("caller", "of_others", "of_own"),
+    [
+        (EVERYBODY, {"name", "plan", "count"}, {"name", "plan", "count"}),
+        (NOBODY, {"name"}, {"name", "plan"}),
+        (Caller("a", frozenset({"billing:read"})), {"name", "plan"}, {"name", "plan"}),
+        (Caller("a", frozenset({"all:read"})), {"name", "count"}, {"name", "plan", "count"}),
+    ],
+)
+def test_what_a_caller_sees_of_others_and_of_itself(
+    caller: Caller, of_others: set[str], of_own: set[str]
+) -> None:
+    rights = POLICIES.rights(caller)
+
+    assert rights.seen(FIELDS, own=False) == of_others
+    assert rights.seen(FIELDS, own=True) == of_own
+
+
+def test_scopes_that_no_policy_names_make_no_difference() -> None:
+    some, other = (POLICIES.rights(Caller("a", frozenset({"billing:read", more}))) for more in "xy")
+
+    assert some.scopes == other.scopes == {"billing:read"}
+
+
+def test_a_refusal_says_whom_the_field_is_for() -> None:
+    error = refusal("plan", POLICIES.rights(NOBODY).policies["plan"])
+
+    assert error.code == "FORBIDDEN"
+    assert error.message == "plan is for the user itself and callers with the scope billing:read"
+
+
+def test_a_field_of_which_nobody_has_said_who_may_see_it_stops_the_start() -> None:
+    with pytest.raises(TypeError, match="nobody has said who may see plan: declare it"):
+        enforce({"plan": GraphQLField(GraphQLString)}, {"name": PUBLIC})

@@ -1,0 +1,345 @@
+"""Which tokens let somebody in."""
+
+import base64
+import hmac
+import json
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from joserfc.jwk import RSAKey
+
+from app.auth.tokens import MAX_TOKEN
+from tests.auth.conftest import ask
+from tests.clock import ManualClock
+from tests.conftest import OpenGateway
+from tests.fakes import FakeServices
+from tests.issuer import AUDIENCE, FakeIssuer, jwk, key_of, knowing, signed
+
+
+def why(response: httpx.Response) -> str:
+    """Read why a token is refused; the answer has to be right all over."""
+    [error] = response.json()["errors"]
+    assert response.status_code == 401
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    challenge = response.headers["www-authenticate"]
+    start = 'Bearer realm="user-gateway", error="invalid_token", error_description="'
+    assert challenge.startswith(start)
+    told = challenge.removeprefix(start).removesuffix('"')
+    assert error["message"] == (
+        f"{told}: send Authorization: Bearer and a token of the identity provider"
+    )
+    return str(told)
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]
+)
+async def test_a_token_of_the_issuer_lets_somebody_in(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, algorithm: str
+) -> None:
+    issuer.keys, issuer.algorithm = {"first": key_of(algorithm)}, algorithm
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await ask(gateway, issuer.token())
+
+    assert response.json() == {"data": {"user": {"username": "user1"}}}
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({"iss": "https://login.example.com"}, "not good here by its claim iss"),
+        ({"iss": None}, "lacks one of iss, aud and exp"),
+        ({"iss": ["https://login.example.com/"]}, "claim iss"),
+        ({"aud": "another"}, "claim aud"),
+        ({"aud": ["another", "user-gateway2"]}, "claim aud"),
+        ({"aud": None}, "lacks"),
+        ({"aud": []}, "claim aud"),
+        ({"aud": [1, AUDIENCE]}, "claim aud"),
+        ({"aud": {AUDIENCE: 1}}, "claim aud"),
+        ({"exp": None}, "lacks"),
+        ({"exp": "2999-01-01"}, "claim exp"),
+        ({"exp": True}, "claim exp"),
+        ({"exp": 10**400}, "holds no JSON object"),
+        ({"nbf": "soon"}, "claim nbf"),
+        ({"iat": "now"}, "claim iat"),
+        ({"sub": 1}, "claim sub"),
+        ({"cnf": {"jkt": "x"}}, "bound to a key"),
+    ],
+)
+async def test_a_token_that_says_something_else_is_refused(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    issuer: FakeIssuer,
+    claims: Mapping[str, object],
+    told: str,
+) -> None:
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await ask(gateway, issuer.token(**claims))
+
+    assert told in why(response)
+    assert not services.calls["profile"]
+
+
+@pytest.mark.parametrize("audience", [AUDIENCE, ["other", AUDIENCE]])
+async def test_one_of_several_audiences_is_enough(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, audience: object
+) -> None:
+    changes = {"audience": ("third", AUDIENCE)}
+
+    async with open_gateway(knowing(issuer, services, changes)) as gateway:
+        response = await ask(gateway, issuer.token(aud=audience))
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("claim", "offset", "good"),
+    [
+        ("exp", -29, True),  # over by 29 s
+        ("exp", -30, False),  # "on or after" (RFC 7519, section 4.1.4)
+        ("nbf", 30, True),
+        ("nbf", 31, False),
+        ("iat", 30, True),
+        ("iat", 31, False),
+    ],
+)
+async def test_clocks_may_differ_by_the_leeway_and_no_more(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    issuer: FakeIssuer,
+    claim: str,
+    offset: int,
+    *,
+    good: bool,
+) -> None:
+    at = int(issuer.clock.now().timestamp()) + offset
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await ask(gateway, issuer.token(**{claim: at}))
+
+    assert response.status_code == (200 if good else 401)
+
+
+async def test_without_leeway_a_token_ends_when_it_says(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    async with open_gateway(knowing(issuer, services, {"leeway": 0})) as gateway:
+        token = issuer.token(exp=int(clock.now().timestamp()) + 10)
+        clock.advance(9)
+        before = await ask(gateway, token)
+        clock.advance(1)
+        after = await ask(gateway, token)
+
+    assert before.status_code == 200
+    assert why(after) == "the token has expired"
+
+
+async def test_an_algorithm_that_is_not_in_the_list_is_refused(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    issuer.keys = {"first": key_of("ES256"), "second": key_of("RS256")}
+
+    async with open_gateway(knowing(issuer, services, {"algorithms": ["ES256"]})) as gateway:
+        good = await ask(gateway, issuer.token())
+        bad = await ask(gateway, signed(issuer.claims(), key_of("RS256"), "RS256", kid="second"))
+
+    assert good.status_code == 200
+    assert "an algorithm that is not taken here" in why(bad)
+
+
+async def test_a_key_that_is_for_one_algorithm_signs_by_no_other(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    key = key_of("RS256")
+    issuer.published = [jwk(key, kid="first", alg="RS256"), jwk(key_of("ES256"), kid="second")]
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        good = await ask(gateway, signed(issuer.claims(), key, "RS256", kid="first"))
+        bad = [
+            await ask(gateway, signed(issuer.claims(), key, algorithm, kid=name))
+            for algorithm, name in (("PS256", "first"), ("RS512", "first"), ("RS256", "second"))
+        ]
+
+    assert good.status_code == 200
+    assert {why(one) for one in bad} == {"the token is signed with a key that is not known here"}
+
+
+def encoded(value: bytes) -> str:
+    """Write bytes as tokens have them."""
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def unsigned(claims: Mapping[str, object], **header: object) -> str:
+    """Write a token with an empty signature."""
+    return f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}."
+
+
+async def test_what_the_public_key_signs_as_if_it_were_a_secret_is_refused(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    issuer.keys, issuer.algorithm = {"first": key_of("RS256")}, "RS256"
+    public: bytes = RSAKey.import_key(jwk(key_of("RS256"))).as_pem()
+    text = unsigned(issuer.claims(), alg="HS256", kid="first").rstrip(".")
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        told = [
+            why(await ask(gateway, f"{text}.{encoded(hmac.digest(form, text.encode(), 'sha256'))}"))
+            for form in (public, public.strip())
+        ]
+
+    assert told == ["the token is signed with an algorithm that is not taken here"] * 2
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", "HS256", "RS1", "dir", "ES256K"])
+async def test_a_token_without_a_signature_is_refused_whatever_it_calls_that(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, algorithm: str
+) -> None:
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await ask(gateway, unsigned(issuer.claims(), alg=algorithm, kid="first"))
+
+    assert "an algorithm that is not taken here" in why(response)
+
+
+async def test_a_key_that_a_token_brings_along_is_not_used(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    own = key_of("ES256", 7)
+    brought: list[Mapping[str, object]] = [
+        {"jwk": jwk(own)},
+        {"jku": "https://evil.example.com/keys"},
+        {"x5u": "https://evil.example.com/certificate"},
+        {"x5c": ["MIIB"]},
+    ]
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        answers = [
+            await ask(gateway, signed(issuer.claims(), own, kid="first", **header))
+            for header in brought
+        ]
+        good = await ask(
+            gateway,
+            signed(
+                issuer.claims(), issuer.keys["first"], kid="first", jku="https://evil.example.com/"
+            ),
+        )
+
+    assert {why(answer) for answer in answers} == {"the token's signature is wrong"}
+    assert good.status_code == 200
+    assert set(issuer.asked) == {"/.well-known/openid-configuration", "/keys"}
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ({"crit": ["exp"]}, "wants something understood"),
+        ({"crit": ["b64"], "b64": False}, "wants something understood"),
+        ({"crit": []}, "wants something understood"),
+        ({"crit": None}, "wants something understood"),
+        ({"crit": 1}, "wants something understood"),
+        ({"crit": "exp"}, "wants something understood"),
+        ({"crit": [["exp"]]}, "wants something understood"),
+        ({"crit": {"exp": 1}}, "wants something understood"),
+        ({"b64": False}, "is no JWT"),
+        ({"b64": None}, "is no JWT"),
+        ({"b64": 1}, "is no JWT"),
+        ({"typ": "dpop+jwt"}, "by its typ"),
+        ({"typ": "logout+jwt"}, "by its typ"),
+        ({"typ": 1}, "is no JWT"),
+        ({"kid": 1}, "is no JWT"),
+        ({"kid": "x" * 1_025}, "is no JWT"),
+        ({"alg": None}, "is no JWT"),
+        ({"alg": ["ES256"]}, "is no JWT"),
+    ],
+)
+async def test_a_header_that_wants_something_else_is_refused(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    issuer: FakeIssuer,
+    header: Mapping[str, object],
+    told: str,
+) -> None:
+    token = unsigned(issuer.claims(), **{"alg": "ES256", "kid": "first", **header})
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await ask(gateway, token + "AAAA")
+
+    assert told in why(response)
+
+
+@pytest.mark.parametrize("typ", ["JWT", "at+jwt", "application/at+JWT"])
+async def test_a_token_may_say_that_it_is_one(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, typ: str
+) -> None:
+    token = signed(issuer.claims(), issuer.keys["first"], kid="first", typ=typ)
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        response = await ask(gateway, token)
+
+    assert response.status_code == 200
+
+
+async def test_a_token_is_read_up_to_its_limit(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
+) -> None:
+    def padded(length: int) -> str:
+        short = len(issuer.token(pad=""))
+        return issuer.token(pad="x" * ((length - short) * 3 // 4))
+
+    longest = padded(MAX_TOKEN)
+    assert MAX_TOKEN - 2 <= len(longest) <= MAX_TOKEN
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        good = await ask(gateway, longest)
+        over = await ask(gateway, padded(MAX_TOKEN + 3))
+
+    assert good.status_code == 200
+    assert why(over) == "the token is longer than 8192 characters"
+
+
+_DEEP = base64.urlsafe_b64encode(b"[" * 5_000).decode()
+
+TOKENS = st.one_of(
+    st.binary(max_size=200),
+    st.text(alphabet="abcABC019-_.=", max_size=200).map(str.encode),
+    st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64"]), inner)
+            ),
+            max_leaves=6,
+        ).map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")),
+        min_size=1,
+        max_size=4,
+    ).map(b".".join),
+    st.sampled_from([_DEEP.encode(), f"{_DEEP}.{_DEEP}.AAAA".encode(), b"..", b"a.b.c.d.e", b""]),
+)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
+)
+@given(tokens=st.lists(TOKENS, min_size=50, max_size=100), cut=st.integers(0, 300))
+async def test_whatever_is_shown_as_a_token_is_refused_and_breaks_nothing(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    issuer: FakeIssuer,
+    tokens: list[bytes],
+    cut: int,
+) -> None:
+    good = issuer.token().encode()
+    cut %= len(good)
+    swapped = bytes([good[cut] ^ 1])
+    tokens += [good[:cut], good[:cut] + swapped + good[cut + 1 :], good + b"." + good]
+    clean = [b"".join(one.translate(None, b"\r\n\0").split(b"\n")) for one in tokens]
+
+    async with open_gateway(knowing(issuer, services)) as gateway:
+        answers = [await ask(gateway, token) for token in clean]
+
+        assert {answer.status_code for answer in answers} == {401}
+        assert "http.bug" not in gateway.log

@@ -1,0 +1,535 @@
+"""The command line."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app import __version__
+from app.cli import main
+from app.cli.demo import announcement
+from app.cli.settings import settings_table
+from app.demo.run import DemoAddresses, SourceUrls
+from app.execution.schema import build_schema
+from app.settings.environment import variables
+
+SECRET = "canary-secret"
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable and no file of the machine be seen."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str, text: bytes | None = None) -> Result:
+    """Run a command as a user would, perhaps with a text to read."""
+    result = CliRunner().invoke(main, arguments, input=text, prog_name="user-gateway")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def flat(text: str) -> str:
+    """Take line breaks for spaces, since help is wrapped."""
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize(
+    ("command", "sentences"),
+    [
+        (
+            [],
+            [
+                "Usage: user-gateway [OPTIONS] COMMAND [ARGS]...",
+                "One GraphQL endpoint over three REST sources of user data.",
+                "user-gateway demo",
+                "serve",
+                "explain",
+                "schema",
+                "settings",
+            ],
+        ),
+        (["serve"], ["Run the gateway", "GATEWAY_HOST", "GATEWAY_PORT", "GATEWAY_WORKERS", ".env"]),
+        (["demo"], ["three services", "1,000 users", "--latency", "--fail", "--sources-only"]),
+        (["schema"], ["print", "check"]),
+        (
+            ["schema", "print"],
+            ["schema definition language", "--client", "--no-security-directives", "No settings"],
+        ),
+        (
+            ["schema", "check"],
+            ["schema.graphql", "Exits with 1", "break clients", "--client"],
+        ),
+        (["settings"], ["List every setting"]),
+        (["config"], ["show", "schema"]),
+        (["config", "show"], ["where each is from", "secrets are hidden", "--all"]),
+        (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),
+        (["sources"], ["list", "check", "try", "personal data"]),
+        (["sources", "check"], ["--ids", "--json", "--header", "Exits with 0", "with 1", "with 2"]),
+        (["sources", "try"], ["SOURCE ID...", "mapping", "--full", "--header"]),
+        (
+            ["explain"],
+            ["Nothing is called for it", "@FILE", "--variables", "--operation", "--json"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_each_command_explains_itself(
+    command: list[str], sentences: list[str], option: str
+) -> None:
+    result = run(*command, option)
+
+    assert result.exit_code == 0
+    for sentence in sentences:
+        assert sentence in flat(result.output)
+    assert max(len(line) for line in result.output.splitlines()) <= 100
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").output == f"user-gateway, version {__version__}\n"
+
+
+def test_python_m_app_is_the_same_command_line(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "app", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+    expected = run("--help").output.replace("user-gateway [OPTIONS]", "python -m app [OPTIONS]")
+    assert flat(process.stdout) == flat(expected)
+    assert not process.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["nothing", "schema nothing", "serve --port -1", "serve --workers 0", "settings x"]
+)
+def test_a_command_that_does_not_exist_or_fit_exits_with_2(line: str) -> None:
+    result = run(*line.split())
+
+    assert result.exit_code == 2
+    assert "Usage: user-gateway" in result.stderr
+
+
+def test_serve_without_settings_lists_the_variables_that_are_needed_and_exits_with_2() -> None:
+    result = run("serve")
+
+    assert result.exit_code == 2
+    first, *mistakes = result.stderr.splitlines()
+    assert first == "The settings cannot be used:"
+    assert [line.split(" is missing")[0] for line in mistakes] == [
+        *("  - GATEWAY_AUTH__MODE",),
+        *(f"  - GATEWAY_SOURCES__{name}__BASE_URL" for name in ("PROFILE", "BILLING", "ACTIVITY")),
+    ]
+    assert not result.stdout
+
+
+def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__KIND", "bearer")
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__TOKEN", f"{SECRET} x")
+    Path(".env").write_text("GATEWAY_PORT=http\nGATEWAY_PROT=1\n", encoding="utf-8")
+
+    result = run("serve")
+
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 5
+    assert SECRET not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "show"),
+        ("config", "show", "--all"),
+        ("explain", '{ user(id: "00000000-0000-4000-8000-000000000001") { plan } }'),
+    ],
+)
+def test_a_key_that_is_sent_in_the_query_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        group = f"GATEWAY_SOURCES__{name}"
+        monkeypatch.setenv(f"{group}__BASE_URL", f"http://{name.lower()}")
+        monkeypatch.setenv(f"{group}__AUTH__KIND", "api_key")
+        monkeypatch.setenv(f"{group}__AUTH__PARAMETER", "key")
+        monkeypatch.setenv(f"{group}__AUTH__KEY", SECRET)
+
+    result = run(*arguments)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+    assert SECRET not in result.output
+
+
+def test_serve_says_which_trusted_documents_it_cannot_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    monkeypatch.setenv("GATEWAY_TRUSTED__PATH", "nowhere.json")
+
+    result = run("serve")
+
+    assert result.exit_code == 2
+    headline, mistake = result.stderr.splitlines()
+    assert headline == "The settings cannot be used:"
+    assert mistake.startswith("  - nowhere.json cannot be read: ")
+
+
+def test_schema_print_prints_the_schema_and_schema_check_takes_it_back() -> None:
+    printed = run("schema", "print")
+    Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")
+
+    checked = run("schema", "check")
+
+    assert printed.stdout.rstrip("\n") == build_schema().as_str().rstrip("\n")
+    assert checked.exit_code == 0
+    assert checked.stdout == "schema.graphql is the schema of the code.\n"
+
+
+FORMS = ["", "--no-security-directives", "--client"]
+"""The options that choose a form of the schema."""
+
+
+@pytest.mark.parametrize("option", FORMS)
+def test_each_form_of_the_schema_is_taken_back_with_its_option_alone(option: str) -> None:
+    chosen = [option] if option else []
+    printed = run("schema", "print", *chosen)
+    Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")
+
+    checked = {one: run("schema", "check", *([one] if one else [])) for one in FORMS}
+
+    assert checked[option].stdout == "schema.graphql is the schema of the code.\n"
+    for other in FORMS:
+        if other != option:
+            assert checked[other].exit_code == 1
+            right = " ".join(["user-gateway schema check", *chosen, "schema.graphql"])
+            assert checked[other].stderr == (
+                f"schema.graphql is in another form:\n  - expected {right}\n"
+            )
+
+
+@pytest.mark.parametrize("option", FORMS)
+def test_drift_of_a_form_says_how_to_print_that_form(option: str) -> None:
+    chosen = [option] if option else []
+    exported = run("schema", "print", *chosen).stdout
+    Path("old.graphql").write_text(exported.replace("username: String", "username: ID"))
+
+    result = run("schema", "check", *chosen, "old.graphql")
+
+    assert result.exit_code == 1
+    assert "  - Field User.username changed type from ID to String.\n" in result.stdout
+    command = " ".join(["user-gateway schema print", *chosen, "> old.graphql"])
+    assert result.stdout.endswith(f"If that is what you want: {command}\n")
+
+
+def test_no_settings_change_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = run("schema", "print").stdout
+    monkeypatch.setenv("GATEWAY_SECURITY_DIRECTIVES", "never")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+
+    assert run("schema", "print").stdout == printed
+
+
+def test_the_schema_of_the_repository_is_the_schema_of_the_code() -> None:
+    file = Path(__file__).parents[2] / "schema.graphql"
+
+    assert run("schema", "check", str(file)).exit_code == 0
+
+
+def test_drift_exits_with_1_shows_the_difference_and_says_whom_it_would_break() -> None:
+    exported = run("schema", "print").stdout
+    line = "  displayName: String\n"
+    assert line in exported
+    Path("old.graphql").write_text(
+        exported.replace(line, line + "\n  nick: String\n"), encoding="utf-8"
+    )
+
+    result = run("schema", "check", "old.graphql")
+
+    assert result.exit_code == 1
+    assert "--- old.graphql" in result.stdout
+    assert "-  nick: String" in result.stdout
+    assert "Would break clients:\n  - Field User.nick was removed." in result.stdout
+    assert "user-gateway schema print > old.graphql" in result.stdout
+
+
+def test_drift_that_breaks_no_client_says_so() -> None:
+    exported = run("schema", "print").stdout
+    Path("schema.graphql").write_text(
+        exported.replace("The name others see.", "The nickname."), encoding="utf-8"
+    )
+
+    result = run("schema", "check")
+
+    assert result.exit_code == 1
+    assert '-  """The nickname."""' in result.stdout
+    assert '+  """The name others see."""' in result.stdout
+    assert "No change would break a client." in result.stdout
+
+
+def test_drift_that_may_surprise_a_client_is_told() -> None:
+    exported = run("schema", "print").stdout
+    Path("schema.graphql").write_text(exported.replace("first: Int = 20", "first: Int = 10"))
+
+    result = run("schema", "check")
+
+    assert result.exit_code == 1
+    assert "No change would break a client." in result.stdout
+    assert "May surprise clients:\n  - User.invoices(first:)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "headline"),
+    [
+        (None, "schema.graphql cannot be read:"),
+        (b"\xff\xfe\x00", "schema.graphql cannot be read:"),
+        (b"", "schema.graphql is not a schema:"),
+        (b"not a schema", "schema.graphql is not a schema:"),
+        (b"type Query { user: Nobody }", "schema.graphql is not a schema:"),
+        (b"type Query implements Nothing { a: Int }", "schema.graphql is not a schema:"),
+    ],
+)
+def test_a_file_that_is_no_schema_exits_with_2_and_says_why(
+    content: bytes | None, headline: str
+) -> None:
+    if content is not None:
+        Path("schema.graphql").write_bytes(content)
+
+    result = run("schema", "check")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{headline}\n  - ")
+    assert not result.stdout
+
+
+def test_a_folder_is_no_schema_either(tmp_path: Path) -> None:
+    result = run("schema", "check", str(tmp_path))
+
+    assert result.exit_code == 2
+    assert "cannot be read" in result.stderr
+
+
+DOCUMENT = "query Page($id: ID!) { user(id: $id) { displayName plan } }"
+
+
+def set_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say where the sources are; nothing answers there."""
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+
+
+def test_explain_tells_the_plan_without_any_settings_and_says_that_it_has_none() -> None:
+    result = run("explain", DOCUMENT)
+
+    assert result.exit_code == 0
+    assert "Operation Page is compiled" in result.stdout
+    assert "├─ profile  displayName\n└─ billing  plan\n" in result.stdout
+    assert "Calls: 2, all sources at the same time." in result.stdout
+    assert result.stderr.startswith("Note: the settings here are missing or wrong")
+
+
+def test_explain_goes_by_the_settings_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_addresses(monkeypatch)
+    monkeypatch.setenv("GATEWAY_FASTPATH__COMPILED", "false")
+
+    result = run("explain", DOCUMENT)
+
+    assert "interpreted by the resolvers (compiling is switched off)" in result.stdout
+    assert not result.stderr
+
+
+def test_explain_reads_the_document_from_a_file_or_from_standard_input() -> None:
+    Path("page.graphql").write_text(DOCUMENT, encoding="utf-8")
+
+    results = [
+        run("explain", DOCUMENT),
+        run("explain", "@page.graphql"),
+        run("explain", "-", text=DOCUMENT.encode()),
+    ]
+
+    assert [one.exit_code for one in results] == [0, 0, 0]
+    assert len({one.stdout for one in results}) == 1
+
+
+@pytest.mark.parametrize(("argument", "text"), [("@nothing", None), ("@.", None), ("-", b"\xff")])
+def test_a_document_that_cannot_be_read_exits_with_2(argument: str, text: bytes | None) -> None:
+    result = run("explain", argument, text=text)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("The document cannot be read:\n  - ")
+
+
+def test_explain_takes_variables_and_the_name_of_an_operation() -> None:
+    query = f"{DOCUMENT} query Other {{ __typename }}"
+    user = "00000000-0000-4000-8000-000000000001"
+
+    result = run("explain", query, "--operation", "Page", "--variables", json.dumps({"id": user}))
+
+    assert result.exit_code == 0
+    assert "Operation Page " in result.stdout
+    assert "user, 1 id\n" in result.stdout
+
+
+@pytest.mark.parametrize("values", ["", "[]", "{", "7"])
+def test_variables_that_are_no_json_object_exit_with_2(values: str) -> None:
+    result = run("explain", DOCUMENT, "--variables", values)
+
+    assert result.exit_code == 2
+    assert "expected a JSON object" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ("{ user(", "GRAPHQL_PARSE_FAILED: Syntax Error"),
+        ("{ nope }", "GRAPHQL_VALIDATION_FAILED: Cannot query field 'nope' on type 'Query'."),
+        ("query A { __typename } query B { __typename }", "OPERATION_RESOLUTION_FAILURE: "),
+        ('{ user(id: "x") { plan } }', 'BAD_USER_INPUT: "x" is not a user id'),
+    ],
+)
+def test_a_document_that_is_wrong_exits_with_1_and_says_what_is(
+    monkeypatch: pytest.MonkeyPatch, document: str, complaint: str
+) -> None:
+    set_addresses(monkeypatch)
+
+    result = run("explain", document)
+    as_json = run("explain", document, "--json")
+
+    assert (result.exit_code, as_json.exit_code) == (1, 1)
+    assert result.stderr.lstrip().startswith(f"This is wrong with it:\n  - {complaint}")
+    [error] = json.loads(as_json.stdout)["errors"]
+    assert complaint.startswith(error["extensions"]["code"])
+    assert not as_json.stderr
+
+
+def test_explain_as_json_has_the_names_of_the_answer_s_extension() -> None:
+    result = run("explain", DOCUMENT, "--json")
+
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert list(told) == ["explain"]
+    assert told["explain"]["operation"] == "Page"
+    assert [source["calls"] for source in told["explain"]["sources"]] == [1, 1]
+
+
+def test_the_readme_s_example_of_explain_prints_what_it_says() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [(command, printed)] = re.findall(
+        r"```sh\n\.venv/bin/user-gateway (explain .*?)```.*?```\n(Operation .*?)```",
+        readme,
+        flags=re.DOTALL,
+    )
+
+    result = run(*shlex.split(command.replace("\\\n", " ")))
+
+    assert result.exit_code == 0
+    assert result.stdout == printed
+
+
+def test_settings_lists_every_variable_in_a_table() -> None:
+    result = run("settings")
+
+    assert result.exit_code == 0
+    assert result.stdout == settings_table() + "\n"
+    head, rule, *rows = result.stdout.splitlines()
+    assert head == "| Variable | Default | Meaning |"
+    assert rule == "| --- | --- | --- |"
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert all(len(row) == 3 for row in cells)
+    table = {name.strip("`"): default for name, default, _ in cells}
+    assert len(table) == len(rows)
+    named = re.compile("__(PROFILE|BILLING|ACTIVITY)__")
+    assert set(table) == {named.sub("__<SOURCE>__", one.name) for one in variables()}
+    assert table["GATEWAY_PORT"] == "`8000`"
+    assert table["GATEWAY_SOURCES__<SOURCE>__BASE_URL"] == "**needed**"
+    assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__TOKEN"] == "none"
+    assert all(meaning for _, _, meaning in cells)
+
+
+def test_settings_shows_no_value_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run("settings").stdout
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__TOKEN", SECRET)
+    monkeypatch.setenv("GATEWAY_PORT", "81")
+
+    assert run("settings").stdout == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--latency", "billing"], "write it as billing=300ms"),
+        (["--latency", "users=1s"], "use one of profile, billing, activity"),
+        (["--latency", "billing=300"], "write 300ms or 300s"),
+        (["--latency", "billing=-1s"], "is not a duration"),
+        (["--latency", "billing=1s", "--latency", "billing=2s"], "more than one value"),
+        (["--fail", "activity"], "write it as activity=503"),
+        (["--fail", "nobody=503"], "use one of profile, billing, activity"),
+        (["--fail", "activity=200"], "a status from 400 to 599"),
+        (["--fail", "activity=sometimes"], "timeout, malformed or refuse"),
+        (["--fail", "billing=503", "--fail", "billing=timeout"], "more than one value"),
+        (["--port", "99999"], "0<=x<=65535"),
+        (["--port", "http"], "is not a valid integer"),
+    ],
+)
+def test_an_option_of_the_demo_that_cannot_be_right_exits_with_2_and_says_what_would_be(
+    arguments: list[str], complaint: str
+) -> None:
+    result = run("demo", *arguments)
+
+    assert result.exit_code == 2
+    assert complaint in flat(result.stderr)
+
+
+def test_the_folder_for_the_demo_s_data_is_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.touch()
+
+    result = run("demo", "--data", str(file))
+
+    assert result.exit_code == 2
+    assert "is a file" in result.stderr
+
+
+SOURCES = SourceUrls("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+
+
+def test_the_demo_says_where_everything_is_and_how_to_ask() -> None:
+    text = announcement(DemoAddresses("http://127.0.0.1:8000", SOURCES, Path("data")))
+
+    assert "GraphiQL   http://127.0.0.1:8000/graphql" in text
+    assert "00000000-0000-4000-8000-000000000001" in text
+    words = shlex.split(text[text.index("curl") : text.index("Ctrl-C")].replace("\\\n", " "))
+    assert words[:4] == [
+        "curl",
+        "http://127.0.0.1:8000/graphql",
+        "-H",
+        "Content-Type: application/json",
+    ]
+    assert json.loads(words[5])["query"].startswith('{ user(id: "00000000-0000-4000-8000-')
+
+
+def test_the_demo_without_a_gateway_says_how_to_put_one_over_the_services() -> None:
+    text = announcement(DemoAddresses(None, SOURCES, Path("data")))
+
+    for number, name in enumerate(("PROFILE", "BILLING", "ACTIVITY"), start=1):
+        assert f"export GATEWAY_SOURCES__{name}__BASE_URL=http://127.0.0.1:{number}\n" in text
+    assert "user-gateway serve" in text

@@ -1,0 +1,111 @@
+"""A document's limits: tokens as graphql-core counts them, and work that stays small."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+from graphql import Lexer, Source, TokenKind
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import Code, LimitError
+from app.execution.documents import Documents
+from app.execution.limits.checks import DocumentChecks
+from app.execution.schema import build_schema
+from app.settings.limits import LimitsSettings
+from tests.fakes import settings_for_fakes
+from tests.hostile import SIZES, documents
+
+CORE = build_schema().core
+
+MOST_CALLS = 400_000
+"""How many functions may be called for one document: some 50 ms; the dearest needs 300,000."""
+
+
+def tokens_of(text: str) -> int:
+    """Count tokens, one after the other."""
+    lexer, count = Lexer(Source(text)), 0
+    while lexer.advance().kind is not TokenKind.EOF:
+        count += 1
+    return count
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b: c", "d { e }", 'f(g: "h i")', "#j\n", "k @l"]), max_size=8)
+)
+def test_a_document_has_as_many_tokens_as_the_lexer_finds(parts: list[str]) -> None:
+    text = f"{{ x {' '.join(parts)} }}"
+    most = tokens_of(text)
+
+    def parses(tokens: int) -> bool:
+        limits = LimitsSettings(tokens=tokens)
+        checks = DocumentChecks(CORE, limits, introspection=True, suggestions=False)
+        try:
+            checks.parse(text, len(text))
+        except LimitError as error:
+            assert error.limit == "tokens"  # noqa: PT017 # both outcomes are right
+            return False
+        return True
+
+    lines = 1 + text.count("\n")
+    assert parses(max(most, lines))
+    assert not parses(most - 1)
+
+
+class CountedCalls:
+    """How many functions were called."""
+
+    calls = 0
+
+
+@contextmanager
+def counted() -> Generator[CountedCalls]:
+    """Count the functions that are called within the context."""
+    work = CountedCalls()
+
+    def called(_: FrameType, event: str, __: object) -> None:
+        if event in {"call", "c_call"}:
+            work.calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        yield work
+    finally:
+        sys.setprofile(before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_hostile_document_takes_much_work(size: int) -> None:
+    prepared = Documents.of(CORE, settings_for_fakes(introspection=True), size=0)
+
+    too_dear: dict[str, int] = {}
+    for kind, text in documents(size).items():
+        with counted() as work:
+            prepared.get(text)
+        if work.calls > MOST_CALLS:
+            too_dear[kind] = work.calls
+
+    assert not too_dear
+
+
+def test_without_limits_the_same_documents_would_take_much_more() -> None:
+    none = {
+        name: 0 for name, field in LimitsSettings.model_fields.items() if field.annotation is int
+    }
+    off = Documents.of(CORE, settings_for_fakes(limits=LimitsSettings.model_validate(none)), size=0)
+
+    with counted() as work:
+        off.get(documents(60_000)["many aliases"])
+
+    assert work.calls > MOST_CALLS
+
+
+@pytest.mark.parametrize("kind", ["one object again and again", "many fragments"])
+def test_fields_that_would_have_to_be_compared_too_often_are_refused(kind: str) -> None:
+    document = Documents.of(CORE, settings_for_fakes(), size=0).get(documents(6_000)[kind])
+
+    assert document.code is Code.QUERY_TOO_COMPLEX
+    assert "repeats fields" in document.errors[0].message

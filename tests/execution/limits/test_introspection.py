@@ -1,0 +1,357 @@
+"""What introspection costs: exactly what the answer has, and no more than a schema may have."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from time import process_time
+from typing import cast
+
+import pytest
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    build_schema,
+    execute_sync,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+    get_introspection_query,
+    introspection_types,
+    is_leaf_type,
+    parse,
+)
+from graphql.type import get_named_type
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from app.errors import LimitError
+from app.execution.documents import Documents
+from app.execution.limits.budget import CostBudget
+from app.execution.limits.introspection import COUNTLESS, FOLLOWED, IntrospectionPricing
+from app.execution.schema import build_schema as build_ours
+from app.settings.limits import LimitsSettings
+from app.settings.models import Settings
+from tests.fakes import settings_for_fakes
+
+TYPES = 300
+"""How many types the large schema has."""
+
+OPTIONS = (
+    *("descriptions", "specified_by_url", "directive_is_repeatable", "schema_description"),
+    *("input_value_deprecation", "experimental_directive_deprecation", "one_of"),
+)
+"""The options of graphql-js: its versions and the tools over it set some of them."""
+
+ROVER = """
+    query GraphIntrospectQuery {
+      __schema {
+        queryType { name } mutationType { name } subscriptionType { name }
+        types { ...FullType }
+        directives { name description locations args { ...InputValue } }
+      }
+    }
+    fragment FullType on __Type {
+      kind name description
+      fields(includeDeprecated: true) {
+        name description args { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason
+      }
+      inputFields { ...InputValue }
+      interfaces { ...TypeRef }
+      enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
+      possibleTypes { ...TypeRef }
+    }
+    fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue }
+    fragment TypeRef on __Type {
+      kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name
+        ofType { kind name ofType { kind name ofType { kind name } } } } } } }
+    }
+"""
+"""As Apollo's command line has it."""
+
+
+def large() -> GraphQLSchema:
+    """Make a schema of 300 types, each of which refers to a dozen others."""
+    kinds = [
+        "interface Node { id: ID! }",
+        "enum E { A B C D }",
+        "scalar S",
+        "directive @d on FIELD",
+    ]
+    for number in range(TYPES - 20):
+        fields = " ".join(
+            f'"Field {n}" f{n}(first: [Int!]! = [1], by: I{n % 10}): [T{(number * 7 + n) % 270}!]!'
+            for n in range(12)
+        )
+        kinds.append(f'"Type {number}" type T{number} implements Node {{ id: ID! s: S {fields} }}')
+    kinds += [f"input I{n} {{ a: [Int!]! = [1] b: I{(n + 1) % 10} e: E }}" for n in range(10)]
+    kinds += [f"union U{n} = T{n} | T{n + 1} | T{n + 2}" for n in range(7)]
+    query = " ".join(
+        f"t{number}: T{number} u{number % 7}_{number}: U{number % 7}" for number in range(40)
+    )
+    return build_schema(" ".join([*kinds, f"type Query {{ {query} }}"]))
+
+
+WHOLE = get_introspection_query(**dict.fromkeys(OPTIONS, True))
+LARGE = large()
+OURS = build_ours().core
+
+
+def chosen(**limits: int) -> Settings:
+    """Make default settings by which the schema may be asked for."""
+    return settings_for_fakes(introspection=True, limits=LimitsSettings.model_validate(limits))
+
+
+class IntrospectionChecks:
+    """The way of a document through the limits, as the settings have them.
+
+    Args:
+        core: The schema that it asks for.
+        limits: Limits that are no default.
+    """
+
+    def __init__(self, core: GraphQLSchema, **limits: int) -> None:
+        made = chosen(**limits)
+        self._limits = made.limits
+        self._documents = Documents.of(core, made, size=10)
+
+    def passes(self, *texts: str) -> None:
+        """Let the operations of one request pass.
+
+        Raises:
+            LimitError: They ask for too much.
+        """
+        allowance = CostBudget(self._limits)
+        for text in texts:
+            document = self._documents.get(text)
+            for error in document.errors:
+                raise error.original_error or error
+            allowance.count(document.operation(None).price, {})
+
+
+def objects_in(value: object) -> int:
+    """Count the objects in an answer."""
+    inner: Iterable[object] = ()
+    if isinstance(value, dict):
+        inner = cast("dict[str, object]", value).values()
+    elif isinstance(value, list):
+        inner = cast("list[object]", value)
+    return isinstance(value, dict) + sum(objects_in(one) for one in inner)
+
+
+def test_the_large_schema_is_large() -> None:
+    named = [name for name in LARGE.type_map if not name.startswith("__")]
+
+    assert len(named) >= TYPES
+
+
+def test_every_field_of_introspection_that_gives_objects_is_followed() -> None:
+    giving = {
+        name
+        for kind in introspection_types.values()
+        for name, field in getattr(kind, "fields", {}).items()
+        if not is_leaf_type(get_named_type(field.type))
+    }
+
+    assert giving == FOLLOWED
+
+
+@pytest.mark.parametrize("core", [OURS, LARGE], ids=["ours", "300 types"])
+@pytest.mark.parametrize("option", [None, *OPTIONS, "all"])
+def test_tools_can_introspect_any_schema_within_the_default_limits(
+    core: GraphQLSchema, option: str | None
+) -> None:
+    chosen = {one: option in {one, "all"} for one in OPTIONS}
+
+    for depth in (1, 7, 9, 12):
+        IntrospectionChecks(core).passes(get_introspection_query(**chosen, type_depth=depth))
+
+
+@pytest.mark.parametrize("core", [OURS, LARGE], ids=["ours", "300 types"])
+def test_apollo_s_command_line_can_introspect_any_schema(core: GraphQLSchema) -> None:
+    IntrospectionChecks(core).passes(ROVER)
+
+
+def test_what_tools_ask_for_is_the_whole_schema_once() -> None:
+    pricing = IntrospectionPricing(OURS, most=2)
+
+    answer = execute_sync(OURS, parse(WHOLE))
+
+    assert not answer.errors
+    assert pricing.counts(parse(WHOLE)) == [pricing.whole] == [objects_in(answer.data) - 1]
+
+
+def test_the_whole_schema_may_be_asked_for_twice_in_a_request_and_not_a_third_time() -> None:
+    door = IntrospectionChecks(LARGE)
+
+    door.passes(WHOLE, WHOLE)
+    with pytest.raises(LimitError) as raised:
+        door.passes(WHOLE, WHOLE, "{ __schema { types { name } } }")
+
+    assert raised.value.message == (
+        "the request asks for the whole schema 3 times over: at most 2 are allowed (introspection)"
+    )
+    assert raised.value.code == "QUERY_TOO_COMPLEX"
+
+
+def test_each_request_has_its_own_allowance() -> None:
+    door = IntrospectionChecks(LARGE)
+
+    for _ in range(5):
+        door.passes(WHOLE)
+
+
+def nested(path: str) -> str:
+    """Write fields in one another."""
+    names = path.split()
+    return "{ " + " { ".join(names) + " }" * len(names)
+
+
+def many(one: str, count: int) -> str:
+    """Write a selection again and again, each time under another alias."""
+    return "{ " + " ".join(f"a{number}: {one}" for number in range(count)) + " }"
+
+
+def doubled(kind: str, times: int, last: str) -> str:
+    """Write fragments each of which spreads the next one twice."""
+    each = [f"fragment F{n} on {kind} {{ ...F{n + 1} ...F{n + 1} }}" for n in range(times)]
+    return " ".join([*each, f"fragment F{times} on {kind} {last}"])
+
+
+REFERRED = "type ofType ofType ofType"
+
+HOSTILE: Mapping[str, str] = {
+    "two levels of fields": nested(
+        f"__schema types fields {REFERRED} fields {REFERRED} fields {REFERRED} name"
+    ),
+    "fields and arguments": nested(f"__schema types fields {REFERRED} fields args {REFERRED} name"),
+    "interfaces and back": nested("__schema types interfaces possibleTypes interfaces name"),
+    "fields of interfaces": nested("__schema types interfaces possibleTypes fields name"),
+    "many schemas": many("__schema { types { fields { name } } }", 50),
+    "many types": "{ __schema " + many("types { fields { name } }", 50) + " }",
+    "many fields": "{ __schema { types " + many("fields { name }", 50) + " } }",
+    "fragments of the schema": "{ __schema { ...F0 } } "
+    + doubled("__Schema", 20, "{ types { fields { name } } }"),
+    "fragments of Query": "{ ...F0 } " + doubled("Query", 20, "{ __schema { types { name } } }"),
+    "fragments of types": "{ __schema { types { ...F0 } } } "
+    + doubled("__Type", 20, "{ fields { name } }"),
+    "any type": "query($n: String!) "
+    + nested("__type(name:$n) interfaces possibleTypes fields args name"),
+}
+"""What asks for much more than there is."""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_asks_for_many_schemas_is_refused_and_that_takes_no_time(kind: str) -> None:
+    door = IntrospectionChecks(LARGE, aliases=0, root_fields=0)
+    door.passes(WHOLE)
+    started = process_time()
+
+    with pytest.raises((LimitError, GraphQLError), match=r"at most|depth exceeded"):
+        door.passes(HOSTILE[kind])
+
+    assert process_time() - started < 0.5  # generous, as tests run beside others
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ __schema { queryType { name } } }",
+        '{ __type(name: "T1") { name fields { name type { name ofType { name } } } } }',
+        "query($n: String!) { __type(name: $n) { name fields { name type { name } } } }",
+        "{ "
+        + " ".join(f'a{n}: __type(name: "T{n}") {{ fields {{ name }} }}' for n in range(20))
+        + " }",
+    ],
+)
+def test_what_people_ask_for_costs_next_to_nothing(query: str) -> None:
+    [price] = Documents.of(LARGE, chosen(), size=0).get(query).operations.values()
+
+    assert 0 < price.price.schemas < 0.05  # of what is allowed, a fortieth
+
+
+def test_without_a_limit_it_is_counted_and_never_refused() -> None:
+    door = IntrospectionChecks(LARGE, introspection=0, aliases=0, root_fields=0, tokens=0)
+
+    door.passes(*[WHOLE] * 5)
+    door.passes(HOSTILE["many schemas"], HOSTILE["fragments of Query"])
+
+
+@pytest.mark.parametrize("whether", ["@skip(if: true)", "@include(if: false)"])
+def test_what_is_never_asked_for_costs_nothing(whether: str) -> None:
+    query = (
+        "{ __schema ? { types { name } } ...F ?"
+        ' __type(name: "Query") { name fields ? { name } ... ? { interfaces { name } } } }'
+        " fragment F on Query { __schema { types { name } } }"
+    ).replace("?", whether)
+
+    assert IntrospectionPricing(OURS, most=2).counts(parse(query)) == [1]
+
+
+@pytest.mark.parametrize("name", ["No", "user", ""])
+def test_a_type_that_there_is_not_costs_nothing(name: str) -> None:
+    query = f'{{ __type(name: "{name}") {{ fields {{ name }} }} }}'
+
+    assert IntrospectionPricing(OURS, most=2).counts(parse(query)) == [0]
+
+
+def test_where_a_variable_names_the_type_it_costs_as_much_as_the_largest() -> None:
+    pricing = IntrospectionPricing(OURS, most=2)
+    query = "query($n: String!) { __type(name: $n) { fields { name } } }"
+    each = [
+        pricing.counts(parse(query.replace("$n)", f'"{name}")').replace("($n: String!)", "")))
+        for name in OURS.type_map
+    ]
+
+    assert pricing.counts(parse(query)) == max(each)
+
+
+def test_each_operation_of_a_document_has_its_own_count() -> None:
+    pricing = IntrospectionPricing(OURS, most=1)
+    document = parse(
+        "query A { __typename } query B { __schema { queryType { name } } } query C "
+        + many("__schema { types { name } }", 99)
+    )
+
+    assert pricing.counts(document) == [0, 2, COUNTLESS]
+
+
+MEMBERS: Mapping[str, Sequence[str]] = {
+    "schema": ["types:type", "queryType:type", "mutationType:type", "directives:directive"],
+    "type": [
+        *("fields:field", "interfaces:type", "possibleTypes:type", "inputFields:input"),
+        *("enumValues:value", "ofType:type"),
+    ],
+    "field": ["args:input", "type:type"],
+    "input": ["type:type"],
+    "directive": ["args:input"],
+    "value": [],
+}
+DEPRECATED = {"fields", "inputFields", "enumValues", "args", "directives"}
+
+
+@st.composite
+def selections(draw: st.DrawFn, kind: str = "schema", depth: int = 5) -> str:
+    """Make a selection of members of one kind, each under an alias of its own."""
+    parts = ["__typename"]
+    if depth and MEMBERS[kind]:
+        for number, one in enumerate(draw(st.lists(st.sampled_from(MEMBERS[kind]), max_size=2))):
+            name, _, inner = one.partition(":")
+            told = "(includeDeprecated: true)" if name in DEPRECATED else ""
+            parts.append(f"a{number}: {name}{told} {draw(selections(inner, depth - 1))}")
+    return "{ " + " ".join(parts) + " }"
+
+
+SMALL = build_schema("""
+    type Query { a(x: [I!]! = []): [T!]! u: U @deprecated n: N }
+    type T implements N { n: N t: T @deprecated e(i: I @deprecated, j: Int): E }
+    interface N { n: N } union U = T | Query enum E { A B @deprecated }
+    input I { i: I b: [Int!] @deprecated } type Mutation { m: T } directive @d(x: I) on FIELD
+""")
+
+
+@settings(max_examples=200, deadline=None)
+@given(selected=selections())
+@example(selected="{ a: types { b: possibleTypes { c: interfaces { d: possibleTypes { name }}}}}")
+def test_what_is_counted_is_what_the_answer_has(selected: str) -> None:
+    query = f"{{ __schema {selected} }}"
+    answer = execute_sync(SMALL, parse(query))  # as it is, however deep
+
+    assert not answer.errors
+    assert IntrospectionPricing(SMALL, most=10**6).counts(parse(query)) == [
+        objects_in(answer.data) - 1
+    ]

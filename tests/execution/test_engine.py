@@ -1,0 +1,292 @@
+"""Running operations: what the log says of them, and what a bug of ours costs."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+
+from app.auth.policies import EVERYBODY, Policies
+from app.execution.document_store import InlineDocuments
+from app.execution.documents import Documents
+from app.execution.engine import Engine
+from app.execution.keys import InputLimits
+from app.execution.limits.budget import CostBudget
+from app.execution.load import OpenSources
+from app.execution.planner import Planner
+from app.execution.request import GraphQLRequest, GraphQLResponse
+from app.execution.response_errors import MASKED
+from app.execution.schema import build_schema
+from app.fastpath.compiled import Compiler
+from app.observability.logs import make_log
+from app.resilience.clock import SystemClock
+from app.settings.resilience import DeadlineSettings
+from app.sources.base import Record, RequestContext, UserId
+from app.sources.batch import SourceResult as SourceAnswer
+from app.sources.batch_scheduler import BatchScheduler, Sharing
+from app.sources.endpoints import endpoints_of
+from app.sources.records import ProfileRecord
+from tests.conftest import GatewayClient
+from tests.fakes import (
+    FakeServices,
+    calm_source,
+    failing,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
+
+QUERY = "query Page($id: ID!) { user(id: $id) { username email plan balance { amount } } }"
+
+
+async def test_an_operation_is_logged_by_name_hash_duration_errors_and_sources(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(503)
+
+    await gateway.query(QUERY, id=user_id(1))
+
+    [event] = gateway.events("graphql.operation")
+    assert event["name"] == "Page"
+    assert event["hash"] == hashlib.sha256(QUERY.encode()).hexdigest()
+    assert event["duration_ms"] >= 0
+    assert event["errors"] == {"SOURCE_UNAVAILABLE": 2}
+    assert event["sources"] == ["billing", "profile"]
+
+
+async def test_no_variable_and_no_personal_data_is_in_the_log(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+
+    await gateway.query(QUERY, id=user_id(1))
+    await gateway.query(QUERY, id="marker-in-an-id")
+    await gateway.query(QUERY, marker="marker-in-a-variable")
+    await gateway.client.post(
+        "/graphql", json={"query": "{ __typename }", "operationName": "marker-in-a-name"}
+    )
+    await gateway.client.post("/graphql", json={"query": "marker-in-a-document"})
+    await gateway.client.get("/graphql?query=marker-in-a-url")
+
+    assert gateway.events("graphql.operation")
+    for secret in (user_id(1), "user1", "example.com", "marker"):
+        assert secret not in gateway.log
+
+
+async def test_a_document_is_prepared_once_however_often_it_is_sent(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+
+    for _ in range(3):
+        await gateway.query(QUERY, id=user_id(1))
+    events = gateway.events("graphql.operation")
+
+    assert len({event["hash"] for event in events}) == 1
+    assert [event["document"] for event in events] == ["new", "kept", "kept"]
+
+
+class OddTexts(InlineDocuments):
+    """Finds the texts of requests, and has a bug where a text asks for one."""
+
+    def text_of(self, request: GraphQLRequest) -> str:
+        """Find a text, or have a bug."""
+        text = super().text_of(request)
+        for name, bug in BUGS.items():
+            if f"# {name}" in text:
+                raise bug()
+        return text
+
+
+BUGS: dict[str, Callable[[], BaseException]] = {
+    "bug": lambda: ZeroDivisionError("secret"),
+    "group": lambda: ExceptionGroup("secret", [KeyError("secret"), ValueError("secret")]),
+    "recursion": lambda: RecursionError("secret"),
+    "cancelled": lambda: asyncio.CancelledError("secret"),
+}
+
+
+class Half(Record):
+    """A record that lacks most of its fields: a bug of ours, wherever one is read."""
+
+    id: str
+    username: str
+
+
+@dataclass
+class FakeProfile:
+    """A source that knows everybody, and of some has half a record.
+
+    Attributes:
+        halves: The users of whom it has half a record.
+        calls: The users of each call.
+    """
+
+    halves: frozenset[str] = frozenset()
+    calls: list[list[str]] = field(default_factory=list[list[str]])
+
+    async def fetch_many(
+        self, keys: Sequence[UserId], _: RequestContext
+    ) -> Sequence[SourceAnswer[Any]]:
+        """Answer."""
+        self.calls.append(list(keys))
+        row = profile_row(1)
+        return [
+            Half.model_validate({"id": key, "username": "half"})
+            if key in self.halves
+            else ProfileRecord.model_validate_json(orjson.dumps({**row, "id": key}))
+            for key in keys
+        ]
+
+
+@dataclass(frozen=True)
+class RunningEngine:
+    """An engine over one source, and its log."""
+
+    engine: Engine
+    log: io.StringIO
+
+    async def run(self, *texts: str) -> Sequence[GraphQLResponse]:
+        """Run operations in one batch."""
+        requests = [GraphQLRequest(query=text) for text in texts]
+        allowance = CostBudget(settings_for_fakes().limits)
+        async with asyncio.timeout(10):
+            return await self.engine.run_batch(
+                requests, RequestContext("request-1"), EVERYBODY, allowance
+            )
+
+    def errors(self) -> list[dict[str, Any]]:
+        """List the events of level error."""
+        lines = [orjson.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["level"] == "error"]
+
+
+@asynccontextmanager
+async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerator[RunningEngine]:
+    """Run an engine over a source of profiles."""
+    made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
+    log, clock = make_log(made.log, stream=stream), SystemClock()
+    endpoints = endpoints_of(schema.specs, dict(made.sources))
+    planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.of(made))
+    async with AsyncExitStack() as stack:
+        flights: BatchScheduler[Any] = await stack.enter_async_context(
+            BatchScheduler(
+                "profile",
+                source.fetch_many,
+                sharing=Sharing.NOTHING,
+                settings=calm_source(base_url="http://profile"),
+                deadlines=DeadlineSettings(),
+                clock=clock,
+                log=log,
+            )
+        )
+        engine = Engine(
+            schema=schema,
+            sources=OpenSources(users={"profile": flights}, pages={}),
+            planner=planner,
+            documents=Documents.of(schema.core, made, size=10),
+            store=OddTexts(),
+            policies=Policies(schema.policies),
+            required=frozenset(),
+            compiler=Compiler(schema) if compiles else None,
+            clock=clock,
+            log=log,
+        )
+        yield RunningEngine(engine, stream)
+
+
+A, B = user_id(1), user_id(2)
+
+
+def asking(user: str, fields: str = "username", note: str = "") -> str:
+    """Write an operation that asks for fields of a user."""
+    return f'{{ user(id: "{user}") {{ {fields} }} }} {note}'
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+@pytest.mark.parametrize("bug", BUGS)
+async def test_a_bug_in_one_operation_fails_that_one_and_is_logged_with_its_traceback(
+    bug: str,
+    compiles: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    async with running(FakeProfile(), compiles=compiles) as gateway:
+        answers = await gateway.run(asking(A), asking(B, note=f"# {bug}"), asking(B))
+
+    one, failed, other = answers
+    assert one.data == other.data == {"user": {"username": "user1"}}
+    assert not one.errors
+    assert not other.errors
+    assert (failed.executed, failed.data, failed.status) == (False, None, 500)
+    assert failed.errors == [
+        {
+            "message": MASKED,
+            "extensions": {"code": "INTERNAL_SERVER_ERROR", "requestId": "request-1"},
+        }
+    ]
+    [event] = gateway.errors()
+    assert event["event"] == "graphql.bug"
+    assert "secret" in event["exception"]
+
+
+async def test_a_bug_in_an_operation_of_its_own_is_an_answer_too() -> None:
+    async with running(FakeProfile()) as gateway:
+        request = GraphQLRequest(query=asking(A, note="# bug"))
+        allowance = CostBudget(settings_for_fakes().limits)
+        answer = await gateway.engine.run(
+            request, RequestContext("request-1"), EVERYBODY, allowance
+        )
+
+    assert (answer.executed, answer.status) == (False, 500)
+    assert len(gateway.errors()) == 1
+
+
+async def test_whoever_ends_a_batch_ends_all_of_its_operations() -> None:
+    async with running(FakeProfile()) as gateway:
+        batch = asyncio.create_task(gateway.run(asking(A), asking(B)))
+        await asyncio.sleep(0)
+        batch.cancel()
+        await asyncio.wait([batch])
+
+    assert batch.cancelled()
+    assert not gateway.errors()
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+async def test_a_bug_in_one_field_of_one_user_costs_that_field(
+    compiles: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    source = FakeProfile(halves=frozenset([B]))
+    query = f'{{ users(ids: ["{A}", "{B}"]) {{ username email id locale }} }}'
+    async with running(source, compiles=compiles) as gateway:
+        [answer] = await gateway.run(query)
+        requests = [GraphQLRequest(query=query)]
+        allowance = CostBudget(settings_for_fakes().limits)
+        alone = await gateway.engine.run(
+            requests[0], RequestContext("request-1"), EVERYBODY, allowance
+        )
+
+    assert (
+        answer.data
+        == alone.data
+        == {
+            "users": [
+                {"username": "user1", "email": "user1@example.com", "id": A, "locale": "de-AT"},
+                {"username": "half", "email": None, "id": B, "locale": None},
+            ]
+        }
+    )
+    assert answer.errors == alone.errors
+    assert [error.get("path") for error in answer.errors] == [
+        ["users", 1, "email"],
+        ["users", 1, "locale"],
+    ]
+    assert {error["extensions"]["code"] for error in answer.errors} == {"INTERNAL_SERVER_ERROR"}  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    assert source.calls == [[A, B]] * 2  # once for each request, whatever had the bug
+    assert all(event["event"] == "graphql.bug" for event in gateway.errors())
+    assert gateway.errors()

@@ -1,0 +1,765 @@
+"""Explaining an operation: what is told is what a run does, and nothing is called for it."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from app.auth.policies import EVERYBODY
+from app.execution import explanation as models
+from app.execution.document_store import InlineDocuments
+from app.execution.documents import Documents
+from app.execution.explain import Explainer, ExplainResult
+from app.execution.explanation import Explanation, FieldExplanation, SourceExplanation
+from app.execution.request import GraphQLRequest, OnError
+from app.execution.schema import build_schema
+from app.fastpath.compiled import Compiler
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import Settings
+from app.settings.resilience import CacheSettings
+from app.settings.source import SourceSettings
+from tests.conftest import OpenGateway
+from tests.fakes import (
+    FakeService,
+    FakeServices,
+    invoice,
+    json_response,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
+from tests.fastpath.test_compiled import CompiledCase as Operation
+from tests.fastpath.test_compiled import cases
+from tests.key_from import linked, linked_row, own_key
+from tests.partial import (
+    DividedBilling,
+    SelectingActivity,
+    SelectingProfile,
+    divided,
+    in_parts,
+)
+from tests.sources.raw_server import RawRequest
+from tests.sources.readers import CASES as FORMS
+from tests.sources.readers import EncoderCase
+
+CASES = int(os.environ.get("EXPLAINED_CASES", "50"))
+"""How many operations the property is tried with."""
+
+SCHEMA = build_schema()
+
+
+def settings_with(*, sources: Mapping[str, object] | None = None, **changes: object) -> Settings:
+    """Make settings, with the same changes to each source."""
+    made = settings_for_fakes(**{"introspection": True, **changes})
+    changed = {name: one.model_copy(update=sources or {}) for name, one in made.sources}
+    return made.model_copy(update={"sources": made.sources.model_copy(update=changed)})
+
+
+def ask(
+    query: str,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    by: Settings | None = None,
+    on_error: OnError | None = None,
+) -> ExplainResult:
+    """Explain a query."""
+    values = None if variables is None else dict(variables)
+    request = GraphQLRequest(query=query, variables=values, on_error=on_error)
+    return explainer(by).explain(request, EVERYBODY, request_id="request-1")
+
+
+def explainer(by: Settings | None = None) -> Explainer:
+    """Make what explains operations."""
+    by = by or settings_with()
+    documents = Documents.of(SCHEMA.core, by, size=10)
+    compiler = Compiler(SCHEMA) if by.fastpath.uses("compiled") else None
+    return Explainer(
+        schema=SCHEMA, documents=documents, store=InlineDocuments(), settings=by, compiler=compiler
+    )
+
+
+def explained(
+    query: str, variables: Mapping[str, Any] | None = None, *, by: Settings | None = None
+) -> Explanation:
+    """Explain a query with which nothing is wrong."""
+    told = ask(query, variables, by=by)
+    assert not told.errors
+    assert told.explanation is not None
+    return told.explanation
+
+
+def only_field(query: str, variables: Mapping[str, Any] | None = None) -> FieldExplanation:
+    """Explain the one field of a query."""
+    [field] = explained(query, variables).fields
+    return field
+
+
+def only_source(
+    query: str, variables: Mapping[str, Any] | None = None, *, by: Settings | None = None
+) -> SourceExplanation:
+    """Explain what the one source of a query is asked."""
+    [source] = explained(query, variables, by=by).sources
+    return source
+
+
+def reads(field: FieldExplanation) -> Mapping[str, Sequence[str]]:
+    """List which fields read which source."""
+    return {one.source: one.fields for one in field.sources}
+
+
+def quoted(*numbers: int) -> str:
+    """Write ids as a list of a document."""
+    return "[" + ", ".join(f'"{user_id(number)}"' for number in numbers) + "]"
+
+
+def cut(source: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Give the users of each call that an explanation has of a source."""
+    start = 0
+    for size in source["batches"]:
+        yield source["keys"][start : start + size]
+        start += size
+    assert start == len(source["keys"])
+
+
+def error_of_ids(ran: Mapping[str, Any]) -> object:
+    """Find what a run says of missing ids, if it does."""
+    return next((one for one in ran["errors"] if "'$ids'" in one["message"]), None)
+
+
+@settings(
+    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    case=cases(),
+    compiling=st.booleans(),
+    limits=st.fixed_dictionaries(
+        {"max_keys": st.integers(1, 6), "max_url_bytes": st.sampled_from([7_500, 256, 100])}
+    ),
+)
+async def test_what_is_explained_is_what_a_run_asks(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: Operation,
+    compiling: bool,  # noqa: FBT001 # drawn
+    limits: Mapping[str, int],
+) -> None:
+    services.know(1, 2, 3, 4, 5)
+    services.billing.invoices = {user_id(n): [invoice(n)] for n in range(1, 6)}
+    for service in services.by_name.values():
+        service.requests.clear()
+        service.batches.clear()
+    wanted = settings_with(
+        sources=limits, explain=True, fastpath=FastpathSettings(compiled=compiling)
+    )
+    request = {"query": case.query, "variables": case.variables}
+
+    async with open_gateway(wanted) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
+        )
+        assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+        told = orjson.loads(response.content)
+        ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
+        logged = gateway.events("graphql.operation")[-1]
+
+    if "data" not in ran:
+        event("refused")
+        # The one difference: a variable that only names users may be left out.
+        left_out = None if "ids" in case.variables else error_of_ids(ran)
+        if "data" in told:
+            assert told["extensions"]["explain"]["missingVariables"] == ["ids"]
+            assert ran["errors"] == [left_out]
+        else:
+            assert told["errors"] == [one for one in ran["errors"] if one != left_out]
+        return
+    explanation = told["extensions"]["explain"]
+    event(f"compiled: {explanation['compiled']}")
+    asked = {name: one.batches for name, one in services.by_name.items() if one.batches}
+    assert {one["name"]: list(cut(one)) for one in explanation["sources"]} == asked
+    assert {one["name"]: one["calls"] for one in explanation["sources"]} == {
+        name: len(batches) for name, batches in asked.items()
+    }
+    pages = [one for one in services.billing.requests if one.url.path == "/invoices"]
+    told_pages = [page["calls"] for one in explanation["sources"] for page in one["pages"]]
+    assert sum(told_pages) == len(pages)
+    assert explanation["calls"] == sum(services.calls.values())
+    assert [one["key"] for one in explanation["fields"]] == list(ran["data"])
+    assert explanation["compiled"] is logged["compiled"]
+    assert told["data"] is None
+    # Errors below a user's field are of the run alone; those of whole fields are told before it.
+    of_fields = [error for error in ran.get("errors", []) if len(error["path"]) == 1]
+    assert told.get("errors", []) == of_fields
+
+
+def test_each_source_is_told_with_the_fields_that_read_it_in_the_order_of_the_schema() -> None:
+    field = only_field(
+        "query($id: ID!, $no: Boolean = false) { user(id: $id) { loginCount ...F id"
+        " email @include(if: $no) __typename } }"
+        " fragment F on User { seen: lastSeenAt username ... { username name: username } }"
+    )
+
+    assert reads(field) == {"profile": ("username",), "activity": ("loginCount", "lastSeenAt")}
+    assert list(reads(field)) == ["profile", "activity"]
+    assert field.sourceless == ("id", "__typename")
+    assert not field.existence_only
+
+
+def test_only_the_id_asks_whether_the_user_exists() -> None:
+    field = only_field("query($id: ID!) { me: user(id: $id) { id } }")
+
+    assert (field.key, field.field) == ("me", "user")
+    assert field.existence_only
+    assert reads(field) == {"profile": ()}
+
+
+def test_the_ids_given_and_the_different_ones_are_counted() -> None:
+    query = f"{{ users(ids: {quoted(1, 2, 1)}) {{ plan }} }}"
+
+    field = only_field(query)
+    source = only_source(query)
+
+    assert (field.ids, field.distinct_ids) == (3, 2)
+    assert source.keys == (user_id(1), user_id(2))
+    assert (source.batches, source.calls, source.more_at_run_time) == ((2,), 1, False)
+
+
+def test_fields_of_the_operation_share_their_calls() -> None:
+    told = explained(
+        f"{{ a: users(ids: {quoted(1, 2)}) {{ plan }}"
+        f' b: user(id: "{user_id(3)}") {{ plan username }} c: users(ids: {quoted(2)}) {{ plan }} }}'
+    )
+
+    assert {one.name: one.keys for one in told.sources} == {
+        "profile": (user_id(3),),
+        "billing": (user_id(1), user_id(2), user_id(3)),
+    }
+    assert told.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "batches"),
+    [
+        ({"max_keys": 7}, (7,)),
+        ({"max_keys": 3}, (3, 3, 1)),
+        ({"max_url_bytes": 256}, (5, 2)),
+        ({"max_url_bytes": 256, "base_url": "http://profile" + "/x" * 60}, (2, 2, 2, 1)),
+    ],
+)
+def test_too_many_users_for_one_call_are_split(
+    changes: Mapping[str, object], batches: tuple[int, ...]
+) -> None:
+    query = f"{{ users(ids: {quoted(*range(7))}) {{ username }} }}"
+
+    source = only_source(query, by=settings_with(sources=changes))
+
+    assert source.batches == batches
+    assert source.calls == len(batches)
+    assert (source.path, source.parameter) == ("/users", "id")
+
+
+class Formed(FakeService):
+    """Profile, asked in a form of the test's."""
+
+    def __init__(self, case: EncoderCase) -> None:
+        super().__init__("/users")
+        self._case = case
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer with what there is of each user."""
+        target = request.url.raw_path.decode()
+        headers = tuple(request.headers.items())
+        keys = self._case.read(RawRequest(target, headers, request.method, request.content))
+        self.batches.append(keys)
+        return json_response([profile_row(1, id=key) for key in keys])
+
+
+@pytest.mark.parametrize("case", FORMS.values(), ids=list(FORMS))
+async def test_the_calls_that_are_explained_are_those_of_a_run_in_any_form(
+    open_gateway: OpenGateway, services: FakeServices, case: EncoderCase
+) -> None:
+    services.profile = Formed(case)
+    source = SourceSettings.model_validate(
+        {"base_url": "http://profile", "max_keys": 3, "request": case.settings}
+    )
+    wanted = settings_with(sources=dict(source), explain=True, user_id_pattern=re.compile(".*"))
+    query = "query($ids: [ID!]!) { users(ids: $ids) { username } }"
+    ids = ["1", "2", "..", "a'b\"\\/", "3", "4", "5"]
+    request = {"query": query, "variables": {"ids": ids}}
+
+    async with open_gateway(wanted) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
+        )
+        ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
+
+    [told] = orjson.loads(response.content)["extensions"]["explain"]["sources"]
+    assert sorted(map(list, cut(told))) == sorted(services.profile.batches)
+    assert told["calls"] == services.calls["profile"]
+    errors: list[dict[str, Any]] = ran.get("errors", [])
+    codes = {ids[int(one["path"][1])]: one["extensions"]["code"] for one in errors}
+    assert codes == dict.fromkeys(told["notWritten"], "SOURCE_REJECTED")
+    assert set(told["notWritten"]) == {key for key in ids if case.refuses(key)}
+    [one, *_] = services.profile.requests
+    assert told["method"] == one.method
+    assert (told["parameter"] is None) == (not one.url.query)
+    assert told["form"] == (case.settings or {"form": "repeat"})["form"]
+
+
+def test_ids_can_be_left_to_run_time() -> None:
+    query = "query($ids: [ID!]!) { users(ids: $ids) { plan } }"
+
+    field = only_field(query)
+    source = only_source(query)
+    told = explained(query)
+
+    assert (field.ids, field.distinct_ids, field.missing_variables) == (None, None, ("ids",))
+    assert (source.keys, source.more_at_run_time) == ((), True)
+    assert (source.batches, source.calls, told.calls) == (None, None, None)
+    assert only_source(query, {"ids": [user_id(1)]}).keys == (user_id(1),)
+
+
+def test_one_user_is_one_call_whoever_it_is() -> None:
+    told = explained("query($id: ID!) { user(id: $id) { plan username } }", {})
+
+    assert [one.batches for one in told.sources] == [(1,), (1,)]
+    assert told.calls == 2
+    assert told.fields[0].missing_variables == ("id",)
+
+
+def test_users_known_before_are_told_beside_those_of_run_time() -> None:
+    source = only_source(
+        f"query($id: ID!) {{ users(ids: {quoted(1)}) {{ plan }} user(id: $id) {{ plan }} }}"
+    )
+
+    assert (source.keys, source.more_at_run_time, source.calls) == ((user_id(1),), True, None)
+
+
+def test_an_id_among_others_can_be_left_to_run_time() -> None:
+    field = only_field(
+        f'query($a: ID!, $b: ID!) {{ users(ids: ["{user_id(1)}", $a, $b]) {{ plan }} }}',
+        {"a": user_id(2)},
+    )
+
+    assert field.missing_variables == ("b",)
+    assert field.ids is None
+
+
+INVOICES = "edges { cursor }"
+
+
+@pytest.mark.parametrize(
+    ("selection", "calls"),
+    [
+        (f"invoices {{ {INVOICES} }}", 3),
+        (f"a: invoices {{ {INVOICES} }} b: invoices(first: 20) {{ {INVOICES} }}", 3),
+        (f"a: invoices {{ {INVOICES} }} b: invoices(first: null) {{ {INVOICES} }}", 3),
+        (f"a: invoices(first: 1) {{ {INVOICES} }} b: invoices(first: 2) {{ {INVOICES} }}", 6),
+        (f"invoices(first: 0) {{ {INVOICES} }}", 0),
+        (f'invoices(after: "nonsense") {{ {INVOICES} }}', 0),
+    ],
+)
+def test_a_list_read_page_by_page_costs_a_call_for_each_user_and_page(
+    selection: str, calls: int
+) -> None:
+    query = f"{{ users(ids: {quoted(1, 2, 3, 3)}) {{ {selection} }} }}"
+
+    source = only_source(query)
+    told = explained(query)
+
+    [pages] = source.pages
+    assert (pages.path, pages.parameter, pages.at_a_time) == ("/invoices", "userId", 10)
+    assert (source.calls, pages.calls, told.calls) == (1, calls, 1 + calls)
+
+
+def test_pages_of_users_told_at_run_time_cannot_be_counted() -> None:
+    query = (
+        f"query($id: ID!) {{ a: users(ids: {quoted(1)}) {{ invoices {{ {INVOICES} }} }}"
+        f" b: user(id: $id) {{ invoices {{ {INVOICES} }} }}"
+        f" c: users(ids: {quoted(1)}) {{ invoices {{ {INVOICES} }} }} }}"
+    )
+
+    [pages] = only_source(query).pages
+
+    assert pages.calls is None
+
+
+def test_wrong_ids_are_told_as_errors_and_the_rest_is_explained() -> None:
+    query = f'{{ a: users(ids: ["x"]) {{ plan }} b: user(id: "{user_id(1)}") {{ plan }} }}'
+
+    told = ask(query)
+
+    assert told.explanation is not None
+    wrong, right = told.explanation.fields
+    [message] = wrong.wrong
+    assert message.startswith('"x" is not a user id')
+    assert (wrong.ids, right.ids, right.wrong) == (None, 1, ())
+    assert [source.keys for source in told.explanation.sources] == [(user_id(1),)]
+    [error] = told.errors
+    assert error.get("path") == ["a"]
+    assert error.get("extensions") == {"code": "BAD_USER_INPUT"}
+
+
+def test_an_error_of_merged_fields_names_all_their_places() -> None:
+    [error] = ask('{ user(id: "x") { id } user(id: "x") { plan } }').errors
+
+    assert [one["column"] for one in error.get("locations", [])] == [3, 24]
+
+
+def test_too_many_ids_are_wrong() -> None:
+    query = f"{{ users(ids: {quoted(1, 2, 3)}) {{ plan }} }}"
+
+    told = ask(query, by=settings_with(max_ids=2))
+
+    assert [error.get("message") for error in told.errors] == ["users takes at most 2 ids, got 3"]
+    assert told.explanation is not None
+    assert told.explanation.sources == ()
+    assert told.explanation.calls == 0
+
+
+REPRESENTATIONS = (
+    "query($all: [_Any!]!) { _entities(representations: $all) { ... on User { id plan } } }"
+)
+
+
+def test_representations_stand_each_for_itself() -> None:
+    users = [{"__typename": "User", "id": user_id(number)} for number in (1, 2, 1)]
+
+    told = ask(REPRESENTATIONS, {"all": [*users, {"__typename": "Nobody"}]})
+
+    assert told.explanation is not None
+    [field] = told.explanation.fields
+    [source] = told.explanation.sources
+    assert (field.ids, field.distinct_ids, len(field.wrong)) == (4, 2, 1)
+    assert reads(field) == {"billing": ("plan",)}
+    assert source.keys == (user_id(1), user_id(2))
+    assert [error.get("path") for error in told.errors] == [["_entities", 3]]
+
+
+def test_representations_may_be_left_to_run_time() -> None:
+    told = explained(REPRESENTATIONS)
+
+    [field] = told.fields
+    assert told.missing_variables == field.missing_variables == ("all",)
+    assert reads(field) == {"billing": ("plan",)}
+    assert (field.ids, told.calls, told.cost) == (None, None, None)
+
+
+def test_too_many_representations_are_wrong_by_a_limit_of_their_own() -> None:
+    users = [{"__typename": "User", "id": user_id(number)} for number in range(3)]
+
+    told = ask(REPRESENTATIONS, {"all": users}, by=settings_with(max_ids=1, max_representations=2))
+
+    assert [error.get("message") for error in told.errors] == [
+        "_entities takes at most 2 representations, got 3"
+    ]
+    assert told.explanation is not None
+    assert told.explanation.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("{ users(ids: []) { plan } }", {}),
+        ("query($ids: [ID!]!) { users(ids: $ids) { plan } }", {"ids": []}),
+        (REPRESENTATIONS, {"all": []}),
+    ],
+)
+def test_nobody_is_asked_about_without_ids(query: str, variables: dict[str, Any]) -> None:
+    told = ask(query, variables)
+
+    assert not told.errors
+    assert told.explanation is not None
+    [field] = told.explanation.fields
+    assert (field.ids, field.wrong, told.explanation.cost) == (0, (), 0)
+    assert (told.explanation.sources, told.explanation.calls) == ((), 0)
+
+
+def test_a_thousand_users_are_asked_about_as_many_calls_at_a_time_as_a_source_takes() -> None:
+    users = [{"__typename": "User", "id": user_id(number)} for number in range(1_000)]
+
+    by = settings_with(sources={"max_keys": 10, "max_calls": 8})
+    told = ask(REPRESENTATIONS, {"all": users}, by=by)
+
+    assert told.explanation is not None
+    [source] = told.explanation.sources
+    assert (source.batches, source.at_a_time) == ((10,) * 100, 8)
+
+
+def test_what_is_of_the_schema_asks_no_source() -> None:
+    told = explained("{ __typename __schema { queryType { name } } _service { sdl } }")
+
+    assert [one.field for one in told.fields] == ["__typename", "__schema", "_service"]
+    assert all(one.sources == () and one.ids is None for one in told.fields)
+    assert (told.sources, told.calls) == ((), 0)
+
+
+def test_a_source_with_a_cache_says_so() -> None:
+    query = "query($id: ID!) { user(id: $id) { plan } }"
+
+    cached = only_source(query, by=settings_with(sources={"cache": CacheSettings(enabled=True)}))
+
+    assert cached.cached
+    assert not only_source(query).cached
+
+
+KEYED = {"billing": "profile"}
+
+
+def test_a_source_whose_keys_another_has_is_asked_after_it() -> None:
+    by = linked(settings_with(sources={"max_keys": 2}), KEYED)
+    query = f"{{ users(ids: {quoted(1, 2, 3, 1)}) {{ plan loginCount }} }}"
+
+    told = explained(query, by=by)
+
+    [field] = told.fields
+    assert reads(field) == {"billing": ("plan",), "activity": ("loginCount",), "profile": ()}
+    assert {one.source: (one.keys_of, one.for_keys_only) for one in field.sources} == {
+        "billing": ((), False),
+        "activity": ((), False),
+        "profile": (("billing",), True),
+    }
+    assert not field.existence_only
+    users = tuple(user_id(number) for number in (1, 2, 3))
+    assert {one.name: (one.key_from, one.keys) for one in told.sources} == {
+        "profile": (None, users),
+        "billing": ("profile", ()),
+        "activity": (None, users),
+    }
+    assert {one.name: one.batches for one in told.sources} == dict.fromkeys(
+        ("profile", "billing", "activity"), (2, 1)
+    )
+    assert told.calls == 6
+
+
+def test_a_source_that_is_asked_anyway_is_told_to_have_keys_too() -> None:
+    told = explained(ONE.replace("plan", "plan email"), by=linked(settings_with(), KEYED))
+
+    [field] = told.fields
+    assert reads(field) == {"profile": ("email",), "billing": ("plan",)}
+    [profile, _] = field.sources
+    assert (profile.keys_of, profile.for_keys_only) == (("billing",), False)
+    assert told.calls == 2
+
+
+def test_keys_of_users_who_are_told_at_run_time_are_too() -> None:
+    by = linked(settings_with(), KEYED)
+
+    one = explained("query($id: ID!) { user(id: $id) { plan } }", by=by)
+    many = explained("query($ids: [ID!]!) { users(ids: $ids) { plan } }", by=by)
+
+    assert {source.name: source.batches for source in one.sources} == {
+        "profile": (1,),
+        "billing": (1,),
+    }
+    assert {source.name: source.batches for source in many.sources} == {
+        "profile": None,
+        "billing": None,
+    }
+
+
+@settings(
+    max_examples=CASES // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(case=cases(), max_keys=st.integers(1, 6), own=st.booleans())
+async def test_no_run_asks_more_than_is_explained_where_keys_are_others(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: Operation,
+    max_keys: int,
+    own: bool,  # noqa: FBT001 # drawn: whether everybody has a key of his own
+) -> None:
+    parents = case.parents
+    for name, service in services.by_name.items():
+        service.rows = {
+            own_key(name, n, parents): linked_row(name, n, parents, None if own else case.keys[n])
+            for n in range(1, 6)
+        }
+        service.requests.clear()
+        service.batches.clear()
+    services.billing.invoices = {own_key("billing", n, parents): [invoice(n)] for n in range(1, 6)}
+    wanted = linked(settings_with(sources={"max_keys": max_keys}), parents)
+    told = ask(case.query, case.variables, by=wanted)
+
+    async with open_gateway(wanted) as gateway:
+        reply = await gateway.query(case.query, **case.variables)
+
+    if "data" not in reply.body or told.explanation is None:
+        return
+    explained_batches = {one.name: one.batches for one in told.explanation.sources}
+    asked = {name: one.batches for name, one in services.by_name.items() if one.batches}
+    if own:
+        assert {name: tuple(map(len, one)) for name, one in asked.items()} == explained_batches
+        assert told.explanation.calls == sum(services.calls.values())
+    else:
+        for name, batches in asked.items():
+            most = explained_batches[name]
+            assert most is not None
+            assert len(batches) <= len(most)
+            assert sum(map(len, batches)) <= sum(most)
+
+
+ONE = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
+
+
+@pytest.mark.parametrize(
+    ("query", "compiling", "on_error", "reason"),
+    [
+        (ONE, True, None, None),
+        (ONE, True, "NULL", None),
+        (ONE, False, None, "compiling is switched off"),
+        (ONE, True, "PROPAGATE", "onError is PROPAGATE"),
+        (ONE, True, "HALT", "onError is HALT"),
+        ("{ __schema { queryType { name } } }", True, None, "the field __schema"),
+    ],
+)
+def test_why_an_operation_is_interpreted_is_told(
+    query: str,
+    compiling: bool,  # noqa: FBT001 # a column of the table
+    on_error: OnError | None,
+    reason: str | None,
+) -> None:
+    told = ask(
+        query, by=settings_with(fastpath=FastpathSettings(compiled=compiling)), on_error=on_error
+    ).explanation
+
+    assert told is not None
+    assert told.interpreted_because == reason
+    assert told.compiled is (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "code"),
+    [
+        ("{ user(", None, "GRAPHQL_PARSE_FAILED"),
+        ("{ nope }", None, "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", None, "OPERATION_RESOLUTION_FAILURE"),
+        ("", None, "BAD_REQUEST"),
+        (
+            "query($id: ID!, $yes: Boolean!) { user(id: $id) { plan @include(if: $yes) } }",
+            {"id": user_id(1)},
+            "BAD_USER_INPUT",
+        ),
+        ("query($id: ID!) { user(id: $id) { plan } }", {"id": ["x"]}, "BAD_USER_INPUT"),
+        ("query($id: ID!) { user(id: $id) { plan } }", {"id": None}, "BAD_USER_INPUT"),
+    ],
+)
+async def test_a_request_that_could_not_be_executed_is_refused_as_a_run_refuses_it(
+    open_gateway: OpenGateway, query: str, variables: Mapping[str, Any] | None, code: str
+) -> None:
+    told = ask(query, variables)
+    async with open_gateway(settings_for_fakes()) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json={"query": query, "variables": variables}
+        )
+
+    assert told.explanation is None
+    assert {error.get("extensions", {})["code"] for error in told.errors} == {code}
+    assert told.errors == orjson.loads(response.content)["errors"]
+
+
+def test_a_document_named_by_its_hash_is_refused_as_clients_expect() -> None:
+    request = GraphQLRequest(extensions={"persistedQuery": {}})
+
+    told = explainer().explain(request, EVERYBODY, request_id="request-1")
+
+    assert told.status == 200
+    assert [error.get("message") for error in told.errors] == ["PersistedQueryNotSupported"]
+    assert not told.answer().executed
+
+
+def test_an_explanation_is_answered_without_data_and_reads_back() -> None:
+    told = ask("query Page($id: ID!) { user(id: $id) { plan } }")
+
+    answer = told.answer()
+
+    assert (answer.executed, answer.data, answer.status) == (True, None, 200)
+    assert answer.extensions is not None
+    assert list(answer.extensions) == ["explain"]
+    json = orjson.dumps(answer.extensions["explain"])
+    assert orjson.loads(json)["operation"] == "Page"
+    assert "interpretedBecause" in orjson.loads(json)
+    assert Explanation.model_validate_json(json) == told.explanation
+
+
+def test_everything_in_an_explanation_is_described() -> None:
+    shapes = [
+        one
+        for one in vars(models).values()
+        if isinstance(one, type)
+        and issubclass(one, BaseModel)
+        and one.__module__ == models.__name__
+    ]
+
+    assert shapes
+    for shape in shapes:
+        for name, info in shape.model_fields.items():
+            assert info.description, f"{shape.__name__}.{name}"
+
+
+def test_endpoints_of_a_source_are_explained_by_themselves() -> None:
+    settings = divided()
+    query = f"{{ users(ids: {quoted(1, 2)}) {{ plan invoices {{ edges {{ cursor }} }} }} }}"
+
+    told = explained(query, by=settings)
+    existence = explained(f"{{ users(ids: {quoted(1)}) {{ balance {{ amount }} }} }}", by=settings)
+
+    assert reads(told.fields[0]) == {"billing.subscription": ("plan", "invoices")}
+    [source] = told.sources
+    assert (source.name, source.path, source.calls) == ("billing.subscription", "/subscriptions", 1)
+    assert [page.path for page in source.pages] == ["/invoices"]
+    assert [(one.name, one.path) for one in existence.sources] == [("billing.balance", "/balances")]
+
+
+@settings(
+    max_examples=max(1, CASES // 4),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(case=cases(), compiling=st.booleans())
+async def test_what_is_explained_of_endpoints_and_fields_is_what_a_run_asks(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: Operation,
+    compiling: bool,  # noqa: FBT001 # drawn
+) -> None:
+    profile, activity, billing = SelectingProfile(""), SelectingActivity(""), DividedBilling("")
+    services.profile, services.activity, services.billing = profile, activity, billing
+    services.know(1, 2, 3, 4, 5)
+    billing.invoices = {user_id(n): [invoice(n)] for n in range(1, 6)}
+    request = {"query": case.query, "variables": case.variables}
+
+    async with open_gateway(
+        in_parts(explain=True, fastpath=FastpathSettings(compiled=compiling))
+    ) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
+        )
+        assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
+        ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
+
+    if "data" not in ran:
+        return
+    explained = orjson.loads(response.content)["extensions"]["explain"]["sources"]
+    assert {one["name"]: list(cut(one)) for one in explained} == {
+        name: batches
+        for name, batches in (
+            ("profile", profile.batches),
+            ("billing.subscription", billing.asked.get("/subscriptions")),
+            ("billing.balance", billing.asked.get("/balances")),
+            ("activity", activity.batches),
+        )
+        if batches
+    }
+    assert [one["selects"] for one in explained if one["selects"] is not None] == [
+        *profile.asked,
+        *activity.asked,
+    ]

@@ -1,0 +1,264 @@
+"""The public schema: what was promised of it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import strawberry
+from graphql import (
+    GraphQLEnumType,
+    GraphQLObjectType,
+    find_breaking_changes,
+    is_non_null_type,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+    print_schema,
+)
+from graphql import build_schema as build_core
+from pydantic import SecretStr
+from strawberry.federation import Schema
+from strawberry.federation.schema_directives import Authenticated, RequiresScopes, Shareable
+
+import app
+from app.execution.schema import build_schema
+from app.schema.directives import drop_security
+from app.schema.export import client_text
+from app.settings.auth import JwtCallers
+from app.settings.models import SourcesSettings
+from tests.conftest import OpenGateway
+from tests.fakes import settings_for_fakes
+
+EXPORTED = Path(app.__file__).parents[1] / "schema.graphql"
+
+
+def test_the_exported_schema_is_that_of_the_code() -> None:
+    assert EXPORTED.read_text(encoding="utf-8").rstrip("\n") == build_schema().as_str()
+
+
+def names_of_directives(text: str) -> set[str]:
+    """Find every directive that a schema names: where it is applied, defined or imported."""
+    return set(re.findall(r"@(\w+)", re.sub(r'"""[\s\S]*?"""', "", text)))
+
+
+SECURITY = {"authenticated", "requiresScopes", "owner"}
+
+
+def test_the_exported_schema_tells_who_may_see_what() -> None:
+    assert names_of_directives(EXPORTED.read_text(encoding="utf-8")) >= SECURITY
+
+
+def test_without_security_directives_the_rest_of_the_schema_is_the_same() -> None:
+    whole, without = build_schema(), build_schema(security_directives=False)
+
+    told = names_of_directives(without.as_str())
+    assert told == names_of_directives(whole.as_str()) - SECURITY
+    assert [one.name for one in without.core.directives] == [
+        one.name for one in whole.core.directives if one.name not in SECURITY
+    ]
+    assert print_schema(build_core(without.as_str(), assume_valid_sdl=True)) == print_schema(
+        build_core(owner_left_out(whole.as_str()), assume_valid_sdl=True)
+    )
+    assert without.policies == whole.policies
+    assert client_text(without.core) == client_text(whole.core)
+
+
+def owner_left_out(text: str) -> str:
+    """Take the definition of the one security directive out that a subgraph defines itself."""
+    return re.sub(r'"""[^"]*"""\ndirective @owner.*\n', "", text)
+
+
+def test_a_schema_without_security_directives_takes_none_out_of_another() -> None:
+    before = build_schema().as_str()
+    build_schema(security_directives=False)
+
+    assert build_schema().as_str() == before
+
+
+@pytest.mark.parametrize("security_directives", [True, False])
+def test_security_directives_are_taken_out_of_types_as_well_as_of_fields(
+    security_directives: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    @strawberry.federation.type(directives=[Authenticated(), Shareable()])
+    class Secret:
+        of: str = strawberry.field(directives=[RequiresScopes(scopes=[["a"]]), Shareable()])
+
+    @strawberry.type
+    class Asking:
+        secret: Secret | None = None
+
+    schema = Schema(query=Asking)
+    if not security_directives:
+        drop_security(schema._schema)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # the one way to graphql-core's
+
+    applied = re.sub(r"schema @link[\s\S]*?\{", "", schema.as_str())
+    kept = {"authenticated", "requiresScopes"} if security_directives else set[str]()
+    assert names_of_directives(applied) == {"shareable", *kept}
+
+
+def test_the_schema_for_clients_has_nothing_of_federation() -> None:
+    text = client_text(build_schema().core)
+    built = build_core(text)
+
+    assert names_of_directives(text) == {"specifiedBy"}
+    assert not [name for name in built.type_map if name.startswith("_") and name[:2] != "__"]
+    assert built.query_type is not None
+    assert set(built.query_type.fields) == {"user", "users", "me"}
+    assert print_schema(built) == text
+
+
+def test_a_client_can_ask_by_its_schema_for_all_that_there_is_but_federation_s_fields() -> None:
+    whole = build_schema().core
+    client = build_core(client_text(whole))
+
+    assert not find_breaking_changes(client, whole)  # what is valid for it is valid here
+    assert {change.description for change in find_breaking_changes(whole, client)} == {
+        "Field Query._entities was removed.",
+        "Field Query._service was removed.",
+        "_Any was removed.",
+        "_Entity was removed.",
+        "_FieldSet was removed.",
+        "_Service was removed.",
+        "link__Import was removed.",
+        "link__Purpose was removed.",
+        *(f"Directive @{name} was removed." for name in FEDERATION_S),
+    }
+
+
+FEDERATION_S = SECURITY | {"key", "link", "shareable", "cost", "listSize"}
+
+
+def test_the_schema_for_clients_keeps_what_is_reached_by_interfaces_and_other_operations() -> None:
+    core = build_core(
+        """
+        type Query { node: Node _service: _Service! }
+        type Mutation { rename(to: Name!): Thing @deprecated(reason: "no more") }
+        type Subscription { renamed: Thing! }
+        interface Node { id: ID! }
+        type Thing implements Node { id: ID! }
+        type Other implements Node { id: ID! }
+        input Name { text: String! = "a" }
+        type _Service { sdl: String! }
+        """
+    )
+
+    built = build_core(client_text(core))
+
+    assert {name for name in built.type_map if name[0] != "_"} >= {
+        *("Query", "Mutation", "Subscription", "Node", "Thing", "Other", "Name"),
+    }
+    assert built.get_type("_Service") is None
+    assert '@deprecated(reason: "no more")' in client_text(core)
+
+
+def test_a_schema_without_queries_is_none_for_clients() -> None:
+    with pytest.raises(ValueError, match="without queries"):
+        client_text(build_core("type Thing { id: ID! }"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, False),
+        ({"auth": "jwt"}, True),
+        ({"security_directives": "always"}, True),
+        ({"security_directives": "never"}, False),
+        ({"auth": "jwt", "security_directives": "never"}, False),
+        ({"auth": "jwt", "security_directives": "always"}, True),
+    ],
+)
+async def test_routers_introspection_and_the_printed_schema_tell_the_same(
+    open_gateway: OpenGateway,
+    changes: dict[str, Any],
+    told: bool,  # noqa: FBT001 # a column
+) -> None:
+    if changes.get("auth") == "jwt":
+        secret = SecretStr("a secret for development, of more than 32 bytes")
+        own = JwtCallers(mode="jwt", issuer="issuer", audience="us", secret=secret, anonymous=True)
+        changes = {**changes, "auth": own}
+    async with open_gateway(settings_for_fakes(introspection=True, **changes)) as gateway:
+        service = await gateway.query("{ _service { sdl } }")
+        names = await gateway.query("{ __schema { directives { name } } }")
+
+    schema = build_schema(security_directives=told)
+    assert service.data["_service"]["sdl"] == schema.as_str()
+    introspected = [one["name"] for one in names.data["__schema"]["directives"]]
+    assert introspected == [one.name for one in schema.core.directives]
+    assert (set(introspected) >= SECURITY) is told
+
+
+def test_every_type_field_argument_and_value_says_what_it_means() -> None:
+    silent: list[str] = []
+    for name, kind in build_schema().core.type_map.items():
+        if name.startswith("_") or "__" in name:  # federation's and introspection's own
+            continue
+        if not kind.description:
+            silent.append(name)
+        if isinstance(kind, GraphQLEnumType):
+            silent += [f"{name}.{v}" for v, one in kind.values.items() if not one.description]
+        if isinstance(kind, GraphQLObjectType):
+            for field_name, field in kind.fields.items():
+                if field_name.startswith("_"):
+                    continue
+                if not field.description:
+                    silent.append(f"{name}.{field_name}")
+                silent += [
+                    f"{name}.{field_name}({argument})"
+                    for argument, one in field.args.items()
+                    if not one.description
+                ]
+
+    assert silent == []
+
+
+def test_what_a_source_answers_is_nullable_and_the_objects_in_it_are_strict() -> None:
+    types = build_schema().core.type_map
+    user = types["User"]
+    assert isinstance(user, GraphQLObjectType)
+
+    strict_in_user = [name for name, field in user.fields.items() if is_non_null_type(field.type)]
+    lax = [
+        f"{name}.{field_name}"
+        for name in ("Money", "Event", "Invoice", "InvoiceConnection", "InvoiceEdge")
+        for field_name, field in getattr(types[name], "fields").items()  # noqa: B009 # object types
+        if not is_non_null_type(field.type)
+    ]
+    assert strict_in_user == ["id"]
+    assert lax == []
+
+
+def test_the_fields_of_user_are_those_of_the_contract_in_their_order() -> None:
+    user = build_schema().core.type_map["User"]
+    assert isinstance(user, GraphQLObjectType)
+
+    assert {name: str(field.type) for name, field in user.fields.items()} == {
+        "id": "ID!",
+        "username": "String",
+        "displayName": "String",
+        "email": "String",
+        "avatarUrl": "String",
+        "locale": "String",
+        "createdAt": "DateTime",
+        "plan": "String",
+        "billingStatus": "BillingStatus",
+        "balance": "Money",
+        "renewsAt": "DateTime",
+        "invoices": "InvoiceConnection",
+        "lastSeenAt": "DateTime",
+        "loginCount": "Int",
+        "events": "[Event!]",
+    }
+    arguments = {name: str(one.type) for name, one in user.fields["invoices"].args.items()}
+    assert arguments == {"first": "Int", "after": "String"}
+    assert user.fields["invoices"].args["first"].default_value == 20  # the contract
+
+
+def test_amounts_are_integers_of_their_own_kind() -> None:
+    money = build_schema().core.type_map["Money"]
+    assert isinstance(money, GraphQLObjectType)
+
+    assert str(money.fields["amount"].type) == "SafeInt!"
+
+
+def test_every_source_that_user_reads_has_settings_and_the_other_way_round() -> None:
+    assert {reading.spec.name for reading in build_schema().source_fields.values()} == set(
+        SourcesSettings.model_fields
+    )

@@ -1,0 +1,160 @@
+"""The words of errors: those of JSON and GraphQL, and none of Python."""
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLField,
+    GraphQLID,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInt,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    GraphQLString,
+    parse,
+    validate,
+)
+from graphql.utilities import (
+    validate_input_value,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.execution.response_errors import MAX_WRITTEN, about_value, in_words, written
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+PYTHON = re.compile(r"\b(?:None|True|False|inf|nan|Infinity|NaN)\b|<|\{'|\['|object at")
+
+
+def quoted_out(text: str) -> str:
+    """Take the texts out that are quoted as JSON."""
+    return re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
+
+
+@given(value=VALUES)
+@example(value=[math.inf, -math.inf, math.nan])
+@example(value={"None": [None, True, {"": False}]})
+def test_a_value_is_written_as_json_and_cut_where_it_is_long(value: object) -> None:
+    text = written(value)
+
+    assert len(text) <= MAX_WRITTEN + 3
+    if not text.endswith(("…", '…"')):
+        assert not PYTHON.search(quoted_out(text))
+        if "a number beyond" not in text and "no number" not in text:
+            assert json.loads(text) == value
+
+
+def test_a_value_of_any_size_is_written_without_being_read_to_its_end() -> None:
+    assert written(["x"] * 10_000_000).startswith('["x", "x"')
+    assert written({str(number): number for number in range(1_000)}).endswith("…")
+
+
+def parsing(value: object) -> object:
+    """Be a parser that has only Python's words for what is wrong."""
+    raise ValueError(f"{value!r} is no <class 'X'>: None")
+
+
+ODD = GraphQLScalarType("Odd", coerce_input_value=parsing)
+INPUT = GraphQLInputObjectType(
+    "In",
+    {
+        "id": GraphQLInputField(GraphQLNonNull(GraphQLID)),
+        "n": GraphQLInputField(GraphQLInt),
+        "odd": GraphQLInputField(ODD),
+    },
+)
+SCHEMA = GraphQLSchema(
+    GraphQLObjectType(
+        "Query",
+        {
+            "f": GraphQLField(
+                GraphQLString,
+                args={
+                    "id": GraphQLArgument(GraphQLNonNull(GraphQLID)),
+                    "n": GraphQLArgument(GraphQLInt),
+                    "odd": GraphQLArgument(ODD),
+                    "of": GraphQLArgument(INPUT),
+                },
+            )
+        },
+    )
+)
+BIG = "9" * 5_000
+UNKNOWN = "not to include unknown field"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("id: null", "Expected value of non-null type 'ID!' not to be null."),
+        (f"id: 1, n: {BIG}", f"Expected value of type 'Int', found: {BIG}."),
+        ('id: 1, odd: "a\'b"', "Expected value of type 'Odd', found: \"a'b\"."),
+        ("id: 1, odd: 1.5", "Expected value of type 'Odd', found: 1.5."),
+        ("id: 1, of: {id: null}", "Expected value of non-null type 'ID!' not to be null."),
+        ("id: 1, of: {id: 1, odd: [true]}", "Expected value of type 'Odd', found: [true]."),
+        ("id: 1, n: 1e9", "Int cannot represent non-integer value: 1e9"),
+    ],
+)
+def test_what_is_wrong_in_a_document_is_told_without_what_its_parser_raised(
+    arguments: str, told: str
+) -> None:
+    [error] = validate(SCHEMA, parse(f"{{ f({arguments}) }}"))
+
+    assert in_words(error.message) == told
+
+
+def mistakes_in(value: object) -> list[str]:
+    """List what is wrong with a value of an input type, in words."""
+    found: list[str] = []
+
+    def note(error: GraphQLError, place: list[str | int]) -> None:
+        at: Any = value
+        for part in place:
+            at = at[part]
+        found.append(about_value(error, at))
+
+    validate_input_value(value, INPUT, note, hide_suggestions=True)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, []),
+        (True, ["Expected value of type 'In' to be an object, found: true."]),
+        (
+            {"n": None},
+            ["Expected value of type 'In' to include required field 'id', found: {\"n\": null}."],
+        ),
+        (
+            {"id": "1", "x": [None]},
+            [f"""Expected value of type 'In' {UNKNOWN} 'x', found: {{"id": "1", "x": [null]}}."""],
+        ),
+        ({"id": None}, ["Expected value of non-null type 'ID!' not to be null."]),
+        ({"id": "1", "odd": {"a": True}}, ["Expected value of type 'Odd', found: {\"a\": true}."]),
+        ({"id": "1", "n": math.nan}, ["Int cannot represent non-integer value: no number"]),
+    ],
+)
+def test_what_is_wrong_in_an_object_is_told_as_json(value: object, told: list[str]) -> None:
+    assert mistakes_in(value) == told
+
+
+@given(value=VALUES)
+def test_no_value_brings_words_of_python(value: object) -> None:
+    for message in mistakes_in({"id": value, "n": value, "odd": value}):
+        if not message.endswith(("…", '…"', "….")):
+            assert not PYTHON.search(quoted_out(message)), message

@@ -1,0 +1,70 @@
+"""Compiling operations: fields that read several endpoints of a source, and what is left of it."""
+
+import gc
+import weakref
+from collections.abc import Mapping
+
+from graphql import OperationDefinitionNode, parse
+from graphql.execution.values import VariableValues
+
+from app.auth.policies import EVERYBODY, Policies
+from app.execution.keys import InputLimits
+from app.execution.plan import RootSelection
+from app.execution.planner import Planner, SourceReads
+from app.execution.schema import build_schema
+from app.fastpath.compiled import Compiler, UserWriter
+from app.sources.base import Record
+from app.sources.records import BILLING
+from app.sources.records_in_parts import partial
+from tests.fakes import account_row, json_response, settings_for_fakes
+
+
+def said(field: str) -> Record:
+    """Make what an endpoint says of a user."""
+    body = json_response(account_row(1)).content
+    return partial(BILLING, {field}).record.model_validate_json(body)
+
+
+READS: Mapping[str, tuple[str, ...]] = {
+    "plan": ("billing.one", "billing.two"),
+    "renewsAt": ("billing.two",),
+}
+
+
+def compiled(text: str) -> tuple[RootSelection, UserWriter]:
+    """Read and compile the one operation of a document, and its one root field."""
+    schema = build_schema()
+    document = parse(text)
+    [operation] = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    limits, none = InputLimits.of(settings_for_fakes()), VariableValues({}, {})
+    planner = Planner(schema.core, SourceReads(reads=READS, existence="profile"), limits)
+    rights = Policies(schema.policies).rights(EVERYBODY)
+    [root] = planner.select(document, operation, none, rights)
+    [written] = Compiler(schema).compile([root], none).roots.values()
+    assert written.others is not None
+    return root, written.others
+
+
+def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
+    root, writer = compiled('{ user(id: "a") { plan } }')
+
+    assert root.others is not None
+    assert root.others.needs.sources == ("billing.one", "billing.two")
+    assert [field.sources for field in writer.fields] == [("billing.one", "billing.two")]
+    assert writer.write_user("a", said("status"), said("plan")) == {"plan": "pro"}
+    assert writer.write_user("a", said("status"), None) == {"plan": None}
+    assert writer.write_user("a", None, said("plan")) == {"plan": None}
+
+
+def test_what_is_compiled_needs_no_garbage_collector_when_it_is_dropped() -> None:
+    gc.disable()  # it runs rarely in a server, and each new document is compiled
+    try:
+        root, writer = compiled('{ user(id: "a") { plan renewsAt } }')
+        functions = [weakref.ref(one) for one in (writer.write_user, writer.write_known)]
+
+        del root, writer
+
+        assert [one() for one in functions] == [None, None]
+    finally:
+        gc.enable()

@@ -1,0 +1,440 @@
+"""What aiohttp's session did for a call: what is written, what is read, what is kept open."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from app.errors import Code, SourceFailure
+from app.fastpath.wire import Wire, WireResponse
+from app.settings.source import SourceSettings
+from app.sources.failures import FOREIGN
+from app.transport.body import read_body
+from tests.certificates import Certificates
+from tests.sources.proxy import proxying
+from tests.sources.raw_server import Answer, RawServer, saying, serving, writing
+from tests.sources.scripted import ScriptedConnection, answer, echo, scripted, settle
+from tests.sources.test_client import asking
+from tests.transport.test_connections import WAYS, own, reached
+
+HEADERS = (("Host", "profile"),)
+BASIC = "Basic Z2F0ZXdheTpzZWNyZXQ="
+BIG = b"[" + b" " * 3_000_000 + b"]"
+
+
+@asynccontextmanager
+async def wired(server: RawServer, **changes: object) -> AsyncGenerator[Wire]:
+    """Open a wire to a server."""
+    wire = Wire(SourceSettings.model_validate({"base_url": server.base_url} | changes))
+    try:
+        yield wire
+    finally:
+        await wire.close()
+
+
+async def got(wire: Wire, base: str, target: str = "/users", method: str = "GET") -> WireResponse:
+    """Have a request without a body answered."""
+    return await wire.exchange(method, base, target, HEADERS, b"")
+
+
+async def read(incoming: WireResponse) -> bytes:
+    """Read an answer to its end."""
+    pieces = [piece async for piece in incoming]
+    await incoming.aclose()
+    return b"".join(pieces)
+
+
+def after(first: bytes, then: Answer) -> Answer:
+    """Write something before an answer."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        await then(writer)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "sent"),
+    [
+        ("", "/users?id=%2F", "/users?id=%2F"),
+        ("/api", "/users", "/api/users"),
+        ("/token", "", "/token"),
+        ("", "", "/"),
+        ("?a=b", "", "/?a=b"),
+        ("/token?a=b#c", "", "/token?a=b"),
+        ("/%7Eapi//x", "/../users", "/%7Eapi//x/../users"),
+    ],
+)
+async def test_a_target_is_written_as_it_is_below_the_path_of_its_address(
+    path: str, target: str, sent: str
+) -> None:
+    async with serving(saying()) as server, wired(server) as wire:
+        assert await read(await got(wire, server.base_url + path, target)) == b"[]"
+
+    assert [seen.target for seen in server.seen] == [sent]
+    assert server.seen[0].headers == (("host", "profile"),)
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x7fb", "\x1b[0m"])
+@pytest.mark.parametrize("place", ["target", "name", "value"])
+async def test_nothing_is_sent_that_would_end_a_line(text: str, place: str) -> None:
+    target = f"/{text}" if place == "target" else "/"
+    header = (text if place == "name" else "x", text if place == "value" else "y")
+    async with serving(saying()) as server, wired(server) as wire:
+        with pytest.raises(ValueError, match="control characters"):
+            await wire.exchange("GET", server.base_url, target, (*HEADERS, header), b"")
+
+    assert not server.seen
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1/a", "//127.0.0.1/a", "/a", "", "http:///a"])
+async def test_only_http_is_asked_for(address: str) -> None:
+    async with serving(saying()) as server, wired(server) as wire:
+        with pytest.raises(FOREIGN):
+            await got(wire, address, "")
+
+
+async def test_a_password_in_an_address_is_for_the_service_and_not_for_the_proxy() -> None:
+    async with serving(saying()) as server, proxying() as proxy:
+        address = server.base_url.replace("//", "//gateway:secret@")
+        for changes in ({}, {"proxy": {"url": proxy.url}}):
+            async with wired(server, **changes) as wire:
+                await read(await got(wire, address))
+
+    assert [seen.header("authorization") for seen in server.seen] == [[BASIC], [BASIC]]
+    assert proxy.lines == [f"GET {server.base_url}/users HTTP/1.1"]
+
+
+async def test_what_comes_before_an_answer_is_passed_over() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    async with serving(after(early, saying(b"[1]"))) as server, wired(server) as wire:
+        for _ in range(2):
+            incoming = await got(wire, server.base_url)
+            assert incoming.status == 200
+            assert await read(incoming) == b"[1]"
+
+    assert server.accepted == 1
+
+
+async def test_a_service_that_speaks_another_protocol_from_now_on_is_left_alone() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nxxx"
+    async with serving(after(head, no_more)) as server, wired(server) as wire:
+        incoming = await got(wire, server.base_url)
+        await incoming.aclose()
+        server.answer = saying(b"[2]")
+        assert await read(await got(wire, server.base_url)) == b"[2]"
+
+    assert incoming.status == 101
+    assert server.accepted == 2
+
+
+async def test_an_answer_to_head_has_no_body_however_long_it_says_that_is() -> None:
+    async with (
+        serving(after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", no_more)) as server,
+        wired(server) as wire,
+    ):
+        for _ in range(2):
+            assert await read(await got(wire, server.base_url, method="HEAD")) == b""
+
+    assert server.accepted == 1
+
+
+async def no_more(_: asyncio.StreamWriter) -> None:
+    """Write nothing."""
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["", "Transfer-Encoding: chunked\r\n", f"Content-Length: {len(BIG)}\r\n"],
+    ids=["until the end", "in chunks", "of a length"],
+)
+async def test_a_long_answer_is_read_to_its_end_however_that_is_said(head: str) -> None:
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BIG), BIG) if "chunked" in head else BIG
+    async with (
+        serving(writing(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body)) as server,
+        wired(server) as wire,
+    ):
+        assert await read(await got(wire, server.base_url)) == BIG
+
+
+async def test_a_connection_is_kept_only_where_both_sides_are_through_with_the_answer() -> None:
+    async with serving(saying(BIG)) as server, wired(server) as wire:
+        await (await got(wire, server.base_url)).aclose()  # not read to its end
+        server.answer = saying(b"[1]", headers={"Connection": "close"})
+        await read(await got(wire, server.base_url))
+        server.answer = saying(b"[1]")
+        await read(await got(wire, server.base_url))
+        await read(await got(wire, server.base_url))
+
+    assert server.accepted == 3
+
+
+# Connections that the service closes just when they are used
+
+
+ENDS: list[Callable[[ScriptedConnection], None]] = [
+    ScriptedConnection.close,
+    ScriptedConnection.reset,
+]
+
+
+def closing(
+    end: Callable[[ScriptedConnection], None], *, after: int = 1, said: bytes = b""
+) -> Callable[[ScriptedConnection], None]:
+    """Have each connection end at a request, after as many that are answered."""
+
+    def behave(peer: ScriptedConnection) -> None:
+        if len(peer.heads) <= after:
+            echo(peer)
+            return
+        peer.send(said)
+        end(peer)
+
+    return behave
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more(
+    way: str, end: Callable[[ScriptedConnection], None], certificates: Certificates
+) -> None:
+    async with reached(way, closing(end), certificates, max_connections=1) as (upstream, asked):
+        for number in range(1, 5):
+            assert await asked.get(f"/{number}") in own(f"/{number}")
+
+    assert [len(peer.heads) for peer in upstream.peers] == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("read", [True, False], ids=["read", "not read yet"])
+async def test_a_connection_that_the_service_has_closed_is_not_used(
+    end: Callable[[ScriptedConnection], None], *, read: bool, certificates: Certificates
+) -> None:
+    async with reached("plain", echo, certificates) as (upstream, asked):
+        await asked.must("/1")
+        end(upstream.peers[0])
+        if read:
+            await settle()
+        assert await asked.must("/2") == b"/2"
+
+    assert upstream.targets == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_request_that_may_not_come_twice_is_not_repeated(
+    end: Callable[[ScriptedConnection], None], certificates: Certificates
+) -> None:
+    async with reached("plain", closing(end), certificates) as (upstream, asked):
+        await asked.must("/1")
+        with pytest.raises(httpx.HTTPError, match=r"ServerDisconnectedError|ClientOSError"):
+            await asked.must("/2", "POST", b"{}")
+
+    assert upstream.targets == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("said", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])
+async def test_a_request_is_not_repeated_once_a_byte_of_an_answer_has_come(
+    end: Callable[[ScriptedConnection], None], said: bytes, certificates: Certificates
+) -> None:
+    async def drip(peer: ScriptedConnection) -> None:
+        peer.send(said)
+        await settle()  # a reset would throw away what was not read
+        end(peer)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def behave(peer: ScriptedConnection) -> None:
+        if len(peer.heads) == 1:
+            echo(peer)
+        else:
+            tasks.append(asyncio.create_task(drip(peer)))
+
+    async with reached("plain", behave, certificates) as (upstream, asked):
+        await asked.must("/1")
+        assert await asked.get("/2") is None
+
+    assert upstream.targets == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_request_is_not_repeated_that_was_the_first_on_its_connection(
+    end: Callable[[ScriptedConnection], None], certificates: Certificates
+) -> None:
+    async with reached("plain", closing(end, after=0), certificates) as (upstream, asked):
+        assert await asked.get("/1") is None
+
+    assert upstream.targets == ["/1"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_request_is_repeated_once_at_most(
+    end: Callable[[ScriptedConnection], None], certificates: Certificates
+) -> None:
+    def behave(peer: ScriptedConnection) -> None:
+        closing(end, after=1 if peer.number == 0 else 0)(peer)
+
+    async with reached("plain", behave, certificates) as (upstream, asked):
+        await asked.must("/1")
+        assert await asked.get("/2") is None
+
+    assert upstream.targets == ["/1", "/2", "/2"]
+
+
+async def test_a_request_is_repeated_on_a_new_connection_rather_than_on_another_kept_one(
+    certificates: Certificates,
+) -> None:
+    async with reached("plain", closing(ScriptedConnection.reset), certificates) as (
+        upstream,
+        asked,
+    ):
+        await asyncio.gather(*(asked.must(f"/{number}") for number in range(5)))
+        assert await asked.must("/again") == b"/again"
+
+    assert len(upstream.peers) == 6
+    assert upstream.targets.count("/again") == 2
+
+
+# The head of an answer
+
+
+def headed(*lines: str, status: str = "200 OK") -> bytes:
+    """Write an answer with some lines in its head."""
+    return answer(b"[1]", *lines, status=status)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(headed("X-A: " + "a" * 9_000), id="a long line"),
+        pytest.param(headed(*["X-A: b"] * 1_000), id="many lines"),
+        pytest.param(headed(status="200 " + "a" * 9_000), id="a long reason"),
+        pytest.param(headed("X-A: " + "a" * 65_000), id="as long as may be"),
+    ],
+)
+async def test_the_head_of_an_answer_may_be_long(head: bytes) -> None:
+    async with serving(writing(head)) as server, wired(server) as wire:
+        assert await read(await got(wire, server.base_url)) == b"[1]"
+
+
+LONG_HEADS = {
+    "a long line": headed("X-A: " + "a" * 2_000),
+    "a long name": headed("a" * 2_000 + ": b"),
+    "long lines": headed(*["X-A: " + "a" * 500] * 5),
+    "many lines": headed(*["a:"] * 500),
+    "a long reason": headed(status="200 " + "a" * 2_000),
+    "many answers before": b"HTTP/1.1 103 Hints\r\nX-A: b\r\n\r\n" * 100,
+    "no end": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 500,
+}
+
+
+@pytest.mark.parametrize("head", LONG_HEADS.values(), ids=LONG_HEADS)
+@pytest.mark.parametrize("pieces", ["in one piece", "in pieces"])
+async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_says_why(
+    head: bytes, pieces: str
+) -> None:
+    async def drip(peer: ScriptedConnection) -> None:
+        for start in range(0, len(head), 300):
+            peer.send(head[start : start + 300])
+            await settle()
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def behave(peer: ScriptedConnection) -> None:
+        if peer.number:
+            peer.send(headed())
+        elif pieces == "in pieces":
+            tasks.append(asyncio.create_task(drip(peer)))
+        else:
+            peer.send(head)
+
+    async with (
+        scripted(behave) as upstream,
+        asking(upstream.base_url, max_head_bytes=1_024, timeout=30) as service,
+    ):
+        told = await service.get("/1")
+        assert await service.get("/2") == "[1]"
+
+    assert isinstance(told, SourceFailure)
+    assert told.code is Code.SOURCE_MALFORMED
+    assert told.detail == (
+        "LongHeadError: the head of the answer is longer than max_head_bytes (1,024)"
+    )
+    assert told.detail in service.log
+    assert "aaaa" not in service.log
+
+
+async def test_a_request_that_is_given_up_takes_its_connection_with_it() -> None:
+    asked = asyncio.Event()
+
+    async def hang(_: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with serving(hang) as server, wired(server, max_connections=1) as wire:
+        waiting = asyncio.ensure_future(got(wire, server.base_url))
+        await asked.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        server.answer = saying(b"[1]")
+        assert await read(await got(wire, server.base_url)) == b"[1]"
+
+    assert server.accepted == 2
+
+
+async def test_there_are_no_more_connections_than_may_be() -> None:
+    async with serving(saying(b"[1]")) as server, wired(server, max_connections=2) as wire:
+
+        async def ask() -> bytes:
+            incoming = await got(wire, server.base_url)
+            await asyncio.sleep(0.01)
+            return await read(incoming)
+
+        assert await asyncio.gather(*(ask() for _ in range(7))) == [b"[1]"] * 7
+
+    assert server.accepted == 2
+
+
+async def test_a_proxy_with_a_password_is_reached_by_one_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[object] = []
+    open_one = asyncio.StreamReaderProtocol.connection_made
+
+    def connection_made(self: asyncio.StreamReaderProtocol, made: asyncio.BaseTransport) -> None:
+        opened.append(made.get_extra_info("sockname"))
+        open_one(self, made)
+
+    async with serving(saying(b"[1]")) as server, proxying() as proxy:
+        there = {"url": proxy.url, "username": "gateway", "password": "secret"}
+        async with wired(server, proxy=there) as wire:
+            monkeypatch.setattr(asyncio.StreamReaderProtocol, "connection_made", connection_made)
+            for _ in range(3):
+                await read(await got(wire, server.base_url))
+
+    port = int(proxy.url.rpartition(":")[2])
+    assert len(proxy.lines) == 3
+    assert [one for one in opened if one == ("127.0.0.1", port)] == [("127.0.0.1", port)]
+
+
+async def test_a_body_is_sent_behind_the_head() -> None:
+    async with serving(saying()) as server, wired(server) as wire:
+        sized = (*HEADERS, ("Content-Length", "200000"))
+        await read(await wire.exchange("POST", server.base_url, "/a", sized, b"x" * 200_000))
+
+    [seen] = server.seen
+    assert (seen.method, seen.body) == ("POST", b"x" * 200_000)
+
+
+async def test_a_body_is_no_longer_than_it_may_be() -> None:
+    async with serving(saying(b"[1, 2]")) as server, wired(server) as wire:
+        incoming = await got(wire, server.base_url)
+        response = httpx.Response(incoming.status, stream=incoming)
+        assert await read_body(response, 6) == b"[1, 2]"
+        await response.aclose()

@@ -1,0 +1,329 @@
+"""A log that is full, closed or not read breaks no answer, and delays none. Real processes."""
+
+import os
+import pty
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.examples.serving import WAIT, clean_environment, free_port
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    **{
+        f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9"
+        for name in ("PROFILE", "BILLING", "ACTIVITY")
+    },
+    "GATEWAY_AUTH__MODE": "none",
+    "GATEWAY_LOG__LEVEL": "debug",
+    "GATEWAY_LIMITS__RATE__ENABLED": "false",
+    "PYTHONPATH": str(ROOT),
+}
+"""Sources that nobody serves: each answer is partial, and each failure a line of the log."""
+
+USER = "00000000-0000-4000-8000-000000000001"
+NAME = "N" + 2_500 * "n"
+"""The operation's name, which makes long lines."""
+
+REQUESTS = 100
+"""Enough for 250 KB of log: a pipe takes 64 KiB that nobody reads, a socket 208."""
+
+AT_MOST = 3.0
+"""Seconds for one answer, also on a busy machine. A log that nobody reads would take for ever."""
+
+
+def asked(name: str = NAME) -> bytes:
+    """Write a request."""
+    return orjson.dumps({"query": f'query {name} {{ user(id: "{USER}") {{ displayName plan }} }}'})
+
+
+@dataclass
+class Served:
+    """A gateway that runs as a process of its own.
+
+    Attributes:
+        process: The process.
+        client: Asks it.
+    """
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+
+    def ask(self, body: bytes = asked()) -> httpx.Response:
+        """Ask for a user; the answer has to come soon."""
+        started = time.monotonic()
+        headers = {"Content-Type": "application/json"}
+        response = self.client.post("/graphql", content=body, headers=headers)
+        assert time.monotonic() - started < AT_MOST
+        return response
+
+    def ask_all(self, times: int = REQUESTS) -> None:
+        """Ask many times; each answer has to be right."""
+        for _ in range(times):
+            response = self.ask()
+            assert response.status_code == 200
+            codes = [error["extensions"]["code"] for error in response.json()["errors"]]
+            assert all(code.startswith("SOURCE_") for code in codes)
+
+    def stop(self) -> int:
+        """End it, and wait until it has ended."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(WAIT)
+
+
+@contextmanager
+def served(
+    *command: str,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+    closed: str = "",
+) -> Generator[Served]:
+    """Run the gateway until the end of the context.
+
+    Args:
+        command: The command and its options, but for the port.
+        stdout: Where its standard output goes.
+        stderr: Where its log goes.
+        closed: The streams that it is started without, as a shell writes that.
+    """
+    port = free_port()
+    process = subprocess.Popen(  # noqa: S603 # our own program
+        [
+            *("sh", "-c", f'exec "$@" {closed}', "sh"),
+            *(sys.executable, "-m", "app", *command, "--port", str(port)),
+        ],
+        cwd=ROOT,
+        env=clean_environment(SETTINGS),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+    )
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=5, trust_env=False
+        ) as client:
+            end = time.monotonic() + WAIT
+            while True:
+                assert process.poll() is None
+                assert time.monotonic() < end
+                try:
+                    assert client.get("/healthz").status_code == 200
+                except httpx.TransportError:
+                    time.sleep(0.02)  # there is nothing to be told by: its log is what is broken
+                else:
+                    break
+            yield Served(process, client)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def events(text: bytes) -> Sequence[dict[str, Any]]:
+    """Read a log of JSON lines; each line has to be whole."""
+    assert text.endswith(b"\n")
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+def read_some(end: int, until: Callable[[bytes], bool]) -> bytes:
+    """Read a pipe until enough is there."""
+    text = b""
+    while not until(text):
+        text += os.read(end, 65_536)
+    return text
+
+
+def read_all(end: int) -> bytes:
+    """Read a pipe until nobody writes to it any more."""
+    return b"".join(iter(lambda: os.read(end, 65_536), b""))
+
+
+@pytest.fixture
+def pipe() -> Generator[tuple[int, int]]:
+    """Give a pipe."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        with suppress(OSError):  # the test may have closed it
+            os.close(end)
+
+
+SERVE = ("serve",)
+DEMO = ("demo", "--fail", "billing=503")
+
+
+@pytest.mark.parametrize(
+    ("command", "streams"),
+    [(SERVE, ("stderr",)), (DEMO, ("stdout", "stderr"))],
+)
+def test_a_full_disk_breaks_no_answer(command: Sequence[str], streams: Sequence[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        given = {name: full.fileno() for name in streams}
+        with served(*command, **given) as gateway:  # type: ignore[arg-type] # streams alone
+            gateway.ask_all()
+            gateway.stop()
+
+
+@pytest.mark.parametrize("command", [SERVE, DEMO])
+def test_a_pipe_that_nobody_reads_breaks_no_answer(
+    command: Sequence[str], pipe: tuple[int, int]
+) -> None:
+    with served(*command, stderr=pipe[1]) as gateway:
+        gateway.ask_all()
+        started = time.monotonic()
+        gateway.stop()
+        assert time.monotonic() - started < 5
+
+
+def test_a_full_pipe_for_the_announcement_does_not_stop_the_demo(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4_096)
+    os.set_blocking(writer, True)
+
+    with served(*DEMO, stdout=writer) as gateway:
+        gateway.ask_all(10)
+        text = read_some(reader, lambda text: b"Ctrl-C ends everything" in text)
+        gateway.stop()
+
+    assert text.count(b"GraphiQL   http") == 1
+
+
+def test_a_pipe_whose_reader_has_gone_breaks_no_answer(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    with served("serve", stderr=writer) as gateway:
+        os.close(reader)
+        gateway.ask_all()
+        gateway.stop()
+
+
+@pytest.mark.parametrize(("command", "closed"), [(DEMO, "2>&-"), (SERVE, "<&- >&- 2>&-")])
+def test_streams_that_were_closed_before_the_start_break_no_answer(
+    command: Sequence[str], closed: str
+) -> None:
+    with served(*command, closed=closed) as gateway:
+        gateway.ask_all(20)
+        # Else the first file or connection would get the number of standard error, and lines.
+        descriptors = Path(f"/proc/{gateway.process.pid}/fd")
+        for number in ("0", "1", "2"):
+            assert (descriptors / number).readlink() == Path(os.devnull)
+        gateway.stop()
+
+
+def test_a_terminal_that_is_held_breaks_no_answer() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        with served("serve", stderr=theirs) as gateway:
+            termios.tcflow(theirs, termios.TCOOFF)  # as Ctrl-S does
+            gateway.ask_all()
+            termios.tcflow(theirs, termios.TCOON)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_socket_that_nobody_reads_breaks_no_answer() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, served("serve", stderr=theirs.fileno()) as gateway:
+        gateway.ask_all()
+
+
+def test_what_was_dropped_is_counted_and_told_when_the_log_is_read_again(
+    pipe: tuple[int, int],
+) -> None:
+    reader, writer = pipe
+    # Names make long lines, so that few requests fill the room.
+    long = [asked(f"N{number}{'n' * 6_000}") for number in range(300)]
+    with served("serve", stderr=writer) as gateway:
+        for body in long:
+            gateway.ask(body)
+
+        text = read_some(reader, lambda text: b'"log.dropped"' in text and text[-1:] == b"\n")
+        gateway.stop()
+        os.close(writer)
+        text += read_all(reader)
+
+    found = events(text)
+    [told] = [one for one in found if one["event"] == "log.dropped"]
+    assert told["level"] == "warning"
+    assert told["reason"] == "the log took lines more slowly than they came"
+    assert told["seconds"] > 0
+    operations = [one for one in found if one["event"] == "graphql.operation"]
+    assert told["lines"] == told.get("info", 0) + told.get("debug", 0) + told.get("warning", 0)
+    assert len(operations) < len(long)
+    # Every line of an operation is there or counted; other lines are dropped beside them.
+    assert len(operations) + told["lines"] >= len(long)
+
+
+def test_a_disk_that_was_full_has_all_lines_when_it_has_room_again(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with file.open("wb") as log, served("serve", stderr=log.fileno()) as gateway:
+        # A bound on the size of files is what comes closest to a disk that is full for a while.
+        pid, limit = gateway.process.pid, resource.RLIMIT_FSIZE
+        before = resource.prlimit(pid, limit)
+        resource.prlimit(pid, limit, (20_000, before[1]))
+        gateway.ask_all()
+        assert file.stat().st_size <= 20_000
+        resource.prlimit(pid, limit, before)
+        gateway.stop()
+
+    found = events(file.read_bytes())
+    assert [one["event"] for one in found].count("graphql.operation") == REQUESTS
+    assert found[-1]["message"] == f"Finished server process [{gateway.process.pid}]"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_last_lines_of_a_process_get_out(workers: int, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with (
+        file.open("wb") as log,
+        served("serve", "--workers", str(workers), stderr=log.fileno()) as gateway,
+    ):
+        gateway.ask()
+        while file.read_bytes().count(b"gateway.started") < workers:  # one may answer before
+            time.sleep(0.02)
+        gateway.stop()
+
+    names = [one["event"] for one in events(file.read_bytes())]
+    assert names.count("gateway.stopped") == workers
+    finished = [one for one in events(file.read_bytes()) if "Finished" in one.get("message", "")]
+    assert len(finished) == workers
+
+
+def test_lines_of_several_workers_are_never_mixed(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    text = b""
+    with served("serve", "--workers", "2", stderr=writer) as gateway:
+        for number in range(REQUESTS):
+            body = asked(f"N{number}{'n' * 7_000}")
+            # A connection each, so that both workers have some.
+            with httpx.Client(base_url=gateway.client.base_url, trust_env=False) as client:
+                Served(gateway.process, client).ask(body)
+            if number % 4 == 0:  # the pipe is full nearly all the time
+                text += os.read(reader, 3_000)
+        # The lines of both workers: the last request's may come before those of the other worker.
+        while not all(f"N{number}n".encode() in text for number in range(REQUESTS)):
+            text += os.read(reader, 65_536)
+        gateway.stop()
+        os.close(writer)
+        text += read_all(reader)
+
+    found = events(text)
+    assert all(len(line) < 4_096 for line in text.splitlines())
+    operations = [one for one in found if one["event"] == "graphql.operation"]
+    assert len(operations) == REQUESTS
+    assert all("characters cut" in one["name"] for one in operations)

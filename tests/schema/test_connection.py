@@ -1,0 +1,193 @@
+"""Lists that are read page by page: their cursors and their shape."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import BadUserInputError
+from app.expressions.ids import folded
+from app.schema.connection import (
+    MAX_CURSOR,
+    InvoiceConnection,
+    decode_cursor,
+    encode_cursor,
+    page_request,
+)
+from app.sources.base import Page, PageItem, PageRequest, PageTrail, Position, UserId
+from app.sources.records import InvoiceRecord
+from tests.fakes import invoice, user_id
+
+USER = UserId(user_id(1))
+OTHER = UserId(user_id(2))
+
+TEXT = st.text(max_size=40)
+TRAILS = st.builds(PageTrail, st.integers(0, 2**31 - 1), st.text("0123456789abcdef", max_size=16))
+POSITIONS = st.builds(Position, st.none() | TEXT, st.none() | TEXT, TRAILS)
+
+NOT_A_CURSOR = "after is not a cursor"
+
+
+def written(value: object) -> str:
+    """Write some JSON as our cursors are written."""
+    return encoded(json.dumps(value).encode())
+
+
+def encoded(raw: bytes) -> str:
+    """Write some bytes as our cursors are written."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+@given(user=TEXT.map(UserId), position=POSITIONS)
+def test_a_cursor_is_read_as_the_position_that_it_was_written_from(
+    user: UserId, position: Position
+) -> None:
+    cursor = encode_cursor(user, position)
+
+    assert decode_cursor(user, cursor) == position
+    assert cursor.replace("-", "").replace("_", "").isalnum()
+    assert cursor.isascii()
+
+
+@given(position=POSITIONS, user=TEXT.map(UserId), other=TEXT.map(UserId))
+def test_a_cursor_is_of_no_use_in_the_list_of_another_user(
+    position: Position, user: UserId, other: UserId
+) -> None:
+    if folded(user) == folded(other):
+        return
+    with pytest.raises(BadUserInputError, match="another user's list"):
+        decode_cursor(other, encode_cursor(user, position))
+
+
+def test_a_cursor_is_of_a_user_whose_uuid_is_written_in_either_case() -> None:
+    user = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    cursor = encode_cursor(UserId(user.upper()), Position("c", "i"))
+
+    assert decode_cursor(UserId(user), cursor) == Position("c", "i")
+    with pytest.raises(BadUserInputError, match="another user's list"):
+        decode_cursor(UserId("ann"), encode_cursor(UserId("ANN"), Position("c", "i")))
+
+
+def test_a_cursor_that_was_written_before_there_were_trails_is_read() -> None:
+    assert decode_cursor(USER, written([USER, "c", "i"])) == Position("c", "i")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "=",
+        "a",
+        "abcde",
+        "not base64!",
+        "null",
+        written(None),
+        written("text"),
+        written([]),
+        written([USER]),
+        written([USER, None]),
+        written([USER, 7, None]),
+        written([USER, None, ["x"]]),
+        written([USER, None, None, None]),
+        written([USER, None, None, -1, ""]),
+        written([USER, None, None, 2**31, ""]),
+        written([USER, None, None, 10**400, ""]),
+        written([USER, None, None, 1.5, ""]),
+        written([USER, None, None, 1, "0" * 17]),
+        written([USER, None, None, 1, None]),
+        written([USER, None, None, 1, "", ""]),
+        written([None, None, None]),
+        written({"user": USER, "cursor": 7, "item": None}),
+        encoded(b"[" * 3000),
+        encoded(b"\xff\xfe"),
+        encoded(f'["{USER}", "\\ud800", null]'.encode()),
+        encoded(b"9" * 3000),
+        encode_cursor(USER, Position("c", "i"))[:-2],
+        encode_cursor(USER, Position("c", "i")) + "A",
+        " " + encode_cursor(USER, Position("c", "i")),
+        encode_cursor(USER, Position("c", "i")) + "\n",
+        "ä" + encode_cursor(USER, Position("c", "i")),
+        "😀",
+        "\ud800",
+        "\x00",
+        "A" * MAX_CURSOR,
+        "A" * (MAX_CURSOR + 1),
+        "A" * 1_000_000,
+    ],
+)
+def test_what_we_did_not_write_is_refused(cursor: str) -> None:
+    with pytest.raises(BadUserInputError, match=NOT_A_CURSOR) as caught:
+        decode_cursor(USER, cursor)
+
+    assert len(caught.value.message) < 200
+
+
+@given(cursor=st.text(max_size=60) | st.binary(max_size=60).map(encoded))
+def test_no_text_raises_anything_else(cursor: str) -> None:
+    with pytest.raises(BadUserInputError):
+        decode_cursor(USER, cursor)
+
+
+@pytest.mark.parametrize("first", [1, 20, 100])
+def test_a_page_has_1_to_100_items(first: int) -> None:
+    assert page_request(USER, first, None) == PageRequest(USER, first, None)
+
+
+@pytest.mark.parametrize("first", [0, -1, 101, 2**31 - 1, -(2**31)])
+def test_any_other_number_of_items_is_refused(first: int) -> None:
+    with pytest.raises(BadUserInputError, match=f"^first takes 1 to 100, got {first}$"):
+        page_request(USER, first, None)
+
+
+def test_a_page_starts_where_its_cursor_says() -> None:
+    position = Position("upstream", "inv-3")
+
+    request = page_request(USER, 5, encode_cursor(USER, position))
+
+    assert request == PageRequest(USER, 5, position)
+    with pytest.raises(BadUserInputError):
+        page_request(OTHER, 5, encode_cursor(USER, position))
+    with pytest.raises(BadUserInputError, match=NOT_A_CURSOR):
+        page_request(USER, 5, "")
+
+
+def connection(request: PageRequest, *numbers: int, has_next: bool) -> InvoiceConnection:
+    """Make a connection of a page with these invoices."""
+    items = tuple(
+        PageItem(InvoiceRecord.model_validate_json(json.dumps(invoice(n))), Position("c", f"i{n}"))
+        for n in numbers
+    )
+    return InvoiceConnection.of(request, Page(items, has_next=has_next))
+
+
+def test_each_edge_has_the_cursor_of_the_place_behind_it() -> None:
+    made = connection(PageRequest(USER, 2), 1, 2, has_next=True)
+
+    assert [edge.node.number for edge in made.edges] == ["2026-0001", "2026-0002"]
+    assert [decode_cursor(USER, edge.cursor) for edge in made.edges] == [
+        Position("c", "i1"),
+        Position("c", "i2"),
+    ]
+    assert made.page_info.start_cursor == made.edges[0].cursor
+    assert made.page_info.end_cursor == made.edges[1].cursor
+
+
+@pytest.mark.parametrize("has_next", [True, False])
+@pytest.mark.parametrize("after", [None, Position("c", "i0")])
+def test_page_info_says_whether_items_precede_and_follow(
+    after: Position | None, *, has_next: bool
+) -> None:
+    info = connection(PageRequest(USER, 1, after), 1, has_next=has_next).page_info
+
+    assert info.has_next_page is has_next
+    assert info.has_previous_page is (after is not None)
+
+
+def test_an_empty_page_has_no_cursors() -> None:
+    made = connection(PageRequest(USER, 1), has_next=False)
+
+    assert made.edges == []
+    assert made.page_info.start_cursor is None
+    assert made.page_info.end_cursor is None

@@ -1,0 +1,64 @@
+"""The audit suite of GraphQL over HTTP, by those who write the specification."""
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, Field, TypeAdapter
+
+from app.main import create_app
+from app.observability.logs import make_log
+from app.server.graphiql.build import NodePrograms
+from tests.fakes import FakeServices, settings_for_fakes
+from tests.npm import node_with, running
+from tests.wire import served
+
+FOLDER = Path(__file__).parent
+
+KNOWN_NOTICES = frozenset(
+    {
+        # A GET without a header that a browser would ask about is refused: CSRF.
+        *("5A70", "D6D5", "6A70"),
+        # JSON that is no GraphQL request has status 422 since the September 2026 edition of the
+        # specification; the suite is older.
+        *("423L", "LKJ0", "LKJ1", "LKJ2", "LKJ3", "6C00", "6C01", "6C02", "6C03"),
+        *("4760", "4761", "4762", "4763", "58B0", "58B1", "58B2", "58B3", "3E3A"),
+    }
+)
+"""What the suite calls MAY, and is done otherwise here."""
+
+
+class Audit(BaseModel):
+    """What came of one audit."""
+
+    id: str = Field(description="Its name in the suite.")
+    name: str = Field(description="What it wants, with MUST, SHOULD or MAY.")
+    status: str = Field(description="ok, notice (a MAY), warn (a SHOULD) or error (a MUST).")
+    reason: str | None = Field(default=None, description="What was otherwise.")
+
+
+_AUDITS = TypeAdapter(list[Audit])
+
+
+@pytest.fixture
+def node() -> NodePrograms:
+    """Give Node with the suite installed."""
+    return node_with(FOLDER)
+
+
+async def test_every_must_and_every_should_is_kept(
+    node: NodePrograms, services: FakeServices
+) -> None:
+    settings = settings_for_fakes(introspection=True)  # the suite asks for types
+    log = make_log(settings.log, stream=io.StringIO())
+    app = create_app(settings, log, transports=services.transport)
+    async with served(app) as address, running(node, FOLDER, "audit.mjs", address.url) as printed:
+        pass
+
+    audits = _AUDITS.validate_json(printed)
+    failed = [one for one in audits if one.status in {"warn", "error"}]
+    notices = {one.id for one in audits if one.status == "notice"}
+    assert not failed
+    assert notices == KNOWN_NOTICES
+    assert Counter(one.status for one in audits)["ok"] >= 40

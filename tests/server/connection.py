@@ -1,0 +1,341 @@
+"""One connection to the gateway, spoken to in bytes, and what comes back on it."""
+
+import asyncio
+import gc
+import io
+import socket
+import ssl
+import struct
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import httpx
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.main import create_app
+from app.observability.logs import make_log
+from app.server.protocol import BoundedProtocol
+from app.settings.server import ConnectionSettings
+from tests.certificates import Certificates
+from tests.fakes import FakeServices, settings_for_fakes
+from tests.fault_server import Changes
+from tests.wire import HOST, PATIENCE, Address, served
+
+BODY = b'{"query": "{ __typename }"}'
+HEAD = (
+    b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+REQUEST = HEAD % len(BODY) + BODY
+ANSWER = b'{"data":{"__typename":"Query"}}'
+CHUNKED = (
+    b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+GARBAGE = b"\x16\x03\x01 this was meant to be TLS\r\n\r\n"
+
+
+def numbered(number: int, *, more: bytes = b"", chunked: bool = False) -> bytes:
+    """Make a request whose answer can be told from all others.
+
+    Args:
+        number: The number in its answer.
+        more: Further lines of its head.
+        chunked: Whether its body comes in chunks.
+    """
+    body = b'{"query": "{ a%d: __typename }"}' % number
+    head = CHUNKED if chunked else HEAD % len(body)
+    if chunked:
+        pieces = (body[:7], body[7:], b"")
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return head.replace(b"\r\n\r\n", b"\r\n%b\r\n" % more) + body
+
+
+def answer_to(number: int) -> bytes:
+    """Say what the body of the answer to a numbered request is."""
+    return b'{"data":{"a%d":"Query"}}' % number
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One answer.
+
+    Attributes:
+        status: Its status.
+        headers: Its headers, in lower case.
+        body: Its body.
+    """
+
+    status: int
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+def read_answers(data: bytes, bodiless: Collection[int] = ()) -> Sequence[Received]:
+    """Read answers as a client does: one behind the other, interim ones passed over.
+
+    Args:
+        data: All that came on a connection.
+        bodiless: Which of its requests, counted from 0, were of the method HEAD.
+    """
+    answers: list[Received] = []
+    while data:
+        head, end, rest = data.partition(b"\r\n\r\n")
+        assert end, data
+        start, *lines = head.split(b"\r\n")
+        version, status, _ = start.split(b" ", 2)
+        assert version == b"HTTP/1.1", data
+        headers = {name.lower(): value for name, _, value in (x.partition(b": ") for x in lines)}
+        length = int(headers.get(b"content-length", b"0"))
+        length = 0 if len(answers) in bodiless else length
+        assert len(rest) >= length, data
+        if int(status) >= 200:
+            answers.append(Received(int(status), headers, rest[:length]))
+        data = rest[length:]
+    return answers
+
+
+def bodies(data: bytes) -> Sequence[bytes]:
+    """Read the bodies of answers that are all right."""
+    answers = read_answers(data)
+    assert all(answer.status == 200 for answer in answers), data
+    return [answer.body for answer in answers]
+
+
+def refusal(answer: bytes) -> str:
+    """Read what an answer of the connection says, by its only error."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    for header in (b"connection: close", b"x-content-type-options: nosniff", b"date: "):
+        assert header in head
+    assert f"content-length: {len(body)}".encode() in head
+    [error] = orjson.loads(body)["errors"]
+    assert error["extensions"]["code"] in {"BAD_REQUEST", "GATEWAY_OVERLOADED"}
+    told: str = error["message"]
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class RawClient:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        """Send some bytes; the server may have had enough already."""
+        with suppress(ConnectionError):
+            self.writer.write(data)
+            await self.writer.drain()
+
+    async def until(self, end: bytes) -> bytes:
+        """Read until something has come."""
+        return await asyncio.wait_for(self.reader.readuntil(end), PATIENCE)
+
+    async def rest(self) -> bytes:
+        """Read until the server closes the connection."""
+        answer = bytearray()
+        with suppress(ConnectionError):
+            while piece := await asyncio.wait_for(self.reader.read(65_536), PATIENCE):
+                answer += piece
+        return bytes(answer)
+
+    def end(self) -> None:
+        """End the sending side, and go on reading."""
+        self.writer.write_eof()
+
+    async def leave(self, *, reset: bool = False) -> None:
+        """Go away.
+
+        Args:
+            reset: Whether the server learns of it at once.
+        """
+        if reset:
+            made: socket.socket = self.writer.get_extra_info("socket")
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+class Listening:
+    """A server that listens.
+
+    Attributes:
+        address: Where.
+    """
+
+    def __init__(
+        self, address: Address, log: io.StringIO, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.address = address
+        self.clients: list[RawClient] = []
+        self._log = log
+        self._tls = tls
+
+    async def __call__(self) -> RawClient:
+        """Connect to it."""
+        port = self.address.port
+        client = RawClient(*await asyncio.open_connection(HOST, port, ssl=self._tls))
+        self.clients.append(client)
+        return client
+
+    async def exchange(self, *pieces: bytes) -> bytes:
+        """Send bytes on a connection of their own, end the sending side, and read all answers."""
+        client = await self()
+        for piece in pieces:
+            await client.send(piece)
+        client.end()
+        return await client.rest()
+
+    async def settle(self) -> None:
+        """Have the server read all that was sent so far: by an exchange that begins later."""
+        assert await self.exchange(GARBAGE)
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What the gateway has logged as an error."""
+        lines = self._log.getvalue().splitlines()
+        return [line for line in lines if orjson.loads(line)["level"] in {"error", "critical"}]
+
+
+@asynccontextmanager
+async def listening(
+    services: FakeServices,
+    app: ASGIApp | None = None,
+    *,
+    body: int = 1_048_576,
+    certificates: Certificates | None = None,
+    **limits: float,
+) -> AsyncGenerator[Listening]:
+    """Serve the gateway, or another application, with limits; give a way to connect.
+
+    Whatever the clients do, nothing of it is an error in the log.
+
+    Args:
+        services: What the gateway is over.
+        app: The other application.
+        body: The longest body.
+        certificates: Those of server and clients, where they speak https.
+        limits: What clients may take.
+    """
+    chosen = settings_for_fakes(
+        connections=ConnectionSettings.model_validate(limits), max_body_bytes=body
+    )
+    log = io.StringIO()
+    gateway = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
+    ours = theirs = None
+    if certificates is not None:
+        ours = certificates.server()
+        theirs = ssl.create_default_context(cafile=certificates.ca_file)
+    async with served(app or gateway, chosen, ours) as address:
+        server = Listening(address, log, theirs)
+        try:
+            yield server
+        finally:
+            for client in server.clients:
+                client.writer.close()
+    assert not server.errors
+
+
+def connections_left() -> Sequence[BoundedProtocol]:
+    """Find the server's ends of connections that something still holds: a timer, a task, a set."""
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, BoundedProtocol)]
+
+
+class Application:
+    """An application that takes note of its requests, and answers each when it is told to.
+
+    Attributes:
+        scopes: The heads of the requests, in the order in which they were begun.
+        go: Lets answers be given, one for each release.
+        gone: The paths of requests whose client went away before.
+        changes: Tells when one of these has changed.
+    """
+
+    def __init__(self, *, answers: int = 0) -> None:
+        self.scopes: list[Scope] = []
+        self.go = asyncio.Semaphore(answers)
+        self.gone: list[str] = []
+        self.changes = Changes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the lifespan or a request."""
+        if scope["type"] == "lifespan":
+            for step in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{step}.complete"})
+            return
+        self.scopes.append(scope)
+        self.changes.tell()
+        body = bytearray()
+        message: Message = {"more_body": True}
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self._lose(scope)
+                return
+            body += message["body"]
+        leaving = asyncio.ensure_future(receive())
+        going = asyncio.ensure_future(self.go.acquire())
+        await asyncio.wait((leaving, going), return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        going.cancel()
+        await asyncio.wait((leaving, going))
+        if not leaving.cancelled():
+            self._lose(scope)
+            return
+        answer = b"%b %b" % (scope["path"].encode(), bytes(body))
+        headers = [(b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def begun(self, count: int) -> None:
+        """Wait until so many requests have been begun."""
+        async with asyncio.timeout(PATIENCE):
+            await self.changes.until(lambda: len(self.scopes) >= count)
+
+    def _lose(self, scope: Scope) -> None:
+        """Take note that a client has gone."""
+        self.gone.append(scope["path"])
+        self.changes.tell()
+
+
+class HeldSources:
+    """Holds the calls to the fakes of the sources until it is told to let them go.
+
+    Attributes:
+        asked: The paths of all calls.
+        cancelled: The paths of those that were called off.
+        go: Set when they may be answered.
+        changes: Tells when one of these has changed.
+    """
+
+    def __init__(self, services: FakeServices) -> None:
+        services.know(1)
+        services.before = self._hold
+        self.asked: list[str] = []
+        self.cancelled: list[str] = []
+        self.go = asyncio.Event()
+        self.changes = Changes()
+
+    async def until(self, *, asked: int = 0, cancelled: int = 0) -> None:
+        """Wait until so many calls were made and called off."""
+        async with asyncio.timeout(PATIENCE):
+            await self.changes.until(
+                lambda: len(self.asked) >= asked and len(self.cancelled) >= cancelled
+            )
+
+    async def _hold(self, request: httpx.Request) -> None:
+        """Hold one call."""
+        self.asked.append(request.url.path)
+        self.changes.tell()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(request.url.path)
+            self.changes.tell()
+            raise

@@ -1,0 +1,108 @@
+"""The real demo as a process of its own, and a browser that notes what it should not do."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from playwright.async_api import Page, async_playwright
+
+_ARGUMENTS = (
+    "--no-sandbox",  # containers run tests as root, which Chromium's sandbox refuses
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_START_S = 20.0
+_STOP_S = 5.0
+_STEP_MS = 30_000.0
+
+
+@dataclass
+class BrowserReports:
+    """What the browser reported while the page was open."""
+
+    hosts: set[str] = field(default_factory=set[str])
+    complaints: list[str] = field(default_factory=list[str])
+
+
+@asynccontextmanager
+async def running_demo() -> AsyncGenerator[str]:
+    """Runs the demo on free ports; the value is the address that it prints for GraphiQL."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "demo", "--port", "0"),
+        stdout=PIPE,
+        stderr=STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    output = process.stdout
+    if output is None:
+        raise AssertionError("asked for a pipe and got none")
+    try:
+        async with asyncio.timeout(_START_S):
+            address = await _address(output)
+        # What it prints from now on fits into the pipe and asyncio's buffer many times over.
+        yield address
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+
+
+async def _address(output: asyncio.StreamReader) -> str:
+    """The first address of an endpoint that the demo prints."""
+    lines: list[str] = []
+    while line := await output.readline():
+        lines.append(line.decode())
+        if found := re.search(r"http://[\w.:-]+/graphql", lines[-1]):
+            return found[0]
+    raise AssertionError("the demo ended without an address:\n" + "".join(lines))
+
+
+@asynccontextmanager
+async def open_page(chromium: str) -> AsyncGenerator[tuple[Page, BrowserReports]]:
+    """Opens a page in a new browser with an empty profile."""
+    seen = BrowserReports()
+    async with (
+        async_playwright() as playwright,
+        await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS) as browser,
+        await browser.new_context(viewport={"width": 1280, "height": 800}) as context,
+    ):
+        context.set_default_timeout(_STEP_MS)
+        page = await context.new_page()
+        context.on("request", lambda request: _note_host(seen, request.url))
+        context.on(
+            "console",
+            lambda message: (
+                seen.complaints.append(message.text)
+                if message.type in ("error", "warning")
+                else None
+            ),
+        )
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.on("websocket", lambda socket: _note_host(seen, socket.url))
+        # The console has violations too, but not those that only a report would carry.
+        await page.add_init_script(
+            "addEventListener('securitypolicyviolation', event =>"
+            " console.error('blocked by policy', event.effectiveDirective, event.blockedURI))"
+        )
+        yield page, seen
+
+
+def _note_host(seen: BrowserReports, url: str) -> None:
+    """Notes the host of an address, if it has one: data and blob addresses stay in the browser."""
+    if host := urlsplit(url).netloc:
+        seen.hosts.add(host)

@@ -1,0 +1,193 @@
+"""Letting pages of other sites read answers."""
+
+import httpx
+import pytest
+
+from app.settings.server import CorsSettings
+from tests.conftest import GatewayClient, OpenGateway
+from tests.fakes import settings_for_fakes
+
+OURS = "https://app.example.com"
+LOCAL = "http://localhost:3000"
+THEIRS = ["https://evil.example", "https://app.example.com.evil.example", "null", "*", ""]
+BODY = {"query": "{ __typename }"}
+
+
+def preflight(origin: str, method: str = "POST", headers: str = "content-type") -> dict[str, str]:
+    """Make the headers by which a browser asks."""
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+
+
+def told(response: httpx.Response) -> dict[str, str]:
+    """List what an answer says to browsers."""
+    return {
+        name: value
+        for name, value in response.headers.items()
+        if name.startswith("access-control-")
+    }
+
+
+async def test_nobody_is_let_in_unless_listed(gateway: GatewayClient) -> None:
+    asked = await gateway.client.options("/graphql", headers=preflight(OURS))
+    sent = await gateway.client.post("/graphql", json=BODY, headers={"Origin": OURS})
+
+    assert told(asked) == told(sent) == {}
+    assert asked.status_code == 405
+
+
+async def test_a_listed_origin_may_ask_send_and_read(open_gateway: OpenGateway) -> None:
+    cors = CorsSettings(origins=(OURS, LOCAL), headers=("X-Tenant",))
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        for origin in (OURS, LOCAL):
+            asked = await gateway.client.options(
+                "/graphql", headers=preflight(origin, headers="content-type,x-tenant")
+            )
+            sent = await gateway.client.post("/graphql", json=BODY, headers={"Origin": origin})
+
+            assert asked.status_code == 200
+            assert asked.headers["access-control-allow-origin"] == origin
+            assert asked.headers["access-control-max-age"] == "600"
+            assert sent.json() == {"data": {"__typename": "Query"}}
+            assert sent.headers["access-control-allow-origin"] == origin
+            assert "Origin" in sent.headers["vary"]
+            assert "X-Request-ID" in sent.headers["access-control-expose-headers"]
+            for response in (asked, sent):
+                assert "access-control-allow-credentials" not in response.headers
+
+
+@pytest.mark.parametrize("origin", THEIRS)
+async def test_no_other_origin_is_ever_told_that_it_may(
+    open_gateway: OpenGateway, origin: str
+) -> None:
+    for credentials in (False, True):
+        cors = CorsSettings(origins=(OURS,), credentials=credentials)
+        async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+            asked = await gateway.client.options("/graphql", headers=preflight(origin))
+            sent = await gateway.client.post("/graphql", json=BODY, headers={"Origin": origin})
+
+        for response in (asked, sent):
+            assert "access-control-allow-origin" not in response.headers
+        assert asked.status_code == 400
+        assert "expected a listed origin" in asked.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(("method", "headers"), [("DELETE", "content-type"), ("POST", "x-other")])
+async def test_what_is_not_read_here_is_not_allowed(
+    open_gateway: OpenGateway, method: str, headers: str
+) -> None:
+    cors = CorsSettings(origins=(OURS,))
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        asked = await gateway.client.options("/graphql", headers=preflight(OURS, method, headers))
+
+    assert asked.status_code == 400
+    assert asked.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+
+
+VARIES = {
+    *("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"),
+    "Access-Control-Request-Private-Network",
+}
+
+
+@pytest.mark.parametrize("credentials", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        preflight(OURS),
+        preflight("https://evil.example"),
+        preflight(OURS, "DELETE"),
+        preflight(OURS, headers="x-other"),
+        {**preflight(OURS), "Access-Control-Request-Private-Network": "true"},
+    ],
+)
+async def test_an_answer_to_a_preflight_says_by_what_it_was_asked_for_refused_or_not(
+    open_gateway: OpenGateway, asked: dict[str, str], *, credentials: bool
+) -> None:
+    cors = CorsSettings(origins=(OURS,), max_age=77, credentials=credentials)
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        response = await gateway.client.options("/graphql", headers=asked)
+
+    assert {*response.headers["vary"].split(", ")} >= VARIES
+    assert response.headers["access-control-max-age"] == "77"
+    assert response.headers["access-control-allow-methods"] == "GET, POST"
+    allowed = response.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type", "x-request-timeout"} <= {*allowed}
+    assert ("access-control-allow-credentials" in response.headers) == credentials
+
+
+CHANGES = {
+    "Origin": [OURS, "https://evil.example"],
+    "Accept": ["application/graphql-response+json", "text/html", "image/png"],
+    "Accept-Encoding": ["gzip", "identity"],
+    "Access-Control-Request-Method": ["POST", "DELETE"],
+    "Access-Control-Request-Headers": ["content-type", "x-other"],
+    "Access-Control-Request-Private-Network": ["true"],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        *[(method, "/graphql") for method in ("POST", "GET", "OPTIONS", "PUT")],
+        ("GET", "/graphql?query={__typename}"),
+        *[("GET", target) for target in ("/", "/nowhere", "/readyz", "/graphiql/assets/a.js")],
+    ],
+)
+@pytest.mark.parametrize("asks", [{}, preflight(OURS)])
+async def test_an_answer_names_the_headers_of_the_request_by_which_it_differs(
+    open_gateway: OpenGateway, method: str, target: str, asks: dict[str, str]
+) -> None:
+    cors = CorsSettings(origins=(OURS,))
+    async with open_gateway(settings_for_fakes(cors=cors, graphiql=True)) as gateway:
+
+        async def ask(**changed: str) -> tuple[object, set[str]]:
+            headers = {**asks, **changed}
+            response = await gateway.client.request(method, target, json=BODY, headers=headers)
+            told = {name: one for name, one in response.headers.items() if name != "x-request-id"}
+            varies = {one.strip().lower() for one in told.pop("vary", "").split(",")}
+            return (response.status_code, told, response.content), varies
+
+        plain, varies = await ask()
+        for name, values in CHANGES.items():
+            for value in values:
+                other, others = await ask(**{name: value})
+                if other != plain:
+                    assert name.lower() in varies & others, (name, value)
+
+
+async def test_cookies_are_for_listed_origins_only_and_never_for_everybody(
+    open_gateway: OpenGateway,
+) -> None:
+    cors = CorsSettings(origins=(OURS,), credentials=True)
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        sent = await gateway.client.post(
+            "/graphql", json=BODY, headers={"Origin": OURS, "Cookie": "session=1"}
+        )
+
+    assert sent.headers["access-control-allow-origin"] == OURS
+    assert sent.headers["access-control-allow-credentials"] == "true"
+
+
+async def test_a_refusal_can_be_read_too(open_gateway: OpenGateway) -> None:
+    cors = CorsSettings(origins=(OURS,))
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        sent = await gateway.client.post("/graphql", json={}, headers={"Origin": OURS})
+
+    assert sent.status_code == 422
+    assert sent.headers["access-control-allow-origin"] == OURS
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "", "app.example.com", "https://*.example.com", "https://app.example.com/"),
+        *("https://App.example.com", "ftp://app.example.com", "https://a b", "https://a\r\nx: y"),
+    ],
+)
+def test_only_an_origin_can_be_listed(origin: str) -> None:
+    with pytest.raises(ValueError, match="expected an origin"):
+        CorsSettings(origins=(origin,))

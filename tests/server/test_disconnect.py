@@ -1,0 +1,98 @@
+"""Work is ended when nobody waits for it any more, and at no other time."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from starlette.types import Message
+
+from app.server.disconnect import DisconnectWatch
+
+
+class DisconnectingClient:
+    """Who waits for an answer, for as long as that takes or less.
+
+    Attributes:
+        asked: How often it was asked whether it is there.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._left = asyncio.Event()
+
+    def leave(self) -> None:
+        """Go away."""
+        self._left.set()
+
+    async def receive(self) -> Message:
+        """Say that there is nothing more to come."""
+        self.asked += 1
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+
+async def answer(seconds: float) -> str:
+    """Make an answer, which takes a while."""
+    await asyncio.sleep(seconds)
+    return "answer"
+
+
+async def test_a_client_that_stays_gets_what_was_made_for_it() -> None:
+    watch, quick, slow = DisconnectWatch(), DisconnectingClient(), DisconnectingClient()
+
+    async with asyncio.TaskGroup() as group:
+        soon = group.create_task(watch.while_connected(quick.receive, answer(0)))
+        later = group.create_task(watch.while_connected(slow.receive, answer(0.3)))
+
+    assert (soon.result(), later.result()) == ("answer", "answer")
+    assert (quick.asked, slow.asked) == (0, 1)
+
+
+async def test_those_who_leave_end_what_is_made_for_them_alone() -> None:
+    watch, clients = DisconnectWatch(), [DisconnectingClient() for _ in range(3)]
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        stays = group.create_task(watch.while_connected(clients[0].receive, answer(0.4)))
+        leave = [
+            group.create_task(watch.while_connected(one.receive, answer(60))) for one in clients[1:]
+        ]
+        await asyncio.sleep(0.05)
+        clients[1].leave()
+        await asyncio.sleep(0.25)
+        clients[2].leave()
+
+    assert stays.result() == "answer"
+    assert [one.result() for one in leave] == [None, None]
+    assert not any(one.cancelling() for one in leave)
+
+
+async def test_a_client_that_comes_after_a_quiet_time_is_watched_like_the_first() -> None:
+    watch = DisconnectWatch()
+    for _ in range(2):
+        client = DisconnectingClient()
+        client.leave()
+        async with asyncio.timeout(5):
+            assert await watch.while_connected(client.receive, answer(60)) is None
+        await asyncio.sleep(0.25)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.25])
+async def test_who_is_cancelled_by_somebody_else_is_cancelled(seconds: float) -> None:
+    client = DisconnectingClient()
+    task = asyncio.create_task(DisconnectWatch().while_connected(client.receive, answer(60)))
+    await asyncio.sleep(seconds)
+
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+    assert task.cancelled()
+
+
+async def test_what_goes_wrong_with_the_work_is_raised() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0.25)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await DisconnectWatch().while_connected(DisconnectingClient().receive, fail())

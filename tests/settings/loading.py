@@ -1,0 +1,49 @@
+"""Reading settings in tests, and the settings that they begin with."""
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError
+from app.settings.loading import read_settings
+from app.settings.models import Settings
+from tests.settings.models import ServiceSettings, TestSettings
+
+SECRET = "canary-secret"
+
+NEEDED = """
+[sources]
+profile.base_url = "http://profile"
+billing.base_url = "http://billing"
+activity.base_url = "http://activity"
+"""
+
+SERVICE = """
+[services.users]
+url = "http://users"
+"""
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read our settings."""
+    return read_settings(Settings, env_file=Path(".env"), config=path).settings
+
+
+def mistakes(path: Path | None = None) -> tuple[str, ...]:
+    """Read our settings, which cannot be used."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    return caught.value.mistakes
+
+
+def load_own(path: Path | None = None) -> ServiceSettings:
+    """Read the settings of the test's own models."""
+    read = read_settings(TestSettings, env_file=None, config=path)
+    return read.settings.services.users
+
+
+def mistakes_own(path: Path | None = None) -> tuple[str, ...]:
+    """Read them; they cannot be used."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_own(path)
+    return caught.value.mistakes

@@ -1,0 +1,45 @@
+"""Finding one's way in a JSON Schema."""
+
+from collections.abc import Iterator, Sequence
+
+from app.settings.nested import Table
+from app.settings.variables import Variable
+
+
+def properties_of(schema: Table, found: Table, keys: Sequence[str]) -> Iterator[Table]:
+    """Find what a schema says of a setting, in each kind of table that has it.
+
+    Args:
+        schema: All of it, for its definitions.
+        found: Where to look.
+        keys: What leads to the setting.
+
+    Yields:
+        What is said.
+    """
+    for one in kinds(schema, found):
+        if not keys:
+            yield one
+        elif (inner := one.get("properties", {}).get(keys[0])) is not None:
+            yield from properties_of(schema, inner, keys[1:])
+
+
+def kinds(schema: Table, found: Table) -> Iterator[Table]:
+    """List what something may be; its own description counts more than its definition's."""
+    reference = str(found.get("$ref", ""))
+    if reference:
+        found = {**schema["$defs"][reference.rpartition("/")[2]], **found}
+        del found["$ref"]
+    choices = [*found.get("oneOf", ()), *found.get("anyOf", ())]
+    if not choices:
+        yield found
+    for choice in choices:
+        yield from kinds(schema, {**choice, "description": found.get("description")})
+
+
+def always_there(schema: Table, variable: Variable) -> Table | None:
+    """Find what a schema says of a setting that is a single value in every configuration."""
+    found = list(properties_of(schema, schema, variable.path))
+    if variable.dependent or len(found) > 1 or found[0]["type"] in {"object", "array"}:
+        return None
+    return found[0]

@@ -1,0 +1,165 @@
+"""What may be said of how callers are known, and what is told of what may not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from app.errors import ConfigurationError
+from app.settings.auth import CallersSettings, JwtCallers, OpenCallers, callers_said
+from app.settings.environment import load_settings
+
+READ: TypeAdapter[OpenCallers | JwtCallers] = TypeAdapter(CallersSettings)
+JWT: Mapping[str, Any] = {
+    "mode": "jwt",
+    "issuer": "https://login.example.com/",
+    "audience": "user-gateway",
+}
+SECRET = "x" * 32
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"audience": ["a", "b"]},
+        {"jwks_url": "https://login.example.com/keys?tenant=a"},
+        {"issuer": "any text", "jwks_url": "https://login.example.com/keys"},
+        {"issuer": "dev", "secret": SECRET},
+        {"algorithms": ["RS256"]},
+        {"issuer": "http://127.0.0.1:9/realms/team"},
+        {"jwks_url": f"https://{'a' * 63}.example.com./keys"},
+        {"jwks_url": "https://[2001:db8::1]:8443/keys"},
+    ],
+)
+def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
+    assert isinstance(READ.validate_python({**JWT, **more}), JwtCallers)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"issuer": "dev"}, "expected as issuer an address such as"),
+        ({"jwks_url": f"https://{'a' * 64}.com/keys"}, "expected a host of parts of 1 to 63"),
+        ({"jwks_url": f"https://{'a.' * 127}com/keys"}, "expected a host of parts of 1 to 63"),
+        ({"jwks_url": "https://./keys"}, "expected a host of parts of 1 to 63"),
+        ({"issuer": "https://a/?b"}, "expected no query in issuer, or jwks_url beside it"),
+        ({"issuer": ""}, "at least 1 character"),
+        ({"audience": []}, "at least 1 item"),
+        ({"secret": "x" * 31}, "expected at least 32 bytes, as openssl rand -hex 32 gives"),
+        ({"secret": f"-----BEGIN PUBLIC KEY-----{SECRET}"}, "expected no key or certificate"),
+        (
+            {"secret": SECRET, "jwks_url": "https://a/keys"},
+            "expected no jwks_url beside secret, which is for HS256 alone",
+        ),
+        ({"secret": SECRET, "algorithms": ["RS256"]}, "expected no algorithms beside secret"),
+        ({"algorithms": ["HS256"]}, "Input should be 'RS256'"),
+        ({"algorithms": ["none"]}, "Input should be 'RS256'"),
+        ({"algorithms": []}, "at least 1 item"),
+        ({"leeway": 301}, "less than or equal to 300"),
+        ({"leeway": -1}, "greater than or equal to 0"),
+        ({"max_age": 60}, "expected a max_age that is no shorter than refresh_interval"),
+        ({"issuer": "http://a/", "tls": {}}, "expected https in issuer or jwks_url beside tls"),
+        ({"public_key": "x"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_would(more: Mapping[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        READ.validate_python({**JWT, **more})
+
+    assert told in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["issuer", "audience"])
+def test_issuer_and_audience_are_needed(missing: str) -> None:
+    with pytest.raises(ValidationError, match=missing):
+        READ.validate_python({name: one for name, one in JWT.items() if name != missing})
+
+
+def test_it_has_to_be_said_who_may_ask() -> None:
+    with pytest.raises(ConfigurationError, match="GATEWAY_AUTH__MODE is missing"):
+        callers_said(None)
+    assert callers_said(OpenCallers()) == OpenCallers()
+
+
+@pytest.fixture
+def needed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Set what has to be set of the sources."""
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+    return monkeypatch
+
+
+def test_variables_say_it(needed: pytest.MonkeyPatch) -> None:
+    needed.setenv("GATEWAY_AUTH__MODE", "jwt")
+    needed.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com/")
+    needed.setenv("GATEWAY_AUTH__AUDIENCE", "user-gateway")
+    needed.setenv("GATEWAY_AUTH__ALGORITHMS", '["RS256", "ES256"]')
+
+    auth = load_settings(None, serving=True).auth
+
+    assert isinstance(auth, JwtCallers)
+    assert auth.audiences == {"user-gateway"}
+    assert auth.algorithms == ("RS256", "ES256")
+
+
+def test_several_audiences_are_a_list(needed: pytest.MonkeyPatch) -> None:
+    for name, value in JWT.items():
+        needed.setenv(f"GATEWAY_AUTH__{name.upper()}", value)
+    needed.setenv("GATEWAY_AUTH__AUDIENCE", '["a", "b"]')
+
+    auth = load_settings(None).auth
+
+    assert isinstance(auth, JwtCallers)
+    assert auth.audiences == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, "GATEWAY_AUTH__MODE is missing: expected jwt, with issuer and audience"),
+        ({"ISSUER": "https://a"}, "GATEWAY_AUTH__MODE is missing"),
+        ({"MODE": "open"}, "GATEWAY_AUTH__MODE got 'open': expected one of 'none', 'jwt'."),
+        ({"MODE": "jwt", "AUDIENCE": "a"}, "GATEWAY_AUTH__ISSUER is missing"),
+        ({"MODE": "none", "ISSUER": "https://a"}, "GATEWAY_AUTH__ISSUER is not a setting where"),
+    ],
+)
+def test_what_is_wrong_is_told_once_and_by_its_name(
+    needed: pytest.MonkeyPatch, variables: Mapping[str, str], told: str
+) -> None:
+    for name, value in variables.items():
+        needed.setenv(f"GATEWAY_AUTH__{name}", value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(None, serving=True)
+
+    [mistake] = caught.value.mistakes
+    assert mistake.startswith(told)
+
+
+def test_a_file_says_it_and_where_the_secret_is(needed: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    needed.setenv("DEV_SECRET", SECRET)
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[auth]\nmode = "jwt"\nissuer = "dev"\naudience = "a"\nsecret = { env = "DEV_SECRET" }\n',
+        encoding="utf-8",
+    )
+
+    auth = load_settings(None, config=file, serving=True).auth
+
+    assert isinstance(auth, JwtCallers)
+    assert auth.secret is not None
+    assert auth.secret.get_secret_value() == SECRET
+
+
+def test_a_file_that_does_not_say_it_is_named(needed: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    del needed
+    file = tmp_path / "gateway.toml"
+    file.write_text("port = 80\n", encoding="utf-8")
+
+    with pytest.raises(ConfigurationError, match=r"gateway\.toml.*\[auth\] mode is missing"):
+        load_settings(None, config=file, serving=True)
+    assert load_settings(None, config=file).auth is None

@@ -1,0 +1,524 @@
+"""Settings from the environment, and every mistake in them told at once."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError
+from app.settings.credentials import BearerAuth
+from app.settings.environment import load_settings, variables
+from app.settings.models import Settings
+
+NAMES = ("PROFILE", "BILLING", "ACTIVITY")
+SECRET = "canary-secret"
+BILLING = "GATEWAY_SOURCES__BILLING"
+BEARER = {"kind": "bearer", "token": f"{SECRET} x"}
+
+Set = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable and no file of the machine be seen."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def have(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """Give a way to set variables, beside those that are needed."""
+
+    def set_all(**values: str) -> None:
+        needed = {f"GATEWAY_SOURCES__{name}__BASE_URL": f"http://{name.lower()}" for name in NAMES}
+        for name, value in {**needed, **values}.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def mistakes() -> tuple[str, ...]:
+    """Load settings that cannot be used."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert str(caught.value) == "\n".join(caught.value.mistakes)
+    return caught.value.mistakes
+
+
+def test_the_needed_variables_are_enough(have: Set) -> None:
+    have()
+
+    settings = load_settings()
+
+    assert type(settings) is Settings
+    assert settings == Settings(sources=settings.sources)
+    assert [one.base_url for one in dict(settings.sources).values()] == [
+        "http://profile",
+        "http://billing",
+        "http://activity",
+    ]
+
+
+def test_every_variable_that_is_needed_is_told_at_once() -> None:
+    told = mistakes()
+
+    assert len(told) == 3
+    for name, sentence in zip(NAMES, told, strict=True):
+        variable = f"GATEWAY_SOURCES__{name}__BASE_URL"
+        assert sentence.startswith(f"{variable} is missing: ")
+        assert f"For instance {variable}=https://" in sentence
+
+
+def test_settings_of_any_depth_come_from_the_environment(have: Set) -> None:
+    have(
+        GATEWAY_PORT="81",
+        GATEWAY_GRAPHIQL="false",
+        GATEWAY_USER_ID_PATTERN=r"u-\d+",
+        GATEWAY_LOG__LEVEL="debug",
+        GATEWAY_SOURCES__BILLING__TIMEOUT="0.25",
+        GATEWAY_SOURCES__BILLING__AUTH__KIND="bearer",
+        GATEWAY_SOURCES__BILLING__AUTH__TOKEN=SECRET,
+    )
+
+    settings = load_settings()
+
+    assert settings.port == 81
+    assert settings.graphiql is False
+    assert settings.user_id_pattern.fullmatch("u-1")
+    assert settings.log.level == "debug"
+    assert settings.sources.billing.timeout == 0.25
+    assert settings.sources.profile.timeout == 2.0
+    auth = settings.sources.billing.auth
+    assert isinstance(auth, BearerAuth)
+    assert auth.token.get_secret_value() == SECRET
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+
+
+def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> None:
+    have(gateway_port="81", GATEWAY_HOST="", GATEWAY_SOURCES__BILLING__AUTH__TOKEN="")
+
+    settings = load_settings()
+
+    assert settings.port == 81
+    assert settings.host == "127.0.0.1"
+    assert settings.sources.billing.auth.kind == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("GATEWAY_PORT", "http", "valid integer"),
+        ("GATEWAY_PORT", "70000", "less than or equal to 65535"),
+        ("GATEWAY_GRAPHIQL", "perhaps", "valid boolean"),
+        ("GATEWAY_USER_ID_PATTERN", "(", "valid regular expression"),
+        ("GATEWAY_LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        (f"{BILLING}__TIMEOUT", "soon", "valid number"),
+        (f"{BILLING}__TIMEOUT", "inf", "finite number"),
+        (f"{BILLING}__TIMEOUT", "0", "greater than or equal to 0.001"),
+        (f"{BILLING}__BASE_URL", "billing:8080", "an address such as https://"),
+        (f"{BILLING}__BASE_URL", "http://billing?x=1", "no query and no fragment"),
+        (f"{BILLING}__BASE_URL", "http://billing:99999", "expected a port"),
+        (f"{BILLING}__BASE_URL", "http://billing..internal", "expected a host of parts"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_variable_what_it_got_and_what_would_be_right(
+    have: Set, name: str, value: str, right: str
+) -> None:
+    have(**{name: value})
+
+    [told] = mistakes()
+
+    # What follows the "?" of an address may be secret.
+    quoted = value.partition("?")[0] + "?…" if "?" in value else value
+    assert told.startswith(f"{name} got {quoted!r}: ")
+    assert right in told
+    meaning = next(one.description for one in variables() if one.name == name)
+    assert told.endswith(meaning)
+
+
+def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "GATEWAY_SOURCES__PROFILE__BASE_URL": "profile",
+        "GATEWAY_SOURCES__BILLING__BASE_URL": "http://billing",
+        "GATEWAY_SOURCES__BILLING__AUTH__KIND": "bearer",
+        "GATEWAY_SOURCES__BILLING__AUTH__TOKEN": "two words",
+        "GATEWAY_SOURCES__BILLING__TIMEOT": "1",
+        "GATEWAY_PORT": "http",
+        "GATEWAY_PROT": "80",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    told = mistakes()
+
+    assert sorted(sentence.split(" ")[0] for sentence in told) == [
+        "GATEWAY_PORT",
+        "GATEWAY_PROT",
+        "GATEWAY_SOURCES__ACTIVITY__BASE_URL",
+        "GATEWAY_SOURCES__BILLING__AUTH__TOKEN",
+        "GATEWAY_SOURCES__BILLING__TIMEOT",
+        "GATEWAY_SOURCES__PROFILE__BASE_URL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GATEWAY_PROT", "GATEWAY_PORT"),
+        ("GATEWAY_MAX_IDS_", "GATEWAY_MAX_IDS"),
+        ("GATEWAY_LOG_LEVEL", "GATEWAY_LOG__LEVEL"),
+        ("GATEWAY_LOG__LEVLE", "GATEWAY_LOG__LEVEL"),
+        ("GATEWAY_BILLING__BASE_URL", "GATEWAY_SOURCES__BILLING__BASE_URL"),
+        (f"{BILLING}__TIMEOT", f"{BILLING}__TIMEOUT"),
+        ("GATEWAY_SOURCES__BILING__BASE_URL", f"{BILLING}__BASE_URL"),
+    ],
+)
+def test_a_name_that_no_setting_has_is_a_mistake_and_the_nearest_is_offered(
+    have: Set, name: str, meant: str
+) -> None:
+    have(**{name: "1"})
+
+    assert mistakes() == (f"{name} is not a setting: did you mean {meant}?",)
+
+
+def test_a_name_that_is_near_to_none_leads_to_the_list(have: Set) -> None:
+    have(GATEWAY_QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ="1")
+
+    [told] = mistakes()
+
+    assert told.endswith(" is not a setting: `user-gateway settings` lists all there are.")
+
+
+def test_a_name_below_a_setting_that_holds_one_value_is_a_mistake(have: Set) -> None:
+    have(GATEWAY_PORT__NUMBER="81")
+
+    [told] = mistakes()
+
+    assert told.startswith("GATEWAY_PORT__NUMBER is not a setting")
+
+
+def test_names_that_are_not_ours_are_nobody_s_business(have: Set) -> None:
+    have(GATEWAYS="1", MY_GATEWAY_PORT="1", PORT="1")
+
+    assert load_settings().port == 8000
+
+
+def test_a_group_may_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {name.lower(): {"base_url": f"http://{name.lower()}"} for name in NAMES}
+    monkeypatch.setenv("GATEWAY_SOURCES", json.dumps(group))
+    monkeypatch.setenv("GATEWAY_LOG", '{"level": "debug"}')
+
+    settings = load_settings()
+
+    assert settings.sources.billing.base_url == "http://billing"
+    assert settings.log.level == "debug"
+
+
+@pytest.mark.parametrize("names", [("", "__TIMEOUT"), ("__TIMEOUT", "")], ids=["before", "behind"])
+@pytest.mark.parametrize("group", ["GATEWAY_SOURCES", BILLING])
+def test_single_variables_add_to_a_group_of_json_and_win_in_whatever_order_they_are_set(
+    have: Set, monkeypatch: pytest.MonkeyPatch, group: str, names: tuple[str, str]
+) -> None:
+    have()
+    monkeypatch.delenv(f"{BILLING}__BASE_URL")
+    inner = {"base_url": "http://json", "timeout": 1.5}
+    values = {
+        "": (group, json.dumps(inner if group == BILLING else {"billing": inner})),
+        "__TIMEOUT": (f"{BILLING}__TIMEOUT", "0.25"),
+    }
+    for name in names:
+        monkeypatch.setenv(*values[name])
+
+    billing = load_settings().sources.billing
+
+    assert (billing.base_url, billing.timeout) == ("http://json", 0.25)
+
+
+def test_a_mistake_within_json_is_told_with_the_variable_that_it_would_have_of_its_own(
+    have: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have()
+    monkeypatch.delenv(f"{BILLING}__BASE_URL")
+    group = {"base_url": "http://b", "timeout": "soon", "connect_tiemout": 1}
+    monkeypatch.setenv(BILLING, json.dumps({**group, "auth": BEARER}))
+
+    told = sorted(mistakes())
+
+    assert [sentence.split(" ")[0] for sentence in told] == [
+        f"{BILLING}__AUTH__TOKEN",
+        f"{BILLING}__CONNECT_TIEMOUT",
+        f"{BILLING}__TIMEOUT",
+    ]
+    assert "soon" in told[2]
+    assert SECRET not in str(told)
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_LOG", "GATEWAY_SOURCES", BILLING])
+@pytest.mark.parametrize("value", ["info", '{"level": "info"'])
+def test_a_group_that_is_no_json_is_told_with_its_variable_beside_all_other_mistakes(
+    have: Set, name: str, value: str
+) -> None:
+    have(**{name: value, "GATEWAY_PORT": "http", "GATEWAY_PROT": "80"})
+
+    told = mistakes()
+
+    assert any(sentence.startswith(f"{name} ") and "JSON" in sentence for sentence in told)
+    assert any(sentence.startswith("GATEWAY_PORT ") for sentence in told)
+    assert any(sentence.startswith("GATEWAY_PROT ") for sentence in told)
+
+
+SECRETS = {
+    f"{BILLING}__AUTH__TOKEN": [SECRET, f"{SECRET} x", f"Bearer {SECRET}", f"{SECRET}\n"],
+    f"{BILLING}__AUTH__TOKEN__X": [SECRET],
+    f"{BILLING}__AUTH__TOKN": [SECRET],
+    f"{BILLING}__AUTH": [
+        SECRET,
+        json.dumps(BEARER),
+        json.dumps({"token": SECRET}),
+        json.dumps({"kind": "bearer", "token": [SECRET]}),
+        json.dumps({"kind": "basic", "username": SECRET, "password": SECRET, "token": SECRET}),
+        json.dumps({"kind": "api_key", "key": f"{SECRET}\n", "header": "X-Key"}),
+        json.dumps({"kind": "api_key", "key": SECRET}),
+        json.dumps({"kind": "client_credentials", "client_secret": SECRET}),
+    ],
+    f"{BILLING}__BASE_URL": [
+        f"http://user:{SECRET}@billing",
+        f"http://{SECRET}@billing",
+        f"http://user:p@{SECRET}@billing",
+        f"http://user:p/{SECRET}@billing",
+        f"http://user:{SECRET}/p@billing",
+        f"user:{SECRET}@billing",
+        f"ftp://user:{SECRET}@billing",
+    ],
+    BILLING: [
+        json.dumps({"auth": BEARER}),
+        json.dumps({"auth": [SECRET]}),
+        json.dumps([{"auth": BEARER}]),
+        json.dumps(SECRET),
+        f'{{"auth": "{SECRET}"',
+        json.dumps({"base_url": f"http://user:{SECRET}@billing"}),
+    ],
+    "GATEWAY_SOURCES": [
+        json.dumps([{"billing": {"auth": BEARER}}]),
+        json.dumps({"billing": f"token {SECRET}"}),
+        f'{{"billing": {{"auth": "{SECRET}"}}',
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in SECRETS.items() for value in values]
+)
+def test_a_mistake_never_shows_a_token_or_a_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value)
+
+
+def test_a_file_fills_what_the_environment_lacks_and_the_environment_wins(
+    have: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have(GATEWAY_PORT="81")
+    monkeypatch.delenv(f"{BILLING}__BASE_URL")
+    Path(".env").write_text(
+        "# ours\n"
+        f'export {BILLING}__BASE_URL="http://from-file"  # quoted\n'
+        "GATEWAY_PORT=82\n"
+        "gateway_max_ids=7\n"
+        "GATEWAY_SOURCES__PROFILE__TIMEOUT=3\n"
+        "OTHER_PROGRAM=1\n",
+        encoding="utf-8",
+    )
+
+    settings = load_settings()
+
+    assert settings.port == 81
+    assert settings.max_ids == 7
+    assert settings.sources.billing.base_url == "http://from-file"
+    assert settings.sources.profile.base_url == "http://profile"
+    assert settings.sources.profile.timeout == 3.0
+
+
+def test_the_file_may_be_elsewhere_or_nowhere(have: Set, tmp_path: Path) -> None:
+    have()
+    other = tmp_path / "other.env"
+    other.write_text("GATEWAY_PORT=83\n", encoding="utf-8")
+    Path(".env").write_text("GATEWAY_PORT=82\n", encoding="utf-8")
+
+    assert load_settings(other).port == 83
+    assert load_settings(None).port == 8000
+    assert load_settings(tmp_path / "nowhere.env").port == 8000
+
+
+def test_mistakes_of_the_file_are_told_like_those_of_the_environment(have: Set) -> None:
+    have()
+    Path(".env").write_text(
+        f"GATEWAY_PORT=http\nGATEWAY_PROT=1\n{BILLING}__TIMEOT=1\n", encoding="utf-8"
+    )
+
+    told = mistakes()
+
+    assert told[0] == "GATEWAY_PROT is not a setting: did you mean GATEWAY_PORT?"
+    assert told[1].startswith("GATEWAY_PORT got 'http': ") or told[2].startswith("GATEWAY_PORT")
+    assert len(told) == 3
+
+
+def test_a_file_that_is_no_text_is_a_mistake_and_no_traceback(have: Set) -> None:
+    have()
+    Path(".env").write_bytes(b"GATEWAY_PORT=\xff\xfe\x00\n")
+
+    [told] = mistakes()
+
+    assert ".env" in told
+
+
+def test_the_list_has_every_variable_once_with_what_it_means() -> None:
+    listed = list(variables())
+    names = [one.name for one in listed]
+
+    assert len(set(names)) == len(names)
+    assert {f"GATEWAY_SOURCES__{name}__BASE_URL" for name in NAMES} == {
+        one.name for one in listed if one.required
+    }
+    secret = ["AUTH__TOKEN", "AUTH__PASSWORD", "AUTH__KEY", "AUTH__CLIENT_SECRET"]
+    secret += ["TLS__CLIENT_KEY_PASSWORD", "PROXY__PASSWORD"]
+    assert {one.name for one in listed if one.secret} == {
+        *(f"GATEWAY_SOURCES__{name}__{setting}" for name in NAMES for setting in secret),
+        *("GATEWAY_AUTH__SECRET", "GATEWAY_ROUTER_TOKEN"),
+        *("GATEWAY_AUTH__TLS__CLIENT_KEY_PASSWORD", "GATEWAY_AUTH__PROXY__PASSWORD"),
+        "GATEWAY_TLS__KEY_PASSWORD",
+    }
+    assert {"GATEWAY_PORT", "GATEWAY_USER_ID_PATTERN", "GATEWAY_LOG__LEVEL"} <= set(names)
+    assert "GATEWAY_SOURCES" not in names
+    assert "GATEWAY_LOG" not in names
+    assert all(one.description for one in listed)
+
+
+def test_each_variable_set_to_its_default_changes_nothing(have: Set) -> None:
+    have()
+    usual = load_settings()
+
+    defaults = {one.name: one.default for one in variables() if one.default and not one.dependent}
+    have(**defaults)
+
+    assert len(defaults) > 20
+    assert load_settings().model_dump(exclude={"user_id_pattern"}) == usual.model_dump(
+        exclude={"user_id_pattern"}
+    )
+    assert load_settings().user_id_pattern.pattern == usual.user_id_pattern.pattern
+
+
+MISFITS = """
+[sources.profile]
+base_url = "profile"
+
+[sources.profile.fields]
+displayNam = "name"
+username = "foo("
+email = "a"
+created_at = "b"
+
+[sources.billing]
+base_url = "http://billing"
+fields = { plan = "a", status = "b", balance = "c", user_id = "d" }
+answer.key = ["id"]
+
+[sources.activity]
+base_url = "http://activity"
+"""
+
+
+def test_what_does_not_fit_a_source_is_told_by_its_line_with_all_other_mistakes() -> None:
+    Path("gateway.toml").write_text(MISFITS, encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config=Path("gateway.toml"))
+
+    assert [sentence.split(": ", 1)[0] for sentence in caught.value.mistakes] == [
+        f"gateway.toml:{line}" for line in (3, 5, 6, 7, 14)
+    ]
+    _, missing, unknown, wrong, twice = caught.value.mistakes
+    assert "[sources.profile.fields] display_name is missing: expected an expression" in missing
+    assert "displayNam is no field of profile: did you mean displayName?" in unknown
+    assert "username got 'foo(': column 5: expected more, got the end." in wrong
+    assert "[sources.billing.answer] key is given twice" in twice
+
+
+def test_what_does_not_fit_a_source_is_told_by_its_variable(have: Set) -> None:
+    have(
+        GATEWAY_SOURCES__BILLING__FIELDS='{"plan": "a", "status": "b", "price": "c"}',
+        GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGINCOUNT="a",
+    )
+
+    told = [sentence.partition(" is ")[0] for sentence in mistakes()]
+
+    assert told == [
+        f"{BILLING}__FIELDS__PRICE",
+        f"{BILLING}__FIELDS__BALANCE",
+        "GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGINCOUNT",
+        "GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGIN_COUNT",
+        "GATEWAY_SOURCES__ACTIVITY__FIELDS__EVENTS",
+    ]
+
+
+def test_keys_of_another_source_come_from_the_environment_and_from_a_file_alike(
+    have: Set, tmp_path: Path
+) -> None:
+    expression = "app_metadata.stripe_customer_id"
+    have(
+        GATEWAY_SOURCES__BILLING__KEY_FROM__SOURCE="profile",
+        GATEWAY_SOURCES__BILLING__KEY_FROM__EXPRESSION=expression,
+    )
+    from_variables = load_settings()
+    have(
+        GATEWAY_SOURCES__BILLING__KEY_FROM__SOURCE="",
+        GATEWAY_SOURCES__BILLING__KEY_FROM__EXPRESSION="",
+    )
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[sources.billing.key_from]\nsource = "profile"\nexpression = "{expression}"\n',
+        encoding="utf-8",
+    )
+    from_file = load_settings(config=file)
+
+    assert from_variables == from_file
+    assert list(from_file.key_from) == ["billing"]
+    assert from_file.key_from["billing"].source == "profile"
+    assert from_file.key_from["billing"].expression == expression
+
+
+def test_keys_that_can_never_be_had_are_mistakes_at_their_places(have: Set, tmp_path: Path) -> None:
+    have(
+        GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE="activity",
+        GATEWAY_SOURCES__PROFILE__KEY_FROM__EXPRESSION="a",
+        GATEWAY_PORT="http",
+    )
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[sources.billing.key_from]\nsource = "crm"\nexpression = "a"\n'
+        '[sources.activity]\nkey_from = { source = "profile", expression = "a" }\n',
+        encoding="utf-8",
+    )
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config=file)
+
+    ring, port, unknown = caught.value.mistakes
+    assert port.startswith("GATEWAY_PORT got 'http'")
+    assert ring.startswith(
+        "GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE got 'activity':"
+        " expected no ring (profile ← activity ← profile)"
+    )
+    assert unknown.startswith(
+        f"{file}:2: [sources.billing.key_from] source got 'crm': expected one of profile, activity."
+    )

@@ -1,0 +1,152 @@
+"""The JSON Schema of the configuration file."""
+
+import tomllib
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+
+from app.errors import ConfigurationError
+from app.settings.models import Settings
+from app.settings.nested import Table, dotted
+from app.settings.reference import DIALECT, file_schema
+from app.settings.variables import Variable, variables_of
+from tests.settings.conftest import Write
+from tests.settings.loading import SERVICE, load
+from tests.settings.models import TestSettings
+from tests.settings.schemas import always_there, properties_of
+from tests.settings.toml import toml
+
+MODELS = [Settings, TestSettings]
+OURS = file_schema(Settings)
+OWN = file_schema(TestSettings)
+
+
+def wrong(schema: Table, text: str) -> list[str]:
+    """List the places of a file that a schema refuses."""
+    validator = Draft202012Validator(schema)
+    found = validator.iter_errors(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
+    return sorted(dotted(tuple(error.absolute_path)) for error in found)
+
+
+def first(schema: Table, *keys: str) -> Table:
+    """Find what a schema says of a setting."""
+    return next(properties_of(schema, schema, keys))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_is_a_schema_and_says_of_which_draft(model: type[BaseModel]) -> None:
+    schema = file_schema(model)
+
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == DIALECT == Draft202012Validator.META_SCHEMA["$id"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_setting_is_in_it_and_described(model: type[BaseModel]) -> None:
+    schema = file_schema(model)
+
+    for variable in variables_of(model):
+        described = list(properties_of(schema, schema, variable.path))
+        assert described, variable.name
+        for one in described:
+            assert one["description"], variable.name
+            assert one["description"] in variable.description
+
+
+def test_each_default_is_told_where_its_setting_is() -> None:
+    assert first(OURS, "port")["default"] == 8000
+    assert first(OURS, "user_id_pattern")["default"].startswith("[0-9a-fA-F]")
+    assert "default" not in first(OURS, "sources", "billing", "auth", "token")
+    assert "default" not in first(OURS, "sources", "billing", "breaker")
+    assert first(OWN, "services", "users", "rows")["default"] == ["items"]
+
+
+def test_nothing_that_a_variable_may_set_has_to_be_in_the_file() -> None:
+    assert not wrong(OURS, "")
+    assert not wrong(OURS, "[sources.billing]\ntimeout = 1")
+    assert not wrong(OWN, "[services.users]\nauth = { kind = 'basic' }\npaging = {}")
+    assert wrong(OWN, "[[services.users.rules]]") == ["services.users.rules#1"]
+
+
+@pytest.mark.parametrize("value", ["{ env = 'A' }", "{ file = '/a' }"])
+def test_a_secret_is_named(value: str) -> None:
+    assert not wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
+
+
+@pytest.mark.parametrize(
+    "value", ["'x'", "3", "{}", "{ env = '' }", "{ env = 'A', file = 'a' }", "{ value = 'a' }"]
+)
+def test_and_never_written(value: str) -> None:
+    told = wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
+
+    assert told == ["sources.billing.auth"]
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("auth = { kind = 'basic', user = 'u', password.env = 'A' }", None),
+        ("auth = { kind = 'none', user = 'u' }", "auth"),
+        ("auth = { user = 'u' }", "auth"),
+        ("auth = { kind = 'other' }", "auth"),
+        ("rules = [{ status = 404 }, { status = 503, means = 'retry', token.env = 'A' }]", None),
+        ("rules = [{ status = 404 }, { status = 99 }]", "rules#2.status"),
+        ("fields = { a = 'b', 'c d' = 'e' }", None),
+        ("fields = { a = 3 }", "fields.a"),
+        ("headers = { a = 'b', c = { env = 'D' } }", None),
+        ("headers = { a = 3 }", "headers.a"),
+        ("limit = 3", None),
+        ("limit = 'none'", None),
+        ("limit = 'all'", "limit"),
+        ("paging = { size = 3 }", None),
+        ("paging = { size = 0 }", "paging.size"),
+        ("pagin = { size = 3 }", ""),
+        ("rows = ['a', 'b']", None),
+        ("rows = 'a'", "rows"),
+    ],
+)
+def test_kinds_of_tables_lists_and_free_names_are_checked(written: str, place: str | None) -> None:
+    told = wrong(OWN, SERVICE + written)
+
+    assert told == ([] if place is None else [f"services.users.{place}".rstrip(".")])
+
+
+CANDIDATES = [
+    *(0, 1, -1, 7, 65, 1_001, 70_000, 10**8, 10**20),
+    *(0.5, -0.5, 1.5, 3_600.5, 1e10 + 0.5, 0.0005),
+    *("", "x", "info", "json", "asked", "required", "3", "true"),
+    *(True, False, [], [1], {}, {"x": 1}),
+]
+JUDGED_BY_PYTHON = {"base_url", "user_id_pattern"}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        one
+        for one in variables_of(Settings)
+        if always_there(OURS, one) is not None
+        and one.path[1:2] not in {("profile",), ("activity",)}  # they are as billing is
+        and one.path[-1] not in JUDGED_BY_PYTHON
+    ],
+    ids=lambda one: one.name,
+)
+def test_it_refuses_what_the_gateway_refuses(variable: Variable, write: Write) -> None:
+    for value in CANDIDATES:
+        table: Table = {}
+        inner = table
+        for key in variable.path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[variable.path[-1]] = value
+        for source in ("profile", "billing", "activity"):
+            sources: Table = table.setdefault("sources", {})
+            sources.setdefault(source, {}).setdefault("base_url", "http://x")
+        text = toml(table)
+
+        refused = False
+        try:
+            load(write(text))
+        except ConfigurationError:
+            refused = True
+        assert refused == bool(wrong(OURS, text)), text

@@ -1,0 +1,49 @@
+"""The names by which the gateway is known, as settings."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from app.settings.server import HostName, is_loopback
+
+NAME: TypeAdapter[str] = TypeAdapter(HostName)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("api.example.com", "api.example.com"),
+        ("API.Example.COM", "api.example.com"),
+        ("*.example.com", "*.example.com"),
+        ("*", "*"),
+        ("user_gateway", "user_gateway"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("::1", "::1"),
+        ("[0:0:0:0:0:0:0:1]", "::1"),
+    ],
+)
+def test_a_host_is_a_name_an_address_or_all_names_below_one(given: str, kept: str) -> None:
+    assert NAME.validate_python(given) == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("", "https://api.example.com", "api.example.com:443", "api.example.com/", "a b", "a..b"),
+        *("*.", "**", "*example.com", "api.*.com", "-a", "a@b", "bücher.example", "a" * 64),
+    ],
+)
+def test_anything_else_is_told_what_is_one(given: str) -> None:
+    with pytest.raises(ValidationError, match="expected a name without scheme and port"):
+        NAME.validate_python(given)
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [
+        *((host, True) for host in ("localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1")),
+        *((host, True) for host in ("[::1]", "::ffff:127.0.0.1")),
+        *((host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "gateway", "::ffff:10.0.0.1")),  # noqa: S104 # as text
+    ],
+)
+def test_only_this_machine_reaches_what_listens_on_loopback(host: str, *, alone: bool) -> None:
+    assert is_loopback(host) is alone

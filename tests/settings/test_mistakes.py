@@ -1,0 +1,297 @@
+"""What is wrong with settings: where, what was found, what would be right."""
+
+import pytest
+
+from tests.settings.conftest import Write
+from tests.settings.loading import NEEDED, SECRET, SERVICE, mistakes, mistakes_own
+
+ALL_WRONG = f"""\
+port = "8000"
+prot = 1
+graphiql = 1
+host = 1979-05-27
+[sources.profile]
+base_url = "ftp://me:{SECRET}@x"
+timeout = "soon"
+auth = {{ kind = "bearer", token = "{SECRET}" }}
+bearer_token = "{SECRET}"
+retry.max_retries = 99
+[sources.billing]
+auth = {{ kind = "bearer", token = {{ env = "NOT_SET" }} }}
+breaker = {{ window = -1,  slow_call = true }}
+cache = "{SECRET}"
+[log]
+level = "loud"
+[billing]
+base_url = "x"
+"""
+
+
+def test_every_mistake_of_file_and_variables_is_told_at_once_with_its_place(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_PROT", "1")
+    monkeypatch.setenv("GATEWAY_WORKERS", "many")
+    monkeypatch.setenv("GATEWAY_LOG__FORMAT", "xml")
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__COALESCE", "on")
+
+    told = mistakes(write(ALL_WRONG))
+
+    assert [
+        sentence.split(" got ")[0].split(" is ")[0].split(" names")[0] for sentence in told
+    ] == [
+        "GATEWAY_PROT",
+        "GATEWAY_SOURCES__BILLING__COALESCE",
+        "GATEWAY_WORKERS",
+        "GATEWAY_LOG__FORMAT",
+        "gateway.toml:1: port",
+        "gateway.toml:2: prot",
+        "gateway.toml:3: graphiql",
+        "gateway.toml:4: host",
+        "gateway.toml:6: [sources.profile] base_url",
+        "gateway.toml:7: [sources.profile] timeout",
+        "gateway.toml:8: [sources.profile.auth] token",
+        "gateway.toml:9: [sources.profile] bearer_token",
+        "gateway.toml:10: [sources.profile.retry] max_retries",
+        "gateway.toml:11: [sources.billing] base_url",
+        "gateway.toml:12: [sources.billing.auth] token",
+        "gateway.toml:13: [sources.billing.breaker] slow_call",
+        "gateway.toml:13: [sources.billing.breaker] window",
+        "gateway.toml:14: [sources.billing] cache",
+        "gateway.toml:16: [log] level",
+        "gateway.toml:17: [billing]",
+        "gateway.toml: [sources.activity] base_url",
+    ]
+    assert SECRET not in "".join(told)
+
+
+def test_what_a_variable_wins_over_is_not_judged_but_names_are(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "81")
+    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__TIMEOUT", "1")
+
+    told = mistakes(write(f'port = "x"\nprot = 1{NEEDED}profile.timeout = -1'))
+
+    assert told == ("gateway.toml:2: prot is not a setting: did you mean port?",)
+
+
+def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__TOKEN", f"{SECRET} x")
+
+    told = mistakes(write(f'{NEEDED}profile.auth = {{ kind = "bearer", token = "{SECRET}" }}'))
+
+    assert [sentence.split(" got ")[0] for sentence in told] == [
+        "GATEWAY_SOURCES__PROFILE__AUTH__TOKEN",
+        "gateway.toml:6: [sources.profile.auth] token",
+    ]
+    assert SECRET not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('port = "80"', "port got '80': input should be a valid integer, without quotes. Port "),
+        ("port = 80.0", "port got 80.0: input should be a valid integer. Port "),
+        ("port = true", "port got true: input should be a valid integer. Port "),
+        ("port = 70000", "port got 70000: input should be less than or equal to 65535. Port "),
+        ("port = []", "port got a list: input should be a valid integer. Port "),
+        ("port = {}", "[port] got a table: input should be a valid integer. Port "),
+        ('graphiql = "yes"', "graphiql got 'yes': input should be a valid boolean, without quot"),
+        ("host = 12:00:00", "host got a time: input should be a valid string. Address "),
+        ("host = 3", "host got 3: input should be a valid string. Address "),
+        ("log = 3", "log got a single value: expected a table. The log."),
+        ("log = []", "log got a list: expected a table. The log."),
+        ("deadline = { budget = nan }", "[deadline] budget got nan: input should be a finite n"),
+        ("[deadlin]", "[deadlin] is not a setting: did you mean deadline?"),
+        ("[profile]", "[profile] is not a setting: did you mean sources.profile?"),
+        ("config = 'x'", "config is not a setting: `user-gateway config schema` has all there"),
+        ("[log]\nqqqqqq = 1", "[log] qqqqqq is not a setting: expected one of level, format"),
+        ("[sources.support]", "[sources.support] is not a setting: expected one of profile, bi"),
+    ],
+)
+def test_a_wrong_value_or_name_is_told_with_what_was_found_and_what_would_be_right(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://x")
+
+    [mistake] = mistakes(write(written))
+
+    assert mistake.partition(": ")[2].startswith(told)
+
+
+def test_a_file_that_cannot_be_read_is_told_beside_the_mistakes_of_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_CONFIG", "nowhere.toml")
+    monkeypatch.setenv("GATEWAY_PORT", "http")
+
+    told = mistakes()
+
+    assert len(told) == 2  # and nothing of base_url: it may be in that file
+    assert told[0].startswith("nowhere.toml cannot be read: No such file or directory; expected")
+    assert told[1].startswith("GATEWAY_PORT got 'http'")
+
+
+def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variable(
+    write: Write,
+) -> None:
+    told = mistakes(write("[sources.profile]\ntimeout = 1\n[sources]\nbilling = {}\n"))
+
+    meaning = "is missing: Address below which the service answers. For instance base_url = "
+    for place, sentence in zip(
+        (
+            "gateway.toml:1: [sources.profile]",
+            "gateway.toml:4: [sources.billing]",
+            "gateway.toml: [sources.activity]",
+        ),
+        told,
+        strict=True,
+    ):
+        assert sentence.startswith(f'{place} base_url {meaning}"https://users.internal/api". ')
+        name = place.partition(".")[2].rpartition(".")[2].strip("]").upper()
+        assert sentence.endswith(f". GATEWAY_SOURCES__{name}__BASE_URL sets it too.")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("auth = { kind = 'beerer' }", ":4: [services.users.auth] kind got 'beerer': did you mea"),
+        ("auth = { kind = 'x' }", ":4: [services.users.auth] kind got 'x': expected one of 'none'"),
+        ("auth = {}", ":4: [services.users.auth] kind is missing: Expected one of 'none', 'bearer"),
+        ("auth = 'none'", ":4: [services.users] auth got a single value: expected a table. How o"),
+        (
+            "auth.kind = 'none'\nauth.user = 'x'",
+            ":5: [services.users.auth] user is not a setting where kind = 'none': it is one wh",
+        ),
+        (
+            "auth = { kind = 'basic', password.env = 'TOKEN' }",
+            ":4: [services.users.auth] user is missing: Who it is. GATEWAY_SERVICES__USERS__AUTH",
+        ),
+        (
+            "auth = { kind = 'bearer', token = 'x' }",
+            ":4: [services.users.auth] token got a secret itself",
+        ),
+        (
+            "[[services.users.rules]]\nstatus = 200\n[[services.users.rules]]\nstatus = 99",
+            ":7: [services.users.rules#2] status got 99: input should be greater than or equal",
+        ),
+        (
+            "[[services.users.rules]]\nmeans = 'absent'",
+            ":4: [services.users.rules#1] status is missing: The status.",
+        ),
+        (
+            "[[services.users.rules]]\nstatus = 404\nstauts = 3",
+            ":6: [services.users.rules#1] stauts is not a setting: did you mean status?",
+        ),
+        ("rules = { }", ":4: [services.users.rules] got a table: expected a list. What statuses"),
+        ("rows = ['a', 3]", ":4: [services.users] rows#2 got 3: input should be a valid string."),
+        ("fields.a = 3", ":4: [services.users.fields] a got 3: input should be a valid string."),
+        ("headers.'X Y' = 3", ':4: [services.users.headers] "X Y" got a secret value: input shou'),
+        ("headers.X.env = 'NOT'", ":4: [services.users.headers] X names the variable NOT, which"),
+        ("limit = 1.5", ":4: [services.users] limit got 1.5: input should be a valid integer or"),
+        ("limit = 'all'", ":4: [services.users] limit got 'all': input should be a valid integer"),
+        (
+            "request = { parameter = 'a', filter = 'b' }",
+            ":4: [services.users.request] is wrong: expected either parameter or filter, got both.",
+        ),
+        ("plan = { status = 3 }", ":4: [services.users.plan] status got 3: input should be great"),
+        ("plan = { size = 3, status = 404 }", ":4: [services.users.plan] status is not a setting"),
+        ("plan = 3", ":4: [services.users] plan got a single value: expected a table."),
+    ],
+)
+def test_mistakes_below_kinds_of_tables_lists_and_free_names_are_told_at_their_place(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+
+    [mistake] = mistakes_own(write(SERVICE + written))
+
+    assert mistake.startswith(f"gateway.toml{told}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AUTH__KIND", "x", "__AUTH__KIND got 'x': expected one of 'none', 'bearer', 'basic'."),
+        (
+            "AUTH__USER",
+            "x",
+            "__AUTH__USER is not a setting where kind = 'bearer': it is one where kind is 'basic'.",
+        ),
+        ("AUTH__USR", "x", "__AUTH__USR is not a setting: did you mean GATEWAY_SERVICES__USERS__A"),
+        ("RULES", "404", "__RULES got something else: expected a JSON list"),
+        ("RULES", '{"a": 1}', "__RULES got something else: expected a JSON list"),
+        ("RULES", '[{"status": 3}]', "__RULES (#1.status) got '3': input should be greater than"),
+        ("RULES", '[{"means": "retry"}]', "__RULES (#1.status) is missing: The status."),
+        ("RULES", '[{"status": 404, "x": 1}]', "__RULES (#1.x) is not a setting: expected one of"),
+        ("FIELDS", "x", "__FIELDS got something else: expected a JSON object"),
+        ("FIELDS", '{"a b": 3}', "__FIELDS (\"a b\") got '3': input should be a valid string."),
+        ("FIELDS__A__B", "x", "__FIELDS__A__B is not a setting: "),
+        ("ROWS", "[" * 100_000, "__ROWS got something else: expected a JSON list"),
+        ("PAGING__SIZE", "0", "__PAGING__SIZE got '0': input should be greater than 0. Rows of"),
+        ("PAGING__CURSOR", "x", "[services.users.paging] size is missing: Rows of a page."),
+        ("LIMIT", "few", "__LIMIT got 'few': input should be a valid integer, unable to parse st"),
+    ],
+)
+def test_mistakes_of_variables_below_them_name_the_variable(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    monkeypatch.setenv(f"GATEWAY_SERVICES__USERS__{name}", value)
+
+    [mistake] = mistakes_own(write(f"{SERVICE}auth = {{ kind = 'bearer', token.env = 'TOKEN' }}"))
+
+    assert told in mistake
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            "auth = { kind = 'api_key', key.env = 'TOKEN' }",
+            "[sources.billing.auth] is wrong: expected either header or parameter, where the key",
+        ),
+        ("auth = { kind = 'bearrer' }", "[sources.billing.auth] kind got 'bearrer': did you mean"),
+        (
+            "auth = { kind = 'none', token.env = 'TOKEN' }",
+            "[sources.billing.auth.token] is not a setting where kind = 'none'",
+        ),
+        (
+            "auth = { kind = 'forward', forward_headers = ['X-A', 'Cookie'] }",
+            "[sources.billing.auth] forward_headers#2 got 'Cookie': expected no Cookie: it is",
+        ),
+        (
+            "tls = { verify = false }",
+            "[sources.billing.tls] verify is not a setting: expected one of ca_file, client_cert",
+        ),
+        (
+            "tls = { ca_file = '/nowhere/ca.pem' }",
+            "[sources.billing.tls] ca_file got '/nowhere/ca.pem': expected a file that can be read",
+        ),
+        (
+            "proxy = { url = 'http://proxy', username = 'a' }",
+            "[sources.billing.proxy] is wrong: expected username and password both, or neither",
+        ),
+    ],
+)
+def test_mistakes_of_how_a_service_is_reached_are_told_with_their_line(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+
+    [mistake] = mistakes(write(f"{NEEDED}billing.{written}"))
+
+    assert mistake.startswith(f"gateway.toml:6: {told}")
+    assert SECRET not in mistake
+
+
+def test_a_path_that_is_one_text_is_told_what_a_path_looks_like(write: Write) -> None:
+    text = f'{NEEDED}profile.answer = {{ key = "properties.id" }}'
+
+    [mistake] = mistakes(write(text))
+
+    assert ' key got a single value: expected a list such as ["properties", "id"]. ' in mistake

@@ -1,0 +1,75 @@
+"""What the environment says."""
+
+from pathlib import Path
+
+import pytest
+
+from app.settings.models import Settings
+from app.settings.variables import from_variables, read_environment
+from tests.settings.models import Frozen, TestSettings
+
+
+def test_dot_env_adds_what_the_environment_lacks_whatever_the_case_of_our_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("gateway_port", "81")
+    monkeypatch.setenv("TOKEN", "one")
+    Path(".env").write_text(
+        "GATEWAY_PORT=82\nGATEWAY_HOST=\ngateway_workers=2\nTOKEN=two\ntoken=three\nALONE\n",
+        encoding="utf-8",
+    )
+
+    environment = read_environment(Path(".env"))
+
+    assert environment.ours() == {"GATEWAY_PORT": "81", "GATEWAY_WORKERS": "2"}
+    assert environment.variables["TOKEN"] == "one"
+    assert environment.variables["token"] == "three"
+    assert "ALONE" not in environment.variables
+    assert environment.origin("GATEWAY_PORT") == "GATEWAY_PORT"
+    assert environment.origin("GATEWAY_WORKERS") == "GATEWAY_WORKERS in .env"
+
+
+def test_each_value_knows_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_SOURCES", '{"BILLING": {"timeout": 1, "cache": {"ttl": 2}}}')
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__CACHE__TTL", "3")
+
+    found = from_variables(read_environment(None), Settings, standing={})
+
+    assert found.values == {"sources": {"billing": {"timeout": 1, "cache": {"ttl": "3"}}}}
+    assert found.names == {
+        ("sources", "billing", "timeout"): "GATEWAY_SOURCES",
+        ("sources", "billing", "cache", "ttl"): "GATEWAY_SOURCES__BILLING__CACHE__TTL",
+    }
+    assert not found.mistakes
+
+
+class Either(Frozen):
+    """Settings of which one may be a text or a list."""
+
+    either: str | list[str] = ""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("x", "x"), ("[x", "[x"), ('{"x": 1}', '{"x": 1}'), ('["x"]', ["x"])]
+)
+def test_what_may_be_a_text_or_a_list_is_a_text_unless_it_is_a_list_in_json(
+    monkeypatch: pytest.MonkeyPatch, text: str, value: object
+) -> None:
+    monkeypatch.setenv("GATEWAY_EITHER", text)
+
+    found = from_variables(read_environment(None), Either, standing={})
+
+    assert (found.values, found.mistakes) == ({"either": value}, [])
+
+
+def test_free_names_are_those_of_the_file_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_EXTRA__MYUSERS__URL", "http://users")
+    monkeypatch.setenv("GATEWAY_EXTRA__OTHERS__URL", "http://others")
+
+    found = from_variables(
+        read_environment(None), TestSettings, standing={"extra": {"myUsers": {}}}
+    )
+
+    assert found.values == {
+        "extra": {"myUsers": {"url": "http://users"}, "others": {"url": "http://others"}}
+    }

@@ -1,0 +1,200 @@
+"""From the values of one row to a record, whatever else is in the row."""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AliasChoices, ConfigDict, Field, create_model, field_validator, model_validator
+
+from app.fastpath.rows import struct_decoder
+from app.settings.response import AnswerSettings
+from app.sources.base import Record
+from app.sources.mapping.contract import RowContract, unwritable
+from app.sources.mapping.decoding import values_of
+from app.sources.mapping.scan import UNREADABLE, scan
+from app.sources.records import AccountRecord, ActivityRecord
+from tests.fakes import Row, account_row, activity_row, event
+from tests.fastpath.test_decoding import told
+from tests.sources.odd import ODD, json_texts, with_member
+
+ROWS: Sequence[tuple[type[Record], Row]] = (
+    (AccountRecord, account_row(1)),
+    (ActivityRecord, activity_row(1)),
+)
+
+
+def scanned(text: bytes) -> object:
+    """Read a row as an answer is read."""
+    rows = scan(text, AnswerSettings(many=False)).rows
+    assert rows is not None
+    return rows[0].value
+
+
+@pytest.mark.parametrize(("record", "row"), ROWS)
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_what_the_record_does_not_name_may_be_anything(
+    record: type[Record], row: Row, value: bytes
+) -> None:
+    found = RowContract(record).read(scanned(with_member(json.dumps(row).encode(), "x", value)))
+
+    assert found == RowContract(record).read(row)
+    assert isinstance(found, record)
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_that_holds_for_objects_and_lists_within_the_row_too(value: bytes) -> None:
+    account = json.dumps({**account_row(1), "balance": None}).encode()
+    balance = with_member(b'{"amount": 1, "currency": "EUR"}', "x", value)
+    activity = json.dumps({**activity_row(1), "events": None}).encode()
+    events = b"[" + with_member(json.dumps(event(1)).encode(), "x", value) + b"]"
+
+    first = RowContract(AccountRecord).read(scanned(with_member(account, "balance", balance)))
+    second = RowContract(ActivityRecord).read(scanned(with_member(activity, "events", events)))
+
+    assert isinstance(first, AccountRecord)
+    assert first.balance.amount == 1
+    assert isinstance(second, ActivityRecord)
+    assert len(second.events) == 1
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("name", ["plan", "status", "balance", "renewsAt", "userId"])
+def test_a_field_that_cannot_be_read_fails_the_row_and_says_nothing_of_it(
+    name: str, value: bytes
+) -> None:
+    row = {one: of_it for one, of_it in account_row(1).items() if one != name}
+    found = RowContract(AccountRecord).read(
+        scanned(with_member(json.dumps(row).encode(), name, value))
+    )
+
+    assert isinstance(found, str)
+    assert found.startswith((f"{name}", "it cannot be written as JSON"))
+    assert "Ada" not in found
+
+
+def test_a_field_that_cannot_be_written_is_named_and_no_other_member_is() -> None:
+    row = {**account_row(1), "plan": "\ud83d", "secret": "\ud83d"}
+
+    found = RowContract(AccountRecord).read(row)
+    other = RowContract(AccountRecord).read({**account_row(1), "plan": 7, "secret": "\ud83d"})
+
+    assert isinstance(found, str)
+    assert found.startswith("it cannot be written as JSON: plan: ")
+    assert isinstance(other, str)
+    assert "secret" not in other
+    assert set(unwritable(row)) == {"plan", "secret"}
+    assert not unwritable(["\ud83d"])
+
+
+class _Wide(Record):
+    """A row with fields that may hold much."""
+
+    number: int = Field(description="A number of any size.")
+    anything: Any = Field(default=None, description="Anything.")
+    counts: Mapping[str, int] = Field(default={}, description="Numbers by name.")
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**300])
+def test_a_number_of_any_size_is_the_same_beside_a_row_that_cannot_be_read(number: int) -> None:
+    row = {"number": number, "counts": {"a": number}}
+    [quick] = struct_decoder(_Wide)(json.dumps([row]).encode())
+
+    assert RowContract(_Wide).read(row) == quick
+
+
+def test_a_field_that_takes_anything_takes_nothing_that_cannot_be_read() -> None:
+    for odd in (UNREADABLE, "\ud83d", ["\ud83d"], {"\ud83d": 1}):
+        assert isinstance(RowContract(_Wide).read({"number": 1, "anything": odd}), str)
+
+
+class _Validated(AccountRecord):
+    """A record with rules of its own, which see the whole row."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, row: Any) -> Any:  # noqa: ANN401 # any row
+        """Take the plan by its former name."""
+        named: Row = row
+        return {"plan": named.get("tariff"), **named}
+
+    @field_validator("plan")
+    @classmethod
+    def _in_capitals(cls, plan: str) -> str:
+        """Write it in capitals."""
+        return plan.upper()
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_rules_of_a_record_see_all_of_the_row_that_can_be_read(value: bytes) -> None:
+    row = {one: of_it for one, of_it in account_row(1).items() if one != "plan"}
+    text = json.dumps({**row, "tariff": "pro"}).encode()
+
+    found = RowContract(_Validated).read(scanned(with_member(text, "x", value)))
+
+    assert isinstance(found, _Validated)
+    assert found.plan == "PRO"
+
+
+class _Chain(Record):
+    """A row that may hold another of its kind."""
+
+    name: str = Field(description="A name.")
+    next: "_Chain | None" = Field(default=None, description="The next one.")
+
+
+class _Open(Record):
+    """A row all of whose members count."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(description="A name.")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        _Open,
+        create_model(
+            "Either",
+            __base__=Record,
+            name=(str, Field(validation_alias=AliasChoices("name", "title"))),
+        ),
+    ],
+)
+def test_a_record_that_may_read_any_member_is_lost_with_each(record: type[Record]) -> None:
+    assert isinstance(RowContract(record).read({"name": "Ada"}), record)
+    assert isinstance(RowContract(record).read({"name": "Ada", "x": "\ud83d"}), str)
+
+
+def test_a_record_within_itself_can_be_read() -> None:
+    found = RowContract(_Chain).read({"name": "a", "x": "\ud83d", "next": {"name": "b"}})
+
+    assert isinstance(found, _Chain)
+    assert found.next == _Chain(name="b")
+
+
+@pytest.mark.parametrize(("record", "row"), ROWS)
+@given(value=json_texts, name=st.sampled_from(["x", "plan", "renewsAt", "lastSeenAt", "events"]))
+def test_what_is_read_is_what_the_record_reads_where_that_can(
+    record: type[Record], row: Row, value: bytes, name: str
+) -> None:
+    kept = {one: of_it for one, of_it in row.items() if one != name}
+    text = with_member(json.dumps(kept).encode(), name, value)
+    try:
+        [quick] = struct_decoder(record)(b"[" + text + b"]")
+    except ValueError:
+        return
+    found = RowContract(record).read(scanned(text))
+
+    assert not isinstance(found, str)
+    assert told(list(values_of(found).values())) == told(list(values_of(quick).values()))
+
+
+def test_a_decimal_number_keeps_its_digits() -> None:
+    found = RowContract(_Wide).read({"number": 1, "anything": [Decimal("1.50"), Decimal(2)]})
+
+    assert isinstance(found, _Wide)
+    assert found.anything == [1.5, 2]

@@ -1,0 +1,121 @@
+"""Several pages of one answer, put together."""
+
+import json
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import Code, SourceFailure
+from app.settings.source import SourceSettings
+from app.sources.base import UserId
+from app.sources.mapping.paging import NextPage
+from app.sources.mapping.reader import ended, merged, reader_of
+from app.sources.mapping.rows import RawAnswer, Rows
+from app.sources.records import PROFILE, ProfileRecord
+from tests.fakes import profile_row
+from tests.sources.mapping.test_rows import told
+
+Page = Rows[ProfileRecord]
+
+
+def page(
+    rows: Sequence[str | None], keys: str, *, total: int | None = None, after: str | None = None
+) -> Page:
+    """Read a page with the rows of some users; ``None`` is a row without a key."""
+    more = {"total": ["total"]} if total is not None else {"next_cursor": ["next"]}
+    settings = {"base_url": "http://a", "answer": {"rows": ["rows"], "more": more}}
+    written: list[object] = [
+        {} if row is None else profile_row(1, id=row, locale=after) for row in rows
+    ]
+    body = json.dumps({"rows": written, "next": after, "total": total}).encode()
+    reader = reader_of(PROFILE, SourceSettings.model_validate(settings))
+    return reader.read(RawAnswer(200, {}, body), [UserId(key) for key in keys])
+
+
+def joined(first: Page, *more: Page) -> Page:
+    """Put pages together."""
+    for one in more:
+        first = merged("profile", first, one)
+    return first
+
+
+def test_a_key_is_looked_for_on_the_next_page_and_unknown_only_after_the_last() -> None:
+    first = page("b", "abc", after="2")
+
+    assert told(first) == ["SOURCE_MALFORMED", "b", "SOURCE_MALFORMED"]
+    assert first.truncated
+    assert first.found == 1
+    assert first.next == NextPage(cursor="2")
+
+    whole = joined(first, page("a", "abc"))
+
+    assert told(whole) == ["a", "b", None]
+    assert not whole.truncated
+    assert whole.next is None
+
+
+def test_no_more_is_asked_for_once_all_keys_have_rows() -> None:
+    assert page("ab", "ab", after="2").next is None
+    assert joined(page("a", "ab", after="2"), page("b", "ab", after="3")).next is None
+
+
+def test_the_first_row_of_a_key_counts_on_whichever_page_it_is() -> None:
+    whole = joined(page("ax", "ab", after="2"), page("ab", "ab", after="3"))
+
+    [one, two] = whole.answers
+    assert isinstance(one, ProfileRecord)
+    assert isinstance(two, ProfileRecord)
+    assert (one.locale, two.locale) == ("2", "3")
+    assert (whole.duplicate, whole.unasked) == (1, 1)
+
+
+def test_a_row_without_a_key_could_be_of_anyone_whatever_the_other_pages_hold() -> None:
+    whole = joined(page([None], "ab", after="2"), page("a", "ab"))
+
+    assert told(whole) == ["a", "SOURCE_MALFORMED"]
+    assert whole.malformed == ["a row without a key"]
+    later = joined(page("a", "ab", after="2"), page([None], "ab"))
+    assert told(later) == ["a", "SOURCE_MALFORMED"]
+
+
+def test_all_rows_are_counted_where_their_number_tells_whether_more_follow() -> None:
+    first, second = page("ax", "abc", total=5), page("yb", "abc", total=5)
+
+    assert first.next == NextPage(offset=2)
+    half = joined(first, second)
+    assert half.next == NextPage(offset=4)
+    assert told(half) == ["a", "b", "SOURCE_MALFORMED"]
+    assert told(joined(half, page("z", "abc", total=5))) == ["a", "b", None]
+
+
+def test_looking_for_the_others_can_be_given_up() -> None:
+    failure = SourceFailure("profile", Code.SOURCE_TIMEOUT, "no answer")
+    rows = ended(page("b", "ab", after="2"), failure)
+
+    assert rows.answers[0] is failure
+    assert isinstance(rows.answers[1], ProfileRecord)
+    assert rows.next is None
+
+
+@given(
+    pages=st.lists(st.lists(st.sampled_from("abcdx"), max_size=4), min_size=1, max_size=4),
+    cut=st.booleans(),
+)
+def test_pages_together_are_what_one_long_answer_is(pages: list[list[str]], cut: bool) -> None:  # noqa: FBT001 # drawn
+    last = len(pages) - 1
+    read = [
+        page(rows, "abcd", after="more" if number < last or cut else None)
+        for number, rows in enumerate(pages)
+    ]
+    whole = joined(*read)
+    single = page([row for rows in pages for row in rows], "abcd", after="more" if cut else None)
+
+    assert told(whole) == told(single)
+    assert (whole.duplicate, whole.unasked) == (single.duplicate, single.unasked)
+    again = sum(
+        len(set(rows) & {key for before in pages[:number] for key in before} - {"x"})
+        for number, rows in enumerate(pages)
+    )
+    assert whole.remainder.count == single.remainder.count - again
+    assert whole.truncated == cut

@@ -1,0 +1,216 @@
+"""Whether an answer holds all there is."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import MalformedError
+from app.settings.response import AnswerSettings, MoreSettings
+from app.sources.mapping.paging import Extent, NextPage, extent_of
+from app.sources.mapping.scan import scan
+
+
+def extent(
+    body: object,
+    *,
+    headers: Mapping[str, str] | None = None,
+    partial: bool = False,
+    limit: int | None = None,
+    max_rows: int = 100,
+    **more: object,
+) -> Extent:
+    """Tell what an answer holds whose rows are at ``rows``."""
+    settings = AnswerSettings.model_validate({"rows": ["rows"], "max_rows": max_rows})
+    return extent_of(
+        scan(json.dumps(body).encode(), settings),
+        headers or {},
+        MoreSettings.model_validate(more),
+        partial=partial,
+        limit=limit,
+    )
+
+
+def following(found: Extent) -> NextPage | None:
+    """Tell where the next page is; there has to be one."""
+    assert found.more is not None
+    return found.more.next
+
+
+TWO = {"rows": [{"id": "a"}, {"id": "b"}]}
+
+
+def test_an_answer_without_any_sign_holds_all_there_is() -> None:
+    assert extent(TWO) == Extent(None)
+    assert extent(TWO, limit=3) == Extent(None)
+
+
+def test_has_more() -> None:
+    assert extent({**TWO, "meta": {"more": False}}, has_more=["meta", "more"]) == Extent(None)
+
+    found = extent({**TWO, "meta": {"more": True}}, has_more=["meta", "more"])
+
+    assert following(found) == NextPage(offset=2)
+    assert found.more is not None
+    assert found.more.sign == "`has_more`"
+
+
+def test_the_cursor_may_be_in_the_last_row() -> None:
+    found = extent({**TWO, "has_more": True}, has_more=["has_more"], row_cursor=["id"])
+
+    assert following(found) == NextPage(cursor="b")
+    empty = extent({"rows": [], "has_more": True}, has_more=["has_more"], row_cursor=["id"])
+    assert following(empty) == NextPage(offset=0)
+
+
+@pytest.mark.parametrize("cursor", ["", " ", "\n", None, True, 1.5, [], {}])
+def test_a_last_row_without_a_cursor_that_can_be_used_leads_nowhere(cursor: object) -> None:
+    body = {"rows": [{"id": "a", "at": 1}, {"id": "b", "at": cursor}], "has_more": True}
+
+    found = extent(body, has_more=["has_more"], row_cursor=["at"])
+
+    assert following(found) == NextPage()
+
+
+@pytest.mark.parametrize("last", ["a", 7, None, []])
+def test_a_last_row_that_is_no_object_leads_nowhere(last: object) -> None:
+    body = {"rows": [{"id": "a"}, last], "has_more": True}
+
+    assert following(extent(body, has_more=["has_more"], row_cursor=["id"])) == NextPage()
+
+
+@pytest.mark.parametrize("last", [None, "", False, " ", "\t\r\n", "\u2003"])
+def test_next_address(last: object) -> None:
+    named = extent({**TWO, "links": {"next": "/users?page=2"}}, next_url=["links", "next"])
+
+    assert following(named) == NextPage(url="/users?page=2")
+    assert extent({**TWO, "links": {"next": last}}, next_url=["links", "next"]) == Extent(None)
+    assert extent(TWO, next_url=["links", "next"]) == Extent(None)
+
+
+@pytest.mark.parametrize(("cursor", "written"), [("abc", "abc"), (2, "2"), ("/x", "/x")])
+def test_next_cursor(cursor: object, written: str) -> None:
+    assert following(extent({**TWO, "next": cursor}, next_cursor=["next"])) == NextPage(
+        cursor=written
+    )
+    for last in (0, "", "  ", "\n", None, False):
+        assert extent({**TWO, "next": last}, next_cursor=["next"]) == Extent(None)
+
+
+def test_a_cursor_beside_the_word_that_there_is_no_more_is_not_followed() -> None:
+    body = {**TWO, "more": False, "next": "abc"}
+
+    assert extent(body, has_more=["more"], next_cursor=["next"]) == Extent(None)
+    more = extent({**body, "more": True}, has_more=["more"], next_cursor=["next"])
+    assert following(more) == NextPage(cursor="abc")
+
+
+def test_the_number_of_all_rows() -> None:
+    assert extent({**TWO, "total": 2}, total=["total"]) == Extent(None, 2)
+
+    found = extent({**TWO, "total": 5}, total=["total"])
+
+    assert following(found) == NextPage(offset=2)
+    assert found.total == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "settings"),
+    [
+        ({}, {"has_more": ["more"]}),
+        ({"more": "yes"}, {"has_more": ["more"]}),
+        ({"more": 1}, {"has_more": ["more"]}),
+        ({}, {"total": ["total"]}),
+        ({"total": "5"}, {"total": ["total"]}),
+        ({"total": -1}, {"total": ["total"]}),
+        ({"total": True}, {"total": ["total"]}),
+        ({"next": 7}, {"next_url": ["next"]}),
+        ({"next": {}}, {"next_cursor": ["next"]}),
+        ({"next": True}, {"next_cursor": ["next"]}),
+        ({"more": True}, {"has_more": ["more"], "row_cursor": ["uid"]}),
+    ],
+)
+def test_an_answer_that_does_not_say_what_it_should_is_malformed(
+    body: Mapping[str, object], settings: dict[str, Any]
+) -> None:
+    with pytest.raises(MalformedError, match=r"expected .*, got"):
+        extent({**TWO, **body}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("header", "url"),
+    [
+        ('<https://a/users?page=2>; rel="next"', "https://a/users?page=2"),
+        ("<?page=2>;rel=next", "?page=2"),
+        ('</1>; rel="prev first", </3>; title="a, b; <c>" ; REL="last NEXT"', "/3"),
+        ('</1>; rel="prev", </3>; rel="next"; rel="prev"', "/3"),
+        ('</3>; title="say \\"next\\""; rel=next', "/3"),
+        ("<>; rel=next", ""),
+    ],
+)
+def test_a_link_header_names_the_next_page(header: str, url: str) -> None:
+    assert following(extent(TWO, headers={"link": header})) == NextPage(url=url)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "next", "</3>", "</3>; rel=prev", '</3>; title="rel=next"', "/3; rel=next"),
+        *('</3>; rel="prev"; rel="next"', '</3>; rel=next; anchor="#a"', '</3>; rel="nextpage"'),
+        *("</3; rel=next", '</3>; rel="next', '</3>; rel="prev,next"', "<" * 16_384),
+        "</3>; rel=next" + " " * 16_384 + "<",
+    ],
+)
+def test_a_link_header_that_names_none_is_no_sign(header: str) -> None:
+    assert extent(TWO, headers={"link": header}) == Extent(None)
+
+
+@given(
+    header=st.text(alphabet='<>/;,= "\\relnxt', max_size=60)
+    | st.tuples(st.text('<>;,="\\ a', min_size=1, max_size=4), st.integers(1, 4_000)).map(
+        lambda part: "<a>" + part[0] * part[1]
+    )
+)
+def test_no_header_takes_long_or_raises(header: str) -> None:
+    extent(TWO, headers={"link": header, "content-range": header})
+
+
+@pytest.mark.parametrize(
+    ("header", "offset"),
+    [("items 0-1/319", 2), ("0-1/3", 2), ("users 25-49/51", 50), ("items=0-1/9", 2)],
+)
+@pytest.mark.parametrize("partial", [False, True])
+def test_content_range_tells_that_there_is_more(header: str, offset: int, partial: bool) -> None:  # noqa: FBT001 # parametrized
+    found = extent(TWO, headers={"content-range": header}, partial=partial)
+
+    assert following(found) == NextPage(offset=offset)
+
+
+@pytest.mark.parametrize("header", ["items 0-1/2", "0-1/2", "*/0", "items 25-49/50"])
+def test_content_range_tells_that_there_is_no_more(header: str) -> None:
+    assert extent(TWO, headers={"content-range": header}, partial=True, limit=2) == Extent(None)
+
+
+@pytest.mark.parametrize("header", ["", "0-1/*", "*/319", "bytes 0-1/2", "all", "items 0-x/2"])
+def test_a_content_range_that_tells_neither_leaves_it_to_the_status(header: str) -> None:
+    assert extent(TWO, headers={"content-range": header}) == Extent(None)
+    assert following(extent(TWO, headers={"content-range": header}, partial=True)) == NextPage(
+        offset=2
+    )
+
+
+def test_as_many_rows_as_there_may_be_are_a_sign_where_nothing_says_otherwise() -> None:
+    assert following(extent(TWO, limit=2)) == NextPage(offset=2)
+    assert following(extent(TWO, limit=1)) == NextPage(offset=2)
+    assert extent({**TWO, "more": False}, has_more=["more"], limit=2) == Extent(None)
+    assert extent({**TWO, "next": None}, next_cursor=["next"], limit=2) == Extent(None)
+    assert extent({**TWO, "total": 2}, total=["total"], limit=2) == Extent(None, 2)
+
+
+def test_rows_that_are_not_read_any_more_are_missing_too() -> None:
+    found = extent({**TWO, "more": False}, has_more=["more"], max_rows=1)
+
+    assert following(found) is None

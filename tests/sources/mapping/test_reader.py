@@ -1,0 +1,85 @@
+"""The choice of what reads a source's answers."""
+
+import json
+
+import msgspec
+import pytest
+
+from app.settings.source import SourceSettings
+from app.sources.base import UserId
+from app.sources.mapping.decoding import values_of
+from app.sources.mapping.reader import reader_of
+from app.sources.mapping.row_mapper import MappingError, MappingMistake
+from app.sources.mapping.rows import NOTHING, RawAnswer, RowReader
+from app.sources.records import PROFILE, ProfileRecord
+from tests.fakes import profile_row
+from tests.sources.mapping.test_rows import told
+
+FIELDS = {"username": "a", "email": "b", "displayName": "c", "createdAt": "d"}
+
+
+def settings(**changes: object) -> SourceSettings:
+    """Make settings of a source."""
+    return SourceSettings.model_validate({"base_url": "http://a", **changes})
+
+
+def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
+    body = json.dumps([profile_row(1, id="a")]).encode()
+    keys = [UserId("a"), UserId("b")]
+    rows = reader_of(PROFILE, settings()).read(
+        RawAnswer(200, {"link": "</2>; rel=next"}, body), keys
+    )
+
+    record, straight = rows.answers[0], RowReader(PROFILE).read(body, keys).answers[0]
+    assert isinstance(record, ProfileRecord | msgspec.Struct)
+    assert isinstance(straight, ProfileRecord | msgspec.Struct)
+    assert values_of(record) == values_of(straight)
+    assert rows.remainder is NOTHING
+    assert told(rows) == ["a", None]
+    assert not rows.truncated
+    assert rows.found == 1
+
+
+def test_with_any_of_the_settings_an_answer_may_be_cut_off() -> None:
+    body = json.dumps([profile_row(1, id="a")]).encode()
+    answer = RawAnswer(200, {"link": "</2>; rel=next"}, body)
+    rows = reader_of(PROFILE, settings(answer={})).read(answer, [UserId("a"), UserId("b")])
+
+    assert told(rows) == ["a", "SOURCE_MALFORMED"]
+
+
+@pytest.mark.parametrize("answer", [{"key": ["uid"]}, {"by_key": True}])
+def test_the_key_is_said_once(answer: dict[str, object]) -> None:
+    with pytest.raises(MappingError) as caught:
+        reader_of(PROFILE, settings(answer=answer, fields={**FIELDS, "id": "uid"}))
+
+    [mistake] = caught.value.mistakes
+    assert mistake == MappingMistake(
+        ("answer", next(iter(answer))),
+        "is given twice: expected answer.key or fields.id, not both.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("page_size", "limit", "cut"),
+    [
+        (None, None, False),
+        (2, None, True),
+        (None, 2, True),
+        (2, 9, True),
+        (9, 2, True),
+        (9, 9, False),
+    ],
+)
+def test_an_answer_as_long_as_may_be_counts_as_cut_off(
+    page_size: int | None,
+    limit: int | None,
+    cut: bool,  # noqa: FBT001 # parametrized
+) -> None:
+    request: dict[str, object] = {"form": "repeat", "path": "/users", "parameter": "id"}
+    if page_size is not None:
+        request |= {"page_size": page_size, "page_size_parameter": "limit"}
+    reader = reader_of(PROFILE, settings(request=request, answer={"more": {"limit": limit}}))
+    body = json.dumps([profile_row(1, id="a"), profile_row(1, id="b")]).encode()
+
+    assert reader.read(RawAnswer(200, {}, body), [UserId("c")]).truncated == cut

@@ -1,0 +1,228 @@
+"""Keys stay at their place: whatever they are, a server reads them back, and nothing else."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from app.settings.request import RequestSettings
+from app.settings.source import SourceSettings
+from app.sources.base import UserId
+from app.sources.mapping.requests import RequestEncoder, UpstreamRequest, encoder_of, pair
+from app.sources.records import PROFILE
+from tests.fakes import calm_source
+from tests.sources.hostile import HOSTILE, ids, many_ids
+from tests.sources.readers import CASES, EncoderCase
+
+BASE = "http://profile"
+CALM = calm_source(base_url=BASE)
+REQUEST: TypeAdapter[RequestSettings] = TypeAdapter(RequestSettings)
+
+
+def form(request: dict[str, Any] | None, **changes: Any) -> RequestEncoder:  # noqa: ANN401 # any setting
+    """Make a form of settings."""
+    return encoder_of(PROFILE, settings_of(request, **changes))
+
+
+def settings_of(
+    request: dict[str, Any] | None,
+    **changes: Any,  # noqa: ANN401 # any setting
+) -> SourceSettings:
+    """Make settings of a source."""
+    shape = REQUEST.validate_python({"path": "/users", **request}) if request is not None else None
+    return CALM.model_copy(update={"request": shape, **changes})
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@example(keys=[UserId(key) for key in HOSTILE])
+@given(keys=many_ids)
+def test_a_server_reads_exactly_the_keys_that_were_sent(
+    case: EncoderCase, keys: list[UserId]
+) -> None:
+    asks = form(case.request).encode(keys)
+
+    assert [key for ask in asks.sent for key in case.read(ask)] == [
+        key for key in keys if not case.refuses(key)
+    ]
+    assert list(asks.refused) == [key for key in keys if case.refuses(key)]
+    assert [key for ask in asks.sent for key in ask.keys] == [
+        key for key in keys if key not in asks.refused
+    ]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize("letter", ["x", "1", '"', "'", "/", "ü", "\x00"])
+def test_a_key_of_64_kilobytes_is_a_key_as_any_other(case: EncoderCase, letter: str) -> None:
+    long, short = UserId(letter * 65_536), UserId("1")
+
+    asks = form(case.request).encode([long, short])
+
+    refused = case.refuses(long)
+    assert list(asks.refused) == ([long] if refused else [])
+    read = [key for ask in asks.sent for key in case.read(ask)]
+    assert read == ([short] if refused else [long, short])
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@example(keys=[UserId(key) for key in HOSTILE])
+@given(keys=many_ids)
+def test_a_request_is_printable_ascii_without_spaces(case: EncoderCase, keys: list[UserId]) -> None:
+    for ask in form(case.request).encode(keys).sent:
+        assert re.fullmatch(r"/[!-~]+", ask.target)
+        assert not set('"<>\\^`{|}#') & set(ask.target)  # RFC 3986 has no place for these
+        assert ask.body.isascii()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@given(key=ids)
+def test_no_key_is_in_what_the_log_says_of_a_path(case: EncoderCase, key: UserId) -> None:
+    paths = {ask.path for ask in form(case.request).encode([key]).sent}
+
+    assert paths <= {"/users", "/users/{key}/card", "/Users('{key}')"}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@given(keys=many_ids, max_keys=st.integers(1, 6), max_bytes=st.integers(60, 400))
+def test_requests_hold_no_more_than_the_limits_say_and_no_less_than_they_could(
+    case: EncoderCase, keys: list[UserId], max_keys: int, max_bytes: int
+) -> None:
+    made = form(case.request, max_keys=max_keys, max_url_bytes=max_bytes)
+    if case.request is not None and case.request["form"] == "body":
+        request = made.request.model_copy(update={"max_body_bytes": max_bytes})
+        settings = settings_of(None, max_keys=max_keys).model_copy(update={"request": request})
+        made = encoder_of(PROFILE, settings)
+
+    def size(ask: UpstreamRequest) -> int:
+        return len(ask.body) or len(BASE + ask.target)
+
+    sent = made.encode(keys).sent
+    for ask in sent:
+        assert 1 <= len(ask.keys) <= made.max_keys <= max_keys
+        assert size(ask) <= max_bytes or len(ask.keys) == 1
+    alone = form(case.request, max_keys=100, max_url_bytes=10**9)
+    for ask, following in pairwise(sent):
+        if len(ask.keys) < made.max_keys:
+            assert size(alone.encode([*ask.keys, following.keys[0]]).sent[0]) > max_bytes
+
+
+def test_nothing_is_asked_for_no_keys() -> None:
+    for case in CASES.values():
+        asks = form(case.request).encode([])
+        assert (list(asks.sent), list(asks.refused)) == ([], [])
+
+
+def test_the_forms_are_written_as_the_services_document_them() -> None:
+    targets = {
+        name: unquote(form(case.request).encode([UserId("1"), UserId("2")]).sent[0].target)
+        for name, case in CASES.items()
+    }
+
+    assert targets == {
+        "default": "/users?id=1&id=2",
+        "repeat": "/users?id=1&id=2",
+        "comma list": "/users?ids=1,2",
+        "bar list": "/users?ids=<1|2>",
+        "postgrest": '/users?id=in.("1","2")',
+        "bare postgrest": "/users?id=in.(1,2)",
+        "odata in": "/users?$filter=id in ('1','2')",
+        "csv": '/users?ids="1","2"',
+        "refusing list": '/users?ids="1","2"',
+        "scim": '/users?filter=id eq "1" or id eq "2"',
+        "lucene": '/users?q=user_id:("1" OR "2")',
+        "refusing filter": "/users?filter=(id eq '1' or id eq '2')",
+        "bare filter": "/users?filter=id eq 1 or id eq 2",
+        "ids in a body": "/users",
+        "inputs in a body": "/users",
+        "numbers in a body": "/users",
+        "path": "/users/1/card",
+        "quoted path": "/Users('1')",
+        "one parameter": "/users?email=1",
+    }
+
+
+def test_commas_between_keys_stay_as_they_are_for_services_that_look_for_them_undecoded() -> None:
+    [ask] = form({"form": "list", "parameter": "ids"}).encode([UserId("a"), UserId("b")]).sent
+
+    assert ask.target == "/users?ids=a,b"
+
+
+@pytest.mark.parametrize(
+    ("request_", "target"),
+    [
+        ({"form": "repeat", "parameter": "id"}, "/users?a=1%262&%2B=&limit=7&id=x"),
+        ({"form": "list", "parameter": "ids"}, "/users?a=1%262&%2B=&limit=7&ids=x"),
+        ({"form": "filter", "parameter": "q", "each": "{key}"}, "/users?a=1%262&%2B=&limit=7&q=0"),
+        ({"form": "body", "template": '["{key}"]'}, "/users?a=1%262&%2B=&limit=7"),
+        ({"form": "each", "path": "/u/{key}"}, "/u/x?a=1%262&%2B=&limit=7"),
+        ({"form": "each", "parameter": "id"}, "/users?a=1%262&%2B=&limit=7&id=x"),
+    ],
+)
+def test_fixed_parameters_and_the_page_size_are_in_every_request(
+    request_: dict[str, Any], target: str
+) -> None:
+    fixed = {"parameters": {"a": "1&2", "+": ""}, "page_size_parameter": "limit", "page_size": 7}
+
+    [ask] = (
+        form({**request_, **fixed}).encode([UserId(target[-1] if "&q=" in target else "x")]).sent
+    )
+
+    assert ask.target == target
+
+
+def test_a_fixed_parameter_with_several_values_is_repeated() -> None:
+    request = {"form": "each", "path": "/u/{key}", "parameters": {"x[]": ["a", "b"], "y": "c"}}
+
+    [ask] = form(request).encode([UserId("x")]).sent
+
+    assert ask.target == "/u/x?x%5B%5D=a&x%5B%5D=b&y=c"
+
+
+def test_no_more_users_are_asked_for_than_rows_fit_into_an_answer() -> None:
+    paged = {"form": "list", "parameter": "ids", "page_size_parameter": "limit", "page_size": 2}
+
+    asks = form(paged, max_keys=5).encode([UserId(key) for key in "abcde"])
+
+    assert [ask.keys for ask in asks.sent] == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_body_says_what_it_is_unless_the_settings_do() -> None:
+    body = {"form": "body", "template": '["{key}"]'}
+    version = {"X-Version": "1"}
+    other = {"content-type": "application/vnd.api+json"}
+
+    headers = [
+        form({**body, "headers": fixed}).encode([UserId("a")]).sent[0].headers
+        for fixed in (version, other)
+    ]
+
+    assert headers == [
+        (("Content-Type", "application/json"), ("X-Version", "1")),
+        (("content-type", "application/vnd.api+json"),),
+    ]
+
+
+@given(value=st.text(max_size=40))
+def test_a_pair_is_ascii_and_reads_back_as_the_value(value: str) -> None:
+    written = pair("id", value)
+
+    assert written.isascii()
+    assert parse_qsl(written, keep_blank_values=True, strict_parsing=True) == [("id", value)]
+
+
+def test_an_encoded_byte_counts_as_the_three_characters_that_it_becomes() -> None:
+    keys = [UserId("ü"), UserId("ü2")]
+    whole = len(f"{BASE}/users?id=%C3%BC&id=%C3%BC2")
+
+    assert sizes(form(None, max_url_bytes=whole), keys) == [2]
+    assert sizes(form(None, max_url_bytes=whole - 1), keys) == [1, 1]
+
+
+def sizes(made: RequestEncoder, keys: Sequence[UserId]) -> list[int]:
+    """Count the keys of each request."""
+    return [len(ask.keys) for ask in made.encode(keys).sent]

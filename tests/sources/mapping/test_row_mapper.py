@@ -1,0 +1,145 @@
+"""From a row as a service has it to a record."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from app.sources.base import UserId
+from app.sources.mapping.row_mapper import MappingError, MappingMistake, RowMapper
+from app.sources.records import (
+    ACTIVITY,
+    BILLING,
+    PROFILE,
+    AccountRecord,
+    ActivityRecord,
+    ProfileRecord,
+)
+from tests.fakes import profile_row
+
+USER = UserId("ann")
+
+FIELDS = {
+    "username": "login",
+    "displayName": "join(' ', [first, last])",
+    "email": "(emails[?primary].value)[0] || emails[0].value",
+    "created_at": "unix_seconds(created)",
+}
+
+ROW = {
+    "login": "ann",
+    "first": "Ann",
+    "last": "B.",
+    "emails": [{"value": "a@example.com"}, {"value": "b@example.com", "primary": True}],
+    "created": "1700000000",
+}
+
+
+def test_a_field_is_made_by_its_expression_under_either_of_its_names() -> None:
+    record = RowMapper(PROFILE, FIELDS).record(ROW, USER)
+
+    assert isinstance(record, ProfileRecord)
+    assert (record.id, record.username, record.display_name) == ("ann", "ann", "Ann B.")
+    assert record.email == "b@example.com"
+    assert record.created_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+def test_the_key_is_the_user_asked_for_however_the_row_writes_it() -> None:
+    record = RowMapper(PROFILE, {**FIELDS, "id": "login"}).record({**ROW, "login": "ANN"}, USER)
+
+    assert isinstance(record, ProfileRecord)
+    assert (record.id, record.username) == ("ann", "ANN")
+
+
+def test_objects_and_lists_are_made_by_names_as_in_json() -> None:
+    account = RowMapper(
+        BILLING,
+        {"plan": "plan", "status": "'active'", "balance": "money_decimal(due, currency)"},
+    ).record({"plan": "pro", "due": Decimal("-12.30"), "currency": "usd"}, USER)
+    activity = RowMapper(
+        ACTIVITY,
+        {
+            "login_count": "number(logins)",
+            "events": "log[].{id: to_string(n), type: what, occurredAt: unix_millis(at)}",
+        },
+    ).record({"logins": "7", "log": [{"n": 1, "what": "login", "at": 1700000000000}]}, USER)
+
+    assert isinstance(account, AccountRecord)
+    assert (account.balance.amount, account.balance.currency) == (-1230, "USD")
+    assert isinstance(activity, ActivityRecord)
+    assert activity.login_count == 7
+    [event] = activity.events
+    assert (event.id, event.type) == ("1", "login")
+    assert event.occurred_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+def test_without_expressions_a_row_is_what_the_record_says() -> None:
+    row = {**profile_row(1, id="other"), "extra": 2**70, "userId": "x"}
+    record = RowMapper(PROFILE, None).record(row, USER)
+
+    assert isinstance(record, ProfileRecord)
+    assert (record.id, record.username) == ("ann", "user1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"login": None}, "username: Input should be a valid string"),
+        ({"login": 7}, "username: Input should be a valid string"),
+        ({"login": Decimal("7.0")}, "username: Input should be a valid string"),
+        ({"created": "soon"}, "createdAt: text that is no number"),
+        ({"created": True}, "createdAt: a truth value that is no number"),
+        ({"first": 7}, "displayName: join() got number for array-string"),
+        ({"login": 2**64}, "it cannot be written as JSON"),
+        ({"login": "\ud800"}, "it cannot be written as JSON"),
+        ({"login": Decimal("NaN")}, "username: Input should be a valid string"),
+        ({"emails": []}, "email: Input should be a valid string"),
+    ],
+)
+def test_what_is_wrong_with_a_row_says_where_and_never_what(
+    changes: Mapping[str, object], wrong: str
+) -> None:
+    result = RowMapper(PROFILE, FIELDS).record({**ROW, **changes}, USER)
+
+    assert isinstance(result, str)
+    assert result.startswith(wrong)
+
+
+@pytest.mark.parametrize("row", [None, 7, "text", [], [ROW], True])
+@pytest.mark.parametrize("fields", [FIELDS, None])
+def test_a_row_may_be_anything(row: object, fields: Mapping[str, str] | None) -> None:
+    assert isinstance(RowMapper(PROFILE, fields).record(row, USER), str)
+
+
+def test_an_optional_field_is_empty_without_an_expression_and_where_that_gives_nothing() -> None:
+    record = RowMapper(PROFILE, {**FIELDS, "locale": "missing"}).record(ROW, USER)
+
+    assert isinstance(record, ProfileRecord)
+    assert record.locale is None
+    assert record.avatar_url is None
+
+
+def missing(field: str) -> str:
+    """Say that a field has no expression."""
+    meaning = ProfileRecord.model_fields[field].description
+    return f"is missing: expected an expression for it. {meaning}"
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    fields = {"displayName": "a", "display_name": "b", "emial": "c", "shoeSize": "d"}
+    with pytest.raises(MappingError) as caught:
+        RowMapper(PROFILE, fields)
+
+    everything = "avatar_url, created_at, display_name, email, id, locale, username"
+    assert caught.value.mistakes == (
+        MappingMistake(("fields", "display_name"), "is there already, by its other name."),
+        MappingMistake(("fields", "emial"), "is no field of profile: did you mean email?"),
+        MappingMistake(
+            ("fields", "shoeSize"), f"is no field of profile: expected one of {everything}."
+        ),
+        MappingMistake(("fields", "username"), missing("username")),
+        MappingMistake(("fields", "email"), missing("email")),
+        MappingMistake(("fields", "created_at"), missing("created_at")),
+    )
+    assert str(caught.value).startswith("fields.display_name is there already")

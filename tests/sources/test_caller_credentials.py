@@ -1,0 +1,196 @@
+"""What sources are sent of the caller's, and that no caller ever gets another's answer."""
+
+import asyncio
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings.resilience import CacheSettings, CoalesceSettings
+from app.sources.base import Headers, RequestContext
+from app.sources.credentials import identity_of, read_forwarded
+from tests.fakes import user_id
+from tests.sources.mirrors import hall
+
+FORWARD = {"kind": "forward", "forward_headers": ["X-Tenant"]}
+IDS = [user_id(1), user_id(2)]
+QUERY = f'{{ users(ids: ["{IDS[0]}", "{IDS[1]}"]) {{ username plan events {{ type }} }} }}'
+CALLERS = [
+    {"Authorization": "Bearer ann"},
+    {"Authorization": "Bearer bob"},
+    {"Authorization": "Bearer ann", "X-Tenant": "t1"},
+    {"Authorization": "Bearer ann", "X-Tenant": "t2"},
+    {"X-Tenant": "t1"},
+    {},
+]
+
+
+def told(caller: dict[str, str]) -> str:
+    """Tell what a service is sent of a caller."""
+    return " ".join(f"{name.lower()}={value}" for name, value in caller.items())
+
+
+WAYS = [
+    pytest.param(compiled, coalesced, cached, id=f"{compiled=} {coalesced=} {cached=}")
+    for compiled, coalesced, cached in product((True, False), repeat=3)
+]
+
+
+@pytest.mark.parametrize(("compiled", "coalesced", "cached"), WAYS)
+async def test_no_caller_ever_gets_what_a_source_has_answered_to_another(
+    *, compiled: bool, coalesced: bool, cached: bool
+) -> None:
+    async with hall(
+        dict.fromkeys(("profile", "billing", "activity"), FORWARD),
+        compiled=compiled,
+        coalesce=CoalesceSettings(enabled=coalesced),
+        cache=CacheSettings(enabled=cached, ttl=60),
+    ) as gateway:
+        gateway.hold_until("profile", len(CALLERS))  # the calls of all are under way together
+        for _ in range(3):
+            answers = await asyncio.gather(
+                *[gateway.ask(QUERY, caller) for caller in CALLERS for _ in range(3)]
+            )
+            for number, answer in enumerate(answers):
+                sent = told(CALLERS[number // 3])
+                row = {"username": sent, "plan": sent, "events": [{"type": sent}]}
+                assert answer == {"users": [row, row]}
+
+    calls = [len(mirror.server.seen) for mirror in gateway.mirrors.values()]
+    if cached:
+        assert calls == [len(CALLERS)] * 3
+    for caller in CALLERS:
+        for value in caller.values():
+            assert value not in gateway.log.getvalue()
+
+
+@pytest.mark.parametrize(("compiled", "coalesced", "cached"), WAYS)
+async def test_a_source_that_is_sent_nothing_shares_its_calls_among_all_callers(
+    *, compiled: bool, coalesced: bool, cached: bool
+) -> None:
+    async with hall(
+        {"profile": FORWARD, "activity": {"kind": "bearer", "token": "of-the-gateway"}},
+        compiled=compiled,
+        coalesce=CoalesceSettings(enabled=coalesced),
+        cache=CacheSettings(enabled=cached, ttl=60),
+    ) as gateway:
+        gateway.hold_until("profile", len(CALLERS))
+        answers = await asyncio.gather(*[gateway.ask(QUERY, caller) for caller in CALLERS])
+
+    for answer, caller in zip(answers, CALLERS, strict=True):
+        own = {"type": "authorization=Bearer of-the-gateway"}
+        row = {"username": told(caller), "plan": "", "events": [own]}
+        assert answer == {"users": [row, row]}
+    assert len(gateway.mirrors["profile"].server.seen) == len(CALLERS)
+    for name in ("billing", "activity"):
+        seen = gateway.mirrors[name].server.seen
+        assert not any(one.header("x-tenant") for one in seen)
+        assert len(seen) == (1 if cached or coalesced else len(CALLERS))
+
+
+async def test_pages_of_a_list_are_asked_for_as_the_caller_too() -> None:
+    query = f'{{ user(id: "{IDS[0]}") {{ invoices {{ edges {{ node {{ number }} }} }} }} }}'
+    async with hall({"billing": FORWARD}) as gateway:
+        answers = await asyncio.gather(*[gateway.ask(query, caller) for caller in CALLERS])
+
+    for answer, caller in zip(answers, CALLERS, strict=True):
+        assert answer == {"user": {"invoices": {"edges": [{"node": {"number": told(caller)}}]}}}
+
+
+async def test_a_token_of_the_gateway_s_own_may_go_with_a_header_of_the_caller_s() -> None:
+    auth = {"kind": "bearer", "token": "own", "forward_headers": ["X-Tenant"]}
+    async with hall({"profile": auth}) as gateway:
+        for tenant in ("t1", "t2"):
+            headers = {"Authorization": "Bearer ann", "X-Tenant": tenant}
+            answer = await gateway.ask(QUERY, headers)
+            sent = f"authorization=Bearer own x-tenant={tenant}"
+            assert [user["username"] for user in answer["users"]] == [sent, sent]
+
+
+async def test_each_source_is_sent_its_own_and_tells_callers_apart_by_that_alone() -> None:
+    tenant = {"kind": "none", "forward_headers": ["X-Tenant"]}
+    async with hall({"profile": tenant, "billing": {"kind": "forward"}}) as gateway:
+        gateway.hold_until("billing", 2)
+        callers = [{"Authorization": f"Bearer {name}", "X-Tenant": "t"} for name in ("ann", "bob")]
+        answers = await asyncio.gather(*[gateway.ask(QUERY, caller) for caller in callers])
+
+    for answer, caller in zip(answers, callers, strict=True):
+        plan = f"authorization={caller['Authorization']}"
+        row = {"username": "x-tenant=t", "plan": plan, "events": [{"type": ""}]}
+        assert answer == {"users": [row, row]}
+    assert [len(mirror.server.seen) for mirror in gateway.mirrors.values()] == [1, 2, 1]
+
+
+async def test_nothing_else_of_the_caller_s_goes_on() -> None:
+    headers = [
+        ("Authorization", "Bearer ann"),
+        ("Cookie", "session=ann"),
+        ("X-Tenant", "t1"),
+        ("X-Other", "other"),
+        ("Proxy-Authorization", "Basic YTpi"),
+        ("TE", "trailers"),
+        ("Keep-Alive", "timeout=5"),
+        ("User-Agent", "curl"),
+        ("Accept-Language", "de"),
+    ]
+    async with hall({"profile": FORWARD}) as gateway:
+        await gateway.ask(QUERY, headers)
+
+    [seen] = gateway.mirrors["profile"].server.seen
+    [other] = gateway.mirrors["billing"].server.seen
+    ours = {name for name, _ in other.headers}
+    assert {name for name, _ in seen.headers} == ours | {"authorization", "x-tenant"}
+    assert not ours & {"authorization", "cookie", "x-tenant", "x-other", "te", "accept-language"}
+    assert seen.header("user-agent") == other.header("user-agent") != ["curl"]
+
+
+NAMES = frozenset({"authorization", "x-tenant"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [
+        ([("x-tenant", "b"), ("authorization", "a")], (("x-tenant", "b"), ("authorization", "a"))),
+        ([("x-tenant", "a"), ("x-tenant", "b")], (("x-tenant", "a"), ("x-tenant", "b"))),
+        ([("x-tenant", "a"), ("connection", "close, X-Tenant")], ()),
+        ([("x-tenant", "ü")], ()),
+        ([("x-tenant", "a\x00b")], ()),
+        ([("x-tenant", "")], ()),
+        ([("x-other", "a")], ()),
+    ],
+)
+def test_what_is_for_the_connection_alone_or_would_not_arrive_is_left_out(
+    headers: list[tuple[str, str]], sent: Headers
+) -> None:
+    assert read_forwarded(headers, NAMES) == sent
+
+
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "ab", "x"]), st.text(alphabet="ab:1 ", max_size=3)),
+    max_size=4,
+)
+
+
+@given(one=PAIRS, other=PAIRS)
+def test_two_callers_are_the_same_just_when_they_send_the_same(
+    one: list[tuple[str, str]], other: list[tuple[str, str]]
+) -> None:
+    names = frozenset({"a", "b", "ab"})
+    sent = [
+        {name: [value for of, value in pairs if of == name] for name in names}
+        for pairs in (one, other)
+    ]
+
+    same = identity_of(RequestContext("1", forwarded=tuple(one)), names) == identity_of(
+        RequestContext("2", forwarded=tuple(other)), names
+    )
+
+    assert same == (sent[0] == sent[1])
+
+
+def test_neither_a_call_nor_an_identity_shows_what_it_is_of() -> None:
+    call = RequestContext("1", forwarded=(("authorization", "Bearer canary"),))
+
+    assert "canary" not in repr(call)
+    assert "canary" not in identity_of(call, NAMES)

@@ -1,0 +1,128 @@
+"""What each request has in it so that the service knows who asks, over real connections."""
+
+from base64 import b64encode
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings.credentials import ApiKeyAuth
+from app.sources.base import UserId
+from app.sources.credentials import query_of, with_query
+from app.sources.mapping.requests import pair
+from app.sources.records import PROFILE
+from app.sources.rest import RestSource
+from tests.fakes import profile_row
+from tests.sources.raw_server import RawRequest, saying, serving
+from tests.sources.test_client import CALL, asking, asking_for, silent
+
+SECRET = "canary-key%&=?# +/@"
+IN_QUERY = {"kind": "api_key", "key": SECRET, "parameter": "api_key"}
+
+
+async def sent(auth: dict[str, str]) -> tuple[RawRequest, str]:
+    """Send a request; give it as it came, and the log."""
+    async with (
+        serving(saying(b"", "403 Forbidden")) as server,
+        asking(server.base_url, auth=auth) as asked,
+    ):
+        await asked.client.send(asking_for("/users?id=1"), CALL, lambda answer: answer.status)
+    [seen] = server.seen
+    return seen, asked.log
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "value"),
+    [
+        ({"kind": "bearer", "token": "abc"}, "authorization", "Bearer abc"),
+        (
+            {"kind": "basic", "username": "gateway", "password": "pa:ss wörd"},
+            "authorization",
+            f"Basic {b64encode('gateway:pa:ss wörd'.encode()).decode()}",
+        ),
+        ({"kind": "api_key", "key": SECRET, "header": "X-Api-Key"}, "x-api-key", SECRET),
+        (
+            {"kind": "api_key", "key": SECRET, "header": "Authorization", "prefix": "Token "},
+            "authorization",
+            f"Token {SECRET}",
+        ),
+    ],
+)
+async def test_a_service_is_sent_the_header_that_it_wants(
+    auth: dict[str, str], header: str, value: str
+) -> None:
+    seen, log = await sent(auth)
+
+    assert seen.header(header) == [value]
+    assert seen.target == "/users?id=1"
+    assert value not in log
+
+
+async def test_without_any_it_is_sent_none() -> None:
+    seen, _ = await sent({"kind": "none"})
+
+    assert not seen.header("authorization")
+
+
+async def test_a_key_in_the_query_reaches_the_service_whole_and_no_log() -> None:
+    seen, log = await sent(IN_QUERY)
+
+    assert seen.parameters == [("id", "1"), ("api_key", SECRET)]
+    assert "canary" not in log  # however it is written
+
+
+async def test_an_address_with_the_key_is_no_longer_than_it_may_be() -> None:
+    auth = {"kind": "api_key", "key": "k" * 100, "parameter": "key"}
+    async with (
+        serving(saying(b"[]")) as server,
+        asking(server.base_url, auth=auth, max_url_bytes=256) as asked,
+    ):
+        users = [UserId(f"user-{number}") for number in range(30)]
+        await RestSource(PROFILE, asked.client, silent()).fetch_many(users, CALL)
+
+    assert max(len(server.base_url + seen.target) for seen in server.seen) <= 256
+    asked_for = [value for seen in server.seen for name, value in seen.parameters if name == "id"]
+    assert sorted(asked_for) == sorted(users)
+    assert all(("key", "k" * 100) in seen.parameters for seen in server.seen)
+
+
+async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it() -> None:
+    async def answer(writer: Any) -> None:  # noqa: ANN401 # an asyncio.StreamWriter
+        user, more = ("a", "&page=2") if len(server.seen) == 1 else ("b", None)
+        following = None if more is None else server.seen[0].target + more
+        body = {"rows": [profile_row(1, id=user)], "next": following}
+        await saying(orjson.dumps(body))(writer)
+
+    settings = {"rows": ["rows"], "more": {"next_url": ["next"]}}
+    async with (
+        serving(answer) as server,
+        asking(server.base_url, auth=IN_QUERY, answer=settings) as asked,
+    ):
+        source = RestSource(PROFILE, asked.client, silent())
+        answers = await source.fetch_many([UserId("a"), UserId("b")], CALL)
+
+    assert [getattr(one, "id", one) for one in answers] == ["a", "b"]
+    assert [seen.parameters.count(("api_key", SECRET)) for seen in server.seen] == [1, 1]
+    assert "canary" not in asked.log
+
+
+@given(
+    key=st.from_regex("[!-~]([ -~]*[!-~])?", fullmatch=True),
+    users=st.lists(st.text(alphabet="ab&=%+ ", max_size=5), max_size=3),
+)
+def test_any_key_leaves_what_is_asked_as_it_was(key: str, users: list[str]) -> None:
+    own = query_of(ApiKeyAuth.model_validate({"kind": "api_key", "key": key, "parameter": "key"}))
+    query = "&".join(pair("id", user) for user in users)
+
+    signed = with_query(f"/users?{query}" if query else "/users", own)
+
+    path, _, after = signed.partition("?")
+    assert path == "/users"
+    assert parse_qsl(after, keep_blank_values=True) == [
+        *[("id", user) for user in users],
+        ("key", key),
+    ]
+    assert with_query(signed, own) == signed

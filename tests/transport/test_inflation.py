@@ -1,0 +1,126 @@
+"""Inflating a compressed body: all right spellings of it, and no more than may come out."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.errors import MalformedError
+from app.transport.body import Inflation
+
+LIMIT = 100_000
+BODY = b'[{"id": "a"}]'
+
+
+def raw(data: bytes) -> bytes:
+    """Compress without a header."""
+    made = zlib.compressobj(wbits=-15)
+    return made.compress(data) + made.flush()
+
+
+def inflated(*pieces: bytes, limit: int = LIMIT, may_be_raw: bool = True) -> bytes:
+    """Inflate a body that comes in pieces."""
+    inflation = Inflation(limit, may_be_raw=may_be_raw)
+    for piece in pieces:
+        inflation.add(piece)
+    return inflation.whole()
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    """Cut data at some places."""
+    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+PLACES = st.lists(st.integers(0, 10_000), max_size=6)
+
+
+@example(parts=[b"[", b"", b"1]"], zeros=7, places=[1, 19, 20, 21])
+@example(parts=[b"x" * 9_000, b"y" * 9_000], zeros=0, places=[])
+@given(
+    parts=st.lists(st.binary(max_size=200), min_size=1, max_size=5),
+    zeros=st.integers(0, 20),
+    places=PLACES,
+)
+def test_members_of_gzip_are_one_body_however_they_come(
+    parts: list[bytes], zeros: int, places: list[int]
+) -> None:
+    data = b"".join(map(gzip.compress, parts)) + bytes(zeros)
+
+    assert inflated(*cut(data, places)) == b"".join(parts) == gzip.decompress(data)
+
+
+@example(body=b"", level=0, places=[1])
+@example(body=b"x" * 70_000, level=0, places=[1])
+@given(body=st.binary(max_size=300), level=st.integers(0, 9), places=PLACES)
+def test_deflate_is_understood_with_the_header_of_zlib_and_without(
+    body: bytes, level: int, places: list[int]
+) -> None:
+    made = zlib.compressobj(level, wbits=-15)
+
+    assert inflated(*cut(zlib.compress(body, level), places)) == body
+    assert inflated(*cut(made.compress(body) + made.flush(), places)) == body
+
+
+def test_without_a_header_nothing_is_understood_that_is_not_called_deflate() -> None:
+    with pytest.raises(MalformedError, match="not compressed as it says"):
+        inflated(raw(BODY), may_be_raw=False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\x1f", gzip.compress(BODY)[:-1], zlib.compress(BODY)[:-1], raw(BODY)[:-1]),
+        gzip.compress(BODY) + gzip.compress(BODY)[:9],
+        gzip.compress(BODY) + b"\x1f",
+    ],
+)
+def test_what_ends_too_early_is_no_body(data: bytes) -> None:
+    with pytest.raises(MalformedError, match="ends too early"):
+        inflated(data)
+
+
+@pytest.mark.parametrize("first", [gzip.compress(BODY), zlib.compress(BODY), raw(BODY)])
+@pytest.mark.parametrize("then", [b"[]", zlib.compress(BODY), BODY])
+def test_nothing_but_a_member_follows_a_member(first: bytes, then: bytes) -> None:
+    with pytest.raises(MalformedError, match="something follows the end"):
+        inflated(first + then)
+
+
+@pytest.mark.parametrize("whole", [gzip.compress, zlib.compress, raw])
+def test_no_more_comes_out_than_may(whole: Callable[[bytes], bytes]) -> None:
+    assert inflated(whole(b"x" * 1_000), limit=1_000) == b"x" * 1_000
+    with pytest.raises(MalformedError, match="longer than 1000 bytes"):
+        inflated(whole(b"x" * 1_001), limit=1_000)
+    with pytest.raises(MalformedError, match="longer than 1000 bytes"):
+        inflated(whole(b"x" * 50_000_000), limit=1_000)
+
+
+def test_members_count_together() -> None:
+    with pytest.raises(MalformedError, match="longer than 1000 bytes"):
+        inflated(gzip.compress(b"x" * 600) + gzip.compress(b"y" * 600), limit=1_000)
+
+
+def test_a_body_may_not_be_long_only_when_it_is_compressed() -> None:
+    empty = b"\x00\x00\x00\xff\xff"  # a block that is stored as it is, and has nothing in it
+    assert inflated(b"\x78\x01", empty * 100, zlib.compress(b"")[2:], limit=1_000) == b""
+    with pytest.raises(MalformedError, match="longer than 1000 bytes"):
+        inflated(b"\x78\x01", empty * 10_000, limit=1_000)
+
+
+def test_a_body_has_a_bounded_number_of_members() -> None:
+    assert inflated(gzip.compress(b"") * 10_000, limit=1_000_000) == b""
+    with pytest.raises(MalformedError, match="more than 10,000 members"):
+        inflated(gzip.compress(b"") * 10_001, limit=1_000_000)
+
+
+def test_the_beginning_of_a_body_is_there_before_its_end() -> None:
+    inflation = Inflation(5, may_be_raw=False)
+    with pytest.raises(MalformedError):
+        inflation.add(gzip.compress(BODY))
+
+    assert inflation.beginning == BODY[:5]
