@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,7 +33,9 @@ from app.execution.explain import Explainer
 from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
 from app.execution.planner import Planner
+from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, build_schema
+from app.execution.source_fit import misfits_in
 from app.execution.trusted import document_store_of
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
@@ -51,8 +54,9 @@ from app.server.process import log_strays, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.responses import error_response, security_headers
+from app.settings import environment
 from app.settings.auth import callers_said
-from app.settings.environment import load_settings
+from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
 from app.sources.base import Record, Source
 from app.sources.batch_scheduler import BatchScheduler, Sharing
@@ -162,7 +166,7 @@ class Gateway:
             documents=self._documents,
             store=self._document_store,
             settings=self._settings,
-            compiler=Compiler(self._schema) if self._settings.fastpath.uses("compiled") else None,
+            compiler=compiler_of(self._settings, self._schema),
         )
 
     def services(self) -> Sequence[ServiceClient] | None:
@@ -299,7 +303,7 @@ class Gateway:
             documents=documents,
             store=self._document_store,
             policies=Policies(schema.policies, fold_case=self._limits.fold_case),
-            compiler=Compiler(schema) if self._settings.fastpath.uses("compiled") else None,
+            compiler=compiler_of(self._settings, schema),
             required=frozenset(
                 name
                 for name in sources.users
@@ -412,6 +416,26 @@ def create_app(
     )
 
 
+def load_settings(
+    env_file: Path | None = ENV_FILE, *, config: Path | None = None, serving: bool = False
+) -> Settings:
+    """Read the settings from the environment, and from files for what that lacks.
+
+    Args:
+        env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
+            exist.
+        config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
+        serving: Whether requests are going to be answered, so that it has to be said who may ask.
+
+    Returns:
+        The settings, which fit the sources.
+
+    Raises:
+        ConfigurationError: They cannot be used; with one sentence a mistake.
+    """
+    return environment.load_settings(env_file, check=misfits_in, config=config, serving=serving)
+
+
 def app_from_environment() -> Starlette:
     """Put the gateway together from the environment: what a server process starts from.
 
@@ -445,6 +469,19 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 async def _home(_: Request) -> Response:
     """Lead a person who opens the bare address to GraphiQL."""
     return RedirectResponse("graphql")
+
+
+def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler | None:
+    """Choose what compiles operations.
+
+    Args:
+        settings: All settings.
+        schema: The schema.
+
+    Returns:
+        The compiler; ``None`` where all is left to Strawberry's executor.
+    """
+    return Compiler(schema) if settings.fastpath.uses("compiled") else None
 
 
 def usable(

@@ -16,9 +16,8 @@ import app
 from app.cli.settings import settings_table
 from app.demo.database import data_folder
 from app.demo.services import demo_services
-from app.main import create_app
+from app.main import create_app, load_settings
 from app.observability.logs import make_log
-from app.settings.environment import load_settings
 from app.settings.models import Settings
 from app.settings.reference import file_schema
 from app.settings.source import SourceSettings

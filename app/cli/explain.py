@@ -17,8 +17,7 @@ from app.execution.explain import Explainer
 from app.execution.explanation import error_line, explanation_text
 from app.execution.request import GraphQLRequest
 from app.execution.schema import build_schema
-from app.fastpath.compiled import Compiler
-from app.settings.environment import load_settings
+from app.main import compiler_of, load_settings
 from app.settings.models import Settings
 
 
@@ -53,7 +52,7 @@ def explain(
         documents=Documents.of(schema.core, settings, size=0),
         store=InlineDocuments(),
         settings=settings,
-        compiler=Compiler(schema) if settings.fastpath.uses("compiled") else None,
+        compiler=compiler_of(settings, schema),
     )
     explained = explainer.explain(request, EVERYBODY, request_id="none")
     if as_json:

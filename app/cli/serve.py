@@ -24,11 +24,10 @@ import uvicorn
 from app.cli.base import UNUSABLE, Port, config_option, refuse
 from app.errors import ConfigurationError
 from app.execution.trusted import document_store_of
-from app.main import protocol_of
+from app.main import load_settings, protocol_of
 from app.observability.logs import log_format_of, uvicorn_log_config
 from app.server.process import open_standard_streams
 from app.settings.auth import JwtCallers
-from app.settings.environment import load_settings
 from app.settings.models import Settings
 from app.settings.server import ServerTlsSettings, is_loopback
 from app.settings.variables import CONFIG

@@ -13,6 +13,7 @@ import click
 
 from app.cli.base import UNUSABLE, config_option, refuse
 from app.errors import ConfigurationError
+from app.execution.source_fit import misfits_in
 from app.settings.environment import read, variables
 from app.settings.models import Settings
 from app.settings.reference import file_schema, overview
@@ -62,7 +63,7 @@ def config_show(config: Path | None, *, everything: bool) -> None:
     settings cannot be used, and says why, as serve does.
     """
     try:
-        click.echo(overview(read(config=config), everything=everything))
+        click.echo(overview(read(check=misfits_in, config=config), everything=everything))
     except ConfigurationError as error:
         refuse(UNUSABLE, error.mistakes)
 

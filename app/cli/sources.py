@@ -12,12 +12,12 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
 from app.errors import ConfigurationError
+from app.main import load_settings
 from app.probe.probe import ProbeResult, probe
 from app.probe.report import checks_text, table, trial_text
 from app.probe.verdict import Redaction, SourceCheck, check_of
 from app.schema.user import specs
 from app.settings.credentials import AUTHORIZATION
-from app.settings.environment import load_settings
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
 

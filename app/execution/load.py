@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar
 from aiodataloader import DataLoader
 
 from app.errors import Code, SourceFailure
-from app.execution.outcome import Result, Results
+from app.execution.outcome import Results
 from app.execution.plan import Fetch
 from app.execution.user_loader import LoadedResults, UserLoader
 from app.resilience.tasks import Tasks
@@ -41,6 +41,7 @@ from app.sources.batch import PendingBatch, wait_for_batches
 from app.sources.batch_scheduler import BatchScheduler
 from app.sources.mapping.row_mapper import foreign_key_of
 from app.sources.records_in_parts import EndpointPartition, EndpointPartitions
+from app.sources.results import Result
 
 R = TypeVar("R", bound=Record)
 V = TypeVar("V")

@@ -21,14 +21,8 @@ from typing import TypeAlias
 from app.errors import SourceFailure
 from app.execution.plan import SourceNeeds, UserGroup
 from app.execution.request import OnError
-from app.sources.base import Record, UserId
-
-Result: TypeAlias = Record | SourceFailure | Exception | None
-"""What came of asking a source about one user.
-
-A record; ``None`` where the source does not know the user; a ``SourceFailure`` where it failed; an
-exception where a bug of ours kept it from being asked.
-"""
+from app.sources.base import UserId
+from app.sources.results import Result, failure_among
 
 Results: TypeAlias = Mapping[str, Mapping[UserId, Result]]
 """What came of asking, by source and user; perhaps of more users than were asked for."""
@@ -90,22 +84,6 @@ def outcome_of(
     if failure is not None:
         return Outcome(known=False, failure=failure)
     return Outcome(known=True, failures=failures)
-
-
-def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> SourceFailure | None:
-    """Find the failure that fails a field which reads some sources.
-
-    Args:
-        sources: The sources that the field reads.
-        results: What was said, by source.
-
-    Returns:
-        The failure of the first of them that failed; ``None`` where none did.
-    """
-    for name in sources:
-        if isinstance(failure := results.get(name), SourceFailure):
-            return failure
-    return None
 
 
 def bug_of(groups: Sequence[UserGroup], results: Results) -> Exception | None:

@@ -25,7 +25,6 @@ from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import bug_of, outcome_of
 from app.execution.planner import SourceReads
-from app.execution.results import SourceResults
 from app.schema.directives import ListSize, drop_security, without_security
 from app.schema.fields import SourceField, source_fields
 from app.schema.user import User
@@ -33,6 +32,7 @@ from app.schema.values import DATE_TIME, SAFE_INT, SafeInt
 from app.sources.base import SourceSpec
 from app.sources.records import PROFILE
 from app.sources.records_in_parts import Endpoint, partitions_of
+from app.sources.results import SourceResults
 
 Resolved = User | GatewayError | None
 """What becomes of a key: a user, nobody, or what is wrong with it."""

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from aiodataloader import DataLoader
 
-from app.execution.outcome import Result
 from app.sources.base import FieldSet, Record, UserId
 from app.sources.batch import SourceResult
+from app.sources.results import Result
 
 LoadedResults: TypeAlias = Sequence[SourceResult[Record] | Exception]
 """One answer for each user, in the order in which they were asked for; or a bug of ours."""

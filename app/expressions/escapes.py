@@ -7,11 +7,12 @@ written there: it would be read as something else, or could be.
 import json
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import quote as percent_encoded
 
 from app.expressions.ids import UUID_PATTERN
-from app.settings.request import Escape
+
+Escape: TypeAlias = Literal["refuse", "backslash", "double", "json"]
 
 Write: TypeAlias = Callable[[str], str | None]
 """Writes a key, which has to be Unicode text; ``None`` for one that has no way to be written."""

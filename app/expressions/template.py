@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from app.settings.base import KEY, KEYS
+KEY = "{key}"
+"""Where one key goes."""
+
+KEYS = "{keys}"
+"""Where all keys of a call go."""
+
 
 EXPECTED = (
     f'expected "{KEYS}" once, where a list of the users goes, or "{KEY}" once, within the only item'

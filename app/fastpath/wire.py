@@ -31,9 +31,8 @@ from yarl import URL
 from app.fastpath.availability import Requirement
 from app.settings.source import SourceSettings
 from app.settings.transport import TlsSettings
-from app.sources.credentials import basic
 from app.transport.connections import UpstreamConnector, is_final, upstream
-from app.transport.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest
+from app.transport.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest, basic
 
 REQUIRES = Requirement(
     "wire",

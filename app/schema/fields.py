@@ -16,8 +16,8 @@ from strawberry.types.base import StrawberryObjectDefinition, get_object_definit
 from strawberry.types.field import StrawberryField
 
 from app.auth.policies import PUBLIC, Policy
-from app.execution.results import SourceResults
 from app.sources.base import FieldSet, PageSpec, SourceSpec
+from app.sources.results import SourceResults
 
 P = TypeVar("P", bound=BaseModel)
 

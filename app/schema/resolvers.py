@@ -1,20 +1,52 @@
 """The fields of ``User`` that take arguments. All others only read a record (``fields.py``)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import strawberry
 
 from app.errors import BadUserInputError, SourceError, SourceFailure
-from app.execution.context import Info
-from app.execution.results import SourceResults
 from app.schema.connection import InvoiceConnection, page_request
 from app.schema.values import Event
-from app.sources.base import PositionGone, UserId
+from app.sources.base import Page, PageRequest, PageSpec, PositionGone, Record, UserId
 from app.sources.records import ACTIVITY, BILLING, INVOICES, ActivityRecord, EventRecord
+from app.sources.results import SourceResults
+
+R = TypeVar("R", bound=Record)
 
 DEFAULT_FIRST = 20
 """How many invoices a page has when the client does not say."""
+
+
+class PageLoader(Protocol):
+    """Loads pages of lists, for one request."""
+
+    async def load_page(
+        self, spec: PageSpec[R], request: PageRequest
+    ) -> Page[R] | SourceFailure | PositionGone | None:
+        """Ask for one page of one user's list.
+
+        Args:
+            spec: The list.
+            request: The page, by the user's id.
+
+        Returns:
+            What the source answered.
+        """
+        ...
+
+
+class LoadsPages(Protocol):
+    """What a resolver of a field needs of the request."""
+
+    @property
+    def loaders(self) -> PageLoader:
+        """Ask the sources."""
+        ...
+
+
+Info = strawberry.Info[LoadsPages, None]
+"""What Strawberry hands to a resolver."""
 
 
 class UserResults(Protocol):

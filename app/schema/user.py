@@ -11,7 +11,6 @@ import strawberry
 from strawberry.types.base import get_object_definition
 
 from app.auth.policies import PUBLIC, scoped, self_or
-from app.execution.results import SourceResults
 from app.schema.connection import InvoiceConnection
 from app.schema.directives import Cost, ListSize
 from app.schema.fields import reads, resolves, source_fields
@@ -19,6 +18,7 @@ from app.schema.resolvers import DEFAULT_FIRST, latest_events, user_events, user
 from app.schema.values import BillingStatus, Event, Money
 from app.sources.base import SourceSpec
 from app.sources.records import ACTIVITY, BILLING, INVOICES, PROFILE
+from app.sources.results import SourceResults
 
 OWN_PROFILE = self_or("profile:read")
 OWN_BILLING = self_or("billing:read")

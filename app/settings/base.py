@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.expressions.template import KEY, KEYS
+
 Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 PlainHeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
@@ -90,12 +92,6 @@ def _check_base(url: str) -> str:
 Address = Annotated[str, AfterValidator(check_address)]
 BaseUrl = Annotated[str, AfterValidator(_check_base)]
 
-
-KEY = "{key}"
-"""Where one key goes."""
-
-KEYS = "{keys}"
-"""Where all keys of a call go."""
 
 _PATH = re.compile(r"(/([A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*)+")
 """A path (RFC 3986, section 3.3)."""

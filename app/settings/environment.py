@@ -4,28 +4,37 @@ What may be said, and what is wrong with what is, is the business of ``configura
 told which settings these are, and that those of a source have to fit what it is read into.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
-from app.schema.user import specs
 from app.settings.auth import WHO_MAY_ASK
 from app.settings.loading import LoadedSettings, read_settings
 from app.settings.models import Settings
 from app.settings.nested import NOTHING, Keys, value_at
 from app.settings.variables import CONFIG, Variable, variables_of
-from app.sources.endpoints import misfits
 
 ENV_FILE = Path(".env")
 
 
+Check: TypeAlias = Callable[[object], Iterator[tuple[Keys, str]]]
+"""Finds what is wrong with values that are right each by itself: the keys of each, and why."""
+
+
 def load_settings(
-    env_file: Path | None = ENV_FILE, *, config: Path | None = None, serving: bool = False
+    env_file: Path | None = ENV_FILE,
+    *,
+    check: Check,
+    config: Path | None = None,
+    serving: bool = False,
 ) -> Settings:
     """Read the settings from the environment, and from files for what that lacks.
 
     Args:
         env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
             exist.
+        check: Finds what does not fit together.
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
         serving: Whether requests are going to be answered, so that it has to be said who may ask.
 
@@ -35,17 +44,19 @@ def load_settings(
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
-    check = _unsaid if serving else _misfits
-    return read_settings(Settings, env_file=env_file, config=config, check=check).settings
+    checks = (check, _callers_are_said) if serving else (check,)
+    every: Check = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
+    return read_settings(Settings, env_file=env_file, config=config, check=every).settings
 
 
 def read(
-    env_file: Path | None = ENV_FILE, *, config: Path | None = None
+    env_file: Path | None = ENV_FILE, *, check: Check, config: Path | None = None
 ) -> LoadedSettings[Settings]:
     """Read the settings, and where each is from; as ``load_settings`` does.
 
     Args:
         env_file: A file of ``NAME=value`` lines.
+        check: Finds what does not fit together.
         config: The configuration file.
 
     Returns:
@@ -54,7 +65,7 @@ def read(
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
-    return read_settings(Settings, env_file=env_file, config=config, check=_misfits)
+    return read_settings(Settings, env_file=env_file, config=config, check=check)
 
 
 def variables() -> Iterator[Variable]:
@@ -68,16 +79,7 @@ def variables() -> Iterator[Variable]:
     yield from variables_of(Settings)
 
 
-def _misfits(values: object) -> Iterator[tuple[Keys, str]]:
-    """Find what does not fit in the settings of sources."""
-    for name, spec in specs().items():
-        place: Keys = ("sources", name)
-        for mistake in misfits(spec, value_at(values, place)):
-            yield (*place, *mistake.keys), mistake.what
-
-
-def _unsaid(values: object) -> Iterator[tuple[Keys, str]]:
-    """Find what does not fit, and what has to be said before anybody is served."""
-    yield from _misfits(values)
+def _callers_are_said(values: object) -> Iterator[tuple[Keys, str]]:
+    """Find out whether it was said who may ask, as it has to be before anybody is served."""
     if value_at(values, ("auth",)) is NOTHING:
         yield ("auth", "mode"), f"is missing: {WHO_MAY_ASK}"

@@ -25,9 +25,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from app.expressions.template import cut_template
+from app.expressions.escapes import Escape
+from app.expressions.template import KEY, cut_template
 from app.settings.base import (
-    KEY,
     Between,
     Each,
     HeaderName,
@@ -113,8 +113,6 @@ class SelectSettings(SettingsModel):
         examples=[{"display_name": ["first_name", "last_name"]}],
     )
 
-
-Escape: TypeAlias = Literal["refuse", "backslash", "double", "json"]
 
 _FORM = (
     "Where users stand: each in a parameter of its own (`repeat`), all in one as a list (`list`) or"

@@ -14,7 +14,6 @@ That is a source's own matter: to a source that is sent nothing, all callers are
 others are sent. What is not forwarded is not looked at.
 """
 
-from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from operator import itemgetter
@@ -32,6 +31,7 @@ from app.settings.credentials import (
     NoAuth,
 )
 from app.sources.base import Headers, RequestContext
+from app.transport.transport import basic
 
 
 def headers_of(auth: AuthSettings) -> Headers:
@@ -87,19 +87,6 @@ def with_query(target: str, own: str) -> str:
     bare = unquote_plus(own)
     pairs = [pair for pair in query.split("&") if pair and unquote_plus(pair) != bare]
     return f"{path}?{'&'.join([*pairs, own])}"
-
-
-def basic(username: str, password: str) -> str:
-    """Write a user and a password for ``Authorization`` (RFC 7617), in UTF-8.
-
-    Args:
-        username: The user.
-        password: The password.
-
-    Returns:
-        The header's value.
-    """
-    return f"Basic {b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
 def read_forwarded(headers: Sequence[tuple[str, str]], names: frozenset[str]) -> Headers:

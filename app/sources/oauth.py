@@ -33,10 +33,9 @@ from app.resilience.pace import read_retry_after
 from app.resilience.refreshing import Fetched, RefreshingValue
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, is_bearer_token
 from app.sources.base import Headers
-from app.sources.credentials import basic
 from app.sources.failures import FOREIGN, failure_of_exception, failure_of_status
 from app.transport.body import ACCEPT_ENCODING, read_body, read_document
-from app.transport.transport import ReadyRequest, fields_of
+from app.transport.transport import ReadyRequest, basic, fields_of
 
 MAX_BYTES = 65_536
 """Longest answer that is read."""

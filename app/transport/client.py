@@ -18,9 +18,8 @@ from httpx_aiohttp import AiohttpTransport
 
 from app.settings.source import SourceSettings
 from app.settings.transport import TlsSettings
-from app.sources.credentials import basic
 from app.transport.connections import UpstreamConnector
-from app.transport.transport import STRAYS, ReadyRequest
+from app.transport.transport import STRAYS, ReadyRequest, basic
 
 
 class ClientTransport(httpx.AsyncBaseTransport):

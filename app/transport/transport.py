@@ -4,6 +4,7 @@ What is sent goes out as it was written: to parse the ``httpx.URL`` of a hundred
 of a millisecond, more than all the rest of the call.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -193,3 +194,16 @@ def _fields_of(headers: httpx.Headers) -> Mapping[str, str]:
         if value not in found:
             found.append(value)
     return {name: ", ".join(found) for name, found in values.items()}
+
+
+def basic(username: str, password: str) -> str:
+    """Write a user and a password for ``Authorization`` (RFC 7617), in UTF-8.
+
+    Args:
+        username: The user.
+        password: The password.
+
+    Returns:
+        The header's value.
+    """
+    return f"Basic {b64encode(f'{username}:{password}'.encode()).decode()}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import app
-from app.settings.environment import load_settings
+from app.main import load_settings
 from app.settings.models import Settings
 
 FOLDER = Path(app.__file__).parents[1] / "docs" / "sources"

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import Code, SourceError, SourceFailure
-from app.execution.outcome import Result
-from app.execution.results import SourceResults
 from app.settings.source import SourceSettings
 from app.sources.base import Record
 from app.sources.endpoints import endpoints_of
 from app.sources.records import BILLING, PROFILE
 from app.sources.records_in_parts import EndpointPartition, partitions_of
+from app.sources.results import Result, SourceResults
 from tests.fakes import account_row, json_response
 from tests.partial import ENDPOINTS
 

@@ -11,7 +11,6 @@ import pytest
 
 from app.errors import Code, SourceFailure
 from app.execution.load import Loaders, OpenSources
-from app.execution.outcome import Result
 from app.execution.plan import Fetch, SourceNeeds
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
@@ -29,6 +28,7 @@ from app.sources.base import (
 )
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.records import InvoiceRecord
+from app.sources.results import Result
 from tests.fakes import calm_source
 
 CALL = RequestContext("request-1", "trace")

@@ -5,19 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Code, SourceFailure
-from app.execution.outcome import (
-    UNKNOWN,
-    WHOLE,
-    Outcome,
-    Result,
-    bug_of,
-    failure_among,
-    goes_up,
-    outcome_of,
-)
+from app.execution.outcome import UNKNOWN, WHOLE, Outcome, bug_of, goes_up, outcome_of
 from app.execution.plan import SourceNeeds, UserGroup, UserSelection
 from app.execution.request import OnError
 from app.sources.base import Record, UserId
+from app.sources.results import Result, failure_among
 
 
 class Row(Record):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import Code, SourceError, SourceFailure
-from app.execution.outcome import Result
-from app.execution.results import SourceResults
 from app.sources.records import ACTIVITY, BILLING, PROFILE, AccountRecord, ProfileRecord
+from app.sources.results import Result, SourceResults
 from tests.fakes import account_row, profile_row
 
 PROFILE_RECORD = ProfileRecord.model_validate_json(json.dumps(profile_row(1)))

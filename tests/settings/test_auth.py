@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
+from app.main import load_settings
 from app.settings.auth import CallersSettings, JwtCallers, OpenCallers, callers_said
-from app.settings.environment import load_settings
 
 READ: TypeAdapter[OpenCallers | JwtCallers] = TypeAdapter(CallersSettings)
 JWT: Mapping[str, Any] = {

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
+from app.main import load_settings
 from app.settings.credentials import BearerAuth
-from app.settings.environment import load_settings, variables
+from app.settings.environment import variables
 from app.settings.models import Settings
 
 NAMES = ("PROFILE", "BILLING", "ACTIVITY")

@@ -21,9 +21,8 @@ from urllib.parse import quote
 
 from app.expressions import escapes
 from app.expressions.escapes import Write
-from app.expressions.template import cut_template
+from app.expressions.template import KEY, KEYS, cut_template
 from app.readonly import readonly
-from app.settings.base import KEY, KEYS
 from app.settings.request import (
     BodyRequest,
     EachRequest,

@@ -1,15 +1,22 @@
 """What the asked sources said of one user, put together. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
-from app.errors import SourceError
-from app.execution.outcome import Result, failure_among
+from app.errors import SourceError, SourceFailure
 from app.sources.base import Record, SourceSpec
 from app.sources.records_in_parts import EndpointPartition, EndpointPartitions, joined
 
 R = TypeVar("R", bound=Record)
+
+
+Result: TypeAlias = Record | SourceFailure | Exception | None
+"""What came of asking a source about one user.
+
+A record; ``None`` where the source does not know the user; a ``SourceFailure`` where it failed; an
+exception where a bug of ours kept it from being asked.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +55,19 @@ class SourceResults:
         if len(known) < len(records):
             return None
         return known[0] if len(known) == 1 else joined(known)
+
+
+def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> SourceFailure | None:
+    """Find the failure that fails a field which reads some sources.
+
+    Args:
+        sources: The sources that the field reads.
+        results: What was said, by source.
+
+    Returns:
+        The failure of the first of them that failed; ``None`` where none did.
+    """
+    for name in sources:
+        if isinstance(failure := results.get(name), SourceFailure):
+            return failure
+    return None
