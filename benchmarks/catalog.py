@@ -42,6 +42,11 @@ def catalog(tools: Tools) -> tuple[Peer, ...]:
     )
     return (
         ours(),
+        ours(
+            "user-gateway-reference",
+            title="user-gateway, reference path",
+            settings={"GATEWAY_FASTPATH__ENABLED": "false"},
+        ),
         _aggregator(REFERENCE, "aiohttp"),
         _aggregator("rest-httpx", "httpx"),
         _naive(),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.fakes import FakeServices, Row, failing, settings_for_fakes, user_id
 from tests.key_from import KEYS, PARENTS, keys_of, linked, linked_row, own_key
+from tests.ways import BOTH, Ways
 
 SOURCES = ("profile", "billing", "activity")
 USERS = range(1, 7)
@@ -221,6 +222,13 @@ async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_
     assert dict(reply.codes) == codes
     batches = {name: [sorted(one) for one in s.batches] for name, s in services.by_name.items()}
     assert batches == {name: [sorted(keys)] if keys else [] for name, keys in wanted(world, asked)}
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have the merge done by all fast paths, and by the reference path."""
+    ways: Ways = request.param
+    return ways
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Path:
     """A project with the page's folder, which git ignores the bundle and the packages of."""
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / ".gitignore").write_text("dist/\nnode_modules/\n")
-    folder = tmp_path / "app" / "http" / "graphiql"
+    folder = tmp_path / "app" / "server" / "graphiql"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("dist", "node_modules"))
     (folder / "node_modules" / "react").mkdir(parents=True)
     (folder / "node_modules" / "react" / "index.js").touch()
@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_a_bundle_that_is_there_goes_into_the_wheel_and_npm_packages_do_not(project: Path) -> None:
-    dist = project / "app" / "http" / "graphiql" / "dist"
+    dist = project / "app" / "server" / "graphiql" / "dist"
     (dist / "assets").mkdir(parents=True)
     (dist / "manifest.json").touch()
     (dist / "assets" / "page-AB12.js").touch()
