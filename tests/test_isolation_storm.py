@@ -1,0 +1,162 @@
+"""A storm of requests over services that also say what nobody asked: no value is another user's.
+
+The services run over real connections. After many answers they send a stray one: a whole answer,
+or a part of one, about another user, at once or while the connection is idle. Invoices name no
+user, so that nothing but the connection ties them to one. ``FUZZ_EXAMPLES=20000`` makes it long.
+"""
+
+import asyncio
+import io
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import orjson
+import pytest
+
+from app.main import create_app
+from app.observability.logs import make_log
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import SourcesSettings
+from tests.fakes import (
+    account_row,
+    activity_row,
+    calm_source,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
+from tests.sources.scripted import ScriptedConnection, scripted
+from tests.sources.scripted import answer as answered
+
+REQUESTS = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+"""How many requests each gateway gets."""
+
+AT_ONCE = 20
+"""How many clients ask at the same time."""
+
+STRAYS = 0.2
+"""The share of answers that a stray one follows."""
+
+USERS = [user_id(number) for number in range(1, 41)]
+
+QUERY = """query ($ids: [ID!]!, $one: ID!) {
+  users(ids: $ids) { id username plan lastSeenAt loginCount }
+  user(id: $one) { id email invoices(first: 2) { edges { node { id number } } } }
+}"""
+
+
+def body_for(target: str) -> bytes:
+    """Write what a service has at a target; every value says whose it is."""
+    path, asked = urlsplit(target).path, parse_qs(urlsplit(target).query)
+    if path == "/users":
+        rows: object = [
+            {**profile_row(1), "id": user, "username": f"name {user}", "email": f"{user}@x.example"}
+            for user in asked["id"]
+        ]
+    elif path == "/accounts":
+        rows = [
+            {**account_row(1), "userId": user, "plan": f"plan {user}"} for user in asked["userId"]
+        ]
+    elif path == "/summaries":
+        rows = [
+            {**activity_row(1), "userId": user, "loginCount": USERS.index(user)}
+            for user in asked["userId"]
+        ]
+    else:
+        [user] = asked["userId"]
+        total = {"amount": 1, "currency": "EUR"}
+        issued = {"status": "paid", "issuedAt": "2026-01-01T00:00:00Z", "total": total}
+        items = [{"id": f"{user} {n}", "number": f"{user} {n}", **issued} for n in range(2)]
+        rows = {"items": items, "nextCursor": None}
+    return orjson.dumps(rows)
+
+
+def straying(chance: random.Random) -> Callable[[ScriptedConnection], None]:
+    """Make services that answer, and now and then say more than they were asked."""
+
+    def behave(peer: ScriptedConnection) -> None:
+        right = answered(body_for(peer.target), "Content-Type: application/json")
+        peer.send(right)
+        if chance.random() >= STRAYS:
+            return
+        other = chance.choice(USERS)
+        path = chance.choice(["/users?id=", "/accounts?userId=", "/invoices?userId="])
+        stray = answered(body_for(f"{path}{other}"), "Content-Type: application/json")
+        stray = stray[: chance.choice([len(stray), len(stray), chance.randrange(1, len(stray))])]
+        if chance.random() < 0.5:
+            peer.send(stray)
+        else:
+            asyncio.get_running_loop().call_later(chance.random() / 500, peer.send, stray)
+
+    return behave
+
+
+def wrong_in(user: Mapping[str, Any]) -> Sequence[str]:
+    """List the values of a user that are another's."""
+    key = user["id"]
+    expected = {
+        "username": f"name {key}",
+        "email": f"{key}@x.example",
+        "plan": f"plan {key}",
+        "loginCount": USERS.index(key),
+    }
+    wrong = [
+        name
+        for name, value in expected.items()
+        if user.get(name) is not None and user[name] != value
+    ]
+    page = user.get("invoices") or {"edges": []}
+    return wrong + [
+        edge["node"]["number"]
+        for edge in page["edges"]
+        if edge["node"] != dict.fromkeys(("id", "number"), edge["node"]["id"])
+        or not edge["node"]["id"].startswith(key)
+    ]
+
+
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("fast", [True, False], ids=["by the fast paths", "by the reference path"])
+async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast: bool) -> None:
+    chance, stream = random.Random(7), io.StringIO()  # noqa: S311 # the same storm each time
+    async with scripted(straying(chance)) as upstream:
+        source = calm_source(base_url=upstream.base_url)
+        settings = settings_for_fakes(
+            sources=SourcesSettings(profile=source, billing=source, activity=source),
+            fastpath=FastpathSettings(enabled=fast),
+        )
+        app = create_app(settings, make_log(settings.log, stream=stream))
+        left, whole = iter(range(REQUESTS)), 0
+
+        async def ask(client: httpx.AsyncClient) -> None:
+            nonlocal whole
+            for _ in left:
+                ids = chance.sample(USERS, 3)
+                variables = {"ids": ids, "one": chance.choice(USERS)}
+                response = await client.post(
+                    "/graphql", json={"query": QUERY, "variables": variables}
+                )
+                data = response.json()["data"]
+                users = [*(data["users"] or ()), data["user"]]
+                found = [user for user in users if user is not None]
+                assert not [wrong for user in found for wrong in wrong_in(user)]
+                assert [user["id"] for user in found if user in users[:3]] == [
+                    key for key, user in zip(ids, users, strict=False) if user is not None
+                ]
+                whole += "errors" not in response.json()
+
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=app), base_url="http://gateway"
+            ) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(AT_ONCE):
+                group.create_task(ask(client))
+
+    assert whole > REQUESTS / 10
+    assert "source.unasked_answer" in stream.getvalue()
