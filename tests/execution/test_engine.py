@@ -175,7 +175,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
     endpoints = endpoints_of(schema.specs, dict(made.sources))
     planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.of(made))
     async with AsyncExitStack() as stack:
-        flights: BatchScheduler[Any] = await stack.enter_async_context(
+        scheduler: BatchScheduler[Any] = await stack.enter_async_context(
             BatchScheduler(
                 "profile",
                 source.fetch_many,
@@ -188,7 +188,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
         )
         engine = Engine(
             schema=schema,
-            sources=OpenSources(users={"profile": flights}, pages={}),
+            sources=OpenSources(users={"profile": scheduler}, pages={}),
             planner=planner,
             documents=Documents.of(schema.core, made, size=10),
             store=OddTexts(),

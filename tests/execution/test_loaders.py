@@ -156,11 +156,11 @@ class LoaderWorld:
     @property
     def sources(self) -> OpenSources:
         """The sources, as the loaders take them."""
-        users = {one.name: flights_to(one) for one in (self.profile, self.billing)}
+        users = {one.name: scheduler_of(one) for one in (self.profile, self.billing)}
         return OpenSources(users=users, pages={LIST: self.pages})
 
 
-def flights_to(source: RecordingSource) -> BatchScheduler[Any]:
+def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
     """Make batches to a source that requests do not share."""
     return BatchScheduler(
         source.name,

@@ -315,8 +315,8 @@ async def test_what_is_left_is_told_to_whoever_asks_what_an_operation_costs(
 
 async def test_what_was_spent_comes_back() -> None:
     limiter = RateLimiter(RateSettings(quota=1_000_000_000, window=1))
-    purse = limiter.bucket("a")
-    await purse.consume(1_000_000_000)
+    bucket = limiter.bucket("a")
+    await bucket.consume(1_000_000_000)
 
     # A billion a second: a nanosecond for each, and the loop has not gone round before it is there.
     await limiter.bucket("a").consume(1)

@@ -142,7 +142,7 @@ class Play:
     """
 
     service: Service
-    flights: BatchScheduler[ProfileRecord]
+    scheduler: BatchScheduler[ProfileRecord]
     guard: ResiliencePipeline
     log: io.StringIO
     outcomes: dict[Arrival, Outcome] = field(default_factory=dict[Arrival, Outcome])
@@ -153,7 +153,7 @@ class Play:
         began = clock.monotonic()
         call = RequestContext(f"r{arrival.at}", deadline=Deadline(began + 5.0, clock))
         keys = [UserId(user_id(user)) for user in arrival.users]
-        answers = await self.flights.fetch(keys, call)
+        answers = await self.scheduler.fetch(keys, call)
         for user, answer in zip(arrival.users, answers, strict=True):
             assert answer is not None
             assert isinstance(answer, SourceFailure) or answer.id == user_id(user)
@@ -222,7 +222,7 @@ async def played(
     """Play a day to its end; nothing is left of it."""
     async with staged(service, sharing=sharing, **changes) as play:
         await service.clock.run(play.run(arrivals))
-        assert play.flights.in_flight == 0
+        assert play.scheduler.in_flight == 0
     assert len(play.outcomes) == len(arrivals)
     return play
 
