@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError, UnauthenticatedError
 from app.execution.keys import InputLimits
+from app.expressions.escapes import as_number, in_expression, in_list
 from app.expressions.functions import exact
 from app.expressions.ids import UUID_PATTERN, folded
 from app.expressions.money import InexactError
@@ -167,6 +168,9 @@ DOORS: Mapping[str, tuple[Takes, str]] = {
         "tenant 1",
     ),
     "a header's name of the settings": (by_setting(base.PlainHeaderName), "X-Deadline"),
+    "a key in an expression": (returns(in_expression), UUID),
+    "a number in an expression": (returns(in_expression), "12"),
+    "a key as a number": (returns(as_number), "12"),
     "a path": (by_setting(parts.Path), "/users/1"),
     "a parameter's name": (by_setting(parts.ParameterName), "filter[id]"),
     "a header's name": (by_setting(parts.HeaderName), "X-Tenant"),
@@ -257,3 +261,15 @@ def test_a_trace_of_a_later_version_goes_on_with_what_a_header_can_have(end: str
     assert takes(f"{later}-what comes later")
     assert not takes(f"{later}-x{end}x")
     assert not takes(f"{later}-x{end}")
+
+
+@pytest.mark.parametrize(
+    "poison", [" or id gt 0", "'", '"', ",b", " b", "\tb", ";b", "(b)", "*", "%", "\n"]
+)
+def test_no_key_in_a_list_without_quotes_is_followed_or_preceded_by_an_operator(
+    poison: str,
+) -> None:
+    write = in_list(",", ")")
+
+    assert write("abc-1") == "abc-1"
+    assert write(f"abc-1{poison}") is write(f"{poison}abc-1") is write(f"abc{poison}1") is None
