@@ -233,9 +233,10 @@ def _tasks() -> Iterator[asyncio.Task[object]]:
 
 def _handles() -> Iterator[asyncio.TimerHandle]:
     """List the timers of the event loop that will call code of ours."""
-    handles: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined] # noqa: SLF001 # no public way lists them
+    loop: Any = asyncio.get_running_loop()
+    handles: list[asyncio.TimerHandle] = [*loop._scheduled]  # noqa: SLF001 # no public way lists them
     for one in handles:
-        if not one.cancelled() and _is_ours(one._callback):  # type: ignore[attr-defined] # noqa: SLF001 # the same
+        if not one.cancelled() and _is_ours(getattr(one, "_callback")):  # noqa: B009 # the same
             yield one
 
 

@@ -73,7 +73,7 @@ def against_the_arrow(module: str) -> set[str]:
     room = room_of(module)
     allowed = ASIDE.get(room)
     if allowed is None:
-        allowed = frozenset(ARROW[ARROW.index(room) :]) if room in ARROW else frozenset()
+        allowed = frozenset(ARROW[ARROW.index(room) :] if room in ARROW else ())
     return {one for one in imports(module) if room_of(one) not in {*allowed, room}}
 
 

@@ -109,12 +109,12 @@ def wrong_in(user: Mapping[str, Any]) -> Sequence[str]:
         for name, value in expected.items()
         if user.get(name) is not None and user[name] != value
     ]
-    page = user.get("invoices") or {"edges": []}
+    page: Mapping[str, Any] | None = user.get("invoices")
+    nodes: list[Mapping[str, str]] = [edge["node"] for edge in page["edges"]] if page else []
     return wrong + [
-        edge["node"]["number"]
-        for edge in page["edges"]
-        if edge["node"] != dict.fromkeys(("id", "number"), edge["node"]["id"])
-        or not edge["node"]["id"].startswith(key)
+        node["number"]
+        for node in nodes
+        if node["number"] != node["id"] or not node["id"].startswith(key)
     ]
 
 

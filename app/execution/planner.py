@@ -19,7 +19,10 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLList,
+    GraphQLNonNull,
     GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLSchema,
     InlineFragmentNode,
     NameNode,
@@ -29,8 +32,6 @@ from graphql import (
     SelectionSetNode,
     VariableNode,
     get_named_type,
-    get_nullable_type,
-    is_list_type,
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
@@ -368,10 +369,12 @@ class Planner:
         name = nodes[0].name.value
         if name not in KEY_READERS:
             return RootSelection(key, name, nodes)
-        kind = self._query.fields[name].type
+        kind: object = self._query.fields[name].type
+        if isinstance(kind, GraphQLNonNull):
+            kind = cast("GraphQLList[Any]", kind).of_type
         fields = reader.fields(nodes, _USER_TYPES, self._user)
         others, own = (self._selection(fields, rights, own=own) for own in (False, True))
-        is_list = is_list_type(get_nullable_type(kind))
+        is_list = isinstance(kind, GraphQLList)
         return RootSelection(key, name, nodes, is_list, others, others if own == others else own)
 
     def _selection(
@@ -499,7 +502,8 @@ class _SelectionReader:
         for key, group in self.below(nodes, types).items():
             name = group[0].name.value
             definition = kind.fields.get(name)
-            inner = None if definition is None else get_named_type(definition.type)
+            kind_inside: object = None if definition is None else definition.type
+            inner: object = get_named_type(cast("GraphQLOutputType | None", kind_inside))
             below = (
                 self.fields(group, frozenset({inner.name}), inner)
                 if isinstance(inner, GraphQLObjectType)

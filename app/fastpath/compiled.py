@@ -262,6 +262,7 @@ class _Rendering:
         if failed is not None:
             self._fail(root.selection, failed, [root.selection.key])
             return None
+        users: list[UserData | None]
         if len(root.groups) == 1 and not root.wrong:  # the everyday operation
             [group] = root.groups
             writer = compiled.own if group.is_own else compiled.others

@@ -116,10 +116,10 @@ class FakePages:
     batches: list[list[PageRequest]] = field(default_factory=list[list[PageRequest]])
 
     async def fetch_pages(
-        self, requests: Sequence[PageRequest], call: RequestContext
+        self, requests: Sequence[PageRequest], context: RequestContext
     ) -> Sequence[Page[InvoiceRecord] | SourceFailure | PositionGone | None]:
         """Answer."""
-        assert call == CALL
+        assert context == CALL
         self.batches.append(list(requests))
         return [Page((), has_next=request.user == B) for request in requests]
 
