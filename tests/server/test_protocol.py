@@ -222,15 +222,15 @@ async def test_trailers_without_an_end_are_refused_while_they_come(services: Fak
 
 
 @asynccontextmanager
-async def deaf(port: int, data: bytes) -> AsyncGenerator[None]:
-    """Send some bytes on a connection on which nothing is ever read."""
+async def deaf(port: int, data: bytes) -> AsyncGenerator[socket.socket]:
+    """Send some bytes on a connection on which nothing is ever read; gives its socket."""
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         made.settimeout(0)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(made, (HOST, port))
         await loop.sock_sendall(made, data)
-        yield
+        yield made
 
 
 async def test_whoever_takes_nothing_of_an_answer_is_closed() -> None:
@@ -246,6 +246,7 @@ class Filler(Server):
 
     def __init__(self) -> None:
         super().__init__(0)
+        self.answered = asyncio.Event()
         self._pieces = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -259,6 +260,7 @@ class Filler(Server):
             for _ in range(self._pieces):
                 await send(piece)
             await send({"type": "http.response.body"})
+            self.answered.set()
             return
         with suppress(TimeoutError):
             while True:
@@ -286,6 +288,26 @@ async def test_what_is_left_of_an_answer_keeps_no_connection_that_has_to_end(mor
                 await client.send(b"no HTTP at all\r\n\r\n")
                 answer = await client.rest()
                 client.writer.close()
+
+
+async def test_an_answer_that_nobody_takes_keeps_no_connection_whose_client_says_no_more() -> None:
+    app = Filler()
+    limits = ConnectionSettings(write_timeout=SOON, idle_timeout=600, max_connections=1)
+    async with (
+        served(app, settings_for_fakes(connections=limits)) as address,
+        asyncio.timeout(PATIENCE),
+    ):
+        async with deaf(address.port, REQUEST):
+            await app.gone.wait()
+        async with deaf(address.port, REQUEST) as client:
+            await app.answered.wait()
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while not answer.startswith(b"HTTP/1.1 400 "):  # as long as that one is open
+                other = RawClient(*await asyncio.open_connection(HOST, address.port))
+                await other.send(b"no HTTP at all\r\n\r\n")
+                answer = await other.rest()
+                other.writer.close()
 
 
 async def test_an_idle_connection_is_closed(services: FakeServices) -> None:
