@@ -95,7 +95,7 @@ class SchedulerHarness:
         coroutine: Coroutine[Any, Any, Sequence[Said]] = self.scheduler.fetch(
             ids(keys),
             context or self.call(),
-            behind=ids(behind),
+            background=ids(behind),
             fields=None if fields is None else frozenset(fields),
         )
         caller = asyncio.create_task(coroutine)

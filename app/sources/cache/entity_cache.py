@@ -227,7 +227,7 @@ class CachedSource(Generic[R]):
         trace.keys += len(keys) - len(missing)
 
         fetched = iter(
-            await self._scheduler.fetch(missing, context, behind=behind, fields=fields)
+            await self._scheduler.fetch(missing, context, background=behind, fields=fields)
             if missing or behind
             else ()
         )

@@ -163,7 +163,7 @@ class Rows(Generic[R]):
     remainder: Remainder = NOTHING
 
     @property
-    def odd(self) -> bool:
+    def unexpected(self) -> bool:
         """Whether something was passed over or did not fit."""
         return bool(self.malformed or self.duplicate or self.unasked)
 

@@ -30,7 +30,7 @@ from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
 from app.sources.cache.lifetime import OVER, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
 from app.sources.records_in_parts import partial
-from app.sources.seldom import TOLD_EVERY
+from app.sources.seldom import WARN_EVERY
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.sources.crowd import RESERVE, Crowd, Word
@@ -603,7 +603,7 @@ async def test_a_store_that_fails_costs_a_call_and_a_line_in_the_log(
 
     assert [await shop.ask("a"), await shop.ask("a")] == [[0], [1]]
     assert len(shop.events()) == 1
-    shop.clock.advance(TOLD_EVERY)
+    shop.clock.advance(WARN_EVERY)
     await shop.ask("a")
     assert [event.get("left_out") for event in shop.events()] == [None, 1]
     for event in shop.events():
