@@ -242,8 +242,8 @@ class RestSource(Generic[R]):
             keys=len(request.keys),
             found=found,
             unasked=rows.unasked,
-            hint="the service seems to ignore the keys in the request: check the setting"
-            " `request`, and that each row has its key as it was sent",
+            hint="the service seems to ignore the keys in the request: check `request`, and"
+            " that each row has its key as it was sent",
         )
         context.trace.for_source(self.name).code = Code.SOURCE_MALFORMED
         failure = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)

@@ -22,7 +22,7 @@ from tests.expressions.test_money import written
 from tests.fakes import profile_row
 from tests.fastpath.test_scan import HOSTILE
 from tests.sources.mapping.test_rows import LOWER, UPPER, told
-from tests.sources.odd import ODD, json_texts, with_member
+from tests.sources.unexpected import ODD, json_texts, with_member
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -495,7 +495,7 @@ def test_users_written_in_a_foreign_shape_are_read_as_what_they_were(
 
     known = {record.id: record for record in records}
     assert rows.answers == [known.get(key) for key in KEYS]
-    assert not rows.odd
+    assert not rows.unexpected
 
 
 def _minor(records: Sequence[AccountRecord]) -> bytes:
@@ -597,4 +597,4 @@ def test_accounts_written_in_a_foreign_shape_are_read_to_the_last_minor_unit(
 
     known = {record.user_id: record for record in records}
     assert rows.answers == [known.get(key) for key in KEYS]
-    assert not rows.odd
+    assert not rows.unexpected
