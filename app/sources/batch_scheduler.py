@@ -105,7 +105,7 @@ OVERDUE_FACTOR = 3.0
 
 
 def never() -> bool:
-    """Return ``False``."""
+    """Return ``False``: the default of ``congested``."""
     return False
 
 

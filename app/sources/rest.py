@@ -232,7 +232,7 @@ class RestSource(Generic[R]):
         found = rows.found
         if found and found + rows.unasked <= len(request.keys):
             return rows.answers
-        detail = f"{rows.unasked} rows that nobody asked for, and {found} that somebody did"
+        detail = f"{rows.unasked} rows that were not requested, and {found} that were"
         self._client.seldom.warn(
             "source.question_ignored",
             self.name,

@@ -65,8 +65,8 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
         The rows of both pages. The first row of a key counts.
     """
     repeated = sum(
-        one is not first.remainder.answer and two is not second.remainder.answer
-        for one, two in zip(first.answers, second.answers, strict=True)
+        before is not first.remainder.answer and after is not second.remainder.answer
+        for before, after in zip(first.answers, second.answers, strict=True)
     )
     # A repeated row does not count towards the total number of rows.
     count = first.remainder.count + second.remainder.count - repeated
@@ -76,12 +76,12 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
         nameless or cut_off(source, more), nameless, more, count, second.remainder.total
     )
     answers = [
-        one
-        if one is not first.remainder.answer
-        else two
-        if two is not second.remainder.answer
+        before
+        if before is not first.remainder.answer
+        else after
+        if after is not second.remainder.answer
         else rest.answer
-        for one, two in zip(first.answers, second.answers, strict=True)
+        for before, after in zip(first.answers, second.answers, strict=True)
     ]
     return Rows(
         answers=answers,

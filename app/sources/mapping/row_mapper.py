@@ -154,8 +154,11 @@ class MappingMistake:
 class MappingError(ValueError):
     """The settings of a source do not fit its record.
 
+    Args:
+        mistakes: All mistakes, at least one.
+
     Attributes:
-        mistakes: All mistakes.
+        mistakes: The same.
     """
 
     def __init__(self, mistakes: Sequence[MappingMistake]) -> None:

@@ -17,7 +17,7 @@ from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import More, NextPage
 from app.sources.mapping.scan import is_text, scan
 
-AMBIGUOUS = "two rows whose keys differ in case alone, and neither is the key as it was asked for"
+AMBIGUOUS = "two rows whose keys differ only in case, and neither is exactly the requested key"
 
 
 @dataclass(frozen=True, slots=True)

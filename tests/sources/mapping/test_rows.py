@@ -17,7 +17,7 @@ from app.sources.mapping.decoding import values_of
 from app.sources.mapping.rows import AMBIGUOUS, RowReader, Rows
 from app.sources.records import ACTIVITY, PROFILE, AccountRecord, ActivityRecord, ProfileRecord
 from tests.fakes import Row, account_row, activity_row, profile_row
-from tests.sources.unexpected import ODD, json_texts, with_member
+from tests.sources.odd import ODD, json_texts, with_member
 
 CANARY = "canary-value"
 

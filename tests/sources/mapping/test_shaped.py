@@ -22,7 +22,7 @@ from tests.expressions.test_money import written
 from tests.fakes import profile_row
 from tests.fastpath.test_scan import HOSTILE
 from tests.sources.mapping.test_rows import LOWER, UPPER, told
-from tests.sources.unexpected import ODD, json_texts, with_member
+from tests.sources.odd import ODD, json_texts, with_member
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
