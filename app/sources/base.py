@@ -1,10 +1,9 @@
-"""What a source is: the contract types that the rest of the gateway knows sources by.
+"""The contract types of sources, for the rest of the gateway.
 
-A source answers for users in many at once (``Source``) or lists something of one user page by page
-(``PagedSource``). What a particular service looks like is said as data, in a ``SourceSpec`` or a
-``PageSpec`` (``records.py``, ``records.py``, ``records.py``); ``rest.py`` serves all of them.
-
-What became of one request at each source, for those who want to see it.
+A ``Source`` fetches many users at once. A ``PagedSource`` lists something of one user page by page.
+A ``SourceSpec`` or a ``PageSpec`` describes a particular service as data (``records.py``);
+``rest.py`` and ``pages.py`` serve all of them. A ``Trace`` records what one request did at each
+source.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,18 +25,18 @@ from app.sources.mapping.strict import without_made_up_values
 
 @dataclass(slots=True)
 class SourceTrace:
-    """What one request had of one source.
+    """What one request did at one source.
 
     Attributes:
-        calls: Calls that were wanted: one for each batch and page.
-        attempts: Calls that were made for them, repetitions included.
-        keys: Users that were asked for.
-        started: When the first began, by the clock's ``monotonic``.
-        ended: When the last ended.
-        code: The last failure, if there was one.
+        calls: Number of calls: one for each batch and page.
+        attempts: Number of attempts of these calls, retries included.
+        keys: Number of requested keys.
+        started: When the first call began, by ``clock.monotonic()``.
+        ended: When the last call ended, by ``clock.monotonic()``.
+        code: Code of the last failure; ``None`` if there was none.
         circuit: State of the circuit breaker after the last call.
-        pace: How fast the source was asked after it, by the source's own word.
-        stale: Age in seconds of the oldest answer that was used past its time, if one was.
+        pace: State of the rate pacing after the last call.
+        stale: Age in seconds of the oldest stale record that was used; ``None`` if none was.
     """
 
     calls: int = 0
@@ -52,12 +51,12 @@ class SourceTrace:
 
     @property
     def seconds(self) -> float:
-        """How long the request had to do with the source."""
+        """Seconds from the start of the first call to the end of the last; 0 without calls."""
         return 0.0 if self.started is None else self.ended - self.started
 
     @property
     def status(self) -> str:
-        """In a word, what the request got: ``stale``, ``failed`` or ``ok``."""
+        """The result in one word: ``stale``, ``failed`` or ``ok``."""
         if self.stale is not None:
             return "stale"
         return "failed" if self.code is not None else "ok"
@@ -65,20 +64,27 @@ class SourceTrace:
 
 @dataclass(slots=True)
 class Trace:
-    """What became of one request at each source. Filled while the request runs.
+    """What one request did at each source. Filled while the request runs.
 
     Attributes:
-        sources: By name of the source, in the order in which they were first asked.
+        sources: The traces by name of the source, in the order of their first calls.
     """
 
     sources: dict[str, SourceTrace] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with none."""
+        """Start without sources."""
         self.sources = {}
 
     def for_source(self, name: str) -> SourceTrace:
-        """Find or begin what is known of a source."""
+        """Return the trace of a source; create it if there is none.
+
+        Args:
+            name: Name of the source.
+
+        Returns:
+            The trace, which the caller may change.
+        """
         known = self.sources.get(name)
         if known is None:
             known = self.sources[name] = SourceTrace()
@@ -86,31 +92,31 @@ class Trace:
 
 
 FieldSet: TypeAlias = frozenset[str]
-"""Some of a record's fields, by their Python names."""
+"""A set of fields of a record, by their Python names."""
 
 UserId = NewType("UserId", str)
-"""The key of a user: opaque, checked against the pattern of the settings at the edge.
+"""The key of a user: opaque, checked against the pattern of the settings when a request arrives.
 
-Where a source knows users by keys of its own (``sources/mapping/row_mapper.py``), it is asked by
-those instead: opaque too, and checked by nobody.
+A source that knows users by its own keys (``sources/mapping/row_mapper.py``) gets those instead.
+They are opaque, too, and are not checked.
 """
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
-"""Headers, each with one value; several of a name are in their order."""
+"""Headers, each with one value. Headers with the same name keep their order."""
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
+"""The largest integer that every JSON reader reads exactly (RFC 8259, section 6)."""
 
 MAX_INT = 2**31 - 1
 """The largest ``Int`` of GraphQL (GraphQL specification, section 3.5.1)."""
 
 
 class Record(BaseModel):
-    """Base of the private contracts: how one source writes one row.
+    """Base of the private contracts: a record is the typed row of one source.
 
-    Parsed straight from the bytes of an answer. Strict: a number in quotes is not a number, a
-    number is not a time, and no number is infinite. Fields that a source adds are ignored. A change
-    at a source changes its record, never the schema.
+    It is parsed directly from the bytes of a response. Parsing is strict: a number in quotes is not
+    a number, a number is not a time, and no number is infinite. Additional fields are ignored. A
+    change at a source changes its record, never the schema.
     """
 
     model_config = ConfigDict(
@@ -125,11 +131,11 @@ class Record(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(
         cls,
-        source: Any,  # noqa: ANN401 # the type that pydantic makes a schema of
+        source: Any,  # noqa: ANN401 # the type for which pydantic creates a schema
         handler: GetCoreSchemaHandler,
         /,
     ) -> CoreSchema:
-        """Make the schema, stricter than pydantic's strict mode where that makes values up."""
+        """Create the schema, stricter than pydantic's strict mode where that converts values."""
         return without_made_up_values(handler(source), handler)
 
 
@@ -139,15 +145,15 @@ R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec(Generic[R]):
-    """One source that knows many users at once, as data.
+    """A source that returns many users in one call, as data.
 
     Attributes:
-        name: What clients, settings and logs call it. A dot in it divides the service from one of
-            its endpoints (``billing.balance``): these share all but what they are asked.
-        record: How it writes one row.
-        path: Where it is asked, below its base URL.
+        name: Its name for clients, settings and logs. A dot separates the service from one of its
+            endpoints (``billing.balance``). Endpoints share everything except request and answer.
+        record: The type of one row.
+        path: Path of the request, below the base URL.
         parameter: The query parameter that is repeated for each key.
-        key: The field of ``record`` that holds the key, by its Python name.
+        key: The field of ``record`` with the key, by its Python name.
     """
 
     name: str
@@ -158,20 +164,20 @@ class SourceSpec(Generic[R]):
 
     @property
     def service(self) -> str:
-        """The service that is asked, by whose name its settings are found."""
+        """The name of the service, under which its settings are found."""
         return self.name.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class PageSpec(Generic[R]):
-    """One list of a user that is read page by page, as data.
+    """A list of one user that is read page by page, as data.
 
     Attributes:
-        name: The source that it belongs to; it shares that one's base URL, connections and limits.
-        item: How it writes one item.
-        path: Where it is asked, below the base URL.
+        name: The source to which it belongs, and whose base URL, connections and limits it shares.
+        item: The type of one item.
+        path: Path of the request, below the base URL.
         parameter: The query parameter for the user's key.
-        key: The field of ``item`` that tells items apart, by its Python name.
+        key: The field of ``item`` that identifies an item, by its Python name.
     """
 
     name: str
@@ -183,26 +189,25 @@ class PageSpec(Generic[R]):
 
 @readonly(frozen=True, slots=True)
 class RequestContext:
-    """What of the incoming request matters to the calls that are made for it.
+    """The parts of an incoming request, or of a batch, that calls to sources need.
 
     Attributes:
         request_id: Sent as ``X-Request-ID``.
-        traceparent: The trace that it belongs to, when that was valid (W3C Trace Context). Each
-            exchange with a source sends it with a parent id of its own (``child_of``).
-        identity: Tells callers apart for whom a source may answer differently: answers are never
-            shared between two identities. All callers are one while nothing of theirs is sent. It
-            is a source's own: ``credentials.py`` finds it where a call comes to one.
-        deadline: When the request has to be answered; ``None`` for never.
-        trace: Takes note of what becomes of the request at each source.
-        requests: Ids of the requests that it is made for, where several share it; ``request_id``
-            is one of its own then.
-        sharers: Tells the ids of the requests that share it at the moment; ``None`` where none can.
-        forwarded: The caller's headers that one source or another may be sent. They may be secret.
-        arrivals: Takes note of how long the answers may be kept; ``None`` where none is.
-        fields: The fields of the record that are wanted, of a source that can be asked for some
-            alone; ``None`` for all.
-        isolated: Whether the one key that it is about is known to be slow or to fail, while others
-            are answered.
+        traceparent: The trace of the request, if the client sent a valid one (W3C Trace Context).
+            Each exchange with a source sends it with a new parent id (``child_of``).
+        identity: The identity of the caller for one source, by ``credentials.identity_of``. Nothing
+            is shared between two identities. Empty if the source is sent nothing of the caller.
+        deadline: When the request must be answered; ``None`` if there is no limit.
+        trace: Records what the request does at each source.
+        requests: Ids of the requests of a shared batch, which has its own ``request_id``; empty for
+            a single request.
+        sharers: Returns the ids of the requests that share the batch now; ``None`` if none can.
+        forwarded: The caller's headers that may be sent to a source. They may be secret.
+        arrivals: Records how long the responses may be cached; ``None`` if there is no cache.
+        fields: The wanted fields of the record, for a source that can return only some; ``None``
+            for all.
+        isolated: Whether the call is for one key that is known to be slow or to fail, while others
+            succeed.
     """
 
     request_id: str
@@ -219,49 +224,51 @@ class RequestContext:
 
 
 def new_request_id() -> str:
-    """Make an id for a request that has none: 128 random bits, in hex.
+    """Create a request id: 128 random bits, in hex.
 
-    Ids tell requests apart and are no secrets, so the system is not asked for each.
+    Ids are not secret, so a pseudo-random generator is enough, and faster than the system's.
+
+    Returns:
+        The id, 32 characters.
     """
     return f"{getrandbits(128):032x}"
 
 
 def child_of(traceparent: str) -> str:
-    """Continue a trace: the same trace, version and flags, with a new parent id.
+    """Return a ``traceparent`` of the same trace, version and flags, with a new parent id.
 
-    Each exchange with a source is a span of its own, so that what the source does for two of them
-    is not taken for the same (W3C Trace Context, section 3.2.2.4).
+    Each exchange with a source is its own span, so that a tracing system does not mix up what the
+    source does for two exchanges (W3C Trace Context, section 3.2.2.4).
 
     Args:
         traceparent: A valid ``traceparent``.
 
     Returns:
-        The ``traceparent`` to send. Its parent id is random, and never the invalid one of zeros.
+        The ``traceparent`` to send. Its parent id is random, and never zero, which is invalid.
     """
     return f"{traceparent[:36]}{getrandbits(64) or 1:016x}{traceparent[52:]}"
 
 
 class Source(Protocol[R_co]):
-    """Answers for many users at once."""
+    """Fetches many users at once."""
 
     @property
     def name(self) -> str:
-        """What clients, settings and logs call the source."""
+        """Name of the source for clients, settings and logs."""
         ...
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[R_co | SourceFailure | None]:
-        """Fetch what the source has of each user.
+        """Fetch the records of users.
 
         Args:
-            keys: Users, each once.
-            context: What of the incoming request goes on to the source.
+            keys: Keys of users, without duplicates.
+            context: The context of the call.
 
         Returns:
-            One answer a key, in the order of the keys: a record; ``None`` when the source does
-            not know the user; a ``SourceFailure`` when it could not say. Nothing that an upstream
-            does is raised.
+            One source result per key, in the order of ``keys``: a record, ``None`` if the source
+            does not know the key, or a ``SourceFailure``. An upstream failure is never raised.
         """
         ...
 
@@ -271,9 +278,9 @@ class PageRequest:
     """One page of one user's list.
 
     Attributes:
-        user: Whose list.
-        first: How many items, at least 1.
-        after: The position after which the page starts; the start of the list when ``None``.
+        user: The key of the user.
+        first: Number of items, at least 1.
+        after: The position after which the page starts; ``None`` for the start of the list.
     """
 
     user: UserId
@@ -283,29 +290,29 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class PageTrail:
-    """The way to an upstream page, as far as it takes to notice that the pages go in a circle.
+    """What is needed of the pages before an upstream page to detect a cycle of pages.
 
-    This is Brent's algorithm: the mark moves to the latest page after 1, 2, 4, 8… pages. A circle
-    comes back to its mark before the mark has moved twice.
+    This is Brent's algorithm: the mark moves to the latest page after 1, 2, 4, 8… pages. A cycle
+    returns to the mark before the mark has moved twice.
 
     R. P. Brent, "An improved Monte Carlo factorization algorithm", BIT 20, 1980.
 
     Attributes:
-        pages: How many pages come before it.
-        mark: A digest of the cursor of one of them; empty where there is none yet.
+        pages: Number of pages before it.
+        mark: A digest of the cursor of one of them; empty if there is none yet.
     """
 
     pages: int = 0
     mark: str = ""
 
     def to(self, cursor: str) -> "PageTrail | None":
-        """Go on to the next page.
+        """Return the trail to the next page.
 
         Args:
-            cursor: Its cursor.
+            cursor: The cursor of the next page.
 
         Returns:
-            The way to that page; ``None`` where it is the marked one, which was read before.
+            The trail; ``None`` if the next page is the marked one, which was read before.
         """
         digest = blake2b(cursor.encode(), digest_size=8).hexdigest()
         if digest == self.mark:
@@ -316,13 +323,13 @@ class PageTrail:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in an upstream's list: behind an item, or where an upstream page begins.
+    """A position in a list of a source: after an item, or at the start of an upstream page.
 
     Attributes:
-        cursor: The upstream's own cursor of the page; ``None`` for its first page.
-        item: Key of the item on that page behind which the position lies; ``None`` when it lies at
-            the beginning of the page.
-        trail: The way to that page.
+        cursor: The source's cursor of the upstream page; ``None`` for the first page.
+        item: Key of the item on that page after which the position is; ``None`` for the start of
+            the page.
+        trail: The trail to that page.
     """
 
     cursor: str | None
@@ -332,7 +339,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PageItem(Generic[R]):
-    """An item and the position right behind it."""
+    """An item and the position directly after it."""
 
     item: R
     position: Position
@@ -348,7 +355,7 @@ class Page(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class PositionGone:
-    """The list no longer has the item that a position was behind."""
+    """The list no longer has the item of a position."""
 
 
 class PagedSource(Protocol[R]):
@@ -356,21 +363,21 @@ class PagedSource(Protocol[R]):
 
     @property
     def name(self) -> str:
-        """The source that it belongs to."""
+        """Name of the source to which the list belongs."""
         ...
 
     async def fetch_pages(
         self, requests: Sequence[PageRequest], context: RequestContext
     ) -> Sequence[Page[R] | SourceFailure | PositionGone | None]:
-        """Fetch pages, several at once up to the bound of the settings.
+        """Fetch pages, at most ``max_concurrent_pages`` at once.
 
         Args:
-            requests: Pages, each once.
-            context: What of the incoming request goes on to the source.
+            requests: Pages, without duplicates.
+            context: The context of the call.
 
         Returns:
-            One answer a request, in their order: a page; ``None`` when the source does not know
-            the user; ``PositionGone`` when the page cannot start where it should; a
-            ``SourceFailure`` when the source could not say.
+            One result per request, in their order: a page, ``None`` if the source does not know
+            the user, ``PositionGone`` if the page cannot start at its position, or a
+            ``SourceFailure``.
         """
         ...

@@ -1,15 +1,13 @@
-"""Batches: keys that go upstream in one call, and those who wait for the results.
+"""Batches: keys that go upstream in one call, and the requests that wait for the results.
 
-A batch: some users whom a source is being asked about, and those who wait for what it says.
+A shared batch belongs to none of its waiters. It has its own task and its own trace, so that the
+request that began it can give up, be cancelled or time out without harm to the others. It has one
+timer, shared by its waiters, because timers are expensive and rarely fire.
 
-A batch belongs to nobody who waits for it. It is a task of its own with a trace of its own, so
-that whoever began it can give up, be cancelled or run out of time without any harm to the others.
-It has one alarm for all of them and itself, since timers are dear, and it is rare that one rings.
+A batch that takes far longer than usual is overdue. Requests that wait for only some of its keys
+then wait for their own batches (``PendingBatch.move``).
 
-A batch that takes far longer than usual is overdue. Requests that wait for some of its users only
-then wait for batches of their own (``PendingBatch.move``).
-
-A queue: the batches to one source that are for one identity, who are shared with nobody else.
+A queue holds the batches to one source for one identity.
 """
 
 import asyncio
@@ -25,36 +23,36 @@ from app.sources.base import FieldSet, Record, RequestContext, Trace, UserId
 R = TypeVar("R", bound=Record)
 
 SourceResult: TypeAlias = R | SourceFailure | None
-"""What a source says of one user: a record, that it failed, or that it knows no such user."""
+"""The result for one key: a record, a failure, or ``None`` if the source does not know the key."""
 
 
 @dataclass(eq=False, slots=True)
 class Batch(Generic[R]):
-    """Some users that a source is asked about, by one call or a few.
+    """Keys that a source is asked for, by one call or a few. All times are ``clock.monotonic()``.
 
     Attributes:
-        identity: For whom.
-        shared: Whether others may join it.
-        trace: What became of it at the source; that of its request where it is not shared.
-        keys: The users.
-        requests: The requests that put users on it, the one that began it first.
-        fields: The fields of the record that are asked for; ``None`` for all.
-        clock: Tells the time.
-        waits: Who is told when it is complete.
-        completed: Whether there is nothing more to come.
-        task: Asks the source; ``None`` while users are still gathered.
-        results: What the source said; ``None`` where it was not asked to the end.
-        bug: What was raised instead: a bug of ours.
-        waiters: How many wait for it.
-        keep_running: Whether the answers are wanted even when nobody waits for them.
-        ends_at: The moment by which it has to are complete, by the clock's ``monotonic``.
-        timed_out: Whether it was ended for that.
-        began: When it left, by the clock's ``monotonic``.
-        overdue_at: The moment from which on it takes far longer than usual.
-        on_overdue: Is told when its alarm rings after that moment.
-        tickets: The tickets of those who wait for it.
-        timer_at: The moment of its alarm.
-        cancel_timer: Calls the alarm off; ``None`` where none is set.
+        identity: The identity of its requests.
+        shared: Whether other requests may join it.
+        trace: Its trace at the source; if it is not shared, the trace of its request.
+        keys: The keys of users.
+        requests: The requests that added keys; the one that began the batch is first.
+        fields: The requested fields of the record; ``None`` for all.
+        clock: The clock.
+        waits: The waits that end when it completes.
+        completed: Whether it is done, with or without results.
+        task: The task that calls the source; ``None`` while keys can still be added.
+        results: The results by key; ``None`` if the task was cancelled or raised.
+        bug: The exception that the task raised: a bug of ours.
+        waiters: How many pending batches wait for it.
+        keep_running: Whether it continues when no request waits for it.
+        ends_at: When it is cancelled if it is not complete.
+        timed_out: Whether it was cancelled at that time.
+        began: When it started.
+        overdue_at: When it becomes overdue.
+        on_overdue: Called with the batch when its timer fires and it is overdue.
+        pending_batches: The pending batches that wait for it.
+        timer_at: When its timer fires.
+        cancel_timer: Cancels the timer; ``None`` if there is none.
     """
 
     identity: str
@@ -76,20 +74,28 @@ class Batch(Generic[R]):
     began: float = math.inf
     overdue_at: float = math.inf
     on_overdue: "Callable[[Batch[R]], None] | None" = None
-    tickets: "list[PendingBatch[R]]" = field(default_factory=list["PendingBatch[R]"])
+    pending_batches: "list[PendingBatch[R]]" = field(default_factory=list["PendingBatch[R]"])
     timer_at: float = math.inf
     cancel_timer: Callable[[], object] | None = None
 
     def sharers(self) -> Sequence[str]:
-        """List the ids of the requests that share it: who put users on it, and who joined."""
-        requests = [context.request_id for context in self.requests]
-        return [*dict.fromkeys(requests + [pending.context.request_id for pending in self.tickets])]
+        """List the ids of the requests that share it.
+
+        Returns:
+            Ids without duplicates: first of the requests that added keys, then of those that wait.
+        """
+        ids = [context.request_id for context in self.requests]
+        ids += [pending.context.request_id for pending in self.pending_batches]
+        return [*dict.fromkeys(ids)]
 
     def try_add_fields(self, fields: FieldSet | None) -> bool:
-        """Ask for some fields, too, where it does not yet and has not left; tell whether it does.
+        """Add fields to the requested ones, unless the batch has started.
 
         Args:
             fields: The fields; ``None`` for all.
+
+        Returns:
+            Whether the batch requests all these fields now.
         """
         if self.fields is None or (fields is not None and self.fields >= fields):
             return True
@@ -99,27 +105,39 @@ class Batch(Generic[R]):
         return True
 
     def complete(self) -> None:
-        """Let nobody wait for it any longer."""
+        """Mark it as completed, cancel its timer, and wake its waiters."""
         self.completed = True
         self.on_overdue = None
-        self.tickets.clear()  # they know the batch, too: no circle is left to the collector
+        self.pending_batches.clear()  # breaks the reference cycle, so no garbage collection is due
         if self.cancel_timer is not None:
             self.cancel_timer()
         for wait in self.waits:
             wait.batch_completed()
 
     def end_at(self, moment: float) -> None:
-        """Have it end by a moment, whatever the source does."""
+        """Set when it is cancelled if it is not complete.
+
+        Args:
+            moment: The time, by ``clock.monotonic()``.
+        """
         self.ends_at = moment
         self.set_timer(moment)
 
     def warn_at(self, moment: float) -> None:
-        """Have ``on_overdue`` be told at a moment at which it is still under way."""
+        """Set when it becomes overdue and ``on_overdue`` is called.
+
+        Args:
+            moment: The time, by ``clock.monotonic()``.
+        """
         self.overdue_at = moment
         self.set_timer(moment)
 
     def set_timer(self, moment: float) -> None:
-        """Have the alarm ring at a moment, if it does not before."""
+        """Set the timer to a time, unless it fires before.
+
+        Args:
+            moment: The time, by ``clock.monotonic()``.
+        """
         if moment >= self.timer_at:
             return
         if self.cancel_timer is not None:
@@ -128,7 +146,7 @@ class Batch(Generic[R]):
         self.cancel_timer = self.clock.call_later(moment - self.clock.monotonic(), self._on_timer)
 
     def _on_timer(self) -> None:
-        """End what may go on no longer: the wait of a request, or the batch."""
+        """End the waits and the batch whose time is up, and set the timer again."""
         now, self.timer_at, self.cancel_timer = self.timer_at, math.inf, None
         if self.ends_at <= now and self.task is not None:
             self.ends_at, self.timed_out = math.inf, True
@@ -149,28 +167,27 @@ class Batch(Generic[R]):
 
 @dataclass(eq=False, slots=True)
 class PendingBatch(Generic[R]):
-    """What one request waits for: users of one source, on one batch or several.
+    """The keys of one source that one request waits for, in one batch or several.
 
     Attributes:
         source: Name of the source.
-        keys: The users.
-        batches: On which batch each of them is, in the order of the keys; empty when the source
-            can no longer be asked.
-        own_batch: The batches that were begun for this request.
+        keys: The keys of users.
+        batches: The batch of each key, in the order of ``keys``; empty if the scheduler is closed.
+        own_batches: The batches that began for this request.
         context: The request.
-        asked_at: When it asked, by the clock's ``monotonic``.
+        asked_at: When the request came, by ``clock.monotonic()``.
         max_wait: Seconds that it can wait.
-        clock: Tells the time.
-        cancel: Is told of a batch that nobody wants any more.
-        keys_per_batch: How many of the users are on each batch.
+        clock: The clock.
+        cancel: Cancels a batch that no request waits for any more.
+        keys_per_batch: How many of the keys are in each batch.
         wait: The wait for the batches, once it has begun.
-        left: Whether nobody waits any longer.
+        released: Whether the request no longer waits.
     """
 
     source: str
     keys: Sequence[UserId]
     batches: Sequence[Batch[R]]
-    own_batch: Sequence[Batch[R]]
+    own_batches: Sequence[Batch[R]]
     context: RequestContext
     asked_at: float
     max_wait: float
@@ -178,27 +195,35 @@ class PendingBatch(Generic[R]):
     cancel: Callable[[Batch[R]], None]
     keys_per_batch: dict[Batch[R], int] = field(init=False)
     wait: "BatchWait | None" = None
-    left: bool = False
+    released: bool = False
 
     def __post_init__(self) -> None:
-        """Take the seats."""
+        """Register as a waiter of each batch."""
         batches = self.batches
-        if batches and batches.count(batches[0]) == len(batches):  # the everyday case
+        if batches and batches.count(batches[0]) == len(batches):  # the common case
             self.keys_per_batch = {batches[0]: len(batches)}
         else:
             self.keys_per_batch = {batch: batches.count(batch) for batch in dict.fromkeys(batches)}
         for batch in self.keys_per_batch:
             batch.waiters += 1
-            batch.tickets.append(self)
+            batch.pending_batches.append(self)
 
     @property
-    def waits(self) -> bool:
-        """Whether somebody still waits for the batches."""
-        return not self.left and (self.wait is None or not self.wait.done.done())
+    def is_waiting(self) -> bool:
+        """Whether the request still waits for the batches."""
+        return not self.released and (self.wait is None or not self.wait.done.done())
 
     def keys_on(self, batch: Batch[R]) -> Sequence[UserId]:
-        """List the users that are on a batch."""
-        return [key for key, one in zip(self.keys, self.batches, strict=True) if one is batch]
+        """List the keys that are in a batch.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            The keys of this request in it, in the order of ``keys``.
+        """
+        pairs = zip(self.keys, self.batches, strict=True)
+        return [key for key, batch_of_key in pairs if batch_of_key is batch]
 
     def move(
         self, before: Batch[R], after: Batch[R], keys: Sequence[UserId], *, first: bool
@@ -206,25 +231,25 @@ class PendingBatch(Generic[R]):
         """Wait for another batch.
 
         Args:
-            before: The batch before, which has not landed.
-            after: The batch from now on.
-            keys: The users that it is about.
-            first: Whether that batch was begun for this request.
+            before: The old batch, which has not completed.
+            after: The new batch.
+            keys: The keys that move to it.
+            first: Whether the new batch began for this request.
         """
         moved = set(keys)
         self.batches = [
-            after if one is before and key in moved else one
-            for key, one in zip(self.keys, self.batches, strict=True)
+            after if batch is before and key in moved else batch
+            for key, batch in zip(self.keys, self.batches, strict=True)
         ]
         self.keys_per_batch[before] -= len(keys)
         self.keys_per_batch[after] = len(keys)
         after.waiters += 1
-        after.tickets.append(self)
+        after.pending_batches.append(self)
         stays = self.keys_per_batch[before] > 0
         if not stays:
             del self.keys_per_batch[before]
             before.waiters -= 1
-            if before in self.own_batch:  # its calls count all the same
+            if before in self.own_batches:  # its calls count nevertheless
                 batch_trace, trace = (
                     before.trace.for_source(self.source),
                     self.context.trace.for_source(self.source),
@@ -232,27 +257,28 @@ class PendingBatch(Generic[R]):
                 trace.calls += batch_trace.calls
                 trace.attempts += batch_trace.attempts
         if first:
-            self.own_batch = (*self.own_batch, after)
+            self.own_batches = (*self.own_batches, after)
         if self.wait is not None:
             self.wait.move(None if stays else before, after)
 
     def release(self) -> None:
-        """Wait no longer; a batch that nobody wants any more is called off."""
-        self.left = True
+        """Stop waiting; cancel each batch that no other request waits for."""
+        self.released = True
         for batch in self.keys_per_batch:
             batch.waiters -= 1
             if not (batch.completed or batch.waiters or batch.keep_running):
                 self.cancel(batch)
 
     def collect(self) -> Mapping[UserId, SourceResult[R]]:
-        """Take what has come, and note in the request's trace what came of it.
+        """Collect the results, and record the batches in the trace of the request.
 
         Returns:
-            The answers of all keys; there may be those of other users beside them, who were asked
-            about by the same call. ``SOURCE_TIMEOUT`` for those that did not come in time.
+            The result of each key, and possibly of other keys of the same call. A key whose batch
+            has not completed in time has ``SOURCE_TIMEOUT``; a key whose call was cancelled has
+            ``SOURCE_UNAVAILABLE``.
 
         Raises:
-            Exception: What a batch raised: a bug of ours.
+            Exception: What the task of a batch raised: a bug of ours.
         """
         if not self.batches:
             return dict.fromkeys(self.keys, self._cancelled_failure())
@@ -262,32 +288,32 @@ class PendingBatch(Generic[R]):
             if batch.bug is not None:
                 raise batch.bug
         if len(self.keys_per_batch) == 1 and (results := self.batches[0].results) is not None:
-            return results  # the everyday case: nothing is copied
+            return results  # the common case, without a copy
         return {
             key: self._missing_result(batch) if batch.results is None else batch.results[key]
             for batch, key in zip(self.batches, self.keys, strict=True)
         }
 
     def _record_trace(self, batch: Batch[R], count: int) -> None:
-        """Take note of a batch in the trace of the request, which waited for so many on it."""
+        """Record a batch with ``count`` keys of the request in the trace of the request."""
         trace, batch_trace = (
             self.context.trace.for_source(self.source),
             batch.trace.for_source(self.source),
         )
         shared = trace is not batch_trace
-        if shared and batch in self.own_batch:
+        if shared and batch in self.own_batches:
             trace.calls += batch_trace.calls
             trace.attempts += batch_trace.attempts
         if shared or batch.results is None:
             trace.keys += count
             if trace.started is None or trace.started > self.asked_at:
                 trace.started = self.asked_at
-            over = (
+            ended = (
                 batch_trace.ended
                 if batch.completed and batch_trace.ended
                 else self.clock.monotonic()
             )
-            trace.ended = max(trace.ended, over)
+            trace.ended = max(trace.ended, ended)
             trace.circuit = batch_trace.circuit or trace.circuit
             trace.pace = batch_trace.pace or trace.pace
         if not batch.completed:
@@ -298,34 +324,38 @@ class PendingBatch(Generic[R]):
             trace.code = batch_trace.code or trace.code
 
     def _missing_result(self, batch: Batch[R]) -> SourceFailure:
-        """Say why a batch has brought nothing."""
+        """Return the failure for a batch without results."""
         if batch.completed:
             return self._cancelled_failure()
         return SourceFailure(self.source, Code.SOURCE_TIMEOUT, "no time was left to wait for it")
 
     def _cancelled_failure(self) -> SourceFailure:
-        """Say that the call was called off."""
+        """Return the failure for a cancelled call."""
         return SourceFailure(self.source, Code.SOURCE_UNAVAILABLE, "the call was called off")
 
 
 async def wait_for_batches(pending_batches: Sequence[PendingBatch[R]]) -> None:
-    """Wait until every batch of a request is complete, or as long as the request can.
+    """Wait until every batch of a request is complete, or until its ``max_wait``.
 
-    Batches are shared: they are never awaited in a way that could cancel them. One that is not
-    shared ends in the time of its request by itself, and says why.
+    The wait never cancels a shared batch directly. A batch that is not shared ends by itself within
+    the time of its request, with the reason in its results.
 
     Args:
-        pending_batches: What the request waits for; given back at the end.
+        pending_batches: The pending batches of one request, at least one. They are released at the
+            end.
     """
     batches = [
-        batch for one in pending_batches for batch in one.keys_per_batch if not batch.completed
+        batch
+        for pending in pending_batches
+        for batch in pending.keys_per_batch
+        if not batch.completed
     ]
     first = pending_batches[0]
     try:
         if batches and first.max_wait > 0:
             wait = BatchWait(batches, first.asked_at + first.max_wait)
-            for one in pending_batches:
-                one.wait = wait
+            for pending in pending_batches:
+                pending.wait = wait
             await wait.done
     finally:
         for pending in pending_batches:
@@ -333,23 +363,28 @@ async def wait_for_batches(pending_batches: Sequence[PendingBatch[R]]) -> None:
 
 
 class BatchWait:
-    """One request's wait for its batches; it is nobody else's, and may be cancelled.
+    """The wait of one request for its batches. Its future belongs to it alone and may be cancelled.
 
-    ``asyncio.wait`` and ``asyncio.timeout`` do the same for several times as much, and every
-    request waits once.
+    ``asyncio.wait`` and ``asyncio.timeout`` cost several times as much, and every request waits
+    once.
 
     Attributes:
-        done: Done when all are complete, or when it was ended.
-        until: The moment at which it ends, whoever is still in flight.
+        done: Done when all batches are complete, or when the time is up.
+        until: When the wait ends at the latest, by ``clock.monotonic()``.
     """
 
-    __slots__ = ("_left", "done", "until")
+    __slots__ = ("_remaining", "done", "until")
 
     def __init__(self, batches: Sequence[Batch[R]], until: float) -> None:
-        """Begin to wait."""
+        """Begin to wait.
+
+        Args:
+            batches: Batches that have not completed, at least one.
+            until: When the wait ends at the latest, by ``clock.monotonic()``.
+        """
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.until = until
-        self._left = len(batches)
+        self._remaining = len(batches)
         for batch in batches:
             batch.waits.append(self)
             if batch.shared:
@@ -359,25 +394,25 @@ class BatchWait:
         """Wait for another batch.
 
         Args:
-            before: The batch that is waited for no longer, if one is.
+            before: The batch that it no longer waits for; ``None`` if it still waits for all.
             after: The other batch.
         """
         if before is None:
-            self._left += 1
+            self._remaining += 1
         else:
             before.waits.remove(self)
         after.waits.append(self)
         after.set_timer(self.until)
 
     def finish(self) -> None:
-        """Wait no longer."""
+        """End the wait."""
         if not self.done.done():
             self.done.set_result(None)
 
     def batch_completed(self) -> None:
-        """Take note of a batch that is complete."""
-        self._left -= 1
-        if not self._left:
+        """Count a completed batch; end the wait after the last."""
+        self._remaining -= 1
+        if not self._remaining:
             self.finish()
 
 
@@ -386,14 +421,13 @@ class BatchQueue(Generic[R]):
     """The batches of one identity.
 
     Attributes:
-        identity: For whom they are.
-        in_flight: On which batch a user is who may be shared.
-        open_batch: The batch that takes on users; ``None`` when there is none.
-        dispatch_scheduled: Whether it leaves in the next turn of the event loop.
+        identity: The identity.
+        in_flight: The shared batch of each key.
+        open_batch: The batch to which keys are added; ``None`` if there is none.
+        dispatch_scheduled: Whether it is dispatched in the next turn of the event loop.
         active: How many batches are in flight.
-        counted: Those of them that take a place, the first to leave first.
-        stop_waiting: Calls off the end of the wait of the batch that gathers; ``None`` where it
-            does not wait.
+        counted: Those of them that count against ``max_batches``, the oldest first.
+        stop_waiting: Cancels the timer of the open batch; ``None`` if the batch does not wait.
     """
 
     identity: str
@@ -406,15 +440,18 @@ class BatchQueue(Generic[R]):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of it is left."""
+        """Whether it has no batches and nothing scheduled."""
         return not (self.in_flight or self.open_batch or self.active or self.dispatch_scheduled)
 
     def is_full(self, limit: int, now: float) -> bool:
-        """Tell whether all places are taken. A batch that is overdue gives its place back.
+        """Return whether as many batches as allowed are in flight. Overdue batches do not count.
 
         Args:
-            limit: How many places there are.
-            now: The moment, by the clock's ``monotonic``.
+            limit: How many batches may be in flight.
+            now: The time, by ``clock.monotonic()``.
+
+        Returns:
+            Whether the limit is reached.
         """
         while len(self.counted) >= limit:
             oldest = next(iter(self.counted))
@@ -424,7 +461,7 @@ class BatchQueue(Generic[R]):
         return False
 
     def end_wait(self) -> None:
-        """Take note that the batch that gathers waits no longer."""
+        """Cancel the timer of the open batch."""
         if self.stop_waiting is not None:
             self.stop_waiting()
             self.stop_waiting = None
@@ -432,20 +469,26 @@ class BatchQueue(Generic[R]):
     def in_flight_with(
         self, keys: Iterable[UserId], fields: FieldSet | None
     ) -> Mapping[UserId, Batch[R]]:
-        """Find the batches of users that ask for some fields, or do from now on.
+        """Find the batches of keys that request some fields, or can add them.
 
         Args:
-            keys: The users.
+            keys: The keys of users.
             fields: The fields; ``None`` for all.
 
         Returns:
-            The batch of each who is on one.
+            The batch of each key that is in such a batch.
         """
         found = ((key, self.in_flight.get(key)) for key in keys)
-        return {key: one for key, one in found if one is not None and one.try_add_fields(fields)}
+        return {
+            key: batch for key, batch in found if batch is not None and batch.try_add_fields(fields)
+        }
 
     def remove(self, batch: Batch[R]) -> None:
-        """Let nobody join a batch any more."""
+        """Remove a batch, so that no request joins it any more.
+
+        Args:
+            batch: The batch.
+        """
         if batch.shared:
             for key in batch.keys:
                 if self.in_flight.get(key) is batch:

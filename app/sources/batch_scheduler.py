@@ -1,27 +1,23 @@
-"""Coalescing: how requests that want the same, or at the same time, share batches.
+"""Coalescing: requests share batches to one source, and keys that are in flight.
 
-How long a source takes, told from how long we take to hear of it.
+``Sharing`` sets what requests share. A key that is in flight is not requested again. Keys of
+several requests go in one call if they come in the same turn of the event loop, or while
+``max_batches`` batches are in flight: these keys wait in one open batch, which is dispatched when
+a batch completes, or after ``max_wait``. If the source is idle, nothing waits. Requests of two
+identities never share anything, because a source may answer them differently.
 
-All batches to one source: how requests that want the same, or at the same time, share calls.
+A slow or failing key does not harm other keys. A batch that takes far longer than usual is overdue.
+It no longer counts against ``max_batches``, and no request joins it. A batch that is overdue, or
+that fails as a whole, is divided: each request that wants only some of its keys gets its own batch
+for these, as if nothing were shared. Keys that were slow or failed in a batch of one request are
+suspects for a while (``suspects.py``) and go in separate batches at once. All this holds where
+requests share batches. Where they share only keys, a request joins what is in flight as it is.
 
-What requests share is said by ``Sharing``. Keys that are in flight are never asked again. Keys of
-several requests go in one call when they come in the same turn of the event loop, or while as many
-batches are in flight as may be: they leave together when one is complete, or after ``max_wait``.
-Where the source is idle nobody waits. Requests of two identities never share anything: a source may
-answer them differently.
+A request whose deadline would cut its batch short joins what is in flight, but no other request
+can join its batch.
 
-No user harms others by being slow or failing. A batch that takes far longer than usual is overdue.
-It takes no place any longer, and nobody joins it. A batch that is overdue, or that fails as a
-whole, is divided: each request that wants only some of its users gets a batch of its own for
-these, as if nothing were shared. Users who were slow or failed on a batch of one request are
-suspects for a while (``suspects.py``): they fly apart at once. All this is so where requests share
-batches; where they share keys alone, what is in flight is joined as it is.
-
-A request with so little time that its batch would be cut short shares what is in flight, but
-nobody can join its own.
-
-Where a source can be asked for some fields alone, a batch knows for which it asks: whoever needs
-others of a user who is in flight makes a batch of its own; one that still gathers takes them on.
+A source may be able to return only some fields. Then a batch has a set of fields. A request that
+needs other fields of a key in flight begins its own batch; an open batch adds the fields.
 """
 
 import asyncio
@@ -47,42 +43,42 @@ from app.sources.credentials import identity_of
 from app.sources.suspects import Suspects
 
 WINDOW = 64
-"""Calls of which the fastest counts."""
+"""Number of calls in one window; the fastest of them counts."""
 
 
 class RoundTrip:
-    """The least time that calls to a source have taken lately.
+    """The least time that recent calls to a source took.
 
-    Under load a call also waits for its turn on the event loop, on both of its ways; the fastest of
-    many has hardly waited (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue
-    14(5), 2016, does the same with packets).
+    Under load a call also waits for the event loop, before it is sent and after its response. The
+    fastest of many calls has hardly waited (Cardwell et al., "BBR: Congestion-Based Congestion
+    Control", ACM Queue 14(5), 2016, does the same with packets).
     """
 
     def __init__(self) -> None:
-        self._before = self._now = inf
-        self._left = WINDOW
+        self._previous = self._current = inf
+        self._remaining = WINDOW
 
     @property
     def seconds(self) -> float:
-        """The least of the last 64 to 128 calls, in seconds; 0 while there were too few."""
-        least = min(self._before, self._now)
+        """The least of the last 64 to 128 calls, in seconds; 0 before the first call."""
+        least = min(self._previous, self._current)
         return 0.0 if least == inf else least
 
     @property
     def usual(self) -> float:
-        """The same, in seconds, where it is known from 64 calls at least; 0 before."""
-        return 0.0 if self._before == inf else self.seconds
+        """The same, in seconds, but 0 until there were at least 64 calls."""
+        return 0.0 if self._previous == inf else self.seconds
 
     def add(self, seconds: float) -> None:
-        """Take note of a call.
+        """Record a call.
 
         Args:
-            seconds: How long it took.
+            seconds: How long the call took.
         """
-        self._now = min(self._now, seconds)
-        self._left -= 1
-        if not self._left:
-            self._before, self._now, self._left = self._now, inf, WINDOW
+        self._current = min(self._current, seconds)
+        self._remaining -= 1
+        if not self._remaining:
+            self._previous, self._current, self._remaining = self._current, inf, WINDOW
 
 
 R = TypeVar("R", bound=Record)
@@ -90,26 +86,26 @@ R = TypeVar("R", bound=Record)
 FetchKeys: TypeAlias = Callable[
     [Sequence[UserId], RequestContext], Awaitable[Sequence[SourceResult[R]]]
 ]
-"""Asks a source about users; ``Source.fetch_many`` is one."""
+"""Fetches keys from a source, as ``Source.fetch_many`` does."""
 
 
 SHORT_DEADLINE_SHARE = 0.1
-"""By which share of the time of an attempt a request has to have less, to fly on its own."""
+"""A request that has less than an attempt's time by this share gets a batch that none can join."""
 
 
 SLOW_SOURCE_S = 0.005
-"""From how many seconds on a source takes its time."""
+"""A source whose round trip takes at least these seconds is slow."""
 
 SMALL_BATCH_DIVISOR = 4
-"""By what a batch to such a source is smaller."""
+"""A batch to a slow source is full at ``full_at`` divided by this."""
 
 
-FAR_LONGER = 3.0
-"""From how many times the usual time on a batch takes far longer than usual."""
+OVERDUE_FACTOR = 3.0
+"""A batch that takes this many times the usual time is overdue."""
 
 
 def never() -> bool:
-    """Say no."""
+    """Return ``False``: the default of ``congested``."""
     return False
 
 
@@ -119,19 +115,19 @@ class Sharing(Enum):
     NOTHING = "nothing"
     """Every request makes its own calls."""
     KEYS = "keys"
-    """Whom the source is being asked about for one request, no other asks about again."""
+    """A key that is in flight for one request is not requested again for another."""
     BATCHES = "batches"
-    """That, and the keys of several requests go in one call."""
+    """The same, and keys of several requests go in one call."""
 
 
 class BatchScheduler(Generic[R]):
-    """All batches to one source, and their owner: leaving its context ends them.
+    """Owns all batches to one source. Leaving its context ends them.
 
     Attributes:
         name: The source.
-        shared: How many users were found to be asked about already, so far.
-        joined: How many requests put their users on a batch that another began, so far.
-        divided: How many batches were divided, so far.
+        shared: How many requested keys were in flight already, in total.
+        joined: How many requests added keys to a batch of another request, in total.
+        divided: How many batches were divided, in total.
     """
 
     def __init__(
@@ -146,18 +142,19 @@ class BatchScheduler(Generic[R]):
         log: FilteringBoundLogger,
         congested: Callable[[], bool] = never,
     ) -> None:
-        """Make a place for batches.
+        """Create a scheduler without batches.
 
         Args:
             name: The source.
-            fetch: Asks it. What it raises, everybody who waits for it gets.
+            fetch: Fetches keys. Every request that waits for a batch gets the exception it raises.
             sharing: What requests share.
-            settings: How the source is reached.
-            deadlines: ``budget`` is the time of a batch; ``reserve`` is kept of a caller's.
-            clock: Tells the time.
-            log: Where a batch that raised is reported if there is nobody else to tell.
-            congested: Tells whether calls to the source wait before they are made. Then their time
-                says nothing of the users that they are about, and more calls would do harm.
+            settings: Settings of the source.
+            deadlines: ``budget`` is the time of a batch. ``reserve`` is subtracted from the time of
+                a request.
+            clock: The clock.
+            log: Gets the exception of a batch that no request waits for.
+            congested: Returns whether calls to the source wait before they are sent. Then the time
+                of a call depends on this wait, not on its keys, and more calls would do harm.
         """
         self.name = name
         self.shared = self.joined = self.divided = 0
@@ -177,16 +174,16 @@ class BatchScheduler(Generic[R]):
         self._congested = congested
         self._round_trip = RoundTrip()
         self._suspects = Suspects(clock)
-        self._answered_at = -math.inf  # when a batch that was not slow was last answered well
-        self._has_field_sets = False  # whether anybody has asked for some fields alone
-        self._task = f"flight {name}"
+        self._answered_at = -math.inf  # when a batch last succeeded without being overdue
+        self._has_field_sets = False  # whether any request has wanted only some fields
+        self._task_name = f"batch {name}"
         self._tasks = Tasks()
-        # A shared batch is no request's: it must not run with the context variables of one.
+        # A shared batch belongs to no request: it must not run with the context variables of one.
         self._empty_context = Context()
 
     @property
     def in_flight(self) -> int:
-        """How many users the source is being asked about now, and who are shared."""
+        """How many keys are in flight that requests can share."""
         return sum(len(queue.in_flight) for queue in self._queues.values())
 
     async def __aenter__(self) -> Self:
@@ -211,23 +208,27 @@ class BatchScheduler(Generic[R]):
         keys: Sequence[UserId],
         context: RequestContext,
         *,
-        behind: Sequence[UserId] = (),
+        background: Sequence[UserId] = (),
         fields: FieldSet | None = None,
     ) -> Sequence[SourceResult[R]]:
-        """Ask about users, and wait for what the source says.
+        """Fetch keys and wait for their results.
 
         Args:
-            keys: Users, each once.
-            context: Of the request that wants to know. Its deadline bounds the wait; its trace
-                takes note of the batches that it waited for.
-            behind: More users, whose answers are wanted but not waited for.
-            fields: The fields of the record that are wanted; ``None`` for all.
+            keys: Keys of users, without duplicates.
+            context: The request. Its deadline bounds the wait. Its trace records the batches that
+                it waited for.
+            background: More keys, which are fetched too, but not waited for.
+            fields: The wanted fields of the record; ``None`` for all.
 
         Returns:
-            One answer a key, in the order of the keys. ``SOURCE_TIMEOUT`` for those that did not
-            come in the call's time.
+            One source result per key, in the order of ``keys``. A key without a result in time gets
+            ``SOURCE_TIMEOUT``; without a call, because the scheduler is closed or the call was
+            cancelled, ``SOURCE_UNAVAILABLE``.
+
+        Raises:
+            Exception: What ``fetch`` raised for a batch: a bug of ours.
         """
-        pending = self.enqueue(keys, context, behind=behind, fields=fields)
+        pending = self.enqueue(keys, context, background=background, fields=fields)
         await wait_for_batches([pending])
         results = pending.collect()
         return [results[key] for key in keys]
@@ -237,19 +238,19 @@ class BatchScheduler(Generic[R]):
         keys: Sequence[UserId],
         context: RequestContext,
         *,
-        behind: Sequence[UserId] = (),
+        background: Sequence[UserId] = (),
         fields: FieldSet | None = None,
     ) -> PendingBatch[R]:
-        """Put users on batches: those that are in flight already, or one for all others.
+        """Assign keys to batches: those in flight, and one batch for all other keys.
 
         Args:
-            keys: Users, each once.
-            context: Of the request that wants to know.
-            behind: More users, whose answers are wanted but not waited for.
-            fields: The fields of the record that are wanted; ``None`` for all.
+            keys: Keys of users, without duplicates.
+            context: The request.
+            background: More keys, which are fetched too, but not waited for.
+            fields: The wanted fields of the record; ``None`` for all.
 
         Returns:
-            What to wait for, by ``wait_for_batches``.
+            The pending batches of this request, for ``wait_for_batches``.
         """
         now = self._clock.monotonic()
         max_wait = self._deadlines.budget  # no batch takes longer
@@ -258,8 +259,10 @@ class BatchScheduler(Generic[R]):
         batches: Sequence[Batch[R]] = ()
         began: Sequence[Batch[R]] = ()
         if not self._tasks.closed:
-            short_of_time = max_wait < self._usual_wait and not behind
-            batches, began = self._assign(keys, behind, context, fields, now, alone=short_of_time)
+            short_of_time = max_wait < self._usual_wait and not background
+            batches, began = self._assign(
+                keys, background, context, fields, now, alone=short_of_time
+            )
         return PendingBatch(
             self.name, keys, batches, began, context, now, max_wait, self._clock, self._cancel
         )
@@ -267,33 +270,34 @@ class BatchScheduler(Generic[R]):
     def _assign(
         self,
         keys: Sequence[UserId],
-        behind: Sequence[UserId],
+        background: Sequence[UserId],
         context: RequestContext,
         fields: FieldSet | None,
         now: float,
         *,
         alone: bool,
     ) -> tuple[Sequence[Batch[R]], Sequence[Batch[R]]]:
-        """Find a batch for each of the keys, and those that were begun for keys not in flight."""
+        """Return the batch of each key, and the batches that begin for keys not in flight."""
         queue = self._queue_of(context)
-        in_flight, overdue = self._join(queue, keys, behind, fields, now)
+        in_flight, overdue = self._join(queue, keys, background, fields, now)
         new = [key for key in keys if key not in in_flight]
         shared_keys = len(keys) - len(new)
         self.shared += shared_keys
-        if behind:
-            new += [key for key in behind if key not in in_flight]
+        if background:
+            new += [key for key in background if key not in in_flight]
         began: list[Batch[R]] = []
         if overdue or self._suspects:
-            groups = self._set_apart(new, overdue)
+            groups = self._separate_groups(new, overdue)
             began = [
-                self._begin_apart(queue, one, context, fields, shared=not alone) for one in groups
+                self._begin_separate(queue, group, context, fields, shared=not alone)
+                for group in groups
             ]
-        if apart := {key: batch for batch in began for key in batch.keys}:
+        if separate := {key: batch for batch in began for key in batch.keys}:
             in_flight = {
-                **{key: in_flight[key] for key in (*keys, *behind) if key in in_flight},
-                **apart,
+                **{key: in_flight[key] for key in (*keys, *background) if key in in_flight},
+                **separate,
             }
-            new = [key for key in new if key not in apart]
+            new = [key for key in new if key not in separate]
         joined_batch: Batch[R] | None = None
         if new:
             joined_batch = self._add_to_batch(queue, new, context, fields, alone=alone)
@@ -304,17 +308,17 @@ class BatchScheduler(Generic[R]):
                 queue.in_flight.update(added)
             if in_flight is not queue.in_flight or not joined_batch.shared:
                 in_flight = {**in_flight, **added}
-        if joined_batch is None or shared_keys or apart:
+        if joined_batch is None or shared_keys or separate:
             batches = [in_flight[key] for key in keys]
         else:
             batches = [joined_batch] * len(keys)
-        for key in behind:
+        for key in background:
             in_flight[key].keep_running = True
-        self._see_off(queue, joined_batch)
+        self._dispatch_if_full(queue, joined_batch)
         return batches, began
 
-    def _see_off(self, queue: BatchQueue[R], joined_batch: Batch[R] | None) -> None:
-        """Have the batch that was boarded leave where it is full; tidy up where there is none."""
+    def _dispatch_if_full(self, queue: BatchQueue[R], joined_batch: Batch[R] | None) -> None:
+        """Dispatch the joined batch if it is full; drop an idle queue if no batch was joined."""
         if joined_batch is None:
             self._drop_if_idle(queue)
         elif joined_batch is queue.open_batch and self._is_full(joined_batch):
@@ -324,19 +328,19 @@ class BatchScheduler(Generic[R]):
         self,
         queue: BatchQueue[R],
         keys: Sequence[UserId],
-        behind: Sequence[UserId],
+        background: Sequence[UserId],
         fields: FieldSet | None,
         now: float,
     ) -> tuple[Mapping[UserId, Batch[R]], Sequence[UserId]]:
-        """Find the batches that keys can join, and the keys whose batches are overdue.
+        """Return the batches that keys can join, and the keys whose batches are overdue.
 
-        A batch of one user is joined all the same: no other user does harm there.
+        A request joins an overdue batch of one key: no other key slows it down.
         """
         in_flight: Mapping[UserId, Batch[R]] = queue.in_flight
         self._has_field_sets = self._has_field_sets or fields is not None
         if self._has_field_sets:
-            in_flight = queue.in_flight_with((*keys, *behind), fields)
-        if not self._shares_batches or in_flight.keys().isdisjoint(keys):  # the everyday case
+            in_flight = queue.in_flight_with((*keys, *background), fields)
+        if not self._shares_batches or in_flight.keys().isdisjoint(keys):  # the common case
             return in_flight, ()
         overdue: list[UserId] = []
         for key in keys:
@@ -348,20 +352,20 @@ class BatchScheduler(Generic[R]):
             else:
                 batch.set_timer(batch.overdue_at)
         if overdue:
-            left = {*keys, *behind}.difference(overdue)
-            in_flight = {key: in_flight[key] for key in left if key in in_flight}
+            others = {*keys, *background}.difference(overdue)
+            in_flight = {key: in_flight[key] for key in others if key in in_flight}
         return in_flight, overdue
 
-    def _set_apart(
+    def _separate_groups(
         self, new: Sequence[UserId], overdue: Sequence[UserId]
     ) -> Sequence[Sequence[UserId]]:
-        """Divide those who should go apart from others: whose batch is overdue, and suspects."""
-        late = set(overdue)
-        others = [key for key in new if key not in late]
+        """Return the groups of keys that need separate batches: overdue keys, and suspects."""
+        overdue_keys = set(overdue)
+        others = [key for key in new if key not in overdue_keys]
         groups = self._suspects.groups(others, self._answered_at)
         return [overdue, *groups] if overdue else groups
 
-    def _begin_apart(
+    def _begin_separate(
         self,
         queue: BatchQueue[R],
         keys: Sequence[UserId],
@@ -370,15 +374,15 @@ class BatchScheduler(Generic[R]):
         *,
         shared: bool,
     ) -> Batch[R]:
-        """Begin a batch of some users of one request, which takes no place."""
-        batch = self._new_flight(queue, [*keys], [context], fields, shared=shared)
+        """Start a batch of some keys of one request; it does not count against ``max_batches``."""
+        batch = self._new_batch(queue, [*keys], [context], fields, shared=shared)
         if batch.shared:
             queue.in_flight.update(dict.fromkeys(keys, batch))
         self._start(queue, batch, counted=False)
         return batch
 
     def _queue_of(self, context: RequestContext) -> BatchQueue[R]:
-        """Find or begin the queue of all who are the same to the source as a caller."""
+        """Return the queue of the identity of a request; create it if there is none."""
         identity = identity_of(context, self._forwards) if self._forwards else context.identity
         queue = self._queues.get(identity)
         if queue is None:
@@ -394,29 +398,25 @@ class BatchScheduler(Generic[R]):
         *,
         alone: bool,
     ) -> Batch[R]:
-        """Put what a request wants that is not in flight on the batch that gathers, or a new one.
-
-        Returns:
-            The batch.
-        """
+        """Add keys that are not in flight to the open batch, or to a new one, and return it."""
         shared = self._shares_keys and not alone
-        gathers = shared and self._shares_batches
-        if gathers and queue.open_batch is not None:
+        joinable = shared and self._shares_batches
+        if joinable and queue.open_batch is not None:
             batch = queue.open_batch
             self.joined += 1
             batch.keys += new
             batch.requests.append(context)
             batch.try_add_fields(fields)
             return batch
-        begun = self._new_flight(queue, new, [context], fields, shared=shared)
-        if not gathers:
-            self._start(queue, begun)
+        batch = self._new_batch(queue, new, [context], fields, shared=shared)
+        if not joinable:
+            self._start(queue, batch)
         else:
-            queue.open_batch = begun
+            queue.open_batch = batch
             self._schedule_dispatch(queue)
-        return begun
+        return batch
 
-    def _new_flight(
+    def _new_batch(
         self,
         queue: BatchQueue[R],
         keys: list[UserId],
@@ -425,13 +425,13 @@ class BatchScheduler(Generic[R]):
         *,
         shared: bool,
     ) -> Batch[R]:
-        """Make a batch."""
+        """Create a batch."""
         shared = shared and self._shares_keys
         trace = Trace() if shared else requests[0].trace
         return Batch(queue.identity, shared, trace, keys, requests, fields, self._clock)
 
     def _schedule_dispatch(self, queue: BatchQueue[R]) -> None:
-        """Have the batch that gathers leave in the next turn, if it may, or after a while."""
+        """Schedule the open batch for the next turn of the event loop, or for ``max_wait``."""
         if queue.open_batch is None or queue.dispatch_scheduled:
             return
         if self._has_to_wait(queue):
@@ -440,16 +440,16 @@ class BatchScheduler(Generic[R]):
         asyncio.get_running_loop().call_soon(self._dispatch_scheduled, queue)
 
     def _has_to_wait(self, queue: BatchQueue[R]) -> bool:
-        """Tell whether all places are taken; then the batch that gathers leaves after a while."""
+        """Return whether ``max_batches`` are in flight; if so, set the timer of the open batch."""
         if not queue.is_full(self._coalesce.max_batches, self._clock.monotonic()):
             return False
         if queue.stop_waiting is None:
-            late = partial(self._leave_late, queue)
-            queue.stop_waiting = self._clock.call_later(self._coalesce.max_wait, late)
+            dispatch = partial(self._dispatch_after_wait, queue)
+            queue.stop_waiting = self._clock.call_later(self._coalesce.max_wait, dispatch)
         return True
 
-    def _leave_late(self, queue: BatchQueue[R]) -> None:
-        """Have the batch that gathers leave: it has waited long enough for a place."""
+    def _dispatch_after_wait(self, queue: BatchQueue[R]) -> None:
+        """Start the open batch after ``max_wait``, even if ``max_batches`` are in flight."""
         queue.stop_waiting = None
         batch = queue.open_batch
         if batch is not None and not self._tasks.closed:
@@ -457,11 +457,11 @@ class BatchScheduler(Generic[R]):
             self._start(queue, batch)
 
     def _is_full(self, batch: Batch[R]) -> bool:
-        """Tell whether a batch has no reason to wait for others that may just come.
+        """Return whether a batch should not wait for more requests.
 
-        Those who share a call are answered together, one after the other. Where the source takes
-        its time, there is some to make more calls, and nobody has to wait for a whole burst. Where
-        it does not, calls are what takes time; and of many users, several requests want the same.
+        The requests of a batch are answered one after the other. During a slow call there is time
+        to make more calls, so no request has to wait for a whole burst. With a fast source the
+        calls themselves take the time; and with many keys, several requests want the same ones.
         """
         limit = self._coalesce.full_at
         if self._round_trip.seconds >= SLOW_SOURCE_S and len(batch.keys) <= self._max_keys:
@@ -469,13 +469,13 @@ class BatchScheduler(Generic[R]):
         return len(batch.requests) >= limit
 
     def _dispatch_scheduled(self, queue: BatchQueue[R]) -> None:
-        """Have the batch that gathers leave, as it was promised to the first of its turn."""
+        """Dispatch the open batch in the turn of the event loop for which it was scheduled."""
         queue.dispatch_scheduled = False
         self._dispatch(queue)
         self._drop_if_idle(queue)
 
     def _dispatch(self, queue: BatchQueue[R]) -> None:
-        """Have the batch that gathers leave, if it may."""
+        """Start the open batch unless it has to wait."""
         batch = queue.open_batch
         if batch is None or self._tasks.closed:
             return
@@ -485,22 +485,22 @@ class BatchScheduler(Generic[R]):
             self._start(queue, batch)
 
     def _start(self, queue: BatchQueue[R], batch: Batch[R], *, counted: bool = True) -> None:
-        """Begin to ask."""
+        """Start the task of a batch."""
         queue.active += 1
         if counted:
             queue.counted[batch] = None
         batch.began = self._clock.monotonic()
-        batch.overdue_at = batch.began + self._long(batch)
+        batch.overdue_at = batch.began + self._overdue_after(batch)
         if self._shares_batches and batch.shared:
-            batch.on_overdue = self._overdue
+            batch.on_overdue = self._on_overdue
             if len(batch.requests) > 1:
                 batch.set_timer(batch.overdue_at)
         context = self._empty_context.copy() if batch.shared else None
-        batch.task = self._tasks.begin(self._run(queue, batch), self._task, context)
+        batch.task = self._tasks.begin(self._run(queue, batch), self._task_name, context)
         batch.task.add_done_callback(partial(self._on_task_done, queue, batch))
 
     async def _run(self, queue: BatchQueue[R], batch: Batch[R]) -> None:
-        """Ask the source; no longer than a batch may take, even if the source forgets that."""
+        """Fetch a batch within its time, even if ``fetch`` ignores the deadline."""
         context = self._context_of(batch)
         seconds = self._deadlines.budget
         if not batch.shared and context.deadline is not None:
@@ -509,16 +509,16 @@ class BatchScheduler(Generic[R]):
             batch.end_at(batch.began + seconds)
             results = await self._fetch(batch.keys, context)
             batch.results = dict(zip(batch.keys, results, strict=True))
-            self._learn(queue, batch)
+            self._record_outcome(queue, batch)
         except (asyncio.CancelledError, TimeoutError) as error:
             if not (batch.timed_out or isinstance(error, TimeoutError)):
                 raise
             batch.trace.for_source(self.name).code = Code.SOURCE_TIMEOUT
-            late = SourceFailure(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
-            batch.results = dict.fromkeys(batch.keys, late)
+            failure = SourceFailure(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
+            batch.results = dict.fromkeys(batch.keys, failure)
             if batch.shared and self._shares_batches:
-                self._suspects.add(batch.keys, len(batch.keys), left=batch.began)
-        except Exception as error:  # noqa: BLE001 # everybody who waits for it gets it
+                self._suspects.add(batch.keys, len(batch.keys), began=batch.began)
+        except Exception as error:  # noqa: BLE001 # all requests that wait for the batch get it
             batch.bug = error
             if not batch.waiters:
                 self._log.error("source.flight_failed", source=self.name, exc_info=error)
@@ -527,80 +527,78 @@ class BatchScheduler(Generic[R]):
             queue.remove(batch)
             batch.complete()
 
-    def _learn(self, queue: BatchQueue[R], batch: Batch[R]) -> None:
-        """Take note of how long a batch took, and of who was slow or failed."""
+    def _record_outcome(self, queue: BatchQueue[R], batch: Batch[R]) -> None:
+        """Record how long a batch took, and which keys were slow or failed."""
         now, trace = self._clock.monotonic(), batch.trace.for_source(self.name)
-        if trace.calls:  # not where all were remembered
+        if trace.calls:  # zero if no call was made
             self._round_trip.add(now - batch.began)
-        if trace.code is None and now < batch.overdue_at:  # the everyday case
+        if trace.code is None and now < batch.overdue_at:  # the common case
             self._answered_at = now
             if self._suspects:
                 self._suspects.clear(batch.keys)
         elif batch.shared and self._shares_batches:
-            self._judge(queue, batch, now)
+            self._record_failures(queue, batch, now)
 
-    def _long(self, batch: Batch[R]) -> float:
-        """Tell how many seconds are far longer than a batch usually takes."""
+    def _overdue_after(self, batch: Batch[R]) -> float:
+        """Return the seconds after which a batch is overdue."""
         calls = -(-len(batch.keys) // self._max_keys)
-        return calls * max(self._coalesce.max_wait, FAR_LONGER * self._round_trip.usual)
+        return calls * max(self._coalesce.max_wait, OVERDUE_FACTOR * self._round_trip.usual)
 
-    def _overdue(self, batch: Batch[R]) -> None:
-        """Divide a batch that takes far longer than usual; it ends where nobody is left on it."""
+    def _on_overdue(self, batch: Batch[R]) -> None:
+        """Divide an overdue batch; cancel it if no request waits for it any more."""
         if self._congested():
-            batch.warn_at(self._clock.monotonic() + self._long(batch))
+            batch.warn_at(self._clock.monotonic() + self._overdue_after(batch))
             return
         queue = self._queues[batch.identity]
         if self._divide(queue, batch, batch.keys) and not (batch.waiters or batch.keep_running):
             self._cancel(batch)
 
-    def _judge(self, queue: BatchQueue[R], batch: Batch[R], now: float) -> None:
-        """Divide a batch whose users failed as a whole; remember who was slow or failed."""
+    def _record_failures(self, queue: BatchQueue[R], batch: Batch[R], now: float) -> None:
+        """Divide a batch by its failed keys, or record its slow or failed keys as suspects."""
         results = batch.results or {}
         if now < batch.overdue_at and any(
-            not isinstance(one, SourceFailure) for one in results.values()
+            not isinstance(result, SourceFailure) for result in results.values()
         ):
             self._answered_at = now
-        failed = [key for key, answer in results.items() if _may_be_its_own(answer)]
+        failed = [key for key, result in results.items() if _may_be_due_to_one_key(result)]
         if failed and self._divide(queue, batch, failed):
             return
         if failed:
-            self._suspects.add(failed, len(failed), left=batch.began)
+            self._suspects.add(failed, len(failed), began=batch.began)
         elif now >= batch.overdue_at and not self._congested():
-            self._suspects.add(batch.keys, len(batch.keys), left=batch.began)
+            self._suspects.add(batch.keys, len(batch.keys), began=batch.began)
 
     def _divide(self, queue: BatchQueue[R], batch: Batch[R], keys: Sequence[UserId]) -> bool:
-        """Give requests that wait for some users of a batch only batches of their own for these.
+        """Move requests that wait for only some keys of a batch to their own batches.
 
-        That is what they would have if nothing were shared. Who waits for all of its users stays.
-
-        Returns:
-            Whether there were any.
+        They would have these batches if nothing were shared. A request that waits for all keys of
+        the batch stays. Returns whether any request was moved.
         """
         if len(batch.keys) == 1 or self._tasks.closed:
             return False
-        among = set(keys)
+        candidates = set(keys)
         groups: dict[tuple[UserId, ...], list[PendingBatch[R]]] = {}
-        for pending in batch.tickets:
-            seats = pending.keys_per_batch.get(batch)
-            if pending.waits and seats is not None and seats < len(batch.keys):
-                mine = tuple(key for key in pending.keys_on(batch) if key in among)
-                if mine:
-                    groups.setdefault(mine, []).append(pending)
-        # The smallest last: that is the one that others join.
-        for mine in sorted(groups, key=len, reverse=True):
-            pending_batches = groups[mine]
+        for pending in batch.pending_batches:
+            count = pending.keys_per_batch.get(batch)
+            if pending.is_waiting and count is not None and count < len(batch.keys):
+                wanted = tuple(key for key in pending.keys_on(batch) if key in candidates)
+                if wanted:
+                    groups.setdefault(wanted, []).append(pending)
+        # The smallest group is last: other requests join the last batch of a key.
+        for wanted in sorted(groups, key=len, reverse=True):
+            pending_batches = groups[wanted]
             requests = [pending.context for pending in pending_batches]
-            own = self._new_flight(queue, [*mine], requests, batch.fields, shared=True)
+            own = self._new_batch(queue, [*wanted], requests, batch.fields, shared=True)
             own.keep_running = batch.keep_running
-            queue.in_flight.update(dict.fromkeys(mine, own))
+            queue.in_flight.update(dict.fromkeys(wanted, own))
             for pending in pending_batches:
-                pending.move(batch, own, mine, first=pending is pending_batches[0])
+                pending.move(batch, own, wanted, first=pending is pending_batches[0])
             self._start(queue, own, counted=False)
         self.divided += bool(groups)
         return bool(groups)
 
     def _context_of(self, batch: Batch[R]) -> RequestContext:
-        """Say for whom a batch asks: its one request, or all of them under an id of its own."""
+        """Return the context of a batch: that of its one request, or a new one for several."""
         first = batch.requests[0]
         isolated = bool(self._suspects) and self._is_isolated(batch)
         deadline = first.deadline
@@ -620,32 +618,32 @@ class BatchScheduler(Generic[R]):
             )
         return RequestContext(
             new_request_id(),
-            # One call has one trace: that of the first request that has one.
-            next((one.traceparent for one in batch.requests if one.traceparent), None),
+            # A call belongs to one trace: that of the first request that has one.
+            next((request.traceparent for request in batch.requests if request.traceparent), None),
             batch.identity,
             deadline,
             batch.trace,
             tuple(request.request_id for request in batch.requests),
-            first.forwarded,  # what the source is sent of it is the same for all of one identity
+            first.forwarded,  # the source gets the same from all requests of one identity
             fields=batch.fields,
             isolated=isolated,
             sharers=batch.sharers,
         )
 
     def _is_isolated(self, batch: Batch[R]) -> bool:
-        """Tell whether its one user is known to be slow or to fail, while others are answered.
+        """Return whether the batch has one key, known to be slow or to fail while others succeed.
 
-        Others were answered since the first such batch of the user, and in the time by which the
-        circuit breaker judges. Else it may be the source that is slow or fails.
+        Another batch must have succeeded since the first slow or failed batch of the key, and
+        within the window of the circuit breaker. Otherwise the source itself may be slow or fail.
         """
         since = self._suspects.since(batch.keys[0]) if len(batch.keys) == 1 else None
-        lately = self._clock.monotonic() - self._window
-        return since is not None and self._answered_at > max(since, lately)
+        window_start = self._clock.monotonic() - self._window
+        return since is not None and self._answered_at > max(since, window_start)
 
     def _cancel(self, batch: Batch[R]) -> None:
-        """End a batch that nobody wants any more."""
+        """Cancel a batch that no request waits for any more."""
         queue = self._queues[batch.identity]
-        queue.remove(batch)  # at once: whoever comes now needs a new one
+        queue.remove(batch)  # at once: a new request must not join it
         if batch.task is not None:
             batch.task.cancel()
         else:
@@ -654,29 +652,29 @@ class BatchScheduler(Generic[R]):
             batch.complete()
 
     def _on_task_done(self, queue: BatchQueue[R], batch: Batch[R], _: asyncio.Task[None]) -> None:
-        """Make room for the next batch."""
+        """Remove a batch whose task is done, and schedule the open batch."""
         queue.active -= 1
         queue.counted.pop(batch, None)
-        if not batch.completed:  # it was called off before it began
+        if not batch.completed:  # its task was cancelled before it ran
             queue.remove(batch)
             batch.complete()
         self._schedule_dispatch(queue)
         self._drop_if_idle(queue)
 
     def _drop_if_idle(self, queue: BatchQueue[R]) -> None:
-        """Drop a queue that nothing is left of."""
+        """Drop a queue that is idle."""
         if queue.idle:
             self._queues.pop(queue.identity, None)
 
 
-def _may_be_its_own(answer: SourceResult[Record]) -> bool:
-    """Tell whether a failure may be due to one of the users that were asked about together.
+def _may_be_due_to_one_key(result: SourceResult[Record]) -> bool:
+    """Return whether a result is a failure that one key of the batch may have caused.
 
-    A status 5xx, a lost connection and a call that timed out may be: a user can be too much for the
-    service, or for a proxy before it. A service that wants to be left alone is left alone.
+    A status 5xx, a lost connection or a timeout may be: one user can overload the service, or a
+    proxy before it. A failure with ``Retry-After`` is not: the service wants fewer calls.
     """
     return (
-        isinstance(answer, SourceFailure)
-        and answer.retry_after is None
-        and (answer.divisible or answer.code in {Code.SOURCE_UNAVAILABLE, Code.SOURCE_TIMEOUT})
+        isinstance(result, SourceFailure)
+        and result.retry_after is None
+        and (result.divisible or result.code in {Code.SOURCE_UNAVAILABLE, Code.SOURCE_TIMEOUT})
     )

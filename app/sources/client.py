@@ -1,8 +1,8 @@
-"""Asking a service: one HTTP exchange, and the one border where foreign exceptions end.
+"""The client of a service: one HTTP exchange, and the one place that catches foreign exceptions.
 
-Async, since a call is all waiting: one process keeps hundreds of them in flight on one thread. The
-client of a service lives as long as the process, so that its connections are reused. Whatever goes
-wrong in an exchange comes back as a ``SourceFailure`` (``failures.py``).
+It is async because a call mostly waits: one process keeps hundreds of calls in flight on one
+thread. The client of a service lives as long as the process, so that connections are reused. If an
+exchange fails, the result is a ``SourceFailure`` (``failures.py``).
 """
 
 import math
@@ -42,17 +42,17 @@ from app.transport.transport import REPEATED, STRAYS, ReadyRequest, TransportFac
 
 T = TypeVar("T")
 
-# Looked up once: of an enumeration, that takes longer than what they are for.
+# Converted once: a member lookup in an enumeration takes longer than the comparison.
 _OK, _TOO_MANY = int(HTTPStatus.OK), int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @readonly(frozen=True, slots=True)
 class LastContact:
-    """The last time that a service answered at all.
+    """The last response of a service, whatever its status.
 
     Attributes:
-        at: When its answer arrived.
-        status: The HTTP status of it.
+        at: When the response arrived.
+        status: Its HTTP status.
     """
 
     at: datetime
@@ -61,20 +61,20 @@ class LastContact:
 
 @dataclass(slots=True)
 class _LastKnown:
-    """What is known of a service, by all clients of its endpoints."""
+    """The last contact with a service, shared by the clients of all its endpoints."""
 
     last: LastContact | None = None
 
 
 @readonly(frozen=True, slots=True)
 class ServiceCall(Generic[T]):
-    """What is asked of a service.
+    """A call to a service.
 
     Attributes:
-        request: The request itself.
-        context: What of the incoming request matters to it.
-        read: Makes a value of the answer.
-        absent: Statuses that say "no such user".
+        request: The request.
+        context: The context of the incoming request.
+        read: Converts the response to a value.
+        absent: Statuses that mean "no such user".
     """
 
     request: UpstreamRequest
@@ -84,13 +84,24 @@ class ServiceCall(Generic[T]):
 
 
 class ServiceClient:
-    """Asks one service. Safe to share: calls do not see each other.
+    """Calls one service. Safe to share: calls do not affect each other.
+
+    Args:
+        name: Name of the source.
+        settings: Settings of the source.
+        transport: Sends the requests.
+        deadlines: ``reserve`` is subtracted from the time of a request; ``header`` names the header
+            with the remaining time.
+        pipeline: The resilience pipeline.
+        clock: The clock.
+        log: Where exchanges are logged.
+        tokens: The OAuth tokens for the service; ``None`` if it needs none.
 
     Attributes:
-        name: The source that the service is, or the endpoint of it that is asked.
-        settings: How it is reached.
-        pipeline: What every call goes through.
-        seldom: Writes what could be written for each row or request, of all endpoints.
+        name: Name of the source, or of one of its endpoints.
+        settings: Settings of the source, or of this endpoint.
+        pipeline: The resilience pipeline that every call passes.
+        seldom: Rate-limited warnings, shared by all endpoints.
     """
 
     def __init__(
@@ -111,7 +122,7 @@ class ServiceClient:
         self._contact = _LastKnown()
         self._transport = transport
         # An ``httpx.AsyncClient`` would add cookies, redirects, proxies and authentication to each
-        # call, none of which is wanted here, and parse the URL: two thirds of its time.
+        # call, which we do not want, and parse the URL. That is two thirds of its time.
         self._deadlines = deadlines
         self._clock = clock
         self._log = log
@@ -128,11 +139,11 @@ class ServiceClient:
         self._tokens = tokens
 
     def endpoint(self, name: str, settings: SourceSettings) -> "ServiceClient":
-        """Make a client of one endpoint: it shares all that this one has, the guard above all.
+        """Create a client of one endpoint. It shares everything with this one, also the pipeline.
 
         Args:
-            name: What the endpoint is called in logs, traces and failures.
-            settings: The settings of the service, with how this endpoint is asked and read.
+            name: Name of the endpoint in logs, traces and failures.
+            settings: The settings of the service, with the request and answer of this endpoint.
 
         Returns:
             The client.
@@ -143,7 +154,7 @@ class ServiceClient:
 
     @property
     def contact(self) -> LastContact | None:
-        """The last time that the service answered, at whichever endpoint."""
+        """The last response of the service, from any endpoint; ``None`` before the first."""
         return self._contact.last
 
     @property
@@ -153,40 +164,38 @@ class ServiceClient:
 
     @property
     def pace_state(self) -> PaceState:
-        """How fast it is asked, by its own word, for the caller for whom that is slowest."""
+        """The rate pacing that the service demands, for the identity with the slowest pace."""
         return self.pipeline.pace_state
 
     def is_congested(self) -> bool:
-        """Tell whether calls wait before they are made, for whichever reason."""
+        """Return whether calls wait before they are sent, for any reason."""
         return self.pipeline.congested
 
     async def send(
         self,
-        ask: UpstreamRequest,
+        request: UpstreamRequest,
         context: RequestContext,
         read: Callable[[RawAnswer], T],
         *,
         limit: float | None = None,
         absent: frozenset[int] = frozenset(),
     ) -> T | SourceFailure | None:
-        """Send a request and read its answer; again, where that may help.
+        """Send a request and read its response. The resilience pipeline may retry it.
 
         Args:
-            ask: The request.
-            context: What of the incoming request matters to it.
-            read: Makes a value of the answer; raises ``MalformedError`` or pydantic's
-                ``ValidationError`` where it does not fit.
-            limit: Seconds that one attempt may take; the setting's by default.
-            absent: Statuses that say "no such user" rather than a failure.
+            request: The request.
+            context: The context of the incoming request.
+            read: Converts the response to a value. It raises ``MalformedError`` or pydantic's
+                ``ValidationError`` if the response does not fit the contract.
+            limit: Seconds that one attempt may take; by default, the ``timeout`` of the settings.
+            absent: Statuses that mean "no such user" and are no failure.
 
         Returns:
-            What ``read`` made of it, ``None`` for an ``absent`` status, or the failure.
+            The value from ``read``, ``None`` for an ``absent`` status, or the failure.
         """
-        request = ServiceCall(ask, context, read, absent)
-
-        exchange = partial(self._exchange, request)
+        exchange = partial(self._exchange, ServiceCall(request, context, read, absent))
         trace = context.trace.for_source(self.name)
-        caller = self._caller(context)
+        caller = self._identity(context)
         started = self._clock.monotonic()
         outcome = await self.pipeline.run(
             exchange if self._tokens is None else partial(self._tokens.attempt, exchange),
@@ -198,14 +207,14 @@ class ServiceClient:
         )
         trace.calls += 1
         trace.attempts += outcome.attempts
-        trace.keys += len(ask.keys)
+        trace.keys += len(request.keys)
         trace.started = started if trace.started is None else min(trace.started, started)
         trace.ended = self._clock.monotonic()
         trace.circuit = str(self.circuit)
-        trace.pace = str(self.pipeline.pace_state_of(caller))  # quicker than its value
+        trace.pace = str(self.pipeline.pace_state_of(caller))  # faster than ``.value``
         if isinstance(outcome.answer, SourceFailure):
             trace.code = outcome.answer.code
-            if not outcome.attempts:  # those that were made have reported themselves
+            if not outcome.attempts:  # each attempt is logged by ``_report``
                 self._log.debug(
                     "source.not_asked",
                     **requests_of(context),
@@ -214,84 +223,87 @@ class ServiceClient:
                 )
         return outcome.answer
 
-    def _caller(self, context: RequestContext) -> str:
-        """Tell for whom a call is made, as far as the service is told."""
+    def _identity(self, context: RequestContext) -> str:
+        """Return the identity of a call."""
         if context.identity or not self._forwards:
             return context.identity
-        return identity_of(
-            context, self.settings.auth.forwards
-        )  # nobody did before: it is for a page
+        # The scheduler sets the identity of batches only; this call is for a page.
+        return identity_of(context, self.settings.auth.forwards)
 
     async def _exchange(
-        self, request: "ServiceCall[T]", seconds: float, signed: Headers = ()
+        self, call: "ServiceCall[T]", seconds: float, token_headers: Headers = ()
     ) -> T | SourceFailure | None:
-        """Make one exchange within so many seconds, and report it."""
+        """Make one exchange within so many seconds, and log it."""
         started = self._clock.monotonic()
         status: int | None = None
-        noted: Mapping[str, Any] = {}
+        extensions: Mapping[str, Any] = {}
         answer: T | SourceFailure | None
-        traceparent = request.context.traceparent
+        traceparent = call.context.traceparent
         if traceparent is not None:
             traceparent = child_of(traceparent)
         try:
-            # httpx's own timeouts are for each read; this one is for the whole.
+            # httpx's timeouts are for each read; this timeout is for the whole exchange.
             async with self._clock.timeout(seconds):
                 response = await self._transport.handle_async_request(
-                    self._written(request, seconds, signed, traceparent)
+                    self._http_request(call, seconds, token_headers, traceparent)
                 )
                 try:
                     status, headers = response.status_code, fields_of(response)
-                    noted = response.extensions
+                    extensions = response.extensions
                     self._contact.last = LastContact(self._clock.now(), status)
                     signal = self._signal(status, headers)
-                    known = status not in request.absent
+                    known = status not in call.absent
                     answer = (
-                        await self._read(response, headers, request.read, signal) if known else None
+                        await self._read(response, headers, call.read, signal) if known else None
                     )
                     if signal is not None and not isinstance(answer, SourceFailure):
                         self.pipeline.apply_signal(
-                            self._caller(request.context), signal, began=started
+                            self._identity(call.context), signal, began=started
                         )
-                    arrivals = request.context.arrivals
+                    arrivals = call.context.arrivals
                     if arrivals is not None and not isinstance(answer, SourceFailure):
                         now, took = self._clock.now(), self._clock.monotonic() - started
-                        arrivals.note(request.request.keys, headers, at=now, took=took)
+                        arrivals.note(call.request.keys, headers, at=now, took=took)
                 finally:
                     await response.aclose()
         except FOREIGN as error:
             answer = failure_of_exception(self.name, error)
         took = self._clock.monotonic() - started
-        self._report(request, answer, noted, status=status, seconds=took, traceparent=traceparent)
+        self._report(call, answer, extensions, status=status, seconds=took, traceparent=traceparent)
         return answer
 
-    def _written(
-        self, request: "ServiceCall[T]", seconds: float, signed: Headers, traceparent: str | None
+    def _http_request(
+        self,
+        call: "ServiceCall[T]",
+        seconds: float,
+        token_headers: Headers,
+        traceparent: str | None,
     ) -> httpx.Request:
-        """Write the request."""
-        ask, context = request.request, request.context
-        headers = [*self._headers, ("X-Request-ID", context.request_id), *signed]
+        """Return the HTTP request of a call."""
+        request, context = call.request, call.context
+        headers = [*self._headers, ("X-Request-ID", context.request_id), *token_headers]
         if traceparent is not None:
             headers.append(("traceparent", traceparent))
         if context.deadline is not None:
             headers.append((self._deadlines.header, write_duration(seconds)))
         if self._forwards:
             headers += sent_of(context, self._forwards)
-        if ask.headers:
-            own = {name.lower() for name, _ in ask.headers}
-            headers = [one for one in headers if one[0].lower() not in own]
-            headers += ask.headers
-        target = with_query(ask.target, self._query) if self._query else ask.target
+        if request.headers:
+            own = {name.lower() for name, _ in request.headers}
+            headers = [header for header in headers if header[0].lower() not in own]
+            headers += request.headers
+        target = with_query(request.target, self._query) if self._query else request.target
         return ReadyRequest(
-            ask.method,
+            request.method,
             self.settings.base_url,
             target,
             headers,
-            ask.body,
-            repeatable=True,  # whatever its method, it only reads
+            request.body,
+            repeatable=True,  # it only reads, even if its method is POST
         )
 
     def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:
-        """Read what an answer says of how fast the service may be asked; most say nothing."""
+        """Read the rate limit signal of a response; ``None`` if it has none, as most have."""
         if status != _TOO_MANY and SIGNALS.isdisjoint(headers):
             return None
         if self.settings.pacing.enabled:
@@ -305,21 +317,21 @@ class ServiceClient:
         read: Callable[[RawAnswer], T],
         signal: Signal | None,
     ) -> T | SourceFailure:
-        """Make a value of an answer, or a failure."""
-        shape, absent = self.settings.answer, False
+        """Convert a response to a value or a failure."""
+        settings, absent = self.settings.answer, False
         if response.status_code != _OK:
             failure = failure_of_answer(
                 self.name,
                 response.status_code,
-                shape,
+                settings,
                 None if signal is None else signal.wait,
                 too_fast=signal is not None and signal.refused,
             )
             if failure is not None:
                 return failure
-            absent = meaning_of(response.status_code, shape) == "absent"
+            absent = meaning_of(response.status_code, settings) == "absent"
         try:
-            # What says "not known" by its status may have any body.
+            # A response whose status means "absent" may have any body.
             body = b"" if absent else await read_body(response, self.settings.max_answer_bytes)
             return read(RawAnswer(response.status_code, headers, body))
         except MalformedError as error:
@@ -328,41 +340,41 @@ class ServiceClient:
             return self._malformed(what_is_wrong(error))
 
     def _malformed(self, detail: str) -> SourceFailure:
-        """Say that an answer does not fit the contract."""
+        """Return the failure for a response that does not fit the contract."""
         return SourceFailure(self.name, Code.SOURCE_MALFORMED, detail, divisible=True)
 
     def _report(
         self,
-        request: "ServiceCall[T]",
+        call: "ServiceCall[T]",
         answer: object,
-        noted: Mapping[str, Any],
+        extensions: Mapping[str, Any],
         *,
         status: int | None,
         seconds: float,
         traceparent: str | None,
     ) -> None:
-        """Log how the exchange went."""
-        if strays := noted.get(STRAYS):
+        """Log the exchange."""
+        if strays := extensions.get(STRAYS):
             self.seldom.warn(
                 "source.unasked_answer",
                 self.name,
-                request.context,
+                call.context,
                 connections=strays,
-                hint="the service, or a proxy before it, sent something that no request had asked"
-                " for; it was thrown away and the connections were closed",
+                hint="the service, or a proxy in front of it, sent bytes that belong to no"
+                " request; the gateway dropped them and closed the connections",
             )
         failed = answer if isinstance(answer, SourceFailure) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.fetch",
-            **requests_of(request.context),
+            **requests_of(call.context),
             source=self.name,
-            path=request.request.path,
-            keys=len(request.request.keys),
+            path=call.request.path,
+            keys=len(call.request.keys),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
-            **({"repeated": True} if noted.get(REPEATED) else {}),
+            **({"repeated": True} if extensions.get(REPEATED) else {}),
             **({} if traceparent is None else {"span_id": traceparent[36:52]}),
         )
 
@@ -381,16 +393,16 @@ async def open_service(
     """Open the client of a service for the life of the process.
 
     Args:
-        name: The source that the service is.
-        settings: How it is reached.
-        transports: Makes the transport.
-        deadlines: How the time of a request is divided.
-        clock: Tells the time.
-        chance: Gives the jitter.
-        log: Where exchanges are reported.
+        name: Name of the source.
+        settings: Settings of the source.
+        transports: Creates the transport.
+        deadlines: The time budget of a request.
+        clock: The clock.
+        chance: Random numbers for the jitter of retries.
+        log: Where exchanges are logged.
 
     Yields:
-        The client; its connections are closed at the end.
+        The client. Its connections are closed at the end.
     """
 
     def report(change: StateChange) -> None:

@@ -1,17 +1,12 @@
-"""Who asks, in a request to a service: the gateway's credentials and the caller's. Pure.
+"""Credentials in a request to a service: the gateway's own, and those of the caller. Pure.
 
-What every request to a service has in it so that the service knows who asks. Pure.
+The gateway's fixed credentials are written once, when the client of the service is created. Tokens
+that the gateway requests for itself are in ``oauth.py``.
 
-It is written once, when the service's client is made. What changes from request to request is in
-``oauth.py`` (tokens that the gateway gets for itself) and ``credentials.py`` (what callers
-send).
-
-What a source is sent of the caller's, and who the caller is to it by that. Pure.
-
-A source may answer two callers differently if it is sent anything of theirs. So they share calls
-and kept answers of it only if what it is sent is the same: its digest is the caller's identity.
-That is a source's own matter: to a source that is sent nothing, all callers are one, whatever the
-others are sent. What is not forwarded is not looked at.
+A source may answer two callers differently if it gets any of their headers. So callers share
+batches and cache entries of a source only if it gets the same headers from them: the digest of
+these headers is the caller's identity. Each source has its own identities: for a source that gets
+no headers of callers, all callers are the same. Headers that are not forwarded do not matter.
 """
 
 from collections.abc import Sequence
@@ -35,13 +30,13 @@ from app.transport.transport import basic
 
 
 def headers_of(auth: AuthSettings) -> Headers:
-    """Write the headers that are the same in all requests.
+    """Return the headers with credentials that are the same in all requests.
 
     Args:
-        auth: How the service knows who asks.
+        auth: The credentials for the service.
 
     Returns:
-        The headers; none where what it wants is elsewhere.
+        The headers; empty if the service gets its credentials elsewhere, or none.
     """
     match auth:
         case BearerAuth():
@@ -60,13 +55,13 @@ def headers_of(auth: AuthSettings) -> Headers:
 
 
 def query_of(auth: AuthSettings) -> str:
-    """Write what is in the query of all requests.
+    """Return the query parameter with credentials that is the same in all requests.
 
     Args:
-        auth: How the service knows who asks.
+        auth: The credentials for the service.
 
     Returns:
-        A name and a value, percent-encoded; empty where there are none.
+        ``name=value``, percent-encoded; empty if there is none.
     """
     if not isinstance(auth, ApiKeyAuth) or auth.parameter is None:
         return ""
@@ -74,14 +69,14 @@ def query_of(auth: AuthSettings) -> str:
 
 
 def with_query(target: str, own: str) -> str:
-    """Put that into a query; once, even where the address of a next page has it already.
+    """Add the parameter with credentials to a query. The URL of a next page may have it already.
 
     Args:
         target: Path and query.
-        own: What ``query_of`` has written.
+        own: The parameter from ``query_of``.
 
     Returns:
-        Path and query, with it.
+        Path and query, with the parameter once.
     """
     path, _, query = target.partition("?")
     bare = unquote_plus(own)
@@ -90,17 +85,17 @@ def with_query(target: str, own: str) -> str:
 
 
 def read_forwarded(headers: Sequence[tuple[str, str]], names: frozenset[str]) -> Headers:
-    """Find what of a caller's headers may be sent on.
+    """Select the headers of a caller that may be forwarded.
 
     Args:
         headers: All headers of the request, their names in lower case.
-        names: Those that are sent on, in lower case.
+        names: Names of the headers that are forwarded, in lower case.
 
     Returns:
-        Them, in their order; without those that are for the connection alone, as the caller says
-        (RFC 9110, section 7.6.1), and without values that would not arrive as they are.
+        The headers in their order. Headers that the caller names in ``Connection`` are left out
+        (RFC 9110, section 7.6.1), and so are values that would be changed on the way.
     """
-    alone = {
+    hop_by_hop = {
         name.strip().lower()
         for header, value in headers
         if header == "connection"
@@ -109,33 +104,33 @@ def read_forwarded(headers: Sequence[tuple[str, str]], names: frozenset[str]) ->
     return tuple(
         (name, value)
         for name, value in headers
-        if name in names and name not in alone and HEADER_VALUE.fullmatch(value)
+        if name in names and name not in hop_by_hop and HEADER_VALUE.fullmatch(value)
     )
 
 
 def sent_of(context: RequestContext, names: frozenset[str]) -> Headers:
-    """Find what one source is sent of the caller's.
+    """Select the headers of the caller for one source.
 
     Args:
-        context: The call.
-        names: The headers that the source is sent, in lower case.
+        context: The context of the call.
+        names: Names of the headers that the source gets, in lower case.
 
     Returns:
-        Them, in their order.
+        The headers, in their order.
     """
     return tuple(header for header in context.forwarded if header[0] in names)
 
 
 def identity_of(context: RequestContext, names: frozenset[str]) -> str:
-    """Tell callers apart by what one source is sent of theirs.
+    """Return the identity of the caller for one source.
 
     Args:
-        context: The call.
-        names: The headers that the source is sent, in lower case.
+        context: The context of the call.
+        names: Names of the headers that the source gets, in lower case.
 
     Returns:
-        A digest of them. Of several with one name their order counts, no other. Empty for those of
-        whose own nothing is sent: to the source they are nobody in particular.
+        A digest of these headers. The order counts only among headers with the same name. Empty if
+        the source gets no header of the caller.
     """
     sent = sent_of(context, names)
     if not sent:

@@ -1,16 +1,12 @@
 """The endpoints of a source, and whether its settings fit the record. Pure.
 
-What of a source is asked by itself: the endpoints that give its record, or all of it at once.
+An endpoint has one kind of request. A service may need two calls for what is one record here (an
+account and its balance). Then each endpoint gives a part of the record's fields, and has its own
+batches, cache and log lines, under a name such as ``billing.balance``. The endpoints share the
+service: its client, connections, circuit breaker, bulkhead and retry budget.
 
-One source is one request form. Where a service takes two calls for what is one record here (an
-account and its balance), each of them is a source of its own that holds a part of the record's
-fields: with batches, cache and log lines of its own, by the name ``billing.balance``. They share
-the service: its client, connections, breaker, bulkhead and budget of repetitions.
-
-Whether the settings of sources fit the records that they are made into. Pure.
-
-The settings by themselves know no record. What does not fit is found here before anything starts,
-by making what would read the source's answers.
+The settings by themselves do not know the record. Mistakes are found here before the gateway
+starts, by creating the readers of the endpoints.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,67 +26,67 @@ from app.sources.records_in_parts import Endpoint, partial
 R = TypeVar("R", bound=Record)
 
 MAPPING_SETTINGS = tuple(EndpointSettings.model_fields)
-"""The settings that an endpoint has of its own."""
+"""The settings that each endpoint has for itself."""
 
 
 def endpoints_of(
     specs: Sequence[SourceSpec[Any]], sources: Mapping[str, SourceSettings]
 ) -> Mapping[str, Sequence[Endpoint[Any]]]:
-    """Find what is asked for each source.
+    """Return the endpoints of each source.
 
     Args:
-        specs: The sources. One whose name has a dot is an endpoint by itself, of the settings'
-            ``endpoints`` where they have it.
-        sources: The settings of their services.
+        specs: The sources. A source whose name has a dot is itself an endpoint. Its settings are in
+            ``endpoints`` of its service, if that has them.
+        sources: The settings by name of the service.
 
     Returns:
         The endpoints by name of the source, in the order of the settings. Each field of a record
-        is given by one of them.
+        comes from one of them.
 
     Raises:
-        MappingError: The settings do not fit the record; with all mistakes.
+        MappingError: The settings do not fit the record. It has all mistakes.
     """
     taken = {spec.name for spec in specs}
-    return {spec.name: _of(spec, sources[spec.service], taken) for spec in specs}
+    return {spec.name: _endpoints(spec, sources[spec.service], taken) for spec in specs}
 
 
 def keys_of(
     endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, KeyFromSettings]
 ) -> Mapping[str, KeyFromSettings]:
-    """Find where the keys are of each endpoint that knows users by another source's.
+    """Return ``key_from`` for each endpoint whose keys come from another source.
 
     Args:
-        endpoints: What is asked for each source, by its name.
-        key_from: Where the keys are of each source that has some of its own.
+        endpoints: The endpoints by name of the source.
+        key_from: The settings ``key_from`` by name of the source.
 
     Returns:
-        The same by name of the endpoint, and of the source for its lists. The keys of others are in
-        the rows of a source's first endpoint.
+        The settings by name of the endpoint, and by name of the source for its lists. ``source`` is
+        the first endpoint of the other source: its rows have the keys.
     """
     return {
-        child: one.model_copy(update={"source": endpoints[one.source][0].spec.name})
-        for name, one in key_from.items()
+        child: origin.model_copy(update={"source": endpoints[origin.source][0].spec.name})
+        for name, origin in key_from.items()
         for child in (name, *(endpoint.spec.name for endpoint in endpoints[name]))
     }
 
 
 def foreign_of(name: str, keys: Mapping[str, KeyFromSettings]) -> Mapping[str, str]:
-    """Find the expressions for the keys that are in the rows of one endpoint.
+    """Return the expressions for the keys of other endpoints in the rows of one endpoint.
 
     Args:
-        name: The endpoint.
-        keys: Where the keys are of each.
+        name: Name of the endpoint.
+        keys: The result of ``keys_of``.
 
     Returns:
-        The expressions, by whose keys they are.
+        The expressions, by name of the endpoint whose keys they give.
     """
-    return {child: one.expression for child, one in keys.items() if one.source == name}
+    return {child: origin.expression for child, origin in keys.items() if origin.source == name}
 
 
-def _of(
+def _endpoints(
     spec: SourceSpec[R], settings: SourceSettings, taken: Collection[str]
 ) -> Sequence[Endpoint[R]]:
-    """Find what is asked for one source."""
+    """Return the endpoints of one source."""
     own = spec.name.partition(".")[2]
     others = {
         name: endpoint
@@ -99,21 +95,23 @@ def _of(
     }
     found: Mapping[str, Endpoint[R]]
     if own:
-        found = {own: Endpoint(spec, _mapped(settings, settings.endpoints.get(own)))}
+        found = {own: Endpoint(spec, _endpoint_settings(settings, settings.endpoints.get(own)))}
     elif others:
-        found = _divided(spec, settings, others)
+        found = _partition(spec, settings, others)
     else:
         found = {"": Endpoint(spec, settings)}
-    mistakes = [_within(name, one) for name in found for one in _mistakes_of(found[name])]
+    mistakes = [
+        _in_endpoint(name, mistake) for name in found for mistake in _mistakes_of(found[name])
+    ]
     if mistakes:
         raise MappingError(mistakes)
     return tuple(found.values())
 
 
-def _divided(
+def _partition(
     spec: SourceSpec[R], settings: SourceSettings, parts: Mapping[str, EndpointSettings]
 ) -> Mapping[str, Endpoint[R]]:
-    """Divide a source by the fields that its endpoints give."""
+    """Divide the record of a source over its endpoints, by the fields that they give."""
     mistakes = [
         MappingMistake((name,), "stands beside endpoints: expected it in each of them.")
         for name in MAPPING_SETTINGS
@@ -122,7 +120,7 @@ def _divided(
     given: dict[str, str] = {}
     for name, part in parts.items():
         fields, wrong = by_field(spec, part.fields)
-        mistakes += [_within(name, one) for one in wrong]
+        mistakes += [_in_endpoint(name, mistake) for mistake in wrong]
         for field in fields:
             if field != spec.key and (other := given.setdefault(field, name)) != name:
                 what = f"is given by {other} too: expected one endpoint for each field."
@@ -130,7 +128,7 @@ def _divided(
     first = next(iter(parts))
     for field, info in spec.record.model_fields.items():
         if field not in given and field != spec.key:
-            given[field] = first  # what may be missing is, unless somebody gives it
+            given[field] = first  # an optional field that no endpoint gives is missing in its rows
             if info.is_required():
                 what = f"give no {field}: expected it in the fields of one of them."
                 mistakes.append(MappingMistake(("endpoints",), what))
@@ -139,23 +137,23 @@ def _divided(
     return {
         name: Endpoint(
             replace(
-                partial(spec, [field for field, giver in given.items() if giver == name]),
+                partial(spec, [field for field, endpoint in given.items() if endpoint == name]),
                 name=f"{spec.name}.{name}",
             ),
-            _mapped(settings, part),
+            _endpoint_settings(settings, part),
         )
         for name, part in parts.items()
     }
 
 
-def _mapped(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
-    """Make the settings of an endpoint: its own shape, and all else of its service."""
-    shape = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
-    return settings.model_copy(update={**shape, "endpoints": {}})
+def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
+    """Return the settings of an endpoint: its own request and answer, the rest of its service."""
+    mapping = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
+    return settings.model_copy(update={**mapping, "endpoints": {}})
 
 
 def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:
-    """Tell where an endpoint could not be asked, or its answers not be read."""
+    """Return the mistakes in the settings of an endpoint."""
     try:
         reader_of(endpoint.spec, endpoint.settings)
         if endpoint.selects:
@@ -165,28 +163,28 @@ def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:
     return ()
 
 
-def _within(endpoint: str, mistake: MappingMistake) -> MappingMistake:
-    """Say of which endpoint a mistake is, where it is of one."""
-    around = ("endpoints", endpoint) if endpoint else ()
-    return replace(mistake, keys=(*around, *mistake.keys))
+def _in_endpoint(endpoint: str, mistake: MappingMistake) -> MappingMistake:
+    """Put the name of the endpoint, if it has one, before the keys of a mistake."""
+    prefix = ("endpoints", endpoint) if endpoint else ()
+    return replace(mistake, keys=(*prefix, *mistake.keys))
 
 
-_SOMEWHERE = "http://nowhere"
-_ANYTHING = "anything"
-"""An expression that is right, in place of one that is not: its own mistake is told already."""
+_ANY_URL = "http://nowhere"
+_ANY_EXPRESSION = "anything"
+"""A valid expression in place of an invalid one, whose mistake is reported elsewhere."""
 
 
 def misfits(spec: SourceSpec[Any], values: object) -> tuple[MappingMistake, ...]:
-    """Find what does not fit in the settings of a source, whatever else is wrong with them.
+    """Find settings of a source that do not fit its record, even if others are invalid.
 
     Args:
         spec: The source.
-        values: Its settings as they were read, which need not be right.
+        values: Its settings as they were read, which may be invalid.
 
     Returns:
-        All that is wrong, by place below them.
+        All mistakes.
     """
-    settings = _as_far_as_right(values)
+    settings = _valid_part(values)
     if settings is None:
         return ()
     try:
@@ -196,43 +194,46 @@ def misfits(spec: SourceSpec[Any], values: object) -> tuple[MappingMistake, ...]
     return ()
 
 
-def _as_far_as_right(values: object) -> SourceSettings | None:
-    """Take of some settings what is right by itself; ``None`` where nothing can be."""
+def _valid_part(values: object) -> SourceSettings | None:
+    """Return the settings that are valid by themselves; ``None`` if these are not settings."""
     if not isinstance(values, dict):
         return None
     given = cast("Mapping[str, object]", values)
     known = SourceSettings.model_fields
-    right = {
+    valid = {
         name: value
-        for name, value in _with_right_expressions(given)
-        if name in known and _made({"base_url": _SOMEWHERE, name: value}) is not None
+        for name, value in _with_valid_expressions(given)
+        if name in known and _validated({"base_url": _ANY_URL, name: value}) is not None
     }
-    return _made({"base_url": _SOMEWHERE, **right})
+    return _validated({"base_url": _ANY_URL, **valid})
 
 
-def _with_right_expressions(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Put a right expression in place of each that is not."""
+def _with_valid_expressions(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Replace each invalid expression by a valid one."""
     for name, value in values.items():
         if name == "fields" and isinstance(value, dict):
             fields = cast("Mapping[str, object]", value)
             yield (
                 name,
-                {one: text if _is_right(text) else _ANYTHING for one, text in fields.items()},
+                {
+                    field: text if _is_expression(text) else _ANY_EXPRESSION
+                    for field, text in fields.items()
+                },
             )
         else:
             yield name, value
 
 
-def _is_right(text: object) -> bool:
-    """Tell whether something is an expression."""
+def _is_expression(text: object) -> bool:
+    """Return whether a value is a valid expression."""
     try:
         return isinstance(text, str) and bool(checked_expression(text))
     except ExpressionError:
         return False
 
 
-def _made(values: Mapping[str, object]) -> SourceSettings | None:
-    """Make settings, if they are right."""
+def _validated(values: Mapping[str, object]) -> SourceSettings | None:
+    """Return the settings; ``None`` if they are invalid."""
     try:
         return SourceSettings.model_validate(values)
     except ValidationError:

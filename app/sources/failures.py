@@ -1,4 +1,4 @@
-"""What it means when an exchange with a service goes wrong. Pure.
+"""The failure that an exception or a status of an exchange means. Pure.
 
 no answer in time                               SOURCE_TIMEOUT
 no connection, connection lost, 5xx             SOURCE_UNAVAILABLE
@@ -6,7 +6,7 @@ no connection, connection lost, 5xx             SOURCE_UNAVAILABLE
 any other 4xx                                   SOURCE_REJECTED
 any other status, or a body that does not fit   SOURCE_MALFORMED
 
-What the status of an answer means for a source that has words of its own for it. Pure.
+The settings of a source can give a status another meaning (``meaning_of``).
 """
 
 import os
@@ -21,7 +21,7 @@ from app.settings.response import AnswerSettings, Meaning
 from app.transport.connections import BrokenAnswerError, LongHeadError
 
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-"""What an exchange may raise: httpx's errors, and what its transport lets through."""
+"""The exceptions of an exchange: httpx's errors, and those that its transport does not convert."""
 
 BAD_ANSWERS = (
     httpx.DecodingError,
@@ -29,25 +29,26 @@ BAD_ANSWERS = (
     aiohttp.ClientResponseError,
     BrokenAnswerError,
 )
-"""Those of them that say that there was an answer, and that it was none."""
+"""The exceptions for a response that is not valid."""
 
 RETRYABLE = frozenset({429, 502, 503, 504})
-"""Statuses after which the same call may succeed soon: the service was not there, or busy."""
+"""Statuses after which the same call may succeed soon: the service was unavailable, or busy."""
 
 DIVISIBLE = frozenset({400, 404, 413, 414, 422, 500})
-"""Statuses that one key of many may be to blame for."""
+"""Statuses that one key of many may have caused."""
 
 
 def failure_of_status(source: str, status: int, retry_after: float | None) -> SourceFailure | None:
-    """Tell whether an answer is a failure by its status.
+    """Return the failure that a status means by the default contract.
 
     Args:
         source: Name of the source.
         status: An HTTP status.
-        retry_after: Seconds that the source wants to be left alone.
+        retry_after: Seconds to wait before the next call, from ``Retry-After``; ``None`` if not
+            given.
 
     Returns:
-        The failure, or ``None`` for 200, the one status with an answer in it.
+        The failure; ``None`` for 200.
     """
     code = code_of_status(status)
     if code is None:
@@ -64,7 +65,7 @@ def failure_of_status(source: str, status: int, retry_after: float | None) -> So
 
 
 def failure_of_exception(source: str, error: Exception) -> SourceFailure:
-    """Tell what a foreign exception means. A connection that failed may succeed soon.
+    """Return the failure that a foreign exception means. A failed connection is retryable.
 
     Args:
         source: Name of the source.
@@ -82,14 +83,14 @@ def failure_of_exception(source: str, error: Exception) -> SourceFailure:
 
 
 def code_of_status(status: int) -> Code | None:
-    """Tell what a status means.
+    """Return the error code for a status.
 
     Args:
         status: An HTTP status.
 
     Returns:
-        The code of the failure that it is, or ``None`` for 200, the one with an answer in it. A
-        redirect is not followed: it could lead to a host that nobody has named.
+        The code; ``None`` for 200. A redirect is a failure, and is not followed: it could lead to a
+        host that the settings do not name.
     """
     if status == HTTPStatus.OK:
         return None
@@ -103,36 +104,36 @@ def code_of_status(status: int) -> Code | None:
 
 
 def translate(error: Exception) -> tuple[Code, str]:
-    """Tell what a foreign exception means.
+    """Return the code and the detail that a foreign exception means.
 
-    The transport renames aiohttp's exceptions, and calls a lost or refused connection a connect
-    timeout; so the exception that it renamed decides.
+    The transport converts aiohttp's exceptions, and converts a lost or refused connection to a
+    connect timeout. So the original exception decides.
 
     Args:
         error: One of ``FOREIGN``.
 
     Returns:
-        The code of the failure, and what happened, for the log.
+        The code of the failure, and its detail for the log.
     """
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    # Never its text: it may quote the answer, and the URL with the users in it.
+    # Never the text of the exception: it may quote the response, or the URL with the keys.
     detail = type(cause).__name__
-    if (why := _why(cause)) is not None:
-        detail += f": {why}"
+    if (reason := _reason(cause)) is not None:
+        detail += f": {reason}"
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return Code.SOURCE_TIMEOUT, detail
-    if isinstance(cause, aiohttp.ClientHttpProxyError):  # the service itself was not reached
+    if isinstance(cause, aiohttp.ClientHttpProxyError):  # the proxy did not reach the service
         return Code.SOURCE_UNAVAILABLE, f"{detail}: status {cause.status}"
     if isinstance(cause, BAD_ANSWERS):
         return Code.SOURCE_MALFORMED, detail
     return Code.SOURCE_UNAVAILABLE, detail
 
 
-def _why(cause: Exception) -> str | None:
-    """Say in fixed words what a machine or TLS had against a connection, or we against a head."""
+def _reason(cause: Exception) -> str | None:
+    """Return a fixed text for an error of the system, of TLS, or for a head that is too long."""
     if isinstance(cause, LongHeadError):
         return str(cause)
-    inner = cause.__cause__  # of TLS, whose numbers are no errno
+    inner = cause.__cause__  # a TLS error, whose ``errno`` is not one of the system
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
     if isinstance(inner, ssl.SSLError):
@@ -147,15 +148,15 @@ _PARTIAL = 206
 
 
 def meaning_of(status: int, settings: AnswerSettings | None) -> Meaning | None:
-    """Tell what a status means, where it is not a failure by itself.
+    """Return the meaning of a status by the settings of a source.
 
     Args:
         status: An HTTP status.
-        settings: How the source's answers are read; ``None`` for the default contract.
+        settings: The settings for answers; ``None`` for the default contract.
 
     Returns:
-        The meaning that the settings give it; by default 200 is ``rows`` and 206 ``partial``;
-        ``None`` where it means what it does everywhere.
+        The meaning from the settings. 200 is ``rows``. With settings, 206 is ``partial`` unless
+        they say otherwise. ``None`` if the status has no special meaning.
     """
     if settings is None:
         return "rows" if status == _OK else None
@@ -174,18 +175,18 @@ def failure_of_answer(
     *,
     too_fast: bool = False,
 ) -> SourceFailure | None:
-    """Tell whether an answer is a failure by its status.
+    """Return the failure that a status means by the settings of a source.
 
     Args:
         source: Name of the source.
         status: An HTTP status.
-        settings: How the source's answers are read; ``None`` for the default contract.
-        retry_after: Seconds that the source wants to be left alone.
-        too_fast: Whether the call was refused for its rate alone, which some say by 403.
+        settings: The settings for answers; ``None`` for the default contract.
+        retry_after: Seconds to wait before the next call, from ``Retry-After``; ``None`` if not
+            given.
+        too_fast: Whether the service refused the call only for its rate. Some services use 403.
 
     Returns:
-        The failure, or ``None`` for an answer that a reader can read, one that says "not known"
-        among them.
+        The failure; ``None`` if a reader can read the response, also if it means "no such user".
     """
     match meaning_of(status, settings):
         case "rows" | "partial" | "absent":

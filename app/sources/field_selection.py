@@ -1,9 +1,7 @@
-"""Asking a service for no more fields of its rows than are wanted.
+"""Requests for only the wanted fields of a service's rows.
 
-For each set of fields there is a question and a record of its own, made when it is first wanted:
-a source as any other, of a part of the fields.
-
-What a service is asked for, and what is read of it, where only some fields are wanted. Pure.
+Each set of fields has its own request and its own record type, created when the set is first
+wanted: a source like any other, with some of the fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,19 +26,20 @@ from app.sources.rest import RestSource
 R = TypeVar("R", bound=Record)
 
 AT = ("request", "select", "names")
-"""Where the names that fields need are in the settings."""
+"""Path of the setting with the names that each field needs."""
 
 
 class Selector(Generic[R]):
-    """Narrows what is asked of one source, and what is read, to some fields. Pure.
+    """Narrows the request and the record of one endpoint to some fields. Pure.
 
     Args:
-        endpoint: The source, whose request has ``select``.
-        foreign_keys: Expressions for other sources' keys in its rows: what they need is always
-            asked for.
+        endpoint: The endpoint, whose request has ``select``.
+        foreign_keys: Expressions for keys of other sources in its rows, by source name. The names
+            that they need are always requested.
 
     Raises:
-        MappingError: It is not known what some field needs; with all mistakes.
+        MappingError: The settings do not say which names some field needs. It has all mistakes.
+        TypeError: The request has no ``select``: a bug of ours.
     """
 
     def __init__(
@@ -64,38 +63,41 @@ class Selector(Generic[R]):
         )
 
     def names(self, fields: FieldSet | None) -> tuple[str, ...]:
-        """Find what the service is asked for.
+        """Return the names that are requested from the service.
 
         Args:
             fields: Fields of the record; ``None`` for all.
 
         Returns:
-            The service's own names, each once: first those that are always asked for, the key's
-            among them, then in the order of the record.
+            The service's own names, without duplicates. First the names that are always requested,
+            with those of the key; then the others in the order of the record.
         """
         some = self._all if fields is None else fields
-        wanted = (name for one, names in self._names.items() if one in some for name in names)
+        wanted = (name for field, names in self._names.items() if field in some for name in names)
         return tuple(dict.fromkeys([*self._always, *wanted]))
 
     def narrowed(self, fields: FieldSet | None) -> Endpoint[R]:
-        """Narrow the source.
+        """Narrow the endpoint to some fields.
 
         Args:
             fields: Fields of the record; ``None`` for all.
 
         Returns:
-            The source whose record has these and the key, and whose request asks for them.
+            An endpoint whose record has only these fields and the key, and whose request selects
+            them.
         """
         some = self._all if fields is None else fields
         kept = self._settings.fields
         if kept is not None:
             found, _ = by_field(self._spec, kept)
-            kept = {one: text for one, text in found.items() if one in {*some, self._spec.key}}
-        changed = {"request": self._asking(self.names(fields)), "fields": kept}
+            kept = {
+                field: text for field, text in found.items() if field in {*some, self._spec.key}
+            }
+        changed = {"request": self._request_for(self.names(fields)), "fields": kept}
         return Endpoint(partial(self._spec, some), self._settings.model_copy(update=changed))
 
-    def _asking(self, names: Sequence[str]) -> RequestSettings:
-        """Write the request for some names; without any, it is for all there is."""
+    def _request_for(self, names: Sequence[str]) -> RequestSettings:
+        """Return the request that selects some names; a query without names selects all."""
         request, select = self._request, self._select
         changed: dict[str, object] = {"select": None}
         if isinstance(request, BodyRequest) and select.parameter is None:
@@ -113,24 +115,24 @@ def _names(
     answer: AnswerSettings,
     select: SelectSettings,
 ) -> Mapping[str, Sequence[str]]:
-    """Find the names that each field of a record needs, the key among them."""
-    told, wrong = by_field(spec, select.names, AT)
-    made, _ = by_field(spec, expressions or {})
+    """Return the service's names that each field of a record needs, with the key."""
+    configured, wrong = by_field(spec, select.names, AT)
+    mapped, _ = by_field(spec, expressions or {})
     mistakes = [*wrong]
     found: dict[str, Sequence[str]] = {}
     for field in spec.record.model_fields:
-        if field in told:
-            found[field] = told[field]
-        elif field in made and (members := compile_expression(made[field]).members) is not None:
+        if field in configured:
+            found[field] = configured[field]
+        elif field in mapped and (members := compile_expression(mapped[field]).members) is not None:
             found[field] = sorted(members)
-        elif field in made:
+        elif field in mapped:
             what = f"lacks {field}, whose expression reads the whole row: expected what it needs."
             mistakes.append(MappingMistake(AT, what))
         elif field == spec.key:
-            found[field] = _of_the_key(spec, answer)
-        else:  # without an expression it is never read, where others have one
+            found[field] = _names_of_key(spec, answer)
+        else:  # if there are expressions, a field without one is never read
             found[field] = (name_in_json(spec, field),) if expressions is None else ()
-    # In a template a brace begins the place of a key.
+    # In a template, a brace starts a placeholder.
     sign = "{" if select.parameter is None else select.separator
     mistakes += [
         MappingMistake(AT, f"have {sign!r} in {name}: expected none within a name.")
@@ -143,7 +145,7 @@ def _names(
 
 
 def _of_foreign_keys(expressions: Mapping[str, str]) -> Sequence[str]:
-    """Find the names that other sources' keys need."""
+    """Return the names that the keys of other sources need."""
     every = {source: compile_expression(text).members for source, text in expressions.items()}
     mistakes = [
         MappingMistake(AT, f"lack what the key of {source} needs, which is read of the whole row.")
@@ -155,24 +157,37 @@ def _of_foreign_keys(expressions: Mapping[str, str]) -> Sequence[str]:
     return sorted(frozenset[str]().union(*(members or () for members in every.values())))
 
 
-def _of_the_key(spec: SourceSpec[Any], answer: AnswerSettings) -> Sequence[str]:
-    """Find the name that the key needs, where no expression gives it."""
+def _names_of_key(spec: SourceSpec[Any], answer: AnswerSettings) -> Sequence[str]:
+    """Return the name that the key needs if it has no expression."""
     if answer.key is not None:
         return _first(answer.key)
     return () if answer.by_key or not answer.many else (name_in_json(spec, spec.key),)
 
 
 def _first(path: Sequence[Segment]) -> Sequence[str]:
-    """Find the name that a path into a row begins with."""
+    """Return the first name of a path into a row."""
     return (path[0],) if path and isinstance(path[0], str) else ()
 
 
 MAX_FIELD_SETS = 256
-"""How many sets of fields of one source are kept ready: all there are of eight fields."""
+"""How many sets of fields of one source are cached: all subsets of eight fields."""
 
 
 class SelectingSource(Generic[R]):
-    """A ``Source`` that asks for no more fields than ``RequestContext.fields``."""
+    """A ``Source`` that requests only the fields in ``RequestContext.fields``.
+
+    Args:
+        endpoint: The endpoint, whose request has ``select``.
+        client: The client of the service.
+        log: Where divided calls are logged.
+        foreign_keys: Expressions for keys of other sources in its rows, by source name.
+        observer: Called for each record with how it was made; ``None`` for no observer.
+        fold_case: Whether keys that differ only in case are the same, whatever the settings say.
+        decoders: Creates the decoder from bytes to records.
+
+    Raises:
+        MappingError: The settings do not say which names some field needs. It has all mistakes.
+    """
 
     def __init__(
         self,
@@ -189,11 +204,10 @@ class SelectingSource(Generic[R]):
         selector = Selector(endpoint, foreign_keys)
 
         def narrowed(fields: FieldSet | None) -> RestSource[R]:
-            one = selector.narrowed(fields)
-            asking = client.endpoint(one.spec.name, one.settings)
+            narrow = selector.narrowed(fields)
             return RestSource(
-                one.spec,
-                asking,
+                narrow.spec,
+                client.endpoint(narrow.spec.name, narrow.settings),
                 log,
                 foreign_keys,
                 observer=observer,
@@ -205,7 +219,7 @@ class SelectingSource(Generic[R]):
 
     @property
     def name(self) -> str:
-        """What clients, settings and logs call the source."""
+        """Name of the source for clients, settings and logs."""
         return self._name
 
     async def fetch_many(
@@ -214,10 +228,11 @@ class SelectingSource(Generic[R]):
         """Fetch the wanted fields of each user.
 
         Args:
-            keys: Users, each once.
-            context: What of the incoming request goes on; its ``fields`` are what is wanted.
+            keys: Keys of users, without duplicates.
+            context: The context of the call; its ``fields`` are the wanted ones.
 
         Returns:
-            One answer a key, in the order of the keys; records have these fields and the key.
+            One source result per key, in the order of ``keys``. Records have these fields and the
+            key.
         """
         return await self._narrowed(context.fields).fetch_many(keys, context)

@@ -1,15 +1,13 @@
-"""Tokens that the gateway gets for itself (OAuth 2.0): asked for, kept and renewed.
+"""OAuth 2.0 tokens that the gateway gets for itself: how they are requested, kept and renewed.
 
-Asking an authorization server for a token: one exchange (RFC 6749, section 4.4).
+A token is requested by one exchange with the authorization server (RFC 6749, section 4.4). If that
+fails, the result is a ``SourceFailure`` whose detail names the token endpoint, because no request
+reached the source.
 
-What goes wrong is a ``SourceFailure`` that says where: the source itself was not asked.
-
-Tokens that the gateway gets for itself, kept and renewed.
-
-A token is kept until shortly before it expires. Then the next call has it renewed behind, and goes
-on with the one that there is. Calls wait only where there is none that is good. However many want a
-token, it is asked for once at a time. Where the service does not take it, a new one is got and the
-exchange is made again, once, within the same attempt: to breaker and retries it is one.
+Shortly before a token expires, the next call starts its renewal in the background and uses the old
+token. Calls wait only if there is no valid token. There is at most one token request at a time. If
+the service refuses a token, the gateway gets a new one and repeats the exchange once, within the
+same attempt: circuit breaker and retries see one attempt.
 """
 
 import asyncio
@@ -38,34 +36,34 @@ from app.transport.body import ACCEPT_ENCODING, read_body, read_document
 from app.transport.transport import ReadyRequest, basic, fields_of
 
 MAX_BYTES = 65_536
-"""Longest answer that is read."""
+"""Maximum size in bytes of a token response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token that was given out.
+    """A token from the authorization server.
 
     Attributes:
         token: The token.
-        good_for: Seconds that it is good for; ``None`` where that is not said.
+        expires_in: Seconds that it is valid; ``None`` if not known.
     """
 
     token: str = field(repr=False)
-    good_for: float | None
+    expires_in: float | None
 
 
 class _TokenResponse(BaseModel):
-    """What the server answers (RFC 6749, section 5.1)."""
+    """The response of the authorization server (RFC 6749, section 5.1)."""
 
     access_token: str = Field(description="The token.")
     token_type: str = Field(description="How it is used.")
     expires_in: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="Seconds that it is good for; not known when absent."
+        default=None, description="Seconds that it is valid; not known when absent."
     )
 
 
 class AuthorizationServer:
-    """Gives out tokens for one source."""
+    """Requests tokens for one source from its authorization server."""
 
     def __init__(
         self,
@@ -74,25 +72,25 @@ class AuthorizationServer:
         transport: httpx.AsyncBaseTransport,
         clock: Clock,
     ) -> None:
-        """Make it.
+        """Create it.
 
         Args:
             source: Name of the source.
-            settings: Where the server is, and what it wants to know.
-            transport: Sends requests.
-            clock: Tells the time.
+            settings: URL of the token endpoint, and the client's credentials.
+            transport: Sends the requests.
+            clock: The clock.
         """
         self._source = source
         self._settings = settings
         self._transport = transport
         self._clock = clock
-        self._headers, self._body = _written(settings)
+        self._headers, self._body = _token_request(settings)
 
-    async def ask(self) -> Grant | SourceFailure:
-        """Ask for a token.
+    async def request_token(self) -> Grant | SourceFailure:
+        """Request a token, within the setting ``token_timeout``.
 
         Returns:
-            The token, or why there is none.
+            The token, or the failure.
         """
         request = ReadyRequest(
             "POST",
@@ -100,7 +98,7 @@ class AuthorizationServer:
             "",
             self._headers,
             self._body,
-            repeatable=True,  # it would give out two tokens, of which one is never used
+            repeatable=True,  # a repeated request only yields a second token
         )
         try:
             async with self._clock.timeout(self._settings.token_timeout):
@@ -110,27 +108,27 @@ class AuthorizationServer:
                 finally:
                     await response.aclose()
         except FOREIGN as error:
-            return _of_the_server(failure_of_exception(self._source, error))
+            return _at_token_endpoint(failure_of_exception(self._source, error))
 
     def failure(self, code: Code, detail: str) -> SourceFailure:
-        """Say that there is no token.
+        """Return the failure for a missing token.
 
         Args:
-            code: What the source's fields fail with.
-            detail: Why there is none, for the log.
+            code: The error code for the source's fields.
+            detail: The reason, for the log.
 
         Returns:
             The failure.
         """
-        return _of_the_server(SourceFailure(self._source, code, detail))
+        return _at_token_endpoint(SourceFailure(self._source, code, detail))
 
     async def _read(self, response: httpx.Response) -> Grant | SourceFailure:
-        """Make a token of an answer, or a failure."""
+        """Read the token from a response; return a failure if there is none."""
         if response.status_code != HTTPStatus.OK:
             retry_after = read_retry_after(fields_of(response).get("retry-after"), self._clock)
             failure = failure_of_status(self._source, response.status_code, retry_after)
             if failure is not None:
-                return _of_the_server(failure)
+                return _at_token_endpoint(failure)
         try:
             answer = _TokenResponse.model_validate(
                 read_document(await read_body(response, MAX_BYTES))
@@ -144,14 +142,14 @@ class AuthorizationServer:
         return Grant(answer.access_token, answer.expires_in)
 
 
-def _of_the_server(failure: SourceFailure) -> SourceFailure:
-    """Say of a failure that it is the server's, which knows of no users."""
+def _at_token_endpoint(failure: SourceFailure) -> SourceFailure:
+    """Mark a failure as one of the token endpoint, which no key can have caused."""
     detail = f"token endpoint: {failure.detail}"
     return replace(failure, detail=detail, divisible=False, unauthorized=False)
 
 
-def _written(settings: ClientCredentialsAuth) -> tuple[Headers, bytes]:
-    """Write the request (RFC 6749, sections 2.3.1 and 4.4.2)."""
+def _token_request(settings: ClientCredentialsAuth) -> tuple[Headers, bytes]:
+    """Return headers and body of the token request (RFC 6749, sections 2.3.1 and 4.4.2)."""
     secret = settings.client_secret.get_secret_value()
     headers = [
         ("Host", httpx.URL(settings.token_url).netloc.decode("ascii")),
@@ -175,18 +173,18 @@ def _written(settings: ClientCredentialsAuth) -> tuple[Headers, bytes]:
 T = TypeVar("T")
 
 Exchange = Callable[[float, Headers], Awaitable[T | SourceFailure | None]]
-"""Makes one exchange with the service, within so many seconds, with further headers."""
+"""Makes one exchange with the service, within so many seconds, with additional headers."""
 
 MARGIN = 60.0
-"""Seconds before its end from which on a token is renewed; less for one that is good for less than
-ten minutes."""
+"""A token is renewed these seconds before it expires; later if it is valid for less than ten
+minutes."""
 
 MARGIN_SHARE = 0.1
-"""The share of its time that this is at most."""
+"""The margin is at most this share of the time that a token is valid."""
 
 PAUSE = 1.0
-"""Seconds for which nothing is asked that was just answered: after a failure that will not pass by
-itself, and where a service does not take a token that is new."""
+"""Seconds without a new token request after a permanent failure, or after a token that the service
+refused."""
 
 
 class Tokens:
@@ -200,19 +198,19 @@ class Tokens:
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
-        """Make it; nothing is asked for before a call needs a token.
+        """Create it. The first call requests the first token.
 
         Args:
             source: Name of the source.
-            server: Gives tokens out.
-            clock: Tells the time.
-            log: Where it is reported what became of asking.
+            server: The authorization server.
+            clock: The clock.
+            log: Where token requests are logged.
         """
         self._source = source
         self._server = server
         self._clock = clock
         self._log = log
-        self._token: RefreshingValue[Grant] = RefreshingValue(f"token {source}", self._ask, clock)
+        self._token: RefreshingValue[Grant] = RefreshingValue(f"token {source}", self._fetch, clock)
 
     async def __aenter__(self) -> Self:
         await self._token.__aenter__()
@@ -227,14 +225,14 @@ class Tokens:
         await self._token.__aexit__(kind, error, traceback)
 
     async def attempt(self, exchange: Exchange[T], seconds: float) -> T | SourceFailure | None:
-        """Make an exchange with a token; once more with a new one where it is not taken.
+        """Make an exchange with a token; repeat it once with a new token if that is refused.
 
         Args:
-            exchange: Makes it.
-            seconds: How long all of this may take.
+            exchange: Makes the exchange.
+            seconds: Time for everything, including the token requests.
 
         Returns:
-            What came of the last exchange, or why there is no token.
+            The result of the last exchange, or the failure to get a token.
         """
         end = self._clock.monotonic() + seconds
         token = await self._usable(end)
@@ -253,7 +251,7 @@ class Tokens:
         return await exchange(end - self._clock.monotonic(), _headers(token))
 
     async def _usable(self, end: float) -> Fetched[Grant] | SourceFailure:
-        """Find the token, or wait for one until some moment."""
+        """Return a valid token; if there is none, wait for a new one until ``end``."""
         now = self._clock.monotonic()
         token, failure = self._token.latest, self._token.failure
         paused = failure is not None and now < self._token.ended_at + PAUSE
@@ -263,24 +261,24 @@ class Tokens:
             return token
         if paused and failure is not None and not failure.retryable:
             return failure
-        asking = self._token.refresh()
+        task = self._token.refresh()
         try:
             async with self._clock.timeout(end - now):
-                await asyncio.wait([asking])  # which does not cancel it: others wait for it too
+                await asyncio.wait([task])  # does not cancel the task: other calls wait for it, too
         except TimeoutError:
             detail = "no time was left to wait for a token"
             return self._server.failure(Code.SOURCE_TIMEOUT, detail)
-        if asking.cancelled():
+        if task.cancelled():
             return self._server.failure(Code.SOURCE_UNAVAILABLE, "the gateway stops")
-        asking.result()  # raises a bug of ours
-        # Also one that has ended meanwhile: whoever waited for it may use it.
+        task.result()  # raises a bug of ours
+        # A token that has expired meanwhile is used, too, by the calls that waited for it.
         return self._token.failure or self._token.latest or await self._usable(end)
 
-    async def _ask(self) -> Fetched[Grant] | SourceFailure:
-        """Ask for a token, and report what became of it."""
+    async def _fetch(self) -> Fetched[Grant] | SourceFailure:
+        """Request a token, and log the result."""
         started = self._clock.monotonic()
-        said = await self._server.ask()
-        failed = said if isinstance(said, SourceFailure) else None
+        result = await self._server.request_token()
+        failed = result if isinstance(result, SourceFailure) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.token",
             source=self._source,
@@ -288,18 +286,18 @@ class Tokens:
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
         )
-        return said if isinstance(said, SourceFailure) else _kept(said, started)
+        return result if isinstance(result, SourceFailure) else _fetched(result, started)
 
 
-def _kept(grant: Grant, since: float) -> Fetched[Grant]:
-    """Find out how long a token serves that was asked for at a moment."""
-    good_for = math.inf if grant.good_for is None else grant.good_for
-    end = since + good_for
-    return Fetched(grant, since, end - min(MARGIN, MARGIN_SHARE * good_for), end)
+def _fetched(grant: Grant, since: float) -> Fetched[Grant]:
+    """Return a token with the times at which it is renewed and expires."""
+    expires_in = math.inf if grant.expires_in is None else grant.expires_in
+    end = since + expires_in
+    return Fetched(grant, since, end - min(MARGIN, MARGIN_SHARE * expires_in), end)
 
 
 def _headers(token: Fetched[Grant]) -> Headers:
-    """Write what a service is sent (RFC 6750, section 2.1)."""
+    """Return the header with the token (RFC 6750, section 2.1)."""
     return (("Authorization", f"Bearer {token.value.token}"),)
 
 
@@ -316,10 +314,10 @@ async def open_tokens(
 
     Args:
         source: Name of the source.
-        auth: How the service knows who asks.
-        transport: Sends requests.
-        clock: Tells the time.
-        log: Where it is reported what became of asking.
+        auth: The credentials for the service.
+        transport: Sends the token requests.
+        clock: The clock.
+        log: Where token requests are logged.
 
     Yields:
         The tokens; ``None`` for a source that needs none.

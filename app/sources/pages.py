@@ -1,4 +1,4 @@
-"""The paged list behind a REST service: pages of any size, from any position, out of its pages."""
+"""A paged list from a REST service: pages of any size, from any position, made of its pages."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,19 +30,19 @@ from app.sources.mapping.scan import ScannedRow, at, scan
 R = TypeVar("R", bound=Record)
 
 MAX_LIMIT = 100
-"""The most items that one call asks for."""
+"""Maximum number of items that one call requests."""
 
 MAX_CALLS = 5
-"""The most calls for one page, however short the upstream's pages are."""
+"""Maximum number of calls for one page, even if the upstream pages are short."""
 
 NOT_FOUND = frozenset({404})
 
 AS_ONE_VALUE = AnswerSettings(many=False)
-"""How a page is read that does not fit: as one value, whatever that is."""
+"""Settings to read a page that does not fit the contract: as one JSON value."""
 
 
 class UpstreamPage(Record, Generic[R]):
-    """One answer: some items, and where the next ones are."""
+    """A page of the service: some items, and the cursor of the next page."""
 
     items: list[R] = Field(description="The items, in the source's order.")
     next_cursor: str | None = Field(
@@ -59,26 +59,26 @@ class UpstreamPage(Record, Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class _MalformedPage:
-    """A page that is one by its frame, with something in it that does not fit.
+    """A page with a list of items, in which something does not fit the contract.
 
-    It is the trouble of one user, so the service's circuit breaker must not count it.
+    The problem concerns one user, so the circuit breaker of the service must not count it.
 
     Attributes:
-        detail: What does not fit; says nothing of what is in it.
+        detail: What does not fit, without any values.
     """
 
     detail: str
 
 
 class RestPages(Generic[R]):
-    """Lists something of one user page by page, as its ``PageSpec`` says. A ``PagedSource``."""
+    """A ``PagedSource`` that calls a REST service, by its ``PageSpec``."""
 
     def __init__(self, spec: PageSpec[R], client: ServiceClient) -> None:
-        """Make the list.
+        """Create the list.
 
         Args:
-            spec: What it is.
-            client: Asks the service.
+            spec: The list as data.
+            client: The client of the service.
         """
         self._spec = spec
         self._client = client
@@ -89,27 +89,27 @@ class RestPages(Generic[R]):
 
     @property
     def name(self) -> str:
-        """The source that the list belongs to."""
+        """Name of the source to which the list belongs."""
         return self._spec.name
 
     async def fetch_pages(
         self, requests: Sequence[PageRequest], context: RequestContext
     ) -> Sequence[Page[R] | SourceFailure | PositionGone | None]:
-        """Fetch pages, several at once up to the bound of the settings.
+        """Fetch pages, at most ``max_concurrent_pages`` at once.
 
         Args:
-            requests: Pages, each once.
-            context: What of the incoming request goes on.
+            requests: Pages, without duplicates.
+            context: The context of the call.
 
         Returns:
-            One answer a request, in their order.
+            One result per request, in their order, as ``PagedSource.fetch_pages`` describes.
         """
-        room = asyncio.Semaphore(self._client.settings.max_concurrent_pages)
+        semaphore = asyncio.Semaphore(self._client.settings.max_concurrent_pages)
 
         async def fetch(
             request: PageRequest,
         ) -> Page[R] | SourceFailure | PositionGone | None:
-            async with room:
+            async with semaphore:
                 return await self._fetch(request, context)
 
         async with asyncio.TaskGroup() as group:
@@ -119,26 +119,26 @@ class RestPages(Generic[R]):
     async def _fetch(
         self, request: PageRequest, context: RequestContext
     ) -> Page[R] | SourceFailure | PositionGone | None:
-        """Fetch one page: one call where it starts and ends as upstream pages do."""
-        walk = _PageWalk(request, self._key)
+        """Fetch one page. One call is enough if it starts and ends where upstream pages do."""
+        builder = _PageBuilder(request, self._key)
         for _ in range(MAX_CALLS):
-            upstream = await self._ask(request.user, walk.limit, walk.cursor, context)
+            upstream = await self._call(request.user, builder.limit, builder.cursor, context)
             if not isinstance(upstream, UpstreamPage):
                 return upstream
             try:
-                page = walk.take(upstream)
+                page = builder.add(upstream)
             except MalformedError as error:
                 return self._failure(str(error))
             if page is not None:
                 return page
-        if not walk.items:
+        if not builder.items:
             return self._failure(f"{MAX_CALLS} pages without the item looked for, or empty")
-        return Page(tuple(walk.items), has_next=True)
+        return Page(tuple(builder.items), has_next=True)
 
-    async def _ask(
+    async def _call(
         self, user: UserId, limit: int, cursor: str | None, context: RequestContext
     ) -> UpstreamPage[R] | SourceFailure | None:
-        """Ask for one upstream page."""
+        """Fetch one upstream page."""
         target = f"{self._spec.path}?{pair(self._spec.parameter, user)}&limit={limit}"
         if cursor is not None:
             target += "&" + pair("cursor", cursor)
@@ -170,53 +170,53 @@ class RestPages(Generic[R]):
             return _MalformedPage(page) if isinstance(page, str) else page
 
     def _failure(self, detail: str) -> SourceFailure:
-        """Say that the list cannot be read."""
+        """Return the failure for a list that cannot be read."""
         return SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
 
 
-class _PageWalk(Generic[R]):
-    """The way over upstream pages to a page of any size, from any position.
+class _PageBuilder(Generic[R]):
+    """Builds a page of any size, from any position, of upstream pages.
 
     Attributes:
-        cursor: The cursor of the upstream page that is needed next.
-        items: What there is of the page so far.
+        cursor: The cursor of the next upstream page that is needed.
+        items: The items of the page so far.
     """
 
     def __init__(self, request: PageRequest, key: Callable[[R], str]) -> None:
         position = request.after or Position(cursor=None, item=None)
         self.cursor = position.cursor
         self.items: list[PageItem[R]] = []
-        self._behind = position.item
+        self._start_after = position.item
         self._trail = position.trail
         self._first = request.first
         self._key = key
 
     @property
     def limit(self) -> int:
-        """How many items the upstream is asked for."""
-        # An item to start behind has to be found first, on a page as long as can be.
-        return MAX_LIMIT if self._behind is not None else self._first - len(self.items)
+        """How many items to request from the service."""
+        # The item after which the page starts must be found first, so the page is long.
+        return MAX_LIMIT if self._start_after is not None else self._first - len(self.items)
 
-    def take(self, upstream: UpstreamPage[R]) -> Page[R] | PositionGone | None:
-        """Take what is wanted of an upstream page.
+    def add(self, upstream: UpstreamPage[R]) -> Page[R] | PositionGone | None:
+        """Add the wanted items of an upstream page.
 
         Args:
             upstream: The page at ``cursor``.
 
         Returns:
-            The page that was asked for, or that it cannot start where it should; ``None`` where the
-            next upstream page is needed for that.
+            The complete page, or that its position is gone; ``None`` if the next upstream page is
+            needed.
 
         Raises:
             MalformedError: The next upstream page is one that was read before.
         """
         keys = [self._key(item) for item in upstream.items]
         start = 0
-        if self._behind is not None:
+        if self._start_after is not None:
             start = len(keys)
-            if self._behind in keys:
-                start = keys.index(self._behind) + 1
-                self._behind = None
+            if self._start_after in keys:
+                start = keys.index(self._start_after) + 1
+                self._start_after = None
         end = min(len(keys), start + self._first - len(self.items))
         self.items += [
             PageItem(upstream.items[index], Position(self.cursor, keys[index], self._trail))
@@ -224,7 +224,7 @@ class _PageWalk(Generic[R]):
         ]
         following = upstream.following
         if following is None:
-            if self._behind is not None:
+            if self._start_after is not None:
                 return PositionGone()
             return Page(tuple(self.items), has_next=end < len(keys))
         trail = self._trail.to(following)

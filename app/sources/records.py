@@ -1,10 +1,7 @@
-"""The records of the default sources: profile, billing and activity.
+"""The records of the default sources.
 
-The profile source: who a user is.
-
-The billing source: what a user pays, and the list of their invoices.
-
-The activity source: what a user does.
+The profile source knows who a user is. The billing source knows what a user pays, and lists the
+invoices. The activity source knows what a user does.
 """
 
 from pydantic import AwareDatetime, Field
@@ -28,7 +25,7 @@ PROFILE = SourceSpec(name="profile", record=ProfileRecord, path="/users", parame
 
 
 class MoneyRecord(Record):
-    """An amount of money, as billing writes it."""
+    """An amount of money in a row of billing."""
 
     amount: int = Field(
         ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER, description="In the currency's minor unit."
@@ -68,7 +65,7 @@ INVOICES = PageSpec(
 
 
 class EventRecord(Record):
-    """Something that a user did."""
+    """An event: something that a user did."""
 
     id: str = Field(description="The event.")
     type: str = Field(description="What was done, in the source's own words.")

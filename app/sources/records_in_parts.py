@@ -1,11 +1,4 @@
-"""Records in parts: the endpoints that give the parts, and how parts become one record. Pure.
-
-What is asked by itself: a source, or one of several endpoints that give one record.
-
-Records that hold a part of their fields. Pure.
-
-How the record of one source is divided over endpoints that are asked apart. Pure.
-"""
+"""Partial records: the endpoints that give them, and how they become one record. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
@@ -23,11 +16,11 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[R]):
-    """What is asked by itself.
+    """One of the requests that together give the record of a source, or the only one.
 
     Attributes:
-        spec: Its name, and the record of the fields that it gives.
-        settings: How it is asked and read; all else is its service's.
+        spec: Its name, and the record type with the fields that it gives.
+        settings: The settings of the service, with the request and answer of this endpoint.
     """
 
     spec: SourceSpec[R]
@@ -35,26 +28,26 @@ class Endpoint(Generic[R]):
 
     @property
     def selects(self) -> bool:
-        """Whether it can be asked for fewer fields than it gives."""
+        """Whether its request can select some of its fields."""
         request = self.settings.request
         return request is not None and request.select is not None
 
     @property
     def gives(self) -> FieldSet:
-        """The fields of the record that it gives, but for the key, which all have."""
+        """The fields of the record that it gives, without the key, which every endpoint gives."""
         return frozenset(self.spec.record.model_fields) - {self.spec.key}
 
 
 def partial(spec: SourceSpec[R], fields: Collection[str]) -> SourceSpec[R]:
-    """Narrow the record of a source.
+    """Narrow the record of a source to some fields.
 
     Args:
         spec: The source.
-        fields: Which fields of its record are read.
+        fields: The fields of the record that are kept.
 
     Returns:
-        The source with a record of these fields and the key. To read any other is an error: what
-        was not asked for is not ``None``.
+        The source with a record type of these fields and the key. Other fields are missing, not
+        ``None``: reading one raises ``AttributeError``.
     """
     kept: dict[str, Any] = {
         name: (info.annotation, copy(info))
@@ -64,28 +57,28 @@ def partial(spec: SourceSpec[R], fields: Collection[str]) -> SourceSpec[R]:
     record = create_model(
         spec.record.__name__, __base__=Record, __doc__=spec.record.__doc__, **kept
     )
-    return replace(spec, record=cast("type[R]", record))  # it is read as one, as far as it goes
+    return replace(spec, record=cast("type[R]", record))  # only its own fields may be read
 
 
 class _Joined(Record):
-    """What several partial records of one user hold together."""
+    """The merged fields of several partial records of one user."""
 
     model_config = ConfigDict(extra="allow")
 
 
 def joined(records: Sequence[R]) -> R:
-    """Put partial records of one user together.
+    """Merge partial records of one user.
 
     Args:
-        records: The records, at least one; where two have a field, the later counts.
+        records: The records, at least one. If two have the same field, the later one counts.
 
     Returns:
-        One with all their fields.
+        A record with all their fields.
     """
     if len(records) == 1:
         return records[0]
     values = {name: value for record in records for name, value in values_of(record).items()}
-    return cast("R", _Joined.model_construct(**values))  # see above
+    return cast("R", _Joined.model_construct(**values))  # only the merged fields may be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,44 +86,50 @@ class EndpointPartition:
     """How the record of one source is divided over its endpoints.
 
     Attributes:
-        first: Name of the endpoint that tells whether a user exists, if nothing else is read.
-        gives: Name of the endpoint that gives each field of the record.
+        first: Name of the endpoint that is read if only the existence of a user matters.
+        gives: Name of the endpoint that gives each field, by name of the field.
     """
 
     first: str
     gives: Mapping[str, str]
 
     def endpoints_for(self, fields: Collection[str] | None) -> tuple[str, ...]:
-        """Find the endpoints that give some fields.
+        """Return the endpoints that give some fields.
 
         Args:
             fields: Names of fields of the record; ``None`` for all of them.
 
         Returns:
-            Names of the endpoints, each once; at least one.
+            Names of the endpoints, without duplicates, at least one.
         """
-        names = {name: None for one, name in self.gives.items() if fields is None or one in fields}
+        names = {
+            name: None for field, name in self.gives.items() if fields is None or field in fields
+        }
         return tuple(names) or (self.first,)
 
 
 EndpointPartitions: TypeAlias = Mapping[str, EndpointPartition]
-"""By name of the source, of those that have several endpoints."""
+"""The partitions by name of the source, for sources with several endpoints."""
 
 
 def partitions_of(endpoints: Mapping[str, Sequence[Endpoint[Any]]]) -> EndpointPartitions:
-    """Find how sources are divided.
+    """Return how sources are divided over their endpoints.
 
     Args:
-        endpoints: What is asked for each source, by its name.
+        endpoints: The endpoints by name of the source.
 
     Returns:
-        The divisions of those that have endpoints of other names.
+        The partitions of the sources whose endpoints have other names than the source.
     """
     return {
         name: EndpointPartition(
             first=several[0].spec.name,
-            gives={field: one.spec.name for one in several for field in sorted(one.gives)},
+            gives={
+                field: endpoint.spec.name
+                for endpoint in several
+                for field in sorted(endpoint.gives)
+            },
         )
         for name, several in endpoints.items()
-        if [one.spec.name for one in several] != [name]
+        if [endpoint.spec.name for endpoint in several] != [name]
     }

@@ -1,4 +1,4 @@
-"""The source behind a REST service: keys into calls, calls into one answer a key."""
+"""A source that is a REST service: it turns keys into calls, and responses into source results."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ R = TypeVar("R", bound=Record)
 
 
 class RestSource(Generic[R]):
-    """Answers for many users at once, as its ``SourceSpec`` and its settings say. A ``Source``."""
+    """A ``Source`` that calls a REST service, by its ``SourceSpec`` and its settings."""
 
     def __init__(
         self,
@@ -37,17 +37,17 @@ class RestSource(Generic[R]):
         fold_case: bool = False,
         decoders: DecoderFactory = validating_decoder,
     ) -> None:
-        """Make the source.
+        """Create the source.
 
         Args:
-            spec: What it is.
-            client: Asks the service.
-            log: Where what is odd is reported.
-            foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
-            observer: Is shown how each record is made, where somebody watches.
-            fold_case: Whether keys that differ in case alone are the same, whatever the settings
+            spec: The source as data.
+            client: The client of the service.
+            log: Where divided calls are logged.
+            foreign_keys: Expressions for keys of other sources in its rows, by source name.
+            observer: Called for each record with how it was made; ``None`` for no observer.
+            fold_case: Whether keys that differ only in case are the same, whatever the settings
                 say.
-            decoders: Makes what reads bytes straight into records.
+            decoders: Creates the decoder from bytes to records.
         """
         self._spec = spec
         self._client = client
@@ -65,42 +65,42 @@ class RestSource(Generic[R]):
 
     @property
     def name(self) -> str:
-        """What clients, settings and logs call the source."""
+        """Name of the source for clients, settings and logs."""
         return self._spec.name
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[R | SourceFailure | None]:
-        """Fetch what the service has of each user; too many for one call are split.
+        """Fetch keys from the service, by several calls if they are too many for one.
 
         Args:
-            keys: Users, each once.
-            context: What of the incoming request goes on.
+            keys: Keys of users, without duplicates.
+            context: The context of the call.
 
         Returns:
-            One answer a key, in the order of the keys. ``SOURCE_REJECTED`` for a key that cannot
-            be written in the form of the request: the service is not asked for it.
+            One source result per key, in the order of ``keys``. A key that the request cannot
+            encode is not sent, and gets ``SOURCE_REJECTED``.
         """
-        asks = self._encoder.encode(keys)
-        if len(asks.sent) == 1:
-            answers = await self._fetch(asks.sent[0], context)
+        encoded = self._encoder.encode(keys)
+        if len(encoded.sent) == 1:
+            answers = await self._fetch(encoded.sent[0], context)
         else:
-            answers = await self._fetch_all(asks.sent, context)
-        if asks.refused:
-            refused, refusal = set(asks.refused), self._refused(asks.refused, context)
-            said = iter(answers)
-            answers = [refusal if key in refused else next(said) for key in keys]
+            answers = await self._fetch_all(encoded.sent, context)
+        if encoded.refused:
+            refused, refusal = set(encoded.refused), self._refusal(encoded.refused, context)
+            rest = iter(answers)
+            answers = [refusal if key in refused else next(rest) for key in keys]
         if self._key_from is not None:
-            self._tell_unknown(answers, self._key_from, context)
+            self._warn_of_unknown_keys(answers, self._key_from, context)
         return answers
 
-    def _tell_unknown(
+    def _warn_of_unknown_keys(
         self,
         answers: Sequence[R | SourceFailure | None],
         origin: KeyFromSettings,
         context: RequestContext,
     ) -> None:
-        """Log how many keys are unknown that another source has for this one, which is odd."""
+        """Log how many keys this source does not know although another source has them for it."""
         if unknown := sum(answer is None for answer in answers):
             self._client.seldom.warn(
                 "source.unknown_keys",
@@ -110,75 +110,75 @@ class RestSource(Generic[R]):
                 keys=unknown,
             )
 
-    def _refused(self, keys: Sequence[UserId], context: RequestContext) -> SourceFailure:
-        """Say of keys that they cannot be written."""
+    def _refusal(self, keys: Sequence[UserId], context: RequestContext) -> SourceFailure:
+        """Return the failure of keys that cannot be encoded, and log them."""
         self._client.seldom.warn("source.not_written", self.name, context, keys=len(keys))
         context.trace.for_source(self.name).code = Code.SOURCE_REJECTED
         detail = "the key cannot be written in the form of the request, and was not sent"
         return SourceFailure(self.name, Code.SOURCE_REJECTED, detail)
 
     async def _fetch_all(
-        self, asks: Sequence[UpstreamRequest], context: RequestContext
+        self, requests: Sequence[UpstreamRequest], context: RequestContext
     ) -> Sequence[R | SourceFailure | None]:
-        """Fetch several batches, as many at the same time as the form says, in order."""
-        # Never more than the service may be sent at the same time: one large batch would fill all
-        # places to wait, and what is behind them would fail, of itself and of others.
-        room = asyncio.Semaphore(self._encoder.at_a_time)
+        """Send several requests, at most ``at_a_time`` at once; return their results in order."""
+        # Without the limit, one large batch would fill the bulkhead's queue. Then its other calls,
+        # and the calls of other batches, would fail.
+        semaphore = asyncio.Semaphore(self._encoder.at_a_time)
 
-        async def fetch(ask: UpstreamRequest) -> Sequence[R | SourceFailure | None]:
-            async with room:
-                return await self._fetch(ask, context)
+        async def fetch(request: UpstreamRequest) -> Sequence[R | SourceFailure | None]:
+            async with semaphore:
+                return await self._fetch(request, context)
 
         async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(fetch(ask)) for ask in asks]
+            parts = [group.create_task(fetch(request)) for request in requests]
         return [answer for part in parts for answer in part.result()]
 
     async def _fetch(
-        self, ask: UpstreamRequest, context: RequestContext
+        self, request: UpstreamRequest, context: RequestContext
     ) -> Sequence[R | SourceFailure | None]:
-        """Fetch one batch by one call; where one key may have spoilt it, by halves, once."""
-        answers = await self._ask(ask, context)
+        """Send one request; if one key may have caused its failure, send each half, once."""
+        answers = await self._send(request, context)
         failure = answers[0]
         if not (
             isinstance(failure, SourceFailure)
             and failure.divisible
             and all(answer is failure for answer in answers)
-            and len(ask.keys) > 1
-            and self._client.pipeline.take_repetition(2)  # each half is a call
+            and len(request.keys) > 1
+            and self._client.pipeline.take_repetition(2)  # one call for each half
         ):
             return answers
         self._log.info(
             "source.halved",
             **requests_of(context),
             source=self.name,
-            keys=len(ask.keys),
+            keys=len(request.keys),
             outcome=failure.code.value,
             detail=failure.detail,
         )
-        middle = len(ask.keys) // 2
+        middle = len(request.keys) // 2
         halves = (
-            *self._encoder.encode(ask.keys[:middle]).sent,
-            *self._encoder.encode(ask.keys[middle:]).sent,
+            *self._encoder.encode(request.keys[:middle]).sent,
+            *self._encoder.encode(request.keys[middle:]).sent,
         )
         async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(self._ask(half, context)) for half in halves]
+            parts = [group.create_task(self._send(half, context)) for half in halves]
         return [answer for part in parts for answer in _with_cause(part.result(), failure)]
 
-    async def _ask(
-        self, ask: UpstreamRequest, context: RequestContext
+    async def _send(
+        self, request: UpstreamRequest, context: RequestContext
     ) -> Sequence[R | SourceFailure | None]:
-        """Ask about some users by one call."""
+        """Send one request, follow its pages, and return the result of each key."""
 
         def read(answer: RawAnswer) -> Rows[R]:
-            return self._reader.read(answer, ask.keys)
+            return self._reader.read(answer, request.keys)
 
-        rows = await self._client.send(ask, context, read, absent=self._encoder.absent)
+        rows = await self._client.send(request, context, read, absent=self._encoder.absent)
         if not isinstance(rows, Rows):
-            return [rows] * len(ask.keys)
+            return [rows] * len(request.keys)
         if rows.next is not None:
-            shape = self._client.settings.answer or AnswerSettings()
-            rows = await self._follow(rows, ask, context, shape.more)
-        if rows.odd:
+            settings = self._client.settings.answer or AnswerSettings()
+            rows = await self._follow_pages(rows, request, context, settings.more)
+        if rows.unexpected:
             self._client.seldom.warn(
                 "source.odd_rows",
                 self.name,
@@ -188,30 +188,30 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        return rows.answers if not rows.unasked else self._doubted(rows, ask, context)
+        return rows.answers if not rows.unasked else self._check_filter(rows, request, context)
 
-    async def _follow(
-        self, rows: Rows[R], ask: UpstreamRequest, context: RequestContext, more: MoreSettings
+    async def _follow_pages(
+        self, rows: Rows[R], request: UpstreamRequest, context: RequestContext, more: MoreSettings
     ) -> Rows[R]:
-        """Read on, page by page, until all users are found or there is nowhere new to go."""
+        """Read further pages until all keys have a row, or no new page follows."""
 
         def read(answer: RawAnswer) -> Rows[R]:
-            return self._reader.read(answer, ask.keys)
+            return self._reader.read(answer, request.keys)
 
-        seen = {ask.target}
+        visited = {request.target}
         base = self._client.settings.base_url
-        while (page := rows.next) is not None and len(seen) < more.max_pages:
-            target = target_of(page, ask.target, base, more)
-            if target is None or target in seen:
+        while (page := rows.next) is not None and len(visited) < more.max_pages:
+            target = target_of(page, request.target, base, more)
+            if target is None or target in visited:
                 break
-            seen.add(target)
+            visited.add(target)
             missing = rows.remainder.answer
             keys = tuple(
-                key for key, row in zip(ask.keys, rows.answers, strict=True) if row is missing
+                key for key, row in zip(request.keys, rows.answers, strict=True) if row is missing
             )
-            page_ask = replace(ask, target=target, keys=keys)
+            page_request = replace(request, target=target, keys=keys)
             following = await self._client.send(
-                page_ask, context, read, absent=self._encoder.absent
+                page_request, context, read, absent=self._encoder.absent
             )
             if isinstance(following, SourceFailure):
                 return ended(rows, following)
@@ -220,31 +220,30 @@ class RestSource(Generic[R]):
             rows = merged(self.name, rows, following)
         return rows
 
-    def _doubted(
-        self, rows: Rows[R], ask: UpstreamRequest, context: RequestContext
+    def _check_filter(
+        self, rows: Rows[R], request: UpstreamRequest, context: RequestContext
     ) -> Sequence[R | SourceFailure | None]:
-        """Tell whether the service asked itself another question, by rows that nobody asked for.
+        """Detect a service that ignored the filter, by rows that were not requested.
 
-        It did where none of the rows was asked for, or where there are more users in them than
-        were asked for: it has passed over what it was asked, and told of anybody, or of those whom
-        it took the keys for. What it has of the users asked for is theirs all the same. But who is
-        not in such an answer may be known to it, so "no such user" would be a guess.
+        It did if no row was requested, or if there are more rows than requested keys. Rows of
+        requested keys are right even then. But a key without a row gets a failure, because the
+        service may know it: "no such user" would be a guess.
         """
         found = rows.found
-        if found and found + rows.unasked <= len(ask.keys):
+        if found and found + rows.unasked <= len(request.keys):
             return rows.answers
-        detail = f"{rows.unasked} rows that nobody asked for, and {found} that somebody did"
+        detail = f"{rows.unasked} rows that were not requested, and {found} that were"
         self._client.seldom.warn(
             "source.question_ignored",
             self.name,
             context,
             severe=True,
-            path=ask.path,
-            keys=len(ask.keys),
+            path=request.path,
+            keys=len(request.keys),
             found=found,
             unasked=rows.unasked,
-            hint="the service seems to pass over how it is asked for users: check `request`, and"
-            " that rows have the key as it was asked for",
+            hint="the service seems to ignore the keys in the request: check `request`, and"
+            " that each row has its key as it was sent",
         )
         context.trace.for_source(self.name).code = Code.SOURCE_MALFORMED
         failure = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
@@ -255,7 +254,7 @@ class RestSource(Generic[R]):
 def _with_cause(
     answers: Sequence[R | SourceFailure | None], cause: SourceFailure
 ) -> Sequence[R | SourceFailure | None]:
-    """Add to the failure of a half why there are halves."""
+    """Add the failure of the whole request to the failure of a half."""
     failure = answers[0]
     if not isinstance(failure, SourceFailure) or any(answer is not failure for answer in answers):
         return answers

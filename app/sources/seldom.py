@@ -1,4 +1,4 @@
-"""Warnings that could be written for each row or request: the first at once, then few."""
+"""Rate-limited warnings, for what could be logged for each row or request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from structlog.typing import FilteringBoundLogger
 from app.resilience.clock import Clock
 from app.sources.base import RequestContext
 
-TOLD_EVERY = 60.0
+WARN_EVERY = 60.0
 """Seconds between two warnings of one kind about one source."""
 
 MAX_NAMED = 20
-"""How many of the requests that share a call the log names."""
+"""How many of the requests that share a call are named in the log."""
 
 
 def requests_of(call: RequestContext) -> Mapping[str, object]:
-    """Say in the log for which requests a call is made.
+    """Return the log fields that name the requests of a call.
 
     Args:
-        call: The call.
+        call: The context of the call.
 
     Returns:
-        Its id, and those of the requests that share it, where several do: the first twenty, and how
-        many there are.
+        ``request_id``. If several requests share the call, also ``requests``, the ids of the first
+        twenty, and ``shared_by``, their number.
     """
     requests = call.requests if call.sharers is None else call.sharers()
-    if not call.requests and len(requests) < 2:  # noqa: PLR2004 # one does not share
+    if not call.requests and len(requests) < 2:  # noqa: PLR2004 # one request does not share
         return {"request_id": call.request_id}
     return {
         "request_id": call.request_id,
@@ -36,26 +36,26 @@ def requests_of(call: RequestContext) -> Mapping[str, object]:
 
 
 @dataclass(slots=True)
-class _Told:
-    """When one kind of warning may be written again, and how many were left out."""
+class _LastWarning:
+    """When a warning of one kind may be logged again, and how many were left out."""
 
     again_at: float
     left_out: int = 0
 
 
 class SeldomLog:
-    """Writes a kind of warning about a source at once, and then at most once a minute."""
+    """Logs the first warning of a kind about a source at once, then at most one a minute."""
 
     def __init__(self, log: FilteringBoundLogger, clock: Clock) -> None:
-        """Begin with nothing written.
+        """Create it without warnings.
 
         Args:
-            log: Where warnings are written.
-            clock: Tells the time.
+            log: Where warnings are logged.
+            clock: The clock.
         """
         self._log = log
         self._clock = clock
-        self._told: dict[tuple[str, str], _Told] = {}
+        self._last: dict[tuple[str, str], _LastWarning] = {}
 
     def warn(
         self,
@@ -66,23 +66,23 @@ class SeldomLog:
         severe: bool = False,
         **facts: object,
     ) -> None:
-        """Write a warning, or count it where one of its kind was written lately.
+        """Log a warning, or count it if one of its kind was logged less than a minute ago.
 
         Args:
-            event: What has happened: the kind. There are few.
-            source: At which source, or which endpoint of one.
-            call: For which request.
-            severe: Whether it is an error.
-            facts: What else is to be said. ``left_out`` is added: how many of its kind were left
-                out since the last.
+            event: The log event, which is the kind of warning. There must be few kinds.
+            source: Name of the source, or of its endpoint.
+            call: The context of the call.
+            severe: Whether to log an error instead of a warning.
+            facts: Further log fields. ``left_out`` is added: how many of this kind were left out
+                since the last one.
         """
         now = self._clock.monotonic()
-        told = self._told.get((source, event))
-        if told is not None and now < told.again_at:
-            told.left_out += 1
+        last = self._last.get((source, event))
+        if last is not None and now < last.again_at:
+            last.left_out += 1
             return
-        self._told[source, event] = _Told(now + TOLD_EVERY)
-        if told is not None and told.left_out:
-            facts["left_out"] = told.left_out
+        self._last[source, event] = _LastWarning(now + WARN_EVERY)
+        if last is not None and last.left_out:
+            facts["left_out"] = last.left_out
         write = self._log.error if severe else self._log.warning
         write(event, **requests_of(call), source=source, **facts)

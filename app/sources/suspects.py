@@ -1,7 +1,7 @@
-"""Keys that were slow or failed lately: they go apart from others, so that they harm nobody else.
+"""Keys that were slow or failed lately. They go in separate batches, so that they harm no others.
 
-Which key of a batch is to blame is not known at first. So each suspect remembers how large the
-batch was, and goes in one of half that size the next time. After a few rounds it goes alone. This
+At first it is not known which key of a batch is to blame. So for each suspect we store the size of
+the batch, and its next batch has half that size. After a few rounds it is alone in its batch. This
 is binary splitting (R. Dorfman, "The Detection of Defective Members of Large Populations", Annals
 of Mathematical Statistics 14, 1943; F. K. Hwang, 1972).
 """
@@ -12,11 +12,11 @@ from app.readonly import readonly
 from app.resilience.clock import Clock
 from app.sources.base import UserId
 
-MOST_SUSPECTS = 1_000
-"""How many keys are remembered; the oldest is forgotten first."""
+MAX_SUSPECTS = 1_000
+"""How many keys are stored; the oldest is removed first."""
 
 FORGOTTEN_AFTER = 30.0
-"""Seconds after its last slow or failed batch until a key is forgotten."""
+"""Seconds after its last slow or failed batch until a key is removed."""
 
 
 @readonly(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Suspect:
     """A key that was slow or failed lately.
 
     Attributes:
-        since: When its first batch that was slow or failed had left, by the clock's ``monotonic``.
-        until: When it is forgotten.
-        size: How many keys were in the smallest batch in which it was slow or failed.
+        since: When its first slow or failed batch started, by ``clock.monotonic()``.
+        until: When it is removed.
+        size: How many keys its smallest slow or failed batch had.
     """
 
     since: float
@@ -35,13 +35,13 @@ class Suspect:
 
 
 class Suspects:
-    """The keys of one source that were slow or failed lately. Its memory is bounded."""
+    """The keys of one source that were slow or failed lately. Its size is bounded."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with none.
+        """Create an empty collection.
 
         Args:
-            clock: Tells the time.
+            clock: The clock.
         """
         self._clock = clock
         self._by_key: dict[UserId, Suspect] = {}
@@ -49,27 +49,27 @@ class Suspects:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def add(self, keys: Iterable[UserId], size: int, *, left: float) -> None:
-        """Remember that a batch was slow or failed.
+    def add(self, keys: Iterable[UserId], size: int, *, began: float) -> None:
+        """Record a slow or failed batch.
 
         Args:
             keys: The keys that may be to blame.
-            size: How many keys there were in all that may be.
-            left: When the batch had left.
+            size: How many keys may be to blame in total.
+            began: When the batch started, by ``clock.monotonic()``.
         """
         now = self._clock.monotonic()
         for key in keys:
-            before = self._by_key.pop(key, None)  # the newest is last
+            before = self._by_key.pop(key, None)  # so that the newest is last
             if before is not None and before.until <= now:
                 before = None
-            since = left if before is None else before.since
+            since = began if before is None else before.since
             smallest = size if before is None else min(size, before.size)
-            if len(self._by_key) >= MOST_SUSPECTS:
+            if len(self._by_key) >= MAX_SUSPECTS:
                 del self._by_key[next(iter(self._by_key))]
             self._by_key[key] = Suspect(since, now + FORGOTTEN_AFTER, smallest)
 
     def clear(self, keys: Iterable[UserId]) -> None:
-        """Forget keys that were answered well.
+        """Remove keys that were fetched in time and without a failure.
 
         Args:
             keys: The keys.
@@ -78,27 +78,27 @@ class Suspects:
             self._by_key.pop(key, None)
 
     def since(self, key: UserId) -> float | None:
-        """Tell since when a key is known to be slow or to fail by itself.
+        """Return since when a key is known to be slow or to fail alone.
 
         Args:
             key: The key.
 
         Returns:
-            The moment, by the clock's ``monotonic``; ``None`` where that is not known of it.
+            The time, by ``clock.monotonic()``; ``None`` if the key is not known to be.
         """
         suspect = self._find(key)
         return suspect.since if suspect is not None and suspect.size == 1 else None
 
     def groups(self, keys: Iterable[UserId], answered: float) -> Sequence[Sequence[UserId]]:
-        """Divide the suspects among some keys into the batches in which they should go.
+        """Divide the suspects among some keys into groups, one for each separate batch.
 
         Args:
-            keys: Keys, each once.
-            answered: When other keys were last answered well. Keys that are suspects only since
-                then are left out: it may be the source that is slow or fails, not the key.
+            keys: Keys, without duplicates.
+            answered: When a batch last succeeded, by ``clock.monotonic()``. A key that became a
+                suspect at this time or later is left out: the source itself may be slow or fail.
 
         Returns:
-            The batches. No key is in two of them.
+            The groups. No key is in two of them.
         """
         groups: list[list[UserId]] = []
         open_groups: dict[int, list[UserId]] = {}
@@ -115,7 +115,7 @@ class Suspects:
         return groups
 
     def _find(self, key: UserId) -> Suspect | None:
-        """Find what is remembered of a key."""
+        """Return the entry of a key; remove it if it has expired."""
         suspect = self._by_key.get(key)
         if suspect is not None and suspect.until <= self._clock.monotonic():
             del self._by_key[key]

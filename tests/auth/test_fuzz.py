@@ -420,11 +420,11 @@ async def test_whatever_an_authorization_server_answers_is_a_token_or_a_failure(
         }
     )
 
-    said = await AuthorizationServer("profile", auth, transport, ManualClock()).ask()
+    said = await AuthorizationServer("profile", auth, transport, ManualClock()).request_token()
 
     if isinstance(said, SourceFailure):
         assert said.detail.startswith("token endpoint: ")
         return
     assert status == 200
     assert is_bearer_token(said.token)
-    assert said.good_for is None or 0 <= said.good_for < float("inf")
+    assert said.expires_in is None or 0 <= said.expires_in < float("inf")

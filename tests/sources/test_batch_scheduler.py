@@ -95,7 +95,7 @@ class SchedulerHarness:
         coroutine: Coroutine[Any, Any, Sequence[Said]] = self.scheduler.fetch(
             ids(keys),
             context or self.call(),
-            behind=ids(behind),
+            background=ids(behind),
             fields=None if fields is None else frozenset(fields),
         )
         caller = asyncio.create_task(coroutine)
@@ -126,66 +126,66 @@ class SchedulerHarness:
 @pytest.fixture
 async def harness(clock: ManualClock) -> AsyncGenerator[SchedulerHarness]:
     """Give batches; nothing is left of them at the end, and nobody but the log was told of it."""
-    airport = SchedulerHarness(clock)
+    harness = SchedulerHarness(clock)
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: airport.unhandled.append(context))
-    async with airport.scheduler:
-        yield airport
-    assert airport.scheduler.in_flight == 0
+    loop.set_exception_handler(lambda _, context: harness.unhandled.append(context))
+    async with harness.scheduler:
+        yield harness
+    assert harness.scheduler.in_flight == 0
     await clock.settle()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     gc.collect()
-    assert airport.unhandled == []
+    assert harness.unhandled == []
 
 
 async def test_users_who_are_asked_about_already_are_not_asked_about_again(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    first = await airport.ask("ab")
-    second = await airport.ask("bcad")
+    first = await harness.ask("ab")
+    second = await harness.ask("bcad")
 
-    await airport.let_go(0)
+    await harness.let_go(0)
     assert first.done()
     assert not second.done()
-    await airport.let_go(1)
+    await harness.let_go(1)
 
-    assert airport.upstream.batches == ["ab", "cd"]
+    assert harness.upstream.batches == ["ab", "cd"]
     assert told(first.result()) == [0, 1]
     assert told(second.result()) == [1, 2, 0, 3]
-    assert airport.scheduler.shared == 2
+    assert harness.scheduler.shared == 2
 
 
-async def test_what_has_landed_is_asked_about_again(airport: SchedulerHarness) -> None:
-    airport.upstream.held = False
+async def test_what_has_landed_is_asked_about_again(harness: SchedulerHarness) -> None:
+    harness.upstream.held = False
 
-    await airport.ask("a")
-    again = await airport.ask("a")
+    await harness.ask("a")
+    again = await harness.ask("a")
 
-    assert airport.upstream.batches == ["a", "a"]
+    assert harness.upstream.batches == ["a", "a"]
     assert told(again.result()) == [1]
 
 
-async def test_two_identities_never_share_a_batch(airport: SchedulerHarness) -> None:
-    ann = await airport.ask("a", airport.call(identity="ann"))
-    bob = await airport.ask("a", airport.call(identity="bob"))
-    await airport.let_go(0)
-    await airport.let_go(1)
+async def test_two_identities_never_share_a_batch(harness: SchedulerHarness) -> None:
+    ann = await harness.ask("a", harness.call(identity="ann"))
+    bob = await harness.ask("a", harness.call(identity="bob"))
+    await harness.let_go(0)
+    await harness.let_go(1)
 
     (for_ann,), (for_bob,) = ann.result(), bob.result()
     assert isinstance(for_ann, PersonRecord)
     assert isinstance(for_bob, PersonRecord)
     assert (for_ann.identity, for_bob.identity) == ("ann", "bob")
-    assert airport.scheduler.shared == 0
+    assert harness.scheduler.shared == 0
 
 
 async def test_a_batch_has_time_and_a_trace_of_its_own_and_the_rest_of_who_began_it(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    context = airport.call("r1", identity="ann", seconds=1.0)
+    context = harness.call("r1", identity="ann", seconds=1.0)
 
-    await airport.ask("a", context)
+    await harness.ask("a", context)
 
-    (batch_trace,) = airport.upstream.calls
+    (batch_trace,) = harness.upstream.calls
     assert (batch_trace.request_id, batch_trace.identity) == ("r1", "ann")
     assert batch_trace.deadline is not None
     assert batch_trace.deadline.remaining == BUDGET
@@ -193,137 +193,137 @@ async def test_a_batch_has_time_and_a_trace_of_its_own_and_the_rest_of_who_began
 
 
 async def test_who_comes_later_gets_the_answer_though_the_first_was_cancelled(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    first = await airport.ask("a")
-    second = await airport.ask("a")
+    first = await harness.ask("a")
+    second = await harness.ask("a")
 
-    await airport.cancel(first)
-    await airport.let_go()
+    await harness.cancel(first)
+    await harness.let_go()
 
     assert told(second.result()) == [0]
-    assert airport.upstream.batches == ["a"]
+    assert harness.upstream.batches == ["a"]
 
 
 async def test_a_caller_waits_until_its_deadline_less_the_reserve_and_the_others_go_on(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    first = await airport.ask("a", airport.call(seconds=1.0))
-    second = await airport.ask("a", airport.call(seconds=3.0))
+    first = await harness.ask("a", harness.call(seconds=1.0))
+    second = await harness.ask("a", harness.call(seconds=3.0))
 
-    await airport.pass_time(0.74)
+    await harness.pass_time(0.74)
     assert not first.done()
-    await airport.pass_time(0.01)
+    await harness.pass_time(0.01)
     assert told(first.result()) == [TIMEOUT]
-    await airport.let_go()
+    await harness.let_go()
 
     assert told(second.result()) == [0]
-    assert airport.upstream.cancelled == []
+    assert harness.upstream.cancelled == []
 
 
-async def test_a_caller_gets_what_has_come_in_its_time(airport: SchedulerHarness) -> None:
-    other = await airport.ask("a")
-    caller = await airport.ask("ab", airport.call(seconds=1.0))
+async def test_a_caller_gets_what_has_come_in_its_time(harness: SchedulerHarness) -> None:
+    other = await harness.ask("a")
+    caller = await harness.ask("ab", harness.call(seconds=1.0))
 
-    await airport.let_go(0)
-    await airport.pass_time(0.75)
+    await harness.let_go(0)
+    await harness.pass_time(0.75)
 
     assert told(caller.result()) == [0, TIMEOUT]
     assert other.done()
 
 
 async def test_when_the_last_who_waits_has_gone_the_batch_is_called_off(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    first = await airport.ask("ab")
-    second = await airport.ask("bc", airport.call(seconds=1.0))
+    first = await harness.ask("ab")
+    second = await harness.ask("bc", harness.call(seconds=1.0))
 
-    await airport.cancel(first)
-    assert airport.upstream.cancelled == []
-    await airport.pass_time(1.0)
+    await harness.cancel(first)
+    assert harness.upstream.cancelled == []
+    await harness.pass_time(1.0)
 
     assert second.done()
-    assert sorted(airport.upstream.cancelled) == [0, 1]
-    assert airport.scheduler.in_flight == 0
+    assert sorted(harness.upstream.cancelled) == [0, 1]
+    assert harness.scheduler.in_flight == 0
 
 
 async def test_whoever_comes_in_the_moment_of_calling_off_gets_a_batch_of_their_own(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    first = await airport.ask("a")
+    first = await harness.ask("a")
     first.cancel()
     await asyncio.sleep(0)  # the first has gone, but its batch has not heard of it
 
-    second = await airport.ask("a")
-    await airport.let_go()
+    second = await harness.ask("a")
+    await harness.let_go()
 
     assert told(second.result()) == [0]
-    assert airport.upstream.batches == ["a", "a"]
+    assert harness.upstream.batches == ["a", "a"]
 
 
-async def test_who_has_no_time_left_does_not_call(airport: SchedulerHarness) -> None:
-    caller = await airport.ask("a", airport.call(seconds=RESERVE))
+async def test_who_has_no_time_left_does_not_call(harness: SchedulerHarness) -> None:
+    caller = await harness.ask("a", harness.call(seconds=RESERVE))
 
     assert told(caller.result()) == [TIMEOUT]
-    assert airport.upstream.batches == []
+    assert harness.upstream.batches == []
 
 
 async def test_nobody_waits_for_what_is_wanted_behind_and_it_goes_on(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    caller = await airport.ask("", airport.call(seconds=1.0), behind="a")
+    caller = await harness.ask("", harness.call(seconds=1.0), behind="a")
 
     assert caller.done()
-    await airport.pass_time(2.0)
-    later = await airport.ask("a", airport.call(seconds=1.0))
-    await airport.cancel(later)
+    await harness.pass_time(2.0)
+    later = await harness.ask("a", harness.call(seconds=1.0))
+    await harness.cancel(later)
 
-    assert airport.upstream.batches == ["a"]
-    assert airport.upstream.cancelled == []
-    assert airport.scheduler.in_flight == 1
+    assert harness.upstream.batches == ["a"]
+    assert harness.upstream.cancelled == []
+    assert harness.scheduler.in_flight == 1
 
 
 async def test_what_is_waited_for_and_what_is_wanted_behind_go_in_one_call(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    caller = await airport.ask("ab", behind="c")
+    caller = await harness.ask("ab", behind="c")
 
-    await airport.let_go()
+    await harness.let_go()
 
-    assert airport.upstream.batches == ["abc"]
+    assert harness.upstream.batches == ["abc"]
     assert told(caller.result()) == [0, 1]
 
 
 async def test_a_batch_whose_source_forgets_the_time_ends_with_its_budget(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    context = airport.call(seconds=60.0)
-    first = await airport.ask("a", behind="b")
-    second = await airport.ask("b", context)
+    context = harness.call(seconds=60.0)
+    first = await harness.ask("a", behind="b")
+    second = await harness.ask("b", context)
 
-    await airport.pass_time(BUDGET)
+    await harness.pass_time(BUDGET)
 
     assert told(first.result()) == told(second.result()) == [TIMEOUT]
     assert context.trace.for_source(NAME).code is Code.SOURCE_TIMEOUT
-    assert airport.scheduler.in_flight == 0
+    assert harness.scheduler.in_flight == 0
 
 
 async def test_everybody_on_a_batch_waits_only_as_long_as_they_can(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    long = await airport.ask("a", airport.call("long", seconds=4.0))
-    short = await airport.ask("a", airport.call("short", seconds=1.0))
-    middle = await airport.ask("a", airport.call("middle", seconds=2.0))
+    long = await harness.ask("a", harness.call("long", seconds=4.0))
+    short = await harness.ask("a", harness.call("short", seconds=1.0))
+    middle = await harness.ask("a", harness.call("middle", seconds=2.0))
     left: list[tuple[float, int]] = []
     for seconds in (0.75, 1.0, 2.0):
-        await airport.pass_time(seconds - 0.01)
-        left.append((airport.clock.seconds, sum(not one.done() for one in (long, short, middle))))
-        await airport.pass_time(0.01)
-        left.append((airport.clock.seconds, sum(not one.done() for one in (long, short, middle))))
+        await harness.pass_time(seconds - 0.01)
+        left.append((harness.clock.seconds, sum(not one.done() for one in (long, short, middle))))
+        await harness.pass_time(0.01)
+        left.append((harness.clock.seconds, sum(not one.done() for one in (long, short, middle))))
 
     assert [waiting for _, waiting in left] == [3, 2, 2, 1, 1, 0]
     assert told(await short) == told(await middle) == told(await long) == [TIMEOUT]
-    assert airport.scheduler.in_flight == 0
+    assert harness.scheduler.in_flight == 0
 
 
 class Stubborn(Upstream):
@@ -345,59 +345,59 @@ async def test_a_source_that_does_not_let_go_keeps_nobody_longer_than_they_can_w
     clock: ManualClock,
 ) -> None:
     upstream = Stubborn()
-    airport = SchedulerHarness(clock, upstream=upstream)
-    async with airport.scheduler:
-        await airport.ask("a")
-        await airport.pass_time(1.0)
-        late = await airport.ask("a", airport.call(seconds=BUDGET))
-        await airport.pass_time(BUDGET - 1.0)
+    harness = SchedulerHarness(clock, upstream=upstream)
+    async with harness.scheduler:
+        await harness.ask("a")
+        await harness.pass_time(1.0)
+        late = await harness.ask("a", harness.call(seconds=BUDGET))
+        await harness.pass_time(BUDGET - 1.0)
         waits = not late.done()
-        await airport.pass_time(1.0)
+        await harness.pass_time(1.0)
         done = late.done()
         upstream.gives_in.set()
-        await airport.clock.settle()
+        await harness.clock.settle()
 
     assert waits
     assert done
     assert told(await late) == [TIMEOUT]
 
 
-async def test_a_source_that_raises_a_timeout_has_timed_out(airport: SchedulerHarness) -> None:
-    airport.upstream.error = TimeoutError()
-    caller = await airport.ask("a")
+async def test_a_source_that_raises_a_timeout_has_timed_out(harness: SchedulerHarness) -> None:
+    harness.upstream.error = TimeoutError()
+    caller = await harness.ask("a")
 
-    await airport.let_go()
+    await harness.let_go()
 
     assert told(await caller) == [TIMEOUT]
 
 
 async def test_a_bug_in_a_source_is_raised_to_everybody_and_leaves_nothing_in_flight(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    airport.upstream.error = SourceBugError()
-    first = await airport.ask("a")
-    second = await airport.ask("ab")
-    await airport.let_go(0)
-    airport.upstream.error = None
-    await airport.let_go(1)
+    harness.upstream.error = SourceBugError()
+    first = await harness.ask("a")
+    second = await harness.ask("ab")
+    await harness.let_go(0)
+    harness.upstream.error = None
+    await harness.let_go(1)
 
     for caller in (first, second):
         with pytest.raises(SourceBugError):
             caller.result()
-    assert airport.scheduler.in_flight == 0
-    assert airport.events() == []
+    assert harness.scheduler.in_flight == 0
+    assert harness.events() == []
 
 
-async def test_a_bug_behind_everybodys_back_is_logged(airport: SchedulerHarness) -> None:
-    airport.upstream.error = SourceBugError()
+async def test_a_bug_behind_everybodys_back_is_logged(harness: SchedulerHarness) -> None:
+    harness.upstream.error = SourceBugError()
 
-    await airport.ask("", behind="a")
-    await airport.let_go()
+    await harness.ask("", behind="a")
+    await harness.let_go()
 
-    (event,) = airport.events()
+    (event,) = harness.events()
     assert (event["event"], event["source"]) == ("source.flight_failed", NAME)
     assert "BugError" in event["exception"]
-    assert airport.scheduler.in_flight == 0
+    assert harness.scheduler.in_flight == 0
 
 
 async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
@@ -421,47 +421,47 @@ async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
 
 
 async def test_a_batch_that_is_cancelled_from_within_settles_everybody(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    airport.upstream.error = asyncio.CancelledError()
-    context = airport.call()
-    first = await airport.ask("a", context)
-    second = await airport.ask("a")
+    harness.upstream.error = asyncio.CancelledError()
+    context = harness.call()
+    first = await harness.ask("a", context)
+    second = await harness.ask("a")
 
-    await airport.let_go()
+    await harness.let_go()
 
     assert told(first.result()) == told(second.result()) == [UNAVAILABLE]
     assert context.trace.for_source(NAME).code is Code.SOURCE_UNAVAILABLE
 
 
 async def test_leaving_calls_every_batch_off_and_settles_everybody(clock: ManualClock) -> None:
-    airport = SchedulerHarness(clock)
-    async with airport.scheduler:
-        caller = await airport.ask("a", behind="b")
-        late = asyncio.create_task(airport.scheduler.fetch(ids("c"), airport.call()))
+    harness = SchedulerHarness(clock)
+    async with harness.scheduler:
+        caller = await harness.ask("a", behind="b")
+        late = asyncio.create_task(harness.scheduler.fetch(ids("c"), harness.call()))
         await asyncio.sleep(0)  # its batch has not begun to fly
     await clock.settle()
 
     assert told(caller.result()) == told(await late) == [UNAVAILABLE]
-    assert airport.upstream.cancelled == [0]
-    assert airport.scheduler.in_flight == 0
-    after = await airport.ask("a")
+    assert harness.upstream.cancelled == [0]
+    assert harness.scheduler.in_flight == 0
+    after = await harness.ask("a")
     assert told(after.result()) == [UNAVAILABLE]
-    assert airport.upstream.batches == ["ab"]
+    assert harness.upstream.batches == ["ab"]
 
 
 async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_none(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    airport.upstream.says = lambda _: failure()
-    context, other = airport.call("r1"), airport.call("r2")
-    began = airport.clock.seconds
+    harness.upstream.says = lambda _: failure()
+    context, other = harness.call("r1"), harness.call("r2")
+    began = harness.clock.seconds
 
-    await airport.ask("abc", context)
-    await airport.pass_time(1.0)
-    await airport.ask("ab", other)
-    await airport.pass_time(1.0)
-    await airport.let_go()
+    await harness.ask("abc", context)
+    await harness.pass_time(1.0)
+    await harness.ask("ab", other)
+    await harness.pass_time(1.0)
+    await harness.let_go()
 
     assert context.trace.for_source(NAME) == SourceTrace(
         calls=1,
@@ -481,12 +481,12 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
     )
 
 
-async def test_the_trace_of_who_ran_out_of_time_says_so(airport: SchedulerHarness) -> None:
-    context = airport.call(seconds=1.0)
-    began = airport.clock.seconds
+async def test_the_trace_of_who_ran_out_of_time_says_so(harness: SchedulerHarness) -> None:
+    context = harness.call(seconds=1.0)
+    began = harness.clock.seconds
 
-    await airport.ask("a", context)
-    await airport.pass_time(0.75)
+    await harness.ask("a", context)
+    await harness.pass_time(0.75)
 
     assert context.trace.for_source(NAME) == SourceTrace(
         keys=1, started=began, ended=began + 0.75, code=Code.SOURCE_TIMEOUT
@@ -494,14 +494,14 @@ async def test_the_trace_of_who_ran_out_of_time_says_so(airport: SchedulerHarnes
 
 
 async def test_a_trace_adds_up_what_a_request_had_of_several_batches(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    context = airport.call()
-    airport.upstream.held = False
+    context = harness.call()
+    harness.upstream.held = False
 
-    await airport.ask("ab", context)
-    await airport.pass_time(1.0)
-    await airport.ask("c", context)
+    await harness.ask("ab", context)
+    await harness.pass_time(1.0)
+    await harness.ask("c", context)
 
     trace = context.trace.for_source(NAME)
     assert (trace.calls, trace.attempts, trace.keys) == (2, 6, 3)
@@ -512,9 +512,9 @@ async def test_a_trace_adds_up_what_a_request_had_of_several_batches(
 @pytest.fixture
 async def joint(clock: ManualClock) -> AsyncGenerator[SchedulerHarness]:
     """Give batches that requests share whole."""
-    airport = SchedulerHarness(clock, sharing=Sharing.BATCHES)
-    async with airport.scheduler:
-        yield airport
+    harness = SchedulerHarness(clock, sharing=Sharing.BATCHES)
+    async with harness.scheduler:
+        yield harness
 
 
 async def test_requests_of_the_same_turn_of_the_loop_go_in_one_call(
@@ -706,14 +706,14 @@ async def test_a_shared_call_sees_nothing_of_the_context_of_a_request(
 
 
 async def test_leaving_settles_who_still_gathers(clock: ManualClock) -> None:
-    airport = SchedulerHarness(clock, sharing=Sharing.BATCHES)
-    async with airport.scheduler:
-        callers = [await airport.ask(key) for key in "abcd"]
+    harness = SchedulerHarness(clock, sharing=Sharing.BATCHES)
+    async with harness.scheduler:
+        callers = [await harness.ask(key) for key in "abcd"]
     await clock.settle()
 
     assert [told(one.result()) for one in callers] == [[UNAVAILABLE]] * 4
-    assert airport.upstream.batches == ["a", "b"]
-    assert airport.scheduler.in_flight == 0
+    assert harness.upstream.batches == ["a", "b"]
+    assert harness.scheduler.in_flight == 0
 
 
 @dataclass
@@ -781,16 +781,16 @@ class RandomCallers:
 async def test_whatever_happens_everybody_gets_their_own_and_nothing_is_left(
     data: st.DataObject,
 ) -> None:
-    airport = SchedulerHarness(ManualClock(), sharing=data.draw(st.sampled_from(Sharing)))
-    bustle = RandomCallers(airport, data)
+    harness = SchedulerHarness(ManualClock(), sharing=data.draw(st.sampled_from(Sharing)))
+    bustle = RandomCallers(harness, data)
     things = [bustle.ask, bustle.ask, bustle.ask, bustle.end_calls, bustle.cancel, bustle.pass_time]
-    async with airport.scheduler:
+    async with harness.scheduler:
         for _ in range(data.draw(st.integers(1, 25))):
             data.draw(st.sampled_from(things))()
             if data.draw(st.booleans()):
-                await airport.clock.settle()
+                await harness.clock.settle()
         await bustle.end()
-        assert airport.scheduler.in_flight == 0
+        assert harness.scheduler.in_flight == 0
     bustle.check()
 
 
@@ -818,13 +818,13 @@ async def test_a_full_batch_waits_for_room_as_any_other(joint: SchedulerHarness)
     assert joint.upstream.batches == ["x", "y", "abcdef"]
 
 
-async def flown(airport: SchedulerHarness, seconds: float) -> None:
+async def flown(harness: SchedulerHarness, seconds: float) -> None:
     """Have enough calls made that it is known how long the source takes."""
     for _ in range(WINDOW):
-        await airport.ask("x")
-        await airport.pass_time(seconds)
-        await airport.let_go()
-    airport.upstream.batches.clear()
+        await harness.ask("x")
+        await harness.pass_time(seconds)
+        await harness.let_go()
+    harness.upstream.batches.clear()
 
 
 @pytest.mark.parametrize(
@@ -868,32 +868,32 @@ def asked(upstream: Upstream) -> list[tuple[str, str | None]]:
     ],
 )
 async def test_a_user_in_flight_is_asked_about_again_only_for_fields_that_the_batch_lacks(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
     first: str | None,
     second: str | None,
     calls: list[tuple[str, str | None]],
 ) -> None:
-    one = await airport.ask("a", fields=first)
-    other = await airport.ask("a", fields=second)
+    one = await harness.ask("a", fields=first)
+    other = await harness.ask("a", fields=second)
     for number in range(len(calls)):
-        await airport.let_go(number)
+        await harness.let_go(number)
 
-    assert asked(airport.upstream) == calls
+    assert asked(harness.upstream) == calls
     assert told(one.result()) == [0]
     assert told(other.result()) == [len(calls) - 1]
-    assert airport.scheduler.shared == 2 - len(calls)
+    assert harness.scheduler.shared == 2 - len(calls)
 
 
 async def test_fields_that_a_batch_lacks_are_asked_of_the_users_it_has_and_of_no_others(
-    airport: SchedulerHarness,
+    harness: SchedulerHarness,
 ) -> None:
-    await airport.ask("ab", fields="xy")
-    second = await airport.ask("bc", fields="xz")
-    third = await airport.ask("c", fields="z")
-    await airport.let_go(0)
-    await airport.let_go(1)
+    await harness.ask("ab", fields="xy")
+    second = await harness.ask("bc", fields="xz")
+    third = await harness.ask("c", fields="z")
+    await harness.let_go(0)
+    await harness.let_go(1)
 
-    assert asked(airport.upstream) == [("ab", "xy"), ("bc", "xz")]
+    assert asked(harness.upstream) == [("ab", "xy"), ("bc", "xz")]
     assert told(second.result()) == [2, 3]
     assert told(third.result()) == [3]
 
@@ -904,17 +904,17 @@ async def test_fields_that_a_batch_lacks_are_asked_of_the_users_it_has_and_of_no
 async def test_a_batch_that_gathers_takes_on_the_fields_of_all(
     clock: ManualClock, wanted: list[str | None], fields: str | None
 ) -> None:
-    airport = SchedulerHarness(clock, Sharing.BATCHES)
-    airport.upstream.held = False
-    async with airport.scheduler:
+    harness = SchedulerHarness(clock, Sharing.BATCHES)
+    harness.upstream.held = False
+    async with harness.scheduler:
         async with asyncio.TaskGroup() as group:
             for key, one in zip("ab", wanted, strict=True):
                 some = None if one is None else frozenset(one)
                 group.create_task(
-                    airport.scheduler.fetch(ids(key + "c"), airport.call(key), fields=some)
+                    harness.scheduler.fetch(ids(key + "c"), harness.call(key), fields=some)
                 )
 
-        assert asked(airport.upstream) == [("acb", fields)]
+        assert asked(harness.upstream) == [("acb", fields)]
 
 
 @given(
@@ -931,13 +931,13 @@ async def test_everybody_waits_for_a_batch_that_asks_for_what_they_want(
     sharing: Sharing,
     turns: list[bool],
 ) -> None:
-    airport = SchedulerHarness(clock, sharing)
-    async with airport.scheduler:
+    harness = SchedulerHarness(clock, sharing)
+    async with harness.scheduler:
         pending_batches: list[tuple[frozenset[str], PendingBatch[PersonRecord]]] = []
         for (keys, fields), settles in zip(requests, turns, strict=False):
             wanted = frozenset(fields)
             pending_batches.append(
-                (wanted, airport.scheduler.enqueue(ids(keys), airport.call(), fields=wanted))
+                (wanted, harness.scheduler.enqueue(ids(keys), harness.call(), fields=wanted))
             )
             if settles:
                 await clock.settle()
@@ -947,4 +947,4 @@ async def test_everybody_waits_for_a_batch_that_asks_for_what_they_want(
                 assert batch.fields is not None
                 assert batch.fields >= wanted
                 assert key in batch.keys
-        assert all(len(set(batch)) == len(batch) for batch in airport.upstream.batches)
+        assert all(len(set(batch)) == len(batch) for batch in harness.upstream.batches)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.observability.logs import make_log
 from app.settings.models import LogSettings
 from app.sources.base import RequestContext
-from app.sources.seldom import MAX_NAMED, TOLD_EVERY, SeldomLog
+from app.sources.seldom import MAX_NAMED, WARN_EVERY, SeldomLog
 from tests.clock import ManualClock
 
 
@@ -37,7 +37,7 @@ def test_the_first_is_written_at_once_and_the_next_after_a_while_with_a_count() 
         written.seldom.warn(
             "source.odd_rows", "profile", RequestContext(f"r{number}"), unasked=number
         )
-    written.clock.advance(TOLD_EVERY)
+    written.clock.advance(WARN_EVERY)
     for number in range(3, 5):
         written.seldom.warn(
             "source.odd_rows", "profile", RequestContext(f"r{number}"), unasked=number
@@ -68,7 +68,7 @@ def test_it_names_the_requests_that_share_the_call(*, severe: bool, level: str) 
     assert event["requests"] == [*requests[:MAX_NAMED]]
 
 
-@given(gaps=st.lists(st.floats(0, 2 * TOLD_EVERY), max_size=30))
+@given(gaps=st.lists(st.floats(0, 2 * WARN_EVERY), max_size=30))
 def test_there_is_never_more_than_one_in_a_while_and_none_is_lost_from_the_count(
     gaps: list[float],
 ) -> None:
@@ -79,9 +79,9 @@ def test_there_is_never_more_than_one_in_a_while_and_none_is_lost_from_the_count
         before = len(written.events())
         written.seldom.warn("kind", "profile", RequestContext("r"))
         moments += [written.clock.seconds] * (len(written.events()) - before)
-    written.clock.advance(TOLD_EVERY)
+    written.clock.advance(WARN_EVERY)
     written.seldom.warn("kind", "profile", RequestContext("r"))
 
     events = written.events()
     assert len(events) + sum(one.get("left_out", 0) for one in events) == len(gaps) + 1
-    assert all(b - a >= TOLD_EVERY - 1e-6 for a, b in itertools.pairwise(moments))
+    assert all(b - a >= WARN_EVERY - 1e-6 for a, b in itertools.pairwise(moments))

@@ -6,25 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.sources.base import UserId
-from app.sources.suspects import FORGOTTEN_AFTER, MOST_SUSPECTS, Suspects
+from app.sources.suspects import FORGOTTEN_AFTER, MAX_SUSPECTS, Suspects
 from tests.clock import ManualClock
 from tests.sources.upstream import ids
 
 KEYS = ids("abcdefgh")
 
-LEFT = 1000.0
+BEGAN = 1000.0
 """When the batches of a test had left."""
 
 
 def test_a_batch_that_was_slow_is_halved_until_its_keys_go_alone(clock: ManualClock) -> None:
     suspects = Suspects(clock)
-    suspects.add(KEYS, len(KEYS), left=LEFT)
+    suspects.add(KEYS, len(KEYS), began=BEGAN)
 
     first = suspects.groups(KEYS, math.inf)
     suspects.clear(first[1])
-    suspects.add(first[0], len(first[0]), left=LEFT)
+    suspects.add(first[0], len(first[0]), began=BEGAN)
     second = suspects.groups(KEYS, math.inf)
-    suspects.add(second[0], len(second[0]), left=LEFT)
+    suspects.add(second[0], len(second[0]), began=BEGAN)
     third = suspects.groups(KEYS, math.inf)
 
     assert first == [ids("abcd"), ids("efgh")]
@@ -34,31 +34,31 @@ def test_a_batch_that_was_slow_is_halved_until_its_keys_go_alone(clock: ManualCl
 
 def test_only_a_key_that_was_slow_alone_is_known_to_be(clock: ManualClock) -> None:
     suspects = Suspects(clock)
-    suspects.add(ids("ab"), 2, left=LEFT)
+    suspects.add(ids("ab"), 2, began=BEGAN)
     clock.advance(1)
-    suspects.add(ids("a"), 1, left=LEFT)
-    suspects.add(ids("a"), 5, left=LEFT + 1)
+    suspects.add(ids("a"), 1, began=BEGAN)
+    suspects.add(ids("a"), 5, began=BEGAN + 1)
 
-    assert suspects.since(KEYS[0]) == LEFT
+    assert suspects.since(KEYS[0]) == BEGAN
     assert suspects.since(KEYS[1]) is None
     assert suspects.since(KEYS[2]) is None
 
 
 def test_while_no_other_key_is_answered_nobody_goes_apart(clock: ManualClock) -> None:
     suspects = Suspects(clock)
-    suspects.add(ids("a"), 1, left=LEFT)
+    suspects.add(ids("a"), 1, began=BEGAN)
 
-    assert suspects.groups(KEYS, LEFT) == []
-    assert suspects.groups(KEYS, LEFT + 1) == [ids("a")]
+    assert suspects.groups(KEYS, BEGAN) == []
+    assert suspects.groups(KEYS, BEGAN + 1) == [ids("a")]
 
 
 def test_after_a_while_a_suspect_is_forgotten(clock: ManualClock) -> None:
     suspects = Suspects(clock)
-    suspects.add(ids("ab"), 1, left=LEFT)
+    suspects.add(ids("ab"), 1, began=BEGAN)
     clock.advance(FORGOTTEN_AFTER)
 
     assert suspects.groups(ids("a"), math.inf) == []
-    suspects.add(ids("b"), 4, left=LEFT)
+    suspects.add(ids("b"), 4, began=BEGAN)
     assert suspects.groups(ids("b"), math.inf) == [ids("b")]
     assert suspects.since(KEYS[1]) is None
     assert len(suspects) == 1
@@ -73,7 +73,7 @@ def test_groups_hold_each_suspect_once_and_are_at_most_half_as_large(
     for number, size in enumerate(sizes):
         keys = [f"{number}.{one}" for one in range(size)]
         size_of.update(dict.fromkeys(keys, size))
-        suspects.add(ids_of(keys), size, left=LEFT)
+        suspects.add(ids_of(keys), size, began=BEGAN)
     asked = [*size_of][:wanted]
 
     groups = suspects.groups(ids_of([*asked, "other"]), math.inf)
@@ -84,12 +84,12 @@ def test_groups_hold_each_suspect_once_and_are_at_most_half_as_large(
 
 def test_the_oldest_are_forgotten_where_they_are_too_many(clock: ManualClock) -> None:
     suspects = Suspects(clock)
-    keys = ids_of([str(number) for number in range(MOST_SUSPECTS + 1)])
-    suspects.add(keys, 1, left=LEFT)
-    suspects.add(keys[1:2], 1, left=LEFT)
-    suspects.add(keys[:1], 1, left=LEFT)
+    keys = ids_of([str(number) for number in range(MAX_SUSPECTS + 1)])
+    suspects.add(keys, 1, began=BEGAN)
+    suspects.add(keys[1:2], 1, began=BEGAN)
+    suspects.add(keys[:1], 1, began=BEGAN)
 
-    assert len(suspects) == MOST_SUSPECTS
+    assert len(suspects) == MAX_SUSPECTS
     assert suspects.since(keys[2]) is None
     assert suspects.since(keys[1]) is not None
 

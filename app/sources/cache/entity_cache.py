@@ -1,17 +1,17 @@
-"""The cache of one source: what it said lately is not asked again, and helps out when it fails.
+"""The entity cache of one source: recent results are not fetched again, and serve if it fails.
 
-How old an answer may be, and for what, is decided by ``use_of``:
+``use_of`` decides by the age of an entry how it may be used:
 
     record     up to ttl                               used
-               then up to + stale_while_revalidate     used at once, and renewed behind
-               then up to + stale_if_error             used where the source fails (``stale_ok``)
+               then up to + stale_while_revalidate     used at once, and renewed in the background
+               then up to + stale_if_error             used if the source fails (``stale_ok``)
     unknown    up to unknown_ttl                       used
     failure    never kept
 
-What a service says of how long its answers may be kept bounds each of these (``lifetime.py``).
+The cache headers of the service bound each of these times (``lifetime.py``).
 
-An entry that lacks a field that is wanted is no answer. What is fetched for it then joins what it
-has, while that is fresh, and is as old as that.
+An entry that lacks a wanted field is not used. The new record is then merged with the entry, if
+that is still fresh; the merged entry is as old as the older part.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,20 +39,20 @@ R = TypeVar("R", bound=Record)
 
 
 class EntryUse(Enum):
-    """What an entry is good for."""
+    """How an entry may be used."""
 
     FRESH = "fresh"
-    """It is the answer."""
-    RENEW_BEHIND = "renew_behind"
-    """It is the answer, and a newer one is fetched for those who come later."""
+    """It is the result."""
+    REVALIDATE = "revalidate"
+    """It is the result, and a new one is fetched in the background for later requests."""
     IF_ERROR = "if_error"
-    """It is the answer if the source fails."""
-    USELESS = "useless"
-    """It is no answer."""
+    """It is the result if the source fails."""
+    NONE = "none"
+    """It is not used."""
 
 
-AT_ONCE = frozenset({EntryUse.FRESH, EntryUse.RENEW_BEHIND})
-"""The uses of an entry for which nobody waits for the source."""
+AT_ONCE = frozenset({EntryUse.FRESH, EntryUse.REVALIDATE})
+"""The uses for which a request does not wait for the source."""
 
 
 def use_of(
@@ -61,56 +61,58 @@ def use_of(
     settings: SourceSettings,
     fields: FieldSet | None = None,
 ) -> EntryUse:
-    """Decide what an entry is good for. Limits are included: at ``ttl`` it is still fresh.
+    """Decide how an entry may be used. At an age of exactly ``ttl`` it is still fresh.
 
     Args:
-        entry: What was kept, if anything was.
+        entry: The entry; ``None`` if there is none.
         now: The time of day.
-        settings: How old an answer may be, and the contract.
-        fields: The fields that are wanted; ``None`` for all.
+        settings: The settings of the source: the times of the cache, and the contract.
+        fields: The wanted fields; ``None`` for all.
 
     Returns:
-        Its use. One from the future has none: the clock was set back, so its age is not known.
+        The use. An entry from the future is not used: the clock was set back, so its age is not
+        known.
     """
     if entry is None or not entry.holds(fields) or (age := entry.age(now)) < 0:
-        return EntryUse.USELESS
-    cache, told = settings.cache, entry.lifetime
+        return EntryUse.NONE
+    cache, lifetime = settings.cache, entry.lifetime
     ttl = cache.unknown_ttl if entry.record is None else cache.ttl
-    if age <= ttl and age < told.fresh:
+    if age <= ttl and age < lifetime.fresh:
         return EntryUse.FRESH
     if entry.record is None:
-        return EntryUse.USELESS
-    stale = age - min(ttl, told.fresh)
-    behind = min(cache.stale_while_revalidate, told.stale_while_revalidate)
-    if 0 < behind >= stale:
-        return EntryUse.RENEW_BEHIND
-    if_error = min(behind + cache.stale_if_error, told.stale_if_error)
+        return EntryUse.NONE
+    stale = age - min(ttl, lifetime.fresh)
+    revalidate = min(cache.stale_while_revalidate, lifetime.stale_while_revalidate)
+    if 0 < revalidate >= stale:
+        return EntryUse.REVALIDATE
+    if_error = min(revalidate + cache.stale_if_error, lifetime.stale_if_error)
     if settings.contract == "stale_ok" and 0 < if_error >= stale:
         return EntryUse.IF_ERROR
-    return EntryUse.USELESS
+    return EntryUse.NONE
 
 
-def can_be_covered(answer: SourceResult[Record]) -> bool:
-    """Tell whether an old record may stand in for an answer.
+def can_be_replaced(result: SourceResult[Record]) -> bool:
+    """Return whether a stale record may replace a result.
 
     Args:
-        answer: What the source answered.
+        result: The result of the source.
 
     Returns:
-        Whether it is a failure; a rejection is none, for the source has said no.
+        Whether it is a failure other than ``SOURCE_REJECTED``, which is a decision of the source.
     """
-    return isinstance(answer, SourceFailure) and answer.code is not Code.SOURCE_REJECTED
+    return isinstance(result, SourceFailure) and result.code is not Code.SOURCE_REJECTED
 
 
 def merged_entry(old: Entry[R], new: Entry[R]) -> Entry[R]:
-    """Put two entries of one user together that may have different fields.
+    """Merge two entries of one user that may have different fields.
 
     Args:
-        old: What was kept, and is fresh.
-        new: What has come.
+        old: The kept entry, which is fresh.
+        new: The new entry.
 
     Returns:
-        The new one, with the fields that it lacks; as old as these.
+        The new entry, with the fields that only the old one has. If there are any, it has the age
+        of the older entry, and the shorter lifetime.
     """
     if old.record is None or new.record is None or old.fields is None or new.fields is None:
         return new
@@ -120,19 +122,19 @@ def merged_entry(old: Entry[R], new: Entry[R]) -> Entry[R]:
         new.key,
         joined([old.record, new.record]),
         min(old.fetched_at, new.fetched_at),
-        old.lifetime.beside(new.lifetime),
+        old.lifetime.shorter(new.lifetime),
         old.fields | new.fields,
     )
 
 
 class CachedSource(Generic[R]):
-    """A source whose answers are kept. A ``Source``, and the owner of what it fetches behind.
+    """A ``Source`` that caches the results of another one, and owns its background fetches.
 
     Attributes:
-        hits: Users who were answered from fresh entries.
-        stale_hits: Users who were answered from old ones, for either reason.
-        misses: Users whom the source had to be asked about, shared ones included.
-        unkept: Answers that the service did not let be kept.
+        hits: Number of keys served from fresh entries.
+        stale_hits: Number of keys served from stale entries, for either reason.
+        misses: Number of keys for which the source was needed, keys in flight included.
+        unkept: Number of results that the service did not allow to keep.
     """
 
     def __init__(
@@ -146,16 +148,16 @@ class CachedSource(Generic[R]):
         log: FilteringBoundLogger,
         congested: Callable[[], bool] = never,
     ) -> None:
-        """Put a cache before a source.
+        """Create the cache of a source.
 
         Args:
             source: The source.
-            settings: How long its answers are kept, and its contract.
-            store: Where they are kept.
-            deadlines: How the time of a request is divided.
-            clock: Tells the time.
-            log: Where failures of the store are reported.
-            congested: Tells whether calls to the source wait before they are made.
+            settings: Settings of the source.
+            store: Keeps the entries.
+            deadlines: The time budget of a request.
+            clock: The clock.
+            log: Where failures of the store are logged.
+            congested: Returns whether calls to the source wait before they are sent.
         """
         self.hits = self.stale_hits = self.misses = self.unkept = 0
         self._source = source
@@ -177,17 +179,17 @@ class CachedSource(Generic[R]):
 
     @property
     def name(self) -> str:
-        """What clients, settings and logs call the source."""
+        """Name of the source for clients, settings and logs."""
         return self._source.name
 
     @property
     def shared(self) -> int:
-        """How many of the misses were users whom the source was being asked about already."""
+        """Number of misses whose keys were in flight already."""
         return self._scheduler.shared
 
     @property
     def in_flight(self) -> int:
-        """How many users the source is being asked about now."""
+        """Number of keys in flight."""
         return self._scheduler.in_flight
 
     async def __aenter__(self) -> Self:
@@ -205,76 +207,79 @@ class CachedSource(Generic[R]):
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[SourceResult[R]]:
-        """Answer from what is kept, and ask the source for the rest.
+        """Return results from the cache, and fetch the others from the source.
 
         Args:
-            keys: Users, each once.
-            context: What of the incoming request goes on.
+            keys: Keys of users, without duplicates.
+            context: The context of the request.
 
         Returns:
-            One answer a key, in the order of the keys. Where an old one is used, the call's trace
-            says how old.
+            One source result per key, in the order of ``keys``. The trace of the context has the
+            age of the oldest stale record that was used.
+
+        Raises:
+            Exception: What the source or the store raised: a bug of ours.
         """
         entries = await self._read(keys, context)
-        looked = self._clock.now()
+        read_at = self._clock.now()
         fields = context.fields
-        uses = [use_of(entry, looked, self._settings, fields) for entry in entries]
+        uses = [use_of(entry, read_at, self._settings, fields) for entry in entries]
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
-        behind = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.RENEW_BEHIND]
+        stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
         self.hits += uses.count(EntryUse.FRESH)
         self.misses += len(missing)
         trace = context.trace.for_source(self.name)
         trace.keys += len(keys) - len(missing)
 
         fetched = iter(
-            await self._scheduler.fetch(missing, context, behind=behind, fields=fields)
-            if missing or behind
+            await self._scheduler.fetch(missing, context, background=stale, fields=fields)
+            if missing or stale
             else ()
         )
         now = self._clock.now()
-        answers: list[SourceResult[R]] = []
+        results: list[SourceResult[R]] = []
         for entry, use in zip(entries, uses, strict=True):
-            answer = None if use in AT_ONCE else next(fetched)
-            is_old = use is EntryUse.RENEW_BEHIND or (
-                can_be_covered(answer)
+            result = None if use in AT_ONCE else next(fetched)
+            is_stale = use is EntryUse.REVALIDATE or (
+                can_be_replaced(result)
                 and use_of(entry, now, self._settings, fields) is EntryUse.IF_ERROR
             )
-            if entry is not None and (use is EntryUse.FRESH or is_old):
-                answer = entry.record
-                if is_old:
+            if entry is not None and (use is EntryUse.FRESH or is_stale):
+                result = entry.record
+                if is_stale:
                     self.stale_hits += 1
                     trace.stale = max(trace.stale or 0.0, entry.age(now))
-            answers.append(answer)
-        return answers
+            results.append(result)
+        return results
 
     async def _fetch(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[SourceResult[R]]:
-        """Ask the source, and keep what it says."""
+        """Fetch keys from the source, and keep the results."""
         arrivals = ArrivalTimes()
-        answers = await self._source.fetch_many(keys, replace(context, arrivals=arrivals))
+        results = await self._source.fetch_many(keys, replace(context, arrivals=arrivals))
         now, fields = self._clock.now(), context.fields
-        otherwise = ArrivalTime(now, UNBOUNDED)
+        default = ArrivalTime(now, UNBOUNDED)
         entries: list[Entry[R]] = []
-        for key, answer in zip(keys, answers, strict=True):
-            arrival = arrivals.by_key.get(key, otherwise)
-            if not isinstance(answer, SourceFailure) and self._may_be_kept(
+        for key, result in zip(keys, results, strict=True):
+            arrival = arrivals.by_key.get(key, default)
+            if not isinstance(result, SourceFailure) and self._may_be_kept(
                 arrival.lifetime, context
             ):
-                entry = Entry(self._key(key, context), answer, arrival.at, arrival.lifetime, fields)
+                entry = Entry(self._key(key, context), result, arrival.at, arrival.lifetime, fields)
                 entries.append(entry)
         if fields is not None:
-            entries = await self._with_what_is_kept(entries, now, context)
+            entries = await self._merged_with_kept(entries, now, context)
         try:
             await self._store.put_many(entries)
         except StoreError as error:
             self._report("write", error, context)
-        return answers
+        return results
 
     def _may_be_kept(self, lifetime: Lifetime, context: RequestContext) -> bool:
-        """Tell whether the service lets an answer be kept; the first that may not be is logged."""
-        may = not lifetime.over and (bool(context.identity) or not lifetime.private)
-        if not may:
+        """Return whether the service allows to keep a result; log the first that it does not."""
+        allowed = not lifetime.over and (bool(context.identity) or not lifetime.private)
+        if not allowed:
             if not self.unkept:
                 self._log.info(
                     "cache.not_allowed",
@@ -284,12 +289,12 @@ class CachedSource(Generic[R]):
                     " or Vary",
                 )
             self.unkept += 1
-        return may
+        return allowed
 
-    async def _with_what_is_kept(
+    async def _merged_with_kept(
         self, entries: Sequence[Entry[R]], now: datetime, context: RequestContext
     ) -> list[Entry[R]]:
-        """Add to entries what fresh ones have that they lack."""
+        """Merge entries with the kept entries of the same users that are still fresh."""
         kept = await self._read([entry.key.user for entry in entries], context)
         return [
             merged_entry(old, new)
@@ -301,7 +306,7 @@ class CachedSource(Generic[R]):
     async def _read(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[Entry[R] | None]:
-        """Look up what is kept; nothing where the store fails."""
+        """Return the kept entries; ``None`` for each key if the store fails."""
         try:
             return await self._store.get_many([self._key(key, context) for key in keys])
         except StoreError as error:
@@ -309,7 +314,7 @@ class CachedSource(Generic[R]):
             return [None] * len(keys)
 
     def _key(self, user: UserId, context: RequestContext) -> EntryKey:
-        """Say what an answer is an answer to."""
+        """Return the key of an entry."""
         return EntryKey(self.name, context.identity, user)
 
     def _report(self, action: str, error: StoreError, context: RequestContext) -> None:

@@ -1,15 +1,15 @@
-"""How long an answer may be kept, as its service says: ``Cache-Control`` and its kin. Pure.
+"""How long a response may be kept, by ``Cache-Control`` and related headers. Pure.
 
-    s-maxage, max-age, Expires     how long it is fresh; less what it has spent of that on its way
-    no-store, no-cache, Vary: *    not at all
-    private                        under the identity of the caller alone
-    must-revalidate                not a moment longer than it is fresh
-    stale-while-revalidate         no longer than that after it (RFC 5861, section 3)
+    s-maxage, max-age, Expires     how long it is fresh, minus its age when it arrives
+    no-store, no-cache, Vary: *    it may not be kept
+    private                        it may be kept only under the identity of the caller
+    must-revalidate                it may not be used when it is stale
+    stale-while-revalidate         how long it may be used after that (RFC 5861, section 3)
     stale-if-error                 the same (RFC 5861, section 4)
 
-By RFC 9111; the gateway is a shared cache by its terms. These are upper bounds of what the settings
-say: a service can have answers kept more briefly than those do, never longer. What cannot be read
-counts as "not fresh" (section 4.2.1), and of two words that differ the stricter one holds.
+All this follows RFC 9111; in its terms the gateway is a shared cache. The headers are upper bounds
+for the settings: a service can shorten these times, but not extend them. A value that cannot be
+read means "not fresh" (section 4.2.1). Of two different values the stricter one counts.
 """
 
 import math
@@ -20,24 +20,24 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 HEADERS = frozenset({"cache-control", "expires"})
-"""The headers without which nothing is said."""
+"""A response without these headers, and without ``Vary: *``, has no bounds."""
 
 _DIRECTIVE = re.compile(r'([^\s=,;"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*+)"?|([^\s,;"]*)))?')
 _SECONDS = re.compile(r"\d+", re.ASCII)
 
 LONGEST = 1e9
-"""The longest time, in seconds, that is told from any longer one."""
+"""The longest time, in seconds. Longer times count as this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long an answer may be kept. Without bounds where nothing is said.
+    """How long a response may be kept. The default is without bounds.
 
     Attributes:
-        fresh: Seconds from its arrival in which it is fresh; it may have been old by then already.
-        stale_while_revalidate: Seconds after that in which it may be used while it is renewed.
-        stale_if_error: Seconds after that in which it may be used where the source fails.
-        private: Whether it is for the caller alone.
+        fresh: Seconds from its arrival while it is fresh; not positive if it arrived stale.
+        stale_while_revalidate: Seconds after that while it may be used and is renewed.
+        stale_if_error: Seconds after that while it may be used if the source fails.
+        private: Whether it may be used only for the same caller.
     """
 
     fresh: float = math.inf
@@ -47,11 +47,18 @@ class Lifetime:
 
     @property
     def over(self) -> bool:
-        """Whether it can be used for nothing but answering what was asked."""
+        """Whether the response may not be kept at all."""
         return self.fresh + max(self.stale_while_revalidate, self.stale_if_error, 0.0) <= 0
 
-    def beside(self, other: "Lifetime") -> "Lifetime":
-        """Tell how long two answers may be kept together: as long as each of them may be."""
+    def shorter(self, other: "Lifetime") -> "Lifetime":
+        """Return the lifetime of two merged responses.
+
+        Args:
+            other: The lifetime of the other response.
+
+        Returns:
+            A lifetime with the shorter of both times each; private if either is.
+        """
         return Lifetime(
             min(self.fresh, other.fresh),
             min(self.stale_while_revalidate, other.stale_while_revalidate),
@@ -61,19 +68,19 @@ class Lifetime:
 
 
 UNBOUNDED = Lifetime()
-"""Of an answer that says nothing of it."""
+"""The lifetime of a response without cache headers."""
 
 OVER = Lifetime(fresh=0.0, stale_while_revalidate=0.0, stale_if_error=0.0)
-"""Of an answer that must not be kept."""
+"""The lifetime of a response that must not be kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalTime:
-    """An answer that says how long it may be kept.
+    """The arrival of a response with cache headers.
 
     Attributes:
-        at: When it came.
-        lifetime: What it says.
+        at: When it arrived, by the time of day.
+        lifetime: Its lifetime from then on.
     """
 
     at: datetime
@@ -82,10 +89,10 @@ class ArrivalTime:
 
 @dataclass(slots=True)
 class ArrivalTimes:
-    """Takes note, while a source is asked, of the answers that say how long they may be kept.
+    """Records the responses with cache headers during a fetch.
 
     Attributes:
-        by_key: The last of them that was about each user.
+        by_key: The last such response for each key.
     """
 
     by_key: dict[str, ArrivalTime] = field(default_factory=dict[str, ArrivalTime])
@@ -93,13 +100,13 @@ class ArrivalTimes:
     def note(
         self, keys: Sequence[str], headers: Mapping[str, str], *, at: datetime, took: float
     ) -> None:
-        """Take note of an answer.
+        """Record a response, if it has cache headers.
 
         Args:
-            keys: The users whom it was asked about.
+            keys: The requested keys.
             headers: Its headers, by names in lower case.
-            at: When it came, by the time of day.
-            took: Seconds between asking and that.
+            at: When it arrived, by the time of day.
+            took: Seconds from the request to its arrival.
         """
         if HEADERS.isdisjoint(headers) and not _varies_by_all(headers):
             return
@@ -108,51 +115,51 @@ class ArrivalTimes:
 
 
 def read_lifetime(headers: Mapping[str, str], *, at: datetime, took: float) -> Lifetime:
-    """Read how long an answer may be kept.
+    """Read how long a response may be kept.
 
     Args:
         headers: Its headers, by names in lower case.
-        at: When it came, by the time of day.
-        took: Seconds between asking and that.
+        at: When it arrived, by the time of day.
+        took: Seconds from the request to its arrival.
 
     Returns:
-        Its lifetime from then on.
+        Its lifetime from ``at`` on.
     """
-    said = _directives(headers.get("cache-control", ""))
-    if not said.keys().isdisjoint({"no-store", "no-cache"}) or _varies_by_all(headers):
+    directives = _directives(headers.get("cache-control", ""))
+    if not directives.keys().isdisjoint({"no-store", "no-cache"}) or _varies_by_all(headers):
         return OVER
-    lifetime = _seconds(said.get("s-maxage") or said.get("max-age"))
+    lifetime = _seconds(directives.get("s-maxage") or directives.get("max-age"))
     if lifetime is None:
         lifetime = _until_expiry(headers, at)
-    # ``s-maxage`` alone forbids what is stale as well (RFC 9111, section 5.2.2.10).
-    unsaid = 0.0 if "s-maxage" in said else math.inf
-    behind = _seconds(said.get("stale-while-revalidate"))
-    if_error = _seconds(said.get("stale-if-error"))
-    strict = not said.keys().isdisjoint({"must-revalidate", "proxy-revalidate"})
+    # ``s-maxage`` also forbids to use a stale response (RFC 9111, section 5.2.2.10).
+    default = 0.0 if "s-maxage" in directives else math.inf
+    revalidate = _seconds(directives.get("stale-while-revalidate"))
+    if_error = _seconds(directives.get("stale-if-error"))
+    strict = not directives.keys().isdisjoint({"must-revalidate", "proxy-revalidate"})
     return Lifetime(
         fresh=math.inf if lifetime is None else lifetime - _age(headers, at, took),
-        stale_while_revalidate=0.0 if strict else unsaid if behind is None else behind,
-        stale_if_error=0.0 if strict else unsaid if if_error is None else if_error,
-        private="private" in said,
+        stale_while_revalidate=0.0 if strict else default if revalidate is None else revalidate,
+        stale_if_error=0.0 if strict else default if if_error is None else if_error,
+        private="private" in directives,
     )
 
 
 def _varies_by_all(headers: Mapping[str, str]) -> bool:
-    """Tell whether no other request can be answered alike (RFC 9110, section 12.5.5)."""
+    """Return whether the response has ``Vary: *`` (RFC 9110, section 12.5.5)."""
     vary = headers.get("vary")
     return vary is not None and any(name.strip() == "*" for name in vary.split(","))
 
 
 def _directives(text: str) -> Mapping[str, Sequence[str]]:
-    """Take ``Cache-Control`` apart: the values of each directive, by its name in lower case."""
-    said: dict[str, list[str]] = {}
+    """Return the values of each directive of ``Cache-Control``, by its name in lower case."""
+    directives: dict[str, list[str]] = {}
     for name, quoted, plain in _DIRECTIVE.findall(text):
-        said.setdefault(name.lower(), []).append(quoted or plain)
-    return said
+        directives.setdefault(name.lower(), []).append(quoted or plain)
+    return directives
 
 
 def _seconds(values: Sequence[str] | None) -> float | None:
-    """Read a number of seconds; none at all where it is no number, or where there are two."""
+    """Read a number of seconds: 0 if it is invalid or repeated differently, ``None`` if absent."""
     if not values:
         return None
     if len(set(values)) > 1 or not _SECONDS.fullmatch(values[0]):
@@ -161,7 +168,7 @@ def _seconds(values: Sequence[str] | None) -> float | None:
 
 
 def _until_expiry(headers: Mapping[str, str], at: datetime) -> float | None:
-    """Read ``Expires``: seconds from when the answer was made; what is no date has gone by."""
+    """Return the seconds from ``Date`` to ``Expires``; 0 if ``Expires`` is not a date."""
     text = headers.get("expires")
     if text is None:
         return None
@@ -172,16 +179,16 @@ def _until_expiry(headers: Mapping[str, str], at: datetime) -> float | None:
 
 
 def _age(headers: Mapping[str, str], at: datetime, took: float) -> float:
-    """Tell how old an answer was when it came (RFC 9111, section 4.2.3)."""
-    made = _date(headers.get("date"))
-    apparent = 0.0 if made is None else (at - made).total_seconds()
+    """Return the age in seconds of a response when it arrived (RFC 9111, section 4.2.3)."""
+    date = _date(headers.get("date"))
+    apparent = 0.0 if date is None else (at - date).total_seconds()
     value = headers.get("age", "").partition(",")[0].strip()
-    said = min(float(value), LONGEST) if _SECONDS.fullmatch(value) else 0.0
-    return max(apparent, said + took)
+    age = min(float(value), LONGEST) if _SECONDS.fullmatch(value) else 0.0
+    return max(apparent, age + took)
 
 
 def _date(text: str | None) -> datetime | None:
-    """Read a date; of several the first."""
+    """Read a date; the first if there are several."""
     try:
         date = parsedate_to_datetime(text or "")
     except (ValueError, OverflowError):

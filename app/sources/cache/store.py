@@ -1,8 +1,7 @@
-"""Where answers of sources are kept: an interface, and a store in memory.
+"""The store of the entity cache: its interface, and an implementation in memory.
 
-Entries say for themselves what they are and when they were fetched, by the time of day, so that a
-store may be shared between processes. How old is too old is not a store's business:
-``entity_cache.py``.
+An entry has its key and the time of day at which it was fetched, so that processes can share a
+store. A store does not decide how old an entry may be; ``entity_cache.py`` does.
 """
 
 from collections import OrderedDict
@@ -18,16 +17,16 @@ R = TypeVar("R", bound=Record)
 
 
 class StoreError(Exception):
-    """A store could not do what it was asked in time. The cache does without it, and logs it."""
+    """A store failed, or was too slow. The cache logs it, and works without the store."""
 
 
 class EntryKey(NamedTuple):
-    """What an answer is an answer to; a tuple, since many are made and compared.
+    """The key of an entry; a tuple, because many are created and compared.
 
     Attributes:
         source: Name of the source.
-        identity: For whom the source was asked (``RequestContext.identity``).
-        user: About whom.
+        identity: The identity of the caller (``RequestContext.identity``).
+        user: The key of the user.
     """
 
     source: str
@@ -37,15 +36,14 @@ class EntryKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[R_co]):
-    """What a source answered once.
+    """A source result that is kept.
 
     Attributes:
-        key: The answer to what.
-        record: The answer; ``None`` when the source did not know the user.
-        fetched_at: When it came, by the time of day.
-        lifetime: How long its service lets it be kept.
-        fields: The fields that the record has, where the source was asked for some alone; ``None``
-            for all.
+        key: The key of the entry.
+        record: The record; ``None`` if the source did not know the user.
+        fetched_at: When the response arrived, by the time of day.
+        lifetime: How long the service allows to keep it.
+        fields: The fields of the record, if only some were requested; ``None`` for all.
     """
 
     key: EntryKey
@@ -55,66 +53,80 @@ class Entry(Generic[R_co]):
     fields: FieldSet | None = None
 
     def holds(self, fields: FieldSet | None) -> bool:
-        """Tell whether it has some fields, or all; who is unknown is so in all of them."""
+        """Return whether the entry has some fields. An unknown user has no fields to lack.
+
+        Args:
+            fields: The fields; ``None`` for all.
+
+        Returns:
+            Whether it has all of them.
+        """
         if self.fields is None or self.record is None:
             return True
         return fields is not None and self.fields >= fields
 
     def age(self, now: datetime) -> float:
-        """Tell how many seconds ago it came; negative when the clock was set back since."""
+        """Return the age of the entry.
+
+        Args:
+            now: The time of day.
+
+        Returns:
+            Seconds; negative if the clock was set back meanwhile.
+        """
         return (now - self.fetched_at).total_seconds()
 
 
 class EntityStore(Protocol[R]):
-    """Keeps entries, and may forget any of them at any time.
+    """Keeps entries, and may remove any of them at any time.
 
-    Async, since a shared store is reached over a network. A store bounds its own time, to far less
-    than a request has, and raises ``StoreError`` and nothing else where it cannot do its work.
+    It is async because a shared store is reached over a network. A store limits its own time to far
+    less than the time of a request. If it fails, it raises ``StoreError`` and nothing else.
     """
 
     async def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None]:
-        """Look entries up.
+        """Look up entries.
 
         Args:
-            keys: Of which.
+            keys: The keys of the entries.
 
         Returns:
-            One for each key, in their order; ``None`` where there is none.
+            One entry per key, in their order; ``None`` if there is none.
 
         Raises:
-            StoreError: It cannot.
+            StoreError: The store failed, or was too slow.
         """
         ...
 
     async def put_many(self, entries: Sequence[Entry[R]]) -> None:
-        """Keep entries in place of those with the same keys.
+        """Keep entries. They replace entries with the same keys.
 
         Args:
             entries: The entries.
 
         Raises:
-            StoreError: It cannot.
+            StoreError: The store failed, or was too slow.
         """
         ...
 
 
 UNKNOWN_SHARE = 10
-"""One part in so many of a full store may be users that are unknown."""
+"""Unknown users may take this part of a full store: one tenth."""
 
 
 class MemoryStore(Generic[R]):
-    """Keeps entries in this process, and forgets the least recently used. An ``EntityStore``.
+    """An ``EntityStore`` in this process. It removes the least recently used entries.
 
-    Whoever asks for made-up users must not push out the real ones. So records and unknown users
-    are lined up apart: once the store is full, the unknown make room for others while they take
-    more than their share, and the records make room otherwise.
+    A client that requests invented users must not displace real ones. So records and unknown users
+    have separate LRU lists. A full store removes an unknown user if these take more than their
+    share, and a record otherwise.
     """
 
     def __init__(self, max_entries: int) -> None:
-        """Make an empty store.
+        """Create an empty store.
 
         Args:
-            max_entries: Most entries that it keeps, at least 1.
+            max_entries: Maximum number of entries, at least 1.
         """
         self._max = max_entries
         self._records: OrderedDict[EntryKey, Entry[R]] = OrderedDict()
@@ -122,15 +134,26 @@ class MemoryStore(Generic[R]):
 
     @property
     def size(self) -> int:
-        """How many entries are kept now."""
+        """Number of entries."""
         return len(self._records) + len(self._unknown)
 
     async def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None]:
-        """Look entries up; looking makes them recently used. Never raises."""
+        """Look up entries, and mark them as recently used. Never raises.
+
+        Args:
+            keys: The keys of the entries.
+
+        Returns:
+            One entry per key, in their order; ``None`` if there is none.
+        """
         return [self._get(key) for key in keys]
 
     async def put_many(self, entries: Sequence[Entry[R]]) -> None:
-        """Keep entries, and forget as many as are too many. Never raises."""
+        """Keep entries, and remove old ones above ``max_entries``. Never raises.
+
+        Args:
+            entries: The entries.
+        """
         for entry in entries:
             self._records.pop(entry.key, None)
             self._unknown.pop(entry.key, None)
@@ -140,9 +163,9 @@ class MemoryStore(Generic[R]):
                 (self._unknown if crowded else self._records).popitem(last=False)
 
     def _get(self, key: EntryKey) -> Entry[R] | None:
-        """Look one entry up."""
-        for line in (self._records, self._unknown):
-            if key in line:
-                line.move_to_end(key)
-                return line[key]
+        """Return one entry."""
+        for kept in (self._records, self._unknown):
+            if key in kept:
+                kept.move_to_end(key)
+                return kept[key]
         return None

@@ -1,6 +1,6 @@
-"""Between a service's HTTP and the gateway's records. Pure.
+"""The mapping between a service's HTTP and the gateway's records. Pure.
 
-Contract types: ``requests.RequestEncoder`` makes requests of keys, ``rows.Reader`` makes source
-results of an answer. ``paging`` finds the next page, ``row_mapper`` and ``contract`` make a record
-of a row.
+Contract types: ``requests.RequestEncoder`` turns keys into requests, ``rows.Reader`` turns a
+response into source results. ``paging`` finds the next page. ``row_mapper`` and ``contract`` turn a
+row into a record.
 """

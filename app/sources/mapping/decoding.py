@@ -1,7 +1,7 @@
-"""Decoding the rows of an answer into records: the reference, by pydantic alone.
+"""Decoding the rows of a response into records: the reference, by pydantic alone.
 
-Another decoder may take its place (``fastpath/rows.py``). It has to give the same values for the
-same bytes, in objects with the same attributes.
+Another decoder may replace it (``fastpath/rows.py``). It must give the same values for the same
+bytes, in objects with the same attributes.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,29 +14,29 @@ from app.sources.base import Record
 R = TypeVar("R", bound=Record)
 
 RowDecoder: TypeAlias = Callable[[bytes], list[R]]
-"""Reads a JSON array of rows. Raises pydantic's ``ValidationError`` where any row does not fit."""
+"""Decodes a JSON array of rows. Raises pydantic's ``ValidationError`` if any row does not fit."""
 
 
 class DecoderFactory(Protocol):
-    """Makes the decoder of a record."""
+    """Creates the decoder for a record type."""
 
     def __call__(self, record: type[R]) -> RowDecoder[R]:
-        """Make it.
+        """Create a decoder.
 
         Args:
-            record: What a row is read into.
+            record: The type of a row.
 
         Returns:
-            The decoder. What it gives has the record's attributes; no more may be relied on.
+            The decoder. Its results have the attributes of the record, but may have another type.
         """
         ...
 
 
 def validating_decoder(record: type[R]) -> RowDecoder[R]:
-    """Make the decoder that reads every row as pydantic says.
+    """Create the decoder that validates every row with pydantic.
 
     Args:
-        record: What a row is read into.
+        record: The type of a row.
 
     Returns:
         The decoder.
@@ -46,15 +46,15 @@ def validating_decoder(record: type[R]) -> RowDecoder[R]:
 
 
 def values_of(record: object) -> Mapping[str, Any]:
-    """Take the values of a record's fields.
+    """Return the values of a record's fields.
 
     Args:
-        record: The record, or what a decoder gave in its place.
+        record: A record, or the object of another decoder.
 
     Returns:
-        The values, by the fields' Python names.
+        The values by the Python names of the fields.
     """
     if isinstance(record, Record):
         return dict(record)
-    names: tuple[str, ...] = getattr(record, "__struct_fields__")  # noqa: B009 # of what stands for one
+    names: tuple[str, ...] = getattr(record, "__struct_fields__")  # noqa: B009 # a struct of a fast path
     return {name: getattr(record, name) for name in names}

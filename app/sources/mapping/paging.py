@@ -1,11 +1,8 @@
-"""Paged answers: whether there is more, and where the next page is asked for. Pure.
+"""Paged responses: whether rows are missing, and how the next page is requested. Pure.
 
-Whether an answer holds all there is, and where the rest is. Pure.
-
-What is not in an answer that was cut off is not absent. Services tell it in many ways, and some
-not at all; whatever says that there is more wins over what says that there is not.
-
-Where the next page of an answer is asked for. Pure.
+A key without a row in an incomplete response is not absent. Services show in many ways that a
+response is incomplete, and some do not show it at all. A sign that more rows follow has priority
+over a sign that none follow.
 """
 
 import re
@@ -21,7 +18,7 @@ from app.sources.mapping.scan import ScannedDocument, at
 _VALUE = r"""("(?:[^"\\]|\\.)*+"|[^\s;,"<>]*+)"""
 _PARAMETER = re.compile(rf"""\s*+;\s*+([^\s=;,"<>]++)\s*+(?:=\s*+{_VALUE})?""")
 _LINK = re.compile(rf"<([^<>]*+)>((?:{_PARAMETER.pattern})*+)\s*+(?:,|$)")
-"""What a ``Link`` header is written of; possessive, so that no text takes long."""
+"""The grammar of a ``Link`` header; possessive, so that no text takes long to match."""
 
 _RANGE = re.compile(
     r"(?:(?P<unit>[A-Za-z-]+)[ =])?(?:\d{1,15}-(?P<last>\d{1,15})|\*)"
@@ -32,12 +29,12 @@ _RANGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NextPage:
-    """Where the next page is; one of the three, or none where that is not known.
+    """The next page, by one of these attributes; by none if it cannot be requested.
 
     Attributes:
-        url: Its address, as the service wrote it: absolute or relative, to any host at all.
-        cursor: The cursor of it.
-        offset: How many rows are before it.
+        url: Its URL as the service wrote it: absolute or relative, and to any host.
+        cursor: Its cursor.
+        offset: Number of rows before it.
     """
 
     url: str | None = None
@@ -47,11 +44,11 @@ class NextPage:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """An answer does not hold all there is.
+    """Rows are missing in a response.
 
     Attributes:
-        sign: What told it.
-        next: Where the next page is, if that is known.
+        sign: What shows it, for messages.
+        next: The next page, if it is known.
     """
 
     sign: str
@@ -60,12 +57,11 @@ class More:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much of all there is an answer holds.
+    """Whether a response is complete.
 
     Attributes:
-        more: What it does not hold; ``None`` when it holds all.
-        total: How many rows there are on all pages, where nothing but their number tells whether
-            more follow.
+        more: That rows are missing; ``None`` if it is complete.
+        total: Number of rows on all pages, if only that shows whether more follow.
     """
 
     more: More | None
@@ -77,15 +73,15 @@ class _Range:
     """A ``Content-Range`` of rows.
 
     Attributes:
-        after: How many rows there are up to the last one of the answer.
-        total: How many rows there are; ``None`` when that is not said.
+        after: Number of rows up to and including the last one of the response.
+        total: Number of rows on all pages; ``None`` if not given.
     """
 
     after: int
     total: int | None
 
 
-def extent_of(  # noqa: PLR0911 # a way out for each way of telling, the surest first
+def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable first
     document: ScannedDocument,
     headers: Mapping[str, str],
     settings: MoreSettings,
@@ -93,20 +89,20 @@ def extent_of(  # noqa: PLR0911 # a way out for each way of telling, the surest 
     partial: bool,
     limit: int | None,
 ) -> Extent:
-    """Tell how much of all there is an answer holds.
+    """Return whether a response is complete.
 
     Args:
-        document: The JSON of it.
-        headers: Its headers.
-        settings: What else says it.
+        document: The scanned JSON of the response.
+        headers: Its headers, by names in lower case.
+        settings: Where the response shows that rows are missing.
         partial: Whether its status says that it is a part.
-        limit: How many rows it may have, as far as that is known.
+        limit: Maximum number of rows on a page; ``None`` if not known.
 
     Returns:
-        What it holds.
+        Whether it is complete, and the next page.
 
     Raises:
-        MalformedError: It does not say what it should.
+        MalformedError: A value at a path of the settings has the wrong type.
     """
     count = len(document.rows or ())
     if not document.ended:
@@ -114,9 +110,9 @@ def extent_of(  # noqa: PLR0911 # a way out for each way of telling, the surest 
     part = _content_range(headers.get("content-range"))
     has_more = _has_more(document.around, settings.has_more)
     total = _total(document.around, settings.total)
-    # Some name a next page even when they say that there is none.
-    named = None if has_more is False else _next(document, settings)
-    following = named or _link(headers.get("link"))
+    # Some services name a next page although ``has_more`` is false.
+    linked = None if has_more is False else _next(document, settings)
+    following = linked or _link(headers.get("link"))
     if following is not None:
         return Extent(More("a next page", following))
     offset = NextPage(offset=count if part is None else part.after)
@@ -129,34 +125,36 @@ def extent_of(  # noqa: PLR0911 # a way out for each way of telling, the surest 
         return Extent(more, total)
     if partial:
         return Extent(More("its status", offset))
-    says = has_more is not None or settings.next_url is not None or settings.next_cursor is not None
-    if limit is not None and count >= limit and not says:
+    has_sign = (
+        has_more is not None or settings.next_url is not None or settings.next_cursor is not None
+    )
+    if limit is not None and count >= limit and not has_sign:
         return Extent(More(f"{count:,} rows, as many as there may be", offset))
     return Extent(None)
 
 
 def _has_more(around: object, path: Somewhere | None) -> bool | None:
-    """Read whether there is more."""
+    """Read whether more rows follow; ``None`` without the setting."""
     if path is None:
         return None
     _, value = at(around, path)
     if value is True or value is False:
         return value
-    raise MalformedError(f"expected true or false at {_written(path)}, got {_kind(value)}")
+    raise MalformedError(f"expected true or false at {_path_text(path)}, got {_kind(value)}")
 
 
 def _total(around: object, path: Somewhere | None) -> int | None:
-    """Read how many rows there are."""
+    """Read the number of rows on all pages; ``None`` without the setting."""
     if path is None:
         return None
     _, value = at(around, path)
     if type(value) is int and value >= 0:
         return value
-    raise MalformedError(f"expected a number of rows at {_written(path)}, got {_kind(value)}")
+    raise MalformedError(f"expected a number of rows at {_path_text(path)}, got {_kind(value)}")
 
 
 def _next(document: ScannedDocument, settings: MoreSettings) -> NextPage | None:
-    """Read where the next page is."""
+    """Read the next page from the body; ``None`` if there is none."""
     path = settings.next_url or settings.next_cursor
     if path is None:
         return None
@@ -166,16 +164,15 @@ def _next(document: ScannedDocument, settings: MoreSettings) -> NextPage | None:
     if settings.next_url is not None and isinstance(value, str):
         return NextPage(url=value)
     if settings.next_cursor is not None and (isinstance(value, str) or type(value) is int):
-        return NextPage(cursor=str(value)) if value != 0 else None  # some count down to it
-    raise MalformedError(f"expected the next page at {_written(path)}, got {_kind(value)}")
+        return NextPage(cursor=str(value)) if value != 0 else None  # 0 is the end for some services
+    raise MalformedError(f"expected the next page at {_path_text(path)}, got {_kind(value)}")
 
 
 def _row_cursor(document: ScannedDocument, settings: MoreSettings) -> NextPage | None:
-    """Read the cursor of the next page off the last row.
+    """Return the next page by the cursor in the last row.
 
-    Returns:
-        The page. It cannot be asked for where the row has nothing there that is a cursor: that is
-        the trouble of those without a row, and of nobody else.
+    If the value there is not a cursor, the page cannot be requested: this affects only keys without
+    a row.
     """
     if settings.row_cursor is None or not document.rows:
         return None
@@ -189,10 +186,10 @@ def _row_cursor(document: ScannedDocument, settings: MoreSettings) -> NextPage |
 
 
 def _link(header: str | None) -> NextPage | None:
-    """Find the next page in a ``Link`` header (RFC 8288, section 3)."""
-    for target, written, *_ in _LINK.findall(header or ""):
+    """Return the next page from a ``Link`` header (RFC 8288, section 3)."""
+    for target, text, *_ in _LINK.findall(header or ""):
         parameters: dict[str, str] = {}
-        for name, value in _PARAMETER.findall(written):
+        for name, value in _PARAMETER.findall(text):
             parameters.setdefault(name.lower(), value.strip('"'))
         if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
             return NextPage(url=target)
@@ -200,7 +197,7 @@ def _link(header: str | None) -> NextPage | None:
 
 
 def _content_range(header: str | None) -> _Range | None:
-    """Read ``Content-Range`` (RFC 9110, section 14.4) where it tells of rows, not of bytes."""
+    """Read ``Content-Range`` (RFC 9110, section 14.4) if its unit is rows, not bytes."""
     match = _RANGE.fullmatch(header.strip()) if header is not None else None
     if match is None or match["unit"] == "bytes":
         return None
@@ -210,77 +207,77 @@ def _content_range(header: str | None) -> _Range | None:
     return _Range(int(match["last"]) + 1, total)
 
 
-def _written(path: Somewhere) -> str:
-    """Write a path for a message."""
+def _path_text(path: Somewhere) -> str:
+    """Return a path as text for a message."""
     return " → ".join(str(step) for step in path)
 
 
 def _kind(value: object) -> str:
-    """Say what there is instead."""
+    """Return the type of a value for a message."""
     return "nothing" if value is None else type(value).__name__
 
 
 MAX_TARGET = 65_536
-"""Longest path and query of a page, in characters."""
+"""Maximum length of path and query of a page, in characters."""
 
 _PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 
 
 def target_of(page: NextPage, target: str, base_url: str, settings: MoreSettings) -> str | None:
-    """Tell where a page is asked for.
+    """Return the target of the request for a page.
 
     Args:
         page: The page.
-        target: Path and query, below the base URL, of the request that the first page answers.
+        target: Path and query of the first request, below the base URL.
         base_url: The base URL.
-        settings: How pages are asked for.
+        settings: How pages are requested.
 
     Returns:
-        Path and query below the base URL; ``None`` where the page cannot be asked for: no parameter
-        is known for it, it is the first page again, or its address leads elsewhere. What the
-        service is sent (tokens, users) is for that service alone, so no answer leads away from its
-        base URL.
+        Path and query below the base URL. ``None`` if the page cannot be requested: no parameter is
+        known for it, it is the first page again, or its URL is not below the base URL. Requests
+        contain tokens and keys of users, so a response must not redirect them to another service.
     """
     if page.url is not None:
         return _below(page.url, target, base_url)
     if page.cursor is not None and settings.cursor_parameter is not None:
-        return _with(target, settings.cursor_parameter, page.cursor)
-    if page.offset and settings.offset_parameter is not None:  # at 0 is the page that was read
+        return _with_parameter(target, settings.cursor_parameter, page.cursor)
+    if page.offset and settings.offset_parameter is not None:  # offset 0 is the first page again
         number = page.offset + settings.first_offset
-        return _with(target, settings.offset_parameter, str(number))
+        return _with_parameter(target, settings.offset_parameter, str(number))
     return None
 
 
 def _below(url: str, target: str, base_url: str) -> str | None:
-    """Write an address as path and query below the base URL, if it is there."""
+    """Return a URL as path and query below the base URL; ``None`` if it is not below it."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        return None  # what is dropped or changed on the way could lead elsewhere
+        return None  # URL parsers drop or change such characters in different ways
     try:
-        there, base = urlsplit(urljoin(f"{base_url}{target}", url)), urlsplit(base_url)
-        places = [
-            (one.scheme, one.hostname, one.port or _PORTS[one.scheme]) for one in (there, base)
+        page, base = urlsplit(urljoin(f"{base_url}{target}", url)), urlsplit(base_url)
+        origins = [
+            (parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
+            for parts in (page, base)
         ]
     except (ValueError, KeyError):
         return None
-    inner = there.path.removeprefix(base.path)
+    path = page.path.removeprefix(base.path)
     if (
-        places[0] != places[1]
-        or "@" in there.netloc
-        or not there.path.startswith(f"{base.path}/")
-        or not {".", ".."}.isdisjoint(unquote(there.path).split("/"))
+        origins[0] != origins[1]
+        or "@" in page.netloc
+        or not page.path.startswith(f"{base.path}/")
+        or not {".", ".."}.isdisjoint(unquote(page.path).split("/"))
         or len(url) > MAX_TARGET
     ):
         return None
-    return f"{inner}?{there.query}" if there.query else inner
+    return f"{path}?{page.query}" if page.query else path
 
 
-def _with(target: str, parameter: str, value: str) -> str | None:
-    """Set a parameter of a query, in place of any that it has by that name."""
+def _with_parameter(target: str, parameter: str, value: str) -> str | None:
+    """Set a parameter of a query; it replaces parameters with the same name."""
     name = quote(parameter, safe="!$'()*,:@/") + "="
     path, _, query = target.partition("?")
     pairs = [pair for pair in query.split("&") if pair and not pair.startswith(name)]
     try:
-        written = "&".join([*pairs, name + quote(value, safe="")])
+        changed = "&".join([*pairs, name + quote(value, safe="")])
     except UnicodeEncodeError:
-        return None  # half a character
-    return f"{path}?{written}" if len(written) <= MAX_TARGET else None
+        return None  # a lone surrogate
+    return f"{path}?{changed}" if len(changed) <= MAX_TARGET else None

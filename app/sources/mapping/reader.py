@@ -1,11 +1,4 @@
-"""Reading the answers of a source: the choice of the reader, and pages put together. Pure.
-
-Several pages of one answer, put together. Pure.
-
-Reading the answers of a source whose shape its settings say. Pure.
-
-The choice of what reads a source's answers. Pure.
-"""
+"""Reading the responses of a source: the choice of the reader, and merged pages. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -44,14 +37,14 @@ R = TypeVar("R", bound=Record)
 
 
 def cut_off(source: str, more: More | None) -> SourceFailure | None:
-    """Tell what the answer is for a key without a row.
+    """Return the result of a key without a row.
 
     Args:
         source: Name of the source.
-        more: What the answer does not hold.
+        more: That rows are missing; ``None`` if the response is complete.
 
     Returns:
-        A failure where the row may be in what is missing; ``None`` where nothing is.
+        A failure if rows are missing, because the row may be one of them; else ``None``.
     """
     if more is None:
         return None
@@ -61,62 +54,63 @@ def cut_off(source: str, more: More | None) -> SourceFailure | None:
 
 
 def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
-    """Put two pages together.
+    """Merge two pages.
 
     Args:
         source: Name of the source.
-        first: What there is so far.
-        second: The page that follows it, for the same keys.
+        first: The rows so far.
+        second: The next page, for the same keys.
 
     Returns:
-        What both hold. The first row of a key counts, on whichever page it is.
+        The rows of both pages. The first row of a key counts.
     """
-    again = sum(
-        one is not first.remainder.answer and two is not second.remainder.answer
-        for one, two in zip(first.answers, second.answers, strict=True)
+    repeated = sum(
+        before is not first.remainder.answer and after is not second.remainder.answer
+        for before, after in zip(first.answers, second.answers, strict=True)
     )
-    # A row that was there before brings nobody nearer to the number of all rows.
-    count = first.remainder.count + second.remainder.count - again
+    # A repeated row does not count towards the total number of rows.
+    count = first.remainder.count + second.remainder.count - repeated
     more = _more(second.remainder, count)
     nameless = first.remainder.nameless or second.remainder.nameless
     rest = Remainder(
         nameless or cut_off(source, more), nameless, more, count, second.remainder.total
     )
     answers = [
-        one
-        if one is not first.remainder.answer
-        else two
-        if two is not second.remainder.answer
+        before
+        if before is not first.remainder.answer
+        else after
+        if after is not second.remainder.answer
         else rest.answer
-        for one, two in zip(first.answers, second.answers, strict=True)
+        for before, after in zip(first.answers, second.answers, strict=True)
     ]
     return Rows(
         answers=answers,
         malformed=[*first.malformed, *second.malformed],
-        duplicate=first.duplicate + second.duplicate + again,
+        duplicate=first.duplicate + second.duplicate + repeated,
         unasked=first.unasked + second.unasked,
         remainder=rest,
     )
 
 
 def ended(rows: Rows[R], failure: SourceFailure) -> Rows[R]:
-    """Give up looking for the keys that have no row yet.
+    """End the search for keys without a row.
 
     Args:
-        rows: What there is.
-        failure: Why there is no more.
+        rows: The rows so far.
+        failure: Why no page follows.
 
     Returns:
-        The same, with the failure for each of these keys.
+        The rows, with the failure for each key without a row.
     """
-    answers = [failure if one is rows.remainder.answer else one for one in rows.answers]
+    missing = rows.remainder.answer
+    answers = [failure if answer is missing else answer for answer in rows.answers]
     return replace(
         rows, answers=answers, remainder=replace(rows.remainder, answer=failure, more=None)
     )
 
 
 def _more(rest: Remainder, count: int) -> More | None:
-    """Tell what is missing behind a page, now that all rows up to it are counted."""
+    """Return whether rows follow a page, by the number of rows so far."""
     more = rest.more
     if more is None or (rest.total is not None and count >= rest.total):
         return None
@@ -126,15 +120,15 @@ def _more(rest: Remainder, count: int) -> More | None:
 
 
 class MappingReader(Generic[R]):
-    """Reads answers of any shape that settings can say. A ``Reader``.
+    """A ``Reader`` for responses that the settings describe.
 
     Args:
         spec: The source.
-        settings: What its answers are like.
-        mapper: Makes records of rows.
-        limit: How many rows an answer may have, as far as that is known.
-        fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
-        names_user: Whether rows name their user as the default contract does, where they do.
+        settings: The settings for its responses.
+        mapper: Converts rows to records.
+        limit: Maximum number of rows on a page; ``None`` if not known.
+        fold_case: Whether keys that differ only in case are the same, whatever the settings say.
+        names_user: Whether a single row may have its key under the name of the default contract.
     """
 
     def __init__(
@@ -156,18 +150,18 @@ class MappingReader(Generic[R]):
         self._written_key = name_in_json(spec, spec.key)
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
-        """Read an answer.
+        """Read a response.
 
         Args:
-            answer: The answer.
-            keys: What was asked.
+            answer: The response.
+            keys: The requested keys.
 
         Returns:
-            An answer a key. The first row of a key counts. A key without a row in an answer that
-            was cut off is a failure.
+            A source result per key. The first row of a key counts. If rows are missing, a key
+            without a row gets a failure.
 
         Raises:
-            MalformedError: It is no such answer at all.
+            MalformedError: The response as a whole does not fit the settings.
         """
         meaning = meaning_of(answer.status, self._settings)
         if meaning == "absent":
@@ -182,14 +176,14 @@ class MappingReader(Generic[R]):
             partial=meaning == "partial",
             limit=self._limit,
         )
-        if document.rows is None and extent.total != 0:  # SCIM leaves them out when there are none
+        if document.rows is None and extent.total != 0:  # SCIM omits an empty list
             place = " → ".join(str(step) for step in self._settings.rows)
             raise MalformedError(f"expected rows at {place}, got nothing")
         with localcontext(EXACT):
             return self._rows(document.rows or (), extent, keys)
 
     def _rows(self, rows: Sequence[ScannedRow], extent: Extent, keys: Sequence[UserId]) -> Rows[R]:
-        """Find the row of each key."""
+        """Return the result of each key, from the row that matches it."""
         keyed: list[ScannedRow] = []
         found: list[str] = []
         for row in rows:
@@ -198,7 +192,7 @@ class MappingReader(Generic[R]):
                 keyed.append(row)
                 found.append(key)
         without = len(rows) - len(keyed)
-        # It may be anyone's who has no other row: "unknown" would be a guess.
+        # It may belong to any key without a row: "unknown" would be a guess.
         nameless = self._failure("a row without a key") if without else None
         matches = matches_of(keys, found, fold_case=self._fold_case)
         rest = Remainder(
@@ -210,7 +204,7 @@ class MappingReader(Generic[R]):
         )
         malformed: list[str] = []
         read = {
-            key: self._read_one(keyed[place], key, malformed) for key, place in matches.rows.items()
+            key: self._record(keyed[index], key, malformed) for key, index in matches.rows.items()
         }
         ambiguous = {key: self._failure(AMBIGUOUS) for key in matches.ambiguous}
         answers = [read[key] if key in read else ambiguous.get(key, rest.answer) for key in keys]
@@ -225,7 +219,7 @@ class MappingReader(Generic[R]):
         )
 
     def _key_of(self, row: ScannedRow, keys: Sequence[UserId]) -> str | None:
-        """Find the key of a row; ``None`` where it has none that can be read."""
+        """Return the key of a row; ``None`` if it has no readable key."""
         key: Any
         if self._settings.by_key:
             key = row.name
@@ -242,8 +236,8 @@ class MappingReader(Generic[R]):
             [key] = keys
             if self._names_user:
                 _, named = at(row.value, (self._written_key,))
-                # A row that names another user answers another request. A number is one of the
-                # service's own where users are not known by numbers.
+                # A row with another key belongs to another request. A number counts as a key only
+                # if the requested key is a number; else it is an internal id of the service.
                 if isinstance(named, str) or (type(named) is int and key.isdecimal()):
                     key = named
         else:
@@ -252,8 +246,8 @@ class MappingReader(Generic[R]):
             return str(key)
         return key if isinstance(key, str) and is_text(key) else None
 
-    def _read_one(self, row: ScannedRow, user: UserId, malformed: list[str]) -> R | SourceFailure:
-        """Make the record of a row."""
+    def _record(self, row: ScannedRow, user: UserId, malformed: list[str]) -> R | SourceFailure:
+        """Return the record of a row, or a failure; add what is wrong to ``malformed``."""
         record = self._mapper.record(row.value, user)
         if not isinstance(record, str):
             if self._mapper.foreign_keys:
@@ -263,7 +257,7 @@ class MappingReader(Generic[R]):
         return self._failure(record)
 
     def _failure(self, detail: str) -> SourceFailure:
-        """Say that a row, or the answer, does not fit."""
+        """Return the failure for a row or a response that does not fit."""
         return SourceFailure(self._name, Code.SOURCE_MALFORMED, detail)
 
 
@@ -276,22 +270,22 @@ def reader_of(
     fold_case: bool = False,
     decoders: DecoderFactory = validating_decoder,
 ) -> Reader[R]:
-    """Choose what reads a source's answers, and make it.
+    """Choose and create the reader of a source.
 
     Args:
         spec: The source.
-        settings: How it is reached and what it is like.
-        foreign_keys: Expressions for other sources' keys in its rows, by the names of these.
-        observer: Is shown how each record is made, where somebody watches.
-        fold_case: Whether keys that differ in case alone are the same, whatever the settings say.
-        decoders: Makes what reads bytes straight into records.
+        settings: Settings of the source.
+        foreign_keys: Expressions for keys of other sources in its rows, by source name.
+        observer: Called for each record with how it was made; ``None`` for no observer.
+        fold_case: Whether keys that differ only in case are the same, whatever the settings say.
+        decoders: Creates the decoder from bytes to records.
 
     Returns:
-        The reader. Bytes go straight into records where the default contract holds, nobody's keys
-        are read from them, and nobody watches.
+        The reader. It decodes bytes directly to records if the source has the default contract, no
+        foreign keys, and no observer.
 
     Raises:
-        MappingError: The settings do not fit the record; with all mistakes.
+        MappingError: The settings do not fit the record. It has all mistakes.
     """
     if (
         settings.answer is None
@@ -322,11 +316,11 @@ def reader_of(
 
 
 class _DirectReader(Generic[R]):
-    """Reads answers of the default contract, of which nothing but the body matters."""
+    """Reads responses of the default contract, of which only the body matters."""
 
     def __init__(self, spec: SourceSpec[R], *, fold_case: bool, decoders: DecoderFactory) -> None:
         self._rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
-        """Read an answer."""
+        """Read a response, as ``RowReader.read`` does."""
         return self._rows.read(answer.body, keys)

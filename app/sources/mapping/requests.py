@@ -1,15 +1,8 @@
-"""How keys become the requests for them, as the settings of sources say. Pure.
+"""How keys become requests, by the settings of a source. Pure.
 
-One request to a service, ready to be sent.
-
-How keys become the requests for them. Pure.
-
-A form is what stands before, between and after keys, and a way to write a key that cannot leave its
-place there (``expressions/escapes.py``). Where the request is escaped as a whole, as a URL is, all
-of these
-are: the escaping of a text is that of its parts.
-
-The forms of requests, as the settings of sources say them. Pure.
+An encoder has the texts before, between and after the keys, and escapes each key so that it cannot
+change the meaning of the request (``expressions/escapes.py``). If a request is escaped as a whole,
+as a URL is, then each part is escaped: the result is the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,15 +31,15 @@ from app.sources.credentials import query_of
 
 @readonly(frozen=True, slots=True)
 class UpstreamRequest:
-    """One request to a service, ready to be sent. It only reads, so that it can be made again.
+    """One encoded request to a service. It only reads, so it can be repeated.
 
     Attributes:
-        keys: The users it is about.
-        path: Where it goes, below the base URL, without any of them: for the log.
+        keys: The keys of users that it requests.
+        path: Its path below the base URL, without keys, for the log.
         target: Path and query below the base URL, percent-encoded.
         method: The HTTP method.
-        headers: Those that the service wants beside the usual ones; they win over them.
-        body: The body, if it has one.
+        headers: Additional headers. They replace usual headers with the same names.
+        body: The body; empty if there is none.
     """
 
     keys: Sequence[UserId]
@@ -66,8 +59,8 @@ class EncodedRequests:
     """The requests for some keys.
 
     Attributes:
-        sent: The requests; together their keys are those that can be written, in their order.
-        refused: The keys that cannot be written in the form.
+        sent: The requests. Together they have all keys that can be encoded, in their order.
+        refused: The keys that cannot be encoded in such a request.
     """
 
     sent: Sequence[UpstreamRequest]
@@ -76,21 +69,21 @@ class EncodedRequests:
 
 @dataclass(frozen=True, slots=True)
 class RequestEncoder:
-    """How keys are written into requests to one source.
+    """Encodes keys into requests to one source.
 
     Attributes:
-        request: The settings that it is of.
-        before: What stands before the first key.
-        between: What stands between two keys.
-        after: What stands behind the last key.
-        write: Writes a key.
-        everyday: Whether keys of unreserved characters are all written as they are.
-        target: Path and query where the keys are in the body; otherwise they are in these.
-        headers: What is sent with each request.
-        max_keys: Most keys of a request.
-        max_bytes: Most bytes of all keys of a request, and what stands between them.
-        at_a_time: Most requests for one batch of keys at the same time.
-        absent: Statuses that say "no such user".
+        request: The settings of the request.
+        before: The text before the first key.
+        between: The text between two keys.
+        after: The text after the last key.
+        write: Escapes a key; ``None`` if the key cannot be encoded.
+        unreserved_as_is: Whether keys of unreserved characters need no escaping.
+        target: Path and query, if the keys are in the body; ``None`` if they are in path or query.
+        headers: The headers of each request.
+        max_keys: Maximum number of keys in a request.
+        max_bytes: Maximum size of all keys in a request, with the texts between them.
+        at_a_time: Maximum number of requests in flight for one batch.
+        absent: Statuses that mean "no such user".
     """
 
     request: RequestSettings
@@ -98,7 +91,7 @@ class RequestEncoder:
     between: str
     after: str
     write: Write
-    everyday: bool
+    unreserved_as_is: bool
     target: str | None
     headers: tuple[tuple[str, str], ...]
     max_keys: int
@@ -113,26 +106,26 @@ class RequestEncoder:
 
     @property
     def parameter(self) -> str | None:
-        """The query parameter for keys; ``None`` where they are elsewhere."""
+        """The query parameter for keys; ``None`` if they are elsewhere."""
         return None if isinstance(self.request, BodyRequest) else self.request.parameter
 
     @property
     def max_body_bytes(self) -> int | None:
-        """The longest body of a request; ``None`` where it has none."""
+        """Maximum size of the body of a request; ``None`` if it has none."""
         request = self.request
         return request.max_body_bytes if isinstance(request, BodyRequest) else None
 
     def encode(self, keys: Sequence[UserId]) -> EncodedRequests:
-        """Write the requests for some keys.
+        """Encode the requests for some keys.
 
         Args:
-            keys: The keys, each once.
+            keys: The keys, without duplicates.
 
         Returns:
-            As few requests as the limits allow. A key that does not fit even alone gets one of its
-            own: whether it is too long is for the service to say.
+            As few requests as the limits allow. A key that is too long gets its own request: the
+            service decides whether it accepts that.
         """
-        kept, written, refused = self._written(keys)
+        kept, written, refused = self._encoded(keys)
         sent: list[UpstreamRequest] = []
         start = 0
         while start < len(kept):
@@ -145,11 +138,11 @@ class RequestEncoder:
             start += len(some)
         return EncodedRequests(sent, refused)
 
-    def _written(
+    def _encoded(
         self, keys: Sequence[UserId]
     ) -> tuple[Sequence[UserId], Sequence[str], Sequence[UserId]]:
-        """Write keys: those that can be, how, and those that cannot."""
-        if self.everyday and not "".join(keys).encode("utf-8", "replace").translate(
+        """Return the keys that can be encoded, their encoded texts, and the other keys."""
+        if self.unreserved_as_is and not "".join(keys).encode("utf-8", "replace").translate(
             None, UNRESERVED
         ):
             return keys, keys, ()
@@ -157,7 +150,7 @@ class RequestEncoder:
         written: list[str] = []
         refused: list[UserId] = []
         for key in keys:
-            text = self._one(key)
+            text = self._encoded_key(key)
             if text is None:
                 refused.append(key)
             else:
@@ -165,22 +158,22 @@ class RequestEncoder:
                 written.append(text)
         return kept, written, refused
 
-    def _one(self, key: UserId) -> str | None:
-        """Write a key; ``None`` where it cannot be."""
+    def _encoded_key(self, key: UserId) -> str | None:
+        """Return a key in encoded form; ``None`` if it cannot be encoded."""
         try:
             key.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair, which no service could read
+        except UnicodeEncodeError:  # a lone surrogate, which no service could read
             return None
         return self.write(key)
 
     def _fitting(self, written: Sequence[str]) -> int:
-        """Count the keys that fit into one request, at least one."""
-        sizes = accumulate(len(self.between) + len(one) for one in written)
-        room = self.max_bytes + len(self.between)  # one less stands between them
-        return max(1, sum(1 for _ in takewhile(lambda size: size <= room, sizes)))
+        """Return how many keys fit into one request, at least one."""
+        sizes = accumulate(len(self.between) + len(text) for text in written)
+        limit = self.max_bytes + len(self.between)  # n keys have n - 1 separators
+        return max(1, sum(1 for _ in takewhile(lambda size: size <= limit, sizes)))
 
     def _request(self, keys: Sequence[UserId], text: str) -> UpstreamRequest:
-        """Write the request for keys that are written."""
+        """Return the request for encoded keys."""
         whole = f"{self.before}{text}{self.after}"
         if self.target is None:
             return UpstreamRequest(keys, self.request.path, whole, headers=self.headers)
@@ -193,14 +186,14 @@ _NOT_FOUND = frozenset({404})
 
 
 def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncoder:
-    """Make the form in which a source is asked.
+    """Create the request encoder of a source.
 
     Args:
-        spec: The source, which tells it where the settings do not.
-        settings: How it is reached.
+        spec: The source as data. Its path and parameter are the default.
+        settings: Settings of the source.
 
     Returns:
-        The form.
+        The encoder.
     """
     request = settings.request or RepeatRequest(
         form="repeat", path=spec.path, parameter=spec.parameter
@@ -216,7 +209,7 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
                 between=f"&{name}",
                 after="",
                 write=write,
-                everyday=True,
+                unreserved_as_is=True,
             )
         case ListRequest():
             return _list(request, settings)
@@ -231,7 +224,7 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
 
 
 def pair(parameter: str, value: str) -> str:
-    """Write one query parameter; whatever is in the value stays in it.
+    """Encode one query parameter. No character of the value can end it.
 
     Args:
         parameter: Its name, which needs no escaping.
@@ -244,16 +237,16 @@ def pair(parameter: str, value: str) -> str:
 
 
 def _fixed(text: str) -> str:
-    """Write what is no key into a query.
+    """Encode a text of the settings for a query.
 
-    What a query may have as it is stays so (RFC 3986, section 3.4): some services look for commas
-    before they decode.
+    Characters that a query may contain are not escaped (RFC 3986, section 3.4), because some
+    services look for commas before they decode.
     """
     return quote(text, safe="!$'()*,:@/")
 
 
 def _fixed_parameters(request: RequestSettings) -> str:
-    """Write the query of parameters that are always sent; empty when there are none."""
+    """Return the query of parameters that are always sent; empty if there are none."""
     every: Mapping[str, str | tuple[str, ...]] = request.parameters
     if request.page_size_parameter is not None:
         every = {**every, request.page_size_parameter: str(request.page_size)}
@@ -266,12 +259,12 @@ def _fixed_parameters(request: RequestSettings) -> str:
 
 
 def _max_keys(request: RequestSettings, settings: SourceSettings) -> int:
-    """Find the most keys of a request: no more than rows fit into its answer."""
+    """Return the maximum number of keys in a request: at most one page of rows."""
     return min(settings.max_keys, request.page_size or settings.max_keys)
 
 
-def _room(settings: SourceSettings) -> int:
-    """Count the bytes of a URL that are left for path and query."""
+def _max_target_bytes(settings: SourceSettings) -> int:
+    """Return the maximum size of path and query in a URL."""
     return settings.max_url_bytes - len(settings.base_url) - len(query_of(settings.auth))
 
 
@@ -283,9 +276,9 @@ def _queried(
     between: str,
     after: str,
     write: Write,
-    everyday: bool,
+    unreserved_as_is: bool,
 ) -> RequestEncoder:
-    """Make a form whose keys are in a query, from the parts of that."""
+    """Create an encoder that writes keys into the query."""
     fixed = _fixed_parameters(request)
     start = f"{request.path}?{fixed}&{before}" if fixed else f"{request.path}?{before}"
     return RequestEncoder(
@@ -294,17 +287,17 @@ def _queried(
         between=between,
         after=after,
         write=write,
-        everyday=everyday,
+        unreserved_as_is=unreserved_as_is,
         target=None,
         headers=tuple(request.headers.items()),
         max_keys=_max_keys(request, settings),
-        max_bytes=_room(settings) - len(start) - len(after),
+        max_bytes=_max_target_bytes(settings) - len(start) - len(after),
         at_a_time=settings.max_calls,
     )
 
 
 def _list(request: ListRequest, settings: SourceSettings) -> RequestEncoder:
-    """Make the form of a list of keys."""
+    """Create the encoder for a list of keys in one parameter."""
     mark = request.quote
     start, _, end = request.wrap.partition(KEYS)
     return _queried(
@@ -318,12 +311,12 @@ def _list(request: ListRequest, settings: SourceSettings) -> RequestEncoder:
             if mark
             else escapes.in_list(request.separator, end)
         ),
-        everyday=bool(mark),
+        unreserved_as_is=bool(mark),
     )
 
 
 def _filter(request: FilterRequest, settings: SourceSettings) -> RequestEncoder:
-    """Make the form of an expression for each key."""
+    """Create the encoder for a filter with an expression for each key."""
     start, _, end = request.wrap.partition(KEYS)
     lead, _, trail = request.each.partition(KEY)
     mark = request.quote
@@ -336,12 +329,12 @@ def _filter(request: FilterRequest, settings: SourceSettings) -> RequestEncoder:
         write=escapes.in_query(
             escapes.in_quotes(mark, request.escape) if mark else escapes.in_expression
         ),
-        everyday=bool(mark),
+        unreserved_as_is=bool(mark),
     )
 
 
 def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
-    """Make the form of a JSON body."""
+    """Create the encoder for keys in a JSON body."""
     cut = cut_template(request.template, numbers=request.numbers)
     fixed = _fixed_parameters(request)
     headers = tuple(request.headers.items())
@@ -353,7 +346,7 @@ def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
         between=cut.between,
         after=cut.after,
         write=escapes.as_number if request.numbers else escapes.in_json,
-        everyday=not request.numbers,
+        unreserved_as_is=not request.numbers,
         target=f"{request.path}?{fixed}" if fixed else request.path,
         headers=headers,
         max_keys=_max_keys(request, settings),
@@ -363,7 +356,7 @@ def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
 
 
 def _each(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
-    """Make the form of one call a key."""
+    """Create the encoder for one call per key."""
     fixed = _fixed_parameters(request)
     if request.parameter is None:
         start, _, end = request.path.partition(KEY)
@@ -379,13 +372,13 @@ def _each(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
         between="",
         after=after,
         write=write,
-        everyday=False,  # a dot is written as it is elsewhere
+        unreserved_as_is=False,  # in a path, a dot may need escaping
         target=None,
         headers=tuple(request.headers.items()),
         max_keys=1,
-        max_bytes=_room(settings) - len(before) - len(after),
+        max_bytes=_max_target_bytes(settings) - len(before) - len(after),
         at_a_time=min(request.max_concurrent_calls, settings.max_calls),
-        # Where the table of statuses has a word for it, that is what it means.
+        # If the settings give 404 a meaning, that meaning counts.
         absent=_NOT_FOUND
         if settings.answer is None
         else _NOT_FOUND - settings.answer.status.keys(),

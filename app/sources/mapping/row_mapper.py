@@ -1,9 +1,8 @@
-"""From a row as a service has it to a record, by an expression for each field. Pure.
+"""From a row of a service to a record, by an expression for each field. Pure.
 
-Keys of other sources in the rows of one: they stay with its record, wherever that is kept.
-
-Billing may know a user by a customer id that only the user's row at profile has. The record of such
-a row has the key beside its own fields, out of reach of what the public schema reads.
+A row may have keys of other sources (foreign keys): billing may know a user by a customer id that
+only the user's row at profile has. The record of such a row holds the key next to its own fields,
+also in the cache. The public schema cannot read it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ from app.sources.mapping.scan import is_text
 R = TypeVar("R", bound=Record)
 
 FOREIGN_KEYS = "foreignKeys"
-"""What a record with keys of other sources calls them in JSON. It is never read from a row."""
+"""The JSON name of the foreign keys in a record. It is never read from a row."""
 
 _KINDS: Mapping[type, str] = {bool: "true or false", dict: "an object", list: "a list"}
 
@@ -39,8 +38,9 @@ class ForeignKey:
     """The key of a user at another source.
 
     Attributes:
-        key: The key; ``None`` where there is none.
-        wrong: Why there is none, where something else is in its place; says nothing of what.
+        key: The key; ``None`` if there is none.
+        wrong: Why the value in its place is not a key, without the value; ``None`` if nothing is
+            wrong.
     """
 
     key: str | None = None
@@ -48,14 +48,14 @@ class ForeignKey:
 
     @classmethod
     def of(cls, row: object, expression: Expression) -> "ForeignKey":
-        """Find it in a row.
+        """Read the key from a row.
 
         Args:
-            row: The row, as it came.
-            expression: Where it is.
+            row: The row of the service.
+            expression: The expression for the key.
 
         Returns:
-            The key. An empty text is none: there is nobody to ask for.
+            The key. An empty text means that there is none.
         """
         try:
             key = expression.evaluate(row)
@@ -82,45 +82,52 @@ class HasForeignKeys(Record):
 
 
 def with_foreign_keys(record: type[R]) -> type[R]:
-    """Make the type of a source's records, where its rows have keys of other sources.
+    """Create the record type of a source whose rows have foreign keys.
 
     Args:
-        record: The type of its records otherwise.
+        record: The record type without foreign keys.
 
     Returns:
-        The same, that ``HasForeignKeys`` too.
+        A subtype of it and of ``HasForeignKeys``.
     """
     return cast("type[R]", create_model(record.__name__, __base__=(record, HasForeignKeys)))
 
 
 def wrong_foreign_keys(record: Record) -> Sequence[str]:
-    """List what is wrong with the keys in a record, if it has some."""
+    """List what is wrong with the foreign keys in a record.
+
+    Args:
+        record: Any record.
+
+    Returns:
+        The mistakes, without values; empty if the record has no foreign keys.
+    """
     if not isinstance(record, HasForeignKeys):
         return ()
-    return [one.wrong for one in record.foreign_keys.values() if one.wrong is not None]
+    return [key.wrong for key in record.foreign_keys.values() if key.wrong is not None]
 
 
 def foreign_key_of(
     answer: Record | SourceFailure | None, *, source: str, parent: str
 ) -> UserId | SourceFailure | None:
-    """Find the key of a user at a source, in what another source said of the user.
+    """Return the key of a user at one source, from the result of another source.
 
     Args:
-        answer: What that one said.
-        source: The source that the key is for.
-        parent: The one that said it.
+        answer: The result of ``parent`` for the user.
+        source: Name of the source that needs the key.
+        parent: Name of the source whose rows have the key.
 
     Returns:
-        The key; ``None`` where there is none, or no such user; the failure of ``parent`` where it
-        failed, or has something there that is no key.
+        The key; ``None`` if there is no key or no such user; a failure of ``parent`` if it failed,
+        or if the value is not a key.
 
     Raises:
-        TypeError: Its records have no keys of others: a bug of ours.
+        TypeError: The records of ``parent`` have no foreign keys: a bug of ours.
     """
     if answer is None or isinstance(answer, SourceFailure):
         return answer
     keys: Mapping[str, ForeignKey] | None = getattr(answer, "foreign_keys", None)
-    if keys is None:  # a joined record has them by no type of its own
+    if keys is None:  # ``getattr``, because a merged record is not a ``HasForeignKeys``
         raise TypeError(f"a record of {parent} without foreign keys")
     found = keys[source]
     if found.wrong is not None:
@@ -133,11 +140,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class MappingMistake:
-    """Something in the settings of a source that does not fit its record.
+    """A setting of a source that does not fit its record.
 
     Attributes:
-        keys: What leads to it, below the settings of the source.
-        what: What was found there and what would be right.
+        keys: Path of the setting, below the settings of the source.
+        what: What is wrong, and what was expected.
     """
 
     keys: tuple[str, ...]
@@ -147,12 +154,17 @@ class MappingMistake:
 class MappingError(ValueError):
     """The settings of a source do not fit its record.
 
+    Args:
+        mistakes: All mistakes, at least one.
+
     Attributes:
-        mistakes: All that is wrong.
+        mistakes: The same.
     """
 
     def __init__(self, mistakes: Sequence[MappingMistake]) -> None:
-        super().__init__("; ".join(f"{'.'.join(one.keys)} {one.what}" for one in mistakes))
+        super().__init__(
+            "; ".join(f"{'.'.join(mistake.keys)} {mistake.what}" for mistake in mistakes)
+        )
         self.mistakes = tuple(mistakes)
 
 
@@ -161,9 +173,9 @@ class _Field:
     """How one field of the record is made.
 
     Attributes:
-        name: What the record calls it in JSON.
-        make: Makes it of a row.
-        required: Whether it has to be there.
+        name: Its name in JSON.
+        make: Returns its value from a row.
+        required: Whether the record requires it.
     """
 
     name: str
@@ -172,19 +184,20 @@ class _Field:
 
 
 class RowMapper(Generic[R]):
-    """Makes records of rows.
+    """Converts rows to records.
 
     Args:
         spec: The source.
-        fields: Its expressions, by names of fields; ``None`` where a row is what the record says.
-        foreign_keys: Expressions for other sources' keys, by their names; records have them then.
+        fields: The expressions by names of fields; ``None`` if rows have the fields of the record.
+        foreign_keys: Expressions for keys of other sources, by source name. With them, records have
+            foreign keys.
 
     Attributes:
-        key: The expression for the key, if there is one.
-        foreign_keys: Those for other sources' keys, by their names.
+        key: The expression for the key; ``None`` if there is none.
+        foreign_keys: The compiled expressions for keys of other sources, by source name.
 
     Raises:
-        MappingError: They do not fit the record.
+        MappingError: The expressions do not fit the record. It has all mistakes.
     """
 
     def __init__(
@@ -208,14 +221,15 @@ class RowMapper(Generic[R]):
         )
 
     def record(self, row: object, user: UserId) -> R | str:
-        """Make a record.
+        """Convert a row to a record.
 
         Args:
             row: The row, of any type, with ``Decimal`` for numbers that have a fraction.
-            user: Whose it is; this is the record's key, however the row writes it.
+            user: The requested key. The record gets this key, even if the row spells it
+                differently.
 
         Returns:
-            The record, or what is wrong with the row, which says nothing of what is in it.
+            The record, or a text that says what is wrong with the row, without its values.
         """
         values: dict[str, object] = {self._key: user}
         for field in self._fields:
@@ -226,19 +240,24 @@ class RowMapper(Generic[R]):
             if value is not None or field.required:
                 values[field.name] = value
         if self.foreign_keys:
-            found = {name: ForeignKey.of(row, one) for name, one in self.foreign_keys.items()}
-            values[FOREIGN_KEYS] = found
+            values[FOREIGN_KEYS] = {
+                name: ForeignKey.of(row, expression)
+                for name, expression in self.foreign_keys.items()
+            }
         return self._contract.read(values)
 
 
 class ObservedRowMapper(RowMapper[R]):
-    """Makes records of rows while somebody watches.
+    """Converts rows to records, and reports each to an observer.
 
     Args:
         spec: The source.
-        fields: Its expressions, by names of fields.
-        see: Is shown how each record was made.
-        foreign_keys: Expressions for other sources' keys, by their names.
+        fields: The expressions by names of fields; ``None`` if rows have the fields of the record.
+        observer: Called for each record with how it was made.
+        foreign_keys: Expressions for keys of other sources, by source name.
+
+    Raises:
+        MappingError: The expressions do not fit the record. It has all mistakes.
     """
 
     def __init__(
@@ -253,21 +272,29 @@ class ObservedRowMapper(RowMapper[R]):
         self._observer = observer
         names = {name_in_json(spec, name): name for name in spec.record.model_fields}
         self._texts = {
-            written: (fields or {}).get(written, (fields or {}).get(name))
-            for written, name in names.items()
+            alias: (fields or {}).get(alias, (fields or {}).get(name))
+            for alias, name in names.items()
         }
 
     def record(self, row: object, user: UserId) -> R | str:
-        """Make a record, and show how."""
+        """Convert a row to a record, and report it to the observer.
+
+        Args:
+            row: The row, of any type, with ``Decimal`` for numbers that have a fraction.
+            user: The requested key.
+
+        Returns:
+            The record, or a text that says what is wrong with the row, without its values.
+        """
         record = super().record(row, user)
         values: dict[str, object] = {self._key: user}
-        seen: list[FieldObservation] = []
+        observed: list[FieldObservation] = []
         for field in self._fields:
             try:
                 value, wrong = field.make(row), None
             except EvaluationError as error:
                 value, wrong = None, str(error)
-            seen.append(FieldObservation(field.name, self._texts[field.name], value, wrong))
+            observed.append(FieldObservation(field.name, self._texts[field.name], value, wrong))
             if wrong is None and (value is not None or field.required):
                 values[field.name] = value
         failed = isinstance(record, str)
@@ -277,14 +304,14 @@ class ObservedRowMapper(RowMapper[R]):
                 key=user,
                 record=None if isinstance(record, str) else record,
                 mistake=record if isinstance(record, str) else None,
-                fields=with_what_is_wrong(seen, self._record, values) if failed else seen,
+                fields=with_what_is_wrong(observed, self._record, values) if failed else observed,
             )
         )
         return record
 
 
 def name_in_json(spec: SourceSpec[R], name: str) -> str:
-    """Tell what a record calls a field in JSON.
+    """Return the JSON name of a field of a record.
 
     Args:
         spec: The source.
@@ -299,29 +326,29 @@ def name_in_json(spec: SourceSpec[R], name: str) -> str:
 def _maker(
     spec: SourceSpec[R], name: str, expressions: Mapping[str, Expression] | None
 ) -> Callable[[object], object] | None:
-    """Tell how a field is made, if it is."""
+    """Return the function from a row to a field; ``None`` if the field has no expression."""
     if expressions is not None:
         return expressions[name].evaluate if name in expressions else None
     alias = name_in_json(spec, name)
 
-    def same(row: object) -> object:
+    def member(row: object) -> object:
         return cast("Mapping[str, object]", row).get(alias) if isinstance(row, dict) else None
 
-    return same
+    return member
 
 
 def by_field(
     spec: SourceSpec[Any], fields: Mapping[str, V], at: tuple[str, ...] = ("fields",)
 ) -> tuple[Mapping[str, V], Sequence[MappingMistake]]:
-    """Find the fields of a record that names in the settings are of.
+    """Find the fields of a record for names in the settings.
 
     Args:
         spec: The source.
-        fields: Anything, by names of fields as in JSON or in Python.
-        at: Where these are in the settings.
+        fields: Any values, by names of fields in JSON or in Python.
+        at: Path of these names in the settings.
 
     Returns:
-        The same by the fields' Python names, and what is wrong with names.
+        The values by the Python names of the fields, and the mistakes in the names.
     """
     known: Mapping[str, FieldInfo] = spec.record.model_fields
     names = {name_in_json(spec, name): name for name in known} | {name: name for name in known}
@@ -345,7 +372,7 @@ def by_field(
 
 
 def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
-    """Compile expressions, by the Python names of their fields."""
+    """Return the compiled expressions by the Python names of their fields."""
     found, wrong = by_field(spec, fields)
     known: Mapping[str, FieldInfo] = spec.record.model_fields
     mistakes = [

@@ -1,11 +1,4 @@
-"""From the bytes of an answer to one source result a key: rows, and whose they are. Pure.
-
-Which row of an answer is of which key that was asked for. Pure.
-
-From the bytes of an answer to one answer a key. Pure.
-
-What comes back from a service, and what makes answers for keys of it.
-"""
+"""From the bytes of a response to one source result per key: rows, and their keys. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,18 +17,18 @@ from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import More, NextPage
 from app.sources.mapping.scan import is_text, scan
 
-AMBIGUOUS = "two rows whose keys differ in case alone, and neither is the key as it was asked for"
+AMBIGUOUS = "two rows whose keys differ only in case, and neither is exactly the requested key"
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Which row is of which key.
+    """The row of each key.
 
     Attributes:
-        rows: The place of the row of each key that has one, among all rows.
-        ambiguous: The keys that have several rows, none of which is surely theirs.
-        duplicate: Rows passed over, since another came before them for the same key.
-        unasked: Rows passed over, since nobody asked for their key.
+        rows: The index of the row of each key that has one.
+        ambiguous: The keys with several possible rows.
+        duplicate: Number of rows ignored because an earlier row has the same key.
+        unasked: Number of rows ignored because their key was not requested.
     """
 
     rows: Mapping[UserId, int]
@@ -47,29 +40,28 @@ class Matches:
 def matches_of(asked: Sequence[UserId], found: Sequence[str], *, fold_case: bool) -> Matches:
     """Find the row of each key.
 
-    A row whose key is written exactly as it was asked for comes first. Otherwise, a row whose key
-    is the same by ``folded`` is taken, if no other such row has its key written differently. What
-    is found for a key does not depend on the keys beside it. Of rows with the same key the first
-    counts.
+    A row with exactly the requested key has priority. Otherwise, a row counts whose key is the same
+    by ``folded``, if all such rows have the same spelling. The result for a key does not depend on
+    the other requested keys. Of several rows with the same key the first one counts.
 
     Args:
-        asked: The keys that were asked for, each once.
+        asked: The requested keys, without duplicates.
         found: The keys of the rows, in their order.
-        fold_case: Whether keys that differ in case alone are the same.
+        fold_case: Whether keys that differ only in case are the same.
 
     Returns:
-        What was found.
+        The row of each key.
     """
     first: dict[str, int] = {}
-    for place, key in enumerate(found):
+    for index, key in enumerate(found):
         if key not in first:
-            first[key] = place
+            first[key] = index
     wanted: set[str] = set(asked)
     if first.keys() == wanted:
         return Matches(
             cast("Mapping[UserId, int]", first), frozenset(), len(found) - len(first), unasked=0
         )
-    rows = {UserId(key): place for key, place in first.items() if key in wanted}
+    rows = {UserId(key): index for key, index in first.items() if key in wanted}
     unasked = len(found) - sum(key in wanted for key in found)
     if not may_be_of_another_case(asked, first, unasked=unasked):
         return Matches(rows, frozenset(), len(found) - len(rows) - unasked, unasked)
@@ -82,36 +74,37 @@ def matches_of(asked: Sequence[UserId], found: Sequence[str], *, fold_case: bool
         spellings.setdefault(fold(key), []).append(key)
     ambiguous: set[UserId] = set()
     for key in asked:
-        same = spellings.get(fold(key), ())
-        if key in rows or not same:
+        candidates = spellings.get(fold(key), ())
+        if key in rows or not candidates:
             continue
-        if len(same) == 1:
-            rows[key] = first[same[0]]
+        if len(candidates) == 1:
+            rows[key] = first[candidates[0]]
         else:
             ambiguous.add(key)
     folds = set(map(fold, asked))
-    of_asked = sum(fold(key) in folds for key in found)
+    requested = sum(fold(key) in folds for key in found)
     used = len({*rows.values()})
-    return Matches(rows, frozenset(ambiguous), of_asked - used, len(found) - of_asked)
+    return Matches(rows, frozenset(ambiguous), requested - used, len(found) - requested)
 
 
 def may_be_of_another_case(
     asked: Sequence[UserId], found: Mapping[str, object], *, unasked: int
 ) -> bool:
-    """Tell whether a key may have a row whose key is written in another case.
+    """Return whether a requested key may have a row with the key in another case.
+
+    This check is cheap: most keys are in lower case, and most rows were requested.
 
     Args:
-        asked: The keys that were asked for.
+        asked: The requested keys.
         found: The rows by their keys.
-        unasked: How many rows have a key that was not asked for.
+        unasked: How many rows have a key that was not requested.
 
     Returns:
-        Whether it is worth while to look. It costs little to find out: most keys are in small
-        letters, and most rows were asked for.
+        Whether a search for such rows is needed.
     """
     if not unasked:
-        every = "".join(asked)
-        if every == every.lower():  # then so are the keys of all rows
+        all_keys = "".join(asked)
+        if all_keys == all_keys.lower():  # then the keys of all rows are in lower case, too
             return False
     missing = {key.lower() for key in asked if key not in found}
     return not missing.isdisjoint(map(str.lower, found))
@@ -122,15 +115,15 @@ R = TypeVar("R", bound=Record)
 
 @readonly(frozen=True, slots=True)
 class Remainder:
-    """What there is beyond the rows of an answer.
+    """What applies to keys without a row, and to rows that follow.
 
     Attributes:
-        answer: The answer for each key without a row: ``None`` when the source does not know it, a
-            failure when that cannot be told. It is among the answers as this very object.
-        nameless: That failure, where it is due to a row without a key.
-        more: What the answer does not hold; ``None`` when it holds all there is.
-        count: How many rows there are so far.
-        total: How many there are on all pages, where only that tells whether more follow.
+        answer: The result of each key without a row: ``None`` if the source does not know it, a
+            failure if that is not certain. The results contain this very object.
+        nameless: The same failure, if its reason is a row without a key.
+        more: That rows are missing; ``None`` if the response is complete.
+        count: Number of rows so far.
+        total: Number of rows on all pages, if only that shows whether more follow.
     """
 
     answer: SourceFailure | None = None
@@ -141,19 +134,19 @@ class Remainder:
 
 
 NOTHING = Remainder()
-"""Beyond an answer that holds all there is."""
+"""The remainder of a complete response."""
 
 
 @readonly(frozen=True, slots=True)
 class Rows(Generic[R]):
-    """What an answer holds for the keys that were asked.
+    """What a response holds for the requested keys.
 
     Attributes:
-        answers: One a key, in the order of the keys.
+        answers: One source result per key, in the order of the keys.
         malformed: What is wrong with each row that does not fit the contract.
-        duplicate: Rows passed over, since another came before them for the same key.
-        unasked: Rows passed over, since nobody asked for their key.
-        remainder: What there is beyond them.
+        duplicate: Number of rows ignored because an earlier row has the same key.
+        unasked: Number of rows ignored because their key was not requested.
+        remainder: What applies to keys without a row.
     """
 
     answers: list[R | SourceFailure | None]
@@ -163,38 +156,38 @@ class Rows(Generic[R]):
     remainder: Remainder = NOTHING
 
     @property
-    def odd(self) -> bool:
-        """Whether something was passed over or did not fit."""
+    def unexpected(self) -> bool:
+        """Whether a row was ignored or did not fit the contract."""
         return bool(self.malformed or self.duplicate or self.unasked)
 
     @property
     def found(self) -> int:
-        """How many keys have a row, whether that fits the contract or not."""
+        """Number of keys with a row, whether it fits the contract or not."""
         return sum(answer is not self.remainder.answer for answer in self.answers)
 
     @property
     def truncated(self) -> bool:
-        """Whether there is more than the answer holds."""
+        """Whether rows are missing in the response."""
         return self.remainder.more is not None
 
     @property
     def next(self) -> NextPage | None:
-        """Where to go on, if a key has no row yet and there is somewhere to go."""
+        """The next page, if a key has no row yet; ``None`` if no page is needed or known."""
         more = self.remainder.more
         return None if more is None or self.found == len(self.answers) else more.next
 
 
 AS_A_LIST = AnswerSettings(max_rows=100_000)
-"""How an answer is read one row after the other: a list, and no more of it than takes a while."""
+"""Settings to read a response row by row: a list, with a limit on its length."""
 
 
 class RowReader(Generic[R]):
-    """Reads the answers of one source: a JSON array of rows, in any order.
+    """Reads the responses of one source: a JSON array of rows, in any order.
 
     Args:
         spec: The source.
-        fold_case: Whether keys that differ in case alone are the same.
-        decoders: Makes what reads bytes into records.
+        fold_case: Whether keys that differ only in case are the same.
+        decoders: Creates the decoder from bytes to records.
     """
 
     def __init__(
@@ -212,26 +205,26 @@ class RowReader(Generic[R]):
         self._written_key = spec.record.model_fields[spec.key].alias or spec.key
 
     def read(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
-        """Read an answer.
+        """Read a response.
 
-        The bytes go straight into records. Only when that fails are the rows taken one by one, so
-        that a bad row costs its own user alone.
+        The bytes are decoded directly to records. If that fails, the rows are read one by one, so
+        that a malformed row affects only its own user.
 
         Args:
             body: The JSON text.
-            keys: What was asked.
+            keys: The requested keys.
 
         Returns:
-            An answer a key. The first row of a key counts.
+            A source result per key. The first row of a key counts.
 
         Raises:
-            MalformedError: The body is no JSON array.
+            MalformedError: The body is not a JSON array.
         """
         try:
             records = self._decode(body)
         except ValidationError:
             return self._read_each(body, keys)
-        # From the last to the first, so that the first of a key is the one that stays.
+        # In reverse order, so that the first row of a key remains.
         found = dict(zip(map(self._key, reversed(records)), reversed(records), strict=True))
         wanted: set[str] = set(keys)
         unasked, known = 0, len(found)
@@ -244,18 +237,7 @@ class RowReader(Generic[R]):
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
     def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
-        """Read the rows one by one, and no more of them than were asked for.
-
-        Args:
-            body: The JSON text.
-            keys: What was asked.
-
-        Returns:
-            An answer a key.
-
-        Raises:
-            MalformedError: The body is no JSON array.
-        """
+        """Read the rows one by one, and validate only those with requested keys."""
         document = scan(body, AS_A_LIST)
         if body.strip() == b"null":
             raise MalformedError("expected a list of rows, got nothing")
@@ -266,11 +248,11 @@ class RowReader(Generic[R]):
         if not document.ended:
             missing = f"more than {AS_A_LIST.max_rows:,} rows"
         elif None in found:
-            # It may be anyone's who has no other row: "unknown" would be a guess.
+            # It may belong to any key without a row: "unknown" would be a guess.
             missing = "a row without a key"
 
-        def read(place: int) -> R | str:
-            return self._contract.read(keyed[place])
+        def read(index: int) -> R | str:
+            return self._contract.read(keyed[index])
 
         return self._matched(keys, [key for key in found if key is not None], read, missing)
 
@@ -281,52 +263,46 @@ class RowReader(Generic[R]):
         read: Callable[[int], R | str],
         missing: str | None = None,
     ) -> Rows[R]:
-        """Find the row of each key.
+        """Return the result of each key, from the row that matches it.
 
-        Args:
-            keys: What was asked.
-            found: The keys of the rows.
-            read: Reads the row at a place, or says what is wrong with it.
-            missing: Why a key without a row may have one all the same; ``None`` where it has none.
-
-        Returns:
-            An answer a key.
+        ``read`` returns the record of the row at an index, or what is wrong with the row.
+        ``missing`` says why a key without a row may have one nevertheless.
         """
         matches = matches_of(keys, found, fold_case=self._fold_case)
-        rows = {place: read(place) for place in sorted({*matches.rows.values()})}
+        rows = {index: read(index) for index in sorted({*matches.rows.values()})}
         malformed = [row for row in rows.values() if isinstance(row, str)]
         malformed += [AMBIGUOUS] * len(matches.ambiguous)
         read_rows = {
-            place: self._failure(row) if isinstance(row, str) else row
-            for place, row in rows.items()
+            index: self._failure(row) if isinstance(row, str) else row
+            for index, row in rows.items()
         }
-        otherwise: SourceFailure | None = None
+        default: SourceFailure | None = None
         if missing is not None:
             malformed.append(missing)
-            otherwise = self._failure(missing)
+            default = self._failure(missing)
         answers: list[R | SourceFailure | None] = []
         for key in keys:
             if key in matches.rows:
                 answers.append(read_rows[matches.rows[key]])
             else:
-                answers.append(self._failure(AMBIGUOUS) if key in matches.ambiguous else otherwise)
-        rest = Remainder(otherwise, otherwise)
+                answers.append(self._failure(AMBIGUOUS) if key in matches.ambiguous else default)
+        rest = Remainder(default, default)
         return Rows(answers, malformed, matches.duplicate, matches.unasked, rest)
 
     def _failure(self, detail: str) -> SourceFailure:
-        """Say that a row does not fit."""
+        """Return the failure for a row that does not fit the contract."""
         return SourceFailure(self._spec.name, Code.SOURCE_MALFORMED, detail)
 
 
 def key_of(row: object, name: str) -> str | None:
-    """Find the key of a row.
+    """Return the key of a row.
 
     Args:
         row: The row.
-        name: What it calls its key.
+        name: The name of its member with the key.
 
     Returns:
-        The key; ``None`` where it has none that can be read.
+        The key; ``None`` if the row has no readable key.
     """
     if not isinstance(row, dict):
         return None
@@ -336,12 +312,12 @@ def key_of(row: object, name: str) -> str | None:
 
 @readonly(frozen=True, slots=True)
 class RawAnswer:
-    """An answer of a service, as it came.
+    """A response of a service.
 
     Attributes:
         status: Its HTTP status.
-        headers: Its headers, their names in lower case; several of one name are one value, with
-            commas between (RFC 9110, section 5.3). Nothing is read of them before it is asked for.
+        headers: Its headers, by names in lower case. Several headers with one name are one value,
+            separated by commas (RFC 9110, section 5.3). They are parsed only when they are read.
         body: Its body, decompressed.
     """
 
@@ -351,19 +327,20 @@ class RawAnswer:
 
 
 class Reader(Protocol[R]):
-    """Makes answers for keys of what a service said."""
+    """Reads the source results of keys from a response."""
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> "Rows[R]":
-        """Read an answer.
+        """Read a response.
 
         Args:
-            answer: The answer.
-            keys: What was asked.
+            answer: The response.
+            keys: The requested keys.
 
         Returns:
-            An answer a key, in their order.
+            A source result per key, in the order of ``keys``.
 
         Raises:
-            MalformedError: It does not fit at all; so does pydantic's ``ValidationError``.
+            MalformedError: The response as a whole does not fit the contract.
+            ValidationError: The same, found by pydantic.
         """
         ...

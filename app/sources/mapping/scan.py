@@ -1,13 +1,13 @@
-"""Walking through the JSON text of an answer to its rows, and no further than they may go.
+"""Scanning the JSON text of a response for its rows, up to a maximum number.
 
-The text is decoded piece by piece: one row after the other, up to a bound, and what stands around
-them. A service that answers a million rows costs the time of those that are read. Numbers with a
+The text is decoded in pieces: one row after the other, up to ``max_rows``, and the JSON around
+them. If a service returns a million rows, only those that are read take time. Numbers with a
 fraction become ``Decimal``, never ``float``.
 
-One value must not cost the rows around it. So text with a half of a surrogate pair, or with bytes
-that are not UTF-8, becomes a ``str`` that cannot be encoded again (``is_text``). A number beyond
-all bounds, and what is nested too deep, becomes ``UNREADABLE``. Neither can be written as JSON, so
-a record that would have it fails.
+One bad value must not affect other rows. So text with a lone surrogate, or with bytes that are not
+UTF-8, becomes a ``str`` that cannot be encoded again (``is_text``). A number that is too large, and
+a value that is nested too deep, become ``UNREADABLE``. Neither can be written as JSON, so a record
+with such a value fails.
 """
 
 import re
@@ -22,22 +22,19 @@ from app.errors import MalformedError
 from app.settings.response import AnswerSettings, Path
 
 MAX_DEPTH = 64
-"""How deep lists and objects are read where one of an answer is nested too deep for Python."""
+"""Maximum nesting that is read if a response has a value nested too deep for Python."""
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"|(?P<open>[\[{]++)|(?P<close>[\]}]++)|"', re.DOTALL)
-"""Texts, as a whole, and the signs between which values are nested."""
+"""Whole strings, and the brackets around nested values."""
 
-_HALF = re.compile("[\ud800-\udfff]")
-"""A half of a surrogate pair: what no JSON in UTF-8 can have."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""A lone surrogate, which no JSON in UTF-8 can have."""
 
 
 class _Unreadable:
-    """Stands for a value that is JSON by its grammar, and cannot be read.
-
-    It is of a type of its own that nothing can write.
-    """
+    """The type of a value that is valid JSON but cannot be read. No encoder can write it."""
 
 
 UNREADABLE: Final = _Unreadable()
@@ -45,10 +42,10 @@ UNREADABLE: Final = _Unreadable()
 
 @dataclass(frozen=True, slots=True)
 class ScannedRow:
-    """A row as it came.
+    """A row of a response.
 
     Attributes:
-        name: What it is called in the object of rows that it was in, if it was in one.
+        name: Its name, if the rows are members of an object; else ``None``.
         value: The row, of any type.
     """
 
@@ -58,12 +55,12 @@ class ScannedRow:
 
 @dataclass(frozen=True, slots=True)
 class ScannedDocument:
-    """The JSON of an answer.
+    """The JSON of a response.
 
     Attributes:
-        rows: The rows, in their order; ``None`` when nothing is where they should be.
-        around: All the rest; where the rows are, it is empty.
-        ended: Whether those are all rows, rather than as many as may be.
+        rows: The rows, in their order; ``None`` if there is no value at their path.
+        around: The rest of the JSON, with ``None`` in place of the rows.
+        ended: Whether these are all rows; false if there are more than ``max_rows``.
     """
 
     rows: Sequence[ScannedRow] | None
@@ -72,18 +69,19 @@ class ScannedDocument:
 
 
 def scan(body: bytes, settings: AnswerSettings) -> ScannedDocument:
-    """Decode an answer.
+    """Decode a response.
 
     Args:
         body: The JSON text.
-        settings: Where in it the rows are, and how many may be.
+        settings: The path of the rows, and their maximum number.
 
     Returns:
-        The rows, and what is around them.
+        The rows, and the JSON around them.
 
     Raises:
-        MalformedError: It is no JSON (RFC 8259), or has something else where the rows should be.
-            ``NaN`` and its like are let through: they spoil no more than the row that uses them.
+        MalformedError: The body is not JSON (RFC 8259), or the value at the path of the rows has
+            the wrong type. ``NaN`` and ``Infinity`` are accepted: they affect only the row that
+            uses them.
     """
     try:
         text = body.decode()
@@ -92,26 +90,26 @@ def scan(body: bytes, settings: AnswerSettings) -> ScannedDocument:
     try:
         return _document(_Scanner(text, settings))
     except (MalformedError, JSONDecodeError) as error:
-        raise _no_json(error) from error
+        raise _malformed(error) from error
     except (ValueError, RecursionError, InvalidOperation):
-        pass  # there is a value that cannot be read
+        pass  # a value cannot be read
     try:
-        return _document(_CarefulScanner(text, settings))
+        return _document(_TolerantScanner(text, settings))
     except (MalformedError, JSONDecodeError) as error:
-        raise _no_json(error) from error
+        raise _malformed(error) from error
 
 
 def _document(scanner: "_Scanner") -> ScannedDocument:
-    """Scan a text."""
+    """Return the document of a scanner."""
     try:
         around = scanner.whole()
-    except _Enough:
+    except _TooManyRows:
         return ScannedDocument(scanner.rows, None, ended=False)
     return ScannedDocument(scanner.rows, around, ended=True)
 
 
-def _no_json(error: ValueError) -> MalformedError:
-    """Say that a body is no JSON, unless the error says more."""
+def _malformed(error: ValueError) -> MalformedError:
+    """Return the error for a body that is not JSON, or the given one if it says more."""
     return error if isinstance(error, MalformedError) else MalformedError("the body is not JSON")
 
 
@@ -123,7 +121,7 @@ def at(value: object, path: Path) -> tuple[bool, object]:
         path: Names and positions.
 
     Returns:
-        Whether it leads anywhere, and what is there.
+        Whether there is a value at the path, and the value.
     """
     for step in path:
         if isinstance(step, str):
@@ -138,23 +136,23 @@ def at(value: object, path: Path) -> tuple[bool, object]:
 
 
 def is_text(text: str) -> bool:
-    """Tell whether a text is Unicode, with no half of a surrogate pair in it.
+    """Return whether a text is valid Unicode, without lone surrogates.
 
     Args:
-        text: A text out of JSON, which may escape any half.
+        text: A text from JSON, in which an escape can be a lone surrogate.
 
     Returns:
         Whether it can be written as UTF-8.
     """
-    return text.isascii() or _HALF.search(text) is None
+    return text.isascii() or _SURROGATE.search(text) is None
 
 
-class _Enough(Exception):  # noqa: N818 # no error: a way out of the walk
-    """More rows than are read."""
+class _TooManyRows(Exception):  # noqa: N818 # not an error: it ends the scan
+    """There are more than ``max_rows``."""
 
 
 class _Scanner:
-    """Walks through one text."""
+    """Scans one text."""
 
     def __init__(self, text: str, settings: AnswerSettings) -> None:
         self.rows: list[ScannedRow] | None = None
@@ -165,24 +163,24 @@ class _Scanner:
         ).raw_decode
 
     def whole(self) -> object:
-        """Decode all of it."""
+        """Decode the whole text, and return the JSON around the rows."""
         value, end = self._value(self._skip(0), self._settings.rows)
         if self._skip(end) != len(self._text):
             raise self._wrong("more than one value", end)
         return value
 
     def _value(self, start: int, path: Path) -> tuple[object, int]:
-        """Decode a value on the way to the rows, or where they should be."""
+        """Decode a value that contains the rows at ``path``; return it and its end."""
         if not path:
             return None, self._rows(start)
         named = isinstance(path[0], str)
         if self._sign(start) != ("{" if named else "["):
-            return self._decode(self._text, start)  # there is no way on
+            return self._decode(self._text, start)  # the path ends here
         members: dict[str | int, object] = {}
 
         def visit(name: str | int, place: int) -> int:
             if name == path[0]:
-                self.rows = None  # of a name that an object repeats the last counts
+                self.rows = None  # if an object repeats a name, the last member counts
                 members[name], end = self._value(place, path[1:])
             else:
                 members[name], end = self._decode(self._text, place)
@@ -190,11 +188,11 @@ class _Scanner:
 
         end = self._each(start, visit, named=named)
         if isinstance(path[0], int) and len(members) <= path[0]:
-            self.rows = []  # the list is shorter: there is no such row
+            self.rows = []  # the list is shorter than the path needs: there are no rows
         return members if named else list(members.values()), end
 
     def _rows(self, start: int) -> int:
-        """Decode the rows, and find the place behind them."""
+        """Decode the rows, and return the position after them."""
         rows: list[ScannedRow] = []
         self.rows = rows
         settings = self._settings
@@ -211,7 +209,7 @@ class _Scanner:
 
         def visit(name: str | int, place: int) -> int:
             if len(rows) == settings.max_rows:
-                raise _Enough
+                raise _TooManyRows
             value, end = self._decode(self._text, place)
             rows.append(ScannedRow(name if isinstance(name, str) else None, value))
             return end
@@ -219,7 +217,7 @@ class _Scanner:
         return self._each(start, visit, named=settings.by_key)
 
     def _each(self, start: int, visit: Callable[[str | int, int], int], *, named: bool) -> int:
-        """Visit each member of what begins here, and find the place behind all."""
+        """Visit each member of a list or an object, and return the position after it."""
         closing = "}" if named else "]"
         place = self._skip(start + 1)
         if self._sign(place) == closing:
@@ -237,7 +235,7 @@ class _Scanner:
         return place + 1
 
     def _name(self, start: int) -> tuple[str, int]:
-        """Decode the name of a member, and find its value."""
+        """Decode the name of a member; return it and the position of the value."""
         name, end = self._decode(self._text, start)
         place = self._skip(end)
         if not isinstance(name, str) or self._sign(place) != ":":
@@ -245,64 +243,64 @@ class _Scanner:
         return name, self._skip(place + 1)
 
     def _sign(self, start: int) -> str:
-        """Look at a character; there is none behind the end."""
+        """Return the character at a position; empty at the end."""
         return self._text[start : start + 1]
 
     def _skip(self, start: int) -> int:
-        """Find what follows blanks."""
+        """Return the position after white space."""
         match = _BLANK.match(self._text, start)
         return start if match is None else match.end()
 
     def _wrong(self, what: str, place: int) -> JSONDecodeError:
-        """Say what is no JSON."""
+        """Return the error for invalid JSON."""
         return JSONDecodeError(what, self._text, place)
 
 
-class _CarefulScanner(_Scanner):
-    """Walks through a text that has a value which cannot be read. It takes more time."""
+class _TolerantScanner(_Scanner):
+    """Scans a text with a value that cannot be read. It is slower."""
 
     def __init__(self, text: str, settings: AnswerSettings) -> None:
         super().__init__(text, settings)
         self._decode_whole = self._decode
-        self._decode = self._decode_what_can_be
+        self._decode = self._decode_readable
 
-    def _decode_what_can_be(self, text: str, start: int) -> tuple[object, int]:
-        """Decode a value, or as much of it as can be."""
+    def _decode_readable(self, text: str, start: int) -> tuple[object, int]:
+        """Decode a value, with ``UNREADABLE`` for parts that cannot be read."""
         try:
             return self._decode_whole(text, start)
         except JSONDecodeError:
             raise
         except (ValueError, RecursionError, InvalidOperation):
-            return self._part_by_part(start, 0)
+            return self._decode_parts(start, 0)
 
-    def _part_by_part(self, start: int, depth: int) -> tuple[object, int]:
-        """Decode a value some part of which cannot be read."""
+    def _decode_parts(self, start: int, depth: int) -> tuple[object, int]:
+        """Decode a value member by member, because some part cannot be read."""
         sign = self._sign(start)
         if sign not in {"{", "["}:
             return self._scalar(start)
         if depth == MAX_DEPTH:
-            return UNREADABLE, self._behind(start)
+            return UNREADABLE, self._end_of(start)
         members: dict[str | int, object] = {}
 
         def visit(name: str | int, place: int) -> int:
-            members[name], end = self._part_by_part(place, depth + 1)
+            members[name], end = self._decode_parts(place, depth + 1)
             return end
 
         end = self._each(start, visit, named=sign == "{")
         return members if sign == "{" else list(members.values()), end
 
     def _scalar(self, start: int) -> tuple[object, int]:
-        """Decode a value that has no parts."""
+        """Decode a value without members."""
         try:
             return self._decode_whole(self._text, start)
         except JSONDecodeError:
             raise
-        except (ValueError, InvalidOperation):  # of more digits, or a larger exponent, than may be
+        except (ValueError, InvalidOperation):  # a number with too many digits or a large exponent
             number = _NUMBER.match(self._text, start)
             return UNREADABLE, start if number is None else number.end()
 
-    def _behind(self, start: int) -> int:
-        """Find the place behind a list or an object, without a look at what is in it."""
+    def _end_of(self, start: int) -> int:
+        """Return the position after a list or an object, without decoding it."""
         depth = 0
         for found in _NESTING.finditer(self._text, start):
             if found["open"] is not None:

@@ -30,7 +30,7 @@ from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
 from app.sources.cache.lifetime import OVER, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
 from app.sources.records_in_parts import partial
-from app.sources.seldom import TOLD_EVERY
+from app.sources.seldom import WARN_EVERY
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.sources.crowd import RESERVE, Crowd, Word
@@ -176,12 +176,12 @@ def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
     [
         (0.0, EntryUse.FRESH),
         (TTL, EntryUse.FRESH),
-        (TTL + 0.001, EntryUse.RENEW_BEHIND),
-        (TTL + BEHIND, EntryUse.RENEW_BEHIND),
+        (TTL + 0.001, EntryUse.REVALIDATE),
+        (TTL + BEHIND, EntryUse.REVALIDATE),
         (TTL + BEHIND + 0.001, EntryUse.IF_ERROR),
         (TTL + BEHIND + IF_ERROR, EntryUse.IF_ERROR),
-        (TTL + BEHIND + IF_ERROR + 0.001, EntryUse.USELESS),
-        (-0.001, EntryUse.USELESS),
+        (TTL + BEHIND + IF_ERROR + 0.001, EntryUse.NONE),
+        (-0.001, EntryUse.NONE),
     ],
 )
 @pytest.mark.parametrize("contract", ["stale_ok", "optional", "required"])
@@ -191,7 +191,7 @@ def test_what_a_record_is_good_for_depends_on_its_age(
     entry = some_entry()
     now = entry.fetched_at + timedelta(seconds=age)
 
-    expected = EntryUse.USELESS if use is EntryUse.IF_ERROR and contract != "stale_ok" else use
+    expected = EntryUse.NONE if use is EntryUse.IF_ERROR and contract != "stale_ok" else use
 
     assert use_of(entry, now, source_settings(contract)) is expected
 
@@ -201,8 +201,8 @@ def test_what_a_record_is_good_for_depends_on_its_age(
     [
         (0.0, EntryUse.FRESH),
         (UNKNOWN, EntryUse.FRESH),
-        (UNKNOWN + 0.001, EntryUse.USELESS),
-        (-1.0, EntryUse.USELESS),
+        (UNKNOWN + 0.001, EntryUse.NONE),
+        (-1.0, EntryUse.NONE),
     ],
 )
 def test_an_unknown_user_is_never_used_old(age: float, use: EntryUse) -> None:
@@ -232,11 +232,11 @@ def test_what_a_record_is_good_for_ends_where_its_service_says(
     lifetime: Lifetime, uses: tuple[float, float, float]
 ) -> None:
     entry = replace(some_entry(), lifetime=lifetime)
-    ends = dict(zip((EntryUse.FRESH, EntryUse.RENEW_BEHIND, EntryUse.IF_ERROR), uses, strict=True))
+    ends = dict(zip((EntryUse.FRESH, EntryUse.REVALIDATE, EntryUse.IF_ERROR), uses, strict=True))
 
     for age in (0.0, *(end + much for end in uses for much in (-0.001, 0.001))):
         now = entry.fetched_at + timedelta(seconds=age)
-        expected = next((use for use, end in ends.items() if age < end), EntryUse.USELESS)
+        expected = next((use for use, end in ends.items() if age < end), EntryUse.NONE)
         assert age < 0 or use_of(entry, now, source_settings()) is expected
 
 
@@ -250,7 +250,7 @@ def test_that_a_user_is_unknown_is_kept_no_longer_than_the_service_says(
         for much in (-0.001, 0.001)
     ]
 
-    assert judged == [EntryUse.FRESH if seconds else EntryUse.USELESS, EntryUse.USELESS]
+    assert judged == [EntryUse.FRESH if seconds else EntryUse.NONE, EntryUse.NONE]
 
 
 SECONDS = st.floats(0, 200) | st.just(math.inf)
@@ -282,7 +282,7 @@ def test_no_service_can_have_an_answer_used_longer_than_the_settings_say(
 
 
 def test_nothing_is_good_for_nothing() -> None:
-    assert use_of(None, datetime(2026, 6, 1, tzinfo=UTC), source_settings()) is EntryUse.USELESS
+    assert use_of(None, datetime(2026, 6, 1, tzinfo=UTC), source_settings()) is EntryUse.NONE
 
 
 def test_a_cached_source_is_a_source(shop: Shop) -> None:
@@ -603,7 +603,7 @@ async def test_a_store_that_fails_costs_a_call_and_a_line_in_the_log(
 
     assert [await shop.ask("a"), await shop.ask("a")] == [[0], [1]]
     assert len(shop.events()) == 1
-    shop.clock.advance(TOLD_EVERY)
+    shop.clock.advance(WARN_EVERY)
     await shop.ask("a")
     assert [event.get("left_out") for event in shop.events()] == [None, 1]
     for event in shop.events():

@@ -57,7 +57,7 @@ def test_rows_may_come_in_any_order() -> None:
     rows = read([good("c"), good("a"), good("b")], "a", "b", "c")
 
     assert told(rows) == ["a", "b", "c"]
-    assert not rows.odd
+    assert not rows.unexpected
 
 
 def test_a_user_without_a_row_is_unknown() -> None:
@@ -69,7 +69,7 @@ def test_fields_that_the_contract_does_not_name_are_ignored() -> None:
     rows = read([good("a", shoeSize=44, nested={"id": "b"}, user_id="c")], "a", "b")
 
     assert told(rows) == ["a", None]
-    assert not rows.odd
+    assert not rows.unexpected
 
 
 def test_a_row_that_nobody_asked_for_is_dropped_and_counted() -> None:
@@ -77,7 +77,7 @@ def test_a_row_that_nobody_asked_for_is_dropped_and_counted() -> None:
 
     assert told(rows) == ["a"]
     assert rows.unasked == 2
-    assert rows.odd
+    assert rows.unexpected
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_any_mixture_of_rows_gives_each_key_what_a_plain_reference_gives_it(
     assert rows.duplicate == len(wanted) - len(set(wanted))
     assert rows.unasked == len(keyed) - len(wanted)
     assert bool(rows.malformed) == ("SOURCE_MALFORMED" in told(rows) or len(keyed) < len(sent))
-    assert rows.odd == bool(rows.malformed or rows.duplicate or rows.unasked)
+    assert rows.unexpected == bool(rows.malformed or rows.duplicate or rows.unasked)
     for one in rows.answers:
         assert not isinstance(one, SourceFailure) or one.code is Code.SOURCE_MALFORMED
 

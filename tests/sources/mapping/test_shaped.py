@@ -495,7 +495,7 @@ def test_users_written_in_a_foreign_shape_are_read_as_what_they_were(
 
     known = {record.id: record for record in records}
     assert rows.answers == [known.get(key) for key in KEYS]
-    assert not rows.odd
+    assert not rows.unexpected
 
 
 def _minor(records: Sequence[AccountRecord]) -> bytes:
@@ -597,4 +597,4 @@ def test_accounts_written_in_a_foreign_shape_are_read_to_the_last_minor_unit(
 
     known = {record.user_id: record for record in records}
     assert rows.answers == [known.get(key) for key in KEYS]
-    assert not rows.odd
+    assert not rows.unexpected
