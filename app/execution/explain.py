@@ -253,7 +253,7 @@ class Explainer:
             settings: All settings.
             compiler: Compiles operations; ``None`` where compiling is switched off.
         """
-        limits = InputLimits.of(settings)
+        limits = InputLimits.from_settings(settings)
         self._core = schema.core
         endpoints = endpoints_of(schema.specs, dict(settings.sources))
         keys = keys_of(endpoints, settings.key_from)

@@ -36,7 +36,7 @@ from graphql.validation.validate import (
 from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
 
 from app.errors import Code, LimitError, RequestError, bare
-from app.execution.limits.counts import IndexedSource, count, untie
+from app.execution.limits.counts import IndexedSource, count, unlink_tokens
 from app.settings.limits import LimitsSettings
 
 MAX_ERRORS = 100
@@ -207,7 +207,7 @@ class DocumentChecks:
             self._check_counts(tree)
         except RequestError:
             if tree.loc is not None:
-                untie(tree.loc.start_token)
+                unlink_tokens(tree.loc.start_token)
             raise
         return tree
 
@@ -261,11 +261,11 @@ def _parse(text: str, max_tokens: int) -> DocumentNode:
     try:
         return Parser(source, lexer=lexer, max_lexical_tokens=max_tokens or None).parse_document()
     except GraphQLSyntaxError as error:
-        untie(lexer.token)
+        unlink_tokens(lexer.token)
         if not _TOO_MANY.search(error.message):
             raise
     except RecursionError:
-        untie(lexer.token)
+        unlink_tokens(lexer.token)
         found = "the document has more levels of brackets"
         raise LimitError("nesting", MAX_NESTING_DEPTH, found) from None
     raise LimitError("tokens", max_tokens, "the document has more tokens")

@@ -58,7 +58,7 @@ class IndexedSource(Source):
         return [start for start, _ in breaks], [end for _, end in breaks]
 
 
-def untie(token: Token) -> int:
+def unlink_tokens(token: Token) -> int:
     """Take the tokens of a document out of the chain in which the parser leaves them.
 
     Each knows the one before and the one after it: a document that is dropped would be freed by
