@@ -70,6 +70,11 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
     graphql-core implements two of the three error behaviours. The third, ``HALT``, is implemented
     here: every error propagates to the root, as if all types were non-null.
+
+    Args:
+        args: Passed on to graphql-core.
+        on_error: What an error does to the answer.
+        kwargs: Passed on to graphql-core.
     """
 
     def __init__(self, *args: Any, on_error: OnError = "NULL", **kwargs: Any) -> None:  # noqa: ANN401 # graphql-core's own

@@ -98,7 +98,7 @@ class InputLimits:
         """
         if subject is None:
             raise UnauthenticatedError(
-                "nobody knows who asks: send a token (Authorization: Bearer …) that names a user"
+                "the caller is unknown: send a token (Authorization: Bearer …) that names a user"
             )
         if self.user_id_pattern.fullmatch(subject) is None:
             raise BadUserInputError("the token names no user: its subject is not a user id")

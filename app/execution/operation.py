@@ -29,6 +29,12 @@ class Operation:
     variables except those that only name users, and the caller's scopes. Which users are the
     caller itself is decided later, for each request.
 
+    Args:
+        tree: The document of the operation.
+        node: The operation's node in that document.
+        price: The operation's cost.
+        variants: Keeps the variants of all operations.
+
     Attributes:
         tree: The document of the operation.
         node: The operation's node in that document.

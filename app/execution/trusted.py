@@ -114,8 +114,8 @@ class TrustedDocumentStore:
             return self._otherwise.text_of(request)
         raise RequestError(
             Code.DOCUMENT_NOT_TRUSTED,
-            "only trusted documents are executed here, and this is none of them:"
-            " expected the hash of one, or its very text",
+            "only trusted documents are executed here:"
+            " expected the hash of one, or exactly its text",
         )
 
     def keep(self, request: GraphQLRequest) -> None:

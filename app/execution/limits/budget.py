@@ -74,7 +74,7 @@ def _check_depth(values: Mapping[str, Any], allowed: int) -> None:
     while inner := [items for value in level if (items := _items(value)) is not None]:
         depth += 1
         if depth > allowed:
-            found = "the variables have more lists and objects in each other"
+            found = "the variables have more levels of lists and objects"
             raise LimitError("variables_depth", allowed, found)
         level = [value for items in inner for value in items]
 
