@@ -115,10 +115,12 @@ class Gateway:
         self._chance = chance
         self._transports = transports
         self._observer = observer
-        self._limits = InputLimits.of(settings)
+        self._limits = InputLimits.from_settings(settings)
         self._schema = build_schema(security_directives=settings.has_security_directives)
         self._callers = callers_said(settings.auth)
-        self._documents = Documents.of(self._schema.core, settings, size=settings.document_cache)
+        self._documents = Documents.from_settings(
+            self._schema.core, settings, size=settings.document_cache
+        )
         self._document_store = document_store_of(settings)
 
     @asynccontextmanager
@@ -221,7 +223,7 @@ class Gateway:
         engine = routers = self._engine(self._schema, sources, planner, self._documents)
         if self._settings.router_token is not None:
             # What a router may ask differs in what its documents may be, and they are kept apart.
-            documents = Documents.of(
+            documents = Documents.from_settings(
                 self._schema.core,
                 self._settings,
                 size=self._settings.document_cache,

@@ -85,7 +85,7 @@ def measure() -> Iterator[Held]:
     nowhere = SourceSettings(base_url="http://127.0.0.1:9")
     sources = SourcesSettings(profile=nowhere, billing=nowhere, activity=nowhere)
     core = build_schema().core
-    prepared = Documents.of(core, Settings(sources=sources, introspection=True), size=0)
+    prepared = Documents.from_settings(core, Settings(sources=sources, introspection=True), size=0)
     for size in SIZES:
         for kind, text in documents(size).items():
             times: list[float] = []

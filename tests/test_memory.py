@@ -26,7 +26,7 @@ from tests.fakes import settings_for_fakes
 SETTINGS = settings_for_fakes()
 SCHEMA = build_schema()
 READS = SCHEMA.reads(endpoints_of(SCHEMA.specs, dict(SETTINGS.sources)), {})
-PLANNER = Planner(SCHEMA.core, READS, InputLimits.of(SETTINGS))
+PLANNER = Planner(SCHEMA.core, READS, InputLimits.from_settings(SETTINGS))
 COMPILER = Compiler(SCHEMA)
 RIGHTS = Policies(SCHEMA.policies).rights(EVERYBODY)
 
@@ -111,7 +111,7 @@ def bounded(**bytes_of: int) -> Settings:
 
 def documents(size: int = 1_000_000, **bytes_of: int) -> Documents:
     """Make a cache of documents."""
-    return Documents.of(SCHEMA.core, bounded(**bytes_of), size=size)
+    return Documents.from_settings(SCHEMA.core, bounded(**bytes_of), size=size)
 
 
 def run(document: Document, combination: int = 0) -> None:

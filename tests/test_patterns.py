@@ -78,7 +78,7 @@ def raises_not(read: Callable[[str], object]) -> Takes:
 
 def guards(pattern: re.Pattern[str] = UUID_PATTERN) -> InputLimits:
     """Make the checks of users' ids by a pattern."""
-    return InputLimits.of(settings_for_fakes(user_id_pattern=pattern))
+    return InputLimits.from_settings(settings_for_fakes(user_id_pattern=pattern))
 
 
 def by_header(name: bytes, of: Callable[[Any], object]) -> Takes:

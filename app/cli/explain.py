@@ -49,7 +49,7 @@ def explain(
     settings = _settings_or_defaults(config)
     explainer = Explainer(
         schema=schema,
-        documents=Documents.of(schema.core, settings, size=0),
+        documents=Documents.from_settings(schema.core, settings, size=0),
         store=InlineDocuments(),
         settings=settings,
         compiler=compiler_of(settings, schema),

@@ -1,7 +1,7 @@
 """Running operations: document, plan, load, response.
 
-Contract types: ``request.GraphQLRequest`` and ``request.GraphQLResponse`` stand on either side of
-an operation, ``documents.Document`` is its text, ``plan.Plan`` says which sources it needs, and
-``context.Context`` is all that a resolver may reach. ``engine`` goes the whole way; ``limits``
-holds what an operation may cost; ``explain`` shows what it would ask.
+Contract types: ``request.GraphQLRequest`` and ``request.GraphQLResponse`` are the input and the
+output of an operation, ``documents.Document`` is its text, ``plan.Plan`` lists the sources that it
+needs, and ``context.Context`` is all that a resolver may use. ``engine`` runs all stages;
+``limits`` limits the cost of operations; ``explain`` lists the calls that an operation would make.
 """

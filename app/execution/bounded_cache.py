@@ -1,7 +1,7 @@
-"""A cache that is bounded by how many bytes it has, in the order of last use.
+"""An LRU cache that is bounded by the bytes of its entries.
 
-What clients send decides how large an entry is, so that a bound on the number of entries alone is
-none on memory. It needs no lock: only the event loop's thread uses it, and nothing in it waits.
+Clients decide how large an entry is, so a bound on the number of entries would not bound memory.
+The cache needs no lock: only the event loop's thread uses it, and nothing in it waits.
 """
 
 from collections import OrderedDict
@@ -12,14 +12,14 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ENTRY_BYTES = 256
-"""What the cache itself needs for an entry: its place in the order, and its size."""
+"""Bytes that the cache itself needs for an entry: its place in the order, and its size."""
 
 
 class BoundedCache(Generic[K, V]):
-    """Keeps the values that were used last, as many as fit into some bytes.
+    """Keeps the values that were used last, within a number of bytes.
 
     Attributes:
-        bytes: How many bytes its entries have, by the sizes that it was given.
+        bytes: The size of all entries, by the sizes that ``put`` was given.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class BoundedCache(Generic[K, V]):
         max_entries: int | None = None,
         dropped: Callable[[K, V], None] | None = None,
     ) -> None:
-        """Make it, empty.
+        """Make an empty cache.
 
         Args:
-            max_bytes: How many bytes its entries may have together; 0 to keep nothing.
-            max_entries: How many entries there may be beside that; ``None`` for any number.
-            dropped: Is called with each entry that makes room or has none, but not with one that is
-                removed or replaced.
+            max_bytes: The most bytes that all entries may have together; 0 keeps nothing.
+            max_entries: The most entries; ``None`` for any number.
+            dropped: Called with each entry that is evicted or does not fit, but not with one that
+                is removed or replaced.
         """
         self.bytes = 0
         self._max_bytes = max_bytes
@@ -44,21 +44,21 @@ class BoundedCache(Generic[K, V]):
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def __contains__(self, key: K) -> bool:
-        """Tell whether there is an entry; this is no use of it."""
+        """Return whether the cache has the key; this does not count as a use."""
         return key in self._kept
 
     def __len__(self) -> int:
-        """Count the entries."""
+        """Return the number of entries."""
         return len(self._kept)
 
     def get(self, key: K) -> V | None:
-        """Find a value, which is a use of it.
+        """Return a value, and count this as a use.
 
         Args:
-            key: Its key.
+            key: The key of the value.
 
         Returns:
-            The value; ``None`` where there is none.
+            The value; ``None`` if the cache does not have it.
         """
         entry = self._kept.get(key)
         if entry is None:
@@ -67,12 +67,12 @@ class BoundedCache(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V, size: int) -> None:
-        """Keep a value, in place of those that were used longest ago.
+        """Store a value, and evict the least recently used entries if there is no room.
 
         Args:
-            key: Its key.
-            value: The value. It is not kept where it is larger than all there is room for.
-            size: How many bytes the key and the value have.
+            key: The key of the value.
+            value: The value. One that is larger than the whole cache is not stored.
+            size: The bytes of key and value.
         """
         self.remove(key)
         size += ENTRY_BYTES
@@ -89,16 +89,16 @@ class BoundedCache(Generic[K, V]):
             self._drop(oldest, old)
 
     def remove(self, key: K) -> None:
-        """Let go of an entry, where there is one.
+        """Remove an entry, if the cache has it.
 
         Args:
-            key: Its key.
+            key: The key of the entry.
         """
         entry = self._kept.pop(key, None)
         if entry is not None:
             self.bytes -= entry[1]
 
     def _drop(self, key: K, value: V) -> None:
-        """Say that an entry is no longer there."""
+        """Report an entry that was evicted or does not fit."""
         if self._dropped is not None:
             self._dropped(key, value)

@@ -1,4 +1,4 @@
-"""All that a resolver may reach."""
+"""The context of resolvers."""
 
 import strawberry
 
@@ -11,13 +11,13 @@ from app.readonly import readonly
 
 @readonly(frozen=True, slots=True)
 class Context:
-    """All that a resolver may reach: nothing else is shared between the fields of a request.
+    """All that a resolver may use: nothing else is shared between the fields of a request.
 
     Attributes:
-        plan: The plan of the operation, in which each resolver finds its part by its response key.
-        planner: Lists the fetches of a part of it.
+        plan: The plan of the operation. A resolver finds its part by its response key.
+        planner: Lists the fetches of a part of the plan.
         loaders: Ask the sources.
-        required: Names of the sources without which there is no user.
+        required: Names of the sources whose failure fails the user.
         rights: What the caller may see.
     """
 
@@ -29,4 +29,4 @@ class Context:
 
 
 Info = strawberry.Info[Context, None]
-"""What Strawberry hands to a resolver."""
+"""The resolver info of Strawberry, with our context."""

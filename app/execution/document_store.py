@@ -1,17 +1,13 @@
-"""Where the text of a document comes from: the request, or a hash (persisted queries).
+"""Document stores: they find the text of a document in the request, or by the name in it.
 
-Where the text of a document comes from: the request itself, or what it names one by.
+- ``InlineDocuments``: the text is in the request.
+- ``PersistedDocumentStore``: clients have sent the text before.
+- ``TrustedDocumentStore``: the operator has provided the text (``trusted.py``).
 
-Texts                            finds the text ├── InlineDocuments                   in the
-request, and nowhere else ├── PersistedDocumentStore               among those that clients have
-sent before (``document_store.py``) └── TrustedDocumentStore                 among those that the
-operator has given (``trusted.py``)
-
-Automatic persisted queries: a client sends a document once, and its hash from then on.
-
-The protocol is that of Apollo's clients. The hash alone comes first, by POST or GET; where it is
-unknown the client is told so and sends the whole document with the hash, which is kept. It saves
-bandwidth and makes GETs short; it allows and forbids nothing (``trusted.py`` does).
+Automatic persisted queries follow the protocol of Apollo's clients. The client first sends the hash
+alone, by POST or GET. If the hash is unknown, an error says so; the client then sends the whole
+document with the hash, and the gateway keeps both. This saves bandwidth and keeps GETs short. It
+is no access control (``trusted.py`` is).
 """
 
 import hashlib
@@ -30,54 +26,73 @@ class DocumentStore(Protocol):
     """Finds the text of a request's document."""
 
     def text_of(self, request: GraphQLRequest) -> str:
-        """Find the text.
+        """Find the text of a request's document.
 
         Args:
-            request: What the client asks for.
+            request: The request.
 
         Returns:
-            The text of its document.
+            The text of the document.
 
         Raises:
-            RequestError: There is none, or it may not be executed.
+            RequestError: There is no text, or it may not be executed.
         """
         ...
 
     def keep(self, request: GraphQLRequest) -> None:
-        """Keep what a request brings for others, once its caller has paid for it.
+        """Keep the document of a request for later requests, after its caller has paid for it.
 
         Args:
-            request: What the client asks for; ``of`` has found its text.
+            request: The request; ``text_of`` has found its text.
         """
         ...
 
 
 class InlineDocuments:
-    """Finds the text in the request."""
+    """Finds the text in the request only."""
 
     def text_of(self, request: GraphQLRequest) -> str:
-        """Find the text; a request that only names its document is told to send it."""
+        """Return the text in the request.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The text of the document.
+
+        Raises:
+            RequestError: There is no text. If the request only names its document, the code asks
+                the client to send the text.
+        """
         if request.query:
             return request.query
         if request.names_document:
             # Apollo's clients look for this message and code, and then send the whole document.
-            # They expect it as an answer, not as a failure of the request.
+            # They expect status 200.
             raise RequestError(
                 Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported", status=200
             )
         raise no_document_error()
 
     def keep(self, request: GraphQLRequest) -> None:
-        """Keep nothing."""
+        """Keep nothing.
+
+        Args:
+            request: The request.
+        """
 
 
 def no_document_error() -> RequestError:
-    """Say that a request neither has nor names a document."""
+    """Make the error of a request that neither has nor names a document.
+
+    Returns:
+        The error.
+    """
     return RequestError(Code.BAD_REQUEST, 'there is no document: expected its text as "query"')
 
 
 PREFIX = "sha256:"
-"""What the specification's appendix on persisted documents has before a hash."""
+"""The prefix of hashes (the specification's appendix on persisted documents)."""
 
 
 class PersistedQuery(BaseModel):
@@ -95,16 +110,16 @@ _EXTENSION = TypeAdapter(PersistedQuery)
 
 
 def name_of(request: GraphQLRequest) -> str | None:
-    """Find by which name a request names its document.
+    """Return the name by which a request names its document.
 
     Args:
-        request: What the client asks for.
+        request: The request.
 
     Returns:
-        The name: a hash, or whatever a manifest calls it. ``None`` when it names none.
+        The name: a hash, or an id of a manifest. ``None`` if the request names no document.
 
     Raises:
-        RequestError: ``extensions.persistedQuery`` is not what it should be.
+        RequestError: ``extensions.persistedQuery`` is malformed.
     """
     if request.document_id is not None:
         return request.document_id.removeprefix(PREFIX)
@@ -122,13 +137,13 @@ def name_of(request: GraphQLRequest) -> str | None:
 
 
 def hash_of(text: str) -> str:
-    """Compute the name of a document.
+    """Compute the hash that names a document.
 
     Args:
-        text: Its text.
+        text: The text of the document.
 
     Returns:
-        SHA-256 of its UTF-8, in lower-case hex.
+        SHA-256 of the text in UTF-8, in lower-case hex.
     """
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -140,18 +155,28 @@ class PersistedDocumentStore:
         """Make a store.
 
         Args:
-            size: How many documents it keeps; none that is longer than ``MAX_CACHED``.
-            max_bytes: How many bytes they may have together.
+            size: The most documents that it keeps; none that is longer than ``MAX_CACHED``.
+            max_bytes: The most bytes that all documents may have together.
         """
         self._kept = BoundedCache[str, str](max_bytes, max_entries=size)
 
     @property
     def bytes(self) -> int:
-        """How many bytes the documents have."""
+        """The bytes of all kept documents."""
         return self._kept.bytes
 
     def text_of(self, request: GraphQLRequest) -> str:
-        """Find the text in the request, or by its name."""
+        """Find the text in the request, or by the document's name.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The text of the document.
+
+        Raises:
+            RequestError: There is no text, its name is unknown, or its hash is not the name.
+        """
         name = name_of(request)
         text = request.query
         if not text:
@@ -166,7 +191,11 @@ class PersistedDocumentStore:
         return text
 
     def keep(self, request: GraphQLRequest) -> None:
-        """Keep the text of a request that names it, too."""
+        """Keep the text of a request that also names its document.
+
+        Args:
+            request: The request.
+        """
         if request.query and (name := name_of(request)) is not None:
             self._keep(name, request.query)
 
@@ -175,11 +204,11 @@ class PersistedDocumentStore:
         if name is None:
             raise no_document_error()
         if (text := self._kept.get(name)) is None:
-            # Apollo's clients look for this message and code, and expect it as an answer.
+            # Apollo's clients look for this message and code, and expect status 200.
             raise RequestError(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound", status=200)
         return text
 
     def _keep(self, name: str, text: str) -> None:
-        """Keep a text, and let go of the one that was not used for longest."""
+        """Keep a text under its name."""
         if len(text) <= MAX_CACHED:
             self._kept.put(name, text, sys.getsizeof(name) + sys.getsizeof(text))

@@ -1,6 +1,6 @@
-"""Documents: parsed, checked and validated once, whatever number of requests brings them.
+"""Documents: parsed, checked and validated once, however many requests send them.
 
-They are kept by their text, in the order of their last use, as many as fit into some bytes.
+They are kept by their text in an LRU cache that is bounded by bytes.
 """
 
 import hashlib
@@ -20,27 +20,27 @@ from graphql.language.parser import MAX_NESTING_DEPTH
 from app.errors import Code, LimitError, RequestError, bare, quote
 from app.execution.bounded_cache import BoundedCache
 from app.execution.limits.checks import DocumentChecks
-from app.execution.limits.counts import untie
+from app.execution.limits.counts import unlink_tokens
 from app.execution.limits.price import Pricing
 from app.execution.operation import Operation
 from app.execution.variants import Variants, document_bytes
 from app.settings.models import Settings
 
 MAX_CACHED = 32_768
-"""The longest document, in characters, that is kept: longer ones are no one's everyday query."""
+"""The longest document, in characters, that is kept: everyday queries are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document, ready to be executed, or what is wrong with it.
+    """A document, ready to be executed, or its errors.
 
     Attributes:
-        hash: SHA-256 of its text, in hex: its name in logs.
-        tree: Its syntax tree; ``None`` when it could not be parsed.
-        errors: What parsing or validation found.
+        hash: SHA-256 of the text, in hex: the document's name in logs.
+        tree: The syntax tree; ``None`` if the text could not be parsed.
+        errors: The errors of parsing or validation.
         code: The code of those errors.
-        operations: Its operations by name, where nothing is wrong with it.
-        tokens: How many tokens its syntax tree was made of.
+        operations: The operations by name; empty if there are errors.
+        tokens: The number of tokens in the text.
     """
 
     hash: str
@@ -56,10 +56,10 @@ class Document:
         """Find the operation to execute (GraphQL specification, section 6.1, GetOperation).
 
         Args:
-            name: Its name; needed when there are several.
+            name: The name of the operation; needed if there are several.
 
         Returns:
-            The operation; validation has let no other kind than queries through.
+            The operation. It is a query: validation refuses other kinds.
 
         Raises:
             RequestError: There is no such operation.
@@ -68,23 +68,23 @@ class Document:
         found = next(iter(self.operations.values())) if is_alone else self.operations.get(name)
         if found is None:
             names = ", ".join(one for one in self.operations if one is not None)
-            wrong = "operationName is needed"
+            problem = "operationName is needed"
             if name is not None:
-                wrong = f"there is no operation {quote(name)}"
+                problem = f"there is no operation {quote(name)}"
             raise RequestError(
                 Code.OPERATION_RESOLUTION_FAILURE,
-                f"{wrong}: the document has {names or 'none with a name'}",
+                f"{problem}: the document has {names or 'none with a name'}",
             )
         return found
 
     def size(self, text: str) -> int:
-        """Estimate how many bytes it has.
+        """Estimate how many bytes the document takes in memory.
 
         Args:
-            text: Its text.
+            text: The text of the document.
 
         Returns:
-            The estimate.
+            The estimate, in bytes.
         """
         definitions = (one.node.variable_definitions or () for one in self.operations.values())
         return document_bytes(
@@ -95,22 +95,22 @@ class Document:
         )
 
     def forget_variants(self) -> None:
-        """Keep nothing more of what its operations are compiled to, since it is not kept."""
+        """Remove all variants of its operations, and keep none from now on."""
         for one in self.operations.values():
             one.forget_variants()
 
     def check_safe(self, name: str | None) -> None:
-        """Let only queries through, where the HTTP method may change nothing.
+        """Refuse operations other than queries, for safe HTTP methods (RFC 9110, section 9.2.1).
 
         Args:
-            name: Name of the operation; none where there is one only.
+            name: The name of the operation; ``None`` if the document has one only.
 
         Raises:
-            RequestError: It is no query, whether such a thing is served or not.
+            RequestError: The operation is not a query.
         """
         for one in _operations(self.tree):
-            is_it = name is None or (one.name is not None and one.name.value == name)
-            if is_it and one.operation is not OperationType.QUERY:
+            is_named = name is None or (one.name is not None and one.name.value == name)
+            if is_named and one.operation is not OperationType.QUERY:
                 raise RequestError(
                     Code.OPERATION_RESOLUTION_FAILURE,
                     f"a GET is for queries only, and this is a {one.operation.value}",
@@ -122,10 +122,17 @@ class Document:
 class Documents:
     """Prepares documents, and keeps those that were used last.
 
+    Args:
+        checks: Parses, checks and validates documents.
+        pricing: Computes what operations cost.
+        variants: Keeps the variants of operations.
+        size: The most documents that are kept.
+        max_bytes: The most bytes that all kept documents may have.
+
     Attributes:
-        hits: How many were found ready.
-        misses: How many had to be prepared.
-        variants: What their operations were compiled to.
+        hits: How many documents were found ready.
+        misses: How many documents had to be prepared.
+        variants: The variants of their operations.
     """
 
     def __init__(
@@ -145,7 +152,7 @@ class Documents:
         self._kept = BoundedCache[str, Document](max_bytes, max_entries=size, dropped=_dropped)
 
     @classmethod
-    def of(
+    def from_settings(
         cls,
         core: GraphQLSchema,
         settings: Settings,
@@ -154,15 +161,19 @@ class Documents:
         router: bool = False,
         variants: Variants | None = None,
     ) -> Self:
-        """Make what prepares documents as the settings say.
+        """Make a cache of documents by the settings.
 
         Args:
             core: The schema.
             settings: All settings.
-            size: How many documents are kept.
-            router: Whether they are a router's, which may read the schema by ``_service``.
-            variants: Keeps what they are compiled to, together with that of other documents; by
-                default apart.
+            size: The most documents that are kept.
+            router: Whether a federation router sends them, which may read the schema by
+                ``_service``.
+            variants: Keeps their variants together with those of other documents; ``None`` for a
+                cache of their own.
+
+        Returns:
+            The documents.
         """
         checks = DocumentChecks(
             core,
@@ -184,21 +195,21 @@ class Documents:
 
     @property
     def bytes(self) -> int:
-        """How many bytes the documents have that are kept, by estimate."""
+        """The bytes of all kept documents, by estimate."""
         return self._kept.bytes
 
     def __contains__(self, text: str) -> bool:
-        """Tell whether a document is kept ready."""
+        """Return whether the document with this text is kept."""
         return text in self._kept
 
     def get(self, text: str) -> Document:
-        """Prepare a document, or find it ready.
+        """Return a document: a kept one, or prepared now.
 
         Args:
-            text: Its text.
+            text: The text of the document.
 
         Returns:
-            The document; what is wrong with it is kept as well.
+            The document, or its errors: those are kept, too.
         """
         if (ready := self._kept.get(text)) is not None:
             self.hits += 1
@@ -225,18 +236,18 @@ class Documents:
             errors = tuple(map(bare, self._checks.validate(tree)))
             operations: Mapping[str | None, Operation] = {}
             if not errors:
-                operations = self._ready(tree)
+                operations = self._make_operations(tree)
         except RequestError as error:
             return _refused(digest, error)
-        except RecursionError:  # of any step: whatever is deeper than its bounds is too deep
+        except RecursionError:  # any step may raise it, if the document is too deep for it
             found = "the document has more levels of selections and values"
             return _refused(digest, LimitError("nesting", MAX_NESTING_DEPTH, found))
         finally:
-            tokens = untie(tree.loc.start_token) if tree.loc is not None else 0
+            tokens = unlink_tokens(tree.loc.start_token) if tree.loc is not None else 0
         return Document(digest, tree, errors, operations=operations, tokens=tokens)
 
-    def _ready(self, tree: DocumentNode) -> Mapping[str | None, Operation]:
-        """Make the operations of a valid document ready to be run."""
+    def _make_operations(self, tree: DocumentNode) -> Mapping[str | None, Operation]:
+        """Make the operations of a valid document."""
         prices = self._pricing.prices(tree)
         return {
             name: Operation(tree, node, price, self.variants)
@@ -245,12 +256,12 @@ class Documents:
 
 
 def _dropped(_: str, document: Document) -> None:
-    """Let go of what belongs to a document that makes room."""
+    """Remove the variants of a document that was evicted."""
     document.forget_variants()
 
 
 def _refused(digest: str, error: RequestError) -> Document:
-    """Keep why a document is refused."""
+    """Make a document that holds only the reason why it is refused."""
     refused = GraphQLError(error.message, original_error=bare(error))
     return Document(digest, None, (refused,), error.code)
 

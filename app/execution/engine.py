@@ -1,8 +1,8 @@
-"""Running an operation: from a request to its answer.
+"""Runs an operation: from a request to its response.
 
-Async, since it waits for sources. Parsing, validating and executing are plain work on the event
-loop's thread: for the documents of real clients they take well under a few milliseconds, and the
-result of the first two is kept.
+It is async because it waits for sources. Parsing, validating and executing run on the event loop's
+thread: for the documents of real clients they take well under a few milliseconds, and the result of
+the first two is kept.
 """
 
 from asyncio import CancelledError, TaskGroup, current_task
@@ -34,12 +34,12 @@ from app.execution.render import OperationCompiler
 from app.execution.request import GraphQLRequest, GraphQLResponse, extensions_of, timings_of
 from app.execution.response_errors import (
     bounded,
+    drop_tracebacks,
     in_answer_order,
     is_bug,
     masked,
     public_error,
     root_cause,
-    untrace,
 )
 from app.execution.schema import GatewaySchema
 from app.execution.variants import Variant
@@ -48,10 +48,10 @@ from app.sources.base import RequestContext
 
 
 class Engine:
-    """Runs operations against the schema. Shared by all requests; keeps nothing of any.
+    """Runs operations against the schema. Shared by all requests; keeps no state of any request.
 
     Attributes:
-        documents: The documents that are kept ready.
+        documents: The prepared documents.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class Engine:
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
-        """Make it.
+        """Make an engine.
 
         Args:
             schema: The schema.
-            sources: The sources, open.
+            sources: The open sources.
             planner: Makes the plans of operations.
             documents: Prepares documents, and keeps them.
             store: Finds the texts of documents.
             policies: Who may see the fields of a user.
-            required: Names of the sources without which there is no user.
-            compiler: Compiles operations; ``None`` to leave all to the executor.
-            clock: Tells the time.
-            log: Takes note of operations and bugs.
+            required: Names of the sources whose failure fails the user.
+            compiler: Compiles operations; ``None`` to run all of them by the executor.
+            clock: Measures the duration of operations.
+            log: The log of operations and bugs.
         """
         self.documents = documents
         self._schema = schema
@@ -100,25 +100,26 @@ class Engine:
         caller: Caller,
         budget: CostBudget,
         *,
-        tell_all: bool = False,
+        report_sources: bool = False,
         safe: bool = False,
     ) -> GraphQLResponse:
         """Run one operation.
 
         Args:
-            request: What the client asks for.
-            call: What of the incoming request matters to the calls made for it.
-            caller: Who asks.
+            request: The request.
+            call: The request context, for the calls to sources.
+            caller: The caller.
             budget: What the operation may cost.
-            tell_all: Whether the answer tells what became of the request at each source.
-            safe: Whether it came by an HTTP method that may change nothing.
+            report_sources: Whether the answer reports what became of the request at each source.
+            safe: Whether the HTTP method is safe (RFC 9110, section 9.2.1), so that only queries
+                may run.
 
         Returns:
-            The answer. Nothing that a client, a source or a resolver does is raised.
+            The response. Errors of clients, sources and resolvers are in it; none is raised.
         """
         async with Loaders(self._sources, call) as loaders:
             return await self._answer(
-                request, call, caller, loaders, budget, tell_all=tell_all, safe=safe
+                request, call, caller, loaders, budget, report_sources=report_sources, safe=safe
             )
 
     async def run_batch(
@@ -128,38 +129,40 @@ class Engine:
         caller: Caller,
         budget: CostBudget,
         *,
-        tell_all: bool = False,
+        report_sources: bool = False,
     ) -> list[GraphQLResponse]:
-        """Run several operations at the same time, which ask each source about a user once.
+        """Run several operations at the same time; together they ask a source about a user once.
 
         Args:
-            requests: What the client asks for.
-            call: What of the incoming request matters to the calls made for them.
-            caller: Who asks.
+            requests: The requests.
+            call: The request context, for the calls to sources.
+            caller: The caller.
             budget: What the operations may cost together.
-            tell_all: Whether each answer tells what became of all of them at each source.
+            report_sources: Whether each answer reports what became of all of them at each source.
 
         Returns:
-            The answers, in the order of the requests.
+            The responses, in the order of the requests.
         """
         async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
             running = [
                 group.create_task(
-                    self._answer(request, call, caller, loaders, budget, tell_all=tell_all)
+                    self._answer(
+                        request, call, caller, loaders, budget, report_sources=report_sources
+                    )
                 )
                 for request in requests
             ]
         return [one.result() for one in running]
 
     def failed(self, bug: BaseException, request_id: str) -> GraphQLResponse:
-        """Answer an operation that a bug of ours has ended.
+        """Log a bug of ours that ended an operation, and make the response.
 
         Args:
-            bug: What was raised. It is written into the log.
-            request_id: Shown to the client, so that the log can be searched for it.
+            bug: The exception. It is written to the log, with its traceback.
+            request_id: The id of the request. The client sees it, and it leads to the log.
 
         Returns:
-            The answer: masked, and without data.
+            The response: a masked error, and no data.
         """
         self._log.error("graphql.bug", path=None, exc_info=bug)
         bare(bug)
@@ -173,20 +176,20 @@ class Engine:
         loaders: Loaders,
         budget: CostBudget,
         *,
-        tell_all: bool,
+        report_sources: bool,
         safe: bool = False,
     ) -> GraphQLResponse:
-        """Run one operation over loaders; what fails is this operation, and none beside it."""
+        """Run one operation; a bug of ours fails this operation only, not the others of a batch."""
         try:
             return await self._run(
-                request, call, caller, loaders, budget, tell_all=tell_all, safe=safe
+                request, call, caller, loaders, budget, report_sources=report_sources, safe=safe
             )
         except CancelledError as error:
             task = current_task()
             if task is None or task.cancelling():
-                raise  # somebody has ended the request
-            return self.failed(error, call.request_id)  # it has waited for what was cancelled
-        except Exception as error:  # noqa: BLE001 # whatever it is, it is logged, and the answer masked
+                raise  # the request itself was cancelled
+            return self.failed(error, call.request_id)  # it waited for something that was cancelled
+        except Exception as error:  # noqa: BLE001 # any bug of ours is logged and masked
             return self.failed(error, call.request_id)
 
     async def _run(
@@ -197,10 +200,10 @@ class Engine:
         loaders: Loaders,
         budget: CostBudget,
         *,
-        tell_all: bool,
+        report_sources: bool,
         safe: bool = False,
     ) -> GraphQLResponse:
-        """Run one operation over loaders."""
+        """Run one operation."""
         started = self._clock.monotonic()
         document: Document | None = None
         name: str | None = None
@@ -237,12 +240,12 @@ class Engine:
             wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer = replace(answer, headers=error.headers)
-        extensions = extensions_of(call.trace, tell_all=tell_all)
+        extensions = extensions_of(call.trace, report_sources=report_sources)
         if budget.reported and cost is not None:
             extensions = {**(extensions or {}), "cost": budget.report(cost)}
             answer = replace(answer, headers=budget.headers())
-        if extensions is not None or tell_all:
-            timings = timings_of(call.trace) if tell_all else None
+        if extensions is not None or report_sources:
+            timings = timings_of(call.trace) if report_sources else None
             answer = replace(answer, extensions=extensions, timings=timings)
         self._log.info(
             "graphql.operation",
@@ -269,7 +272,7 @@ class Engine:
             rendered = variant.compiled.render(
                 context.plan, results, required=self._required, request_id=call.request_id
             )
-        except Exception as error:  # noqa: BLE001 # the executor finds out which field has the bug
+        except Exception as error:  # noqa: BLE001 # the executor finds the field that has the bug
             self._log.error("graphql.bug", path=None, exc_info=error)
             bare(error)
             loaders.remember(fetches, results)
@@ -286,7 +289,7 @@ class Engine:
         context: Context,
         call: RequestContext,
     ) -> GraphQLResponse:
-        """Execute an operation by Strawberry's executor."""
+        """Run an operation by Strawberry's executor."""
         on_error = request.on_error or "NULL"
         result = execute(
             self._schema.core,
@@ -300,29 +303,29 @@ class Engine:
         done: ExecutionResult = await result if isawaitable(result) else result
         errors = done.errors or []
         if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
-            # Without a path it is no field that failed: the request could not be understood.
+            # Errors without a path are not errors of fields: the request is invalid.
             return self._refuse(errors, Code.BAD_USER_INPUT, call)
-        told = in_answer_order(self._tell(errors, call), done.data)
-        return GraphQLResponse(executed=True, data=done.data, errors=told)
+        ordered = in_answer_order(self._public_errors(errors, call), done.data)
+        return GraphQLResponse(executed=True, data=done.data, errors=ordered)
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
-        """Write bugs of ours into the log, with their tracebacks, which nobody else needs."""
+        """Log the bugs of ours among errors with their tracebacks, and drop all tracebacks."""
         for error in errors:
             if is_bug(error):
                 self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
-            untrace(error)
+            drop_tracebacks(error)
 
     def _refuse(
         self, errors: Sequence[GraphQLError], code: Code, call: RequestContext, *, status: int = 400
     ) -> GraphQLResponse:
-        """Answer a request that is not executed."""
-        told = bounded(self._tell(errors, call, code))
-        return GraphQLResponse(executed=False, data=None, errors=told, status=status)
+        """Make the response to a request that is not executed."""
+        first = bounded(self._public_errors(errors, call, code))
+        return GraphQLResponse(executed=False, data=None, errors=first, status=status)
 
-    def _tell(
+    def _public_errors(
         self, errors: Sequence[GraphQLError], call: RequestContext, code: Code = Code.BAD_USER_INPUT
     ) -> list[GraphQLFormattedError]:
-        """Write errors as clients see them, and bugs into the log."""
+        """Return errors as clients see them, and log bugs of ours."""
         self._log_bugs(errors)
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
 

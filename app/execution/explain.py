@@ -1,9 +1,7 @@
-"""Explaining an operation: what it would ask of the sources, found without asking any.
+"""Explains an operation: the calls to sources that it would make, without making any.
 
-Plain, since nothing is waited for. It reads a request by the same parts as a run does: documents,
-guards, planner, compiler, and the split into calls. A test holds it to what runs really ask.
-
-Explaining what each source would be asked for an operation, and which pages after that.
+It is not async, since it waits for nothing. It uses the same parts as a run: documents, limits,
+planner, compiler, and the split into calls. A test compares it with the calls of real runs.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -54,13 +52,13 @@ from app.sources.records_in_parts import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class ExplainedGroup:
-    """Users of one root field of whom the caller sees the same, as they are explained.
+    """Users of one root field of whom the caller may see the same fields.
 
     Attributes:
         root: The root field.
-        selection: What it selects of them; ``None`` where it gives no users.
-        keys: The users that are known and right.
-        count: How many it names of them, the wrong ones included; ``None`` while that is unknown.
+        selection: The selection for these users; ``None`` if the field returns no users.
+        keys: The known and valid users.
+        count: How many users there are, invalid keys included; ``None`` if that is unknown.
         is_own: Whether they are the caller itself.
     """
 
@@ -72,18 +70,31 @@ class ExplainedGroup:
 
     @property
     def fields(self) -> Sequence[PlannedField]:
-        """The fields that the caller sees of them."""
+        """The fields that the caller may see."""
         fields = () if self.selection is None else self.selection.fields
         return [one for one in fields if not one.hidden]
 
     def asks(self, source: str) -> bool:
-        """Tell whether a source is asked about them, be it only for keys."""
+        """Return whether a source is asked about these users, for fields or only for keys.
+
+        Args:
+            source: The name of the source.
+
+        Returns:
+            Whether it is asked.
+        """
         named = self.keys or self.root.missing
         return self.selection is not None and source in self.selection.needs.needed and bool(named)
 
 
 class SourcesExplainer:
-    """Explains what sources are asked. Shared by all requests."""
+    """Explains the calls to sources. Shared by all requests.
+
+    Args:
+        schema: The schema.
+        endpoints: The endpoints of each source, by the name of the source.
+        keys: For an endpoint, where its keys come from, by name.
+    """
 
     def __init__(
         self,
@@ -100,23 +111,25 @@ class SourcesExplainer:
     def explain(
         self, groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> tuple[SourceExplanation, ...]:
-        """Explain what the sources are asked; a source is asked once for all fields.
+        """Explain the calls of an operation; a source is asked once for all fields.
 
         Args:
             groups: The users of the operation.
-            variables: Values of its variables, coerced.
+            variables: The coerced values of its variables.
 
         Returns:
-            One for each source that is asked.
+            One explanation for each source that is asked.
         """
         every = [one for several in self._endpoints.values() for one in several]
-        asking = [(one, [group for group in groups if group.asks(one.spec.name)]) for one in every]
-        return tuple(self._source(one, those, variables) for one, those in asking if those)
+        by_endpoint = [
+            (one, [group for group in groups if group.asks(one.spec.name)]) for one in every
+        ]
+        return tuple(self._source(one, asking, variables) for one, asking in by_endpoint if asking)
 
     def _source(
         self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> SourceExplanation:
-        """Explain what one source is asked about some users."""
+        """Explain the calls to one source for some users."""
         selects: tuple[str, ...] | None = None
         name = endpoint.spec.name
         if endpoint.selects:
@@ -128,14 +141,14 @@ class SourcesExplainer:
         form = encoder_of(spec, settings)
         users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
         key_from = self._key_from.get(name)
-        # What the keys are is told at run time, where they are another source's.
-        asks = form.encode(users) if key_from is None else EncodedRequests((), ())
+        # Keys that another source has are known only at run time.
+        requests = form.encode(users) if key_from is None else EncodedRequests((), ())
         unknown = [one.root.selection.name for one in groups if one.root.missing]
-        count = 1 if unknown == ["user"] and not users else len(users)  # one user, whoever it is
+        count = 1 if unknown == ["user"] and not users else len(users)  # exactly one, if unknown
         batches: tuple[int, ...] | None = None
         if not unknown or (unknown == ["user"] and not users):
             batches = (
-                tuple(len(ask.keys) for ask in asks.sent)
+                tuple(len(request.keys) for request in requests.sent)
                 if users and key_from is None
                 else _split(count, form.max_keys)
             )
@@ -147,8 +160,8 @@ class SourcesExplainer:
             parameter=form.parameter,
             key_from=key_from,
             selects=selects,
-            keys=tuple(key for ask in asks.sent for key in ask.keys),
-            not_written=tuple(asks.refused),
+            keys=tuple(key for request in requests.sent for key in request.keys),
+            not_written=tuple(requests.refused),
             more_at_run_time=bool(unknown),
             batches=batches,
             calls=None if batches is None else len(batches),
@@ -156,10 +169,10 @@ class SourcesExplainer:
                 PagesExplanation(
                     path=pages.path,
                     parameter=pages.parameter,
-                    calls=None if requests is None else len(requests),
+                    calls=None if wanted_pages is None else len(wanted_pages),
                     at_a_time=settings.max_concurrent_pages,
                 )
-                for pages, requests in self._pages(spec, groups, variables).items()
+                for pages, wanted_pages in self._pages(spec, groups, variables).items()
             ),
             at_a_time=form.at_a_time,
             max_keys=form.max_keys,
@@ -171,7 +184,7 @@ class SourcesExplainer:
     def _pages(
         self, spec: SourceSpec[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> Mapping[PageSpec[Any], set[PageRequest] | None]:
-        """Find the pages that are asked for; ``None`` where that is known at run time."""
+        """Find the pages that are asked for; ``None`` if they are known only at run time."""
         found: dict[PageSpec[Any], set[PageRequest] | None] = {}
         for group in groups:
             for field in group.fields:
@@ -188,7 +201,7 @@ class SourcesExplainer:
     def _page_requests(
         self, field: PlannedField, keys: Iterable[UserId], variables: VariableValues
     ) -> set[PageRequest]:
-        """Find the pages that a field asks for; none where its arguments are wrong."""
+        """Find the pages that a field asks for; none if its arguments are invalid."""
         requests: set[PageRequest] = set()
         for key in keys:
             try:
@@ -198,23 +211,23 @@ class SourcesExplainer:
                 size = DEFAULT_FIRST if first is None else first
                 requests.add(page_request(key, size, arguments.get("after")))
             except (BadUserInputError, GraphQLError):
-                continue  # a run tells it at that user's field, and asks for no page
+                continue  # a run reports an error at that user's field, and asks for no page
         return requests
 
 
 def _split(number: int, most: int) -> tuple[int, ...]:
-    """Split a number into as few as may be, of which none is more than ``most``."""
+    """Split a number into the fewest parts of at most ``most``."""
     whole, rest = divmod(number, most)
     return (most,) * whole + ((rest,) if rest else ())
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainResult:
-    """What became of a request to explain an operation.
+    """The result of a request to explain an operation.
 
     Attributes:
-        explanation: The explanation; ``None`` when the request could not be executed.
-        errors: What is wrong with the request, as a run would tell it.
+        explanation: The explanation; ``None`` if the request could not be executed.
+        errors: The errors of the request, as a run would report them.
         status: HTTP status of a request that could not be executed.
     """
 
@@ -223,17 +236,21 @@ class ExplainResult:
     status: int = 200
 
     def answer(self) -> GraphQLResponse:
-        """Put it into the shape of an answer: no data, and the explanation as an extension."""
+        """Make a GraphQL response: no data, and the explanation as an extension.
+
+        Returns:
+            The response.
+        """
         if self.explanation is None:
             return GraphQLResponse(
                 executed=False, data=None, errors=self.errors, status=self.status
             )
-        told = {"explain": self.explanation.model_dump(mode="json")}
-        return GraphQLResponse(executed=True, data=None, errors=self.errors, extensions=told)
+        extensions = {"explain": self.explanation.model_dump(mode="json")}
+        return GraphQLResponse(executed=True, data=None, errors=self.errors, extensions=extensions)
 
 
 class Explainer:
-    """Explains operations. Shared by all requests; calls nothing and keeps nothing of any."""
+    """Explains operations. Shared by all requests; calls no source and keeps no request state."""
 
     def __init__(
         self,
@@ -244,16 +261,16 @@ class Explainer:
         settings: Settings,
         compiler: OperationCompiler | None,
     ) -> None:
-        """Make it.
+        """Make an explainer.
 
         Args:
             schema: The schema.
             documents: Prepares documents, and keeps them.
             store: Finds the texts of documents.
             settings: All settings.
-            compiler: Compiles operations; ``None`` where compiling is switched off.
+            compiler: Compiles operations; ``None`` if compiling is switched off.
         """
-        limits = InputLimits.of(settings)
+        limits = InputLimits.from_settings(settings)
         self._core = schema.core
         endpoints = endpoints_of(schema.specs, dict(settings.sources))
         keys = keys_of(endpoints, settings.key_from)
@@ -268,13 +285,13 @@ class Explainer:
         self._policies = Policies(schema.policies, fold_case=limits.fold_case)
 
     def text(self, request: GraphQLRequest) -> str:
-        """Find the document that would be explained, by which an explanation is paid for.
+        """Find the document of a request; its length decides what the explanation costs.
 
         Args:
-            request: What a client would ask for.
+            request: The request.
 
         Returns:
-            Its text; empty where there is none.
+            The text of the document; empty if there is none.
         """
         try:
             return self._document_store.text_of(request)
@@ -284,16 +301,16 @@ class Explainer:
     def explain(self, request: GraphQLRequest, caller: Caller, *, request_id: str) -> ExplainResult:
         """Explain an operation.
 
-        A variable that does no more than name users may be left out: who they are is then told at
-        run time. Any other that is missing is an error, as it is when the request is run.
+        Variables that only name users may be missing: these users are then known only at run time.
+        Any other missing variable is an error, as in a run.
 
         Args:
-            request: What a client would ask for.
-            caller: Who would ask.
-            request_id: Shown with what is masked.
+            request: The request.
+            caller: The caller.
+            request_id: Written into masked errors.
 
         Returns:
-            The explanation, or what is wrong with the request; both where only ids are wrong.
+            The explanation, or the errors of the request; both if only ids are invalid.
         """
         try:
             text = self._document_store.text_of(request)
@@ -337,13 +354,13 @@ class Explainer:
             check_introspection(operation.price.schemas, self._limits)
         except LimitError as error:
             errors.append(GraphQLError(error.message, original_error=error))
-        return ExplainResult(explanation, _told(errors, Code.BAD_USER_INPUT, request_id))
+        return ExplainResult(explanation, _public(errors, Code.BAD_USER_INPUT, request_id))
 
     def _field(self, group: ExplainedGroup) -> FieldExplanation:
         """Explain a root field for some of its users."""
         selection, root = group.selection, group.root
         fields = () if selection is None else selection.fields
-        shown = {one.name: one.sources for one in fields if not one.hidden}
+        visible = {one.name: one.sources for one in fields if not one.hidden}
         needs = None if selection is None else selection.needs
         return FieldExplanation(
             key=root.selection.key,
@@ -354,48 +371,48 @@ class Explainer:
             wrong=() if group.is_own else tuple(error.message for error in _errors_of(root)),
             sources=()
             if needs is None
-            else tuple(self._reading(one, needs, shown) for one in needs.needed),
+            else tuple(self._reading(one, needs, visible) for one in needs.needed),
             existence_only=needs is not None and needs.existence_only,
-            sourceless=tuple(name for name, sources in shown.items() if not sources),
+            sourceless=tuple(name for name, sources in visible.items() if not sources),
             hidden=tuple(dict.fromkeys(one.name for one in fields if one.hidden)),
         )
 
     def _reading(
         self, source: str, needs: SourceNeeds, reads: Mapping[str, Collection[str]]
     ) -> SourceReading:
-        """Explain what one source is needed for, given what each selected field reads."""
+        """Explain what one source is needed for, by the sources that each field reads."""
         return SourceReading(
             source=source,
-            fields=tuple(name for name, some in reads.items() if source in some),
+            fields=tuple(name for name, sources in reads.items() if source in sources),
             keys_of=tuple(one for one in needs.needed if self._key_from.get(one) == source),
             for_keys_only=source in needs.for_keys,
         )
 
 
 def explained_groups(root: PlannedRoot) -> Sequence[ExplainedGroup]:
-    """List the users of a root field as they are explained.
+    """Group the users of a root field for the explanation.
 
     Args:
         root: The root field.
 
     Returns:
-        One for each group of users of whom the caller sees the same; the caller itself first. Keys
-        that are wrong or not known yet count to the other users.
+        One group for each selection, the caller itself first. Keys that are invalid or not known
+        yet are counted with the other users.
     """
     own = [group for group in root.groups if group.is_own]
-    told = [
+    groups = [
         ExplainedGroup(root, one.selection, one.keys, len(one.keys), is_own=True) for one in own
     ]
-    named = sum(len(one.keys) for one in own)
-    if own and root.count == named:
-        return told
+    own_count = sum(len(one.keys) for one in own)
+    if own and root.count == own_count:
+        return groups
     others = [key for group in root.groups if not group.is_own for key in group.keys]
-    count = None if root.count is None else root.count - named
-    return [*told, ExplainedGroup(root, root.selection.others, others, count)]
+    count = None if root.count is None else root.count - own_count
+    return [*groups, ExplainedGroup(root, root.selection.others, others, count)]
 
 
 def _errors_of(root: PlannedRoot) -> Sequence[GraphQLError]:
-    """List what is wrong with the users that a root field names, at their places."""
+    """List the errors in the users that a root field names, with their paths."""
     nodes, key = root.selection.nodes, root.selection.key
     if root.error is not None:
         return [located_error(root.error, nodes, [key])]
@@ -405,15 +422,15 @@ def _errors_of(root: PlannedRoot) -> Sequence[GraphQLError]:
 def left_to_run_time(
     tree: DocumentNode, operation: OperationDefinitionNode, given: Mapping[str, object]
 ) -> tuple[str, ...]:
-    """Find the variables that have no value, though they have to, and do no more than name users.
+    """List the variables that need a value, have none, and only name users.
 
     Args:
         tree: The document.
         operation: One of its operations.
-        given: Values of the operation's variables.
+        given: Values of the operation's variables, by name.
 
     Returns:
-        Names of variables. Whatever they will be, the operation needs the same sources.
+        Names of the variables. The operation needs the same sources for all of their values.
     """
     deciding = deciding_variables(tree)
     return tuple(
@@ -427,7 +444,7 @@ def left_to_run_time(
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:
-    """Add numbers; ``None`` when one is not known."""
+    """Add numbers; ``None`` if one is unknown."""
     total = 0
     for number in numbers:
         if number is None:
@@ -436,15 +453,15 @@ def _sum(numbers: Iterable[int | None]) -> int | None:
     return total
 
 
-def _told(
+def _public(
     errors: Sequence[GraphQLError], code: Code, request_id: str
 ) -> list[GraphQLFormattedError]:
-    """Write errors as clients see them."""
+    """Return errors as clients see them."""
     return [public_error(one, otherwise=code, request_id=request_id) for one in errors]
 
 
 def _refused(
     errors: Sequence[GraphQLError], code: Code, request_id: str, *, status: int = 400
 ) -> ExplainResult:
-    """Say that a request could not be executed."""
-    return ExplainResult(None, _told(errors, code, request_id), status)
+    """Make the result of a request that could not be executed."""
+    return ExplainResult(None, _public(errors, code, request_id), status)

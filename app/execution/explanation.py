@@ -1,10 +1,7 @@
-"""An explanation of an operation: as data, and as text for a person. Pure.
+"""The explanation of an operation (``explain.py``): as data, and as text for people. Pure.
 
-What an operation would ask of the sources, as data: the answer of ``explain.py``.
-
-Its names are public: they stand in ``extensions.explain`` and in what the command line prints.
-
-An explanation, and what is wrong with a request, as text for a person. Pure.
+The names of the models and their fields are public: they are in ``extensions.explain`` and in the
+output of the command line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,15 +28,15 @@ class SourceReading(_ExplanationModel):
 
     source: str = Field(description="Name of the source, or of its endpoint.")
     fields: tuple[str, ...] = Field(
-        description="The selected fields that read it, each once; none where it is asked only"
+        description="The selected fields that read it, each once; empty if it is asked only"
         " whether the user exists, or only for keys."
     )
     keys_of: tuple[str, ...] = Field(
         description="The other needed sources whose keys it has: they are asked after it."
     )
     for_keys_only: bool = Field(
-        description="Whether it is asked for no more than those keys. Then it does not count as"
-        " asked: whether it knows a user says nothing of whether there is one."
+        description="Whether it is asked only for those keys. Then its result does not decide"
+        " whether the user exists."
     )
 
 
@@ -49,28 +46,28 @@ class FieldExplanation(_ExplanationModel):
     key: str = Field(description="Its key in the answer.")
     field: str = Field(description="Its name in the schema.")
     ids: int | None = Field(
-        description="How many users are named; null where that is told at run time, where it is"
-        " wrong, and where the field names none."
+        description="How many users are named; null if that is known only at run time, if the"
+        " argument is invalid, or if the field names no users."
     )
     distinct_ids: int | None = Field(
-        description="How many different ones those are, without the wrong ones."
+        description="How many different users those are, without the invalid ids."
     )
     missing_variables: tuple[str, ...] = Field(
-        description="Variables without a value that name users: they are told at run time."
+        description="Variables without a value that name users: these are known only at run time."
     )
-    wrong: tuple[str, ...] = Field(description="What is wrong with the ids.")
+    wrong: tuple[str, ...] = Field(description="The errors of the ids.")
     sources: tuple[SourceReading, ...] = Field(
         description="The sources that the selection needs, in the order of the schema."
     )
     existence_only: bool = Field(
-        description="Whether no selected field reads a source, so that the one source is asked"
-        " only whether the users exist."
+        description="Whether no selected field reads a source. The one source is then asked only"
+        " whether the users exist."
     )
     sourceless: tuple[str, ...] = Field(
         description="The selected fields of users that read no source."
     )
     hidden: tuple[str, ...] = Field(
-        description="The selected fields that the caller may not see of these users: no source is"
+        description="The selected fields of these users that the caller may not see: no source is"
         " asked for them."
     )
 
@@ -78,17 +75,17 @@ class FieldExplanation(_ExplanationModel):
 class PagesExplanation(_ExplanationModel):
     """The calls for one list that is read page by page."""
 
-    path: str = Field(description="Where the list is asked for, below the source's base URL.")
+    path: str = Field(description="The path of the list, below the source's base URL.")
     parameter: str = Field(description="The query parameter for the user.")
     calls: int | None = Field(
-        description="Most pages that are asked for, by one call each: users that the source does"
-        " not know cost none. Null where the number of users is told at run time."
+        description="The most pages, by one call each: users that the source does not know need"
+        " none. Null if the number of users is known only at run time."
     )
     at_a_time: int = Field(description="How many of those calls are made at the same time.")
 
 
 class SourceExplanation(_ExplanationModel):
-    """What one source is asked for the whole operation."""
+    """The calls to one source for the whole operation."""
 
     name: str = Field(description="Name of the source, or of its endpoint: `billing.balance`.")
     form: str = Field(
@@ -97,34 +94,34 @@ class SourceExplanation(_ExplanationModel):
     )
     method: str = Field(description="The HTTP method.")
     path: str = Field(
-        description="Where it is asked, below its base URL; `{key}` is where a user stands in it."
+        description="The path of the calls, below its base URL; `{key}` stands for a user."
     )
     parameter: str | None = Field(
-        description="The query parameter for the users; null where they are in the path or in the"
+        description="The query parameter for the users; null if they are in the path or in the"
         " body."
     )
     key_from: str | None = Field(
-        description="The source that has its keys, and is asked before it; null where users' ids"
-        " are its keys."
+        description="The source that has its keys, and is asked before it; null if users' ids are"
+        " its keys."
     )
     selects: tuple[str, ...] | None = Field(
         description="The service's names of the fields that are asked for, the key's among them;"
-        " null where it sends all it has."
+        " null if it sends all fields."
     )
     keys: tuple[str, ...] = Field(
-        description="The users it is asked about, each once, as far as they are known. None where"
-        " its keys are another source's: they are told at run time."
+        description="The users it is asked about, each once, as far as they are known. Empty if"
+        " another source has its keys: they are known only at run time."
     )
     not_written: tuple[str, ...] = Field(
         description="The users it cannot be asked about, since the form has no way to write their"
         " ids; they fail with `SOURCE_REJECTED`."
     )
-    more_at_run_time: bool = Field(description="Whether others are told at run time.")
+    more_at_run_time: bool = Field(description="Whether other users are known only at run time.")
     batches: tuple[int, ...] | None = Field(
-        description="How many users each call has, in the order of `keys`, when nothing is asked"
-        " again and nothing comes from a cache or another request's calls. Where its keys are"
-        " another source's, the most that may be: users without a key, and those who share one,"
-        " make it fewer. Null where it is decided at run time."
+        description="How many users each call has, in the order of `keys`, without retries, caches"
+        " and calls shared with other requests. If another source has its keys, this is an upper"
+        " bound: users without a key, and users with the same key, make it fewer. Null if it is"
+        " known only at run time."
     )
     calls: int | None = Field(description="How many calls those are.")
     pages: tuple[PagesExplanation, ...] = Field(
@@ -133,47 +130,48 @@ class SourceExplanation(_ExplanationModel):
     at_a_time: int = Field(
         description="How many of those calls are made at the same time, for one batch of users."
     )
-    max_keys: int = Field(description="Most users in one call.")
-    max_url_bytes: int = Field(description="Longest URL of one call, in bytes.")
+    max_keys: int = Field(description="The most users in one call.")
+    max_url_bytes: int = Field(description="The longest URL of one call, in bytes.")
     max_body_bytes: int | None = Field(
-        description="Longest body of one call, in bytes; null where calls have none."
+        description="The longest body of one call, in bytes; null if calls have no body."
     )
-    cached: bool = Field(description="Whether answers are kept, so that fewer calls may do.")
+    cached: bool = Field(
+        description="Whether results are cached, so that there may be fewer calls."
+    )
 
 
 class Explanation(_ExplanationModel):
-    """What one operation would ask of the sources."""
+    """The calls and the cost of one operation."""
 
     operation: str | None = Field(description="Name of the operation.")
     missing_variables: tuple[str, ...] = Field(
-        description="Variables that have no value and no default, and that a run has to be given."
+        description="Variables without a value and without a default, which a run needs."
     )
     compiled: bool = Field(
-        description="Whether its answer would be written straight from records, rather than by"
-        " the resolvers."
+        description="Whether the answer would be written straight from records, not by resolvers."
     )
-    interpreted_because: str | None = Field(description="Why it would not, if so.")
-    fields: tuple[FieldExplanation, ...] = Field(description="Its fields, in their order.")
+    interpreted_because: str | None = Field(description="Why it is not compiled, if so.")
+    fields: tuple[FieldExplanation, ...] = Field(description="The root fields, in their order.")
     sources: tuple[SourceExplanation, ...] = Field(
-        description="The sources, all asked at the same time but those whose keys are another's."
-        " Fields share their calls."
+        description="The sources. All are asked at the same time, except those whose keys are in"
+        " the records of another. Fields share their calls."
     )
     calls: int | None = Field(
-        description="How many calls are made in all, at most. Null where it is decided at run time."
+        description="The most calls in all. Null if that is known only at run time."
     )
     cost: int | None = Field(
-        description="What it costs, by `@cost` and `@listSize` of the schema. Null where users are"
-        " told at run time."
+        description="The cost, by `@cost` and `@listSize` of the schema. Null if users are known"
+        " only at run time."
     )
-    max_cost: int | None = Field(description="What it may cost; null where that has no limit.")
+    max_cost: int | None = Field(description="The limit of the cost; null without a limit.")
 
 
 MAX_BATCHES = 6
-"""How many calls have their sizes told one by one."""
+"""The most calls of a source whose sizes are listed one by one."""
 
 
 def explanation_text(explanation: Explanation) -> str:
-    """Write an explanation for a person.
+    """Write an explanation as text for people.
 
     Args:
         explanation: The explanation.
@@ -182,12 +180,12 @@ def explanation_text(explanation: Explanation) -> str:
         Lines: how the operation is run, a tree of its fields, and a table of the calls.
     """
     name = f"Operation {explanation.operation}" if explanation.operation else "The operation"
-    way = (
+    execution = (
         "compiled: its answer is written straight from the sources' records"
         if explanation.compiled
         else f"interpreted by the resolvers ({explanation.interpreted_because})"
     )
-    lines = [f"{name} is {way}."]
+    lines = [f"{name} is {execution}."]
     for field in explanation.fields:
         lines += ["", *_tree(field)]
     lines += ["", *_table(explanation), "", _cost(explanation), "Nothing was called for this."]
@@ -195,13 +193,13 @@ def explanation_text(explanation: Explanation) -> str:
 
 
 def error_line(error: GraphQLFormattedError) -> str:
-    """Write an error for a person.
+    """Write an error as text for people.
 
     Args:
         error: The error, as clients see it.
 
     Returns:
-        Its code, its message and its places in the document.
+        The code, the message and the locations in the document.
     """
     code = error.get("extensions", {}).get("code")
     places = [f"line {one['line']}, column {one['column']}" for one in error.get("locations", ())]
@@ -209,35 +207,35 @@ def error_line(error: GraphQLFormattedError) -> str:
 
 
 def _tree(field: FieldExplanation) -> Iterator[str]:
-    """Write a field of the operation, and below it the sources and what reads them."""
+    """Write a root field, and below it its sources with the fields that read them."""
     alias = f"{field.key}: " if field.key != field.field else ""
-    yield f"{alias}{field.field}{_whom(field)}"
-    branches = [(one.source, _what(one)) for one in field.sources]
+    yield f"{alias}{field.field}{_users(field)}"
+    branches = [(one.source, _fields_read(one)) for one in field.sources]
     if field.sourceless:
         branches.append(("no source", ", ".join(field.sourceless)))
     if field.hidden:
         branches.append(("hidden", ", ".join(field.hidden)))
     width = max((len(name) for name, _ in branches), default=0)
-    for number, (name, what) in enumerate(branches, start=1):
-        bough = "└─" if number == len(branches) else "├─"
-        yield f"{bough} {name:{width}}  {what}"
+    for number, (name, text) in enumerate(branches, start=1):
+        line = "└─" if number == len(branches) else "├─"
+        yield f"{line} {name:{width}}  {text}"
 
 
-def _what(reading: SourceReading) -> str:
-    """Say what of a source is read."""
+def _fields_read(reading: SourceReading) -> str:
+    """Write what is read of a source."""
     if reading.for_keys_only:
-        return f"only the keys of {_and(reading.keys_of)}"
-    what = ", ".join(reading.fields) or "only whether the user exists"
-    return what + (f", and the keys of {_and(reading.keys_of)}" if reading.keys_of else "")
+        return f"only the keys of {_joined(reading.keys_of)}"
+    text = ", ".join(reading.fields) or "only whether the user exists"
+    return text + (f", and the keys of {_joined(reading.keys_of)}" if reading.keys_of else "")
 
 
-def _whom(field: FieldExplanation) -> str:
-    """Say whom a field asks about."""
+def _users(field: FieldExplanation) -> str:
+    """Write which users a field names."""
     if field.missing_variables:
-        who = "1 id" if field.field == "user" else "ids"
-        return f", {who} told at run time by {_listed(field.missing_variables)}"
+        ids = "1 id" if field.field == "user" else "ids"
+        return f", {ids} known at run time, from {_variables(field.missing_variables)}"
     if field.ids is None:
-        return ", nobody: see what is wrong with it" if field.wrong else ", without any source"
+        return ", no users: see its errors" if field.wrong else ", without any source"
     text = f", {_counted(field.ids, 'id')}"
     if field.distinct_ids is not None and field.distinct_ids < field.ids - len(field.wrong):
         text += f" of {_counted(field.distinct_ids, 'user')}"
@@ -251,7 +249,7 @@ def _table(explanation: Explanation) -> Iterator[str]:
         return
     at_most = any(source.pages or source.key_from for source in explanation.sources)
     number = (
-        "as many as the users told at run time take"
+        "as many as the users known at run time need"
         if explanation.calls is None
         else f"{explanation.calls} at most"
         if at_most
@@ -263,43 +261,43 @@ def _table(explanation: Explanation) -> Iterator[str]:
         rows.append((source.name, _request(source), _batches(source)))
         rows += [("", _request(pages), _pages(pages)) for pages in source.pages]
     names, requests = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for name, request, what in rows:
-        yield f"  {name:{names}}  {request:{requests}}  {what}"
+    for name, request, calls in rows:
+        yield f"  {name:{names}}  {request:{requests}}  {calls}"
 
 
 def _order(sources: Sequence[SourceExplanation]) -> str:
-    """Say which sources are asked when."""
+    """Write in which order sources are asked."""
     later = [f"{one.name} after {one.key_from}" for one in sources if one.key_from is not None]
     together = len(sources) - len(later)
     if not later:
         return ", all sources at the same time" if together > 1 else ""
-    return f", {_and(later)}" + (", all others at the same time" if together > 1 else "")
+    return f", {_joined(later)}" + (", all others at the same time" if together > 1 else "")
 
 
 def _cost(explanation: Explanation) -> str:
-    """Write what the operation costs."""
+    """Write the cost of the operation."""
     most = "" if explanation.max_cost is None else f", of {explanation.max_cost:,} at most"
     if explanation.cost is None:
-        return f"Cost: as the users told at run time make it{most}."
+        return f"Cost: depends on the users known at run time{most}."
     return f"Cost: {explanation.cost:,}{most}."
 
 
-def _request(asked: SourceExplanation | PagesExplanation) -> str:
-    """Write what is sent."""
-    method = asked.method if isinstance(asked, SourceExplanation) else "GET"
-    query = "" if asked.parameter is None else f"?{asked.parameter}=…"
-    return f"{method} {asked.path}{query}"
+def _request(calls: SourceExplanation | PagesExplanation) -> str:
+    """Write the request that calls send."""
+    method = calls.method if isinstance(calls, SourceExplanation) else "GET"
+    query = "" if calls.parameter is None else f"?{calls.parameter}=…"
+    return f"{method} {calls.path}{query}"
 
 
 def _batches(source: SourceExplanation) -> str:
-    """Say how the users of a source become calls."""
+    """Write how the users of a source are split into calls."""
     cached = ", fewer where the cache has answers" if source.cached else ""
     most = "" if source.key_from is None else "at most "
     if source.selects:
         cached = f", only {', '.join(source.selects)} of each{cached}"
     if source.batches is None:
         known = f"{_counted(len(source.keys), 'user')} and those" if source.keys else "users"
-        return f"{known} told at run time, up to {source.max_keys:,} in a call{cached}"
+        return f"{known} known at run time, up to {source.max_keys:,} in a call{cached}"
     calls = _counted(len(source.batches), "call")
     text = f"{most}{_counted(sum(source.batches), 'user')} in {calls}"
     if len(source.batches) > 1:
@@ -321,7 +319,7 @@ def _batches(source: SourceExplanation) -> str:
 
 
 def _pages(pages: PagesExplanation) -> str:
-    """Say how many pages of a list are asked for."""
+    """Write how many pages of a list are asked for."""
     if pages.calls is None:
         number = "1 call for each user's page"
     else:
@@ -329,17 +327,17 @@ def _pages(pages: PagesExplanation) -> str:
     return f"after that, {number}, {pages.at_a_time} at a time"
 
 
-def _listed(names: Sequence[str]) -> str:
-    """List variables."""
+def _variables(names: Sequence[str]) -> str:
+    """Write a list of variables."""
     return ", ".join(f"${name}" for name in names)
 
 
-def _and(names: Sequence[str]) -> str:
-    """List names in a sentence."""
+def _joined(names: Sequence[str]) -> str:
+    """Write a list of names, the last after "and"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _counted(number: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def _counted(number: int, noun: str) -> str:
+    """Write a number with a noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

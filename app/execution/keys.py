@@ -1,6 +1,6 @@
-"""Reading the users that a root field names, and checking them before anything is called.
+"""Reads the users that a root field names, and checks them before any source is called.
 
-A new root field that gives users needs an entry in ``KEY_READERS``, and nothing else here.
+A new root field that returns users needs an entry in ``KEY_READERS``, and nothing else here.
 """
 
 import re
@@ -17,15 +17,15 @@ from app.settings.models import Settings
 from app.sources.base import UserId
 
 Key: TypeAlias = UserId | GatewayError
-"""A user, or what is wrong with the one that was named."""
+"""A user, or the error of an invalid key."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """What a client's input is checked against before anything is called.
+    """Limits of client input, checked before any source is called.
 
     Attributes:
-        user_id_pattern: What a whole user id has to match.
+        user_id_pattern: The pattern that a whole user id has to match.
         max_ids: The most ids in one `users`.
         max_representations: The most representations in one `_entities`.
     """
@@ -35,8 +35,8 @@ class InputLimits:
     max_representations: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Make the limits that the settings ask for.
+    def from_settings(cls, settings: Settings) -> Self:
+        """Make the limits that the settings contain.
 
         Args:
             settings: All settings.
@@ -48,20 +48,20 @@ class InputLimits:
 
     @property
     def fold_case(self) -> bool:
-        """Whether users' ids that differ in case alone are the same, UUIDs or not."""
+        """Whether ids that differ only in case name the same user, even if they are not UUIDs."""
         return bool(self.user_id_pattern.flags & re.IGNORECASE)
 
     def user_id(self, value: str) -> UserId:
         """Check a user id.
 
         Args:
-            value: What the client sent.
+            value: The id that the client sent.
 
         Returns:
             The same text, as a key.
 
         Raises:
-            BadUserInputError: It does not match the pattern.
+            BadUserInputError: The id does not match the pattern.
         """
         return self._checked([value])[0]
 
@@ -69,13 +69,13 @@ class InputLimits:
         """Check a list of user ids.
 
         Args:
-            values: What the client sent; perhaps nothing.
+            values: The ids that the client sent; may be empty.
 
         Returns:
             The same texts, as keys.
 
         Raises:
-            BadUserInputError: There are too many, or one does not match the pattern.
+            BadUserInputError: There are too many ids, or one does not match the pattern.
         """
         if len(values) > self.max_ids:
             raise BadUserInputError(
@@ -84,44 +84,44 @@ class InputLimits:
         return self._checked(values)
 
     def own_id(self, subject: str | None) -> UserId:
-        """Check the id of the user that the caller is.
+        """Check the caller's own user id.
 
         Args:
-            subject: The user that the caller's token names; ``None`` where it has none.
+            subject: The subject of the caller's token; ``None`` for a caller without one.
 
         Returns:
             The same text, as a key.
 
         Raises:
-            UnauthenticatedError: The caller has not shown who it is.
-            BadUserInputError: It is no user, but a program, say.
+            UnauthenticatedError: The caller is not authenticated.
+            BadUserInputError: The subject is not a user id; the caller may be a program.
         """
         if subject is None:
             raise UnauthenticatedError(
-                "nobody knows who asks: send a token (Authorization: Bearer …) that names a user"
+                "the caller is unknown: send a token (Authorization: Bearer …) that names a user"
             )
         if self.user_id_pattern.fullmatch(subject) is None:
             raise BadUserInputError("the token names no user: its subject is not a user id")
         return UserId(subject)
 
     def representations(self, values: Sequence[object]) -> Sequence[Key]:
-        """Check the representations that a federation router sent; each stands for itself.
+        """Check the representations that a federation router sent, each on its own.
 
         Args:
-            values: What the router sent; perhaps nothing.
+            values: The representations, unchecked; may be empty.
 
         Returns:
-            For each the user's key, or what is wrong with it.
+            For each representation the user's key, or its error.
 
         Raises:
-            BadUserInputError: There are too many.
+            BadUserInputError: There are too many representations.
         """
         most = self.max_representations
         if len(values) > most:
             raise BadUserInputError(
                 f"_entities takes at most {most:,} representations, got {len(values):,}"
             )
-        return [self._representation(one) for one in values]
+        return [self._representation(value) for value in values]
 
     def _representation(self, raw: object) -> Key:
         """Read one representation."""
@@ -137,16 +137,16 @@ class InputLimits:
             return bare(error)
 
     def _checked(self, values: Sequence[str]) -> Sequence[UserId]:
-        """Check ids by the pattern, all of them by one call: there may be hundreds."""
+        """Check ids by the pattern; UUIDs all in one call, since there may be hundreds."""
         if self.user_id_pattern == UUID_PATTERN and are_uuids(values):
             return cast("Sequence[UserId]", values)
         if not all(map(self.user_id_pattern.fullmatch, values)):
-            wrong = next(one for one in values if not self.user_id_pattern.fullmatch(one))
+            invalid = next(value for value in values if not self.user_id_pattern.fullmatch(value))
             raise BadUserInputError(
-                f"{quote(wrong)} is not a user id:"
+                f"{quote(invalid)} is not a user id:"
                 f" expected a match of {self.user_id_pattern.pattern}"
             )
-        return cast("Sequence[UserId]", values)  # now that each is known to be one
+        return cast("Sequence[UserId]", values)  # each was checked
 
 
 class UserRepresentation(BaseModel):
@@ -158,9 +158,9 @@ class UserRepresentation(BaseModel):
 
 
 KeyReader: TypeAlias = Callable[[InputLimits, Mapping[str, Any], Rights], Sequence[Key]]
-"""Reads the users from the coerced arguments of a root field, and from who asks.
+"""Reads the users from the coerced arguments of a root field and the caller's rights.
 
-What it raises, a ``GatewayError``, fails the whole field.
+It may raise a ``GatewayError``, which fails the whole field.
 """
 
 KEY_READERS: Mapping[str, KeyReader] = {
@@ -169,4 +169,4 @@ KEY_READERS: Mapping[str, KeyReader] = {
     "me": lambda limits, _, rights: [limits.own_id(rights.subject)],
     "_entities": lambda limits, arguments, _: limits.representations(arguments["representations"]),
 }
-"""For each root field that gives users, how they are read."""
+"""The key reader of each root field that returns users, by the field's name."""

@@ -1,16 +1,15 @@
-"""Carrying out the fetches of a plan: every source once, and all at the same time that can be.
+"""Carries out the fetches of a plan: every source once, independent sources at the same time.
 
-There are two ways to ask, and one to carry out. Resolvers load each user through an aiodataloader
-``DataLoader``, one a source, so that what several root fields want goes in one call. A compiled
-operation asks for all users of a source in bulk, without a future for each. Both take the keys of
-one source from the records of another in the same place: ``carry_out``.
+Sources are asked in one of two ways. Resolvers load each user through an aiodataloader
+``DataLoader``, one per source, so that the users of several root fields go in one call. A compiled
+operation asks for all users of a source in bulk, without a future for each. Both use ``carry_out``,
+the one place that takes the keys of one source from the records of another.
 
-Loaders live for exactly one request, so that nothing of one caller is ever given to another. Async,
-since all they do is wait for sources. Their tasks belong to them: leaving their context ends what
-still runs.
+Loaders live for exactly one request, so that no caller gets data of another. They are async because
+they wait for sources. They own their tasks: leaving their context cancels those that still run.
 
-The futures of a loader are shared by everyone who asked for the same key. They are therefore never
-awaited in a way that could cancel them, and a fetch always settles them, whatever becomes of it.
+All who load the same key share its future. So nobody awaits a future in a way that could cancel it,
+and a fetch always settles its futures, even if it fails or is cancelled.
 """
 
 import asyncio
@@ -47,18 +46,18 @@ R = TypeVar("R", bound=Record)
 V = TypeVar("V")
 
 PageResult: TypeAlias = Page[R] | SourceFailure | PositionGone | None
-"""What a source says when it is asked for a page."""
+"""A page; a failure; ``PositionGone``; or ``None`` if the source does not know the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSources:
-    """All sources of the gateway, open.
+    """All open sources of the gateway.
 
     Attributes:
-        users: Batches to those that answer for many users at once, by name.
-        pages: Those that list something page by page, by their spec.
-        key_from: The source that has another's keys, by the name of that other.
-        partitions: How sources are divided into endpoints, which are among ``users`` by themselves.
+        users: Batch schedulers of the sources that take many users in one call, by name.
+        pages: The sources of lists that are read page by page, by their spec.
+        key_from: For a source, the source whose records have its keys, by name.
+        partitions: How sources are divided into endpoints. ``users`` has each endpoint on its own.
     """
 
     users: Mapping[str, BatchScheduler[Record]]
@@ -68,13 +67,16 @@ class OpenSources:
 
 
 class PendingResults(Protocol):
-    """What one source was asked, by the keys that it knows users by."""
+    """The results of a call that has begun, by the source's own keys."""
 
     def collect(self) -> Mapping[UserId, Result]:
-        """Take the results, once they are there.
+        """Return the results, after they have arrived.
+
+        Returns:
+            Results by key.
 
         Raises:
-            Exception: A bug of ours that kept the source from being asked about anybody.
+            Exception: A bug of ours prevented the whole call.
         """
         ...
 
@@ -82,125 +84,130 @@ class PendingResults(Protocol):
 P = TypeVar("P", bound=PendingResults)
 
 Begin: TypeAlias = Callable[[str, Sequence[UserId], FieldSet | None], P]
-"""Asks a source about users by its own keys, with some record fields at least."""
+"""Begins a call: asks a source by its own keys, for at least these record fields."""
 
 Wait: TypeAlias = Callable[[Sequence[P]], Awaitable[None]]
-"""Waits for what was asked."""
+"""Waits for calls that have begun."""
 
 
 async def carry_out(fetches: Sequence[Fetch], begin: Begin[P], wait: Wait[P]) -> Results:
     """Carry out fetches: each as soon as its keys are known.
 
     Args:
-        fetches: One for each source; with each, the one that has its keys.
-        begin: Asks a source about users by its own keys, each once, and at least one.
-        wait: Waits until there are results of all that was begun, or no more time is left.
+        fetches: One for each source. The fetch that has the keys of another is among them.
+        begin: Begins a call with distinct keys, at least one.
+        wait: Waits until all calls have results, or the deadline has passed.
 
     Returns:
-        What each source said, by user: of all users of its fetch, and perhaps of others. A bug of
-        ours is a value, and keeps no other source and no other user from being asked.
+        Results by source and user: of all users of the fetch, and perhaps of others. A bug of ours
+        is a value, so that it prevents no call for another source or another user.
     """
     started = {one.source: _start(one, one.users, begin) for one in fetches if one.key_from is None}
-    if len(started) == len(fetches):  # the everyday operation: one wait for all, and no task
-        await _over([*started.values()], wait)
+    if len(started) == len(fetches):  # the common case: one wait for all, and no task
+        await _wait_for([*started.values()], wait)
         return {one.source: _collected(one.users, started[one.source]) for one in fetches}
     results: dict[str, Mapping[UserId, Result]] = {}
 
     async def finish(fetch: Fetch, keys: KeyMapping, pending: P | Exception | None) -> None:
-        await _over([pending], wait)
-        results[fetch.source] = keys.results(_collected(keys.named, pending))
+        await _wait_for([pending], wait)
+        results[fetch.source] = keys.by_user(_collected(keys.distinct, pending))
         async with asyncio.TaskGroup() as following:
-            for one in fetches:
-                if one.key_from == fetch.source:
-                    by_key = KeyMapping.of(one, results)
-                    next_one = _start(one, by_key.named, begin)
-                    following.create_task(finish(one, by_key, next_one))
+            for child in fetches:
+                if child.key_from == fetch.source:
+                    child_keys = KeyMapping.for_fetch(child, results)
+                    child_pending = _start(child, child_keys.distinct, begin)
+                    following.create_task(finish(child, child_keys, child_pending))
 
     async with asyncio.TaskGroup() as group:
         for one in fetches:
             if one.key_from is None:
-                own = KeyMapping.of(one, results)
-                group.create_task(finish(one, own, started[one.source]))
+                own_keys = KeyMapping.for_fetch(one, results)
+                group.create_task(finish(one, own_keys, started[one.source]))
     return results
 
 
 def _start(fetch: Fetch, keys: Sequence[UserId], begin: Begin[P]) -> P | Exception | None:
-    """Ask a source by some keys: nothing where there are none, or the bug of ours as a value."""
+    """Begin the call of a fetch; ``None`` without keys; a bug of ours is returned as a value."""
     try:
         return begin(fetch.source, keys, fetch.fields) if keys else None
-    except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
+    except Exception as error:  # noqa: BLE001 # any bug of ours is a value, and will be logged
         return error
 
 
-async def _over(started: Sequence[P | Exception | None], wait: Wait[P]) -> None:
-    """Wait for what was asked."""
+async def _wait_for(started: Sequence[P | Exception | None], wait: Wait[P]) -> None:
+    """Wait for the calls that have begun."""
     if pending := [one for one in started if one is not None and not isinstance(one, Exception)]:
         await wait(pending)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyMapping:
-    """By which keys a source is asked about users.
+    """The source's key for each user of a fetch.
 
     Attributes:
-        keys: For each user the key; or the result without asking: ``None`` where there is no key, a
-            failure or a bug of ours where it could not be found out.
+        keys: For each user the key. If a user cannot be asked about, the result instead: ``None``
+            if there is no key, a failure or a bug of ours if the key is unknown.
     """
 
     keys: Mapping[UserId, UserId | SourceFailure | Exception | None]
 
     @classmethod
-    def of(cls, fetch: Fetch, results: Results) -> Self:
+    def for_fetch(cls, fetch: Fetch, results: Results) -> Self:
         """Find the keys of a fetch.
 
         Args:
             fetch: The fetch.
-            results: What the source said that has the keys, if another has them.
+            results: Results by source and user; those of ``fetch.key_from`` are needed.
+
+        Returns:
+            The keys. Without ``key_from``, the users' ids are the keys.
         """
         parent = fetch.key_from
         if parent is None:
             return cls({user: user for user in fetch.users})
-        said = results[parent]
-        return cls({user: key_of(said[user], fetch.source, parent) for user in fetch.users})
+        by_user = results[parent]
+        return cls({user: key_of(by_user[user], fetch.source, parent) for user in fetch.users})
 
     @property
-    def named(self) -> Sequence[UserId]:
-        """The keys that the source is asked by: each once, in the order of the users."""
+    def distinct(self) -> Sequence[UserId]:
+        """The keys that the source is asked for: each once, in the order of the users."""
         return list(dict.fromkeys(key for key in self.keys.values() if isinstance(key, str)))
 
-    def results(self, said: Mapping[UserId, Result]) -> Mapping[UserId, Result]:
-        """Give each user what the source said by key.
+    def by_user(self, by_key: Mapping[UserId, Result]) -> Mapping[UserId, Result]:
+        """Turn results by key into results by user.
 
         Args:
-            said: What it said of all keys.
+            by_key: Results of all distinct keys.
 
         Returns:
             The result of each user.
         """
-        return {user: said[key] if isinstance(key, str) else key for user, key in self.keys.items()}
+        return {
+            user: by_key[key] if isinstance(key, str) else key for user, key in self.keys.items()
+        }
 
 
-def key_of(said: Result, source: str, parent: str) -> UserId | SourceFailure | Exception | None:
-    """Find the key of a user at a source, in what another source said of the user.
+def key_of(result: Result, source: str, parent: str) -> UserId | SourceFailure | Exception | None:
+    """Read a user's key at one source from the result of another source.
 
     Args:
-        said: What that one said.
+        result: The result of the parent source.
         source: The source that the key is for.
-        parent: The source that said it.
+        parent: The source whose records have the keys.
 
     Returns:
-        The key; or what takes the place of an answer, since the source cannot be asked.
+        The key; or the user's result at ``source``, if there is no key to ask for.
     """
-    if isinstance(said, Exception):
-        return said
+    if isinstance(result, Exception):
+        return result
     try:
-        return foreign_key_of(said, source=source, parent=parent)
+        return foreign_key_of(result, source=source, parent=parent)
     except Exception as error:  # noqa: BLE001 # a bug of ours: the value for this user
         return error
 
 
 class Loaders:
-    """What one request asks of the sources.
+    """Loads from the sources for one request.
 
     Attributes:
         used: Names of the sources that were asked so far.
@@ -210,17 +217,17 @@ class Loaders:
         """Make loaders.
 
         Args:
-            sources: Whom they ask.
-            call: The request.
-            shared: Whether several operations of the request use them, so that what is fetched for
-                one is remembered for the others.
+            sources: The open sources.
+            call: The context of the request.
+            shared: Whether several operations of the request use them, so that results for one
+                operation are kept for the others.
         """
         self.used: set[str] = set()
         self._shared = shared
         self._context = call
         self._sources = sources
         self._closed = False
-        # Made when they are first asked: a compiled operation never asks one.
+        # Made at first use: a compiled operation needs no loader.
         self._users: dict[str, UserLoader] = {}
         self._pages: dict[PageSpec[Any], DataLoader[PageRequest, Any]] = {}
         self._tasks: Tasks | None = None
@@ -237,15 +244,15 @@ class Loaders:
         self._closed = True
         if self._tasks is not None:
             await self._tasks.__aexit__(kind, error, traceback)
-        # They hold on to these loaders, which hold on to them: what nobody asks for any more would
-        # be left to the garbage collector, with all of its records.
+        # They refer to this object, and it refers to them. Without this, only the garbage collector
+        # would free the reference cycle, with all records.
         for loader in self._users.values():
             loader.close()
         self._users.clear()
         self._pages.clear()
 
     @property
-    def divisions(self) -> EndpointPartitions:
+    def partitions(self) -> EndpointPartitions:
         """How sources are divided into endpoints."""
         return self._sources.partitions
 
@@ -256,7 +263,7 @@ class Loaders:
             fetches: The fetches of one root field.
 
         Returns:
-            What each source said, by user.
+            Results by source and user.
         """
         return await carry_out(fetches, self._load, _all_loaded)
 
@@ -267,21 +274,24 @@ class Loaders:
             fetches: All fetches of an operation.
 
         Returns:
-            What each source said, by user.
+            Results by source and user.
         """
         if self._shared:
             return await self.load(fetches)
-        return await carry_out(fetches, self._ask_in_bulk, wait_for_batches)
+        return await carry_out(fetches, self._begin_batch, wait_for_batches)
 
     async def load_page(self, spec: PageSpec[R], request: PageRequest) -> PageResult[R]:
-        """Ask for one page of one user's list.
+        """Load one page of one user's list.
 
         Args:
             spec: The list.
             request: The page, by the user's id.
 
         Returns:
-            What the source answered.
+            The result of the source.
+
+        Raises:
+            Exception: A bug of ours prevented the call.
         """
         parent = self._sources.key_from.get(spec.name)
         if parent is not None:
@@ -293,65 +303,65 @@ class Loaders:
                 return key
             request = replace(request, user=key)
         if spec not in self._pages:
-            self._pages[spec] = self._page_loader(spec)
+            self._pages[spec] = self._make_page_loader(spec)
         page = self._pages[spec].load(request)
         await _wait_until_done([page])
-        answer: PageResult[R] = page.result()
-        return answer
+        result: PageResult[R] = page.result()
+        return result
 
     def remember(self, fetches: Sequence[Fetch], results: Results) -> None:
-        """Keep what ``fetch`` has found, so that ``load`` need not ask for it again.
+        """Keep the results of ``fetch``, so that ``load`` does not ask again.
 
         Args:
             fetches: The fetches.
-            results: What each source said, by user.
+            results: Results by source and user.
         """
         for one in fetches:
             if one.key_from is None:  # loaders know users by the source's own keys
-                self._of_users(one.source, one.fields).remember(results[one.source], one.fields)
+                self._user_loader(one.source, one.fields).remember(results[one.source], one.fields)
 
-    def _ask_in_bulk(
+    def _begin_batch(
         self, source: str, keys: Sequence[UserId], fields: FieldSet | None
     ) -> PendingBatch[Record]:
-        """Ask a source about all keys at once."""
+        """Put all keys into the source's batches at once."""
         self.used.add(source)
         return self._sources.users[source].enqueue(keys, self._context, fields=fields)
 
     def _load(self, source: str, keys: Sequence[UserId], fields: FieldSet | None) -> "_Loading":
-        """Ask the loader of a source for each key."""
-        loader = self._of_users(source, fields)
+        """Load each key by the loader of a source."""
+        loader = self._user_loader(source, fields)
         return _Loading({key: loader.load(key, fields) for key in keys})
 
-    def _of_users(self, source: str, fields: FieldSet | None) -> UserLoader:
-        """Find or make the loader of a source; the fields are those that are asked for first."""
+    def _user_loader(self, source: str, fields: FieldSet | None) -> UserLoader:
+        """Find or make the loader of a source; a new one asks for these fields first."""
         loader = self._users.get(source)
         if loader is None:
             batches = self._sources.users[source]
 
-            async def ask(users: Sequence[UserId], fields: FieldSet | None) -> LoadedResults:
-                return await self._ask(
+            async def fetch(users: Sequence[UserId], fields: FieldSet | None) -> LoadedResults:
+                return await self._run(
                     source, len(users), lambda: batches.fetch(users, self._context, fields=fields)
                 )
 
-            loader = self._users[source] = UserLoader(ask, fields)
+            loader = self._users[source] = UserLoader(fetch, fields)
         return loader
 
-    def _page_loader(self, spec: PageSpec[R]) -> DataLoader[PageRequest, Any]:
+    def _make_page_loader(self, spec: PageSpec[R]) -> DataLoader[PageRequest, Any]:
         """Make the loader of a list."""
         pages = self._sources.pages[spec]
 
-        async def ask(requests: list[PageRequest]) -> list[PageResult[R]]:
-            return await self._ask(
+        async def fetch(requests: list[PageRequest]) -> list[PageResult[R]]:
+            return await self._run(
                 spec.name, len(requests), lambda: pages.fetch_pages(requests, self._context)
             )
 
-        return DataLoader(ask)
+        return DataLoader(fetch)
 
     def _fetches_of_keys(self, source: str, user: UserId) -> Sequence[Fetch]:
         """List the fetches that lead to the keys in the records of a source.
 
-        The plan has asked for them already, with the fields that the operation wants: here no
-        field is wanted, so that what is there will do.
+        The plan has loaded these records already, with the fields of the operation. Here no field
+        is needed, so that those records are used.
         """
         fetches: list[Fetch] = []
         name: str | None = source
@@ -361,16 +371,16 @@ class Loaders:
             name = parent
         return fetches
 
-    async def _ask(
+    async def _run(
         self,
         source: str,
         number: int,
         fetch: Callable[[], Awaitable[Sequence[V]]],
     ) -> list[V | SourceFailure]:
-        """Ask a source on behalf of a loader, and settle its futures whatever happens.
+        """Run a loader's fetch, and always return a value for each of its futures.
 
-        The fetch is a task of ours. When it is cancelled, this function still returns, which gives
-        the loader's futures a value; a cancelled batch function would leave them waiting for ever.
+        The fetch is a task of these loaders. If it is cancelled, this function still returns, and
+        so settles the loader's futures. A cancelled batch function would leave them pending.
         """
         gone = SourceFailure(source, Code.SOURCE_UNAVAILABLE, "the request has ended")
         if self._closed:
@@ -384,22 +394,22 @@ class Loaders:
 
 @dataclass(frozen=True, slots=True)
 class _Loading:
-    """What was asked of the loader of one source; the futures are shared with others."""
+    """The futures of one source's loader; they are shared with other waiters."""
 
     futures: Mapping[UserId, asyncio.Future[Any]]
 
     def collect(self) -> Mapping[UserId, Result]:
-        """Take the results."""
+        """Return the results."""
         return {key: _result_of(one) for key, one in self.futures.items()}
 
 
 async def _awaited(fetch: Callable[[], Awaitable[Sequence[V]]]) -> Sequence[V]:
-    """Await what a function returns, so that it can be a task."""
+    """Await the awaitable that a function returns: a task needs a coroutine."""
     return await fetch()
 
 
 async def _all_loaded(loading: Sequence[_Loading]) -> None:
-    """Wait for all that was asked of loaders."""
+    """Wait for all futures of loaders."""
     await _wait_until_done([future for one in loading for future in one.futures.values()])
 
 
@@ -411,7 +421,7 @@ async def _wait_until_done(futures: Sequence[asyncio.Future[Any]]) -> None:
 
 
 def _result_of(future: asyncio.Future[Any]) -> Result:
-    """Take a result, or as a value the bug of ours that was raised instead."""
+    """Return the result of a future, or the bug of ours that was raised, as a value."""
     bug = future.exception()
     if bug is None:
         result: Result = future.result()
@@ -422,10 +432,10 @@ def _result_of(future: asyncio.Future[Any]) -> Result:
 def _collected(
     users: Sequence[UserId], started: PendingResults | Exception | None
 ) -> Mapping[UserId, Result]:
-    """Take the results, or for each user the bug of ours that was raised instead."""
+    """Return the results, or for each user the bug of ours that was raised, as a value."""
     if started is None or isinstance(started, Exception):
         return dict.fromkeys(users, started)
     try:
         return started.collect()
-    except Exception as error:  # noqa: BLE001 # whatever it is, it is a value and will be logged
+    except Exception as error:  # noqa: BLE001 # any bug of ours is a value, and will be logged
         return dict.fromkeys(users, error)

@@ -1,4 +1,4 @@
-"""Operations of documents: what each costs, what it selects, and what it was compiled to."""
+"""Operations of documents: their cost, and their variants."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,21 +19,27 @@ from app.execution.variables import Coercion
 from app.execution.variants import Variant, Variants
 
 MAX_VALUES = 1_000
-"""The longest values, in characters, that a variant is kept for."""
+"""The most characters of variable values that a kept variant may have in its key."""
 
 
 class Operation:
-    """One operation of a valid document, with all that is found out about it once.
+    """One operation of a valid document, with everything that is computed once for it.
 
-    There is a variant of it for each set of what decides over its selection. Those are the values
-    of all variables but the ones that only name users, and the scopes that callers have: what is
-    one's own is told apart when it is run.
+    An operation has one variant for each set of inputs that decide its selection: the values of all
+    variables except those that only name users, and the caller's scopes. Which users are the
+    caller itself is decided later, for each request.
+
+    Args:
+        tree: The document of the operation.
+        node: The operation's node in that document.
+        price: The operation's cost.
+        variants: Keeps the variants of all operations.
 
     Attributes:
-        tree: The document that it is in.
-        node: The operation in it.
-        name: Its name, if it has one.
-        price: What it costs.
+        tree: The document of the operation.
+        node: The operation's node in that document.
+        name: The operation's name, if it has one.
+        price: The operation's cost.
     """
 
     def __init__(
@@ -50,19 +56,19 @@ class Operation:
         self._coercion: Coercion | None = None
         self._deciding: tuple[str, ...] | None = None
         self._variants: Variants | None = variants
-        self._number = variants.number()
+        self._number = variants.next_number()
 
     def coerce(
         self, core: GraphQLSchema, given: Mapping[str, Any]
     ) -> VariableValues | list[GraphQLError]:
-        """Coerce the values of its variables.
+        """Coerce the values of the operation's variables.
 
         Args:
             core: The schema.
-            given: Values by name, as JSON has them.
+            given: JSON values by name, as the client sent them.
 
         Returns:
-            The variables' values, or what is wrong with them.
+            The coerced values, or the errors in them.
         """
         if self._coercion is None:
             self._coercion = Coercion(core, self.node)
@@ -75,12 +81,12 @@ class Operation:
         variables: VariableValues,
         rights: Rights,
     ) -> Variant:
-        """Find the variant for some variables, or make it.
+        """Find the variant for the variables and the caller's scopes, or make it.
 
         Args:
             planner: Reads what the operation selects.
-            compiler: Compiles it; ``None`` where compiling is switched off.
-            variables: Values of its variables, coerced.
+            compiler: Compiles the operation; ``None`` if compiling is switched off.
+            variables: The coerced values of the operation's variables.
             rights: What the caller may see.
 
         Returns:
@@ -91,27 +97,27 @@ class Operation:
         values = [variables.coerced.get(name) for name in self._deciding]
         if None in values:
             reason = "a variable that is null, where that may be an error"
-            return self._made(planner, None, variables, rights, reason)
-        store = tuple(map(repr, values))
-        if sum(map(len, store)) > MAX_VALUES:
+            return self._make_variant(planner, None, variables, rights, reason)
+        texts = tuple(map(repr, values))
+        if sum(map(len, texts)) > MAX_VALUES:
             reason = "values too long to be kept"
-            return self._made(planner, None, variables, rights, reason)
-        key = (self._number, store, rights.scopes)
+            return self._make_variant(planner, None, variables, rights, reason)
+        key = (self._number, texts, rights.scopes)
         kept = None if self._variants is None else self._variants.get(key)
         if kept is None:
             reason = "compiling is switched off"
-            kept = self._made(planner, compiler, variables, rights, reason)
+            kept = self._make_variant(planner, compiler, variables, rights, reason)
             if self._variants is not None:
                 self._variants.keep(key, kept)
         return kept
 
     def forget_variants(self) -> None:
-        """Keep no variant of it any more, since its document is not kept either."""
+        """Remove the operation's variants, and keep none from now on: its document is not kept."""
         if self._variants is not None:
             self._variants.forget(self._number)
             self._variants = None
 
-    def _made(
+    def _make_variant(
         self,
         planner: Planner,
         compiler: OperationCompiler | None,
@@ -119,7 +125,7 @@ class Operation:
         rights: Rights,
         reason: str,
     ) -> Variant:
-        """Make a variant; it is not compiled for the reason given where there is no compiler."""
+        """Make a variant; without a compiler, ``reason`` says why it is not compiled."""
         roots = planner.select(self.tree, self.node, variables, rights)
         if any(one.name.value not in {"include", "skip"} for one in self.node.directives or ()):
             compiler, reason = None, "a directive of the operation"
@@ -132,12 +138,12 @@ class Operation:
 
 
 def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
-    """Find the variables that decide over how an operation is compiled.
+    """List the variables that decide what an operation selects and how it is compiled.
 
     Args:
         document: The document.
 
     Returns:
-        Names of those that are used anywhere but in the arguments that name users.
+        Names of the variables that are used anywhere except in arguments that name users.
     """
     return variables_in(document.definitions)

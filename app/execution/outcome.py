@@ -1,17 +1,16 @@
 """What a source failure does to a field, to a user and to the operation. Pure: the one rule.
 
-Both renderers ask here: the resolvers under Strawberry's executor, and the compiled renderer.
+Both renderers use it: the resolvers under Strawberry's executor, and the compiled renderer.
 
-- A user is ``null`` without an error where every source that was asked for it says that it does not
-  know the id.
-- A failure of a source whose contract is ``required`` fails the user. So does the failure of the
-  one source that is asked only whether the user exists: no field could say that it failed.
+- A user is ``null`` without an error if none of the asked sources knows the id.
+- A failure of a source whose contract is ``required`` fails the user. So does a failure of the
+  one source that is asked only whether the user exists: no field could report it.
 - Any other failure fails the fields that read the source, each with the first failure among its
-  sources. Fields of other sources are there.
-- How far an error goes up is the client's choice: ``onError``.
+  sources. Fields of other sources keep their values.
+- The client chooses how far an error propagates: ``onError``.
 
-A source with the contract ``stale_ok`` fails only where the cache has no old record at hand, and
-then as an ``optional`` one.
+A source with the contract ``stale_ok`` fails only if the cache has no old record, and then like an
+``optional`` source.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from app.sources.base import UserId
 from app.sources.results import Result, failure_among
 
 Results: TypeAlias = Mapping[str, Mapping[UserId, Result]]
-"""What came of asking, by source and user; perhaps of more users than were asked for."""
+"""Results by source and user; perhaps of more users than the operation needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +32,23 @@ class Outcome:
     """What becomes of one user.
 
     Attributes:
-        known: Whether there is such a user, as far as the sources could say.
-        failure: The failure that fails the whole user, if one does.
-        failures: The failed sources of a user that is there.
+        known: Whether the user exists, as far as the sources could say.
+        failure: The failure that fails the whole user, if there is one.
+        failures: The failures of single sources, by source, if the user exists.
     """
 
     known: bool
     failure: SourceFailure | None = None
     failures: Mapping[str, SourceFailure] = field(default_factory=dict[str, SourceFailure])
 
-    def of_field(self, sources: Sequence[str]) -> SourceFailure | None:
-        """Find the failure that fails a field of the user.
+    def failure_of(self, sources: Sequence[str]) -> SourceFailure | None:
+        """Return the failure that fails a field of the user.
 
         Args:
             sources: The sources that the field reads.
 
         Returns:
-            The failure of the first of them that failed; ``None`` where none did.
+            The failure of the first source that failed; ``None`` if none did.
         """
         return failure_among(sources, self.failures) if self.failures else None
 
@@ -58,18 +57,18 @@ UNKNOWN = Outcome(known=False)
 """No source knows the user."""
 
 WHOLE = Outcome(known=True)
-"""The user is there, and no source failed."""
+"""The user exists, and no source failed."""
 
 
 def outcome_of(
     results: Mapping[str, Result], needs: SourceNeeds, required: Collection[str]
 ) -> Outcome:
-    """Find what becomes of one user.
+    """Decide what becomes of one user.
 
     Args:
-        results: What each of the needed sources said, in the order of ``needs.sources``.
+        results: The result of each needed source, in the order of ``needs.sources``.
         needs: The sources that the user's fields need.
-        required: Names of the sources without which there is no user.
+        required: Names of the sources whose failure fails the user.
 
     Returns:
         The outcome.
@@ -87,50 +86,50 @@ def outcome_of(
 
 
 def bug_of(groups: Sequence[UserGroup], results: Results) -> Exception | None:
-    """Find the bug of ours that fails a root field.
+    """Return the bug of ours that fails a root field.
 
     Args:
         groups: The users of the field.
-        results: What the sources said.
+        results: The results of the sources.
 
     Returns:
-        The first exception among what its sources said of its users; ``None`` where all is well.
+        The first exception among the results of its users; ``None`` if there is none.
     """
     for group in groups:
         for name in group.selection.needs.sources:
-            said = results[name]
+            by_user = results[name]
             for key in group.keys:
-                one = said[key]
-                if isinstance(one, Exception):
-                    return one
+                result = by_user[key]
+                if isinstance(result, Exception):
+                    return result
     return None
 
 
 def bugs_in(results: Results) -> Iterator[Exception]:
-    """Find all bugs of ours among results, so that the frames in their tracebacks can be let go.
+    """Yield all bugs of ours among results, so that their tracebacks can be dropped.
 
     Args:
-        results: What the sources said.
+        results: The results of the sources.
 
     Yields:
-        The exceptions; one that kept a source from being asked at all may come several times.
+        The exceptions; one that prevented a whole call may come several times.
     """
-    for said in results.values():
-        for one in said.values():
-            if isinstance(one, Exception):
-                yield one
+    for by_user in results.values():
+        for result in by_user.values():
+            if isinstance(result, Exception):
+                yield result
 
 
-def goes_up(on_error: OnError, *, nullable: bool) -> bool:
-    """Tell whether an error at a position fails the position above, too.
+def propagates(on_error: OnError, *, nullable: bool) -> bool:
+    """Return whether an error at a position fails its parent, too.
 
     Args:
-        on_error: What the client wants (GraphQL specification, proposed ``onError``): ``NULL``
+        on_error: The client's choice (GraphQL specification, proposed ``onError``): ``NULL``
             keeps an error at its position, ``PROPAGATE`` follows non-null types, and ``HALT`` ends
             the operation.
-        nullable: Whether the schema lets the position be ``null``.
+        nullable: Whether the position may be ``null`` by the schema.
 
     Returns:
-        Whether it does.
+        Whether the error propagates.
     """
     return on_error == "HALT" or (on_error == "PROPAGATE" and not nullable)

@@ -1,11 +1,10 @@
 """The plan of an operation: which sources it asks, about which users, in which order. Plain data.
 
-The selection of an operation is read in one place (``planner.py``), and this is the result. The
-resolvers, the compiled renderer and ``explain`` read the plan, and none of them reads a selection.
+The planner (``planner.py``) is the only reader of an operation's selection, and the plan is its
+result. The resolvers, the compiled renderer and ``explain`` read the plan only.
 
-A plan has two parts. The root fields with what they select are the same for all values of the
-variables that only name users, and are kept with the document. The keys, and the fetches that they
-lead to, belong to one request.
+A plan has two parts. The root fields and their selections do not depend on the variables that only
+name users; they are kept with the document. The keys and the fetches belong to one request.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,16 +19,16 @@ from app.sources.base import FieldSet, UserId
 
 @dataclass(frozen=True, slots=True)
 class PlannedField:
-    """One field that an operation selects, of a user or of an object inside a user.
+    """One selected field of a user, or of an object inside a user.
 
     Attributes:
-        key: Its response key.
-        name: Its name in the schema.
-        nodes: Where it stands in the document; the first node has its arguments.
-        fields: The fields selected inside it, where its type is an object.
-        sources: The sources that it reads, or their endpoints; empty for ``id``, for
+        key: The response key of the field.
+        name: The name of the field in the schema.
+        nodes: The field's nodes in the document; the first node has its arguments.
+        fields: The fields that are selected inside it, if its type is an object.
+        sources: The sources or endpoints that the field reads; empty for ``id``, for
             ``__typename``, and inside objects.
-        hidden: Whether the caller may not see it.
+        hidden: Whether the caller may not see the field.
     """
 
     key: str
@@ -41,7 +40,7 @@ class PlannedField:
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:
-        """Where the field stands in the document, as errors say it."""
+        """The locations of the field in the document, for errors."""
         return locations_of(self.nodes)
 
 
@@ -50,14 +49,14 @@ class SourceNeeds:
     """The sources that a selection needs.
 
     Attributes:
-        sources: Their names, each once, in the order of the schema; of a source with several
-            endpoints the names of the endpoints that are needed. Never empty.
+        sources: Names of the sources, each once, in the order of the schema. If a source has
+            several endpoints, the names of the needed endpoints. Never empty.
         existence_only: Whether no selected field reads a source. The one source is then asked only
             whether the user exists.
-        for_keys: Other sources, asked only because they have the keys of these, or of one another.
-            What they say of a user is no answer: neither that there is none, nor a record.
-        fields: The record fields that are wanted, by source, of the sources that can be asked for
-            some fields alone.
+        for_keys: Other sources, asked only for the keys of these sources or of one another. Their
+            results do not decide whether the user exists, and no field reads their records.
+        fields: The record fields that are needed, by source, for the sources that can be asked for
+            a part of the record fields.
     """
 
     sources: tuple[str, ...]
@@ -67,16 +66,16 @@ class SourceNeeds:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """All sources that are asked, for whatever reason."""
+        """All sources that are asked: for fields, for existence or for keys."""
         return self.sources + self.for_keys
 
 
 @dataclass(frozen=True, slots=True)
 class UserSelection:
-    """What a root field selects of users of whom the caller may see the same.
+    """The selection of a root field, for users of whom the caller may see the same fields.
 
     Attributes:
-        fields: The fields in the order of the answer, the hidden ones included.
+        fields: The fields in the order of the answer, hidden fields included.
         needs: The sources that the visible fields need.
     """
 
@@ -86,16 +85,16 @@ class UserSelection:
 
 @dataclass(frozen=True, slots=True)
 class RootSelection:
-    """One root field and what it selects, whoever its users are.
+    """One root field and its selection, independent of its users.
 
     Attributes:
-        key: Its response key.
-        name: Its name in the schema.
-        nodes: Where it stands in the document; the first node has its arguments.
-        is_list: Whether it gives a list of users rather than one.
-        others: What it selects of other users than the caller; ``None`` where the field gives no
+        key: The response key of the field.
+        name: The name of the field in the schema.
+        nodes: The field's nodes in the document; the first node has its arguments.
+        is_list: Whether the field returns a list of users, not one user.
+        others: The selection for users other than the caller; ``None`` if the field returns no
             users, as ``__typename`` does.
-        own: What it selects of the caller itself; the same object where that is the same.
+        own: The selection for the caller itself; the same object as ``others`` if it is equal.
     """
 
     key: str
@@ -107,18 +106,18 @@ class RootSelection:
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:
-        """Where the field stands in the document, as errors say it."""
+        """The locations of the field in the document, for errors."""
         return locations_of(self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
 class UserGroup:
-    """Users of one root field of whom the caller may see the same.
+    """Users of one root field of whom the caller may see the same fields.
 
     Attributes:
-        selection: What is selected of them.
-        keys: The users; the same one may come twice.
-        places: Where in the list each of them belongs.
+        selection: The selection for these users.
+        keys: The users; the same user may be in it twice.
+        places: The position of each user in the field's list.
         is_own: Whether they are the caller itself.
     """
 
@@ -133,12 +132,12 @@ class PlannedRoot:
     """One root field with its users.
 
     Attributes:
-        selection: The field and what it selects.
-        groups: Its users.
-        count: How many users it names, the wrong ones included; ``None`` while that is unknown.
-        missing: Variables that name users and have no value yet. Only ``explain`` has such.
-        wrong: What is wrong with single keys, by their place in the list.
-        error: Why the whole field fails before any source is asked.
+        selection: The field and its selection.
+        groups: The users of the field.
+        count: How many users the field names, invalid keys included; ``None`` if that is unknown.
+        missing: Variables that name users and have no value. Only ``explain`` has such variables.
+        wrong: The errors of single invalid keys, by their position in the list.
+        error: The error that fails the whole field before any source is asked.
     """
 
     selection: RootSelection
@@ -156,9 +155,9 @@ class Fetch:
     Attributes:
         source: The source, or one of its endpoints.
         users: The users, each once.
-        fields: The record fields that are wanted; ``None`` for all.
-        key_from: The source whose records have the keys of this one. It is fetched before, for at
-            least the same users. ``None`` where the users' ids are the keys.
+        fields: The record fields that are needed; ``None`` for all.
+        key_from: The source whose records have the keys of this source. It is fetched before, for
+            at least the same users. ``None`` if the users' ids are the keys.
     """
 
     source: str
@@ -167,7 +166,7 @@ class Fetch:
     key_from: str | None = None
 
     def __str__(self) -> str:
-        """Write it in one line: ``billing {plan} by the keys of profile: a b``."""
+        """Return one line: ``billing {plan} by the keys of profile: a b``."""
         fields = "" if self.fields is None else f" {{{' '.join(sorted(self.fields))}}}"
         keys = "" if self.key_from is None else f" by the keys of {self.key_from}"
         return f"{self.source}{fields}{keys}: {' '.join(self.users)}"
@@ -175,12 +174,12 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one operation asks of the sources for one request.
+    """The root fields, users and fetches of one operation, for one request.
 
     Attributes:
-        roots: Its root fields by response key, in the order of the answer.
-        fetches: The sources that are asked, each once. A fetch starts as soon as the one that has
-            its keys is done; all others start at once.
+        roots: The root fields by response key, in the order of the answer.
+        fetches: One fetch for each source. A fetch with ``key_from`` starts as soon as that
+            source's fetch is done; all others start at once.
     """
 
     roots: Mapping[str, PlannedRoot]
@@ -192,15 +191,15 @@ class Plan:
         return steps_of(self.fetches)
 
     def __str__(self) -> str:
-        """Write it for people: first the root fields, then the steps."""
+        """Return lines for people: first the root fields, then the steps."""
         return "\n".join(_lines(self))
 
 
 def steps_of(fetches: Sequence[Fetch]) -> Sequence[Sequence[Fetch]]:
-    """Put fetches into the order in which they can run.
+    """Sort fetches into steps.
 
     Args:
-        fetches: Fetches of different sources, without rings of keys.
+        fetches: Fetches of different sources, without cycles in ``key_from``.
 
     Returns:
         The steps. The fetches of one step run at the same time, after those of the step before.
@@ -216,13 +215,13 @@ def steps_of(fetches: Sequence[Fetch]) -> Sequence[Sequence[Fetch]]:
 
 
 def locations_of(nodes: Sequence[FieldNode]) -> list[FormattedSourceLocation]:
-    """Find where a field stands in its document.
+    """Return the locations of a field in its document.
 
     Args:
         nodes: The field's nodes.
 
     Returns:
-        Line and column of each.
+        Line and column of each node, counted from 1.
     """
     return [get_location(node.loc.source, node.loc.start).formatted for node in nodes if node.loc]
 
@@ -237,8 +236,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         for place, error in root.wrong.items():
             yield f"  {place} fails: {error}"
         for group in root.groups:
-            whose = "own user" if group.is_own else "users"
-            yield f"  {whose} {' '.join(group.keys)}"
+            label = "own user" if group.is_own else "users"
+            yield f"  {label} {' '.join(group.keys)}"
             for one in group.selection.fields:
                 reads = "is hidden" if one.hidden else f"reads {' '.join(one.sources) or 'nothing'}"
                 yield f"    {one.key} {reads}"

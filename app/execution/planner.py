@@ -1,11 +1,7 @@
-"""Making the plan of an operation: the one place where a selection is read. Pure.
+"""Makes the plan of an operation: the one place that reads a selection. Pure.
 
-Which fields of a type an operation selects. Pure, over graphql-core's syntax tree.
-
-Making the plan of an operation. Pure: this is the one place where a selection is read.
-
-``Planner.select`` reads the selection, which depends on the document, the switches among its
-variables and what the caller may see. ``Planner.plan`` adds the users of one request.
+``Planner.select`` reads the selection. It depends on the document, on the deciding variables and on
+what the caller may see. ``Planner.plan`` adds the users of one request.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,17 +54,17 @@ def selected_fields(
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
 ) -> set[str]:
-    """Find the fields that are selected below some field, by their names in the schema.
+    """List the fields that are selected inside a field, by their names in the schema.
 
-    Fragments are followed, and ``@skip`` and ``@include`` are obeyed (GraphQL specification,
-    section 6.3.2, CollectFields). Each fragment is looked at once, so that the work stays in
-    proportion to the document, however its fragments spread each other.
+    Follows fragments, and applies ``@skip`` and ``@include`` (GraphQL specification, section 6.3.2,
+    CollectFields). Each fragment is visited once, so that the work is linear in the size of the
+    document, however its fragments spread each other.
 
     Args:
-        nodes: The field, once for each place in which it is selected.
-        types: Names of the type whose fields are wanted, and of the abstract types it belongs to.
+        nodes: The nodes of the field.
+        types: Names of the type whose fields are needed, and of its abstract types.
         fragments: The document's fragments, by name.
-        variables: The operation's variables with their defaults, by name.
+        variables: Values of the operation's variables with their defaults, by name.
 
     Returns:
         Names of fields, ``__typename`` included.
@@ -78,14 +74,14 @@ def selected_fields(
 
 
 def is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
-    """Tell whether ``@skip`` and ``@include`` let a selection stand.
+    """Return whether a selection is included, by ``@skip`` and ``@include``.
 
     Args:
         node: The selection.
-        variables: The operation's variables.
+        variables: Values of the operation's variables, by name.
 
     Returns:
-        Whether it is part of the operation.
+        Whether the selection is part of the operation.
     """
     for directive in node.directives or ():
         wanted = {"include": True, "skip": False}.get(directive.name.value)
@@ -98,7 +94,7 @@ def is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
             case VariableNode():
                 met = bool(variables.get(condition.name.value))
             case _:
-                met = wanted  # validation has refused anything else
+                met = wanted  # validation refuses anything else
         if met is not wanted:
             return False
     return True
@@ -111,13 +107,13 @@ def grouped_fields(
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
 ) -> dict[str, list[FieldNode]]:
-    """Collect the fields that are selected below some field, those of one response key together.
+    """Collect the fields that are selected inside a field, grouped by response key.
 
     Args:
-        nodes: The field, once for each place in which it is selected.
-        types: Names of the type whose fields are wanted, and of the abstract types it belongs to.
+        nodes: The nodes of the field.
+        types: Names of the type whose fields are needed, and of its abstract types.
         fragments: The document's fragments, by name.
-        variables: The operation's variables with their defaults, by name.
+        variables: Values of the operation's variables with their defaults, by name.
 
     Returns:
         The field nodes by response key, in the order of the answer.
@@ -134,9 +130,9 @@ def _fields(
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
 ) -> Iterator[FieldNode]:
-    """Walk through the fields of selection sets, their fragments included."""
-    seen: set[str] = set()
-    # Not a function that calls itself: one within another is in a ring with its own name.
+    """Yield the fields of selection sets and of their fragments."""
+    visited: set[str] = set()
+    # Not recursive: a nested function that calls itself would be in a reference cycle.
     rest = [iter(one.selections) for one in selection_sets if one is not None]
     rest.reverse()
     while rest:
@@ -150,29 +146,31 @@ def _fields(
                 case InlineFragmentNode(type_condition=condition):
                     if condition is None or condition.name.value in types:
                         rest.append(iter(node.selection_set.selections))
-                case FragmentSpreadNode() if node.name.value not in seen:
-                    seen.add(node.name.value)
+                case FragmentSpreadNode() if node.name.value not in visited:
+                    visited.add(node.name.value)
                     fragment = fragments[node.name.value]
                     if fragment.type_condition.name.value in types:
                         rest.append(iter(fragment.selection_set.selections))
                 case _:
-                    pass  # a fragment that was looked at before
+                    pass  # a fragment that was visited before
 
 
-_UNDECIDED = frozenset({"loc", "name", "alias", "kind", "type_condition", "variable_definitions"})
-"""What nodes have beside parts in which variables are used."""
+_WITHOUT_VARIABLES = frozenset(
+    {"loc", "name", "alias", "kind", "type_condition", "variable_definitions"}
+)
+"""The attributes of nodes in which no variables are used."""
 
 
 def variables_in(nodes: Sequence[Node]) -> tuple[str, ...]:
-    """Find the variables that are used in some parts of a document.
+    """List the variables that are used in parts of a document.
 
-    No visitor of graphql-core's: that leaves a ring, and a class within a function another.
+    This uses no visitor of graphql-core, since visitors leave reference cycles.
 
     Args:
         nodes: The parts.
 
     Returns:
-        Their names, but for those that are used in arguments that name users.
+        Names of the variables, except those that are used only in arguments that name users.
     """
     names: dict[str, None] = {}
     rest = [*nodes]
@@ -186,22 +184,22 @@ def variables_in(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 
 def _parts(node: Node) -> Iterator[Node]:
-    """Give the parts of a node in which there may be variables that decide."""
-    is_of_users = isinstance(node, FieldNode) and node.name.value in KEY_READERS
+    """Yield the parts of a node that may use deciding variables."""
+    names_users = isinstance(node, FieldNode) and node.name.value in KEY_READERS
     for name in node.keys:
-        if name in _UNDECIDED or (is_of_users and name == "arguments"):
+        if name in _WITHOUT_VARIABLES or (names_users and name == "arguments"):
             continue
         part: object = getattr(node, name)
         if isinstance(part, Node):
             yield part
         elif isinstance(part, tuple):
-            yield from cast("tuple[Node, ...]", part)  # there is nothing else in a tree
+            yield from cast("tuple[Node, ...]", part)  # a tree has nothing else
 
 
 _USER = "User"
 
 _USER_TYPES = frozenset({_USER, "_Entity"})
-"""What a fragment on a user can be on: the type, and the union that routers ask for."""
+"""The type conditions that match a user: its type, and the union of ``_entities``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +207,13 @@ class SourceReads:
     """Which sources the fields of ``User`` read.
 
     Attributes:
-        reads: The sources that each field reads, by the field's public name; more than one only
-            where they are endpoints of one source. A field that is not in it (``id``,
-            ``__typename``) reads none.
-        existence: The source that says whether a user exists, when no other is needed.
-        key_from: The source that has another's keys, by the name of that other; without rings.
-        narrow: What each field reads of the record, by its public name, by name of the source, of
-            those that can be asked for some fields alone.
+        reads: The sources that each field reads, by the field's public name. More than one source
+            only if they are endpoints of one source. Fields that are missing (``id``,
+            ``__typename``) read none.
+        existence: The source that says whether a user exists, if no other source is needed.
+        key_from: For a source, the source whose records have its keys, by name; without cycles.
+        narrow: By source, the record fields that each field reads, by the field's public name. Has
+            the sources that can be asked for a part of the record fields.
     """
 
     reads: Mapping[str, tuple[str, ...]]
@@ -229,10 +227,10 @@ class SourceReads:
         """Find the sources that a selection needs.
 
         Args:
-            fields: Public names of the fields selected.
+            fields: Public names of the selected fields.
 
         Returns:
-            The sources that the fields read, or else the one that knows who exists.
+            The sources that the fields read; if they read none, the source for existence.
         """
         selected = set(fields)
         needed = {
@@ -248,7 +246,7 @@ class SourceReads:
         )
 
     def _for_keys(self, sources: tuple[str, ...]) -> tuple[str, ...]:
-        """Find the sources that have the keys of others, however far up, and are not among them."""
+        """List the other sources that lead to the keys of these, through all levels."""
         found: dict[str, None] = {}
         for source in sources if self.key_from else ():
             parent = self.key_from.get(source)
@@ -260,10 +258,10 @@ class SourceReads:
     def _fields(
         self, sources: tuple[str, ...], selected: Collection[str]
     ) -> Mapping[str, FieldSet]:
-        """Find what the selected fields read of the sources that can be asked for it alone."""
+        """Find the record fields that are needed, for sources that can be asked for a part."""
         return {
             source: frozenset[str]().union(
-                *(some for one, some in reads.items() if one in selected)
+                *(fields for name, fields in reads.items() if name in selected)
             )
             for source in (sources if self.narrow else ())
             if (reads := self.narrow.get(source)) is not None
@@ -274,7 +272,7 @@ class Planner:
     """Makes plans of operations against the schema. Shared by all requests."""
 
     def __init__(self, core: GraphQLSchema, reads: SourceReads, limits: InputLimits) -> None:
-        """Make it.
+        """Make a planner.
 
         Args:
             core: The schema.
@@ -292,16 +290,16 @@ class Planner:
         variables: VariableValues,
         rights: Rights,
     ) -> Sequence[RootSelection]:
-        """Read what an operation selects.
+        """Read the selection of an operation.
 
         Args:
-            document: The document that it is in, valid.
+            document: The document of the operation, valid.
             operation: The operation.
-            variables: Values of its variables, coerced.
-            rights: What the caller may see; who it is does not matter.
+            variables: The coerced values of its variables.
+            rights: What the caller may see; the caller's own id is not used.
 
         Returns:
-            Its root fields, in the order of the answer.
+            The root fields, in the order of the answer.
         """
         reader = _SelectionReader(self._core, self._reads, document, variables)
         root = FieldNode(name=NameNode(value=""), selection_set=operation.selection_set)
@@ -320,10 +318,10 @@ class Planner:
         """Add the users of one request.
 
         Args:
-            roots: The root fields, as ``select`` gave them.
-            variables: Values of the operation's variables, coerced.
-            rights: Who asks.
-            missing: Variables that have no value, though they need one; they name users alone.
+            roots: The root fields that ``select`` returned.
+            variables: The coerced values of the operation's variables.
+            rights: The caller and what it may see.
+            missing: Variables that need a value and have none; they only name users.
 
         Returns:
             The plan.
@@ -332,7 +330,7 @@ class Planner:
         return Plan(planned, self.fetches([*planned.values()]))
 
     def fetches(self, roots: Sequence[PlannedRoot]) -> Sequence[Fetch]:
-        """List what is asked of the sources for some root fields.
+        """List the fetches of some root fields.
 
         Args:
             roots: The root fields with their users.
@@ -341,7 +339,7 @@ class Planner:
             One fetch for each source. Its users are in the order in which the fields name them.
         """
         groups = [group for root in roots for group in root.groups]
-        if len(groups) == 1:  # the everyday operation
+        if len(groups) == 1:  # the common case
             [group] = groups
             needs, users = group.selection.needs, tuple(dict.fromkeys(group.keys))
             return [self._fetch(name, users, needs.fields.get(name)) for name in needs.needed]
@@ -352,8 +350,8 @@ class Planner:
                 for source in needs.needed:
                     users_of.setdefault(source, {})[key] = None
             for group in root.groups:
-                for source, some in group.selection.needs.fields.items():
-                    fields[source] = some | fields.get(source, frozenset())
+                for source, needed in group.selection.needs.fields.items():
+                    fields[source] = needed | fields.get(source, frozenset())
         return [
             self._fetch(name, tuple(users), fields.get(name)) for name, users in users_of.items()
         ]
@@ -381,9 +379,9 @@ class Planner:
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
     ) -> UserSelection:
         """Hide the fields that the caller may not see, and find what the others need."""
-        seen = rights.seen({one.name for one in fields}, own=own)
-        shown = [one if one.name in seen else _hidden(one) for one in fields]
-        return UserSelection(shown, self._reads.needs(seen))
+        visible = rights.seen({one.name for one in fields}, own=own)
+        selected = [one if one.name in visible else _hidden(one) for one in fields]
+        return UserSelection(selected, self._reads.needs(visible))
 
     def _planned(
         self,
@@ -418,7 +416,7 @@ class Planner:
         places: Sequence[int],
         rights: Rights,
     ) -> Sequence[UserGroup]:
-        """Tell the caller itself from other users, where it sees more of itself."""
+        """Group users by selection: the caller itself and others, if the selections differ."""
         if not places:
             return []
         users = [UserId(str(keys[place])) for place in places]
@@ -438,10 +436,10 @@ class Planner:
     def _arguments(self, root: RootSelection, variables: VariableValues) -> Mapping[str, Any]:
         """Coerce the arguments of a root field.
 
-        A variable has been coerced to the type that its argument has; only a null that the
-        argument does not take needs a closer look.
+        Variables are already coerced to the type of their argument. Only ``null`` needs
+        graphql-core, since the argument may refuse it.
         """
-        node = root.nodes[0]  # validation has seen that the others have the same arguments
+        node = root.nodes[0]  # by validation, the other nodes have the same arguments
         arguments = {
             one.name.value: variables.coerced.get(one.value.name.value)
             for one in node.arguments or ()
@@ -488,7 +486,7 @@ class _SelectionReader:
     def below(
         self, nodes: Sequence[FieldNode], types: frozenset[str]
     ) -> Mapping[str, Sequence[FieldNode]]:
-        """Collect the fields below one, by response key."""
+        """Collect the fields inside a field, by response key."""
         return grouped_fields(
             nodes, types=types, fragments=self._fragments, variables=self._variables.coerced
         )
@@ -496,7 +494,7 @@ class _SelectionReader:
     def fields(
         self, nodes: Sequence[FieldNode], types: frozenset[str], kind: GraphQLObjectType
     ) -> Sequence[PlannedField]:
-        """Read the fields below one whose type is an object, and those below them."""
+        """Read the fields inside a field of an object type, at all levels."""
         of_user = kind.name == _USER
         found: list[PlannedField] = []
         for key, group in self.below(nodes, types).items():
@@ -514,21 +512,21 @@ class _SelectionReader:
         return found
 
 
-def _hidden(one: PlannedField) -> PlannedField:
-    """Hide a field. Nothing is read for it."""
-    return PlannedField(one.key, one.name, one.nodes, hidden=True)
+def _hidden(field: PlannedField) -> PlannedField:
+    """Return a field as hidden, without sources and inner fields."""
+    return PlannedField(field.key, field.name, field.nodes, hidden=True)
 
 
 def _in_order(groups: Sequence[UserGroup]) -> Sequence[tuple[UserId, SourceNeeds]]:
-    """List the users of a root field in the order in which it names them, with what they need."""
+    """List the users of a root field with their needs, in the order of the field's keys."""
     if len(groups) == 1:
         return [(key, groups[0].selection.needs) for key in groups[0].keys]
-    placed = {
+    by_place = {
         place: (key, group.selection.needs)
         for group in groups
         for place, key in zip(group.places, group.keys, strict=True)
     }
-    return [placed[place] for place in sorted(placed)]
+    return [by_place[place] for place in sorted(by_place)]
 
 
 def _variables_of(root: RootSelection) -> Sequence[str]:

@@ -1,7 +1,7 @@
-"""What a renderer gives, and how the engine takes another one than Strawberry's executor.
+"""The interface of renderers that may replace Strawberry's executor.
 
-The reference is the executor with its resolvers. A compiled renderer may take its place where it
-covers an operation, and has to give the same answer.
+The reference is the executor with its resolvers. A compiled renderer may replace it for the
+operations that it covers, and has to give the same answer.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from app.execution.plan import Plan, RootSelection
 
 
 class NotCoveredError(Exception):
-    """The operation has something that only the executor can do; the message says what."""
+    """The operation needs something that only the executor can do; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Rendered:
     """An answer.
 
     Attributes:
-        data: Its data, as JSON has them but for times.
-        errors: What went wrong, as clients see it.
+        data: The data, as JSON values except for times.
+        errors: The errors, as clients see them.
         bugs: Errors that may be bugs of ours, for the log.
     """
 
@@ -35,11 +35,11 @@ class Rendered:
 
 
 class CompiledOperation(Protocol):
-    """An operation that was compiled for one selection."""
+    """An operation, compiled for one selection."""
 
     @property
     def bytes(self) -> int:
-        """How many bytes it has in memory, by estimate."""
+        """The bytes that it takes in memory, by estimate."""
         ...
 
     def render(
@@ -49,15 +49,15 @@ class CompiledOperation(Protocol):
 
         Args:
             plan: The plan of the request; its root fields select what was compiled.
-            results: What the sources said.
-            required: Names of the sources without which there is no user.
-            request_id: Shown with what is masked.
+            results: The source results.
+            required: Names of the sources whose failure fails the user.
+            request_id: Written into masked errors.
 
         Returns:
             The answer.
 
         Raises:
-            Exception: A bug of ours. The executor finds it, too, in the field that has it.
+            Exception: A bug of ours. The executor will also find it, and in which field it is.
         """
         ...
 
@@ -68,16 +68,16 @@ class OperationCompiler(Protocol):
     def compile(
         self, roots: Sequence[RootSelection], variables: VariableValues
     ) -> CompiledOperation:
-        """Compile what an operation selects.
+        """Compile the selection of an operation.
 
         Args:
-            roots: Its root fields.
-            variables: Values of its variables, coerced.
+            roots: The root fields of the operation.
+            variables: The coerced values of its variables.
 
         Returns:
-            The operation, compiled.
+            The compiled operation.
 
         Raises:
-            NotCoveredError: Only the executor can do it.
+            NotCoveredError: Only the executor can run it.
         """
         ...

@@ -1,8 +1,6 @@
-"""What a client asks and is answered, and what an answer says of its sources.
+"""GraphQL requests and responses, and what a response reports of its sources. Pure.
 
-What a client asks for, and what it is answered: the shapes on either side of an operation.
-
-What an answer tells of its sources, in ``extensions`` and ``Server-Timing``. Pure.
+The report of the sources is in ``extensions`` and in the header ``Server-Timing``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +16,8 @@ from app.sources.base import SourceTrace, Trace
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
 """What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
 
-``NULL``: the field is null, even where its type says never. ``PROPAGATE``: what could not be null
-takes its parent with it. ``HALT``: the first error ends the operation, and there is no data.
+``NULL``: the field is null, even if its type is non-null. ``PROPAGATE``: an error in a non-null
+field makes its parent null, too. ``HALT``: the first error ends the operation, without data.
 """
 
 
@@ -28,13 +26,13 @@ class GraphQLRequest:
     """The parameters of a request ("GraphQL over HTTP", section 5.1).
 
     Attributes:
-        query: The document.
-        document_id: Names a document that the gateway has (the specification's appendix on
+        query: The text of the document.
+        document_id: The id of a document that the gateway has (the specification's appendix on
             persisted documents).
-        operation_name: Which of the document's operations to execute.
-        variables: Values of the operation's variables.
+        operation_name: The name of the operation to execute.
+        variables: Values of the operation's variables, by name.
         on_error: What an error does to the answer.
-        extensions: What a client has to say beyond the specification.
+        extensions: Parameters beyond the specification.
     """
 
     query: str | None = None
@@ -58,12 +56,12 @@ class GraphQLResponse:
 
     Attributes:
         executed: Whether execution began. If not, the answer has no ``data`` at all.
-        data: What the operation selected, as far as it could be had.
-        errors: What went wrong, as clients see it.
+        data: The values of the selected fields; ``null`` for those that failed.
+        errors: The errors, as clients see them.
         status: HTTP status of a request that was not executed.
-        extensions: What there is to say beyond that.
-        timings: Seconds that each source took, by name, where they may be told.
-        headers: Further headers that the status calls for.
+        extensions: ``extensions`` of the answer; ``None`` for none.
+        timings: Seconds that each source took, by name; ``None`` if they are not reported.
+        headers: Further HTTP headers of the answer, such as those that the status needs.
     """
 
     executed: bool
@@ -77,7 +75,19 @@ class GraphQLResponse:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What ``extensions.sources`` tells of one source. Its names are public."""
+    """What ``extensions.sources`` reports of one source. The attribute names are public.
+
+    Attributes:
+        status: What became of the request at the source.
+        code: The code of its failure.
+        calls: How many calls were made.
+        keys: How many keys were asked for.
+        attempts: How many attempts the calls took, retries included.
+        ms: How long it took, in milliseconds.
+        circuit: The state of its circuit breaker.
+        pace: The state of its rate pacing, unless it is free.
+        ageMs: The age of a stale record that was used, in milliseconds.
+    """
 
     status: str
     code: str | None = None
@@ -89,36 +99,40 @@ class SourceReport:
     pace: str | None = None
     ageMs: int | None = None  # noqa: N815 # the public name
 
-    def told(self) -> Mapping[str, object]:
-        """Give what there is to tell."""
+    def known(self) -> Mapping[str, object]:
+        """Return the attributes that are not ``None``, by name.
+
+        Returns:
+            The report, as JSON values.
+        """
         pairs = ((name, getattr(self, name)) for name in self.__slots__)
         return {name: value for name, value in pairs if value is not None}
 
 
-def extensions_of(trace: Trace, *, tell_all: bool) -> Mapping[str, object] | None:
-    """Say what there is to say of the sources.
+def extensions_of(trace: Trace, *, report_sources: bool) -> Mapping[str, object] | None:
+    """Return the ``extensions`` that report the sources.
 
     Args:
-        trace: What became of the request at each.
-        tell_all: Whether to tell everything; stale answers are told in any case, since a client
-            should know when what it shows is old.
+        trace: What became of the request at each source.
+        report_sources: Whether to report everything. Stale records are always reported, since a
+            client should know that it shows old values.
 
     Returns:
-        The answer's ``extensions``, or ``None`` when there is nothing to say.
+        The answer's ``extensions``; ``None`` if there is nothing to report.
     """
-    told = {
-        name: _report(source, tell_all=tell_all).told()
+    reports = {
+        name: _report(source, report_sources=report_sources).known()
         for name, source in trace.sources.items()
-        if tell_all or source.stale is not None
+        if report_sources or source.stale is not None
     }
-    return {"sources": told} if told else None
+    return {"sources": reports} if reports else None
 
 
 def timings_of(trace: Trace) -> Mapping[str, float]:
-    """Say how long each source took.
+    """Return how long each source took.
 
     Args:
-        trace: What became of the request at each.
+        trace: What became of the request at each source.
 
     Returns:
         Seconds, by name of the source.
@@ -126,10 +140,10 @@ def timings_of(trace: Trace) -> Mapping[str, float]:
     return {name: source.seconds for name, source in trace.sources.items()}
 
 
-def _report(source: SourceTrace, *, tell_all: bool) -> SourceReport:
+def _report(source: SourceTrace, *, report_sources: bool) -> SourceReport:
     """Make the report of one source."""
     age = None if source.stale is None else int(source.stale * 1000)
-    if not tell_all:
+    if not report_sources:
         return SourceReport(status=source.status, ageMs=age)
     return SourceReport(
         status=source.status,

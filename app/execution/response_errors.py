@@ -1,18 +1,15 @@
-"""Errors in a response: their words, their order, and what is masked.
+"""Errors in a response: their order, their messages, and what is masked. Pure.
 
-The order of errors: that of their places in the answer. Pure.
+Order: an executor reports errors when they happen. This order would show which source was faster,
+and would differ between compiled and interpreted operations. So errors are sorted by their position
+in the answer: fields in the order of selection, list items by number, depth first.
 
-An executor reports errors as they happen, so that their order would tell which source was faster,
-and a compiled operation would differ from an interpreted one. The answer has one order: fields as
-they are selected, items as they are numbered, and what is in one before what follows it.
+Messages: graphql-core prints the values of variables as Python does (``None``, ``{'a': True}``),
+and quotes what a scalar's parser raised. Clients write JSON and GraphQL, and know neither. The
+messages are split at fixed words of graphql-core; a test checks these words in the installed
+version.
 
-Errors of graphql-core in words for clients: values as JSON or GraphQL writes them.
-
-graphql-core prints the values of variables as Python does (``None``, ``{'a': True}``), and quotes
-what a scalar's parser raised. Clients write JSON and GraphQL, and cannot know either. The messages
-are taken apart at graphql-core's own words, which a test holds to the installed version.
-
-What clients see of an error: ours as they are, bugs masked, tracebacks in the log alone.
+Masking: clients see our own errors as they are. Bugs are masked, and only the log has tracebacks.
 """
 
 import json
@@ -26,53 +23,53 @@ from graphql.pyutils import inspect
 
 from app.errors import Code, GatewayError, LimitError, SourceError, bare, quote
 
-Place: TypeAlias = tuple[list[int], list[int]]
-"""Where an error is in the answer; and in the document, where the answer has no such place."""
+SortKey: TypeAlias = tuple[list[int], list[int]]
+"""The position of an error in the answer, and its first location in the document."""
 
 
 def in_answer_order(
     errors: Sequence[GraphQLFormattedError], data: Mapping[str, Any] | None
 ) -> Sequence[GraphQLFormattedError]:
-    """Put errors into the order of their places in the answer.
+    """Sort errors by their positions in the answer.
 
     Args:
         errors: The errors, with their paths.
-        data: The data of the answer. Where an error has taken more than its own place with it
-            (``PROPAGATE``), what is left of its path decides, and then its place in the document.
+        data: The data of the answer. If an error made a parent ``null`` (``PROPAGATE``), it is
+            sorted by the part of its path that is left, and then by its location in the document.
 
     Returns:
-        The same errors.
+        The same errors, sorted.
     """
-    if len(errors) < 2:  # noqa: PLR2004 # one has no order
+    if len(errors) < 2:  # noqa: PLR2004 # nothing to sort
         return errors
-    numbers: dict[int, Mapping[str, int]] = {}
+    positions: dict[int, Mapping[str, int]] = {}
 
-    def numbered(value: Mapping[str, Any]) -> Mapping[str, int]:
-        if (found := numbers.get(id(value))) is None:
-            found = numbers[id(value)] = {name: number for number, name in enumerate(value)}
+    def positions_in(value: Mapping[str, Any]) -> Mapping[str, int]:
+        if (found := positions.get(id(value))) is None:
+            found = positions[id(value)] = {name: number for number, name in enumerate(value)}
         return found
 
-    def place(error: GraphQLFormattedError) -> Place:
-        at: object = data
+    def sort_key(error: GraphQLFormattedError) -> SortKey:
+        value: object = data
         steps: list[int] = []
         for part in error.get("path", ()):
-            if isinstance(at, dict) and isinstance(part, str) and part in at:
-                fields = cast("Mapping[str, Any]", at)
-                steps.append(numbered(fields)[part])
-                at = fields[part]
-            elif isinstance(at, list) and isinstance(part, int):
+            if isinstance(value, dict) and isinstance(part, str) and part in value:
+                fields = cast("Mapping[str, Any]", value)
+                steps.append(positions_in(fields)[part])
+                value = fields[part]
+            elif isinstance(value, list) and isinstance(part, int):
                 steps.append(part)
-                at = cast("list[object]", at)[part]
+                value = cast("list[object]", value)[part]
             else:
                 break
         [first, *_] = error.get("locations") or [{"line": 0, "column": 0}]
         return steps, [first["line"], first["column"]]
 
-    return sorted(errors, key=place)
+    return sorted(errors, key=sort_key)
 
 
 MAX_WRITTEN = 240
-"""How much of a value, in characters, a message repeats: as much as graphql-core does."""
+"""The most characters of a value that a message repeats: as many as graphql-core does."""
 
 _RAISED = ", but encountered error '"
 _FOUND = "'; found: "
@@ -80,13 +77,13 @@ _NOT_NONE = "not to be None."
 
 
 def in_words(message: str) -> str:
-    """Take the words of Python out of a message about something written in the document.
+    """Remove Python's words from a message about a value in the document.
 
     Args:
         message: A message of graphql-core. It quotes the document as GraphQL.
 
     Returns:
-        The same, without what a scalar's parser raised.
+        The message without the exception of a scalar's parser, and with ``null`` for ``None``.
     """
     if message.endswith(_NOT_NONE):
         return message.removesuffix(_NOT_NONE) + "not to be null."
@@ -100,26 +97,26 @@ def about_value(error: GraphQLError, value: object) -> str:
     """Write a message about a value that came as JSON.
 
     Args:
-        error: What graphql-core has found.
-        value: The value that it is about.
+        error: The error of graphql-core.
+        value: The value that the error is about.
 
     Returns:
-        Its message, in which the value is JSON.
+        The error's message, with the value written as JSON.
     """
     printed = inspect(value)
     message = in_words(error.message)
     before, found, after = message.rpartition(printed)
-    return f"{before}{written(value)}{after}" if found else message
+    return f"{before}{json_text(value)}{after}" if found else message
 
 
-def written(value: object) -> str:
-    """Write a value as JSON, cut where it is long.
+def json_text(value: object) -> str:
+    """Write a value as JSON, cut to ``MAX_WRITTEN`` characters.
 
     Args:
-        value: What a client has sent as JSON.
+        value: A JSON value that a client sent.
 
     Returns:
-        It as JSON. A number that is too large for that is named in words.
+        The value as JSON. Numbers that JSON cannot write, such as infinity, are described in words.
     """
     if isinstance(value, str):
         return quote(value, most=MAX_WRITTEN)
@@ -132,7 +129,7 @@ def written(value: object) -> str:
 
 
 def _parts(value: object) -> Iterator[str]:
-    """Write a value piece by piece, so that a long one need not be written to its end."""
+    """Write a value piece by piece, so that a long one is not written to its end."""
     match value:
         case str():
             yield quote(value, most=MAX_WRITTEN)
@@ -172,27 +169,27 @@ def _joined(opening: str, items: Iterator[Iterator[str]], closing: str) -> Itera
 
 
 MAX_ERRORS = 100
-"""How many errors of a request that is not executed are told."""
+"""The most errors that are returned for a request that is not executed."""
 
 MAX_ERROR_BYTES = 65_536
-"""How many bytes they may have."""
+"""The most bytes of these errors together."""
 
 MAX_MESSAGE = 1_000
-"""How many characters of a message are told that may quote the document."""
+"""The most characters of a message that may quote the document."""
 
 MASKED = "Something went wrong on our side; the log has it under this request id."
 
 
 def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> GraphQLFormattedError:
-    """Tell clients of an error.
+    """Return an error as clients see it.
 
     Args:
-        error: What graphql-core reports: an error of the request, or one that a resolver raised.
-        otherwise: The code of an error of the request itself.
-        request_id: Shown with what is masked, so that the log can be searched for it.
+        error: An error of graphql-core: of the request itself, or raised by a resolver.
+        otherwise: The code for errors of the request itself.
+        request_id: Written into masked errors; it leads to the log.
 
     Returns:
-        The error with its place, and ``code`` in its extensions.
+        The error with its path and locations, and ``code`` in its extensions.
     """
     formatted = error.formatted
     cause = root_cause(error)
@@ -212,10 +209,10 @@ def public_error(error: GraphQLError, *, otherwise: Code, request_id: str) -> Gr
 
 
 def masked(request_id: str) -> GraphQLFormattedError:
-    """Tell clients of a bug of ours, without a place.
+    """Return a bug of ours as clients see it, without path and locations.
 
     Args:
-        request_id: Leads to the log, which has all of it.
+        request_id: The id of the request; it leads to the log, which has the traceback.
 
     Returns:
         The error.
@@ -227,15 +224,15 @@ def masked(request_id: str) -> GraphQLFormattedError:
 
 
 def bounded(errors: Sequence[GraphQLFormattedError]) -> list[GraphQLFormattedError]:
-    """Leave out what nobody would read of the errors of a request that is not executed.
+    """Limit the errors of a request that is not executed, in number, bytes and message length.
 
     Args:
-        errors: All of them.
+        errors: All errors.
 
     Returns:
-        The first ones, and how many there are beside them.
+        The first errors, and one that says how many more there are.
     """
-    told: list[GraphQLFormattedError] = []
+    first: list[GraphQLFormattedError] = []
     room = MAX_ERROR_BYTES
     for error in errors if len(errors) <= MAX_ERRORS else errors[: MAX_ERRORS - 1]:
         message = error.get("message", "")
@@ -244,21 +241,21 @@ def bounded(errors: Sequence[GraphQLFormattedError]) -> list[GraphQLFormattedErr
         room -= len(orjson.dumps(error)) + 1
         if room < MAX_MESSAGE:
             break
-        told.append(error)
-    if len(told) < len(errors):
-        rest = f"and {len(errors) - len(told)} more errors"
-        told.append({"message": rest, "extensions": errors[0].get("extensions", {})})
-    return told
+        first.append(error)
+    if len(first) < len(errors):
+        rest = f"and {len(errors) - len(first)} more errors"
+        first.append({"message": rest, "extensions": errors[0].get("extensions", {})})
+    return first
 
 
 def root_cause(error: GraphQLError) -> Exception:
-    """Find what graphql-core wrapped.
+    """Return the error that graphql-core wrapped.
 
     Args:
-        error: What it reports.
+        error: An error of graphql-core.
 
     Returns:
-        The innermost error: the error itself when it wraps none.
+        The innermost error; the error itself if it wraps none.
     """
     cause: Exception = error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
@@ -266,12 +263,14 @@ def root_cause(error: GraphQLError) -> Exception:
     return cause
 
 
-def untrace(error: GraphQLError) -> None:
-    """Take the tracebacks from an error and from all that it wraps, once the log has them.
+def drop_tracebacks(error: GraphQLError) -> None:
+    """Remove the tracebacks of an error and of all errors that it wraps, after they are logged.
+
+    The frames of a traceback refer to the whole request, and the request refers to the error: a
+    reference cycle.
 
     Args:
-        error: What graphql-core reports. Its frames would hold on to all of the request, and it to
-            them.
+        error: An error of graphql-core.
     """
     cause: Exception | None = error
     while cause is not None:
@@ -280,16 +279,16 @@ def untrace(error: GraphQLError) -> None:
 
 
 def is_bug(error: GraphQLError) -> bool:
-    """Tell whether an error is our fault, and nothing that clients should read.
+    """Return whether an error is a bug of ours, which clients should not read.
 
     Args:
-        error: What graphql-core reports.
+        error: An error of graphql-core.
 
     Returns:
-        Whether a resolver raised what it should not have, or returned what does not fit the
-        schema. What was found before the execution has no path and is the client's, and so is an
-        error of graphql-core's own that points at an argument, whatever the parser of a scalar
-        has raised there.
+        ``True`` if a resolver raised an unexpected exception, or returned a value that does not fit
+        the schema. ``False`` for errors of the client: those without a path, found before
+        execution, and graphql-core's own errors that point at an argument, whatever exception a
+        scalar's parser raised there.
     """
     if error.path is None or isinstance(root_cause(error), GatewayError):
         return False

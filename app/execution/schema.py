@@ -1,11 +1,8 @@
 """The executable schema: its root fields with their resolvers, and how it is built.
 
-The ways into the graph: by id, by ids, and by a federation router's representations.
-
-Which users a field names is in the plan (``execution/keys.py``), which is there before a resolver
+Clients find users by id, by ids, as the caller itself, and by a federation router's
+representations. The plan has the users of each root field (``execution/keys.py``) before a resolver
 runs. A resolver finds its part of the plan by its response key, and loads it.
-
-The schema, put together from its types, and its text.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,21 +32,23 @@ from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.results import SourceResults
 
 Resolved = User | GatewayError | None
-"""What becomes of a key: a user, nobody, or what is wrong with it."""
+"""The result of a key: a user, ``None`` if no source knows it, or its error."""
 
 
 async def resolve_keys(info: Info) -> list[Resolved]:
-    """Resolve the users of a root field, as its part of the plan says.
+    """Resolve the users of a root field by its part of the plan.
+
+    Async because it waits for sources.
 
     Args:
-        info: What Strawberry hands to a resolver of a root field.
+        info: The resolver info of the root field.
 
     Returns:
-        One for each key that the field names, in their order.
+        One result for each key that the field names, in their order.
 
     Raises:
-        GatewayError: The field names its users wrongly.
-        Exception: A bug of ours kept a source from being asked about one of them.
+        GatewayError: The keys are invalid as a whole.
+        Exception: A bug of ours prevented a call for one of the users.
     """
     context = info.context
     root = context.plan.roots[str(info.path.key)]
@@ -64,13 +63,13 @@ async def resolve_keys(info: Info) -> list[Resolved]:
     for group in root.groups:
         needs = group.selection.needs
         for place, key in zip(group.places, group.keys, strict=True):
-            said = {name: results[name][key] for name in needs.sources}
-            outcome = outcome_of(said, needs, context.required)
+            by_source = {name: results[name][key] for name in needs.sources}
+            outcome = outcome_of(by_source, needs, context.required)
             if outcome.failure is not None:
                 resolved[place] = SourceError(outcome.failure)
             elif outcome.known:
-                parts = SourceResults(said, context.loaders.divisions)
-                resolved[place] = User(results=parts, id=strawberry.ID(key))
+                of_user = SourceResults(by_source, context.loaders.partitions)
+                resolved[place] = User(results=of_user, id=strawberry.ID(key))
     return resolved
 
 
@@ -89,32 +88,32 @@ async def resolve_user(
     """Find one user.
 
     Args:
-        info: What Strawberry hands to a resolver.
+        info: The resolver info.
         id: The user's id.
 
     Returns:
-        The user, or ``None`` when no asked source knows the id.
+        The user; ``None`` if no asked source knows the id.
 
     Raises:
-        BadUserInputError: It is no id.
-        SourceError: Whether the user exists could not be found out.
+        BadUserInputError: The id is invalid.
+        SourceError: A source failed whose failure fails the user.
     """
     return await _resolve_one(info)
 
 
 async def resolve_me(info: Info) -> User | None:
-    """Find the user that the caller is.
+    """Find the caller's own user.
 
     Args:
-        info: What Strawberry hands to a resolver.
+        info: The resolver info.
 
     Returns:
-        The user, or ``None`` when no asked source knows it.
+        The user; ``None`` if no asked source knows it.
 
     Raises:
-        UnauthenticatedError: The caller has not shown who it is.
-        BadUserInputError: It is no user.
-        SourceError: Whether the user exists could not be found out.
+        UnauthenticatedError: The caller is not authenticated.
+        BadUserInputError: The caller's subject is not a user id.
+        SourceError: A source failed whose failure fails the user.
     """
     return await _resolve_one(info)
 
@@ -131,22 +130,22 @@ async def resolve_users(
     """Find several users.
 
     Args:
-        info: What Strawberry hands to a resolver.
+        info: The resolver info.
         ids: The users' ids.
 
     Returns:
-        One for each id, in their order; nothing where there are no ids.
+        One item for each id, in their order; empty if there are no ids.
 
     Raises:
-        BadUserInputError: One is no id, or there are too many.
+        BadUserInputError: An id is invalid, or there are too many.
     """
     users = await resolve_keys(info)
-    return cast("list[User | None]", users)  # a failure in it becomes an error at its place
+    return cast("list[User | None]", users)  # the executor reports an error in it at its position
 
 
 @strawberry.type(description="The ways into the graph.")
 class Query:
-    """The ways into the graph."""
+    """The root fields."""
 
     user: User | None = strawberry.field(
         resolver=resolve_user,
@@ -162,7 +161,7 @@ class Query:
     users: list[User | None] = strawberry.field(
         resolver=resolve_users,
         description="The users with these ids, in their order; `null` for each one unknown.",
-        directives=[ListSize(assumed_size=100)],  # here it is counted by the ids themselves
+        directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
     )
 
 
@@ -172,18 +171,17 @@ async def resolve_entities(
 ) -> list[Resolved]:
     """Find the users that a federation router names.
 
-    Each representation stands for itself: one that is wrong is an error at its place, and the
-    others are answered.
+    An invalid representation is an error at its position only; the others are resolved.
 
     Args:
-        info: What Strawberry hands to a resolver.
-        representations: What the router sent, unchecked; perhaps nothing.
+        info: The resolver info.
+        representations: The representations, unchecked; may be empty.
 
     Returns:
-        One for each representation, in their order.
+        One result for each representation, in their order.
 
     Raises:
-        BadUserInputError: There are too many.
+        BadUserInputError: There are too many representations.
     """
     return await resolve_keys(info)
 
@@ -191,21 +189,21 @@ async def resolve_entities(
 class GatewaySchema(Schema):
     """The schema of the gateway: an Apollo Federation v2 subgraph.
 
-    Strawberry's own way to entities answers a wrong representation with ``null`` for all of them;
-    ours answers each for itself, and loads them all at once.
+    Strawberry's own resolver of entities returns ``null`` for all representations if one is
+    invalid. This one resolves each on its own, and loads all of them together.
     """
 
     def __init__(self, *, security_directives: bool) -> None:
-        """Put it together.
+        """Build the schema.
 
         Args:
-            security_directives: Whether it tells routers who may see which field.
+            security_directives: Whether the schema shows routers who may see which field.
         """
         self._security_directives = security_directives
         super().__init__(  # pyright: ignore[reportUnknownMemberType] # its executors are generic
             query=Query,
             config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
-            federation_version="2.9",  # one composer in use refuses newer ones
+            federation_version="2.9",  # one of the composers in use refuses newer versions
         )
         if not security_directives:
             drop_security(self.core)
@@ -220,29 +218,40 @@ class GatewaySchema(Schema):
     async def entities_resolver(  # type: ignore[override] # Strawberry awaits what is awaitable
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
-        """Find what a router's representations stand for."""
-        found: list[Any] = [*await resolve_entities(info, representations)]
-        return found
+        """Resolve a router's representations.
+
+        Args:
+            info: The resolver info.
+            representations: The representations, unchecked.
+
+        Returns:
+            One result for each representation, in their order.
+
+        Raises:
+            BadUserInputError: There are too many representations.
+        """
+        resolved: list[Any] = [*await resolve_entities(info, representations)]
+        return resolved
 
     @property
     def core(self) -> GraphQLSchema:
-        """The same schema, as graphql-core's executor wants it."""
+        """The schema as graphql-core's executor needs it."""
         return self._schema
 
     @property
     def user(self) -> GraphQLObjectType:
-        """The type ``User`` in it."""
+        """The type ``User`` of the schema."""
         return cast("GraphQLObjectType", self.core.type_map["User"])  # it is declared as one
 
     @property
     def source_fields(self) -> Mapping[str, SourceField]:
-        """Which field of ``User`` reads which source, by its public name."""
+        """The fields of ``User`` that read a source, by public name."""
         definition = get_object_definition(User, strict=True)
         return source_fields(definition, self.config.name_converter.get_graphql_name)
 
     @property
     def policies(self) -> Mapping[str, Policy]:
-        """Who may see which field of ``User``, by its public name."""
+        """The policy of each field of ``User``, by public name."""
         read = {name: one.may for name, one in self.source_fields.items()}
         return {"__typename": PUBLIC, "id": PUBLIC, **read}
 
@@ -257,20 +266,22 @@ class GatewaySchema(Schema):
         """Find which sources the fields of ``User`` read.
 
         Args:
-            endpoints: What is asked for each source, by its name.
-            key_from: The endpoint that has another's keys, by the name of that other.
+            endpoints: The endpoints of each source, by the name of the source.
+            key_from: For an endpoint, the endpoint whose records have its keys, by name.
 
         Returns:
-            What each field reads.
+            The sources and record fields that each field reads.
         """
-        divisions = partitions_of(endpoints)
+        partitions = partitions_of(endpoints)
 
-        def asked(spec: SourceSpec[Any], fields: Collection[str]) -> tuple[str, ...]:
-            division = divisions.get(spec.name)
-            return (spec.name,) if division is None else division.endpoints_for(fields)
+        def endpoints_for(spec: SourceSpec[Any], fields: Collection[str]) -> tuple[str, ...]:
+            partition = partitions.get(spec.name)
+            return (spec.name,) if partition is None else partition.endpoints_for(fields)
 
-        reads = {field: asked(one.spec, one.fields) for field, one in self.source_fields.items()}
-        [existence] = asked(PROFILE, ())
+        reads = {
+            field: endpoints_for(one.spec, one.fields) for field, one in self.source_fields.items()
+        }
+        [existence] = endpoints_for(PROFILE, ())
         narrow = {
             one.spec.name: {
                 field: reading.fields & one.gives
@@ -285,11 +296,11 @@ class GatewaySchema(Schema):
 
 
 def build_schema(*, security_directives: bool = True) -> GatewaySchema:
-    """Put the schema together.
+    """Build the schema.
 
     Args:
-        security_directives: Whether it tells routers who may see which field, by
-            ``@authenticated``, ``@requiresScopes`` and ``@owner``. The policies hold either way.
+        security_directives: Whether the schema shows routers who may see which field, by
+            ``@authenticated``, ``@requiresScopes`` and ``@owner``. The policies apply either way.
 
     Returns:
         The schema.

@@ -1,11 +1,8 @@
-"""Trusted documents: known by their hash; and how requests may name documents.
+"""Trusted documents: those that the operator has provided, named by their hash.
 
-Trusted documents: those that the operator has given, known by their hash.
-
-Where nothing else is executed (``only``), no client can ask what nobody has written down: neither a
-stranger's costly query nor a look at the schema.
-
-How requests may name their documents, by the settings.
+If only these are executed (setting ``only``), no client can run any other document: neither an
+expensive query nor an introspection. ``document_store_of`` chooses the document store by the
+settings.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,20 +28,20 @@ MANIFEST_SUFFIX = ".json"
 
 
 class ManifestOperation(BaseModel):
-    """A document of Apollo's manifest."""
+    """A document in Apollo's manifest."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str = Field(min_length=1, description="How clients name it; its hash by default.")
-    body: str = Field(min_length=1, description="Its text.")
+    id: str = Field(min_length=1, description="The name that clients send; the hash by default.")
+    body: str = Field(min_length=1, description="The text of the document.")
 
 
 class ApolloManifest(BaseModel):
-    """What ``generate-persisted-query-manifest`` writes for Apollo's clients."""
+    """The manifest that ``generate-persisted-query-manifest`` writes for Apollo's clients."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: Literal["apollo-persisted-query-manifest"] = Field(description="What it is.")
+    format: Literal["apollo-persisted-query-manifest"] = Field(description="Name of the format.")
     version: Literal[1] = Field(description="Version of the format.")
     operations: tuple[ManifestOperation, ...] = Field(description="The documents.")
 
@@ -52,52 +49,62 @@ class ApolloManifest(BaseModel):
 _APOLLO = TypeAdapter(ApolloManifest)
 _Text = Annotated[str, Field(min_length=1)]
 _RELAY = TypeAdapter(dict[_Text, _Text])
-"""What Relay's compiler writes (``persistConfig.file``): texts by their MD5."""
+"""The file that Relay's compiler writes (``persistConfig.file``): texts by their MD5."""
 
 
 class TrustedDocuments:
-    """The documents that the operator has given.
+    """The documents that the operator has provided.
 
     Attributes:
-        texts: Their texts.
+        texts: The texts of the documents.
     """
 
-    def __init__(self, named: Mapping[str, str]) -> None:
-        """Make it.
+    def __init__(self, texts_by_name: Mapping[str, str]) -> None:
+        """Make a set of documents.
 
         Args:
-            named: Texts by their names. Each is known by its SHA-256, too.
+            texts_by_name: Texts by name. A document's SHA-256 is a further name of it.
         """
-        self.texts = frozenset[str](named.values())
-        self._named = {**{hash_of(text): text for text in self.texts}, **named}
+        self.texts = frozenset[str](texts_by_name.values())
+        self._by_name = {**{hash_of(text): text for text in self.texts}, **texts_by_name}
 
     def get(self, name: str) -> str | None:
-        """Find a text.
+        """Find a text by its name.
 
         Args:
-            name: What a client names it by.
+            name: The name that a client sent.
 
         Returns:
-            The text, if there is one of that name.
+            The text; ``None`` if no document has this name.
         """
-        return self._named.get(name)
+        return self._by_name.get(name)
 
 
 class TrustedDocumentStore:
     """Finds the text among trusted documents."""
 
     def __init__(self, documents: TrustedDocuments, otherwise: DocumentStore | None) -> None:
-        """Make it.
+        """Make a store.
 
         Args:
-            documents: The documents.
-            otherwise: Finds the text of what is none of them; ``None`` to refuse it.
+            documents: The trusted documents.
+            otherwise: Finds the text of other documents; ``None`` to refuse them.
         """
         self._documents = documents
         self._otherwise = otherwise
 
     def text_of(self, request: GraphQLRequest) -> str:
-        """Find the text: by its name, or in the request where it is that of a trusted document."""
+        """Find the text by its name, or in the request if it is a trusted document's text.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The text of the document.
+
+        Raises:
+            RequestError: The document is not trusted and others are refused, or there is none.
+        """
         text = request.query
         if not text and (name := name_of(request)) is not None:
             text = self._documents.get(name)
@@ -107,12 +114,16 @@ class TrustedDocumentStore:
             return self._otherwise.text_of(request)
         raise RequestError(
             Code.DOCUMENT_NOT_TRUSTED,
-            "only trusted documents are executed here, and this is none of them:"
-            " expected the hash of one, or its very text",
+            "only trusted documents are executed here:"
+            " expected the hash of one, or exactly its text",
         )
 
     def keep(self, request: GraphQLRequest) -> None:
-        """Keep what is no trusted document, where others are executed, too."""
+        """Keep a document that is not trusted, if such documents are executed.
+
+        Args:
+            request: The request.
+        """
         if self._otherwise is not None and request.query not in self._documents.texts:
             self._otherwise.keep(request)
 
@@ -128,9 +139,9 @@ def load_trusted(path: Path) -> TrustedDocuments:
         The documents.
 
     Raises:
-        ConfigurationError: Something there cannot be read, or there is nothing.
+        ConfigurationError: A file cannot be read, or there is no document.
     """
-    named: dict[str, str] = {}
+    texts_by_name: dict[str, str] = {}
     mistakes: list[str] = []
     for file in _files(path):
         try:
@@ -139,16 +150,16 @@ def load_trusted(path: Path) -> TrustedDocuments:
             mistakes.append(f"{file} cannot be read: {_reason(error)}")
             continue
         for name, text in found:
-            if named.setdefault(name, text) != text:
+            if texts_by_name.setdefault(name, text) != text:
                 mistakes.append(f"{file} has {quote(name)}, which is the name of another document")
-    if not named and not mistakes:
+    if not texts_by_name and not mistakes:
         mistakes.append(
             f"{path} has no documents: expected a manifest (.json), a document (.graphql), or a"
             " folder of them"
         )
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    return TrustedDocuments(named)
+    return TrustedDocuments(texts_by_name)
 
 
 def _files(path: Path) -> Iterable[Path]:
@@ -167,7 +178,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
     if not text.strip():
         raise ValueError("expected the text of a document")
     # Editors end a file with a line break, which clients do not send.
-    return [(hash_of(one), one) for one in (text, text.strip())]
+    return [(hash_of(variant), variant) for variant in (text, text.strip())]
 
 
 def _manifest(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 # any JSON
@@ -180,7 +191,7 @@ def _manifest(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 # any JS
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """Say why a file cannot be read."""
+    """Return the reason why a file cannot be read."""
     if isinstance(error, ValidationError):
         return f"{what_is_wrong(error)}; expected a manifest of Apollo's or Relay's format"
     return str(error) if isinstance(error, OSError) else f"{error}; expected UTF-8 text or JSON"
@@ -193,17 +204,17 @@ NOTHING_TRUSTED = (
 
 
 def document_store_of(settings: Settings) -> DocumentStore:
-    """Choose where the texts of documents come from.
+    """Choose the document store by the settings.
 
     Args:
         settings: All settings.
 
     Returns:
-        What finds them.
+        The document store.
 
     Raises:
-        ConfigurationError: Trusted documents cannot be read, or there are none and nothing else is
-            to be executed.
+        ConfigurationError: Trusted documents cannot be read, or only trusted documents are executed
+            and there are none.
     """
     size = settings.persisted.max_documents if settings.persisted.enabled else 0
     automatic = PersistedDocumentStore(size, max_bytes=settings.limits.memory.persisted)
@@ -211,6 +222,6 @@ def document_store_of(settings: Settings) -> DocumentStore:
         if settings.trusted.mode == "only":
             raise ConfigurationError((NOTHING_TRUSTED,))
         return automatic if size else InlineDocuments()
-    # Beside trusted documents even a store that keeps nothing: it tells clients to send the text.
+    # Beside trusted documents, a store of size 0 is useful: it asks clients to send the text.
     otherwise = automatic if settings.trusted.mode == "also" else None
     return TrustedDocumentStore(load_trusted(settings.trusted.path), otherwise)

@@ -1,15 +1,11 @@
-"""Variants of operations: what they select and were compiled to, bounded by their bytes.
+"""Variants of operations, kept within a bound of bytes; and estimates of these bytes.
 
-How many bytes documents and their selections have in memory: estimates, by what is in them.
+One operation has as many variants as its switches have combinations. Six switches give 64 variants,
+and each is as large as the document. So the variants of all operations share one bound.
 
-Counting all of their objects would take longer than making them. The figures were measured by
-tracemalloc with CPython 3.11, and a test holds the estimates to be within a factor of two of what
-it says.
-
-What operations select and were compiled to, of all documents together, bounded by its bytes.
-
-One operation has as many variants as its switches have combinations: six of them have 64, and each
-is as large as the document. So the variants of all operations share one bound.
+The bytes of documents and selections are estimated from their contents, because counting all of
+their objects would take longer than making them. The figures were measured by tracemalloc with
+CPython 3.11. A test checks that the estimates are within a factor of two of what it measures.
 """
 
 import sys
@@ -23,43 +19,43 @@ from app.execution.plan import PlannedField, RootSelection
 from app.execution.render import CompiledOperation
 
 DOCUMENT_BYTES = 1_500
-"""A document without anything in it."""
+"""Bytes of an empty document."""
 
 TREE_BYTES = 4_500
-"""What the syntax tree, the price and the operations of a document have beside their tokens."""
+"""Bytes of a document's syntax tree, price and operations, without the tokens."""
 
 TOKEN_BYTES = 345
-"""A token, with what nodes of the tree there are for each on average."""
+"""Bytes of a token, with the average share of nodes in the tree."""
 
 ERROR_BYTES = 700
-"""An error with its place and its message."""
+"""Bytes of an error with its location and its message."""
 
 VARIABLE_BYTES = 1_000
-"""What is kept to coerce the values of a variable."""
+"""Bytes of what is kept to coerce the values of a variable."""
 
 SELECTION_BYTES = 900
-"""A variant of an operation without anything in it, and each of its root fields."""
+"""Bytes of an empty variant, and of each root field."""
 
 USERS_BYTES = 600
-"""What is selected of users, without the fields."""
+"""Bytes of a user selection, without the fields."""
 
 FIELD_BYTES = 330
-"""A field with the list of its places in the document."""
+"""Bytes of a field with the list of its nodes in the document."""
 
 
 def document_bytes(text: str, *, tokens: int, errors: int, variables: int) -> int:
     """Estimate how many bytes a prepared document has.
 
     Args:
-        text: Its text.
-        tokens: How many tokens its syntax tree was made of; 0 where there is none.
-        errors: What is wrong with it: how many errors are kept.
+        text: The text of the document.
+        tokens: How many tokens the text has; 0 if there is no syntax tree.
+        errors: How many errors are kept with it.
         variables: How many variables its operations have.
 
     Returns:
-        The estimate.
+        The estimate, in bytes.
     """
-    # The text itself, and once more for what of it are texts of their own in the tree.
+    # The text itself, and once more for the copies of its parts in the tree.
     size = DOCUMENT_BYTES + 2 * sys.getsizeof(text)
     if tokens:
         size += TREE_BYTES + TOKEN_BYTES * tokens
@@ -67,13 +63,13 @@ def document_bytes(text: str, *, tokens: int, errors: int, variables: int) -> in
 
 
 def selection_bytes(roots: Sequence[RootSelection]) -> int:
-    """Estimate how many bytes it takes to know what an operation selects.
+    """Estimate how many bytes the selection of an operation has.
 
     Args:
-        roots: Its root fields.
+        roots: The root fields of the operation.
 
     Returns:
-        The estimate.
+        The estimate, in bytes.
     """
     size = SELECTION_BYTES * (1 + len(roots))
     for root in roots:
@@ -83,18 +79,18 @@ def selection_bytes(roots: Sequence[RootSelection]) -> int:
 
 
 def _count(fields: Sequence[PlannedField]) -> int:
-    """Count fields and those in them."""
+    """Count fields and the fields inside them."""
     return sum(1 + _count(one.fields) for one in fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """An operation for some values of the variables that decide what it selects.
+    """An operation for one set of deciding variable values and scopes.
 
     Attributes:
-        roots: Its root fields and what they select.
-        compiled: What writes its answer; ``None`` where only the executor can.
-        not_compiled: Why only the executor can, where that is so.
+        roots: The root fields with their selections.
+        compiled: The compiled operation; ``None`` if only the executor can run it.
+        not_compiled: Why only the executor can run it; ``None`` if it is compiled.
     """
 
     roots: Sequence[RootSelection]
@@ -103,7 +99,7 @@ class Variant:
 
 
 VariantKey: TypeAlias = tuple[int, tuple[str, ...], frozenset[str]]
-"""The number of the operation, the values of the variables that decide, and the caller's scopes."""
+"""The number of the operation, the values of the deciding variables, and the caller's scopes."""
 
 
 class Variants:
@@ -113,33 +109,37 @@ class Variants:
         """Make a cache.
 
         Args:
-            max_bytes: How many bytes the variants may have together; 0 to keep none.
+            max_bytes: The most bytes that all variants may have together; 0 keeps none.
         """
-        self._kept = BoundedCache[VariantKey, Variant](max_bytes, dropped=self._unlist)
-        self._of_operation: dict[int, set[VariantKey]] = {}
+        self._kept = BoundedCache[VariantKey, Variant](max_bytes, dropped=self._remove_key)
+        self._keys_by_operation: dict[int, set[VariantKey]] = {}
         self._numbers = count()
 
     @property
     def bytes(self) -> int:
-        """How many bytes the variants have, by estimate."""
+        """The bytes of all variants, by estimate."""
         return self._kept.bytes
 
     def __len__(self) -> int:
-        """Count the variants."""
+        """Return the number of variants."""
         return len(self._kept)
 
-    def number(self) -> int:
-        """Give an operation its number, which no other ever gets."""
+    def next_number(self) -> int:
+        """Return a number for an operation that no other operation gets.
+
+        Returns:
+            The number.
+        """
         return next(self._numbers)
 
     def get(self, key: VariantKey) -> Variant | None:
         """Find a variant.
 
         Args:
-            key: Its key.
+            key: The key of the variant.
 
         Returns:
-            The variant; ``None`` where it is not kept.
+            The variant; ``None`` if it is not kept.
         """
         return self._kept.get(key)
 
@@ -147,28 +147,28 @@ class Variants:
         """Keep a variant.
 
         Args:
-            key: Its key.
+            key: The key of the variant.
             variant: The variant.
         """
         size = selection_bytes(variant.roots)
         if variant.compiled is not None:
             size += variant.compiled.bytes
-        self._of_operation.setdefault(key[0], set()).add(key)
+        self._keys_by_operation.setdefault(key[0], set()).add(key)
         self._kept.put(key, variant, size + sum(map(sys.getsizeof, (key, key[1], *key[1]))))
 
     def forget(self, number: int) -> None:
-        """Let go of all variants of an operation, whose document is no longer kept.
+        """Remove all variants of an operation whose document is no longer kept.
 
         Args:
             number: The number of the operation.
         """
-        for key in self._of_operation.pop(number, ()):
+        for key in self._keys_by_operation.pop(number, ()):
             self._kept.remove(key)
 
-    def _unlist(self, key: VariantKey, _: Variant) -> None:
-        """Take a variant that has made room out of those of its operation."""
-        keys = self._of_operation.get(key[0])
+    def _remove_key(self, key: VariantKey, _: Variant) -> None:
+        """Remove the key of an evicted variant from the keys of its operation."""
+        keys = self._keys_by_operation.get(key[0])
         if keys is not None:
             keys.discard(key)
             if not keys:
-                del self._of_operation[key[0]]
+                del self._keys_by_operation[key[0]]

@@ -309,7 +309,7 @@ class _Rendering:
             if field.wrong is not None:
                 place = [*path, field.key]
                 self._tell(field.wrong.message, field.locations, place, field.wrong.code)
-            elif (failure := outcome.of_field(field.sources)) is not None:
+            elif (failure := outcome.failure_of(field.sources)) is not None:
                 self._tell_source(failure, field.locations, [*path, field.key])
 
     def _tell_source(

@@ -204,7 +204,7 @@ class GraphQLEndpoint:
             self._call(request),
             caller,
             budget,
-            tell_all=request.is_told(self._settings.trace, b"x-gateway-trace"),
+            report_sources=request.is_told(self._settings.trace, b"x-gateway-trace"),
             safe=request.method == "GET",
         )
 
@@ -220,7 +220,7 @@ class GraphQLEndpoint:
             self._call(request),
             caller,
             budget,
-            tell_all=request.is_told(self._settings.trace, b"x-gateway-trace"),
+            report_sources=request.is_told(self._settings.trace, b"x-gateway-trace"),
         )
 
     async def _explain(

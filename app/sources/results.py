@@ -1,4 +1,4 @@
-"""What the asked sources said of one user, put together. Pure."""
+"""The source results of one user. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,44 +12,44 @@ R = TypeVar("R", bound=Record)
 
 
 Result: TypeAlias = Record | SourceFailure | Exception | None
-"""What came of asking a source about one user.
+"""The source result of one user, or a bug of ours.
 
-A record; ``None`` where the source does not know the user; a ``SourceFailure`` where it failed; an
-exception where a bug of ours kept it from being asked.
+A record; ``None`` if the source does not know the user; a ``SourceFailure`` if it failed; an
+exception if a bug of ours prevented the call.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SourceResults:
-    """What each asked source said of one user.
+    """The source results of one user.
 
     Attributes:
-        results: By name of the source, or of its endpoint.
-        divisions: How sources are divided into endpoints.
+        results: Results by name of the source, or of its endpoint.
+        partitions: How sources are divided into endpoints.
     """
 
     results: Mapping[str, Result]
-    divisions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition], repr=False)
+    partitions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition], repr=False)
 
     def read(self, spec: SourceSpec[R], fields: Collection[str] | None = None) -> R | None:
-        """Read what one of the asked sources said.
+        """Return the record of one of the asked sources.
 
         Args:
             spec: The source.
-            fields: What is read of its record; ``None`` for all.
+            fields: The record fields that are needed; ``None`` for all.
 
         Returns:
-            Its record with these fields, or ``None`` when it does not know the user.
+            The record with these fields; ``None`` if the source does not know the user.
 
         Raises:
-            SourceError: It failed.
-            KeyError: It was not asked: the plan lacks a source that a field reads.
+            SourceError: The source failed.
+            KeyError: The source was not asked: the plan lacks a source that a field reads.
         """
-        partition = self.divisions.get(spec.name)
+        partition = self.partitions.get(spec.name)
         names = (spec.name,) if partition is None else partition.endpoints_for(fields)
         if (failure := failure_among(names, self.results)) is not None:
             raise SourceError(failure)
-        # A source by this name has its own records, and bugs never come this far.
+        # A result under this name is of this source's record type, and bugs are raised earlier.
         records = [cast("R | None", self.results[name]) for name in names]
         known = [record for record in records if record is not None]
         if len(known) < len(records):
@@ -58,14 +58,14 @@ class SourceResults:
 
 
 def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> SourceFailure | None:
-    """Find the failure that fails a field which reads some sources.
+    """Return the failure that fails a field which reads some sources.
 
     Args:
         sources: The sources that the field reads.
-        results: What was said, by source.
+        results: Results by source.
 
     Returns:
-        The failure of the first of them that failed; ``None`` where none did.
+        The failure of the first source that failed; ``None`` if none did.
     """
     for name in sources:
         if isinstance(failure := results.get(name), SourceFailure):

@@ -280,7 +280,7 @@ async def test_me_is_whom_the_token_names(gateway: GatewayClient, services: Fake
 @pytest.mark.parametrize(
     ("subject", "code", "message"),
     [
-        (None, "UNAUTHENTICATED", "nobody knows who asks: send a token"),
+        (None, "UNAUTHENTICATED", "the caller is unknown: send a token"),
         ("client-7", "BAD_USER_INPUT", "the token names no user: its subject is not a user id"),
     ],
 )

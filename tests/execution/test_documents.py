@@ -16,7 +16,7 @@ TWO = "query A { __typename } query B { __typename }"
 
 def documents(size: int = 10) -> Documents:
     """Make a cache."""
-    return Documents.of(CORE, settings_for_fakes(introspection=True), size=size)
+    return Documents.from_settings(CORE, settings_for_fakes(introspection=True), size=size)
 
 
 def text(number: int) -> str:

@@ -173,7 +173,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
     made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
     log, clock = make_log(made.log, stream=stream), SystemClock()
     endpoints = endpoints_of(schema.specs, dict(made.sources))
-    planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.of(made))
+    planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.from_settings(made))
     async with AsyncExitStack() as stack:
         scheduler: BatchScheduler[Any] = await stack.enter_async_context(
             BatchScheduler(
@@ -190,7 +190,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
             schema=schema,
             sources=OpenSources(users={"profile": scheduler}, pages={}),
             planner=planner,
-            documents=Documents.of(schema.core, made, size=10),
+            documents=Documents.from_settings(schema.core, made, size=10),
             store=OddTexts(),
             policies=Policies(schema.policies),
             required=frozenset(),

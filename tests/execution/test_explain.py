@@ -78,7 +78,7 @@ def ask(
 def explainer(by: Settings | None = None) -> Explainer:
     """Make what explains operations."""
     by = by or settings_with()
-    documents = Documents.of(SCHEMA.core, by, size=10)
+    documents = Documents.from_settings(SCHEMA.core, by, size=10)
     compiler = Compiler(SCHEMA) if by.fastpath.uses("compiled") else None
     return Explainer(
         schema=SCHEMA, documents=documents, store=InlineDocuments(), settings=by, compiler=compiler

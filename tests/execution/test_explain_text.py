@@ -98,23 +98,23 @@ def test_what_is_asked_after_what_is_told() -> None:
 def test_what_is_told_at_run_time_is_named() -> None:
     lines = lines_of(PAGE.replace("%s", user_id(1)))
 
-    assert "users, ids told at run time by $ids" in lines
+    assert "users, ids known at run time, from $ids" in lines
     assert (
-        "Calls: as many as the users told at run time take, all sources at the same time." in lines
+        "Calls: as many as the users known at run time need, all sources at the same time." in lines
     )
     calls = [line for line in lines if "GET" in line]
-    assert calls[0].endswith("1 user and those told at run time, up to 100 in a call")
-    assert calls[1].endswith("…  users told at run time, up to 100 in a call")
+    assert calls[0].endswith("1 user and those known at run time, up to 100 in a call")
+    assert calls[1].endswith("…  users known at run time, up to 100 in a call")
     assert calls[2].endswith("after that, 1 call for each user's page, 10 at a time")
 
 
 @pytest.mark.parametrize(
     ("query", "line"),
     [
-        ("query($id: ID!) { user(id: $id) { plan } }", "user, 1 id told at run time by $id"),
+        ("query($id: ID!) { user(id: $id) { plan } }", "user, 1 id known at run time, from $id"),
         (
             "query($a: ID!, $b: ID!) { users(ids: [$a, $b]) { plan } }",
-            "users, ids told at run time by $a, $b",
+            "users, ids known at run time, from $a, $b",
         ),
         (f"{{ users(ids: {quoted(1, 2, 1)}) {{ plan }} }}", "users, 3 ids of 2 users"),
         (f"{{ users(ids: {quoted(1, 1)}) {{ plan }} }}", "users, 2 ids of 1 user"),
@@ -206,7 +206,7 @@ def test_wrong_ids_are_counted_in_the_tree_and_told_in_lines_of_their_own() -> N
 
     assert told.explanation is not None
     lines = explanation_text(told.explanation).splitlines()
-    assert "user, nobody: see what is wrong with it" in lines
+    assert "user, no users: see its errors" in lines
     assert "_entities, 2 ids, 1 of them wrong" in lines
     first, second = map(error_line, told.errors)
     assert first.startswith('BAD_USER_INPUT: "x" is not a user id: expected a match of')

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Code, SourceFailure
-from app.execution.outcome import UNKNOWN, WHOLE, Outcome, bug_of, goes_up, outcome_of
+from app.execution.outcome import UNKNOWN, WHOLE, Outcome, bug_of, outcome_of, propagates
 from app.execution.plan import SourceNeeds, UserGroup, UserSelection
 from app.execution.request import OnError
 from app.sources.base import Record, UserId
@@ -67,10 +67,10 @@ def test_the_one_source_that_says_who_exists_decides(profile: Result, expected: 
 def test_a_field_fails_as_the_first_of_its_sources_that_failed() -> None:
     outcome = Outcome(known=True, failures={"profile": LATE, "billing": DOWN})
 
-    assert outcome.of_field(("billing", "profile")) is DOWN
-    assert outcome.of_field(("activity", "profile")) is LATE
-    assert outcome.of_field(("activity",)) is None
-    assert outcome.of_field(()) is None
+    assert outcome.failure_of(("billing", "profile")) is DOWN
+    assert outcome.failure_of(("activity", "profile")) is LATE
+    assert outcome.failure_of(("activity",)) is None
+    assert outcome.failure_of(()) is None
     assert failure_among(("activity", "billing"), {"activity": ROW, "billing": DOWN}) is DOWN
 
 
@@ -118,4 +118,4 @@ def test_how_far_an_error_goes_up_is_the_client_s_choice(
     nullable: bool,  # noqa: FBT001 # a column of the table
     expected: bool,  # noqa: FBT001 # the same
 ) -> None:
-    assert goes_up(on_error, nullable=nullable) is expected
+    assert propagates(on_error, nullable=nullable) is expected

@@ -32,7 +32,7 @@ def plan(
     """Plan the first operation of a document."""
     settings = settings_for_fakes()
     reads = SCHEMA.reads(endpoints_of(SCHEMA.specs, dict(settings.sources)), key_from or {})
-    planner = Planner(SCHEMA.core, reads, InputLimits.of(settings))
+    planner = Planner(SCHEMA.core, reads, InputLimits.from_settings(settings))
     document = parse(text)
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)

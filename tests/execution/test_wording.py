@@ -28,7 +28,7 @@ from graphql.utilities import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.execution.response_errors import MAX_WRITTEN, about_value, in_words, written
+from app.execution.response_errors import MAX_WRITTEN, about_value, in_words, json_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=5),
@@ -49,7 +49,7 @@ def quoted_out(text: str) -> str:
 @example(value=[math.inf, -math.inf, math.nan])
 @example(value={"None": [None, True, {"": False}]})
 def test_a_value_is_written_as_json_and_cut_where_it_is_long(value: object) -> None:
-    text = written(value)
+    text = json_text(value)
 
     assert len(text) <= MAX_WRITTEN + 3
     if not text.endswith(("…", '…"')):
@@ -59,8 +59,8 @@ def test_a_value_is_written_as_json_and_cut_where_it_is_long(value: object) -> N
 
 
 def test_a_value_of_any_size_is_written_without_being_read_to_its_end() -> None:
-    assert written(["x"] * 10_000_000).startswith('["x", "x"')
-    assert written({str(number): number for number in range(1_000)}).endswith("…")
+    assert json_text(["x"] * 10_000_000).startswith('["x", "x"')
+    assert json_text({str(number): number for number in range(1_000)}).endswith("…")
 
 
 def parsing(value: object) -> object:

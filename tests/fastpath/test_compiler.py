@@ -37,7 +37,7 @@ def compiled(text: str) -> tuple[RootSelection, UserWriter]:
     document = parse(text)
     [operation] = document.definitions
     assert isinstance(operation, OperationDefinitionNode)
-    limits, none = InputLimits.of(settings_for_fakes()), VariableValues({}, {})
+    limits, none = InputLimits.from_settings(settings_for_fakes()), VariableValues({}, {})
     planner = Planner(schema.core, SourceReads(reads=READS, existence="profile"), limits)
     rights = Policies(schema.policies).rights(EVERYBODY)
     [root] = planner.select(document, operation, none, rights)

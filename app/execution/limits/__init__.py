@@ -1,9 +1,9 @@
-"""What an operation may cost, and what it does cost, found before a source is called.
+"""Limits of documents and operations, checked before any source is called.
 
 - ``counts``: the size of a document: depth, aliases, directives, fields.
 - ``checks``: the limits of a document, and its validation.
-- ``cost_expression``: a cost as a sum of products, of which variables say some factors.
+- ``cost_expression``: a cost as a sum of products, whose factors may depend on variables.
 - ``introspection``: the cost of introspection.
 - ``price``: the cost of an operation, as a function of its variables.
-- ``budget``: what the operations of one HTTP request may cost together, and have cost so far.
+- ``budget``: the cost limit of one HTTP request, and the cost of its operations so far.
 """

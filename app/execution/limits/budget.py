@@ -1,8 +1,6 @@
-"""What the operations of one HTTP request may cost together, their variables included.
+"""The cost limit of one HTTP request, and limits of its variables.
 
-The size, the number and the depth of variables' values.
-
-What the operations of one HTTP request may cost together, and have cost so far.
+Variables are limited in their bytes, in the number of their values and in their depth.
 """
 
 import sys
@@ -18,20 +16,20 @@ from app.execution.limits.price import Price
 from app.settings.limits import LimitsSettings
 
 _ENCODER_DEPTH = 250
-"""How deep values may be for orjson to write them."""
+"""The deepest values that orjson can write."""
 
 
 def check_variables(values: Mapping[str, Any], limits: LimitsSettings) -> None:
-    """Check what a client has given as variables.
+    """Check the variables of a request against the limits.
 
-    Everyday values are written once as JSON, which takes a microsecond, and no more is done.
+    Usual values are only written once as JSON, which takes a microsecond.
 
     Args:
-        values: Values by name, as JSON had them.
-        limits: How long, how many and how deep they may be.
+        values: JSON values by name.
+        limits: The limits.
 
     Raises:
-        LimitError: They are too long, too many or too deep.
+        LimitError: They have too many bytes, too many values, or are too deep.
     """
     if not values or not (
         limits.variables_bytes or limits.variables_values or limits.variables_depth
@@ -39,95 +37,104 @@ def check_variables(values: Mapping[str, Any], limits: LimitsSettings) -> None:
         return
     try:
         text = orjson.dumps(values)
-    except (TypeError, ValueError):  # too deep for it, or a number that only Python can hold
+    except (TypeError, ValueError):  # too deep, or an integer beyond 64 bits
         _check_depth(values, limits.variables_depth or _ENCODER_DEPTH)
-        text = _written(values)
+        text = _python_text(values)
     if 0 < limits.variables_bytes < len(text):
         found = f"the variables have {len(text):,} bytes"
         raise LimitError("variables_bytes", limits.variables_bytes, found)
-    within = text.count(b"[") + text.count(b"{")
-    # Before each value stands a comma or the bracket that it is the first in.
-    if text.count(b",") + within > limits.variables_values > 0:
+    brackets = text.count(b"[") + text.count(b"{")
+    # Each value follows a comma or an opening bracket. Texts may have both, so count exactly then.
+    if text.count(b",") + brackets > limits.variables_values > 0:
         _check_number(values, limits.variables_values)
-    if within > limits.variables_depth > 0:
+    if brackets > limits.variables_depth > 0:
         _check_depth(values, limits.variables_depth)
 
 
 def _check_number(values: Mapping[str, Any], allowed: int) -> None:
-    """Check how many values there are, and count no more than are allowed.
+    """Check the number of values, and stop counting at the limit.
 
-    A list of short values takes graphql-core far longer to coerce than its bytes take to read.
+    graphql-core needs far more time to coerce a list of short values than to read its bytes.
     """
     number = 0
     rest: list[Iterable[object]] = [values.values()]
     while rest:
-        for one in rest.pop():
+        for value in rest.pop():
             number += 1
             if number > allowed:
                 raise LimitError("variables_values", allowed, "the variables have more values")
-            if (items := _items(one)) is not None:
+            if (items := _items(value)) is not None:
                 rest.append(items)
 
 
 def _check_depth(values: Mapping[str, Any], allowed: int) -> None:
-    """Check how deep the lists and objects in values are; the object of all of them is not one."""
+    """Check how deep lists and objects are nested; the object of all variables does not count."""
     depth = 0
     level: Iterable[object] = values.values()
-    while within := [items for one in level if (items := _items(one)) is not None]:
+    while inner := [items for value in level if (items := _items(value)) is not None]:
         depth += 1
         if depth > allowed:
-            found = "the variables have more lists and objects in each other"
+            found = "the variables have more levels of lists and objects"
             raise LimitError("variables_depth", allowed, found)
-        level = [one for items in within for one in items]
+        level = [value for items in inner for value in items]
 
 
 def _items(value: object) -> Iterable[object] | None:
-    """List what is in a list or an object; ``None`` where it is neither."""
+    """Return the items of a list or an object; ``None`` for other values."""
     if isinstance(value, dict):
         return cast("dict[str, object]", value).values()
     return cast("list[object]", value) if isinstance(value, list) else None
 
 
-def _written(values: Mapping[str, Any]) -> bytes:
-    """Write values that are too much for JSON."""
+def _python_text(values: Mapping[str, Any]) -> bytes:
+    """Write values as Python does, if orjson cannot write them."""
     try:
         return str(values).encode("utf-8", "replace")
-    except ValueError as error:  # Python itself writes no numbers that long
+    except ValueError as error:  # Python limits the digits of an integer, too
         digits = sys.get_int_max_str_digits()
         found = "the variables have a number of more digits"
         raise LimitError("variables_digits", digits, found) from error
 
 
 CHARACTERS = 4
-"""How many characters of a new document cost 1: it takes as long to prepare as an object to
-answer."""
+"""How many characters of a new document cost 1: preparing them takes as long as rendering one
+object."""
 
 
 class RateBucket(Protocol):
-    """What a caller pays from."""
+    """The rate limit of a caller, as a token bucket."""
 
     async def consume(self, cost: int) -> None:
-        """Pay for what is about to be done.
+        """Take tokens from the bucket.
 
         Args:
-            cost: What it costs.
+            cost: The number of tokens.
 
         Raises:
-            LimitError: There is not enough left.
+            LimitError: The bucket has too few tokens.
         """
         ...
 
     def headers(self) -> Mapping[str, str]:
-        """Write what is left, as HTTP headers."""
+        """Return the state of the bucket, as HTTP headers.
+
+        Returns:
+            Values by name of the header.
+        """
         ...
 
 
 class CostBudget:
-    """What the operations of one request may cost, alone or in a batch.
+    """The cost limit of one request, with one operation or a batch.
+
+    Args:
+        limits: The limits of a request.
+        bucket: The rate limit of the caller; ``None`` for no limit.
+        reported: Whether answers report the cost.
 
     Attributes:
-        total: What they have cost so far.
-        reported: Whether answers tell it.
+        total: The cost of the request's operations so far.
+        reported: Whether answers report the cost.
     """
 
     def __init__(
@@ -140,30 +147,29 @@ class CostBudget:
         self._schemas = 0.0
 
     async def charge_document(self, text: str) -> None:
-        """Count a document that is about to be prepared.
+        """Charge the caller for a document that is about to be prepared.
 
         Args:
-            text: Its text.
+            text: The text of the document.
 
         Raises:
-            LimitError: The caller has asked for too much lately.
+            LimitError: The caller has exceeded its rate limit.
         """
         if self._bucket is not None:
             await self._bucket.consume(len(text) // CHARACTERS)
 
     def count(self, price: Price, variables: Mapping[str, Any]) -> int:
-        """Count an operation that is to be run, and refuse it where it asks for too much.
+        """Add the cost of an operation to the total, and check the limits.
 
         Args:
-            price: What it costs.
+            price: The price of the operation.
             variables: Values of its variables, as the client sent them.
 
         Returns:
-            What its data costs with them. It has to be paid, unless the operation is refused after
-            all.
+            The cost of its data. Pass it to ``charge``, if the operation is run.
 
         Raises:
-            LimitError: It costs too much, or the variables are too large.
+            LimitError: The cost is above the limit, or the variables are too large.
         """
         check_variables(variables, self._limits)
         cost = price.cost_for(variables)
@@ -175,43 +181,47 @@ class CostBudget:
         return cost
 
     async def charge(self, cost: int, price: Price) -> None:
-        """Pay for an operation that is about to be run.
+        """Charge the caller for an operation that is about to be run.
 
         Args:
-            cost: What its data costs.
-            price: What it costs beside that: objects of the schema cost as much as others.
+            cost: The cost of its data.
+            price: The price of the operation. An object of the schema costs 1, like one of data.
 
         Raises:
-            LimitError: The caller has asked for too much lately.
+            LimitError: The caller has exceeded its rate limit.
         """
         if self._bucket is not None:
             await self._bucket.consume(cost + price.introspected)
 
     def report(self, cost: int) -> Mapping[str, object]:
-        """Tell what an operation costs, for the extensions of its answer.
+        """Return the report of the cost, for the extensions of an answer.
 
         Args:
-            cost: What it costs.
+            cost: The cost of the operation.
 
         Returns:
-            That, what the request's operations have cost so far, and what they may.
+            The cost of the operation, the total of the request so far, and the limit.
         """
         return {"operation": cost, "total": self.total, "limit": self._limits.cost or None}
 
     def headers(self) -> Mapping[str, str] | None:
-        """Tell what the caller has left, as HTTP headers, where that is counted."""
+        """Return the state of the caller's rate limit, as HTTP headers.
+
+        Returns:
+            Values by name of the header; ``None`` without a rate limit.
+        """
         return None if self._bucket is None else self._bucket.headers()
 
 
 def check_cost(total: int, limits: LimitsSettings) -> None:
-    """Check what the operations of a request cost.
+    """Check the cost of a request.
 
     Args:
-        total: What they cost together.
-        limits: What they may cost.
+        total: The cost of all its operations.
+        limits: The limits.
 
     Raises:
-        LimitError: It is more.
+        LimitError: The cost is above the limit.
     """
     if 0 < limits.cost < total:
         raise LimitError("cost", limits.cost, f"the request costs {count_of(total)}")
@@ -221,11 +231,11 @@ def check_introspection(schemas: float, limits: LimitsSettings) -> None:
     """Check how much of the schema the operations of a request ask for.
 
     Args:
-        schemas: How many times over they ask for the whole schema, together.
-        limits: How often they may.
+        schemas: The number of objects that they ask for, as a multiple of the whole schema.
+        limits: The limits.
 
     Raises:
-        LimitError: It is more.
+        LimitError: The number is above the limit.
     """
     if 0 < limits.introspection < schemas:
         times = "countless" if schemas == inf else f"{ceil(schemas):,}"

@@ -1,8 +1,8 @@
-"""A document's limits, and its validation: what is done once with each document.
+"""Checks and validates documents, each one once.
 
-In this order, each step being safe for what the one before it lets through: its length; its tokens,
-by the parser; what is in it, by one walk; its validity, by the rules of the specification with a
-bound on the one of them that compares each field with each other.
+The steps in order: the length; the tokens, by the parser; the counts, by one walk; the validity, by
+the rules of the specification. Each step is safe for documents that passed the steps before it. The
+rule that compares each field with all others has a bound.
 """
 
 import re
@@ -36,32 +36,36 @@ from graphql.validation.validate import (
 from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
 
 from app.errors import Code, LimitError, RequestError, bare
-from app.execution.limits.counts import IndexedSource, count, untie
+from app.execution.limits.counts import IndexedSource, count, unlink_tokens
 from app.settings.limits import LimitsSettings
 
 MAX_ERRORS = 100
-"""How many errors a document can have; no more are looked for."""
+"""The most errors of a document; validation stops there."""
 
 MAX_COMPARISONS = 15_000
-"""How often fields and fragments are compared that may have to be merged, in graphql-core's units
+"""The most comparisons of fields and fragments that may have to be merged, in graphql-core's units
 of 2 µs or less. Documents of people and of their tools need some hundreds."""
 
 _INTROSPECTION = re.compile(r"\b(?:__schema|__type)\b")
 _SCHEMA_FIELD = re.compile(r"\b(?:__schema|__type|_service)\b")
-"""The fields of ``Query`` that tell the schema."""
+"""The fields of ``Query`` that return the schema."""
 
 _TOO_MANY_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
-"""As graphql-core says it."""
+"""The message of graphql-core."""
 
 _COUNTLESS = 10**9
-"""From here on a number is of no use to anybody."""
+"""Numbers from here on are written as "countless"."""
 
 _TOO_MANY = re.compile(r"contains more than \d+ tokens\. Parsing aborted\.$")
 _TOO_DEEP = re.compile(r"nested too deeply\. Parsing aborted\.$")
 
 
 class BoundedMergingRule(OverlappingFieldsCanBeMergedRule):
-    """The rule on fields that have to be merged, which gives up much earlier than by default."""
+    """The rule on fields that have to be merged, with a much lower bound than the default.
+
+    Args:
+        context: The context of the validation.
+    """
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
@@ -76,7 +80,7 @@ RULES = tuple(
 
 
 class _Context(ValidationContext):
-    """What rules find out together; the visitors that it makes are in no ring either."""
+    """The context that rules share; its visitors leave no reference cycles."""
 
     def __init__(
         self,
@@ -94,8 +98,15 @@ class _Context(ValidationContext):
     def get_variable_usages(
         self, node: OperationDefinitionNode | FragmentDefinitionNode
     ) -> list[VariableUsage]:
-        """Find where variables are used in a definition, without the fragments that it spreads."""
-        usages = self._usages.get(id(node))  # of the tree, which lives for longer
+        """Find where variables are used in a definition, without the fragments that it spreads.
+
+        Args:
+            node: The definition.
+
+        Returns:
+            The uses of variables.
+        """
+        usages = self._usages.get(id(node))  # the tree keeps its nodes alive
         if usages is None:
             fragment = node if isinstance(node, FragmentDefinitionNode) else None
             visitor = VariableUsageVisitor(self._types, fragment)
@@ -110,20 +121,20 @@ class _Context(ValidationContext):
 def validated(
     core: GraphQLSchema, tree: DocumentNode, *, max_errors: int, suggestions: bool
 ) -> list[GraphQLError]:
-    """Validate a document as ``graphql.validate`` does, and leave nothing for the collector.
+    """Validate a document as ``graphql.validate`` does, without leaving reference cycles.
 
-    Each visitor of graphql-core keeps methods of its own in a table (``enter_leave_map``). So it is
-    in a ring, as is all that it refers to: each new document left some 1,400 objects to the garbage
-    collector, which is rare (``server/process.py``). Here the tables are emptied at the end.
+    Each visitor of graphql-core keeps its own methods in a table (``enter_leave_map``). This is a
+    reference cycle: each new document left some 1,400 objects to the garbage collector, which runs
+    rarely (``server/process.py``). Here the tables are cleared at the end.
 
     Args:
         core: The schema, valid.
         tree: The document.
-        max_errors: How many errors are looked for; one more says that there are others.
-        suggestions: Whether errors say what may have been meant.
+        max_errors: The most errors; one more says that there are others.
+        suggestions: Whether errors suggest similar names.
 
     Returns:
-        What is wrong with the document.
+        The errors of the document.
     """
     errors: list[GraphQLError] = []
 
@@ -155,7 +166,7 @@ def validated(
 
 
 class DocumentChecks:
-    """Checks documents. Shared by all; keeps nothing of any."""
+    """Checks documents. Shared by all documents; keeps no state of any."""
 
     def __init__(
         self,
@@ -166,14 +177,15 @@ class DocumentChecks:
         suggestions: bool,
         service: bool = False,
     ) -> None:
-        """Make them.
+        """Make the checks.
 
         Args:
             core: The schema.
-            limits: How much there may be in a document.
-            introspection: Whether it may ask for the schema.
-            suggestions: Whether it is told which field may have been meant.
-            service: Whether it may ask for the schema as a router does, even then.
+            limits: The limits of a document.
+            introspection: Whether documents may ask for the schema.
+            suggestions: Whether errors suggest similar names.
+            service: Whether documents may ask for the schema by ``_service``, as routers do, even
+                without introspection.
         """
         self._core = core
         self._limits = limits
@@ -181,23 +193,23 @@ class DocumentChecks:
         self._suggestions = suggestions
 
     def parse(self, text: str, size: int) -> DocumentNode:
-        """Parse a document, and check how much there is in it.
+        """Parse a document, and check its size and its counts.
 
         Args:
-            text: Its text.
-            size: How long that is, in bytes.
+            text: The text of the document.
+            size: The length of the text, in bytes.
 
         Returns:
-            Its syntax tree.
+            The syntax tree.
 
         Raises:
-            RequestError: It has too much of something, or asks for the schema where it may not.
-            GraphQLSyntaxError: It is no GraphQL.
+            RequestError: The document exceeds a limit, or asks for the schema without permission.
+            GraphQLSyntaxError: The text is not GraphQL.
         """
         limits = self._limits
         _check("document_bytes", limits.document_bytes, size, "the document has {} bytes")
         if limits.tokens:
-            # Comments are no tokens, but each ends its line.
+            # The parser does not count comments. Each takes a line, so lines are limited, too.
             lines = 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
             _check("tokens", limits.tokens, lines, "the document has {} lines")
         tree = _parse(text, limits.tokens)
@@ -207,7 +219,7 @@ class DocumentChecks:
             self._check_counts(tree)
         except RequestError:
             if tree.loc is not None:
-                untie(tree.loc.start_token)
+                unlink_tokens(tree.loc.start_token)
             raise
         return tree
 
@@ -215,18 +227,18 @@ class DocumentChecks:
         """Validate a document.
 
         Args:
-            tree: Its syntax tree.
+            tree: The syntax tree of the document.
 
         Returns:
-            What is wrong with it.
+            The errors of the document.
 
         Raises:
-            LimitError: It takes too much work to find that out.
+            LimitError: Validation takes too much work.
         """
         errors = validated(
             self._core,
             tree,
-            max_errors=MAX_ERRORS - 1,  # and one that says that there are more
+            max_errors=MAX_ERRORS - 1,  # plus one that says that there are more
             suggestions=self._suggestions,
         )
         last = errors[-1] if errors else None
@@ -236,7 +248,7 @@ class DocumentChecks:
         return errors
 
     def _check_counts(self, tree: DocumentNode) -> None:
-        """Check how much there is in each operation."""
+        """Check the counts of each operation."""
         limits = self._limits
         operations = count(tree)
         _check("operations", limits.operations, len(operations), "the document has {} operations")
@@ -251,28 +263,27 @@ class DocumentChecks:
 
 
 def _parse(text: str, max_tokens: int) -> DocumentNode:
-    """Parse a document of no more than so many tokens.
+    """Parse a document with a limit of tokens, as ``graphql.parse`` does.
 
-    As ``graphql.parse`` does it. That does not give the tokens, which have to be untied where there
-    is no tree either.
+    ``graphql.parse`` does not return the tokens. They have to be unlinked even if parsing fails.
     """
     source = IndexedSource(text)
     lexer = Lexer(source)
     try:
         return Parser(source, lexer=lexer, max_lexical_tokens=max_tokens or None).parse_document()
     except GraphQLSyntaxError as error:
-        untie(lexer.token)
+        unlink_tokens(lexer.token)
         if not _TOO_MANY.search(error.message):
             raise
     except RecursionError:
-        untie(lexer.token)
+        unlink_tokens(lexer.token)
         found = "the document has more levels of brackets"
         raise LimitError("nesting", MAX_NESTING_DEPTH, found) from None
     raise LimitError("tokens", max_tokens, "the document has more tokens")
 
 
 def _check(limit: str, allowed: int, number: int, found: str) -> None:
-    """Check a number against a limit; 0 is none."""
+    """Check a number against a limit; 0 is no limit."""
     if 0 < allowed < number:
         raise LimitError(limit, allowed, found.format(count_of(number)))
 
@@ -284,13 +295,13 @@ def count_of(number: int) -> str:
         number: The number; fragments can make it hundreds of digits long.
 
     Returns:
-        The number, or that it is countless.
+        The number, or ``countless``.
     """
     return f"{number:,}" if number < _COUNTLESS else "countless"
 
 
 def _refuse_introspection(tree: DocumentNode, refused: re.Pattern[str]) -> None:
-    """Let no document through that asks for the schema."""
+    """Refuse a document that asks for the schema."""
     for node in _fields(tree):
         if refused.fullmatch(node.name.value):
             raise RequestError(
@@ -301,7 +312,7 @@ def _refuse_introspection(tree: DocumentNode, refused: re.Pattern[str]) -> None:
 
 
 def _fields(tree: DocumentNode) -> Iterator[FieldNode]:
-    """Walk through all fields of a document."""
+    """Yield all fields of a document."""
     rest = [
         one.selection_set
         for one in tree.definitions

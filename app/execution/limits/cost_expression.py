@@ -1,10 +1,7 @@
-"""A cost as a sum of products, and what one field costs by the schema's directives.
+"""Costs as sums of products, whose factors may depend on variables; and the cost of one field.
 
-What one field costs, as the schema's ``@cost`` and ``@listSize`` say it.
-
-A cost as a sum of products, of which variables say some factors.
-
-Whether a selection stands, as ``@skip`` and ``@include`` on it say.
+The schema's ``@cost`` and ``@listSize`` decide the cost of a field. ``@skip`` and ``@include`` on a
+selection are factors, too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,20 +24,20 @@ from app.schema.connection import MAX_FIRST
 from app.schema.directives import Cost, ListSize
 
 PAGES = {"invoices": MAX_FIRST}
-"""Fields of ``User`` that refuse to give more than so many items, and ask for none then."""
+"""Fields of ``User`` that refuse to return more than a number of items; then no source is asked."""
 
 BY_LIST = {"users": "ids", "_entities": "representations"}
-"""Fields of ``Query`` that have an item for each item of an argument. ``@listSize`` knows no such
-arguments: there it can only be said how many there are at most."""
+"""Fields of ``Query`` that have one item for each item of an argument. ``@listSize`` has no such
+arguments: it can only declare the most items."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListArgument:
-    """An argument that is a list, with an item for each item of the field.
+    """A list argument with one item for each item of the field.
 
     Attributes:
-        name: Its name.
-        most: The most items that it may have; of more nothing is answered.
+        name: The name of the argument.
+        most: The most items; a longer list is refused.
     """
 
     name: str
@@ -49,12 +46,12 @@ class ListArgument:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How long a list is.
+    """The length of a list.
 
     Attributes:
-        assumed: The number of its items, where no argument says it.
-        arguments: Arguments that say it.
-        most: The most that they can say; more is refused.
+        assumed: The number of items, if no argument decides it.
+        arguments: Arguments that decide it.
+        most: The highest value of these arguments; more is refused.
         by_list: An argument that has as many items.
     """
 
@@ -63,14 +60,14 @@ class Size:
     most: int | None = None
     by_list: ListArgument | None = None
 
-    def of(self, value: object) -> int:
-        """Read how many items a client asks for.
+    def length(self, value: object) -> int:
+        """Return the number of items for the value of an argument.
 
         Args:
-            value: What it says.
+            value: The value that the client sent.
 
         Returns:
-            The number of items: the assumed one where that is no number, or one that is refused.
+            The number of items; ``assumed`` if the value is not an integer, or negative.
         """
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             return self.assumed
@@ -82,12 +79,12 @@ ONE = Size()
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a field costs.
+    """The cost of a field.
 
     Attributes:
-        weight: The cost of one of its objects, without what is selected in it.
-        size: How many of them there are.
-        sized: The same for the lists in its object, by field, where its arguments say it.
+        weight: The cost of one of its objects, without the fields inside it.
+        size: The number of its objects.
+        sized: The lengths of lists inside its object, by field, if its arguments decide them.
     """
 
     weight: int
@@ -96,27 +93,27 @@ class Rate:
 
 
 class Rates:
-    """Finds what fields cost, and keeps it."""
+    """Reads the costs of fields, and caches them."""
 
     def __init__(self, longest: Mapping[str, int]) -> None:
-        """Make it.
+        """Make an empty cache.
 
         Args:
-            longest: The most items that the argument of a field in ``BY_LIST`` may have, by field.
+            longest: The most items in the argument of a field in ``BY_LIST``, by field.
         """
         self._longest = longest
         self._known: dict[tuple[str, str], Rate] = {}
 
-    def of(self, parent: GraphQLNamedType, name: str, definition: GraphQLField) -> Rate:
-        """Find what a field costs.
+    def rate(self, parent: GraphQLNamedType, name: str, definition: GraphQLField) -> Rate:
+        """Return the cost of a field.
 
         Args:
-            parent: The type that it is a field of.
-            name: Its name.
-            definition: Its definition.
+            parent: The type that has the field.
+            name: The name of the field.
+            definition: The definition of the field.
 
         Returns:
-            What it costs.
+            The cost.
         """
         key = parent.name, name
         if (rate := self._known.get(key)) is None:
@@ -124,7 +121,7 @@ class Rates:
         return rate
 
     def _read(self, parent: GraphQLNamedType, name: str, definition: GraphQLField) -> Rate:
-        """Read what the schema says of a field."""
+        """Read the cost of a field from its directives."""
         weight = 1 if is_composite_type(named_type(definition)) else 0
         size, sized = ONE, dict[str, Size]()
         for directive in _directives(definition):
@@ -133,13 +130,13 @@ class Rates:
                     weight = given
                 case ListSize(assumed_size=assumed, slicing_arguments=slicing, sized_fields=inner):
                     most = PAGES.get(name) if parent.name == "User" else None
-                    told = Size(assumed or 1, tuple(slicing or ()), most)  # unset is false
+                    declared = Size(assumed or 1, tuple(slicing or ()), most)  # unset is false
                     if not inner:
-                        size = told
+                        size = declared
                     else:
-                        sized = dict.fromkeys(inner, told)
+                        sized = dict.fromkeys(inner, declared)
                 case _:
-                    pass  # it says nothing of costs
+                    pass  # not about costs
         if parent.name == "Query" and name in BY_LIST and _is_list(definition):
             argument = ListArgument(BY_LIST[name], self._longest[name])
             size = Size(size.assumed, by_list=argument)
@@ -147,20 +144,27 @@ class Rates:
 
 
 def named_type(definition: GraphQLField) -> GraphQLNamedType:
-    """Find the type that a field gives, or that the items of its list have."""
+    """Return the type of a field without list and non-null.
+
+    Args:
+        definition: The definition of the field.
+
+    Returns:
+        The named type.
+    """
     return get_named_type(definition.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # graphql-core leaves its generics open
 
 
 def _is_list(definition: GraphQLField) -> bool:
-    """Tell whether a field is a list."""
+    """Return whether a field is a list."""
     kind: object = definition.type  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # the same
     return isinstance(kind.of_type if isinstance(kind, GraphQLNonNull) else kind, GraphQLList)  # pyright: ignore[reportUnknownMemberType] # the same
 
 
 def _directives(definition: GraphQLField) -> Iterable[object]:
-    """List the directives of a field, where it is one of ours."""
-    strawberrys = definition.extensions.get("strawberry-definition")
-    return getattr(strawberrys, "directives", None) or ()
+    """List the directives of a field that was defined by Strawberry."""
+    field_definition = definition.extensions.get("strawberry-definition")
+    return getattr(field_definition, "directives", None) or ()
 
 
 Values = Mapping[str, Any]
@@ -168,14 +172,14 @@ Values = Mapping[str, Any]
 
 
 class CostFactor(Protocol):
-    """What a cost is multiplied by, as variables say it."""
+    """A factor that depends on a variable."""
 
     def evaluate(self, values: Values) -> int:
-        """Work it out.
+        """Compute the factor.
 
         Args:
-            values: Values of the variables. One of a wrong type is an error later on, and counts
-                as if it were not there.
+            values: Values of the variables. A value of a wrong type is reported later, and is
+                ignored here.
 
         Returns:
             The factor, 0 or more.
@@ -185,64 +189,85 @@ class CostFactor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long the list is that a variable has.
+    """The length of a variable's list.
 
     Attributes:
         variable: Name of the variable.
-        most: The longest that is accepted: of a longer one nothing is answered.
+        most: The most items; a longer list is refused.
     """
 
     variable: str
     most: int
 
     def evaluate(self, values: Values) -> int:
-        """Take the length; what is no list is one of one item."""
+        """Return the length; a value that is not a list counts as one item.
+
+        Args:
+            values: Values of the variables.
+
+        Returns:
+            The length, ``most`` at most.
+        """
         value = values.get(self.variable)
-        return min(len(value), self.most) if isinstance(value, list) else 1  # pyright: ignore[reportUnknownArgumentType] # whatever it has
+        return min(len(value), self.most) if isinstance(value, list) else 1  # pyright: ignore[reportUnknownArgumentType] # items of any type
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """The number that a variable has.
+    """The number of items that a variable asks for.
 
     Attributes:
         variable: Name of the variable.
-        size: What it says.
+        size: The length that the number decides.
     """
 
     variable: str
     size: Size
 
     def evaluate(self, values: Values) -> int:
-        """Take the number."""
-        return self.size.of(values.get(self.variable))
+        """Return the number of items.
+
+        Args:
+            values: Values of the variables.
+
+        Returns:
+            The number, by the rules of ``size``.
+        """
+        return self.size.length(values.get(self.variable))
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Whether a variable lets a selection stand.
+    """Whether a variable includes a selection.
 
     Attributes:
         variable: Name of the variable.
-        on: Its value if it does.
+        on: The value that includes the selection.
     """
 
     variable: str
     on: bool
 
     def evaluate(self, values: Values) -> int:
-        """Take 1 if it does."""
+        """Return 1 if the selection is included, and 0 otherwise.
+
+        Args:
+            values: Values of the variables.
+
+        Returns:
+            1 or 0.
+        """
         return int(bool(values.get(self.variable)) is self.on)
 
 
 @dataclass(frozen=True, slots=True)
 class CostProduct:
-    """A part of a cost.
+    """A product in a cost.
 
     Attributes:
-        number: The factor that is known.
-        factors: Those that variables say.
-        expression: What is multiplied by all of them.
+        number: The known factor.
+        factors: The factors that depend on variables.
+        expression: The cost that is multiplied by all of them.
     """
 
     number: int
@@ -252,29 +277,37 @@ class CostProduct:
 
 @dataclass(frozen=True, slots=True)
 class CostExpression:
-    """A cost: a number, and what depends on variables.
+    """A cost: a number, plus products that depend on variables.
 
     Attributes:
         fixed: The number.
-        products: The rest.
+        products: The products.
     """
 
     fixed: int
     products: tuple[CostProduct, ...] = ()
 
     def times(self, number: int, factors: tuple[CostFactor, ...] = ()) -> "CostExpression":
-        """Multiply it."""
+        """Multiply the cost.
+
+        Args:
+            number: A known factor.
+            factors: Factors that depend on variables.
+
+        Returns:
+            The product.
+        """
         if not factors and (number == 1 or not self.products):
             return CostExpression(self.fixed * number, self.products)
         return CostExpression(0, (CostProduct(number, factors, self),))
 
     def evaluate(self, values: Values, known: dict[int, int]) -> int:
-        """Work it out.
+        """Compute the cost.
 
         Args:
             values: Values of the variables.
-            known: What has been worked out for them, by the identity of the term: a fragment's
-                stands in several places.
+            known: A cache of costs for these values, by ``id()`` of the expression: the expression
+                of a fragment is used in several places.
 
         Returns:
             The cost.
@@ -295,13 +328,13 @@ class CostExpression:
 
 
 def switches(node: SelectionNode) -> tuple[CostFactor, ...] | None:
-    """Find on which variables it depends whether a selection stands.
+    """List the variables that decide whether a selection is included.
 
     Args:
         node: The selection.
 
     Returns:
-        A switch for each variable; ``None`` when the selection never stands.
+        A switch for each variable; ``None`` if the selection is never included.
     """
     found: list[CostFactor] = []
     for directive in node.directives or ():

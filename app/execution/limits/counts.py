@@ -1,12 +1,8 @@
-"""The text of a document, and how much there is in it, counted before it is validated.
+"""Counts of a document, made by one walk before it is validated; and the index of its lines.
 
-The text of a document, and where its lines begin.
-
-How much there is in a document: counted by one walk over it, before it is validated.
-
-What an operation has is counted as if its fragments stood in it in full, as often as they are
-spread. Each fragment is nevertheless looked at once, and nothing here calls itself: a document of
-fragments that spread each other twice, a hundred deep, has 2^100 fields and takes a millisecond.
+An operation is counted as if its fragments were written out, as often as they are spread. Still,
+each fragment is visited once, and no function here is recursive: a document of fragments that
+spread each other twice, a hundred deep, has 2^100 fields and takes a millisecond.
 """
 
 import re
@@ -32,17 +28,17 @@ _LINE_END = re.compile(r"\r\n|[\n\r]")
 
 
 class IndexedSource(Source):
-    """A document's text that knows where its lines begin.
+    """The text of a document, with an index of its lines.
 
-    graphql-core looks for them from the start of the text for each error anew: with many lines and
-    many errors that takes seconds.
+    For each error, graphql-core searches for the lines from the start of the text. With many lines
+    and many errors this takes seconds.
     """
 
     def get_location(self, position: int) -> SourceLocation:
         """Find the line and the column of a position.
 
         Args:
-            position: How many characters come before it.
+            position: The number of characters before it.
 
         Returns:
             Line and column, counted from 1.
@@ -53,22 +49,23 @@ class IndexedSource(Source):
 
     @cached_property
     def _lines(self) -> tuple[list[int], list[int]]:
-        """Find where the breaks between lines start and end."""
+        """Find the starts and the ends of all line breaks."""
         breaks = [match.span() for match in _LINE_END.finditer(self.body)]
         return [start for start, _ in breaks], [end for _, end in breaks]
 
 
-def untie(token: Token) -> int:
-    """Take the tokens of a document out of the chain in which the parser leaves them.
+def unlink_tokens(token: Token) -> int:
+    """Unlink the tokens of a document from each other.
 
-    Each knows the one before and the one after it: a document that is dropped would be freed by
-    nothing but a full run of the garbage collector, which is rare (``server/process.py``).
+    The parser links each token to the one before and the one after it. By these reference cycles,
+    only a full run of the garbage collector would free a document, and those are rare
+    (``server/process.py``).
 
     Args:
-        token: Any of them.
+        token: Any token of the document.
 
     Returns:
-        How many there are.
+        The number of tokens.
     """
     while token.prev is not None:
         token = token.prev
@@ -81,18 +78,18 @@ def untie(token: Token) -> int:
 
 
 INTROSPECTION = frozenset({"__schema", "__type"})
-"""The fields below which depth is not counted: their types refer to themselves."""
+"""The fields inside which depth is not counted: their types refer to themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentCounts:
-    """How much there is in an operation, or in a fragment.
+    """Counts of an operation or a fragment.
 
     Attributes:
-        depth: Of its deepest field.
-        aliases: How many fields have an alias.
-        root_fields: How many fields it selects itself, rather than in another field.
-        directives: How many directives stand in it.
+        depth: The depth of the deepest field.
+        aliases: The number of fields with an alias.
+        root_fields: The number of fields that are not inside another field.
+        directives: The number of directives.
     """
 
     depth: int = 0
@@ -103,11 +100,11 @@ class DocumentCounts:
 
 @dataclass(frozen=True, slots=True)
 class _Spread:
-    """A fragment that is spread somewhere.
+    """A fragment spread.
 
     Attributes:
-        name: Its name.
-        level: In how many fields it stands; ``None`` where depth is not counted.
+        name: The name of the fragment.
+        level: The number of fields around it; ``None`` where depth is not counted.
     """
 
     name: str
@@ -116,21 +113,21 @@ class _Spread:
 
 @dataclass(frozen=True, slots=True)
 class _FragmentCounts:
-    """What stands in a definition itself, and the fragments that it spreads."""
+    """The counts of a definition without its fragments, and the fragments that it spreads."""
 
     counts: DocumentCounts
     spreads: tuple[_Spread, ...]
 
 
 def count(document: DocumentNode) -> list[DocumentCounts]:
-    """Count what is in each operation of a document.
+    """Count each operation of a document.
 
     Args:
-        document: The document. It may be invalid: a fragment that is not there has nothing in it,
-            and neither has one within itself.
+        document: The document. It may be invalid: a missing fragment, or one inside itself, counts
+            as empty.
 
     Returns:
-        What is in the operations, in their order.
+        The counts of the operations, in the order of the document.
     """
     fragments = {
         one.name.value: _own(one)
@@ -148,7 +145,7 @@ def count(document: DocumentNode) -> list[DocumentCounts]:
 
 
 def _own(definition: OperationDefinitionNode | FragmentDefinitionNode) -> _FragmentCounts:
-    """Count what stands in a definition itself."""
+    """Count a definition without the fragments that it spreads."""
     depth = aliases = root_fields = 0
     directives = len(definition.directives or ()) + sum(
         len(one.directives or ()) for one in definition.variable_definitions or ()
@@ -173,12 +170,12 @@ def _own(definition: OperationDefinitionNode | FragmentDefinitionNode) -> _Fragm
                 case FragmentSpreadNode():
                     spreads.append(_Spread(node.name.value, level))
                 case _:
-                    pass  # there is nothing else
+                    pass  # there are no other selections
     return _FragmentCounts(DocumentCounts(depth, aliases, root_fields, directives), tuple(spreads))
 
 
 def _inner_first(fragments: Mapping[str, _FragmentCounts]) -> Iterable[str]:
-    """Order fragments so that each comes after those that it spreads, as far as that can be."""
+    """Sort fragments so that each comes after those that it spreads, unless there are cycles."""
     ordered: dict[str, None] = {}
     begun: set[str] = set()
     for first in fragments:
@@ -195,7 +192,7 @@ def _inner_first(fragments: Mapping[str, _FragmentCounts]) -> Iterable[str]:
 
 
 def _total(own: _FragmentCounts, totals: Mapping[str, DocumentCounts]) -> DocumentCounts:
-    """Add what is in the fragments that a definition spreads."""
+    """Add the counts of the fragments that a definition spreads."""
     depth, aliases = own.counts.depth, own.counts.aliases
     root_fields, directives = own.counts.root_fields, own.counts.directives
     for spread in own.spreads:

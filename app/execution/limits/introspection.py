@@ -1,15 +1,15 @@
-"""What introspection costs: how many objects of the schema it asks for, counted exactly.
+"""The cost of introspection: how many objects of the schema it asks for, counted exactly.
 
-Introspection is no work for a source, and how much there is to tell depends on the schema alone. So
-it is counted apart from the cost of data, and measured by the schema itself: what the standard
-query of tools asks for (``get_introspection_query`` of graphql-js, with all its options) is the
-whole schema once. Then any schema can be introspected, however large it is. Only a query that goes
-from types to their fields, to the types of these and to their fields again asks for more than that,
-and for many times as much with each step.
+Introspection is no work for a source, and the size of its answer depends on the schema. So it is
+counted separately from data, in units of the schema: the standard query of tools
+(``get_introspection_query`` of graphql-js, with all its options) asks for the whole schema once.
+With this unit, a schema of any size can be introspected. Only a query that goes from types to their
+fields, to the types of these and to their fields again asks for more, and for many times as much
+with each step.
 
-The selections are followed from the schema down, together with how often each of its members is
-reached. A member that is reached ten times counts ten times, and is followed once. So the work
-grows with the schema and with the document, but not with what the document asks for.
+The count follows the selections from the schema down, and keeps how often each member of the schema
+is reached. A member that is reached ten times counts ten times, and is followed once. So the work
+grows with the schema and with the document, but not with the number of objects asked for.
 """
 
 from collections import Counter
@@ -40,10 +40,10 @@ from graphql import (
 from app.execution.limits.cost_expression import switches
 
 ROOTS = frozenset({"__schema", "__type"})
-"""The fields of ``Query`` that tell the schema."""
+"""The fields of ``Query`` that return the schema."""
 
 COUNTLESS = 10**9
-"""How many objects an operation asks for that was not followed to its end."""
+"""The count of an operation that asks for so many objects that counting was stopped."""
 
 Member: TypeAlias = Any
 """The schema, or a type, a field, an argument, a value or a directive in it."""
@@ -69,7 +69,7 @@ _FOLLOW: Mapping[str, Callable[[Member, GraphQLSchema], Iterable[Member]]] = {
     "args": lambda member, _: member.args.values(),
     "type": lambda member, _: (member.type,),
 }
-"""What each field of introspection that gives objects leads to; no two types differ in one."""
+"""The members that each object field of introspection returns. A name is the same in all types."""
 
 FOLLOWED = frozenset(_FOLLOW)
 """The names of these fields."""
@@ -80,75 +80,74 @@ class _SelectedMembers:
     """Members of the schema that are reached together.
 
     Attributes:
-        times: How often each is reached, by its identity.
-        total: How often all of them are.
+        times: How often each member is reached, by its ``id()``.
+        total: The sum over all members.
     """
 
     times: Mapping[int, int]
     total: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Add them up."""
+        """Compute the sum."""
         self.total = sum(self.times.values())
 
 
 class _Reach:
-    """Which members are reached from which. What it has found once, it finds at once.
+    """Finds the members that are reached from others, and caches them.
 
     Args:
         core: The schema.
-        found: What has been found already, by others.
+        shared: A cache to read first, which stays unchanged.
     """
 
-    def __init__(self, core: GraphQLSchema, found: "_Reach | None" = None) -> None:
+    def __init__(self, core: GraphQLSchema, shared: "_Reach | None" = None) -> None:
         self._core = core
-        self._found = found
+        self._shared = shared
         self._members: dict[int, Member] = {}
         self._reached: dict[tuple[_SelectedMembers, str], _SelectedMembers] = {}
-        self.schema: _SelectedMembers = self.members([core]) if found is None else found.schema
+        self.schema: _SelectedMembers = self.members([core]) if shared is None else shared.schema
 
     def members(self, members: Iterable[Member]) -> _SelectedMembers:
-        """Take members as such that are reached once."""
+        """Return members that are each reached once."""
         self._members |= {id(one): one for one in members}
         return _SelectedMembers({id(one): 1 for one in members})
 
     def follow(self, members: _SelectedMembers, name: str) -> _SelectedMembers:
-        """Find the members that a field leads to."""
+        """Return the members that a field leads to."""
         reached = self._known(members, name)
         if reached is None:
             follow, times = _FOLLOW[name], Counter[int]()
             for number, count in members.times.items():
                 for one in follow(self.member(number), self._core):
                     if one is not None:
-                        self._members[id(one)] = one  # its identity is used for as long
+                        self._members[id(one)] = one  # keeps it alive, so that its id stays valid
                         times[id(one)] += count
             reached = self._reached[members, name] = _SelectedMembers(times)
         return reached
 
     def _known(self, members: _SelectedMembers, name: str) -> _SelectedMembers | None:
-        """Find what a field leads to, if that was found before."""
+        """Return the cached members that a field leads to; ``None`` if there are none."""
         reached = self._reached.get((members, name))
-        if reached is None and self._found is not None:
-            return self._found._known(members, name)  # noqa: SLF001 # another of the same class
+        if reached is None and self._shared is not None:
+            return self._shared._known(members, name)  # noqa: SLF001 # another of the same class
         return reached
 
     def member(self, number: int) -> Member:
-        """Find a member by its identity."""
-        if (found := self._members.get(number)) is None and self._found is not None:
-            return self._found.member(number)
-        return found
+        """Return a member by its ``id()``."""
+        if (member := self._members.get(number)) is None and self._shared is not None:
+            return self._shared.member(number)
+        return member
 
 
 class IntrospectionPricing:
-    """Counts what operations ask for of one schema. Shared by all documents."""
+    """Counts the objects of one schema that operations ask for. Shared by all documents."""
 
     def __init__(self, core: GraphQLSchema, *, most: int) -> None:
-        """Make it.
+        """Prepare counting.
 
         Args:
             core: The schema.
-            most: How many times over operations may ask for the whole schema. None is followed
-                further than that.
+            most: Where counting stops, as a multiple of the whole schema.
         """
         self._core = core
         self._most = most
@@ -156,7 +155,7 @@ class IntrospectionPricing:
 
     @cached_property
     def whole(self) -> int:
-        """How many objects the standard query of tools asks for."""
+        """The number of objects that the standard query of tools asks for."""
         query = get_introspection_query(
             specified_by_url=True,
             directive_is_repeatable=True,
@@ -169,34 +168,34 @@ class IntrospectionPricing:
         return count
 
     def counts(self, document: DocumentNode) -> list[int]:
-        """Count what the operations of a document ask for.
+        """Count the objects of the schema that each operation asks for.
 
         Args:
             document: The document, valid.
 
         Returns:
             For each operation the number of objects, or ``COUNTLESS``. Selections that depend on
-            variables are counted as if they stood.
+            variables are counted as included.
         """
-        most = self._most * self.whole  # which leaves behind what nearly all documents need
+        most = self._most * self.whole  # computing whole fills the cache for nearly all documents
         return self._counts(document, _Reach(self._core, self._reach), most)
 
     def _counts(self, document: DocumentNode, reach: _Reach, most: int | None) -> list[int]:
-        """Count what each operation asks for, as far as it is no more than some number."""
+        """Count the objects that each operation asks for; stop at ``most``."""
         fragments = {
             one.name.value: one.selection_set
             for one in document.definitions
             if isinstance(one, FragmentDefinitionNode)
         }
         return [
-            _IntrospectionCount(self._core, reach, fragments, most).of(one)
+            _IntrospectionCount(self._core, reach, fragments, most).count(one)
             for one in document.definitions
             if isinstance(one, OperationDefinitionNode)
         ]
 
 
 class _TooMuchError(Exception):
-    """An operation asks for more than it is followed for."""
+    """An operation asks for more objects than are counted."""
 
 
 class _IntrospectionCount:
@@ -214,19 +213,19 @@ class _IntrospectionCount:
         self._fragments = fragments
         self._most = most
         self._followed = 0
-        # By the identity of selections, which live as long as their document.
+        # By the id() of selections, which live as long as their document.
         self._done: dict[tuple[int, _SelectedMembers], int] = {}
         self._queries: dict[int, int] = {}
 
-    def of(self, operation: OperationDefinitionNode) -> int:
-        """Count what the operation asks for."""
+    def count(self, operation: OperationDefinitionNode) -> int:
+        """Count the objects that the operation asks for."""
         try:
-            return self._of_query(operation.selection_set)
+            return self._count_query(operation.selection_set)
         except _TooMuchError:
             return COUNTLESS
 
-    def _of_query(self, selection_set: SelectionSetNode) -> int:
-        """Count what is selected of ``Query``, once for each fragment."""
+    def _count_query(self, selection_set: SelectionSetNode) -> int:
+        """Count a selection of ``Query``, once for each fragment."""
         if (total := self._queries.get(id(selection_set))) is not None:
             return total
         total = 0
@@ -235,38 +234,40 @@ class _IntrospectionCount:
                 continue
             match node:
                 case FieldNode() if node.name.value == "__schema":
-                    total += self._of_members(node, self._reach.schema)
+                    total += self._count_members(node, self._reach.schema)
                 case FieldNode() if node.name.value == "__type":
-                    total += self._of_type(node)
+                    total += self._count_type(node)
                 case InlineFragmentNode():
-                    total += self._of_query(node.selection_set)
+                    total += self._count_query(node.selection_set)
                 case FragmentSpreadNode():
-                    total += self._of_query(self._fragments[node.name.value])
+                    total += self._count_query(self._fragments[node.name.value])
                 case _:
-                    pass  # data, which has a cost of its own
+                    pass  # data, which is counted elsewhere
         self._queries[id(selection_set)] = total
         return total
 
-    def _of_type(self, node: FieldNode) -> int:
-        """Count what is selected of the type that a field names; of the largest, if of any."""
+    def _count_type(self, node: FieldNode) -> int:
+        """Count a selection of ``__type``; if a variable names the type, of the largest type."""
         every = self._core.type_map
         match [one.value for one in node.arguments or ()]:
             case [StringValueNode(value=name)]:
                 kinds = [every[name]] if name in every else []
             case _:
                 kinds = [*every.values()]
-        each = (self._of_members(node, self._reach.members([one])) for one in kinds)
+        each = (self._count_members(node, self._reach.members([one])) for one in kinds)
         return max(each, default=0)
 
-    def _of_members(self, node: FieldNode, members: _SelectedMembers) -> int:
-        """Count members that a field gives, and what is selected of them."""
+    def _count_members(self, node: FieldNode, members: _SelectedMembers) -> int:
+        """Count the members that a field returns, and what is selected inside them."""
         self._followed += members.total
         if self._most is not None and self._followed > self._most:
             raise _TooMuchError
-        return members.total + self._selected(node.selection_set, members)
+        return members.total + self._count_selection(node.selection_set, members)
 
-    def _selected(self, selection_set: SelectionSetNode | None, members: _SelectedMembers) -> int:
-        """Count what is selected of members, once for the same members."""
+    def _count_selection(
+        self, selection_set: SelectionSetNode | None, members: _SelectedMembers
+    ) -> int:
+        """Count what is selected inside members, once for the same members."""
         if selection_set is None or not members.total:
             return 0
         key = id(selection_set), members
@@ -278,12 +279,12 @@ class _IntrospectionCount:
                 match node:
                     case FieldNode():
                         if (name := node.name.value) in _FOLLOW:
-                            total += self._of_members(node, self._reach.follow(members, name))
+                            total += self._count_members(node, self._reach.follow(members, name))
                     case InlineFragmentNode():
-                        total += self._selected(node.selection_set, members)
+                        total += self._count_selection(node.selection_set, members)
                     case FragmentSpreadNode():
-                        total += self._selected(self._fragments[node.name.value], members)
+                        total += self._count_selection(self._fragments[node.name.value], members)
                     case _:
-                        pass  # there is nothing else
+                        pass  # there are no other selections
             self._done[key] = total
         return total

@@ -1,12 +1,12 @@
-"""What an operation costs, as a function of its variables.
+"""The cost of an operation, as a function of its variables.
 
-The cost is worked out once for each document, up to what only its variables say: how long a list
-is, how many items a page has, whether a selection is skipped (``cost_expression.py``). What is left
-is a sum of a few products, and takes about a microsecond for each request.
+Most of the cost is computed once for each document. Variables decide the rest: how long a list is,
+how many items a page has, whether a selection is skipped (``cost_expression.py``). This rest is a
+sum of a few products, and takes about a microsecond for each request.
 
-A field costs its weight (``cost_expression.py``) and what is selected in it, times the length of
-its list. A field that is selected twice counts twice, even where both are one in the answer.
-Introspection is counted apart from that (``introspection.py``).
+The cost of a field is its weight (``cost_expression.py``) plus the cost of the fields inside it,
+times the length of its list. A field that is selected twice counts twice, even if both are merged
+in the answer. Introspection is counted separately (``introspection.py``).
 """
 
 from collections.abc import Mapping
@@ -45,37 +45,42 @@ from app.execution.limits.cost_expression import (
 from app.execution.limits.introspection import COUNTLESS, ROOTS, IntrospectionPricing
 
 Times = tuple[int, tuple[CostFactor, ...]]
-"""How long a list is: the factor that is known, and those that variables say."""
+"""The length of a list: the known factor, and those that depend on variables."""
 
 Sizes = tuple[tuple[str, Times], ...]
-"""How long the lists of an object are, by field, where the field that gave the object says it."""
+"""The lengths of an object's lists, by field, where arguments of the parent field decide them."""
 
 MOST_SCHEMAS = 100
-"""How many times over a document may ask for the whole schema where no limit says it. It is
-followed no further."""
+"""Where counting of introspection stops without a limit, as a multiple of the whole schema."""
 
 ONCE: Times = (1, ())
 NOTHING = CostExpression(0)
 
 
 class Price:
-    """What one operation costs.
+    """The price of one operation.
+
+    Args:
+        operation: The operation.
+        expression: The cost of its data.
+        introspected: The number of objects of the schema that it asks for.
+        schemas: That number, as a multiple of the whole schema.
 
     Attributes:
         expression: The cost of its data.
-        introspected: How many objects of the schema it asks for, which are no data.
-        schemas: How many times over that is the whole schema.
+        introspected: The number of objects of the schema that it asks for.
+        schemas: That number, as a multiple of the whole schema.
     """
 
     def __init__(
         self,
         operation: OperationDefinitionNode,
-        term: CostExpression,
+        expression: CostExpression,
         *,
         introspected: int = 0,
         schemas: float = 0,
     ) -> None:
-        self.expression = term
+        self.expression = expression
         self.introspected = introspected
         self.schemas = schemas
         self._defaults: Mapping[str, Any] = {
@@ -85,7 +90,7 @@ class Price:
         }
 
     def cost_for(self, values: Values) -> int:
-        """Work out what its data costs.
+        """Compute the cost of its data.
 
         Args:
             values: Values of its variables, as a client sent them.
@@ -101,7 +106,7 @@ class Price:
 
 
 class Pricing:
-    """Works out what operations cost. Shared by all documents."""
+    """Computes the prices of operations. Shared by all documents."""
 
     def __init__(
         self,
@@ -111,13 +116,13 @@ class Pricing:
         max_representations: int,
         max_schemas: int = MOST_SCHEMAS,
     ) -> None:
-        """Make it.
+        """Prepare pricing.
 
         Args:
             core: The schema.
             max_ids: The most ids in one ``users``.
             max_representations: The most representations in one ``_entities``.
-            max_schemas: How many times over an operation may ask for the whole schema; 0 for no
+            max_schemas: The limit of introspection, as a multiple of the whole schema; 0 for no
                 limit.
         """
         self._core = core
@@ -125,41 +130,41 @@ class Pricing:
         self._introspection = IntrospectionPricing(core, most=max_schemas or MOST_SCHEMAS)
 
     def prices(self, document: DocumentNode) -> dict[str | None, Price]:
-        """Work out what the operations of a document cost.
+        """Compute the prices of the operations of a document.
 
         Args:
             document: The document, valid.
 
         Returns:
-            What each costs, by its name.
+            The price of each operation, by its name.
         """
-        work = _PricingRun(self._core, self._rates, document)
+        run = _PricingRun(self._core, self._rates, document)
         operations = [
             one for one in document.definitions if isinstance(one, OperationDefinitionNode)
         ]
-        terms = [work.operation(one) for one in operations]
+        expressions = [run.operation(one) for one in operations]
         introspected = [0] * len(operations)
-        if work.introspects:
+        if run.introspects:
             introspected = self._introspection.counts(document)
         return {
             one.name.value if one.name is not None else None: Price(
-                one, term, introspected=number, schemas=self._schemas(number)
+                one, expression, introspected=number, schemas=self._schemas(number)
             )
-            for one, term, number in zip(operations, terms, introspected, strict=True)
+            for one, expression, number in zip(operations, expressions, introspected, strict=True)
         }
 
     def _schemas(self, introspected: int) -> float:
-        """Tell how many times over objects are the whole schema."""
+        """Return a number of objects as a multiple of the whole schema."""
         if not introspected:
             return 0
         return inf if introspected >= COUNTLESS else introspected / self._introspection.whole
 
 
 class _PricingRun:
-    """The work on one document. Each fragment is looked at once.
+    """Prices one document. Each fragment is visited once.
 
     Attributes:
-        introspects: Whether there was a field in it that tells the schema.
+        introspects: Whether a visited field returns the schema.
     """
 
     def __init__(self, core: GraphQLSchema, rates: Rates, document: DocumentNode) -> None:
@@ -174,29 +179,29 @@ class _PricingRun:
         self._done: dict[tuple[str, Sizes], CostExpression] = {}
 
     def operation(self, operation: OperationDefinitionNode) -> CostExpression:
-        """Work out what an operation costs; one that is not served costs nothing."""
+        """Compute the cost of an operation; one without a root type costs nothing."""
         root = self._core.get_root_type(operation.operation)
         return NOTHING if root is None else self._sum(operation.selection_set, root, ())
 
     def _sum(
         self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType, sizes: Sizes
     ) -> CostExpression:
-        """Add what the selections of a type cost."""
+        """Add the costs of the selections of a type."""
         fixed = 0
         products: list[CostProduct] = []
         for node in selection_set.selections if selection_set is not None else ():
             factors = switches(node)
             if factors is None:
                 continue
-            term = self._selection(node, parent, sizes).times(1, factors)
-            fixed += term.fixed
-            products += term.products
+            cost = self._selection(node, parent, sizes).times(1, factors)
+            fixed += cost.fixed
+            products += cost.products
         return CostExpression(fixed, tuple(products))
 
     def _selection(
         self, node: SelectionNode, parent: GraphQLNamedType, sizes: Sizes
     ) -> CostExpression:
-        """Work out what one selection costs."""
+        """Compute the cost of one selection."""
         match node:
             case FieldNode():
                 return self._field(node, parent, sizes)
@@ -208,23 +213,21 @@ class _PricingRun:
             case FragmentSpreadNode():
                 return self._fragment(node.name.value, sizes)
             case _:
-                return NOTHING  # there is nothing else
+                return NOTHING  # there are no other selections
 
     def _fragment(self, name: str, sizes: Sizes) -> CostExpression:
-        """Work out what a fragment costs, once for each way in which lists in it are long."""
-        if (term := self._done.get((name, sizes))) is None:
+        """Compute the cost of a fragment, once for each set of list lengths."""
+        if (cost := self._done.get((name, sizes))) is None:
             fragment = self._fragments[name]
             kind = self._core.type_map[fragment.type_condition.name.value]
-            term = self._sum(fragment.selection_set, kind, sizes)
-            if (
-                term.products
-            ):  # kept together, so that it is worked out once however often it stands
-                term = CostExpression(0, (CostProduct(1, (), term),))
-            self._done[name, sizes] = term
-        return term
+            cost = self._sum(fragment.selection_set, kind, sizes)
+            if cost.products:  # one shared expression, evaluated once for all spreads
+                cost = CostExpression(0, (CostProduct(1, (), cost),))
+            self._done[name, sizes] = cost
+        return cost
 
     def _field(self, node: FieldNode, parent: GraphQLNamedType, sizes: Sizes) -> CostExpression:
-        """Work out what a field costs."""
+        """Compute the cost of a field."""
         name = node.name.value
         if name in ROOTS:
             self.introspects = True
@@ -232,14 +235,14 @@ class _PricingRun:
         definition = self._core.get_field(parent, name) if is_composite_type(parent) else None
         if definition is None:
             return NOTHING
-        rate = self._rates.of(parent, name, definition)
+        rate = self._rates.rate(parent, name, definition)
         inner: Sizes = tuple((one, self._times(node, size)) for one, size in rate.sized.items())
         selected = self._sum(node.selection_set, named_type(definition), inner)
         times = dict(sizes).get(name) or self._times(node, rate.size)
         return CostExpression(rate.weight + selected.fixed, selected.products).times(*times)
 
     def _times(self, node: FieldNode, size: Size) -> Times:
-        """Find how long a list is."""
+        """Find the length of a list."""
         given = {one.name.value: one.value for one in node.arguments or ()}
         if (by_list := size.by_list) is not None:
             match given.get(by_list.name):
@@ -256,5 +259,5 @@ class _PricingRun:
                 case VariableNode(name=variable):
                     return 1, (Number(variable.value, size),)
                 case value:
-                    return size.of(value_from_ast_untyped(value)), ()
+                    return size.length(value_from_ast_untyped(value)), ()
         return size.assumed, ()

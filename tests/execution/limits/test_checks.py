@@ -79,7 +79,7 @@ def counted() -> Generator[CountedCalls]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_no_hostile_document_takes_much_work(size: int) -> None:
-    prepared = Documents.of(CORE, settings_for_fakes(introspection=True), size=0)
+    prepared = Documents.from_settings(CORE, settings_for_fakes(introspection=True), size=0)
 
     too_dear: dict[str, int] = {}
     for kind, text in documents(size).items():
@@ -95,7 +95,9 @@ def test_without_limits_the_same_documents_would_take_much_more() -> None:
     none = {
         name: 0 for name, field in LimitsSettings.model_fields.items() if field.annotation is int
     }
-    off = Documents.of(CORE, settings_for_fakes(limits=LimitsSettings.model_validate(none)), size=0)
+    off = Documents.from_settings(
+        CORE, settings_for_fakes(limits=LimitsSettings.model_validate(none)), size=0
+    )
 
     with counted() as work:
         off.get(documents(60_000)["many aliases"])
@@ -105,7 +107,9 @@ def test_without_limits_the_same_documents_would_take_much_more() -> None:
 
 @pytest.mark.parametrize("kind", ["one object again and again", "many fragments"])
 def test_fields_that_would_have_to_be_compared_too_often_are_refused(kind: str) -> None:
-    document = Documents.of(CORE, settings_for_fakes(), size=0).get(documents(6_000)[kind])
+    document = Documents.from_settings(CORE, settings_for_fakes(), size=0).get(
+        documents(6_000)[kind]
+    )
 
     assert document.code is Code.QUERY_TOO_COMPLEX
     assert "repeats fields" in document.errors[0].message

@@ -107,7 +107,7 @@ class IntrospectionChecks:
     def __init__(self, core: GraphQLSchema, **limits: int) -> None:
         made = chosen(**limits)
         self._limits = made.limits
-        self._documents = Documents.of(core, made, size=10)
+        self._documents = Documents.from_settings(core, made, size=10)
 
     def passes(self, *texts: str) -> None:
         """Let the operations of one request pass.
@@ -259,7 +259,7 @@ def test_what_asks_for_many_schemas_is_refused_and_that_takes_no_time(kind: str)
     ],
 )
 def test_what_people_ask_for_costs_next_to_nothing(query: str) -> None:
-    [price] = Documents.of(LARGE, chosen(), size=0).get(query).operations.values()
+    [price] = Documents.from_settings(LARGE, chosen(), size=0).get(query).operations.values()
 
     assert 0 < price.price.schemas < 0.05  # of what is allowed, a fortieth
 
