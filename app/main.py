@@ -50,7 +50,7 @@ from app.server.endpoint import GraphQLEndpoint
 from app.server.graphiql import GraphiQL
 from app.server.head import HeadMiddleware
 from app.server.health import Health
-from app.server.process import log_strays, tune_collector
+from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.responses import error_response, security_headers
@@ -379,7 +379,7 @@ def create_app(
         explainer=gateway.explainer(),
         authenticate=authenticate or gateway.authenticate,
         rate=RateLimiter(rate) if rate.enabled else None,
-        who=by_subject(rate.trusted_proxies),
+        caller_key=by_subject(rate.trusted_proxies),
         settings=settings,
         clock=time,
     )
@@ -449,7 +449,7 @@ def app_from_environment() -> Starlette:
     """
     settings = load_settings(serving=True)
     app = create_app(settings, make_log(settings.log))
-    log_strays()
+    log_uncaught()
     tune_collector()
     return app
 

@@ -16,7 +16,7 @@ from app.demo.faults import DemoOptions, Fault, Latency, fail_option, latency_op
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.main import create_app, protocol_of
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
-from app.server.process import log_strays, open_standard_streams
+from app.server.process import log_uncaught, open_standard_streams
 from app.settings.auth import OpenCallers
 from app.settings.limits import LimitsSettings
 from app.settings.models import LogSettings, Settings
@@ -59,7 +59,7 @@ def demo(
     open_standard_streams()
     # uvicorn and the libraries speak through the gateway's log; of uvicorn, problems alone.
     logging.config.dictConfig(uvicorn_log_config(LogSettings(level="warning"), "console"))
-    log_strays()
+    log_uncaught()
     options = DemoOptions(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )

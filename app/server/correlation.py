@@ -1,12 +1,11 @@
 """The ids and the deadline of a request.
 
-How long a request may take, by the client's wish and the operator's bound.
+The request id stands in every log line and in the response, and is sent to the sources. The
+deadline is the client's, within the operator's limit.
 
-Knowing a request again: its id, in every log line, in the answer, and at the sources.
-
-Pure ASGI and outermost, so that it also sees what everything else lets through: an exception that
-nobody expected is logged with its traceback, and the client gets a masked answer. For the same
-reason this is where every answer gets its security headers.
+The middleware is pure ASGI and the outermost one, so every unexpected exception reaches it. It logs
+the exception with its traceback, and the client gets a masked error. For the same reason it adds
+the security headers to every response.
 """
 
 import re
@@ -25,86 +24,86 @@ from app.resilience.clock import Clock, Deadline, read_duration
 from app.server.request import by_name, text_of
 from app.server.responses import SECURITY_HEADERS, Header, error_response
 from app.settings.resilience import DeadlineSettings
-from app.sources.base import Headers as Sent
+from app.sources.base import Headers as SourceHeaders
 from app.sources.base import new_request_id
 from app.sources.credentials import read_forwarded
 
 HEADER = "X-Request-Timeout"
 
 
-def read_deadline(wish: str | None, settings: DeadlineSettings, clock: Clock) -> Deadline:
-    """Find the deadline of a request that has just come in.
+def read_deadline(timeout: str | None, settings: DeadlineSettings, clock: Clock) -> Deadline:
+    """Return the deadline of a request that has just arrived.
 
     Args:
-        wish: The ``X-Request-Timeout`` header, if there is one.
-        settings: The bound.
-        clock: Tells the time.
+        timeout: The ``X-Request-Timeout`` header, if the request has one.
+        settings: The longest time that a request may take.
+        clock: The clock.
 
     Returns:
-        The deadline: as the client wishes, but never later than the bound.
+        The deadline that the client asks for, but never later than the operator's limit.
 
     Raises:
-        RequestError: The wish is no duration.
+        RequestError: The header is not a duration.
     """
     seconds = settings.budget
-    if wish is not None:
-        wanted = read_duration(wish)
-        if wanted is None:
+    if timeout is not None:
+        requested = read_duration(timeout)
+        if requested is None:
             raise RequestError(
                 Code.BAD_REQUEST,
-                f"{HEADER} is {quote(wish)}: expected a duration such as 800ms or 1.5s",
+                f"{HEADER} is {quote(timeout)}: expected a duration such as 800ms or 1.5s",
             )
-        seconds = min(seconds, wanted)
+        seconds = min(seconds, requested)
     return Deadline(clock.monotonic() + seconds, clock)
 
 
-SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
-"""Printable ASCII: nothing that could break out of a header or a log line."""
+VALID_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
+"""1 to 128 characters of printable ASCII, which cannot end a header or a log line."""
 
 VALID_TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,128})?"
 )
-"""W3C Trace Context, section 3.2: later versions may go on after the flags."""
+"""W3C Trace Context, section 3.2: later versions may have more after the flags."""
 
-_PLACE = "correlation"
+_STATE_KEY = "correlation"
 
 
 @readonly(frozen=True, slots=True)
 class Correlation:
-    """What a request is known by, here and at the sources.
+    """The ids of a request, here and at the sources.
 
     Attributes:
-        request_id: Its id.
-        traceparent: Its trace, where that is valid.
-        forwarded: Those of its headers that one source or another is sent.
+        request_id: The request id.
+        traceparent: The ``traceparent`` header, if it is valid.
+        forwarded: The headers of the request that are sent on to a source.
     """
 
     request_id: str
     traceparent: str | None
-    forwarded: Sent
+    forwarded: SourceHeaders
 
 
 def correlation_of(scope: Scope) -> Correlation:
-    """Find what a request is known by.
+    """Return the ids of a request.
 
     Args:
-        scope: The request's scope, below the middleware.
+        scope: The request's scope, after it has passed the middleware.
 
     Returns:
-        What the middleware found.
+        The ids that the middleware has read.
     """
-    known: Correlation = scope["state"][_PLACE]
-    return known
+    correlation: Correlation = scope["state"][_STATE_KEY]
+    return correlation
 
 
 class CorrelationMiddleware:
-    """Gives every request an id, and catches what nobody else did.
+    """Gives every request an id, and catches unexpected exceptions.
 
     Args:
-        app: What serves the requests.
-        log: Where bugs are reported.
-        forwards: Headers of requests that one source or another is sent, in lower case.
-        headers: What every answer has beside its own.
+        app: The application.
+        log: The log for bugs.
+        forwards: Names of the request headers that are sent on to a source, in lower case.
+        headers: Headers that are added to every response.
     """
 
     def __init__(
@@ -121,63 +120,69 @@ class CorrelationMiddleware:
         self._logged_id = _logged_id()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+        """Serve a request.
+
+        Args:
+            scope: The ASGI scope.
+            receive: The ASGI channel of incoming messages.
+            send: The ASGI channel of outgoing messages.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        known = read_correlation(scope, self._forwards)
-        scope.setdefault("state", {})[_PLACE] = known
-        begun = False
+        correlation = read_correlation(scope, self._forwards)
+        request_id = correlation.request_id
+        scope.setdefault("state", {})[_STATE_KEY] = correlation
+        started = False
 
         def send_with_id(message: Message) -> Awaitable[None]:
-            nonlocal begun
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
-                named = (b"x-request-id", known.request_id.encode())
-                message["headers"] = [*message.get("headers", ()), named, *self._headers]
+                started = True
+                id_header = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", ()), id_header, *self._headers]
             return send(message)
 
-        bound = self._logged_id.set(known.request_id)
+        token = self._logged_id.set(request_id)
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:  # noqa: BLE001 # the last one to see it, and it is logged
+        except Exception as error:  # noqa: BLE001 # nothing outside catches it, and it is logged
             self._log.error("http.bug", path=scope["path"], exc_info=error)
-            if not begun:
+            if not started:
                 response = error_response(
-                    500, Code.INTERNAL_SERVER_ERROR, MASKED, request_id=known.request_id
+                    500, Code.INTERNAL_SERVER_ERROR, MASKED, request_id=request_id
                 )
                 await response(scope, receive, send_with_id)
         finally:
-            self._logged_id.reset(bound)
+            self._logged_id.reset(token)
 
 
 def _logged_id() -> ContextVar[str]:
-    """Find the variable in which structlog keeps what it adds to lines as ``request_id``.
+    """Return the context variable of structlog that holds ``request_id`` for the log lines.
 
-    ``bound_contextvars`` goes through all variables of the context, twice for each request, to find
-    which of them are structlog's. To set and reset the one that is ours is the same and takes a
-    thirteenth.
+    ``bound_contextvars`` searches all variables of the context twice for each request. Setting and
+    resetting only this variable does the same in a thirteenth of the time.
     """
     tokens = copy_context().run(bind_contextvars, request_id="")
     return tokens["request_id"].var
 
 
 def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
-    """Read what a request is known by.
+    """Read the ids of a request from its headers.
 
     Args:
-        scope: The request's head.
-        forwards: The headers that one source or another is sent, in lower case.
+        scope: The request's ASGI scope.
+        forwards: Names of the request headers that are sent on to a source, in lower case.
 
     Returns:
-        Its id, a new one where it has none that is sane; its trace, where that is valid; those
-        headers.
+        The request id (a new one if the client sends none or an invalid one), the ``traceparent``
+        if it is valid, and the headers to send on.
     """
     headers = by_name(scope["headers"])
-    wanted = (text_of(headers, b"x-request-id") or "").strip()
+    sent_id = (text_of(headers, b"x-request-id") or "").strip()
     traceparent = text_of(headers, b"traceparent") or ""
     return Correlation(
-        wanted if wanted and SANE_REQUEST_ID.fullmatch(wanted) else new_request_id(),
+        sent_id if sent_id and VALID_REQUEST_ID.fullmatch(sent_id) else new_request_id(),
         traceparent if traceparent and VALID_TRACEPARENT.fullmatch(traceparent) else None,
         read_forwarded(Headers(scope=scope).items(), forwards) if forwards else (),
     )

@@ -1,16 +1,13 @@
-"""Requests from pages of other sites: what they may read (CORS), what is refused (CSRF).
+"""Requests from pages of other sites: CSRF prevention and CORS.
 
-Executing only what a page of another site cannot have sent.
+CSRF: a browser lets any page send a GET, a form, or a POST of plain text to any site, with the
+user's cookies. For every other request the browser first sends a preflight (Fetch Standard,
+"CORS-preflight fetch"). So a POST must be JSON (``request.py``), and a GET must have a header that
+causes a preflight.
 
-Browsers let any page send a GET, a form, or a POST of plain text to anybody, with the cookies of
-whoever looks at the page. Whatever else a page sends, the browser asks first whether it may (Fetch
-Standard, "CORS-preflight fetch"). So a POST has to be JSON (``request.py``), and a GET has to have
-a header that no page can add without being asked about.
-
-Letting pages of other sites read answers, where the operator has listed them.
-
-Starlette's middleware does it; here is which headers there are, and that a refusal is JSON as all
-others are. It is not put in at all where nobody is listed.
+CORS: pages of the origins that the operator lists may read responses. Starlette's middleware does
+that. This module lists the headers, and writes refusals as JSON. Without listed origins the
+middleware is not installed.
 """
 
 from collections.abc import Iterable
@@ -30,22 +27,22 @@ PREFLIGHT_HEADERS = (
     "X-Apollo-Operation-Name",
     "GraphQL-Require-Preflight",
 )
-"""The headers that clients send to be asked about; which of them is all the same."""
+"""Headers that clients send only to cause a preflight. One of them is enough."""
 
-_NAMES = frozenset(name.lower().encode() for name in PREFLIGHT_HEADERS)
+_PREFLIGHT_NAMES = frozenset(name.lower().encode() for name in PREFLIGHT_HEADERS)
 
 
 def check_get(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Let only a GET through that a browser would have asked about.
+    """Refuse a GET that a browser would send without a preflight.
 
     Args:
-        headers: Its headers, as ASGI has them.
+        headers: The request's headers, as ASGI has them.
 
     Raises:
-        RequestError: It has none of the headers that make a browser ask.
+        RequestError: None of the headers causes a preflight.
     """
     for name, value in headers:
-        if name in _NAMES and value.strip():
+        if name in _PREFLIGHT_NAMES and value.strip():
             return
         if name == b"content-type" and value.split(b";")[0].strip().lower() == b"application/json":
             return
@@ -56,7 +53,7 @@ def check_get(headers: Iterable[tuple[bytes, bytes]]) -> None:
     )
 
 
-READ = (
+REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
     *PREFLIGHT_HEADERS,
@@ -67,9 +64,9 @@ READ = (
     "X-Request-ID",
     TIMEOUT_HEADER,
 )
-"""Headers of a request that mean something here."""
+"""Request headers that the gateway reads."""
 
-TOLD = (
+EXPOSED_HEADERS = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
@@ -77,40 +74,47 @@ TOLD = (
     "WWW-Authenticate",
     "X-Request-ID",
 )
-"""Headers of an answer that a page may read, beside those that it always may."""
+"""Response headers that a page may read, besides those that CORS always allows."""
 
 
 class Cors(CORSMiddleware):
-    """Starlette's middleware, which says in JSON what it does not allow."""
+    """Starlette's middleware, with refusals in JSON."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a browser that asks whether a page may send a request."""
+        """Answer a preflight.
+
+        Args:
+            request_headers: The headers of the preflight.
+
+        Returns:
+            Starlette's response if the request is allowed, else a JSON error with the same status.
+        """
         response = super().preflight_response(request_headers)
-        if response.status_code < 400:  # noqa: PLR2004 # it is allowed
+        if response.status_code < 400:  # noqa: PLR2004 # success
             return response
-        told = {"Vary": response.headers["vary"], **_allowed(response)}
+        headers = {"Vary": response.headers["vary"], **_cors_headers(response)}
         return error_response(
             response.status_code,
             Code.BAD_REQUEST,
             f"{bytes(response.body).decode()}: expected a listed origin, with the methods and"
             " headers that are allowed",
-            headers=told,
+            headers=headers,
         )
 
 
-def _allowed(response: Response) -> dict[str, str]:
-    """Keep what the answer says of what is allowed."""
+def _cors_headers(response: Response) -> dict[str, str]:
+    """Return the ``Access-Control-*`` headers of a response."""
     return {name: value for name, value in response.headers.items() if name.startswith("access-")}
 
 
 def cors(settings: CorsSettings) -> list[Middleware]:
-    """Make the middleware, where there is anybody to let in.
+    """Return the CORS middleware.
 
     Args:
-        settings: Whom.
+        settings: The origins and headers that are allowed.
 
     Returns:
-        The middleware, or nothing.
+        The middleware; an empty list if no origin is allowed.
     """
     if not settings.origins:
         return []
@@ -119,9 +123,9 @@ def cors(settings: CorsSettings) -> list[Middleware]:
             Cors,
             allow_origins=settings.origins,
             allow_methods=("GET", "POST"),
-            allow_headers=(*READ, *settings.headers),
+            allow_headers=(*REQUEST_HEADERS, *settings.headers),
             allow_credentials=settings.credentials,
-            expose_headers=TOLD,
+            expose_headers=EXPOSED_HEADERS,
             max_age=settings.max_age,
         )
     ]

@@ -1,7 +1,7 @@
-"""Ending work that nobody waits for any more.
+"""Cancels the work for a client that has disconnected.
 
-A server does not cancel the handler of a client that has gone: it would go on asking sources for an
-answer that cannot be delivered.
+The server does not cancel the handler of such a request. Without this module the handler would go
+on calling sources for a response that nobody can receive.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 GRACE = 0.1
-"""Seconds, at least, before it is watched whether a client is there, and at most twice as many:
-most requests are answered by then, and to watch them would cost a tenth of what they cost."""
+"""A request is watched after ``GRACE`` to twice ``GRACE`` seconds. Most requests are answered by
+then; watching them would add a tenth to their CPU time."""
 
 
 class DisconnectWatch:
-    """Watches whether clients are there. Shared by all requests, which are on one event loop.
+    """Watches for clients that disconnect. Shared by all requests of one event loop.
 
-    A timer for each request would cost more than all else here. So there is one, which goes off
-    while there are requests: those that it finds for the second time are watched from then on.
+    One timer per request would cost more than everything else here. So all requests share one
+    timer: a request that it finds for the second time is watched from then on.
     """
 
     def __init__(self) -> None:
@@ -32,30 +32,31 @@ class DisconnectWatch:
         self._next: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Look no more, since no more requests come."""
+        """Stop the timer, at the end of the application."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
     async def while_connected(self, receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-        """Do some work for as long as its client is there.
+        """Run work, and cancel it if its client disconnects.
 
         Args:
-            receive: The request's ASGI channel, its body read to the end.
-            work: What to do.
+            receive: The request's ASGI channel. The body must have been read to its end.
+            work: The work.
 
         Returns:
-            What came of it, or ``None`` when the client went away before; the work has ended then.
+            The result of the work; ``None`` if the client disconnected first. The work has ended in
+            either case.
         """
         client = _Client(receive, asyncio.current_task())
         self._new.add(client)
         if self._next is None:
-            self._begin_round()
+            self._start_timer()
         try:
             return await work
         except asyncio.CancelledError:
-            if not client.gone or client.doing is None or client.doing.uncancel():
-                raise  # somebody else has cancelled it, perhaps beside us
+            if not client.gone or client.task is None or client.task.uncancel():
+                raise  # something else has cancelled it, too
             return None
         finally:
             self._new.discard(client)
@@ -64,41 +65,41 @@ class DisconnectWatch:
                 client.watching.cancel()
                 await asyncio.wait([client.watching])
 
-    def _begin_round(self) -> None:
-        """Look again in a while; as nobody's, though it is within a request that this is begun."""
+    def _start_timer(self) -> None:
+        """Start the timer, in an empty context: it does not belong to the current request."""
         loop = asyncio.get_running_loop()
-        self._next = loop.call_later(GRACE, self._end_round, context=Context())
+        self._next = loop.call_later(GRACE, self._watch_old, context=Context())
 
-    def _end_round(self) -> None:
-        """Watch whoever is still here since the round before."""
+    def _watch_old(self) -> None:
+        """Watch the requests that the timer also found last time."""
         for client in self._old:
             client.watching = asyncio.create_task(client.watch())
         self._old, self._new, self._next = self._new, set(), None
         if self._old:
-            self._begin_round()
+            self._start_timer()
 
 
 class _Client:
-    """Who waits for an answer.
+    """The client of one request.
 
     Attributes:
-        doing: The task in which it is made.
-        gone: Whether the client went away.
-        watching: The task that finds out, once there is one.
+        task: The task that answers the request.
+        gone: Whether the client has disconnected.
+        watching: The task that waits for a disconnect, once it is started.
     """
 
-    __slots__ = ("_receive", "doing", "gone", "watching")
+    __slots__ = ("_receive", "gone", "task", "watching")
 
-    def __init__(self, receive: Receive, doing: asyncio.Task[Any] | None) -> None:
+    def __init__(self, receive: Receive, task: asyncio.Task[Any] | None) -> None:
         self._receive = receive
-        self.doing = doing
+        self.task = task
         self.gone = False
         self.watching: asyncio.Task[None] | None = None
 
     async def watch(self) -> None:
-        """Wait for the client to go away, and end what is done for it."""
+        """Wait until the client disconnects, then cancel the task."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        if self.doing is not None:
-            self.doing.cancel()
+        if self.task is not None:
+            self.task.cancel()

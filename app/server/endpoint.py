@@ -24,14 +24,14 @@ from app.server.cross_site import check_get
 from app.server.disconnect import DisconnectWatch
 from app.server.parameters import (
     RequestBatch,
-    asks_something,
+    error_answer,
     from_json,
     from_query,
+    names_operation,
     parse_json,
     read_batch,
-    refused,
 )
-from app.server.rate_limit import Admission, RateLimiter, Who
+from app.server.rate_limit import Admission, CallerKey, RateLimiter
 from app.server.request import IncomingRequest, read_body
 from app.server.responses import (
     GRAPHQL_JSON,
@@ -49,14 +49,16 @@ from app.sources.base import RequestContext
 
 
 def refuse_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuse a request that asks for nothing but to become a WebSocket.
+    """Refuse a request whose only purpose is to open a WebSocket.
+
+    Call it for requests without a query only. Offers of other protocols, such as HTTP/2, are
+    ignored (RFC 9110, section 7.8).
 
     Args:
-        headers: Its headers, as ASGI has them.
+        headers: The request's headers, as ASGI has them.
 
     Raises:
-        RequestError: It is one. Other offers, such as HTTP/2, are passed over, and so is this one
-            where it comes with a query (RFC 9110, section 7.8).
+        RequestError: The request offers to become a WebSocket.
     """
     for name, value in headers:
         if name == b"upgrade" and b"websocket" in _tokens(value):
@@ -68,7 +70,7 @@ def refuse_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _tokens(value: bytes) -> list[bytes]:
-    """Read a list of protocols."""
+    """Read a comma-separated list of protocols."""
     return [token.strip().lower() for token in value.split(b",")]
 
 
@@ -77,11 +79,22 @@ METHODS = ("GET", "POST")
 _TIMEOUT = HEADER.lower().encode()
 
 Page = Callable[[Request], Response]
-"""Makes the page that browsers get."""
+"""Makes the HTML page for browsers."""
 
 
 class GraphQLEndpoint:
-    """Answers GraphQL requests, and shows browsers a page. An ASGI application."""
+    """Answers GraphQL requests, and serves a page to browsers. An ASGI application.
+
+    Args:
+        engine: Returns the engine that executes a caller's operations.
+        page: Makes the page for browsers; ``None`` for no page.
+        explainer: Explains operations; ``None`` if clients may not ask for that.
+        authenticate: Returns the caller of a request.
+        rate: Limits the cost per caller; ``None`` for no limit.
+        caller_key: Returns the name under which the rate limiter counts a request.
+        settings: All settings.
+        clock: The clock.
+    """
 
     def __init__(
         self,
@@ -91,7 +104,7 @@ class GraphQLEndpoint:
         explainer: Explainer | None,
         authenticate: Authenticate,
         rate: RateLimiter | None,
-        who: Who,
+        caller_key: CallerKey,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -100,7 +113,7 @@ class GraphQLEndpoint:
         self._explainer = explainer
         self._authenticate = authenticate
         self._rate = rate
-        self._who = who
+        self._caller_key = caller_key
         self._settings = settings
         self._clock = clock
         self._admission = Admission(settings.max_operations)
@@ -108,11 +121,17 @@ class GraphQLEndpoint:
         self._partial = PARTIAL if settings.partial_status else OK
 
     def close(self) -> None:
-        """Let go of what outlives a request, at the end of the application."""
+        """Stop watching for disconnects, at the end of the application."""
         self._watch.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; a client that is not there any more is sent nothing."""
+        """Serve a request. A client that has disconnected is sent nothing.
+
+        Args:
+            scope: The ASGI scope.
+            receive: The ASGI channel of incoming messages.
+            send: The ASGI channel of outgoing messages.
+        """
         request = IncomingRequest.of(scope, receive)
         accept = request.text(b"accept")
         media_type = negotiate(accept)
@@ -129,20 +148,21 @@ class GraphQLEndpoint:
             await response(scope, receive, send)
 
     async def _serve(self, request: IncomingRequest, media_type: str) -> Response | None:
-        """Answer in a media type that the client wants; ``None`` when nobody is there any more."""
+        """Return the response in this media type; ``None`` if the client has disconnected."""
         try:
             caller = await self._authenticate(request.scope)
-            asked: GraphQLRequest | RequestBatch
+            parsed: GraphQLRequest | RequestBatch
             if request.method == "GET":
-                asked = self._asked_by_url(request.scope)
+                parsed = self._read_url(request.scope)
             else:
                 limit = self._settings.max_body_bytes
-                asked = self._asked_by(await read_body(request.scope, request.receive, limit=limit))
-            if isinstance(asked, RequestBatch):
-                return await self._serve_batch(request, asked, caller, media_type)
+                body = await read_body(request.scope, request.receive, limit=limit)
+                parsed = self._read_json(body)
+            if isinstance(parsed, RequestBatch):
+                return await self._serve_batch(request, parsed, caller, media_type)
             self._admission.begin()
             try:
-                work = self._answer(request, asked, caller)
+                work = self._answer(request, parsed, caller)
                 answer = await self._watch.while_connected(request.receive, work)
             finally:
                 self._admission.end()
@@ -164,76 +184,76 @@ class GraphQLEndpoint:
     async def _serve_batch(
         self, request: IncomingRequest, batch: RequestBatch, caller: Caller, media_type: str
     ) -> Response | None:
-        """Answer several operations."""
+        """Return the response to a batch; ``None`` if the client has disconnected."""
         count = len(batch.items)
         self._admission.begin(count)
         try:
-            work = self._answers(request, batch, caller)
-            ran = await self._watch.while_connected(request.receive, work)
+            work = self._answer_batch(request, batch, caller)
+            executed = await self._watch.while_connected(request.receive, work)
         finally:
             self._admission.end(count)
-        if ran is None:
+        if executed is None:
             return None
         failed = partial(self._engine(caller).failed, request_id=_request_id(request))
-        return batch_response(batch.answers(ran), media_type, failed)
+        return batch_response(batch.answers(executed), media_type, failed)
 
-    def _asked_by_url(self, scope: Scope) -> GraphQLRequest:
-        """Read what a request asks for that has no body."""
-        if not asks_something(scope["query_string"]):
+    def _read_url(self, scope: Scope) -> GraphQLRequest:
+        """Read the GraphQL request from the URL."""
+        if not names_operation(scope["query_string"]):
             refuse_upgrade(scope["headers"])
         if self._settings.csrf_prevention:
             check_get(scope["headers"])
         return from_query(scope["query_string"])
 
-    def _asked_by(self, body: bytes) -> GraphQLRequest | RequestBatch:
-        """Read what a request asks for."""
+    def _read_json(self, body: bytes) -> GraphQLRequest | RequestBatch:
+        """Read the GraphQL request, or the batch of them, from a body."""
         value = parse_json(body)
         if isinstance(value, list):
             return read_batch(cast("list[object]", value), self._settings.batch)
         return from_json(value)
 
     def _answer(
-        self, request: IncomingRequest, asked: GraphQLRequest, caller: Caller
+        self, request: IncomingRequest, parsed: GraphQLRequest, caller: Caller
     ) -> Coroutine[None, None, GraphQLResponse]:
-        """Run the operation of a request, or explain it."""
+        """Execute or explain the operation of a request."""
         budget = self._budget(request, caller)
         if self._explainer is not None and request.wants(b"x-gateway-explain"):
-            return self._explain(self._explainer, request, asked, caller, budget)
+            return self._explain(self._explainer, request, parsed, caller, budget)
         return self._engine(caller).run(
-            asked,
-            self._call(request),
+            parsed,
+            self._context(request),
             caller,
             budget,
-            report_sources=request.is_told(self._settings.trace, b"x-gateway-trace"),
+            report_sources=request.gets_report(self._settings.trace, b"x-gateway-trace"),
             safe=request.method == "GET",
         )
 
-    async def _answers(
+    async def _answer_batch(
         self, request: IncomingRequest, batch: RequestBatch, caller: Caller
     ) -> Sequence[GraphQLResponse]:
-        """Run the operations of a batch that can be, or explain them."""
+        """Execute or explain the valid operations of a batch."""
         budget = self._budget(request, caller)
         if self._explainer is not None and request.wants(b"x-gateway-explain"):
             return await self._explain_batch(self._explainer, request, batch, caller, budget)
         return await self._engine(caller).run_batch(
             batch.requests,
-            self._call(request),
+            self._context(request),
             caller,
             budget,
-            report_sources=request.is_told(self._settings.trace, b"x-gateway-trace"),
+            report_sources=request.gets_report(self._settings.trace, b"x-gateway-trace"),
         )
 
     async def _explain(
         self,
         explainer: Explainer,
         request: IncomingRequest,
-        asked: GraphQLRequest,
+        parsed: GraphQLRequest,
         caller: Caller,
         budget: CostBudget,
     ) -> GraphQLResponse:
-        """Explain an operation; that costs as much as its document does where it is new."""
-        await budget.charge_document(explainer.text(asked))
-        return explainer.explain(asked, caller, request_id=_request_id(request)).answer()
+        """Explain an operation. It costs as much as parsing its document, if that is new."""
+        await budget.charge_document(explainer.text(parsed))
+        return explainer.explain(parsed, caller, request_id=_request_id(request)).answer()
 
     async def _explain_batch(
         self,
@@ -243,59 +263,59 @@ class GraphQLEndpoint:
         caller: Caller,
         budget: CostBudget,
     ) -> Sequence[GraphQLResponse]:
-        """Explain several operations; what is wrong with one does not concern the others."""
+        """Explain the operations of a batch. An error in one does not affect the others."""
         answers: list[GraphQLResponse] = []
         errors: list[RequestError] = []
-        for one in batch.requests:
+        for parsed in batch.requests:
             try:
-                answer = await self._explain(explainer, request, one, caller, budget)
+                answer = await self._explain(explainer, request, parsed, caller, budget)
             except RequestError as error:
                 errors.append(error)
-                answer = refused(error)
+                answer = error_answer(error)
             except Exception as error:  # noqa: BLE001 # it is logged, and the answer masked
                 answer = self._engine(caller).failed(error, _request_id(request))
             answers.append(answer)
         if errors and len(errors) == len(answers):
-            raise errors[0]  # nothing is explained, as the status says
+            raise errors[0]  # no operation is explained, so the status says so
         return answers
 
-    def _call(self, request: IncomingRequest) -> RequestContext:
-        """Say what of a request goes on to sources, and how long it may take."""
-        wish = request.text(_TIMEOUT)
-        known = correlation_of(request.scope)
+    def _context(self, request: IncomingRequest) -> RequestContext:
+        """Make the request context: ids, deadline and the headers to send on."""
+        timeout = request.text(_TIMEOUT)
+        correlation = correlation_of(request.scope)
         return RequestContext(
-            known.request_id,
-            known.traceparent,
-            deadline=read_deadline(wish, self._settings.deadline, self._clock),
-            forwarded=known.forwarded,
+            correlation.request_id,
+            correlation.traceparent,
+            deadline=read_deadline(timeout, self._settings.deadline, self._clock),
+            forwarded=correlation.forwarded,
         )
 
     def _budget(self, request: IncomingRequest, caller: Caller) -> CostBudget:
-        """Say what the operations of a request may cost."""
+        """Make the cost budget of a request."""
         limits = self._settings.limits
         bucket = None
         if self._rate is not None:
-            bucket = self._rate.bucket(self._who(request.scope, caller))
-        tells = request.is_told(limits.report, b"x-gateway-cost")
-        return CostBudget(limits, bucket=bucket, reported=tells)
+            bucket = self._rate.bucket(self._caller_key(request.scope, caller))
+        reported = request.gets_report(limits.report, b"x-gateway-cost")
+        return CostBudget(limits, bucket=bucket, reported=reported)
 
 
 def _request_id(request: IncomingRequest) -> str:
-    """Find the id of a request."""
+    """Return the request id."""
     return correlation_of(request.scope).request_id
 
 
 def _wants_page(request: IncomingRequest, accept: str | None) -> bool:
-    """Tell a person who opens the address from a client that sends a query."""
+    """Return whether a browser opens the address, rather than a client that sends a query."""
     return (
         request.method == "GET"
-        and not asks_something(request.scope["query_string"])
+        and not names_operation(request.scope["query_string"])
         and prefers_html(accept)
     )
 
 
 def _wrong_method(method: str) -> Response:
-    """Lead whoever uses the wrong method to the right one."""
+    """Refuse a method, and name the allowed ones."""
     return error_response(
         405,
         Code.BAD_REQUEST,
@@ -305,7 +325,7 @@ def _wrong_method(method: str) -> Response:
 
 
 def _not_acceptable(accept: str | None) -> Response:
-    """Refuse who wants nothing that there is."""
+    """Refuse a client that accepts no media type of a GraphQL response."""
     return error_response(
         406,
         Code.BAD_REQUEST,

@@ -1,14 +1,14 @@
-"""What the head of a request may be: no longer than it may be, and meant for this gateway.
+"""Limits on the head of a request, and a check of its ``Host``.
 
-The name in ``Host`` is the one thing that a page cannot choose when it has a browser send a
-request: it is the name that the page was loaded from. Whoever owns a name can let it lead to an
-address of somebody else's, such as 127.0.0.1 or one within a company (DNS rebinding). To the
-browser the gateway behind that address is then of the page's own site, and neither CORS nor CSRF
-prevention keeps the page from reading what it answers. That the name is not one of the gateway's
-does. Starlette's ``TrustedHostMiddleware`` is not used since it answers with plain text and knows
-neither IPv6 addresses nor paths that are excepted.
+The check of ``Host`` prevents DNS rebinding: the owner of a name lets it resolve to an address of
+someone else, such as 127.0.0.1 or one inside a company. A page that was loaded under that name is
+then of the same origin as the gateway at that address, so neither CORS nor CSRF prevention stops it
+from reading responses. But the page cannot choose ``Host``: the browser sends the name that the
+page was loaded from. So the gateway refuses names that are not its own. Starlette's
+``TrustedHostMiddleware`` is not used: it answers in plain text and supports neither IPv6 addresses
+nor exempt paths.
 
-A head that is never whole is none that an application sees: that is for ``protocol.py``.
+An application never sees an incomplete head: ``protocol.py`` limits those.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,41 +22,50 @@ from app.errors import Code, quote
 from app.server.responses import error_response
 from app.settings.server import EVERY_HOST, ConnectionSettings
 
-NAMELESS = frozenset({"/healthz", "/readyz"})
-"""What is asked for by address: by probes, which have no name to go by."""
+ANY_HOST_PATHS = frozenset({"/healthz", "/readyz"})
+"""Paths whose ``Host`` is not checked: probes use the address of the process, not a name."""
 
-_KNOWN = 1_024
+_CACHED_HOSTS = 1_024
 
-_LONGEST = 300
-"""Longest value of ``Host`` that can be a name with a port (RFC 1035, section 2.3.4)."""
+_MAX_HOST = 300
+"""Most bytes of ``Host`` that can be a name with a port (RFC 1035, section 2.3.4)."""
 
-Knows = Callable[[bytes], bool]
-"""Tells whether the value of ``Host`` names the gateway."""
+HostCheck = Callable[[bytes], bool]
+"""Returns whether the value of ``Host`` is a name of the gateway."""
 
 
 class HeadMiddleware:
-    """Refuses heads that are too long, and those that are for somebody else. Pure ASGI.
+    """Refuses heads that are too long or that name another host. Pure ASGI.
 
     Args:
-        app: What serves the requests.
-        hosts: The names by which the gateway is known.
-        limits: How long a head may be.
+        app: The application.
+        hosts: The gateway's names, as in the setting ``hosts``.
+        limits: The limits of a head.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str], limits: ConnectionSettings) -> None:
         self._app = app
-        self._knows = known(hosts)
+        self._is_own_host = host_check(hosts)
         self._max_url = limits.max_url_bytes
         self._max_headers = limits.max_headers
         self._max_bytes = limits.max_head_bytes
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve a request; not async, since there is nothing to be done afterwards."""
+        """Serve a request. Not async, because nothing is done after the application.
+
+        Args:
+            scope: The ASGI scope.
+            receive: The ASGI channel of incoming messages.
+            send: The ASGI channel of outgoing messages.
+
+        Returns:
+            What to await until the request is served.
+        """
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         return (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Find what is wrong with a head."""
+        """Return the refusal of a head; ``None`` if the head is valid."""
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         host: bytes | None = None
         hosts = size = 0
@@ -73,44 +82,45 @@ class HeadMiddleware:
             return too_many_headers(self._max_headers)
         if self._max_bytes and size > self._max_bytes:
             return head_too_long(self._max_bytes)
-        if scope["path"] in NAMELESS:
+        if scope["path"] in ANY_HOST_PATHS:
             return None
         if host is None or hosts > 1:
             return _no_host(hosts)
-        return None if self._knows(host) else _misdirected(host)
+        return None if self._is_own_host(host) else _misdirected(host)
 
 
-def known(hosts: Sequence[str]) -> Knows:
-    """Make what knows the gateway's names.
+def host_check(hosts: Sequence[str]) -> HostCheck:
+    """Make the check of ``Host``.
 
     Args:
-        hosts: The names, as the setting has them.
+        hosts: The gateway's names, as in the setting ``hosts``.
 
     Returns:
-        What knows them. It remembers some of what it was asked.
+        The check. It caches its last 1,024 results.
     """
     if EVERY_HOST in hosts:
         return lambda _: True
     names = frozenset(host for host in hosts if not host.startswith("*."))
-    below = tuple(host[1:] for host in hosts if host.startswith("*."))
+    suffixes = tuple(host[1:] for host in hosts if host.startswith("*."))
 
-    @lru_cache(maxsize=_KNOWN)
-    def knows(value: bytes) -> bool:
-        name = name_of(value)
-        return name in names or (name.endswith(below) and not name.startswith("."))
+    @lru_cache(maxsize=_CACHED_HOSTS)
+    def is_own_host(value: bytes) -> bool:
+        name = host_name(value)
+        return name in names or (name.endswith(suffixes) and not name.startswith("."))
 
-    # What is longer is not remembered either: it would be for the client to say how much that is.
-    return lambda value: len(value) <= _LONGEST and knows(value)
+    # Longer values are not cached, either: clients must not decide the size of the cache.
+    return lambda value: len(value) <= _MAX_HOST and is_own_host(value)
 
 
-def name_of(value: bytes) -> str:
-    """Find the name in a value of ``Host`` (RFC 9110, section 7.2).
+def host_name(value: bytes) -> str:
+    """Return the name in a value of ``Host`` (RFC 9110, section 7.2).
 
     Args:
-        value: The value: a name or an address, perhaps with a port.
+        value: A name or an address, with or without a port.
 
     Returns:
-        It without the port, in lower case; an IPv6 address in its short form.
+        The name without the port, in lower case. An IPv6 address is in its short form; an invalid
+        one gives an empty text.
     """
     text = value.decode("latin-1").lower()
     if not text.startswith("["):
@@ -122,13 +132,13 @@ def name_of(value: bytes) -> str:
 
 
 def url_too_long(limit: int) -> Response:
-    """Refuse an address.
+    """Make the response to a URL that is too long.
 
     Args:
-        limit: Its longest length.
+        limit: The most bytes of a URL.
 
     Returns:
-        The response.
+        A response with status 414.
     """
     return error_response(
         414,
@@ -139,13 +149,13 @@ def url_too_long(limit: int) -> Response:
 
 
 def too_many_headers(limit: int) -> Response:
-    """Refuse a head of many headers.
+    """Make the response to a head with too many headers.
 
     Args:
-        limit: The most there may be.
+        limit: The most headers of a request.
 
     Returns:
-        The response.
+        A response with status 431.
     """
     return error_response(
         431,
@@ -156,13 +166,13 @@ def too_many_headers(limit: int) -> Response:
 
 
 def head_too_long(limit: int) -> Response:
-    """Refuse a head of long headers.
+    """Make the response to a head whose headers are too long in all.
 
     Args:
-        limit: The longest that all of them may be.
+        limit: The most bytes of all headers together.
 
     Returns:
-        The response.
+        A response with status 431.
     """
     return error_response(
         431,
@@ -173,7 +183,7 @@ def head_too_long(limit: int) -> Response:
 
 
 def _no_host(count: int) -> Response:
-    """Refuse a request that does not say for whom it is (RFC 9112, section 3.2)."""
+    """Refuse a request that has no ``Host``, or several (RFC 9112, section 3.2)."""
     return error_response(
         400,
         Code.BAD_REQUEST,
@@ -182,7 +192,7 @@ def _no_host(count: int) -> Response:
 
 
 def _misdirected(host: bytes) -> Response:
-    """Refuse a request for somebody else (RFC 9110, section 15.5.20), and tell of no other name."""
+    """Refuse another host (RFC 9110, section 15.5.20) without naming the gateway's own hosts."""
     return error_response(
         421,
         Code.BAD_REQUEST,

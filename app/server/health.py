@@ -1,9 +1,9 @@
-"""Whether the process lives, and whether it can be sent requests.
+"""The health endpoints: liveness and readiness.
 
-Neither endpoint calls a source: a probe that did would take the gateway out of service for the
-fault of one source, when it still has the answers of all others. It is the same with an identity
-provider, once its keys were had. Until then no request could be answered, and a process that never
-gets that far is not to take the place of one that has.
+Neither endpoint calls a source. If it did, one failing source would take the gateway out of
+service, although the gateway can still answer from the other sources. The same holds for an
+identity provider once its keys have been fetched. Until then no request can be answered, so the
+process is not ready: a rollout must not replace a working process with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,31 +18,31 @@ from app.sources.client import ServiceClient
 
 
 class SourceHealth(BaseModel):
-    """When a source last answered."""
+    """The state of one source, as this process has last seen it."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
 
     last_reached_at: datetime | None = Field(
-        description="When an answer of it last arrived, whatever it was; null when none has."
+        description="When its last response of any status arrived; null before the first one."
     )
-    last_status: int | None = Field(description="HTTP status of that answer.")
+    last_status: int | None = Field(description="HTTP status of that response.")
     circuit: str = Field(description="State of its circuit breaker: closed, open or half-open.")
     pace: str = Field(
-        description="How fast it is asked, by its own word: free, slowed or paused; where callers"
-        " are told apart, the slowest of them."
+        description="State of its rate pacing, by the source's own rate limits: free, slowed or"
+        " paused; with several callers, the slowest state."
     )
 
 
 class Readiness(BaseModel):
-    """Whether the gateway can be sent requests."""
+    """Whether the gateway can answer requests."""
 
     model_config = ConfigDict(frozen=True)
 
     status: str = Field(
-        description="`ready`, or `starting` until all clients are open, and the keys are there by"
-        " which callers are known."
+        description="`ready`; or `starting` until the clients of all sources are open and the keys"
+        " to verify tokens are there."
     )
-    sources: dict[str, SourceHealth] = Field(description="The sources, by name.")
+    sources: dict[str, SourceHealth] = Field(description="The state of each source, by its name.")
 
 
 class Health:
@@ -51,25 +51,33 @@ class Health:
     def __init__(
         self,
         services: Callable[[], Sequence[ServiceClient] | None],
-        knows_callers: Callable[[], bool],
+        can_authenticate: Callable[[], bool],
     ) -> None:
-        """Make them.
+        """Set up the endpoints.
 
         Args:
-            services: Finds the clients of the sources; ``None`` where they are not open.
-            knows_callers: Tells whether callers can be known.
+            services: Returns the clients of the sources; ``None`` while they are not open.
+            can_authenticate: Returns whether callers can be authenticated.
         """
         self._services = services
-        self._knows_callers = knows_callers
+        self._can_authenticate = can_authenticate
 
     async def alive(self, _: Request) -> Response:
-        """Say that the process serves requests."""
+        """Answer the liveness probe.
+
+        Returns:
+            A response with status 200.
+        """
         return Response('{"status":"ok"}', media_type="application/json")
 
     async def ready(self, _: Request) -> Response:
-        """Say whether requests can be answered, and when each source was last reached."""
+        """Answer the readiness probe.
+
+        Returns:
+            The ``Readiness`` as JSON, with status 200 if the gateway is ready, else 503.
+        """
         services = self._services()
-        is_ready = services is not None and self._knows_callers()
+        is_ready = services is not None and self._can_authenticate()
         readiness = Readiness(
             status="ready" if is_ready else "starting",
             sources={

@@ -1,11 +1,9 @@
-"""From an HTTP request to the parameters of GraphQL requests: one, or a batch of them.
+"""Reads GraphQL requests from HTTP requests: one, or a batch of them. Pure.
 
-From an HTTP request to the parameters of a GraphQL request. Pure.
+A body that is not JSON gets status 400, JSON that is not a GraphQL request 422 ("GraphQL over
+HTTP", September 2026).
 
-By "GraphQL over HTTP" (September 2026), what is no JSON is answered with status 400, and JSON that
-is no GraphQL request with 422.
-
-Several operations in one HTTP request: a JSON array of requests, answered by one of answers.
+A batch is a JSON array of GraphQL requests. The response is a JSON array in the same order.
 """
 
 from collections.abc import Sequence
@@ -25,7 +23,7 @@ from app.settings.server import BatchSettings
 
 
 class Parameters(BaseModel):
-    """The parameters of a request as a client writes them in JSON. Others are ignored."""
+    """The parameters of a GraphQL request in JSON. Unknown parameters are ignored."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="ignore", alias_generator=to_camel, validate_by_name=True
@@ -35,8 +33,8 @@ class Parameters(BaseModel):
     document_id: str | None = Field(
         default=None,
         validation_alias=AliasChoices("documentId", "doc_id"),
-        description="Names a document that the gateway has (the specification's appendix on"
-        " persisted documents; Relay's clients say `doc_id`).",
+        description="Id of a document that the gateway stores (the specification's appendix on"
+        " persisted documents; Relay's clients send `doc_id`).",
     )
     operation_name: str | None = Field(
         default=None, description="Which of the document's operations to execute."
@@ -44,34 +42,37 @@ class Parameters(BaseModel):
     variables: dict[str, Any] | None = Field(
         default=None, description="Values of the operation's variables."
     )
-    on_error: OnError | None = Field(default=None, description="What an error does to the answer.")
+    on_error: OnError | None = Field(
+        default=None, description="How far an error goes up in the response."
+    )
     extensions: dict[str, Any] | None = Field(
-        default=None, description="What a client has to say beyond the specification."
+        default=None, description="What the client adds beyond the specification."
     )
 
 
 _OBJECT = TypeAdapter(dict[str, Any])
 _ON_ERROR: TypeAdapter[OnError | None] = TypeAdapter(OnError | None)
 
-_NAMES = frozenset({"query", "operationName", "variables", "onError", "extensions", "documentId"})
+_URL_PARAMETERS = frozenset(
+    {"query", "operationName", "variables", "onError", "extensions", "documentId"}
+)
 _MAX_REASON = 200
 _MAX_FIELDS = 100
 
 
 def parse_json(data: bytes, *, what: str = "the body") -> object:
-    """Parse JSON, and nothing that readers of JSON could understand differently.
+    """Parse JSON that every parser reads in the same way.
 
     Args:
         data: The JSON.
-        what: What it is, for the message.
+        what: The name of the data in messages.
 
     Returns:
         The value.
 
     Raises:
-        RequestError: It is no JSON (RFC 8259) in UTF-8, is nested more than 200 deep, or an object
-            in it has the same name twice: who reads the first would see another request than who
-            reads the last.
+        RequestError: The data is not JSON (RFC 8259) in UTF-8, or is nested more than 200 deep, or
+            an object in it has the same name twice: some parsers take the first, others the last.
     """
     try:
         return jiter.from_json(
@@ -86,18 +87,18 @@ def parse_json(data: bytes, *, what: str = "the body") -> object:
 
 
 def from_json(value: object) -> GraphQLRequest:
-    """Read the parameters of a POST.
+    """Read the GraphQL request in the body of a POST.
 
     Args:
-        value: The JSON of its body.
+        value: The parsed JSON.
 
     Returns:
-        The parameters.
+        The GraphQL request.
 
     Raises:
-        RequestError: It is not the JSON of a GraphQL request.
+        RequestError: The JSON is not a GraphQL request.
     """
-    request = _everyday(value)
+    request = _read_common(value)
     if request is not None:
         return _with_document(request)
     try:
@@ -112,59 +113,54 @@ def from_json(value: object) -> GraphQLRequest:
     return _with_document(request)
 
 
-_EVERYDAY = frozenset({"query", "operationName", "variables", "extensions"})
-_TEXT = frozenset({str, NoneType})
-_OBJECTS = frozenset({dict, NoneType})
+_COMMON_PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
+_TEXT_TYPES = frozenset({str, NoneType})
+_OBJECT_TYPES = frozenset({dict, NoneType})
 
 
-def _everyday(value: object) -> GraphQLRequest | None:
-    """Read what nearly all clients send.
-
-    Args:
-        value: JSON that ``parse_json`` has read, so that texts and objects are of no other type.
-
-    Returns:
-        The parameters as ``Parameters`` would have them, at a fourth of the cost; ``None`` where
-        there is anything in them that it has to look at, or to explain.
-    """
-    if not isinstance(value, dict) or not _EVERYDAY.issuperset(cast("dict[str, Any]", value)):
+def _read_common(value: object) -> GraphQLRequest | None:
+    """Read the common parameters in a quarter of the time of ``Parameters``; else ``None``."""
+    # `parse_json` makes no subclasses of str and dict, so comparing types is enough.
+    if not isinstance(value, dict):
         return None
-    find = cast("dict[str, Any]", value).get
-    query, name = find("query"), find("operationName")
-    variables, extensions = find("variables"), find("extensions")
+    if not _COMMON_PARAMETERS.issuperset(cast("dict[str, Any]", value)):
+        return None
+    get = cast("dict[str, Any]", value).get
+    query, name = get("query"), get("operationName")
+    variables, extensions = get("variables"), get("extensions")
     if not (
-        type(query) in _TEXT
-        and type(name) in _TEXT
-        and type(variables) in _OBJECTS
-        and type(extensions) in _OBJECTS
+        type(query) in _TEXT_TYPES
+        and type(name) in _TEXT_TYPES
+        and type(variables) in _OBJECT_TYPES
+        and type(extensions) in _OBJECT_TYPES
     ):
         return None
     return GraphQLRequest(query, None, name, variables, None, extensions)
 
 
-def asks_something(query_string: bytes) -> bool:
-    """Tell whether a URL names a document, or has one in it.
+def names_operation(query_string: bytes) -> bool:
+    """Return whether a URL may have a document in it, or name one.
 
     Args:
-        query_string: The query of the URL, as it came.
+        query_string: The query of the URL, still percent-encoded.
 
     Returns:
-        Whether it does.
+        Whether one of ``query=``, ``documentId=`` and ``extensions=`` occurs in it.
     """
     return any(name in query_string for name in (b"query=", b"documentId=", b"extensions="))
 
 
 def from_query(query_string: bytes) -> GraphQLRequest:
-    """Read the parameters of a GET.
+    """Read the GraphQL request in the URL of a GET.
 
     Args:
-        query_string: The query of its URL, as it came.
+        query_string: The query of the URL, still percent-encoded.
 
     Returns:
-        The parameters. An empty one is none.
+        The GraphQL request. Empty parameters count as absent.
 
     Raises:
-        RequestError: One of them cannot be read, or is there twice.
+        RequestError: A parameter cannot be read, or is there twice.
     """
     parameters = _parameters(query_string)
     try:
@@ -187,7 +183,7 @@ def from_query(query_string: bytes) -> GraphQLRequest:
 
 
 def _parameters(query_string: bytes) -> dict[str, str]:
-    """Read the parameters that mean something here; others may be there for others."""
+    """Read the known parameters of a URL, and ignore all others."""
     try:
         pairs = parse_qsl(query_string.decode(), errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as error:
@@ -198,7 +194,7 @@ def _parameters(query_string: bytes) -> dict[str, str]:
         ) from error
     parameters: dict[str, str] = {}
     for name, value in pairs:
-        if name not in _NAMES:
+        if name not in _URL_PARAMETERS:
             continue
         if name in parameters:
             raise RequestError(
@@ -217,7 +213,7 @@ def _object(name: str, parameters: dict[str, str]) -> dict[str, Any] | None:
 
 
 def _with_document(request: GraphQLRequest) -> GraphQLRequest:
-    """Let only requests through that bring a document, or name one."""
+    """Refuse a GraphQL request without a document and without the id of one."""
     if not request.query and not request.names_document:
         raise RequestError(
             Code.BAD_REQUEST, 'there is no document: expected its text as "query"', status=422
@@ -227,46 +223,48 @@ def _with_document(request: GraphQLRequest) -> GraphQLRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestBatch:
-    """Several operations.
+    """The operations of one HTTP request.
 
     Attributes:
-        items: Each as it was asked for, or what is wrong with it.
+        items: For each operation the GraphQL request, or the error that it has.
     """
 
     items: Sequence[GraphQLRequest | RequestError]
 
     @property
     def requests(self) -> Sequence[GraphQLRequest]:
-        """Those that can be run."""
-        return [one for one in self.items if isinstance(one, GraphQLRequest)]
+        """The valid GraphQL requests, which can be executed."""
+        return [item for item in self.items if isinstance(item, GraphQLRequest)]
 
-    def answers(self, ran: Sequence[GraphQLResponse]) -> Sequence[GraphQLResponse]:
-        """Put the answers into the order of the operations.
+    def answers(self, executed: Sequence[GraphQLResponse]) -> Sequence[GraphQLResponse]:
+        """Return the responses to all operations, in the order of the operations.
 
         Args:
-            ran: Those to ``requests``.
+            executed: The responses to ``requests``, in the same order.
 
         Returns:
-            One for each operation; what is wrong with it where it was not run.
+            One response for each operation: an executed one, or one with the operation's error.
         """
-        rest = iter(ran)
+        rest = iter(executed)
         return [
-            next(rest) if isinstance(one, GraphQLRequest) else refused(one) for one in self.items
+            next(rest) if isinstance(item, GraphQLRequest) else error_answer(item)
+            for item in self.items
         ]
 
 
 def read_batch(values: Sequence[object], settings: BatchSettings) -> RequestBatch:
-    """Read a batch.
+    """Read a batch of GraphQL requests.
 
     Args:
-        values: The JSON of its operations.
-        settings: Whether there may be one, and how long.
+        values: The parsed JSON of each operation.
+        settings: Whether batches are allowed, and how many operations one may have.
 
     Returns:
-        The batch.
+        The batch. An error in one operation is kept in its place.
 
     Raises:
-        RequestError: There may be none, or it is empty, too long, or of something else.
+        RequestError: Batches are not allowed, or the batch is empty or too long, or an item of it
+            is not a JSON object.
     """
     if not settings.enabled:
         raise _refusal("several operations in one request are not executed here: expected one")
@@ -283,7 +281,7 @@ def read_batch(values: Sequence[object], settings: BatchSettings) -> RequestBatc
 
 
 def _read(value: object) -> GraphQLRequest | RequestError:
-    """Read one operation; what is wrong with one does not concern the others."""
+    """Read one operation of a batch, and return its error instead of raising it."""
     try:
         return from_json(value)
     except RequestError as error:
@@ -291,23 +289,23 @@ def _read(value: object) -> GraphQLRequest | RequestError:
 
 
 def _refusal(message: str) -> RequestError:
-    """Refuse a batch as a whole."""
+    """Make the error that refuses a whole batch."""
     return RequestError(Code.BAD_REQUEST, message, status=422)
 
 
-def refused(error: RequestError) -> GraphQLResponse:
-    """Answer an operation that was not run.
+def error_answer(error: RequestError) -> GraphQLResponse:
+    """Make the GraphQL response to an operation that was not executed.
 
     Args:
-        error: Why it was not.
+        error: Why it was not executed.
 
     Returns:
-        The answer.
+        A response with the error, and without data.
     """
-    told: GraphQLFormattedError = {
+    formatted: GraphQLFormattedError = {
         "message": error.message,
         "extensions": {"code": error.code.value},
     }
     return GraphQLResponse(
-        executed=False, data=None, errors=[told], status=error.status, headers=error.headers
+        executed=False, data=None, errors=[formatted], status=error.status, headers=error.headers
     )

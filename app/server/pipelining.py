@@ -1,21 +1,21 @@
-"""The requests of one connection: each is read by its own framing, and answered in its turn.
+"""The requests of one connection: each is read by its own framing, and answered in order.
 
-A client may send its next request before it has the answer to the last one (RFC 9112, section
-9.3.2). Whoever takes the end of one request for the beginning of another answers a request that
-nobody sent, and a proxy in front hands that answer to somebody else. So four rules hold here, and
-uvicorn's protocol keeps none of them by itself:
+A client may send its next request before it has the response to the last one (RFC 9112, section
+9.3.2). A server that takes the end of one request for the beginning of another answers a request
+that no client has sent, and a proxy in front gives that response to another client (request
+smuggling). So four rules hold here; uvicorn's protocol follows none of them:
 
-- An offer to speak another protocol is passed over, and the body is read by its framing (RFC 9110,
-  section 7.8). The parser stops behind the head of such a request and would take its body for the
-  next one, so a new parser reads the head again, and does not see the offer.
-- After anything that is not HTTP nothing more is read as a request. The requests before it are
-  answered, then this is refused, then the connection ends.
-- A client that ends its sending side gets the answers to what it has sent.
-- A client that has gone waits for no answer, of none of its requests: what runs for it is ended.
+- An offer of another protocol is ignored, and the body is read by its framing (RFC 9110, section
+  7.8). The parser stops after the head of such a request and would read its body as the next
+  request. So a new parser reads the head again, without the offer.
+- After bytes that are not HTTP nothing more is read as a request. The requests before them are
+  answered, then the bytes are refused, then the connection ends.
+- A client that ends its sending side gets the responses to what it has sent.
+- When a client disconnects, the work for all of its requests is cancelled.
 
-uvicorn has no public way to say all this. So this relies on these parts of its protocol, which
-``tests/server/test_pipelining.py`` holds to what they do: ``cycle``, ``scope``, ``pipeline``,
-``flow``, ``_start_asgi_task``, and the fields of ``RequestResponseCycle``.
+uvicorn has no public interface for this. So this module uses these parts of its protocol, whose
+behaviour ``tests/server/test_pipelining.py`` checks: ``cycle``, ``scope``, ``pipeline``, ``flow``,
+``_start_asgi_task``, and the fields of ``RequestResponseCycle``.
 """
 
 import asyncio
@@ -30,74 +30,74 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.server.refusals import no_tunnel, not_http, written
+from app.server.refusals import encode_last_response, no_tunnel, not_http
 from app.server.response_sender import ResponseSender, WriteWhole
 
 SLICE = 16_384
-"""Bytes that are parsed at once. The parser cannot be stopped between two requests, so this bounds
-how many of them a client can put into the memory of the gateway by one long piece."""
+"""Most bytes that are parsed at once. The parser cannot stop between two requests, so this limits
+how many requests one long piece of data can put into memory."""
 
 LINGER = 2.0
-"""Seconds for which a refused client can read why. It may still be sending, and the kernel throws
-away an answer whose connection is closed while there is something unread (RFC 9112, section 9.6).
+"""Seconds for which a refused client can read the refusal. It may still be sending, and the kernel
+drops a response if the connection is closed while there is unread data (RFC 9112, section 9.6).
 """
 
 MAX_IGNORED = 1_048_576
-"""Bytes that are read and ignored after the last request; for more, the client has to wait."""
+"""Bytes that are read and ignored after the last request. Then reading stops."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-"""An interim answer, which every client of HTTP/1.1 has to understand, also where it did not ask
+"""An interim response. Every HTTP/1.1 client must accept it, even if it did not expect it
 (RFC 9110, section 15.2)."""
 
-SOON = 0.2
-"""Seconds before a client that sends no more is asked whether it is there, and asked again: most
-answers are made by then, and what a client that has gone does with the first shows at the second.
-"""
+FIRST_PROBE_DELAY = 0.2
+"""Seconds before each of the first probes of a client that has ended its sending side. Most
+responses are sent by then. A client that has gone resets the connection after the first probe,
+which shows at the second."""
 
-QUICK = 2
-"""How many questions come that soon."""
+FIRST_PROBES = 2
+"""How many probes have the short delay."""
 
-LATER = 1.0
-"""Seconds between all later ones."""
+PROBE_DELAY = 1.0
+"""Seconds before each later probe."""
 
-UNASKED = 2.0
-"""Seconds after which a client that sends no more counts as gone where it cannot be asked, since
-its answer has begun, or since it speaks HTTP/1.0, as nginx does by default."""
+UNPROBED_TIMEOUT = 2.0
+"""Seconds after which a client that has ended its sending side counts as gone if it cannot be
+probed: its response has begun, or it speaks HTTP/1.0, as nginx does by default."""
 
 
 class BoundedFlow(FlowControl):
-    """uvicorn's switch for reading, which also stays off while too much waits to be parsed.
+    """uvicorn's flow control, which also keeps reading paused while too many bytes are held.
 
-    uvicorn turns it on with every request and every answer. A client whose requests wait would add
-    a piece to them each time.
+    uvicorn resumes reading with every request and every response. With requests that wait, a client
+    could add data each time.
 
     Attributes:
-        full: Whether too much waits.
+        full: Whether too many bytes are held.
     """
 
     full = False
 
     def resume_reading(self) -> None:
-        """Read on, unless too much waits."""
+        """Resume reading, unless too many bytes are held."""
         if self.read_paused and not self.full:
             super().resume_reading()
 
     def stop(self) -> None:
-        """Read no more until less waits."""
+        """Pause reading until fewer bytes are held."""
         self.full = True
         self.pause_reading()
 
 
 class OrderedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, strict about where a request ends and about whose an answer is.
+    """uvicorn's protocol, with strict framing of requests and strict order of responses.
 
     Args:
-        max_held: Bytes that are kept of requests that wait for their turn, before no more is read.
-        write_whole: Writes whole responses; ``None`` to leave all to uvicorn.
-        options: What uvicorn hands over.
+        max_held: Bytes of waiting requests that are held before reading pauses.
+        write_whole: Encodes whole responses; ``None`` to leave all responses to uvicorn.
+        options: The arguments that uvicorn passes.
     """
 
-    # Before the first request there is neither of them, whatever uvicorn says of their types.
+    # Both are None before the first request, although uvicorn's types do not say so.
     cycle: RequestResponseCycle | None  # type: ignore[assignment]
     scope: HTTPScope | None  # type: ignore[assignment]
     flow: BoundedFlow
@@ -108,50 +108,62 @@ class OrderedProtocol(HttpToolsProtocol):
         *,
         max_held: int,
         write_whole: WriteWhole | None = None,
-        **options: Any,  # noqa: ANN401 # uvicorn's own business
+        **options: Any,  # noqa: ANN401 # uvicorn's own arguments
     ) -> None:
         super().__init__(**options)
-        # uvicorn lets its parser read on behind the last request of a connection.
+        # uvicorn lets its parser read on after the last request of a connection.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
-        # A copy for each request: none hands its context on to the next.
+        # Each request runs in a copy of it, so no request passes its context to the next.
         self._context: Context = copy_context()
-        # The request that is being answered, or was last; `cycle` is the one that was read last.
+        # The request that is answered now, or was answered last. `cycle` is the one read last.
         self._serving: RequestResponseCycle | None = None
-        # Bytes that are not parsed yet, since requests before them wait for their turn.
+        # Bytes that are not parsed yet, because requests before them wait.
         self._held = bytearray()
         self._max_held = max_held
         self._write_whole = write_whole
-        # Whether the client has ended its sending side, and whether no more requests are read.
+        # Whether the client has ended its sending side; whether no more requests are read.
         self._client_ended = False
         self._no_more = False
         self._ignored = 0
-        # What is sent after all answers, and whether the connection has been ended by that.
-        self._last_answer = b""
+        # The refusal to send after all responses, and whether the connection is ending.
+        self._last_response = b""
         self._ended = False
         self._lingering: asyncio.TimerHandle | None = None
-        # When the client is asked whether it is still there, how often it was, and the request for
-        # which that was not possible.
-        self._question: asyncio.TimerHandle | None = None
-        self._questions = 0
-        self._unasked: RequestResponseCycle | None = None
+        # The timer of the next probe, the number of probes, and the request in which the last
+        # probe was not possible.
+        self._probe_timer: asyncio.TimerHandle | None = None
+        self._probes = 0
+        self._unprobed: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Begin to read."""
+        """Begin to read.
+
+        Args:
+            transport: The connection.
+        """
         super().connection_made(transport)
-        self.flow = BoundedFlow(transport)  # pyright: ignore[reportIncompatibleVariableOverride] # nobody else sets it
+        self.flow = BoundedFlow(transport)  # pyright: ignore[reportIncompatibleVariableOverride] # nothing else sets it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End everything that is done for a client that has gone."""
-        for timer in (self._question, self._lingering):
+        """Cancel the work for a client that has disconnected.
+
+        Args:
+            exc: Why the connection was lost; ``None`` after a regular end.
+        """
+        for timer in (self._probe_timer, self._lingering):
             if timer is not None:
                 timer.cancel()
-        self._unset_keepalive_if_required()  # uvicorn does not where an error is why
-        if self._serving is not None and self._owes_answers():
-            _drop(self._serving)  # uvicorn only knows the request that was read last
+        self._unset_keepalive_if_required()  # uvicorn does not do it after an error
+        if self._serving is not None and self._is_answering():
+            _drop(self._serving)  # uvicorn drops only the request that was read last
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read requests: all that are whole, as long as none waits for its turn."""
+        """Parse the data, or hold it while a request waits.
+
+        Args:
+            data: Bytes that have arrived.
+        """
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -170,32 +182,32 @@ class OrderedProtocol(HttpToolsProtocol):
             self._parse_held()
 
     def eof_received(self) -> bool:  # type: ignore[override] # uvicorn never keeps it open
-        """Go on until everything that the client has sent is answered.
+        """Answer what the client has sent, after it has ended its sending side.
 
         Returns:
-            Whether the connection stays open for that. With TLS it never does: asyncio closes it.
+            Whether the connection stays open for that. Always false with TLS: asyncio closes it.
         """
         self._client_ended = True
         if self.scheme == "https":
             return False
         if not self._held:
             self._end_requests()
-        if not self._owes_answers():
+        if not self._is_answering():
             return False
-        self._ask_later()
+        self._start_probe_timer()
         return True
 
     def _parse(self, data: bytes) -> None:
-        """Parse some bytes; the requests that are begun by them are served or queued."""
+        """Parse bytes. The requests whose heads they complete are served or queued."""
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as stop:
-            self._pass_over_offers(data, stop)
+            self._ignore_upgrades(data, stop)
         except HttpParserError:
             self._refuse(not_http())
 
     def _parse_held(self) -> None:
-        """Parse what is held, as long as no request waits for its turn."""
+        """Parse the held bytes, until a request waits."""
         held = self._held
         while held and not self.pipeline:
             data = bytes(held[:SLICE])
@@ -205,13 +217,13 @@ class OrderedProtocol(HttpToolsProtocol):
             self.flow.full = False
             self.flow.resume_reading()
 
-    def _pass_over_offers(self, data: bytes, stop: HttpParserUpgrade) -> None:
-        """Go on behind the head of a request that offers another protocol."""
+    def _ignore_upgrades(self, data: bytes, stop: HttpParserUpgrade) -> None:
+        """Parse on after the head of a request that offers another protocol."""
         rest = memoryview(data)
         while True:
             rest = rest[stop.args[0] :]
             if self.parser.get_method() == b"CONNECT":
-                # What follows may be of any protocol: the client wanted a tunnel.
+                # The client wants a tunnel, so the next bytes may be of any protocol.
                 self._refuse(no_tunnel())
                 return
             try:
@@ -226,7 +238,7 @@ class OrderedProtocol(HttpToolsProtocol):
                 return
 
     def _parse_head_again(self) -> None:
-        """Have a new parser read the last head, with the offer under a name that means nothing."""
+        """Read the last head with a new parser, with ``Upgrade`` renamed so that it is ignored."""
         names = [name for name, _ in self.headers]
         lines = [
             b"%b: %b\r\n" % (b"-" if name == b"upgrade" else name, value)
@@ -235,20 +247,21 @@ class OrderedProtocol(HttpToolsProtocol):
         start = (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         self.parser = HttpRequestParser(self)
         self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (*start, b"".join(lines)))
-        # The application gets the request as it was sent.
+        # The application gets the original names.
         self.headers[:] = [
             (name, value) for name, (_, value) in zip(names, self.headers, strict=True)
         ]
 
     def on_headers_complete(self) -> None:
-        """Have the request served whose head has come, or let it wait for its turn.
+        """Serve the request whose head is complete, or queue it.
 
         Raises:
-            ValueError: It is not a request of HTTP/1; the parser ends by that, with its own error.
+            ValueError: The version is not HTTP/1.0 or 1.1, or the target's scheme is not http or
+                https. The parser turns it into an ``HttpParserError``.
         """
         parser, scope = self.parser, self.scope
         if scope is None or parser.should_upgrade():
-            return  # the parser stops here, and a new one reads the head again
+            return  # the parser stops here; a new parser reads the head again
         scope["method"] = parser.get_method().decode("ascii")
         version = parser.get_http_version()
         if version != "1.1":
@@ -257,7 +270,7 @@ class OrderedProtocol(HttpToolsProtocol):
             scope["http_version"] = version
         target = parse_url(self.url)
         if target.host:
-            _name_host(scope, target)
+            _replace_host(scope, target)
         raw_path = target.path or b"/"
         path = raw_path.decode("ascii")
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
@@ -272,23 +285,23 @@ class OrderedProtocol(HttpToolsProtocol):
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            # Clients of HTTP/1.0 know neither (RFC 9110, section 10.1.1; RFC 9112, section 9.3).
+            # HTTP/1.0 has neither of these (RFC 9110, section 10.1.1; RFC 9112, section 9.3).
             expect_100_continue=self.expect_100_continue and version == "1.1",
             keep_alive=version == "1.1" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         self.cycle = cycle  # pyright: ignore[reportIncompatibleVariableOverride] # see above
-        if self._owes_answers():
+        if self._is_answering():
             self.pipeline.appendleft((cycle, self.app))
         else:
             self._start_asgi_task(cycle, self.app)
 
     def on_chunk_header(self) -> None:
-        """Look at how a chunked body was announced, and keep its trailers out of the headers.
+        """Check ``Transfer-Encoding`` of a chunked body, and keep trailers out of the headers.
 
         Raises:
-            ValueError: It was announced in a way that others understand differently: with another
-                coding besides, or in HTTP/1.0 (RFC 9112, section 6.1).
+            ValueError: Other servers could read the body differently: there is another coding than
+                ``chunked``, or the request is HTTP/1.0 (RFC 9112, section 6.1).
         """
         headers, scope = self.headers, self.scope
         if scope is not None and headers is scope["headers"]:
@@ -302,17 +315,17 @@ class OrderedProtocol(HttpToolsProtocol):
             self.headers = []  # trailers are not headers (RFC 9110, section 6.5.1)
 
     def on_message_complete(self) -> None:
-        """Tell the application that its request is whole."""
+        """Tell the application that the body is complete."""
         cycle = self.cycle
         if cycle is not None and cycle.scope is self.scope:
             cycle.more_body = False
             if not cycle.response_complete:
                 cycle.message_event.set()
             else:
-                self._wait_for_next()  # it was answered before, and the rest of it was ignored
+                self._wait_for_next()  # the response was sent before the body was complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Have a request served, in a context of its own."""
+        """Serve a request in its own task and context."""
         self._serving = cycle
         running = cycle.run_asgi(ResponseSender(app, cycle, self._write_whole))
         task = self.loop.create_task(running, context=self._context.copy())
@@ -320,7 +333,7 @@ class OrderedProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     def on_response_complete(self) -> None:
-        """Go on with what has come meanwhile, or wait for the next request."""
+        """Serve the next request, or wait for it."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._close()
@@ -328,69 +341,69 @@ class OrderedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline or self._no_more:
-            self._go_on()
+            self._serve_next()
         else:
             self._wait_for_next()
 
-    def _go_on(self) -> None:
-        """Serve the next request, or end the connection where there is none."""
+    def _serve_next(self) -> None:
+        """Serve the next request; end the connection if no more requests are read."""
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         self._parse_held()
         if self._client_ended and not self._held:
             self._end_requests()
-        if self._no_more and not self._owes_answers():
+        if self._no_more and not self._is_answering():
             self._end()
 
     def _wait_for_next(self) -> None:
-        """Close the connection later, if no request comes."""
+        """Start the timer that closes an idle connection."""
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
-    def _begun(self) -> RequestResponseCycle | None:
-        """Find the request that is being read, or was last, if its head is whole."""
+    def _last_read(self) -> RequestResponseCycle | None:
+        """Return the request that is read now, or was read last, if its head is complete."""
         cycle = self.cycle
         return cycle if cycle is not None and cycle.scope is self.scope else None
 
-    def _owes_answers(self) -> bool:
-        """Tell whether a request is being answered; only then others wait for their turn."""
+    def _is_answering(self) -> bool:
+        """Return whether a request is being answered. Only then other requests wait."""
         serving = self._serving
         return serving is not None and not (serving.response_complete or serving.disconnected)
 
     def _end_requests(self) -> None:
-        """Read no more requests; one that is not whole never will be, and gets no answer."""
+        """Read no more requests, and drop one that is not complete."""
         self._no_more = True
         self._held.clear()
         self.flow.full = False
-        self.flow.resume_reading()  # what comes is ignored, but the client may end its side, or go
-        cycle = self._begun()
+        self.flow.resume_reading()  # data is ignored, but an end of the connection must be noticed
+        cycle = self._last_read()
         if cycle is not None and cycle.more_body:
             if self.pipeline and self.pipeline[0][0] is cycle:
                 self.pipeline.popleft()
             _drop(cycle)
 
     def _refuse(self, response: Response) -> None:
-        """Read no more requests, and refuse the last one when those before it are answered."""
-        cycle = self._begun()
+        """Read no more requests, and send a refusal after the responses to the requests before."""
+        cycle = self._last_read()
         refused = cycle if cycle is not None and cycle.more_body else None
         self._end_requests()
         if refused is None or not refused.response_started:
             bodiless = refused is not None and refused.scope["method"] == "HEAD"
             defaults = self.server_state.default_headers
-            self._last_answer = written(response, defaults, bodiless=bodiless)
-        if not self._owes_answers():
+            self._last_response = encode_last_response(response, defaults, bodiless=bodiless)
+        if not self._is_answering():
             self._end()
 
     def _end(self) -> None:
-        """End the connection; a client that may still be sending gets time to read the answer."""
+        """End the connection. A client that may still be sending gets time to read."""
         if self._ended or self.transport.is_closing():
             return
         self._ended = True
-        if self._last_answer:
-            self.transport.write(self._last_answer)
+        if self._last_response:
+            self.transport.write(self._last_response)
         if self._client_ended or not self.transport.can_write_eof():
             self._close()
         else:
@@ -398,50 +411,47 @@ class OrderedProtocol(HttpToolsProtocol):
             self._lingering = self.loop.call_later(LINGER, self._close)
 
     def _close(self) -> None:
-        """Close the connection when everything is sent."""
+        """Close the connection after everything is sent."""
         self.transport.close()
 
-    def _ask_later(self) -> None:
-        """Ask a client that sends no more whether it is there, in a while."""
-        if self._question is None:
-            seconds = SOON if self._questions < QUICK else LATER
-            self._question = self.loop.call_later(
-                UNASKED if self._unasked is not None else seconds, self._ask
+    def _start_probe_timer(self) -> None:
+        """Start the timer for the next probe of a client that has ended its sending side."""
+        if self._probe_timer is None:
+            seconds = FIRST_PROBE_DELAY if self._probes < FIRST_PROBES else PROBE_DELAY
+            self._probe_timer = self.loop.call_later(
+                UNPROBED_TIMEOUT if self._unprobed is not None else seconds, self._probe
             )
 
-    def _ask(self) -> None:
-        """Send an interim answer to a client that sends no more.
-
-        Only a client that has gone answers that by a reset. Until then all that is known of it is
-        that its sending side has ended, as it has where a client waits for its answers.
-        """
-        self._question = None
+    def _probe(self) -> None:
+        """Send an interim response: only a client that has gone answers it by a reset."""
+        # Without a probe, a client that has gone looks like one that waits for its responses.
+        self._probe_timer = None
         serving = self._serving
-        if serving is None or not self._owes_answers() or self.transport.is_closing():
+        if serving is None or not self._is_answering() or self.transport.is_closing():
             return
-        self._questions += 1
-        unasked, self._unasked = self._unasked, None
+        self._probes += 1
+        unprobed, self._unprobed = self._unprobed, None
         if self.transport.get_write_buffer_size():
-            pass  # it is there, or else `write_timeout` ends the connection
+            pass  # the client is reading, or else `write_timeout` ends the connection
         elif serving.scope["http_version"] == "1.1" and not serving.response_started:
             self.transport.write(CONTINUE)
-        elif unasked is serving:
+        elif unprobed is serving:
             self.transport.abort()
             return
         else:
-            self._unasked = serving
-        self._ask_later()
+            self._unprobed = serving
+        self._start_probe_timer()
 
 
 def _drop(cycle: RequestResponseCycle) -> None:
-    """Give no answer to a request; what runs for it learns that its client has gone."""
+    """Tell the application that the client has disconnected, and send no response."""
     cycle.disconnected = True
-    cycle.waiting_for_100_continue = False  # to read on would send something
+    cycle.waiting_for_100_continue = False  # else reading the body would send a response
     cycle.message_event.set()
 
 
-def _name_host(scope: HTTPScope, target: URL) -> None:
-    """Let the host of an absolute target take the place of ``Host`` (RFC 9112, section 3.2.2)."""
+def _replace_host(scope: HTTPScope, target: URL) -> None:
+    """Replace ``Host`` by the host of an absolute target (RFC 9112, section 3.2.2)."""
     if target.schema.lower() not in {b"http", b"https"}:
         raise ValueError(target.schema)
     host = b"[%b]" % target.host if b":" in target.host else target.host

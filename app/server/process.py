@@ -1,4 +1,4 @@
-"""What concerns a server's whole process. Nothing but what starts one may call it."""
+"""Settings of the whole process. Only the code that starts a server may call these functions."""
 
 import gc
 import logging
@@ -8,22 +8,24 @@ import threading
 from types import TracebackType
 
 THRESHOLDS = (100_000, 50, 100)
-"""Objects between two runs of the garbage collector, and runs between two of each older age.
+"""New objects before a run of the garbage collector, and runs of each generation before the next
+older one is collected.
 
-Records are many and have no cycles: counting references frees them, and the collector only looks
-at them in vain. With Python's own thresholds that took two thirds of the time of reading an
-answer (Python 3.11, 50 users with 5 events each); with these it cannot be told from no collector.
+Records are many and have no cycles. Reference counting frees them, so the collector searches them
+in vain. With Python's own thresholds that took two thirds of the time to read a response
+(Python 3.11, 50 users with 5 events each). With these thresholds the time is the same as without a
+collector.
 
-That is safe since a request leaves no cycles either, whatever becomes of it: a test counts them
-(``tests/test_garbage.py``). A cycle of 100 objects in each request would be a thousand requests
-with all of their records before the first run.
+This is safe because a request leaves no cycles, whatever its outcome: ``tests/test_garbage.py``
+counts them. If each request left a cycle of 100 objects, the records of a thousand requests would
+stay in memory until the first run.
 """
 
 
 def tune_collector() -> None:
-    """Let the garbage collector pass over what lives as long as the process, and run rarely.
+    """Run the garbage collector rarely, and exempt the objects that exist now.
 
-    To be called when everything is put together: what is there by then is never looked at again.
+    Call it when the application is complete: the collector never searches those objects again.
     """
     gc.collect()
     gc.freeze()
@@ -31,47 +33,47 @@ def tune_collector() -> None:
 
 
 def open_standard_streams() -> None:
-    """Open the standard streams that the process was started without, onto nothing.
+    """Open the missing standard streams of the process on the null device.
 
-    Else the first files and connections that it opens get their numbers, and whoever writes to
-    "standard error" writes into them.
+    Otherwise the first files and connections of the process get their numbers, and a write to
+    "standard error" goes into them.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
         except OSError:
-            nothing = os.open(os.devnull, os.O_RDWR)
-            if nothing != descriptor:
-                os.dup2(nothing, descriptor)
-                os.close(nothing)
-            os.set_inheritable(descriptor, True)  # noqa: FBT003 # so that workers have it, too
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 # workers need it, too
         if getattr(sys, name) is None:
             stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 # it lives as long as the process
             setattr(sys, name, stream)
 
 
-def log_strays() -> None:
-    """Have the log say what Python would print to standard error, and might wait for it.
+def log_uncaught() -> None:
+    """Write warnings and uncaught exceptions, of finalizers and threads, to the log.
 
-    That is warnings, and exceptions that nobody can catch: in finalizers and in threads.
+    Python would print them to standard error, and that can block.
     """
     log = logging.getLogger("python")
     logging.captureWarnings(capture=True)
 
-    def unraisable(stray: "sys.UnraisableHookArgs") -> None:
-        error = stray.exc_value
-        log.error("%s", stray.err_msg or "Exception ignored", exc_info=error)
+    def unraisable(uncaught: "sys.UnraisableHookArgs") -> None:
+        error = uncaught.exc_value
+        log.error("%s", uncaught.err_msg or "Exception ignored", exc_info=error)
 
-    def in_thread(stray: threading.ExceptHookArgs) -> None:
-        error, where = stray.exc_value, stray.exc_traceback
-        log.error("Exception in a thread", exc_info=_info(error, where))
+    def in_thread(uncaught: threading.ExceptHookArgs) -> None:
+        error, traceback = uncaught.exc_value, uncaught.exc_traceback
+        log.error("Exception in a thread", exc_info=_exc_info(error, traceback))
 
     sys.unraisablehook = unraisable
     threading.excepthook = in_thread
 
 
-def _info(
-    error: BaseException | None, where: TracebackType | None
+def _exc_info(
+    error: BaseException | None, traceback: TracebackType | None
 ) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
-    """Put together what logging takes for an exception."""
-    return None if error is None else (type(error), error, where)
+    """Return an exception in the form that ``logging`` takes."""
+    return None if error is None else (type(error), error, traceback)

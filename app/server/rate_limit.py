@@ -1,17 +1,15 @@
-"""How much callers may ask for: operations at the same time, and cost in a while.
+"""Load limits: operations at the same time, and cost per caller in a time window.
 
-How many operations run at the same time: over that, a client is told to come back.
+``Admission`` limits the operations that run at the same time, and refuses more at once. A queued
+operation would cost memory and let its client wait; a refused one costs neither (Google SRE Book,
+chapter 22, "Addressing Cascading Failures").
 
-An operation that waits in line costs memory and its client's patience; one that is refused at once
-costs neither (Google SRE Book, chapter 22, "Addressing Cascading Failures").
+``RateLimiter`` limits the cost per caller by a token bucket: the bucket holds a quota, each
+operation takes its cost from it, and it refills evenly. The library stores one number per caller,
+the time at which the bucket is full again (GCRA), in a store of limited size. Its Redis store can
+replace the one in memory so that processes share the buckets.
 
-Whom a request is counted for: the user that the caller is, or else where it comes from.
-
-How much a caller may ask for in a while, counted by cost.
-
-A token bucket: it holds a quota, each operation takes its cost from it, and it fills up evenly. The
-library keeps it as one number, the time at which it is full again (GCRA), in a store of bounded
-size. Its store over Redis can take the place of the one in memory where processes should share it.
+A request counts for the user that its caller is, or else for the address that it comes from.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,15 +34,18 @@ from app.auth.policies import Caller
 from app.errors import Code, LimitError, RequestError
 from app.settings.limits import RateSettings
 
-COME_BACK = 1
-"""Seconds after which a refused client may come back."""
+RETRY_AFTER = 1
+"""Seconds after which a refused client may try again."""
 
 
 class Admission:
-    """Counts the operations that run.
+    """Limits how many operations run at the same time.
+
+    Args:
+        limit: The most operations that run at the same time.
 
     Attributes:
-        running: How many do now.
+        running: How many operations run now.
     """
 
     def __init__(self, limit: int) -> None:
@@ -52,131 +53,140 @@ class Admission:
         self._limit = limit
 
     def begin(self, count: int = 1) -> None:
-        """Let operations run until they are said to have ended: all of them or none.
+        """Count operations as running, until ``end``: all of them or none.
 
-        Two calls in place of a context: that would be a generator and four calls for each request.
+        Not a context manager, because that needs a generator and four calls per request.
 
         Args:
-            count: How many.
+            count: How many operations begin.
 
         Raises:
-            RequestError: As many run as may.
+            RequestError: More operations would run than may.
         """
         if self.running + count > self._limit:
             raise RequestError(
                 Code.GATEWAY_OVERLOADED,
-                f"the gateway is busy: come back in {COME_BACK} s",
+                f"the gateway is busy: come back in {RETRY_AFTER} s",
                 status=503,
-                retry_after=COME_BACK,
+                retry_after=RETRY_AFTER,
             )
         self.running += count
 
     def end(self, count: int = 1) -> None:
-        """Let others take the place of operations.
+        """Count operations as ended.
 
         Args:
-            count: How many of those that were let run.
+            count: How many operations have ended, of those that ``begin`` has counted.
         """
         self.running -= count
 
 
-Who = Callable[[Scope, Caller], str]
-"""Tells whom a request is counted for, in a few characters: who they are stands behind what they
-are, so that nobody is taken for another, whatever a subject looks like."""
+CallerKey = Callable[[Scope, Caller], str]
+"""Returns the key under which the rate limiter counts a request. It is short, and begins with its
+kind (``user:``, ``digest:``, ``address:``), so that no subject can look like an address."""
 
 LONGEST_SUBJECT = 64
-"""How many characters of a subject are remembered; of longer ones, a digest is."""
+"""Most characters of a subject that is a key itself; of a longer one the SHA-256 digest is."""
 
 LONGEST_ADDRESS = 64
-"""How many characters of an address are remembered: one with a port has fewer."""
+"""Most characters of an address that is cached; no address with a port has more."""
 
 UNKNOWN = "unknown"
-"""All who cannot be told apart."""
+"""Stands for every address that cannot be read."""
 
 SITE = 64
-"""How many bits of an IPv6 address tell one site from another; the rest is for it to choose."""
+"""Bits of an IPv6 address that identify a site. Each site chooses the other 64 bits itself."""
 
 
-def by_subject(trusted_proxies: int) -> Who:
-    """Tell callers by the user that they are; those who are none, by their address.
+def by_subject(trusted_proxies: int) -> CallerKey:
+    """Count requests by the caller's subject, and those without a subject by address.
 
     Args:
-        trusted_proxies: As with ``by_address``.
+        trusted_proxies: As for ``by_address``.
 
     Returns:
-        What tells who makes a request.
+        The function that returns the key of a request.
     """
-    otherwise = by_address(trusted_proxies)
+    address_key = by_address(trusted_proxies)
 
-    def who(scope: Scope, caller: Caller) -> str:
+    def key(scope: Scope, caller: Caller) -> str:
         subject = caller.subject
         if subject is None:
-            return otherwise(scope, caller)
+            return address_key(scope, caller)
         if len(subject) <= LONGEST_SUBJECT:
             return f"user:{subject}"
         return f"digest:{sha256(subject.encode()).hexdigest()}"
 
-    return who
+    return key
 
 
-def by_address(trusted_proxies: int) -> Who:
-    """Tell callers by their address.
+def by_address(trusted_proxies: int) -> CallerKey:
+    """Count requests by the client's address.
 
     Args:
-        trusted_proxies: How many proxies in front each add to ``X-Forwarded-For`` whom they were
-            called by. What stands before that was sent by the client and may be anything.
+        trusted_proxies: How many proxies in front of the gateway add the address of their client to
+            ``X-Forwarded-For``. Entries before those come from the client and may be forged.
 
     Returns:
-        What tells who makes a request.
+        The function that returns the key of a request.
     """
 
-    def who(scope: Scope, _: Caller) -> str:
+    def key(scope: Scope, _: Caller) -> str:
         address: str = scope["client"][0] if scope.get("client") else ""
         if trusted_proxies:
-            told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
-            if len(told) >= trusted_proxies:
-                address = told[-trusted_proxies]
+            forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+            if len(forwarded) >= trusted_proxies:
+                address = forwarded[-trusted_proxies]
         return f"address:{site_of(address)}"
 
-    return who
+    return key
 
 
 def site_of(address: str) -> str:
-    """Find what of an address stands for its owner.
+    """Return the site of an address: the part that its owner cannot choose.
 
     Args:
-        address: An address as proxies write it, perhaps with a port.
+        address: An address as proxies write it, with or without a port.
 
     Returns:
-        An IPv4 address, or the network of an IPv6 address.
+        The IPv4 address; or the /64 network of an IPv6 address; or ``UNKNOWN``.
     """
-    # What is longer is not remembered: it would be for the client to say how much that is.
+    # Longer texts are not cached: clients must not decide the size of the cache.
     return _site_of(address) if len(address) <= LONGEST_ADDRESS else _find_site(address)
 
 
 def _find_site(address: str) -> str:
-    """Find the site of an address."""
+    """Return the site of an address, without the cache."""
     text = address.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ip_address(text)
+        parsed = ip_address(text)
     except ValueError:
         return UNKNOWN
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(IPv6Address(int(found) >> (128 - SITE) << (128 - SITE)))
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Address(int(parsed) >> (128 - SITE) << (128 - SITE)))
 
 
 _site_of = lru_cache(maxsize=4096)(_find_site)
 
 
 class RateLimiter:
-    """Gives callers what they pay from. Shared by all requests."""
+    """Makes the token buckets of callers. Shared by all requests.
+
+    Args:
+        settings: The quota, the window and the most callers to remember.
+        store: Where the buckets are stored; ``None`` for a store in memory.
+
+    Attributes:
+        settings: The settings.
+        throttled: The library's limiter.
+    """
 
     def __init__(self, settings: RateSettings, *, store: BaseStore | None = None) -> None:
         self.settings = settings
@@ -187,16 +197,24 @@ class RateLimiter:
         )
 
     def bucket(self, caller: str) -> "CallerRateBucket":
-        """Find what a caller pays from.
+        """Return the token bucket of a caller.
 
         Args:
-            caller: Who it is.
+            caller: The caller's key, from a ``CallerKey``.
+
+        Returns:
+            The bucket, for one request.
         """
         return CallerRateBucket(self, caller)
 
 
 class CallerRateBucket:
-    """What one caller pays from, for one request."""
+    """The token bucket of one caller, for one request.
+
+    Args:
+        limiter: The limiter that it belongs to.
+        caller: The caller's key.
+    """
 
     def __init__(self, limiter: RateLimiter, caller: str) -> None:
         self._limiter = limiter
@@ -204,17 +222,17 @@ class CallerRateBucket:
         self._last: RateLimitResult | None = None
 
     async def consume(self, cost: int) -> None:
-        """Pay for what is about to be done.
+        """Take the cost of an operation from the bucket. Async, because the store may be remote.
 
         Args:
-            cost: What it costs; whatever it is, 1 is paid at least, and the quota at most.
+            cost: The cost. At least 1 and at most the quota is taken.
 
         Raises:
-            LimitError: There is not enough left.
+            LimitError: The bucket does not hold enough.
         """
         settings = self._limiter.settings
-        price = min(max(cost, 1), settings.quota)
-        self._last = result = await self._limiter.throttled.limit(self._caller, price)
+        charged = min(max(cost, 1), settings.quota)
+        self._last = result = await self._limiter.throttled.limit(self._caller, charged)
         if result.limited:
             wait = ceil(result.state.retry_after) or 1
             raise LimitError(
@@ -227,7 +245,11 @@ class CallerRateBucket:
             )
 
     def headers(self) -> Mapping[str, str]:
-        """Write what is left ("RateLimit header fields for HTTP", draft 10)."""
+        """Return the headers of the limit ("RateLimit header fields for HTTP", draft 10).
+
+        Returns:
+            ``RateLimit-Policy``; and ``RateLimit`` if this request has used the bucket.
+        """
         settings = self._limiter.settings
         headers = {"RateLimit-Policy": f'"cost";q={settings.quota};w={settings.window};qu="cost"'}
         if self._last is not None:

@@ -1,4 +1,4 @@
-"""Answers that a connection gives itself, to what never becomes a request of the application."""
+"""Responses that the connection writes itself, to what the application never sees."""
 
 from collections.abc import Iterable
 
@@ -9,21 +9,21 @@ from app.errors import Code
 from app.server.responses import SECURITY_HEADERS, error_response
 
 RETRY_AFTER = 1
-"""Seconds after which a refused client may connect again."""
+"""Seconds after which a refused client may try to connect again."""
 
 
-def written(
+def encode_last_response(
     response: Response, defaults: Iterable[tuple[bytes, bytes]], *, bodiless: bool = False
 ) -> bytes:
-    """Write an answer as it goes over the wire, the last one of its connection.
+    """Encode the last response of a connection as HTTP/1.1, with ``Connection: close``.
 
     Args:
-        response: The answer.
+        response: The response.
         defaults: The server's own headers.
-        bodiless: Whether its body is left out, as in every answer to HEAD.
+        bodiless: Whether to leave out the body, as in every response to HEAD.
 
     Returns:
-        All of it.
+        The bytes of the whole response.
     """
     headers = [*defaults, *response.raw_headers, *SECURITY_HEADERS, (b"connection", b"close")]
     lines = b"".join(b"%s: %s\r\n" % header for header in headers)
@@ -32,14 +32,14 @@ def written(
 
 
 def too_late(what: str, seconds: float) -> Response:
-    """Refuse a request that did not arrive in time.
+    """Make the response to a request that did not arrive in time.
 
     Args:
-        what: The part that is missing: the head or the body.
-        seconds: The time that it had.
+        what: The part that is missing: ``head`` or ``body``.
+        seconds: The time limit of that part.
 
     Returns:
-        The response.
+        A response with status 408.
     """
     return error_response(
         408,
@@ -50,10 +50,10 @@ def too_late(what: str, seconds: float) -> Response:
 
 
 def too_much_framing() -> Response:
-    """Refuse a body whose chunks, extensions and trailers are far longer than the body may be.
+    """Make the response to a body with too many bytes of chunks, extensions and trailers.
 
     Returns:
-        The response.
+        A response with status 413.
     """
     return error_response(
         413,
@@ -64,13 +64,13 @@ def too_much_framing() -> Response:
 
 
 def too_many_connections(limit: int) -> Response:
-    """Refuse a connection.
+    """Make the response to a connection above the limit.
 
     Args:
         limit: The most connections that may be open.
 
     Returns:
-        The response.
+        A response with status 503.
     """
     return error_response(
         503,
@@ -81,10 +81,10 @@ def too_many_connections(limit: int) -> Response:
 
 
 def not_http() -> Response:
-    """Refuse bytes that are not an HTTP request.
+    """Make the response to bytes that are not an HTTP request.
 
     Returns:
-        The response.
+        A response with status 400.
     """
     return error_response(
         400,
@@ -95,10 +95,10 @@ def not_http() -> Response:
 
 
 def no_tunnel() -> Response:
-    """Refuse ``CONNECT`` (RFC 9110, section 9.3.6).
+    """Make the response to ``CONNECT`` (RFC 9110, section 9.3.6).
 
     Returns:
-        The response.
+        A response with status 405.
     """
     return error_response(
         405,

@@ -1,9 +1,4 @@
-"""A request as it came in: its head, read once, and its body, read within bounds.
-
-A request as it came in, its head read once.
-
-Reading the body of a request: only JSON, and no further than it may be long.
-"""
+"""An incoming HTTP request: its head, and its body within a limit of length."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -15,18 +10,18 @@ from app.errors import Code, RequestError, quote
 from app.readonly import readonly
 
 When = Literal["never", "asked", "always"]
-"""When something is told beside an answer."""
+"""When a report, such as the cost, is added to a response."""
 
 
 @readonly(frozen=True, slots=True)
 class IncomingRequest:
-    """A request.
+    """An HTTP request whose head has been read.
 
     Attributes:
-        scope: All of its head, as ASGI has it.
-        receive: Where its body comes from, and word of its client's going away.
-        method: Its method.
-        headers: Its headers by their names, in lower case, as ``by_name`` has them.
+        scope: The ASGI scope.
+        receive: The ASGI channel of its body and of the client's disconnect.
+        method: The HTTP method.
+        headers: The headers by lower-case name, as ``by_name`` returns them.
     """
 
     scope: Scope
@@ -39,64 +34,71 @@ class IncomingRequest:
         """Read the head of a request.
 
         Args:
-            scope: The head.
-            receive: The request's ASGI channel.
+            scope: The ASGI scope.
+            receive: The ASGI channel of the body.
 
         Returns:
-            The request.
+            The request, with its headers by name.
         """
         return cls(scope, receive, scope["method"], by_name(scope["headers"]))
 
     def text(self, name: bytes) -> str | None:
-        """Find a header.
+        """Return the value of a header.
 
         Args:
-            name: Its name, in lower case.
+            name: The header's name, in lower case.
 
         Returns:
-            Its value, or ``None`` where there is none.
+            The value; ``None`` if the request does not have the header.
         """
         return text_of(self.headers, name)
 
     def wants(self, header: bytes) -> bool:
-        """Tell whether it asks for something by a header.
+        """Return whether a header switches something on.
 
         Args:
             header: The header's name, in lower case.
+
+        Returns:
+            Whether the value of the header is ``1``.
         """
         return self.headers.get(header) == b"1"
 
-    def is_told(self, when: When, header: bytes) -> bool:
-        """Tell whether its client is told something.
+    def gets_report(self, when: When, header: bytes) -> bool:
+        """Return whether a report is added to the response.
 
         Args:
-            when: Always, never, or where a header asks for it.
+            when: Always, never, or if the header asks for it.
             header: The header's name, in lower case.
+
+        Returns:
+            Whether the client gets the report.
         """
         return when == "always" or (when == "asked" and self.wants(header))
 
 
 def by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
-    """Find headers by their names.
+    """Return headers by their names.
 
-    A header may come in several lines: they are one list (RFC 9110, section 5.3). So a header that
-    is not a list, such as ``traceparent``, is invalid when it comes twice with different values;
-    no line of it is preferred, since what stands in front of the gateway may prefer another.
+    Several lines of one header are one list (RFC 9110, section 5.3). So a header that is no list,
+    such as ``traceparent``, becomes invalid if it comes twice with different values. No line is
+    preferred, because a proxy in front of the gateway may prefer another one.
 
     Args:
         headers: The headers of a request, as ASGI has them.
 
     Returns:
-        The value of each; of several lines with one name all that differ, with commas between them.
+        The value of each header. If a header has several lines, the different values of them,
+        joined by commas.
     """
-    found = dict(reversed(headers))
-    if len(found) != len(headers):
+    values = dict(reversed(headers))
+    if len(values) != len(headers):
         return _joined(headers)
-    return found
+    return values
 
 
 def _joined(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
-    """Join the lines of each header."""
+    """Join the lines of each header, without repeated values."""
     lines: dict[bytes, dict[bytes, None]] = {}
     for name, value in headers:
         lines.setdefault(name, {})[value.strip()] = None
@@ -104,14 +106,14 @@ def _joined(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
 
 
 def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    """Find the value of a header as text.
+    """Return the value of a header as text.
 
     Args:
         headers: The headers by their names.
-        name: Its name.
+        name: The header's name.
 
     Returns:
-        The value, or ``None`` where there is none.
+        The value, decoded as Latin-1; ``None`` if there is no such header.
     """
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")
@@ -124,20 +126,21 @@ UTF_8 = frozenset({"utf-8", "utf8"})
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Read the body of a request.
 
-    What is no JSON is refused before anything of it is read: forms, multipart and plain text are
-    what a page of another site can send without asking first (CSRF).
+    Other types than JSON are refused before the body is read: a page of another site can send
+    forms, multipart and plain text without a preflight (CSRF).
 
     Args:
-        scope: The request.
-        receive: Where its body comes from.
-        limit: The most bytes of it.
+        scope: The ASGI scope of the request.
+        receive: The ASGI channel of its body.
+        limit: The most bytes of the body.
 
     Returns:
-        The body. What comes behind the limit is left unread.
+        The body.
 
     Raises:
-        RequestError: It is of another type or charset, compressed, or too long.
-        ClientDisconnect: The client went away.
+        RequestError: The body has another type or charset, is compressed, or is too long. A body
+            that is too long is not read to its end.
+        ClientDisconnect: The client has disconnected.
     """
     _check_head(scope, limit)
     message = await receive()
@@ -146,7 +149,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
         body: bytes = message.get("body", b"")
         more = message.get("more_body", False)
         if parts is None and not more and len(body) <= limit:
-            return body  # the everyday case: nothing is copied
+            return body  # the common case: nothing is copied
         parts = bytearray() if parts is None else parts
         parts += body
         if len(parts) > limit:
@@ -158,12 +161,12 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
 
 
 def _check_head(scope: Scope, limit: int) -> None:
-    """Refuse a body by what its head says of it."""
+    """Refuse a body by the headers that describe it."""
     content_type: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-type":
             if content_type is not None and content_type != value:
-                # What stands in front may have gone by the other one (RFC 9110, section 8.3).
+                # A proxy in front may have used the other one (RFC 9110, section 8.3).
                 raise _unsupported(
                     "the body has several types: expected one Content-Type: application/json"
                 )
@@ -177,18 +180,18 @@ def _check_head(scope: Scope, limit: int) -> None:
 
 
 def check_type(content_type: bytes | None) -> None:
-    """Let only JSON in UTF-8 through.
+    """Refuse every type but JSON in UTF-8.
 
     Args:
         content_type: The ``Content-Type`` header, if there is one.
 
     Raises:
-        RequestError: It says something else.
+        RequestError: The type is not JSON, or the charset is not UTF-8.
     """
     media_type, *parameters = (content_type or b"").decode("latin-1").lower().split(";")
     if media_type.strip() != JSON_TYPE.decode():
-        was = quote(media_type.strip()) if media_type.strip() else "of no type"
-        raise _unsupported(f"the body is {was}: expected Content-Type: application/json")
+        actual = quote(media_type.strip()) if media_type.strip() else "of no type"
+        raise _unsupported(f"the body is {actual}: expected Content-Type: application/json")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         charset = value.strip().strip('"')
@@ -200,7 +203,7 @@ def check_type(content_type: bytes | None) -> None:
 
 
 def _check_coding(content_encoding: bytes) -> None:
-    """Let only plain bodies through: a small compressed one can be a huge one."""
+    """Refuse compressed bodies: a small one can be huge after decompression."""
     if content_encoding.strip().lower() not in {b"", b"identity"}:
         raise _unsupported(
             f"the body is compressed ({quote(content_encoding.decode('latin-1'))}):"
@@ -210,10 +213,12 @@ def _check_coding(content_encoding: bytes) -> None:
 
 
 def _unsupported(message: str, headers: dict[str, str] | None = None) -> RequestError:
+    """Make the error with status 415."""
     return RequestError(Code.BAD_REQUEST, message, status=415, headers=headers)
 
 
 def _too_long(limit: int) -> RequestError:
+    """Make the error with status 413."""
     return RequestError(
         Code.BAD_REQUEST,
         f"the body is longer than {limit} bytes, which is the most that is read:"

@@ -1,8 +1,8 @@
-"""Sending an answer by uvicorn's cycle, or the everyday one as a whole.
+"""Sends a response by uvicorn's cycle, or writes a whole response at once.
 
-uvicorn sends the head of an answer as soon as the application gives it. Here it waits for what
-follows, as ASGI lets a server do. So an answer that is whole by then can be written at once
-(``fastpath/responses.py``), and a refusal before a body that was not sent ends the connection.
+uvicorn sends the head of a response as soon as the application sends it. Here the head waits for
+the next message, as ASGI allows. So a response that is complete by then can be written at once
+(``fastpath/responses.py``), and a refusal before an unsent request body closes the connection.
 """
 
 from collections.abc import Callable
@@ -21,23 +21,23 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 WriteWhole: TypeAlias = Callable[
     [RequestResponseCycle, HTTPResponseStartEvent, ASGISendEvent], bytes | None
 ]
-"""Writes a whole response, if it can; ``None`` leaves it to uvicorn's cycle."""
+"""Encodes a whole response; returns ``None`` to leave the response to uvicorn's cycle."""
 
 
 class ResponseSender:
-    """An application, as one request meets it."""
+    """Wraps the application for one request, and sends its response."""
 
     __slots__ = ("_app", "_cycle", "_start", "_write_whole")
 
     def __init__(
         self, app: ASGI3Application, cycle: RequestResponseCycle, write_whole: WriteWhole | None
     ) -> None:
-        """Stand between an application and a request.
+        """Wrap the application.
 
         Args:
             app: The application.
-            cycle: uvicorn's part of the request.
-            write_whole: Writes whole responses; ``None`` to leave all to the cycle.
+            cycle: uvicorn's state of the request.
+            write_whole: Encodes whole responses; ``None`` to leave all responses to the cycle.
         """
         self._app = app
         self._cycle = cycle
@@ -47,12 +47,18 @@ class ResponseSender:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        """Have the application serve the request."""
-        del send  # it is the cycle's
+        """Run the application.
+
+        Args:
+            scope: The ASGI scope.
+            receive: The ASGI channel of incoming messages.
+            send: Not used; it is the cycle's.
+        """
+        del send
         await self._app(scope, receive, self.send)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send a part of the answer; its head when more comes, as ASGI lets a server do.
+        """Send a part of the response. The head is sent with the part that follows it.
 
         Args:
             message: The part.
@@ -69,8 +75,8 @@ class ResponseSender:
                 cycle.on_response()
                 return
             if cycle.waiting_for_100_continue and cycle.more_body:
-                # Whether its body still comes is for the client to choose: by then it could be
-                # taken for a request, or the next request for it (RFC 9110, section 10.1.1).
+                # The client may or may not send the body now. So the body could be read as a
+                # request, or the next request as the body (RFC 9110, section 10.1.1).
                 cycle.keep_alive = False
             await cycle.send(start)
         elif message["type"] == "http.response.start" and not cycle.response_started:

@@ -1,15 +1,9 @@
-"""Responses: their bytes, their media types and their security headers.
+"""Responses: their bodies, media types and security headers. Pure.
 
-Headers that keep an answer from being taken for something else by a browser.
-
-Our own, since they are the same bytes for every answer. Of the libraries, ``secure`` 2.0 is the one
-that is well kept and pure ASGI; but its middleware removes headers by indexes that it has shifted,
-so that some of the answer's own are lost, and it puts its policies in place of GraphiQL's stricter
-one.
-
-Answers as bytes.
-
-Which media type a client wants. Pure.
+The security headers stop a browser from treating a response as something else. No library adds
+them, because they are the same bytes in every response. ``secure`` 2.0 is pure ASGI and well
+maintained, but its middleware removes headers by indexes that it has shifted, so headers of the
+response get lost, and it replaces GraphiQL's stricter policy by its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,27 +19,27 @@ from app.execution.request import GraphQLResponse
 Header = tuple[bytes, bytes]
 
 SECURITY_HEADERS: tuple[Header, ...] = (
-    # JSON is never run as a script or shown as a page, whatever is in it.
+    # Browsers never run JSON as a script or show it as a page, whatever it contains.
     (b"x-content-type-options", b"nosniff"),
-    # No page may put an answer into a frame (GraphiQL's own policy says so, too) ...
+    # No page may put a response into a frame (GraphiQL's own policy says so, too) ...
     (b"x-frame-options", b"DENY"),
     # ... or load it as an image or a script; what CORS allows is not affected.
     (b"cross-origin-resource-policy", b"same-origin"),
-    # An address may have a query in it: no other site is told of it.
+    # The URL may contain a query, so it is not sent to other sites.
     (b"referrer-policy", b"no-referrer"),
 )
-"""The headers of every answer, as ASGI has them."""
+"""The headers of every response, as ASGI has them."""
 
 
 def security_headers(hsts: int) -> tuple[Header, ...]:
-    """List the headers of every answer of a gateway.
+    """Return the headers of every response of a gateway.
 
     Args:
-        hsts: Seconds for which browsers shall come by https alone (RFC 6797); 0 for not saying so.
-            It holds for the whole host, so a gateway behind a proxy leaves it to that.
+        hsts: Seconds for which browsers shall use https only (RFC 6797); 0 for no such header. It
+            applies to the whole host, so behind a proxy the proxy should send it.
 
     Returns:
-        The headers.
+        The headers, as ASGI has them.
     """
     if not hsts:
         return SECURITY_HEADERS
@@ -57,25 +51,25 @@ GRAPHQL_JSON = "application/graphql-response+json"
 
 OK = 200
 PARTIAL = 294
-"""Partial Success ("GraphQL over HTTP", section 6.1): not registered, to be wished for."""
+"""Partial Success ("GraphQL over HTTP", section 6.1). The status is not registered yet."""
 BAD_REQUEST = 400
 
 RETRY_AFTER = "Retry-After"
 
 PRIVATE = (b"cache-control", b"no-store")
-"""An answer is for who asked, and for now."""
+"""No cache may store a response: it is for one caller, and for now."""
 
 BY_ACCEPT = (b"vary", b"Accept")
-"""Its media type, and for some answers the status, are as the client wants it."""
+"""The media type, and the status of some responses, depend on ``Accept``."""
 
 
 class EncodedResponse(Response):
-    """A response whose headers are bytes already; Starlette would look for what they lack.
+    """A response whose headers are already encoded. Starlette adds no headers to it.
 
     Args:
         body: The body.
-        status: HTTP status.
-        headers: All of its headers, as ASGI has them.
+        status: The HTTP status.
+        headers: All headers of the response, as ASGI has them.
     """
 
     def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -86,20 +80,19 @@ class EncodedResponse(Response):
 
 
 def answer_response(answer: GraphQLResponse, media_type: str, *, partial: int = OK) -> Response:
-    """Write the answer to a request.
+    """Make the HTTP response of a GraphQL response.
 
-    By "GraphQL over HTTP" (September 2026), section 5.4, as its audit suite reads it: a client that
-    understands GraphQL's own media type learns from the status whether its request was executed;
-    one that asked for plain JSON gets 200 for whatever is a GraphQL answer, unless HTTP itself
-    says otherwise.
+    The status follows "GraphQL over HTTP" (September 2026), section 5.4, as its audit suite reads
+    it. With GraphQL's own media type the status says whether the request was executed. With plain
+    JSON it is 200 for every GraphQL response, except where HTTP itself demands another one.
 
     Args:
-        answer: The answer.
-        media_type: The type that the client wants.
-        partial: The status of data with errors, for clients that understand GraphQL's own type.
+        answer: The GraphQL response.
+        media_type: The media type of the response.
+        partial: The status of data with errors, with GraphQL's own media type.
 
     Returns:
-        The response.
+        The HTTP response.
     """
     status = OK
     if not answer.executed:
@@ -118,36 +111,36 @@ def batch_response(
     media_type: str,
     failed: Callable[[Exception], GraphQLResponse],
 ) -> Response:
-    """Write the answers to a batch, which have one status between them, and one set of headers.
+    """Make the HTTP response of a batch: one status and one set of headers for all operations.
 
     Args:
-        answers: The answers, in the order of the operations.
-        media_type: The type that the client wants.
-        failed: Gives what is answered in place of an answer that cannot be written: a bug of ours,
-            which concerns no other operation.
+        answers: The GraphQL responses, in the order of the operations.
+        media_type: The media type of the response.
+        failed: Returns the replacement for a GraphQL response that cannot be encoded. That is a bug
+            of ours; it does not affect the other operations.
 
     Returns:
-        The response.
+        The HTTP response, with the longest ``Retry-After`` of all operations.
     """
     bodies: list[bytes] = []
     headers: dict[str, str] = {}
     waits: list[int] = []
     for answer in answers:
-        told = dict(answer.headers or {})
-        waits += [int(told.pop(RETRY_AFTER))] if RETRY_AFTER in told else []
-        headers |= told
+        own = dict(answer.headers or {})
+        waits += [int(own.pop(RETRY_AFTER))] if RETRY_AFTER in own else []
+        headers |= own
         try:
             bodies.append(msgspec.json.encode(_body(answer)))
-        except Exception as error:  # noqa: BLE001 # whatever it is, it is logged by `failed`
+        except Exception as error:  # noqa: BLE001 # `failed` logs it
             bodies.append(msgspec.json.encode(_body(failed(error))))
     if waits:
         headers[RETRY_AFTER] = str(max(waits))
-    return _written(b"[" + b",".join(bodies) + b"]", OK, media_type, headers)
+    return _json_response(b"[" + b",".join(bodies) + b"]", OK, media_type, headers)
 
 
 def _body(answer: GraphQLResponse) -> Mapping[str, object]:
-    """Put an answer into the shape of the specification."""
-    # Specification, section 7.1: errors first makes them easier to see.
+    """Return the body of a GraphQL response, as the specification defines it."""
+    # Specification, section 7.1: errors come first, so that people notice them.
     body: dict[str, object] = {"errors": answer.errors} if answer.errors else {}
     if answer.executed:
         body["data"] = answer.data
@@ -157,14 +150,16 @@ def _body(answer: GraphQLResponse) -> Mapping[str, object]:
 
 
 def _json(value: object, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
-    """Write JSON."""
-    return _written(msgspec.json.encode(value), status, media_type, headers)
+    """Encode a value as JSON, and make the response."""
+    return _json_response(msgspec.json.encode(value), status, media_type, headers)
 
 
-def _written(body: bytes, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
-    """Make a response of JSON that is written."""
+def _json_response(
+    body: bytes, status: int, media_type: str, headers: Mapping[str, str]
+) -> Response:
+    """Make a response whose body is encoded JSON."""
     more = [
-        (name.lower().encode("latin-1"), told.encode("latin-1")) for name, told in headers.items()
+        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
     ]
     length = (b"content-length", b"%d" % len(body))
     kind = (b"content-type", f"{media_type}; charset=utf-8".encode())
@@ -186,19 +181,19 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     media_type: str = JSON,
 ) -> Response:
-    """Answer a request that is not even a GraphQL request.
+    """Make the response to a request that is refused before it is a GraphQL request.
 
     Args:
-        status: HTTP status.
+        status: The HTTP status.
         code: The public code.
-        message: What is wrong and what would be right.
-        request_id: Shown with what is masked.
-        retry_after: Seconds after which the client may come back.
-        headers: Further headers that the status calls for.
-        media_type: The type that the client wants, where that is known.
+        message: What is wrong, and what was expected.
+        request_id: The request id, which is shown with a masked error.
+        retry_after: Seconds after which the client may try again.
+        headers: Further headers that the status requires.
+        media_type: The media type of the response.
 
     Returns:
-        The response, in the shape of a GraphQL answer.
+        The response, whose body is a GraphQL response with one error.
     """
     extensions = {"code": code.value} | ({"requestId": request_id} if request_id else {})
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
@@ -209,7 +204,7 @@ def error_response(
 HTML = "text/html"
 
 LONGEST = 512
-"""How many characters a value has at most that is remembered; those of browsers have 150."""
+"""Most characters of an ``Accept`` header that is cached. Those of browsers have about 150."""
 
 _OFFERS = {
     JSON: (JSON, "application/*", "*/*"),
@@ -218,21 +213,21 @@ _OFFERS = {
 
 
 def negotiate(accept: str | None) -> str | None:
-    """Choose between the media types of a GraphQL answer (RFC 9110, section 12.5.1).
+    """Choose the media type of a GraphQL response (RFC 9110, section 12.5.1).
 
     Args:
         accept: The ``Accept`` header, if there is one.
 
     Returns:
-        The type that the client likes best; plain JSON where it likes both the same and names
-        neither before the other; ``None`` when it wants neither.
+        The type with the highest quality. If both have the same, the one that is named exactly, or
+        named first; else plain JSON. ``None`` if the client accepts neither.
     """
-    # What is longer is not remembered: it would be for the client to say how much that is.
+    # Longer values are not cached: clients must not decide the size of the cache.
     return _chosen(accept) if accept is None or len(accept) <= LONGEST else _choose(accept)
 
 
 def _choose(accept: str | None) -> str | None:
-    """Choose between the media types of a GraphQL answer."""
+    """Choose the media type of a GraphQL response, without the cache."""
     if not accept or not accept.strip():
         return JSON
     ranges = _ranges(accept)
@@ -250,32 +245,25 @@ def _choose(accept: str | None) -> str | None:
 
 
 _chosen = lru_cache(maxsize=256)(_choose)
-"""The same, remembered: clients have few ways to say it, and say it with every request."""
+"""``_choose`` with a cache: clients send few different values, and one with every request."""
 
 
 def prefers_html(accept: str | None) -> bool:
-    """Tell a browser that wants a page from a client that wants data.
+    """Return whether a client is a browser that wants a page.
 
     Args:
         accept: The ``Accept`` header, if there is one.
 
     Returns:
-        Whether HTML is named, and no type of a GraphQL answer is liked as much.
+        Whether HTML has a higher quality than each type of a GraphQL response.
     """
     ranges = _ranges(accept or "")
     html, _ = ranges.get(HTML, (0.0, 0))
-    return html > max(ranges.get(one, (0.0, 0))[0] for one in (JSON, GRAPHQL_JSON))
+    return html > max(ranges.get(name, (0.0, 0))[0] for name in (JSON, GRAPHQL_JSON))
 
 
 def _ranges(accept: str) -> dict[str, tuple[float, int]]:
-    """Read an ``Accept`` header.
-
-    Args:
-        accept: Its value.
-
-    Returns:
-        Quality and place of each media range, by its name in lower case.
-    """
+    """Return quality and position of each media range in ``Accept``, by its lower-case name."""
     ranges: dict[str, tuple[float, int]] = {}
     for place, entry in enumerate(accept.split(",")):
         name, *parameters = (part.strip().lower() for part in entry.split(";"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.server.head import known, name_of
+from app.server.head import host_check, host_name
 from app.settings.server import ConnectionSettings
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import settings_for_fakes
@@ -113,14 +113,14 @@ async def test_a_page_of_a_listed_site_is_told_the_same(open_gateway: OpenGatewa
 def test_a_name_is_known_in_either_case_and_with_any_port(
     hosts: Sequence[str], value: bytes, *, right: bool
 ) -> None:
-    assert known(hosts)(value) is right
+    assert host_check(hosts)(value) is right
 
 
 @given(value=st.binary(max_size=60))
 def test_no_value_is_too_strange_to_be_somebody_elses(value: bytes) -> None:
-    name = name_of(value)
+    name = host_name(value)
 
-    assert known(("api.example.com",))(value) is (name == "api.example.com")
+    assert host_check(("api.example.com",))(value) is (name == "api.example.com")
 
 
 def limited(**limits: int) -> ConnectionSettings:

@@ -30,11 +30,11 @@ def test_what_is_there_at_the_start_is_never_looked_at_again_and_the_rest_rarely
 STRAYS = """
 import gc, logging.config, threading, warnings
 from app.observability.logs import uvicorn_log_config
-from app.server.process import log_strays
+from app.server.process import log_uncaught
 from app.settings.models import LogSettings
 
 logging.config.dictConfig(uvicorn_log_config(LogSettings(), "json"))
-log_strays()
+log_uncaught()
 
 class Odd:
     def __del__(self):

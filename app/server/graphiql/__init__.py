@@ -1,8 +1,8 @@
-"""The GraphiQL page: served by the gateway itself, so that it works without any other host.
+"""The GraphiQL page. The gateway serves all its files itself, so no other host is needed.
 
-The page's own source is `page.jsx` and its neighbours. `build.py` bundles it into `dist/`, which
-is not committed; `hatch_build.py` does so when the project is installed. Without the bundle the
-page says how to build it, and the rest of the gateway works on.
+The source of the page is `page.jsx` and the files beside it. `build.py` bundles it into `dist/`,
+which is not committed; `hatch_build.py` does so when the project is installed. Without the bundle
+the page explains how to build it, and the rest of the gateway works as usual.
 """
 
 from app.server.graphiql.page import GraphiQL

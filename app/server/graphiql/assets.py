@@ -7,10 +7,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-# No separator and no drive of any system fits in, so a name never leaves the folder.
+# Allows no path separator and no drive of any system, so a name never leads out of the folder.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
-# All that a bundle has. Python's own table depends on its version and on the machine.
+# The types of all files of a bundle. Python's own table depends on its version and the machine.
 _MEDIA_TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
@@ -20,9 +20,9 @@ _MEDIA_TYPES = {
 }
 
 _HEADERS = {
-    # The names hold a hash of the contents: what is under a name never changes.
+    # Each name has a hash of the contents, so the file of a name never changes.
     "Cache-Control": "public, max-age=31536000, immutable",
-    # A worker obeys the policy of its own script. Monaco's need nothing from anywhere.
+    # A worker follows the policy of its own script. Monaco's workers load nothing.
     "Content-Security-Policy": "default-src 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Vary": "Accept-Encoding",
@@ -34,18 +34,24 @@ class Assets:
     """Serves one folder of files with hashed names.
 
     Args:
-        folder: Where the files are. It may be missing; every name is then unknown.
+        folder: The folder of the files. If it is missing, every name gets 404.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    # Not async: Starlette then runs it in a thread, away from the event loop, as it reads the disk.
+    # Not async: it reads the disk, so Starlette runs it in a thread, not on the event loop.
     def serve(self, request: Request) -> Response:
-        """Answers with the file that the path parameter `name` names, gzipped where accepted.
+        """Return the file that the path parameter `name` names, gzipped if the client accepts it.
+
+        Args:
+            request: The browser's request.
+
+        Returns:
+            The file; or status 304 if the client already has it.
 
         Raises:
-            HTTPException: 404 for any name that is no file of the bundle.
+            HTTPException: 404 if the bundle has no file of that name.
         """
         name: str = request.path_params["name"]
         file = self._folder / name
@@ -63,7 +69,7 @@ class Assets:
 
 
 def _accepts_gzip(request: Request) -> bool:
-    """Whether `Accept-Encoding` names gzip, and not only to refuse it (RFC 9110, 12.5.3)."""
+    """Return whether `Accept-Encoding` names gzip, without `q=0` (RFC 9110, section 12.5.3)."""
     for item in _list(request, "accept-encoding"):
         coding, *parameters = (part.strip() for part in item.lower().split(";"))
         if coding == "gzip":
@@ -72,11 +78,11 @@ def _accepts_gzip(request: Request) -> bool:
 
 
 def _has(request: Request, etag: str) -> bool:
-    """Whether the client already has this version (RFC 9110, 13.1.2: the comparison is weak)."""
+    """Return whether the client has this version (RFC 9110, section 13.1.2: compared weakly)."""
     tags = _list(request, "if-none-match")
     return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in tags)
 
 
 def _list(request: Request, name: str) -> list[str]:
-    """Read a header that is a list; all of its lines are one (RFC 9110, section 5.3)."""
+    """Read a header that is a list. Its lines together are one list (RFC 9110, section 5.3)."""
     return ",".join(request.headers.getlist(name)).split(",")

