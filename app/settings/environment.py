@@ -1,7 +1,7 @@
 """The settings of this process: from the environment, and from the file that it names.
 
-What may be said, and what is wrong with what is, is the business of ``configuration/``; here it is
-told which settings these are, and that those of a source have to fit what it is read into.
+``loading`` reads any settings model. This module applies it to ``Settings``, and adds the check
+that the settings of each source fit the record that it is read into.
 """
 
 from collections.abc import Iterator
@@ -21,38 +21,38 @@ ENV_FILE = Path(".env")
 def load_settings(
     env_file: Path | None = ENV_FILE, *, config: Path | None = None, serving: bool = False
 ) -> Settings:
-    """Read the settings from the environment, and from files for what that lacks.
+    """Read the settings from the environment, and from files for what it lacks.
 
     Args:
-        env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
-            exist.
-        config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
-        serving: Whether requests are going to be answered, so that it has to be said who may ask.
+        env_file: A file of ``NAME=value`` lines that count as the environment; ``None`` for none.
+            It need not exist.
+        config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
+        serving: Whether requests are going to be answered; the settings must then say who may ask.
 
     Returns:
         The settings.
 
     Raises:
-        ConfigurationError: They cannot be used; with one sentence a mistake.
+        ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
-    check = _unsaid if serving else _misfits
+    check = _misfits_of_serving if serving else _misfits
     return read_settings(Settings, env_file=env_file, config=config, check=check).settings
 
 
 def read(
     env_file: Path | None = ENV_FILE, *, config: Path | None = None
 ) -> LoadedSettings[Settings]:
-    """Read the settings, and where each is from; as ``load_settings`` does.
+    """Read the settings as ``load_settings`` does, with the origin of each.
 
     Args:
-        env_file: A file of ``NAME=value`` lines.
-        config: The configuration file.
+        env_file: A file of ``NAME=value`` lines that count as the environment; ``None`` for none.
+        config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
 
     Returns:
         The settings and their origins.
 
     Raises:
-        ConfigurationError: They cannot be used; with one sentence a mistake.
+        ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
     return read_settings(Settings, env_file=env_file, config=config, check=_misfits)
 
@@ -61,23 +61,23 @@ def variables() -> Iterator[Variable]:
     """List every variable, in the order of the settings.
 
     Yields:
-        The variable that names the file, and those that hold one value each; a table of them can
-        also be given as JSON.
+        The variable that names the configuration file, then one variable for each value. A table
+        can also be given as one variable with JSON.
     """
     yield CONFIG
     yield from variables_of(Settings)
 
 
 def _misfits(values: object) -> Iterator[tuple[Keys, str]]:
-    """Find what does not fit in the settings of sources."""
+    """Find the settings of sources that do not fit their records."""
     for name, spec in specs().items():
         place: Keys = ("sources", name)
         for mistake in misfits(spec, value_at(values, place)):
             yield (*place, *mistake.keys), mistake.what
 
 
-def _unsaid(values: object) -> Iterator[tuple[Keys, str]]:
-    """Find what does not fit, and what has to be said before anybody is served."""
+def _misfits_of_serving(values: object) -> Iterator[tuple[Keys, str]]:
+    """Find the misfits, and a missing ``auth``, which serving needs."""
     yield from _misfits(values)
     if value_at(values, ("auth",)) is NOTHING:
         yield ("auth", "mode"), f"is missing: {WHO_MAY_ASK}"
