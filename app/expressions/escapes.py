@@ -1,7 +1,7 @@
-"""How a key is written at its place, so that it cannot leave it. Pure.
+"""Writes keys into requests so that a key cannot change the rest of the request. Pure.
 
-Each function here makes one that writes keys, and gives ``None`` for a key that has no way to be
-written there: it would be read as something else, or could be.
+Most functions here return a writer of keys. A writer returns ``None`` for a key that cannot be
+written safely at its place.
 """
 
 import json
@@ -15,27 +15,27 @@ from app.expressions.ids import UUID_PATTERN
 Escape: TypeAlias = Literal["refuse", "backslash", "double", "json"]
 
 Write: TypeAlias = Callable[[str], str | None]
-"""Writes a key, which has to be Unicode text; ``None`` for one that has no way to be written."""
+"""Writes a key of valid Unicode; returns ``None`` for a key that cannot be written safely."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,19}")
-"""A whole number as it is written, of no more than 64 bits by its length."""
+"""A whole number in decimal digits; their count bounds it to about 64 bits."""
 
 _BARE = re.compile(r"\w[\w\-.~@:+/=|]*")
-"""What is no operator, quote, bracket, wildcard or space in any list that we know of."""
+"""A text without operators, quotes, brackets, wildcards or spaces of any known list syntax."""
 
 _MARK = re.compile(r"[^A-Za-z0-9\-._~]")
-"""What may have a meaning within one segment of a path."""
+"""A character that may have a meaning within a segment of a path."""
 
 
 def in_query(write: Write) -> Write:
-    """Write keys into the value of a query parameter (RFC 3986, section 2.1).
+    """Return a writer for the value of a query parameter (RFC 3986, section 2.1).
 
     Args:
-        write: Writes them into the text that the value is.
+        write: The writer for the text that the value is.
 
     Returns:
-        What writes them; nothing but unreserved characters and percent-encoded bytes.
+        A writer of unreserved characters and percent-encoded bytes only.
     """
 
     def written(key: str) -> str | None:
@@ -46,38 +46,38 @@ def in_query(write: Write) -> Write:
 
 
 def as_it_is(key: str) -> str:
-    """Write a key where nothing has a meaning.
+    """Return a key unchanged, for places where no character has a meaning.
 
     Args:
         key: The key.
 
     Returns:
-        The same.
+        The same key.
     """
     return key
 
 
 def not_empty(key: str) -> str | None:
-    """Write a key where nothing has a meaning, but for nothing at all: to have no filter.
+    """Return a key unchanged, unless it is empty: an empty value may turn the filter off.
 
     Args:
         key: The key.
 
     Returns:
-        The same.
+        The same key; ``None`` for an empty one.
     """
     return key or None
 
 
 def in_quotes(quote: str, escape: Escape) -> Write:
-    """Write keys between quotes.
+    """Return a writer for keys between quotes.
 
     Args:
-        quote: The quote.
-        escape: How it is written itself.
+        quote: The quote character.
+        escape: How a quote within the key is escaped.
 
     Returns:
-        What writes them.
+        The writer.
     """
     if escape == "backslash":
         return lambda key: key.replace("\\", "\\\\").replace(quote, "\\" + quote)
@@ -89,43 +89,44 @@ def in_quotes(quote: str, escape: Escape) -> Write:
 
 
 def in_list(separator: str, end: str) -> Write:
-    """Write keys between separators, without quotes.
+    """Return a writer for keys between separators, without quotes.
 
     Args:
-        separator: What stands between two of them.
-        end: What stands behind the last of them.
+        separator: The text between two keys.
+        end: The text after the last key.
 
     Returns:
-        What writes them.
+        The writer.
     """
     ends = {*separator, *_MARK.findall(end)}
     return lambda key: key if _BARE.fullmatch(key) and ends.isdisjoint(key) else None
 
 
 def in_expression(key: str) -> str | None:
-    """Write a key into an expression, without quotes: a word there could be anything.
+    """Write a key into an expression without quotes; other words could be operators.
 
     Args:
         key: The key.
 
     Returns:
-        The same, if it is a whole number or a UUID.
+        The same key if it is a whole number or a UUID; ``None`` otherwise.
     """
     return key if _NUMBER.fullmatch(key) or UUID_PATTERN.fullmatch(key) else None
 
 
 def in_path(segment: str) -> Write:
-    """Write keys into one segment of a path.
+    """Return a writer for one segment of a path.
 
-    Servers and proxies resolve dots and split at slashes after decoding, too: ``%2F`` does not
-    hold everywhere.
+    Some servers and proxies decode ``%2F`` before they split a path at slashes and resolve dots, so
+    a key cannot have these even percent-encoded.
 
     Args:
-        segment: What else is in the segment. Where that is more than letters, digits and the like
-            (``('…')``), there may be a grammar within it, and keys may have no other either.
+        segment: The rest of the segment. If it has more than unreserved characters, such as
+            ``('…')``, the segment may have a grammar of its own, and keys may only have unreserved
+            ones.
 
     Returns:
-        What writes them.
+        The writer.
     """
     strict = _MARK.search(segment) is not None
 
@@ -138,13 +139,13 @@ def in_path(segment: str) -> Write:
 
 
 def in_json(key: str) -> str:
-    """Write a key into a JSON string (RFC 8259, section 7), in ASCII.
+    """Write a key within a JSON string (RFC 8259, section 7), in ASCII.
 
     Args:
         key: The key.
 
     Returns:
-        What stands between the quotes.
+        The text between the quotes.
     """
     return json.dumps(key)[1:-1]
 
@@ -156,6 +157,6 @@ def as_number(key: str) -> str | None:
         key: The key.
 
     Returns:
-        The same, if it is a whole number.
+        The same key if it is a whole number; ``None`` otherwise.
     """
     return key if _NUMBER.fullmatch(key) else None

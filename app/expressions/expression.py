@@ -1,19 +1,15 @@
-"""Expressions in JMESPath: compiled at start, and which members of a row they read. Pure.
+"""Expressions in JMESPath, compiled at start; and which members of a row they read. Pure.
 
-Which members of a row an expression reads, found in its tree without any row. Pure.
+JMESPath's own library finds an unknown function, or a wrong number of arguments, only when an
+expression is evaluated. Here both are found at compilation, with their column.
 
-Expressions: how a field is made of a row, in JMESPath, compiled at start. Pure.
-
-JMESPath's own library finds an unknown function, and too many arguments, only when an expression
-is used; here both are found when it is read, with the column.
-
-    name.formatted                                     what is within
-    not_null(nickname, name)                           the first that is there
+    name.formatted                                     a member of a member
+    not_null(nickname, name)                           the first that is not null
     (emails[?primary].value)[0] || emails[0].value     the primary one, else the first
     "urn:ietf:params:scim:schemas:core:2.0:User".dept  a name with dots and colons
     {amount: cents, currency: upper(currency)}         an object, by names as in JSON
 
-A pipe takes all that is behind it: ``a | [0] || b`` looks for ``b`` in what ``a`` is.
+A pipe takes everything after it: ``a | [0] || b`` looks for ``b`` within ``a``.
 """
 
 import re
@@ -41,7 +37,7 @@ from jmespath.visitor import Options, TreeInterpreter
 from app.expressions.functions import ExactFunctions
 from app.expressions.money import InexactError
 
-_OF_THE_FIRST = frozenset(
+_FIRST_READS_ROW = frozenset(
     {
         "subexpression",
         "pipe",
@@ -52,9 +48,9 @@ _OF_THE_FIRST = frozenset(
         "index_expression",
     }
 )
-"""Nodes whose first child is of the row, and all others of what that gives."""
+"""Nodes whose first child reads the row; the others read the result of the first."""
 
-_OF_ALL = frozenset(
+_ALL_READ_ROW = frozenset(
     {
         "function_expression",
         "multi_select_list",
@@ -66,47 +62,47 @@ _OF_ALL = frozenset(
         "not_expression",
     }
 )
-"""Nodes whose children are all of the row."""
+"""Nodes whose children all read the row."""
 
-_THE_SAME = frozenset({"current", "identity"})
-"""Nodes that give the row itself."""
+_ROW_ITSELF = frozenset({"current", "identity"})
+"""Nodes whose result is the row itself."""
 
-_OF_NONE = frozenset({"literal", "expref"})
-"""Nodes that read nothing of the row; an ``&expression`` is of the items of a list."""
+_NONE_READS_ROW = frozenset({"literal", "expref"})
+"""Nodes that read nothing of the row; an ``&expression`` reads the items of a list."""
 
 
 def members_read(node: Mapping[str, Any]) -> frozenset[str] | None:
-    """Find the members of a row that an expression begins with.
+    """Return the members of a row that an expression reads.
 
     Args:
-        node: The expression's tree, as JMESPath's own parser gives it.
+        node: The syntax tree of the expression, from JMESPath's parser.
 
     Returns:
-        Their names; ``None`` where it may be any: where it reads the row as a whole.
+        Their names; ``None`` when it may read any member, because it reads the row as a whole.
     """
     kind = node["type"]
     children = cast("Sequence[Mapping[str, Any]]", node["children"])
     if kind == "field":
         return frozenset({str(node["value"])})
-    if kind in _OF_NONE:
+    if kind in _NONE_READS_ROW:
         return frozenset()
-    if kind in _OF_ALL:
+    if kind in _ALL_READ_ROW:
         every = [members_read(child) for child in children]
         known = [members for members in every if members is not None]
         return frozenset[str]().union(*known) if len(known) == len(every) else None
-    if kind in _OF_THE_FIRST:
-        if kind in {"subexpression", "pipe"} and children[0]["type"] in _THE_SAME:
+    if kind in _FIRST_READS_ROW:
+        if kind in {"subexpression", "pipe"} and children[0]["type"] in _ROW_ITSELF:
             return members_read(children[1])
         return members_read(children[0])
     return None
 
 
 MAX_LENGTH = 2_000
-"""Most characters of an expression."""
+"""The most characters of an expression."""
 
 EXACT = Context(prec=100, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
-"""How expressions compute: an inexact result is an error. Whoever evaluates them puts it in force
-(``decimal.localcontext``), once for a whole answer."""
+"""The decimal context of expressions: an inexact result is an error. The code that evaluates them
+enters it (``decimal.localcontext``), once for a whole answer."""
 
 _SIGNS: Mapping[str, str] = {
     "colon": "':'",
@@ -122,17 +118,17 @@ _SIGNS: Mapping[str, str] = {
     "rparen": "')'",
     "unquoted_identifier": "a name",
 }
-"""What the library's tokens look like."""
+"""The library's tokens, as error messages name them."""
 
 _OTHER_NAMES = "a name with other characters than letters, digits and _ stands in double quotes"
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be used: where it is wrong, and what would be right."""
+    """An expression cannot be used. The message says where it is wrong, and what is expected."""
 
 
 class EvaluationError(ValueError):
-    """An expression that does not work for one row. Says nothing of what is in the row."""
+    """An expression cannot be evaluated for a row. The message has no values of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,7 @@ class Expression:
     """A compiled expression.
 
     Attributes:
-        text: What it was compiled from.
+        text: Its source text.
     """
 
     text: str
@@ -149,20 +145,20 @@ class Expression:
 
     @property
     def members(self) -> frozenset[str] | None:
-        """The members of a row that it begins with; ``None`` where it may be any."""
+        """The members of a row that it reads; ``None`` when it may read any."""
         return members_read(self._node)
 
     def evaluate(self, row: object) -> object:
-        """Evaluate it.
+        """Evaluate the expression for a row.
 
         Args:
             row: Plain data, with ``Decimal`` for numbers that have a fraction.
 
         Returns:
-            Plain data of the same kind; ``None`` for what is not there.
+            Plain data of the same kind; ``None`` for missing values.
 
         Raises:
-            EvaluationError: It does not work for this row.
+            EvaluationError: It cannot be evaluated for this row.
         """
         try:
             result: object = self._interpreter.visit(cast("Any", self._node), row)
@@ -181,26 +177,26 @@ def compile_expression(text: str) -> Expression:
     """Compile an expression.
 
     Args:
-        text: JMESPath, with the functions of ``functions.py`` beside its own.
+        text: JMESPath, with the functions of ``functions.py`` besides its own.
 
     Returns:
-        The expression, ready to be evaluated again and again.
+        The compiled expression.
 
     Raises:
-        ExpressionError: It is none, or calls functions that there are not.
+        ExpressionError: It is not an expression, is too long, or calls unknown functions.
     """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"expected at most {MAX_LENGTH:,} characters")
     functions = ExactFunctions()
-    node = _exact(_parsed(text))
-    places = _calls_in(text)
-    for call, (name, column) in zip(_calls_of(node), places, strict=True):
-        _check(functions, name, len(call["children"]), column)
+    node = _with_decimals(_parsed(text))
+    places = _calls_in_text(text)
+    for call, (name, column) in zip(_calls_in_tree(node), places, strict=True):
+        _check_call(functions, name, len(call["children"]), column)
     return Expression(text, node, TreeInterpreter(Options(custom_functions=functions)))
 
 
 def checked_expression(text: str) -> str:
-    """Accept an expression that can be compiled; for settings.
+    """Check that an expression compiles; a validator for settings.
 
     Args:
         text: The expression.
@@ -216,7 +212,7 @@ def checked_expression(text: str) -> str:
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
-    """Parse an expression."""
+    """Parse an expression into its syntax tree."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PendingDeprecationWarning)
@@ -226,22 +222,22 @@ def _parsed(text: str) -> Mapping[str, Any]:
     except EmptyExpressionError as error:
         raise ExpressionError("expected an expression, got nothing") from error
     except IncompleteExpressionError as error:
-        raise _wrong(len(text), "expected more, got the end") from error
+        raise _error_at(len(text), "expected more, got the end") from error
     except LexerError as error:
-        raise _wrong(error.lexer_position, _of_lexer(error)) from error
+        raise _error_at(error.lexer_position, _explain_lexer_error(error)) from error
     except ParseError as error:
-        raise _wrong(error.lex_position, _of_parser(error)) from error
+        raise _error_at(error.lex_position, _explain_parser_error(error)) from error
     except RecursionError as error:
         raise ExpressionError("expected an expression that is less deep") from error
 
 
-def _wrong(position: int, what: str) -> ExpressionError:
-    """Say where something is wrong; the first column is 1, as editors have it."""
+def _error_at(position: int, what: str) -> ExpressionError:
+    """Make the error for a position; the first column is 1, as in editors."""
     return ExpressionError(f"column {position + 1}: {what}")
 
 
-def _of_lexer(error: LexerError) -> str:
-    """Say which character cannot be there."""
+def _explain_lexer_error(error: LexerError) -> str:
+    """Return which character is wrong."""
     if error.message.startswith("Unclosed"):
         return f"expected a closing {error.message.split()[1]}"
     if error.lexer_value == "=":
@@ -251,8 +247,8 @@ def _of_lexer(error: LexerError) -> str:
     return "expected JSON text between the quotes"
 
 
-def _of_parser(error: ParseError) -> str:
-    """Say which word cannot be there, and which could."""
+def _explain_parser_error(error: ParseError) -> str:
+    """Return which token is wrong, and which ones are expected."""
     got = repr(str(error.token_value)) if error.token_value else "the end"
     expected = re.match(r"Expecting: (.*), got:", error.msg)
     if expected is not None:
@@ -263,60 +259,60 @@ def _of_parser(error: ParseError) -> str:
     return f"cannot have {got} here"
 
 
-def _exact(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Copy a tree, with decimal numbers for the floats that JSON literals in it were read as."""
-    children = [_exact(one) if isinstance(one, dict) else one for one in _children(node)]
+def _with_decimals(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Copy a tree, with decimal numbers instead of the floats in JSON literals."""
+    children = [_with_decimals(one) if isinstance(one, dict) else one for one in _children(node)]
     value: object = node.get("value")
     return {
         **node,
         "children": children,
-        "value": _decimal(value) if node["type"] == "literal" else value,
+        "value": _decimal_literal(value) if node["type"] == "literal" else value,
     }
 
 
 def _children(node: Mapping[str, Any]) -> Sequence[dict[str, Any] | int | None]:
-    """List what is below a node: nodes, and the numbers of a slice."""
+    """List the children of a node: nodes, and the numbers of a slice."""
     return cast("Sequence[dict[str, Any] | int | None]", node["children"])
 
 
-def _decimal(value: object) -> object:
-    """Copy a literal, with decimal numbers; a float is written as it was read, to 15 digits."""
+def _decimal_literal(value: object) -> object:
+    """Copy a literal with decimal numbers; ``repr`` gives the digits as written, up to 15."""
     if isinstance(value, list):
-        return [_decimal(one) for one in cast("list[object]", value)]
+        return [_decimal_literal(one) for one in cast("list[object]", value)]
     if isinstance(value, dict):
         members = cast("dict[str, object]", value).items()
-        return {name: _decimal(one) for name, one in members}
+        return {name: _decimal_literal(one) for name, one in members}
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
-def _calls_of(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """List the calls in a tree, in the order in which they are written."""
+def _calls_in_tree(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """List the function calls of a tree, in the order of the text."""
     if node["type"] == "function_expression":
         yield node
     children = [one for one in _children(node) if isinstance(one, dict)]
     if node["type"] == "filter_projection":  # a[?condition].b has the condition last in the tree
         children = [children[0], children[2], children[1]]
     for child in children:
-        yield from _calls_of(child)
+        yield from _calls_in_tree(child)
 
 
-def _calls_in(text: str) -> Iterator[tuple[str, int]]:
-    """List the names of the functions that are called in a text, and their columns."""
+def _calls_in_text(text: str) -> Iterator[tuple[str, int]]:
+    """List the names of the functions that a text calls, and their columns."""
     tokens = list(Lexer().tokenize(text))
     for token, following in pairwise(tokens):
         if token["type"] == "unquoted_identifier" and following["type"] == "lparen":
             yield str(token["value"]), int(token["start"])
 
 
-def _check(functions: ExactFunctions, name: str, arguments: int, column: int) -> None:
-    """Refuse a call of a function that there is not, or not with so many arguments."""
+def _check_call(functions: ExactFunctions, name: str, arguments: int, column: int) -> None:
+    """Reject the call of an unknown function, or with a wrong number of arguments."""
     known = cast("Mapping[str, Any]", functions.FUNCTION_TABLE)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f", but {near[0]}()" if near else f", but {', '.join(sorted(known))}"
-        raise _wrong(column, f"there is no {name}(){hint}")
+        similar = get_close_matches(name, known, n=1)
+        hint = f", but {similar[0]}()" if similar else f", but {', '.join(sorted(known))}"
+        raise _error_at(column, f"there is no {name}(){hint}")
     wanted = known[name]["signature"]
     variadic = bool(wanted[-1].get("variadic"))
     if arguments != len(wanted) and not (variadic and arguments > len(wanted)):
         least = "at least " if variadic else ""
-        raise _wrong(column, f"{name}() takes {least}{len(wanted)}, got {arguments}")
+        raise _error_at(column, f"{name}() takes {least}{len(wanted)}, got {arguments}")

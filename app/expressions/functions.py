@@ -12,12 +12,12 @@
     lower(x), upper(x)               text in small or capital letters
     lookup(words, x)                 the member of the object ``words`` that is named x
 
-Amounts come as ``{amount, currency}``, as a record has them. Every one of ours answers ``null``
-for a ``null``, so that ``||`` and ``not_null`` can go on to another field, and fails the row for
-anything else that it cannot use: what is there and wrong is not absent.
+An amount is returned as ``{amount, currency}``, as records have it. Our functions return ``null``
+for ``null``, so that ``||`` and ``not_null`` can go on to another field. For any other value that
+they cannot use, they fail the row: a wrong value is not a missing one.
 
-A number with a fraction is a ``Decimal`` here, and what cannot be computed exactly is an error,
-where JMESPath's own functions would make a float of it.
+A number with a fraction is a ``Decimal`` here, and an inexact result is an error. JMESPath's own
+functions would return a float.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,11 +48,11 @@ def exact(value: object) -> int | Decimal:
         value: The number, or text such as ``"-12.50"``.
 
     Returns:
-        The number itself: nothing is rounded.
+        The exact number, without rounding.
 
     Raises:
-        InexactError: It is no number. Grouped digits (``1,234.50``) are none: the same text is
-            another number elsewhere.
+        InexactError: It is not a number. Grouped digits (``1,234.50``) are rejected, because the
+            same text means another number in other countries.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -64,14 +64,14 @@ def exact(value: object) -> int | Decimal:
 
 
 def _text(value: object) -> str:
-    """Accept text."""
+    """Return a value that is text; reject others."""
     if not isinstance(value, str):
         raise InexactError(f"{_kind(value)} where text has to be")
     return value
 
 
 def _kind(value: object) -> str:
-    """Say what something is, and nothing of what it says."""
+    """Return the kind of a value, without the value."""
     match value:
         case str():
             return "text"
@@ -86,46 +86,46 @@ def _kind(value: object) -> str:
 
 
 def _money(amount: object, currency: object, places: int | None) -> "Mapping[str, object] | None":
-    """Make an amount of money as a record has it."""
+    """Build an amount of money as a record has it."""
     if amount is None or currency is None:
         return None
     code = _text(currency)
-    if not code.isascii():  # Unicode has small letters whose capitals are of ASCII
+    if not code.isascii():  # some letters outside ASCII have ASCII capitals
         raise InexactError("no currency of ISO 4217")
     code = code.upper()
     return {"amount": minor_units(exact(amount), code, places), "currency": code}
 
 
 def as_json(value: object) -> bytes:
-    """Write what an expression gave.
+    """Write the result of an expression as JSON.
 
     Args:
         value: Plain data, with decimal numbers in it.
 
     Returns:
-        It as JSON; a decimal number has all its digits.
+        JSON in UTF-8; a decimal number has all its digits.
 
     Raises:
-        TypeError: It cannot be written: too deep, an integer of more than 64 bits, half a
-            character (a lone surrogate).
+        TypeError: It cannot be written: nested too deeply, an integer of more than 64 bits, or a
+            lone surrogate.
     """
     return orjson.dumps(value, default=_digits)
 
 
 def _digits(value: object) -> orjson.Fragment:
-    """Write what orjson does not know."""
+    """Write a value that orjson does not know: a decimal number with all its digits."""
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value))
     raise TypeError(f"{type(value).__name__} cannot be written")
 
 
 def _floor(number: int | Decimal) -> tuple[int, bool]:
-    """Round down, and tell whether that made a difference."""
+    """Round down; also return whether that changed the number."""
     return (number, False) if isinstance(number, int) else shifted(number, 0)
 
 
 class ExactFunctions(Functions):
-    """The functions. Those of JMESPath that are overridden here know decimal numbers."""
+    """JMESPath's functions and our own, which compute exactly with decimal numbers."""
 
     @_takes_one
     def _func_unix_seconds(self, number: object) -> str | None:
@@ -187,7 +187,7 @@ class ExactFunctions(Functions):
         try:
             return None if value is None else self._func_number(value)
         except InexactError:
-            return None  # as JMESPath has it
+            return None  # as JMESPath specifies it
 
     @_takes_one
     def _func_to_string(self, value: object) -> str:
@@ -215,8 +215,8 @@ class ExactFunctions(Functions):
     def _func_floor(self, number: int | Decimal) -> int:
         return _floor(number)[0]
 
-    # What follows has every other function of JMESPath take a decimal number for a number. The
-    # library tells types by the names of their classes; there is no public way to add one.
+    # The methods below make all other functions of JMESPath accept decimal numbers. The library
+    # knows types by the names of their classes, and has no public way to add one.
 
     def _convert_to_jmespath_type(self, name: str) -> str:
         if name == "Decimal":
@@ -232,5 +232,5 @@ class ExactFunctions(Functions):
 
 
 def _with_decimal(names: Sequence[str]) -> list[str]:
-    """Add decimal numbers where numbers are."""
+    """Add ``Decimal`` to the names of types if numbers are among them."""
     return [*names, "Decimal"] if "int" in names else [*names]

@@ -1,33 +1,28 @@
-"""Ids of users: UUIDs, and when two ids that are written differently are the same. Pure.
-
-Ids of users: when two that are written differently are the same. Pure.
-
-Knowing UUIDs, which most services have as their users' ids.
-"""
+"""Ids of users: recognises UUIDs, which most services use, and compares ids. Pure."""
 
 import re
 from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-"""A UUID as text: either case is right on input (RFC 9562, section 4)."""
+"""A UUID as text; input may have either case (RFC 9562, section 4)."""
 
 _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def folded(user: str, *, fold_case: bool = False) -> str:
-    """Write an id so that it can be compared with another.
+    """Return the form of an id that is equal for equal users.
 
-    Case has no meaning in a UUID. In any other id it may tell two users apart, unless the settings
-    say that it does not. Even then only the letters of ASCII are folded: Unicode folds ``straße``
-    to ``strasse`` and the Kelvin sign to ``k``, which are other users.
+    Case has no meaning in a UUID. In any other id it may distinguish two users, unless the settings
+    say that it does not. Even then only ASCII letters are folded: Unicode folds ``straße`` to
+    ``strasse`` and the Kelvin sign to ``k``, which are different users.
 
     Args:
         user: The id, or the key by which a source knows a user.
-        fold_case: Whether ids that differ in case alone are the same.
+        fold_case: Whether ids that differ only in case are the same.
 
     Returns:
-        A text that is the same for two ids of the same user.
+        A text that is equal for two ids of the same user.
     """
     if fold_case or UUID_PATTERN.fullmatch(user):
         return user.translate(_SMALL)
@@ -35,19 +30,19 @@ def folded(user: str, *, fold_case: bool = False) -> str:
 
 
 def same_user(one: str, other: str, *, fold_case: bool = False) -> bool:
-    """Tell whether two ids are of the same user.
+    """Return whether two ids are ids of the same user.
 
     Args:
         one: An id.
-        other: Another one.
-        fold_case: Whether ids that differ in case alone are the same.
+        other: Another id.
+        fold_case: Whether ids that differ only in case are the same.
 
     Returns:
         Whether they are.
     """
     if one == other:
         return True
-    if one.lower() != other.lower():  # which tells most of them apart, and costs little
+    if one.lower() != other.lower():  # cheap, and enough for most pairs
         return False
     return folded(one, fold_case=fold_case) == folded(other, fold_case=fold_case)
 
@@ -58,15 +53,15 @@ _BYTES = 16
 
 
 def are_uuids(texts: Sequence[str]) -> bool:
-    """Tell whether texts are UUIDs, as RFC 9562, section 4, writes them.
+    """Return whether all texts are UUIDs in the form of RFC 9562, section 4.
 
-    They are looked at all together: a pattern takes three times as long for a list of fifty.
+    They are checked together: a pattern takes three times as long for a list of fifty.
 
     Args:
         texts: The texts.
 
     Returns:
-        Whether each of them is one, in either case of letters.
+        Whether each of them is a UUID, in either case of letters.
     """
     count, joined = len(texts), "".join(texts)
     if {*map(len, texts)} != {_LENGTH}:

@@ -1,9 +1,9 @@
-"""Amounts of money as integers in their currency's minor unit. Pure, exact, never by a float.
+"""Amounts of money as integers in the minor unit of their currency. Pure, exact, without floats.
 
-ISO 4217 says of each currency how many decimal places its minor unit is away: two for the euro's
-cent, none for the yen, three for the Kuwaiti fils. The tables are those of its list of current
-currencies of 2026-01-01, and of those withdrawn since 2018, which old accounts may still name. A
-code that is in none of them is an error: two decimal places would be a guess.
+ISO 4217 defines the decimal places of each currency's minor unit: two for the euro's cent, none for
+the yen, three for the Kuwaiti fils. The tables are those of its list of current currencies of
+2026-01-01, and of those withdrawn since 2018, which old accounts may still name. A code in none of
+them is an error: two decimal places would be a guess.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,27 +26,27 @@ _CURRENCIES: Mapping[int, str] = MappingProxyType(
         4: "CLF UYW",
     }
 )
-"""The codes of the list of current currencies, by how many decimal places each has."""
+"""The codes of the list of current currencies, by their decimal places."""
 
 _WITHDRAWN = "ANG BGN CUC HRK MRO SLL STD VEF ZWL"
-"""Codes withdrawn since 2018, all of two decimal places."""
+"""Codes withdrawn since 2018, all with two decimal places."""
 
 _WITHOUT = "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA XXX"
-"""Codes of the list that have no minor unit: metals, units of account, "no currency"."""
+"""Codes of the list without a minor unit: metals, units of account, "no currency"."""
 
 MAX_PLACES = 18
-"""Most decimal places that an amount may be moved by; ethers have so many."""
+"""The most decimal places of a unit of amounts; ether has so many."""
 
 _MAX_DIGITS = 40
 _LIMIT = 10**_MAX_DIGITS
 
 
 class InexactError(ValueError):
-    """A conversion would lose something, or has nothing to work with."""
+    """A conversion would lose information, or its input is not usable."""
 
 
-def _listed() -> Iterator[tuple[str, int]]:
-    """List codes and their decimal places."""
+def _currency_places() -> Iterator[tuple[str, int]]:
+    """List the codes with their decimal places."""
     for places, codes in _CURRENCIES.items():
         for code in codes.split():
             yield code, places
@@ -54,20 +54,20 @@ def _listed() -> Iterator[tuple[str, int]]:
         yield code, 2
 
 
-_PLACES: Mapping[str, int] = MappingProxyType(dict(_listed()))
+_PLACES: Mapping[str, int] = MappingProxyType(dict(_currency_places()))
 
 
 def currencies() -> Mapping[str, int]:
-    """List the currencies that have a minor unit.
+    """Return the currencies that have a minor unit.
 
     Returns:
-        How many decimal places each has, by its code (ISO 4217).
+        The decimal places of each, by its code (ISO 4217).
     """
     return _PLACES
 
 
 def places_of(currency: str) -> int:
-    """Tell how many decimal places a currency has.
+    """Return the decimal places of a currency.
 
     Args:
         currency: Its code in capital letters, such as ``EUR``.
@@ -76,7 +76,7 @@ def places_of(currency: str) -> int:
         The places (ISO 4217, list of current currencies).
 
     Raises:
-        InexactError: There is no such code, or it has no minor unit.
+        InexactError: The code is unknown, or has no minor unit.
     """
     places = _PLACES.get(currency)
     if places is not None:
@@ -87,16 +87,17 @@ def places_of(currency: str) -> int:
 
 
 def shifted(number: int | Decimal, places: int) -> tuple[int, bool]:
-    """Move the decimal point to the right, and cut off what stays behind it.
+    """Move the decimal point to the right, and round down.
 
-    No number is too hostile for it: ``1E+999999999`` is turned away before it is written out.
+    It is safe for any finite number: ``1E+999999999`` is rejected before its digits are written
+    out.
 
     Args:
         number: A finite number.
-        places: By how many places; to the left where negative.
+        places: By how many places; to the left if negative.
 
     Returns:
-        The greatest integer that is not greater, and whether it is less.
+        The greatest integer that is not greater than the result, and whether it is less.
 
     Raises:
         InexactError: It has more than 40 digits.
@@ -111,7 +112,7 @@ def shifted(number: int | Decimal, places: int) -> tuple[int, bool]:
 
 
 def _whole(number: Decimal, places: int) -> tuple[int, int]:
-    """Write a number as an integer, and by how many places that has to be moved."""
+    """Return a number as an integer, and the places by which that has to be moved."""
     sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         raise InexactError("no finite number")
@@ -124,19 +125,19 @@ def _whole(number: Decimal, places: int) -> tuple[int, int]:
 
 
 def minor_units(amount: int | Decimal, currency: str, places: int | None) -> int:
-    """Turn an amount into minor units, exactly.
+    """Convert an amount to minor units, exactly.
 
     Args:
         amount: The amount.
         currency: Its code in capital letters.
-        places: How many decimal places the unit of ``amount`` is away from the currency's main
-            unit: 0 for euros, 2 for cents, 6 for millionths; ``None`` for the currency's own.
+        places: The decimal places of the unit of ``amount``: 0 for euros, 2 for cents, 6 for
+            millionths of a euro; ``None`` for those of the currency's minor unit.
 
     Returns:
         The amount in the currency's minor unit.
 
     Raises:
-        InexactError: It is not a whole number of them, or the currency is unknown.
+        InexactError: It is not a whole number of minor units, or the currency is unknown.
     """
     own = places_of(currency)
     units, cut = shifted(amount, 0 if places is None else own - places)

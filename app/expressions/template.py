@@ -1,4 +1,4 @@
-"""A JSON body with a place for keys, cut there. Pure."""
+"""A JSON body with a place for keys, split at that place. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A JSON text cut into what stands before, between and after keys; all of it ASCII.
+    """A JSON text in ASCII, split into the parts around keys.
 
     Attributes:
-        before: What stands before the first key.
-        between: What stands between two keys.
-        after: What stands behind the last key.
+        before: The text before the first key.
+        between: The text between two keys.
+        after: The text after the last key.
     """
 
     before: str
@@ -35,18 +35,19 @@ class Template:
 
 
 def cut_template(text: str, *, numbers: bool = False) -> Template:
-    """Cut a JSON text where its keys go.
+    """Split a JSON text at its place for keys.
 
     Args:
-        text: The text. ``"{keys}"`` stands for a list of them, ``"{key}"`` for one within the only
-            item of a list, which is written once for each.
-        numbers: Whether a key takes the place of the string, rather than a place within it.
+        text: The text. ``"{keys}"`` stands for a list of keys; ``"{key}"`` for one key within the
+            only item of a list, and this item is repeated for each key.
+        numbers: Whether a key replaces the whole string, as a number, rather than its place within
+            it.
 
     Returns:
         The parts between which keys are written.
 
     Raises:
-        ValueError: It is no JSON, or not one place for keys is in it.
+        ValueError: It is not JSON, or does not have exactly one place for keys.
     """
     try:
         whole: JsonValue = json.loads(text.replace(f'"{KEYS}"', f'["{KEY}"]'))
@@ -70,23 +71,19 @@ def cut_template(text: str, *, numbers: bool = False) -> Template:
 def _lists_with_a_place(
     value: JsonValue, within: list[JsonValue] | None
 ) -> Iterator[list[JsonValue] | None]:
-    """Find the innermost list around each place for keys; ``None`` where there is none."""
+    """Yield the innermost list around each place for keys; ``None`` for a place without one."""
     if isinstance(value, str):
         yield from [within] * value.count(KEY)
         yield from [None] * value.count(KEYS)  # not alone in its string
     elif isinstance(value, list):
-        for one in value:
-            yield from _lists_with_a_place(one, value)
+        for item in value:
+            yield from _lists_with_a_place(item, value)
     elif isinstance(value, dict):
-        for name, one in value.items():
+        for name, member in value.items():
             yield from [None] * (name.count(KEY) + name.count(KEYS))  # in a name, which is fixed
-            yield from _lists_with_a_place(one, within)
+            yield from _lists_with_a_place(member, within)
 
 
 def _written(value: JsonValue) -> str:
-    """Write JSON, short and in ASCII.
-
-    Raises:
-        ValueError: A number has no place in JSON.
-    """
+    """Write short JSON in ASCII; ``ValueError`` for numbers that JSON lacks."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""Points in time as services write them, turned into RFC 3339. Pure."""
+"""Converts points in time from the forms that services write to RFC 3339. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -23,23 +23,23 @@ _RFC_3339 = re.compile(
     re.ASCII,
 )
 _MAX_HOUR = 24
-_OF_AN_HOUR = 60
+_MINUTES_OF_HOUR = 60
 _LEAP_SECOND = 60
 _ROUNDED_UP_FROM = "5"
 
 
 def from_unix(number: int | Decimal, places: int) -> str:
-    """Read a time that is counted from the beginning of 1970 (POSIX, "seconds since the epoch").
+    """Convert a count since the beginning of 1970 (POSIX, "seconds since the epoch").
 
     Args:
-        number: How many of the unit.
-        places: How many decimal places the unit is away from a second: 0, or 3 for milliseconds.
+        number: The count.
+        places: The decimal places of its unit: 0 for seconds, 3 for milliseconds.
 
     Returns:
-        The time, RFC 3339, in UTC. What is finer than a microsecond is cut off.
+        The time in RFC 3339, in UTC; cut to microseconds.
 
     Raises:
-        InexactError: It is not between the years 1 and 9999.
+        InexactError: It is not between the years 1 and 9999, or has more than 40 digits.
     """
     microseconds, _ = shifted(number, 6 - places)
     try:
@@ -49,20 +49,20 @@ def from_unix(number: int | Decimal, places: int) -> str:
 
 
 def from_rfc3339(text: str) -> datetime:
-    """Read a time as in RFC 3339, section 5.6, and nothing else.
+    """Read a time in the form of RFC 3339, section 5.6, and no other.
 
-    The ``T`` and the ``Z`` may be small letters, and a space may stand for the ``T``. The colon of
-    an offset may be missing. What is finer than a microsecond is rounded; where that would leave
-    the calendar, it is cut off. A leap second is the second that follows it.
+    ``T`` and ``Z`` may be small letters, and a space may stand for the ``T``. The colon of an
+    offset may be missing. The time is rounded to microseconds, or cut if it would exceed the last
+    year. A leap second becomes the second after it.
 
     Args:
         text: The time.
 
     Returns:
-        The time, with its offset; without one where the text has none.
+        The time with its offset; a naive time if the text has no offset.
 
     Raises:
-        InexactError: It is no such time.
+        InexactError: It is not such a time.
     """
     match = _RFC_3339.fullmatch(text)
     if match is None:
@@ -86,22 +86,22 @@ def from_rfc3339(text: str) -> datetime:
 
 
 def from_iso(text: str, *, without_offset_is_utc: bool) -> str:
-    """Read a time as in ISO 8601 and RFC 3339, and as their common variants have it.
+    """Read a time in the form of ISO 8601 or RFC 3339, or of their common variants.
 
-    These are: a space instead of the ``T``; no colons or dashes; offsets such as
-    ``+0100`` and ``+01``; ``UTC`` and ``GMT`` for ``Z``; a comma before the fraction, and any
-    number of digits behind it; no seconds or no minutes; 24:00, which is the next day's beginning;
-    a leap second, which is the second that follows it; a date alone, which is its first moment.
+    The variants: a space instead of the ``T``; no colons or dashes; offsets such as ``+0100`` and
+    ``+01``; ``UTC`` and ``GMT`` for ``Z``; a comma before the fraction, and up to 30 digits after
+    it; no seconds or no minutes; 24:00, which is the beginning of the next day; a leap second,
+    which is the second after it; a date alone, which is its first moment.
 
     Args:
         text: The time.
-        without_offset_is_utc: Whether a time without an offset is in UTC, rather than an error.
+        without_offset_is_utc: Whether a time without an offset is in UTC; it is an error otherwise.
 
     Returns:
-        The time, RFC 3339, in UTC. What is finer than a microsecond is cut off.
+        The time in RFC 3339, in UTC; cut to microseconds.
 
     Raises:
-        InexactError: It is no time, or which one is not known for want of an offset.
+        InexactError: It is not a time, or lacks an offset.
     """
     match = _ISO.fullmatch(text)
     if match is None:
@@ -115,7 +115,7 @@ def from_iso(text: str, *, without_offset_is_utc: bool) -> str:
     at_midnight = hour == _MAX_HOUR and not (minute or second or int(fraction))
     if (
         (hour >= _MAX_HOUR and not at_midnight)
-        or minute >= _OF_AN_HOUR
+        or minute >= _MINUTES_OF_HOUR
         or (second >= _LEAP_SECOND and not leaps)
     ):
         raise InexactError("a time that no clock shows")
@@ -130,15 +130,15 @@ def from_iso(text: str, *, without_offset_is_utc: bool) -> str:
 
 
 def _offset(match: re.Match[str]) -> timedelta:
-    """Read the offset of a time; none is that of UTC."""
+    """Return the offset of a time; zero if it has none."""
     hours, minutes = int(match["hours"] or 0), int(match["minutes"] or 0)
-    if hours >= _MAX_HOUR or minutes >= _OF_AN_HOUR:
+    if hours >= _MAX_HOUR or minutes >= _MINUTES_OF_HOUR:
         raise InexactError("a time that no clock shows")
     return timedelta(hours=hours, minutes=minutes) * (-1 if match["sign"] == "-" else 1)
 
 
 def _is_leap_second(hour: int, minute: int, second: int, offset: timedelta) -> bool:
-    """Tell whether a time is a leap second: these come in the last minute of a day in UTC alone."""
+    """Return whether a time is a leap second: only the last minute of a UTC day has one."""
     if second != _LEAP_SECOND:
         return False
     ended = timedelta(hours=hour, minutes=minute + 1) - offset
@@ -146,5 +146,5 @@ def _is_leap_second(hour: int, minute: int, second: int, offset: timedelta) -> b
 
 
 def _written(time: datetime) -> str:
-    """Write a time in UTC."""
+    """Write a UTC time in RFC 3339."""
     return time.isoformat().replace("+00:00", "Z")

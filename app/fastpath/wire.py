@@ -31,7 +31,7 @@ from yarl import URL
 from app.fastpath.availability import Requirement
 from app.settings.source import SourceSettings
 from app.settings.transport import TlsSettings
-from app.transport.connections import UpstreamConnector, is_final, upstream
+from app.transport.connections import UpstreamConnector, is_final, protocol_of
 from app.transport.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest, basic
 
 REQUIRES = Requirement(
@@ -263,7 +263,7 @@ async def _sent(
     connection: Connection, written: bytes, *, has_body: bool, repeated: bool = False
 ) -> WireResponse:
     """Send what was written, and receive an answer up to its headers."""
-    protocol, transport = upstream(connection), connection.transport
+    protocol, transport = protocol_of(connection), connection.transport
     if transport is None:
         connection.close()
         raise aiohttp.ClientConnectionError("lost before anything was sent")
@@ -275,7 +275,7 @@ async def _sent(
             message, content = await protocol.read()
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         connection.close()
-        if protocol.requests > 1 and not protocol.heard:
+        if protocol.requests > 1 and not protocol.has_received:
             raise _LostError(type(error).__name__) from error
         raise aiohttp.ClientConnectionError(type(error).__name__) from error
     except BaseException:

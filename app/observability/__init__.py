@@ -1,5 +1,5 @@
-"""What operators see of the gateway. So far: the log.
+"""What operators learn about the gateway: so far, its log.
 
-``logs.make_log`` makes the logger; ``writer`` writes its lines to ``sinks`` without anybody
-waiting; ``bounds`` keeps a line one line of bounded length.
+``logs.make_log`` creates the logger. ``writer`` writes its lines to ``sinks`` without blocking
+anybody. ``bounds`` makes each event one line of bounded length.
 """

@@ -1,7 +1,7 @@
-"""What keeps a line of the log one line of bounded length, whatever is in it.
+"""Keeps each event one line of bounded length, whatever values it has.
 
-Names of operations, paths and the texts of exceptions can be a client's, or a source's: a hundred
-kilobytes long, with line breaks, or with what a terminal takes for a command.
+Names of operations, paths and texts of exceptions can come from a client or a source. They can be a
+hundred kilobytes long, and contain line breaks or control sequences of terminals.
 """
 
 import re
@@ -10,37 +10,37 @@ from collections.abc import Callable, Iterator, Mapping
 from structlog.typing import EventDict
 
 MAX_LINE = 8_192
-"""Bytes of a line of JSON, at most: what common collectors of logs take for one line."""
+"""The most bytes of a line of JSON: common log collectors accept so many as one line."""
 
 MAX_TEXT = 2_000
-"""Characters of a value for people; and of one in a line of JSON that would be too long."""
+"""The most characters of a value on a console, or in a line of JSON that would be too long."""
 
 TRACEBACK = "exception"
-"""The value that says most, and may be longer."""
+"""The name of the value that may be longer than others."""
 
 TRACEBACK_SHARE = 3
-"""How many times as long."""
+"""How many times as long it may be."""
 
 _PLAIN_BITS = 128
-"""Bits of a number that is written as it is; Python refuses to write very long ones."""
+"""The most bits of a number that is written as it is; Python refuses to write very long ones."""
 
 _ALWAYS_SHORT = ("level", "timestamp", "request_id")
 
-_ODD = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""What JSON may have as it is, and what readers of a line may take for its end, for a command to
-their terminal, or for a change of direction."""
+_UNSAFE = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Characters that JSON need not escape, but that programs may read as the end of a line, as a
+terminal's control character, or as a change of the writing direction."""
 
 
 def plain(line: str) -> str:
-    """Escape in JSON what is harmless to programs and not to people.
+    """Escape the characters in JSON that may harm a terminal or split a line.
 
     Args:
         line: JSON.
 
     Returns:
-        The same JSON.
+        The same JSON document, escaped.
     """
-    return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def fitting(
@@ -48,15 +48,16 @@ def fitting(
     write: Callable[[Mapping[str, object]], str],
     max_line: int = MAX_LINE,
 ) -> str:
-    """Write an event as a line that is not too long.
+    """Write an event as a line of bounded length.
 
     Args:
         event: The event.
-        write: Writes it.
-        max_line: Bytes of the line, at most.
+        write: Writes an event as a line.
+        max_line: The most bytes of the line.
 
     Returns:
-        The line. Long values are cut in their middle where they would not fit, and say so.
+        The line. If it would be too long, long values are cut in their middle, and are marked as
+        cut.
     """
     line = write(event)
     for shorter in () if _fits(line, max_line) else _shorter(event, write):
@@ -67,14 +68,14 @@ def fitting(
 
 
 def _fits(line: str, max_line: int) -> bool:
-    """Tell whether a line is not too long."""
+    """Return whether a line has at most so many bytes."""
     return len(line) * 4 <= max_line or len(line.encode("utf-8", "replace")) <= max_line
 
 
 def _shorter(
     event: Mapping[str, object], write: Callable[[Mapping[str, object]], str]
 ) -> Iterator[Mapping[str, object]]:
-    """Give an event with shorter and shorter values."""
+    """Yield the event with values that become shorter and shorter."""
     texts = {name: _text(value, write) for name, value in event.items()}
     for most in (MAX_TEXT, 1_000, 500, 100):
         yield {
@@ -88,21 +89,22 @@ def _shorter(
 
 
 def _text(value: object, write: Callable[[Mapping[str, object]], str]) -> object:
-    """Make a text of what could be long."""
+    """Return a value as text if it could be long."""
     if value is None or isinstance(value, str | int | float):
         return value
     return write({"": value})
 
 
 def cut(text: str, most: int) -> str:
-    """Cut a text that is too long, in its middle: tracebacks say most at their ends.
+    """Cut a long text in its middle, because the ends of a traceback say most.
 
     Args:
-        text: Any text.
-        most: How many characters of it are kept.
+        text: The text.
+        most: How many of its characters are kept.
 
     Returns:
-        The text, or its start and its end, with how much is missing between them.
+        The text; if it is longer, its start and its end, with the number of missing characters
+        between them.
     """
     if len(text) <= most:
         return text
@@ -112,23 +114,30 @@ def cut(text: str, most: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would not show as a character in its line.
+    """Escape the characters that a terminal would not print within the line.
 
     Args:
-        text: Any text.
+        text: The text.
 
     Returns:
-        The text, with a backslash before what was escaped.
+        The text, with backslash escapes.
     """
     if text.isprintable():
         return text
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
 
 
 def for_people(_: object, __: str, event: EventDict) -> EventDict:
-    """Have texts short, and without anything that a terminal obeys. A processor."""
+    """Shorten the texts of an event, and escape control characters. A structlog processor.
+
+    Args:
+        event: The event, which is changed.
+
+    Returns:
+        The event.
+    """
     for name, value in event.items():
         if name == "exc_info" or value is None or isinstance(value, bool | float):
             continue
@@ -144,10 +153,10 @@ def as_text(value: object, write: Callable[[object], str] = str) -> str:
 
     Args:
         value: The value. Its own code may raise.
-        write: How it is written: by ``str`` or ``repr``.
+        write: ``str`` or ``repr``.
 
     Returns:
-        The text, or what the value is where it cannot be written.
+        The text; if that raises, the names of the value's type and of the exception.
     """
     try:
         return write(value)

@@ -1,7 +1,7 @@
 """The methods of the logger, with fewer steps between an event and its line. They never raise.
 
-structlog hands what an event has to say on as keywords from one function to the next. With the
-eight values of an everyday event that takes as long as all that is done with them afterwards.
+structlog passes the values of an event as keywords from one function to the next. For a usual event
+of eight values, that takes as long as all later work on it.
 """
 
 import logging
@@ -16,24 +16,24 @@ from app.observability.bounds import as_text
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 Otherwise = Callable[[str, str, Exception], str]
-"""Makes a line of a level, of an event's name, and of what was raised where it was written."""
+"""Makes a line from a level, the name of an event, and the exception of a processor."""
 
 
 def _bare(level: str, event: str, error: Exception) -> str:
-    """Make a line of no form."""
+    """Make a line without any format."""
     return f"{level} {event} {type(error).__name__}"
 
 
 def bound_logger(level: int, otherwise: Otherwise = _bare) -> type[FilteringBoundLogger]:
-    """Make the class of a logger.
+    """Create the class of a logger.
 
     Args:
-        level: The number of the least level that is written.
-        otherwise: Makes the line of an event that a processor cannot write.
+        level: The number of the least severe level that is written.
+        otherwise: Makes the line of an event for which a processor raises.
 
     Returns:
-        structlog's own class for that, with the methods of those levels replaced. All else that it
-        can do is structlog's, also whatever concerns arguments that are put into an event's text.
+        structlog's own class for that level, with its level methods replaced. The rest is
+        structlog's, also the formatting of positional arguments into the event.
     """
     usual = structlog.make_filtering_bound_logger(level)
     numbers = logging.getLevelNamesMapping()
@@ -47,12 +47,12 @@ def bound_logger(level: int, otherwise: Otherwise = _bare) -> type[FilteringBoun
 
 
 class _Logger(structlog.BoundLoggerBase):
-    """What is bound to a logger, and how it writes."""
+    """The values bound to a logger, and its way from event to line."""
 
     _otherwise: Otherwise
 
-    def say(self, level: str, event: str, values: EventDict) -> None:
-        """Have an event go through all processors, and write what comes of it."""
+    def log_event(self, level: str, event: str, values: EventDict) -> None:
+        """Run an event through all processors, and write the result."""
         try:
             line: Any = {**self._context, **values} if self._context else values
             line["event"] = event
@@ -66,21 +66,21 @@ class _Logger(structlog.BoundLoggerBase):
 
     # structlog's documentation gives it to subclasses: its own methods come here.
     def _proxy_to_logger(self, method_name: str, event: str | None = None, **values: Any) -> None:  # noqa: ANN401 # whatever is logged
-        """Write an event for a method of structlog's."""
-        self.say(method_name, "" if event is None else event, values)
+        """Write an event for structlog's own methods."""
+        self.log_event(method_name, "" if event is None else event, values)
 
 
 def _method(level: str, usual: Callable[..., None]) -> Callable[..., None]:
-    """Make the method of a level."""
+    """Create the method of a level."""
 
-    # By position alone: else each value's name would be compared with those of the parameters.
+    # Positional-only, so that a value of an event may have the name of a parameter.
     def method(self: _Logger, event: str, /, *args: object, **values: Any) -> None:  # noqa: ANN401 # whatever is logged
         if args:
             try:
                 usual(self, event, *args, **values)
             except Exception:  # noqa: BLE001 # arguments that do not fit into the text
-                self.say(level, event, {**values, "arguments": args})
+                self.log_event(level, event, {**values, "arguments": args})
         else:
-            self.say(level, event, values)
+            self.log_event(level, event, values)
 
     return method

@@ -1,10 +1,10 @@
-"""The log: one event a line, with the request it belongs to.
+"""The log: one event per line, with the ids of the request that it belongs to.
 
-A logger is made once and handed to whoever has something to say. Uvicorn speaks through the
-standard library's logging, and so do libraries that have something to warn of; their lines go
-through the same processors, so that one log has one form. They also go through the same writer
-(``writer.py``), so that nobody waits for the log, and the order of lines is kept. Nothing here
-knows queries' variables, records or tokens, and tracebacks show no local values.
+One logger is created, and passed to all code that logs. Uvicorn and other libraries log through the
+standard library. Their lines go through the same processors, so that the log has one form, and
+through the same writer (``writer.py``), so that nobody waits for the log and the order of lines is
+kept. The log never has values of GraphQL variables, records or tokens, and tracebacks show no local
+values.
 """
 
 import atexit
@@ -42,31 +42,31 @@ from app.observability.sinks import ATOMIC, DescriptorSink, StreamSink, descript
 from app.observability.writer import LogGap, LogWriter
 from app.settings.models import LogSettings
 
-_DELETE = 0x7F  # as a number, since Python first takes what is looked for in bytes for one
+_DELETE = 0x7F  # an integer, because `in` on bytes tries that first
 
 _MARK = 40
-"""Characters by which a text that was cut says so, at most."""
+"""The most characters of the mark in a text that was cut."""
 
 LogFormat = Literal["json", "console"]
-"""How a line is written: for machines, or for people."""
+"""The format of lines: ``json`` for machines, ``console`` for people."""
 
 
 STREAM_PATIENCE = 0.5
-"""Seconds that a line to a stream that was handed over is waited for, at most."""
+"""The longest wait for a line to a stream that the caller passed, in seconds."""
 
 EXIT_PATIENCE = 0.5
-"""Seconds that the end of the process waits for the log, at most."""
+"""The longest wait for the log at the end of the process, in seconds."""
 
 
 def log_format_of(settings: LogSettings, stream: TextIO) -> LogFormat:
-    """Decide how lines are written.
+    """Return the format of lines for a stream.
 
     Args:
-        settings: What the operator wants.
-        stream: Where they go.
+        settings: The settings of the log.
+        stream: Where the lines go.
 
     Returns:
-        The form; people get theirs on a terminal unless the operator decided.
+        The format that is set; with ``auto``, ``console`` on a terminal and ``json`` elsewhere.
     """
     if settings.format != "auto":
         return settings.format
@@ -76,17 +76,17 @@ def log_format_of(settings: LogSettings, stream: TextIO) -> LogFormat:
 def make_log(
     settings: LogSettings, form: LogFormat | None = None, stream: TextIO | None = None
 ) -> FilteringBoundLogger:
-    """Make the logger of the process.
+    """Create the logger of the process.
 
     Args:
-        settings: Level and form.
-        form: The form, where the settings leave it open.
-        stream: Where lines go; standard error by default, by the writer that the lines of
-            libraries go through as well (``uvicorn_log_config``).
+        settings: Level, format and sampling.
+        form: The format; by default as ``log_format_of`` says.
+        stream: Where lines go; by default standard error, by the same writer that the lines of
+            libraries use (``uvicorn_log_config``).
 
     Returns:
-        A logger that adds what is bound to the running request. It never raises, and waits for no
-        stream longer than ``writer.py`` says.
+        A logger that adds the context variables of the running request to each event. It never
+        raises, and blocks no longer than ``writer.py`` says.
     """
     out = sys.stderr if stream is None else stream
     lines = LogLines(form or log_format_of(settings, out), out)
@@ -100,26 +100,26 @@ def make_log(
         ],
         wrapper_class=bound_logger(_level(settings), lines.otherwise),
     )
-    return log.bind()  # unbound, it would look for what it stands for with every line
+    return log.bind()  # an unbound proxy would build the logger again for each line
 
 
 class LogLines:
-    """How events become lines.
+    """Turns events into lines.
 
     Attributes:
         stream: Where the lines go.
-        begin: What happens to every event, whoever says it. Processors.
-        render: What makes a line of an event. Processors.
+        form: The format of lines.
+        begin: Processors that every event runs through first.
+        render: Processors that turn the event into a line.
     """
 
     def __init__(self, form: LogFormat, stream: TextIO) -> None:
-        """Choose how.
+        """Choose the processors.
 
         Args:
-            form: For machines, or for people.
-            stream: Where the lines go. It decides whether they may have colours, and how long they
-                may be: lines to a pipe that several processes write to are short enough never to
-                be mixed with theirs.
+            form: The format of lines.
+            stream: Where the lines go. A terminal gets colours. Lines to a pipe that several
+                processes write to are short enough never to be mixed with theirs.
         """
         self.stream = stream
         shared_pipe = False
@@ -134,11 +134,11 @@ class LogLines:
         )
 
     def line(self, level: str, event: EventDict) -> str:
-        """Make the line of an event that has nothing but plain values.
+        """Make the line of an event that has only plain values.
 
         Args:
-            level: Its level.
-            event: The event.
+            level: The level of the event.
+            event: The event, which is changed.
 
         Returns:
             The line.
@@ -149,10 +149,10 @@ class LogLines:
         return str(line)
 
     def dropped(self, gap: LogGap) -> str:
-        """Make the line that says what was dropped.
+        """Make the line that reports dropped lines.
 
         Args:
-            gap: What was.
+            gap: The dropped lines.
 
         Returns:
             The line.
@@ -167,12 +167,12 @@ class LogLines:
         return self.line("warning", event)
 
     def otherwise(self, level: str, event: str, error: Exception) -> str:
-        """Make the line of an event that could not be written with its values.
+        """Make the line of an event for which a processor raised; it has none of the values.
 
         Args:
-            level: Its level.
-            event: Its name.
-            error: What was raised.
+            level: The level of the event.
+            event: The name of the event.
+            error: The exception.
 
         Returns:
             The line.
@@ -181,23 +181,27 @@ class LogLines:
 
 
 def is_worker() -> bool:
-    """Tell whether this process is one of several that write to the same log."""
+    """Return whether this process is one of several that write to the same log.
+
+    Returns:
+        Whether ``multiprocessing`` started it.
+    """
     return multiprocessing.parent_process() is not None
 
 
 class LibraryHandler(logging.Handler):
-    """Hands lines of the standard library's logging to the writer of the log.
+    """Passes lines of the standard library's logging to the writer of the log.
 
     Attributes:
-        stream: Where the writer writes to.
+        stream: The stream that the writer writes to.
         writer: The writer.
     """
 
     def __init__(self, form: LogFormat) -> None:
-        """Make it for standard error.
+        """Create it for standard error.
 
         Args:
-            form: How lines are written.
+            form: The format of lines.
         """
         super().__init__()
         self.stream = sys.stderr
@@ -206,7 +210,11 @@ class LibraryHandler(logging.Handler):
         _flush_before_sigterm(self.writer)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record. Never raises, and never prints what went wrong."""
+        """Write a record. It never raises, and never prints an error.
+
+        Args:
+            record: The record.
+        """
         level = record.levelname.lower()
         try:
             line = self.format(record)
@@ -216,15 +224,15 @@ class LibraryHandler(logging.Handler):
         write(line)
 
     def flush(self) -> None:
-        """Wait for a short time until all lines are written."""
+        """Wait until all lines are written, for ``EXIT_PATIENCE`` seconds at most."""
         self.writer.flush(EXIT_PATIENCE)
 
 
 def _flush_before_sigterm(writer: LogWriter) -> None:
-    """Have the end of the process by SIGTERM wait for the log, too.
+    """Write the waiting lines before SIGTERM ends the process.
 
-    uvicorn stops gracefully, puts back the handler that it found, and sends the signal to itself
-    again. Without a handler that ends the process at once, with lines that wait.
+    uvicorn stops gracefully, restores the handler that it found, and sends the signal to itself
+    again. The default action would end the process at once, without the waiting lines.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -239,32 +247,33 @@ def _flush_before_sigterm(writer: LogWriter) -> None:
 
 
 def _process_writer(lines: LogLines) -> LogWriter:
-    """Find the writer to standard error, or make it: one process has one, for the lines' order."""
-    for one in logging.getLogger("uvicorn").handlers:
-        if isinstance(one, LibraryHandler) and one.stream is lines.stream:
-            return one.writer  # ``logging.shutdown`` flushes it at the end of the process
+    """Return the writer to standard error; a process has one, to keep the order of lines."""
+    for handler in logging.getLogger("uvicorn").handlers:
+        if isinstance(handler, LibraryHandler) and handler.stream is lines.stream:
+            return handler.writer  # ``logging.shutdown`` flushes it at the end of the process
     writer = writer_to(lines.stream, lines.dropped, json=lines.form == "json")
     atexit.register(writer.flush, EXIT_PATIENCE)
     return writer
 
 
 def _no_gap(_: LogGap) -> str:
-    """Make the line that says what was dropped, where no form is known."""
+    """Make a line that reports dropped lines, without any format."""
     return "(lines were dropped)"
 
 
 def writer_to(
     stream: TextIO, tell: Callable[[LogGap], str] = _no_gap, *, json: bool = False
 ) -> LogWriter:
-    """Make a writer to a standard stream of the process.
+    """Create a writer to a standard stream of the process.
 
     Args:
         stream: The stream.
-        tell: Makes the line that says what was dropped.
+        tell: Makes the line that reports dropped lines.
         json: Whether lines are JSON, which is UTF-8 whatever the stream's encoding is.
 
     Returns:
-        The writer; it writes past the stream's buffer, which the end of the process would wait for.
+        The writer. It bypasses the buffer of the stream, because the process would wait for that
+        buffer at its end.
     """
     descriptor = descriptor_of(stream)
     if descriptor is None:
@@ -274,7 +283,7 @@ def writer_to(
 
 
 def _stream_writer(lines: LogLines, stream: TextIO) -> LogWriter:
-    """Make the writer to a stream that was handed over, by somebody who looks into it."""
+    """Create the writer to a stream that the caller passed, and reads."""
     return LogWriter(
         StreamSink(stream),
         lines.dropped,
@@ -285,25 +294,36 @@ def _stream_writer(lines: LogLines, stream: TextIO) -> LogWriter:
 
 
 class Sampler:
-    """Drops what went well of most requests. A processor.
+    """Drops successful events of most requests. A structlog processor.
 
-    The request's id decides, so that what is told of a request is told by all processes alike. A
-    call that several requests share has an id of its own.
+    The request id decides, so that all processes keep or drop the same requests. A call that
+    several requests share has its own id.
     """
 
     SAMPLED = frozenset({"graphql.operation", "source.fetch"})
-    """The events of which there is one or more for every request."""
+    """The events that each request has at least once."""
 
     def __init__(self, share: float) -> None:
-        """Make it.
+        """Create it.
 
         Args:
-            share: Of the requests, that are told.
+            share: The share of requests whose events are kept, from 0 to 1.
         """
         self._threshold = share * 2**32
 
     def __call__(self, _: object, level: str, event: EventDict) -> EventDict:
-        """Let an event pass, or drop it."""
+        """Return an event, or drop it.
+
+        Args:
+            level: Its level.
+            event: The event.
+
+        Returns:
+            The same event.
+
+        Raises:
+            structlog.DropEvent: The event is dropped.
+        """
         good = level == "info" and not event.get("errors")
         if good and event["event"] in self.SAMPLED:
             number = zlib.crc32(str(event.get("request_id")).encode("utf-8", "replace"))
@@ -313,11 +333,11 @@ class Sampler:
 
 
 def uvicorn_log_config(settings: LogSettings, form: LogFormat) -> dict[str, Any]:
-    """Describe uvicorn's logging, so that its lines look like ours.
+    """Return uvicorn's logging configuration, so that its lines look like ours.
 
     Args:
         settings: The level.
-        form: How lines are written.
+        form: The format of lines.
 
     Returns:
         A configuration for ``logging.config``; it can be sent to worker processes.
@@ -338,10 +358,10 @@ def uvicorn_log_config(settings: LogSettings, form: LogFormat) -> dict[str, Any]
 
 
 def uvicorn_formatter(form: LogFormat) -> logging.Formatter:
-    """Make the formatter of uvicorn's lines; named in its logging configuration.
+    """Create the formatter of uvicorn's lines; ``uvicorn_log_config`` names it.
 
     Args:
-        form: How lines are written.
+        form: The format of lines.
 
     Returns:
         The formatter.
@@ -361,7 +381,7 @@ def uvicorn_formatter(form: LogFormat) -> logging.Formatter:
 
 
 def _begin(form: LogFormat) -> Sequence[Processor]:
-    """List what happens to every event, whoever says it."""
+    """List the processors that every event runs through first."""
     if form == "console":
         clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
         return [structlog.processors.add_log_level, clock]
@@ -369,7 +389,7 @@ def _begin(form: LogFormat) -> Sequence[Processor]:
 
 
 def _render(form: LogFormat, *, colours: bool, max_line: int | None) -> Sequence[Processor]:
-    """List what makes a line of an event."""
+    """List the processors that turn an event into a line."""
     if form == "json":
         return [_json_writer(max_line or MAX_LINE)]
     console = structlog.dev.ConsoleRenderer(
@@ -385,41 +405,41 @@ def _render(form: LogFormat, *, colours: bool, max_line: int | None) -> Sequence
 
 
 def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
-    """Write a traceback for people; none of its lines can be taken for an event."""
+    """Write a traceback for people; none of its lines looks like an event."""
     text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
     lines = cut(text, MAX_TEXT * TRACEBACK_SHARE).split("\n")
     out.writelines(f"\n  {printable(line)}" for line in lines)
 
 
 def _stamp(_: object, level: str, event: EventDict) -> EventDict:
-    """Tell level and time, in UTC, as ``datetime.isoformat`` would at ten times the cost."""
+    """Add level and time, in UTC, as ``datetime.isoformat`` would at ten times the cost."""
     event["level"] = level
     event["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
     return event
 
 
 def _json_writer(max_line: int) -> Processor:
-    """Make what writes an event as one line of JSON, of so many bytes at most."""
+    """Create the processor that writes an event as one line of JSON of bounded length."""
 
     def write(log: object, name: str, event: EventDict) -> str:
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(log, name, event)
         try:
             line = orjson.dumps(event, default=as_text)
-        except TypeError:  # what that is about is told below
+        except TypeError:  # `_json_of` says which values cause it
             return fitting(event, _json_of, max_line)
         if len(line) <= max_line and line.isascii() and _DELETE not in line:
-            return line.decode()  # the everyday line: looking at each character took its time
+            return line.decode()  # the usual line needs no search for unsafe characters
         return fitting(event, _json_of, max_line)
 
     return write
 
 
 def _json_of(event: Mapping[str, object]) -> str:
-    """Write JSON; whatever it has no form for is written as text."""
+    """Write JSON; values without a JSON form are written as text."""
     try:
         line = orjson.dumps(event, default=as_text).decode()
-    except TypeError:  # what orjson is strict about: huge integers, odd keys, lone surrogates
+    except TypeError:  # orjson rejects huge integers, other keys than text, lone surrogates
         values = (f"{_loose_json(str(name))}:{_loose_json(value)}" for name, value in event.items())
         line = "{" + ",".join(values) + "}"
         line = line.encode("utf-8", "replace").decode()
@@ -427,17 +447,17 @@ def _json_of(event: Mapping[str, object]) -> str:
 
 
 def _loose_json(value: object) -> str:
-    """Write a value as JSON that orjson does not write."""
+    """Write a value as JSON that orjson rejects."""
     try:
         return json.dumps(
             value, default=as_text, skipkeys=True, ensure_ascii=False, allow_nan=False
         )
-    except Exception:  # noqa: BLE001 # no number, a ring, too deep, or the value's own code
+    except Exception:  # noqa: BLE001 # NaN, a cycle, too deep, or the value's own code
         return json.dumps(as_text(value, repr), ensure_ascii=False)
 
 
 def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:
-    """Turn a sentence of uvicorn's, or of a library's, into an event with a name of its own."""
+    """Turn a message of uvicorn or of a library into an event with its own name."""
     event["message"] = str(event.pop("event")).rstrip()
     event["event"] = "server.message"
     event.pop("color_message", None)
@@ -445,5 +465,5 @@ def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def _level(settings: LogSettings) -> int:
-    """Find the number of a level."""
+    """Return the number of the level that is set."""
     return logging.getLevelNamesMapping()[settings.level.upper()]

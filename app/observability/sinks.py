@@ -1,6 +1,6 @@
-"""Where lines of the log end: a file descriptor, or a stream of Python's.
+"""Where lines of the log end: a file descriptor, or a Python stream.
 
-A sink may block, and may raise: ``LogWriter`` calls it from a thread of its own.
+A sink may block, and may raise: ``LogWriter`` calls it from its own thread.
 """
 
 import os
@@ -12,21 +12,21 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
 
 CHUNK = 65_536
-"""Bytes of one write, at most, where no other process writes to the same pipe."""
+"""The most bytes of one write, unless other processes write to the same pipe."""
 
 ATOMIC = max(4_096, getattr(select, "PIPE_BUF", 0))
-"""Bytes of a write to a pipe that are never mixed with those of another process (POSIX, write)."""
+"""Bytes that one write to a pipe never mixes with those of other processes (POSIX, ``write``)."""
 
 
 class Sink(Protocol):
-    """Takes lines."""
+    """The target of lines."""
 
     def write(self, lines: Sequence[str]) -> None:
-        """Write lines, and what is left of earlier ones.
+        """Write lines, after the rest of earlier ones.
 
         Args:
-            lines: The lines, without their ends. They belong to the sink from then on: after an
-                exception it goes on where it stopped when it is called again.
+            lines: The lines, without line ends. The sink keeps them: after an exception, the next
+                call goes on where this one stopped.
 
         Raises:
             Exception: It cannot write now.
@@ -34,7 +34,7 @@ class Sink(Protocol):
         ...
 
     def forget(self) -> None:
-        """Forget what is left of earlier lines: this process is a copy of theirs."""
+        """Forget the rest of earlier lines: after a fork, it belongs to the parent process."""
         ...
 
 
@@ -42,16 +42,16 @@ class DescriptorSink:
     """Writes to a file descriptor, past Python's buffers. A ``Sink``."""
 
     def __init__(self, descriptor: int, *, encoding: str = "utf-8", shared: bool = False) -> None:
-        """Take a descriptor.
+        """Duplicate a descriptor, and write to the copy.
 
-        It is duplicated, because somebody may close it: the next file or connection of the
-        process would get its number, and the lines.
+        If somebody closed the original, the next file or connection of the process would get its
+        number, and the lines.
 
         Args:
-            descriptor: The descriptor. Its flags stay as they are: they are shared with all who
-                have the same terminal or pipe.
-            encoding: How text is written; what it lacks is escaped.
-            shared: Whether other processes write to it, too. Then lines to a pipe are written in
+            descriptor: The descriptor. Its flags are not changed, because all users of the same
+                terminal or pipe share them.
+            encoding: The encoding of lines; characters that it lacks are escaped.
+            shared: Whether other processes write to it, too. Lines to a pipe are then written in
                 portions that are never mixed with theirs.
         """
         self._descriptor = os.dup(descriptor)
@@ -61,7 +61,14 @@ class DescriptorSink:
         self._rest: deque[memoryview] = deque()
 
     def write(self, lines: Sequence[str]) -> None:
-        """Write lines; whole lines by each call of the kernel, as far as they fit."""
+        """Write lines; each system call writes whole lines, as many as fit. See ``Sink``.
+
+        Args:
+            lines: The lines, without line ends.
+
+        Raises:
+            OSError: It cannot write now.
+        """
         self._rest.extend(self._portions(lines))
         while self._rest:
             written = os.write(self._descriptor, self._rest[0])
@@ -71,11 +78,11 @@ class DescriptorSink:
                 self._rest.popleft()
 
     def forget(self) -> None:
-        """Forget what is left."""
+        """Forget the rest of earlier lines."""
         self._rest.clear()
 
     def _portions(self, lines: Sequence[str]) -> Sequence[memoryview]:
-        """Put whole lines together, up to what is written by one call."""
+        """Join whole lines to portions, one for each system call."""
         portions: list[bytearray] = []
         for line in lines:
             encoded = line.encode(self._encoding, "backslashreplace")
@@ -83,23 +90,31 @@ class DescriptorSink:
                 portions.append(bytearray())
             portions[-1] += encoded
             portions[-1] += b"\n"
-        return [memoryview(one) for one in portions]
+        return [memoryview(portion) for portion in portions]
 
 
 class StreamSink:
     """Writes to a stream. A ``Sink``."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Take a stream.
+        """Write to a stream.
 
         Args:
-            stream: The stream; what its encoding lacks is escaped.
+            stream: The stream; characters that its encoding lacks are escaped.
         """
         self._stream = stream
         self._rest = ""
 
     def write(self, lines: Sequence[str]) -> None:
-        """Write lines by one call of the stream."""
+        """Write lines by one call of the stream. See ``Sink``.
+
+        Args:
+            lines: The lines, without line ends.
+
+        Raises:
+            OSError: It cannot write now.
+            ValueError: The stream is closed.
+        """
         self._rest += "".join(f"{line}\n" for line in lines)
         text = self._rest
         if not text.isascii():
@@ -111,34 +126,37 @@ class StreamSink:
         self._stream.flush()
 
     def forget(self) -> None:
-        """Forget what is left."""
+        """Forget the rest of earlier lines."""
         self._rest = ""
 
 
 def is_pipe(descriptor: int) -> bool:
-    """Tell whether a file descriptor is a pipe.
+    """Return whether a file descriptor is a pipe.
 
     Args:
         descriptor: The descriptor.
 
     Returns:
-        Whether it is.
+        Whether it is a pipe or a FIFO.
+
+    Raises:
+        OSError: The descriptor is not open.
     """
     return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
 
 
 def descriptor_of(stream: TextIO) -> int | None:
-    """Find the file descriptor under a stream.
+    """Return the file descriptor of a stream.
 
     Args:
         stream: The stream.
 
     Returns:
-        The descriptor; ``None`` where there is none that is open.
+        The descriptor; ``None`` if the stream has none, or it is closed.
     """
-    find: Callable[[], int] = stream.fileno
+    fileno: Callable[[], int] = stream.fileno
     try:
-        descriptor = find()
+        descriptor = fileno()
         os.fstat(descriptor)
     except (OSError, ValueError):  # a stream in memory, or one that is closed
         return None

@@ -1,13 +1,13 @@
-"""The writer of the log: a thread that writes lines, so that nobody else ever waits for the log.
+"""The writer of the log: its thread writes the lines, so that no other code waits for the log.
 
-A log can be a full disk, a pipe that nobody reads, or a terminal that is held. The thread waits for
-it then, and tries again. Lines wait in memory, up to a bound. What comes above the bound is dropped
-and counted, and one line says so as soon as the log works again.
+A log can be a full disk, a pipe without a reader, or a stopped terminal. Then the thread waits and
+tries again. Lines wait in memory, up to a bound. Lines above the bound are dropped and counted, and
+one line reports them as soon as the log works again.
 
-The thread is also cheaper than a write by each turn of the event loop: under load it writes all
-lines of ``GATHER`` seconds by one call of the kernel.
+The thread is also cheaper than a write in each turn of the event loop: under load, one system call
+writes all lines of ``GATHER`` seconds.
 
-Lines of level error are waited for, for a short time: the process may be about to end.
+The caller waits for lines of level error, for a short time: the process may be about to end.
 """
 
 import os
@@ -20,32 +20,32 @@ from dataclasses import dataclass, field
 from app.observability.sinks import CHUNK, Sink
 
 ROOM = 1_048_576
-"""Characters of lines that wait to be written, at most."""
+"""The most characters of lines that wait to be written."""
 
 RESERVE = 262_144
-"""Characters that lines of level warning and above may take beside ``ROOM``."""
+"""Characters beyond ``ROOM`` for lines of level warning and above."""
 
 GATHER = 0.02
-"""Seconds from one write to the next, at least, where nothing is urgent."""
+"""The least seconds between two writes, unless a line is urgent."""
 
 PATIENCE = 0.05
-"""Seconds that a line of level error is waited for, at most."""
+"""The longest wait for a line of level error, in seconds."""
 
 SLOW = 0.01
-"""Seconds of waiting for a line from which on the log counts as slow."""
+"""The log counts as slow when the wait for a line takes more than these seconds."""
 
 REST = 1.0
-"""Seconds for which no line is waited for, once the log was slow."""
+"""Seconds without any wait after the log was slow."""
 
 RETRY_FIRST = 0.01
 RETRY_MOST = 0.25
-"""Seconds between two attempts to write, from the first to the longest."""
+"""Seconds between two attempts to write: the first wait, and the longest."""
 
 IDLE = 5.0
-"""Seconds after which the thread ends where there is nothing to write; the next line begins one."""
+"""Seconds without lines after which the thread ends; the next line begins another."""
 
 OVERHEAD = 64
-"""What a line takes beside its characters."""
+"""What a line counts in the queue besides its characters."""
 
 _ORDINARY = frozenset({"debug", "info"})
 _AWAITED = frozenset({"error", "critical"})
@@ -56,10 +56,10 @@ class LogGap:
     """A place in the log where lines were dropped.
 
     Attributes:
-        since: When the first of them was, by ``time.monotonic``.
-        levels: How many there were, by their levels.
-        reason: Why they could not be written.
-        seconds: How long lines were dropped; known when the log works again.
+        since: When the first of them was dropped, by ``time.monotonic``.
+        levels: How many were dropped, by level.
+        reason: Why the log could not be written; empty when it was only too slow.
+        seconds: How long lines were dropped; set when the log works again.
     """
 
     since: float
@@ -69,7 +69,7 @@ class LogGap:
 
 
 class LogWriter:
-    """Takes lines from any thread, and has them written in their order. Never raises.
+    """Takes lines from any thread, and writes them in their order. It never raises.
 
     Its methods are the levels of structlog's loggers.
 
@@ -87,15 +87,15 @@ class LogWriter:
         patient: bool = False,
         room: int = ROOM,
     ) -> None:
-        """Make a writer; its thread begins with the first line.
+        """Create a writer; its thread begins with the first line.
 
         Args:
             sink: Where the lines go.
-            tell: Makes the line that says what was dropped.
-            inline: Whether lines are written by whoever says them: into memory, for instance.
-            patience: Seconds that a line is waited for, at most.
-            patient: Whether each line is waited for, and not only errors.
-            room: Characters of lines that wait to be written, at most.
+            tell: Makes the line that reports dropped lines.
+            inline: Whether the caller's own thread writes the lines, into memory for instance.
+            patience: The longest wait for a line, in seconds.
+            patient: Whether the caller waits for each line, and not only for errors.
+            room: The most characters of lines that wait to be written.
         """
         self.dropped = 0
         self._sink = sink
@@ -108,10 +108,9 @@ class LogWriter:
         self._begin()
 
     def _begin(self) -> None:
-        """Begin with nothing to write."""
+        """Begin with an empty queue."""
         self._process = os.getpid()
-        # It can be taken twice: a line may be said by a signal handler or a finalizer that runs
-        # while the same thread says another.
+        # Reentrant: a signal handler or a finalizer may log while its thread logs another line.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._queue: deque[str | LogGap] = deque()
@@ -132,34 +131,34 @@ class LogWriter:
         """Take a line that may wait a moment.
 
         Args:
-            line: The line, without its end.
+            line: The line, without its line end.
         """
         self._take("info", line)
 
     def debug(self, line: str) -> None:
-        """Take a line that may wait a moment."""
+        """Take a line that may wait a moment; see ``info``."""
         self._take("debug", line)
 
     def warning(self, line: str) -> None:
-        """Take a line that is written at once."""
+        """Take a line that is written at once; see ``info``."""
         self._take("warning", line)
 
     def error(self, line: str) -> None:
-        """Take a line, and wait for a short time until it is written."""
+        """Take a line, and wait for a short time until it is written; see ``info``."""
         self._take("error", line)
 
     def critical(self, line: str) -> None:
-        """Take a line, and wait for a short time until it is written."""
+        """Take a line, and wait for a short time until it is written; see ``info``."""
         self._take("critical", line)
 
     def flush(self, seconds: float) -> bool:
         """Wait until all lines are written.
 
         Args:
-            seconds: How long, at most.
+            seconds: The longest wait.
 
         Returns:
-            Whether they are.
+            Whether all lines are written; ``False`` in a process forked since the last line.
         """
         if self._process != os.getpid():
             return False
@@ -171,12 +170,12 @@ class LogWriter:
             return self._is_done()
 
     def _take(self, level: str, line: str) -> None:
-        """Take a line, or drop it where too many wait."""
+        """Take a line, or drop it if too many wait."""
         if self._process != os.getpid():
             self._begin()  # after a fork, waiting lines and their thread are the parent's
         with self._lock:
             if self._inline:
-                self._write_inline()  # what waits goes first, and makes room
+                self._write_inline()  # waiting lines go first, and make room
             self._keep(level, line)
             if self._inline:
                 self._write_inline()
@@ -184,11 +183,11 @@ class LogWriter:
             self._wait()
 
     def _keep(self, level: str, line: str) -> None:
-        """Keep a line until it is written, if there is room."""
+        """Queue a line if there is room for it; drop it otherwise."""
         ordinary = level in _ORDINARY
         size = self._size + len(line) + OVERHEAD
         crowded = size > self._room // 2
-        # Once lines are dropped, they are until half of the room is free: one gap, not many.
+        # Once a line is dropped, further ones are until half the room is free: one gap, not many.
         dropping = self._gap is not None and crowded and ordinary
         if dropping or size > (self._room if ordinary else self._room + RESERVE):
             self._drop(level)
@@ -199,7 +198,7 @@ class LogWriter:
             self._wake(urgent=crowded or not ordinary)
 
     def _wake(self, *, urgent: bool) -> None:
-        """See to it that the thread writes what was taken."""
+        """Make the thread write the lines that were taken."""
         if self._thread is None:
             self._start()
         elif self._idle or (urgent and not self._urgent):
@@ -208,7 +207,7 @@ class LogWriter:
         self._urgent = self._urgent or urgent
 
     def _drop(self, level: str) -> None:
-        """Count a line that is not written, at its place among the others."""
+        """Count a dropped line, at its place among the others."""
         self.dropped += 1
         if self._gap is None:
             self._gap = LogGap(time.monotonic())
@@ -217,7 +216,7 @@ class LogWriter:
         self._gap.reason = self._reason
 
     def _wait(self) -> None:
-        """Wait for what was taken, unless the log has just been slow."""
+        """Wait until the lines are written, unless the log has just been slow."""
         began = time.monotonic()
         if self._stuck or began < self._wait_from:
             return
@@ -229,7 +228,7 @@ class LogWriter:
             self._wait_from = ended + REST
 
     def _wait_for(self, is_enough: Callable[[], bool], seconds: float) -> None:
-        """Have the thread write at once, and wait for it."""
+        """Make the thread write at once, and wait for it."""
         if self._is_done() or self._thread is threading.current_thread():
             return
         self._start()
@@ -238,28 +237,28 @@ class LogWriter:
         self._stuck = not self._changed.wait_for(is_enough, seconds)
 
     def _start(self) -> None:
-        """Begin the thread, if it can be."""
+        """Begin the thread, if that is possible."""
         if self._thread is not None:
             return
         thread = threading.Thread(target=self._run, name="log", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no thread can be had now: the next line tries again
+        except RuntimeError as error:  # no thread is available now: the next line tries again
             self._reason = str(error)
         else:
             self._thread = thread
 
     def _run(self) -> None:
-        """Write lines until there were none for a while. This is the thread."""
+        """Write lines until none come for a while. This is the thread."""
         try:
             while (lines := self._next()) is not None:
                 self._write(lines)
         finally:
             if self._thread is threading.current_thread():
-                self._thread = None  # whatever has ended it, the next line begins another
+                self._thread = None  # for any reason; the next line begins another
 
     def _next(self) -> Sequence[str] | None:
-        """Wait for lines to write; ``None`` when the thread is to end."""
+        """Wait for lines to write; return ``None`` when the thread has to end."""
         with self._changed:
             while not self._queue:
                 self._idle = True
@@ -271,24 +270,24 @@ class LogWriter:
             return self._portion()
 
     def _portion(self) -> Sequence[str]:
-        """Take the lines of the next write out of the queue."""
+        """Take the lines of the next write from the queue."""
         lines: list[str] = []
         self._portion_size = 0
         while self._queue and self._portion_size < CHUNK:
-            one = self._queue[0]
-            if isinstance(one, LogGap):
+            entry = self._queue[0]
+            if isinstance(entry, LogGap):
                 if lines:
                     break  # it grows until all lines before it are written
-                one = self._told(one)
+                entry = self._close_gap(entry)
             self._queue.popleft()
-            self._portion_size += len(one) + OVERHEAD
-            lines.append(one)
+            self._portion_size += len(entry) + OVERHEAD
+            lines.append(entry)
         self._writing = True
         self._urgent = self._urgent and bool(self._queue)
         return lines
 
-    def _told(self, gap: LogGap) -> str:
-        """Make the line that says what was dropped: the log has come as far as that."""
+    def _close_gap(self, gap: LogGap) -> str:
+        """End a gap, as all lines before it are written; return the line that reports it."""
         if gap is self._gap:
             self._gap = None
         gap.seconds = time.monotonic() - gap.since
@@ -297,7 +296,7 @@ class LogWriter:
         return line
 
     def _write(self, lines: Sequence[str]) -> None:
-        """Write lines, however long it takes."""
+        """Write lines, and try again until it works."""
         wait = RETRY_FIRST
         while not self._try(lines):
             lines = ()
@@ -311,19 +310,19 @@ class LogWriter:
             self._changed.wait_for(self._is_urgent, GATHER)
 
     def _write_inline(self) -> None:
-        """Write what waits; one attempt, because whoever says a line does not wait for the log."""
+        """Write the waiting lines with one attempt, as the caller must not wait for the log."""
         while self._writing or self._queue:
             if not self._try(() if self._writing else self._portion()):
                 return
             self._written()
 
     def _try(self, lines: Sequence[str]) -> bool:
-        """Try to write lines, or the rest of them; ``False`` when it has to be tried again."""
+        """Try to write lines, or the rest of them; return whether it worked."""
         try:
             self._sink.write(lines)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-        except Exception as error:  # noqa: BLE001 # a closed stream, or one with faults of its own
+        except Exception as error:  # noqa: BLE001 # a closed stream, or a faulty one
             reason = type(error).__name__
         else:
             return True
@@ -336,20 +335,20 @@ class LogWriter:
         return False
 
     def _written(self) -> None:
-        """Make room for other lines."""
+        """Free the room of the lines just written."""
         self._writing = self._stuck = False
         self._size -= self._portion_size
         self._reason = ""
         self._hurry = self._hurry and bool(self._queue)
 
     def _is_urgent(self) -> bool:
-        """Tell whether lines are to be written at once."""
+        """Return whether lines have to be written at once."""
         return self._urgent or self._hurry
 
     def _is_hurried(self) -> bool:
-        """Tell whether somebody waits for the lines."""
+        """Return whether somebody waits for the lines."""
         return self._hurry
 
     def _is_done(self) -> bool:
-        """Tell whether all lines are written."""
+        """Return whether all lines are written."""
         return not (self._queue or self._writing)

@@ -1,7 +1,7 @@
-"""What keeps the fault of one source from harming anything else.
+"""The resilience pipeline: the fault of one source must not harm anything else.
 
 Contract types: ``clock.Clock``, ``clock.Deadline`` and ``pipeline.ResiliencePipeline``.
-``pipeline`` puts the parts in their order; each part is one idea with one file: rate pacing,
-circuit breaker, bulkhead, hedging, retries and their budget. Time and chance are handed in, so that
-tests decide both.
+``pipeline`` runs the parts in their order. Each part has one file: rate pacing, circuit breaker,
+bulkhead, hedging, retries and their budget. The clock and the random numbers are arguments, so
+that tests control both.
 """

@@ -1,15 +1,15 @@
-"""The circuit breaker: not asking a service that keeps failing.
+"""The circuit breaker: it stops calls to a service that keeps failing.
 
 Closed, it lets calls through and watches the rates of failures and of slow calls. Open, it lets
-none through, and the service can recover. Half open, it lets a few probes through: when all
+none through, so that the service can recover. Half open, it lets a few probes through: when all
 succeed it closes, when one fails it opens again, for longer (M. Nygard, "Release It!", 2nd ed.,
 chapter 5).
 
-Why it is our own: pybreaker, aiobreaker, circuitbreaker and purgatory count failures in a row,
-which a service that fails every second call never reaches. interlock-cb (2.8) has rates, slow
-calls and growing waits, but no jitter in those, so that all processes would probe in step; it is
-young, has one maintainer, and pays for a lock and a synchronous side that we have no use for. What
-is needed is the hundred lines below, and failing well is what this project is for.
+Why it is our own: pybreaker, aiobreaker, circuitbreaker and purgatory count consecutive failures.
+A service that fails every second call never reaches such a count. interlock-cb (2.8) has rates,
+slow calls and growing waits, but no jitter in the waits, so all processes would probe at the same
+moment. It is young, has one maintainer, and pays for a lock and a synchronous interface that the
+gateway does not need. The hundred lines below are enough.
 """
 
 import math
@@ -24,19 +24,19 @@ from app.settings.resilience import BreakerSettings
 _CALL, _FAILURE, _SLOW = range(3)
 
 
-SLOW = 0.9
-"""The share of its time from which on a call is slow, where the settings do not say."""
+SLOW_SHARE = 0.9
+"""A call is slow from this share of its time limit on, unless ``slow_call`` is set."""
 
 
 class BreakerState(StrEnum):
-    """What a breaker does with calls."""
+    """The state of a breaker: which calls it lets through."""
 
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
 
 
-# Every call asks several times, and Python 3.11 looks them up slowly.
+# Each call compares with them several times, and Python 3.11 reads enum members slowly.
 _CLOSED, _OPEN, _HALF_OPEN = BreakerState
 
 
@@ -47,7 +47,7 @@ class StateChange:
     Attributes:
         before: The state before.
         after: The state now.
-        open_for: Seconds for which it stays open, where it opened.
+        open_for: Seconds for which the breaker stays open; ``None`` unless ``after`` is open.
     """
 
     before: BreakerState
@@ -56,10 +56,14 @@ class StateChange:
 
 
 class Permit:
-    """Leave to make one call. It has to be given back, with how the call went or without.
+    """The permission to make one call; ended by ``record`` or ``release``, whichever comes first.
 
-    Only the first way of giving it back counts, and only in the same period between two changes
-    of state: a call that was let through before the breaker opened is no probe.
+    A result counts only if the state has not changed since the permit was given: a call that was
+    let through before the breaker opened is not a probe.
+
+    Args:
+        breaker: The breaker that gives the permit.
+        period: The number of the breaker's period: each change of state begins a new one.
     """
 
     __slots__ = ("_breaker", "_period")
@@ -69,20 +73,20 @@ class Permit:
         self._period = period
 
     def record(self, *, failed: bool, seconds: float, limit: float = math.inf) -> None:
-        """Say how the call went.
+        """Report the result of the call.
 
         Args:
-            failed: Whether it failed in a way that speaks of the service's health.
+            failed: Whether it failed because of the service's health.
             seconds: How long it took.
-            limit: How long it might have taken; where the settings do not say what is slow, nine
-                tenths of this are.
+            limit: The seconds it was allowed to take. Without a ``slow_call`` setting, a call is
+                slow from nine tenths of them on.
         """
         if self._breaker is not None:
             self._breaker.settle(self._period, failed=failed, seconds=seconds, limit=limit)
             self._breaker = None
 
     def release(self) -> None:
-        """Say that the call tells nothing: it was not made, or its client went away."""
+        """Give the permit back without a result: the call was not made, or was cancelled."""
         if self._breaker is not None:
             self._breaker.settle(self._period, failed=None)
             self._breaker = None
@@ -92,13 +96,13 @@ class Breaker:
     """The circuit breaker of one service.
 
     Args:
-        settings: What it judges by.
-        clock: Tells the time.
-        chance: Gives the jitter of the time that it stays open.
-        on_change: Is told each change of state.
+        settings: The thresholds and times.
+        clock: The time.
+        chance: Random numbers for the jitter of the time that it stays open.
+        on_change: Called with each change of state.
 
     Attributes:
-        state: What it does with calls.
+        state: The state now.
     """
 
     def __init__(
@@ -118,25 +122,27 @@ class Breaker:
         self._period = 0
         self._probe_at = 0.0
         self._times_opened = 0
-        self._probes_out = 0
-        self._probes_good = 0
+        self._probes_in_flight = 0
+        self._probes_succeeded = 0
 
     @property
     def refuses(self) -> bool:
-        """Whether no call may be made now. Asking changes nothing."""
+        """Whether a call would be refused now. Reading it changes nothing."""
         if self.state is _CLOSED:
             return False
         if self.state is _OPEN:
             return self._clock.monotonic() < self._probe_at
-        return self._all_probes_out
+        return self._all_probes_used
 
     @property
-    def _all_probes_out(self) -> bool:
-        """Whether as many probes are on their way, or back, as have to succeed."""
-        return self._probes_out + self._probes_good >= self._settings.probes
+    def _all_probes_used(self) -> bool:
+        """Whether the probes in flight and those that succeeded are as many as are needed."""
+        return self._probes_in_flight + self._probes_succeeded >= self._settings.probes
 
     def admit(self) -> Permit | None:
-        """Ask for leave to make a call.
+        """Ask for the permission to make a call.
+
+        An open breaker becomes half open here, once its time is over.
 
         Returns:
             The permit, or ``None`` when the call may not be made now.
@@ -144,68 +150,69 @@ class Breaker:
         if self.state is _CLOSED:
             return Permit(self, self._period)
         if self.state is _OPEN and self._clock.monotonic() >= self._probe_at:
-            self._change(_HALF_OPEN)
+            self._change_state(_HALF_OPEN)
         if self.state is _OPEN:
             return None
-        if self._all_probes_out:
+        if self._all_probes_used:
             return None
-        self._probes_out += 1
+        self._probes_in_flight += 1
         return Permit(self, self._period)
 
     def settle(
         self, period: int, *, failed: bool | None, seconds: float = 0.0, limit: float = math.inf
     ) -> None:
-        """Take a permit back.
+        """Count the result of a call, and change the state if that follows. ``Permit`` calls it.
 
         Args:
-            period: The period in which it was given.
-            failed: Whether the call failed; ``None`` when it tells nothing.
+            period: The period in which the permit was given. Results of an earlier period are
+                ignored.
+            failed: Whether the call failed; ``None`` for a call without a result.
             seconds: How long it took.
-            limit: How long it might have taken.
+            limit: The seconds it was allowed to take.
         """
         if period != self._period:
             return
-        from_settings = self._settings.slow_call
-        slow = seconds >= (SLOW * limit if from_settings is None else from_settings)
+        slow_call = self._settings.slow_call
+        slow = seconds >= (SLOW_SHARE * limit if slow_call is None else slow_call)
         if self.state is _HALF_OPEN:
-            self._probes_out -= 1
+            self._probes_in_flight -= 1
             if failed or slow:
                 self._open()
             elif failed is not None:
-                self._probes_good += 1
-                if self._probes_good == self._settings.probes:
+                self._probes_succeeded += 1
+                if self._probes_succeeded == self._settings.probes:
                     self._times_opened = 0
-                    self._change(_CLOSED)
+                    self._change_state(_CLOSED)
         elif failed is not None:
             kinds = [_CALL]
             if failed:
                 kinds.append(_FAILURE)
             if slow:
                 kinds.append(_SLOW)
-            if self._is_too_bad(*self._window.add(*kinds)):
+            if self._exceeds_thresholds(*self._window.add(*kinds)):
                 self._open()
 
-    def _is_too_bad(self, calls: int, failures: int, slow: int) -> bool:
-        """Tell whether enough calls have failed or were slow."""
+    def _exceeds_thresholds(self, calls: int, failures: int, slow: int) -> bool:
+        """Return whether there were enough calls, and too many of them failed or were slow."""
         return calls >= self._settings.min_calls and (
             failures / calls >= self._settings.failure_rate
             or slow / calls >= self._settings.slow_rate
         )
 
     def _open(self) -> None:
-        """Open, for longer each time that probing has failed."""
+        """Open. The time doubles with each failed round of probes, up to ``max_open``."""
         longest = min(
             self._settings.max_open, self._settings.open_for * 2 ** min(self._times_opened, 30)
         )
         open_for = longest * (0.5 + self._chance() / 2)
         self._times_opened += 1
         self._probe_at = self._clock.monotonic() + open_for
-        self._change(_OPEN, open_for)
+        self._change_state(_OPEN, open_for)
 
-    def _change(self, state: BreakerState, open_for: float | None = None) -> None:
-        """Begin a new period."""
+    def _change_state(self, state: BreakerState, open_for: float | None = None) -> None:
+        """Begin a new period in another state, and report it."""
         before, self.state = self.state, state
         self._period += 1
-        self._probes_out = self._probes_good = 0
+        self._probes_in_flight = self._probes_succeeded = 0
         self._window.clear()
         self._on_change(StateChange(before, state, open_for))

@@ -1,4 +1,4 @@
-"""The bulkhead: a bound on what one service can hold up (M. Nygard, "Release It!", chapter 5)."""
+"""The bulkhead: it bounds the calls to one service (M. Nygard, "Release It!", chapter 5)."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,62 +8,77 @@ from app.resilience.clock import Clock
 
 
 class FullError(Exception):
-    """There was no room within the time, or none to wait in. Ends in ``pipeline.py``."""
+    """There is no place for the call: none came free in time, or the queue is full.
+
+    ``pipeline.py`` turns it into a ``SourceFailure``.
+    """
 
 
 class Bulkhead:
-    """Lets so many calls run at the same time, and so many more wait for as long as they can.
+    """Bounds the calls that run at the same time, and the calls that wait for a place.
+
+    Args:
+        limit: The most calls that run at the same time.
+        queue: The most calls that wait.
+        clock: The time.
 
     Attributes:
-        waiting: How many wait now.
+        waiting: How many calls wait now.
     """
 
     def __init__(self, *, limit: int, queue: int, clock: Clock) -> None:
         self.waiting = 0
-        self._inside = 0
-        self._most = limit + queue
-        self._room = asyncio.Semaphore(limit)
+        self._admitted = 0
+        self._capacity = limit + queue
+        self._semaphore = asyncio.Semaphore(limit)
         self._clock = clock
 
     def slot(self, seconds: float) -> "Slot":
-        """Have room for one call within a context.
+        """Return a context that holds a place for one call.
 
         Args:
-            seconds: How long to wait for it at most.
+            seconds: The longest wait for the place.
 
         Returns:
-            The context: there is room until its end. Entering it raises ``FullError`` where as
-            many wait as may, or where there was no room in time.
+            The context. Entering it raises ``FullError`` when the queue is full, or when no place
+            came free in time.
         """
         return Slot(self, seconds)
 
     async def enter(self, seconds: float) -> None:
-        """Take room, waiting for it where there is none; see ``slot``."""
-        # Counted here, since a semaphore is locked as long as anyone waits for it, even where room
-        # has just been given to all who do.
-        if self._inside >= self._most:
+        """Take a place; wait for one if all are taken. ``leave`` gives it back.
+
+        Args:
+            seconds: The longest wait for the place.
+
+        Raises:
+            FullError: The queue is full, or no place came free in time.
+        """
+        # Counted here: a semaphore is locked as long as a task waits for it, even when each of
+        # these tasks has just been given a place.
+        if self._admitted >= self._capacity:
             raise FullError("as many calls wait as may")
-        self._inside += 1
+        self._admitted += 1
         try:
-            if self._room.locked():
+            if self._semaphore.locked():
                 await self._wait(seconds)
             else:
-                await self._room.acquire()
-        except BaseException:  # a wait that is cancelled is over, too
-            self._inside -= 1
+                await self._semaphore.acquire()
+        except BaseException:  # also when the wait is cancelled
+            self._admitted -= 1
             raise
 
     def leave(self) -> None:
-        """Give room back that was taken."""
-        self._room.release()
-        self._inside -= 1
+        """Give back a place that ``enter`` took."""
+        self._semaphore.release()
+        self._admitted -= 1
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for room, and take it."""
+        """Wait for a place, and take it."""
         self.waiting += 1
         try:
             async with self._clock.timeout(seconds):
-                await self._room.acquire()
+                await self._semaphore.acquire()
         except TimeoutError as error:
             raise FullError("no call ended in time to make room") from error
         finally:
@@ -71,9 +86,13 @@ class Bulkhead:
 
 
 class Slot:
-    """Room for one call, within its context.
+    """A place for one call, for as long as its context.
 
-    Written out, since ``asynccontextmanager`` takes several times as long, and each call has one.
+    A class, because ``asynccontextmanager`` takes several times as long and each call enters one.
+
+    Args:
+        bulkhead: The bulkhead whose place it is.
+        seconds: The longest wait for the place.
     """
 
     __slots__ = ("_bulkhead", "_seconds")

@@ -1,9 +1,4 @@
-"""Time as a dependency, and how long a request may still take.
-
-Time as a dependency, so that tests decide what time it is and when it passes.
-
-How long a request may still take.
-"""
+"""Time as an argument, so that tests control it; and the deadline of a request."""
 
 import asyncio
 import re
@@ -18,57 +13,76 @@ from app.readonly import readonly
 
 
 class Clock(Protocol):
-    """Tells the time, and waits."""
+    """The time, and ways to wait."""
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment; never goes back. For durations."""
+        """Return the seconds since some fixed moment; they never decrease. For durations."""
         ...
 
     def now(self) -> datetime:
-        """The time of day, in UTC. For showing."""
+        """Return the time of day, in UTC. For people and for HTTP dates."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait.
+
+        Args:
+            seconds: How long.
+        """
         ...
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Bound what is awaited within; past it, ``TimeoutError`` is raised."""
+        """Return a context that bounds the time of what is awaited within it.
+
+        Args:
+            seconds: The bound; 0 or less cancels the first wait.
+
+        Returns:
+            The context. It raises ``TimeoutError`` at its end if the time ran out.
+        """
         ...
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
-        """Have something called once; gives the way to call it off."""
+        """Schedule one call of a function.
+
+        Args:
+            seconds: When to call it, from now.
+            callback: The function.
+
+        Returns:
+            A function that cancels the call.
+        """
         ...
 
 
 class SystemClock:
-    """The time of the machine."""
+    """The clock of the machine: see ``Clock`` for its methods."""
 
-    # As it is: a function around it would take longer than it does.
+    # Assigned without a wrapper: calling a wrapper would take longer than reading the time.
     monotonic = staticmethod(time.perf_counter)
-    """Seconds since some fixed moment; never goes back."""
+    """Return the seconds since some fixed moment; they never decrease."""
 
     def now(self) -> datetime:
-        """The time of day, in UTC."""
+        """Return the time of day, in UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds."""
         await asyncio.sleep(seconds)
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Bound what is awaited within."""
+        """Return a context that bounds the time of what is awaited within it; see ``Clock``."""
         return _Timeout(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
-        """Have something called once; gives the way to call it off."""
+        """Schedule one call of a function, and return a function that cancels it; see ``Clock``."""
         return asyncio.get_running_loop().call_later(seconds, callback).cancel
 
 
 class _Timeout:
-    """A bound on what one task awaits within a context; as ``asyncio.timeout``, for half of it.
+    """A bound on what one task awaits within a context: ``asyncio.timeout`` at half the cost.
 
-    Each call has two of them, and none is looked at or moved: no state is kept for that.
+    Each call enters two of them. Nobody reads or moves their deadline: no state is kept for that.
     """
 
     __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
@@ -84,14 +98,14 @@ class _Timeout:
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("only what a task awaits can be bounded")
+            raise RuntimeError("a timeout works only within a task")
         self._task = task
         self._cancelling = task.cancelling()
         loop = asyncio.get_running_loop()
         if self._seconds > 0:
             self._timer = loop.call_later(self._seconds, self._expire)
         else:
-            self._timer = loop.call_soon(self._expire)  # what need not wait is still done
+            self._timer = loop.call_soon(self._expire)  # what does not wait still runs
 
     async def __aexit__(
         self,
@@ -102,14 +116,14 @@ class _Timeout:
         self._timer.cancel()
         if (
             self._expired
-            # Whoever else has cancelled the task meanwhile means it to end, and not to go on.
+            # If other code cancelled the task too, the task must end with that cancellation.
             and self._task.uncancel() <= self._cancelling
             and isinstance(error, asyncio.CancelledError)
         ):
             raise TimeoutError from error
 
     def _expire(self) -> None:
-        """Have the task wait no longer."""
+        """Cancel what the task awaits."""
         self._expired = True
         self._task.cancel()
 
@@ -122,8 +136,8 @@ class Deadline:
     """The moment by which a request has to be answered.
 
     Attributes:
-        at: That moment, by the clock's ``monotonic``.
-        clock: Tells the time.
+        at: That moment, by the clock's ``monotonic``, in seconds.
+        clock: The clock that ``at`` refers to.
     """
 
     at: float
@@ -131,18 +145,18 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left; negative when it has passed."""
+        """Seconds until the deadline; negative when it has passed."""
         return self.at - self.clock.monotonic()
 
 
 def read_duration(text: str) -> float | None:
-    """Read a duration as it stands in a header.
+    """Read a duration from a header.
 
     Args:
-        text: Such as ``800ms`` or ``1.5s``.
+        text: A number with the unit ``ms`` or ``s``, such as ``800ms`` or ``1.5s``.
 
     Returns:
-        Seconds, or ``None`` when it is no duration or no time at all.
+        Seconds; ``None`` when the text is not a duration, or is zero.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:

@@ -1,23 +1,21 @@
-"""How fast a service may be asked: what its answers say, and what follows. Pure.
+"""How fast a service may be asked, by what its answers say. Pure functions.
 
-What an answer says of how fast its service may be asked. Pure.
+Read from an answer:
 
-429                                    refused for its rate; so is 403 with a time or nothing left
+429                                    refused for the rate; also 403 with a wait or no calls left
 Retry-After                            seconds or a date (RFC 9110, section 10.2.3)
-Backoff                                seconds, mostly with an answer that is good
+Backoff                                seconds, usually with a successful answer
 RateLimit, RateLimit-Policy            draft-ietf-httpapi-ratelimit-headers, 07 and from 08 on
 RateLimit-Remaining, RateLimit-Reset   the same, up to 06
 X-RateLimit-…, X-Rate-Limit-…          GitHub's and others': the reset is seconds, or a time
 
-Whatever cannot be read says nothing: a service that counts in words of its own is asked as if it
-were silent, and its 429 is understood all the same.
+Headers that cannot be read are ignored: a service with its own form of them is asked as if it sent
+none, and its 429 still counts.
 
-How fast a service may be asked, as it says itself. Pure.
-
-Calls at the same time are bounded as TCP bounds what is under way: halved when the service says
-"slower", one more for each round of good answers (D.-M. Chiu and R. Jain, "Analysis of the Increase
-and Decrease Algorithms for Congestion Avoidance in Computer Networks", 1989). Calls that were under
-way at a cut say nothing new: they do not cut again.
+Calls at the same time are bounded as TCP bounds what is in flight: the bound is halved when the
+service says "slower", and grows by one for each round of good answers (D.-M. Chiu and R. Jain,
+"Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks",
+1989). Calls that were in flight at a cut carry no new information: they do not cut again.
 """
 
 import math
@@ -33,37 +31,37 @@ from app.resilience.clock import Clock
 from app.resilience.retry import Chance
 from app.settings.source import SourceSettings
 
-LONGEST = 1e9
-"""The longest wait, in seconds, that is told from any longer one."""
+MAX_WAIT = 1e9
+"""Seconds to which longer waits are cut."""
 
-A_MOMENT = 1e9
-"""Seconds from which on a reset is a time of day (Unix), since it would be in thirty years."""
+UNIX_TIME_FROM = 1e9
+"""A reset of this number or more is a Unix time: as a wait it would be thirty years."""
 
-MILLISECONDS = 1e11
-"""From which number on such a time is in milliseconds."""
+UNIX_MILLISECONDS_FROM = 1e11
+"""A Unix time of this number or more is in milliseconds."""
 
-_PLAIN = tuple(
+_HEADER_PAIRS = tuple(
     (f"{prefix}-remaining", f"{prefix}-reset")
     for prefix in ("ratelimit", "x-ratelimit", "x-rate-limit")
 )
 
-SIGNALS = frozenset({"retry-after", "backoff", "ratelimit", *(name for name, _ in _PLAIN)})
-"""The headers without which a good answer says nothing; a look at the names is cheap."""
+SIGNALS = frozenset({"retry-after", "backoff", "ratelimit", *(name for name, _ in _HEADER_PAIRS)})
+"""A good answer without any of these headers gives no signal. Checking the names is cheap."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-# What is quoted is never gone over twice, even where its end is missing.
+# The possessive `*+` reads a quoted text only once, even when its end is missing.
 _ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^",])+')
 _PARAMETER = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^";])+')
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What an answer says of how fast its service may be asked.
+    """What an answer says about how fast its service may be asked.
 
     Attributes:
-        refused: Whether the call was refused for nothing but its rate.
-        wait: Seconds for which the service is to be left alone, if it says so.
-        left: How many more calls it takes for now, if it says so.
+        refused: Whether the service refused the call only because of its rate.
+        wait: Seconds in which the service wants no calls; ``None`` if it does not say.
+        left: How many more calls the service takes for now; ``None`` if it does not say.
     """
 
     refused: bool = False
@@ -73,28 +71,28 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class _Quota:
-    """One quota: how much is left of it, and the seconds until there is more."""
+    """One quota: the calls left in it, and the seconds until it is renewed."""
 
     left: float | None
     reset: float | None
 
 
 def read_signal(status: int, headers: Mapping[str, str], clock: Clock) -> Signal | None:
-    """Read what an answer says of how fast its service may be asked.
+    """Read what an answer says about how fast its service may be asked.
 
     Args:
-        status: Its HTTP status.
-        headers: Its headers, by names in lower case.
-        clock: Tells the date.
+        status: The HTTP status.
+        headers: The headers, by names in lower case.
+        clock: The time, for waits that are given as dates.
 
     Returns:
-        What it says; ``None`` when it says nothing. A wait that is asked for in words counts before
-        one that follows from a quota.
+        The signal; ``None`` when the answer has none. ``Retry-After`` and ``Backoff`` take
+        precedence over a wait that follows from a quota.
     """
-    quotas = [*_listed(headers, clock), *_plain(headers, clock)]
+    quotas = [*_quotas_of_ratelimit(headers, clock), *_quotas_of_number_headers(headers, clock)]
     empty = [quota for quota in quotas if quota.left == 0]
     refused = status == HTTPStatus.TOO_MANY_REQUESTS
-    # Who is refused without being told which quota it was can only believe any reset.
+    # A refusal that names no empty quota may come from any quota whose rest is unknown.
     binding = empty or ([quota for quota in quotas if quota.left is None] if refused else [])
     asked = (
         read_retry_after(headers.get("retry-after"), clock),
@@ -116,8 +114,8 @@ def read_retry_after(value: str | None, clock: Clock) -> float | None:
     """Read a ``Retry-After`` header (RFC 9110, section 10.2.3).
 
     Args:
-        value: Seconds, or the date from which on to ask again.
-        clock: Tells the date.
+        value: Seconds, or a date; ``None`` when there is no header.
+        clock: The time, for dates.
 
     Returns:
         Seconds from now, 0 or more; ``None`` when there is no header or it is neither.
@@ -126,7 +124,7 @@ def read_retry_after(value: str | None, clock: Clock) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST)
+        return min(float(text), MAX_WAIT)
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -135,13 +133,13 @@ def read_retry_after(value: str | None, clock: Clock) -> float | None:
     return max(0.0, (aware - clock.now()).total_seconds())
 
 
-def _listed(headers: Mapping[str, str], clock: Clock) -> Iterator[_Quota]:
-    """Read ``RateLimit``: a list of quotas with parameters or, in draft 07, one as pairs."""
+def _quotas_of_ratelimit(headers: Mapping[str, str], clock: Clock) -> Iterator[_Quota]:
+    """Read ``RateLimit``: a list of quotas with parameters or, in draft 07, one quota as pairs."""
     text = headers.get("ratelimit")
     if text is None:
         return
     items = _items(text)
-    # A quota that does not say when it is renewed is so once its window is over.
+    # A quota without a reset is renewed at the end of its window.
     windows = {
         name: pairs.get("w", "") for name, pairs in _items(headers.get("ratelimit-policy", ""))
     }
@@ -155,7 +153,7 @@ def _listed(headers: Mapping[str, str], clock: Clock) -> Iterator[_Quota]:
 
 
 def _items(text: str) -> list[tuple[str, Mapping[str, str]]]:
-    """Take a list apart, with the parameters of each item (RFC 9651, section 3.1), leniently."""
+    """Split a list into items with their parameters (RFC 9651, section 3.1), leniently."""
     items: list[tuple[str, Mapping[str, str]]] = []
     for item in _ITEM.findall(text):
         name, *parameters = [part.strip() for part in _PARAMETER.findall(item)] or [""]
@@ -165,14 +163,14 @@ def _items(text: str) -> list[tuple[str, Mapping[str, str]]]:
     return items
 
 
-def _plain(headers: Mapping[str, str], clock: Clock) -> Iterator[_Quota]:
-    """Read the headers that have a number each; of several numbers the strictest counts."""
-    for remaining, reset in _PLAIN:
+def _quotas_of_number_headers(headers: Mapping[str, str], clock: Clock) -> Iterator[_Quota]:
+    """Read the headers that hold one number each; of several numbers, the strictest counts."""
+    for remaining, reset in _HEADER_PAIRS:
         lefts = [_number(part) for part in headers.get(remaining, "").split(",")]
         resets = [_reset(part, clock) for part in headers.get(reset, "").split(",")]
         quota = _Quota(
-            min((one for one in lefts if one is not None), default=None),
-            max((one for one in resets if one is not None), default=None),
+            min((left for left in lefts if left is not None), default=None),
+            max((seconds for seconds in resets if seconds is not None), default=None),
         )
         if quota != _Quota(None, None):
             yield quota
@@ -181,20 +179,20 @@ def _plain(headers: Mapping[str, str], clock: Clock) -> Iterator[_Quota]:
 def _reset(text: str, clock: Clock) -> float | None:
     """Read when a quota is renewed, as seconds from now."""
     number = _number(text, math.inf)
-    if number is None or number < A_MOMENT:
+    if number is None or number < UNIX_TIME_FROM:
         return number
-    moment = number / 1000 if number >= MILLISECONDS else number
-    return min(max(0.0, moment - clock.now().timestamp()), LONGEST)
+    moment = number / 1000 if number >= UNIX_MILLISECONDS_FROM else number
+    return min(max(0.0, moment - clock.now().timestamp()), MAX_WAIT)
 
 
-def _number(text: str, most: float = LONGEST) -> float | None:
-    """Read a number, 0 or more; no more than ``most``."""
+def _number(text: str, most: float = MAX_WAIT) -> float | None:
+    """Read a number, 0 or more, and cut it to ``most``; ``None`` when it is not one."""
     text = text.strip()
     return min(float(text), most) if _NUMBER.fullmatch(text) else None
 
 
 class PaceState(StrEnum):
-    """How a service is asked, in a word."""
+    """How a service is asked: at full speed, with fewer calls at a time, or not at all for now."""
 
     FREE = "free"
     SLOWED = "slowed"
@@ -206,10 +204,11 @@ class CallRate:
     """How fast a service may be asked.
 
     Attributes:
-        limit: Calls at the same time, at least 1; a fraction is on its way to one more.
-        until: The moment before which there is none, by the clock's ``monotonic``.
+        limit: The most calls at the same time, at least 1. Good answers add fractions to it; only
+            its whole part counts.
+        until: No call is made before this moment, by the clock's ``monotonic``.
         cut_at: The moment of the last cut.
-        refusals: Times that it refused since it last took a call.
+        refusals: The refusals since the last successful call.
     """
 
     limit: float
@@ -218,14 +217,14 @@ class CallRate:
     refusals: int = 0
 
     def state(self, now: float, most: int) -> PaceState:
-        """Say it in a word.
+        """Return the state at a moment.
 
         Args:
-            now: The moment.
-            most: Calls at the same time where the service says nothing.
+            now: The moment, by the clock's ``monotonic``.
+            most: The most calls at the same time without a signal of the service.
 
         Returns:
-            The word.
+            The state.
         """
         if now < self.until:
             return PaceState.PAUSED
@@ -241,23 +240,23 @@ def slowed(
     now: float,
     chance: Chance,
 ) -> CallRate:
-    """Heed what a service says.
+    """Compute the rate after a signal of the service.
 
     Args:
-        pace: The pace before.
-        signal: What the service says.
+        pace: The rate before.
+        signal: The signal.
         settings: The bounds of the waits.
-        began: When the call was begun that it says so to.
-        now: The moment.
-        chance: Gives the jitter.
+        began: When the call began whose answer has the signal.
+        now: The moment. Both are by the clock's ``monotonic``.
+        chance: Random numbers for the jitter.
 
     Returns:
-        The pace from now on. Never more calls at the same time than it still takes. Where it
-        refuses, it is left alone for longer each time, or as long as it asks for if that is longer:
-        who says "at once" and refuses again is not believed twice.
+        The rate from now on. Its limit is never above the calls that the service still takes. Each
+        refusal doubles the pause; a longer wait that the service asks for counts instead. So a
+        service that asks for no wait and refuses again gets a pause all the same.
     """
     wait = signal.wait or 0.0
-    if signal.left is not None and not wait:  # after a wait there is more than was left
+    if signal.left is not None and not wait:  # after a wait the quota is renewed
         pace = replace(pace, limit=max(1.0, min(pace.limit, float(signal.left))))
     if not signal.refused and not wait:
         return pace
@@ -271,22 +270,21 @@ def slowed(
     if signal.refused:
         doublings = min(pace.refusals - 1, 30)
         longest = min(settings.retry.max_delay, settings.retry.base_delay * 2.0**doublings)
-        told = signal.wait is not None
-        wait = max(wait, longest) if told else longest * (0.5 + chance() / 2)
+        wait = longest * (0.5 + chance() / 2) if signal.wait is None else max(wait, longest)
     wait = min(wait, settings.pacing.max_pause)
     return replace(pace, until=max(pace.until, now + wait))
 
 
 def sped_up(pace: CallRate, *, began: float, most: int) -> CallRate:
-    """Take note of a good answer.
+    """Compute the rate after a good answer.
 
     Args:
-        pace: The pace before.
-        began: When its call was begun.
-        most: Calls at the same time where the service says nothing.
+        pace: The rate before.
+        began: When the call of that answer began, by the clock's ``monotonic``.
+        most: The most calls at the same time without a signal of the service.
 
     Returns:
-        The pace from now on: one more call after as many good answers as there may be calls.
+        The rate from now on. ``limit`` good answers add one to ``limit``, up to ``most``.
     """
     if began <= pace.cut_at:
         return pace

@@ -1,7 +1,8 @@
-"""Keeping the pace that a service asks for: who may call it when. ``pace.py`` decides.
+"""Rate pacing: which caller may call a service, and when. ``pace.py`` computes the rates.
 
-Those who were told nothing have no pacer, and pay nothing. A service that is told who asks counts
-each caller apart: what it says to one of them slows that one's calls down, and nobody else's.
+A caller whom the service has not slowed down has no pacer, and costs nothing. A service that gets
+the caller's identity has a rate for each caller: what it says to one caller slows down the calls of
+no other.
 """
 
 import asyncio
@@ -16,21 +17,21 @@ from app.resilience.pace import CallRate, PaceState, Signal, slowed, sped_up
 from app.resilience.retry import Chance
 from app.settings.source import SourceSettings
 
-MOST_CALLERS = 1_000
-"""Of how many callers a pace is remembered."""
+MAX_CALLERS = 1_000
+"""The most callers whose rates are kept."""
 
-TOLD_EVERY = 10.0
-"""Seconds between two tellings that a service was slowed down; else a busy one would flood."""
+REPORT_INTERVAL = 10.0
+"""The least seconds between two reports of slowdowns; a busy service would flood the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """What is told of a service that was slowed down.
+    """A report that a service was slowed down.
 
     Attributes:
-        limit: Calls to it at the same time from now on.
-        pause: Seconds from now in which there is none.
-        signals: How often it asked for that since it was last told.
+        limit: The most calls to it at the same time from now on.
+        pause: Seconds from now without any call.
+        signals: How often it asked for less since the last report.
     """
 
     limit: int
@@ -40,76 +41,85 @@ class Slowdown:
 
 @dataclass(eq=False, slots=True)
 class _QueuedCall:
-    """A place in the line.
+    """A call that waits for its turn.
 
     Attributes:
-        turn: Whether it is this one's turn; done once that is known.
-        end: The moment until which it can wait.
+        turn: Done once it is known whether the call gets its turn.
+        end: The moment until which the call can wait.
     """
 
     turn: asyncio.Future[bool]
     end: float
 
 
-# Every call asks for it, and Python 3.11 looks it up slowly.
+# Each call compares with it, and Python 3.11 reads enum members slowly.
 _FREE = PaceState.FREE
 
 
 class Pacer:
-    """The pace of the calls that are made for one caller.
+    """Paces the calls for one caller.
 
     Attributes:
-        pace: The pace.
+        pace: The rate now.
     """
 
-    def __init__(self, *, limit: int, room: int, clock: Clock) -> None:
-        """Begin with no bound but the source's own.
+    def __init__(self, *, limit: int, capacity: int, clock: Clock) -> None:
+        """Begin with the source's own limit.
 
         Args:
-            limit: Calls at the same time.
-            room: Most that may run or wait.
-            clock: Tells the time.
+            limit: The most calls at the same time.
+            capacity: The most calls that run or wait.
+            clock: The time.
         """
         self.pace = CallRate(float(limit))
-        self._room = room
+        self._capacity = capacity
         self._clock = clock
-        self._inside = 0
-        self._line: deque[_QueuedCall] = deque()
+        self._running = 0
+        self._queue: deque[_QueuedCall] = deque()
 
     @property
     def pause(self) -> float:
-        """Seconds from now in which there is no call."""
+        """Seconds from now without any call; 0 when calls may be made."""
         return max(0.0, self.pace.until - self._clock.monotonic())
 
     @property
     def idle(self) -> bool:
-        """Whether nobody calls or waits."""
-        return not (self._inside or self._line)
+        """Whether no call runs or waits."""
+        return not (self._running or self._queue)
 
     def slow_down(self, pace: CallRate) -> None:
-        """Go slower. Who waits and cannot wait that long is told so at once."""
+        """Use a slower rate. Queued calls that cannot wait until its pause ends fail at once.
+
+        Args:
+            pace: The rate from now on.
+        """
         self.pace = pace
-        for seat in [seat for seat in self._line if seat.end <= pace.until]:
-            self._line.remove(seat)
-            seat.turn.set_result(False)
+        for queued in [queued for queued in self._queue if queued.end <= pace.until]:
+            self._queue.remove(queued)
+            queued.turn.set_result(False)
 
     def speed_up(self, pace: CallRate) -> None:
-        """Go faster."""
+        """Use a faster rate, and let queued calls go on.
+
+        Args:
+            pace: The rate from now on.
+        """
         self.pace = pace
         self._admit()
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncGenerator[None]:
-        """Have one's turn within the context.
+        """Wait for the turn of a call, which lasts until the end of the context.
 
         Args:
-            seconds: How long to wait for it at most.
+            seconds: The longest wait.
 
         Yields:
-            Nothing; it is one's turn until the end of the context.
+            Nothing.
 
         Raises:
-            FullError: It does not come in time, which is said at once where that is plain.
+            FullError: The turn does not come in time, or too many calls wait. Raised at once when
+                the pause is longer than the wait.
         """
         await self._enter(seconds)
         try:
@@ -118,55 +128,55 @@ class Pacer:
             self._leave()
 
     async def _enter(self, seconds: float) -> None:
-        """Wait for one's turn."""
-        if self._inside + len(self._line) >= self._room:
+        """Wait for the turn of a call."""
+        if self._running + len(self._queue) >= self._capacity:
             raise FullError("as many calls wait as may")
         if self.pause >= seconds:
             raise self._too_long()
         end = self._clock.monotonic() + seconds
-        seat = _QueuedCall(asyncio.get_running_loop().create_future(), end)
-        self._line.append(seat)
+        queued = _QueuedCall(asyncio.get_running_loop().create_future(), end)
+        self._queue.append(queued)
         self._admit()
         try:
-            while not seat.turn.done():
-                await self._wait(seat)
+            while not queued.turn.done():
+                await self._wait(queued)
         except BaseException:
-            if seat in self._line:
-                self._line.remove(seat)
-            elif seat.turn.result():  # cancelled when it had just come
+            if queued in self._queue:
+                self._queue.remove(queued)
+            elif queued.turn.result():  # cancelled just after its turn had come
                 self._leave()
             raise
-        if not seat.turn.result():
+        if not queued.turn.result():
             raise self._too_long()
 
-    async def _wait(self, seat: _QueuedCall) -> None:
-        """Wait for a turn, for the end of a pause, or for as long as one can."""
-        left, pause = seat.end - self._clock.monotonic(), self.pause
+    async def _wait(self, queued: _QueuedCall) -> None:
+        """Wait for the turn, or for the end of the pause or of the time."""
+        left, pause = queued.end - self._clock.monotonic(), self.pause
         if left <= 0:
             raise FullError("no call ended in time, at the pace that the source asks for")
         with suppress(TimeoutError):
             async with self._clock.timeout(min(pause or left, left)):
-                await asyncio.wait((seat.turn,))
+                await asyncio.wait((queued.turn,))
         self._admit()
 
     def _admit(self) -> None:
-        """Give those their turn whose turn it is, in the order in which they came."""
-        while self._line and not self.pause and self._inside < int(self.pace.limit):
-            self._inside += 1
-            self._line.popleft().turn.set_result(True)
+        """Give queued calls their turn in the order of arrival, as far as the rate allows."""
+        while self._queue and not self.pause and self._running < int(self.pace.limit):
+            self._running += 1
+            self._queue.popleft().turn.set_result(True)
 
     def _leave(self) -> None:
-        """End one's turn."""
-        self._inside -= 1
+        """End the turn of a call."""
+        self._running -= 1
         self._admit()
 
     def _too_long(self) -> FullError:
-        """Say that the pause is longer than one can wait."""
+        """Make the error for a pause that is longer than the call can wait."""
         return FullError(f"the source wants to be left alone for {self.pause:.3g} s")
 
 
 class Paces:
-    """The paces at which one service is asked, by caller: only of those who were slowed down."""
+    """The rates at which one service is asked: one for each caller that it has slowed down."""
 
     def __init__(
         self,
@@ -176,13 +186,13 @@ class Paces:
         chance: Chance,
         on_slow: Callable[[Slowdown], None],
     ) -> None:
-        """Begin with nobody slowed down.
+        """Begin with no caller slowed down.
 
         Args:
-            settings: The bounds.
-            clock: Tells the time.
-            chance: Gives the jitter of waits that the service does not tell.
-            on_slow: Is told of slowdowns, not too often.
+            settings: The limits of the source.
+            clock: The time.
+            chance: Random numbers for the jitter of waits that the service does not state.
+            on_slow: Called with a report of slowdowns, at most once in ``REPORT_INTERVAL`` seconds.
         """
         self._settings = settings
         self._clock = clock
@@ -190,34 +200,47 @@ class Paces:
         self._on_slow = on_slow
         self._pacers: dict[str, Pacer] = {}
         self._signals = 0
-        self._tell_at = clock.monotonic()
+        self._report_at = clock.monotonic()
 
     @property
     def state(self) -> PaceState:
-        """How the slowest caller's calls are made."""
-        tempos = {self.state_of(caller) for caller in self._pacers}
-        return next(
-            (one for one in (PaceState.PAUSED, PaceState.SLOWED) if one in tempos), PaceState.FREE
-        )
+        """The state of the slowest caller."""
+        states = {self.state_of(caller) for caller in self._pacers}
+        slowest_first = (PaceState.PAUSED, PaceState.SLOWED)
+        return next((state for state in slowest_first if state in states), PaceState.FREE)
 
     def state_of(self, caller: str) -> PaceState:
-        """Say how a caller's calls are made."""
+        """Return the state of a caller.
+
+        Args:
+            caller: The caller.
+
+        Returns:
+            Its state; ``FREE`` for a caller that was not slowed down.
+        """
         pacer = self._pacers.get(caller)
         if pacer is None:
             return _FREE
         return pacer.pace.state(self._clock.monotonic(), self._settings.max_calls)
 
-    def of(self, caller: str) -> Pacer | None:
-        """Find the pacer of a caller; ``None`` for one who was not slowed down."""
+    def pacer_of(self, caller: str) -> Pacer | None:
+        """Return the pacer of a caller.
+
+        Args:
+            caller: The caller.
+
+        Returns:
+            Its pacer; ``None`` for a caller that was not slowed down.
+        """
         return self._pacers.get(caller)
 
     def apply_signal(self, caller: str, signal: Signal, *, began: float) -> None:
-        """Heed what the service said.
+        """Slow the calls of a caller down, if a signal asks for it.
 
         Args:
-            caller: To whom.
-            signal: What it said.
-            began: When the call was begun that it said so to.
+            caller: The caller for whom the service was called.
+            signal: The signal of the answer.
+            began: When the call of that answer began, by the clock's ``monotonic``.
         """
         slows = signal.refused or bool(signal.wait)
         few = signal.left is not None and signal.left < self._settings.max_calls
@@ -230,16 +253,16 @@ class Paces:
         )
         if slows:
             self._signals += 1
-            if now >= self._tell_at:
+            if now >= self._report_at:
                 self._on_slow(Slowdown(int(pacer.pace.limit), pacer.pause, self._signals))
-                self._signals, self._tell_at = 0, now + TOLD_EVERY
+                self._signals, self._report_at = 0, now + REPORT_INTERVAL
 
     def record_success(self, caller: str, *, began: float) -> None:
-        """Take note of a good answer; who is back at full speed is forgotten.
+        """Speed the calls of a caller up after a good answer; drop its pacer at full speed.
 
         Args:
-            caller: To whom.
-            began: When the call was begun.
+            caller: The caller for whom the service was called.
+            began: When the call of that answer began, by the clock's ``monotonic``.
         """
         pacer = self._pacers.get(caller)
         if pacer is None:
@@ -249,13 +272,15 @@ class Paces:
             del self._pacers[caller]
 
     def _begin(self, caller: str) -> Pacer:
-        """Begin to pace a caller, and forget others where they are too many."""
-        if len(self._pacers) >= MOST_CALLERS:
-            over = [name for name, one in self._pacers.items() if one.idle and not one.pause]
-            for name in over or [next(iter(self._pacers))]:
+        """Add the pacer of a caller; drop other pacers when there are too many."""
+        if len(self._pacers) >= MAX_CALLERS:
+            unused = [
+                name for name, pacer in self._pacers.items() if pacer.idle and not pacer.pause
+            ]
+            for name in unused or [next(iter(self._pacers))]:
                 del self._pacers[name]
         most = self._settings.max_calls
         pacer = self._pacers[caller] = Pacer(
-            limit=most, room=most + self._settings.max_waiting_calls, clock=self._clock
+            limit=most, capacity=most + self._settings.max_waiting_calls, clock=self._clock
         )
         return pacer

@@ -1,18 +1,18 @@
-"""The guard of one service: everything that a call goes through, in its order.
+"""The resilience pipeline of one service: each call runs through its parts, in this order.
 
-pace         is it this call's turn, by the service's word? SOURCE_OVERLOADED
-breaker      is the service asked at all now?              SOURCE_CIRCUIT_OPEN
-bulkhead     is there room for one more call?              SOURCE_OVERLOADED
-time         the least of the call's own and the request's
+pace         is it the turn of this call?                  SOURCE_OVERLOADED
+breaker      may the service be called now?                SOURCE_CIRCUIT_OPEN
+bulkhead     is there a place for one more call?           SOURCE_OVERLOADED
+time         the shorter of the call's limit and the request's rest
 the call
-breaker      takes note of how it went
-pace         takes note of what the service said; again in its own time, where it said "later"
-hedge        one more where it takes long, if that is on
-retry        again, where that can help, is safe, and fits time and budget
+breaker      counts the result
+pace         applies the answer's signal; calls again when the service said "later"
+hedge        a second call in parallel if the first takes long and hedging is on
+retry        another call, where that can help, is safe, and fits time and budget
 
-A call about a user who is known to be slow or to fail, while the service answers others, is
-isolated: it is made once, never as a probe, in few of the bulkhead's places, and a failure of it
-says nothing of the service. The failure by which the user became known has counted.
+A call about a user that is known to be slow or to fail, while the service answers for others, is
+isolated: it is made once, never as a probe, in a small part of the bulkhead, and its failure does
+not count against the service. The failure that made the user known has counted already.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 from app.errors import Code, SourceFailure
 from app.readonly import readonly
-from app.resilience.breaker import SLOW, Breaker, BreakerState, Permit, StateChange
+from app.resilience.breaker import SLOW_SHARE, Breaker, BreakerState, Permit, StateChange
 from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock, Deadline
 from app.resilience.hedge import Latencies, hedged
@@ -40,22 +40,22 @@ UNHEALTHY = frozenset(
         Code.SOURCE_OVERLOADED,
     }
 )
-"""The failures that speak of a service's health; our own request may be to blame for the others."""
+"""The failures that count against a service's health; others may be the fault of our request."""
 
 ISOLATED_SHARE = 4
-"""Isolated calls have one of so many places of the bulkhead."""
+"""Isolated calls get the bulkhead's places divided by this number."""
 
 Attempt = Callable[[float], Awaitable[T | SourceFailure]]
-"""Makes one call within so many seconds. What the service does is returned, never raised."""
+"""Makes one call within so many seconds. A failure of the service is returned, never raised."""
 
 
 @readonly(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What came of a guarded call.
+    """The result of a call through the pipeline.
 
     Attributes:
         answer: The answer or the failure.
-        attempts: How many calls were made for it.
+        attempts: How many calls were made.
     """
 
     answer: T | SourceFailure
@@ -64,15 +64,15 @@ class Outcome(Generic[T]):
 
 @dataclass(slots=True)
 class _PipelineRun(Generic[T]):
-    """What is to be done, by one attempt or several.
+    """One run of the pipeline: one attempt or several.
 
     Attributes:
         attempt: Makes the call.
         limit: Seconds that one attempt may take.
-        end: The moment by which all has to be done, by the clock's ``monotonic``.
-        caller: For whom.
-        isolated: Whether it is about a user who is known to be slow or to fail.
-        made: How many calls were made for it so far.
+        end: The moment by which the run has to end, by the clock's ``monotonic``.
+        caller: The caller for whom it runs.
+        isolated: Whether it is about a user that is known to be slow or to fail.
+        made: How many calls were made so far.
     """
 
     attempt: Attempt[T]
@@ -85,11 +85,11 @@ class _PipelineRun(Generic[T]):
 
 @dataclass(slots=True)
 class _StartedCall:
-    """A call that was begun.
+    """A call that has started_call.
 
     Attributes:
-        permit: The breaker's leave to make it.
-        started: When, by the clock's ``monotonic``.
+        permit: The breaker's permit for it.
+        started: When it began, by the clock's ``monotonic``.
         seconds: How long it may take.
     """
 
@@ -99,10 +99,18 @@ class _StartedCall:
 
 
 class ResiliencePipeline:
-    """Guards the calls to one service. Shared by all of them; this is what makes it work.
+    """Runs the calls to one service through the parts. All requests share it.
+
+    Args:
+        name: The name of the source.
+        settings: The limits of the source.
+        clock: The time.
+        chance: Random numbers for jitter.
+        on_change: Called with each change of the breaker's state.
+        on_slow: Called with reports of slowdowns; see ``Paces``.
 
     Attributes:
-        name: The source that the service is.
+        name: The name of the source.
     """
 
     def __init__(
@@ -134,17 +142,17 @@ class ResiliencePipeline:
 
     @property
     def state(self) -> BreakerState:
-        """What the breaker does with calls."""
+        """The state of the circuit breaker."""
         return self._breaker.state
 
     @property
     def pace_state(self) -> PaceState:
-        """How fast calls are made for the caller for whom they are slowest."""
+        """The state of the slowest caller's rate."""
         return self._paces.state
 
     @property
     def congested(self) -> bool:
-        """Whether calls wait for room, for their turn or for the circuit to close."""
+        """Whether calls wait for a place or a turn, or the circuit is not closed."""
         return (
             self._bulkhead.waiting > 0
             or self._breaker.state is not BreakerState.CLOSED
@@ -152,21 +160,35 @@ class ResiliencePipeline:
         )
 
     def pace_state_of(self, caller: str) -> PaceState:
-        """Tell how fast calls are made for a caller."""
+        """Return the state of a caller's rate.
+
+        Args:
+            caller: The caller.
+
+        Returns:
+            The state; ``FREE`` for a caller that was not slowed down.
+        """
         return self._paces.state_of(caller)
 
     def apply_signal(self, caller: str, signal: Signal, *, began: float) -> None:
-        """Heed what the service said with an answer that was no failure; those speak themselves.
+        """Apply the signal of a successful answer. ``run`` applies those of failures itself.
 
         Args:
-            caller: To whom it said so.
-            signal: What it said.
-            began: When the call was begun, by the clock's ``monotonic``.
+            caller: The caller for whom the service was called.
+            signal: The signal of the answer.
+            began: When the call began, by the clock's ``monotonic``.
         """
         self._paces.apply_signal(caller, signal, began=began)
 
     def take_repetition(self, count: int = 1) -> bool:
-        """Take repetitions out of the budget, all or none, for calls that the caller repeats."""
+        """Take repetitions from the retry budget, for calls that the caller of this repeats itself.
+
+        Args:
+            count: How many.
+
+        Returns:
+            Whether the budget had so many; if not, none is taken.
+        """
         return self._budget.take(count)
 
     async def run(
@@ -184,86 +206,88 @@ class ResiliencePipeline:
         Args:
             attempt: Makes the call.
             limit: Seconds that one attempt may take.
-            deadline: When the request has to be answered.
-            reserve: Seconds before the deadline that are kept for what follows the call.
-            caller: For whom it is made, where the service is told; each has a pace of its own.
-            isolated: Whether it is about a user who is known to be slow or to fail, while others
-                are answered.
+            deadline: The deadline of the request.
+            reserve: Seconds before the deadline that are kept for the work after the call.
+            caller: The caller, where the service gets its identity; each has a rate of its own.
+            isolated: Whether the call is about a user that is known to be slow or to fail, while
+                the service answers for others.
 
         Returns:
-            What came of it: where it was repeated, what the last call said that was made.
+            The answer of the last call that was made, and the number of calls.
         """
         work = _PipelineRun(attempt, limit, deadline.at - reserve, caller, isolated)
-        answer = await self._paced(work)
+        answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
-            answer = await self._repeated(work, answer)
+            answer = await self._retry(work, answer)
         return Outcome(answer, work.made)
 
-    async def _repeated(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
-        """Repeat what has failed, where that can help; gives what the last call said."""
-        answer = await self._later(work, failure)
+    async def _retry(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
+        """Repeat a failed call where that can help, and return the last answer."""
+        answer = await self._repeat_when_deferred(work, failure)
         for tries in range(1, self._settings.retry.max_retries + 1):
             if (
                 not isinstance(answer, SourceFailure)
                 or not answer.retryable
                 or work.isolated
-                or self._is_put_off(answer)  # its own time has been waited for, or is too long
+                or self._is_deferred(answer)  # the wait that it asked for is over, or is too long
             ):
                 break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
-            if wait >= self._left(work) or self._breaker.refuses or not self._budget.take():
+            if wait >= self._seconds_left(work) or self._breaker.refuses or not self._budget.take():
                 break
             await self._clock.sleep(wait)
             before = work.made
-            again = await self._paced(work)
+            again = await self._attempt_at_pace(work)
             if isinstance(again, SourceFailure):
-                again = await self._later(work, again)
+                again = await self._repeat_when_deferred(work, again)
             if work.made == before:
                 break
             answer = again
         return answer
 
-    def _left(self, work: _PipelineRun[T]) -> float:
-        """Count the seconds that are left for it."""
+    def _seconds_left(self, work: _PipelineRun[T]) -> float:
+        """Return the seconds until the run has to end."""
         return work.end - self._clock.monotonic()
 
-    def _paced(self, work: _PipelineRun[T]) -> Awaitable[T | SourceFailure]:
-        """Make an attempt when the service wants it."""
-        pacer = self._paces.of(work.caller)
+    def _attempt_at_pace(self, work: _PipelineRun[T]) -> Awaitable[T | SourceFailure]:
+        """Make an attempt when the rate of the caller allows it."""
+        pacer = self._paces.pacer_of(work.caller)
         if pacer is None:
-            return self._perhaps_hedged(work)
-        if self._left(work) <= 0 or self._breaker.refuses:
-            return self._once(work)  # which says so
-        return self._in_turn(pacer, work)
+            return self._attempt_hedged(work)
+        if self._seconds_left(work) <= 0 or self._breaker.refuses:
+            return self._attempt_once(work)  # returns the failure for it
+        return self._attempt_in_turn(pacer, work)
 
-    async def _later(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
-        """Make an attempt again, as long as the service says "later".
+    async def _repeat_when_deferred(
+        self, work: _PipelineRun[T], failure: SourceFailure
+    ) -> T | SourceFailure:
+        """Repeat an attempt as long as the service says "later", and return the last answer.
 
-        That is no business of the budget of retries: it is the service that says when. It ends
-        where the next one would come too late.
+        It does not use the retry budget, because the service sets the times. It ends when the next
+        attempt would come too late.
         """
         answer: T | SourceFailure = failure
-        while self._is_put_off(answer):
-            pacer = self._paces.of(work.caller)
-            if pacer is None or pacer.pause >= self._left(work) or self._breaker.refuses:
+        while self._is_deferred(answer):
+            pacer = self._paces.pacer_of(work.caller)
+            if pacer is None or pacer.pause >= self._seconds_left(work) or self._breaker.refuses:
                 break
-            answer = await self._paced(work)
+            answer = await self._attempt_at_pace(work)
         return answer
 
-    async def _in_turn(self, pacer: Pacer, work: _PipelineRun[T]) -> T | SourceFailure:
-        """Make an attempt when it is its turn."""
+    async def _attempt_in_turn(self, pacer: Pacer, work: _PipelineRun[T]) -> T | SourceFailure:
+        """Make an attempt when its turn comes."""
         try:
-            async with pacer.turn(self._left(work)):
+            async with pacer.turn(self._seconds_left(work)):
                 began = self._clock.monotonic()
-                answer = await self._once(work)
+                answer = await self._attempt_once(work)
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
         if not isinstance(answer, SourceFailure):
             self._paces.record_success(work.caller, began=began)
         return answer
 
-    def _is_put_off(self, answer: object) -> bool:
-        """Tell whether an attempt failed only for having come too early, by the service's word."""
+    def _is_deferred(self, answer: object) -> bool:
+        """Return whether an attempt failed only because the service wants it later."""
         return (
             isinstance(answer, SourceFailure)
             and answer.retryable
@@ -271,58 +295,60 @@ class ResiliencePipeline:
             and self._settings.pacing.enabled
         )
 
-    def _perhaps_hedged(self, work: _PipelineRun[T]) -> Awaitable[T | SourceFailure]:
-        """Make an attempt, and a second one beside it where hedging is on and it takes long."""
+    def _attempt_hedged(self, work: _PipelineRun[T]) -> Awaitable[T | SourceFailure]:
+        """Make an attempt; if hedging is on and it takes long, a second one in parallel."""
         delay = self._latencies.p95() if self._settings.hedge and not work.isolated else None
         if delay is None:
-            return self._once(work)
+            return self._attempt_once(work)
         return hedged(
-            lambda: self._once(work),
+            lambda: self._attempt_once(work),
             delay=delay,
             may_repeat=self._budget.take,
             is_good=lambda answer: not isinstance(answer, SourceFailure),
             clock=self._clock,
         )
 
-    async def _once(self, work: _PipelineRun[T]) -> T | SourceFailure:
-        """Make one attempt, when the service may be asked and there is room and time."""
-        if (left := self._left(work)) <= 0:
+    async def _attempt_once(self, work: _PipelineRun[T]) -> T | SourceFailure:
+        """Make one attempt, if the breaker, the bulkhead and the time allow it."""
+        if (left := self._seconds_left(work)) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
         if self._breaker.refuses:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
         if not work.isolated:
-            return await self._in_room(work, left)
+            return await self._attempt_in_bulkhead(work, left)
         if self._breaker.state is not BreakerState.CLOSED:
             detail = "the circuit is not closed, and the user is no probe"
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, detail)
         try:
             async with self._isolation.slot(left):
-                return await self._in_room(work, self._left(work))
+                return await self._attempt_in_bulkhead(work, self._seconds_left(work))
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
-    async def _in_room(self, work: _PipelineRun[T], seconds: float) -> T | SourceFailure:
-        """Make one attempt when there is room for it within so many seconds."""
+    async def _attempt_in_bulkhead(
+        self, work: _PipelineRun[T], seconds: float
+    ) -> T | SourceFailure:
+        """Make one attempt in a place of the bulkhead, with a bounded wait for the place."""
         try:
             async with self._bulkhead.slot(seconds):
-                begun = self._begin(work)
-                if isinstance(begun, SourceFailure):
-                    return begun
+                started_call = self._begin(work)
+                if isinstance(started_call, SourceFailure):
+                    return started_call
                 try:
-                    answer = await work.attempt(begun.seconds)
-                    self._take_note(work, begun, answer)
+                    answer = await work.attempt(started_call.seconds)
+                    self._record(work, started_call, answer)
                     return answer
                 finally:
-                    # Tells nothing, where nothing was told: the call was cancelled.
-                    begun.permit.release()
+                    # Has an effect only if no result was recorded: the call was cancelled.
+                    started_call.permit.release()
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
     def _begin(self, work: _PipelineRun[T]) -> _StartedCall | SourceFailure:
-        """Begin a call, if the wait for room has left the time, the pace and the circuit for it."""
-        pacer = self._paces.of(work.caller)
+        """Begin a call, if time, rate and breaker still allow it after the wait for a place."""
+        pacer = self._paces.pacer_of(work.caller)
         if pacer is not None and pacer.pause:
-            return self._held()
+            return self._paused_meanwhile()
         started = self._clock.monotonic()
         if (left := work.end - started) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left once there was room")
@@ -334,35 +360,38 @@ class ResiliencePipeline:
         work.made += 1
         return _StartedCall(permit, started, min(work.limit, left))
 
-    def _take_note(
-        self, work: _PipelineRun[T], begun: _StartedCall, answer: T | SourceFailure
+    def _record(
+        self, work: _PipelineRun[T], started_call: _StartedCall, answer: T | SourceFailure
     ) -> None:
-        """Take note of what a call says of the service's health and pace."""
-        took = self._clock.monotonic() - begun.started
+        """Record what an answer says about the service's health and rate."""
+        took = self._clock.monotonic() - started_call.started
         if not isinstance(answer, SourceFailure):
             if not work.isolated:
-                begun.permit.record(failed=False, seconds=took, limit=work.limit)
+                started_call.permit.record(failed=False, seconds=took, limit=work.limit)
                 self._latencies.add(took)
             return
-        put_off = self._is_put_off(answer)
-        if put_off or answer.retry_after is not None:
-            signal = Signal(refused=put_off, wait=answer.retry_after)
-            self._paces.apply_signal(work.caller, signal, began=begun.started)
-        if put_off and answer.code is Code.SOURCE_OVERLOADED:
-            return  # it is well enough to say no
-        # A client in a hurry tells nothing of the service; else it could open the circuit for all
-        # others.
+        deferred = self._is_deferred(answer)
+        if deferred or answer.retry_after is not None:
+            signal = Signal(refused=deferred, wait=answer.retry_after)
+            self._paces.apply_signal(work.caller, signal, began=started_call.started)
+        if deferred and answer.code is Code.SOURCE_OVERLOADED:
+            return  # a service that refuses calls still works
+        # A time-out counts only if the call had nearly its whole limit. Otherwise clients with
+        # short deadlines could open the circuit for all others.
         if work.isolated:
             return
-        if answer.code is not Code.SOURCE_TIMEOUT or begun.seconds >= SLOW * work.limit:
+        if (
+            answer.code is not Code.SOURCE_TIMEOUT
+            or started_call.seconds >= SLOW_SHARE * work.limit
+        ):
             failed = answer.code in UNHEALTHY
-            begun.permit.record(failed=failed, seconds=took, limit=work.limit)
+            started_call.permit.record(failed=failed, seconds=took, limit=work.limit)
 
-    def _held(self) -> SourceFailure:
-        """Say of a call that had waited for room that the service wants to be left alone by now."""
+    def _paused_meanwhile(self) -> SourceFailure:
+        """Make the failure of a call that must not begin, as the service now wants a pause."""
         detail = "the source asked to be left alone while the call waited for room"
         return SourceFailure(self.name, Code.SOURCE_OVERLOADED, detail, retryable=True)
 
     def _failure(self, code: Code, detail: str) -> SourceFailure:
-        """Name this source in a failure."""
+        """Make a failure of this source."""
         return SourceFailure(self.name, code, detail)

@@ -1,8 +1,8 @@
-"""A value that is fetched, kept, and fetched anew before it expires.
+"""A value that is fetched, kept, and fetched again before it expires.
 
-Access tokens and an issuer's keys are such values. However many want one, there is one fetch at a
-time, and all who wait share it: a waiter that gives up takes it from nobody. When to fetch is the
-owner's decision, since a token is wanted when it is due, and keys when a new name comes up.
+Access tokens and an issuer's keys are such values. There is one fetch at a time, and all waiters
+share it: a waiter that gives up does not cancel it for the others. The owner decides when to fetch:
+a token is fetched when it is due, and keys when an unknown key id comes up.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fetched(Generic[T]):
-    """A value, and how long it serves by the clock's ``monotonic``.
+    """A value with its times, by the clock's ``monotonic``.
 
     Attributes:
         value: The value.
-        since: When it was asked for.
-        refresh_at: From when on it is to be fetched anew, while it still serves.
-        expires_at: When it no longer serves.
+        since: When its fetch began.
+        refresh_at: From when on it is to be fetched again, while it is still valid.
+        expires_at: When it stops being valid.
     """
 
     value: T
@@ -38,30 +38,31 @@ class Fetched(Generic[T]):
 
 
 FetchValue: TypeAlias = Callable[[], Awaitable[Fetched[T] | SourceFailure]]
-"""Fetches the value, and logs what became of that. A failure is a value."""
+"""Fetches the value, and logs the result. A failure is returned, not raised."""
 
 
 class RefreshingValue(Generic[T]):
-    """Keeps a value, and fetches it when its owner asks. Safe to share between requests.
+    """Keeps a value, and fetches it when its owner calls ``refresh``. Requests may share it.
 
-    Leaving its context ends a fetch that still runs.
+    Leaving its context cancels a fetch that still runs.
 
     Attributes:
-        latest: What was fetched last; ``None`` before, and after ``drop``. It may have expired.
-        failure: Why the last fetch that has ended gave nothing; ``None`` where it gave a value.
-        is_uncertain: Whether the last fetch gave no value, be it that it failed, that it was
-            cancelled, or that it still runs.
+        latest: The value fetched last; ``None`` before the first, and after ``drop``. It may have
+            expired.
+        failure: The failure of the last finished fetch; ``None`` if that fetch gave a value.
+        is_uncertain: Whether the last fetch has given no value: it failed, was cancelled, or still
+            runs.
         started_at: When the last fetch began, by the clock's ``monotonic``.
-        ended_at: When the last fetch that has ended did so.
+        ended_at: When the last finished fetch ended.
     """
 
     def __init__(self, name: str, fetch: FetchValue[T], clock: Clock) -> None:
-        """Make it; nothing is fetched before it is asked for.
+        """Create it without fetching anything.
 
         Args:
-            name: What its tasks are called.
+            name: The name of its tasks.
             fetch: Fetches the value.
-            clock: Tells the time.
+            clock: The time.
         """
         self.latest: Fetched[T] | None = None
         self.failure: SourceFailure | None = None
@@ -71,7 +72,7 @@ class RefreshingValue(Generic[T]):
         self._fetch = fetch
         self._clock = clock
         self._tasks = Tasks()
-        # The fetch is for all: it must not run with the context variables of one request.
+        # All requests share the fetch: it must not run with the context variables of one.
         self._context = Context()
         self._fetching: asyncio.Task[None] | None = None
 
@@ -89,29 +90,30 @@ class RefreshingValue(Generic[T]):
 
     @property
     def is_fetching(self) -> bool:
-        """Whether a fetch is under way."""
+        """Whether a fetch is in flight."""
         return self._fetching is not None and not self._fetching.done()
 
     def drop(self) -> None:
-        """Forget the value: it does not serve, whatever its time says."""
+        """Forget the value: it is invalid, whatever its times are."""
         self.latest = None
 
     def refresh(self) -> "asyncio.Task[None]":
-        """Begin to fetch the value, unless that is being done.
+        """Begin a fetch, unless one is in flight.
 
         Returns:
-            The fetch. It is shared: wait for it by ``asyncio.wait``, which does not cancel it.
+            The task of the fetch. It is shared: wait for it by ``asyncio.wait``, which does not
+            cancel it.
         """
         if self._fetching is None or self._fetching.done():
             self._fetching = self._tasks.begin(self._run(), self._name, self._context.copy())
         return self._fetching
 
     async def _run(self) -> None:
-        """Fetch the value, and keep what came of it."""
+        """Fetch the value, and keep it or the failure."""
         self.started_at, self.is_uncertain = self._clock.monotonic(), True
-        said = await self._fetch()
+        fetched = await self._fetch()
         self.ended_at = self._clock.monotonic()
-        if isinstance(said, SourceFailure):
-            self.failure = said
+        if isinstance(fetched, SourceFailure):
+            self.failure = fetched
         else:
-            self.latest, self.failure, self.is_uncertain = said, None, False
+            self.latest, self.failure, self.is_uncertain = fetched, None, False

@@ -1,13 +1,9 @@
-"""Retries: when, how often, and a budget over what happened lately.
+"""Retries: when to repeat a call, how long to wait before it, and how often at all.
 
-Counting what happened lately.
-
-When to ask again, how long to wait before, and how often at all.
-
-The waits are exponential with full jitter, since clients that back off in step come back in step
-(M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). The budget bounds
-retries by a share of the calls, since during an outage every call would otherwise be multiplied
-(Google SRE Book, chapter 21, "Handling Overload").
+The waits are exponential with full jitter, because clients that wait equally long come back at
+the same moment (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). The
+budget bounds retries by a share of the calls, because during an outage every call would be
+multiplied without it (Google SRE Book, chapter 21, "Handling Overload").
 """
 
 from collections import deque
@@ -17,14 +13,19 @@ from app.resilience.clock import Clock
 from app.settings.resilience import RetrySettings
 
 SLOTS = 10
-"""Into how many parts the window is cut: it slides by one part at a time."""
+"""The window has so many parts, and slides by one part at a time."""
 
 
 class SlidingWindow:
     """Counts events of a few kinds over the last seconds.
 
-    The window slides in steps of a tenth of its length, so that it takes the same small memory
-    however much happens in it.
+    The window slides in steps of a tenth of its length, so its memory does not grow with the number
+    of events.
+
+    Args:
+        kinds: How many kinds of events there are; a kind is a number from 0.
+        seconds: The length of the window.
+        clock: The time.
     """
 
     def __init__(self, *, kinds: int, seconds: float, clock: Clock) -> None:
@@ -36,8 +37,11 @@ class SlidingWindow:
     def add(self, *kinds: int) -> Sequence[int]:
         """Count one event of each of these kinds.
 
+        Args:
+            kinds: The kinds.
+
         Returns:
-            All within the window, by kind.
+            The events within the window, one count for each kind.
         """
         slot = self._forget()
         if not self._slots or self._slots[-1][0] != slot:
@@ -49,17 +53,21 @@ class SlidingWindow:
         return tuple(self._totals)
 
     def totals(self) -> Sequence[int]:
-        """Count the events within the window, by kind."""
+        """Return the events within the window, one count for each kind.
+
+        Returns:
+            The counts.
+        """
         self._forget()
         return tuple(self._totals)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all events."""
         self._slots.clear()
         self._totals = [0] * len(self._totals)
 
     def _forget(self) -> int:
-        """Drop what has left the window; give the number of the present slot."""
+        """Drop the slots that have left the window; return the number of the current slot."""
         slot = int(self._clock.monotonic() // self._width)
         while self._slots and self._slots[0][0] <= slot - SLOTS:
             _, counts = self._slots.popleft()
@@ -71,28 +79,33 @@ class SlidingWindow:
 _CALL, _RETRY = range(2)
 
 Chance = Callable[[], float]
-"""Gives a number from 0 up to 1, each as likely as the other."""
+"""Returns a random number from 0 up to, but not including, 1; uniformly distributed."""
 
 
 class RetryBudget:
-    """Lets a share of the calls be repeated, and a few more."""
+    """Allows retries up to a share of the calls, and a minimum beyond it.
+
+    Args:
+        settings: The share, the minimum, and the window in seconds.
+        clock: The time.
+    """
 
     def __init__(self, settings: RetrySettings, clock: Clock) -> None:
         self._settings = settings
         self._window = SlidingWindow(kinds=2, seconds=settings.budget_window, clock=clock)
 
     def count_call(self) -> None:
-        """Count a call that was no repetition."""
+        """Count a call that is not a retry."""
         self._window.add(_CALL)
 
     def take(self, count: int = 1) -> bool:
-        """Take repetitions out of the budget: all of them or none.
+        """Take retries from the budget: all of them or none.
 
         Args:
             count: How many.
 
         Returns:
-            Whether so many were left.
+            Whether the budget had so many.
         """
         calls, retries = self._window.totals()
         beyond = retries + count - self._settings.budget_minimum
@@ -105,17 +118,17 @@ class RetryBudget:
 def backoff(
     attempt: int, retry_after: float | None, settings: RetrySettings, chance: Chance
 ) -> float:
-    """Find how long to wait before asking again.
+    """Compute the wait before a retry.
 
     Args:
-        attempt: How often it was asked so far, at least once.
-        retry_after: Seconds that the service asked for, if it did.
+        attempt: How many attempts were made so far, at least 1.
+        retry_after: Seconds that the service asked for; ``None`` if it did not.
         settings: Base and bound of the waits.
-        chance: Gives the jitter.
+        chance: Random numbers for the jitter.
 
     Returns:
-        Seconds. What the service asked for counts as it is, but for a floor under it: a service
-        that says "at once" would otherwise be asked in a loop.
+        Seconds. The wait that the service asked for is used as it is, but not less than
+        ``base_delay``: a service that asks for no wait would otherwise be called in a loop.
     """
     if retry_after is not None:
         return max(retry_after, settings.base_delay)

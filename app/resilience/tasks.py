@@ -1,4 +1,4 @@
-"""Tasks and whoever they belong to."""
+"""Tasks that have an owner."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """Tasks that outlive the function that began them, and their owner.
+    """The owner of tasks that outlive the function that began them.
 
-    Leaving its context cancels what still runs and waits for its end. A ``TaskGroup`` would not
-    do: it ends all when one fails, and waits for all when it is left.
+    Leaving its context cancels the tasks that still run, and waits for their end. A ``TaskGroup``
+    does not fit: it cancels all tasks when one fails, and waits for all of them when it is left.
 
     Attributes:
         closed: Whether the context was left.
@@ -36,22 +36,22 @@ class Tasks:
         if not self._running:
             return
         for task in self._running:
-            if not task.cancelling():  # one that cleans up already is not disturbed in it
+            if not task.cancelling():  # a task that is being cancelled may be cleaning up
                 task.cancel()
         await asyncio.wait(self._running)
 
     def begin(
         self, work: Coroutine[Any, Any, T], name: str, context: Context | None = None
     ) -> asyncio.Task[T]:
-        """Begin some work.
+        """Begin a task.
 
         Args:
-            work: The work.
-            name: What the task is called.
-            context: The context variables that it sees; those of whoever begins it by default.
+            work: The coroutine that it runs.
+            name: The name of the task.
+            context: The context variables of the task; a copy of the current ones by default.
 
         Returns:
-            Its task, which belongs to this owner.
+            The task, which belongs to this owner.
         """
         task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._running.add(task)

@@ -1,7 +1,7 @@
 """The settings of this process: from the environment, and from the file that it names.
 
-What may be said, and what is wrong with what is, is the business of ``configuration/``; here it is
-told which settings these are, and that those of a source have to fit what it is read into.
+``loading`` reads any settings model. This module applies it to ``Settings``, and adds the check
+that the settings of each source fit the record that it is read into.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def load_settings(
     config: Path | None = None,
     serving: bool = False,
 ) -> Settings:
-    """Read the settings from the environment, and from files for what that lacks.
+    """Read the settings from the environment, and from files for what it lacks.
 
     Args:
         env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
@@ -42,7 +42,7 @@ def load_settings(
         The settings.
 
     Raises:
-        ConfigurationError: They cannot be used; with one sentence a mistake.
+        ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
     checks = (check, _callers_are_said) if serving else (check,)
     every: Check = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
@@ -52,7 +52,7 @@ def load_settings(
 def read(
     env_file: Path | None = ENV_FILE, *, check: Check, config: Path | None = None
 ) -> LoadedSettings[Settings]:
-    """Read the settings, and where each is from; as ``load_settings`` does.
+    """Read the settings as ``load_settings`` does, with the origin of each.
 
     Args:
         env_file: A file of ``NAME=value`` lines.
@@ -63,7 +63,7 @@ def read(
         The settings and their origins.
 
     Raises:
-        ConfigurationError: They cannot be used; with one sentence a mistake.
+        ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
     return read_settings(Settings, env_file=env_file, config=config, check=check)
 
@@ -72,8 +72,8 @@ def variables() -> Iterator[Variable]:
     """List every variable, in the order of the settings.
 
     Yields:
-        The variable that names the file, and those that hold one value each; a table of them can
-        also be given as JSON.
+        The variable that names the configuration file, then one variable for each value. A table
+        can also be given as one variable with JSON.
     """
     yield CONFIG
     yield from variables_of(Settings)

@@ -1,7 +1,7 @@
-"""The settings: what an operator can say, from where, and what is wrong with it.
+"""The model of all settings.
 
-The environment is read here and nowhere else. Everything else is handed a ``Settings`` value, which
-knows nothing of the environment and can be built by hand (the demo and the tests do).
+A ``Settings`` value knows nothing of where its values come from: ``loading`` reads them from the
+environment and from files, and the demo and the tests build it by hand.
 """
 
 import re
@@ -45,7 +45,7 @@ class SourcesSettings(SettingsModel):
 
 
 class LogSettings(SettingsModel):
-    """What the log says and how."""
+    """Which events the log has, and in which form."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is written."
@@ -193,12 +193,14 @@ class Settings(SettingsModel):
 
     @property
     def key_from(self) -> Mapping[str, KeyFromSettings]:
-        """Where the keys are of each source that knows users by another source's."""
-        return {name: one.key_from for name, one in self.sources if one.key_from is not None}
+        """The ``key_from`` settings by source, for the sources that have any."""
+        return {
+            name: source.key_from for name, source in self.sources if source.key_from is not None
+        }
 
     @property
     def has_security_directives(self) -> bool:
-        """Whether the schema tells routers who may see which field."""
+        """Whether the schema has directives that show routers who may read which field."""
         if self.security_directives == "auto":
             return self.auth is not None and self.auth.mode == "jwt"
         return self.security_directives == "always"
@@ -206,7 +208,7 @@ class Settings(SettingsModel):
     @field_validator("sources")
     @classmethod
     def _keys_can_be_had(cls, sources: SourcesSettings) -> SourcesSettings:
-        """Refuse sources whose keys can never be had, each at its place."""
+        """Reject sources whose keys cannot be obtained, each at its own place."""
         parents = {name: one.key_from and one.key_from.source for name, one in sources}
         mistakes = [
             InitErrorDetails(

@@ -1,5 +1,5 @@
-"""What sends bytes to services.
+"""The transport: it sends bytes to services.
 
-Contract type: ``transport.TransportFactory`` gives the transport of a service. ``connections``
-takes no answer that nobody asked for; ``body`` reads an answer without trust in it.
+Contract type: ``transport.TransportFactory`` makes the transport of a service. ``connections``
+rejects answers to no request; ``body`` reads the body of an untrusted answer.
 """

@@ -1,10 +1,10 @@
 """The reference transport: ``httpx.AsyncClient`` over aiohttp's connections, one for each service.
 
-It uses public parts of both libraries, and the connector of ``connections.py`` below them, so that
-no answer is taken that nobody asked for. ``fastpath/wire.py`` replaces it.
+It uses public APIs of both libraries, and below them the connector of ``connections.py``, which
+rejects answers to no request. ``fastpath/wire.py`` replaces it.
 
-aiohttp repeats a request by itself once where its connection was lost, if its method only reads.
-Requests with another method are not repeated here; they are left to the retries.
+aiohttp itself repeats a request once after a lost connection, if its method is idempotent. Requests
+with other methods are not repeated here; the retries of the pipeline do that.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ from app.transport.transport import STRAYS, ReadyRequest, basic
 
 
 class ClientTransport(httpx.AsyncBaseTransport):
-    """Sends requests to one service by a client of its own, opened with its context."""
+    """Sends requests to one service by its own HTTP client, which is open within the context."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Make it; nothing is opened before its context is entered.
+        """Create it; nothing is opened before its context is entered.
 
         Args:
-            settings: How the service is reached.
+            settings: How to reach the service.
         """
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
@@ -52,7 +52,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
         )
         self._client = httpx.AsyncClient(
             transport=AiohttpTransport(client=session, proxy=proxy),
-            # The time of a whole exchange is bounded by the client of the source.
+            # `SourceClient` bounds the time of a whole exchange.
             timeout=httpx.Timeout(None, connect=settings.connect_timeout),
             # A cookie set for one user would be sent with the calls of all others.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -72,27 +72,28 @@ class ClientTransport(httpx.AsyncBaseTransport):
             await self._client.__aexit__(exc_type, exc_value, traceback)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and receive an answer up to its headers.
+        """Send a request, and receive the answer up to the end of its headers.
 
         Args:
             request: The request.
 
         Returns:
-            The answer; its body is still to be read.
+            The answer; its body is not read yet.
 
         Raises:
-            httpx.HTTPError: There was none.
+            httpx.HTTPError: No answer came.
+            RuntimeError: The context was not entered.
         """
         if self._client is None or self._connector is None:
             raise RuntimeError("the transport is not open: its context has to be entered first")
-        plain = httpx.Request(
+        copy = httpx.Request(
             request.method, request.url, headers=request.headers, content=request.content
         )
         if not isinstance(request, ReadyRequest):
-            plain.extensions = request.extensions
-        if plain.url.scheme == "http":  # without a tunnel, the proxy reads the request itself
-            plain.headers.update(_proxy_headers(self._settings))
-        response = await self._client.send(plain, stream=True)
+            copy.extensions = request.extensions
+        if copy.url.scheme == "http":  # there is no tunnel, so the proxy reads these headers
+            copy.headers.update(_proxy_headers(self._settings))
+        response = await self._client.send(copy, stream=True)
         strays, self._strays = self._connector.strays - self._strays, self._connector.strays
         if strays:
             response.extensions[STRAYS] = strays
@@ -100,19 +101,19 @@ class ClientTransport(httpx.AsyncBaseTransport):
 
 
 def client_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
-    """Make the reference transport of a service.
+    """Create the reference transport of a service.
 
     Args:
-        settings: How the service is reached.
+        settings: How to reach the service.
 
     Returns:
-        A transport with a client and connections of its own.
+        A transport with its own client and connections.
     """
     return ClientTransport(settings)
 
 
 def _proxy_headers(settings: SourceSettings) -> Mapping[str, str]:
-    """Write what a proxy is told, where it asks for a password."""
+    """Return the credentials for the proxy as headers; empty when it needs none."""
     proxy = settings.proxy
     if proxy is None or proxy.username is None or proxy.password is None:
         return {}

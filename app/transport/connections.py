@@ -1,22 +1,22 @@
-"""The connections to one service, and the rule that no answer is taken that nobody asked for.
+"""The connections to one service; an answer to no request is never used.
 
-HTTP/1.1 ties an answer to its request by the order on the connection alone (RFC 9112, section 9.2).
-A surplus answer on a kept connection would become the answer to the next request: one user would
+Only the order on the connection ties an HTTP/1.1 answer to its request (RFC 9112, section 9.2). A
+surplus answer on a kept connection would become the answer to the next request: one user would
 see the data of another. aiohttp's pool hands such connections out (aio-libs/aiohttp#13656). Here a
 kept connection is used only if nothing has arrived on it since its last answer ended:
 
-- what arrives while no answer is awaited closes the connection at once;
-- what follows an answer in the same read closes it too, be it an answer or a single byte;
-- before a connection is used, its socket is asked whether bytes wait there that were not read yet;
+- bytes that arrive while no answer is awaited close the connection at once;
+- bytes that follow an answer in the same read close it too, be it an answer or a single byte;
+- before a connection is used, its socket is checked for bytes that were not read yet;
 - a connection whose last answer did not end is never kept: after a time-out, a cancellation, a
   protocol error, or an answer that came before its request was sent.
 
 The rule works below the client, so aiohttp's own session can use the same connector.
 
-Private parts of aiohttp that this file relies on: ``BaseConnector._factory`` makes the protocol of
-each connection, and ``_create_connection`` opens one. Of the protocol, ``_buffer`` holds the heads
-that nobody has read yet, ``_should_close`` says that the connection may not be kept, and
-``_parser`` tells by ``feed_eof`` whether it is within another answer.
+This file relies on private parts of aiohttp. ``BaseConnector._factory`` makes the protocol of each
+connection, and ``_create_connection`` opens one. Of the protocol, ``_buffer`` holds the heads that
+were not read yet, ``_should_close`` is true when the connection may not be kept, and ``feed_eof``
+of ``_parser`` shows whether the parser is within another answer.
 """
 
 import asyncio
@@ -37,70 +37,74 @@ Head = tuple[RawResponseMessage, StreamReader]
 """The head of an answer, and its body."""
 
 SWITCHING = 101
-"""The status after which a connection does not speak HTTP any more."""
+"""The status after which a connection no longer carries HTTP."""
 
 _LINE_ENDS = (b"\n", b"\r")
-"""What the parser passes over between two answers."""
+"""Bytes that the parser skips between two answers."""
 
 _EMPTY_LINE = 2
-"""How many line feeds an empty line is behind another."""
+"""The line feeds of a line and an empty line after it."""
 
 _LAST_BYTES = 64
-"""How many bytes at the end of a read are looked at for surplus line ends."""
+"""Bytes at the end of a read that are searched for surplus line ends."""
 
 
 _INTERIM = range(100, 200)
-"""Statuses of answers that announce another (RFC 9110, section 15.2)."""
+"""Statuses of interim answers; another answer follows (RFC 9110, section 15.2)."""
 
 
 def is_final(status: int) -> bool:
-    """Tell whether a status ends an exchange.
+    """Return whether an answer with this status ends the exchange.
 
     Args:
-        status: The status.
+        status: The HTTP status.
 
     Returns:
-        Whether it does.
+        ``False`` for interim answers only; 101 is final.
     """
     return status not in _INTERIM or status == SWITCHING
 
 
 class BrokenAnswerError(aiohttp.ClientPayloadError):
-    """An answer breaks the rules of HTTP."""
+    """An answer violates HTTP."""
 
 
 class LongHeadError(BrokenAnswerError):
-    """The head of an answer is longer than it may be. The text quotes nothing of it."""
+    """The head of an answer is longer than allowed. The message quotes nothing of it.
+
+    Args:
+        limit: The most bytes of a head.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the head of the answer is longer than max_head_bytes ({limit:,})")
 
 
 class UnaskedAnswerError(aiohttp.ClientConnectionError):
-    """A service sent something on a new connection before it was asked anything."""
+    """A service sent bytes on a new connection before any request."""
 
 
 class UpstreamConnection(ResponseHandler):
-    """The protocol of one connection. It notices all that arrives without being asked for.
+    """The protocol of one connection. It detects bytes that answer no request.
 
     Attributes:
         requests: How many requests were announced on it.
-        heard: Whether anything has arrived since the last of them.
+        has_received: Whether anything has arrived since the last of them.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, head_limit: int, on_stray: Callable[[], None]
     ) -> None:
-        """Make it.
+        """Create it, before the connection is open.
 
         Args:
             loop: The event loop.
-            head_limit: The most bytes that the head of an answer may have.
-            on_stray: Is called where something arrives that nobody asked for.
+            head_limit: The most bytes of the head of an answer.
+            on_stray: Called when bytes arrive that answer no request.
         """
         super().__init__(loop=loop)
         self.requests = 0
-        self.heard = False
+        self.has_received = False
         self._head_limit = head_limit
         self._head_bytes = 0
         self._on_stray = on_stray
@@ -110,32 +114,36 @@ class UpstreamConnection(ResponseHandler):
         self._encrypted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Watch the socket of the connection, which has just been opened.
+
+        Args:
+            transport: The transport of the connection.
+        """
         super().connection_made(transport)
         self._socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._encrypted = transport.get_extra_info("sslcontext") is not None
 
     def is_new(self) -> bool:
-        """Tell whether the connection, which was just opened, can be used.
+        """Return whether the connection, which was just opened, can be used.
 
         Returns:
-            Whether nothing has arrived yet. Within TLS, only what was read counts: what waits in
-            the socket may be a part of the handshake.
+            Whether nothing has arrived yet. With TLS, only bytes that were read count: bytes in the
+            socket may belong to the handshake.
         """
-        return not self.heard and (self._encrypted or not self._socket.poll(0))
+        return not self.has_received and (self._encrypted or not self._socket.poll(0))
 
     def is_connected(self) -> bool:
-        """Tell whether the connection can be used.
+        """Return whether the connection can be used.
 
         Returns:
-            Whether it is open. Where it waits for a request, its socket must have nothing to read
-            either: neither bytes nor the end.
+            Whether it is open. If it waits for a request, its socket must also have nothing to
+            read: neither bytes nor the end.
         """
         return super().is_connected() and not (self._ended and self._socket.poll(0))
 
     @property
     def should_close(self) -> bool:
-        """Whether the connection can not be kept for another request."""
+        """Whether the connection cannot be kept for another request."""
         transport = self.transport
         return bool(
             not self._ended
@@ -146,12 +154,12 @@ class UpstreamConnection(ResponseHandler):
         )
 
     def await_answer(self, *, has_body: bool) -> None:
-        """Await the answer to a request that is about to be sent; its body stays compressed.
+        """Prepare for the answer to a request that is about to be sent; its body stays compressed.
 
         Args:
             has_body: Whether the answer may have a body.
         """
-        self._begin()
+        self._reset()
         limit = self._head_limit
         ResponseHandler.set_response_params(
             self,
@@ -164,22 +172,27 @@ class UpstreamConnection(ResponseHandler):
         )
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 # the base class's
-        """Await the answer to a request, as aiohttp does for its session and for proxies.
+        """Prepare for the answer to a request; aiohttp calls it for its session and for proxies.
 
         Args:
-            params: How it is read. The limits of its head are the connection's own.
+            params: How to read the answer. The limits of the head are replaced by the connection's
+                own.
         """
-        self._begin()
+        self._reset()
         limit = self._head_limit
         params |= {"max_line_size": limit, "max_field_size": limit, "max_headers": limit}
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Take bytes that have arrived; close the connection if they answer no request.
+
+        Args:
+            data: The bytes.
+        """
         if self._ended:
-            self._refuse()
+            self._close_for_stray()
             return
-        self.heard = True
+        self.has_received = True
         answer = self._answer
         before = None
         if answer is None:
@@ -191,16 +204,21 @@ class UpstreamConnection(ResponseHandler):
             answer = self._answer = self._find_answer()
         if answer is not None and answer[1].is_eof():
             self._ended = True
-            if self._is_followed(answer, data, before):
-                self._refuse()
+            if self._has_surplus(answer, data, before):
+                self._close_for_stray()
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 # aiohttp's
-        """Go on, as the reader of the body has room again; at its end nothing is held back."""
+        """Read on: there is room for more of the body. After an answer, reading never pauses."""
         if not self._ended:
             super().resume_reading(resume_parser)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """Fail whoever waits for the answer: for its head or, as aiohttp does not, for its body."""
+        """Fail the reader of the head or, unlike aiohttp, the reader of the body.
+
+        Args:
+            exc: The error.
+            exc_cause: Its cause, if there is one.
+        """
         cause = exc if exc_cause is None else exc_cause
         if isinstance(exc, HttpProcessingError):
             if self._answer is not None:
@@ -209,20 +227,20 @@ class UpstreamConnection(ResponseHandler):
                 exc = LongHeadError(self._head_limit)
         super().set_exception(exc, cause)
 
-    def _begin(self) -> None:
-        """Forget the answer before."""
+    def _reset(self) -> None:
+        """Forget the last answer, and count the next request."""
         self.requests += 1
-        self.heard = self._ended = False
+        self.has_received = self._ended = False
         self._head_bytes = 0
         self._answer = None
 
     def _find_answer(self) -> Head | None:
-        """Find the head of the awaited answer among those that were parsed."""
+        """Return the head of the awaited answer, if it was parsed; skip interim answers."""
         found = self._buffer[0][0] if self._buffer else None
         if found is not None and not is_final(found[0].code):
             found = next((head for head, _ in self._buffer if is_final(head[0].code)), None)
         if self._head_bytes > self._head_limit and (
-            found is None or _size(found[0]) > self._head_limit
+            found is None or _head_size(found[0]) > self._head_limit
         ):
             self._buffer.clear()
             self.abort()
@@ -232,13 +250,13 @@ class UpstreamConnection(ResponseHandler):
             self.force_close()
         return found
 
-    def _is_followed(self, answer: Head, data: bytes, before: int | None) -> bool:
-        """Tell whether something follows an answer in the read that it ended with.
+    def _has_surplus(self, answer: Head, data: bytes, before: int | None) -> bool:
+        """Return whether bytes follow an answer in the read in which it ended.
 
         Args:
             answer: The answer.
-            data: What was read.
-            before: How many bytes of the body had come before; ``None`` if not even the head had.
+            data: The bytes of the read.
+            before: Bytes of the body in earlier reads; ``None`` if the head was not complete then.
         """
         if self._buffer and self._buffer[-1][0] is not answer:
             return True
@@ -250,8 +268,8 @@ class UpstreamConnection(ResponseHandler):
                 return True
         return data[-1:] in _LINE_ENDS and _ends_twice(answer, data, before)
 
-    def _refuse(self) -> None:
-        """Close the connection, since something has arrived that nobody asked for."""
+    def _close_for_stray(self) -> None:
+        """Close the connection and report it: bytes have arrived that answer no request."""
         self.force_close()
         self.abort()
         self._on_stray()
@@ -261,7 +279,7 @@ class UpstreamConnector(aiohttp.TCPConnector):
     """The pool of connections to one service.
 
     Attributes:
-        strays: How many connections were closed because of something that nobody asked for.
+        strays: How many connections were closed because of bytes that answered no request.
     """
 
     def __init__(
@@ -272,17 +290,17 @@ class UpstreamConnector(aiohttp.TCPConnector):
         head_limit: int,
         ssl: SSLContext | bool = True,
     ) -> None:
-        """Make it, within a running event loop.
+        """Create it, within a running event loop.
 
         Args:
             limit: The most connections.
-            keepalive_timeout: Seconds for which an idle one is kept.
-            head_limit: The most bytes that the head of an answer may have.
-            ssl: What connections with TLS are opened with, where a request does not say it.
+            keepalive_timeout: Seconds for which an idle connection is kept.
+            head_limit: The most bytes of the head of an answer.
+            ssl: The TLS context of connections, where a request has none of its own.
         """
         super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)  # pyright: ignore[reportUnknownMemberType] # of an argument that is not given
         self.strays = 0
-        make = partial(UpstreamConnection, self._loop, head_limit, self._count)
+        make = partial(UpstreamConnection, self._loop, head_limit, self._count_stray)
         self._factory = cast("partial[ResponseHandler]", make)
 
     async def connect_anew(
@@ -290,20 +308,20 @@ class UpstreamConnector(aiohttp.TCPConnector):
     ) -> Connection:
         """Open a new connection, after the service has closed a kept one.
 
-        Kept ones that lead to the same place are closed: the service may have closed them as well.
+        Kept connections to the same address are closed: the service may have closed them as well.
 
         Args:
-            req: Where it leads.
+            req: The request that the connection is for.
             bounds: How long it may take.
 
         Returns:
-            A connection that had no request yet.
+            A connection without any request so far.
 
         Raises:
             aiohttp.ClientError: It could not be opened.
             TimeoutError: That took too long.
         """
-        while upstream(connection := await self.connect(req, [], bounds)).requests:
+        while protocol_of(connection := await self.connect(req, [], bounds)).requests:
             connection.close()
         return connection
 
@@ -313,32 +331,32 @@ class UpstreamConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 # the base class has it
     ) -> ResponseHandler:
-        """Open a connection; one on which the service speaks first is not used."""
+        """Open a connection; reject one on which the service sends bytes first."""
         protocol = await super()._create_connection(req, traces, timeout)
         if not isinstance(protocol, UpstreamConnection):
-            raise TypeError("aiohttp makes its connections in another way than this file says")
+            raise TypeError("aiohttp does not use the connector's factory of protocols any more")
         if not protocol.is_new():
             protocol.abort()
-            self._count()
+            self._count_stray()
             raise UnaskedAnswerError
         return protocol
 
-    def _count(self) -> None:
-        """Count a connection that was closed because of something that nobody asked for."""
+    def _count_stray(self) -> None:
+        """Count a connection that was closed because of bytes that answered no request."""
         self.strays += 1
 
 
-def upstream(connection: Connection) -> UpstreamConnection:
-    """Get the protocol of a connection of the pool above.
+def protocol_of(connection: Connection) -> UpstreamConnection:
+    """Return the protocol of a connection of an ``UpstreamConnector``.
 
     Args:
-        connection: The connection, which was not given back yet.
+        connection: The connection, not given back yet.
 
     Returns:
         Its protocol.
 
     Raises:
-        TypeError: It is of another pool.
+        TypeError: The connection belongs to another pool.
     """
     protocol = connection.protocol
     if not isinstance(protocol, UpstreamConnection):
@@ -346,18 +364,18 @@ def upstream(connection: Connection) -> UpstreamConnection:
     return protocol
 
 
-def _size(message: RawResponseMessage) -> int:
+def _head_size(message: RawResponseMessage) -> int:
     """Count the bytes of a head."""
     return sum(len(name) + len(value) + len(": \r\n") for name, value in message.raw_headers)
 
 
 def _ends_twice(answer: Head, data: bytes, before: int | None) -> bool:
-    """Tell whether line ends follow an answer that has ended. The parser passes over them.
+    """Return whether surplus line ends, which the parser skips, follow an answer.
 
     Args:
-        answer: The answer.
-        data: The read that it ended with.
-        before: How many bytes of the body had come before; ``None`` if not even the head had.
+        answer: The answer, which has ended.
+        data: The bytes of the read in which it ended.
+        before: Bytes of the body in earlier reads; ``None`` if the head was not complete then.
     """
     message, body = answer
     end = len(data)
@@ -365,10 +383,10 @@ def _ends_twice(answer: Head, data: bytes, before: int | None) -> bool:
         end -= body.total_bytes - (before or 0)
         if before is not None:
             return end > 0
-    # Before the end are the last line of the head, or of the last chunk, and an empty one.
+    # A valid answer ends with the last line of its head or last chunk, and an empty line.
     last = data[max(0, end - _LAST_BYTES) : end]
     line_ends = last[len(last.rstrip(b"\r\n")) :]
     lines = line_ends.count(b"\n")
-    if len(line_ends) == end:  # the rest of them was in the read before
+    if len(line_ends) == end:  # the other line ends were in the read before
         return lines > _EMPTY_LINE
     return lines != _EMPTY_LINE or line_ends.endswith(b"\r")

@@ -1,7 +1,7 @@
-"""What transports to services have in common: requests that are ready, and answers as they came.
+"""What transports have in common: requests ready to be sent, and answers as they arrived.
 
-What is sent goes out as it was written: to parse the ``httpx.URL`` of a hundred ids takes a quarter
-of a millisecond, more than all the rest of the call.
+Requests go out as they were written. Parsing the ``httpx.URL`` of a hundred ids takes a quarter of
+a millisecond, more than the rest of the call.
 """
 
 from base64 import b64encode
@@ -13,18 +13,17 @@ import httpx
 from app.settings.source import SourceSettings
 
 TransportFactory = Callable[[SourceSettings], httpx.AsyncBaseTransport]
-"""Makes the transport under a service's client; the seam at which tests put their fakes."""
+"""Creates the transport of a service. Tests replace it by their fakes."""
 
 
 class ReadyRequest(httpx.Request):
-    """A request that is ready to be sent, and parsed only for those who look at it.
+    """A request that is ready to be sent; its parts are parsed only when somebody reads them.
 
     Attributes:
         base: The address of the service.
         target: Path and query below it, percent-encoded.
-        url: Where it goes, parsed.
-        body: Its body; empty where it has none.
-        repeatable: Whether the service may receive it twice.
+        body: The body; empty when there is none.
+        repeatable: Whether the request may be sent twice.
     """
 
     def __init__(
@@ -37,17 +36,18 @@ class ReadyRequest(httpx.Request):
         *,
         repeatable: bool = False,
     ) -> None:
-        """Write it.
+        """Create it.
 
         Args:
             method: The HTTP method.
             base: The address of the service.
             target: Path and query below it, percent-encoded.
             headers: The headers, ``Host`` among them.
-            body: The body, if it has one.
-            repeatable: Whether the service may receive it twice; ``GET`` may always be repeated.
+            body: The body; empty for none.
+            repeatable: Whether the request may be sent twice; ``GET`` and ``HEAD`` always may.
         """
-        # All that httpx would set, and would parse before: that took longer than all the rest.
+        # Sets what httpx's constructor would set. That one parses it all, which takes longer than
+        # the rest of the call.
         self.method = method
         self.extensions = {}
         self.stream = httpx.ByteStream(body)
@@ -61,58 +61,58 @@ class ReadyRequest(httpx.Request):
 
     @property
     def address(self) -> str:
-        """Where it goes, percent-encoded."""
+        """The whole address, percent-encoded."""
         return self.base + self.target
 
     @property
     def url(self) -> httpx.URL:
-        """Where it goes."""
+        """The whole address, parsed at each call."""
         return httpx.URL(self.address)
 
     @url.setter
     def url(self, _: httpx.URL) -> None:
-        """Pass over what httpx makes of the address that it is given."""
+        """Ignore the address that httpx sets: it stays as it was written."""
 
     @property
     def headers(self) -> httpx.Headers:
-        """Its headers, which whoever passes it on may change."""
+        """The headers, parsed; changes to them are sent."""
         if self._parsed is None:
             self._parsed = httpx.Headers(self._written)
         return self._parsed
 
     @headers.setter
     def headers(self, headers: httpx.Headers) -> None:
-        """Take others."""
+        """Replace the headers."""
         self._parsed = headers
 
     @property
     def content(self) -> bytes:
-        """Its body."""
+        """The body."""
         return self.body
 
     @property
     def pairs(self) -> Sequence[tuple[str, str]]:
-        """Its headers as they are sent."""
+        """The headers as they are sent."""
         return self._written if self._parsed is None else self._parsed.multi_items()
 
 
 BODILESS = frozenset({"GET", "HEAD"})
-"""Methods without a body, of which nobody asks how long it is (RFC 9110, section 8.6).
+"""Methods without a body, which need no ``Content-Length`` (RFC 9110, section 8.6).
 
-Both only read, so a request with one of them may be sent twice (section 9.2.2).
+Both are idempotent, so a request with one of them may be sent twice (section 9.2.2).
 """
 
 
 REPEATED = "repeated"
-"""The extension of a response that says that its request was sent twice."""
+"""The extension of a response whose request was sent twice: ``True``."""
 
 STRAYS = "strays"
-"""The extension of a response that says how many connections were closed lately because of
-something that no request had asked for."""
+"""The extension of a response with the number of connections that were closed since the last one
+because of bytes that answered no request."""
 
 
 class RawResponse(httpx.Response):
-    """An answer as it came, whose headers are parsed only for those who look at them."""
+    """An answer as it arrived; its headers are parsed only when somebody reads them."""
 
     def __init__(
         self,
@@ -121,13 +121,13 @@ class RawResponse(httpx.Response):
         stream: httpx.AsyncByteStream,
         extensions: dict[str, Any] | None = None,
     ) -> None:
-        """Take it.
+        """Create it.
 
         Args:
-            status: Its status.
-            pairs: Its headers.
-            stream: Its body.
-            extensions: What is to be said of how it came, where there is something.
+            status: The HTTP status.
+            pairs: The headers.
+            stream: The body.
+            extensions: Notes on how the answer arrived, such as ``REPEATED`` and ``STRAYS``.
         """
         super().__init__(status, stream=stream, extensions=extensions)
         self._pairs = pairs
@@ -136,19 +136,19 @@ class RawResponse(httpx.Response):
 
     @property
     def headers(self) -> httpx.Headers:
-        """Its headers, which whoever passes it on may change."""
+        """The headers, parsed; they may be changed."""
         if self._parsed is None:
             self._parsed = httpx.Headers(self._pairs)
         return self._parsed
 
     @headers.setter
     def headers(self, headers: httpx.Headers) -> None:
-        """Take others."""
+        """Replace the headers."""
         self._parsed = headers
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """Its headers by names in lower case; several of one name are one, with commas between."""
+        """The headers by lower-case names; values of one name are joined, with commas between."""
         if self._parsed is not None:
             return _fields_of(self._parsed)
         if self._fields is None:
@@ -164,35 +164,35 @@ class RawResponse(httpx.Response):
         return self._fields
 
     async def aclose(self) -> None:
-        """Have done with its body, read or not."""
+        """Close the body, whether it was read or not."""
         if not self.is_closed:
             self.is_closed = True
-            await cast("httpx.AsyncByteStream", self.stream).aclose()  # of whoever passed it on
+            await cast("httpx.AsyncByteStream", self.stream).aclose()  # httpx may have wrapped it
 
 
 def fields_of(response: httpx.Response) -> Mapping[str, str]:
-    """Read the headers of an answer.
+    """Return the headers of an answer.
 
     Args:
-        response: The answer, of whichever transport.
+        response: The answer, of any transport.
 
     Returns:
-        Its headers by names in lower case; several of one name are one value, with commas between
-        (RFC 9110, section 5.3). What is there twice alike counts once: some servers, and proxies
-        before them, both write a ``Content-Type`` or a ``Retry-After``.
+        The headers by lower-case names. Several values of one name are joined, with commas between
+        (RFC 9110, section 5.3). Equal values count once: some servers, and proxies before them,
+        both write a ``Content-Type`` or a ``Retry-After``.
     """
     return response.fields if isinstance(response, RawResponse) else _fields_of(response.headers)
 
 
 def _fields_of(headers: httpx.Headers) -> Mapping[str, str]:
-    """Join the values of one name, each once."""
+    """Join the values of each name, equal values once."""
     if len(headers.keys()) == len(headers):
         return headers
     values: dict[str, list[str]] = {}
     for name, value in headers.multi_items():
-        found = values.setdefault(name.lower(), [])
-        if value not in found:
-            found.append(value)
+        values_of_name = values.setdefault(name.lower(), [])
+        if value not in values_of_name:
+            values_of_name.append(value)
     return {name: ", ".join(found) for name, found in values.items()}
 
 

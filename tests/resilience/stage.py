@@ -6,7 +6,7 @@ from typing import Any
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import BreakerState, StateChange
 from app.resilience.clock import Deadline
-from app.resilience.hedge import NEEDED
+from app.resilience.hedge import MIN_SAMPLES
 from app.resilience.pace import PaceState
 from app.resilience.pacer import Slowdown
 from app.resilience.pipeline import Attempt, Outcome, ResiliencePipeline
@@ -124,7 +124,7 @@ class Guarded:
             self.clock.advance(seconds)
             return answer
 
-        for _ in range(NEEDED):
+        for _ in range(MIN_SAMPLES):
             deadline = Deadline(self.clock.seconds + 60.0, self.clock)
             await self.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE)
 

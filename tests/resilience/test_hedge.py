@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.resilience.hedge import NEEDED, REMEMBERED, Latencies, hedged
+from app.resilience.hedge import MAX_SAMPLES, MIN_SAMPLES, Latencies, hedged
 from tests.clock import ManualClock
 from tests.resilience.script import (
     Answer,
@@ -221,7 +221,7 @@ async def test_the_loser_is_waited_for_while_it_tidies_up() -> None:
 def test_few_calls_say_nothing_of_the_slowest() -> None:
     latencies = Latencies()
 
-    for _ in range(NEEDED - 1):
+    for _ in range(MIN_SAMPLES - 1):
         latencies.add(1.0)
         assert latencies.p95() is None
     latencies.add(1.0)
@@ -230,14 +230,14 @@ def test_few_calls_say_nothing_of_the_slowest() -> None:
 
 
 @settings(deadline=None)
-@given(seconds=st.lists(st.floats(0, 3600), min_size=NEEDED, max_size=2 * REMEMBERED))
+@given(seconds=st.lists(st.floats(0, 3600), min_size=MIN_SAMPLES, max_size=2 * MAX_SAMPLES))
 def test_95_of_100_of_the_last_calls_stay_within_and_no_fewer_would_do(
     seconds: list[float],
 ) -> None:
     latencies = Latencies()
     for one in seconds:
         latencies.add(one)
-    last = seconds[-REMEMBERED:]
+    last = seconds[-MAX_SAMPLES:]
 
     p95 = latencies.p95()
 

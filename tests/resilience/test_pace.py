@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.resilience.pace import LONGEST, CallRate, PaceState, Signal, slowed, sped_up
+from app.resilience.pace import MAX_WAIT, CallRate, PaceState, Signal, slowed, sped_up
 from app.settings.resilience import PacingSettings, RetrySettings
 from app.settings.source import SourceSettings
 
@@ -71,7 +71,7 @@ def test_pauses_that_are_not_told_grow_and_vary(luck: float, waits: list[float])
 
 @pytest.mark.parametrize(
     ("told", "waited"),
-    [(0.0, 0.1), (0.05, 0.1), (3.0, 3.0), (60.0, 60.0), (61.0, 60.0), (LONGEST, 60.0)],
+    [(0.0, 0.1), (0.05, 0.1), (3.0, 3.0), (60.0, 60.0), (61.0, 60.0), (MAX_WAIT, 60.0)],
 )
 def test_a_pause_is_as_long_as_is_told_within_bounds(told: float, waited: float) -> None:
     pace = heeding(FREE, Signal(refused=True, wait=told), luck=0.0)
@@ -131,7 +131,7 @@ def test_good_answers_to_calls_from_before_the_cut_say_nothing_of_it() -> None:
 SIGNALS = st.builds(
     Signal,
     refused=st.booleans(),
-    wait=st.none() | st.floats(0, LONGEST),
+    wait=st.none() | st.floats(0, MAX_WAIT),
     left=st.none() | st.integers(0, 200),
 )
 

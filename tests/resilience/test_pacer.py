@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.errors import Code, SourceFailure
 from app.resilience.bulkhead import FullError
 from app.resilience.pace import CallRate, PaceState, Signal, slowed, sped_up
-from app.resilience.pacer import MOST_CALLERS, Pacer, Paces, Slowdown
+from app.resilience.pacer import MAX_CALLERS, Pacer, Paces, Slowdown
 from app.settings.resilience import PacingSettings, RetrySettings
 from app.settings.source import SourceSettings
 from tests.clock import ManualClock
@@ -49,7 +49,7 @@ class PacerVisits:
         self.service = ScriptedService()
         self.scene = Scene(self.clock, self.service)
         self.settings = SETTINGS.model_copy(update={"max_calls": limit})
-        self.pacer = Pacer(limit=limit, room=limit + queue, clock=self.clock)
+        self.pacer = Pacer(limit=limit, capacity=limit + queue, clock=self.clock)
         self.wrong: list[str] = []
         self.turns: list[asyncio.Task[object] | None] = []
 
@@ -197,7 +197,7 @@ async def test_a_pause_that_becomes_longer_while_one_waits_is_waited_for() -> No
 
 
 async def test_what_raises_in_its_turn_gives_it_back() -> None:
-    pacer = Pacer(limit=1, room=1, clock=ManualClock())
+    pacer = Pacer(limit=1, capacity=1, clock=ManualClock())
 
     for error in (ValueError, TimeoutError, FullError):
         with pytest.raises(error):
@@ -226,46 +226,46 @@ class PaceReports:
 
     def paused(self) -> int:
         """Count the callers who are paused."""
-        callers = [str(number) for number in range(2 * MOST_CALLERS)]
+        callers = [str(number) for number in range(2 * MAX_CALLERS)]
         return [self.paces.state_of(one) for one in callers].count(PaceState.PAUSED)
 
 
 def test_of_too_many_callers_those_are_forgotten_whose_pause_is_over_and_no_other() -> None:
     told = PaceReports()
-    for number in range(MOST_CALLERS):
+    for number in range(MAX_CALLERS):
         told.heed(str(number), 1.0 if number % 2 else 60.0)
     told.clock.advance(1.0)
 
-    told.heed(str(MOST_CALLERS), 60.0)
+    told.heed(str(MAX_CALLERS), 60.0)
 
-    assert told.paused() == MOST_CALLERS / 2 + 1
-    assert told.paces.of("1") is None
-    assert told.paces.of("0") is not None
+    assert told.paused() == MAX_CALLERS / 2 + 1
+    assert told.paces.pacer_of("1") is None
+    assert told.paces.pacer_of("0") is not None
 
 
 def test_where_all_are_paused_one_more_costs_the_oldest_its_pause_and_no_other() -> None:
     told = PaceReports()
-    for number in range(MOST_CALLERS + 10):
+    for number in range(MAX_CALLERS + 10):
         told.heed(str(number), 60.0)
 
-    tempos = [told.paces.state_of(str(number)) for number in range(MOST_CALLERS + 10)]
+    tempos = [told.paces.state_of(str(number)) for number in range(MAX_CALLERS + 10)]
 
-    assert tempos == [PaceState.FREE] * 10 + [PaceState.PAUSED] * MOST_CALLERS
+    assert tempos == [PaceState.FREE] * 10 + [PaceState.PAUSED] * MAX_CALLERS
 
 
 async def test_a_caller_who_calls_or_waits_is_not_forgotten_for_others() -> None:
     told = PaceReports()
-    for number in range(MOST_CALLERS):
+    for number in range(MAX_CALLERS):
         told.heed(str(number), 1.0)
     told.clock.advance(1.0)
-    busy = told.paces.of("7")
+    busy = told.paces.pacer_of("7")
     assert busy is not None
 
     async with busy.turn(1.0):
         told.heed("one more", 60.0)
 
-        assert told.paces.of("7") is busy
-        assert told.paces.of("8") is None
+        assert told.paces.pacer_of("7") is busy
+        assert told.paces.pacer_of("8") is None
 
 
 async def test_a_caller_is_not_forgotten_while_it_is_paused_slowed_or_calls() -> None:
@@ -273,17 +273,17 @@ async def test_a_caller_is_not_forgotten_while_it_is_paused_slowed_or_calls() ->
     told.heed("a", 1.0)
     for _ in range(20):  # good answers to calls that were begun in the pause lift the limit
         told.paces.record_success("a", began=told.clock.seconds + 0.5)
-    paused = told.paces.of("a")
+    paused = told.paces.pacer_of("a")
     assert paused is not None
     assert told.paces.state_of("a") is PaceState.PAUSED
 
     told.clock.advance(1.0)
     async with paused.turn(1.0):
         told.paces.record_success("a", began=told.clock.seconds)
-        assert told.paces.of("a") is paused
+        assert told.paces.pacer_of("a") is paused
     told.paces.record_success("a", began=told.clock.seconds)
 
-    assert told.paces.of("a") is None
+    assert told.paces.pacer_of("a") is None
 
 
 CALLERS = st.sampled_from(["", "a", "b"])
@@ -317,7 +317,7 @@ def test_each_caller_has_the_pace_that_it_would_have_alone(
             one.clock.advance(passed)
 
         for name, one in alone.items():
-            here, there = told.paces.of(name), one.paces.of(name)
+            here, there = told.paces.pacer_of(name), one.paces.pacer_of(name)
             assert (here and here.pace) == (there and there.pace)
             assert told.paces.state_of(name) is one.paces.state_of(name)
         tempos = {one.paces.state for one in alone.values()}

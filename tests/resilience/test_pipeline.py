@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import BreakerState
 from app.resilience.clock import Deadline
-from app.resilience.hedge import NEEDED
+from app.resilience.hedge import MIN_SAMPLES
 from app.resilience.pace import PaceState, Signal
-from app.resilience.pacer import MOST_CALLERS, Slowdown
+from app.resilience.pacer import MAX_CALLERS, Slowdown
 from app.resilience.pipeline import UNHEALTHY, Attempt, Outcome
 from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
 from tests.resilience.script import (
@@ -74,7 +74,7 @@ async def test_whatever_callers_and_the_service_do_every_promise_is_kept(
 
     guarded.see_that_all_was_right()
     retry: RetrySettings = changes["retry"]
-    first_calls = len(guarded.scene.callers) + (NEEDED if changes["hedge"] else 0)
+    first_calls = len(guarded.scene.callers) + (MIN_SAMPLES if changes["hedge"] else 0)
     put_off = sum(
         not isinstance(answer, str) and is_put_off(answer) for answer in guarded.service.ended
     )
@@ -761,11 +761,11 @@ async def test_what_it_says_to_one_caller_slows_no_other() -> None:
 
 async def test_of_very_many_callers_not_all_are_remembered() -> None:
     guarded = Guarded()
-    for number in range(MOST_CALLERS + 1):
+    for number in range(MAX_CALLERS + 1):
         guarded.guard.apply_signal(str(number), Signal(wait=30.0), began=NOW)
 
     assert guarded.guard.pace_state_of("0") is PaceState.FREE
-    assert guarded.guard.pace_state_of(str(MOST_CALLERS)) is PaceState.PAUSED
+    assert guarded.guard.pace_state_of(str(MAX_CALLERS)) is PaceState.PAUSED
     guarded.clock.advance(30.0)
     guarded.guard.apply_signal("one more", Signal(wait=30.0), began=NOW)
     assert guarded.guard.pace_state_of("1") is PaceState.FREE
