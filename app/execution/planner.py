@@ -378,7 +378,7 @@ class Planner:
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
     ) -> UserSelection:
         """Hide the fields that the caller may not see, and find what the others need."""
-        seen = rights.seen({one.name for one in fields}, own=own)
+        seen = rights.visible({one.name for one in fields}, own=own)
         shown = [one if one.name in seen else _hidden(one) for one in fields]
         return UserSelection(shown, self._reads.needs(seen))
 
