@@ -1,22 +1,22 @@
-"""Everything that can go wrong here, its code and what clients are told of it.
+"""The exceptions of the gateway, and their public codes and messages.
 
     GatewayError                 has a public code and a public message
     ├── RequestError             the request cannot be executed at all
-    │   └── LimitError           it would cost more than it may
+    │   └── LimitError           the request would exceed a limit
     ├── BadUserInputError        a value that the client sent is wrong
     ├── ForbiddenError           the caller may not see a field
-    ├── UnauthenticatedError     nobody has said who asks
-    └── SourceError        a field's source failed; raised when the field is read
-    ConfigurationError           the settings are wrong; stops the start
-    MalformedError               an answer is not the contract; never leaves ``sources/``
+    ├── UnauthenticatedError     the caller is unknown, and a field needs it
+    └── SourceError              a field's source failed; raised when the field is read
+    ConfigurationError           the settings are wrong; prevents the start
+    MalformedError               a response does not fit its contract; translated where it is read
     StoreError                   a cache's store does not work (``sources/cache/store.py``); a miss
 
-    SourceFailure                  a value, not an exception: what a source gave instead of a record
+    SourceFailure                a value, not an exception: the failure of a source
 
-What a source could not do travels as a ``SourceFailure`` beside the records of the other sources,
-and turns into an exception only where a field that needs it is read. Foreign exceptions are
-translated once, where they enter (``sources/failures.py``). Whatever is no ``GatewayError`` is a
-bug of ours, and clients see it masked.
+The failure of a source is a ``SourceFailure``, a value beside the records of the other sources. It
+becomes an exception only when a field that needs the source is read. Exceptions of libraries are
+translated once, where they enter (``sources/failures.py``). Every other exception than a
+``GatewayError`` is a bug of ours, and is masked for clients.
 """
 
 import json
@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 
 class Code(StrEnum):
-    """The public ``extensions.code`` of an error. Clients rely on these words."""
+    """The public ``extensions.code`` of an error. Clients depend on these words."""
 
     SOURCE_TIMEOUT = "SOURCE_TIMEOUT"
     SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
@@ -67,17 +67,16 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFailure:
-    """What a source gave instead of a record: a failure as a value, never raised.
+    """The failure of a source, as a value. It is never raised.
 
     Attributes:
         source: Name of the source (``profile``), or of an endpoint of one (``billing.balance``).
-        code: Which of the ``SOURCE_…`` codes it is.
-        detail: What exactly happened, for the log alone; it may quote the source.
-        retryable: Whether the same call may succeed when it is made again soon.
-        retry_after: Seconds that the source wants to be left alone before that.
-        divisible: Whether it may be the fault of one key alone, so that a call with fewer may
-            succeed.
-        unauthorized: Whether the source does not take what the gateway shows that it may ask.
+        code: One of the ``SOURCE_…`` codes.
+        detail: The exact cause, for the log only. It may quote the source.
+        retryable: Whether the same call may succeed if it is repeated soon.
+        retry_after: Seconds for which the source does not want to be called again.
+        divisible: Whether one key may be the cause, so that a call with fewer keys may succeed.
+        unauthorized: Whether the source does not accept the gateway's credentials.
     """
 
     source: str
@@ -90,21 +89,21 @@ class SourceFailure:
 
     @property
     def public_source(self) -> str:
-        """Name of the source, as clients know it: endpoints are no business of theirs."""
+        """Name of the source for clients, without the endpoint."""
         return self.source.partition(".")[0]
 
     @property
     def message(self) -> str:
-        """What clients are told; nothing in it comes from the source."""
+        """The public message. No part of it comes from the source."""
         return f"The {self.public_source} source {_MESSAGES[self.code]}."
 
 
 class GatewayError(Exception):
-    """An error whose code and message are meant for clients.
+    """An error with a public code and message.
 
     Attributes:
         code: The public code.
-        message: The public message: what is wrong and what would be right.
+        message: The public message: what is wrong, and what was expected.
     """
 
     def __init__(self, code: Code, message: str) -> None:
@@ -117,9 +116,9 @@ class RequestError(GatewayError):
     """The request cannot be executed: unreadable, not valid GraphQL, no such operation.
 
     Attributes:
-        status: HTTP status for it, as "GraphQL over HTTP" has it.
-        retry_after: Seconds after which the same request may be executed.
-        headers: Further headers that the status calls for.
+        status: The HTTP status, by "GraphQL over HTTP".
+        retry_after: Seconds after which the same request may succeed.
+        headers: Further headers that the status requires.
     """
 
     def __init__(
@@ -138,11 +137,11 @@ class RequestError(GatewayError):
 
 
 class LimitError(RequestError):
-    """The request would cost more than it may.
+    """The request would exceed a limit.
 
     Attributes:
-        limit: Name of the limit, as the settings have it.
-        allowed: Its value.
+        limit: Name of the limit in the settings.
+        allowed: Value of the limit.
     """
 
     def __init__(
@@ -155,15 +154,15 @@ class LimitError(RequestError):
         status: int = 400,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Say so.
+        """Make the error, with a message that names the limit.
 
         Args:
-            limit: Name of the limit.
-            allowed: Its value.
-            found: What has how much of it: ``the document has 12,345 tokens``.
+            limit: Name of the limit in the settings.
+            allowed: Value of the limit.
+            found: The actual amount, in words: ``the document has 12,345 tokens``.
             code: The public code.
-            status: HTTP status.
-            headers: Further headers that the status calls for.
+            status: The HTTP status.
+            headers: Further headers that the status requires.
         """
         message = f"{found}: at most {allowed:,} are allowed ({limit})"
         super().__init__(code, message, status=status, headers=headers)
@@ -172,7 +171,7 @@ class LimitError(RequestError):
 
 
 class BadUserInputError(GatewayError):
-    """An argument has a value that cannot be right. Nothing was called for it."""
+    """An argument has an invalid value. No source was called for it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.BAD_USER_INPUT, message)
@@ -186,34 +185,34 @@ class ForbiddenError(GatewayError):
 
 
 class UnauthenticatedError(GatewayError):
-    """A field asks about the caller, and nobody has said who that is."""
+    """A field is about the caller, and the caller is unknown."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.UNAUTHENTICATED, message)
 
 
 class SourceError(GatewayError):
-    """The field that was read comes from a source that failed.
+    """The source of the field that is read has failed.
 
     Attributes:
-        failure: How it failed. (An attribute named ``source`` would be taken for the document's
-            text by graphql-core, which looks for one when it locates an error.)
+        failure: The failure. (Not named ``source``: when graphql-core locates an error, it takes
+            an attribute of that name for the document's text.)
     """
 
-    def __init__(self, error: SourceFailure) -> None:
-        super().__init__(error.code, error.message)
-        self.failure = error
+    def __init__(self, failure: SourceFailure) -> None:
+        super().__init__(failure.code, failure.message)
+        self.failure = failure
 
 
 class MalformedError(ValueError):
-    """An answer of a source does not fit its contract; becomes a ``SourceFailure`` at once."""
+    """A response does not fit its contract. It becomes a ``SourceFailure`` where it is read."""
 
 
 class ConfigurationError(Exception):
     """The settings cannot be used.
 
     Attributes:
-        mistakes: One sentence a mistake: the variable, what it got, what would be right.
+        mistakes: One sentence per mistake: the variable, its value, and what was expected.
     """
 
     def __init__(self, mistakes: tuple[str, ...]) -> None:
@@ -222,26 +221,26 @@ class ConfigurationError(Exception):
 
 
 MAX_QUOTED = 64
-"""How much of a wrong value, in characters, a message repeats."""
+"""Most characters of a wrong value that a message repeats."""
 
 
 def quote(value: str, *, most: int = MAX_QUOTED) -> str:
-    """Quote what a client sent, for a message.
+    """Quote a value of a client for a message.
 
     Args:
-        value: What it sent, of any length.
-        most: How many characters of it are repeated.
+        value: The value, of any length.
+        most: The most characters of it that are repeated.
 
     Returns:
-        It as JSON, cut where it is long. What a terminal would not print is escaped.
+        The value as a JSON string, cut if it is too long. Unprintable characters are escaped.
     """
     text = json.dumps(value if len(value) <= most else value[:most] + "…", ensure_ascii=False)
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-_OF_JSON = {
+_JSON_MESSAGES = {
     "dict_type": "Input should be an object",
     "mapping_type": "Input should be an object",
     "model_type": "Input should be an object",
@@ -250,25 +249,25 @@ _OF_JSON = {
     "tuple_type": "Input should be a list",
     "none_required": "Input should be null",
 }
-"""What pydantic says in words of Python, in those of JSON."""
+"""Messages in the words of JSON for errors whose pydantic message has Python's words."""
 
-_WORDS = frozenset({"literal_error", "enum"})
-"""Where pydantic lists words, which it quotes as Python does."""
+_QUOTING_TYPES = frozenset({"literal_error", "enum"})
+"""Types of errors whose pydantic message quotes words as Python does."""
 
 
 def what_is_wrong(error: ValidationError) -> str:
-    """Say where data does not fit its model, without quoting it: it may be personal or secret.
+    """Describe why data does not fit its model, without the data: it may be personal or secret.
 
     Args:
-        error: What pydantic found.
+        error: The error of pydantic.
 
     Returns:
-        The first place and what is wrong there, and how many more there are.
+        The place and message of the first error, and the number of further errors.
     """
     first, *more = error.errors(include_url=False, include_input=False, include_context=False)
     place = ".".join(str(part) for part in first["loc"]) or "all of it"
-    message = _OF_JSON.get(first["type"], first["msg"])
-    if first["type"] in _WORDS:
+    message = _JSON_MESSAGES.get(first["type"], first["msg"])
+    if first["type"] in _QUOTING_TYPES:
         message = message.replace("'", '"')
     return f"{place}: {message}" + (f" (and {len(more)} more)" if more else "")
 
@@ -277,17 +276,17 @@ E = TypeVar("E", bound=BaseException)
 
 
 def bare(error: E) -> E:
-    """Take from an exception what it was raised through, before it is kept as a value.
+    """Remove traceback, cause and context from an exception that is kept as a value.
 
-    Its traceback has the frames, each with all of its variables: they would live as long as the
-    exception, and where one of these variables leads back to the exception, until the garbage
-    collector comes. The same goes for the exceptions that it was raised from.
+    The traceback refers to frames with all their variables. These would live as long as the
+    exception; if one of them refers to the exception, they would live until the garbage collector
+    runs. The same is true of the exceptions that it was raised from.
 
     Args:
-        error: The exception, which is not raised again.
+        error: The exception. It is not raised again.
 
     Returns:
-        The same.
+        The same exception.
     """
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return error

@@ -1,9 +1,4 @@
-"""The one place where everything is put together: the application and its lifespan.
-
-The running gateway: what is opened at its start, and closed at its end.
-
-The one place where everything is put together.
-"""
+"""Assembles the application and its lifespan. No other module does."""
 
 import asyncio
 import random
@@ -76,26 +71,35 @@ from app.transport.transport import TransportFactory
 
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
-    """What lives from start to stop.
+    """The parts of the gateway that exist from start to stop.
 
     Attributes:
-        services: The clients of the sources, open.
-        engine: Runs operations over them.
-        routers: Runs those of a router, which may read the schema; the same where there is none.
-        authentication: Finds out who asks.
+        services: The open clients of the sources.
+        engine: Executes the operations of callers.
+        router_engine: Executes the operations of a router, which may read the schema. It is
+            ``engine`` if there is no router.
+        authentication: Returns the callers of requests.
     """
 
     services: Sequence[ServiceClient]
     engine: Engine
-    routers: Engine
+    router_engine: Engine
     authentication: Authentication
 
 
 class Gateway:
-    """The gateway: what its parts are made of, and what lives while it runs.
+    """The gateway: the settings of its parts, and the parts that exist while it runs.
+
+    Args:
+        settings: All settings.
+        log: The log.
+        clock: The clock.
+        chance: Returns random numbers, for the jitter of waits.
+        transports: Makes the transport to each service.
+        observer: Gets each record and how it was made; ``None`` for no observer.
 
     Attributes:
-        running: What lives from start to stop; ``None`` before and after.
+        running: The parts that exist from start to stop; ``None`` before and after.
     """
 
     def __init__(
@@ -125,14 +129,20 @@ class Gateway:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
-        """Open the clients of all sources, and close them at the end."""
+        """Open the clients of all sources, and close them at the end.
+
+        Yields:
+            Nothing. The gateway runs meanwhile.
+        """
         async with AsyncExitStack() as stack:
             self.running = await self._open(stack)
             self._log.info(
                 "gateway.started",
                 version=__version__,
                 auth=self._callers.mode,
-                sources={one.name: one.settings.base_url for one in self.running.services},
+                sources={
+                    service.name: service.settings.base_url for service in self.running.services
+                },
             )
             try:
                 yield
@@ -141,26 +151,54 @@ class Gateway:
         self._log.info("gateway.stopped")
 
     def engine(self, caller: Caller) -> Engine:
-        """Find the engine that runs the operations of a caller."""
+        """Return the engine that executes the operations of a caller.
+
+        Args:
+            caller: The caller.
+
+        Returns:
+            The engine.
+
+        Raises:
+            RuntimeError: The gateway is not running.
+        """
         running = self._running()
-        return running.routers if caller.router else running.engine
+        return running.router_engine if caller.router else running.engine
 
     def authenticate(self, scope: Scope) -> Awaitable[Caller]:
-        """Find out who makes a request."""
+        """Return the caller of a request. An ``Authenticate``.
+
+        Args:
+            scope: The ASGI scope of the request.
+
+        Returns:
+            An awaitable of the caller. It raises ``RequestError`` if the token is not valid.
+
+        Raises:
+            RuntimeError: The gateway is not running.
+        """
         return self._running().authentication.authenticate(scope)
 
-    def knows_callers(self) -> bool:
-        """Tell whether the running gateway can find out who asks."""
+    def can_authenticate(self) -> bool:
+        """Return whether callers can be authenticated.
+
+        Returns:
+            Whether the gateway runs and has the keys that it needs.
+        """
         return self.running is not None and self.running.authentication.ready()
 
     def _running(self) -> RunningGateway:
-        """Find what lives while the gateway runs."""
+        """Return the running parts, or raise if the gateway does not run."""
         if self.running is None:
             raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
         return self.running
 
     def explainer(self) -> Explainer | None:
-        """Make what explains operations, where the settings allow it."""
+        """Make the explainer of operations.
+
+        Returns:
+            The explainer; ``None`` if the settings do not allow it.
+        """
         if not self._settings.explain:
             return None
         return Explainer(
@@ -172,13 +210,17 @@ class Gateway:
         )
 
     def services(self) -> Sequence[ServiceClient] | None:
-        """Find the clients of the running gateway; ``None`` when it is not running."""
+        """Return the clients of the sources.
+
+        Returns:
+            The open clients; ``None`` if the gateway is not running.
+        """
         return self.running.services if self.running is not None else None
 
     async def _open(self, stack: AsyncExitStack) -> RunningGateway:
-        """Open one client for each source that ``User`` reads."""
-        readings = self._schema.source_fields.values()
-        pages = {reading.pages for reading in readings if reading.pages is not None}
+        """Open a client for each source that ``User`` reads, and make the running parts."""
+        fields = self._schema.source_fields.values()
+        pages = {field.pages for field in fields if field.pages is not None}
         settings = dict(self._settings.sources)
         endpoints = endpoints_of(self._schema.specs, settings)
         services = {
@@ -196,14 +238,17 @@ class Gateway:
             for name in dict.fromkeys(spec.service for spec in self._schema.specs)
         }
         keys = keys_of(endpoints, self._settings.key_from)
-        key_from = {name: one.source for name, one in keys.items()}
+        key_from = {name: key.source for name, key in keys.items()}
         sources = OpenSources(
             users={
-                one.spec.name: await self._schedulers(
-                    one, services[one.spec.service], foreign_of(one.spec.name, keys), stack
+                endpoint.spec.name: await self._open_scheduler(
+                    endpoint,
+                    services[endpoint.spec.service],
+                    foreign_of(endpoint.spec.name, keys),
+                    stack,
                 )
-                for several in endpoints.values()
-                for one in several
+                for of_source in endpoints.values()
+                for endpoint in of_source
             },
             pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
             key_from=key_from,
@@ -220,9 +265,9 @@ class Gateway:
                 log=self._log,
             )
         )
-        engine = routers = self._engine(self._schema, sources, planner, self._documents)
+        engine = router_engine = self._engine(self._schema, sources, planner, self._documents)
         if self._settings.router_token is not None:
-            # What a router may ask differs in what its documents may be, and they are kept apart.
+            # A router may send other documents than clients may, so they are cached separately.
             documents = Documents.from_settings(
                 self._schema.core,
                 self._settings,
@@ -230,20 +275,20 @@ class Gateway:
                 router=True,
                 variants=self._documents.variants,
             )
-            routers = self._engine(self._schema, sources, planner, documents)
-        return RunningGateway(tuple(services.values()), engine, routers, authentication)
+            router_engine = self._engine(self._schema, sources, planner, documents)
+        return RunningGateway(tuple(services.values()), engine, router_engine, authentication)
 
-    async def _schedulers(
+    async def _open_scheduler(
         self,
         endpoint: Endpoint[Record],
         service: ServiceClient,
         foreign: Mapping[str, str],
         stack: AsyncExitStack,
     ) -> BatchScheduler[Record]:
-        """Put before a source what its settings have: a cache, and the sharing of calls."""
+        """Make the batch scheduler of an endpoint, with a cache before it if that is enabled."""
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
-        # A source with keys of its own is not asked by users' ids.
+        # A source with its own keys is not called with ids of users.
         fold_case = self._limits.fold_case and spec.service not in self._settings.key_from
         decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
         source: Source[Record] = (
@@ -280,7 +325,7 @@ class Gateway:
                     congested=client.is_congested,
                 )
             )
-            sharing = Sharing.NOTHING  # what is in the cache waits for no other request
+            sharing = Sharing.NOTHING  # a cache hit must not wait for a shared batch
         batches = BatchScheduler(
             source.name,
             source.fetch_many,
@@ -296,7 +341,7 @@ class Gateway:
     def _engine(
         self, schema: GatewaySchema, sources: OpenSources, planner: Planner, documents: Documents
     ) -> Engine:
-        """Make the engine over open sources."""
+        """Make an engine over open sources."""
         settings = dict(self._settings.sources)
         return Engine(
             schema=schema,
@@ -320,10 +365,10 @@ PATH = "/graphql"
 
 
 class _App(Starlette):
-    """Starlette without its own last resort for exceptions: ``CorrelationMiddleware`` is ours."""
+    """Starlette without its outermost error handler; ``CorrelationMiddleware`` replaces it."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Leave out what Starlette puts around all middleware."""
+        """Return the middleware stack without ``ServerErrorMiddleware``."""
         outermost = super().build_middleware_stack()
         return outermost.app if isinstance(outermost, ServerErrorMiddleware) else outermost
 
@@ -339,23 +384,23 @@ def create_app(
     authenticate: Authenticate | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
-    """Put the gateway together.
+    """Assemble the gateway.
 
     Args:
         settings: All settings.
-        log: Where everything is reported.
-        clock: Tells the time; the machine's by default.
-        chance: Gives the jitter of waits.
-        transports: Makes the transport to each service; as the settings say by default.
-        observer: Is shown how each record is made, where somebody watches (``app/probe/``).
-        authenticate: Finds out who asks; as the settings say by default.
-        version_of: Tells the version of an installed package, for the fast paths.
+        log: The log.
+        clock: The clock; the system's by default.
+        chance: Returns random numbers between 0 and 1, for the jitter of waits.
+        transports: Makes the transport to each service; by default the one of the settings.
+        observer: Gets each record and how it was made, for ``app/probe/``.
+        authenticate: Returns the caller of a request; by default as the settings say.
+        version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources.
 
     Raises:
-        ConfigurationError: It was not said who may ask.
+        ConfigurationError: The settings do not say how callers are authenticated.
     """
     time = clock or SystemClock()
     settings, missing = usable(settings, version_of)
@@ -369,7 +414,7 @@ def create_app(
         transports=transports or _transports_of(settings),
         observer=observer,
     )
-    health = Health(gateway.services, gateway.knows_callers)
+    health = Health(gateway.services, gateway.can_authenticate)
     graphiql = GraphiQL() if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
@@ -386,7 +431,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-        """Open the gateway, and close at its end what the endpoint holds."""
+        """Open the gateway, and close the endpoint at the end."""
         async with gateway.lifespan(app):
             with closing(endpoint):
                 yield
@@ -408,12 +453,12 @@ def create_app(
             Middleware(HeadMiddleware, hosts=settings.hosts, limits=settings.connections),
             *cors(settings.cors),
             *(
-                [Middleware(Shortcut, path=PATH, to=endpoint)]
+                [Middleware(Shortcut, path=PATH, endpoint=endpoint)]
                 if settings.fastpath.uses("route")
                 else ()
             ),
         ],
-        exception_handlers={404: _nothing_here, 405: _wrong_method},
+        exception_handlers={404: _not_found, 405: _wrong_method},
         lifespan=lifespan,
     )
 
@@ -439,7 +484,7 @@ def load_settings(
 
 
 def app_from_environment() -> Starlette:
-    """Put the gateway together from the environment: what a server process starts from.
+    """Assemble the gateway from the settings in the environment, for a server process.
 
     Returns:
         The ASGI application.
@@ -454,14 +499,14 @@ def app_from_environment() -> Starlette:
     return app
 
 
-async def _nothing_here(request: Request, _: Exception) -> Response:
-    """Lead whoever has the wrong address to the right one."""
+async def _not_found(request: Request, _: Exception) -> Response:
+    """Refuse an unknown path, and name the right one."""
     message = f"nothing is served at {quote(request.url.path)}: expected /graphql"
     return error_response(404, Code.BAD_REQUEST, message)
 
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
-    """Lead whoever uses the wrong method to the right one."""
+    """Refuse a method, and name the allowed ones."""
     headers = error.headers if isinstance(error, HTTPException) else None
     allowed = ", ".join(sorted((headers or {}).get("Allow", "GET").split(", ")))
     message = f"{request.method} is not served here: expected {allowed}"
@@ -469,7 +514,7 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def _home(_: Request) -> Response:
-    """Lead a person who opens the bare address to GraphiQL."""
+    """Redirect ``/`` to the page at ``/graphql``."""
     return RedirectResponse("graphql")
 
 
@@ -489,20 +534,20 @@ def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler 
 def usable(
     settings: Settings, version_of: Callable[[str], str] = version
 ) -> tuple[Settings, Mapping[str, str]]:
-    """Switch off the fast paths whose libraries are not what they were written for.
+    """Switch off the fast paths that do not fit the installed libraries.
 
     Args:
         settings: All settings.
-        version_of: Tells the version of an installed package.
+        version_of: Returns the version of an installed package.
 
     Returns:
-        The settings, and by name why each fast path that was on was switched off.
+        The settings, and the reason for each fast path that was switched off, by its name.
     """
     fastpath = settings.fastpath
     missing = {
-        one.name: reason
-        for one in (responses.REQUIRES, wire.REQUIRES)
-        if fastpath.uses(one.name) and (reason := one.missing(version_of)) is not None
+        required.name: reason
+        for required in (responses.REQUIRES, wire.REQUIRES)
+        if fastpath.uses(required.name) and (reason := required.missing(version_of)) is not None
     }
     if missing:
         off = fastpath.model_copy(update=dict.fromkeys(missing, False))
@@ -511,13 +556,13 @@ def usable(
 
 
 def protocol_of(settings: Settings) -> type[asyncio.Protocol]:
-    """Choose what uvicorn takes as its ``http``.
+    """Make the value of uvicorn's option ``http``.
 
     Args:
         settings: All settings.
 
     Returns:
-        What makes a protocol for each connection; it can be handed to other processes.
+        A factory of the protocol of each connection. It can be pickled for other processes.
     """
     chosen, _ = usable(settings)
     write = responses.whole_response if chosen.fastpath.uses("responses") else None
@@ -525,5 +570,5 @@ def protocol_of(settings: Settings) -> type[asyncio.Protocol]:
 
 
 def _transports_of(settings: Settings) -> TransportFactory:
-    """Choose what sends requests to services."""
+    """Return the transport factory that the settings choose."""
     return wire.wire_transport if settings.fastpath.uses("wire") else client_transport

@@ -1,8 +1,8 @@
-"""Dataclasses that nobody changes, and that are made as fast as those that somebody may.
+"""Dataclasses that are frozen for the type checkers, but not at run time.
 
-A frozen dataclass sets each of its fields by way of ``object.__setattr__``, which takes four times
-as long. So the values of which every request makes some are frozen by the word of the type
-checkers, who see no other than ``dataclasses.dataclass`` here.
+A frozen dataclass sets each field by ``object.__setattr__``, which takes four times as long. So the
+values that every request makes use ``readonly``. Type checkers see ``dataclasses.dataclass`` in its
+place, and refuse assignments.
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -18,5 +18,13 @@ else:
     T = TypeVar("T")
 
     def readonly(*, frozen: bool, slots: bool = False) -> Callable[[type[T]], type[T]]:
-        """Make a dataclass that compares and hashes as a frozen one does."""
+        """Make a dataclass that compares and hashes like a frozen one.
+
+        Args:
+            frozen: Whether instances are hashable, and frozen for type checkers.
+            slots: Whether the class has slots.
+
+        Returns:
+            The class decorator.
+        """
         return dataclass(slots=slots, unsafe_hash=frozen)

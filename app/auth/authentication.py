@@ -1,9 +1,4 @@
-"""Authentication: which caller a request comes from.
-
-Finding out who asks.
-
-Knowing callers by tokens: what checks them is opened, and asked.
-"""
+"""Authentication: which caller a request comes from, by its token or without one."""
 
 import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -25,68 +20,68 @@ from app.settings.auth import CallersSettings, JwtCallers
 from app.transport.transport import TransportFactory
 
 Authenticate = Callable[[Scope], Awaitable[Caller]]
-"""Finds who makes a request, by its head alone.
+"""Returns the caller of a request, from the head of the request only.
 
-Async, since the keys to check it by may have to be fetched.
+Async, because the keys to verify a token may have to be fetched.
 
-Raises ``RequestError`` where it cannot be found out, or where what the client shows is not right.
+Raises ``RequestError`` if the token is not valid, or the caller cannot be determined.
 """
 
 ROUTER_HEADER = "x-router-token"
 
 
 async def everybody(_: Scope) -> Caller:
-    """Let everyone in, where callers are not told apart.
+    """Authenticate without tokens: every client is the same caller.
 
     Returns:
-        A caller who may see everything.
+        A caller that may see everything.
     """
     return EVERYBODY
 
 
-def knowing_the_router(authenticate: Authenticate, token: SecretStr | None) -> Authenticate:
-    """Know the router by the token that it shows, beside whoever it asks for.
+def recognizing_router(authenticate: Authenticate, token: SecretStr | None) -> Authenticate:
+    """Mark callers whose requests come through the router.
 
     Args:
-        authenticate: Finds out for whom it asks.
-        token: The token; ``None`` where there is no router.
+        authenticate: Returns the caller that the router forwards the request of.
+        token: The router's token; ``None`` if there is no router.
 
     Returns:
-        What finds out who asks.
+        A function that returns the caller, with ``router`` set if the router sent the request.
     """
     if token is None:
         return authenticate
 
-    async def knowing(scope: Scope) -> Caller:
+    async def authenticate_with_router(scope: Scope) -> Caller:
         caller = await authenticate(scope)
         return replace(caller, router=True) if is_router(Headers(scope=scope), token) else caller
 
-    return knowing
+    return authenticate_with_router
 
 
 def is_router(headers: Headers, token: SecretStr | None) -> bool:
-    """Tell whether a request comes from the router.
+    """Return whether a request comes from the router. The comparison takes constant time.
 
     Args:
         headers: The request's headers.
-        token: What the router shows; ``None`` where there is no router.
+        token: The router's token; ``None`` if there is no router.
 
     Returns:
-        Whether it shows that, and nothing beside it.
+        Whether the request has exactly one ``X-Router-Token``, and it is the router's token.
     """
-    shown = headers.getlist(ROUTER_HEADER)
-    if token is None or len(shown) != 1:
+    values = headers.getlist(ROUTER_HEADER)
+    if token is None or len(values) != 1:
         return False
-    return hmac.compare_digest(shown[0].encode(), token.get_secret_value().encode())
+    return hmac.compare_digest(values[0].encode(), token.get_secret_value().encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What finds out who asks, while the gateway runs.
+    """The authentication of a running gateway.
 
     Attributes:
-        authenticate: Finds it out.
-        ready: Tells whether it can: whether there are keys.
+        authenticate: Returns the caller of a request.
+        ready: Returns whether callers can be authenticated: whether there are keys.
     """
 
     authenticate: Authenticate
@@ -102,33 +97,31 @@ async def open_authentication(
     clock: Clock,
     log: FilteringBoundLogger,
 ) -> AsyncGenerator[Authentication]:
-    """Open what finds out who asks, for the life of the process.
+    """Open the authentication for the life of the process.
 
     Args:
-        settings: How callers are known.
-        router_token: What the router shows, if there is one.
-        transports: Makes the transport to where the keys are.
-        clock: Tells the time.
-        log: Where it is reported what became of fetching them, and who was not let in.
+        settings: How callers are authenticated.
+        router_token: The router's token; ``None`` if there is no router.
+        transports: Makes the transport to the issuer of the keys.
+        clock: The clock.
+        log: The log of key fetches and of refused callers.
 
     Yields:
-        It; the connections that it has are closed at the end.
+        The authentication. Its connections are closed at the end.
     """
     async with AsyncExitStack() as stack:
-        opened = Authentication(everybody, always)
+        opened = Authentication(everybody, always_ready)
         if isinstance(settings, JwtCallers):
-            # Only here: cryptography takes 10 MB and a twentieth of a second to start.
-
             tokens = open_tokens(settings, router_token, transports, clock=clock, log=log)
             opened = await stack.enter_async_context(tokens)
-        yield Authentication(knowing_the_router(opened.authenticate, router_token), opened.ready)
+        yield Authentication(recognizing_router(opened.authenticate, router_token), opened.ready)
 
 
-def always() -> bool:
-    """Need no keys of anybody else.
+def always_ready() -> bool:
+    """Return whether callers can be authenticated, for authentication without an issuer.
 
     Returns:
-        That callers can be known at once.
+        Always true: no keys have to be fetched.
     """
     return True
 
@@ -142,23 +135,23 @@ async def open_tokens(
     clock: Clock,
     log: FilteringBoundLogger,
 ) -> AsyncGenerator[Authentication]:
-    """Open what knows callers by their tokens.
+    """Open the authentication by tokens.
 
     Args:
-        settings: Which tokens are good.
-        router_token: What the router shows, if there is one.
-        transports: Makes the transport to where the keys are.
-        clock: Tells the time.
-        log: Where it is reported what became of fetching them, and who was not let in.
+        settings: Which tokens are valid.
+        router_token: The router's token; ``None`` if there is no router.
+        transports: Makes the transport to the issuer of the keys.
+        clock: The clock.
+        log: The log of key fetches and of refused callers.
 
     Yields:
-        It; the connections that it has are closed at the end.
+        The authentication. Its connections are closed at the end.
     """
     async with AsyncExitStack() as stack:
         find: FindKey
-        ready = always
+        ready = always_ready
         if settings.secret is not None:
-            find = _among(secret_keys(settings.secret))
+            find = _find_in(secret_keys(settings.secret))
         else:
             keyring = open_keyring(settings, transports, clock=clock, log=log)
             opened = await stack.enter_async_context(keyring)
@@ -177,16 +170,16 @@ def by_token(
     router_token: SecretStr | None,
     log: FilteringBoundLogger,
 ) -> Authenticate:
-    """Let those in who show a good token.
+    """Authenticate callers by a bearer token.
 
     Args:
-        verifier: Tells whether it is.
-        anonymous: Whether those who show none get in as well, as nobody in particular.
-        router_token: What the router shows, who may come without one.
-        log: Where it is reported why somebody was not let in.
+        verifier: Verifies tokens.
+        anonymous: Whether callers without a token are accepted, as ``NOBODY``.
+        router_token: The router's token. The router itself needs no bearer token.
+        log: The log of refused callers.
 
     Returns:
-        What finds out who asks.
+        A function that returns the caller of a request.
     """
 
     async def authenticate(scope: Scope) -> Caller:
@@ -206,8 +199,8 @@ def by_token(
     return authenticate
 
 
-def _among(keys: KeySet) -> FindKey:
-    """Find keys among those that never change."""
+def _find_in(keys: KeySet) -> FindKey:
+    """Make a ``FindKey`` over keys that never change."""
 
     async def find(name: str | None, algorithm: str) -> Key | None:
         return keys.find(name, algorithm)

@@ -1,16 +1,13 @@
-"""The keys of an issuer: asked for, kept and renewed.
+"""The keys of an issuer: fetched, kept and refreshed.
 
-Asking an issuer for its keys: where they are, unless that is set, and what they are.
+``Issuer`` fetches the keys: first their URL, unless that is set, then the keys. A failure is a
+``SourceFailure``, as with sources; here it only goes to the log.
 
-What goes wrong is a ``SourceFailure``, as with sources; here it is for the log alone.
-
-The keys of an issuer, kept and renewed.
-
-They are fetched when the gateway starts, and again when they are older than an interval: behind,
-while the ones that there are go on serving. A token that names a key that is not known has them
-fetched at once, since issuers sign with new keys whenever they like; but anybody can name any key,
-so there is always some time between two fetches. However many wait, there is one fetch at a time.
-While the issuer cannot be reached, the keys that there are serve for a day or so.
+``Keyring`` keeps the keys. It fetches them when the gateway starts, and again after an interval, in
+the background, while the old keys are still used. A token that names an unknown key causes a fetch
+at once, because an issuer may sign with new keys at any time. But any client can name any key, so
+there is a minimum time between two fetches. Only one fetch runs at a time, however many requests
+wait. While the issuer is unreachable, the old keys are used until their maximum age.
 """
 
 import asyncio
@@ -42,38 +39,38 @@ from app.transport.transport import ReadyRequest, TransportFactory
 NAME = "issuer"
 
 MAX_BYTES = 262_144
-"""Longest answer that is read."""
+"""Most bytes of a response that are read."""
 
 
 class _Discovery(BaseModel):
-    """What an issuer says of itself (OpenID Connect Discovery 1.0, section 3)."""
+    """The metadata of an issuer (OpenID Connect Discovery 1.0, section 3)."""
 
-    issuer: str = Field(description="Who it is.")
-    jwks_uri: Address = Field(description="Where its keys are.")
+    issuer: str = Field(description="The issuer's identifier.")
+    jwks_uri: Address = Field(description="The URL of its keys.")
 
 
 class Issuer:
-    """Gives out the keys that tokens are signed with."""
+    """Fetches the keys of an issuer."""
 
     def __init__(
         self, settings: JwtCallers, transport: httpx.AsyncBaseTransport, clock: Clock
     ) -> None:
-        """Make it.
+        """Set up the fetching; nothing is fetched yet.
 
         Args:
-            settings: Where it is.
-            transport: Sends requests.
-            clock: Tells the time.
+            settings: The URLs of the issuer, the time limit and the allowed algorithms.
+            transport: The transport to the issuer.
+            clock: The clock.
         """
         self._settings = settings
         self._transport = transport
         self._clock = clock
 
     async def keys(self) -> KeySet | SourceFailure:
-        """Ask for its keys.
+        """Fetch the keys.
 
         Returns:
-            The keys, or why there are none.
+            The keys, or the failure of the fetch.
         """
         try:
             async with self._clock.timeout(self._settings.timeout):
@@ -87,22 +84,22 @@ class Issuer:
             return SourceFailure(NAME, Code.SOURCE_MALFORMED, str(error))
 
     async def _address(self) -> str:
-        """Ask where its keys are."""
+        """Fetch the URL of the keys, by OpenID Connect Discovery."""
         body = await self._get(discovery_of(self._settings.issuer))
         try:
-            said = _Discovery.model_validate(read_document(body))
+            metadata = _Discovery.model_validate(read_document(body))
         except ValidationError as error:
             raise MalformedError(f"discovery: {what_is_wrong(error)}") from error
         except MalformedError as error:
             raise MalformedError(f"discovery: {error}") from error
-        if said.issuer != self._settings.issuer:  # section 4.3: exactly
+        if metadata.issuer != self._settings.issuer:  # section 4.3: must be equal
             raise MalformedError("discovery: its issuer is not the one of the settings")
-        if _scheme(self._settings.issuer) == "https" and _scheme(said.jwks_uri) != "https":
+        if _scheme(self._settings.issuer) == "https" and _scheme(metadata.jwks_uri) != "https":
             raise MalformedError("discovery: its jwks_uri is not https")
-        return said.jwks_uri
+        return metadata.jwks_uri
 
     async def _get(self, address: str) -> bytes:
-        """Get a JSON document; redirects are not followed."""
+        """Fetch a JSON document, without following redirects."""
         headers = (
             ("Host", httpx.URL(address).netloc.decode("ascii")),
             ("Accept", "application/json"),
@@ -122,7 +119,7 @@ class Issuer:
 
 
 class _FailedError(Exception):
-    """A status says that there is no document."""
+    """The response has a status of failure."""
 
     def __init__(self, failure: SourceFailure) -> None:
         super().__init__(failure.detail)
@@ -130,13 +127,13 @@ class _FailedError(Exception):
 
 
 def connection_of(settings: JwtCallers) -> SourceSettings:
-    """Say how an issuer is reached, in the words in which it is said of sources.
+    """Return how an issuer is reached, as the settings of a source.
 
     Args:
-        settings: Where it is.
+        settings: The URLs, TLS, proxy and timeout of the issuer.
 
     Returns:
-        What its transport is made by.
+        The settings that its transport is made from.
     """
     parts = urlsplit(check_address(settings.keys_at or ""))
     return SourceSettings(
@@ -149,23 +146,23 @@ def connection_of(settings: JwtCallers) -> SourceSettings:
 
 
 def _scheme(address: str) -> str:
-    """Find the scheme of an address."""
+    """Return the scheme of a URL, in lower case."""
     return urlsplit(address).scheme.lower()
 
 
 class Keyring:
-    """The keys of one issuer. Safe to share: all requests use the same keys."""
+    """The current keys of one issuer. Shared by all requests."""
 
     def __init__(
         self, settings: JwtCallers, issuer: Issuer, *, clock: Clock, log: FilteringBoundLogger
     ) -> None:
-        """Make it; nothing is fetched before its context is entered.
+        """Set up the keyring. Nothing is fetched before its context is entered.
 
         Args:
-            settings: How long keys serve.
-            issuer: Gives them out.
-            clock: Tells the time.
-            log: Where it is reported what became of fetching them.
+            settings: How long keys are used, and the time between two fetches.
+            issuer: Fetches the keys.
+            clock: The clock.
+            log: The log of key fetches.
         """
         self._settings = settings
         self._issuer = issuer
@@ -189,21 +186,25 @@ class Keyring:
         await self._keys.__aexit__(kind, error, traceback)
 
     def ready(self) -> bool:
-        """Tell whether there have been keys."""
+        """Return whether keys can be used.
+
+        Returns:
+            Whether a fetch has ever succeeded.
+        """
         return self._keys.latest is not None
 
     async def find(self, name: str | None, algorithm: str) -> Key | None:
-        """Find the key that a token is signed with.
+        """Return the key that a token is signed with. Fetches the keys if that is necessary.
 
         Args:
-            name: Its name, if the token has one.
-            algorithm: What the token is signed with.
+            name: The name of the key (``kid``), if the token has one.
+            algorithm: The token's algorithm.
 
         Returns:
-            The key; ``None`` where the issuer has none such.
+            The key; ``None`` if the issuer has no such key.
 
         Raises:
-            RequestError: There are no keys, or it cannot be found out whether there is a new one.
+            RequestError: There are no keys, or the keyring cannot find out if there is a new key.
         """
         if self._must_wait():
             await self._renew()
@@ -222,26 +223,26 @@ class Keyring:
         return keys.value.find(name, algorithm)
 
     def _must_wait(self) -> bool:
-        """Tell whether there are no keys that serve."""
+        """Return whether there are no keys, or only keys beyond their maximum age."""
         keys = self._keys.latest
         return keys is None or self._clock.monotonic() >= keys.expires_at
 
     async def _renew(self) -> None:
-        """Wait for the fetch that is under way, or for a new one where enough time has gone by."""
+        """Wait for the running fetch, or for a new one if the time between fetches has passed."""
         if self._keys.is_fetching or self._may_fetch():
-            await asyncio.wait([self._keys.refresh()])  # does not cancel it: others wait, too
+            await asyncio.wait([self._keys.refresh()])  # never cancels it: others wait, too
 
     def _may_fetch(self) -> bool:
-        """Tell whether enough time has gone by since the last fetch."""
+        """Return whether the minimum time since the last fetch has passed."""
         return self._clock.monotonic() >= self._tried_at + self._settings.min_interval
 
     @property
     def _tried_at(self) -> float:
-        """When keys were last fetched, or that was last tried."""
+        """When the last fetch started or ended, successful or not, by the monotonic clock."""
         return max(self._keys.started_at, self._keys.ended_at)
 
     async def _get_first(self) -> None:
-        """Fetch the keys until there are some: without them nobody gets in."""
+        """Fetch the keys until a fetch succeeds: without keys no caller can be authenticated."""
         while True:
             await self._renew()
             if self._keys.latest is not None:
@@ -249,28 +250,28 @@ class Keyring:
             await self._clock.sleep(self._settings.min_interval)
 
     async def _get(self) -> Fetched[KeySet] | SourceFailure:
-        """Fetch the keys, and report what became of it."""
+        """Fetch the keys, and log the outcome."""
         started = self._clock.monotonic()
-        said = await self._issuer.keys()
+        keys = await self._issuer.keys()
         now = self._clock.monotonic()
         duration_ms = round((now - started) * 1000, 2)
-        if isinstance(said, SourceFailure):
+        if isinstance(keys, SourceFailure):
             self._log.warning(
-                "auth.keys", duration_ms=duration_ms, outcome=said.code.value, detail=said.detail
+                "auth.keys", duration_ms=duration_ms, outcome=keys.code.value, detail=keys.detail
             )
-            return said
-        self._log.info("auth.keys", duration_ms=duration_ms, outcome="ok", keys=len(said.by_use))
+            return keys
+        self._log.info("auth.keys", duration_ms=duration_ms, outcome="ok", keys=len(keys.by_use))
         settings = self._settings
-        return Fetched(said, started, now + settings.refresh_interval, now + settings.max_age)
+        return Fetched(keys, started, now + settings.refresh_interval, now + settings.max_age)
 
     def _unavailable(self) -> RequestError:
-        """Say that it cannot be found out who asks."""
+        """Make the error that the caller cannot be authenticated now."""
         wait = self._tried_at + self._settings.min_interval - self._clock.monotonic()
         seconds = max(1, math.ceil(wait)) if math.isfinite(wait) else 1
         return RequestError(
             Code.AUTHENTICATION_UNAVAILABLE,
-            "the keys of the identity provider cannot be had, so that nobody can be told by their"
-            f" token: try again in {seconds} s",
+            "the keys of the identity provider are not available, so tokens cannot be verified:"
+            f" try again in {seconds} s",
             status=503,
             retry_after=seconds,
         )
@@ -287,13 +288,13 @@ async def open_keyring(
     """Open the keyring of an issuer for the life of the process.
 
     Args:
-        settings: Where the issuer is, and how long its keys serve.
-        transports: Makes the transport to it.
-        clock: Tells the time.
-        log: Where it is reported what became of fetching them.
+        settings: The URLs of the issuer, and how long its keys are used.
+        transports: Makes the transport to the issuer.
+        clock: The clock.
+        log: The log of key fetches.
 
     Yields:
-        The keyring; its connections are closed at the end.
+        The keyring. Its connections are closed at the end.
     """
     async with transports(connection_of(settings)) as transport:
         issuer = Issuer(settings, transport, clock)

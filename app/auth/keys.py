@@ -1,7 +1,7 @@
 """The keys that an issuer signs tokens with (RFC 7517). Pure.
 
-Each key is kept once for each algorithm that it is good for, so that nothing is left to be decided
-by the token: what a token says picks one of these, or none.
+Each key is stored once for each algorithm that it fits. So the token decides nothing: its name and
+algorithm select one of these entries, or none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ from app.settings.auth import Algorithm
 from app.transport.body import read_document
 
 MAX_KEYS = 100
-"""How many keys of a set are looked at; issuers have two or three."""
+"""How many keys of a set are read. Issuers have two or three."""
 
 LEAST_MODULUS = 2_048
 """Bits of the modulus of an RSA key (NIST SP 800-131A): shorter keys are not safe."""
 
 _NUMBERS = frozenset({"kty", "crv", "n", "e", "x", "y"})
-"""The members of a key that its numbers are in. The others are judged here, and not given to the
-library: it refuses a key whose `key_ops` or `use` it does not know."""
+"""The members of a key that are passed to the library. This module checks the others, because the
+library refuses a key with an unknown `key_ops` or `use`."""
 
 SYMMETRIC = "HS256"
-"""What those who share a secret sign with."""
+"""The algorithm of tokens that are signed with a shared secret."""
 
 _TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
@@ -40,28 +40,35 @@ KINDS: Mapping[Algorithm, tuple[str, str | None]] = {
     "Ed25519": ("OKP", "Ed25519"),
     "EdDSA": ("OKP", "Ed25519"),
 }
-"""Which type and which curve a key has to be of for an algorithm. There is no symmetric one: a key
-that is published is no secret."""
+"""The type and curve that a key must have for each algorithm. None is symmetric, because a
+published key is not secret."""
 
 
 class Jwk(BaseModel):
-    """The public half of a key, as issuers publish it. What else they say of it is not read."""
+    """A public key, as issuers publish it. Other members are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
-    kty: str = Field(description="Its type.")
-    kid: str | None = Field(default=None, description="Its name.")
-    use: str | None = Field(default=None, description="What it is for: `sig` or `enc`.")
-    key_ops: tuple[str, ...] | None = Field(default=None, description="What it may be used for.")
-    alg: str | None = Field(default=None, description="The one algorithm that it is for.")
-    crv: str | None = Field(default=None, description="Its curve.")
-    n: str | None = Field(default=None, description="Its modulus (RSA).")
-    e: str | None = Field(default=None, description="Its exponent (RSA).")
-    x: str | None = Field(default=None, description="Its point (EC, OKP).")
-    y: str | None = Field(default=None, description="Its point (EC).")
+    kty: str = Field(description="The type of the key.")
+    kid: str | None = Field(default=None, description="The name of the key.")
+    use: str | None = Field(default=None, description="The purpose: `sig` or `enc`.")
+    key_ops: tuple[str, ...] | None = Field(default=None, description="The allowed uses.")
+    alg: str | None = Field(default=None, description="The only algorithm.")
+    crv: str | None = Field(default=None, description="The curve.")
+    n: str | None = Field(default=None, description="The modulus (RSA).")
+    e: str | None = Field(default=None, description="The exponent (RSA).")
+    x: str | None = Field(default=None, description="The x coordinate (EC) or the key (OKP).")
+    y: str | None = Field(default=None, description="The y coordinate (EC).")
 
     def fits(self, algorithm: Algorithm) -> bool:
-        """Tell whether signatures of an algorithm can be checked by it."""
+        """Return whether the key can verify signatures of an algorithm.
+
+        Args:
+            algorithm: The algorithm.
+
+        Returns:
+            Whether type, curve, algorithm and purpose of the key all allow it.
+        """
         kind, curve = KINDS[algorithm]
         return (
             self.kty == kind
@@ -73,7 +80,7 @@ class Jwk(BaseModel):
 
 
 class _JwkSet(BaseModel):
-    """A set of keys; each is judged by itself."""
+    """A set of keys. Each key is validated by itself."""
 
     keys: list[object] = Field(description="The keys.")
 
@@ -83,7 +90,7 @@ class KeySet:
     """The keys of an issuer.
 
     Attributes:
-        names: The names of the keys that have one.
+        names: The names of all keys that have a name.
         by_use: The keys, by name and algorithm.
     """
 
@@ -91,15 +98,15 @@ class KeySet:
     by_use: Mapping[tuple[str | None, str], Key] = field(repr=False)
 
     def find(self, name: str | None, algorithm: str) -> Key | None:
-        """Find the key that a token names.
+        """Return the key for a token.
 
         Args:
-            name: Its name; the only one there is for the algorithm, where the token or
-                the issuer gives no names.
-            algorithm: What the token says that it is signed with.
+            name: The key's name in the token, if it has one.
+            algorithm: The algorithm in the token.
 
         Returns:
-            The key, if there is one for that algorithm.
+            The key of that name and algorithm. If the token or the issuer gives no names, the only
+            key for the algorithm. ``None`` if there is no such key.
         """
         if name is not None and self.names:
             return self.by_use.get((name, algorithm))
@@ -112,29 +119,29 @@ def read_keys(body: bytes, algorithms: Sequence[Algorithm]) -> KeySet:
 
     Args:
         body: A JWK Set.
-        algorithms: What tokens may be signed with.
+        algorithms: The allowed algorithms of tokens.
 
     Returns:
-        Those that are good for one of these; those that are broken, or of a kind that is not known
-        here, do no harm to the others. Of two keys with one name the first counts.
+        The keys that fit one of the algorithms. Broken keys and keys of unknown types are ignored.
+        Of two keys with the same name and algorithm the first is used.
 
     Raises:
-        MalformedError: It is no JWK Set, or has none that is good.
+        MalformedError: The body is not a JWK Set, or no key of it fits.
     """
     try:
         published = _JwkSet.model_validate(read_document(body)).keys
     except ValidationError as error:
         raise MalformedError(what_is_wrong(error)) from error
     by_use: dict[tuple[str | None, str], Key] = {}
-    for one in published[:MAX_KEYS]:
+    for member in published[:MAX_KEYS]:
         try:
-            key = Jwk.model_validate(one)
+            key = Jwk.model_validate(member)
         except ValidationError:
             continue
         uses = [algorithm for algorithm in algorithms if key.fits(algorithm)]
-        if uses and (ready := _ready(key)) is not None:
+        if uses and (imported := _import_key(key)) is not None:
             for algorithm in uses:
-                by_use.setdefault((key.kid, algorithm), ready)
+                by_use.setdefault((key.kid, algorithm), imported)
     if not by_use:
         raise MalformedError(
             f"none of its {len(published)} keys is good for {', '.join(algorithms)}"
@@ -143,20 +150,20 @@ def read_keys(body: bytes, algorithms: Sequence[Algorithm]) -> KeySet:
 
 
 def secret_keys(secret: SecretStr) -> KeySet:
-    """Make the one key of those who share a secret.
+    """Make the key set of a shared secret.
 
     Args:
         secret: The secret.
 
     Returns:
-        A key for HS256; tokens do not name it.
+        A set of one key for HS256, without a name.
     """
     key = OctKey.import_key(secret.get_secret_value().encode())
     return KeySet(frozenset(), {(None, SYMMETRIC): key})
 
 
-def _ready(key: Jwk) -> Key | None:
-    """Make a key ready; ``None`` where it is broken, or too short to be safe."""
+def _import_key(key: Jwk) -> Key | None:
+    """Import a key into the library; ``None`` if it is broken or too short to be safe."""
     try:
         if key.kty == "RSA" and _bits(key.n or "") < LEAST_MODULUS:
             return None
@@ -166,5 +173,5 @@ def _ready(key: Jwk) -> Key | None:
 
 
 def _bits(number: str) -> int:
-    """Count the bits of a number in base64url; zeros in front of it are none."""
+    """Return the bits of a base64url number, without leading zeros."""
     return int.from_bytes(urlsafe_b64decode(number.encode()), "big").bit_length()

@@ -1,14 +1,9 @@
-"""The caller, the policies of fields, and what a caller may see by them.
+"""Callers, the policies of fields, and the rights of a caller. Pure.
 
-Who asks, as far as that decides over what may be seen.
-
-Who may see a field of a user: declared beside the field, and visible in the schema.
-
-Routers of Apollo's kind know ``@authenticated`` and ``@requiresScopes``. Neither can say that a
-user sees what is its own without a scope, so that ``@owner`` says it for people and for tools of
-ours; ``@authenticated`` beside it holds whoever may ask.
-
-What one caller may see of users. Pure: found by policies and by what the caller has shown.
+A policy says who may see a field of a user. It is declared with the field, and the schema has it
+as directives. Apollo's routers support ``@authenticated`` and ``@requiresScopes``. Neither can say
+that users see their own field without a scope. So such a field has ``@owner``, for people and for
+our tools, and ``@authenticated``, which routers enforce.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -30,10 +25,10 @@ class Caller:
     """Who asks.
 
     Attributes:
-        subject: The user that the caller is; ``None`` where it is none, or nobody knows.
-        scopes: What the caller was granted (RFC 6749, section 3.3).
-        trusted: Whether it sees everything, since callers are not told apart.
-        router: Whether it asks through the router, which may read the schema.
+        subject: The id of the user that the caller is; ``None`` if it is unknown or not a user.
+        scopes: The scopes of the caller (RFC 6749, section 3.3).
+        trusted: Whether the caller may see everything, because callers are not authenticated.
+        router: Whether the request came through the router, which may read the schema.
     """
 
     subject: str | None = None
@@ -43,10 +38,10 @@ class Caller:
 
 
 NOBODY = Caller()
-"""A caller who has shown nothing, where that is allowed."""
+"""A caller without a token, where that is allowed."""
 
 EVERYBODY = Caller(trusted=True)
-"""Every caller, where they are not told apart."""
+"""Every caller, where callers are not authenticated."""
 
 
 @strawberry.schema_directive(
@@ -57,7 +52,7 @@ EVERYBODY = Caller(trusted=True)
     ),
 )
 class Owner:
-    """Only the user itself sees the field, and whoever has a scope."""
+    """Only the user itself and callers with one of the scopes see the field."""
 
     or_scopes: list[str]
 
@@ -67,28 +62,28 @@ class Policy:
     """Who may see a field of a user.
 
     Attributes:
-        scope: What a caller needs to have been granted; ``None`` where all may see it.
-        own: Whether the user that it is a field of sees it without that.
+        scope: The scope that a caller needs; ``None`` if every caller may see the field.
+        own: Whether users see their own field without the scope.
     """
 
     scope: str | None = None
     own: bool = False
 
     def allows(self, scopes: Collection[str], *, own: bool) -> bool:
-        """Tell whether a caller may see the field.
+        """Return whether a caller may see the field.
 
         Args:
-            scopes: What the caller was granted.
-            own: Whether it is the user that the field is of.
+            scopes: The scopes of the caller.
+            own: Whether the field belongs to the caller's own user.
 
         Returns:
-            Whether it may.
+            Whether the caller may see it.
         """
         return self.scope is None or self.scope in scopes or (self.own and own)
 
     @property
     def directives(self) -> list[object]:
-        """What the schema says of it."""
+        """The directives of the field in the schema."""
         if self.scope is None:
             return []
         if self.own:
@@ -96,8 +91,8 @@ class Policy:
         return [RequiresScopes(scopes=[[self.scope]])]
 
     @property
-    def whose(self) -> str:
-        """Whom the field is for, in a sentence."""
+    def audience(self) -> str:
+        """Who may see the field, in words, as part of a sentence."""
         if self.scope is None:
             return "everyone"
         others = f"callers with the scope {self.scope}"
@@ -105,24 +100,24 @@ class Policy:
 
 
 def refusal(field: str, policy: Policy) -> ForbiddenError:
-    """Say who may see a field that the caller may not.
+    """Make the error of a field that the caller may not see.
 
     Args:
         field: The field's public name.
-        policy: Who may see it.
+        policy: The field's policy.
 
     Returns:
-        The error for its place.
+        The error. Its message says who may see the field.
     """
-    return ForbiddenError(f"{field} is for {policy.whose}")
+    return ForbiddenError(f"{field} is for {policy.audience}")
 
 
 PUBLIC = Policy()
-"""For every caller."""
+"""Every caller may see the field."""
 
 
 def self_or(scope: str) -> Policy:
-    """Let the user itself see a field, and whoever was granted a scope.
+    """Make the policy of a field for the user itself and callers with a scope.
 
     Args:
         scope: The scope.
@@ -134,7 +129,7 @@ def self_or(scope: str) -> Policy:
 
 
 def scoped(scope: str) -> Policy:
-    """Let only those see a field who were granted a scope.
+    """Make the policy of a field for callers with a scope only.
 
     Args:
         scope: The scope.
@@ -150,11 +145,11 @@ class Rights:
     """What one caller may see of users.
 
     Attributes:
-        subject: The user that it is; ``None`` where it is none.
-        scopes: What it was granted, of that which some policy names: callers that have the same in
-            it see the same, but for what is their own.
-        policies: Who may see the fields of a user, by the field's public name.
-        fold_case: Whether users' ids that differ in case alone are the same.
+        subject: The id of the user that the caller is; ``None`` if it is none.
+        scopes: The scopes of the caller that some policy names. Callers with the same ones see the
+            same fields of other users.
+        policies: The policies of a user's fields, by the field's public name.
+        fold_case: Whether ids of users that differ only in case are the same.
     """
 
     subject: str | None
@@ -163,65 +158,67 @@ class Rights:
     fold_case: bool = False
 
     def is_own(self, user: str) -> bool:
-        """Tell whether a user is the caller itself.
+        """Return whether a user is the caller itself.
 
         Args:
             user: The user's id.
 
         Returns:
-            Whether it is.
+            Whether it is the caller's subject.
         """
         subject = self.subject
         return subject is not None and same_user(user, subject, fold_case=self.fold_case)
 
     def allows(self, field: str, *, own: bool) -> bool:
-        """Tell whether it may see a field.
+        """Return whether the caller may see a field.
 
         Args:
             field: The field's public name.
-            own: Whether it is the user that the field is of.
+            own: Whether the field belongs to the caller's own user.
 
         Returns:
-            Whether it may.
+            Whether the caller may see it.
         """
         return self.policies[field].allows(self.scopes, own=own)
 
-    def seen(self, fields: Iterable[str], *, own: bool) -> frozenset[str]:
-        """Leave out what it may not see.
+    def visible(self, fields: Iterable[str], *, own: bool) -> frozenset[str]:
+        """Return the fields that the caller may see.
 
         Args:
             fields: Public names of fields.
-            own: Whether it is the user that they are of.
+            own: Whether the fields belong to the caller's own user.
 
         Returns:
-            Those that it may see.
+            Those of the fields that the caller may see.
         """
         return frozenset(field for field in fields if self.allows(field, own=own))
 
 
 class Policies:
-    """Who may see the fields of a user. Shared by all requests."""
+    """The policies of all fields of a user. Shared by all requests."""
 
     def __init__(self, policies: Mapping[str, Policy], *, fold_case: bool = False) -> None:
-        """Make them.
+        """Collect the policies.
 
         Args:
-            policies: Who may see the fields of a user, by the field's public name.
-            fold_case: Whether users' ids that differ in case alone are the same.
+            policies: The policies of a user's fields, by the field's public name.
+            fold_case: Whether ids of users that differ only in case are the same.
         """
         self._policies = policies
         self._fold_case = fold_case
-        self._scopes = frozenset(one.scope for one in policies.values() if one.scope is not None)
+        self._scopes = frozenset(
+            policy.scope for policy in policies.values() if policy.scope is not None
+        )
         self._all = Rights(None, self._scopes, policies)
 
     def rights(self, caller: Caller) -> Rights:
-        """Find what a caller may see.
+        """Return what a caller may see.
 
         Args:
-            caller: Who asks.
+            caller: The caller.
 
         Returns:
-            Its rights.
+            The caller's rights.
         """
         if caller.trusted:
             return self._all
@@ -230,14 +227,14 @@ class Policies:
 
 
 def enforce(fields: Mapping[str, GraphQLField], policies: Mapping[str, Policy]) -> None:
-    """Put the policies of a user's fields before their resolvers, whatever those are.
+    """Check the policies of a user's fields before each resolver runs.
 
     Args:
-        fields: The fields of GraphQL's own schema, whose resolvers are replaced.
-        policies: Who may see them, by their names.
+        fields: The fields in graphql-core's schema. Their resolvers are replaced.
+        policies: The policies, by the public names of the fields.
 
     Raises:
-        TypeError: A field has no policy: nobody has said who may see it.
+        TypeError: A field has no policy.
     """
     for name, field in fields.items():
         if name not in policies:
@@ -247,7 +244,7 @@ def enforce(fields: Mapping[str, GraphQLField], policies: Mapping[str, Policy]) 
 
 
 def _guarded(name: str, resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
-    """Let a field's resolver be reached only by those who may see the field."""
+    """Wrap a resolver so that it runs only for callers that may see the field."""
 
     def guarded(user: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401 # a resolver's own signature
         rights: Rights = info.context.rights

@@ -1,16 +1,12 @@
-"""Bearer tokens of callers: the header they are in, and whether one is good.
+"""Bearer tokens of callers: reading them from the header, and verifying them.
 
-The header in which callers show a token, and what they are told where it is not good (RFC 6750).
+Tokens are read from ``Authorization`` only (RFC 6750). Cookies are not read, because browsers send
+them on requests of other sites, too. Queries are not read, because servers log them.
 
-Cookies and queries are not looked at: browsers send the ones unasked, and servers log the others.
-
-Whether a token is good, and who its bearer is (RFC 7519, with the advice of RFC 8725).
-
-The library checks signatures and the registered claims; here it is decided which key may have
-signed, and nothing of that is left to the token: it names a key and an algorithm of those there
-are, and keys, or addresses of keys, that it brings along are not even read. The header is read
-once, by a model of ours: the library would read it anew, and trusts what it finds in it. Async,
-since the key may have to be fetched.
+``Verifier`` verifies a token, and returns its caller (RFC 7519, with the advice of RFC 8725). The
+library checks signatures and the registered claims. This module chooses the key. The token decides
+nothing: it names one of the known keys and algorithms, and keys or URLs of keys in it are not read.
+The token's header is read once, by our own model: the library would read it again, and trusts it.
 """
 
 from collections.abc import Mapping
@@ -38,34 +34,38 @@ _SEND = "send Authorization: Bearer and a token of the identity provider"
 
 
 def read_bearer(headers: Headers) -> str | None:
-    """Find the token that a caller shows.
+    """Read the bearer token of a request.
 
     Args:
-        headers: The headers of its request.
+        headers: The request's headers.
 
     Returns:
-        The token, whatever it is; ``None`` where there is no ``Authorization``.
+        The token, not verified yet; ``None`` if there is no ``Authorization``.
 
     Raises:
-        RequestError: There are two, or it is of another scheme.
+        RequestError: There are several ``Authorization`` headers, or it has another scheme.
     """
-    shown = headers.getlist("authorization")
-    if not shown:
+    values = headers.getlist("authorization")
+    if not values:
         return None
-    if len(shown) > 1:
+    if len(values) > 1:
         raise RequestError(
             Code.BAD_REQUEST,
             "the request has several Authorization headers: expected one",
             headers=challenge("invalid_request", "several Authorization headers"),
         )
-    scheme, _, token = shown[0].strip(" \t").partition(" ")
+    scheme, _, token = values[0].strip(" \t").partition(" ")
     if scheme.lower() != "bearer":
         raise unauthenticated("the Authorization header is of another scheme")
     return token.strip(" ")
 
 
 def no_token() -> RequestError:
-    """Refuse a caller who shows nothing (section 3.1: without an error code)."""
+    """Make the refusal of a request without a token.
+
+    Returns:
+        The refusal, without an error code (RFC 6750, section 3.1).
+    """
     return RequestError(
         Code.UNAUTHENTICATED,
         f"there is no token in the request: {_SEND}",
@@ -75,10 +75,10 @@ def no_token() -> RequestError:
 
 
 def unauthenticated(why: str) -> RequestError:
-    """Refuse a caller whose token lets nobody in.
+    """Make the refusal of a request with an invalid token.
 
     Args:
-        why: What is wrong with it, in fixed words; nothing of the token itself.
+        why: What is wrong with the token, in fixed words without any part of the token.
 
     Returns:
         The refusal.
@@ -92,35 +92,35 @@ def unauthenticated(why: str) -> RequestError:
 
 
 def challenge(error: str, description: str) -> Mapping[str, str]:
-    """Write a challenge.
+    """Make the challenge to a client (RFC 6750, section 3).
 
     Args:
         error: The error code of section 3.1.
         description: What is wrong, in fixed words without quotes.
 
     Returns:
-        The header.
+        The header ``WWW-Authenticate``.
     """
     value = f'Bearer realm="{REALM}", error="{error}", error_description="{description}"'
     return {"WWW-Authenticate": value}
 
 
 MAX_TOKEN = 8_192
-"""Longest token, in characters, that is read."""
+"""Most characters of a token. Longer tokens are refused."""
 
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-"""What a token that lets somebody in may say that it is (RFC 9068, section 2.1). What the same
-issuer signs for other ends says otherwise (RFC 8725, section 3.11)."""
+"""The allowed values of ``typ`` (RFC 9068, section 2.1). Tokens that the same issuer signs for
+other purposes have other values (RFC 8725, section 3.11)."""
 
 _BOUND = "cnf"
-"""The claim of a token that is good only together with a key (RFC 7800; RFC 9449, section 6)."""
+"""The claim of a token that is valid only with proof of a key (RFC 7800; RFC 9449, section 6)."""
 
 
 class BadTokenError(Exception):
-    """A token lets nobody in.
+    """A token is not valid.
 
     Attributes:
-        why: What is wrong with it, in fixed words that can stand in a header.
+        why: What is wrong with the token, in fixed words that are safe in a header.
     """
 
     def __init__(self, why: str) -> None:
@@ -129,54 +129,54 @@ class BadTokenError(Exception):
 
 
 class FindKey(Protocol):
-    """Finds the key that a token is signed with."""
+    """Returns the key that a token is signed with."""
 
     async def __call__(self, name: str | None, algorithm: str) -> Key | None:
-        """Find it.
+        """Return the key. Async, because the keys may have to be fetched.
 
         Args:
-            name: Its name, if the token has one.
-            algorithm: What the token is signed with.
+            name: The name of the key (``kid``), if the token has one.
+            algorithm: The token's algorithm.
 
         Returns:
-            The key; ``None`` where there is none such.
+            The key; ``None`` if there is no such key.
 
         Raises:
-            RequestError: It cannot be found out.
+            RequestError: The keys are not available.
         """
         ...
 
 
 class _Header(BaseModel):
-    """What of a token's header is read."""
+    """The members of a token's header that are read."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    alg: str = Field(description="What it is signed with.")
+    alg: str = Field(description="The algorithm.")
     kid: Annotated[str, Field(max_length=1_024)] | None = Field(
-        default=None, description="Name of the key."
+        default=None, description="The name of the key."
     )
-    typ: str | None = Field(default=None, description="What it is.")
-    crit: object = Field(default=None, description="What one has to understand; nothing here.")
+    typ: str | None = Field(default=None, description="The type of the token.")
+    crit: object = Field(default=None, description="Extensions that must be supported; none is.")
     b64: object = Field(default=True, description="Whether the claims are in base64 (RFC 7797).")
 
 
 class Verifier:
-    """Tells whether tokens are good. Shared by all requests; keeps nothing of any."""
+    """Verifies tokens. Shared by all requests; stores nothing of a token."""
 
     def __init__(self, settings: JwtCallers, find: FindKey, clock: Clock) -> None:
-        """Make it.
+        """Set up the verification.
 
         Args:
-            settings: Which tokens are good.
-            find: Finds the key that a token is signed with.
-            clock: Tells the time.
+            settings: Which tokens are valid.
+            find: Returns the key that a token is signed with.
+            clock: The clock.
         """
         self._settings = settings
         self._find = find
         allowed = settings.algorithms if settings.secret is None else (SYMMETRIC,)
         self._algorithms: Mapping[str, JWSAlgModel] = {
-            one: JWSRegistry.algorithms[one] for one in allowed
+            name: JWSRegistry.algorithms[name] for name in allowed
         }
         self._claims = JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
@@ -187,17 +187,17 @@ class Verifier:
         )
 
     async def verify(self, token: str) -> Caller:
-        """Find out who shows a token.
+        """Verify a token. Async, because the keys may have to be fetched.
 
         Args:
-            token: The token, whatever it is.
+            token: The text of the token.
 
         Returns:
             The caller.
 
         Raises:
-            BadTokenError: It lets nobody in.
-            RequestError: The keys cannot be had.
+            BadTokenError: The token is not valid.
+            RequestError: The keys are not available.
         """
         if len(token) > MAX_TOKEN:
             raise BadTokenError(f"the token is longer than {MAX_TOKEN} characters")
@@ -211,7 +211,7 @@ class Verifier:
         return self._caller(_verified(token, key, algorithm))
 
     def _caller(self, payload: bytes) -> Caller:
-        """Check what a token says that was signed by whom it should, and read who shows it."""
+        """Validate the claims of a token whose signature is verified, and return its caller."""
         claims = _read_claims(payload)
         try:
             self._claims.validate(claims)
@@ -231,13 +231,13 @@ class Verifier:
 
 
 def _read_header(token: str) -> _Header:
-    """Read a token's header, which nobody has vouched for."""
+    """Read a token's header. Its signature is not verified yet."""
     try:
         segment = token.partition(".")[0].encode("ascii")
         header = _Header.model_validate_json(urlsafe_b64decode(segment))
     except (ValidationError, ValueError) as error:
         raise BadTokenError("the token is no JWT") from error
-    if "crit" in header.model_fields_set:  # whatever it is: null is no list of names either
+    if "crit" in header.model_fields_set:  # any value: null is not a list of names, either
         raise BadTokenError("the token wants something understood that is not understood here")
     if header.b64 is not True:
         raise BadTokenError("the token is no JWT")
@@ -247,7 +247,7 @@ def _read_header(token: str) -> _Header:
 
 
 def _verified(token: str, key: Key, algorithm: JWSAlgModel) -> bytes:
-    """Check a token's signature, and give what was signed (RFC 7515, section 5.2)."""
+    """Verify a token's signature, and return the signed claims (RFC 7515, section 5.2)."""
     try:
         signed, _, signature = token.encode("ascii").rpartition(b".")
         _, payload = signed.split(b".")
@@ -262,21 +262,21 @@ def _verified(token: str, key: Key, algorithm: JWSAlgModel) -> bytes:
 
 
 def _read_claims(payload: bytes) -> dict[str, object]:
-    """Read what was signed."""
+    """Parse the signed claims."""
     try:
         claims: object = orjson.loads(payload)
     except orjson.JSONDecodeError:
         claims = None
     if not isinstance(claims, dict):
         raise BadTokenError("the token holds no JSON object")
-    return cast("dict[str, object]", claims)  # names are texts in JSON
+    return cast("dict[str, object]", claims)  # names in JSON are text
 
 
-def _scopes(said: object) -> frozenset[str]:
-    """Read scopes: a text with spaces (RFC 6749, section 3.3), or a list; anything else is none."""
-    if isinstance(said, str):
-        return frozenset(said.split(" ")) - {""}
-    if isinstance(said, list):
-        several = cast("list[object]", said)  # whatever stands in it is looked at below
-        return frozenset(one for one in several if isinstance(one, str) and one)
+def _scopes(claim: object) -> frozenset[str]:
+    """Read scopes from text with spaces (RFC 6749, section 3.3) or a list; else no scopes."""
+    if isinstance(claim, str):
+        return frozenset(claim.split(" ")) - {""}
+    if isinstance(claim, list):
+        items = cast("list[object]", claim)  # each item is checked below
+        return frozenset(item for item in items if isinstance(item, str) and item)
     return frozenset()

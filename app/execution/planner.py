@@ -379,7 +379,7 @@ class Planner:
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
     ) -> UserSelection:
         """Hide the fields that the caller may not see, and find what the others need."""
-        visible = rights.seen({one.name for one in fields}, own=own)
+        visible = rights.visible({one.name for one in fields}, own=own)
         selected = [one if one.name in visible else _hidden(one) for one in fields]
         return UserSelection(selected, self._reads.needs(visible))
 

@@ -1,4 +1,4 @@
 """Replacements of parts of the reference path: the same results for less CPU.
 
-One file each. Every one stands behind the interface of what it replaces, and can be switched off.
+Each is one file, has the interface of the part that it replaces, and can be switched off.
 """

@@ -1,7 +1,7 @@
-"""Whether the libraries are what a fast path was written for.
+"""Checks whether the installed libraries are the ones that a fast path was written for.
 
-A fast path on private parts of a library works for the minor version that it was written for.
-With another one it may be wrong without a word, so that it steps aside, and says so once.
+A fast path that uses private parts of a library works for one minor version of it. With another
+version its results could be wrong without an error. So it is switched off, and that is logged once.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from importlib.metadata import version
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a fast path needs of a library.
+    """The private parts of a library that a fast path needs.
 
     Attributes:
-        name: The fast path, as its setting calls it.
+        name: The fast path, by the name of its setting.
         package: The library.
-        minor: The minor version that it was written for, such as ``3.14``.
+        minor: The minor version that the fast path was written for, such as ``3.14``.
         owner: The class whose private parts it uses.
-        parts: These parts.
+        parts: The names of these parts.
     """
 
     name: str
@@ -28,30 +28,32 @@ class Requirement:
     parts: tuple[str, ...]
 
     def missing(self, version_of: Callable[[str], str] = version) -> str | None:
-        """Find out whether the library is another one.
+        """Return why the fast path cannot be used.
 
         Args:
-            version_of: Tells the version of an installed package.
+            version_of: Returns the version of an installed package.
 
         Returns:
-            What is different, in a few words; ``None`` where the fast path can be used.
+            The difference of the library, in a few words; ``None`` if the fast path can be used.
         """
-        found = version_of(self.package)
-        if found.split(".")[:2] != self.minor.split("."):
-            return f"written for {self.package} {self.minor}, found {found}"
-        known = {*dir(self.owner), *_slots(self.owner), *_assigned(self.owner)}
-        gone = [part for part in self.parts if part not in known]
-        return f"{self.owner.__name__} has no {gone[0]}" if gone else None
+        installed = version_of(self.package)
+        if installed.split(".")[:2] != self.minor.split("."):
+            return f"written for {self.package} {self.minor}, found {installed}"
+        names = {*dir(self.owner), *_slots(self.owner), *_method_names(self.owner)}
+        absent = [part for part in self.parts if part not in names]
+        return f"{self.owner.__name__} has no {absent[0]}" if absent else None
 
 
 def _slots(owner: type) -> set[str]:
-    """List the attributes that the classes of an object declare."""
-    return {name for one in owner.__mro__ for name in getattr(one, "__slots__", ())}
+    """Return the slots of a class and its bases."""
+    return {name for base in owner.__mro__ for name in getattr(base, "__slots__", ())}
 
 
-def _assigned(owner: type) -> set[str]:
-    """List the names that the methods of a class use, the attributes they set among them."""
+def _method_names(owner: type) -> set[str]:
+    """Return the names in the methods of a class. They include all attributes that these set."""
     codes = (
-        getattr(method, "__code__", None) for one in owner.__mro__ for method in vars(one).values()
+        getattr(method, "__code__", None)
+        for base in owner.__mro__
+        for method in vars(base).values()
     )
     return {name for code in codes if code is not None for name in code.co_names}

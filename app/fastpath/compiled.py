@@ -1,13 +1,13 @@
-"""Operations compiled: the answer is written straight from the records, by a function made for it.
+"""Compiled operations: a generated function makes the response directly from the records.
 
 Replaces: Strawberry's executor with its resolvers (``execution/executor.py``,
     ``execution/schema.py``).
 Switch: ``GATEWAY_FASTPATH__COMPILED``.
 Gains: docs/performance.md has the figures.
-Proof: tests/fastpath/test_compiled.py holds both ways to the same answers.
+Proof: tests/fastpath/test_compiled.py checks that both give the same responses.
 
-It covers root fields that give users, with the fields that are read from a record alone. Whatever
-it does not cover is left to the executor, and the resolvers stay the definition of what is right.
+It covers root fields that return users, with fields that only need a record. The executor renders
+all other operations, and its resolvers define what is right.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -39,28 +39,28 @@ _OWN_FIELDS = {"id": "key", "__typename": "'User'"}
 """The fields of a user that read no source, and the text of their values."""
 
 ROOT_BYTES = 500
-"""A compiled root field, without what writes its users. Estimates; a test holds them to be near."""
+"""Estimated bytes of a compiled root field, without its writers. A test checks all estimates."""
 
 WRITER_BYTES = 700
-"""What writes users, without fields and functions."""
+"""Estimated bytes of a ``UserWriter``, without its fields and functions."""
 
 FIELD_BYTES = 330
-"""A field of users, with its places in the document."""
+"""Estimated bytes of a field of users, with its locations in the document."""
 
 UserData = dict[str, Any]
-"""A user as the answer has it."""
+"""A user in the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFailure:
-    """One field of the users of a selection, as far as errors go.
+    """The errors that one field of the users of a selection can have.
 
     Attributes:
-        key: Its response key.
-        sources: The sources that it reads.
-        wrong: Why it is always an error, if it is: the caller may not see it, or something is
-            wrong with its arguments.
-        locations: Where it stands in the document.
+        key: The response key.
+        sources: The sources that the field reads.
+        wrong: The error that the field always has, if any: the caller may not see it, or an
+            argument is not valid.
+        locations: The locations of the field in the document.
     """
 
     key: str
@@ -71,14 +71,15 @@ class FieldFailure:
 
 @dataclass(frozen=True, slots=True)
 class UserWriter:
-    """Writes the users of one selection.
+    """Makes the users of one selection in the response.
 
     Attributes:
-        fields: What is selected of them.
-        write_user: Writes a user from its id and what each needed source said; ``None`` where none
-            of them knows it.
-        write_known: The same of one that is known somehow, if only by a source that failed.
-        always_wrong: Whether a field of them is always an error.
+        fields: The selected fields.
+        write_user: Makes a user from its id and the record of each needed source. Returns ``None``
+            if no source knows the user.
+        write_known: Like ``write_user``, for a user that exists although all records may be
+            ``None``, because a source has failed.
+        always_wrong: Whether a field always has an error.
     """
 
     fields: Sequence[FieldFailure]
@@ -92,9 +93,9 @@ class CompiledRoot:
     """One root field, compiled.
 
     Attributes:
-        locations: Where it stands in the document.
-        others: Writes other users than the caller; ``None`` where it gives no users.
-        own: Writes the caller itself; the same where that is the same.
+        locations: The locations of the field in the document.
+        others: Makes other users than the caller; ``None`` if the field does not return users.
+        own: Makes the caller's own user. It is ``others`` if the caller may see the same of both.
     """
 
     locations: Sequence[FormattedSourceLocation]
@@ -103,32 +104,32 @@ class CompiledRoot:
 
 
 class Compiler:
-    """Compiles operations against the schema. An ``OperationCompiler``."""
+    """Compiles operations of the schema. An ``OperationCompiler``."""
 
     def __init__(self, schema: GatewaySchema) -> None:
-        """Make it.
+        """Read the fields and policies of the schema.
 
         Args:
             schema: The schema.
         """
         self._user = schema.user
-        self._readings: Mapping[str, SourceField] = schema.source_fields
+        self._source_fields: Mapping[str, SourceField] = schema.source_fields
         self._policies: Mapping[str, Policy] = schema.policies
 
     def compile(
         self, roots: Sequence[RootSelection], variables: VariableValues
     ) -> "CompiledSelection":
-        """Compile what an operation selects.
+        """Compile the selection of an operation.
 
         Args:
-            roots: Its root fields.
-            variables: Values of its variables, coerced.
+            roots: The root fields of the operation.
+            variables: The coerced values of its variables.
 
         Returns:
-            What writes its answer.
+            The compiled selection, which renders responses.
 
         Raises:
-            NotCoveredError: Only the executor can do it.
+            NotCoveredError: Only the executor can render the operation.
         """
         return CompiledSelection({root.key: self._root(root, variables) for root in roots})
 
@@ -143,7 +144,7 @@ class Compiler:
         return CompiledRoot(root.locations, others, own)
 
     def _writer(self, selection: UserSelection, variables: VariableValues) -> UserWriter:
-        """Compile what is selected of users."""
+        """Compile a selection of users."""
         sources = selection.needs.sources
         records = [f"record{number}" for number in range(len(sources))]
         by_source = dict(zip(sources, records, strict=True))
@@ -151,13 +152,14 @@ class Compiler:
         fields: list[FieldFailure] = []
         whole: list[str] = []
         partial: list[str] = []
-        for one in selection.fields:
-            wrong, value = self._field(one, variables, writer, by_source)
-            reads = () if one.hidden else one.sources
-            fields.append(FieldFailure(one.key, reads, wrong, one.locations))
+        for field in selection.fields:
+            wrong, value = self._field(field, variables, writer, by_source)
+            reads = () if field.hidden else field.sources
+            fields.append(FieldFailure(field.key, reads, wrong, field.locations))
             unknown = " or ".join(f"{by_source[source]} is None" for source in reads)
-            whole.append(f"{one.key!r}: {value}")
-            partial.append(f"{one.key!r}: None if {unknown} else {value}" if unknown else whole[-1])
+            item = f"{field.key!r}: {value}"
+            whole.append(item)
+            partial.append(f"{field.key!r}: None if {unknown} else {value}" if unknown else item)
         write_known = writer.function(["key", *records], f"{{{', '.join(partial)}}}")
         everywhere = " and ".join(f"{record} is not None" for record in records)
         nowhere = " and ".join(f"{record} is None" for record in records)
@@ -167,40 +169,44 @@ class Compiler:
             fields=fields,
             write_user=writer.function(["key", *records], text),
             write_known=write_known,
-            always_wrong=any(one.wrong is not None for one in fields),
+            always_wrong=any(field.wrong is not None for field in fields),
         )
 
     def _field(
         self,
-        one: PlannedField,
+        field: PlannedField,
         variables: VariableValues,
         writer: FunctionWriter,
         records: Mapping[str, str],
     ) -> tuple[GatewayError | None, str]:
-        """Compile a field of a user: why it is always wrong, or the text of its value."""
-        if one.hidden:
-            return refusal(one.name, self._policies[one.name]), "None"
-        if one.name in _OWN_FIELDS:
-            return None, _OWN_FIELDS[one.name]
-        reading, definition = self._readings.get(one.name), self._user.fields[one.name]
-        if reading is None or (reading.showing is None and reading.bind is None):
-            raise NotCoveredError(f"the field {one.name}, which asks on its own")
-        record = writer.joined([records[source] for source in one.sources])
-        if reading.showing is not None:
-            return None, writer.shown(definition.type, one.fields, reading.showing, record)
-        assert reading.bind is not None  # noqa: S101 # for the type checkers: looked at above
+        """Compile a field of a user: the error that it always has, or the text of its value."""
+        if field.hidden:
+            return refusal(field.name, self._policies[field.name]), "None"
+        if field.name in _OWN_FIELDS:
+            return None, _OWN_FIELDS[field.name]
+        source_field, definition = (
+            self._source_fields.get(field.name),
+            self._user.fields[field.name],
+        )
+        if source_field is None or (source_field.projection is None and source_field.bind is None):
+            raise NotCoveredError(f"the field {field.name}, which asks on its own")
+        record = writer.joined([records[source] for source in field.sources])
+        projection, bind = source_field.projection, source_field.bind
+        if projection is not None:
+            return None, writer.projected(definition.type, field.fields, projection, record)
+        assert bind is not None  # noqa: S101 # for the type checkers: checked above
         try:
-            read = reading.bind(get_argument_values(definition, one.nodes[0], variables))
+            read = bind(get_argument_values(definition, field.nodes[0], variables))
         except BadUserInputError as error:
             return bare(error), "None"
-        return None, writer.value(definition.type, one.fields, f"{writer.bind(read)}({record})")
+        return None, writer.value(definition.type, field.fields, f"{writer.bind(read)}({record})")
 
 
 class CompiledSelection:
-    """What an operation selects, compiled. A ``CompiledOperation``.
+    """The compiled selection of an operation. A ``CompiledOperation``.
 
     Attributes:
-        roots: Its root fields by response key.
+        roots: The compiled root fields, by response key.
     """
 
     def __init__(self, roots: Mapping[str, CompiledRoot]) -> None:
@@ -208,44 +214,44 @@ class CompiledSelection:
 
     @property
     def bytes(self) -> int:
-        """How many bytes it has in memory, by estimate."""
-        writers = [one for root in self.roots.values() for one in (root.others, root.own)]
-        distinct = {id(one): one for one in writers if one is not None}.values()
+        """Estimated size in memory, in bytes."""
+        writers = [writer for root in self.roots.values() for writer in (root.others, root.own)]
+        distinct = {id(writer): writer for writer in writers if writer is not None}.values()
         return ROOT_BYTES * len(self.roots) + sum(
             WRITER_BYTES
-            + FIELD_BYTES * len(one.fields)
-            + function_bytes([one.write_user, one.write_known])
-            for one in distinct
+            + FIELD_BYTES * len(writer.fields)
+            + function_bytes([writer.write_user, writer.write_known])
+            for writer in distinct
         )
 
     def render(
         self, plan: Plan, results: Results, *, required: Collection[str], request_id: str
     ) -> Rendered:
-        """Write the answer.
+        """Render the response.
 
         Args:
-            plan: The plan of the request; its root fields select what was compiled.
-            results: What the sources said.
-            required: Names of the sources without which there is no user.
-            request_id: Shown with what is masked.
+            plan: The plan of the request. Its root fields are the compiled ones.
+            results: The source results.
+            required: Names of the sources without whose record a user does not exist.
+            request_id: The request id, which is shown with masked errors.
 
         Returns:
-            The answer.
+            The data and the errors of the response.
 
         Raises:
-            Exception: A bug of ours. The executor finds it, too, in the field that has it.
+            Exception: A bug of ours. The executor finds the same bug, and the field of it.
         """
         rendering = _Rendering(results, required, request_id)
         data = {key: rendering.root(root, self.roots[key]) for key, root in plan.roots.items()}
         errors: Sequence[GraphQLFormattedError] = rendering.errors
         if errors and any(len(root.groups) > 1 or root.wrong for root in plan.roots.values()):
-            # Of one field, some users were written apart from the others.
+            # Some users of a field were rendered apart from the others.
             errors = in_answer_order(errors, data)
         return Rendered(data, errors, rendering.bugs)
 
 
 class _Rendering:
-    """One run of a compiled operation: collects errors while users are written."""
+    """One run of a compiled operation. Collects the errors while it makes the users."""
 
     def __init__(self, results: Results, required: Collection[str], request_id: str) -> None:
         self.errors: list[GraphQLFormattedError] = []
@@ -255,15 +261,23 @@ class _Rendering:
         self._request_id = request_id
 
     def root(self, root: PlannedRoot, compiled: CompiledRoot) -> object:
-        """Write the value of a root field."""
+        """Return the value of a root field.
+
+        Args:
+            root: The planned root field.
+            compiled: The same root field, compiled.
+
+        Returns:
+            The value in the response: the users, one user, or a type name.
+        """
         if compiled.others is None or compiled.own is None:
-            return "Query"  # its name is __typename
+            return "Query"  # the field is __typename
         failed = root.error or self._bug(root.groups)
         if failed is not None:
             self._fail(root.selection, failed, [root.selection.key])
             return None
         users: list[UserData | None]
-        if len(root.groups) == 1 and not root.wrong:  # the everyday operation
+        if len(root.groups) == 1 and not root.wrong:  # the common case
             [group] = root.groups
             writer = compiled.own if group.is_own else compiled.others
             users = self._users(root.selection, compiled, writer, group)
@@ -273,22 +287,23 @@ class _Rendering:
                 self._fail(root.selection, error, [root.selection.key, place])
             for group in root.groups:
                 writer = compiled.own if group.is_own else compiled.others
-                some = self._users(root.selection, compiled, writer, group)
-                for place, user in zip(group.places, some, strict=True):
+                members = self._users(root.selection, compiled, writer, group)
+                for place, user in zip(group.places, members, strict=True):
                     users[place] = user
         return users if root.selection.is_list else users[0]
 
     def _bug(self, groups: Sequence[UserGroup]) -> Exception | None:
-        """Find the bug of ours that fails a root field."""
+        """Return the bug of ours that makes a root field fail, if any."""
         return bug_of(groups, self._results)
 
     def _users(
         self, root: RootSelection, compiled: CompiledRoot, writer: UserWriter, group: UserGroup
     ) -> list[UserData | None]:
-        """Write users of whom the caller sees the same."""
-        said = [self._results[name] for name in group.selection.needs.sources]
-        columns = [list(map(results.__getitem__, group.keys)) for results in said]
-        if not writer.always_wrong and not any(SourceFailure in map(type, one) for one in columns):
+        """Make the users of a group. The caller may see the same fields of all of them."""
+        by_key = [self._results[name] for name in group.selection.needs.sources]
+        columns = [list(map(results.__getitem__, group.keys)) for results in by_key]
+        failed = any(SourceFailure in map(type, column) for column in columns)
+        if not writer.always_wrong and not failed:
             return list(map(writer.write_user, group.keys, *columns))
         users: list[UserData | None] = []
         for place, key, *row in zip(group.places, group.keys, *columns, strict=True):
@@ -296,32 +311,34 @@ class _Rendering:
             needs = group.selection.needs
             outcome = outcome_of(dict(zip(needs.sources, row, strict=True)), needs, self._required)
             if outcome.failure is not None:
-                self._tell_source(outcome.failure, compiled.locations, path)
+                self._add_source_error(outcome.failure, compiled.locations, path)
             elif outcome.known:
-                self._tell_fields(writer, outcome, path)
-            known = (None if isinstance(one, SourceFailure) else one for one in row)
-            users.append(writer.write_known(key, *known) if outcome.known else None)
+                self._add_field_errors(writer, outcome, path)
+            records = (None if isinstance(result, SourceFailure) else result for result in row)
+            users.append(writer.write_known(key, *records) if outcome.known else None)
         return users
 
-    def _tell_fields(self, writer: UserWriter, outcome: Outcome, path: list[str | int]) -> None:
+    def _add_field_errors(
+        self, writer: UserWriter, outcome: Outcome, path: list[str | int]
+    ) -> None:
         """Add the errors of the fields of one user."""
         for field in writer.fields:
             if field.wrong is not None:
                 place = [*path, field.key]
-                self._tell(field.wrong.message, field.locations, place, field.wrong.code)
+                self._add_error(field.wrong.message, field.locations, place, field.wrong.code)
             elif (failure := outcome.failure_of(field.sources)) is not None:
-                self._tell_source(failure, field.locations, [*path, field.key])
+                self._add_source_error(failure, field.locations, [*path, field.key])
 
-    def _tell_source(
+    def _add_source_error(
         self,
         failure: SourceFailure,
         locations: Sequence[FormattedSourceLocation],
         path: list[str | int],
     ) -> None:
-        """Add the error of a failed source at a position."""
-        self._tell(failure.message, locations, path, failure.code, failure.public_source)
+        """Add the error of a failed source at a path."""
+        self._add_error(failure.message, locations, path, failure.code, failure.public_source)
 
-    def _tell(
+    def _add_error(
         self,
         message: str,
         locations: Sequence[FormattedSourceLocation],
@@ -329,7 +346,7 @@ class _Rendering:
         code: Code,
         source: str | None = None,
     ) -> None:
-        """Add an error at a position."""
+        """Add an error at a path."""
         extensions = {"code": code.value} | ({"source": source} if source is not None else {})
         self.errors.append(
             {
@@ -341,7 +358,7 @@ class _Rendering:
         )
 
     def _fail(self, root: RootSelection, error: Exception, path: list[str | int]) -> None:
-        """Add the error of a root field, or of one key that it names."""
+        """Add the error of a root field, or of one key in its arguments."""
         located = located_error(error, root.nodes, path)
         self.bugs.append(located)
         self.errors.append(

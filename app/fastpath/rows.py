@@ -1,19 +1,18 @@
-"""Rows decoded by msgspec where they fit their contract, and else by pydantic.
+"""Rows decoded by msgspec if they fit their contract, and else by pydantic.
 
 Replaces: ``validating_decoder`` (``sources/mapping/decoding.py``).
 Switch: ``GATEWAY_FASTPATH__ROWS``.
-Gains: 842 us rather than 1,122 for a page of fifty users, in process (docs/performance.md).
-Proof: tests/fastpath/test_decoding.py compares both on rows, texts and times of any kind.
+Gains: 842 us instead of 1,122 us for a page of fifty users, in process (docs/performance.md).
+Proof: tests/fastpath/test_decoding.py compares both on generated rows, texts and times.
 
-A source's record is a pydantic model, and that is the contract. msgspec reads JSON into structs
-in a fifth of the time, so a struct is made of each record: it has the same attributes and lets no
-row through that the record would not. Whatever msgspec turns down goes to pydantic, which knows
-more spellings of a time, and says what is wrong with a row. The two differ in what nobody reads:
-in fields that the record does not name, msgspec looks no further than for the end of the value.
-And of fractions of a second beyond microseconds msgspec makes the nearest one, pydantic the one
-before.
+A source's record is a pydantic model, and that is the contract. msgspec decodes JSON into structs
+in a fifth of the time. So each record gets a struct with the same attributes, which accepts no row
+that the record refuses. Rows that msgspec refuses go to pydantic, which accepts more formats of a
+time, and describes the error of a row. There are two differences. In fields that the record does
+not have, msgspec only searches the end of the value. And msgspec rounds fractions of a second
+beyond microseconds, while pydantic cuts them.
 
-A record that has more than fields of the kinds below is read by pydantic alone.
+A record with anything but fields of the types below is decoded by pydantic.
 """
 
 import re
@@ -33,111 +32,109 @@ from app.sources.mapping.decoding import RowDecoder, validating_decoder
 R = TypeVar("R", bound=Record)
 
 PLAIN_PATTERN = re.compile(r"\^[\w\[\]{}(),|*+?-]*\$", re.ASCII)
-"""Patterns that pydantic's regular expressions and Python's take for the same, but for the end."""
+"""Patterns that mean the same to pydantic and to Python's ``re``, except at the end of the text."""
 
-AS_THEY_ARE: tuple[object, ...] = (str, int, bool)
-"""Types that are the same to both, where pydantic is strict."""
+STRICT_TYPES: tuple[object, ...] = (str, int, bool)
+"""Types that mean the same to msgspec and to strict pydantic."""
 
 
-class _UnknownKindError(Exception):
-    """Only pydantic can read it."""
+class _UnsupportedTypeError(Exception):
+    """Only pydantic can decode the record."""
 
 
 def struct_decoder(record: type[R]) -> RowDecoder[R]:
-    """Make what reads a JSON array of rows.
+    """Make the decoder of a JSON array of rows.
 
     Args:
-        record: What a row is read into.
+        record: The record of a row.
 
     Returns:
-        A function from the JSON text to records, or to structs with the same attributes: what is
-        more than to read these (``model_dump``, say) is not for them; ``values_of`` is. It raises
-        pydantic's ``ValidationError`` where any row does not fit.
+        A function from JSON to records, or to structs with the same attributes. The structs lack
+        pydantic's methods, such as ``model_dump``; use ``values_of``. The function raises
+        pydantic's ``ValidationError`` if any row does not fit.
     """
-    check = validating_decoder(record)
+    decode_strictly = validating_decoder(record)
     try:
         struct = _struct_of(record)
-    except _UnknownKindError:
-        return check
-    decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type] # as above
+    except _UnsupportedTypeError:
+        return decode_strictly
+    decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type] # made above
 
     def read(body: bytes) -> list[R]:
         try:
-            return cast("list[R]", decode(body))  # see above
+            return cast("list[R]", decode(body))  # they have the same attributes
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return check(body)
+            return decode_strictly(body)
 
     return read
 
 
 def _struct_of(record: type[Record]) -> type[msgspec.Struct]:
-    """Make a struct that has the fields of a record, and lets no more through.
-
-    It is made anew each time: sources that are asked for some fields alone make records as they
-    go, and to keep a struct of each would hold on to those that are dropped.
-    """
+    """Make a struct that has the fields of a record, and accepts nothing else."""
+    # Not cached: sources with field selection make records at run time, and a cache would keep
+    # records that are dropped.
     if record.model_config != Record.model_config or _has_more_than_fields(record):
-        raise _UnknownKindError
+        raise _UnsupportedTypeError
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for name, info in record.model_fields.items():
-        kind = _kind(info.annotation, info.metadata)
+        kind = _msgspec_type(info.annotation, info.metadata)
         if info.is_required():
             fields.append((name, kind))
         elif info.default is None and info.default_factory is None:
             fields.append((name, kind, None))
         else:
-            raise _UnknownKindError
+            raise _UnsupportedTypeError
     return msgspec.defstruct(
         record.__name__,
         fields,
         rename={name: _name_in_json(name, info) for name, info in record.model_fields.items()},
         frozen=True,
-        kw_only=True,  # fields without a default may follow such with one
-        gc=False,  # nothing in it can lead back to it
+        kw_only=True,  # a field without a default may follow one with a default
+        gc=False,  # no value in it can refer back to it
     )
 
 
 def _has_more_than_fields(record: type[Record]) -> bool:
-    """Tell whether a record has validators, properties or methods, which a struct would lack."""
+    """Return whether a record has validators, properties or methods. A struct would lack them."""
     own = record.mro()[: record.mro().index(Record)]
     return any(
         name not in record.model_fields and not name.startswith(("__", "_abc_", "model_"))
-        for one in own
-        for name in vars(one)
+        for base in own
+        for name in vars(base)
     )
 
 
 def _name_in_json(name: str, info: FieldInfo) -> str:
-    """Find what a field is called in JSON."""
+    """Return the name of a field in JSON."""
     if info.validation_alias not in {None, info.alias}:
-        raise _UnknownKindError
+        raise _UnsupportedTypeError
     return info.alias or name
 
 
-def _kind(annotation: object, metadata: Iterable[object]) -> Any:  # noqa: ANN401 # a type, or what stands for one
-    """Find the type that lets the same through to msgspec as an annotation does to pydantic."""
+def _msgspec_type(annotation: object, metadata: Iterable[object]) -> Any:  # noqa: ANN401 # a type or a special form
+    """Return the type that means the same to msgspec as an annotation means to pydantic."""
     kind: Any
     limits: dict[str, Any] = {
-        name: limit for one in metadata for name, limit in _limits(one).items()
+        name: limit for item in metadata for name, limit in _limits(item).items()
     }
     match get_origin(annotation), get_args(annotation):
         case (origin, (inner, optional)) if origin in {Union, UnionType} and optional is NoneType:
-            return Optional[_kind(inner, metadata)]  # noqa: UP045 # `|` is not for all of them
+            return Optional[_msgspec_type(inner, metadata)]  # noqa: UP045 # some of them have no `|`
         case (origin, (inner, following)) if origin is tuple and following is Ellipsis:
-            kind = tuple.__class_getitem__((_kind(inner, ()), ...))
+            kind = tuple.__class_getitem__((_msgspec_type(inner, ()), ...))
         case _ if annotation is AwareDatetime:
             kind, limits["tz"] = datetime, True
-        case _ if annotation in AS_THEY_ARE:
+        case _ if annotation in STRICT_TYPES:
             kind = annotation
         case _ if isinstance(annotation, type) and issubclass(annotation, Record):
             kind = _struct_of(annotation)
         case _:
-            raise _UnknownKindError
+            raise _UnsupportedTypeError
     return Annotated[kind, msgspec.Meta(**limits)] if limits else kind
 
 
 def _limits(metadata: object) -> Mapping[str, Any]:
-    """Translate what limits a field."""
+    """Return the limits of a field in the words of msgspec."""
     match metadata:
         case Ge(ge=least):
             return {"ge": least}
@@ -148,13 +145,13 @@ def _limits(metadata: object) -> Mapping[str, Any]:
         case MaxLen(max_length=most):
             return {"max_length": most}
         case _:
-            said: dict[str, Any] = getattr(metadata, "__dict__", {})
-            pattern = said.get("pattern")
+            attributes: dict[str, Any] = getattr(metadata, "__dict__", {})
+            pattern = attributes.get("pattern")
             if (
-                len(said) != 1
+                len(attributes) != 1
                 or not isinstance(pattern, str)
                 or not PLAIN_PATTERN.fullmatch(pattern)
             ):
-                raise _UnknownKindError
-            # Python's ``$`` lets a line feed follow.
+                raise _UnsupportedTypeError
+            # Python's ``$`` also matches before a final line feed.
             return {"pattern": rf"{pattern[:-1]}\Z"}

@@ -1,16 +1,16 @@
-"""HTTP/1.1 over aiohttp's connections, without the clients that aiohttp and httpx have above them.
+"""HTTP/1.1 over aiohttp's connections, without the clients of aiohttp and httpx.
 
 Replaces: ``ClientTransport`` (``transport/client.py``).
 Switch: ``GATEWAY_FASTPATH__WIRE``.
-Gains: 62 us of CPU for a call with one key, rather than 380 (docs/performance.md).
+Gains: 62 us of CPU instead of 380 us for a call with one key (docs/performance.md).
 Proof: tests/sources/test_fuzz.py compares it with aiohttp's client over scripted upstreams, and
-tests/transport/test_transport.py tries both transports.
+tests/transport/test_transport.py tests both transports.
 
-What is used of it are the pool, with its TLS, proxies and tunnels, the protocol of a connection
-(``connections.py``), and the parser in C below that. The session, and the objects that it makes of
-each request and answer, are for redirects, cookies, repetitions, forms and encodings: nothing of
-that is wanted of a service, and it took half the time of a call. So a request is written here, and
-its answer is taken from the protocol.
+This file uses aiohttp's pool with its TLS, proxies and tunnels, its protocol of a connection
+(``connections.py``), and its parser in C. It does not use aiohttp's session and the objects that
+the session makes of each request and response. They are for redirects, cookies, retries, forms and
+encodings. Calls to services need none of that, and it took half the time of a call. So this file
+writes the request, and reads the response from the protocol.
 """
 
 import ssl
@@ -41,27 +41,27 @@ REQUIRES = Requirement(
     owner=ResponseHandler,
     parts=("_buffer", "_should_close", "_parser", "set_response_params", "read"),
 )
-"""What this file and ``connections.py`` were written for."""
+"""The version and parts of aiohttp that this file and ``connections.py`` were written for."""
 
 _CONTROLS = bytes({*range(32), 127} - {9})
-"""What ends a line or is no text: nowhere in one (RFC 9110, section 5.5)."""
+"""Control characters except tab. No header may contain one (RFC 9110, section 5.5)."""
 
 _SCHEMES = frozenset({"http", "https"})
-"""What can be asked for."""
+"""The schemes of URLs that can be requested."""
 
 
 class _LostError(aiohttp.ClientConnectionError):
-    """A connection was lost before any byte of an answer, and requests before had used it."""
+    """A connection that had earlier requests was lost before the first byte of a response."""
 
 
 class _Route:
-    """The way to one address.
+    """How requests reach one base URL.
 
     Attributes:
-        base: The address.
-        start: What stands before a request's own target.
-        request: Tells the pool where to connect, and what to tell a proxy.
-        headers: What is sent with each request beside its own.
+        base: The base URL.
+        start: The text before each request's own target.
+        request: A request for the pool: where to connect, and the headers for a proxy.
+        headers: Headers that are sent with each request.
     """
 
     __slots__ = ("base", "headers", "request", "start")
@@ -83,28 +83,28 @@ class _Route:
             "GET",
             url,
             proxy=None if proxy is None else URL(proxy),
-            # The pool would put the host in by itself, and find its own connections no more.
+            # Without Host the pool would add it, and then not find its own connections again.
             proxy_headers={**proxy_headers, "Host": host} if proxy_headers else None,
             ssl=tls() if url.scheme == "https" else True,
         )
-        # Of a user and password in the address, where there are any.
+        # From a user and password in the URL, if there are any.
         own = self.request.headers.get("Authorization")
         self.headers = [] if own is None else [("Authorization", own)]
-        if proxy is not None and url.scheme == "http":  # without a tunnel, it reads these
+        if proxy is not None and url.scheme == "http":  # without a tunnel, the proxy reads these
             self.start = f"http://{host}{self.start}"
             self.headers += proxy_headers.items()
 
 
 class Wire:
-    """Connections to one service, kept open between exchanges.
+    """Connections to one service, kept open between calls.
 
-    It keeps no cookies: a cookie set for one user would be sent with the calls of all others. It
-    sends a request twice in one case alone: where the service has closed a kept connection just
-    when the request was sent.
+    It stores no cookies: a cookie for one user would be sent with the calls of all others. It sends
+    a request twice in one case only: the service closes a kept connection just when the request is
+    sent.
     """
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Begin without connections; within a running event loop.
+        """Set up the pool, without connections. Needs a running event loop.
 
         Args:
             settings: How the service is reached.
@@ -123,14 +123,14 @@ class Wire:
         if proxy is not None and proxy.username is not None and proxy.password is not None:
             credentials = basic(proxy.username, proxy.password.get_secret_value())
             self._proxy_headers = {"Proxy-Authorization": credentials}
-        self._way = self._way_to(settings.base_url)
+        self._route = self._route_to(settings.base_url)
 
-    def _way_to(self, base: str) -> _Route:
-        """Find the way to an address."""
+    def _route_to(self, base: str) -> _Route:
+        """Make the route to a base URL."""
         return _Route(base, self._proxy, self._proxy_headers, self._tls_context)
 
     def _tls_context(self) -> ssl.SSLContext:
-        """Make what connections with TLS are opened with; once, since it reads files."""
+        """Return the TLS context. It is made once, because that reads files."""
         if self._context is None:
             self._context = (self._tls or TlsSettings()).context()
         return self._context
@@ -149,68 +149,69 @@ class Wire:
         *,
         repeatable: bool = False,
     ) -> "WireResponse":
-        """Send a request, and receive an answer up to its headers.
+        """Send a request, and receive a response up to its headers.
 
-        Services close connections that were idle for a while or had many requests, and a request
-        may cross that on its way. Where a kept connection is lost before any byte of an answer, a
-        request that may be repeated is sent once more, on a new connection (RFC 9112, section
-        9.3.1). That is no failure of the service, and neither the budget of retries nor the circuit
-        breaker hears of it.
+        Services close connections that were idle or had many requests, and may do so just when a
+        request is sent. If a kept connection is lost before the first byte of a response, a
+        repeatable request is sent once more, on a new connection (RFC 9112, section 9.3.1). That is
+        not a failure of the service, so it counts neither for the retry budget nor for the circuit
+        breaker.
 
         Args:
             method: The HTTP method.
-            base: The address of the service, or another that is reached in the same way.
-            target: Path and query below it, percent-encoded.
-            headers: All headers, ``Host`` and ``Content-Length`` among them.
-            body: The body; empty where there is none.
+            base: The base URL of the service, or another URL that is reached in the same way.
+            target: Path and query below the base URL, percent-encoded.
+            headers: All headers, with ``Host`` and ``Content-Length``.
+            body: The body; empty if there is none.
             repeatable: Whether the service may receive the request twice.
 
         Returns:
-            The answer.
+            The response. Its body is not read yet.
 
         Raises:
-            httpx.HTTPError: There was none.
-            ValueError: There is a control character in what was to be written.
+            httpx.HTTPError: There was no response.
+            ValueError: There is a control character in the head of the request.
         """
         try:
-            way = self._way if base == self._way.base else self._way_to(base)
-            written = _written(method, way.start + target, (*headers, *way.headers)) + body
+            route = self._route if base == self._route.base else self._route_to(base)
+            head = _encode_head(method, route.start + target, (*headers, *route.headers))
+            data = head + body
             has_body = method != "HEAD"
             try:
-                connection = await self._pool.connect(way.request, [], self._timeout)
+                connection = await self._pool.connect(route.request, [], self._timeout)
                 try:
-                    return await _sent(connection, written, has_body=has_body)
+                    return await _send(connection, data, has_body=has_body)
                 except _LostError:
                     if not repeatable:
                         raise
-                connection = await self._pool.connect_anew(way.request, self._timeout)
-                return await _sent(connection, written, has_body=has_body, repeated=True)
+                connection = await self._pool.connect_anew(route.request, self._timeout)
+                return await _send(connection, data, has_body=has_body, repeated=True)
             except HttpProcessingError as error:
                 raise aiohttp.ClientResponseError(
-                    way.request.request_info, (), status=error.code, message=error.message
+                    route.request.request_info, (), status=error.code, message=error.message
                 ) from error
-            except TimeoutError as error:  # nothing else has a time-out here
+            except TimeoutError as error:  # only connecting has a timeout here
                 raise aiohttp.ConnectionTimeoutError from error
         except aiohttp.ClientError:
             with map_aiohttp_exceptions():
                 raise
 
     def take_strays(self) -> int:
-        """Tell how many connections were closed since the last time this was asked.
+        """Return how many connections were closed because of unrequested data, and reset the count.
 
         Returns:
-            Those that were closed because of something that no request had asked for.
+            The connections since the last call on which a response arrived without a request.
         """
         strays, self._pool.strays = self._pool.strays, 0
         return strays
 
 
 class WireResponse(httpx.AsyncByteStream):
-    """An answer whose headers have come; as a stream it is its body, in the pieces that come.
+    """A response whose headers have arrived. As a stream it yields the pieces of its body.
 
     Attributes:
-        status: Its status.
-        headers: Its headers.
+        status: The HTTP status.
+        headers: The headers.
         repeated: Whether the request was sent twice.
     """
 
@@ -244,12 +245,12 @@ class WireResponse(httpx.AsyncByteStream):
         return piece
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body has not come to its end."""
+        """Return the connection to the pool, or close it if the body has not ended."""
         self._connection.release()
 
 
-def _written(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
-    """Write the head of a request (RFC 9112, section 3)."""
+def _encode_head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Encode the head of a request (RFC 9112, section 3)."""
     if not target.startswith(("/", "http:")):
         target = f"/{target}"
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
@@ -259,17 +260,17 @@ def _written(method: str, target: str, headers: Sequence[tuple[str, str]]) -> by
     return head
 
 
-async def _sent(
-    connection: Connection, written: bytes, *, has_body: bool, repeated: bool = False
+async def _send(
+    connection: Connection, data: bytes, *, has_body: bool, repeated: bool = False
 ) -> WireResponse:
-    """Send what was written, and receive an answer up to its headers."""
+    """Send an encoded request, and receive a response up to its headers."""
     protocol, transport = protocol_of(connection), connection.transport
     if transport is None:
         connection.close()
         raise aiohttp.ClientConnectionError("lost before anything was sent")
     try:
         protocol.await_answer(has_body=has_body)
-        transport.write(written)
+        transport.write(data)
         message, content = await protocol.read()
         while not is_final(message.code):
             message, content = await protocol.read()
@@ -285,10 +286,10 @@ async def _sent(
 
 
 class WireTransport(httpx.AsyncBaseTransport):
-    """Connections to one service, kept open between calls."""
+    """The transport of one service over its own ``Wire``."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Make it; nothing is opened before its context is entered.
+        """Set up the transport. Nothing is opened before its context is entered.
 
         Args:
             settings: How the service is reached.
@@ -310,16 +311,18 @@ class WireTransport(httpx.AsyncBaseTransport):
             await self._wire.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and receive an answer up to its headers.
+        """Send a request, and receive a response up to its headers.
 
         Args:
             request: The request.
 
         Returns:
-            The answer; its body is still to be read.
+            The response. Its body is not read yet.
 
         Raises:
-            httpx.HTTPError: There was none.
+            httpx.HTTPError: There was no response.
+            RuntimeError: The transport is not open.
+            ValueError: There is a control character in the head of the request.
         """
         if self._wire is None:
             raise RuntimeError("the transport is not open: its context has to be entered first")
@@ -333,19 +336,19 @@ class WireTransport(httpx.AsyncBaseTransport):
             request.method, base, target, headers, request.content, repeatable=repeatable
         )
         strays = self._wire.take_strays()
-        noted = None
+        extensions = None
         if incoming.repeated or strays:
-            noted = {REPEATED: incoming.repeated, STRAYS: strays}
-        return RawResponse(incoming.status, incoming.headers, incoming, noted)
+            extensions = {REPEATED: incoming.repeated, STRAYS: strays}
+        return RawResponse(incoming.status, incoming.headers, incoming, extensions)
 
 
 def wire_transport(settings: SourceSettings) -> httpx.AsyncBaseTransport:
-    """Make the transport of a service over our own wire.
+    """Make the transport of a service over a ``Wire``.
 
     Args:
         settings: How the service is reached.
 
     Returns:
-        A transport with a pool of its own.
+        A transport with its own pool of connections.
     """
     return WireTransport(settings)

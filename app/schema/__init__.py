@@ -1,7 +1,7 @@
-"""The public contract, as definitions: the types, their fields, and who may see what.
+"""The public contract: the types, their fields, and the policies of the fields.
 
-Contract types: ``user.User`` and what its fields are made of (``values``, ``connection``,
-``resolvers``). ``fields`` declares a field together with the record that it reads, ``directives``
-says what fields cost, ``export`` compares and prints the schema. It is built and executed by
-``app.execution``.
+Contract types: ``user.User`` and the types of its fields (``values``, ``connection``).
+``resolvers`` has the fields with arguments. ``fields`` declares a field together with the record
+that it reads. ``directives`` has the costs of fields. ``export`` prints and compares schemas.
+``app.execution`` builds and executes the schema.
 """

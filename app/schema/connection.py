@@ -1,4 +1,4 @@
-"""Lists that are read page by page, as the GraphQL Cursor Connections specification has them."""
+"""Lists in pages, by the GraphQL Cursor Connections specification."""
 
 import base64
 import binascii
@@ -14,14 +14,14 @@ from app.sources.base import MAX_INT, Page, PageRequest, PageTrail, Position, Us
 from app.sources.records import InvoiceRecord
 
 MAX_FIRST = 100
-"""The most items that one page may ask for."""
+"""Most items of one page."""
 
 MAX_CURSOR = 65_536
-"""The longest cursor, in characters, that is looked at: more than any that we write has."""
+"""Most characters of a cursor. The gateway writes none that is longer."""
 
 
 class _Cursor(NamedTuple):
-    """What a cursor holds: its owner, so that it is no use in another list, and a position."""
+    """The content of a cursor: the user, so that it fits no other list, and the position."""
 
     user: str
     cursor: str | None
@@ -34,14 +34,14 @@ _CURSOR = TypeAdapter(_Cursor)
 
 
 def encode_cursor(user: UserId, position: Position) -> str:
-    """Write a position as an opaque cursor.
+    """Encode a position as an opaque cursor.
 
     Args:
-        user: Whose list it is in.
-        position: The position.
+        user: The id of the user that the list belongs to.
+        position: The position in the list.
 
     Returns:
-        Text that clients hand back as it is.
+        The cursor, in base64url without padding.
     """
     trail = position.trail
     json = _CURSOR.dump_json(_Cursor(user, position.cursor, position.item, trail.pages, trail.mark))
@@ -49,44 +49,45 @@ def encode_cursor(user: UserId, position: Position) -> str:
 
 
 def decode_cursor(user: UserId, cursor: str) -> Position:
-    """Read a cursor that a client handed back.
+    """Decode a cursor that a client sends.
 
     Args:
-        user: Whose list it has to be in.
+        user: The id of the user that the list belongs to.
         cursor: The cursor.
 
     Returns:
         The position.
 
     Raises:
-        BadUserInputError: We did not write it, or wrote it for another user's list.
+        BadUserInputError: The text is not a cursor of this gateway, or is one of another user's
+            list.
     """
     try:
-        cursor = cursor[: MAX_CURSOR + 1]  # the rest of a longer one is not worth the work
+        cursor = cursor[: MAX_CURSOR + 1]  # a longer one is invalid; do not decode it all
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        found = _CURSOR.validate_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+        decoded = _CURSOR.validate_json(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, ValidationError) as error:
         raise BadUserInputError(
             "after is not a cursor: expected the endCursor or an edge's cursor of an earlier page"
         ) from error
-    if folded(found.user) != folded(user):
+    if folded(decoded.user) != folded(user):
         raise BadUserInputError("after is a cursor of another user's list")
-    return Position(found.cursor, found.item, PageTrail(found.pages, found.mark))
+    return Position(decoded.cursor, decoded.item, PageTrail(decoded.pages, decoded.mark))
 
 
 def page_request(user: UserId, first: int, after: str | None) -> PageRequest:
     """Check the arguments of a connection.
 
     Args:
-        user: Whose list.
-        first: How many items.
-        after: The cursor to start behind.
+        user: The id of the user that the list belongs to.
+        first: The number of items, 1 to 100.
+        after: The cursor of the last item before the page; ``None`` for the first page.
 
     Returns:
-        The page that is asked for.
+        The request of the page.
 
     Raises:
-        BadUserInputError: An argument cannot be right.
+        BadUserInputError: An argument is not valid.
     """
     if not 1 <= first <= MAX_FIRST:
         raise BadUserInputError(f"first takes 1 to {MAX_FIRST}, got {first}")
@@ -122,7 +123,15 @@ class InvoiceConnection:
 
     @classmethod
     def of(cls, request: PageRequest, page: Page[InvoiceRecord]) -> Self:
-        """Make it from billing's page."""
+        """Make the connection from a page of billing.
+
+        Args:
+            request: The request of the page.
+            page: The page of invoice records.
+
+        Returns:
+            The page as clients get it, with a cursor for each invoice.
+        """
         edges = [
             InvoiceEdge(
                 cursor=encode_cursor(request.user, entry.position), node=Invoice.of(entry.item)

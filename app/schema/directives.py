@@ -1,15 +1,13 @@
-"""The directives of the schema: what fields cost, and the schema without security directives.
+"""The cost directives of the schema, and the schema without security directives.
 
-``@cost`` and ``@listSize``, by which the schema says what its fields cost.
+``@cost`` and ``@listSize`` are from IBM's "GraphQL Cost Directives" specification, which Apollo
+Federation has since version 2.9. Routers and other tools read the same numbers that the gateway
+uses.
 
-They are those of IBM's "GraphQL Cost Directives" specification, as Apollo Federation has them from
-version 2.9 on: routers and other tools read the same numbers from the schema that we count by.
-
-The schema without security directives, for routers that do not support them.
-
-Security directives tell routers who may see a field. A router that does not support them has to
-refuse the whole supergraph (Apollo's core schemas specification, ``for: SECURITY``). So there is a
-schema without them. The policies themselves are not read from directives, and hold either way.
+Security directives tell routers who may see a field. A router that does not support them must
+refuse the whole supergraph (Apollo's core schemas specification, ``for: SECURITY``). So the schema
+can be built without them. The gateway does not read policies from directives, so the policies apply
+in either case.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,7 +49,7 @@ _URL = "https://specs.apollo.dev/federation/v2.9"
     print_definition=False,
 )
 class Cost(FederationDirective):
-    """What one object costs where a field gives it, if that is not 1."""
+    """The cost of one object that a field returns, if it is not 1."""
 
     weight: int
     imported_from: ClassVar[ImportedFrom] = ImportedFrom(name="cost", url=_URL)
@@ -62,9 +60,9 @@ class Cost(FederationDirective):
     locations=[Location.FIELD_DEFINITION], name="listSize", print_definition=False
 )
 class ListSize(FederationDirective):
-    """How long a list is, or the lists in the object that a field gives."""
+    """The assumed length of a list, or of the lists in the object that a field returns."""
 
-    assumed_size: int | None = strawberry.UNSET  # what is not set is not written either
+    assumed_size: int | None = strawberry.UNSET  # unset arguments are not printed
     slicing_arguments: list[str] | None = strawberry.UNSET
     sized_fields: list[str] | None = strawberry.UNSET
     require_one_slicing_argument: bool | None = strawberry.UNSET
@@ -75,29 +73,29 @@ class ListSize(FederationDirective):
 SECURITY_DIRECTIVES = (Authenticated, RequiresScopes, Owner)
 
 _DEFINITION = "strawberry-definition"
-"""Where Strawberry keeps its own definition in an element of GraphQL's schema."""
+"""The extension of a schema element in which Strawberry keeps its definition."""
 
 
 def without_security(directives: Sequence[object]) -> list[object]:
-    """Leave out the security directives.
+    """Return the directives that are not security directives.
 
     Args:
-        directives: Directives of one element, or of several.
+        directives: Directives of schema elements.
 
     Returns:
-        The others, in their order.
+        The other directives, in the same order.
     """
-    return [one for one in directives if not isinstance(one, SECURITY_DIRECTIVES)]
+    return [directive for directive in directives if not isinstance(directive, SECURITY_DIRECTIVES)]
 
 
 def drop_security(core: GraphQLSchema) -> None:
-    """Take the security directives, and their definitions, out of a schema that was just built.
+    """Remove the security directives and their definitions from a new schema.
 
-    Strawberry prints an element from the definition that stands in its extensions. Definitions
-    belong to all schemas of the process, and are replaced rather than changed.
+    Strawberry prints an element from the definition in its extensions. All schemas of the process
+    share these definitions, so they are replaced by changed copies.
 
     Args:
-        core: The schema, as Strawberry has built it for graphql-core.
+        core: The graphql-core schema that Strawberry has just built. It is changed.
     """
     for element in _elements(core):
         definition = element.extensions.get(_DEFINITION)
@@ -108,14 +106,14 @@ def drop_security(core: GraphQLSchema) -> None:
             changed.directives = kept
             element.extensions = {**element.extensions, _DEFINITION: changed}
     core.directives = tuple(
-        one
-        for one in core.directives
-        if getattr(one.extensions.get(_DEFINITION), "origin", None) not in SECURITY_DIRECTIVES
+        directive
+        for directive in core.directives
+        if getattr(directive.extensions.get(_DEFINITION), "origin", None) not in SECURITY_DIRECTIVES
     )
 
 
 def _elements(core: GraphQLSchema) -> Iterator[GraphQLNamedType | GraphQLField]:
-    """List what can have a security directive: types, and fields of objects and interfaces."""
+    """Yield the types, and the fields of objects and interfaces: all may have directives."""
     for kind in core.type_map.values():
         yield kind
         if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):

@@ -1,9 +1,4 @@
-"""The exported schema: its text for tools of clients, and how two texts differ. Pure.
-
-The schema for the tools of clients: what a client can ask for, and no parts of federation.
-
-How one text of the schema differs from another, and whom that would break. Pure.
-"""
+"""The schema as text for client tools, and the differences of two such texts. Pure."""
 
 import difflib
 from dataclasses import dataclass
@@ -21,20 +16,20 @@ from graphql import (
 
 
 def client_text(core: GraphQLSchema) -> str:
-    """Write a schema in GraphQL's own words, which every tool can build.
+    """Print a schema for client tools, without the parts of federation.
 
-    Names that begin with one underscore are federation's: ``_entities`` and ``_service`` with their
-    types. Applied directives are left out, but for those of the GraphQL specification: a tool
-    refuses directives without a definition, and those here speak to routers.
+    Names that begin with an underscore are federation's: ``_entities`` and ``_service`` with their
+    types. Only directives of the GraphQL specification are printed: tools refuse directives without
+    a definition, and the others are for routers.
 
     Args:
-        core: The schema, with what is federation's.
+        core: The schema, with the parts of federation.
 
     Returns:
-        Its text, in GraphQL's schema definition language.
+        The text in GraphQL's schema definition language.
 
     Raises:
-        ValueError: It has no queries.
+        ValueError: The schema has no queries.
     """
     if core.query_type is None:
         raise ValueError("a schema without queries is nothing that a client could use")
@@ -46,7 +41,7 @@ def client_text(core: GraphQLSchema) -> str:
         query=GraphQLObjectType(**query),
         mutation=core.mutation_type,
         subscription=core.subscription_type,
-        # Objects that are reached by their interfaces alone. All others are reached by fields.
+        # Objects that only interfaces lead to. Fields lead to all others.
         types=[
             kind
             for kind in core.type_map.values()
@@ -57,18 +52,18 @@ def client_text(core: GraphQLSchema) -> str:
 
 
 def _is_federations(name: str) -> bool:
-    """Tell whether a name is federation's (Apollo Federation subgraph specification)."""
+    """Return whether a name is federation's (Apollo Federation subgraph specification)."""
     return name.startswith("_")
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The way from one schema to another.
+    """The differences of two schemas.
 
     Attributes:
-        diff: The lines that differ, as a unified diff; empty when the texts are the same.
-        breaking: Changes after which operations that were valid are not, one sentence each.
-        dangerous: Changes after which valid operations may surprise their clients.
+        diff: The lines that differ, as a unified diff; empty if the texts are the same.
+        breaking: Changes that make valid operations invalid, one sentence each.
+        dangerous: Changes that may change how valid operations behave, one sentence each.
     """
 
     diff: str
@@ -80,18 +75,18 @@ def compare(exported: str, current: str, *, name: str) -> Drift:
     """Compare an exported schema with the current one.
 
     Args:
-        exported: The text that was exported.
-        current: The text that the code gives now.
-        name: What to call the exported text in the diff.
+        exported: The exported text.
+        current: The text of the current code.
+        name: The name of the exported text in the diff.
 
     Returns:
-        How the current schema differs from the exported one.
+        The differences of the current schema from the exported one.
 
     Raises:
-        GraphQLSyntaxError: The exported text is no schema.
-        TypeError: It names a type that it does not have.
+        GraphQLSyntaxError: The exported text is not a schema.
+        TypeError: The exported text uses a type that it does not define.
     """
-    # Federation's directives are used without a definition, as routers want it.
+    # Federation's directives have no definition in the text, as routers require.
     old = build_schema(exported, assume_valid_sdl=True)
     new = build_schema(current, assume_valid_sdl=True)
     breaking: list[BreakingChange] = find_breaking_changes(old, new)

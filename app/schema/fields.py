@@ -1,8 +1,8 @@
-"""Declaring a field together with what it reads: an attribute of a source's record, or of a part.
+"""Declares a field together with the attribute that it reads, of a record or of a part of one.
 
-The objects inside a user's fields are tables as well (``projects``): each is made from a part of a
-record by ``of``. The executor makes them. A compiled operation reads the same attributes, by the
-same table, and makes none.
+Objects inside a user's fields are declared in the same way (``projects``): ``of`` makes each from a
+part of a record. The executor makes these objects. A compiled operation reads the same attributes,
+by the same declarations, and makes no objects.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,23 +22,23 @@ from app.sources.results import SourceResults
 P = TypeVar("P", bound=BaseModel)
 
 Bind = Callable[[Mapping[str, Any]], Callable[[Any], object]]
-"""Makes, of a field's coerced arguments, what reads its value from the record, as it is there.
+"""Makes, from a field's coerced arguments, a function that reads the field's value from the record.
 
-Whatever the arguments are, it reads the same fields of the record.
+The function reads the same fields of the record for all arguments.
 
-Raises ``BadUserInputError`` where an argument cannot be right.
+Raises ``BadUserInputError`` if an argument is not valid.
 """
 
-_SOURCE_FIELD = "reading"
-_PROJECTION = "showing"
+_SOURCE_FIELD = "source_field"
+_PROJECTION = "projection"
 
 
 class HasResults(Protocol):
-    """A type whose fields read what sources said."""
+    """A type whose fields read source results."""
 
     @property
     def results(self) -> SourceResults:
-        """What each asked source said."""
+        """The results of the sources that the operation needs."""
         ...
 
 
@@ -51,22 +51,22 @@ def reads(
     of: Callable[[Any], Any] | None = None,
     fields: Collection[str] | None = None,
 ) -> Any:  # noqa: ANN401 # the class body says the type
-    """Declare a field that shows one attribute of one source's record.
+    """Declare a field that shows one attribute of a source's record.
 
-    The field is ``null`` when the source does not know the user, and fails with the source's code
-    when the source failed.
+    The field is ``null`` if the source does not know the user, and an error with the source's code
+    if the source has failed.
 
     Args:
         spec: The source.
-        attribute: The attribute of its record: a field, or a property of it.
-        description: What clients read about the field.
-        may: Who may see it.
-        of: Makes the public value of what was read, where that is another one.
-        fields: The fields of the record that a property reads; all are asked for where it does not
-            say. A field reads itself.
+        attribute: The attribute: a field or a property of the record.
+        description: The description of the field in the schema.
+        may: The policy of the field.
+        of: Converts the value of the attribute to the public value; ``None`` if they are the same.
+        fields: The fields of the record that a property reads; ``None`` for all of them. Ignored if
+            the attribute is itself a field.
 
     Returns:
-        The field.
+        The Strawberry field.
 
     Raises:
         TypeError: The record has no such attribute, or no such fields.
@@ -75,14 +75,14 @@ def reads(
         fields = (attribute,)
     elif not hasattr(spec.record, attribute):
         raise TypeError(f"{spec.record.__name__} has no attribute {attribute}")
-    shown = Projection(attribute, of)
-    wanted = _fields_of(spec, fields)
+    projection = Projection(attribute, of)
+    needed = _fields_of(spec, fields)
 
     def resolve(root: HasResults) -> Any:  # noqa: ANN401 # the class body says the type
-        record = root.results.read(spec, wanted)
-        return None if record is None else shown.read(record)
+        record = root.results.read(spec, needed)
+        return None if record is None else projection.read(record)
 
-    return _field(resolve, SourceField(spec, wanted, may, showing=shown), description)
+    return _field(resolve, SourceField(spec, needed, may, projection=projection), description)
 
 
 def resolves(
@@ -96,26 +96,26 @@ def resolves(
     pages: PageSpec[Any] | None = None,
     directives: Sequence[object] = (),
 ) -> Any:  # noqa: ANN401 # the class body says the type
-    """Declare a field that has a resolver of its own, and reads a source.
+    """Declare a field that has its own resolver and reads a source.
 
     Args:
-        spec: The source that is asked before the field is resolved.
-        resolver: Resolves it.
-        description: What clients read about the field.
-        may: Who may see it.
+        spec: The source. Its result is loaded before the field is resolved.
+        resolver: The resolver.
+        description: The description of the field in the schema.
+        may: The policy of the field.
         fields: The fields of the record that the resolver reads.
-        bind: Makes what reads the value from the record alone, where that is all it takes.
-        pages: The list of the source that the resolver reads page by page.
-        directives: What else the schema says of it.
+        bind: Makes a function that reads the value from the record, if the record is enough.
+        pages: The list of the source that the resolver reads page by page, if it does.
+        directives: Further directives of the field in the schema.
 
     Returns:
-        The field.
+        The Strawberry field.
 
     Raises:
         TypeError: The record has no such fields.
     """
-    reading = SourceField(spec, _fields_of(spec, fields), may, bind=bind, pages=pages)
-    return _field(resolver, reading, description, directives)
+    source_field = SourceField(spec, _fields_of(spec, fields), may, bind=bind, pages=pages)
+    return _field(resolver, source_field, description, directives)
 
 
 def projects(
@@ -128,13 +128,13 @@ def projects(
     """Declare a field of an object that is made from a part of a record.
 
     Args:
-        part: The part.
-        attribute: The attribute of it that the field shows.
-        description: What clients read about the field.
-        of: Makes the public value of what was read, where that is another one.
+        part: The model of the part.
+        attribute: The attribute of the part that the field shows.
+        description: The description of the field in the schema.
+        of: Converts the value of the attribute to the public value; ``None`` if they are the same.
 
     Returns:
-        The field.
+        The Strawberry field.
 
     Raises:
         TypeError: The part has no such attribute.
@@ -147,29 +147,31 @@ def projects(
 
 
 class Projected(Generic[P]):
-    """Base of the objects inside a user's fields: each is made from a part of a record."""
+    """Base class of the objects inside a user's fields. Each is made from a part of a record."""
 
     @classmethod
     def of(cls, part: P) -> Self:
-        """Make it.
+        """Make the object from a part of a record.
 
         Args:
-            part: What it shows.
+            part: The part of the record.
 
         Returns:
             The object.
         """
         fields = get_object_definition(cls, strict=True).fields
-        return cls(**{one.python_name: one.metadata[_PROJECTION].read(part) for one in fields})
+        return cls(
+            **{field.python_name: field.metadata[_PROJECTION].read(part) for field in fields}
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What a field shows of a record or a part of one.
+    """How a field gets its value from one attribute of a record, or of a part of one.
 
     Attributes:
         attribute: The attribute that it reads.
-        of: Makes the public value of what was read, where that is another one.
+        of: Converts the value of the attribute to the public value; ``None`` if they are the same.
     """
 
     attribute: str
@@ -177,52 +179,57 @@ class Projection:
 
     @property
     def makes_object(self) -> bool:
-        """Whether ``of`` only puts a part of a record into the object that shows it."""
+        """Whether ``of`` only makes a ``Projected`` object from a part of a record."""
         owner: object = getattr(self.of, "__self__", None)
         return isinstance(owner, type) and issubclass(owner, Projected)
 
     def read(self, part: object) -> object:
-        """Read the value as the executor wants it; what is absent is ``None``."""
+        """Read the value for the executor.
+
+        Args:
+            part: The record, or the part of one.
+
+        Returns:
+            The public value; ``None`` if the attribute is ``None``.
+        """
         value: object = getattr(part, self.attribute)
         return value if value is None or self.of is None else self.of(value)
 
 
 def projection_of(field: GraphQLField) -> Projection | None:
-    """Find what a field of an object shows.
+    """Return the projection of a field that ``projects`` has declared.
 
     Args:
-        field: The field, of GraphQL's own schema.
+        field: The field in graphql-core's schema.
 
     Returns:
-        What it shows, or ``None`` where it has a resolver instead.
+        The projection; ``None`` if the field has a resolver instead.
     """
-    strawberrys: StrawberryField = field.extensions["strawberry-definition"]
-    found: Projection | None = strawberrys.metadata.get(_PROJECTION)
-    return found
+    definition: StrawberryField = field.extensions["strawberry-definition"]
+    projection: Projection | None = definition.metadata.get(_PROJECTION)
+    return projection
 
 
 def _field(
     resolver: Callable[..., object],
-    reading: "SourceField",
+    source_field: "SourceField",
     description: str,
     directives: Sequence[object] = (),
 ) -> Any:  # noqa: ANN401 # the class body says the type
-    """Make Strawberry's field of a reading."""
-    may = reading.may
+    """Make the Strawberry field of a source field."""
+    may = source_field.may
     return strawberry.field(
         resolver=resolver,
-        # Explorers show descriptions, and no directives.
-        description=description if may == PUBLIC else f"{description} Only for {may.whose}.",
-        metadata={_SOURCE_FIELD: reading},
+        # Explorers show descriptions, but not directives.
+        description=description if may == PUBLIC else f"{description} Only for {may.audience}.",
+        metadata={_SOURCE_FIELD: source_field},
         directives=[*may.directives, *directives],
     )
 
 
 def _fields_of(spec: SourceSpec[Any], read: Collection[str] | None) -> FieldSet:
-    """Find which fields of a source's record are asked for, given what is read, if that is known.
-
-    The key is none of them: it always comes.
-    """
+    """Return the fields to request, without the key; all if it is unknown which are read."""
+    # The key is not requested, because it is always in the row.
     known = frozenset[str](spec.record.model_fields)
     if read is not None and (unknown := sorted({*read} - known)):
         raise TypeError(f"{spec.record.__name__} has no field {unknown[0]}")
@@ -231,21 +238,22 @@ def _fields_of(spec: SourceSpec[Any], read: Collection[str] | None) -> FieldSet:
 
 @dataclass(frozen=True, slots=True)
 class SourceField:
-    """A field and the source that it reads.
+    """A field of a user, and the source that it reads.
 
     Attributes:
         spec: The source.
-        fields: The fields of its record that it reads, but for the key.
-        may: Who may see it.
-        showing: The attribute that it shows, where that is all it does.
-        bind: Makes what reads the value from the record alone, where the field has arguments.
-        pages: The list of it that the field reads page by page, if it does.
+        fields: The fields of the record that it reads, without the key.
+        may: The policy of the field.
+        projection: How it reads one attribute, if it has no resolver of its own.
+        bind: Makes a function that reads the value from the record, if the field has arguments and
+            the record is enough.
+        pages: The list of the source that it reads page by page, if it does.
     """
 
     spec: SourceSpec[Any]
     fields: FieldSet
     may: Policy
-    showing: Projection | None = None
+    projection: Projection | None = None
     bind: Bind | None = None
     pages: PageSpec[Any] | None = None
 
@@ -253,14 +261,14 @@ class SourceField:
 def source_fields(
     definition: StrawberryObjectDefinition, public_name: Callable[[Any], str]
 ) -> Mapping[str, SourceField]:
-    """List which fields of a type read which source.
+    """Return the fields of a type that read a source.
 
     Args:
         definition: The type.
-        public_name: Gives the public name of a field.
+        public_name: Returns the public name of a field.
 
     Returns:
-        What each field that reads a source reads, by its public name, in the order of the type.
+        The source fields by public name, in the order of the type.
     """
     return {
         public_name(field): field.metadata[_SOURCE_FIELD]

@@ -1,4 +1,4 @@
-"""The fields of ``User`` that take arguments. All others only read a record (``fields.py``)."""
+"""The resolvers of the fields of ``User`` with arguments. ``fields.py`` has those of all others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol, TypeVar
@@ -15,7 +15,7 @@ from app.sources.results import SourceResults
 R = TypeVar("R", bound=Record)
 
 DEFAULT_FIRST = 20
-"""How many invoices a page has when the client does not say."""
+"""The number of invoices of a page if the client does not give ``first``."""
 
 
 class PageLoader(Protocol):
@@ -50,7 +50,7 @@ Info = strawberry.Info[LoadsPages, None]
 
 
 class UserResults(Protocol):
-    """What a resolver sees of ``User``."""
+    """The part of ``User`` that a resolver reads."""
 
     id: strawberry.ID
     results: SourceResults
@@ -67,20 +67,20 @@ async def user_invoices(
         strawberry.argument(description="Cursor to start behind; the newest when absent."),
     ] = strawberry.UNSET,
 ) -> InvoiceConnection | None:
-    """Read a page of invoices. Users that billing has no account of cost no call.
+    """Resolve ``User.invoices``. Makes no call for users that billing does not know.
 
     Args:
         root: The user.
-        info: What Strawberry hands to a resolver.
-        first: How many invoices.
-        after: The cursor to start behind.
+        info: Strawberry's info, with the request's context.
+        first: The number of invoices, 1 to 100.
+        after: The cursor of the last invoice before the page.
 
     Returns:
-        The page, or ``None`` when billing does not know the user.
+        The page; ``None`` if billing does not know the user.
 
     Raises:
-        BadUserInputError: An argument cannot be right.
-        SourceError: Billing failed.
+        BadUserInputError: An argument is not valid, or its invoice no longer exists.
+        SourceError: Billing has failed.
     """
     size = DEFAULT_FIRST if first is None else first
     cursor = None if after is strawberry.UNSET else after
@@ -107,18 +107,18 @@ def user_events(
         int | None, strawberry.argument(description="How many at most; all when absent.")
     ] = strawberry.UNSET,
 ) -> list[Event] | None:
-    """Read the latest events.
+    """Resolve ``User.events``.
 
     Args:
         root: The user.
-        first: How many at most.
+        first: The most events; all if absent.
 
     Returns:
-        The events, or ``None`` when activity does not know the user.
+        The latest events, newest first; ``None`` if activity does not know the user.
 
     Raises:
         BadUserInputError: ``first`` is negative.
-        SourceError: Activity failed.
+        SourceError: Activity has failed.
     """
     read = latest_events({} if first is strawberry.UNSET else {"first": first})
     activity = root.results.read(ACTIVITY, ("events",))
@@ -128,13 +128,13 @@ def user_events(
 def latest_events(
     arguments: Mapping[str, Any],
 ) -> Callable[[ActivityRecord], Sequence[EventRecord]]:
-    """Make what reads the latest events.
+    """Make the function that reads the latest events from a record. A ``Bind``.
 
     Args:
-        arguments: The field's: ``first``, where the client gave it.
+        arguments: The field's arguments: ``first``, if the client gives it.
 
     Returns:
-        What reads them from activity's record.
+        A function from activity's record to the events.
 
     Raises:
         BadUserInputError: ``first`` is negative.

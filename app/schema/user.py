@@ -1,7 +1,4 @@
-"""The public type ``User``: a table of its fields and the sources that they come from.
-
-The sources that ``User`` reads, as data: found without making the whole schema.
-"""
+"""The public type ``User``: its fields, and the source and policy of each field."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +30,7 @@ OWN_ACTIVITY = self_or("activity:read")
     ),
 )
 class User:
-    """A user: the id, and what the asked sources said."""
+    """A user: the id, and the results of its sources."""
 
     results: strawberry.Private[SourceResults]
     id: strawberry.ID = strawberry.field(description="Identifies the user in every source.")
@@ -124,10 +121,11 @@ class User:
 
 
 def specs() -> Mapping[str, SourceSpec[Any]]:
-    """List the sources that ``User`` reads.
+    """Return the sources that ``User`` reads, without building the whole schema.
 
     Returns:
-        Each by its name, in the order of the fields.
+        The specs by source name, in the order of the fields.
     """
-    read = source_fields(get_object_definition(User, strict=True), lambda field: field.python_name)
-    return {one.spec.name: one.spec for one in read.values()}
+    definition = get_object_definition(User, strict=True)
+    fields = source_fields(definition, lambda field: field.python_name)
+    return {field.spec.name: field.spec for field in fields.values()}

@@ -1,9 +1,4 @@
-"""The scalars, and the objects inside a user's fields: each made of a source's record.
-
-The scalars of the schema beside GraphQL's own.
-
-The objects and words inside a user's fields. Each is made from a source's record, explicitly.
-"""
+"""The custom scalars, and the objects and enums inside a user's fields, made from records."""
 
 from datetime import datetime
 from enum import Enum
@@ -18,23 +13,23 @@ from app.sources.base import MAX_SAFE_INTEGER
 from app.sources.records import EventRecord, InvoiceRecord, MoneyRecord
 
 SafeInt = NewType("SafeInt", int)
-"""An integer that every client keeps exact."""
+"""An integer between -(2^53 - 1) and 2^53 - 1, which every JSON reader keeps exact."""
 
 
 def write_time(value: datetime) -> str:
-    """Write a time.
+    """Serialize a time.
 
     Args:
         value: A time with an offset.
 
     Returns:
-        RFC 3339, with ``Z`` for UTC.
+        The time as RFC 3339, with ``Z`` for UTC.
     """
     return value.isoformat().replace("+00:00", "Z")
 
 
 def write_safe_int(value: int) -> int:
-    """Write an integer that is exact in every JSON reader.
+    """Serialize an integer that every JSON reader keeps exact.
 
     Args:
         value: The integer.
@@ -43,7 +38,7 @@ def write_safe_int(value: int) -> int:
         The same integer.
 
     Raises:
-        ValueError: It is too large for that; the records do not let one through.
+        ValueError: The integer is beyond 2^53 - 1. Records refuse such values, so this is a bug.
     """
     if abs(value) > MAX_SAFE_INTEGER:
         raise ValueError("an integer beyond 2^53 - 1 came through its record")
@@ -68,7 +63,7 @@ SAFE_INT: ScalarDefinition = scalar(
 
 @strawberry.enum(description="State of a user's subscription.")
 class BillingStatus(Enum):
-    """State of a subscription; a word that is new to us is ``UNKNOWN`` and breaks no client."""
+    """State of a subscription. A new state of the source is ``UNKNOWN``, so no client breaks."""
 
     ACTIVE = strawberry.enum_value("active", description="Paid for.")
     TRIALING = strawberry.enum_value("trialing", description="In a trial.")
@@ -80,20 +75,22 @@ class BillingStatus(Enum):
 
     @staticmethod
     def of(word: str) -> "BillingStatus":
-        """Find the public word for the source's.
+        """Return the public state for a state of the source.
 
         Args:
-            word: The source's word; either spelling of ``cancelled`` is right.
+            word: The source's word, in any case. ``canceled`` is ``cancelled``.
 
         Returns:
-            The public word, ``UNKNOWN`` for one that we do not know.
+            The public state; ``UNKNOWN`` for an unknown word.
         """
-        return _WORDS.get(word) or _WORDS.get(word.lower(), BillingStatus.UNKNOWN)
+        return _STATUSES.get(word) or _STATUSES.get(word.lower(), BillingStatus.UNKNOWN)
 
 
-_WORDS = {status.value: status for status in BillingStatus} | {"canceled": BillingStatus.CANCELLED}
-"""Public words by those of sources. They are not remembered in other spellings: there is no end of
-these, and a word may be long."""
+_STATUSES = {status.value: status for status in BillingStatus} | {
+    "canceled": BillingStatus.CANCELLED
+}
+"""Public states by the words of sources. Other spellings are not cached: their number and length
+have no limit."""
 
 
 @strawberry.type(description="An amount of money.")

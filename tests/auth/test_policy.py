@@ -27,6 +27,6 @@ def test_who_may_see_a_field(
 
 
 def test_a_policy_says_whom_the_field_is_for() -> None:
-    assert PUBLIC.whose == "everyone"
-    assert self_or("a:read").whose == "the user itself and callers with the scope a:read"
-    assert scoped("a:read").whose == "callers with the scope a:read"
+    assert PUBLIC.audience == "everyone"
+    assert self_or("a:read").audience == "the user itself and callers with the scope a:read"
+    assert scoped("a:read").audience == "callers with the scope a:read"

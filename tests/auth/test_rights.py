@@ -33,8 +33,8 @@ def test_what_a_caller_sees_of_others_and_of_itself(
 ) -> None:
     rights = POLICIES.rights(caller)
 
-    assert rights.seen(FIELDS, own=False) == of_others
-    assert rights.seen(FIELDS, own=True) == of_own
+    assert rights.visible(FIELDS, own=False) == of_others
+    assert rights.visible(FIELDS, own=True) == of_own
 
 
 def test_scopes_that_no_policy_names_make_no_difference() -> None:

@@ -393,7 +393,8 @@ async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> Non
             assert await asked.get() == "[1]"
 
     told = [event for event in asked.events if event["event"] == "source.unasked_answer"]
-    assert [(event["source"], event["connections"]) for event in told] == [("profile", 1)] * 3
+    # Once a minute at most: two more were left out.
+    assert [(event["source"], event["connections"]) for event in told] == [("profile", 1)]
     assert BODY not in asked.log
 
 
