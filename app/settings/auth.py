@@ -1,8 +1,8 @@
-"""How the gateway knows who asks it, as data.
+"""Settings of authentication: how the gateway knows its callers.
 
-mode   who gets in
-none   anyone, and sees everything: written by whoever means it, and never by default
-jwt    who shows a token (RFC 7519) that an identity provider, or whoever has the secret, has signed
+mode   who may ask
+none   anyone, and sees everything: only if the operator writes it, never by default
+jwt    callers with a token (RFC 7519), signed by an identity provider or a holder of the secret
 """
 
 from typing import Annotated, Literal, Self, TypeAlias, get_args
@@ -47,17 +47,7 @@ WHO_MAY_ASK = (
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:
-    """Accept a secret that is not soon guessed.
-
-    Args:
-        secret: The secret.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is too short, or no secret.
-    """
+    """Check a secret that is long enough not to be guessed."""
     if "-----BEGIN" in secret.get_secret_value():
         raise ValueError("expected no key or certificate: their public half is known to anybody")
     if len(secret.get_secret_value().encode()) < LEAST_SECRET:
@@ -66,17 +56,7 @@ def _check_secret(secret: SecretStr) -> SecretStr:
 
 
 def _check_router_token(token: SecretStr) -> SecretStr:
-    """Accept a token that a router can send.
-
-    Args:
-        token: The token.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It does not fit into a header, or is soon guessed.
-    """
+    """Check a token that fits into a header and is long enough not to be guessed."""
     text = token.get_secret_value()
     if len(text) < LEAST_ROUTER_TOKEN or not HEADER_VALUE.fullmatch(text):
         raise ValueError(
@@ -210,28 +190,30 @@ CallersSettings: TypeAlias = Annotated[OpenCallers | JwtCallers, Field(discrimin
 
 
 def discovery_of(issuer: str) -> str:
-    """Find where an issuer says where its keys are (OpenID Connect Discovery 1.0, section 4).
+    """Return the address of an issuer's discovery document.
+
+    See OpenID Connect Discovery 1.0, section 4.
 
     Args:
-        issuer: Its address.
+        issuer: The address of the issuer.
 
     Returns:
-        The address of its discovery document.
+        The address of the document, which names the address of the keys.
     """
     return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
 def callers_said(settings: CallersSettings | None) -> CallersSettings:
-    """Insist that it was said who may ask: nobody is to serve everybody by accident.
+    """Check that ``auth`` is set: the gateway must not serve everybody by accident.
 
     Args:
-        settings: What was said of it.
+        settings: The settings of ``auth``; ``None`` if they are missing.
 
     Returns:
-        The same.
+        The same settings.
 
     Raises:
-        ConfigurationError: Nothing was.
+        ConfigurationError: They are missing.
     """
     if settings is None:
         raise ConfigurationError((f"GATEWAY_AUTH__MODE is missing: {WHO_MAY_ASK}",))

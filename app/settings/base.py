@@ -1,11 +1,4 @@
-"""The base model of all settings, and the types that several of them are written of.
-
-What all shapes have in common.
-
-Addresses of the web, as an operator writes them.
-
-The parts that requests are written of, and what each of them may be.
-"""
+"""The base model of all settings, and the types that several of them share."""
 
 import re
 from typing import Annotated
@@ -31,16 +24,16 @@ _LONGEST_PART = 63
 
 
 def check_address(url: str) -> str:
-    """Accept an absolute http address without credentials.
+    """Check an absolute http or https address without credentials.
 
     Args:
         url: The address.
 
     Returns:
-        The same.
+        The same address.
 
     Raises:
-        ValueError: It is no such address.
+        ValueError: It is not such an address.
     """
     try:
         parts = urlsplit(url)
@@ -55,7 +48,7 @@ def check_address(url: str) -> str:
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("expected printable ASCII without spaces; percent-encode the rest")
     try:
-        _ = parts.port  # only now urlsplit looks at it
+        _ = parts.port  # urlsplit checks the port only when it is read
     except ValueError as error:
         raise ValueError("expected a port from 0 to 65535 in it") from error
     if not _is_name(parts.hostname):
@@ -64,27 +57,17 @@ def check_address(url: str) -> str:
 
 
 def _is_name(host: str) -> bool:
-    """Tell whether a host can be looked up (RFC 1035, section 2.3.4).
+    """Return whether a host can be looked up (RFC 1035, section 2.3.4).
 
-    The look-up raises ``UnicodeError`` for others, which is no failure of a connection.
+    The look-up raises ``UnicodeError`` for others, which is not an error of a connection.
     """
-    parts = host.removesuffix(".").split(".")  # the dot at the end stands for the root
+    parts = host.removesuffix(".").split(".")  # a final dot stands for the root
     return len(host) <= _LONGEST_HOST and all(1 <= len(part) <= _LONGEST_PART for part in parts)
 
 
 def _check_base(url: str) -> str:
-    """Accept an address below which others are.
-
-    Args:
-        url: The address.
-
-    Returns:
-        The address without slashes at its end.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if "?" in url or "#" in url:  # even an empty query would swallow what is put behind it
+    """Check an address that paths are appended to; return it without final slashes."""
+    if "?" in url or "#" in url:  # even an empty query would take in the path behind it
         raise ValueError("expected no query and no fragment in it")
     return check_address(url).rstrip("/")
 
@@ -100,28 +83,18 @@ HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 """A token (RFC 9110, section 5.6.2)."""
 
 HEADER_VALUE = re.compile(r"[!-~]([ -~\t]*[!-~])?")
-"""What fits into a header (RFC 9110, section 5.5), without what only some programs understand."""
+"""The value of a header (RFC 9110, section 5.5), without bytes that some programs reject."""
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 OUR_HEADERS = frozenset(
     {"host", "content-length", "accept-encoding", "expect", "x-request-id", "traceparent"}
     | {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-"""What the gateway writes itself, and what is for one connection alone (RFC 9110, 7.6.1)."""
+"""Headers that the gateway writes, and those of one connection (RFC 9110, section 7.6.1)."""
 
 
 def _check_path(path: str) -> str:
-    """Accept a path, in which a place for a key may be.
-
-    Args:
-        path: The path.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is no path, or it leads elsewhere.
-    """
+    """Check a path, which may have a place for a key; ``ValueError`` otherwise."""
     bare = path.replace(KEY, "")
     if not _PATH.fullmatch(bare):
         raise ValueError("expected a path such as /users, percent-encoded and without a query")
@@ -131,34 +104,14 @@ def _check_path(path: str) -> str:
 
 
 def _check_parameter(name: str) -> str:
-    """Accept the name of a query parameter: any that can be typed.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It has other characters.
-    """
+    """Check the name of a query parameter: printable ASCII without spaces."""
     if not name.isascii() or not name.isprintable() or " " in name:
         raise ValueError("expected printable ASCII without spaces; it is percent-encoded for you")
     return name
 
 
 def _check_header(name: str) -> str:
-    """Accept the name of a header that is for the operator to say.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is none, or one that the gateway writes.
-    """
+    """Check the name of a header that the operator may set."""
     if not HEADER_NAME.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and -")
     if name.lower() in _SECRET_HEADERS:
@@ -169,51 +122,21 @@ def _check_header(name: str) -> str:
 
 
 def _check_header_value(value: str) -> str:
-    """Accept the value of a header.
-
-    Args:
-        value: The value.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It would not arrive as it is.
-    """
+    """Check the value of a header."""
     if not HEADER_VALUE.fullmatch(value):
         raise ValueError("expected printable ASCII that begins and ends with no space")
     return value
 
 
 def _check_each(text: str) -> str:
-    """Accept a text with a place for one key.
-
-    Args:
-        text: The text.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It has none, or several.
-    """
+    """Check a text with one place for one key."""
     if text.count(KEY) != 1:
         raise ValueError(f"expected {KEY} in it, once")
     return text
 
 
 def _check_wrap(text: str) -> str:
-    """Accept a text with a place for all keys.
-
-    Args:
-        text: The text.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It has none, or several.
-    """
+    """Check a text with one place for all keys."""
     if text.count(KEYS) != 1:
         raise ValueError(f"expected {KEYS} in it, once")
     return text

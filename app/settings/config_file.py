@@ -1,17 +1,12 @@
-"""The configuration file: what it says, and on which line each key stands.
+"""The configuration file: its values, and the line of each key.
 
-On which line each key of a TOML text stands.
-
-``tomllib`` reads TOML and knows no lines once it is done. Of what else there is: tomlkit is well
-kept, but its items have no positions (asked for since 2019, `tomlkit#55`), it reads ten times as
-slowly, and counting the lines of what it would write back is a guess where tables are out of
-order; spanned-toml and tomlkit-extras have positions, and one author and no release for years;
-tree-sitter's grammar is exact, and compiled. So ``tomllib`` says what the text means, and the
-index here only says where: it walks over a text that is known to be TOML, so that keys and the
-ends of values are all that it has to know. A test holds it to the keys that ``tomllib`` finds, for
-any text.
-
-The configuration file: what it says, and where.
+``tomllib`` reads TOML, but keeps no lines. Alternatives: tomlkit is well maintained, but its items
+have no positions (requested in 2019, `tomlkit#55`), it reads ten times as slowly, and counting the
+lines of its output is wrong where tables are out of order. spanned-toml and tomlkit-extras have
+positions, but one author each and no release for years. tree-sitter's grammar is exact, but
+compiled. So ``tomllib`` reads the values, and ``TomlLines`` only finds their lines: it reads text
+that is known to be valid TOML, so it needs to recognise only keys and the ends of values. A test
+compares its keys with those of ``tomllib``, for any text.
 """
 
 import re
@@ -35,10 +30,10 @@ _BARE_VALUE = re.compile(r"[^,\]}#\n]+")
 
 
 class TomlLines:
-    """The index of a text.
+    """The lines of the keys in a TOML text.
 
     Args:
-        text: The text, which ``tomllib`` has read.
+        text: The text, which ``tomllib`` has accepted.
     """
 
     def __init__(self, text: str) -> None:
@@ -50,17 +45,31 @@ class TomlLines:
                 self._lines.setdefault(keys, line)
 
     def of(self, keys: Keys) -> int | None:
-        """Tell the line of a key, of a table or of an item of a list; counted from 1."""
+        """Return the line of a key, of a table or of a list item.
+
+        Args:
+            keys: The place.
+
+        Returns:
+            The line, from 1; ``None`` if the text does not have the place.
+        """
         return self._lines.get(keys)
 
     def near(self, keys: Keys) -> int | None:
-        """Tell the line of a place, or else of the nearest table around it."""
+        """Return the line of a place, or of the nearest table around it.
+
+        Args:
+            keys: The place.
+
+        Returns:
+            The line, from 1; ``None`` if the text has neither.
+        """
         around = (self._lines.get(keys[:depth]) for depth in range(len(keys), 0, -1))
         return next((line for line in around if line is not None), None)
 
 
 class _TomlWalk:
-    """A walk over a text, from place to place."""
+    """Reads a text from its beginning to its end, place by place."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -165,7 +174,7 @@ class _TomlWalk:
         return found.group()
 
     def _line(self) -> int:
-        """Tell which line this is."""
+        """Return the current line, from 1."""
         return bisect_left(self._ends, self._at) + 1
 
 
@@ -175,12 +184,12 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file that is TOML.
+    """A configuration file that is valid TOML.
 
     Attributes:
-        path: Where it is, as the operator named it.
-        values: What it says.
-        lines: Where it says that.
+        path: Its path, as the operator wrote it.
+        values: Its values.
+        lines: The lines of its keys.
     """
 
     path: Path
@@ -188,19 +197,40 @@ class ConfigFile:
     lines: TomlLines
 
     def line(self, keys: Keys) -> str:
-        """Name the file and the line of a place."""
+        """Return the file and line of a place.
+
+        Args:
+            keys: The place.
+
+        Returns:
+            Such as ``gateway.toml:12``.
+        """
         return self._at(self.lines.near(keys))
 
     def place(self, keys: Keys) -> str:
-        """Name a place of the file: file, line, table and key."""
+        """Return the file, line, table and key of a place.
+
+        Args:
+            keys: The place.
+
+        Returns:
+            Such as ``gateway.toml:12: [sources.billing] timeout``.
+        """
         return f"{self.line(keys)}: {bracketed(keys, self.values)}"
 
     def place_of_missing(self, keys: Keys) -> str:
-        """Name the place where something is missing: the line is its table's, if that is there."""
+        """Return the place of a missing key, with the line of its table if the file has that.
+
+        Args:
+            keys: The place.
+
+        Returns:
+            Such as ``gateway.toml:12: [sources.billing] timeout``.
+        """
         return f"{self._at(self.lines.of(keys[:-1]))}: {bracketed(keys)}"
 
     def _at(self, line: int | None) -> str:
-        """Name a line."""
+        """Return the file and a line."""
         return str(self.path) if line is None else f"{self.path}:{line}"
 
 
@@ -208,17 +238,17 @@ def read_file(path: Path) -> ConfigFile:
     """Read a configuration file.
 
     Args:
-        path: Where it is.
+        path: Its path.
 
     Returns:
-        What it says.
+        The file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is no TOML.
+        ConfigurationError: It cannot be read, or is not valid TOML.
     """
     try:
         content = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: of a path with a NUL in it
+    except (OSError, ValueError) as error:  # ValueError: the path has a NUL
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError((f"{path} cannot be read: {why}; {RIGHT}",)) from error
     try:
@@ -233,7 +263,7 @@ def read_file(path: Path) -> ConfigFile:
 
 
 def _not_toml(path: Path, text: str, message: str) -> str:
-    """Say where a text stops being TOML."""
+    """Make the message for invalid TOML, with its position."""
     found = _PLACE.search(message)
     place = str(path)
     if found is not None:

@@ -1,8 +1,4 @@
-"""Settings of how a service knows who asks: kinds of credentials and their values.
-
-What credentials are written of, and what each of them may be.
-
-How a service knows who asks, as data.
+"""Settings of the credentials that a service gets, by kind.
 
 kind                what the service is sent
 none                nothing
@@ -10,9 +6,9 @@ bearer              ``Authorization: Bearer …`` (RFC 6750)
 basic               ``Authorization: Basic …`` (RFC 7617)
 api_key             a key, in a header or a query parameter
 client_credentials  a token that the gateway gets for itself (OAuth 2, RFC 6749, section 4.4)
-forward             the ``Authorization`` that the caller sent
+forward             the ``Authorization`` header of the caller
 
-With each of them, further headers of the caller's may be sent on.
+With each kind, further headers of the caller may be forwarded.
 """
 
 import re
@@ -49,7 +45,7 @@ _NO_CONTROL = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 def is_bearer_token(token: str) -> bool:
-    """Tell whether a text can stand in a header as a bearer token.
+    """Return whether a text can be a bearer token in a header.
 
     Args:
         token: The text.
@@ -61,85 +57,35 @@ def is_bearer_token(token: str) -> bool:
 
 
 def _check_token(token: SecretStr) -> SecretStr:
-    """Accept a bearer token.
-
-    Args:
-        token: The token.
-
-    Returns:
-        The token.
-
-    Raises:
-        ValueError: It has other characters.
-    """
+    """Check a bearer token."""
     if not is_bearer_token(token.get_secret_value()):
         raise ValueError("expected letters, digits and -._~+/ only, as RFC 6750 has it")
     return token
 
 
 def _check_key(key: SecretStr) -> SecretStr:
-    """Accept a key that can stand in a header.
-
-    Args:
-        key: The key.
-
-    Returns:
-        The key.
-
-    Raises:
-        ValueError: It would not arrive as it is.
-    """
+    """Check a key that fits into a header."""
     if not HEADER_VALUE.fullmatch(key.get_secret_value()):
         raise ValueError("expected printable ASCII that begins and ends with no space")
     return key
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:
-    """Accept a password or the secret of a client.
-
-    Args:
-        secret: The secret.
-
-    Returns:
-        The secret.
-
-    Raises:
-        ValueError: It is empty, or has control characters.
-    """
+    """Check a password or a client secret: not empty, no control characters."""
     if not _NO_CONTROL.fullmatch(secret.get_secret_value()):
         raise ValueError("expected at least one character, and no control characters")
     return secret
 
 
 def _check_name(name: str) -> str:
-    """Accept the name of a user.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It cannot stand before a colon (RFC 7617, section 2).
-    """
+    """Check the name of a user, which stands before a colon (RFC 7617, section 2)."""
     if not _NO_CONTROL.fullmatch(name) or ":" in name:
         raise ValueError("expected a name without colons and control characters")
     return name
 
 
 def _check_key_header(name: str) -> str:
-    """Accept the name of a header for a key.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is none, or one with a meaning of its own.
-    """
+    """Check the name of the header for a key."""
     if not HEADER_NAME.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and -")
     if name.lower() in _NEVER_A_KEY:
@@ -148,17 +94,7 @@ def _check_key_header(name: str) -> str:
 
 
 def _check_forwarded(name: str) -> str:
-    """Accept the name of a header that may be sent on.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is none, or one that is never sent on.
-    """
+    """Check the name of a header that may be forwarded."""
     if not HEADER_NAME.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and -")
     if name.lower() == AUTHORIZATION:

@@ -37,12 +37,15 @@ class FastpathSettings(SettingsModel):
     )
 
     def uses(self, name: str) -> bool:
-        """Tell whether a fast path is on.
+        """Return whether a fast path is on.
 
         Args:
-            name: Its name, as the setting calls it.
+            name: The name of its setting.
 
         Returns:
-            Whether it is, and fast paths are used at all.
+            Whether it is on, and fast paths are enabled.
+
+        Raises:
+            AttributeError: There is no such fast path.
         """
         return self.enabled and bool(getattr(self, name))

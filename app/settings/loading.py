@@ -1,7 +1,8 @@
-"""Reading settings: from variables, from a file, and all mistakes of both at once.
+"""Reads settings from variables and from a file, and reports all mistakes of both at once.
 
-What a variable wins over is not judged: a secret whose file is not on this machine is no mistake
-where a variable has it. Everything else is, together, before anything starts.
+A value of the file that a variable replaces is not checked: a secret whose file is missing on this
+machine is no mistake if a variable has the secret. All else is checked together, before anything
+starts.
 """
 
 import json
@@ -30,20 +31,20 @@ from app.settings.variables import CONFIG, SetVariables, from_variables, read_en
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 Check: TypeAlias = Callable[[object], Iterable[tuple[Keys, str]]]
-"""Finds what only others know to be wrong: is given all values, right or wrong, and tells where it
-found what, and what would be right."""
+"""Finds mistakes that the model cannot know. It gets all values, valid or not, and returns the
+place of each mistake, with a text that says what is wrong and what is expected."""
 
 PLACEHOLDER = "x"
-"""Stands for a secret that could not be read, or is not needed to judge the rest."""
+"""Replaces a secret that could not be read, or is not needed to check the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings(Generic[AnySettings]):
-    """Settings, and where they are from.
+    """Settings with their origins.
 
     Attributes:
         settings: The settings.
-        origins: Where each is from.
+        origins: Where each value is from.
         environment: The variables that they were read with.
     """
 
@@ -53,7 +54,7 @@ class LoadedSettings(Generic[AnySettings]):
 
 
 def _no_check(_: object) -> Iterable[tuple[Keys, str]]:
-    """Find nothing."""
+    """Find no mistakes."""
     return ()
 
 
@@ -64,19 +65,19 @@ def read_settings(
     config: Path | None = None,
     check: Check = _no_check,
 ) -> LoadedSettings[AnySettings]:
-    """Read settings.
+    """Read settings from the environment and from files, and check them.
 
     Args:
-        model: What they are; no field has another name than its own.
-        env_file: A file of ``NAME=value`` lines for what the environment lacks.
-        config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default.
-        check: Finds what the model does not know to be wrong.
+        model: The model of the settings; its fields have no aliases.
+        env_file: A file of ``NAME=value`` lines, used for names that the environment lacks.
+        config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names.
+        check: Finds mistakes that the model cannot know.
 
     Returns:
-        The settings.
+        The settings and their origins.
 
     Raises:
-        ConfigurationError: They cannot be used; with one sentence a mistake.
+        ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
     environment = read_environment(env_file)
     named = environment.ours().get(CONFIG.name)
@@ -107,7 +108,9 @@ def read_settings(
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        mistakes.add_values(error, missing=not unreadable)  # what is missing may be in that file
+        mistakes.add_values(
+            error, missing=not unreadable
+        )  # missing values may be in the unreadable file
     else:
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)
@@ -115,10 +118,10 @@ def read_settings(
 
 
 def _as_json(in_file: Table) -> str:
-    """Write what a file says as JSON, to have its types judged.
+    """Write the values of a file as JSON, to check their types.
 
-    Pydantic takes ``"80"`` for a number and ``1`` for a truth where it may, as it has to for
-    variables. With JSON it can be told not to, and still takes a list for a tuple.
+    Pydantic accepts ``"80"`` as a number and ``1`` as a boolean, as variables require. For JSON it
+    can be strict, and still accepts a list for a tuple.
     """
 
     def written(_: Keys, value: object) -> object:
@@ -130,11 +133,11 @@ def _as_json(in_file: Table) -> str:
 
 
 def _with_secrets(origins: Origins, environment: SetVariables, mistakes: Mistakes) -> object:
-    """Lay the variables over the file, and get each secret from where the file says it is."""
+    """Merge variables and file, and read each secret from the place that the file names."""
     file = origins.file
     folder = Path() if file is None else file.path.parent
 
-    def gotten(keys: Keys, value: object) -> object:
+    def with_secret(keys: Keys, value: object) -> object:
         if isinstance(value, Reference):
             try:
                 return resolved(value, environment.variables, folder)
@@ -142,4 +145,4 @@ def _with_secrets(origins: Origins, environment: SetVariables, mistakes: Mistake
                 mistakes.add_of_file(keys, str(mistake))
         return SecretStr(PLACEHOLDER) if isinstance(value, Reference | UnusableReference) else value
 
-    return replaced(laid_over(origins.variables.values, origins.in_file), gotten)
+    return replaced(laid_over(origins.variables.values, origins.in_file), with_secret)

@@ -1,11 +1,10 @@
-"""What is wrong with settings: where pydantic found it, and a sentence for each mistake.
+"""Mistakes in settings: where pydantic found them, and one sentence for each.
 
-Where pydantic found something: its locations, translated into places of the settings.
+A sentence says where the mistake is, what was found, and what is expected.
 
-Pydantic puts more into a location than keys: the tag of a model that is one of several, the name
-of a type that was tried, a mark where a key itself is wrong.
-
-What is wrong with settings, a sentence a mistake: where, what was found, what would be right.
+The locations of pydantic are translated into places of the settings. They contain more than keys:
+the tag of a model that is one of several, the name of a type that was tried, a mark for a wrong
+key.
 """
 
 import json

@@ -45,7 +45,7 @@ class SourcesSettings(SettingsModel):
 
 
 class LogSettings(SettingsModel):
-    """Which events the log has, and in which form."""
+    """What the log says and how."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is written."

@@ -1,4 +1,4 @@
-"""Ways through values that are nested as the settings are: tables, lists and what they hold."""
+"""Functions for values that are nested as the settings are: tables, lists and their values."""
 
 import json
 import re
@@ -6,36 +6,50 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 Keys: TypeAlias = tuple[str | int, ...]
-"""The keys that lead to a place; a list's are numbers from 0."""
+"""The place of a value: keys of tables, and positions in lists, from 0."""
 
 Table: TypeAlias = dict[str, Any]
-"""Values by key, as TOML and JSON have them."""
+"""Values by key, as in TOML and JSON."""
 
 NOTHING = object()
-"""What is where nothing is."""
+"""Returned for a place without a value, since ``None`` is a value."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def as_table(value: object) -> Table | None:
-    """Take a value for a table, if it is one."""
+    """Return the value if it is a table.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        The same value; ``None`` if it is not a table.
+    """
     return cast("Table", value) if isinstance(value, dict) else None
 
 
 def as_list(value: object) -> list[object] | None:
-    """Take a value for a list, if it is one."""
+    """Return the value if it is a list.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        The same value; ``None`` if it is not a list.
+    """
     return cast("list[object]", value) if isinstance(value, list) else None
 
 
 def value_at(values: object, keys: Keys) -> object:
-    """Find a value.
+    """Return the value at a place.
 
     Args:
-        values: Where to look.
-        keys: What leads to it.
+        values: The nested values.
+        keys: The place.
 
     Returns:
-        It, or ``NOTHING``.
+        The value; ``NOTHING`` if there is none.
     """
     for key in keys:
         table, items = as_table(values), as_list(values)
@@ -49,11 +63,11 @@ def value_at(values: object, keys: Keys) -> object:
 
 
 def laid_over(above: Table, below: Table) -> Table:
-    """Lay tables over each other, key by key.
+    """Merge two tables, key by key.
 
     Args:
-        above: What wins.
-        below: What is used where that has nothing. A list is one value.
+        above: The table that takes precedence.
+        below: The other table. A list is one value.
 
     Returns:
         A new table.
@@ -66,13 +80,13 @@ def laid_over(above: Table, below: Table) -> Table:
 
 
 def replaced(value: object, change: Callable[[Keys, object], object], keys: Keys = ()) -> object:
-    """Copy values, with some of them replaced.
+    """Copy nested values, and replace single values.
 
     Args:
         value: The values.
-        change: Gives what stands at a place from now on; is asked for all that is no table and
-            no list.
-        keys: Where the values are.
+        change: Returns the new value for a place and its value; called for all but tables and
+            lists.
+        keys: The place of ``value``.
 
     Returns:
         The copy.
@@ -85,13 +99,13 @@ def replaced(value: object, change: Callable[[Keys, object], object], keys: Keys
 
 
 def dotted(keys: Keys) -> str:
-    """Name a place as TOML does; the items of a list are counted from 1.
+    """Return the name of a place as in TOML; list items are counted from 1.
 
     Args:
-        keys: What leads to it.
+        keys: The place.
 
     Returns:
-        Its name, such as ``sources.billing.timeout`` or ``rules#2.name``.
+        The name, such as ``sources.billing.timeout`` or ``rules#2.name``.
     """
     name = ""
     for key in keys:
@@ -104,14 +118,14 @@ def dotted(keys: Keys) -> str:
 
 
 def bracketed(keys: Keys, values: Mapping[str, object] | None = None) -> str:
-    """Name a place with its table in front, as one looks for it in a file.
+    """Return the name of a place with its table in front, as it looks in a file.
 
     Args:
-        keys: What leads to it.
-        values: What is there, to tell a table from a value.
+        keys: The place.
+        values: The nested values, to distinguish a table from a value.
 
     Returns:
-        Its name, such as ``[sources.billing] timeout`` or ``[sources.billing]``.
+        The name, such as ``[sources.billing] timeout`` or ``[sources.billing]``.
     """
     if not keys:
         return "all of it"

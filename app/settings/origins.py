@@ -1,4 +1,4 @@
-"""Where each setting is from, and what of a file counts beside what variables say."""
+"""The origin of each setting, and the part of the file that variables do not replace."""
 
 from dataclasses import dataclass, field
 
@@ -11,12 +11,12 @@ from app.settings.variables import VariableValues
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Where settings are from; a variable wins over the file, setting by setting.
+    """Where settings are from; a variable replaces the file's value, setting by setting.
 
     Attributes:
-        variables: What variables say.
-        file: The file, where there is one.
-        in_file: What of the file counts.
+        variables: The values of variables.
+        file: The file; ``None`` without one.
+        in_file: The values of the file that count.
     """
 
     variables: VariableValues
@@ -24,35 +24,56 @@ class Origins:
     in_file: Table = field(default_factory=Table)
 
     def variable(self, keys: Keys) -> str | None:
-        """Name the variable that a value, or the list around it, is from."""
+        """Return the variable of a value, or of the list or table around it.
+
+        Args:
+            keys: The place of the value.
+
+        Returns:
+            The name of the variable; ``None`` if the value is not from one.
+        """
         around = (self.variables.names.get(keys[:depth]) for depth in range(len(keys), 0, -1))
         return next((name for name in around if name is not None), None)
 
     def in_the_file(self, keys: Keys) -> ConfigFile | None:
-        """Find the file that a value is from."""
+        """Return the file if a value is from it.
+
+        Args:
+            keys: The place of the value.
+
+        Returns:
+            The file; ``None`` if the value is from a variable, or has its default.
+        """
         if self.variable(keys) is not None or value_at(self.in_file, keys) is NOTHING:
             return None
         return self.file
 
     def reference(self, keys: Keys) -> Reference | None:
-        """Find where the file says that a secret is."""
+        """Return the reference that the file has for a secret.
+
+        Args:
+            keys: The place of the secret.
+
+        Returns:
+            The reference; ``None`` if the value is no secret from the file.
+        """
         value = value_at(self.in_file, keys)
         return value if isinstance(value, Reference) and self.in_the_file(keys) else None
 
 
 def without_other_kinds(below: Table, above: Table, schema: FieldSchema) -> Table:
-    """Leave out of a file what belongs to another kind of table than a variable asks for.
+    """Drop the values of a file that belong to another kind of table than a variable sets.
 
-    Where variables say that ``auth`` is of ``kind`` "basic", the settings that the file has for
-    kind "bearer" are not a mistake: they are what the variables replace.
+    If variables set ``kind`` of ``auth`` to "basic", the file's settings for kind "bearer" are not
+    a mistake: the variables replace them.
 
     Args:
-        below: What the file says.
-        above: What the variables say.
-        schema: What may stand here.
+        below: The values of the file.
+        above: The values of variables.
+        schema: The settings that are allowed here.
 
     Returns:
-        What of the file counts.
+        The values of the file that count.
     """
     kinds = schema.kinds()
     if schema.tag in above and kinds.get(str(above[schema.tag])) not in {

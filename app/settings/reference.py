@@ -1,11 +1,7 @@
 """The generated reference: the settings in effect, and the JSON Schema of the file.
 
-The settings in effect and where each is from, for a person. No secret is in it.
-
-The JSON Schema of the configuration file, for editors.
-
-It says what pydantic says of the settings, but for what a file is not: TOML has no null, a secret
-is named rather than written, and what a variable may set need not be in the file.
+The overview shows a person each setting with its origin, without secrets. The JSON Schema is for
+editors.
 """
 
 import json
@@ -63,19 +59,19 @@ def overview(reading: LoadedSettings[AnySettings], *, everything: bool) -> str:
 
     Args:
         reading: The settings, as they were read.
-        everything: Whether to show what has its default, too.
+        everything: Whether to list settings with their default, too.
 
     Returns:
         Lines for a person.
     """
     every = list(rows(reading))
-    told = [row for row in every if everything or row.origin != DEFAULT]
-    lines = [HEADS, *((row.name, row.value, row.origin) for row in told)]
+    listed = [row for row in every if everything or row.origin != DEFAULT]
+    lines = [HEADS, *((row.name, row.value, row.origin) for row in listed)]
     widths = [min(WIDEST, max(len(line[column]) for line in lines)) for column in (0, 1)]
     table = [
         f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for name, value, origin in lines
     ]
-    if left := len(every) - len(told):
+    if left := len(every) - len(listed):
         table += ["", f"{left} more have their defaults; --all shows them too."]
     return "\n".join(table)
 

@@ -1,23 +1,23 @@
-"""Settings of the requests to a service: how it is asked for users, and for which fields.
+"""Settings of the requests to a service: how they name users and fields.
 
-How a service is told which fields are wanted of each row, as data.
+How a request names the wanted fields of each row:
 
 parameter = "fields"                                        ?fields=id,name
 parameter = "$select"                                       ?$select=id,name
 parameter = "fields", wrap = "items({fields})"              ?fields=items(id,name)
 none, with `"properties": "{fields}"` in the body's template  {"properties": ["id", "name"]}
 
-How a service is asked for users: the forms that a request can have.
+How a request names the users:
 
-form      what is sent, and where the keys are in it
+form      the request, and the place of the keys
 repeat    ``GET /users?id=a&id=b``
 list      ``GET /users?id=in.("a","b")``
 filter    ``GET /Users?filter=id eq "a" or id eq "b"``
 body      ``POST /users/read`` with ``{"inputs": [{"id": "a"}, {"id": "b"}]}``
 each      ``GET /users/a`` and ``GET /users/b``
 
-A key never leaves its place in any of them; one that cannot be written there is not sent
-(``app/sources/mapping/requests.py``).
+A key cannot change the rest of a request. A key that cannot be written safely at its place is not
+sent (``app/sources/mapping/requests.py``).
 """
 
 from collections.abc import Mapping
@@ -46,34 +46,14 @@ FIELDS = "{fields}"
 
 
 def _check_wrap(text: str) -> str:
-    """Accept a text with a place for names.
-
-    Args:
-        text: The text.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It has none, or several.
-    """
+    """Check a text with one place for names."""
     if text.count(FIELDS) != 1:
         raise ValueError(f"expected {FIELDS} in it, once")
     return text
 
 
 def _check_name(name: str) -> str:
-    """Accept what a service may call a field; braces stand for places.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It has characters that no name has.
-    """
+    """Check the name of a field in a service; braces are reserved for places."""
     if not name.isprintable() or not {" ", "{", "}"}.isdisjoint(name):
         raise ValueError("expected no spaces and no braces in the name of a field")
     return name

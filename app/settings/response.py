@@ -1,8 +1,8 @@
-"""How a service's answers are read, as data: where the rows are, which is whose, what may be cut.
+"""Settings of a service's answers: where the rows are, whose they are, and how pages continue.
 
-A path is a list of segments rather than a text with dots, since names may hold dots and colons
-(``["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "manager"]``). A segment is a name
-in an object or a position in a list, which counts from 0.
+A path is a list of segments rather than a dotted text, because names may contain dots and colons
+(``["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "manager"]``). A segment is the
+name of a member, or the position in a list, from 0.
 """
 
 from collections.abc import Mapping

@@ -1,14 +1,12 @@
-"""Secrets in settings: references to where they are, and addresses without them.
+"""Secrets in settings: references to them, and addresses without them.
 
-Addresses as messages may show them: without the secrets that somebody has written into them.
+A file names where a secret is: ``{ env = "NAME" }`` or ``{ file = "path" }``. A secret setting
+accepts nothing else in a file, and no other setting accepts a reference. An operator who wants an
+address from a variable uses the variable of that setting.
 
-Keys belong into settings of their own, but they are written into addresses all the same: as a user
-with a password (``https://user:password@host``), as a parameter (``?key=...``), as a fragment.
-
-Secrets of a file, which names where they are: ``{ env = "NAME" }`` or ``{ file = "path" }``.
-
-A setting that is a secret takes nothing else in a file, and no other setting takes these: there is
-one way to write each. Whoever wants an address from a variable has the variable of that setting.
+Messages show addresses without secrets. Keys belong in their own settings, but people write them
+into addresses: as a user with a password (``https://user:password@host``), as a parameter
+(``?key=...``), or as a fragment.
 """
 
 import re
@@ -26,36 +24,36 @@ HIDDEN = "…"
 _SCHEME = re.compile(r"[^:/?#@]*://")
 _QUERY = re.compile(r"[?#]")
 _PARAMETERS = re.compile(r"(?<![\[(])[?#][^=\s]+=")
-"""Parameters, and no part of an expression (``[?a == 'b']``) or of a pattern (``(?:a=)``)."""
+"""Parameters, but not parts of an expression (``[?a == 'b']``) or of a pattern (``(?:a=)``)."""
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a value is an address, or the path of one, or is meant to be one.
+    """Return whether a value looks like an address or its path.
 
     Args:
         text: The value of a setting.
 
     Returns:
-        Whether it is.
+        Whether it does.
     """
     return bool(_SCHEME.match(text) or text.startswith("/") or _PARAMETERS.search(text))
 
 
 def without_secrets(text: str) -> str:
-    """Hide what may be secret in an address.
+    """Hide the parts of an address that may be secret.
 
     Args:
-        text: The value of a setting, be it an address or not.
+        text: The value of a setting, an address or not.
 
     Returns:
-        It without the user and password before an ``@``; if it is an address, also without its
-        query and its fragment. All else is as it was.
+        The text without user and password before an ``@``; an address also without its query and
+        fragment. The rest is unchanged.
     """
     before, at, rest = text.rpartition("@")
     if is_address(text):
         scheme = _SCHEME.match(text)
         if at and _QUERY.search(before):
-            # A parameter or a password: nobody can say where either ends.
+            # The `@` may belong to a parameter or a password, so all of it is hidden.
             return (scheme[0] if scheme else "") + HIDDEN
         if query := _QUERY.search(rest):
             rest = rest[: query.end()] + HIDDEN
@@ -67,40 +65,40 @@ RIGHT = '{ env = "NAME" } or { file = "path" }'
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a secret is.
+    """The place of a secret.
 
     Attributes:
-        name: Of the variable, or of the file.
-        is_file: Which of the two.
+        name: The name of a variable, or the path of a file.
+        is_file: Whether it is a file.
     """
 
     name: str
     is_file: bool
 
     def __str__(self) -> str:
-        """Name it for a person."""
+        """Return a text for messages."""
         return f"the file {self.name}" if self.is_file else f"the variable {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class UnusableReference:
-    """Stands where a mistake was found already, so that it is not told twice."""
+    """Replaces a wrong reference whose mistake is known, so that it is reported only once."""
 
 
 class ReferenceMistakeError(Exception):
-    """A secret is not named, or not where it is said to be; the message says what is right."""
+    """A reference is wrong, or its secret is missing; the message says what is expected."""
 
 
 def with_references(values: Table, schema: FieldSchema) -> tuple[Table, dict[Keys, str]]:
-    """Read what a file says of its secrets.
+    """Find the references to secrets in the values of a file.
 
     Args:
-        values: What the file says.
-        schema: What may stand in it.
+        values: The values of the file.
+        schema: The settings that are allowed in it.
 
     Returns:
-        The same, with a ``Reference`` for each secret, and ``UnusableReference`` for each that is
-        wrong; and what is wrong, by place.
+        The values with a ``Reference`` for each secret, and ``UnusableReference`` for each wrong
+        one; and the mistakes, by place.
     """
     mistakes: dict[Keys, str] = {}
     found = {
@@ -111,7 +109,7 @@ def with_references(values: Table, schema: FieldSchema) -> tuple[Table, dict[Key
 
 
 def _read(value: object, schema: FieldSchema, keys: Keys, mistakes: dict[Keys, str]) -> object:
-    """Read a value that may be a secret, or hold some."""
+    """Read a value that may be a secret or contain some."""
     table = as_table(value)
     if schema.secret and (table is not None or not (schema.plain or schema.holds)):
         try:
@@ -132,7 +130,7 @@ def _read(value: object, schema: FieldSchema, keys: Keys, mistakes: dict[Keys, s
 
 
 def _reference(table: Mapping[str, object] | None) -> Reference:
-    """Read where a secret is."""
+    """Read a reference to a secret."""
     if table is None:
         raise ReferenceMistakeError(
             f"got a secret itself: expected {RIGHT}, since secrets are never written in this file."
@@ -140,25 +138,25 @@ def _reference(table: Mapping[str, object] | None) -> Reference:
     if set(table) == {"env", "file"}:
         raise ReferenceMistakeError(f"got both env and file: expected one of {RIGHT}.")
     match list(table.items()):
-        case [("env" | "file" as way, str(name))] if name:
-            return Reference(name, is_file=way == "file")
+        case [("env" | "file" as origin, str(name))] if name:
+            return Reference(name, is_file=origin == "file")
         case _:
             raise ReferenceMistakeError(f"got another table: expected {RIGHT}.")
 
 
 def resolved(reference: Reference, variables: Mapping[str, str], folder: Path) -> SecretStr:
-    """Get a secret from where it is.
+    """Read a secret from its place.
 
     Args:
-        reference: Where that is.
-        variables: The environment.
-        folder: Where a file is looked for whose path is not absolute.
+        reference: The place.
+        variables: The environment variables.
+        folder: The folder of relative file paths.
 
     Returns:
-        The secret, without the line breaks at its end.
+        The secret, without line breaks at its end.
 
     Raises:
-        ReferenceMistakeError: It is not there.
+        ReferenceMistakeError: It is missing, empty or cannot be read.
     """
     if not reference.is_file:
         secret = variables.get(reference.name, "")
@@ -171,7 +169,7 @@ def resolved(reference: Reference, variables: Mapping[str, str], folder: Path) -
             secret, why = "", f"cannot be read: {error.strerror}"
         except UnicodeDecodeError:
             secret, why = "", "is not UTF-8"
-        except ValueError:  # of a path that no file can have
+        except ValueError:  # the path has a NUL
             secret, why = "", "cannot be there: no path has a NUL in it"
     if not secret:
         raise ReferenceMistakeError(f"names {reference}, which {why}: expected the secret in it.")

@@ -1,15 +1,7 @@
 """Settings of how clients reach the gateway: host names, TLS, connections, requests.
 
-The names by which the gateway is known, as settings.
-
-How the gateway shows clients who it is, by a certificate: as data.
-
-How long a client may take, and how much it may send before it is understood, as settings.
-
-All are on by default: whoever opens connections and then says nothing, or says it byte by byte,
-costs the gateway memory that others need.
-
-What clients may send beside a plain request, and which pages of other sites may, as settings.
+The limits of connections are on by default: a client that opens connections and sends nothing, or
+one byte at a time, takes memory from other clients.
 """
 
 import re
@@ -32,22 +24,12 @@ _NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 
 def _check_host(host: str) -> str:
-    """Accept a name as clients have it in ``Host``, or all names below one.
-
-    Args:
-        host: The name, or an address.
-
-    Returns:
-        The same, in lower case; an IPv6 address in its short form.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Check a name as in ``Host``, or all names below one; return its normal form."""
     name = host.lower()
     try:
         address = ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
-        # Unicode has letters whose small ones are of ASCII, such as the Kelvin sign.
+        # Some letters outside ASCII have ASCII small letters, such as the Kelvin sign.
         if not host.isascii() or (name != EVERY_HOST and not _NAME.fullmatch(name)):
             raise ValueError(
                 "expected a name without scheme and port, such as api.example.com,"
@@ -61,13 +43,13 @@ HostName = Annotated[str, AfterValidator(_check_host)]
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether what listens there can be reached from this machine alone.
+    """Return whether a listener on a host can be reached only from this machine.
 
     Args:
         host: A name or an address.
 
     Returns:
-        Whether it can.
+        Whether it is a loopback name or address.
     """
     name = host.lower().removeprefix("[").removesuffix("]")
     if name == "localhost":
@@ -114,10 +96,10 @@ class ServerTlsSettings(SettingsModel):
         """Read the certificates.
 
         Returns:
-            What connections are accepted with: TLS 1.2 and newer.
+            The context for accepting connections: TLS 1.2 and newer.
 
         Raises:
-            ValueError: A file has not what it should.
+            ValueError: A file does not contain what it should.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -234,17 +216,7 @@ class TrustedSettings(SettingsModel):
 
 
 def _check_origin(origin: str) -> str:
-    """Accept the origin of a site, as browsers write it (RFC 6454, section 6.2).
-
-    Args:
-        origin: The origin.
-
-    Returns:
-        The origin.
-
-    Raises:
-        ValueError: It is none; ``*`` and ``null`` are everybody, and nobody is to be let in so.
-    """
+    """Check the origin of a site (RFC 6454, section 6.2); ``*`` and ``null`` are rejected."""
     if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
         raise ValueError("expected an origin such as https://app.example.com, in lower case")
     return origin

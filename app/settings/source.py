@@ -1,14 +1,11 @@
-"""Settings of one source: how it is reached and asked, its endpoints, and its keys.
+"""Settings of one source: its service, its endpoints, and its keys.
 
-One of several endpoints that give the fields of one record, as data.
-
-Sources that know users by keys of their own, as data: which other source has these keys, where.
+A source may have several endpoints, each with some fields of its record. A source that knows users
+by its own keys names the other source that has these keys:
 
 [sources.billing.key_from]
 source = "profile"
 expression = "app_metadata.stripe_customer_id"
-
-How one source is reached and asked, as settings.
 """
 
 import re
@@ -37,17 +34,7 @@ from app.settings.transport import ProxySettings, TlsSettings
 
 
 def _check_name(name: str) -> str:
-    """Accept a name that stands in logs and in names of variables.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It has other characters.
-    """
+    """Check a name that appears in logs and in names of variables."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise ValueError("expected small letters, digits and _, such as latest_invoice")
     return name
@@ -92,11 +79,11 @@ class KeyFromSettings(SettingsModel):
 
 @dataclass(frozen=True, slots=True)
 class KeyMistake:
-    """A source whose keys cannot be from where it is said.
+    """A source whose ``key_from`` cannot work.
 
     Attributes:
         source: The source.
-        what: What would be right.
+        what: The mistake, and what is expected.
     """
 
     source: str
@@ -104,14 +91,15 @@ class KeyMistake:
 
 
 def key_mistakes(parents: Mapping[str, str | None]) -> Iterator[KeyMistake]:
-    """Find sources whose keys can never be had.
+    """Find sources whose keys cannot be obtained.
 
     Args:
-        parents: Of every source there is, the one that has its keys; ``None`` where users' ids are
-            its keys.
+        parents: For every source, the source that has its keys; ``None`` if users' ids are its
+            keys.
 
     Yields:
-        Each that takes its keys from itself, from none that there is, or in a ring; a ring once.
+        A mistake for each source that gets its keys from itself, from an unknown source, or in a
+        cycle; one mistake for each cycle.
     """
     told: set[str] = set()
     for name, parent in parents.items():
@@ -129,7 +117,7 @@ def key_mistakes(parents: Mapping[str, str | None]) -> Iterator[KeyMistake]:
 
 
 def _ring(name: str, parents: Mapping[str, str | None]) -> list[str]:
-    """Follow a source to where its keys are from, as long as that is; none if it ends."""
+    """Follow a source to the sources of its keys; return the cycle, or none."""
     way = [name]
     while (parent := parents.get(way[-1])) is not None and parent not in way:
         way.append(parent)
@@ -284,16 +272,7 @@ class SourceSettings(SettingsModel):
 def _check_beside_auth(
     request: RequestSettings | None, answer: AnswerSettings | None, auth: AuthSettings
 ) -> None:
-    """Refuse a request that says by itself what is for ``auth`` to say.
-
-    Args:
-        request: How the service is asked.
-        answer: How its answers are read, and their next pages asked for.
-        auth: How the service knows who asks.
-
-    Raises:
-        ValueError: A header or a parameter would be there twice.
-    """
+    """Raise ``ValueError`` if a request itself sets a header or parameter of ``auth``."""
     headers = {name.lower() for name in (request.headers if request else ())}
     if taken := headers & {auth.own_header, *auth.forwards}:
         raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")

@@ -1,10 +1,6 @@
-"""Settings of the connection to a service: TLS and an HTTP proxy.
+"""Settings of the connection to a service: TLS, certificates and an HTTP proxy.
 
-How a service is known, and how it knows the gateway, by certificates: as data.
-
-Certificates are always checked; there is no way to say otherwise.
-
-The HTTP proxy between gateway and service, as data.
+Certificates are always verified; no setting switches that off.
 """
 
 import ssl
@@ -18,17 +14,7 @@ from app.settings.credentials import Secret, UserName
 
 
 def _check_file(path: Path) -> Path:
-    """Accept a file that can be read.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It cannot, or it is not said where it is.
-    """
+    """Check the absolute path of a readable file."""
     if not path.is_absolute():
         raise ValueError("expected a whole path, such as /etc/ssl/ca.pem")
     try:
@@ -69,10 +55,10 @@ class TlsSettings(SettingsModel):
         """Read the certificates.
 
         Returns:
-            What connections are opened with.
+            The context for opening connections.
 
         Raises:
-            ValueError: A file has not what it should.
+            ValueError: A file does not contain what it should.
         """
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
@@ -113,17 +99,7 @@ class TlsSettings(SettingsModel):
 
 
 def _check_proxy(url: str) -> str:
-    """Accept the address of a proxy.
-
-    Args:
-        url: The address.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Check the address of a proxy."""
     if not check_address(url).startswith("http://") or "?" in url:
         raise ValueError("expected an address such as http://proxy.internal:3128")
     return url

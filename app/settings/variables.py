@@ -1,13 +1,7 @@
-"""The environment variables: which there are, what is set, and which one was meant.
+"""The environment variables: their names, those that are set, and the settings that they give.
 
-Misspelt names: which one was meant.
-
-Which variables there are, and the settings that they are of.
-
-What the environment says: which of our variables are set, and what that means.
-
-The variables are read here rather than by a library, so that each mistake can name its variable,
-names that no setting has are mistakes too, and the order of the environment decides nothing.
+The gateway reads them itself, without a library. So each mistake can name its variable, a name that
+no setting has is a mistake too, and the order of the environment has no effect.
 """
 
 import difflib
@@ -25,15 +19,15 @@ from app.settings.nested import NOTHING, Keys, Table, as_list, as_table, laid_ov
 
 
 def nearest(name: str, names: Collection[str], *, least: float = 0.6) -> str | None:
-    """Offer the known name that is nearest to an unknown one.
+    """Suggest the known name that is most similar to an unknown one.
 
     Args:
-        name: What was written.
-        names: What is known.
-        least: How near it has to be, from 0 to 1.
+        name: The unknown name.
+        names: The known names.
+        least: The least similarity, from 0 to 1.
 
     Returns:
-        A question, or ``None`` when none is near.
+        A question; ``None`` if no name is similar.
     """
     near = difflib.get_close_matches(name, names, n=1, cutoff=least)
     return f"did you mean {near[0]}?" if near else None
@@ -49,11 +43,11 @@ class Variable:
     """One environment variable.
 
     Attributes:
-        path: Where its value is in the settings.
-        default: Its default as one would write it, or ``None`` when it has to be set.
-        description: What it means.
-        secret: Whether its value may never be shown.
-        dependent: Whether it means nothing unless something else is set: its table is not there by
+        path: The place of its value in the settings.
+        default: Its default as text; ``None`` if it must be set.
+        description: Its meaning.
+        secret: Whether its value must never be shown.
+        dependent: Whether it has an effect only with another setting: its table is absent by
             default, or is of another kind.
     """
 
@@ -80,40 +74,40 @@ CONFIG = Variable(
     description="TOML file with any of these settings; a variable wins over it.",
     secret=False,
 )
-"""Names the configuration file. The one variable that is no setting itself."""
+"""The variable with the path of the configuration file; the only one that is not a setting."""
 
 
 def name_of(keys: Keys) -> str:
-    """Name the variable of a setting.
+    """Return the variable of a setting.
 
     Args:
-        keys: Where it is in the settings.
+        keys: The place of the setting.
 
     Returns:
-        Its full name.
+        The full name, ``GATEWAY_…``.
     """
     return PREFIX + NESTING.join(str(key) for key in keys).upper()
 
 
 def settings_below(setting: Setting, keys: Keys = ()) -> Iterator[tuple[Keys, Setting]]:
-    """List the settings that hold one value each: a list and a table of free names are one value.
+    """List the settings with one value each; a list, and a table of free names, are one value.
 
     Args:
-        setting: Where to begin.
-        keys: Where that is.
+        setting: The setting to begin with.
+        keys: Its place.
 
     Yields:
-        Each setting and where it is. One is required only if all around it is; defaults are those
-        of the table around, where that has one.
+        Each setting with its place. A setting is required only if all tables around it are. The
+        default of a table takes precedence over those of its settings.
     """
     return _below(setting, keys, ())
 
 
 def variables_of(model: type[BaseModel]) -> Iterator[Variable]:
-    """List the variables that hold one value each; a table of them can also be given as JSON.
+    """List the variables with one value each; a table can also be one variable with JSON.
 
     Args:
-        model: The settings.
+        model: The model of the settings.
 
     Yields:
         The variables, in the order of the settings.
@@ -129,11 +123,11 @@ def variables_of(model: type[BaseModel]) -> Iterator[Variable]:
 
 
 def not_a_variable(name: str, model: type[BaseModel]) -> str:
-    """Say that a variable is unknown, with the nearest name that is known.
+    """Make the message for an unknown variable, with the most similar known name.
 
     Args:
         name: The variable.
-        model: The settings.
+        model: The model of the settings.
 
     Returns:
         A sentence.
@@ -145,7 +139,7 @@ def not_a_variable(name: str, model: type[BaseModel]) -> str:
 def _below(
     setting: Setting, keys: Keys, around: tuple[type[BaseModel], ...]
 ) -> Iterator[tuple[Keys, Setting]]:
-    """List settings, but not those of a model within itself: there is no end to them."""
+    """List settings, but not those of a model within itself, which have no end."""
     schema = setting.schema
     if not schema.tables or schema.plain or schema.secret:
         yield keys, setting
@@ -166,14 +160,14 @@ def _below(
 
 
 def _given(default: object, name: str) -> object:
-    """Find what the default of a whole table has for one of its settings."""
+    """Return the value that the default of a whole table has for one of its settings."""
     if isinstance(default, BaseModel) and name in type(default).model_fields:
         return getattr(default, name)
     return NOTHING
 
 
 def _written(value: object) -> str:
-    """Write a default as it would stand in the environment; empty when there is none."""
+    """Write a default as in the environment; empty when there is none."""
     if value is None or isinstance(value, SecretStr | BaseModel):
         return ""
     if isinstance(value, bool):
@@ -185,13 +179,13 @@ def _written(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SetVariables:
-    """What is set on the machine.
+    """The variables that are set.
 
     Attributes:
         variables: All variables; names are as they were written.
-        file: A file that has added some.
-        added: The names of those.
-        mistakes: What cannot be read.
+        file: The file that added some; ``None`` without one.
+        added: The names that the file added.
+        mistakes: One sentence if the file cannot be read.
     """
 
     variables: Mapping[str, str]
@@ -200,12 +194,23 @@ class SetVariables:
     mistakes: tuple[str, ...] = ()
 
     def origin(self, name: str) -> str:
-        """Say where one of our variables is set."""
+        """Return where one of the gateway's variables is set.
+
+        Args:
+            name: The name in upper case.
+
+        Returns:
+            The name; with the file, if that added it.
+        """
         in_file = name in {added.upper() for added in self.added}
         return f"{name} in {self.file}" if in_file else name
 
     def ours(self) -> dict[str, str]:
-        """List what is set of our variables, by name in upper case; an empty value is none."""
+        """Return the gateway's variables that are set.
+
+        Returns:
+            Values by name in upper case; an empty value counts as not set.
+        """
         return {
             name.upper(): value
             for name, value in self.variables.items()
@@ -215,12 +220,12 @@ class SetVariables:
 
 @dataclass(slots=True)
 class VariableValues:
-    """What variables say of the settings.
+    """The settings that variables give.
 
     Attributes:
         values: The values, nested as the settings are.
-        names: Which variable a value is from, by where it is.
-        mistakes: What cannot be read.
+        names: The variable of each value, by the place of the value.
+        mistakes: A sentence for each variable that cannot be read.
     """
 
     values: Table = field(default_factory=Table)
@@ -229,13 +234,13 @@ class VariableValues:
 
 
 def read_environment(env_file: Path | None) -> SetVariables:
-    """Read the environment, and a file for what that lacks.
+    """Read the environment, and a file for names that it lacks.
 
     Args:
-        env_file: A file of ``NAME=value`` lines. It need not exist.
+        env_file: A file of ``NAME=value`` lines; ``None`` for none. It need not exist.
 
     Returns:
-        What is set.
+        The variables that are set.
     """
     if env_file is None or not env_file.is_file():
         return SetVariables(dict(os.environ))
@@ -254,27 +259,27 @@ def read_environment(env_file: Path | None) -> SetVariables:
 
 
 def _as_read(name: str) -> str:
-    """Write a name as it is read: ours in upper case, others as they are."""
+    """Return a name as it is compared: ours in upper case, others unchanged."""
     return name.upper() if name.upper().startswith(PREFIX) else name
 
 
 def from_variables(
     environment: SetVariables, model: type[BaseModel], standing: Table
 ) -> VariableValues:
-    """Find the settings of variables.
+    """Convert variables to settings.
 
     Args:
-        environment: What is set.
-        model: The settings.
-        standing: What a file says. Names of the operator's own are those of the file in either
-            case; others are in lower case.
+        environment: The variables that are set.
+        model: The model of the settings.
+        standing: The values of the file. A free name matches the file's in either case; a new one
+            is in lower case.
 
     Returns:
-        What the variables say.
+        The settings that the variables give.
     """
     found = VariableValues()
     ours = environment.ours()
-    # The nearer to the root the earlier, so that a variable of its own wins over its group's JSON.
+    # In order of depth, so that the variable of a setting replaces a value in its group's JSON.
     for name in sorted(ours, key=lambda one: (one.count(NESTING), one)):
         if name == CONFIG.name:
             continue
@@ -289,7 +294,7 @@ def from_variables(
 def _place_of(
     name: str, model: type[BaseModel], standing: Table
 ) -> tuple[Keys, FieldSchema] | None:
-    """Find where the value of a variable belongs."""
+    """Return the place and schema of a variable's value; ``None`` for no setting."""
     schema, keys = FieldSchema(tables=(model,)), Keys()
     for part in name.removeprefix(PREFIX).lower().split(NESTING):
         key = part
@@ -303,7 +308,7 @@ def _place_of(
 
 
 def _read(found: VariableValues, name: str, text: str, keys: Keys, schema: FieldSchema) -> None:
-    """Read a variable's value: JSON where it may be a table or a list and is one, else a text."""
+    """Read a value: JSON if a table or list may be there and it is one, else text."""
     value = _from_json(text) if schema.holds else None
     table = (schema.tables or schema.entries) and as_table(value) is not None
     if table or (schema.items and as_list(value) is not None):
@@ -315,7 +320,7 @@ def _read(found: VariableValues, name: str, text: str, keys: Keys, schema: Field
 
 
 def _from_json(text: str) -> object:
-    """Read JSON, if it is any."""
+    """Parse JSON; ``None`` if it is not valid."""
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -324,7 +329,7 @@ def _from_json(text: str) -> object:
 
 
 def _no_json(name: str, schema: FieldSchema) -> str:
-    """Say what a variable of a table or a list should have."""
+    """Make the message for a variable that should have JSON."""
     if schema.tables:
         return (
             f"{name} got something else: expected a JSON object,"
@@ -341,7 +346,7 @@ def _put(found: VariableValues, name: str, value: object, keys: Keys, schema: Fi
     at = found.values
     for key in around:
         inner = as_table(at.setdefault(str(key), {}))
-        if inner is None:  # what stands in its way is told as a mistake
+        if inner is None:  # the value in its place is reported as a mistake
             return
         at = inner
     if table is None:
