@@ -31,7 +31,7 @@ def test_a_page_says_how_many_lines_it_takes(page: ExamplePage) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_has_a_test_that_runs_its_configuration(page: ExamplePage) -> None:
     tests = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
-    assert sum(f'PAGE = Page("{page.name}")' in test for test in tests) == 1
+    assert sum(f'PAGE = ExamplePage("{page.name}")' in test for test in tests) == 1
 
 
 @pytest.mark.parametrize("name", ["README", *(page.name for page in PAGES)])
