@@ -60,6 +60,7 @@ async def gateway(issuer: str, folder: Path) -> AsyncGenerator[str]:
             "GATEWAY_AUTH__MODE": "jwt",
             "GATEWAY_AUTH__ISSUER": issuer,
             "GATEWAY_AUTH__AUDIENCE": "user-gateway",
+            "GATEWAY_AUTH__TIMEOUT": "30",  # a busy machine takes its time
         } | {
             f"GATEWAY_SOURCES__{name}__BASE_URL": await stack.enter_async_context(
                 serving(name, one)
