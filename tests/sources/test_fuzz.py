@@ -26,7 +26,7 @@ from tests.transport.test_connections import HEADERS, reached
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 """How many scripts are played."""
 
-NAME = re.compile(rb"<([^<>]*)>")
+NAME = re.compile(rb"<(/[0-9]+)>")
 """Says in a body to which request it was sent."""
 
 TURNS = 200
@@ -281,6 +281,14 @@ SCRIPTS = st.tuples(*(turns_of(number) for number in range(3)))
 STRAY = right("/0", stray=True)
 
 
+BROKEN = chunked(b'["</1', b'>", true]')
+"""An answer that names its request in two chunks."""
+
+
+# What ends with the connection may have anything in it.
+@example(
+    turns=(Turn((right("/0"),)), Turn((answered(named("/1"), sized=False) + BROKEN,), "close"))
+)
 @example(turns=(Turn((right("/0"),), idle=STRAY), Turn((right("/1"),))))
 @example(turns=(Turn((right("/0"),), idle=STRAY, tick=True), Turn((right("/1"),))))
 @example(turns=(Turn((right("/0") + STRAY[:30],), idle=STRAY[30:]), Turn((right("/1"),))))
