@@ -87,10 +87,17 @@ def straying(chance: random.Random) -> Callable[[ScriptedConnection], None]:
         path = chance.choice(["/users?id=", "/accounts?userId=", "/invoices?userId="])
         stray = answered(body_for(f"{path}{other}"), "Content-Type: application/json")
         stray = stray[: chance.choice([len(stray), len(stray), chance.randrange(1, len(stray))])]
-        if chance.random() < 0.5:
+        asked = len(peer.heads)
+
+        def send_if_idle() -> None:
+            # What comes while an answer is awaited is the answer: no client can know better.
+            if len(peer.heads) == asked and not peer.has_unread:
+                peer.send(stray)
+
+        if chance.random() < 0.5:  # half of them
             peer.send(stray)
         else:
-            asyncio.get_running_loop().call_later(chance.random() / 500, peer.send, stray)
+            asyncio.get_running_loop().call_later(chance.random() / 500, send_if_idle)
 
     return behave
 
