@@ -507,9 +507,12 @@ class BatchScheduler(Generic[R]):
             seconds = context.deadline.remaining
         try:
             batch.end_at(batch.began + seconds)
+            # Without the time in which the task waited for its turn: under load that is the larger
+            # part, and a fast source would count as slow.
+            sent_at = self._clock.monotonic()
             results = await self._fetch(batch.keys, context)
             batch.results = dict(zip(batch.keys, results, strict=True))
-            self._record_outcome(queue, batch)
+            self._record_outcome(queue, batch, sent_at)
         except (asyncio.CancelledError, TimeoutError) as error:
             if not (batch.timed_out or isinstance(error, TimeoutError)):
                 raise
@@ -527,11 +530,11 @@ class BatchScheduler(Generic[R]):
             queue.remove(batch)
             batch.complete()
 
-    def _record_outcome(self, queue: BatchQueue[R], batch: Batch[R]) -> None:
+    def _record_outcome(self, queue: BatchQueue[R], batch: Batch[R], sent_at: float) -> None:
         """Record how long a batch took, and which keys were slow or failed."""
         now, trace = self._clock.monotonic(), batch.trace.for_source(self.name)
         if trace.calls:  # zero if no call was made
-            self._round_trip.add(now - batch.began)
+            self._round_trip.add(now - sent_at)
         if trace.code is None and now < batch.overdue_at:  # the common case
             self._answered_at = now
             if self._suspects:
