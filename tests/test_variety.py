@@ -4,6 +4,8 @@ import asyncio
 import gc
 import tracemalloc
 
+import pytest
+
 from app.settings.limits import MemorySettings
 from tests.asgi import send
 from tests.conftest import OpenGateway
@@ -17,6 +19,7 @@ ROUND = 70
 """Requests between two looks."""
 
 
+@pytest.mark.timeout(300)  # memory is traced, which takes its time
 async def test_memory_stays_bounded_under_hostile_variety(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:

@@ -77,6 +77,7 @@ def counted() -> Generator[CountedCalls]:
         sys.setprofile(before)
 
 
+@pytest.mark.timeout(300)  # every call is counted, which takes its time
 @pytest.mark.parametrize("size", SIZES)
 def test_no_hostile_document_takes_much_work(size: int) -> None:
     prepared = Documents.from_settings(CORE, settings_for_fakes(introspection=True), size=0)
