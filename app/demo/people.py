@@ -1,14 +1,12 @@
 """1,000 invented users and the rows that the three services have of them.
 
-The rows that the three services answer: the sources' contract (DESIGN, section 5), as written.
+The rows follow the contract of the sources (README, "Your own three services"). These models write
+rows, and the gateway's records read them. They are separate on purpose: a service and its caller
+agree on a contract, not on code.
 
-These models write; the gateway's records read. They are two things on purpose: a service and its
-caller agree on a contract, not on code.
-
-1,000 invented users and what the three services know of them: the same ones every time.
-
-Nothing here reads the clock or the system's randomness. Each source draws from a generator of its
-own per user, so that a new field of one source leaves the rows of the others as they were.
+The users are the same every time. Nothing here reads the clock or the system's randomness. Each
+source draws from a generator of its own for each user, so that a new field of one source leaves the
+rows of the others as they were.
 """
 
 import unicodedata

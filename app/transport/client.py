@@ -52,7 +52,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
         )
         self._client = httpx.AsyncClient(
             transport=AiohttpTransport(client=session, proxy=proxy),
-            # `SourceClient` bounds the time of a whole exchange.
+            # `ServiceClient` bounds the time of a whole exchange.
             timeout=httpx.Timeout(None, connect=settings.connect_timeout),
             # A cookie set for one user would be sent with the calls of all others.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
