@@ -1,7 +1,4 @@
-"""What all commands have in common: an option, exit codes, a way to say no.
-
-Settings of sources of which nothing but the addresses is said.
-"""
+"""What all commands share: an option, exit codes, refusals, and placeholder settings of sources."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,12 +1,8 @@
-"""The command that runs the gateway, and the states that it does not start with.
+"""The command that runs the gateway, and the settings with which it does not start.
 
-What ``serve`` does not start with: the states that README's checklist for production forbids.
-
-Not what an operator may well want, such as introspection within a company, but what cannot be
-meant: where anybody gets what is for nobody, or nothing bounds what anybody may ask for. There is
-no way to say that it shall start nevertheless: each rule names the setting that makes it right.
-
-The command that runs the gateway.
+The checklist refuses what nobody can want in production: anybody may ask for what is private, or
+nothing limits what anybody may ask for. Settings that an operator can want, such as introspection
+within a company, are not refused. No option overrides a rule; each names the setting to change.
 """
 
 import os

@@ -1,9 +1,4 @@
-"""The commands about settings: every one there is, those in effect, and the file.
-
-The command that lists every setting.
-
-The commands about the settings in effect and the file that they may be in.
-"""
+"""The commands about settings: the list of all settings, those in effect, and the file."""
 
 import json
 import re

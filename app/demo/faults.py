@@ -1,9 +1,4 @@
-"""Slowness and failures on purpose, and how the command line writes them.
-
-Slowness and failures on purpose: what they are called, and the middleware that makes them.
-
-The demo's options, and how the command line writes latencies and faults.
-"""
+"""Slowness and failures on purpose: their names on the command line, and the middleware."""
 
 import asyncio
 import re

@@ -1,8 +1,6 @@
-"""What the demo's services answer: JSON, problems, and the caller's request id.
+"""Responses of the demo's services: JSON with a strong entity tag, or a problem in JSON.
 
-What the services answer: JSON with a strong entity tag, or a problem in JSON.
-
-The caller's request id, given back.
+Each response has the request id of the caller.
 """
 
 import re

@@ -1,11 +1,7 @@
-"""One of the demo's servers, and its port.
+"""One of the demo's servers: uvicorn beside others in one event loop, and its port.
 
-Ports for the demo's servers: the wanted one, or the next that is free.
-
-The sockets themselves are handed on, not their numbers, so that nobody can take a port between
-finding it and using it.
-
-One of the demo's servers: uvicorn, made to live beside others in one loop.
+A port is the wanted one or the next free one. The socket itself is handed to the server, not its
+number, so that nobody can take the port in between.
 """
 
 import asyncio

@@ -1,13 +1,12 @@
 """The three services: profile, billing and activity, each over one SQLite file.
 
-Rows by id: many by a repeated parameter, one by path.
+Rows are read by id: many by a repeated parameter, one by path. Invoices of one account come page by
+page, newest first.
 
-The calls to SQLite run on the event loop, on purpose. A lookup by primary key in a file of a few
-megabytes, which the system holds in memory, takes some ten microseconds, and fifty rows take well
-under a millisecond: less than handing the call to a thread and back, and one connection needs no
-lock. A service with a database across a network would be written otherwise.
-
-Invoices of one account, newest first, page by page.
+The calls to SQLite run on the event loop on purpose. A lookup by primary key in a file of a few
+megabytes, which the system holds in memory, takes about ten microseconds, and fifty rows take less
+than a millisecond. Handing the call to a thread and back takes longer, and one connection needs no
+lock. A service with a database across a network would need a thread or an async driver.
 """
 
 import re

@@ -1,12 +1,8 @@
-"""Asking sources as the gateway would, by an operation that asks for all they have.
+"""Asking each source as the gateway does, by an operation that selects all of its fields.
 
-An operation that asks for all that a source has of users. Pure.
-
-Asking sources as the gateway would, since it is the gateway that asks, and keeping what happens.
-
-One request is made for each source, for all fields that read it. So whatever the gateway does to
-ask it happens here too: a token is fetched, another source is asked for the key, pages are
-followed. What would blur the view is off: no call is repeated, doubled or answered from a cache.
+The gateway itself makes one request for each source. So everything that it does for a request
+happens here, too: it gets a token, asks another source for the key, and follows pages. What would
+hide a result is off: no call is retried or hedged, and none is answered by the cache.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,4 @@
-"""What went over the wire, recorded at the seam where tests put their fakes.
-
-What went over the wire, and what was made of it.
-
-Recording what goes over the wire, at the seam where tests put their fakes.
-"""
+"""Recording what goes over the wire, at the seam where tests put their fakes."""
 
 import asyncio
 from codecs import BOM_UTF8

@@ -1,7 +1,4 @@
-"""What is told of sources, as text for a person's terminal. Pure.
-
-One source in all detail: each request, the answer as it came, and what was made of it. Pure.
-"""
+"""Reports about sources as text for a terminal: a table of all, and one source in detail. Pure."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,6 @@
-"""What is right and what is wrong with a source, by what came of asking it. Pure.
+"""What is right and wrong with a source, by the exchanges and rows that were recorded. Pure.
 
-What was made of a row, field by field, ready to be shown. Pure.
-
-Showing what goes over the wire without the secrets in it. Pure.
+Rows are shown field by field. Secrets are removed from everything that is shown.
 """
 
 import re
