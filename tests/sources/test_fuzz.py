@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -295,6 +296,14 @@ def turns_of(draw: st.DrawFn, number: int) -> Turn:
     )
 
 
+def is_json(outcome: Outcome) -> bool:
+    """Return whether there is an answer, and its body is JSON."""
+    try:
+        return outcome is not None and json.loads(outcome[1]) is not None
+    except ValueError:
+        return False
+
+
 SCRIPTS = st.tuples(*(turns_of(number) for number in range(3)))
 
 
@@ -312,8 +321,13 @@ TORN = (
 """An answer with more behind its body, by which aiohttp's client can be left waiting for ever."""
 
 
+TRAILED = (right("/0") + b"H", b"T")
+"""An answer and two more bytes. aiohttp's client takes the second for a part of the next answer."""
+
+
 # What ends with the connection may have anything in it.
 @example(turns=(Turn(TORN), Turn((right("/1"),))))
+@example(turns=(Turn(TRAILED, idle=STRAY), Turn((answered(named("/1"), sized=False),))))
 @example(
     turns=(Turn((right("/0"),)), Turn((answered(named("/1"), sized=False) + BROKEN,), "close"))
 )
@@ -335,7 +349,8 @@ async def test_the_wire_is_never_wrong_where_aiohttp_is_right(turns: Sequence[Tu
         assert not others(our, target), (number, ours, theirs)
         if our is not None and their is not None and not others(their, target):
             # What a reset throws away is a matter of time.
-            assert our == their or turns[number].end == "reset", (number, ours, theirs)
+            excused = turns[number].end == "reset" or (is_json(our) and not is_json(their))
+            assert our == their or excused, (number, ours, theirs)
 
 
 # Each byte
