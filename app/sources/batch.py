@@ -14,6 +14,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import getitem
 from typing import Generic, TypeAlias, TypeVar
 
 from app.errors import Code, SourceFailure
@@ -289,10 +290,9 @@ class PendingBatch(Generic[R]):
                 raise batch.bug
         if len(self.keys_per_batch) == 1 and (results := self.batches[0].results) is not None:
             return results  # the common case, without a copy
-        return {
-            key: self._missing_result(batch) if batch.results is None else batch.results[key]
-            for batch, key in zip(self.batches, self.keys, strict=True)
-        }
+        by_batch = {batch: self._results_of(batch) for batch in self.keys_per_batch}
+        results_of_keys = map(by_batch.__getitem__, self.batches)
+        return dict(zip(self.keys, map(getitem, results_of_keys, self.keys), strict=True))
 
     def _record_trace(self, batch: Batch[R], count: int) -> None:
         """Record a batch with ``count`` keys of the request in the trace of the request."""
@@ -323,11 +323,15 @@ class PendingBatch(Generic[R]):
         else:
             trace.code = batch_trace.code or trace.code
 
-    def _missing_result(self, batch: Batch[R]) -> SourceFailure:
-        """Return the failure for a batch without results."""
-        if batch.completed:
-            return self._cancelled_failure()
-        return SourceFailure(self.source, Code.SOURCE_TIMEOUT, "no time was left to wait for it")
+    def _results_of(self, batch: Batch[R]) -> Mapping[UserId, SourceResult[R]]:
+        """Return the results of a batch; without results, a failure for each key."""
+        if batch.results is not None:
+            return batch.results
+        failure = self._cancelled_failure()
+        if not batch.completed:
+            reason = "no time was left to wait for it"
+            failure = SourceFailure(self.source, Code.SOURCE_TIMEOUT, reason)
+        return dict.fromkeys(self.keys, failure)
 
     def _cancelled_failure(self) -> SourceFailure:
         """Return the failure for a cancelled call."""
@@ -427,6 +431,7 @@ class BatchQueue(Generic[R]):
         dispatch_scheduled: Whether it is dispatched in the next turn of the event loop.
         active: How many batches are in flight.
         counted: Those of them that count against ``max_batches``, the oldest first.
+        overdue_from: No batch in flight is overdue before this time.
         stop_waiting: Cancels the timer of the open batch; ``None`` if the batch does not wait.
     """
 
@@ -436,6 +441,7 @@ class BatchQueue(Generic[R]):
     dispatch_scheduled: bool = False
     active: int = 0
     counted: dict[Batch[R], None] = field(default_factory=dict[Batch[R], None])
+    overdue_from: float = math.inf
     stop_waiting: Callable[[], object] | None = None
 
     @property

@@ -52,22 +52,16 @@ class RoundTrip:
     Under load a call also waits for the event loop, before it is sent and after its response. The
     fastest of many calls has hardly waited (Cardwell et al., "BBR: Congestion-Based Congestion
     Control", ACM Queue 14(5), 2016, does the same with packets).
+
+    Attributes:
+        seconds: The least of the last 64 to 128 calls, in seconds; 0 before the first call.
+        usual: The same, but 0 until there were at least 64 calls.
     """
 
     def __init__(self) -> None:
+        self.seconds = self.usual = 0.0
         self._previous = self._current = inf
         self._remaining = WINDOW
-
-    @property
-    def seconds(self) -> float:
-        """The least of the last 64 to 128 calls, in seconds; 0 before the first call."""
-        least = min(self._previous, self._current)
-        return 0.0 if least == inf else least
-
-    @property
-    def usual(self) -> float:
-        """The same, in seconds, but 0 until there were at least 64 calls."""
-        return 0.0 if self._previous == inf else self.seconds
 
     def add(self, seconds: float) -> None:
         """Record a call.
@@ -79,6 +73,8 @@ class RoundTrip:
         self._remaining -= 1
         if not self._remaining:
             self._previous, self._current, self._remaining = self._current, inf, WINDOW
+        self.seconds = min(self._previous, self._current)
+        self.usual = 0.0 if self._previous == inf else self.seconds
 
 
 R = TypeVar("R", bound=Record)
@@ -280,23 +276,19 @@ class BatchScheduler(Generic[R]):
         """Return the batch of each key, and the batches that begin for keys not in flight."""
         queue = self._queue_of(context)
         in_flight, overdue = self._join(queue, keys, background, fields, now)
-        new = [key for key in keys if key not in in_flight]
-        shared_keys = len(keys) - len(new)
-        self.shared += shared_keys
+        new = [key for key in keys if key not in in_flight] if in_flight else [*keys]
+        self.shared += len(keys) - len(new)
         if background:
             new += [key for key in background if key not in in_flight]
         began: list[Batch[R]] = []
-        if overdue or self._suspects:
-            groups = self._separate_groups(new, overdue)
+        if overdue or self._suspects.by_key:
             began = [
                 self._begin_separate(queue, group, context, fields, shared=not alone)
-                for group in groups
+                for group in self._separate_groups(new, overdue)
             ]
-        if separate := {key: batch for batch in began for key in batch.keys}:
-            in_flight = {
-                **{key: in_flight[key] for key in (*keys, *background) if key in in_flight},
-                **separate,
-            }
+            separate = {key: batch for batch in began for key in batch.keys}
+            joined = {key: in_flight[key] for key in (*keys, *background) if key in in_flight}
+            in_flight = {**joined, **separate}
             new = [key for key in new if key not in separate]
         joined_batch: Batch[R] | None = None
         if new:
@@ -308,8 +300,8 @@ class BatchScheduler(Generic[R]):
                 queue.in_flight.update(added)
             if in_flight is not queue.in_flight or not joined_batch.shared:
                 in_flight = {**in_flight, **added}
-        if joined_batch is None or shared_keys or separate:
-            batches = [in_flight[key] for key in keys]
+        if joined_batch is None or len(new) < len(keys) + len(background):
+            batches = [*map(in_flight.__getitem__, keys)]
         else:
             batches = [joined_batch] * len(keys)
         for key in background:
@@ -340,21 +332,21 @@ class BatchScheduler(Generic[R]):
         self._has_field_sets = self._has_field_sets or fields is not None
         if self._has_field_sets:
             in_flight = queue.in_flight_with((*keys, *background), fields)
-        if not self._shares_batches or in_flight.keys().isdisjoint(keys):  # the common case
+        if now < queue.overdue_from or not self._shares_batches:  # the common case
             return in_flight, ()
-        overdue: list[UserId] = []
-        for key in keys:
-            batch = in_flight.get(key)
-            if batch is None or batch.task is None or len(batch.keys) == 1:
-                continue
-            if batch.overdue_at <= now and not self._congested():
-                overdue.append(key)
-            else:
-                batch.set_timer(batch.overdue_at)
-        if overdue:
-            others = {*keys, *background}.difference(overdue)
-            in_flight = {key: in_flight[key] for key in others if key in in_flight}
-        return in_flight, overdue
+        batches = {*queue.in_flight.values()}
+        queue.overdue_from = min((batch.overdue_at for batch in batches), default=math.inf)
+        overdue = [
+            key
+            for key in keys
+            if (batch := in_flight.get(key)) is not None
+            and batch.overdue_at <= now
+            and len(batch.keys) > 1
+        ]
+        if not overdue or self._congested():
+            return in_flight, ()
+        others = {*keys, *background}.difference(overdue)
+        return {key: in_flight[key] for key in others if key in in_flight}, overdue
 
     def _separate_groups(
         self, new: Sequence[UserId], overdue: Sequence[UserId]
@@ -464,6 +456,8 @@ class BatchScheduler(Generic[R]):
         calls themselves take the time; and with many keys, several requests want the same ones.
         """
         limit = self._coalesce.full_at
+        if len(batch.requests) < limit // SMALL_BATCH_DIVISOR:
+            return False
         if self._round_trip.seconds >= SLOW_SOURCE_S and len(batch.keys) <= self._max_keys:
             limit //= SMALL_BATCH_DIVISOR
         return len(batch.requests) >= limit
@@ -493,8 +487,8 @@ class BatchScheduler(Generic[R]):
         batch.overdue_at = batch.began + self._overdue_after(batch)
         if self._shares_batches and batch.shared:
             batch.on_overdue = self._on_overdue
-            if len(batch.requests) > 1:
-                batch.set_timer(batch.overdue_at)
+            batch.set_timer(batch.overdue_at)
+            queue.overdue_from = min(queue.overdue_from, batch.overdue_at)
         context = self._empty_context.copy() if batch.shared else None
         batch.task = self._tasks.begin(self._run(queue, batch), self._task_name, context)
         batch.task.add_done_callback(partial(self._on_task_done, queue, batch))
@@ -537,7 +531,7 @@ class BatchScheduler(Generic[R]):
             self._round_trip.add(now - sent_at)
         if trace.code is None and now < batch.overdue_at:  # the common case
             self._answered_at = now
-            if self._suspects:
+            if self._suspects.by_key:
                 self._suspects.clear(batch.keys)
         elif batch.shared and self._shares_batches:
             self._record_failures(queue, batch, now)
@@ -603,7 +597,7 @@ class BatchScheduler(Generic[R]):
     def _context_of(self, batch: Batch[R]) -> RequestContext:
         """Return the context of a batch: that of its one request, or a new one for several."""
         first = batch.requests[0]
-        isolated = bool(self._suspects) and self._is_isolated(batch)
+        isolated = bool(self._suspects.by_key) and self._is_isolated(batch)
         deadline = first.deadline
         if batch.shared:
             deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)

@@ -7,8 +7,8 @@ of Mathematical Statistics 14, 1943; F. K. Hwang, 1972).
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from app.readonly import readonly
 from app.resilience.clock import Clock
 from app.sources.base import UserId
 
@@ -19,7 +19,7 @@ FORGOTTEN_AFTER = 30.0
 """Seconds after its last slow or failed batch until a key is removed."""
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Suspect:
     """A key that was slow or failed lately.
 
@@ -35,7 +35,11 @@ class Suspect:
 
 
 class Suspects:
-    """The keys of one source that were slow or failed lately. Its size is bounded."""
+    """The keys of one source that were slow or failed lately. Its size is bounded.
+
+    Attributes:
+        by_key: The suspects. Entries that have expired may still be in it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Create an empty collection.
@@ -44,10 +48,7 @@ class Suspects:
             clock: The clock.
         """
         self._clock = clock
-        self._by_key: dict[UserId, Suspect] = {}
-
-    def __len__(self) -> int:
-        return len(self._by_key)
+        self.by_key: dict[UserId, Suspect] = {}
 
     def add(self, keys: Iterable[UserId], size: int, *, began: float) -> None:
         """Record a slow or failed batch.
@@ -59,14 +60,14 @@ class Suspects:
         """
         now = self._clock.monotonic()
         for key in keys:
-            before = self._by_key.pop(key, None)  # so that the newest is last
+            before = self.by_key.pop(key, None)  # so that the newest is last
             if before is not None and before.until <= now:
                 before = None
             since = began if before is None else before.since
             smallest = size if before is None else min(size, before.size)
-            if len(self._by_key) >= MAX_SUSPECTS:
-                del self._by_key[next(iter(self._by_key))]
-            self._by_key[key] = Suspect(since, now + FORGOTTEN_AFTER, smallest)
+            if len(self.by_key) >= MAX_SUSPECTS:
+                del self.by_key[next(iter(self.by_key))]
+            self.by_key[key] = Suspect(since, now + FORGOTTEN_AFTER, smallest)
 
     def clear(self, keys: Iterable[UserId]) -> None:
         """Remove keys that were fetched in time and without a failure.
@@ -75,7 +76,7 @@ class Suspects:
             keys: The keys.
         """
         for key in keys:
-            self._by_key.pop(key, None)
+            self.by_key.pop(key, None)
 
     def since(self, key: UserId) -> float | None:
         """Return since when a key is known to be slow or to fail alone.
@@ -116,8 +117,8 @@ class Suspects:
 
     def _find(self, key: UserId) -> Suspect | None:
         """Return the entry of a key; remove it if it has expired."""
-        suspect = self._by_key.get(key)
+        suspect = self.by_key.get(key)
         if suspect is not None and suspect.until <= self._clock.monotonic():
-            del self._by_key[key]
+            del self.by_key[key]
             return None
         return suspect
