@@ -24,7 +24,6 @@ ARROW = (
     "settings",
     "expressions",
     "errors",
-    "readonly",
 )
 """A room imports from the rooms after it, and from itself."""
 

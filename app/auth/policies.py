@@ -17,7 +17,6 @@ from strawberry.schema_directive import Location
 
 from app.errors import ForbiddenError
 from app.expressions.ids import same_user
-from app.readonly import readonly
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def scoped(scope: str) -> Policy:
     return Policy(scope)
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rights:
     """What one caller may see of users.
 

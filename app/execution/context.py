@@ -1,15 +1,16 @@
 """The context of resolvers."""
 
+from dataclasses import dataclass
+
 import strawberry
 
 from app.auth.policies import Rights
 from app.execution.load import Loaders
 from app.execution.plan import Plan
 from app.execution.planner import Planner
-from app.readonly import readonly
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """All that a resolver may use: nothing else is shared between the fields of a request.
 

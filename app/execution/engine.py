@@ -278,8 +278,9 @@ class Engine:
             loaders.remember(fetches, results)
             return None
         self._log_bugs(rendered.bugs)
-        for bug in bugs_in(results):
-            bare(bug)
+        if rendered.bugs:
+            for bug in bugs_in(results):
+                bare(bug)
         return GraphQLResponse(executed=True, data=rendered.data, errors=rendered.errors)
 
     async def _execute(

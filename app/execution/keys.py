@@ -63,7 +63,9 @@ class InputLimits:
         Raises:
             BadUserInputError: The id does not match the pattern.
         """
-        return self._checked([value])[0]
+        if self.user_id_pattern.fullmatch(value) is None:
+            raise self._mismatch(value)
+        return UserId(value)
 
     def user_ids(self, values: Sequence[str]) -> Sequence[UserId]:
         """Check a list of user ids.
@@ -141,12 +143,15 @@ class InputLimits:
         if self.user_id_pattern == UUID_PATTERN and are_uuids(values):
             return cast("Sequence[UserId]", values)
         if not all(map(self.user_id_pattern.fullmatch, values)):
-            invalid = next(value for value in values if not self.user_id_pattern.fullmatch(value))
-            raise BadUserInputError(
-                f"{quote(invalid)} is not a user id:"
-                f" expected a match of {self.user_id_pattern.pattern}"
+            raise self._mismatch(
+                next(value for value in values if not self.user_id_pattern.fullmatch(value))
             )
         return cast("Sequence[UserId]", values)  # each was checked
+
+    def _mismatch(self, value: str) -> BadUserInputError:
+        """Make the error of a text that is not a user id."""
+        pattern = self.user_id_pattern.pattern
+        return BadUserInputError(f"{quote(value)} is not a user id: expected a match of {pattern}")
 
 
 class UserRepresentation(BaseModel):

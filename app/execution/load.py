@@ -13,7 +13,7 @@ and a fetch always settles its futures, even if it fails or is cancelled.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
@@ -104,12 +104,14 @@ async def carry_out(fetches: Sequence[Fetch], begin: Begin[P], wait: Wait[P]) ->
     """
     started = {one.source: _start(one, one.users, begin) for one in fetches if one.key_from is None}
     if len(started) == len(fetches):  # the common case: one wait for all, and no task
-        await _wait_for([*started.values()], wait)
+        if pending_calls := _pending(started.values()):
+            await wait(pending_calls)
         return {one.source: _collected(one.users, started[one.source]) for one in fetches}
     results: dict[str, Mapping[UserId, Result]] = {}
 
     async def finish(fetch: Fetch, keys: KeyMapping, pending: P | Exception | None) -> None:
-        await _wait_for([pending], wait)
+        if pending_calls := _pending([pending]):
+            await wait(pending_calls)
         results[fetch.source] = keys.by_user(_collected(keys.distinct, pending))
         async with asyncio.TaskGroup() as following:
             for child in fetches:
@@ -134,10 +136,9 @@ def _start(fetch: Fetch, keys: Sequence[UserId], begin: Begin[P]) -> P | Excepti
         return error
 
 
-async def _wait_for(started: Sequence[P | Exception | None], wait: Wait[P]) -> None:
-    """Wait for the calls that have begun."""
-    if pending := [one for one in started if one is not None and not isinstance(one, Exception)]:
-        await wait(pending)
+def _pending(started: Iterable[P | Exception | None]) -> Sequence[P]:
+    """List the calls that have begun."""
+    return [one for one in started if one is not None and not isinstance(one, Exception)]
 
 
 @dataclass(frozen=True, slots=True)

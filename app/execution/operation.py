@@ -94,14 +94,16 @@ class Operation:
         """
         if self._deciding is None:
             self._deciding = deciding_variables(self.tree)
-        values = [variables.coerced.get(name) for name in self._deciding]
-        if None in values:
-            reason = "a variable that is null, where that may be an error"
-            return self._make_variant(planner, None, variables, rights, reason)
-        texts = tuple(map(repr, values))
-        if sum(map(len, texts)) > MAX_VALUES:
-            reason = "values too long to be kept"
-            return self._make_variant(planner, None, variables, rights, reason)
+        texts: tuple[str, ...] = ()
+        if self._deciding:
+            values = [variables.coerced.get(name) for name in self._deciding]
+            if None in values:
+                reason = "a variable that is null, where that may be an error"
+                return self._make_variant(planner, None, variables, rights, reason)
+            texts = tuple(map(repr, values))
+            if sum(map(len, texts)) > MAX_VALUES:
+                reason = "values too long to be kept"
+                return self._make_variant(planner, None, variables, rights, reason)
         key = (self._number, texts, rights.scopes)
         kept = None if self._variants is None else self._variants.get(key)
         if kept is None:

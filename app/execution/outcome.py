@@ -15,6 +15,7 @@ A source with the contract ``stale_ok`` fails only if the cache has no old recor
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias
 
 from app.errors import SourceFailure
@@ -85,24 +86,41 @@ def outcome_of(
     return Outcome(known=True, failures=failures)
 
 
-def bug_of(groups: Sequence[UserGroup], results: Results) -> Exception | None:
-    """Return the bug of ours that fails a root field.
+@dataclass(slots=True)
+class GroupResults:
+    """The results for the users of a group.
+
+    Attributes:
+        columns: One column for each source: the results in the order of the users.
+        bug: The first bug of ours among them, which fails the root field; ``None`` if there is
+            none.
+        whole: Whether no source failed for any of the users.
+    """
+
+    columns: Sequence[Sequence[Result]]
+    bug: Exception | None
+    whole: bool
+
+
+def results_of(group: UserGroup, results: Results) -> GroupResults:
+    """Arrange the results for the users of a group.
 
     Args:
-        groups: The users of the field.
+        group: The users, and the sources that they need.
         results: The results of the sources.
 
     Returns:
-        The first exception among the results of its users; ``None`` if there is none.
+        The results for these users.
     """
-    for group in groups:
-        for name in group.selection.needs.sources:
-            by_user = results[name]
-            for key in group.keys:
-                result = by_user[key]
-                if isinstance(result, Exception):
-                    return result
-    return None
+    sources = group.selection.needs.sources
+    columns = [[*map(results[source].__getitem__, group.keys)] for source in sources]
+    kinds = {*map(type, chain.from_iterable(columns))}  # a few, of many results
+    bug: Exception | None = None
+    for kind in kinds:
+        if issubclass(kind, Exception):
+            every = chain.from_iterable(columns)
+            bug = next(result for result in every if isinstance(result, Exception))
+    return GroupResults(columns, bug, whole=SourceFailure not in kinds)
 
 
 def bugs_in(results: Results) -> Iterator[Exception]:

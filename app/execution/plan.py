@@ -4,7 +4,8 @@ The planner (``planner.py``) is the only reader of an operation's selection, and
 result. The resolvers, the compiled renderer and ``explain`` read the plan only.
 
 A plan has two parts. The root fields and their selections do not depend on the variables that only
-name users; they are kept with the document. The keys and the fetches belong to one request.
+name users; they are kept with the document, and frozen. The keys and the fetches belong to one
+request; nobody writes to them, but every request makes them, and frozen dataclasses take longer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -95,6 +96,8 @@ class RootSelection:
         others: The selection for users other than the caller; ``None`` if the field returns no
             users, as ``__typename`` does.
         own: The selection for the caller itself; the same object as ``others`` if it is equal.
+        variables: The variable of each argument, by the argument's name; ``None`` if an argument is
+            not a variable alone.
     """
 
     key: str
@@ -103,6 +106,7 @@ class RootSelection:
     is_list: bool = False
     others: UserSelection | None = None
     own: UserSelection | None = None
+    variables: Mapping[str, str] | None = None
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:
@@ -110,7 +114,7 @@ class RootSelection:
         return locations_of(self.nodes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UserGroup:
     """Users of one root field of whom the caller may see the same fields.
 
@@ -127,7 +131,7 @@ class UserGroup:
     is_own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlannedRoot:
     """One root field with its users.
 
@@ -148,7 +152,7 @@ class PlannedRoot:
     error: GatewayError | GraphQLError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fetch:
     """One source, and the users that it is asked about.
 
@@ -172,7 +176,7 @@ class Fetch:
         return f"{self.source}{fields}{keys}: {' '.join(self.users)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """The root fields, users and fetches of one operation, for one request.
 

@@ -33,7 +33,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 
 from app.auth.policies import Rights
 from app.errors import GatewayError, bare
-from app.execution.keys import KEY_READERS, InputLimits, Key
+from app.execution.keys import KEY_READERS, InputLimits
 from app.execution.plan import (
     Fetch,
     Plan,
@@ -338,11 +338,15 @@ class Planner:
         Returns:
             One fetch for each source. Its users are in the order in which the fields name them.
         """
+        key_from = self._reads.key_from
         groups = [group for root in roots for group in root.groups]
         if len(groups) == 1:  # the common case
             [group] = groups
             needs, users = group.selection.needs, tuple(dict.fromkeys(group.keys))
-            return [self._fetch(name, users, needs.fields.get(name)) for name in needs.needed]
+            return [
+                Fetch(name, users, needs.fields.get(name), key_from.get(name))
+                for name in needs.needed
+            ]
         users_of: dict[str, dict[UserId, None]] = {}
         fields: dict[str, FieldSet] = {}
         for root in roots:
@@ -353,12 +357,9 @@ class Planner:
                 for source, needed in group.selection.needs.fields.items():
                     fields[source] = needed | fields.get(source, frozenset())
         return [
-            self._fetch(name, tuple(users), fields.get(name)) for name, users in users_of.items()
+            Fetch(name, tuple(users), fields.get(name), key_from.get(name))
+            for name, users in users_of.items()
         ]
-
-    def _fetch(self, source: str, users: Sequence[UserId], fields: FieldSet | None) -> Fetch:
-        """Make the fetch of a source."""
-        return Fetch(source, users, fields, self._reads.key_from.get(source))
 
     def _root(
         self, key: str, nodes: Sequence[FieldNode], reader: "_SelectionReader", rights: Rights
@@ -373,7 +374,8 @@ class Planner:
         fields = reader.fields(nodes, _USER_TYPES, self._user)
         others, own = (self._selection(fields, rights, own=own) for own in (False, True))
         is_list = isinstance(kind, GraphQLList)
-        return RootSelection(key, name, nodes, is_list, others, others if own == others else own)
+        own = others if own == others else own
+        return RootSelection(key, name, nodes, is_list, others, own, _variables_only(nodes[0]))
 
     def _selection(
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
@@ -400,26 +402,27 @@ class Planner:
             keys = KEY_READERS[root.name](self._limits, arguments, rights)
         except (GatewayError, GraphQLError) as error:
             return PlannedRoot(root, count=None, error=bare(error))
-        wrong: dict[int, GatewayError] = {}
-        places: Sequence[int] = range(len(keys))
-        if not {*map(type, keys)} <= {str}:
-            wrong = {at: one for at, one in enumerate(keys) if isinstance(one, GatewayError)}
-            places = [place for place in places if place not in wrong]
-        groups = self._groups(root.others, root.own, keys, places, rights)
+        users, places = cast("Sequence[UserId]", keys), range(len(keys))
+        if {*map(type, keys)} <= {str}:  # the common case
+            groups = self._groups(root.others, root.own, users, places, rights)
+            return PlannedRoot(root, groups, len(keys))
+        wrong = {place: one for place, one in enumerate(keys) if isinstance(one, GatewayError)}
+        right = [place for place in places if place not in wrong]
+        users = [users[place] for place in right]
+        groups = self._groups(root.others, root.own, users, right, rights)
         return PlannedRoot(root, groups, len(keys), wrong=wrong)
 
     @staticmethod
     def _groups(
         others: UserSelection,
         own: UserSelection,
-        keys: Sequence[Key],
+        users: Sequence[UserId],
         places: Sequence[int],
         rights: Rights,
     ) -> Sequence[UserGroup]:
         """Group users by selection: the caller itself and others, if the selections differ."""
-        if not places:
+        if not users:
             return []
-        users = [UserId(str(keys[place])) for place in places]
         if own is others or rights.subject is None:
             return [UserGroup(others, users, places)]
         owned = [rights.is_own(user) for user in users]
@@ -439,15 +442,13 @@ class Planner:
         Variables are already coerced to the type of their argument. Only ``null`` needs
         graphql-core, since the argument may refuse it.
         """
-        node = root.nodes[0]  # by validation, the other nodes have the same arguments
-        arguments = {
-            one.name.value: variables.coerced.get(one.value.name.value)
-            for one in node.arguments or ()
-            if isinstance(one.value, VariableNode)
-        }
-        if len(arguments) == len(node.arguments or ()) and None not in arguments.values():
-            return arguments
-        return get_argument_values(self._query.fields[root.name], node, variables)
+        if root.variables is not None:
+            coerced = variables.coerced
+            arguments = {name: coerced.get(one) for name, one in root.variables.items()}
+            if None not in arguments.values():
+                return arguments
+        # By validation, the other nodes have the same arguments.
+        return get_argument_values(self._query.fields[root.name], root.nodes[0], variables)
 
     @property
     def _query(self) -> GraphQLObjectType:
@@ -527,6 +528,16 @@ def _in_order(groups: Sequence[UserGroup]) -> Sequence[tuple[UserId, SourceNeeds
         for place, key in zip(group.places, group.keys, strict=True)
     }
     return [by_place[place] for place in sorted(by_place)]
+
+
+def _variables_only(node: FieldNode) -> Mapping[str, str] | None:
+    """Return the variable of each argument; ``None`` if an argument is not a variable alone."""
+    names = {
+        one.name.value: one.value.name.value
+        for one in node.arguments or ()
+        if isinstance(one.value, VariableNode)
+    }
+    return names if len(names) == len(node.arguments or ()) else None
 
 
 def _variables_of(root: RootSelection) -> Sequence[str]:

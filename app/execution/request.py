@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
 
-from app.readonly import readonly
 from app.resilience.pace import PaceState
 from app.sources.base import SourceTrace, Trace
 
@@ -21,7 +20,7 @@ field makes its parent null, too. ``HALT``: the first error ends the operation, 
 """
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class GraphQLRequest:
     """The parameters of a request ("GraphQL over HTTP", section 5.1).
 
@@ -50,7 +49,7 @@ class GraphQLRequest:
         )
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class GraphQLResponse:
     """The answer to a request.
 

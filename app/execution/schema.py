@@ -20,7 +20,7 @@ from strawberry.types.base import get_object_definition
 from app.auth.policies import PUBLIC, Policy, enforce
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
-from app.execution.outcome import bug_of, outcome_of
+from app.execution.outcome import outcome_of, results_of
 from app.execution.planner import SourceReads
 from app.schema.directives import ListSize, drop_security, without_security
 from app.schema.fields import SourceField, source_fields
@@ -55,15 +55,17 @@ async def resolve_keys(info: Info) -> list[Resolved]:
     if root.error is not None:
         raise root.error
     results = await context.loaders.load(context.planner.fetches([root]))
-    if (bug := bug_of(root.groups, results)) is not None:
-        raise bug
+    found = [(group, results_of(group, results)) for group in root.groups]
+    for _, of_group in found:
+        if of_group.bug is not None:
+            raise of_group.bug
     resolved: list[Resolved] = [None] * (root.count or 0)
     for place, error in root.wrong.items():
         resolved[place] = error
-    for group in root.groups:
+    for group, of_group in found:
         needs = group.selection.needs
-        for place, key in zip(group.places, group.keys, strict=True):
-            by_source = {name: results[name][key] for name in needs.sources}
+        for place, key, *row in zip(group.places, group.keys, *of_group.columns, strict=True):
+            by_source = dict(zip(needs.sources, row, strict=True))
             outcome = outcome_of(by_source, needs, context.required)
             if outcome.failure is not None:
                 resolved[place] = SourceError(outcome.failure)

@@ -20,7 +20,7 @@ from graphql.language.location import FormattedSourceLocation
 
 from app.auth.policies import Policy, refusal
 from app.errors import BadUserInputError, Code, GatewayError, SourceFailure, bare
-from app.execution.outcome import Outcome, Results, bug_of, outcome_of
+from app.execution.outcome import GroupResults, Outcome, Results, outcome_of, results_of
 from app.execution.plan import (
     Plan,
     PlannedField,
@@ -272,7 +272,8 @@ class _Rendering:
         """
         if compiled.others is None or compiled.own is None:
             return "Query"  # the field is __typename
-        failed = root.error or self._bug(root.groups)
+        found = [results_of(group, self._results) for group in root.groups]
+        failed = root.error or next((one.bug for one in found if one.bug is not None), None)
         if failed is not None:
             self._fail(root.selection, failed, [root.selection.key])
             return None
@@ -280,33 +281,31 @@ class _Rendering:
         if len(root.groups) == 1 and not root.wrong:  # the common case
             [group] = root.groups
             writer = compiled.own if group.is_own else compiled.others
-            users = self._users(root.selection, compiled, writer, group)
+            users = self._users(root.selection, compiled, writer, group, found[0])
         else:
             users = [None] * (root.count or 0)
             for place, error in root.wrong.items():
                 self._fail(root.selection, error, [root.selection.key, place])
-            for group in root.groups:
+            for group, of_group in zip(root.groups, found, strict=True):
                 writer = compiled.own if group.is_own else compiled.others
-                members = self._users(root.selection, compiled, writer, group)
+                members = self._users(root.selection, compiled, writer, group, of_group)
                 for place, user in zip(group.places, members, strict=True):
                     users[place] = user
         return users if root.selection.is_list else users[0]
 
-    def _bug(self, groups: Sequence[UserGroup]) -> Exception | None:
-        """Return the bug of ours that makes a root field fail, if any."""
-        return bug_of(groups, self._results)
-
     def _users(
-        self, root: RootSelection, compiled: CompiledRoot, writer: UserWriter, group: UserGroup
+        self,
+        root: RootSelection,
+        compiled: CompiledRoot,
+        writer: UserWriter,
+        group: UserGroup,
+        found: GroupResults,
     ) -> list[UserData | None]:
         """Make the users of a group. The caller may see the same fields of all of them."""
-        by_key = [self._results[name] for name in group.selection.needs.sources]
-        columns = [list(map(results.__getitem__, group.keys)) for results in by_key]
-        failed = any(SourceFailure in map(type, column) for column in columns)
-        if not writer.always_wrong and not failed:
-            return list(map(writer.write_user, group.keys, *columns))
+        if found.whole and not writer.always_wrong:
+            return list(map(writer.write_user, group.keys, *found.columns))
         users: list[UserData | None] = []
-        for place, key, *row in zip(group.places, group.keys, *columns, strict=True):
+        for place, key, *row in zip(group.places, group.keys, *found.columns, strict=True):
             path: list[str | int] = [root.key, place] if root.is_list else [root.key]
             needs = group.selection.needs
             outcome = outcome_of(dict(zip(needs.sources, row, strict=True)), needs, self._required)

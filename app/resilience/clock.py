@@ -5,11 +5,10 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
-
-from app.readonly import readonly
 
 
 class Clock(Protocol):
@@ -131,7 +130,7 @@ class _Timeout:
 _DURATION = re.compile(r"(\d{1,9})(?:\.(\d{1,3}))?(ms|s)", re.ASCII)
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deadline:
     """The moment by which a request has to be answered.
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app.errors import Code, SourceFailure
-from app.readonly import readonly
 from app.resilience.breaker import SLOW_SHARE, Breaker, BreakerState, Permit, StateChange
 from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock, Deadline
@@ -49,7 +48,7 @@ Attempt = Callable[[float], Awaitable[T | SourceFailure]]
 """Makes one call within so many seconds. A failure of the service is returned, never raised."""
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome(Generic[T]):
     """The result of a call through the pipeline.
 

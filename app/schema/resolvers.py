@@ -1,6 +1,7 @@
 """The resolvers of the fields of ``User`` with arguments. ``fields.py`` has those of all others."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Protocol, TypeVar
 
 import strawberry
@@ -143,5 +144,5 @@ def latest_events(
     if first is not None and first < 0:
         raise BadUserInputError(f"first takes 0 or more, got {first}")
     if first is None:
-        return lambda activity: activity.events
+        return attrgetter("events")
     return lambda activity: activity.events[:first]

@@ -11,6 +11,7 @@ the security headers to every response.
 import re
 from collections.abc import Awaitable
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,6 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, RequestError, quote
 from app.execution.response_errors import MASKED
-from app.readonly import readonly
 from app.resilience.clock import Clock, Deadline, read_duration
 from app.server.request import by_name, text_of
 from app.server.responses import SECURITY_HEADERS, Header, error_response
@@ -68,7 +68,7 @@ VALID_TRACEPARENT = re.compile(
 _STATE_KEY = "correlation"
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Correlation:
     """The ids of a request, here and at the sources.
 

@@ -1,19 +1,19 @@
 """An incoming HTTP request: its head, and its body within a limit of length."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from app.errors import Code, RequestError, quote
-from app.readonly import readonly
 
 When = Literal["never", "asked", "always"]
 """When a report, such as the cost, is added to a response."""
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class IncomingRequest:
     """An HTTP request whose head has been read.
 

@@ -17,7 +17,6 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from app.errors import Code, SourceFailure
-from app.readonly import readonly
 from app.resilience.clock import Deadline
 from app.sources.cache.lifetime import ArrivalTimes
 from app.sources.mapping.strict import without_made_up_values
@@ -187,7 +186,7 @@ class PageSpec(Generic[R]):
     key: str
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestContext:
     """The parts of an incoming request, or of a batch, that calls to sources need.
 

@@ -21,7 +21,6 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
-from app.readonly import readonly
 from app.resilience.breaker import BreakerState, StateChange
 from app.resilience.clock import Clock, Deadline, write_duration
 from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
@@ -46,7 +45,7 @@ T = TypeVar("T")
 _OK, _TOO_MANY = int(HTTPStatus.OK), int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class LastContact:
     """The last response of a service, whatever its status.
 
@@ -66,7 +65,7 @@ class _LastKnown:
     last: LastContact | None = None
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServiceCall(Generic[T]):
     """A call to a service.
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Code, SourceFailure
-from app.execution.outcome import UNKNOWN, WHOLE, Outcome, bug_of, outcome_of, propagates
+from app.execution.outcome import UNKNOWN, WHOLE, Outcome, outcome_of, propagates, results_of
 from app.execution.plan import SourceNeeds, UserGroup, UserSelection
 from app.execution.request import OnError
 from app.sources.base import Record, UserId
@@ -98,8 +98,8 @@ def test_the_first_bug_among_the_sources_of_a_field_is_the_bug_of_the_field() ->
     group = UserGroup(UserSelection((), BOTH), [UserId("a"), UserId("b")], [0, 1])
     well = {UserId("a"): ROW, UserId("b"): None, UserId("c"): ZeroDivisionError("of nobody here")}
 
-    assert bug_of([group], {"profile": well, "billing": {**well, UserId("b"): bug}}) is bug
-    assert bug_of([group], {"profile": well, "billing": well, "activity": {}}) is None
+    assert results_of(group, {"profile": well, "billing": {**well, UserId("b"): bug}}).bug is bug
+    assert results_of(group, {"profile": well, "billing": well, "activity": {}}).bug is None
 
 
 @pytest.mark.parametrize(

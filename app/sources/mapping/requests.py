@@ -15,7 +15,6 @@ from urllib.parse import quote
 from app.expressions import escapes
 from app.expressions.escapes import Write
 from app.expressions.template import KEY, KEYS, cut_template
-from app.readonly import readonly
 from app.settings.request import (
     BodyRequest,
     EachRequest,
@@ -29,7 +28,7 @@ from app.sources.base import SourceSpec, UserId
 from app.sources.credentials import query_of
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamRequest:
     """One encoded request to a service. It only reads, so it can be repeated.
 
@@ -54,7 +53,7 @@ UNRESERVED = (ascii_letters + digits + "-._~").encode()
 """The characters that are never escaped (RFC 3986, section 2.3)."""
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedRequests:
     """The requests for some keys.
 

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from app.errors import Code, MalformedError, SourceFailure
 from app.expressions.ids import folded
-from app.readonly import readonly
 from app.settings.response import AnswerSettings
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.mapping.contract import RowContract
@@ -113,7 +112,7 @@ def may_be_of_another_case(
 R = TypeVar("R", bound=Record)
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Remainder:
     """What applies to keys without a row, and to rows that follow.
 
@@ -137,7 +136,7 @@ NOTHING = Remainder()
 """The remainder of a complete response."""
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rows(Generic[R]):
     """What a response holds for the requested keys.
 
@@ -310,7 +309,7 @@ def key_of(row: object, name: str) -> str | None:
     return key if isinstance(key, str) and is_text(key) else None
 
 
-@readonly(frozen=True, slots=True)
+@dataclass(slots=True)
 class RawAnswer:
     """A response of a service.
 
