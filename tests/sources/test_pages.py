@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -16,8 +16,9 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
+from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
-from app.settings.resilience import BreakerSettings, DeadlineSettings
+from app.settings.resilience import BreakerSettings, DeadlineSettings, PacingSettings
 from app.sources.base import Page, PageRequest, Position, PositionGone, RequestContext, UserId
 from app.sources.client import open_service
 from app.sources.pages import MAX_CALLS, RestPages
@@ -73,6 +74,7 @@ async def listing(
     handler: Handler,
     *,
     log: FilteringBoundLogger | None = None,
+    clock: ManualClock | None = None,
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[RestPages[InvoiceRecord]]:
     """Open the list over a fake."""
@@ -81,7 +83,7 @@ async def listing(
         calm_source(base_url="http://billing", **changes),
         lambda _: httpx.MockTransport(handler),  # type: ignore[arg-type] # it takes either kind
         deadlines=DeadlineSettings(),
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
         chance=lambda: 0.5,
         log=log or make_log(LogSettings(), "json", io.StringIO()),
     ) as client:
@@ -524,3 +526,28 @@ async def test_as_many_pages_as_the_setting_allows_are_fetched_at_once_and_never
 
     assert most == bound
     assert answers == [Page((), has_next=False)] * requests
+
+
+async def test_a_pause_for_the_pages_of_one_caller_is_no_pause_for_another() -> None:
+    clock, asked = ManualClock(), list[str]()
+
+    def limit_first(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["authorization"])
+        if asked[-1] == "Bearer first":
+            return httpx.Response(429, headers={"Retry-After": "60"})
+        return json_response({"items": [invoice(1)], "nextCursor": None})
+
+    def caller(token: str) -> RequestContext:
+        forwarded = (("authorization", f"Bearer {token}"),)
+        return replace(CALL, deadline=Deadline(clock.monotonic() + 5, clock), forwarded=forwarded)
+
+    async with listing(
+        limit_first, clock=clock, auth={"kind": "forward"}, pacing=PacingSettings()
+    ) as pages:
+        answers = [
+            await pages.fetch_pages([PageRequest(USER, 1)], caller(token))
+            for token in ("first", "second", "first")
+        ]
+
+    assert [isinstance(answer, Page) for [answer] in answers] == [False, True, False]
+    assert asked == ["Bearer first", "Bearer second"]  # the first is asked for no more by itself
