@@ -112,7 +112,7 @@ async def open_authentication(
     async with AsyncExitStack() as stack:
         opened = Authentication(everybody, always_ready)
         if isinstance(settings, JwtCallers):
-            tokens = open_tokens(settings, router_token, transports, clock=clock, log=log)
+            tokens = _open_tokens(settings, router_token, transports, clock=clock, log=log)
             opened = await stack.enter_async_context(tokens)
         yield Authentication(recognizing_router(opened.authenticate, router_token), opened.ready)
 
@@ -127,7 +127,7 @@ def always_ready() -> bool:
 
 
 @asynccontextmanager
-async def open_tokens(
+async def _open_tokens(
     settings: JwtCallers,
     router_token: SecretStr | None,
     transports: TransportFactory,
@@ -135,18 +135,7 @@ async def open_tokens(
     clock: Clock,
     log: FilteringBoundLogger,
 ) -> AsyncGenerator[Authentication]:
-    """Open the authentication by tokens.
-
-    Args:
-        settings: Which tokens are valid.
-        router_token: The router's token; ``None`` if there is no router.
-        transports: Makes the transport to the issuer of the keys.
-        clock: The clock.
-        log: The log of key fetches and of refused callers.
-
-    Yields:
-        The authentication. Its connections are closed at the end.
-    """
+    """Open the authentication by tokens."""
     async with AsyncExitStack() as stack:
         find: FindKey
         ready = always_ready

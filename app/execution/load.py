@@ -318,8 +318,9 @@ class Loaders:
             results: Results by source and user.
         """
         for one in fetches:
-            if one.key_from is None:  # loaders know users by the source's own keys
-                self._user_loader(one.source, one.fields).remember(results[one.source], one.fields)
+            keys, by_user = KeyMapping.for_fetch(one, results).keys, results[one.source]
+            by_key = {key: by_user[user] for user, key in keys.items() if isinstance(key, str)}
+            self._user_loader(one.source, one.fields).remember(by_key, one.fields)
 
     def _begin_batch(
         self, source: str, keys: Sequence[UserId], fields: FieldSet | None

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,7 @@ from app.sources.base import (
     UserId,
 )
 from app.sources.batch_scheduler import BatchScheduler, Sharing
+from app.sources.mapping.row_mapper import ForeignKey
 from app.sources.records import InvoiceRecord
 from app.sources.results import Result
 from tests.fakes import calm_source
@@ -63,6 +64,12 @@ class Named(Record):
 
     source: str
     key: str
+
+
+class Linked(Named):
+    """A record with the user's keys at other sources."""
+
+    foreign_keys: Mapping[str, ForeignKey]
 
 
 Answer = Named | SourceFailure | None
@@ -494,3 +501,30 @@ async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: LoaderWorl
 
     assert asked_for(world.profile) == [["x"]]
     assert asked_for(world.billing) == [None]
+
+
+async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_source(
+    world: LoaderWorld,
+) -> None:
+    async def with_key(keys: Sequence[UserId]) -> Sequence[Answer]:
+        return [
+            Linked.model_validate(
+                {
+                    "source": "profile",
+                    "key": key,
+                    "foreignKeys": {"billing": ForeignKey(f"cus_{key}")},
+                }
+            )
+            for key in keys
+        ]
+
+    world.profile.behaviour = with_key
+    every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from="profile")]
+    async with loading(world) as loaders:
+        results = await loaders.fetch(every)
+        loaders.remember(every, results)
+
+        assert await loaders.load(every) == results
+
+    assert world.profile.batches == [["a", "b"]]
+    assert world.billing.batches == [["cus_a", "cus_b"]]
