@@ -23,13 +23,12 @@ from app.sources.mapping.row_mapper import (
     wrong_foreign_keys,
 )
 from app.sources.mapping.rows import (
-    AMBIGUOUS,
     RawAnswer,
     Reader,
     Remainder,
     RowReader,
     Rows,
-    matches_of,
+    match_rows,
 )
 from app.sources.mapping.scan import ScannedRow, at, is_text, scan
 
@@ -194,29 +193,24 @@ class MappingReader(Generic[R]):
         without = len(rows) - len(keyed)
         # It may belong to any key without a row: "unknown" would be a guess.
         nameless = self._failure("a row without a key") if without else None
-        matches = matches_of(keys, found, fold_case=self._fold_case)
-        rest = Remainder(
+        remainder = Remainder(
             answer=nameless or cut_off(self._name, extent.more),
             nameless=nameless,
             more=extent.more,
             count=len(rows),
             total=extent.total,
         )
-        malformed: list[str] = []
-        read = {
-            key: self._record(keyed[index], key, malformed) for key, index in matches.rows.items()
-        }
-        ambiguous = {key: self._failure(AMBIGUOUS) for key in matches.ambiguous}
-        answers = [read[key] if key in read else ambiguous.get(key, rest.answer) for key in keys]
-        malformed += [AMBIGUOUS] * len(matches.ambiguous)
-        malformed += ["a row without a key"] * without
-        return Rows(
-            answers=answers,
-            malformed=malformed,
-            duplicate=matches.duplicate,
-            unasked=matches.unasked,
-            remainder=rest,
-        )
+
+        def read(index: int, key: UserId) -> R | str:
+            return self._mapper.record(keyed[index].value, key)
+
+        matched = match_rows(self._name, keys, found, read, remainder, fold_case=self._fold_case)
+        if self._mapper.foreign_keys:
+            for answer in matched.answers:
+                if answer is not None and not isinstance(answer, SourceFailure):
+                    matched.malformed += wrong_foreign_keys(answer)
+        matched.malformed += ["a row without a key"] * without
+        return matched
 
     def _key_of(self, row: ScannedRow, keys: Sequence[UserId]) -> str | None:
         """Return the key of a row; ``None`` if it has no readable key."""
@@ -245,16 +239,6 @@ class MappingReader(Generic[R]):
         if type(key) is int:
             return str(key)
         return key if isinstance(key, str) and is_text(key) else None
-
-    def _record(self, row: ScannedRow, user: UserId, malformed: list[str]) -> R | SourceFailure:
-        """Return the record of a row, or a failure; add what is wrong to ``malformed``."""
-        record = self._mapper.record(row.value, user)
-        if not isinstance(record, str):
-            if self._mapper.foreign_keys:
-                malformed += wrong_foreign_keys(record)
-            return record
-        malformed.append(record)
-        return self._failure(record)
 
     def _failure(self, detail: str) -> SourceFailure:
         """Return the failure for a row or a response that does not fit."""

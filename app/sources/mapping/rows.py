@@ -176,6 +176,43 @@ class Rows(Generic[R]):
         return None if more is None or self.found == len(self.answers) else more.next
 
 
+def match_rows(
+    source: str,
+    keys: Sequence[UserId],
+    found: Sequence[str],
+    read: Callable[[int, UserId], R | str],
+    remainder: Remainder,
+    *,
+    fold_case: bool,
+) -> Rows[R]:
+    """Return the result of each key, from the row that matches it.
+
+    Args:
+        source: Name of the source.
+        keys: The requested keys, without duplicates.
+        found: The keys of the rows, in their order.
+        read: Returns the record of a row, by its index and the requested key, or what is wrong with
+            the row. Rows without a requested key are not read.
+        remainder: What applies to keys without a row.
+        fold_case: Whether keys that differ only in case are the same.
+
+    Returns:
+        A source result per key. The first row of a key counts.
+    """
+
+    def failure(detail: str) -> SourceFailure:
+        return SourceFailure(source, Code.SOURCE_MALFORMED, detail)
+
+    matches = matches_of(keys, found, fold_case=fold_case)
+    rows = {key: read(index, key) for key, index in matches.rows.items()}
+    results = {key: failure(row) if isinstance(row, str) else row for key, row in rows.items()}
+    results |= {key: failure(AMBIGUOUS) for key in matches.ambiguous}
+    malformed = [row for row in rows.values() if isinstance(row, str)]
+    malformed += [AMBIGUOUS] * len(matches.ambiguous)
+    answers = [results.get(key, remainder.answer) for key in keys]
+    return Rows(answers, malformed, matches.duplicate, matches.unasked, remainder)
+
+
 AS_A_LIST = AnswerSettings(max_rows=100_000)
 """Settings to read a response row by row: a list, with a limit on its length."""
 
@@ -231,7 +268,8 @@ class RowReader(Generic[R]):
             unasked = sum(self._key(record) not in wanted for record in records)
             known = len(wanted & found.keys())
         if known < len(keys) and may_be_of_another_case(keys, found, unasked=unasked):
-            return self._matched(keys, [*map(self._key, records)], records.__getitem__)
+            every = [*map(self._key, records)]
+            return self._matched(keys, every, lambda index, _: records[index], NOTHING)
         answers: list[R | SourceFailure | None] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
@@ -243,54 +281,33 @@ class RowReader(Generic[R]):
         values = [row.value for row in document.rows or ()]
         found = [key_of(value, self._written_key) for value in values]
         keyed = [value for value, key in zip(values, found, strict=True) if key is not None]
-        missing: str | None = None
+        remainder, missing = NOTHING, list[str]()
         if not document.ended:
-            missing = f"more than {AS_A_LIST.max_rows:,} rows"
+            missing.append(f"more than {AS_A_LIST.max_rows:,} rows")
         elif None in found:
             # It may belong to any key without a row: "unknown" would be a guess.
-            missing = "a row without a key"
+            missing.append("a row without a key")
+        if missing:
+            failure = SourceFailure(self._spec.name, Code.SOURCE_MALFORMED, missing[0])
+            remainder = Remainder(failure, failure)
 
-        def read(index: int) -> R | str:
+        def read(index: int, _: UserId) -> R | str:
             return self._contract.read(keyed[index])
 
-        return self._matched(keys, [key for key in found if key is not None], read, missing)
+        rows = self._matched(keys, [key for key in found if key is not None], read, remainder)
+        rows.malformed += missing
+        return rows
 
     def _matched(
         self,
         keys: Sequence[UserId],
         found: Sequence[str],
-        read: Callable[[int], R | str],
-        missing: str | None = None,
+        read: Callable[[int, UserId], R | str],
+        remainder: Remainder,
     ) -> Rows[R]:
-        """Return the result of each key, from the row that matches it.
-
-        ``read`` returns the record of the row at an index, or what is wrong with the row.
-        ``missing`` says why a key without a row may have one nevertheless.
-        """
-        matches = matches_of(keys, found, fold_case=self._fold_case)
-        rows = {index: read(index) for index in sorted({*matches.rows.values()})}
-        malformed = [row for row in rows.values() if isinstance(row, str)]
-        malformed += [AMBIGUOUS] * len(matches.ambiguous)
-        read_rows = {
-            index: self._failure(row) if isinstance(row, str) else row
-            for index, row in rows.items()
-        }
-        default: SourceFailure | None = None
-        if missing is not None:
-            malformed.append(missing)
-            default = self._failure(missing)
-        answers: list[R | SourceFailure | None] = []
-        for key in keys:
-            if key in matches.rows:
-                answers.append(read_rows[matches.rows[key]])
-            else:
-                answers.append(self._failure(AMBIGUOUS) if key in matches.ambiguous else default)
-        rest = Remainder(default, default)
-        return Rows(answers, malformed, matches.duplicate, matches.unasked, rest)
-
-    def _failure(self, detail: str) -> SourceFailure:
-        """Return the failure for a row that does not fit the contract."""
-        return SourceFailure(self._spec.name, Code.SOURCE_MALFORMED, detail)
+        """Return the result of each key, from the row that matches it."""
+        name, fold_case = self._spec.name, self._fold_case
+        return match_rows(name, keys, found, read, remainder, fold_case=fold_case)
 
 
 def key_of(row: object, name: str) -> str | None:
