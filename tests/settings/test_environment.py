@@ -518,7 +518,7 @@ def test_keys_that_can_never_be_had_are_mistakes_at_their_places(have: Set, tmp_
     assert port.startswith("GATEWAY_PORT got 'http'")
     assert ring.startswith(
         "GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE got 'activity':"
-        " expected no ring (profile ← activity ← profile)"
+        " expected no cycle (profile ← activity ← profile)"
     )
     assert unknown.startswith(
         f"{file}:2: [sources.billing.key_from] source got 'crm': expected one of profile, activity."
