@@ -64,8 +64,8 @@ def forbidden(settings: Settings, host: str) -> tuple[str, ...]:
     return tuple(mistake for rule in RULES if (mistake := rule(intent)) is not None)
 
 
-def _names_are_said(intent: ServeIntent) -> str | None:
-    """Require ``hosts`` if other machines can reach the gateway, even for a published port."""
+def _host_names_are_set(intent: ServeIntent) -> str | None:
+    """Require ``hosts`` if other machines can reach the gateway, even to allow only localhost."""
     if not intent.public or "hosts" in intent.settings.model_fields_set:
         return None
     return (
@@ -84,7 +84,7 @@ def _cookies_are_protected(intent: ServeIntent) -> str | None:
     )
 
 
-def _nothing_is_explained(intent: ServeIntent) -> str | None:
+def _explanations_are_private(intent: ServeIntent) -> str | None:
     """Require known callers for explanations, because these show how sources are called."""
     callers = intent.settings.auth
     known = isinstance(callers, JwtCallers) and not callers.anonymous
@@ -118,7 +118,7 @@ def _work_is_limited(intent: ServeIntent) -> str | None:
     )
 
 
-def _nobody_signs_tokens_by_a_shared_secret(intent: ServeIntent) -> str | None:
+def _no_shared_secret_signs_tokens(intent: ServeIntent) -> str | None:
     """Reject a shared secret, because anyone who has it can make tokens for any user."""
     callers = intent.settings.auth
     if not intent.public or not isinstance(callers, JwtCallers) or callers.secret is None:
@@ -130,7 +130,7 @@ def _nobody_signs_tokens_by_a_shared_secret(intent: ServeIntent) -> str | None:
     )
 
 
-def _keys_come_as_they_were_sent(intent: ServeIntent) -> str | None:
+def _keys_are_fetched_safely(intent: ServeIntent) -> str | None:
     """Require https for the keys, because without it others could replace them on the way."""
     callers = intent.settings.auth
     if not intent.public or not isinstance(callers, JwtCallers) or callers.keys_at is None:
@@ -145,13 +145,13 @@ def _keys_come_as_they_were_sent(intent: ServeIntent) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    _names_are_said,
+    _host_names_are_set,
     _cookies_are_protected,
-    _nothing_is_explained,
+    _explanations_are_private,
     _documents_are_limited,
     _work_is_limited,
-    _nobody_signs_tokens_by_a_shared_secret,
-    _keys_come_as_they_were_sent,
+    _no_shared_secret_signs_tokens,
+    _keys_are_fetched_safely,
 )
 """All rules. They are independent of each other."""
 

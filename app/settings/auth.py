@@ -43,7 +43,7 @@ _MODE = (
 )
 
 WHO_MAY_ASK = (
-    "expected jwt, with issuer and audience beside it, or, to let anyone ask for everything, none."
+    "expected jwt, with issuer and audience beside it, or none, which lets anyone read everything."
 )
 
 
@@ -128,12 +128,13 @@ class JwtCallers(SettingsModel):
     )
     max_age: Annotated[float, Field(ge=1, le=2_592_000, allow_inf_nan=False)] = Field(
         default=86_400.0,
-        description="Most seconds that keys are used while they cannot be fetched again.",
+        description="Maximum number of seconds that keys are used while they cannot be fetched"
+        " again.",
     )
     min_interval: Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)] = Field(
         default=10.0,
-        description="Least seconds between two fetches of the keys, even if many tokens name"
-        " unknown keys.",
+        description="Minimum number of seconds between two fetches of the keys, even if many"
+        " tokens name unknown keys.",
     )
     timeout: Seconds = Field(default=2.0, description="Seconds that fetching the keys may take.")
     tls: TlsSettings | None = Field(

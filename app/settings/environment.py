@@ -45,7 +45,7 @@ def load_settings(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
-    checks = (check, _callers_are_said) if serving else (check,)
+    checks = (check, _missing_callers) if serving else (check,)
     every: Check = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
     return read_settings(Settings, env_file=env_file, config=config, check=every).settings
 
@@ -80,7 +80,7 @@ def variables() -> Iterator[Variable]:
     yield from variables_of(Settings)
 
 
-def _callers_are_said(values: object) -> Iterator[tuple[Keys, str]]:
+def _missing_callers(values: object) -> Iterator[tuple[Keys, str]]:
     """Report a missing ``auth``: the gateway must not serve anyone by accident."""
     if value_at(values, ("auth",)) is NOTHING:
         yield ("auth", "mode"), f"is missing: {WHO_MAY_ASK}"

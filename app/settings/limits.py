@@ -18,8 +18,8 @@ class RateSettings(SettingsModel):
 
     enabled: bool = Field(
         default=True,
-        description="Whether the rate of each caller is limited. Callers are told apart by the user"
-        " in their token, or by their address if there is none.",
+        description="Whether the rate of each caller is limited. A caller is a user, by the token,"
+        " or an address if there is no token.",
     )
     quota: int = Field(
         default=1_000_000,
@@ -38,8 +38,8 @@ class RateSettings(SettingsModel):
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Most callers that are remembered. The caller whose last request is oldest is"
-        " forgotten first.",
+        description="Maximum number of callers that are remembered. The caller whose last request"
+        " is oldest is forgotten first.",
     )
     trusted_proxies: int = Field(
         default=0,
@@ -60,23 +60,23 @@ class MemorySettings(SettingsModel):
         default=32 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,
-        description="Most bytes of memory for parsed documents, of which at most `document_cache`"
-        " are kept; a document of usual length needs 30,000. Documents of a router have as much"
-        " memory again. 0 keeps none.",
+        description="Maximum number of bytes of memory for parsed documents, of which at most"
+        " `document_cache` are kept; a document of usual length needs 30,000. Documents of a"
+        " router have as much memory again. 0 keeps none.",
     )
     compiled: int = Field(
         default=32 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,
-        description="Most bytes of memory for compiled operations. Each operation is compiled once"
-        " for every combination of its switches (`@include`, `@skip`). 0 keeps none.",
+        description="Maximum number of bytes of memory for compiled operations. Each operation is"
+        " compiled once for every combination of its switches (`@include`, `@skip`). 0 keeps none.",
     )
     persisted: int = Field(
         default=16 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,
-        description="Most bytes of memory for the texts of persisted queries, of which at most"
-        " `persisted.max_documents` are kept. 0 keeps none.",
+        description="Maximum number of bytes of memory for the texts of persisted queries, of"
+        " which at most `persisted.max_documents` are kept. 0 keeps none.",
     )
 
 
@@ -86,35 +86,41 @@ class LimitsSettings(SettingsModel):
     document_bytes: int = Field(
         default=65_536,
         ge=0,
-        description="Most bytes of a document. Here and in the limits below, 0 means no limit.",
+        description="Maximum number of bytes of a document. Here and in the limits below, 0 means"
+        " no limit.",
     )
     tokens: int = Field(
         default=2_000,
         ge=0,
-        description="Most tokens of a document, and most lines.",
+        description="Maximum number of tokens of a document, and of its lines.",
     )
     depth: int = Field(
         default=10,
         ge=0,
-        description="Most levels of fields in an operation; fields below `__schema` and `__type` do"
-        " not count.",
+        description="Maximum number of levels of fields in an operation; fields below `__schema`"
+        " and `__type` do not count.",
     )
     aliases: int = Field(
         default=50,
         ge=0,
-        description="Most aliases of an operation; those of a fragment count once for each spread.",
+        description="Maximum number of aliases of an operation; those of a fragment count once for"
+        " each spread.",
     )
     root_fields: int = Field(
-        default=20, ge=0, description="Most root fields (fields of `Query`) of an operation."
+        default=20,
+        ge=0,
+        description="Maximum number of root fields (fields of `Query`) of an operation.",
     )
     directives: int = Field(
         default=50,
         ge=0,
-        description="Most directives of an operation; those of a fragment count once for each"
-        " spread.",
+        description="Maximum number of directives of an operation; those of a fragment count once"
+        " for each spread.",
     )
     operations: int = Field(
-        default=20, ge=0, description="Most operations in one document. Only one is executed."
+        default=20,
+        ge=0,
+        description="Maximum number of operations in one document. Only one is executed.",
     )
     cost: int = Field(
         default=5_000,
@@ -130,15 +136,20 @@ class LimitsSettings(SettingsModel):
         " query of tools requests it once. Introspection does not count in `cost`.",
     )
     variables_bytes: int = Field(
-        default=262_144, ge=0, description="Most bytes of the values of all variables, as JSON."
+        default=262_144,
+        ge=0,
+        description="Maximum number of bytes of the values of all variables, as JSON.",
     )
     variables_values: int = Field(
         default=10_000,
         ge=0,
-        description="Most values in all variables: each list, each object, and each value in them.",
+        description="Maximum number of values in all variables: each list, each object, and each"
+        " value in them.",
     )
     variables_depth: int = Field(
-        default=10, ge=0, description="Most levels of lists and objects in the values of variables."
+        default=10,
+        ge=0,
+        description="Maximum number of levels of lists and objects in the values of variables.",
     )
     report: Literal["never", "asked", "always"] = Field(
         default="never",

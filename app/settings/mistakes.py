@@ -110,7 +110,7 @@ def _nearest(types: Iterable[list[Finding]]) -> Iterable[Finding]:
     return [replace(best[0], others=others)]
 
 
-ALL_THERE_ARE = "`user-gateway config schema` prints all settings."
+_PRINTS_ALL = "`user-gateway config schema` prints all settings."
 _NAME = re.compile("[A-Za-z0-9_]+")
 _FEW = 10
 _AT_THE_END = 10**9
@@ -132,7 +132,7 @@ class Mistakes:
         self._model = model
         self._origins = origins
         self._sentences: list[tuple[int, str]] = []
-        self._told: set[Keys] = set()
+        self._reported: set[Keys] = set()
 
     def sentences(self) -> tuple[str, ...]:
         """Return the sentences.
@@ -158,8 +158,8 @@ class Mistakes:
             keys: The place.
             what: The text after the place: what is wrong, and what is expected.
         """
-        self._told.add(keys)
-        self._tell_of_file(keys, what)
+        self._reported.add(keys)
+        self._add_at_line(keys, what)
 
     def add_found(self, keys: Keys, what: str) -> None:
         """Add a mistake in a value from a variable or from the file.
@@ -168,7 +168,7 @@ class Mistakes:
             keys: The place.
             what: The text after the place: what is wrong or missing, and what is expected.
         """
-        self._tell(keys, what)
+        self._add_at(keys, what)
 
     def add_types(self, error: ValidationError) -> None:
         """Add values of the file that have a wrong type, such as ``port = "80"``.
@@ -192,7 +192,9 @@ class Mistakes:
             if one.details["type"] == "missing" and not missing:
                 continue
             around = (one.keys[:depth] for depth in range(len(one.keys) + 1))
-            if self._origins.variable(one.keys) is not None or not self._told.intersection(around):
+            if self._origins.variable(one.keys) is not None or not self._reported.intersection(
+                around
+            ):
                 self._add_value(one)
 
     def _add_value(self, one: Finding) -> None:
@@ -209,11 +211,11 @@ class Mistakes:
             case "union_tag_invalid":
                 word = str(one.details.get("ctx", {}).get("tag"))
                 hint = nearest(word, kinds) or f"expected one of {', '.join(map(repr, kinds))}."
-                self._tell((*one.keys, tag), f"got {_quoted(word)}: {hint}")
+                self._add_at((*one.keys, tag), f"got {_quoted(word)}: {hint}")
             case "extra_forbidden":
                 self._add_unknown(one)
             case _:
-                self._tell(one.keys, self._wrong(one))
+                self._add_at(one.keys, self._wrong(one))
 
     def _add_missing(self, keys: Keys, setting: Setting) -> None:
         """Add a missing setting; for a missing table, each of its required settings."""
@@ -238,7 +240,7 @@ class Mistakes:
         if key in one.kinds.names():
             where = [word for word, of in one.kinds.kinds().items() if key in of.model_fields]
             right = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
-            self._tell(one.keys, f"is not a setting where {one.kind}: {right}")
+            self._add_at(one.keys, f"is not a setting where {one.kind}: {right}")
         elif self._origins.variable(one.keys) is not None and _is_name(one.keys):
             self._sentences.append((0, not_a_variable(name_of(one.keys), self._model)))
         else:
@@ -249,8 +251,8 @@ class Mistakes:
                 or nearest(key, own)
                 or nearest(name, every if len(one.keys) == 1 else ())
             )
-            names = f"expected one of {', '.join(own)}." if 0 < len(own) <= _FEW else ALL_THERE_ARE
-            self._tell(one.keys, f"is not a setting: {near or names}")
+            names = f"expected one of {', '.join(own)}." if 0 < len(own) <= _FEW else _PRINTS_ALL
+            self._add_at(one.keys, f"is not a setting: {near or names}")
 
     def _every_name(self) -> Collection[str]:
         """List the names of all settings and tables, as they are in a file."""
@@ -261,17 +263,17 @@ class Mistakes:
             for depth in range(1, len(keys) + 1)
         }
 
-    def _tell(self, keys: Keys, what: str) -> None:
+    def _add_at(self, keys: Keys, what: str) -> None:
         """Add a mistake, with its place as the name of a variable or a line of the file."""
         variable = self._variable(keys)
         if variable is None and self._origins.file is not None:
-            self._tell_of_file(keys, what)
+            self._add_at_line(keys, what)
         else:
             self._sentences.append(
                 (0, f"{variable or (name_of(keys) if keys else 'All of it')} {what}")
             )
 
-    def _tell_of_file(self, keys: Keys, what: str) -> None:
+    def _add_at_line(self, keys: Keys, what: str) -> None:
         """Add a mistake in the file, with its line."""
         if (file := self._origins.file) is not None:
             self._sentences.append((file.lines.near(keys) or 0, f"{file.place(keys)} {what}"))

@@ -118,14 +118,14 @@ class Settings(SettingsModel):
         default=1_000,
         ge=1,
         le=1_000_000,
-        description="Most operations that run at the same time. More get status 503 and"
-        " `Retry-After`.",
+        description="Maximum number of operations that run at the same time. More get status 503"
+        " and `Retry-After`.",
     )
     max_body_bytes: int = Field(
         default=1_048_576,
         ge=1_024,
         le=1_073_741_824,
-        description="Most bytes of a request's body.",
+        description="Maximum number of bytes of a request's body.",
     )
     batch: BatchSettings = Field(
         default=BatchSettings(), description="Several operations in one HTTP request."
@@ -163,21 +163,24 @@ class Settings(SettingsModel):
         default=100,
         ge=1,
         le=10_000,
-        description="Most ids in one field `users`.",
+        description="Maximum number of ids in one field `users`.",
     )
     max_representations: int = Field(
         default=1_000,
         ge=1,
         le=10_000,
-        description="Most representations in one field `_entities`. Federation routers do not split"
-        " them, so the longest list of users in other subgraphs has to fit.",
+        description="Maximum number of representations in one field `_entities`. Federation"
+        " routers do not split them, so the longest list of users in other subgraphs has to fit.",
     )
     fastpath: FastpathSettings = Field(
         default=FastpathSettings(),
         description="Which fast paths are on. They give the same responses for less CPU.",
     )
     document_cache: int = Field(
-        default=1_000, ge=0, le=100_000, description="Most parsed and validated documents in cache."
+        default=1_000,
+        ge=0,
+        le=100_000,
+        description="Maximum number of parsed and validated documents in cache.",
     )
     limits: LimitsSettings = Field(
         default=LimitsSettings(), description="Limits of documents, operations and callers."
@@ -212,7 +215,7 @@ class Settings(SettingsModel):
 
     @field_validator("sources")
     @classmethod
-    def _keys_can_be_had(cls, sources: SourcesSettings) -> SourcesSettings:
+    def _keys_can_be_obtained(cls, sources: SourcesSettings) -> SourcesSettings:
         """Reject sources whose keys cannot be obtained, each at its own place."""
         parents = {name: one.key_from and one.key_from.source for name, one in sources}
         mistakes = [

@@ -129,7 +129,7 @@ class _Request(SettingsModel):
     )
     page_size_parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter for the most rows of an answer.",
+        description="Query parameter for the maximum number of rows of an answer.",
         examples=["limit"],
     )
     page_size: int | None = Field(
@@ -263,7 +263,7 @@ class FilterRequest(_Queried):
 
     @property
     def quote(self) -> str:
-        """The quote around a key; empty where there is none."""
+        """The quote around a key; empty if there is none."""
         before, _, after = self.each.partition(KEY)
         quote = before[-1:]
         opens = quote in {'"', "'"} and before.count(quote) % 2 == 1
@@ -303,7 +303,7 @@ class BodyRequest(_Request):
         default=262_144,
         ge=256,
         le=1_048_576,
-        description="Most bytes of the body. More users are split into several calls.",
+        description="Maximum number of bytes of the body. More users are split into several calls.",
     )
 
     @property
@@ -332,7 +332,10 @@ class EachRequest(_Request):
         examples=["email"],
     )
     max_concurrent_calls: int = Field(
-        default=10, ge=1, le=1_000, description="Most calls at the same time for one batch."
+        default=10,
+        ge=1,
+        le=1_000,
+        description="Maximum number of calls at the same time for one batch.",
     )
 
     @property

@@ -9,17 +9,19 @@ class RetrySettings(SettingsModel):
     """When a failed call to a source is repeated."""
 
     max_retries: int = Field(
-        default=2, ge=0, le=10, description="Most retries of one call; 0 for none."
+        default=2, ge=0, le=10, description="Maximum number of retries of one call; 0 for none."
     )
     base_delay: Seconds = Field(
         default=0.05,
-        description="Most seconds of the random wait before the first retry. It doubles with each"
-        " further retry.",
+        description="Maximum number of seconds of the random wait before the first retry. It"
+        " doubles with each further retry.",
     )
     max_delay: Seconds = Field(
-        default=1.0, description="Most seconds of the random wait before any retry."
+        default=1.0, description="Maximum number of seconds of the random wait before any retry."
     )
-    budget_share: Share = Field(default=0.1, description="Most retries, as a share of the calls.")
+    budget_share: Share = Field(
+        default=0.1, description="Maximum number of retries, as a share of the calls."
+    )
     budget_minimum: int = Field(
         default=3, ge=0, le=1_000, description="Retries that are allowed beyond that share."
     )
@@ -38,7 +40,8 @@ class PacingSettings(SettingsModel):
     )
     max_pause: Seconds = Field(
         default=60.0,
-        description="Most seconds of one pause between calls, even if the service signals more.",
+        description="Maximum number of seconds of one pause between calls, even if the service"
+        " signals more.",
     )
 
 
@@ -50,25 +53,27 @@ class BreakerSettings(SettingsModel):
         default=20,
         ge=1,
         le=100_000,
-        description="Fewest calls in the window for which the breaker opens.",
+        description="Minimum number of calls in the window before the circuit can open.",
     )
     failure_rate: float = Field(
         default=0.5, gt=0, le=1, description="Share of failures at which the circuit opens."
     )
     slow_call: Seconds | None = Field(
         default=None,
-        description="Least seconds of a slow call; nine tenths of its time limit when absent.",
+        description="Minimum number of seconds of a slow call. When absent, nine tenths of the"
+        " call's time limit.",
     )
     slow_rate: float = Field(
         default=0.8, gt=0, le=1, description="Share of slow calls at which the circuit opens."
     )
     open_for: Seconds = Field(
         default=5.0,
-        description="Most seconds for which the circuit is open at first. They double with each"
-        " failed round of probes.",
+        description="Maximum number of seconds for which the circuit is open at first. It doubles"
+        " with each failed round of probes.",
     )
     max_open: Seconds = Field(
-        default=60.0, description="Most seconds for which the circuit is open without a probe."
+        default=60.0,
+        description="Maximum number of seconds for which the circuit is open without a probe.",
     )
     probes: int = Field(
         default=3, ge=1, le=100, description="Probes that have to succeed to close the circuit."
@@ -90,14 +95,14 @@ class CacheSettings(SettingsModel):
         default=300.0,
         ge=0,
         le=604_800,
-        description="Seconds after both in which a record is used if the source fails. Only with"
-        " the contract `stale_ok`.",
+        description="Seconds after `ttl` and `stale_while_revalidate` in which a record is used if"
+        " the source fails. Only with the contract `stale_ok`.",
     )
     unknown_ttl: Seconds = Field(
         default=2.0, description="Seconds for which the result is kept that a user is unknown."
     )
     max_entries: int = Field(
-        default=10_000, ge=1, le=10_000_000, description="Most results that are kept."
+        default=10_000, ge=1, le=10_000_000, description="Maximum number of results that are kept."
     )
 
 
@@ -112,13 +117,14 @@ class CoalesceSettings(SettingsModel):
         default=16,
         ge=1,
         le=1_000,
-        description="Most batches in flight at the same time. Further keys wait in the next batch."
-        " A batch that takes far longer than usual does not count.",
+        description="Maximum number of batches in flight for one identity. Further keys wait in"
+        " the next batch. A batch that takes far longer than usual does not count.",
     )
     max_wait: Seconds = Field(
         default=0.1,
-        description="Most seconds for which a batch waits. A batch in flight that takes longer than"
-        " this, and far longer than usual, is divided: each request gets its own batch.",
+        description="Maximum number of seconds for which a batch waits. A batch in flight that"
+        " takes longer than this, and far longer than usual, is divided: each request gets its own"
+        " batch.",
     )
     full_at: int = Field(
         default=20,
@@ -135,8 +141,8 @@ class DeadlineSettings(SettingsModel):
 
     budget: Seconds = Field(
         default=5.0,
-        description="Most seconds that a request may take. A client can set less, such as"
-        " `X-Request-Timeout: 800ms`.",
+        description="Maximum number of seconds that a request may take. A client can set less,"
+        " such as `X-Request-Timeout: 800ms`.",
     )
     reserve: float = Field(
         default=0.05,

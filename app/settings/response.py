@@ -69,8 +69,8 @@ class MoreSettings(SettingsModel):
         default=None,
         ge=1,
         le=1_000_000,
-        description="Most rows of an answer, if the service cuts longer answers off without any"
-        " sign.",
+        description="Maximum number of rows of an answer, if the service cuts longer answers off"
+        " without any sign.",
     )
     cursor_parameter: ParameterName | None = Field(
         default=None,
@@ -86,7 +86,10 @@ class MoreSettings(SettingsModel):
         default=0, ge=0, le=1, description="Number of the first row of all: 0 or 1."
     )
     max_pages: int = Field(
-        default=10, ge=1, le=1_000, description="Most pages that are read for one call."
+        default=10,
+        ge=1,
+        le=1_000,
+        description="Maximum number of pages that are read for one call.",
     )
 
     @model_validator(mode="after")
@@ -123,7 +126,7 @@ class AnswerSettings(SettingsModel):
         default=None,
         description="Path in a row to its key, which is text or a number. By default it is the name"
         " of the key in the record. Only one row (`many` = false) may have no key: it then belongs"
-        " to the requested user, unless it has the default contract's key of another user.",
+        " to the requested user, unless the default contract's key in it names another user.",
         examples=[["properties", "id"]],
     )
     fold_case: bool = Field(
@@ -141,7 +144,8 @@ class AnswerSettings(SettingsModel):
         default=5_000,
         ge=1,
         le=1_000_000,
-        description="Most rows of one answer that are read. A longer answer counts as cut off.",
+        description="Maximum number of rows of one answer that are read. A longer answer counts as"
+        " cut off.",
     )
     more: MoreSettings = Field(
         default=MoreSettings(), description="How an answer shows that more rows follow."

@@ -156,28 +156,31 @@ class ConnectionSettings(SettingsModel):
         default=75,
         ge=1,
         le=3600,
-        description="Whole seconds that an idle connection stays open for the next request. It"
-        " should be longer than in a proxy in front, which else uses connections that are closed.",
+        description="Whole seconds that an idle connection stays open for the next request. A"
+        " proxy in front should close idle connections earlier, or it may use a closed one.",
     )
     max_connections: int = Field(
         default=10_000,
         ge=0,
         le=1_000_000,
-        description="Most connections that are open at the same time. More get status 503 and"
-        " `Retry-After`.",
+        description="Maximum number of connections that are open at the same time. More get status"
+        " 503 and `Retry-After`.",
     )
     max_url_bytes: int = Field(
         default=16_384,
         ge=0,
         le=1_048_576,
-        description="Most bytes of the path and query of a request.",
+        description="Maximum number of bytes of the path and query of a request.",
     )
-    max_headers: int = Field(default=100, ge=0, le=10_000, description="Most headers of a request.")
+    max_headers: int = Field(
+        default=100, ge=0, le=10_000, description="Maximum number of headers of a request."
+    )
     max_head_bytes: int = Field(
         default=32_768,
         ge=0,
         le=1_048_576,
-        description="Most bytes of a request's headers, all names and values together.",
+        description="Maximum number of bytes of a request's headers, all names and values"
+        " together.",
     )
 
 
@@ -188,7 +191,7 @@ class BatchSettings(SettingsModel):
         default=False, description="Whether a JSON array of operations is executed."
     )
     max_operations: int = Field(
-        default=10, ge=1, le=1_000, description="Most operations in one array."
+        default=10, ge=1, le=1_000, description="Maximum number of operations in one array."
     )
 
 
@@ -201,7 +204,10 @@ class PersistedSettings(SettingsModel):
         " (automatic persisted queries).",
     )
     max_documents: int = Field(
-        default=1_000, ge=1, le=1_000_000, description="Most documents that are kept this way."
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of documents that are kept this way.",
     )
 
 

@@ -146,22 +146,24 @@ class SourceSettings(SettingsModel):
         " and similar variables are not read.",
     )
     timeout: Seconds = Field(
-        default=2.0, description="Most seconds of one call, from its first to its last byte."
+        default=2.0,
+        description="Maximum number of seconds of one call, from its first to its last byte.",
     )
     connect_timeout: Seconds = Field(
-        default=0.5, description="Most seconds to open a connection, within `timeout`."
+        default=0.5, description="Maximum number of seconds to open a connection, within `timeout`."
     )
     max_keys: int = Field(
         default=100,
         ge=1,
         le=10_000,
-        description="Most users in one call. More are split into several calls.",
+        description="Maximum number of users in one call. More are split into several calls.",
     )
     max_url_bytes: int = Field(
         default=7_500,
         ge=256,
         le=65_536,
-        description="Most bytes of a call's URL. More users are split into several calls.",
+        description="Maximum number of bytes of a call's URL. More users are split into several"
+        " calls.",
     )
     request: RequestSettings | None = Field(
         default=None,
@@ -200,28 +202,34 @@ class SourceSettings(SettingsModel):
         default=10,
         ge=1,
         le=1_000,
-        description="Most calls for pages (invoices) at the same time, for one list of users.",
+        description="Maximum number of calls for pages (invoices) at the same time, for one list"
+        " of users.",
     )
     page_timeout: Seconds = Field(
-        default=2.0, description="Most seconds of one call for a page (invoices)."
+        default=2.0, description="Maximum number of seconds of one call for a page (invoices)."
     )
     max_calls: int = Field(
-        default=64, ge=1, le=10_000, description="Most calls to the service at the same time."
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Maximum number of calls to the service at the same time.",
     )
     max_waiting_calls: int = Field(
         default=256,
         ge=0,
         le=100_000,
-        description="Most calls that wait while `max_calls` are running.",
+        description="Maximum number of calls that wait while `max_calls` are running.",
     )
     max_answer_bytes: int = Field(
-        default=10_485_760, ge=1_024, description="Most bytes of an answer, decompressed."
+        default=10_485_760,
+        ge=1_024,
+        description="Maximum number of bytes of an answer, decompressed.",
     )
     max_head_bytes: int = Field(
         default=65_536,
         ge=1_024,
         le=1_048_576,
-        description="Most bytes of the head of an answer: its status and headers.",
+        description="Maximum number of bytes of the head of an answer: its status and headers.",
     )
     contract: Literal["optional", "required", "stale_ok"] = Field(
         default="optional",
@@ -252,7 +260,7 @@ class SourceSettings(SettingsModel):
         default=100,
         ge=1,
         le=10_000,
-        description="Most open connections to the service at the same time.",
+        description="Maximum number of open connections to the service at the same time.",
     )
     keepalive: Seconds = Field(
         default=15.0, description="Seconds that an idle connection stays open for the next call."

@@ -39,7 +39,7 @@ PREFIX = "GATEWAY_"
 NESTING = "__"
 """Separates the name of a table from the names in it."""
 
-LIST_OF_ALL = "`user-gateway settings` lists all settings."
+LISTS_ALL = "`user-gateway settings` lists all settings."
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def not_a_variable(name: str, model: type[BaseModel]) -> str:
         A sentence.
     """
     names = [CONFIG.name, *(variable.name for variable in variables_of(model))]
-    return f"{name} is not a setting: {nearest(name, names) or LIST_OF_ALL}"
+    return f"{name} is not a setting: {nearest(name, names) or LISTS_ALL}"
 
 
 def _below(
