@@ -1,4 +1,4 @@
-"""The command line. Thin: each command reads its options and hands over."""
+"""The command line. Each command reads its options and calls the module that does the work."""
 
 import click
 
@@ -16,9 +16,9 @@ from app.cli.sources import sources
 def main() -> None:
     """One GraphQL endpoint over three REST sources of user data.
 
-    To see it run: user-gateway demo. To run it over your own services: set the variables that
-    `user-gateway settings` lists, or write them to a file; see by user-gateway sources check how
-    they answer; then user-gateway serve.
+    To try it: user-gateway demo. To run it over your own services: set the variables that
+    `user-gateway settings` lists, or write a configuration file. Then check the services with
+    user-gateway sources check, and start the gateway with user-gateway serve.
     """
 
 

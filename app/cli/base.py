@@ -1,4 +1,4 @@
-"""What all commands share: an option, exit codes, refusals, and placeholder settings of sources."""
+"""Shared by all commands: an option, exit codes, error messages, and placeholder settings."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from app.settings.variables import CONFIG
 UNUSABLE = "The settings cannot be used:"
 
 EXIT_WRONG = 1
-"""What was looked at is wrong."""
+"""The command ran, and found a mistake in its subject: a document, a schema, a source."""
 
 EXIT_MISUSE = 2
-"""The command could not look: wrong options, settings, files."""
+"""The command could not run, because options, settings or files are wrong."""
 
 Port = click.IntRange(0, 65_535)
 
@@ -29,12 +29,15 @@ config_option = click.option(
 
 
 def refuse(headline: str, mistakes: Sequence[str], *, exit_code: int = EXIT_MISUSE) -> NoReturn:
-    """Say why a command cannot run, one line a mistake, and end.
+    """Print why a command fails, with one line for each mistake, and exit.
 
     Args:
-        headline: What cannot be done.
-        mistakes: Why.
-        exit_code: The exit code.
+        headline: What failed.
+        mistakes: The reasons.
+        exit_code: The exit code of the process.
+
+    Raises:
+        SystemExit: Always, with the exit code.
     """
     click.echo(headline, err=True)
     for mistake in mistakes:
@@ -43,17 +46,18 @@ def refuse(headline: str, mistakes: Sequence[str], *, exit_code: int = EXIT_MISU
 
 
 UNSERVED = "http://127.0.0.1:9"
-"""An address where nothing answers: the discard port."""
+"""An address at which no service listens: the discard port (RFC 863)."""
 
 
 def sources_at(addresses: Mapping[str, str]) -> SourcesSettings:
     """Make the settings of the sources.
 
     Args:
-        addresses: Base URLs by name; where one has none, nothing answers.
+        addresses: Base URLs by the name of the source. A source that is missing here gets an
+            address at which no service listens.
 
     Returns:
-        Their settings, all else by default.
+        The settings of all sources, with defaults except for the addresses.
     """
     return SourcesSettings.model_validate(
         {

@@ -1,4 +1,4 @@
-"""The command that runs three small services, and the gateway over them."""
+"""The command that runs three small services with made-up users, and the gateway over them."""
 
 import asyncio
 import logging.config
@@ -53,18 +53,18 @@ def demo(
 ) -> None:
     """Run three services with 1,000 users, and the gateway over them.
 
-    Everything listens on this machine alone and ends with Ctrl-C. For instance, to see partial
-    answers: user-gateway demo --fail billing=503 --latency activity=300ms
+    By default the demo can be reached only from this machine. Ctrl-C ends it. To see partial
+    responses, for example: user-gateway demo --fail billing=503 --latency activity=300ms
     """
     open_standard_streams()
-    # uvicorn and the libraries speak through the gateway's log; of uvicorn, problems alone.
+    # uvicorn and the libraries use the gateway's log; uvicorn logs only warnings and errors.
     logging.config.dictConfig(uvicorn_log_config(LogSettings(level="warning"), "console"))
     log_uncaught()
     options = DemoOptions(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        # Where the services are does not matter to connections of clients.
+        # The protocol of clients' connections does not depend on the addresses of the services.
         protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET))
         gateway = partial(demo_gateway, host)
         runner.run(run_demo(options, gateway, _announce, protocol=protocol))
@@ -74,8 +74,8 @@ def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
     """Make the gateway over the demo's services.
 
     Args:
-        host: The address that it listens on.
-        urls: Where the services are.
+        host: The address on which the gateway listens.
+        urls: The addresses of the services.
 
     Returns:
         The application.
@@ -85,10 +85,10 @@ def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
 
 
 def _demo_settings(host: str, urls: SourceUrls) -> Settings:
-    """Choose the settings of the demo's gateway."""
-    # Its people are made up: where it listens for others, they may call it what they like.
+    """Make the settings of the demo's gateway."""
+    # The users are made up. So if other machines can reach the demo, any host name is accepted.
     hosts = LOOPBACK_HOSTS if is_loopback(host) else (EVERY_HOST,)
-    # A source that was added to the gateway and not to the demo is one that cannot be reached.
+    # A source that the gateway has and the demo has not gets an address that cannot be reached.
     return Settings(
         sources=sources_at(asdict(urls)),
         auth=OpenCallers(),
@@ -104,19 +104,19 @@ def _demo_settings(host: str, urls: SourceUrls) -> Settings:
 
 
 def _announce(addresses: DemoAddresses) -> None:
-    """Say where everything is, and what to try."""
-    # Not by `click.echo`: the demo runs on, even where nobody can be told.
+    """Print the addresses, and an example of a request."""
+    # Not with `click.echo`: the demo should run even if its output cannot be written.
     writer_to(sys.stdout).warning(announcement(addresses))
 
 
 def announcement(addresses: DemoAddresses) -> str:
-    """Write where the demo is, and what to try.
+    """Write the addresses of the demo, and an example of a request.
 
     Args:
-        addresses: Where everything listens.
+        addresses: The addresses.
 
     Returns:
-        Lines for a person.
+        Lines for a terminal.
     """
     sources = addresses.sources
     if addresses.gateway is None:
@@ -150,5 +150,5 @@ def announcement(addresses: DemoAddresses) -> str:
 
 
 def _user_id(number: int) -> str:
-    """Write the id of one of the demo's users."""
+    """Return the id of one of the demo's users."""
     return f"00000000-0000-4000-8000-{number:012d}"

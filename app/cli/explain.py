@@ -1,4 +1,4 @@
-"""The command that shows what an operation would ask."""
+"""The command that explains which calls an operation would make."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from app.settings.models import Settings
 @click.command()
 @click.argument("document")
 @click.option("--variables", "values", help="Values of its variables, as a JSON object.")
-@click.option("--operation", help="Name of its operation, where it has several.")
+@click.option("--operation", help="Name of the operation to explain, if there are several.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @config_option
 def explain(
@@ -35,12 +35,12 @@ def explain(
     *,
     as_json: bool,
 ) -> None:
-    """Show what a GraphQL DOCUMENT would ask of the sources. Nothing is called for it.
+    """Show which calls to the sources a GraphQL DOCUMENT would make. No source is called.
 
     DOCUMENT is the text of a query; @FILE reads it from a file, and - from standard input. Ids may
-    be left to run time: user-gateway explain 'query($id: ID!) { user(id: $id) { plan } }'
+    be variables without values: user-gateway explain 'query($id: ID!) { user(id: $id) { plan } }'
 
-    Exits with 1 when the document, its variables or its ids are wrong, and says how.
+    Exits with 1 if the document, its variables or its ids are wrong, and prints the errors.
     """
     request = GraphQLRequest(
         query=_text_of(document), operation_name=operation, variables=_values_of(values)
@@ -56,22 +56,22 @@ def explain(
     )
     explained = explainer.explain(request, EVERYBODY, request_id="none")
     if as_json:
-        told: dict[str, object] = {"errors": explained.errors} if explained.errors else {}
+        report: dict[str, object] = {"errors": explained.errors} if explained.errors else {}
         if explained.explanation is not None:
-            told["explain"] = explained.explanation.model_dump(mode="json")
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+            report["explain"] = explained.explanation.model_dump(mode="json")
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         sys.exit(EXIT_WRONG if explained.errors else 0)
     if explained.explanation is not None:
         click.echo(explanation_text(explained.explanation))
     if explained.errors:
-        headline = "This is wrong with it:"
+        headline = "Errors:"
         headline = headline if explained.explanation is None else f"\n{headline}"
         mistakes = [error_line(error) for error in explained.errors]
         refuse(headline, mistakes, exit_code=EXIT_WRONG)
 
 
 def _text_of(document: str) -> str:
-    """Read a document from where the command line says: itself, a file, standard input."""
+    """Read the document from the argument itself, from a file, or from standard input."""
     try:
         if document == "-":
             return sys.stdin.buffer.read().decode("utf-8")
@@ -83,7 +83,7 @@ def _text_of(document: str) -> str:
 
 
 def _values_of(text: str | None) -> dict[str, Any] | None:
-    """Read the values of variables."""
+    """Read the values of variables from JSON."""
     try:
         return None if text is None else TypeAdapter(dict[str, Any]).validate_json(text)
     except ValidationError as error:
@@ -93,12 +93,12 @@ def _values_of(text: str | None) -> dict[str, Any] | None:
 
 
 def _settings_or_defaults(config: Path | None) -> Settings:
-    """Read the settings; without any, take the defaults and say so."""
+    """Read the settings; if they are missing or wrong, use the defaults and print a note."""
     try:
         return load_settings(config=config)
     except ConfigurationError:
         click.echo(
-            "Note: the settings here are missing or wrong (`user-gateway serve` tells which), so"
+            "Note: the settings are missing or wrong (`user-gateway serve` prints the mistakes), so"
             " the defaults are used.\n",
             err=True,
         )

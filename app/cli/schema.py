@@ -31,13 +31,14 @@ class SchemaForm(Enum):
 
 
 def form_options(command: Command) -> Command:
-    """Give a command the options that choose a form.
+    """Add the options that choose a form to a command.
 
     Args:
-        command: The command; it takes the form as ``form``.
+        command: The command. It gets the form as its parameter ``form``; ``None`` without an
+            option.
 
     Returns:
-        The same, with the options.
+        The same command, with the options.
     """
     options = (
         click.option(
@@ -45,7 +46,7 @@ def form_options(command: Command) -> Command:
             "form",
             flag_value=SchemaForm.CLIENT,
             help="The form for tools of clients, such as code generators: without the parts of"
-            " Apollo Federation, which these refuse.",
+            " Apollo Federation, which such tools reject.",
         ),
         click.option(
             SchemaForm.UNSECURED.value,
@@ -68,11 +69,10 @@ def schema() -> None:
 @schema.command("print")
 @form_options
 def schema_print(form: SchemaForm | None) -> None:
-    """Print the schema as GraphQL's schema definition language.
+    """Print the schema in GraphQL's schema definition language.
 
-    By default it is the schema for federation routers, with all that it says. No settings are read:
-    GATEWAY_SECURITY_DIRECTIVES decides what a running gateway tells, and the options here what is
-    printed.
+    By default it is the whole schema, for federation routers. The command reads no settings: its
+    options choose the form, while GATEWAY_SECURITY_DIRECTIVES applies to a running gateway.
     """
     click.echo((form or SchemaForm.WHOLE).text)
 
@@ -83,8 +83,8 @@ def schema_print(form: SchemaForm | None) -> None:
 def schema_check(file: Path, form: SchemaForm | None) -> None:
     """Compare FILE (schema.graphql by default) with the schema of the code.
 
-    Exits with 1 when they differ, and says which of the changes would break clients. A file that
-    was printed with an option is compared with the same option.
+    Exits with 1 if they differ, and lists the changes that would break clients. If the file was
+    printed with an option, use the same option here.
     """
     form = form or SchemaForm.WHOLE
     try:
@@ -92,7 +92,7 @@ def schema_check(file: Path, form: SchemaForm | None) -> None:
         drift = compare(exported, form.text.rstrip("\n"), name=str(file))
     except (OSError, UnicodeDecodeError) as error:
         refuse(f"{file} cannot be read:", [str(error)])
-    except (GraphQLSyntaxError, TypeError) as error:  # TypeError: of a type that is not there
+    except (GraphQLSyntaxError, TypeError) as error:  # TypeError: a type is not defined
         refuse(f"{file} is not a schema:", [str(error)])
     if not drift.diff:
         click.echo(f"{file} is the schema of the code.")
@@ -106,7 +106,7 @@ def schema_check(file: Path, form: SchemaForm | None) -> None:
 
 
 def _explain(drift: Drift, file: Path, form: SchemaForm) -> None:
-    """Say how the code's schema differs from the exported one, and what that does to clients."""
+    """Print how the code's schema differs from the file, and the effect on clients."""
     click.echo(drift.diff)
     if drift.breaking:
         click.echo("Would break clients:")
@@ -116,7 +116,7 @@ def _explain(drift: Drift, file: Path, form: SchemaForm) -> None:
     if drift.dangerous:
         click.echo("May surprise clients:")
         click.echo("\n".join(f"  - {change}" for change in drift.dangerous))
-    click.echo(f"If that is what you want: {_command('print', form, f'> {file}')}")
+    click.echo(f"To accept the changes: {_command('print', form, f'> {file}')}")
 
 
 def _command(name: str, form: SchemaForm, rest: str) -> str:

@@ -1,8 +1,9 @@
 """The command that runs the gateway, and the settings with which it does not start.
 
-The checklist refuses what nobody can want in production: anybody may ask for what is private, or
-nothing limits what anybody may ask for. Settings that an operator can want, such as introspection
-within a company, are not refused. No option overrides a rule; each names the setting to change.
+The checklist rejects settings that are never right in production: anyone can read private data, or
+no limit applies to anyone's requests. Settings that some operators need, such as introspection
+within a company, are accepted. No option overrides a rule; each message names the setting to
+change.
 """
 
 import os
@@ -28,16 +29,16 @@ from app.settings.models import Settings
 from app.settings.server import ServerTlsSettings, is_loopback
 from app.settings.variables import CONFIG
 
-UNSAFE = "It is not safe to serve with these settings:"
+UNSAFE = "The gateway does not start, because these settings are not safe:"
 
 
 @dataclass(frozen=True, slots=True)
 class ServeIntent:
-    """What is to be served, and where.
+    """The settings and the address with which the gateway is about to start.
 
     Attributes:
         settings: All settings.
-        public: Whether others than this machine can reach the address that is listened on.
+        public: Whether other machines can reach the address on which the gateway listens.
     """
 
     settings: Settings
@@ -45,90 +46,92 @@ class ServeIntent:
 
 
 Rule = Callable[[ServeIntent], str | None]
-"""Says what is wrong and what to set, or nothing."""
+"""Returns what is wrong and which setting to change; ``None`` if nothing is wrong."""
 
 
 def forbidden(settings: Settings, host: str) -> tuple[str, ...]:
-    """Find all that forbids to serve.
+    """Apply all rules of the checklist.
 
     Args:
         settings: All settings.
         host: The address to listen on.
 
     Returns:
-        One sentence for each: what is wrong, and what to set.
+        One sentence for each broken rule: what is wrong, and which setting to change. Empty if the
+        gateway may start.
     """
     intent = ServeIntent(settings, public=not is_loopback(host))
-    return tuple(told for rule in RULES if (told := rule(intent)) is not None)
+    return tuple(mistake for rule in RULES if (mistake := rule(intent)) is not None)
 
 
-def _names_are_said(intent: ServeIntent) -> str | None:
-    """Whoever lets others in says by which name, even if it is localhost (a published port)."""
+def _host_names_are_set(intent: ServeIntent) -> str | None:
+    """Require ``hosts`` if other machines can reach the gateway, even to allow only localhost."""
     if not intent.public or "hosts" in intent.settings.model_fields_set:
         return None
     return (
-        "other machines can reach it, and nothing says by which names they call it: set"
+        "other machines can reach the gateway, and the names that they may use are not set: set"
         """ GATEWAY_HOSTS, such as '["api.example.com"]'"""
     )
 
 
 def _cookies_are_protected(intent: ServeIntent) -> str | None:
-    """Where pages send cookies, no page may send them unasked."""
+    """Require CSRF prevention if requests may have cookies."""
     if intent.settings.csrf_prevention or not intent.settings.cors.credentials:
         return None
     return (
-        "requests may carry cookies, and any site's page can have a GET executed with them: set"
+        "requests may have cookies, and a page of any site can send a GET request with them: set"
         " GATEWAY_CSRF_PREVENTION=true, or GATEWAY_CORS__CREDENTIALS=false"
     )
 
 
-def _nothing_is_explained(intent: ServeIntent) -> str | None:
-    """How sources are called is not for everybody."""
+def _explanations_are_private(intent: ServeIntent) -> str | None:
+    """Require known callers for explanations, because these show how sources are called."""
     callers = intent.settings.auth
     known = isinstance(callers, JwtCallers) and not callers.anonymous
     if not intent.public or not intent.settings.explain or known:
         return None
     return (
-        "it tells anyone how the sources are asked: set GATEWAY_EXPLAIN=false, and use"
-        " `user-gateway explain`, or let in only known callers by GATEWAY_AUTH__MODE=jwt"
+        "anyone can read how the sources are called: set GATEWAY_EXPLAIN=false, and use"
+        " `user-gateway explain`, or accept only known callers with GATEWAY_AUTH__MODE=jwt"
     )
 
 
 def _documents_are_limited(intent: ServeIntent) -> str | None:
-    """With neither limit one document can keep the gateway from answering all others."""
+    """Require a limit of documents, because validating one long document delays all requests."""
     limits, trusted = intent.settings.limits, intent.settings.trusted
     if not intent.public or limits.tokens or limits.document_bytes or trusted.mode == "only":
         return None
     return (
-        "documents may be as long as they like, and take as long to validate: set"
+        "documents have no limit of length, and long ones take long to validate: set"
         " GATEWAY_LIMITS__TOKENS or GATEWAY_LIMITS__DOCUMENT_BYTES, or GATEWAY_TRUSTED__MODE=only"
     )
 
 
 def _work_is_limited(intent: ServeIntent) -> str | None:
-    """With neither limit one client can have the sources asked for everything, for ever."""
+    """Require a limit of work, because else one client can cause any number of calls."""
     limits, trusted = intent.settings.limits, intent.settings.trusted
     if not intent.public or limits.cost or limits.rate.enabled or trusted.mode == "only":
         return None
     return (
-        "nothing limits what a caller may ask of the sources: set GATEWAY_LIMITS__COST or"
+        "the work that a caller can cause has no limit: set GATEWAY_LIMITS__COST or"
         " GATEWAY_LIMITS__RATE__ENABLED=true, or GATEWAY_TRUSTED__MODE=only"
     )
 
 
-def _nobody_signs_tokens_by_a_shared_secret(intent: ServeIntent) -> str | None:
-    """Whoever has the secret that checks tokens can make them, for anyone."""
+def _no_shared_secret_signs_tokens(intent: ServeIntent) -> str | None:
+    """Reject a shared secret, because anyone who has it can make tokens for any user."""
     callers = intent.settings.auth
     if not intent.public or not isinstance(callers, JwtCallers) or callers.secret is None:
         return None
     return (
-        "other machines can reach it, and whoever has GATEWAY_AUTH__SECRET can be any user: leave"
-        " that out and let GATEWAY_AUTH__ISSUER be an identity provider, or listen on 127.0.0.1"
+        "other machines can reach the gateway, and anyone with GATEWAY_AUTH__SECRET can act as any"
+        " user: remove it and let GATEWAY_AUTH__ISSUER be an identity provider, or listen on"
+        " 127.0.0.1"
     )
 
 
-def _keys_come_as_they_were_sent(intent: ServeIntent) -> str | None:
-    """Whoever is on the way of the keys could put their own in the place of the issuer's."""
+def _keys_are_fetched_safely(intent: ServeIntent) -> str | None:
+    """Require https for the keys, because without it others could replace them on the way."""
     callers = intent.settings.auth
     if not intent.public or not isinstance(callers, JwtCallers) or callers.keys_at is None:
         return None
@@ -136,21 +139,21 @@ def _keys_come_as_they_were_sent(intent: ServeIntent) -> str | None:
     if address.scheme == "https" or is_loopback(address.hostname or ""):
         return None
     return (
-        "the keys that tokens are checked by come over plain http: expected https in"
+        "the keys that verify tokens are fetched over plain http: expected https in"
         " GATEWAY_AUTH__ISSUER or GATEWAY_AUTH__JWKS_URL"
     )
 
 
 RULES: tuple[Rule, ...] = (
-    _names_are_said,
+    _host_names_are_set,
     _cookies_are_protected,
-    _nothing_is_explained,
+    _explanations_are_private,
     _documents_are_limited,
     _work_is_limited,
-    _nobody_signs_tokens_by_a_shared_secret,
-    _keys_come_as_they_were_sent,
+    _no_shared_secret_signs_tokens,
+    _keys_are_fetched_safely,
 )
-"""Every rule, each of its own."""
+"""All rules. They are independent of each other."""
 
 
 @click.command()
@@ -161,25 +164,24 @@ RULES: tuple[Rule, ...] = (
 )
 @config_option
 def serve(host: str | None, port: int | None, workers: int | None, config: Path | None) -> None:
-    """Run the gateway over the services that the settings name.
+    """Run the gateway over the services in the settings.
 
-    Settings come from the environment; for what that lacks, from a file .env in the working
-    directory; for what both lack, from the configuration file that GATEWAY_CONFIG or --config names
-    (`user-gateway config schema` has all that it may hold). An option here wins over all of them.
+    Settings come from the environment first, then from a file .env in the working directory, then
+    from the configuration file that GATEWAY_CONFIG or --config names (`user-gateway config schema`
+    prints its format). The options of this command replace any of these.
     """
     open_standard_streams()
     try:
         settings = load_settings(config=config, serving=True)
-        document_store_of(
-            settings
-        )  # each process reads them anew; here it is found out whether it can
+        # Each process reads the documents again. This only checks that they can be read.
+        document_store_of(settings)
     except ConfigurationError as error:
         refuse(UNUSABLE, error.mistakes)
     host = host or settings.host
     if mistakes := forbidden(settings, host):
         refuse(UNSAFE, mistakes)
     if config is not None:
-        os.environ[CONFIG.name] = str(config)  # what each server process reads its settings by
+        os.environ[CONFIG.name] = str(config)  # each server process reads it
     uvicorn.run(
         "app.main:app_from_environment",
         factory=True,
@@ -192,7 +194,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         access_log=False,
         server_header=False,
         ssl_context_factory=partial(_tls_context, settings.tls) if settings.tls else None,
-        proxy_headers=False,  # whom to believe is for `limits.rate.trusted_proxies` to say
+        proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
         log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
@@ -201,5 +203,5 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
 def _tls_context(
     tls: ServerTlsSettings, _: uvicorn.Config, __: Callable[[], ssl.SSLContext]
 ) -> ssl.SSLContext:
-    """Read the certificates in the process that serves; uvicorn has a way of its own, too."""
+    """Read the certificates in the serving process; the other parameters are uvicorn's."""
     return tls.context()

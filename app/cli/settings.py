@@ -18,7 +18,7 @@ _OF_A_SOURCE = re.compile("SOURCES__[A-Z]+__")
 
 @click.command()
 def settings() -> None:
-    """List every setting, as docs/settings.md does. <SOURCE> is PROFILE, BILLING or ACTIVITY."""
+    """List all settings, as in docs/settings.md. <SOURCE> is PROFILE, BILLING or ACTIVITY."""
     click.echo(settings_table())
 
 
@@ -26,7 +26,7 @@ def settings_table() -> str:
     """Write all settings as a table.
 
     Returns:
-        A Markdown table: variable, default, meaning. What every source has stands there once.
+        A Markdown table: variable, default, meaning. Settings that all sources have appear once.
     """
     rows = dict.fromkeys(
         f"| `{_OF_A_SOURCE.sub('SOURCES__<SOURCE>__', one.name)}`"
@@ -37,7 +37,7 @@ def settings_table() -> str:
 
 
 def _code(default: str | None) -> str:
-    """Write a default into a table."""
+    """Write a default for the table."""
     if default is None:
         return "**needed**"
     return f"`{default}`" if default else "none"
@@ -45,17 +45,17 @@ def _code(default: str | None) -> str:
 
 @click.group()
 def config() -> None:
-    """Show the settings in effect, or what a configuration file may hold."""
+    """Show the settings in effect, or the schema of the file."""
 
 
 @config.command("show")
-@click.option("--all", "everything", is_flag=True, help="Show what has its default, too.")
+@click.option("--all", "everything", is_flag=True, help="Show settings with their default, too.")
 @config_option
 def config_show(config: Path | None, *, everything: bool) -> None:
-    """Print the settings in effect and where each is from; secrets are hidden.
+    """Print the settings in effect, and the origin of each. Secrets are hidden.
 
-    That is a line of the configuration file, a variable, or the default. Exits with 2 when the
-    settings cannot be used, and says why, as serve does.
+    The origin is a line of the configuration file, a variable, or the default. Exits with 2 if the
+    settings are wrong, and prints the mistakes, as serve does.
     """
     try:
         click.echo(overview(read(check=misfits_in, config=config), everything=everything))
@@ -67,7 +67,7 @@ def config_show(config: Path | None, *, everything: bool) -> None:
 def config_schema() -> None:
     """Print the JSON Schema of the configuration file.
 
-    An editor that knows TOML (Taplo, Even Better TOML) completes and checks the file by it, where
-    the file begins with: #:schema gateway.schema.json
+    Editors with support for TOML (Taplo, Even Better TOML) use it to complete and check the file,
+    if the file begins with: #:schema gateway.schema.json
     """
     click.echo(json.dumps(file_schema(Settings), indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""The commands that try the sources."""
+"""The commands that call the sources to check them."""
 
 import asyncio
 import json
@@ -22,10 +22,10 @@ from app.settings.models import Settings
 from app.settings.source import SourceSettings
 
 NOBODY = ("00000000-0000-0000-0000-000000000000", "0", "nobody", "nobody@example.com")
-"""Ids of users that there are none of; the first that fits the pattern is asked for."""
+"""Ids that no user has. The first one that matches the pattern of user ids is requested."""
 
 LINES = 60
-"""Most lines of an answer that are shown, unless all are wanted."""
+"""Most lines of an answer that are shown without ``--full``."""
 
 header_option = click.option(
     "--header",
@@ -33,22 +33,22 @@ header_option = click.option(
     "headers",
     multiple=True,
     metavar="NAME:VALUE",
-    help="Header of a client, for sources that it is passed on to. May be repeated.",
+    help="Header of a client, which sources get if they forward it. May be repeated.",
 )
 
 
 @click.group()
 def sources() -> None:
-    """Try the sources: call them as the gateway would, and see what comes back.
+    """Call the sources as the gateway does, and show their answers.
 
-    What is shown may be personal data. It is written to the terminal, and to no log.
+    The output may contain personal data. It is written to the terminal, and to no log.
     """
 
 
 @sources.command("list")
 @config_option
 def sources_list(config: Path | None) -> None:
-    """List the sources, where they are, and how they are asked."""
+    """List the sources, with the form of their requests, their addresses and contracts."""
     settings = dict(_settings(config).sources)
     rows = [
         (name, _form(settings[name]), settings[name].base_url, settings[name].contract)
@@ -58,30 +58,30 @@ def sources_list(config: Path | None) -> None:
 
 
 @sources.command("check")
-@click.option("--ids", help="Users that there are, with commas between: a,b.")
+@click.option("--ids", help="Ids of existing users, separated by commas: a,b.")
 @header_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @config_option
 def sources_check(
     ids: str | None, headers: Sequence[str], config: Path | None, *, as_json: bool
 ) -> None:
-    """Call each source, and say how it is with it.
+    """Call each source, and report whether it works.
 
-    With --ids, all fields of these users are shown, with their values and types or what is wrong
-    with them; a source that knows none of them is wrong, too. Without, a user is asked for whom
-    there is not: that shows whether a source is reachable, lets the gateway in and understands how
-    it is asked.
+    With --ids, the report has all fields of these users, with values and types, or with the reason
+    why a value cannot be used. A source that knows none of these users is reported as wrong, too.
+    Without --ids, the command requests a user who does not exist. That shows whether a source is
+    reachable, accepts the credentials, and understands the request.
 
-    Exits with 0 when all is well, with 1 when something is wrong, with 2 when the settings or the
-    options are.
+    Exits with 0 if all sources work, with 1 if one does not, and with 2 if the settings or the
+    options are wrong.
     """
     settings = _settings(config)
     users = _nobody(settings) if ids is None else _ids(ids.split(","), settings)
     found = _probe(settings, users, None, headers)
     checks = _checks(found, settings, headers, expected=ids is not None)
     if as_json:
-        told = [one.model_dump(mode="json") | {"well": one.well} for one in checks]
-        click.echo(json.dumps({"sources": told}, indent=2, ensure_ascii=False))
+        report = [one.model_dump(mode="json") | {"well": one.well} for one in checks]
+        click.echo(json.dumps({"sources": report}, indent=2, ensure_ascii=False))
     else:
         click.echo(checks_text(checks, width=_width()))
     sys.exit(0 if all(one.well for one in checks) else EXIT_WRONG)
@@ -91,18 +91,18 @@ def sources_check(
 @click.argument("source")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @header_option
-@click.option("--full", is_flag=True, help=f"Show all of an answer, not {LINES} lines of it.")
+@click.option("--full", is_flag=True, help=f"Show whole answers, not only {LINES} lines.")
 @config_option
 def sources_try(
     source: str, ids: tuple[str, ...], headers: Sequence[str], config: Path | None, *, full: bool
 ) -> None:
-    """Ask SOURCE for users, and show all of it: what one needs while writing a mapping.
+    """Request users from SOURCE, and show each step. This helps to write a mapping.
 
-    Each request is shown as it goes out, but for its secrets; each answer as it comes back; and of
-    each row in it, which expression gave what, and what is wrong with that. Where SOURCE has
-    another source's keys, that one is asked first, and shown, too.
+    The command shows each request without its secrets, each answer, and for each row the value of
+    each expression, or the reason why it cannot be used. If SOURCE gets its keys from another
+    source, the command calls that source first, and shows it, too.
 
-    Exits as check does.
+    The exit codes are those of check.
     """
     known = [*specs()]
     if source not in known:
@@ -117,7 +117,7 @@ def sources_try(
 
 
 def _settings(config: Path | None) -> Settings:
-    """Read the settings, or say why they cannot be used."""
+    """Read the settings; if they are wrong, print the mistakes and exit."""
     try:
         return load_settings(config=config)
     except ConfigurationError as error:
@@ -125,27 +125,27 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _ids(ids: Sequence[str], settings: Settings) -> Sequence[str]:
-    """Accept ids that the gateway would accept."""
+    """Check ids as the gateway does; if they are wrong, print the mistakes and exit."""
     users = [*dict.fromkeys(one.strip() for one in ids)]
     wrong = [one for one in users if not settings.user_id_pattern.fullmatch(one)]
     if wrong:
         pattern = settings.user_id_pattern.pattern
         refuse(
-            "These are no user ids:",
+            "These are not user ids:",
             [f"{one!r}: expected a match of {pattern} (GATEWAY_USER_ID_PATTERN)" for one in wrong],
         )
     if len(users) > settings.max_ids:
-        refuse("These are too many ids:", [f"expected at most {settings.max_ids}"])
+        refuse("There are too many ids:", [f"expected at most {settings.max_ids}"])
     return users
 
 
 def _nobody(settings: Settings) -> Sequence[str]:
-    """Find an id of nobody."""
+    """Return an id that no user has; if none matches the pattern, print that and exit."""
     fitting = [one for one in NOBODY if settings.user_id_pattern.fullmatch(one)]
     if not fitting:
         pattern = settings.user_id_pattern.pattern
         refuse(
-            "There is nobody to ask for:",
+            "No example of an unknown user id matches the pattern:",
             [f"expected --ids with users that match {pattern} (GATEWAY_USER_ID_PATTERN)"],
         )
     return fitting[:1]
@@ -157,7 +157,7 @@ def _probe(
     names: Sequence[str] | None,
     headers: Sequence[str],
 ) -> Sequence[ProbeResult]:
-    """Ask sources."""
+    """Call the sources."""
     pairs = _pairs(headers)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(probe(settings, ids, sources=names, headers=pairs))
@@ -166,14 +166,14 @@ def _probe(
 def _checks(
     found: Sequence[ProbeResult], settings: Settings, headers: Sequence[str], *, expected: bool
 ) -> Sequence[SourceCheck]:
-    """Judge sources."""
+    """Make the report of each source."""
     each = dict(settings.sources)
     hiding = _hiding(settings, headers, found)
     return [check_of(one, each[one.service], hiding, expected=expected) for one in found]
 
 
 def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[ProbeResult]) -> Redaction:
-    """Know the secrets: of the settings, in the client's headers, and as sources were sent them."""
+    """Make the redaction of secrets: in settings, in client headers, and in sent requests."""
     sent = [
         (name, value)
         for one in found
@@ -185,7 +185,7 @@ def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[ProbeRes
 
 
 def _pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """Read headers."""
+    """Split headers into names and values."""
     pairs: list[tuple[str, str]] = []
     for header in headers:
         name, colon, value = header.partition(":")
@@ -196,10 +196,10 @@ def _pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
 
 
 def _form(settings: SourceSettings) -> str:
-    """Name the form in which a source is asked."""
+    """Return the form of the requests to a source."""
     return "repeat" if settings.request is None else settings.request.form
 
 
 def _width() -> int:
-    """Tell how wide the terminal is."""
+    """Return the columns of the terminal."""
     return shutil.get_terminal_size().columns

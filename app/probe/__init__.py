@@ -1,4 +1,4 @@
-"""Trying the sources by hand: the gateway itself, asked once, with everything in view.
+"""Checks of sources for operators: calls to each source by the gateway itself, all recorded.
 
-What is shown here may be personal. It is for the operator's own terminal, and goes into no log.
+Reports may contain personal data. They go to the operator's terminal, and into no log.
 """

@@ -1,8 +1,8 @@
-"""Asking each source as the gateway does, by an operation that selects all of its fields.
+"""Calls each source with an operation that selects all of its fields, and records the calls.
 
-The gateway itself makes one request for each source. So everything that it does for a request
-happens here, too: it gets a token, asks another source for the key, and follows pages. What would
-hide a result is off: no call is retried or hedged, and none is answered by the cache.
+A real gateway runs one operation for each source. So all steps of a request happen here, too: it
+requests a token, calls another source for the keys, and follows pages. Features that could hide a
+failure are off: retries, hedging and the entity cache.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def fields_of(schema: GatewaySchema) -> Mapping[str, tuple[str, ...]]:
         schema: The schema.
 
     Returns:
-        Names of fields; those that are read page by page, by calls of their own, are left out.
+        Names of fields. Fields with pages, which are read by calls of their own, are left out.
     """
     found: dict[str, tuple[str, ...]] = {}
     for field, reading in schema.source_fields.items():
@@ -40,23 +40,23 @@ def fields_of(schema: GatewaySchema) -> Mapping[str, tuple[str, ...]]:
 
 
 def operation(schema: GatewaySchema, fields: tuple[str, ...]) -> str:
-    """Write an operation that asks for some fields of users, whole.
+    """Write an operation that selects fields of users, with all of their subfields.
 
     Args:
         schema: The schema.
         fields: Names of fields of ``User``.
 
     Returns:
-        Its text; the users are a variable.
+        The text of the operation. The ids of the users are its variable ``ids``.
     """
     user = schema.core.get_type("User")
-    assert isinstance(user, GraphQLObjectType)  # noqa: S101 # it is ours
+    assert isinstance(user, GraphQLObjectType)  # noqa: S101 # `User` is an object type
     selected = " ".join(name + _selection(user.fields[name]) for name in fields)
     return f"query Probe($ids: [ID!]!) {{ users(ids: $ids) {{ {selected} }} }}"
 
 
 def _selection(field: GraphQLField) -> str:
-    """Select all of a field; nothing needs to be said of a scalar."""
+    """Write the selection of all subfields of a field; empty for a scalar."""
     named = get_named_type(field.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # graphql-core's lists are of any type
     if not isinstance(named, GraphQLObjectType):
         return ""
@@ -65,21 +65,21 @@ def _selection(field: GraphQLField) -> str:
 
 
 HOST = "gateway"
-"""What the probe calls the gateway."""
+"""The host name under which the probe calls the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What came of asking one source.
+    """The recorded result of the operation for one source.
 
     Attributes:
-        source: Its name.
-        ids: The users that were asked for.
-        users: What the gateway answers of each: its fields, or ``None``.
-        errors: The errors in that answer.
-        seconds: How long the source took.
-        exchanges: What went over the wire, to other sources too.
-        events: What the gateway logged about it.
+        source: The name of the source; after a dot, the name of an endpoint.
+        ids: The ids of the requested users.
+        users: For each id, the fields in the gateway's response; ``None`` for no user.
+        errors: The errors in the gateway's response.
+        seconds: The time of the source in the gateway's trace.
+        exchanges: All requests and answers, including those of other sources.
+        events: The events that the gateway logged.
     """
 
     source: str
@@ -92,12 +92,12 @@ class ProbeResult:
 
     @property
     def service(self) -> str:
-        """The service that was asked; what is behind a dot is one of its endpoints."""
+        """The name of the service, which is the name of the source without an endpoint."""
         return self.source.partition(".")[0]
 
     @property
     def own(self) -> Sequence[Exchange]:
-        """What went to the source itself, and to whoever gives the tokens for it."""
+        """The exchanges with the service, and with the server that issues tokens for it."""
         return [one for one in self.exchanges if one.source == self.service]
 
 
@@ -110,18 +110,18 @@ async def probe(
     transports: TransportFactory = client_transport,
     clock: Clock | None = None,
 ) -> Sequence[ProbeResult]:
-    """Ask sources about users, one source after the other.
+    """Request users from sources, one source after the other.
 
     Args:
         settings: The settings of the gateway.
-        ids: The users.
-        sources: Names of the sources to ask; all by default.
-        headers: What the gateway's client sends, where some of it is passed on.
+        ids: The ids of the users.
+        sources: Names of the sources; all sources by default.
+        headers: Headers of the gateway's client, for sources that forward some of them.
         transports: Makes the transport to each service.
-        clock: Tells the time; the machine's by default.
+        clock: The clock; by default that of the machine.
 
     Returns:
-        What came of each source.
+        One result for each source.
     """
     watched = _watched(settings)
     recorder = Recorder(watched, transports, clock or SystemClock())
@@ -151,14 +151,14 @@ async def probe(
 async def _ask(
     client: httpx.AsyncClient, query: str, source: str, ids: Sequence[str], recorder: Recorder
 ) -> ProbeResult:
-    """Ask one source."""
+    """Run the operation for one source."""
     recorder.forget()
     variables = {"ids": [*ids]}
     response = await client.post("/graphql", json={"query": query, "variables": variables})
     answer = cast("Mapping[str, Any]", response.json())
     data: Mapping[str, Any] = answer.get("data") or {}
-    told: Mapping[str, Mapping[str, Any]] = answer.get("extensions", {}).get("sources", {})
-    own = [one for name, one in told.items() if name == source or name.startswith(f"{source}.")]
+    trace: Mapping[str, Mapping[str, Any]] = answer.get("extensions", {}).get("sources", {})
+    own = [one for name, one in trace.items() if name == source or name.startswith(f"{source}.")]
     return ProbeResult(
         source=source,
         ids=ids,
@@ -171,7 +171,7 @@ async def _ask(
 
 
 def _watched(settings: Settings) -> Settings:
-    """Switch off what would blur the view."""
+    """Return settings without features that could hide a failure, and with the trace."""
     sources = {
         name: one.model_copy(
             update={
@@ -186,7 +186,7 @@ def _watched(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "sources": settings.sources.model_copy(update=sources),
-            "auth": OpenCallers(),  # nobody asks but this
+            "auth": OpenCallers(),  # only the probe can reach this gateway
             "hosts": (HOST,),
             "trace": "always",
             "graphiql": False,

@@ -1,4 +1,4 @@
-"""Recording what goes over the wire, at the seam where tests put their fakes."""
+"""Records the requests and answers of the gateway's transports, and its log."""
 
 import asyncio
 from codecs import BOM_UTF8
@@ -22,25 +22,25 @@ from app.transport.body import Inflation
 from app.transport.transport import TransportFactory
 
 MAX_KEPT = 1_048_576
-"""How many bytes of a body are kept, compressed or not."""
+"""Most bytes of a body that are kept, compressed or not."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request to a service, and what came of it.
+    """A request to a service, and its answer.
 
     Attributes:
-        source: Whose service it went to.
-        method: Its HTTP method.
-        url: Its address.
-        headers: Its headers.
-        body: Its body.
-        status: The status of the answer; ``None`` where there was none.
+        source: The source whose service got the request.
+        method: The HTTP method of the request.
+        url: The URL of the request.
+        headers: The headers of the request.
+        body: The body of the request.
+        status: The status of the answer; ``None`` without an answer.
         answer_headers: The headers of the answer.
-        raw: The body of the answer as it came, or its beginning.
-        failure: Why there was no answer.
-        seconds: How long it took, to the last byte.
-        rows: What was made of the rows in it.
+        raw: The body of the answer as received, maybe compressed; at most ``MAX_KEPT`` bytes.
+        failure: The type of the error, if there was no answer.
+        seconds: The time from the request to the last byte of the answer.
+        rows: The rows in the answer, with the values that were read from them.
     """
 
     source: str
@@ -57,7 +57,7 @@ class Exchange:
 
     @property
     def answer(self) -> bytes:
-        """The body of the answer, decompressed, or its beginning."""
+        """The body of the answer, decompressed; at most ``MAX_KEPT`` bytes."""
         encoding = self.answer_headers.get("content-encoding", "identity")
         if encoding == "identity":
             return self.raw.removeprefix(BOM_UTF8)
@@ -68,16 +68,17 @@ class Exchange:
 
 
 class Recorder:
-    """Keeps what happens while it is asked to.
+    """Keeps the exchanges and the log events of one gateway.
 
     Args:
-        settings: The settings of the gateway that is watched.
-        transports: Makes the transports underneath.
-        clock: Tells the time.
+        settings: The settings of the gateway.
+        transports: Makes the transports that send the requests.
+        clock: The clock.
 
     Attributes:
-        exchanges: What went over the wire, in the order in which it began.
-        events: What the gateway logged.
+        exchanges: The exchanges, in the order of their requests.
+        events: The events that the gateway logged.
+        clock: The clock.
     """
 
     def __init__(self, settings: Settings, transports: TransportFactory, clock: Clock) -> None:
@@ -89,7 +90,14 @@ class Recorder:
         self._of_task: dict[asyncio.Task[Any] | None, Exchange] = {}
 
     def transport(self, settings: SourceSettings) -> httpx.AsyncBaseTransport:
-        """Make a transport that records. A ``TransportFactory``."""
+        """Make a transport that records. This method is a ``TransportFactory``.
+
+        Args:
+            settings: The settings of the source, or those of the server that issues its tokens.
+
+        Returns:
+            The transport.
+        """
         names = (name for name, one in self._settings.sources if one is settings)
         addresses = (
             name for name, one in self._settings.sources if one.base_url == settings.base_url
@@ -98,9 +106,13 @@ class Recorder:
         return _RecordingTransport(self._transports(settings), source, self)
 
     def log(self) -> FilteringBoundLogger:
-        """Make a log that writes nothing, and keeps what it is told."""
+        """Make a log that keeps events and writes nothing.
 
-        def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> EventDict:  # noqa: ANN401 # as structlog has it
+        Returns:
+            The log, for all levels.
+        """
+
+        def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> EventDict:  # noqa: ANN401 # the signature of structlog
             self.events.append(dict(event))
             raise structlog.DropEvent
 
@@ -112,25 +124,33 @@ class Recorder:
         return log
 
     def observe(self, row: RowObservation) -> None:
-        """Keep what was made of a row, with the exchange that it came by. A ``Observer``."""
-        # An exchange and the reading of its answer are one task's.
+        """Keep a row that was read, with its exchange. This method is an ``Observer``.
+
+        Args:
+            row: The row, with the values that were read from it.
+        """
+        # The task that sends a request also reads the rows of its answer.
         exchange = self._of_task.get(asyncio.current_task())
         if exchange is not None:
             exchange.rows.append(row)
 
     def begun(self, exchange: Exchange) -> None:
-        """Keep an exchange that begins."""
+        """Keep an exchange that begins.
+
+        Args:
+            exchange: The exchange.
+        """
         self.exchanges.append(exchange)
         self._of_task[asyncio.current_task()] = exchange
 
     def forget(self) -> None:
-        """Forget what has happened so far."""
+        """Drop all exchanges and events."""
         self.exchanges, self.events = [], []
         self._of_task.clear()
 
 
 class _RecordingTransport(httpx.AsyncBaseTransport):
-    """Passes on what it is given, and records it."""
+    """Sends requests by another transport, and records them."""
 
     def __init__(
         self, transport: httpx.AsyncBaseTransport, source: str, recorder: Recorder
@@ -152,7 +172,14 @@ class _RecordingTransport(httpx.AsyncBaseTransport):
         await self._transport.__aexit__(exc_type, exc_value, traceback)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request."""
+        """Send a request, and record it with its answer.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The answer. Its body is recorded while it is read.
+        """
         clock = self._recorder.clock
         started = clock.monotonic()
         exchange = Exchange(
@@ -172,7 +199,7 @@ class _RecordingTransport(httpx.AsyncBaseTransport):
         exchange.seconds = clock.monotonic() - started
         exchange.status = response.status_code
         exchange.answer_headers = dict(response.headers)
-        if response.is_stream_consumed:  # by a transport that hands over whole answers
+        if response.is_stream_consumed:  # a transport that returns whole answers
             exchange.answer_headers.pop("content-encoding", None)
             exchange.raw = response.content[:MAX_KEPT]
             return response
@@ -185,7 +212,7 @@ class _RecordingTransport(httpx.AsyncBaseTransport):
 
 
 class _RecordedStream(httpx.AsyncByteStream):
-    """Passes on the bytes of an answer, and records the first of them."""
+    """Returns the bytes of an answer, and records up to ``MAX_KEPT`` of them."""
 
     def __init__(
         self, stream: httpx.AsyncByteStream, exchange: Exchange, clock: Clock, started: float
@@ -202,13 +229,13 @@ class _RecordedStream(httpx.AsyncByteStream):
         self._exchange.seconds = self._clock.monotonic() - self._started
 
     async def aclose(self) -> None:
-        """Close it."""
-        if not self._exchange.raw:  # what failed is not read, and is shown all the same
-            await self._taste()
+        """Close the answer. If the gateway has read nothing, record its beginning before."""
+        if not self._exchange.raw:  # the gateway does not read the body of a failure
+            await self._record_beginning()
         await self._stream.aclose()
 
-    async def _taste(self) -> None:
-        """Read what an answer says that nobody wanted to read."""
+    async def _record_beginning(self) -> None:
+        """Read and record up to ``MAX_KEPT`` bytes of the answer."""
         try:
             async for chunk in self._stream:
                 self._exchange.raw += chunk[: MAX_KEPT - len(self._exchange.raw)]

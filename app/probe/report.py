@@ -1,4 +1,4 @@
-"""Reports about sources as text for a terminal: a table of all, and one source in detail. Pure."""
+"""Reports about sources as text for a terminal: all sources in a table, or one in detail. Pure."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,18 @@ from app.probe.recorder import Exchange
 from app.probe.verdict import Redaction, RowCheck, SourceCheck, row_check
 
 MAX_VALUE = 60
-"""Most characters of a value, where a line is one of many."""
+"""Most characters of a value in a table, on a terminal of usual width."""
 
 
 def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
-    """Write how it is with sources.
+    """Write the report about sources.
 
     Args:
-        checks: What was found.
-        width: Columns of the terminal.
+        checks: The checks of the sources.
+        width: The columns of the terminal.
 
     Returns:
-        Lines: a table, what is wrong, and the fields of each row.
+        Lines: a table of the sources, the mistakes, and the fields of each row.
     """
     head = ("source", "reachable", "authenticated", "request form", "rows", "time")
     body = [
@@ -48,14 +48,14 @@ def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
 
 
 def fields_lines(row: RowCheck, *, width: int) -> list[str]:
-    """Write the fields of a row.
+    """Write the fields of a row as a table.
 
     Args:
         row: The row.
-        width: Columns that there are.
+        width: The columns that the table may have.
 
     Returns:
-        Lines.
+        Lines, each with an indent.
     """
     given = any(field.expression is not None for field in row.fields)
     head = ("field", *(("expression",) if given else ()), "value", "type")
@@ -71,18 +71,18 @@ def fields_lines(row: RowCheck, *, width: int) -> list[str]:
     ]
     lines = [f"  {line}" for line in table([head, *[tuple(map(str, one)) for one in body]])]
     if row.wrong is not None:
-        lines.append(f"  No record is made of it: {row.wrong}")
+        lines.append(f"  Not a valid record: {row.wrong}")
     return lines
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write a table.
+    """Write a table with aligned columns.
 
     Args:
-        rows: Its cells.
+        rows: The cells of each row; each row has as many.
 
     Yields:
-        A line a row, the columns as wide as need be.
+        One line for each row.
     """
     widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -91,60 +91,92 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def padded(text: str, width: int) -> str:
-    """Fill a text up to a width."""
+    """Append spaces to a text up to a width.
+
+    Args:
+        text: The text.
+        width: The width in columns of a terminal.
+
+    Returns:
+        The padded text; a longer text as it is.
+    """
     return text + " " * (width - _columns(text))
 
 
 def printable(text: str) -> str:
-    """Replace what could do something to a terminal: a service may send anything."""
+    """Replace characters that could control the terminal, because a service may send them.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The text with only printable characters and line breaks.
+    """
     return "".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in text)
 
 
 def _columns(text: str) -> int:
-    """Count the columns of a text: some signs take two (Unicode, annex 11)."""
+    """Return the columns of a text; some characters need two (Unicode, annex 11)."""
     return len(text) + sum(east_asian_width(sign) in {"W", "F"} for sign in text)
 
 
 def written(value: JsonValue) -> str:
-    """Write a value in one line."""
+    """Write a value as JSON in one line.
+
+    Args:
+        value: The value.
+
+    Returns:
+        The JSON text; empty for ``None``.
+    """
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def shortened(text: str, room: int) -> str:
-    """Cut a text where it is longer than there is room."""
+    """Cut a text that is too long.
+
+    Args:
+        text: The text.
+        room: Most characters.
+
+    Returns:
+        The text; a longer one is cut and ends with "…".
+    """
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
-def _word(answer: bool | None) -> str:  # noqa: FBT001 # the answer itself
-    """Write an answer that may not be known."""
+def _word(answer: bool | None) -> str:  # noqa: FBT001 # the value itself
+    """Write a value that may not be known."""
     return "-" if answer is None else "yes" if answer else "NO"
 
 
 WIDE = 120
-"""Columns from which on an answer and its records stand side by side."""
+"""Least columns of a terminal that shows an answer and its records side by side."""
 
-_TELLING = frozenset(
+_SHOWN_HEADERS = frozenset(
     {"content-type", "content-range", "link", "location", "retry-after", "backoff"}
     | {"cache-control", "www-authenticate"}
 )
-_TELLING_IN = "ratelimit"
-"""Headers of an answer that matter for what is made of it."""
+"""Headers of an answer that change how the gateway treats it."""
+
+_SHOWN_PART = "ratelimit"
+"""Part of the names of more such headers."""
 
 
 def trial_text(
     probed: ProbeResult, check: SourceCheck, hiding: Redaction, *, width: int, lines: int
 ) -> str:
-    """Write what came of asking one source.
+    """Write the report about one source in detail.
 
     Args:
-        probed: What came of it.
-        check: How it is judged.
+        probed: The recorded result.
+        check: The check of the source.
         hiding: Hides secrets.
-        width: Columns of the terminal.
-        lines: Most lines of an answer.
+        width: The columns of the terminal.
+        lines: Most lines of a body.
 
     Returns:
-        Lines for a person.
+        Lines: each exchange, the number of known users, and the mistakes.
     """
     parts = [
         line
@@ -169,11 +201,11 @@ def _exchange(
         head += ["", *_body(exchange.body, hiding, most)]
     if exchange.status is None:
         return [*head, "", f"No answer: {exchange.failure or 'it took too long'}."]
-    told = [f"Status {exchange.status} after {exchange.seconds * 1000:.0f} ms"]
-    told += [
+    result = [f"Status {exchange.status} after {exchange.seconds * 1000:.0f} ms"]
+    result += [
         f"{name}: {hiding.header(name, value)}"
         for name, value in exchange.answer_headers.items()
-        if name in _TELLING or _TELLING_IN in name
+        if name in _SHOWN_HEADERS or _SHOWN_PART in name
     ]
     answer = _body(exchange.answer, hiding, most)
     room = width // 2 - 2 if width >= WIDE else width
@@ -181,19 +213,19 @@ def _exchange(
     for row in map(row_check, exchange.rows):
         records += [f"{row.source}, {row.key}", *fields_lines(row, width=room), ""]
     if not records or width < WIDE:
-        return [*head, "", *told, "", *answer, *(["", *records[:-1]] if records else [])]
+        return [*head, "", *result, "", *answer, *(["", *records[:-1]] if records else [])]
     pairs = zip_longest(answer, records[:-1], fillvalue="")
     both = [f"{padded(shortened(left, room), room)}  {right}".rstrip() for left, right in pairs]
-    return [*head, "", *told, "", *both]
+    return [*head, "", *result, "", *both]
 
 
 def _body(body: bytes, hiding: Redaction, most: int) -> Sequence[str]:
-    """Write a body, and no more of it than so many lines."""
+    """Write a body, cut to a number of lines."""
     text = body.decode("utf-8", "replace")
-    with suppress(ValueError, TypeError, RecursionError):  # what is no JSON is shown as it is
-        # Numbers stay as they were written: what a mapping makes of them depends on their digits.
+    with suppress(ValueError, TypeError, RecursionError):  # text that is not JSON stays as it is
+        # Numbers keep their digits, because the result of a mapping can depend on them.
         value: object = json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     lines = hiding.text(text).splitlines()
     left = len(lines) - most
-    return [*lines[:most], *([f"… and {left} lines more; --full shows them"] if left > 0 else [])]
+    return [*lines[:most], *([f"… and {left} more lines; --full shows them"] if left > 0 else [])]

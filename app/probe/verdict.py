@@ -1,6 +1,6 @@
-"""What is right and wrong with a source, by the exchanges and rows that were recorded. Pure.
+"""Checks of a source, made from the recorded exchanges and rows. Pure.
 
-Rows are shown field by field. Secrets are removed from everything that is shown.
+A check lists each row field by field. Secrets are removed from all texts.
 """
 
 import re
@@ -23,38 +23,40 @@ from app.sources.mapping.contract import FieldObservation, RowObservation
 
 
 class ProbeModel(BaseModel):
-    """Base of what is told."""
+    """Base of the parts of a check. Values are immutable."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class FieldCheck(ProbeModel):
-    """A field of a record."""
+    """The check of one field of a row."""
 
-    name: str = Field(description="What the record calls it.")
-    expression: str | None = Field(description="What it is made by; null: the row has it so.")
-    value: JsonValue = Field(description="What that gave. It may be personal.")
-    type: str | None = Field(description="Of which type it is; null where it is wrong.")
-    wrong: str | None = Field(description="Why it cannot be used.")
+    name: str = Field(description="Name of the field in the record.")
+    expression: str | None = Field(
+        description="Expression that read the value; null if the row has the field itself."
+    )
+    value: JsonValue = Field(description="The value. It may be personal data.")
+    type: str | None = Field(description="Type of the value; null if the value is wrong.")
+    wrong: str | None = Field(description="Why the value cannot be used; null if it can.")
 
 
 class RowCheck(ProbeModel):
-    """A row, and the record that was made of it."""
+    """The check of one row."""
 
-    source: str = Field(description="Whose row it is.")
-    key: str = Field(description="The key that it was asked for by.")
-    wrong: str | None = Field(description="Why it is no record.")
-    fields: tuple[FieldCheck, ...] = Field(description="Its fields.")
+    source: str = Field(description="Source of the row.")
+    key: str = Field(description="Key for which the row was requested.")
+    wrong: str | None = Field(description="Why the row is not a valid record; null if it is one.")
+    fields: tuple[FieldCheck, ...] = Field(description="Checks of its fields.")
 
 
 def row_check(row: RowObservation) -> RowCheck:
-    """Tell what was made of a row.
+    """Check one row.
 
     Args:
-        row: The row.
+        row: The row, with the values that were read from it.
 
     Returns:
-        Its fields, with their values and types.
+        The check, with values and types of all fields.
     """
     return RowCheck(
         source=row.source,
@@ -65,7 +67,7 @@ def row_check(row: RowObservation) -> RowCheck:
 
 
 def _field_check(field: FieldObservation, row: RowObservation) -> FieldCheck:
-    """Tell what was made of a field."""
+    """Check one field of a row."""
     made: object = field.value
     if row.record is not None:
         by_alias = {
@@ -82,7 +84,7 @@ def _field_check(field: FieldObservation, row: RowObservation) -> FieldCheck:
 
 
 def _plain(value: Any) -> JsonValue:  # noqa: ANN401 # decoded JSON, with decimal numbers
-    """Write a value as JSON has it; a decimal number with all its digits, as text."""
+    """Convert a value to JSON types; a decimal number to a text with all its digits."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, list):
@@ -94,7 +96,7 @@ def _plain(value: Any) -> JsonValue:  # noqa: ANN401 # decoded JSON, with decima
 
 
 def _type_of(value: object) -> str:  # noqa: PLR0911 # a table
-    """Name the type of a value."""
+    """Return the type of a value in words."""
     match value:
         case None:
             return "nothing"
@@ -120,18 +122,18 @@ _SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"}
 )
 _TOKEN = re.compile(r'("(?:access_token|refresh_token|id_token|client_secret)"\s*:\s*")[^"]*')
-"""What a token endpoint answers (RFC 6749, section 5.1)."""
+"""The secrets in the answer of a token endpoint (RFC 6749, section 5.1)."""
 
 _LEAST = 4
-"""Fewest characters of a secret that is looked for: what is shorter is in every text."""
+"""Fewest characters of a secret that is hidden. Shorter ones occur in many texts by chance."""
 
 
 class Redaction:
     """Hides secrets in texts.
 
     Args:
-        settings: The settings, with the secrets in them.
-        others: Secrets that are not in the settings.
+        settings: Settings whose secrets are hidden.
+        others: Further secrets.
     """
 
     def __init__(self, settings: BaseModel, others: Sequence[str] = ()) -> None:
@@ -141,13 +143,28 @@ class Redaction:
         self._secrets = sorted(secrets | encoded, key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        """Hide secrets in any text."""
+        """Hide the secrets in a text.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The text with "(secret)" in the place of each secret.
+        """
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return _TOKEN.sub(rf"\1{HIDDEN}", text)
 
     def header(self, name: str, value: str) -> str:
-        """Hide what is secret in a header; all but the scheme where all of it is."""
+        """Hide the secrets in the value of a header.
+
+        Args:
+            name: The name of the header.
+            value: Its value.
+
+        Returns:
+            The value without secrets. In headers for credentials, only the scheme is kept.
+        """
         if name.lower() not in _SECRET_HEADERS:
             return self.text(value)
         scheme, _, rest = value.partition(" ")
@@ -155,13 +172,13 @@ class Redaction:
 
 
 def _secrets(value: object) -> Iterator[str]:
-    """Find the secrets in settings: those that are such, and what is in the query of an address."""
+    """Find the secrets in settings: secret values, and the parameters of addresses."""
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, str) and "://" in value:
         for parameter in value.partition("?")[2].split("&"):
-            told = parameter.partition("=")[2]
-            yield from (told, unquote_plus(told))
+            written = parameter.partition("=")[2]
+            yield from (written, unquote_plus(written))
     elif isinstance(value, BaseModel):
         for _, inner in value:
             yield from _secrets(inner)
@@ -177,47 +194,49 @@ _NO_ENTRY = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 _MISUNDERSTOOD = {Code.SOURCE_MALFORMED, Code.SOURCE_REJECTED}
-"""Failures that may be due to how a source is asked, or how its answers are read."""
+"""Failures that may come from wrong settings of requests or answers."""
 
 
 class SourceCheck(ProbeModel):
-    """How it is with a source. ``null`` stands for what could not be found out."""
+    """The check of one source. ``null`` means that the check could not find this out."""
 
-    source: str = Field(description="Its name.")
-    url: str = Field(description="Where it is.")
-    called: bool = Field(description="Whether it was called at all.")
-    reachable: bool | None = Field(description="Whether it answers.")
-    authenticated: bool | None = Field(description="Whether it lets us in.")
-    understood: bool | None = Field(description="Whether request and answer are as expected.")
-    asked: int = Field(description="How many users were asked for.")
-    found: int = Field(description="How many of them it knows.")
-    expected: bool = Field(description="Whether it should know one of them at least.")
-    calls: int = Field(description="How many calls that took.")
-    seconds: float = Field(description="How long all of them took.")
-    wrong: tuple[str, ...] = Field(description="What is wrong, in sentences.")
-    rows: tuple[RowCheck, ...] = Field(description="What was made of its rows.")
+    source: str = Field(description="Name of the source.")
+    url: str = Field(description="Base address of its service.")
+    called: bool = Field(description="Whether the service was called at all.")
+    reachable: bool | None = Field(description="Whether the service sent an answer.")
+    authenticated: bool | None = Field(description="Whether it accepted the credentials.")
+    understood: bool | None = Field(
+        description="Whether it understood the request, and its answers could be read."
+    )
+    asked: int = Field(description="Number of requested users.")
+    found: int = Field(description="Number of requested users that the source knows.")
+    expected: bool = Field(description="Whether it should know at least one of them.")
+    calls: int = Field(description="Number of calls to the service.")
+    seconds: float = Field(description="Time of the source, in seconds.")
+    wrong: tuple[str, ...] = Field(description="Mistakes, each as a sentence.")
+    rows: tuple[RowCheck, ...] = Field(description="Checks of the rows in its answers.")
 
     @property
     def well(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the check found no mistake."""
         return not self.wrong and self.reachable is not False
 
 
 def check_of(
     probed: ProbeResult, settings: SourceSettings, hiding: Redaction, *, expected: bool
 ) -> SourceCheck:
-    """Judge a source.
+    """Check a source.
 
     Args:
-        probed: What came of asking it.
-        settings: Its settings.
+        probed: The recorded result of its operation.
+        settings: The settings of the source.
         hiding: Hides secrets.
-        expected: Whether it should know one at least of the users that it was asked for.
+        expected: Whether the source should know at least one of the requested users.
 
     Returns:
-        How it is.
+        The check.
     """
-    # What gives the tokens for a source is not the source.
+    # The server that issues tokens for a source is not the source.
     own = [one for one in probed.own if one.url.startswith(settings.base_url)]
     others = [one for one in probed.own if one not in own]
     reachable = any(one.status is not None for one in own) if own else None
@@ -233,7 +252,7 @@ def check_of(
     found = sum(user is not None for user in probed.users) - len(_failing(probed))
     if expected and probed.own and not found and not wrong:
         wrong.append(
-            "none of the users asked for is known: check the ids, how they are asked for"
+            "none of the requested users is known: check the ids, how requests name them"
             " (`request`) and where rows have them (`answer.key`)"
         )
     return SourceCheck(
@@ -254,12 +273,12 @@ def check_of(
 
 
 def _no_token(exchange: Exchange) -> bool:
-    """Tell whether whoever gives tokens has refused one."""
+    """Return whether the server that issues tokens has refused one."""
     return exchange.status is not None and exchange.status >= HTTPStatus.BAD_REQUEST
 
 
 def _authenticated(own: Sequence[Exchange], settings: SourceSettings) -> bool | None:
-    """Tell whether a source let us in."""
+    """Return whether a source accepted the credentials; ``None`` if that is not known."""
     statuses = [one.status for one in own if one.status is not None]
     meanings = {status: meaning_of(status, settings.answer) for status in statuses}
     if any(
@@ -267,13 +286,13 @@ def _authenticated(own: Sequence[Exchange], settings: SourceSettings) -> bool | 
         for status, meaning in meanings.items()
     ):
         return False
-    # 404 and 400 are what one who was let in is told, too.
-    told = [status for status in statuses if status < HTTPStatus.INTERNAL_SERVER_ERROR]
-    return True if told else None
+    # A service sends 404 or 400 after it has accepted the credentials; 500 may come before.
+    accepted = [status for status in statuses if status < HTTPStatus.INTERNAL_SERVER_ERROR]
+    return True if accepted else None
 
 
 def _failing(probed: ProbeResult) -> Mapping[int, Mapping[str, Any]]:
-    """Find the users whose fields failed, by their place."""
+    """Return the first error of each user whose fields failed, by the user's position."""
     failing: dict[int, Mapping[str, Any]] = {}
     for error in probed.errors:
         path: list[object] = error.get("path") or []
@@ -286,7 +305,7 @@ def _failing(probed: ProbeResult) -> Mapping[int, Mapping[str, Any]]:
 
 
 def _failures(probed: ProbeResult) -> Iterator[str]:
-    """Say what failed, as the gateway's clients are told."""
+    """Write the failures, with the messages in the gateway's response."""
     failing = _failing(probed)
     by_message: dict[str, list[str]] = {}
     for number, error in failing.items():
@@ -301,7 +320,7 @@ def _failures(probed: ProbeResult) -> Iterator[str]:
 
 
 def _notes(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Say what the gateway would log as a warning or an error."""
+    """Write the warnings and errors in the gateway's log."""
     for event in events:
         if event.get("level") not in {"warning", "error"} or event["event"] == "graphql.operation":
             continue
@@ -313,20 +332,20 @@ def _notes(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             case {"event": "source.odd_rows"}:
                 yield from _odd(event)
             case _:
-                left = {"event", "level", "request_id", "requests", "shared_by"}
-                said = ", ".join(
-                    f"{name} = {one}" for name, one in event.items() if name not in left
+                omitted = {"event", "level", "request_id", "requests", "shared_by"}
+                details = ", ".join(
+                    f"{name} = {one}" for name, one in event.items() if name not in omitted
                 )
-                yield f"{event['event']}: {said}"
+                yield f"{event['event']}: {details}"
 
 
 def _odd(event: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is odd about rows."""
+    """Write the mistakes in rows that do not fit the request or the record."""
     source = event["source"]
     if event["malformed"]:
         rows = "1 row does" if event["malformed"] == 1 else f"{event['malformed']} rows do"
         yield f"{source}: {rows} not fit: {event['first_malformed']}"
     if event["duplicate"]:
-        yield f"{source}: {event['duplicate']} rows more than one for a user"
+        yield f"{source}: {event['duplicate']} rows are further rows of the same user"
     if event["unasked"]:
-        yield f"{source}: {event['unasked']} rows that nobody asked for"
+        yield f"{source}: {event['unasked']} rows are of users that were not requested"

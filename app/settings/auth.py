@@ -1,7 +1,7 @@
-"""Settings of authentication: how the gateway knows its callers.
+"""Settings of authentication: how the gateway identifies its callers.
 
-mode   who may ask
-none   anyone, and sees everything: only if the operator writes it, never by default
+mode   who may send requests
+none   anyone, with access to everything: only if the operator sets it, never by default
 jwt    callers with a token (RFC 7519), signed by an identity provider or a holder of the secret
 """
 
@@ -28,35 +28,36 @@ Algorithm: TypeAlias = Literal[
     "Ed25519",
     "EdDSA",
 ]
-"""What issuers sign with (RFC 7518, section 3.1; RFC 9864; RFC 8037): pairs of keys, of which they
-publish one half."""
+"""The algorithms with which issuers sign (RFC 7518, section 3.1; RFC 9864; RFC 8037). Each of them
+uses a pair of keys; the issuer publishes the public key."""
 
 LEAST_SECRET = 32
-"""Bytes that a secret for HS256 has at least (RFC 7518, section 3.2)."""
+"""The least length of a secret for HS256, in bytes (RFC 7518, section 3.2)."""
 
 LEAST_ROUTER_TOKEN = 16
+"""The least length of a router token, in characters."""
 
 _MODE = (
-    "Who may ask: anyone, for everything (`none`), or who shows a token of an identity provider"
-    " (`jwt`). `serve` has to be told."
+    "Who may send requests: anyone, with access to everything (`none`), or callers with a token of"
+    " an identity provider (`jwt`). `serve` does not start without this setting."
 )
 
 WHO_MAY_ASK = (
-    "expected jwt, with issuer and audience beside it, or, to let anyone ask for everything, none."
+    "expected jwt, with issuer and audience beside it, or none, which lets anyone read everything."
 )
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:
-    """Check a secret that is long enough not to be guessed."""
+    """Check that a secret is too long to guess, and not a public key."""
     if "-----BEGIN" in secret.get_secret_value():
-        raise ValueError("expected no key or certificate: their public half is known to anybody")
+        raise ValueError("expected no key or certificate: anyone may know a public key")
     if len(secret.get_secret_value().encode()) < LEAST_SECRET:
         raise ValueError(f"expected at least {LEAST_SECRET} bytes, as openssl rand -hex 32 gives")
     return secret
 
 
 def _check_router_token(token: SecretStr) -> SecretStr:
-    """Check a token that fits into a header and is long enough not to be guessed."""
+    """Check that a token fits into a header and is too long to guess."""
     text = token.get_secret_value()
     if len(text) < LEAST_ROUTER_TOKEN or not HEADER_VALUE.fullmatch(text):
         raise ValueError(
@@ -70,98 +71,99 @@ RouterToken = Annotated[SecretStr, AfterValidator(_check_router_token)]
 
 
 class OpenCallers(SettingsModel):
-    """Nobody is asked who they are."""
+    """Requests are not authenticated."""
 
     mode: Literal["none"] = Field(default="none", description=_MODE)
 
 
 class JwtCallers(SettingsModel):
-    """Callers show a token that somebody else has signed."""
+    """Callers send a token (RFC 7519) that the issuer has signed."""
 
     mode: Literal["jwt"] = Field(description=_MODE)
     issuer: Text = Field(
-        description="Who gives tokens out: exactly the `iss` of the tokens. Where the keys are is"
-        " looked up below it (`/.well-known/openid-configuration`), unless `jwks_url` or `secret`"
-        " is set.",
+        description="Issuer of the tokens, exactly as in their claim `iss`. The document below this"
+        " address (`/.well-known/openid-configuration`) says where the keys are, unless `jwks_url`"
+        " or `secret` is set.",
         examples=["https://login.example.com/"],
     )
     audience: Text | Annotated[tuple[Text, ...], Field(min_length=1, max_length=32)] = Field(
-        description="For whom tokens are that are taken here: one of these in `aud`.",
+        description="Audience of the tokens: their claim `aud` has to contain one of these.",
         examples=["user-gateway"],
     )
     jwks_url: Address | None = Field(
         default=None,
-        description="Where the keys are (JWK Set), where the issuer does not say so itself.",
+        description="Address of the keys (JWK Set), for an issuer without a discovery document.",
         examples=["https://login.example.com/keys"],
     )
     secret: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
         default=None,
-        description="For development: the secret that tokens are signed with (HS256), of at least"
-        f" {LEAST_SECRET} bytes. Whoever has it can be anyone.",
+        description="For development: the secret that signs the tokens (HS256), of at least"
+        f" {LEAST_SECRET} bytes. A client that has it can act as any user.",
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = Field(
         default=get_args(Algorithm),
-        description="What tokens may be signed with; with `secret` it is HS256 and nothing else.",
+        description="Signature algorithms that are accepted; with `secret` it is HS256 alone.",
         examples=[["RS256", "ES256"]],
     )
     leeway: int = Field(
         default=30,
         ge=0,
         le=300,
-        description="Whole seconds by which the clocks of gateway and issuer may differ.",
+        description="Whole seconds by which the clocks of the gateway and the issuer may differ.",
     )
     user_claim: Text = Field(
-        default="sub", description="The claim of a token that names the user who asks."
+        default="sub", description="Claim of a token that has the user id of the caller."
     )
     scope_claim: Text = Field(
         default="scope",
-        description="The claim that lists what the caller may do, as a text with spaces or as a"
-        " list; some issuers call it `scp` or `permissions`.",
+        description="Claim of a token that lists the scopes of the caller, as a text with spaces or"
+        " as a list; some issuers call it `scp` or `permissions`.",
     )
     anonymous: bool = Field(
         default=False,
-        description="Whether a request without a token is answered, with what is public.",
+        description="Whether requests without a token are answered. They get public fields only.",
     )
     refresh_interval: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = Field(
         default=600.0, description="Seconds after which the keys are fetched again."
     )
     max_age: Annotated[float, Field(ge=1, le=2_592_000, allow_inf_nan=False)] = Field(
         default=86_400.0,
-        description="Seconds that keys serve while they cannot be fetched again.",
+        description="Maximum number of seconds that keys are used while they cannot be fetched"
+        " again.",
     )
     min_interval: Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)] = Field(
         default=10.0,
-        description="Seconds that are at least between two fetches, however many tokens name keys"
-        " that are not known.",
+        description="Minimum number of seconds between two fetches of the keys, even if many"
+        " tokens name unknown keys.",
     )
     timeout: Seconds = Field(default=2.0, description="Seconds that fetching the keys may take.")
     tls: TlsSettings | None = Field(
         default=None,
-        description="Whose certificates are trusted when the keys are fetched, and which one is"
-        " shown; what the system trusts and none when absent.",
+        description="Certificates for fetching the keys: the trusted ones, and the gateway's own."
+        " When absent, the gateway trusts those of the system and shows none.",
     )
     proxy: ProxySettings | None = Field(
-        default=None, description="HTTP proxy between gateway and issuer; none when absent."
+        default=None, description="HTTP proxy between the gateway and the issuer; none when absent."
     )
 
     @property
     def audiences(self) -> frozenset[str]:
-        """For whom tokens are that are taken."""
+        """The audiences of which a token needs one."""
         return frozenset((self.audience,) if isinstance(self.audience, str) else self.audience)
 
     @property
     def keys_at(self) -> str | None:
-        """The address that is asked first for keys; ``None`` where there is a secret instead."""
+        """The address that is requested first to get keys; ``None`` with a secret instead."""
         if self.secret is not None:
             return None
         return self.jwks_url or discovery_of(self.issuer)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        """Accept one way to keys, and what means something beside it.
+        """Require a single origin of keys, and no setting that has no effect with it.
 
         Raises:
-            ValueError: There are two, or something would have no effect.
+            ValueError: There are two origins, or a setting has no effect.
         """
         if self.secret is not None:
             for name in ("jwks_url", "algorithms", "tls", "proxy"):
@@ -186,7 +188,7 @@ class JwtCallers(SettingsModel):
 
 
 CallersSettings: TypeAlias = Annotated[OpenCallers | JwtCallers, Field(discriminator="mode")]
-"""How the gateway knows who asks it."""
+"""How the gateway identifies callers."""
 
 
 def discovery_of(issuer: str) -> str:
@@ -204,7 +206,7 @@ def discovery_of(issuer: str) -> str:
 
 
 def callers_said(settings: CallersSettings | None) -> CallersSettings:
-    """Check that ``auth`` is set: the gateway must not serve everybody by accident.
+    """Check that ``auth`` is set: the gateway must not serve anyone by accident.
 
     Args:
         settings: The settings of ``auth``; ``None`` if they are missing.

@@ -14,7 +14,7 @@ PlainHeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
 class SettingsModel(BaseModel):
-    """Base of all shapes: they never change, and nothing unknown is passed over."""
+    """Base of all settings models: values are immutable, and unknown names are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -42,7 +42,7 @@ def check_address(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("expected an address such as https://users.internal/api")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("expected no user or password in it; secrets have settings of their own")
+        raise ValueError("expected no user or password in it; secrets have their own settings")
     if "#" in url:
         raise ValueError("expected no fragment in it")
     if not url.isascii() or not url.isprintable() or " " in url:
@@ -52,7 +52,7 @@ def check_address(url: str) -> str:
     except ValueError as error:
         raise ValueError("expected a port from 0 to 65535 in it") from error
     if not _is_name(parts.hostname):
-        raise ValueError("expected a host of parts of 1 to 63 characters, with dots between")
+        raise ValueError("expected a host whose parts between dots have 1 to 63 characters")
     return url
 
 
@@ -67,7 +67,7 @@ def _is_name(host: str) -> bool:
 
 def _check_base(url: str) -> str:
     """Check an address that paths are appended to; return it without final slashes."""
-    if "?" in url or "#" in url:  # even an empty query would take in the path behind it
+    if "?" in url or "#" in url:  # a path after even an empty query belongs to the query
         raise ValueError("expected no query and no fragment in it")
     return check_address(url).rstrip("/")
 
@@ -94,7 +94,7 @@ OUR_HEADERS = frozenset(
 
 
 def _check_path(path: str) -> str:
-    """Check a path, which may have a place for a key; ``ValueError`` otherwise."""
+    """Check a path, which may have a place for a key."""
     bare = path.replace(KEY, "")
     if not _PATH.fullmatch(bare):
         raise ValueError("expected a path such as /users, percent-encoded and without a query")
@@ -106,7 +106,7 @@ def _check_path(path: str) -> str:
 def _check_parameter(name: str) -> str:
     """Check the name of a query parameter: printable ASCII without spaces."""
     if not name.isascii() or not name.isprintable() or " " in name:
-        raise ValueError("expected printable ASCII without spaces; it is percent-encoded for you")
+        raise ValueError("expected printable ASCII without spaces; the gateway percent-encodes it")
     return name
 
 
@@ -115,7 +115,7 @@ def _check_header(name: str) -> str:
     if not HEADER_NAME.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and -")
     if name.lower() in _SECRET_HEADERS:
-        raise ValueError(f"expected no secret here: {name} has settings of its own")
+        raise ValueError(f"expected no secret here: {name} has its own settings")
     if name.lower() in OUR_HEADERS:
         raise ValueError(f"expected no {name}: the gateway writes it")
     return name

@@ -1,12 +1,12 @@
 """The configuration file: its values, and the line of each key.
 
-``tomllib`` reads TOML, but keeps no lines. Alternatives: tomlkit is well maintained, but its items
-have no positions (requested in 2019, `tomlkit#55`), it reads ten times as slowly, and counting the
-lines of its output is wrong where tables are out of order. spanned-toml and tomlkit-extras have
+``tomllib`` reads TOML, but keeps no line numbers. Alternatives: tomlkit is well maintained, but its
+items have no positions (requested in 2019, `tomlkit#55`), it is ten times slower, and counting the
+lines of its output is wrong if tables are out of order. spanned-toml and tomlkit-extras have
 positions, but one author each and no release for years. tree-sitter's grammar is exact, but
 compiled. So ``tomllib`` reads the values, and ``TomlLines`` only finds their lines: it reads text
 that is known to be valid TOML, so it needs to recognise only keys and the ends of values. A test
-compares its keys with those of ``tomllib``, for any text.
+compares its keys with those of ``tomllib``, for random texts.
 """
 
 import re
@@ -69,7 +69,7 @@ class TomlLines:
 
 
 class _TomlWalk:
-    """Reads a text from its beginning to its end, place by place."""
+    """Reads a TOML text from its beginning to its end, and finds the line of each place."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -81,8 +81,8 @@ class _TomlWalk:
         """Find all places.
 
         Yields:
-            What leads there, the line, and whether it is declared there: ``[a.b]`` declares ``b``,
-            and says in passing that there is an ``a``.
+            The keys of the place, its line, and whether this line declares it: ``[a.b]`` declares
+            ``b``, and only implies ``a``.
         """
         table: Keys = ()
         while self._next() != "":
@@ -92,7 +92,7 @@ class _TomlWalk:
                 yield from self._pair(table)
 
     def _header(self) -> Generator[tuple[Keys, int, bool], None, Keys]:
-        """Pass over the head of a table; gives what leads to it."""
+        """Read the header of a table; return the keys of the table."""
         line = self._line()
         brackets = 2 if self._text.startswith("[[", self._at) else 1
         self._at += brackets
@@ -102,7 +102,7 @@ class _TomlWalk:
         for key in around:
             keys = (*keys, key)
             yield keys, line, False
-            if keys in self._items:  # what stands below a list of tables belongs to its last one
+            if keys in self._items:  # keys below a list of tables belong to its last table
                 keys = (*keys, self._items[keys])
         keys = (*keys, last)
         yield keys, line, brackets == 1
@@ -113,18 +113,18 @@ class _TomlWalk:
         return keys
 
     def _pair(self, table: Keys) -> Iterator[tuple[Keys, int, bool]]:
-        """Pass over a key and its value."""
+        """Read a key and its value."""
         line = self._line()
         keys = table
         for key in self._key():
             yield keys, line, False
             keys = (*keys, key)
         yield keys, line, True
-        self._at += 1  # the sign between them
+        self._at += 1  # the equals sign
         yield from self._value(keys)
 
     def _value(self, keys: Keys) -> Iterator[tuple[Keys, int, bool]]:
-        """Pass over a value."""
+        """Read a value, and the places in it."""
         begin = self._next()
         if begin == "[":
             self._at += 1
@@ -145,7 +145,7 @@ class _TomlWalk:
             self._take(_STRING if begin in {'"', "'"} else _BARE_VALUE)
 
     def _key(self) -> list[str]:
-        """Pass over a key with its dots."""
+        """Read a dotted key; return its parts."""
         parts: list[str] = []
         while True:
             self._next()
@@ -156,20 +156,20 @@ class _TomlWalk:
             self._at += 1
 
     def _next(self) -> str:
-        """Pass over what means nothing; gives the character behind it, none at the end."""
+        """Skip spaces and comments; return the next character, or "" at the end."""
         self._take(_GAP)
         return self._text[self._at : self._at + 1]
 
     def _pass_comma(self) -> None:
-        """Pass over what is between two items."""
+        """Skip the comma between two items."""
         if self._next() == ",":
             self._at += 1
 
     def _take(self, pattern: re.Pattern[str]) -> str:
-        """Pass over a piece."""
+        """Read the text that matches a pattern, and return it."""
         found = pattern.match(self._text, self._at)
         if found is None:
-            raise ValueError(f"line {self._line()} is no TOML")
+            raise ValueError(f"line {self._line()} is not TOML")
         self._at = found.end()
         return found.group()
 

@@ -1,11 +1,11 @@
-"""Settings of the credentials that a service gets, by kind.
+"""Settings of the credentials that the gateway sends to a service, by kind.
 
-kind                what the service is sent
+kind                what the gateway sends
 none                nothing
 bearer              ``Authorization: Bearer …`` (RFC 6750)
 basic               ``Authorization: Basic …`` (RFC 7617)
 api_key             a key, in a header or a query parameter
-client_credentials  a token that the gateway gets for itself (OAuth 2, RFC 6749, section 4.4)
+client_credentials  a token that the gateway requests for itself (OAuth 2, RFC 6749, section 4.4)
 forward             the ``Authorization`` header of the caller
 
 With each kind, further headers of the caller may be forwarded.
@@ -35,11 +35,11 @@ _NEVER_SENT_ON = OUR_HEADERS | {
     *("cookie", "set-cookie", "proxy-authorization", "proxy-authenticate", "proxy-connection"),
     *("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
 }
-"""What would say of the gateway's own request what was meant of another, and what is never given
-away."""
+"""Headers that are never forwarded: some describe the client's request and would be wrong for the
+gateway's own, and some are secrets between the client and the gateway."""
 
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-"""What can stand in a header as a bearer token (RFC 6750, section 2.1)."""
+"""The syntax of a bearer token (RFC 6750, section 2.1)."""
 
 _NO_CONTROL = re.compile(r"[^\x00-\x1f\x7f]+")
 
@@ -59,12 +59,12 @@ def is_bearer_token(token: str) -> bool:
 def _check_token(token: SecretStr) -> SecretStr:
     """Check a bearer token."""
     if not is_bearer_token(token.get_secret_value()):
-        raise ValueError("expected letters, digits and -._~+/ only, as RFC 6750 has it")
+        raise ValueError("expected letters, digits and -._~+/ only (RFC 6750)")
     return token
 
 
 def _check_key(key: SecretStr) -> SecretStr:
-    """Check a key that fits into a header."""
+    """Check that a key fits into a header."""
     if not HEADER_VALUE.fullmatch(key.get_secret_value()):
         raise ValueError("expected printable ASCII that begins and ends with no space")
     return key
@@ -78,7 +78,7 @@ def _check_secret(secret: SecretStr) -> SecretStr:
 
 
 def _check_name(name: str) -> str:
-    """Check the name of a user, which stands before a colon (RFC 7617, section 2)."""
+    """Check the name of a user: it has no colon, which ends it (RFC 7617, section 2)."""
     if not _NO_CONTROL.fullmatch(name) or ":" in name:
         raise ValueError("expected a name without colons and control characters")
     return name
@@ -89,7 +89,7 @@ def _check_key_header(name: str) -> str:
     if not HEADER_NAME.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and -")
     if name.lower() in _NEVER_A_KEY:
-        raise ValueError(f"expected a header for a key, such as X-Api-Key: {name} is none")
+        raise ValueError(f"expected a header for a key, such as X-Api-Key: {name} has another use")
     return name
 
 
@@ -100,7 +100,7 @@ def _check_forwarded(name: str) -> str:
     if name.lower() == AUTHORIZATION:
         raise ValueError('expected kind = "forward" for the caller\'s Authorization')
     if name.lower() in _NEVER_SENT_ON:
-        raise ValueError(f"expected no {name}: it is never sent on")
+        raise ValueError(f"expected no {name}: it is never forwarded")
     return name
 
 
@@ -115,70 +115,70 @@ Text = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
 _KIND = (
-    "What the service is sent: nothing (`none`), a token (`bearer`), a user and a password"
-    " (`basic`), a key in a header or in the query (`api_key`), a token that the gateway gets for"
-    " itself (`client_credentials`, OAuth 2), or what the caller has in `Authorization`"
-    " (`forward`)."
+    "Credentials that the gateway sends to the service: none (`none`), a token (`bearer`), a user"
+    " and a password (`basic`), a key in a header or in the query (`api_key`), a token that the"
+    " gateway requests for itself (`client_credentials`, OAuth 2), or the caller's own"
+    " `Authorization` header (`forward`)."
 )
 
 
 class _Auth(SettingsModel):
-    """What all kinds have."""
+    """The settings of all kinds."""
 
     forward_headers: Annotated[tuple[ForwardedName, ...], Field(max_length=32)] = Field(
         default=(),
-        description="Headers of the caller's that are sent on. Only callers that send the same in"
-        " them share calls and kept answers.",
+        description="Headers of the caller that are forwarded to the service. Only callers with the"
+        " same values in them share calls and cached answers.",
         examples=[["X-Tenant"]],
     )
 
     @property
     def own_header(self) -> str | None:
-        """The header that it writes, in lower case."""
+        """The header with the credentials, in lower case; ``None`` if there is none."""
         return None
 
     @property
     def own_parameter(self) -> str | None:
-        """The query parameter that it writes."""
+        """The query parameter with the gateway's credentials; ``None`` if there is none."""
         return None
 
     @property
     def forwards(self) -> frozenset[str]:
-        """The headers of the caller's that are sent on, in lower case."""
+        """The headers of the caller that are forwarded, in lower case."""
         return frozenset(name.lower() for name in self.forward_headers)
 
     @model_validator(mode="after")
     def _each_header_once(self) -> Self:
-        """Accept headers that do not stand in each other's way.
+        """Require that no header is written twice.
 
         Raises:
-            ValueError: One is written twice.
+            ValueError: The header with the credentials is also forwarded.
         """
         if self.own_header in {name.lower() for name in self.forward_headers}:
-            raise ValueError("expected forward_headers without the header that has the key")
+            raise ValueError("expected forward_headers without the header for the key")
         return self
 
 
 class NoAuth(_Auth):
-    """A service that does not ask who asks."""
+    """A service that needs no credentials."""
 
     kind: Literal["none"] = Field(default="none", description=_KIND)
 
 
 class BearerAuth(_Auth):
-    """A service that knows the gateway by a token."""
+    """A service that identifies the gateway by a token."""
 
     kind: Literal["bearer"] = Field(description=_KIND)
     token: BearerToken = Field(description="The token (`bearer`).")
 
     @property
     def own_header(self) -> str | None:
-        """The header that it writes, in lower case."""
+        """The header with the credentials, in lower case; ``None`` if there is none."""
         return AUTHORIZATION
 
 
 class BasicAuth(_Auth):
-    """A service that knows the gateway by a password."""
+    """A service that identifies the gateway by a user name and a password."""
 
     kind: Literal["basic"] = Field(description=_KIND)
     username: UserName = Field(description="The user (`basic`).", examples=["gateway"])
@@ -186,44 +186,44 @@ class BasicAuth(_Auth):
 
     @property
     def own_header(self) -> str | None:
-        """The header that it writes, in lower case."""
+        """The header with the credentials, in lower case; ``None`` if there is none."""
         return AUTHORIZATION
 
 
 class ApiKeyAuth(_Auth):
-    """A service that knows the gateway by a key."""
+    """A service that identifies the gateway by a key."""
 
     kind: Literal["api_key"] = Field(description=_KIND)
     key: Key = Field(description="The key (`api_key`).")
     header: KeyHeader | None = Field(
-        default=None, description="Header that has the key (`api_key`).", examples=["X-Api-Key"]
+        default=None, description="Header for the key (`api_key`).", examples=["X-Api-Key"]
     )
     prefix: Prefix = Field(
-        default="", description="What stands before the key in that header.", examples=["Token "]
+        default="", description="Text before the key in that header.", examples=["Token "]
     )
     parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter that has the key (`api_key`); a header is better where the"
-        " service knows one, since others log addresses.",
+        description="Query parameter for the key (`api_key`). A header is better if the service"
+        " supports one, because proxies and services log addresses.",
         examples=["api_key"],
     )
 
     @property
     def own_header(self) -> str | None:
-        """The header that it writes, in lower case."""
+        """The header with the credentials, in lower case; ``None`` if there is none."""
         return None if self.header is None else self.header.lower()
 
     @property
     def own_parameter(self) -> str | None:
-        """The query parameter that it writes."""
+        """The query parameter with the gateway's credentials; ``None`` if there is none."""
         return self.parameter
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        """Accept one place for the key.
+        """Require exactly one place for the key.
 
         Raises:
-            ValueError: It has two, or none.
+            ValueError: There are two places, or none.
         """
         if (self.header is None) == (self.parameter is None):
             raise ValueError("expected either header or parameter, where the key goes")
@@ -233,28 +233,31 @@ class ApiKeyAuth(_Auth):
 
 
 class ClientCredentialsAuth(_Auth):
-    """A service that takes tokens of an authorization server (RFC 6749, section 4.4)."""
+    """A service that accepts tokens of an authorization server (RFC 6749, section 4.4)."""
 
     kind: Literal["client_credentials"] = Field(description=_KIND)
     token_url: Address = Field(
-        description="Where tokens are given out (`client_credentials`). The source's `tls` and"
-        " `proxy` hold for it, too.",
+        description="Address of the server that issues tokens (`client_credentials`). The source's"
+        " `tls` and `proxy` apply to it, too.",
         examples=["https://login.internal/oauth/token"],
     )
-    client_id: UserName = Field(description="The gateway's name there.", examples=["user-gateway"])
-    client_secret: Secret = Field(description="The gateway's secret there.")
+    client_id: UserName = Field(
+        description="The gateway's client id at that server.", examples=["user-gateway"]
+    )
+    client_secret: Secret = Field(description="The gateway's client secret at that server.")
     client_auth: Literal["basic", "post"] = Field(
         default="basic",
-        description="Where these two stand: in `Authorization` (`basic`), or in the body (`post`).",
+        description="Place of client id and secret in the request: the header `Authorization`"
+        " (`basic`), or the body (`post`).",
     )
     scope: Text | None = Field(
         default=None,
-        description="What the token is to be good for; several with spaces between.",
+        description="Scopes that the token needs, separated by spaces.",
         examples=["users:read"],
     )
     audience: Text | None = Field(
         default=None,
-        description="For whom the token is, where the server wants to know it.",
+        description="Audience of the token, if the server needs one.",
         examples=["https://users.internal/api"],
     )
     token_timeout: float = Field(
@@ -262,28 +265,28 @@ class ClientCredentialsAuth(_Auth):
         ge=0.001,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds that getting a token may take.",
+        description="Seconds that a request for a token may take.",
     )
 
     @property
     def own_header(self) -> str | None:
-        """The header that it writes, in lower case."""
+        """The header with the credentials, in lower case; ``None`` if there is none."""
         return AUTHORIZATION
 
 
 class ForwardAuth(_Auth):
-    """A service that knows the caller by itself."""
+    """A service that identifies the caller by the caller's own credentials."""
 
     kind: Literal["forward"] = Field(description=_KIND)
 
     @property
     def own_header(self) -> str | None:
-        """The header that it writes, in lower case."""
+        """The header with the credentials, in lower case; ``None`` if there is none."""
         return AUTHORIZATION
 
     @property
     def forwards(self) -> frozenset[str]:
-        """The headers of the caller's that are sent on, in lower case."""
+        """The headers of the caller that are forwarded, in lower case."""
         return super().forwards | {AUTHORIZATION}
 
 
@@ -291,4 +294,4 @@ AuthSettings: TypeAlias = Annotated[
     NoAuth | BearerAuth | BasicAuth | ApiKeyAuth | ClientCredentialsAuth | ForwardAuth,
     Field(discriminator="kind"),
 ]
-"""How a service knows who asks."""
+"""How the gateway authenticates itself or the caller at a service."""

@@ -19,7 +19,8 @@ ENV_FILE = Path(".env")
 
 
 Check: TypeAlias = Callable[[object], Iterator[tuple[Keys, str]]]
-"""Finds what is wrong with values that are right each by itself: the keys of each, and why."""
+"""Finds mistakes in values that are valid one by one. It gets all values, and returns the keys of
+each mistake with a text that says what is wrong."""
 
 
 def load_settings(
@@ -32,11 +33,11 @@ def load_settings(
     """Read the settings from the environment, and from files for what it lacks.
 
     Args:
-        env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
-            exist.
-        check: Finds what does not fit together.
-        config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
-        serving: Whether requests are going to be answered, so that it has to be said who may ask.
+        env_file: A file of ``NAME=value`` lines, used for names that the environment lacks. It
+            need not exist.
+        check: Finds mistakes that the models cannot know.
+        config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
+        serving: Whether the gateway is going to serve requests, which requires ``auth``.
 
     Returns:
         The settings.
@@ -44,7 +45,7 @@ def load_settings(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
-    checks = (check, _callers_are_said) if serving else (check,)
+    checks = (check, _missing_callers) if serving else (check,)
     every: Check = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
     return read_settings(Settings, env_file=env_file, config=config, check=every).settings
 
@@ -56,8 +57,8 @@ def read(
 
     Args:
         env_file: A file of ``NAME=value`` lines.
-        check: Finds what does not fit together.
-        config: The configuration file.
+        check: Finds mistakes that the models cannot know.
+        config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
 
     Returns:
         The settings and their origins.
@@ -79,7 +80,7 @@ def variables() -> Iterator[Variable]:
     yield from variables_of(Settings)
 
 
-def _callers_are_said(values: object) -> Iterator[tuple[Keys, str]]:
-    """Find out whether it was said who may ask, as it has to be before anybody is served."""
+def _missing_callers(values: object) -> Iterator[tuple[Keys, str]]:
+    """Report a missing ``auth``: the gateway must not serve anyone by accident."""
     if value_at(values, ("auth",)) is NOTHING:
         yield ("auth", "mode"), f"is missing: {WHO_MAY_ASK}"

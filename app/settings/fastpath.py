@@ -1,4 +1,4 @@
-"""Which fast paths are on: replacements of single parts that give the same results for less CPU."""
+"""Settings of the fast paths. Each gives the same results as the reference path for less CPU."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from app.settings.base import SettingsModel
 
 
 class FastpathSettings(SettingsModel):
-    """The fast paths. With all of them off, every feature works, for more CPU."""
+    """The fast paths. With all of them off, every feature still works, but needs more CPU."""
 
     enabled: bool = Field(
         default=True,
@@ -14,26 +14,27 @@ class FastpathSettings(SettingsModel):
     )
     compiled: bool = Field(
         default=True,
-        description="Whether everyday operations are rendered by compiled functions rather than by"
+        description="Whether compiled functions render operations that they support, instead of"
         " Strawberry's executor.",
     )
     rows: bool = Field(
         default=True,
-        description="Whether rows of the default contract are read by msgspec, and by pydantic only"
-        " where that turns one down.",
+        description="Whether msgspec reads rows of the default contract; pydantic reads only the"
+        " rows that msgspec rejects.",
     )
     wire: bool = Field(
         default=True,
-        description="Whether requests to services are written to their connections by ourselves,"
-        " rather than by `httpx.AsyncClient`.",
+        description="Whether the gateway writes requests to services itself, instead of"
+        " `httpx.AsyncClient`.",
     )
     responses: bool = Field(
         default=True,
-        description="Whether everyday responses are written by one call, rather than by uvicorn.",
+        description="Whether the gateway writes most responses itself, with one call, instead of"
+        " uvicorn.",
     )
     route: bool = Field(
         default=True,
-        description="Whether requests for `/graphql` are led past Starlette's routing.",
+        description="Whether requests for `/graphql` skip Starlette's routing.",
     )
 
     def uses(self, name: str) -> bool:

@@ -1,8 +1,8 @@
-"""What may stand at each place of the settings, read off their models.
+"""The values that are allowed at each place of the settings, as the models define them.
 
-Pydantic says what is wrong with a value once it is there. To find the place of a variable's value,
-to know a secret before it is read, and to tell where pydantic found a mistake, one has to know
-beforehand what may stand where.
+Pydantic only checks values that are there. Other modules need to know before what is allowed at a
+place: to find the place of a variable's value, to recognise a secret before it is read, and to
+translate pydantic's locations of mistakes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,16 +19,17 @@ from app.settings.nested import Table
 
 @dataclass(frozen=True, slots=True)
 class FieldSchema:
-    """What may stand at one place; several of these where types are united.
+    """The values that are allowed at one place. With a union of types, several kinds are.
 
     Attributes:
-        tables: Models whose fields a table has.
-        tag: The field that says which of them a table is.
-        entries: What a table holds whose names are the operator's own.
-        items: What a list holds.
-        secret: Whether a secret may stand here.
-        plain: Whether any other single value may.
-        united: Whether pydantic names one of several types where it says what is wrong below.
+        tables: The models of which a table at this place is one.
+        tag: The discriminator: the field that says which of these models a table is.
+        entries: The schema of a table's values, if the operator chooses the names; else ``None``.
+        items: The schema of a list's items; ``None`` if no list is allowed.
+        secret: Whether a secret is allowed.
+        plain: Whether any other single value is allowed.
+        united: Whether it is a union of several types, so that pydantic's locations of mistakes
+            below name one of them.
     """
 
     tables: tuple[type[BaseModel], ...] = ()
@@ -41,11 +42,15 @@ class FieldSchema:
 
     @property
     def holds(self) -> bool:
-        """Whether something with places of its own may stand here: a table or a list."""
+        """Whether a value with places in it is allowed: a table or a list."""
         return bool(self.tables or self.entries or self.items)
 
     def kinds(self) -> dict[str, type[BaseModel]]:
-        """List the models by the word that a table has for its tag."""
+        """Return the models by the value of their tag.
+
+        Returns:
+            The models; empty if there is no tag.
+        """
         if self.tag is None:
             return {}
         return {
@@ -55,23 +60,48 @@ class FieldSchema:
         }
 
     def of(self, table: Table) -> "FieldSchema":
-        """Narrow this to what a table says that it is."""
+        """Narrow the schema to the model that the tag of a table names.
+
+        Args:
+            table: The table.
+
+        Returns:
+            The schema of that model; the same schema if the table names none.
+        """
         kind = self.kinds().get(str(table.get(self.tag))) if self.tag is not None else None
         return self if kind is None else FieldSchema(tables=(kind,))
 
     def named(self, label: str | int) -> "FieldSchema":
-        """Narrow this to what pydantic names: the tag of a model, or one type of several."""
+        """Narrow the schema to the type that a location of pydantic names.
+
+        Args:
+            label: The part of the location: the value of a tag, or the name of a type.
+
+        Returns:
+            The schema of that type.
+        """
         if self.tag is not None and not str(label).startswith("tagged-union"):
             return self.of({self.tag: label})
         models = tuple(model for model in self.tables if model.__name__ == label)
         return FieldSchema(tables=models) if models else replace(self, united=self.tag is not None)
 
     def names(self) -> tuple[str, ...]:
-        """List what a table here holds by names of ours."""
+        """Return the names of all fields of the models.
+
+        Returns:
+            The names, in the order of the fields, each once.
+        """
         return tuple(dict.fromkeys(name for model in self.tables for name in model.model_fields))
 
     def below(self, key: str | int) -> "Setting":
-        """Tell what may stand below a key; nothing, where the key may not be."""
+        """Return the setting at a key of a table, or at a position in a list.
+
+        Args:
+            key: The key or the position.
+
+        Returns:
+            The setting. Its schema is ``NOWHERE`` if the key is not allowed.
+        """
         if isinstance(key, int):
             return Setting(self.items or NOWHERE)
         fields = [model.model_fields[key] for model in self.tables if key in model.model_fields]
@@ -79,7 +109,7 @@ class FieldSchema:
 
 
 NOWHERE = FieldSchema()
-"""Of a place where nothing may stand."""
+"""The schema of a place that does not exist: no value is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +117,12 @@ class Setting:
     """One setting, or a table of them.
 
     Attributes:
-        schema: What its value may be.
-        meaning: What it is for.
-        required: Whether it has to be there.
-        default: Its value where it is not.
-        examples: What one might write.
-        dependent: Whether it means nothing unless something else is set: its table is not there by
+        schema: The values that are allowed.
+        meaning: Its description.
+        required: Whether it must be set.
+        default: Its value if it is not set.
+        examples: Examples of its value.
+        dependent: Whether it has an effect only with another setting: its table is absent by
             default, or is of another kind.
     """
 
@@ -105,7 +135,14 @@ class Setting:
 
     @classmethod
     def of(cls, infos: Collection[FieldInfo]) -> "Setting":
-        """Read it off the fields of that name; tables of several kinds may share one."""
+        """Make a setting from the fields of one name; models of a union may share a name.
+
+        Args:
+            infos: The fields, at least one.
+
+        Returns:
+            The setting. It is required only if each of the fields is.
+        """
         first = next(iter(infos))
         required = all(info.is_required() for info in infos)
         return cls(
@@ -120,16 +157,16 @@ class Setting:
 
 
 def field_schema_of(annotation: object, tag: str | None = None) -> FieldSchema:
-    """Tell what a type allows.
+    """Return the schema of a type.
 
     Args:
         annotation: The type.
-        tag: The field that tells united models apart.
+        tag: The discriminator of a union of models.
 
     Returns:
-        Its shape. A type that is not known here is a plain value; pydantic judges it all the same.
+        The schema. An unknown type counts as a single value; pydantic still checks it.
     """
-    annotation = getattr(annotation, "__value__", annotation)  # of a name for a type
+    annotation = getattr(annotation, "__value__", annotation)  # the value of a type alias
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         tags = (_tag_of(getattr(one, "discriminator", None)) for one in args[1:])
@@ -143,7 +180,7 @@ def field_schema_of(annotation: object, tag: str | None = None) -> FieldSchema:
 
 
 def _of_class(kind: type, args: tuple[object, ...]) -> FieldSchema:
-    """Tell what a class allows."""
+    """Return the schema of a class."""
     if issubclass(kind, BaseModel):
         return FieldSchema(tables=(kind,))
     if issubclass(kind, Mapping):
@@ -155,18 +192,18 @@ def _of_class(kind: type, args: tuple[object, ...]) -> FieldSchema:
 
 
 def _tag_of(discriminator: object) -> str | None:
-    """Find the name of the field that tells models apart, where a field does."""
+    """Return the name of the discriminating field; ``None`` if the discriminator is no field."""
     name: object = getattr(discriminator, "discriminator", discriminator)
     return name if isinstance(name, str) else None
 
 
-def _together(shapes: Iterable[FieldSchema]) -> FieldSchema:
-    """Unite shapes."""
-    return reduce(_united, shapes)
+def _together(schemas: Iterable[FieldSchema]) -> FieldSchema:
+    """Merge schemas; each value that one of them allows is allowed."""
+    return reduce(_united, schemas)
 
 
 def _united(one: FieldSchema, other: FieldSchema) -> FieldSchema:
-    """Unite two shapes."""
+    """Merge two schemas."""
     return FieldSchema(
         tables=tuple(dict.fromkeys((*one.tables, *other.tables))),
         tag=one.tag or other.tag,
@@ -179,5 +216,5 @@ def _united(one: FieldSchema, other: FieldSchema) -> FieldSchema:
 
 
 def _either(one: FieldSchema | None, other: FieldSchema | None) -> FieldSchema | None:
-    """Unite two shapes of which either may be missing."""
+    """Merge two schemas of which either may be missing."""
     return _united(one, other) if one is not None and other is not None else one or other

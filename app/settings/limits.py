@@ -1,4 +1,7 @@
-"""What a query may cost, as settings. Each limit is on by default, and 0 switches it off."""
+"""Settings of the limits of documents, operations and callers.
+
+Each limit of a document or operation is on by default, and 0 switches it off.
+"""
 
 from typing import Literal
 
@@ -11,138 +14,151 @@ MOST_BYTES = 1_073_741_824
 
 
 class RateSettings(SettingsModel):
-    """How much a caller may ask for in a while."""
+    """The rate limit: the cost of all operations of one caller over time."""
 
     enabled: bool = Field(
         default=True,
-        description="Whether callers are limited. A caller is the user that its token names, else"
-        " an address.",
+        description="Whether the rate of each caller is limited. A caller is a user, by the token,"
+        " or an address if there is no token.",
     )
     quota: int = Field(
         default=1_000_000,
         ge=1,
         le=1_000_000_000,
-        description="Cost that a caller may spend in `window`, all at once if it likes. The default"
-        " is thousands of pages a minute: raise it where one address is many people.",
+        description="Cost that a caller may use in `window`, all of it at once, too. The default is"
+        " enough for thousands of pages a minute. Raise it if many people share one address.",
     )
     window: int = Field(
         default=60,
         ge=1,
         le=86_400,
-        description="Whole seconds in which what was spent comes back, bit by bit.",
+        description="Whole seconds in which the quota is refilled, at a constant rate.",
     )
     max_callers: int = Field(
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Callers that are remembered; those who were not seen for longest are forgotten"
-        " first.",
+        description="Maximum number of callers that are remembered. The caller whose last request"
+        " is oldest is forgotten first.",
     )
     trusted_proxies: int = Field(
         default=0,
         ge=0,
         le=16,
-        description="Proxies in front of the gateway that each add to `X-Forwarded-For` whom they"
-        " were called by. With 0 that header is not believed.",
+        description="Number of proxies in front of the gateway that each add the address of their"
+        " client to `X-Forwarded-For`. With 0 the gateway ignores that header.",
     )
 
 
 class MemorySettings(SettingsModel):
-    """How much memory what is kept of clients' documents may take, in each process.
+    """The memory for caches of clients' documents, in each process.
 
-    The sizes are estimates, within a factor of two of what Python needs.
+    The sizes are estimates, within a factor of two of the memory that Python needs.
     """
 
     documents: int = Field(
         default=32 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,
-        description="Bytes that parsed documents may have in memory, at most `document_cache` of"
-        " them; a document of the usual length has 30,000. The same again for a router's. 0 keeps"
-        " none.",
+        description="Maximum number of bytes of memory for parsed documents, of which at most"
+        " `document_cache` are kept; a document of usual length needs 30,000. Documents of a"
+        " router have as much memory again. 0 keeps none.",
     )
     compiled: int = Field(
         default=32 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,
-        description="Bytes that compiled operations may have in memory: each is compiled once for"
-        " every combination of its switches. 0 keeps none.",
+        description="Maximum number of bytes of memory for compiled operations. Each operation is"
+        " compiled once for every combination of its switches (`@include`, `@skip`). 0 keeps none.",
     )
     persisted: int = Field(
         default=16 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,
-        description="Bytes that the texts of persisted queries may have in memory, at most"
-        " `persisted.max_documents` of them. 0 keeps none.",
+        description="Maximum number of bytes of memory for the texts of persisted queries, of"
+        " which at most `persisted.max_documents` are kept. 0 keeps none.",
     )
 
 
 class LimitsSettings(SettingsModel):
-    """What a query may cost."""
+    """The limits of documents, of operations and their variables, and of callers."""
 
     document_bytes: int = Field(
-        default=65_536, ge=0, description="Longest document; 0 for no limit, as with all of these."
+        default=65_536,
+        ge=0,
+        description="Maximum number of bytes of a document. Here and in the limits below, 0 means"
+        " no limit.",
     )
     tokens: int = Field(
         default=2_000,
         ge=0,
-        description="Most tokens of a document, and most lines.",
+        description="Maximum number of tokens of a document, and of its lines.",
     )
     depth: int = Field(
         default=10,
         ge=0,
-        description="Deepest fields of an operation; below `__schema` and `__type` none are"
-        " counted.",
+        description="Maximum number of levels of fields in an operation; fields below `__schema`"
+        " and `__type` do not count.",
     )
     aliases: int = Field(
         default=50,
         ge=0,
-        description="Most aliases of an operation, those of a fragment as often as it is spread.",
+        description="Maximum number of aliases of an operation; those of a fragment count once for"
+        " each spread.",
     )
     root_fields: int = Field(
-        default=20, ge=0, description="Most fields that an operation selects of `Query`."
+        default=20,
+        ge=0,
+        description="Maximum number of root fields (fields of `Query`) of an operation.",
     )
     directives: int = Field(
         default=50,
         ge=0,
-        description="Most directives of an operation, those of a fragment as often as it is"
-        " spread.",
+        description="Maximum number of directives of an operation; those of a fragment count once"
+        " for each spread.",
     )
     operations: int = Field(
-        default=20, ge=0, description="Most operations in one document, of which one is run."
+        default=20,
+        ge=0,
+        description="Maximum number of operations in one document. Only one is executed.",
     )
     cost: int = Field(
         default=5_000,
         ge=0,
-        description="Highest cost of an operation, by `@cost` and `@listSize` of the schema; about"
-        " the number of objects that it asks for.",
+        description="Highest cost of an operation, computed from `@cost` and `@listSize` in the"
+        " schema: about the number of objects in the response.",
     )
     introspection: int = Field(
         default=2,
         ge=0,
         le=100,
-        description="How many times over an operation may ask for the whole schema, as the"
-        " introspection query of tools does once. Introspection is no part of `cost`.",
+        description="How many times an operation may request the whole schema; the introspection"
+        " query of tools requests it once. Introspection does not count in `cost`.",
     )
     variables_bytes: int = Field(
-        default=262_144, ge=0, description="Longest values of all variables, as JSON."
+        default=262_144,
+        ge=0,
+        description="Maximum number of bytes of the values of all variables, as JSON.",
     )
     variables_values: int = Field(
         default=10_000,
         ge=0,
-        description="Most values in all variables: each list, each object, and each value in them.",
+        description="Maximum number of values in all variables: each list, each object, and each"
+        " value in them.",
     )
     variables_depth: int = Field(
-        default=10, ge=0, description="Deepest lists and objects in the values of variables."
+        default=10,
+        ge=0,
+        description="Maximum number of levels of lists and objects in the values of variables.",
     )
     report: Literal["never", "asked", "always"] = Field(
         default="never",
-        description="Whether answers tell what their operation costs; `asked`: where the request"
+        description="Whether responses report the cost of their operation; `asked`: if the request"
         " has `X-Gateway-Cost: 1`.",
     )
     rate: RateSettings = Field(
-        default=RateSettings(), description="How much a caller may ask for in a while."
+        default=RateSettings(), description="The cost that a caller may use over time."
     )
     memory: MemorySettings = Field(
-        default=MemorySettings(), description="How much memory what is kept of documents may take."
+        default=MemorySettings(), description="The memory for caches of documents."
     )

@@ -1,8 +1,8 @@
 """Reads settings from variables and from a file, and reports all mistakes of both at once.
 
-A value of the file that a variable replaces is not checked: a secret whose file is missing on this
-machine is no mistake if a variable has the secret. All else is checked together, before anything
-starts.
+If a variable replaces a value of the file, the file's value is not checked: a secret whose file is
+missing on this machine is no mistake if a variable has the secret. All other values are checked
+together, before the gateway starts.
 """
 
 import json

@@ -25,23 +25,24 @@ from app.settings.secret_values import without_secrets
 from app.settings.variables import NESTING, name_of, nearest, not_a_variable, settings_below
 
 OF_A_KEY = "[key]"
+"""Pydantic's mark in a location for a wrong key, rather than a wrong value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong with a value.
+    """A mistake that pydantic found in a value.
 
     Attributes:
-        keys: What leads to it.
-        setting: What may stand there.
-        around: What may stand in the table around it.
-        details: What pydantic says.
-        kind: What the table around it says that it is, as ``kind = 'bearer'``, if it has to.
-        kinds: What may stand in that table, whichever it is.
-        union: Where the value is one of several types that nothing tells apart: what leads to the
-            value that may be any of them.
-        label: The one of these types that was tried.
-        others: What pydantic says of the other types.
+        keys: The place of the value.
+        setting: The setting at that place.
+        around: The schema of the table around it.
+        details: The details from pydantic.
+        kind: The tag of the table around it, such as ``kind = 'bearer'``; ``None`` without a tag.
+        kinds: The schema of that table, with all its kinds.
+        union: The place of the value that may be one of several types, if no tag says which;
+            ``None`` if there is no such union.
+        label: The type of the union that pydantic tried.
+        others: The details from pydantic for the other types of the union.
     """
 
     keys: Keys
@@ -56,14 +57,14 @@ class Finding:
 
 
 def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding]:
-    """List what pydantic found.
+    """List the mistakes that pydantic found.
 
     Args:
-        error: All of it.
-        model: The settings that were read.
+        error: The error from pydantic.
+        model: The model of the settings that were read.
 
     Yields:
-        Each once; of several types that a value may be, those of the one that it is nearest to.
+        Each mistake once. In a union of types, only the mistakes for the type that fits best.
     """
     unions: dict[Keys, dict[str, list[Finding]]] = {}
     found = [_finding(details, model) for details in error.errors(include_url=False)]
@@ -78,10 +79,10 @@ def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding
 
 
 def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
-    """Translate a location."""
+    """Translate a location of pydantic into a place of the settings."""
     schema = around = FieldSchema(tables=(model,))
     setting, keys = Setting(schema), Keys()
-    here: tuple[str | None, FieldSchema] = (None, NOWHERE)  # of the table that is come to
+    here: tuple[str | None, FieldSchema] = (None, NOWHERE)  # for the next table
     (kind, kinds), union, label = here, None, ""
     for part in details["loc"]:
         if part == OF_A_KEY:
@@ -100,7 +101,7 @@ def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
 
 
 def _nearest(types: Iterable[list[Finding]]) -> Iterable[Finding]:
-    """Choose what to tell of a value that is none of several types."""
+    """Choose the mistakes to report of a value that fits no type of a union."""
     groups = sorted(types, key=lambda found: (found[0].keys == found[0].union, len(found)))
     best = groups[0]
     if best[0].keys != best[0].union:
@@ -109,7 +110,7 @@ def _nearest(types: Iterable[list[Finding]]) -> Iterable[Finding]:
     return [replace(best[0], others=others)]
 
 
-ALL_THERE_ARE = "`user-gateway config schema` has all there are."
+_PRINTS_ALL = "`user-gateway config schema` prints all settings."
 _NAME = re.compile("[A-Za-z0-9_]+")
 _FEW = 10
 _AT_THE_END = 10**9
@@ -120,41 +121,60 @@ _KINDS: Mapping[type, str] = {dict: "a table", list: "a list", date: "a date", t
 
 
 class Mistakes:
-    """Everything that is wrong.
+    """Collects all mistakes, each as one sentence.
 
     Args:
-        model: The settings.
-        origins: Where they are from.
+        model: The model of the settings.
+        origins: The origin of each value.
     """
 
     def __init__(self, model: type[BaseModel], origins: Origins) -> None:
         self._model = model
         self._origins = origins
         self._sentences: list[tuple[int, str]] = []
-        self._told: set[Keys] = set()
+        self._reported: set[Keys] = set()
 
     def sentences(self) -> tuple[str, ...]:
-        """List the mistakes: those of variables as found, those of the file by line."""
+        """Return the sentences.
+
+        Returns:
+            Mistakes in variables first, in the order in which they were added; then those in the
+            file, by line.
+        """
         return tuple(sentence for _, sentence in sorted(self._sentences, key=lambda one: one[0]))
 
     def add(self, *sentences: str) -> None:
-        """Add what is known already, as of variables."""
+        """Add complete sentences about variables or about a file as a whole.
+
+        Args:
+            sentences: The sentences.
+        """
         self._sentences += [(0, sentence) for sentence in sentences]
 
     def add_of_file(self, keys: Keys, what: str) -> None:
-        """Add what is wrong at a place of the file; pydantic's word on it is not told any more."""
-        self._told.add(keys)
-        self._tell_of_file(keys, what)
-
-    def add_found(self, keys: Keys, what: str) -> None:
-        """Add what somebody else has found wrong at a place, or missing there."""
-        self._tell(keys, what)
-
-    def add_types(self, error: ValidationError) -> None:
-        """Add values of the file that are of another type, such as ``port = "80"``.
+        """Add a mistake in the file. What pydantic finds at the same place is not reported.
 
         Args:
-            error: What pydantic found in the file alone, where it took no text for a number.
+            keys: The place.
+            what: The text after the place: what is wrong, and what is expected.
+        """
+        self._reported.add(keys)
+        self._add_at_line(keys, what)
+
+    def add_found(self, keys: Keys, what: str) -> None:
+        """Add a mistake in a value from a variable or from the file.
+
+        Args:
+            keys: The place.
+            what: The text after the place: what is wrong or missing, and what is expected.
+        """
+        self._add_at(keys, what)
+
+    def add_types(self, error: ValidationError) -> None:
+        """Add values of the file that have a wrong type, such as ``port = "80"``.
+
+        Args:
+            error: The error for the file alone, checked strictly: no text counts as a number.
         """
         for one in findings(error, self._model):
             wrong_type = one.details["type"].endswith("_type") and one.union in {None, one.keys}
@@ -162,21 +182,23 @@ class Mistakes:
                 self.add_of_file(one.keys, self._wrong(one))
 
     def add_values(self, error: ValidationError, *, missing: bool) -> None:
-        """Add what is wrong with everything together.
+        """Add the mistakes in the values of variables and file together.
 
         Args:
-            error: What pydantic found.
-            missing: Whether to tell what is missing.
+            error: The error from pydantic.
+            missing: Whether to report missing settings.
         """
         for one in findings(error, self._model):
             if one.details["type"] == "missing" and not missing:
                 continue
             around = (one.keys[:depth] for depth in range(len(one.keys) + 1))
-            if self._origins.variable(one.keys) is not None or not self._told.intersection(around):
+            if self._origins.variable(one.keys) is not None or not self._reported.intersection(
+                around
+            ):
                 self._add_value(one)
 
     def _add_value(self, one: Finding) -> None:
-        """Add a mistake where it was made."""
+        """Add a mistake that pydantic found, at its place."""
         tag = str(one.setting.schema.tag)
         kinds = list(one.setting.schema.kinds())
         match one.details["type"]:
@@ -189,14 +211,14 @@ class Mistakes:
             case "union_tag_invalid":
                 word = str(one.details.get("ctx", {}).get("tag"))
                 hint = nearest(word, kinds) or f"expected one of {', '.join(map(repr, kinds))}."
-                self._tell((*one.keys, tag), f"got {_quoted(word)}: {hint}")
+                self._add_at((*one.keys, tag), f"got {_quoted(word)}: {hint}")
             case "extra_forbidden":
                 self._add_unknown(one)
             case _:
-                self._tell(one.keys, self._wrong(one))
+                self._add_at(one.keys, self._wrong(one))
 
     def _add_missing(self, keys: Keys, setting: Setting) -> None:
-        """Add what has to be set and is not: every setting of a table that is not there."""
+        """Add a missing setting; for a missing table, each of its required settings."""
         inner = [place for place in settings_below(setting, keys) if place[1].required]
         for place, one in inner or [(keys, setting)]:
             file, variable = self._origins.file, name_of(place)
@@ -212,13 +234,13 @@ class Mistakes:
                 self._sentences.append((line, file.place_of_missing(place) + what))
 
     def _add_unknown(self, one: Finding) -> None:
-        """Add a name that no setting has."""
+        """Add an unknown name."""
         name, key = dotted(one.keys), str(one.keys[-1])
         own = one.around.names()
         if key in one.kinds.names():
             where = [word for word, of in one.kinds.kinds().items() if key in of.model_fields]
             right = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
-            self._tell(one.keys, f"is not a setting where {one.kind}: {right}")
+            self._add_at(one.keys, f"is not a setting where {one.kind}: {right}")
         elif self._origins.variable(one.keys) is not None and _is_name(one.keys):
             self._sentences.append((0, not_a_variable(name_of(one.keys), self._model)))
         else:
@@ -229,8 +251,8 @@ class Mistakes:
                 or nearest(key, own)
                 or nearest(name, every if len(one.keys) == 1 else ())
             )
-            names = f"expected one of {', '.join(own)}." if 0 < len(own) <= _FEW else ALL_THERE_ARE
-            self._tell(one.keys, f"is not a setting: {near or names}")
+            names = f"expected one of {', '.join(own)}." if 0 < len(own) <= _FEW else _PRINTS_ALL
+            self._add_at(one.keys, f"is not a setting: {near or names}")
 
     def _every_name(self) -> Collection[str]:
         """List the names of all settings and tables, as they are in a file."""
@@ -241,23 +263,23 @@ class Mistakes:
             for depth in range(1, len(keys) + 1)
         }
 
-    def _tell(self, keys: Keys, what: str) -> None:
-        """Add what is wrong at a place, which is named by its variable or its line."""
+    def _add_at(self, keys: Keys, what: str) -> None:
+        """Add a mistake, with its place as the name of a variable or a line of the file."""
         variable = self._variable(keys)
         if variable is None and self._origins.file is not None:
-            self._tell_of_file(keys, what)
+            self._add_at_line(keys, what)
         else:
             self._sentences.append(
                 (0, f"{variable or (name_of(keys) if keys else 'All of it')} {what}")
             )
 
-    def _tell_of_file(self, keys: Keys, what: str) -> None:
-        """Add what is wrong at a place of the file."""
+    def _add_at_line(self, keys: Keys, what: str) -> None:
+        """Add a mistake in the file, with its line."""
         if (file := self._origins.file) is not None:
             self._sentences.append((file.lines.near(keys) or 0, f"{file.place(keys)} {what}"))
 
     def _variable(self, keys: Keys) -> str | None:
-        """Name the variable of a value, if it is from one: its own, or what is in which one."""
+        """Return the variable of a value, with the place in its JSON; ``None`` without one."""
         found = self._origins.variable(keys)
         if found is None or _is_name(keys):
             return None if found is None else name_of(keys)
@@ -265,7 +287,7 @@ class Mistakes:
         return f"{found} ({dotted(within)})" if within else found
 
     def _wrong(self, one: Finding) -> str:
-        """Say what is wrong with a value, and what would be right."""
+        """Write what is wrong with a value, and what is expected."""
         in_file = self._origins.variable(one.keys) is None and self._origins.file is not None
         every = (_expected(details, in_file=in_file) for details in (one.details, *one.others))
         expected = " or ".join(dict.fromkeys(every))
@@ -277,11 +299,11 @@ class Mistakes:
         if one.details["loc"][-1:] == (OF_A_KEY,):
             return f"is not a name for this: {expected}.{_meaning(one.setting)}"
         if as_table(value) is not None and "error" in one.details.get("ctx", {}):
-            return f"is wrong: {expected}."  # of a whole table, whose meaning says nothing to it
+            return f"is wrong: {expected}."  # a table's description does not explain this
         return f"got {self._got(one, in_file=in_file)}: {expected}.{_meaning(one.setting)}"
 
     def _got(self, one: Finding, *, in_file: bool) -> str:
-        """Quote a value, without what may be secret in it."""
+        """Quote a value, without parts that may be secret."""
         value: object = one.details["input"]
         if one.setting.schema.secret:
             reference = self._origins.reference(one.keys)
@@ -294,28 +316,28 @@ class Mistakes:
 
 
 def _quoted(value: str) -> str:
-    """Quote a value of the settings, cut where it is long."""
+    """Quote a value, cut to the length that messages allow."""
     return repr(value if len(value) <= MAX_QUOTED else value[:MAX_QUOTED] + "…")
 
 
 def _is_name(keys: Keys) -> bool:
-    """Tell whether a place can be named by a variable."""
+    """Return whether a place can be part of a variable's name."""
     return all(isinstance(key, str) and _NAME.fullmatch(key) for key in keys)
 
 
 def _kind_of(value: object) -> str:
-    """Say of which kind a value of the file is."""
+    """Return the kind of a value as words for a message."""
     kinds = (word for kind, word in _KINDS.items() if isinstance(value, kind))
     return next(kinds, "a single value")
 
 
 def _meaning(setting: Setting) -> str:
-    """Say what a setting is for, behind a sentence."""
+    """Return the description of a setting, to append to a sentence."""
     return f" {setting.meaning}" if setting.meaning else ""
 
 
 def _expected(details: ErrorDetails, *, in_file: bool) -> str:
-    """Turn a message of pydantic into a part of a sentence."""
+    """Turn a message of pydantic into the part of a sentence that says what is expected."""
     if details["type"] in _OF_A_TABLE:
         return "expected a table" if in_file else "expected a JSON object"
     if details["type"] in _OF_A_LIST:

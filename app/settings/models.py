@@ -1,7 +1,7 @@
 """The model of all settings.
 
-A ``Settings`` value knows nothing of where its values come from: ``loading`` reads them from the
-environment and from files, and the demo and the tests build it by hand.
+``Settings`` does not depend on the origin of its values: ``loading`` reads them from the
+environment and from files, and the demo and the tests make them in code.
 """
 
 import re
@@ -37,33 +37,34 @@ from app.settings.source import KeyFromSettings, SourceSettings, key_mistakes
 
 
 class SourcesSettings(SettingsModel):
-    """The sources, by name."""
+    """The settings of each source, by the name of the source."""
 
-    profile: SourceSettings = Field(description="Who a user is.")
-    billing: SourceSettings = Field(description="What a user pays.")
-    activity: SourceSettings = Field(description="What a user does.")
+    profile: SourceSettings = Field(description="The source of names and mail addresses.")
+    billing: SourceSettings = Field(description="The source of plans, balances and invoices.")
+    activity: SourceSettings = Field(description="The source of events.")
 
 
 class LogSettings(SettingsModel):
-    """What the log says and how."""
+    """The content and the format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe level that is written."
+        default="info", description="Lowest level that is logged."
     )
     format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto` is `console` on a terminal and `json` elsewhere."
+        default="auto",
+        description="Format of the log; `auto` is `console` on a terminal, and else `json`.",
     )
     sample: Share = Field(
         default=1.0,
-        description="Share of the requests whose good operations and calls are logged; failures"
-        " always are.",
+        description="Share of the requests whose successful operations and calls are logged."
+        " Failures are always logged.",
     )
 
 
 class Settings(SettingsModel):
     """All settings of the gateway."""
 
-    sources: SourcesSettings = Field(description="The services that users are merged from.")
+    sources: SourcesSettings = Field(description="The services whose records the gateway merges.")
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that `serve` listens on."
     )
@@ -71,42 +72,44 @@ class Settings(SettingsModel):
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` runs.")
     hosts: tuple[HostName, ...] = Field(
         default=LOOPBACK_HOSTS,
-        description="Names by which clients may call the gateway (`Host`, without the port);"
-        " `*.example.com` for all below one, `*` for any. `/healthz` and `/readyz` answer to any.",
+        description="Names that clients may use for the gateway (the header `Host`, without the"
+        " port): `*.example.com` for all names below one, `*` for any. `/healthz` and `/readyz`"
+        " accept any name.",
         examples=[["api.example.com"]],
     )
     tls: ServerTlsSettings | None = Field(
         default=None,
-        description="Certificate with which `serve` speaks https; http when absent, as behind a"
-        " proxy that has one.",
+        description="Certificate with which `serve` uses https. When absent, it uses http, which"
+        " fits behind a proxy that ends TLS.",
     )
     connections: ConnectionSettings = Field(
-        default=ConnectionSettings(), description="What clients may take, in time and in size."
+        default=ConnectionSettings(), description="Limits of clients' connections and requests."
     )
     shutdown_timeout: int = Field(
         default=10,
         ge=0,
         le=600,
-        description="Whole seconds that running requests get to end on SIGTERM.",
+        description="Whole seconds in which running requests may end after SIGTERM.",
     )
     auth: CallersSettings | None = Field(
-        default=None, description="How the gateway knows who asks it; `serve` has to be told."
+        default=None,
+        description="How the gateway identifies callers; `serve` does not start without it.",
     )
     router_token: RouterToken | None = Field(
         default=None,
-        description="What a federation router shows in `X-Router-Token` to be told the schema"
-        " (`_service`) where `introspection` is off.",
+        description="Token that a federation router sends in `X-Router-Token` to read the schema"
+        " (`_service`) while `introspection` is off.",
     )
     security_directives: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Whether the schema tells routers who may see which field (`@authenticated`,"
-        " `@requiresScopes`, `@owner`); `auto`: with `auth.mode` `jwt`. Apollo's JavaScript gateway"
-        " needs `never`. What callers may see is the same either way.",
+        description="Whether the schema has directives that show routers the policy of each field"
+        " (`@authenticated`, `@requiresScopes`, `@owner`); `auto`: if `auth.mode` is `jwt`."
+        " Apollo's JavaScript gateway needs `never`. The policies apply with any of these values.",
     )
     user_id_pattern: re.Pattern[str] = Field(
         default=UUID_PATTERN,
-        description="Pattern that a whole user id has to match. Ids that differ in case alone are"
-        " the same user where they are UUIDs, or where the pattern begins with `(?i)`.",
+        description="Pattern that a whole user id has to match. Ids that differ only in case name"
+        " the same user if they are UUIDs, or if the pattern begins with `(?i)`.",
     )
     deadline: DeadlineSettings = Field(
         default=DeadlineSettings(), description="How long a request may take."
@@ -115,13 +118,14 @@ class Settings(SettingsModel):
         default=1_000,
         ge=1,
         le=1_000_000,
-        description="Operations that run at the same time; more are told to come back.",
+        description="Maximum number of operations that run at the same time. More get status 503"
+        " and `Retry-After`.",
     )
     max_body_bytes: int = Field(
         default=1_048_576,
         ge=1_024,
         le=1_073_741_824,
-        description="Longest body of a request that is read.",
+        description="Maximum number of bytes of a request's body.",
     )
     batch: BatchSettings = Field(
         default=BatchSettings(), description="Several operations in one HTTP request."
@@ -130,64 +134,68 @@ class Settings(SettingsModel):
         default=PersistedSettings(), description="Documents that clients name by their hash."
     )
     trusted: TrustedSettings = Field(
-        default=TrustedSettings(), description="Documents that the operator has given."
+        default=TrustedSettings(), description="Documents that the operator provides."
     )
     csrf_prevention: bool = Field(
         default=True,
-        description="Whether a GET is executed only with a header that no other site's page can"
-        " send unasked, such as `GraphQL-Require-Preflight: 1`.",
+        description="Whether a GET request needs a header that pages of other sites cannot send"
+        " without a CORS preflight, such as `GraphQL-Require-Preflight: 1`.",
     )
     cors: CorsSettings = Field(
-        default=CorsSettings(), description="Which other sites' pages may read answers."
+        default=CorsSettings(), description="Which pages of other sites may read responses (CORS)."
     )
     partial_status: bool = Field(
         default=False,
-        description="Whether an answer with data and errors has status 294 instead of 200, for"
+        description="Whether a response with data and errors has status 294 instead of 200, for"
         " clients that accept `application/graphql-response+json`.",
     )
     trace: Literal["never", "asked", "always"] = Field(
         default="never",
-        description="Whether answers tell what became of them at each source; `asked`: where the"
-        " request has `X-Gateway-Trace: 1`.",
+        description="Whether responses report the calls to each source and their results; `asked`:"
+        " if the request has `X-Gateway-Trace: 1`.",
     )
     explain: bool = Field(
         default=False,
-        description="Whether a request with `X-Gateway-Explain: 1` is told what it would ask of the"
-        " sources; nothing is called for it.",
+        description="Whether a request with `X-Gateway-Explain: 1` gets an explanation of the calls"
+        " that its operation would make. No source is called for it.",
     )
     max_ids: int = Field(
         default=100,
         ge=1,
         le=10_000,
-        description="Most ids in one `users`.",
+        description="Maximum number of ids in one field `users`.",
     )
     max_representations: int = Field(
         default=1_000,
         ge=1,
         le=10_000,
-        description="Most representations in one `_entities`. Federation routers do not split them:"
-        " it has to be as many as the lists of other subgraphs name users.",
+        description="Maximum number of representations in one field `_entities`. Federation"
+        " routers do not split them, so the longest list of users in other subgraphs has to fit.",
     )
     fastpath: FastpathSettings = Field(
         default=FastpathSettings(),
-        description="Which fast paths are on. They change the CPU that an answer costs, and"
-        " nothing of the answer.",
+        description="Which fast paths are on. They give the same responses for less CPU.",
     )
     document_cache: int = Field(
-        default=1_000, ge=0, le=100_000, description="Parsed and validated documents that are kept."
+        default=1_000,
+        ge=0,
+        le=100_000,
+        description="Maximum number of parsed and validated documents in cache.",
     )
-    limits: LimitsSettings = Field(default=LimitsSettings(), description="What a query may cost.")
+    limits: LimitsSettings = Field(
+        default=LimitsSettings(), description="Limits of documents, operations and callers."
+    )
     introspection: bool = Field(
         default=False,
-        description="Whether clients may ask for the schema: `__schema`, `__type`, `_service`.",
+        description="Whether clients may read the schema: `__schema`, `__type`, `_service`.",
     )
     suggestions: bool = Field(
         default=False,
-        description="Whether an error says which field or argument may have been meant.",
+        description="Whether an error about an unknown name suggests a similar one.",
     )
     graphiql: bool = Field(
         default=False,
-        description="Whether browsers get GraphiQL at `/graphql`; it needs `introspection`.",
+        description="Whether `/graphql` serves GraphiQL to browsers; it needs `introspection`.",
     )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
 
@@ -207,7 +215,7 @@ class Settings(SettingsModel):
 
     @field_validator("sources")
     @classmethod
-    def _keys_can_be_had(cls, sources: SourcesSettings) -> SourcesSettings:
+    def _keys_can_be_obtained(cls, sources: SourcesSettings) -> SourcesSettings:
         """Reject sources whose keys cannot be obtained, each at its own place."""
         parents = {name: one.key_from and one.key_from.source for name, one in sources}
         mistakes = [

@@ -11,12 +11,12 @@ from app.settings.variables import VariableValues
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Where settings are from; a variable replaces the file's value, setting by setting.
+    """The origin of each setting. A variable replaces the value of the file, setting by setting.
 
     Attributes:
         variables: The values of variables.
         file: The file; ``None`` without one.
-        in_file: The values of the file that count.
+        in_file: The values of the file, without those of tables of another kind.
     """
 
     variables: VariableValues

@@ -21,7 +21,7 @@ from app.settings.secret_values import is_address, without_secrets
 DEFAULT = "default"
 HEADS = ("Setting", "Value", "From")
 WIDEST = 60
-"""Most characters of a column; what is longer sticks out."""
+"""The greatest width of a column, in characters. Longer values extend beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class SettingRow:
 
     Attributes:
         name: Its name in a file.
-        value: Its value as TOML writes it; empty where there is none.
-        origin: Where it is from: a line of the file, a variable, or ``default``.
+        value: Its value as in TOML; empty if there is none.
+        origin: Its origin: a line of the file, a variable, or ``default``.
     """
 
     name: str
@@ -72,7 +72,7 @@ def overview(reading: LoadedSettings[AnySettings], *, everything: bool) -> str:
         f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for name, value, origin in lines
     ]
     if left := len(every) - len(listed):
-        table += ["", f"{left} more have their defaults; --all shows them too."]
+        table += ["", f"{left} more have their defaults; --all shows them, too."]
     return "\n".join(table)
 
 
@@ -93,7 +93,7 @@ def _values(value: object, keys: Keys, schema: FieldSchema) -> Iterator[tuple[Ke
 
 
 def _written(value: object, *, secret: bool) -> str:
-    """Write a value as TOML does."""
+    """Write a value as in TOML, without secrets."""
     if value is None:
         return ""
     if secret or isinstance(value, SecretStr):
@@ -105,7 +105,7 @@ def _written(value: object, *, secret: bool) -> str:
 
 
 def _origin(reading: LoadedSettings[AnySettings], keys: Keys) -> str:
-    """Say where a setting is from."""
+    """Return the origin of a setting."""
     origins = reading.origins
     if (variable := origins.variable(keys)) is not None:
         return reading.environment.origin(variable)
@@ -119,14 +119,14 @@ def _origin(reading: LoadedSettings[AnySettings], keys: Keys) -> str:
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SECRET = "NamedSecret"  # noqa: S105 # the name of a definition
 _OF_OPENAPI = {"discriminator", "format", "title", "writeOnly"}
-"""Words that no editor needs."""
+"""Keywords that editors do not need."""
 
 
 class _OfAFile(GenerateJsonSchema):
-    """Writes the schema of settings as they are in a file.
+    """Writes the JSON Schema of settings as they are in a file.
 
     Args:
-        model: The settings.
+        model: The model of the settings.
     """
 
     def __init__(self, model: type[BaseModel]) -> None:
@@ -136,7 +136,16 @@ class _OfAFile(GenerateJsonSchema):
         self._reach(FieldSchema(tables=(model,)), by_variables=True)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Write a table; nothing has to be in it that a variable may set."""
+        """Write the schema of a table.
+
+        A discriminator is required. Other settings are required only if no variable can set them.
+
+        Args:
+            schema: The schema from pydantic.
+
+        Returns:
+            The JSON Schema.
+        """
         written = super().model_schema(schema)
         model = schema["cls"]
         required = (
@@ -147,11 +156,25 @@ class _OfAFile(GenerateJsonSchema):
         return {**written, "required": sorted(required)} if required else written
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """Write what may be nothing: in TOML that is to leave it out."""
+        """Write the schema of an optional value. TOML has no null; such a value is left out.
+
+        Args:
+            schema: The schema from pydantic.
+
+        Returns:
+            The JSON Schema of the value, without null.
+        """
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """Write what has a default: it is told for single values, each where it is."""
+        """Write the schema of a value with a default. Only defaults of single values are kept.
+
+        Args:
+            schema: The schema from pydantic.
+
+        Returns:
+            The JSON Schema.
+        """
         written = super().default_schema(schema)
         default: object = written.get("default")
         if default is None or as_table(default) is not None:
@@ -159,10 +182,10 @@ class _OfAFile(GenerateJsonSchema):
         return written
 
     def _reach(self, schema: FieldSchema, *, by_variables: bool) -> None:
-        """Note which tables variables reach, and which fields tell tables apart."""
+        """Record which tables variables can set, and which fields are discriminators."""
         for inner in (schema.entries, schema.items):
             if inner is not None:
-                # An entry has a variable; but what is in it depends on there being that entry.
+                # Variables can set an entry, too. But if the file has it, it has to be complete.
                 self._reach(inner, by_variables=False)
         for model in schema.tables:
             if schema.tag is not None:
@@ -175,10 +198,10 @@ class _OfAFile(GenerateJsonSchema):
 
 
 def file_schema(model: type[BaseModel]) -> Table:
-    """Write the schema of a file.
+    """Write the JSON Schema of the configuration file.
 
     Args:
-        model: The settings.
+        model: The model of the settings.
 
     Returns:
         A JSON Schema of draft 2020-12.
@@ -190,7 +213,7 @@ def file_schema(model: type[BaseModel]) -> Table:
 
 
 def _tidied(schema: object) -> object:
-    """Name secrets where pydantic has them written, and leave out what is for others."""
+    """Replace secrets by references, and drop keywords that editors do not need."""
     if (items := as_list(schema)) is not None:
         return [_tidied(one) for one in items]
     if (table := as_table(schema)) is None:
@@ -198,7 +221,7 @@ def _tidied(schema: object) -> object:
     tidied: Table = {}
     for word, value in table.items():
         inner = as_table(value)
-        if word in {"properties", "$defs"} and inner is not None:  # below are names, not words
+        if word in {"properties", "$defs"} and inner is not None:  # its keys are names
             tidied[word] = {name: _tidied(one) for name, one in inner.items()}
         elif word in {"default", "const", "enum", "examples"}:
             tidied[word] = value
@@ -211,20 +234,20 @@ def _tidied(schema: object) -> object:
 
 
 def _named_secret() -> Table:
-    """Write what stands in a file for a secret."""
+    """Write the JSON Schema of a reference to a secret."""
     ways: dict[str, str] = {
-        "env": "Name of the variable that has it.",
-        "file": "Path of the file that has it, from this file's folder; line breaks at its end do"
-        " not count.",
+        "env": "Name of the variable with the secret.",
+        "file": "Path of the file with the secret, relative to this file's folder. Line breaks at"
+        " its end do not count.",
     }
     return {
-        "description": "Where a secret is; it is never written in this file.",
+        "description": "Reference to a secret. Secrets are never written in this file.",
         "oneOf": [_one_way(name, meaning) for name, meaning in ways.items()],
     }
 
 
 def _one_way(name: str, meaning: str) -> dict[str, Any]:
-    """Write one way to name a secret."""
+    """Write the JSON Schema of one kind of reference."""
     return {
         "type": "object",
         "properties": {name: {"type": "string", "minLength": 1, "description": meaning}},

@@ -42,11 +42,11 @@ from app.settings.base import (
 from app.settings.response import FieldName
 
 FIELDS = "{fields}"
-"""Where the names of fields go."""
+"""The place for the names of fields."""
 
 
 def _check_wrap(text: str) -> str:
-    """Check a text with one place for names."""
+    """Check a text with one place for the names of fields."""
     if text.count(FIELDS) != 1:
         raise ValueError(f"expected {FIELDS} in it, once")
     return text
@@ -62,90 +62,88 @@ def _check_name(name: str) -> str:
 RawName: TypeAlias = Annotated[
     str, Field(min_length=1, max_length=200), AfterValidator(_check_name)
 ]
-"""What a service calls a field."""
+"""The name of a field at a service."""
 
 
 class SelectSettings(SettingsModel):
-    """How a service is asked for some fields alone."""
+    """How a request selects fields, at a service that can return only some."""
 
     parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter for the names of the fields that are wanted, of services that"
-        " can send fewer. In a body they may stand in `template` instead, in place of"
+        description="Query parameter for the names of the wanted fields, if the service can return"
+        " only some. With `body`, the names may be in `template` instead, in place of"
         ' `"{fields}"`.',
         examples=["fields", "attributes", "$select"],
     )
-    separator: Between = Field(default=",", description="What stands between two names.")
+    separator: Between = Field(default=",", description="Text between two names.")
     wrap: Annotated[str, Field(max_length=1_024), AfterValidator(_check_wrap)] = Field(
         default=FIELDS,
-        description="What stands around all names, in place of `{fields}`.",
+        description="Text around all names, which replace `{fields}`.",
         examples=["items({fields})"],
     )
     always: tuple[RawName, ...] = Field(
         default=(),
-        description="Names that are always asked for, beside the key.",
+        description="Names that are always requested, in addition to the key.",
         examples=[["updated_at"]],
     )
     names: Mapping[FieldName, tuple[RawName, ...]] = Field(
         default={},
-        description="The names that a field of the record needs. By default those that its"
-        " expression begins with, or what the record calls it.",
+        description="The service's names for each field of the record. By default the names with"
+        " which the field's expression begins, or the name in the record.",
         examples=[{"display_name": ["first_name", "last_name"]}],
     )
 
 
 _FORM = (
-    "Where users stand: each in a parameter of its own (`repeat`), all in one as a list (`list`) or"
-    " a filter expression (`filter`), in a JSON body that is sent by POST (`body`), or one in each"
-    " call (`each`; 404 says there that the user is unknown)."
+    "Place of the users in the request: one query parameter for each user (`repeat`), one parameter"
+    " with a list (`list`) or with a filter expression (`filter`), a JSON body that is sent by POST"
+    " (`body`), or one call for each user (`each`; status 404 then means that the user is unknown)."
 )
 _PARAMETER = (
-    "Query parameter for the users. With `each` it may be left out: the user stands in `path` then,"
-    " in place of `{key}`."
+    "Query parameter for the users. With `each` it may be absent: the user then replaces `{key}` in"
+    " `path`."
 )
-_WRAP = "What stands around all users, in place of `{keys}`."
+_WRAP = "Text around all users, which replace `{keys}`."
 _ESCAPE = (
-    "How a quote within a user's id is written."
-    " `backslash`: by a backslash before it and before each backslash. `double`: by writing it"
-    " twice. `json`: as in a JSON string. `refuse`: not at all; users with a quote, a backslash or"
-    " a control character in their id are not asked for."
+    "How a quote within a user's id is escaped."
+    " `backslash`: with a backslash before each quote and each backslash. `double`: each quote is"
+    " written twice. `json`: as in a JSON string. `refuse`: no escape; users with a quote, a"
+    " backslash or a control character in their id are not requested."
 )
 
 
 class _Request(SettingsModel):
-    """What all forms have."""
+    """The settings of all forms."""
 
-    path: Path = Field(
-        description="Where the service is asked, below `base_url`.", examples=["/users"]
-    )
+    path: Path = Field(description="Path of the request, below `base_url`.", examples=["/users"])
     parameters: Mapping[ParameterName, Text | Texts] = Field(
         default={},
-        description="Query parameters that are always sent; a list is one that is repeated. Secrets"
-        " don't belong here.",
+        description="Query parameters of every request; a list repeats its parameter. Do not write"
+        " secrets here.",
         examples=[{"active": "true", "expand": ["emails", "photos"]}],
     )
     headers: Mapping[HeaderName, HeaderValue] = Field(
         default={},
-        description="Headers that are always sent. Secrets don't belong here.",
+        description="Headers of every request. Do not write secrets here.",
         examples=[{"X-Api-Version": "2026-01"}],
     )
     page_size_parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter that says how many rows an answer may have.",
+        description="Query parameter for the maximum number of rows of an answer.",
         examples=["limit"],
     )
     page_size: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
-        description="How many rows it says. No more users than that are asked for in one call.",
+        description="Value of that parameter. One call requests no more users than that.",
         examples=[100],
     )
 
     select: SelectSettings | None = Field(
         default=None,
-        description="How the service is asked for no more fields than are wanted; it sends all when"
-        " absent.",
+        description="How a request selects the wanted fields. When absent, the service returns all"
+        " fields.",
     )
 
     @property
@@ -157,12 +155,12 @@ class _Request(SettingsModel):
 
     @property
     def has_place_for_fields(self) -> bool:
-        """Whether the names of the fields that are wanted have a place beside the query."""
+        """Whether the names of the wanted fields have a place outside the query."""
         return False
 
     @property
     def all_parameters(self) -> tuple[str, ...]:
-        """The query parameters, fixed or not."""
+        """All query parameters, fixed or not."""
         return (*self.own_parameters, *self.parameters)
 
     @property
@@ -172,10 +170,10 @@ class _Request(SettingsModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        """Accept what can be sent together.
+        """Require settings that fit together.
 
         Raises:
-            ValueError: Something is said twice, or is missing.
+            ValueError: A name is used twice, or a setting is missing.
         """
         if (self.page_size is None) != (self.page_size_parameter is None):
             raise ValueError("expected page_size and page_size_parameter both, or neither")
@@ -186,7 +184,7 @@ class _Request(SettingsModel):
             raise ValueError("expected each header once, in upper or lower case")
         if self.select is not None and self.select.parameter is None:
             if not self.has_place_for_fields:
-                raise ValueError("expected select.parameter: the names have to stand somewhere")
+                raise ValueError("expected select.parameter: the names need a place")
         elif self.has_place_for_fields:
             raise ValueError(
                 f'expected no "{FIELDS}" in template'
@@ -196,13 +194,13 @@ class _Request(SettingsModel):
             raise ValueError(
                 f"expected {KEY} in path, once"
                 if self.has_place_in_path
-                else f"expected no {KEY} in path: it is elsewhere in this form"
+                else f"expected no {KEY} in path: this form has another place for it"
             )
         return self
 
 
 class _Queried(_Request):
-    """What the forms have that put keys into one query parameter."""
+    """The settings of the forms that put keys into one query parameter."""
 
     parameter: ParameterName = Field(description=_PARAMETER, examples=["id", "ids", "filter"])
 
@@ -222,11 +220,11 @@ class ListRequest(_Queried):
     """A parameter with a list of users."""
 
     form: Literal["list"] = Field(description=_FORM)
-    separator: Between = Field(default=",", description="What stands between two users.")
+    separator: Between = Field(default=",", description="Text between two users.")
     quote: Literal["", '"', "'"] = Field(
         default="",
-        description="What stands before and behind each user. Without it, only users are asked for"
-        " whose ids can do no harm there: word characters and `-.~@:+/=|`, the separator excepted.",
+        description="Quote before and after each user. Without it, only users with safe ids are"
+        " requested: word characters and `-.~@:+/=|`, but not the separator.",
     )
     escape: Escape = Field(default="refuse", description=_ESCAPE)
     wrap: Wrap = Field(
@@ -237,10 +235,10 @@ class ListRequest(_Queried):
 
     @model_validator(mode="after")
     def _escape_fits(self) -> Self:
-        """Accept an escape where there is something to escape.
+        """Require a quote that the escape fits.
 
         Raises:
-            ValueError: There is not, or not in that way.
+            ValueError: There is no quote, or the escape does not fit it.
         """
         _check_escape(self.escape, self.quote)
         return self
@@ -252,10 +250,10 @@ class FilterRequest(_Queried):
     form: Literal["filter"] = Field(description=_FORM)
     each: Each = Field(
         default='id eq "{key}"',
-        description="The expression for one user, in place of `{key}`. Where that is not between"
-        " quotes, only users are asked for whose ids are whole numbers or UUIDs.",
+        description="The expression for one user, who replaces `{key}`. If `{key}` is not between"
+        " quotes, only users whose ids are whole numbers or UUIDs are requested.",
     )
-    join: Between = Field(default=" or ", description="What stands between two of them.")
+    join: Between = Field(default=" or ", description="Text between two of these expressions.")
     wrap: Wrap = Field(
         default="{keys}",
         description=_WRAP,
@@ -265,7 +263,7 @@ class FilterRequest(_Queried):
 
     @property
     def quote(self) -> str:
-        """The quote around a key; empty where there is none."""
+        """The quote around a key; empty if there is none."""
         before, _, after = self.each.partition(KEY)
         quote = before[-1:]
         opens = quote in {'"', "'"} and before.count(quote) % 2 == 1
@@ -273,10 +271,10 @@ class FilterRequest(_Queried):
 
     @model_validator(mode="after")
     def _escape_fits(self) -> Self:
-        """Accept an escape where there is something to escape.
+        """Require a quote that the escape fits.
 
         Raises:
-            ValueError: There is not, or not in that way.
+            ValueError: There is no quote, or the escape does not fit it.
         """
         _check_escape(self.escape, self.quote)
         return self
@@ -285,37 +283,40 @@ class FilterRequest(_Queried):
 class BodyRequest(_Request):
     """A JSON body that names all users, sent by POST.
 
-    The service has to take it as a question, which it can be asked twice: it is repeated where that
-    may help, as any other.
+    The service must treat it as a read without side effects, because the gateway repeats it after
+    some failures, as any other request.
     """
 
     form: Literal["body"] = Field(description=_FORM)
     template: Annotated[str, Field(max_length=16_384)] = Field(
-        description='The body, in JSON. `"{keys}"` stands for the list of users; `"{key}"`, within'
-        " the only item of a list, for one user, with an item for each. The service has to take it"
-        " as a question: it is sent again where that may help.",
+        description='The body, in JSON. `"{keys}"` is replaced by the list of users. `"{key}"`, in'
+        " the only item of a list, is replaced by one user, and the item is repeated for each user."
+        " The request must have no side effects, because the gateway may repeat it.",
         examples=['{"inputs": [{"id": "{key}"}]}'],
     )
     numbers: bool = Field(
         default=False,
-        description="Whether users are written as numbers. Only those are asked for whose ids are"
-        " whole numbers.",
+        description="Whether users are written as numbers. Then only users whose ids are whole"
+        " numbers are requested.",
     )
     max_body_bytes: int = Field(
-        default=262_144, ge=256, le=1_048_576, description="Longest body; more users are split."
+        default=262_144,
+        ge=256,
+        le=1_048_576,
+        description="Maximum number of bytes of the body. More users are split into several calls.",
     )
 
     @property
     def has_place_for_fields(self) -> bool:
-        """Whether the names of the fields that are wanted have a place beside the query."""
+        """Whether the names of the wanted fields have a place outside the query."""
         return f'"{FIELDS}"' in self.template
 
     @model_validator(mode="after")
     def _template_fits(self) -> Self:
-        """Accept a template with one place for keys.
+        """Require a template that is JSON and has one place for keys.
 
         Raises:
-            ValueError: It has not, or is no JSON.
+            ValueError: It is not JSON, or has not exactly one place.
         """
         cut_template(self.template, numbers=self.numbers)
         return self
@@ -331,7 +332,10 @@ class EachRequest(_Request):
         examples=["email"],
     )
     max_concurrent_calls: int = Field(
-        default=10, ge=1, le=1_000, description="Calls at the same time, for one batch of users."
+        default=10,
+        ge=1,
+        le=1_000,
+        description="Maximum number of calls at the same time for one batch.",
     )
 
     @property
@@ -350,14 +354,14 @@ RequestSettings: TypeAlias = Annotated[
     RepeatRequest | ListRequest | FilterRequest | BodyRequest | EachRequest,
     Field(discriminator="form"),
 ]
-"""How a service is asked for users."""
+"""How a request to a service names the users."""
 
 
 def _check_escape(escape: Escape, quote: str) -> None:
-    """Accept an escape for what is in quotes.
+    """Check that an escape fits the quote.
 
     Raises:
-        ValueError: Nothing is in quotes, or not in those of JSON.
+        ValueError: There is no quote, or the escape of JSON has another quote than JSON.
     """
     if escape != "refuse" and not quote:
         raise ValueError("expected no escape where users are not in quotes")

@@ -1,4 +1,4 @@
-"""How calls to a source are guarded, kept and shared, and how long they may take, as settings."""
+"""Settings of the calls to a source: resilience, entity cache, coalescing, and deadlines."""
 
 from pydantic import Field
 
@@ -6,140 +6,152 @@ from app.settings.base import PlainHeaderName, Seconds, SettingsModel, Share
 
 
 class RetrySettings(SettingsModel):
-    """When a call to a source is made again."""
+    """When a failed call to a source is repeated."""
 
     max_retries: int = Field(
-        default=2, ge=0, le=10, description="Most times that a call is made again; 0 for never."
+        default=2, ge=0, le=10, description="Maximum number of retries of one call; 0 for none."
     )
     base_delay: Seconds = Field(
         default=0.05,
-        description="Seconds within which the first repetition is made; doubled for each further.",
+        description="Maximum number of seconds of the random wait before the first retry. It"
+        " doubles with each further retry.",
     )
     max_delay: Seconds = Field(
-        default=1.0, description="Most seconds within which a repetition is made."
+        default=1.0, description="Maximum number of seconds of the random wait before any retry."
     )
     budget_share: Share = Field(
-        default=0.1, description="Share of the calls that may be made again."
+        default=0.1, description="Maximum number of retries, as a share of the calls."
     )
     budget_minimum: int = Field(
-        default=3, ge=0, le=1_000, description="Repetitions that are allowed beyond that share."
+        default=3, ge=0, le=1_000, description="Retries that are allowed beyond that share."
     )
     budget_window: Seconds = Field(
-        default=10.0, description="Seconds over which calls and repetitions are counted."
+        default=10.0, description="Seconds over which calls and retries are counted."
     )
 
 
 class PacingSettings(SettingsModel):
-    """How a source is asked that says how fast it may be."""
+    """How the rate of calls follows the signals of a service."""
 
     enabled: bool = Field(
         default=True,
-        description="Whether the service is asked more slowly, or later, where it says so (429,"
-        " `Retry-After`, `RateLimit`, `X-RateLimit-…`, `Backoff`).",
+        description="Whether the gateway calls the service more slowly, or later, when the service"
+        " signals so (429, `Retry-After`, `RateLimit`, `X-RateLimit-…`, `Backoff`).",
     )
     max_pause: Seconds = Field(
         default=60.0,
-        description="Most seconds for which it is not asked at a time, whatever it says.",
+        description="Maximum number of seconds of one pause between calls, even if the service"
+        " signals more.",
     )
 
 
 class BreakerSettings(SettingsModel):
-    """When a source is not called for a while."""
+    """When the circuit breaker stops the calls to a source for a while."""
 
     window: Seconds = Field(default=10.0, description="Seconds over which calls are judged.")
     min_calls: int = Field(
-        default=20, ge=1, le=100_000, description="Fewest calls in the window to judge by."
+        default=20,
+        ge=1,
+        le=100_000,
+        description="Minimum number of calls in the window before the circuit can open.",
     )
     failure_rate: float = Field(
         default=0.5, gt=0, le=1, description="Share of failures at which the circuit opens."
     )
     slow_call: Seconds | None = Field(
         default=None,
-        description="Seconds from which on a call is slow; nine tenths of `timeout` when absent.",
+        description="Minimum number of seconds of a slow call. When absent, nine tenths of the"
+        " call's time limit.",
     )
     slow_rate: float = Field(
         default=0.8, gt=0, le=1, description="Share of slow calls at which the circuit opens."
     )
     open_for: Seconds = Field(
         default=5.0,
-        description="Most seconds that the circuit is open at first; doubled while probes fail.",
+        description="Maximum number of seconds for which the circuit is open at first. It doubles"
+        " with each failed round of probes.",
     )
     max_open: Seconds = Field(
-        default=60.0, description="Most seconds that the circuit stays open at a time."
+        default=60.0,
+        description="Maximum number of seconds for which the circuit is open without a probe.",
     )
     probes: int = Field(
-        default=3, ge=1, le=100, description="Calls that have to succeed for the circuit to close."
+        default=3, ge=1, le=100, description="Probes that have to succeed to close the circuit."
     )
 
 
 class CacheSettings(SettingsModel):
-    """How long a source's answers are kept, and how old they may be when they are used."""
+    """The entity cache: how long source results are kept, and at which age they may be used."""
 
-    enabled: bool = Field(default=False, description="Whether answers are kept at all.")
-    ttl: Seconds = Field(default=10.0, description="Seconds for which an answer is fresh.")
+    enabled: bool = Field(default=False, description="Whether source results are cached.")
+    ttl: Seconds = Field(default=10.0, description="Seconds for which a record is fresh.")
     stale_while_revalidate: float = Field(
         default=0.0,
         ge=0,
         le=86_400,
-        description="Seconds after that in which it is still used, and renewed behind.",
+        description="Seconds after `ttl` in which a record is used, and renewed in the background.",
     )
     stale_if_error: float = Field(
         default=300.0,
         ge=0,
         le=604_800,
-        description="Seconds after that in which it is used where the source fails, if the contract"
-        " is `stale_ok`.",
+        description="Seconds after `ttl` and `stale_while_revalidate` in which a record is used if"
+        " the source fails. Only with the contract `stale_ok`.",
     )
     unknown_ttl: Seconds = Field(
-        default=2.0, description="Seconds for which it is kept that a user is unknown."
+        default=2.0, description="Seconds for which the result is kept that a user is unknown."
     )
     max_entries: int = Field(
-        default=10_000, ge=1, le=10_000_000, description="Most users whose answers are kept."
+        default=10_000, ge=1, le=10_000_000, description="Maximum number of results that are kept."
     )
 
 
 class CoalesceSettings(SettingsModel):
-    """How requests that come together share the calls to a source."""
+    """Coalescing: how requests share the calls to a source."""
 
     enabled: bool = Field(
         default=True,
-        description="Whether users of several requests with the same identity go in one call.",
+        description="Whether one call may have keys of several requests with the same identity.",
     )
     max_batches: int = Field(
         default=16,
         ge=1,
         le=1_000,
-        description="Batches under way at the same time; while it is so many, the next gathers. A"
-        " batch that takes far longer than usual does not count.",
+        description="Maximum number of batches in flight for one identity. Further keys wait in"
+        " the next batch. A batch that takes far longer than usual does not count.",
     )
     max_wait: Seconds = Field(
         default=0.1,
-        description="Most seconds for which a batch gathers. A batch under way that takes longer"
-        " than that, and far longer than usual, is divided: each request's users go apart.",
+        description="Maximum number of seconds for which a batch waits. A batch in flight that"
+        " takes longer than this, and far longer than usual, is divided: each request gets its own"
+        " batch.",
     )
     full_at: int = Field(
         default=20,
         ge=1,
         le=1_000,
-        description="Requests in a batch at which it leaves at once, where it may; a quarter of"
-        " that where the source takes 5 ms and more, and all fits in one call.",
+        description="Requests in a batch at which it does not wait for more, unless `max_batches`"
+        " are in flight. A quarter of that is enough if the source takes 5 ms or more and all keys"
+        " fit in one call.",
     )
 
 
 class DeadlineSettings(SettingsModel):
-    """How long a request may take."""
+    """The time that a request may take, and how sources learn of it."""
 
     budget: Seconds = Field(
         default=5.0,
-        description="Seconds a request may take; `X-Request-Timeout: 800ms` asks for less.",
+        description="Maximum number of seconds that a request may take. A client can set less,"
+        " such as `X-Request-Timeout: 800ms`.",
     )
     reserve: float = Field(
         default=0.05,
         ge=0,
         le=60,
-        description="Seconds of it that are kept for merging and answering.",
+        description="Seconds of that time that calls may not use. They are kept for merging and"
+        " the response.",
     )
     header: PlainHeaderName = Field(
         default="X-Request-Timeout",
-        description="Header by which sources are told how long they have, such as `800ms`.",
+        description="Header that sends sources the time that they have, such as `800ms`.",
     )

@@ -1,4 +1,4 @@
-"""Settings of a service's answers: where the rows are, whose they are, and how pages continue.
+"""Settings of a service's answers: the place of the rows, their keys, and how pages continue.
 
 A path is a list of segments rather than a dotted text, because names may contain dots and colons
 (``["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "manager"]``). A segment is the
@@ -24,72 +24,81 @@ ExpressionText: TypeAlias = Annotated[str, AfterValidator(checked_expression)]
 FieldName: TypeAlias = Annotated[str, Field(min_length=1, max_length=100)]
 
 Fields: TypeAlias = Mapping[FieldName, ExpressionText]
-"""How the fields of a record are made: an expression for each, by its name as in JSON
-(``displayName``) or in Python (``display_name``)."""
+"""The expression for each field of a record, by the name of the field in JSON (``displayName``) or
+in Python (``display_name``)."""
 
 
 class MoreSettings(SettingsModel):
-    """What tells that an answer does not hold all there is, and how the rest is asked for.
+    """How an answer shows that more rows follow, and how the next page is requested.
 
-    What is not found in such an answer is not absent: it is looked for on the next pages, and
-    fails where these cannot be had. A ``Link`` header (RFC 8288), ``Content-Range`` (RFC 9110,
-    section 14.4) and status 206 are always understood.
+    A user who is missing in such an answer is not unknown yet: the gateway searches the next pages,
+    and reports a failure if it cannot get them. A ``Link`` header (RFC 8288), ``Content-Range``
+    (RFC 9110, section 14.4) and status 206 are always understood.
     """
 
     has_more: Somewhere | None = Field(
         default=None,
-        description="Where the answer says whether more follow: true or false.",
+        description="Path in the answer to a value that says whether more rows follow: true or"
+        " false.",
         examples=[["has_more"]],
     )
     total: Somewhere | None = Field(
         default=None,
-        description="Where the answer says how many rows there are on all pages.",
+        description="Path in the answer to the number of rows on all pages.",
         examples=[["totalResults"]],
     )
     next_url: Somewhere | None = Field(
         default=None,
-        description="Where the answer has the address of the next page; null, empty or missing on"
-        " the last.",
+        description="Path in the answer to the address of the next page. On the last page the value"
+        " is null, empty or missing.",
         examples=[["links", "next"]],
     )
     next_cursor: Somewhere | None = Field(
         default=None,
-        description="Where the answer has the cursor or number of the next page; null, empty, 0 or"
-        " missing on the last.",
+        description="Path in the answer to the cursor or number of the next page. On the last page"
+        " the value is null, empty, 0 or missing.",
         examples=[["meta", "next"]],
     )
     row_cursor: Somewhere | None = Field(
         default=None,
-        description="Where the last row has the cursor of the next page, if `has_more` is all that"
-        " the answer says of it.",
+        description="Path in the last row to the cursor of the next page, if the answer itself has"
+        " only `has_more`.",
         examples=[["id"]],
     )
     limit: int | None = Field(
         default=None,
         ge=1,
         le=1_000_000,
-        description="At how many rows the service cuts its answers off without saying so.",
+        description="Maximum number of rows of an answer, if the service cuts longer answers off"
+        " without any sign.",
     )
     cursor_parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter that asks for the page of a cursor.",
+        description="Query parameter for the cursor of a page.",
         examples=["cursor", "starting_after"],
     )
     offset_parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter that asks for the rows from a number on.",
+        description="Query parameter for the number of the first row of a page.",
         examples=["offset", "startIndex"],
     )
     first_offset: int = Field(
-        default=0, ge=0, le=1, description="The number of the first row, for that parameter."
+        default=0, ge=0, le=1, description="Number of the first row of all: 0 or 1."
     )
     max_pages: int = Field(
-        default=10, ge=1, le=1_000, description="Most pages that are read for one call."
+        default=10,
+        ge=1,
+        le=1_000,
+        description="Maximum number of pages that are read for one call.",
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        """Refuse two ways at once."""
+        """Require at most one way to the next page.
+
+        Raises:
+            ValueError: There are several, or ``row_cursor`` without ``has_more``.
+        """
         ways = [self.next_url, self.next_cursor, self.row_cursor]
         if sum(way is not None for way in ways) > 1:
             raise ValueError("expected one of next_url, next_cursor and row_cursor at most")
@@ -103,47 +112,52 @@ class AnswerSettings(SettingsModel):
 
     rows: Path = Field(
         default=(),
-        description="What leads to the rows; nothing where the answer is the rows.",
+        description="Path in the answer to the rows; empty if the answer itself is the rows.",
         examples=[["data", "users"]],
     )
     many: bool = Field(
-        default=True, description="Whether there stands a list of rows, rather than one row."
+        default=True, description="Whether there is a list of rows at that path, or only one row."
     )
     by_key: bool = Field(
         default=False,
-        description="Whether there stands an object of rows instead, which their keys name.",
+        description="Whether there is an object at that path, with each row under its key.",
     )
     key: Somewhere | None = Field(
         default=None,
-        description="What leads from a row to its key, text or a number. By default it is what the"
-        " record calls its key. One row (`many` = false) may have none: it is of the one user asked"
-        " for then; it is of nobody where it names another one as the default contract does.",
+        description="Path in a row to its key, which is text or a number. By default it is the name"
+        " of the key in the record. Only one row (`many` = false) may have no key: it then belongs"
+        " to the requested user, unless the default contract's key in it names another user.",
         examples=[["properties", "id"]],
     )
     fold_case: bool = Field(
         default=False,
-        description="Whether keys that differ in the case of ASCII letters alone are the same, as"
-        " UUIDs always are. A row whose key is written as it was asked for comes first.",
+        description="Whether keys that differ only in the case of ASCII letters are the same, as"
+        " UUIDs always are. If several rows match a key, one with exactly that key is preferred.",
     )
     status: Mapping[Status, Meaning] = Field(
         default={},
-        description="What statuses mean, where they do not say it themselves: `rows` (read it as"
-        " 200), `partial` (as 206), `absent` (nobody who was asked for is known), `auth` (the"
-        " gateway may not ask), `retry` (it may work soon).",
+        description="Meaning of statuses that the service uses in its own way: `rows` (as 200),"
+        " `partial` (as 206), `absent` (no requested user is known), `auth` (the gateway has no"
+        " access), `retry` (a later call may succeed).",
     )
     max_rows: int = Field(
         default=5_000,
         ge=1,
         le=1_000_000,
-        description="Most rows of one answer that are read; it counts as cut off behind them.",
+        description="Maximum number of rows of one answer that are read. A longer answer counts as"
+        " cut off.",
     )
     more: MoreSettings = Field(
-        default=MoreSettings(), description="What tells that an answer does not hold all there is."
+        default=MoreSettings(), description="How an answer shows that more rows follow."
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        """Refuse two ways at once."""
+        """Require settings of ``by_key`` that fit together.
+
+        Raises:
+            ValueError: Another setting contradicts ``by_key``.
+        """
         if self.by_key and not self.many:
             raise ValueError("expected many = true beside by_key = true")
         if self.by_key and self.key is not None:

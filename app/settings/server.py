@@ -67,12 +67,12 @@ class ServerTlsSettings(SettingsModel):
     """The certificate of `serve`. All files are PEM, and are read when the gateway starts."""
 
     certificate: PemFile = Field(
-        description="Certificate that the gateway shows, and the chain to it.",
+        description="Certificate of the gateway, with its chain.",
         examples=["/etc/ssl/gateway.pem"],
     )
     key: PemFile | None = Field(
         default=None,
-        description="Key to that certificate; it is in the same file when absent.",
+        description="Private key of that certificate. When absent, it is in the same file.",
         examples=["/etc/ssl/gateway.key"],
     )
     key_password: SecretStr | None = Field(
@@ -80,16 +80,16 @@ class ServerTlsSettings(SettingsModel):
     )
     client_ca: PemFile | None = Field(
         default=None,
-        description="Certificates of those who vouch for clients. Clients have to show one of"
-        " theirs then; they need none when absent.",
+        description="Certificates of the authorities that sign clients' certificates. Clients then"
+        " need a certificate of these; when absent, they need none.",
         examples=["/etc/ssl/internal-ca.pem"],
     )
     hsts: int = Field(
         default=86_400,
         ge=0,
         le=63_072_000,
-        description="Whole seconds for which browsers shall come to this host by https alone"
-        " (`Strict-Transport-Security`), whatever the port; 0 for not saying so.",
+        description="Whole seconds for which browsers use only https for this host, on any port"
+        " (`Strict-Transport-Security`); 0 to send no such header.",
     )
 
     def context(self) -> ssl.SSLContext:
@@ -124,16 +124,17 @@ class ServerTlsSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
-        """Accept certificates that can be used.
+        """Check that the certificates can be used.
 
         Raises:
-            ValueError: They cannot.
+            ValueError: They cannot be used.
         """
         self.context()
         return self
 
 
 Patience = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+"""A time limit in seconds; 0 for no limit."""
 
 
 class ConnectionSettings(SettingsModel):
@@ -141,38 +142,45 @@ class ConnectionSettings(SettingsModel):
 
     head_timeout: Patience = Field(
         default=10.0,
-        description="Seconds in which the head of a request has to be there, from its first byte,"
-        " or from when the connection is open; 0 for no limit, as with all of these but"
-        " `idle_timeout`.",
+        description="Seconds in which the whole head of a request has to arrive, counted from its"
+        " first byte, or from the opening of the connection. Here and in the settings below, except"
+        " `idle_timeout`, 0 means no limit.",
     )
     body_timeout: Patience = Field(
-        default=30.0, description="Seconds in which its body has to be there, from first to last."
+        default=30.0, description="Seconds in which the whole body of a request has to arrive."
     )
     write_timeout: Patience = Field(
-        default=30.0, description="Seconds for which a client may take nothing of its answer."
+        default=30.0, description="Seconds for which a client may read nothing of its response."
     )
     idle_timeout: int = Field(
         default=75,
         ge=1,
         le=3600,
-        description="Whole seconds that an idle connection is kept for the next request: longer"
-        " than a proxy in front keeps it, or that now and then finds it closed.",
+        description="Whole seconds that an idle connection stays open for the next request. A"
+        " proxy in front should close idle connections earlier, or it may use a closed one.",
     )
     max_connections: int = Field(
         default=10_000,
         ge=0,
         le=1_000_000,
-        description="Most connections that are open at the same time; more are told to come back.",
+        description="Maximum number of connections that are open at the same time. More get status"
+        " 503 and `Retry-After`.",
     )
     max_url_bytes: int = Field(
-        default=16_384, ge=0, le=1_048_576, description="Longest path and query of a request."
+        default=16_384,
+        ge=0,
+        le=1_048_576,
+        description="Maximum number of bytes of the path and query of a request.",
     )
-    max_headers: int = Field(default=100, ge=0, le=10_000, description="Most headers of a request.")
+    max_headers: int = Field(
+        default=100, ge=0, le=10_000, description="Maximum number of headers of a request."
+    )
     max_head_bytes: int = Field(
         default=32_768,
         ge=0,
         le=1_048_576,
-        description="Longest headers of a request, all names and values together.",
+        description="Maximum number of bytes of a request's headers, all names and values"
+        " together.",
     )
 
 
@@ -183,7 +191,7 @@ class BatchSettings(SettingsModel):
         default=False, description="Whether a JSON array of operations is executed."
     )
     max_operations: int = Field(
-        default=10, ge=1, le=1_000, description="Most operations in one array."
+        default=10, ge=1, le=1_000, description="Maximum number of operations in one array."
     )
 
 
@@ -192,26 +200,29 @@ class PersistedSettings(SettingsModel):
 
     enabled: bool = Field(
         default=False,
-        description="Whether documents are kept that clients send with their hash (automatic"
-        " persisted queries).",
+        description="Whether the gateway keeps documents that clients send with their hash"
+        " (automatic persisted queries).",
     )
     max_documents: int = Field(
-        default=1_000, ge=1, le=1_000_000, description="Most documents that are kept for that."
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of documents that are kept this way.",
     )
 
 
 class TrustedSettings(SettingsModel):
-    """Documents that the operator has given."""
+    """Documents that the operator provides."""
 
     path: Path | None = Field(
         default=None,
-        description="Manifest (Apollo's or Relay's format), document (`.graphql`), or folder of"
-        " such files: documents that clients may name by their hash.",
+        description="Documents that clients may name by their hash: a manifest (Apollo's or Relay's"
+        " format), a document (`.graphql`), or a folder of such files.",
     )
     mode: Literal["also", "only"] = Field(
         default="also",
-        description="Whether other documents are executed, too (`also`), or nothing else (`only`),"
-        " GraphiQL's queries included.",
+        description="Whether the gateway executes other documents, too (`also`), or only these"
+        " (`only`). `only` also rejects the queries of GraphiQL.",
     )
 
 
@@ -226,23 +237,24 @@ Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class CorsSettings(SettingsModel):
-    """Which other sites' pages may read answers (Fetch Standard, "CORS protocol")."""
+    """Which pages of other sites may read responses (Fetch Standard, "CORS protocol")."""
 
     origins: tuple[Origin, ...] = Field(
         default=(),
-        description="Origins whose pages may send requests and read the answers.",
+        description="Origins whose pages may send requests and read the responses.",
         examples=[["https://app.example.com"]],
     )
     credentials: bool = Field(
-        default=False, description="Whether their requests may carry cookies."
+        default=False, description="Whether requests of these pages may have cookies."
     )
     headers: tuple[PlainHeaderName, ...] = Field(
         default=(),
-        description="Headers that their requests may have, beside those that the gateway reads.",
+        description="Headers that requests of these pages may have, in addition to those that the"
+        " gateway reads.",
     )
     max_age: int = Field(
         default=600,
         ge=0,
         le=86_400,
-        description="Whole seconds for which browsers remember what they were allowed.",
+        description="Whole seconds for which browsers may cache these permissions.",
     )

@@ -44,35 +44,37 @@ EndpointName: TypeAlias = Annotated[str, AfterValidator(_check_name)]
 
 
 class EndpointSettings(SettingsModel):
-    """How one endpoint of a service is asked, and which of the record's fields it gives."""
+    """One endpoint of a service: its requests, its answers, and the record's fields that it has."""
 
-    request: RequestSettings = Field(description="How it is asked for users.")
+    request: RequestSettings = Field(description="How a request names the users.")
     answer: AnswerSettings | None = Field(
         default=None,
-        description="How its answers are read; as the default contract has it when absent.",
+        description="How its answers are read. When absent, the default contract applies.",
     )
     fields: Annotated[Mapping[FieldName, ExpressionText], Field(min_length=1)] = Field(
-        description="The fields of the record that it gives: an expression (JMESPath) for each.",
+        description="The fields of the record that this endpoint has: an expression (JMESPath) for"
+        " each.",
         examples=[{"balance": "money_minor(due, currency)"}],
     )
 
 
 Endpoints: TypeAlias = Mapping[EndpointName, EndpointSettings]
-"""The endpoints of a service, by name. The first is asked where a user's existence is all that
-matters."""
+"""The endpoints of a service, by name. If an operation only needs to know whether users exist, the
+first one is called."""
 
 
 class KeyFromSettings(SettingsModel):
-    """Where a source's keys are."""
+    """The origin of a source's keys, if these are not the ids of users."""
 
     source: str = Field(
         max_length=100,
-        description="The source that has this one's key of each user. It is asked first.",
+        description="The source whose rows have the keys of this source. It is called first.",
         examples=["profile"],
     )
     expression: ExpressionText = Field(
-        description="Where its rows have the key, as they come: an expression (JMESPath) that gives"
-        " text or a whole number. Null, nothing or an empty text says that there is none.",
+        description="Expression (JMESPath) that reads the key from a row of that source, before any"
+        " mapping. It gives text or a whole number. Null or an empty text means that the user has"
+        " no key.",
         examples=["app_metadata.stripe_customer_id"],
     )
 
@@ -101,7 +103,7 @@ def key_mistakes(parents: Mapping[str, str | None]) -> Iterator[KeyMistake]:
         A mistake for each source that gets its keys from itself, from an unknown source, or in a
         cycle; one mistake for each cycle.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     for name, parent in parents.items():
         if parent is None:
             continue
@@ -109,14 +111,15 @@ def key_mistakes(parents: Mapping[str, str | None]) -> Iterator[KeyMistake]:
             others = ", ".join(one for one in parents if one != name)
             yield KeyMistake(name, f"expected one of {others}")
             continue
-        ring = _ring(name, parents)
-        if ring and told.isdisjoint(ring):
-            told.update(ring)
-            way = " ← ".join([*ring, name])
-            yield KeyMistake(name, f"expected no ring ({way}): none of it could be asked first")
+        cycle = _cycle(name, parents)
+        if cycle and reported.isdisjoint(cycle):
+            reported.update(cycle)
+            way = " ← ".join([*cycle, name])
+            what = f"expected no cycle ({way}): no source of it can be first"
+            yield KeyMistake(name, what)
 
 
-def _ring(name: str, parents: Mapping[str, str | None]) -> list[str]:
+def _cycle(name: str, parents: Mapping[str, str | None]) -> list[str]:
     """Follow a source to the sources of its keys; return the cycle, or none."""
     way = [name]
     while (parent := parents.get(way[-1])) is not None and parent not in way:
@@ -125,67 +128,67 @@ def _ring(name: str, parents: Mapping[str, str | None]) -> list[str]:
 
 
 class SourceSettings(SettingsModel):
-    """How one source is reached."""
+    """All settings of one source."""
 
     base_url: BaseUrl = Field(
-        description="Address below which the service answers.",
+        description="Base address of the service.",
         examples=["https://users.internal/api"],
     )
-    auth: AuthSettings = Field(default=NoAuth(), description="How the service knows who asks.")
+    auth: AuthSettings = Field(default=NoAuth(), description="Credentials for the service.")
     tls: TlsSettings | None = Field(
         default=None,
-        description="Whose certificates are trusted, and which one is shown; what the system trusts"
-        " and none when absent.",
+        description="Certificates for the service: the trusted ones, and the gateway's own. When"
+        " absent, the gateway trusts those of the system and shows none.",
     )
     proxy: ProxySettings | None = Field(
         default=None,
-        description="HTTP proxy between gateway and service; none when absent: `HTTP_PROXY` and the"
-        " like are not read.",
+        description="HTTP proxy between the gateway and the service; none when absent. `HTTP_PROXY`"
+        " and similar variables are not read.",
     )
     timeout: Seconds = Field(
-        default=2.0, description="Seconds that one call may take, from first to last byte."
+        default=2.0,
+        description="Maximum number of seconds of one call, from its first to its last byte.",
     )
     connect_timeout: Seconds = Field(
-        default=0.5, description="Seconds that opening a connection may take, within `timeout`."
+        default=0.5, description="Maximum number of seconds to open a connection, within `timeout`."
     )
     max_keys: int = Field(
         default=100,
         ge=1,
         le=10_000,
-        description="Most users in one call; more are split into calls.",
+        description="Maximum number of users in one call. More are split into several calls.",
     )
     max_url_bytes: int = Field(
         default=7_500,
         ge=256,
         le=65_536,
-        description="Longest URL of one call; more users are split.",
+        description="Maximum number of bytes of a call's URL. More users are split into several"
+        " calls.",
     )
     request: RequestSettings | None = Field(
         default=None,
-        description="How the service is asked for users; as the default contract has it when"
-        " absent.",
+        description="How a request names the users. When absent, the default contract applies.",
     )
     answer: AnswerSettings | None = Field(
         default=None,
-        description="How the service's answers are read; as the default contract has it when"
-        " absent.",
+        description="How the answers are read. When absent, the default contract applies.",
     )
     fields: Fields | None = Field(
         default=None,
-        description="How the record's fields are made of a row: an expression (JMESPath) for each."
-        " When absent, the row has them as the default contract does.",
+        description="Expression (JMESPath) for each field of the record, evaluated on a row. When"
+        " absent, a row has the fields of the default contract.",
         examples=[{"display_name": "name.formatted", "created_at": "unix_seconds(created)"}],
     )
     key_from: KeyFromSettings | None = Field(
         default=None,
-        description="Which other source has the keys by which this one knows users; their ids when"
-        " absent.",
+        description="The other source that has the keys of this source. When absent, the keys are"
+        " the ids of users.",
     )
     endpoints: Endpoints = Field(
         default={},
-        description="The endpoints of a service that takes several calls for one record, by name;"
-        " each has `request`, `answer` and `fields` of its own, and only those are called that have"
-        " what is asked for. The first is asked where only a user's existence matters.",
+        description="Endpoints by name, if one record needs several calls. Each has its own"
+        " `request`, `answer` and `fields`. Only endpoints with wanted fields are called; the first"
+        " one is called if an operation only needs to know whether users exist.",
         examples=[
             {
                 "account": {
@@ -199,64 +202,76 @@ class SourceSettings(SettingsModel):
         default=10,
         ge=1,
         le=1_000,
-        description="Pages (invoices) of one list of users, fetched at once.",
+        description="Maximum number of calls for pages (invoices) at the same time, for one list"
+        " of users.",
     )
     page_timeout: Seconds = Field(
-        default=2.0, description="Seconds that one call for a page (invoices) may take."
+        default=2.0, description="Maximum number of seconds of one call for a page (invoices)."
     )
     max_calls: int = Field(
-        default=64, ge=1, le=10_000, description="Calls to the service at the same time."
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Maximum number of calls to the service at the same time.",
     )
     max_waiting_calls: int = Field(
-        default=256, ge=0, le=100_000, description="Calls that wait for one of those to end."
+        default=256,
+        ge=0,
+        le=100_000,
+        description="Maximum number of calls that wait while `max_calls` are running.",
     )
     max_answer_bytes: int = Field(
-        default=10_485_760, ge=1_024, description="Longest answer that is read, decompressed."
+        default=10_485_760,
+        ge=1_024,
+        description="Maximum number of bytes of an answer, decompressed.",
     )
     max_head_bytes: int = Field(
         default=65_536,
         ge=1_024,
         le=1_048_576,
-        description="Longest head of an answer that is read: its status and headers.",
+        description="Maximum number of bytes of the head of an answer: its status and headers.",
     )
     contract: Literal["optional", "required", "stale_ok"] = Field(
         default="optional",
-        description="What a failure costs: the source's fields (`optional`), the user (`required`),"
-        " or nothing while an old answer is at hand (`stale_ok`).",
+        description="What becomes null if the source fails: its fields (`optional`), the whole user"
+        " (`required`), or its fields unless the cache has an old record (`stale_ok`).",
     )
     hedge: bool = Field(
         default=False,
-        description="Whether a call that is slower than 95 of 100 is made a second time beside it.",
+        description="Whether a second call is made in parallel if a call takes longer than 95 of"
+        " 100 calls.",
     )
     cache: CacheSettings = Field(
-        default=CacheSettings(), description="How long its answers are kept."
+        default=CacheSettings(), description="How long source results are cached."
     )
     coalesce: CoalesceSettings = Field(
         default=CoalesceSettings(), description="How requests share calls."
     )
-    retry: RetrySettings = Field(default=RetrySettings(), description="When a call is made again.")
+    retry: RetrySettings = Field(
+        default=RetrySettings(), description="When a failed call is repeated."
+    )
     pacing: PacingSettings = Field(
-        default=PacingSettings(), description="How fast the service is called, by its own word."
+        default=PacingSettings(), description="How the rate of calls follows the service's signals."
     )
     breaker: BreakerSettings = Field(
-        default=BreakerSettings(), description="When the service is not called for a while."
+        default=BreakerSettings(), description="When calls to the service stop for a while."
     )
     max_connections: int = Field(
         default=100,
         ge=1,
         le=10_000,
-        description="Connections open to the service at the same time.",
+        description="Maximum number of open connections to the service at the same time.",
     )
     keepalive: Seconds = Field(
-        default=15.0, description="Seconds that an idle connection is kept for the next call."
+        default=15.0, description="Seconds that an idle connection stays open for the next call."
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        """Accept a request in which nothing has two meanings.
+        """Require settings that fit together.
 
         Raises:
-            ValueError: Something is said twice, or would have no effect.
+            ValueError: A header or parameter has two values, or ``tls`` has no effect.
         """
         shapes: tuple[SourceSettings | EndpointSettings, ...] = (self, *self.endpoints.values())
         for shape in shapes:
@@ -275,7 +290,7 @@ def _check_beside_auth(
     """Raise ``ValueError`` if a request itself sets a header or parameter of ``auth``."""
     headers = {name.lower() for name in (request.headers if request else ())}
     if taken := headers & {auth.own_header, *auth.forwards}:
-        raise ValueError(f"expected no {min(taken)} in request.headers: auth has it")
+        raise ValueError(f"expected no {min(taken)} in request.headers: auth writes it")
     own, more = auth.own_parameter, answer.more if answer else MoreSettings()
     parameters = request.all_parameters if request else ()
     if own is not None and own in {*parameters, more.cursor_parameter, more.offset_parameter}:

@@ -14,9 +14,9 @@ from app.settings.credentials import Secret, UserName
 
 
 def _check_file(path: Path) -> Path:
-    """Check the absolute path of a readable file."""
+    """Check that a path is absolute and that its file can be read."""
     if not path.is_absolute():
-        raise ValueError("expected a whole path, such as /etc/ssl/ca.pem")
+        raise ValueError("expected an absolute path, such as /etc/ssl/ca.pem")
     try:
         path.open("rb").close()
     except (OSError, ValueError) as error:
@@ -29,22 +29,22 @@ PemFile = Annotated[Path, AfterValidator(_check_file)]
 
 
 class TlsSettings(SettingsModel):
-    """Certificates. All files are PEM, and are read when the gateway starts."""
+    """The certificates for a service. All files are PEM, and are read when the gateway starts."""
 
     ca_file: PemFile | None = Field(
         default=None,
-        description="Certificates of those who vouch for the service, instead of those that the"
-        " system trusts.",
+        description="Certificates of the authorities that sign the service's certificate. They"
+        " replace those that the system trusts.",
         examples=["/etc/ssl/internal-ca.pem"],
     )
     client_certificate: PemFile | None = Field(
         default=None,
-        description="Certificate that the gateway shows, and the chain to it.",
+        description="Certificate of the gateway for the service, with its chain.",
         examples=["/etc/ssl/gateway.pem"],
     )
     client_key: PemFile | None = Field(
         default=None,
-        description="Key to that certificate; it is in the same file when absent.",
+        description="Private key of that certificate. When absent, it is in the same file.",
         examples=["/etc/ssl/gateway.key"],
     )
     client_key_password: SecretStr | None = Field(
@@ -64,8 +64,8 @@ class TlsSettings(SettingsModel):
             context = ssl.create_default_context(cafile=self.ca_file)
         except ssl.SSLError as error:
             raise ValueError("expected certificates in PEM in ca_file") from error
-        # Names are in the subject alternative name (RFC 9525, section 2). Python would read the
-        # common name too, where that is missing.
+        # The name of a server is in the subject alternative name (RFC 9525, section 2). Without
+        # this line, Python would also accept the common name if there is none.
         context.hostname_checks_common_name = False
         context.set_alpn_protocols(["http/1.1"])
         if self.client_certificate is not None:
@@ -85,10 +85,10 @@ class TlsSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
-        """Accept certificates that can be used.
+        """Check that the certificates can be used.
 
         Raises:
-            ValueError: They cannot, or something is missing beside them.
+            ValueError: They cannot be used, or a setting is missing beside them.
         """
         if self.client_certificate is None and self.client_key is not None:
             raise ValueError("expected client_certificate beside client_key")
@@ -106,20 +106,20 @@ def _check_proxy(url: str) -> str:
 
 
 class ProxySettings(SettingsModel):
-    """A proxy. What is encrypted goes through it in a tunnel (``CONNECT``, RFC 9110, 9.3.6)."""
+    """A proxy. TLS connections use a tunnel (``CONNECT``, RFC 9110, section 9.3.6)."""
 
     url: Annotated[str, AfterValidator(_check_proxy)] = Field(
         description="Address of the proxy.", examples=["http://proxy.internal:3128"]
     )
-    username: UserName | None = Field(default=None, description="The user, for the proxy alone.")
-    password: Secret | None = Field(default=None, description="The password, for the proxy alone.")
+    username: UserName | None = Field(default=None, description="User name for the proxy only.")
+    password: Secret | None = Field(default=None, description="Password for the proxy only.")
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
-        """Accept a user with a password.
+        """Require a user name and a password, or neither.
 
         Raises:
-            ValueError: One is there without the other.
+            ValueError: Only one of them is set.
         """
         if (self.username is None) != (self.password is None):
             raise ValueError("expected username and password both, or neither")

@@ -1,7 +1,7 @@
 """The environment variables: their names, those that are set, and the settings that they give.
 
-The gateway reads them itself, without a library. So each mistake can name its variable, a name that
-no setting has is a mistake too, and the order of the environment has no effect.
+The gateway reads them itself, without a library. So each mistake can name its variable, an unknown
+name is reported, too, and the order of the environment has no effect.
 """
 
 import difflib
@@ -34,8 +34,12 @@ def nearest(name: str, names: Collection[str], *, least: float = 0.6) -> str | N
 
 
 PREFIX = "GATEWAY_"
+"""Begins the name of every variable."""
+
 NESTING = "__"
-LIST_OF_ALL = "`user-gateway settings` lists all there are."
+"""Separates the name of a table from the names in it."""
+
+LISTS_ALL = "`user-gateway settings` lists all settings."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Variable:
 CONFIG = Variable(
     path=("config",),
     default="",
-    description="TOML file with any of these settings; a variable wins over it.",
+    description="TOML file with any of these settings. A variable replaces a value of the file.",
     secret=False,
 )
 """The variable with the path of the configuration file; the only one that is not a setting."""
@@ -90,7 +94,7 @@ def name_of(keys: Keys) -> str:
 
 
 def settings_below(setting: Setting, keys: Keys = ()) -> Iterator[tuple[Keys, Setting]]:
-    """List the settings with one value each; a list, and a table of free names, are one value.
+    """List the settings with one value each; a list, or a table of free names, is one value.
 
     Args:
         setting: The setting to begin with.
@@ -133,13 +137,13 @@ def not_a_variable(name: str, model: type[BaseModel]) -> str:
         A sentence.
     """
     names = [CONFIG.name, *(variable.name for variable in variables_of(model))]
-    return f"{name} is not a setting: {nearest(name, names) or LIST_OF_ALL}"
+    return f"{name} is not a setting: {nearest(name, names) or LISTS_ALL}"
 
 
 def _below(
     setting: Setting, keys: Keys, around: tuple[type[BaseModel], ...]
 ) -> Iterator[tuple[Keys, Setting]]:
-    """List settings, but not those of a model within itself, which have no end."""
+    """List settings; stop at a model within itself, because it would never end."""
     schema = setting.schema
     if not schema.tables or schema.plain or schema.secret:
         yield keys, setting
@@ -167,7 +171,7 @@ def _given(default: object, name: str) -> object:
 
 
 def _written(value: object) -> str:
-    """Write a default as in the environment; empty when there is none."""
+    """Write a default as in the environment; empty if there is none."""
     if value is None or isinstance(value, SecretStr | BaseModel):
         return ""
     if isinstance(value, bool):
@@ -294,7 +298,7 @@ def from_variables(
 def _place_of(
     name: str, model: type[BaseModel], standing: Table
 ) -> tuple[Keys, FieldSchema] | None:
-    """Return the place and schema of a variable's value; ``None`` for no setting."""
+    """Return the place and schema of a variable's value; ``None`` for an unknown name."""
     schema, keys = FieldSchema(tables=(model,)), Keys()
     for part in name.removeprefix(PREFIX).lower().split(NESTING):
         key = part

@@ -63,22 +63,27 @@ def flat(text: str) -> str:
         (["schema"], ["print", "check"]),
         (
             ["schema", "print"],
-            ["schema definition language", "--client", "--no-security-directives", "No settings"],
+            [
+                "schema definition language",
+                "--client",
+                "--no-security-directives",
+                "reads no settings",
+            ],
         ),
         (
             ["schema", "check"],
             ["schema.graphql", "Exits with 1", "break clients", "--client"],
         ),
-        (["settings"], ["List every setting"]),
+        (["settings"], ["List all settings"]),
         (["config"], ["show", "schema"]),
-        (["config", "show"], ["where each is from", "secrets are hidden", "--all"]),
+        (["config", "show"], ["the origin of each", "Secrets are hidden", "--all"]),
         (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),
         (["sources"], ["list", "check", "try", "personal data"]),
         (["sources", "check"], ["--ids", "--json", "--header", "Exits with 0", "with 1", "with 2"]),
         (["sources", "try"], ["SOURCE ID...", "mapping", "--full", "--header"]),
         (
             ["explain"],
-            ["Nothing is called for it", "@FILE", "--variables", "--operation", "--json"],
+            ["No source is called", "@FILE", "--variables", "--operation", "--json"],
         ),
     ],
 )
@@ -238,7 +243,7 @@ def test_drift_of_a_form_says_how_to_print_that_form(option: str) -> None:
     assert result.exit_code == 1
     assert "  - Field User.username changed type from ID to String.\n" in result.stdout
     command = " ".join(["user-gateway schema print", *chosen, "> old.graphql"])
-    assert result.stdout.endswith(f"If that is what you want: {command}\n")
+    assert result.stdout.endswith(f"To accept the changes: {command}\n")
 
 
 def test_no_settings_change_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +349,7 @@ def test_explain_tells_the_plan_without_any_settings_and_says_that_it_has_none()
     assert "Operation Page is compiled" in result.stdout
     assert "├─ profile  displayName\n└─ billing  plan\n" in result.stdout
     assert "Calls: 2, all sources at the same time." in result.stdout
-    assert result.stderr.startswith("Note: the settings here are missing or wrong")
+    assert result.stderr.startswith("Note: the settings are missing or wrong")
 
 
 def test_explain_goes_by_the_settings_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +420,7 @@ def test_a_document_that_is_wrong_exits_with_1_and_says_what_is(
     as_json = run("explain", document, "--json")
 
     assert (result.exit_code, as_json.exit_code) == (1, 1)
-    assert result.stderr.lstrip().startswith(f"This is wrong with it:\n  - {complaint}")
+    assert result.stderr.lstrip().startswith(f"Errors:\n  - {complaint}")
     [error] = json.loads(as_json.stdout)["errors"]
     assert complaint.startswith(error["extensions"]["code"])
     assert not as_json.stderr

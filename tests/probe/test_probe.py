@@ -189,7 +189,7 @@ async def test_a_source_that_knows_none_of_the_users_is_wrong_where_it_should() 
     _, wrong = await billing_of(services)
     _, well = await billing_of(services, expected=False)
 
-    assert "none of the users asked for is known" in wrong.wrong[0]
+    assert "none of the requested users is known" in wrong.wrong[0]
     assert well.well
     assert well.found == 0
 
@@ -272,7 +272,7 @@ async def test_a_wide_terminal_has_answer_and_record_side_by_side_and_a_long_ans
     short = shown(probed, check, own, width=80, lines=3)
 
     assert any(line.startswith("[ ") and line.endswith(f"billing, {IDS[1]}") for line in wide)
-    assert "lines more; --full shows them" in short
+    assert "more lines; --full shows them" in short
 
 
 OAUTH = {

@@ -40,5 +40,5 @@ def test_expressions_have_a_column_where_there_are_some_and_what_is_wrong_is_sai
         "  field  expression  value  type",
         '  a      b           "v"    text',
         '  c                  "v"    WRONG: no text',
-        "  No record is made of it: c: no text",
+        "  Not a valid record: c: no text",
     ]

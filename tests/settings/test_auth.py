@@ -42,9 +42,9 @@ def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
     ("more", "told"),
     [
         ({"issuer": "dev"}, "expected as issuer an address such as"),
-        ({"jwks_url": f"https://{'a' * 64}.com/keys"}, "expected a host of parts of 1 to 63"),
-        ({"jwks_url": f"https://{'a.' * 127}com/keys"}, "expected a host of parts of 1 to 63"),
-        ({"jwks_url": "https://./keys"}, "expected a host of parts of 1 to 63"),
+        ({"jwks_url": f"https://{'a' * 64}.com/keys"}, "expected a host whose parts"),
+        ({"jwks_url": f"https://{'a.' * 127}com/keys"}, "expected a host whose parts"),
+        ({"jwks_url": "https://./keys"}, "expected a host whose parts"),
         ({"issuer": "https://a/?b"}, "expected no query in issuer, or jwks_url beside it"),
         ({"issuer": ""}, "at least 1 character"),
         ({"audience": []}, "at least 1 item"),

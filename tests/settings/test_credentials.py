@@ -70,8 +70,8 @@ def test_any_other_token_is_refused(token: str) -> None:
         ({"kind": "api_key", "key": SECRET, "parameter": "key", "prefix": "Token "}, "beside head"),
         ({"kind": "api_key", "key": f"{SECRET}\r\n", "header": "X-Key"}, "printable ASCII"),
         ({"kind": "api_key", "key": SECRET, "header": "X Key"}, "a header name"),
-        ({"kind": "api_key", "key": SECRET, "header": "Cookie"}, "Cookie is none"),
-        ({"kind": "api_key", "key": SECRET, "header": "Host"}, "Host is none"),
+        ({"kind": "api_key", "key": SECRET, "header": "Cookie"}, "Cookie has another use"),
+        ({"kind": "api_key", "key": SECRET, "header": "Host"}, "Host has another use"),
         ({"kind": "api_key", "key": SECRET, "header": "X-Key", "prefix": "a\n"}, "pattern"),
         ({**CLIENT, "token_url": "login/token"}, "an address such as https://"),
         ({**CLIENT, "token_url": f"https://me:{SECRET}@login"}, "no user or password"),
@@ -81,7 +81,7 @@ def test_any_other_token_is_refused(token: str) -> None:
         ({"kind": "none", "forward_headers": ["Authorization"]}, 'kind = "forward"'),
         (
             {"kind": "api_key", "key": SECRET, "header": "X-Key", "forward_headers": ["x-key"]},
-            "without the header that has the key",
+            "without the header for the key",
         ),
     ],
 )
@@ -100,8 +100,8 @@ def test_what_cannot_be_is_refused_with_the_reason(given: object, why: str) -> N
 def test_what_is_of_the_connection_the_cookies_or_of_the_gateway_is_never_sent_on(
     name: str,
 ) -> None:
-    assert "it is never sent on" in refused({"kind": "forward", "forward_headers": [name]})
-    assert "it is never sent on" in refused({"kind": "none", "forward_headers": [name.upper()]})
+    assert "it is never forwarded" in refused({"kind": "forward", "forward_headers": [name]})
+    assert "it is never forwarded" in refused({"kind": "none", "forward_headers": [name.upper()]})
 
 
 def test_the_caller_s_authorization_is_forwarded_where_that_is_said_and_headers_beside_any() -> (
@@ -124,7 +124,7 @@ REQUEST = {"form": "list", "path": "/users", "parameter": "ids", "parameters": {
         (
             {"kind": "api_key", "key": SECRET, "header": "X-Api-Key"},
             {"headers": {"x-api-key": "k"}},
-            "expected no x-api-key in request.headers: auth has it",
+            "expected no x-api-key in request.headers: auth writes it",
         ),
         (
             {"kind": "forward", "forward_headers": ["X-Tenant"]},

@@ -124,7 +124,7 @@ def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> 
         (f"{BILLING}__BASE_URL", "billing:8080", "an address such as https://"),
         (f"{BILLING}__BASE_URL", "http://billing?x=1", "no query and no fragment"),
         (f"{BILLING}__BASE_URL", "http://billing:99999", "expected a port"),
-        (f"{BILLING}__BASE_URL", "http://billing..internal", "expected a host of parts"),
+        (f"{BILLING}__BASE_URL", "http://billing..internal", "expected a host whose parts"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable_what_it_got_and_what_would_be_right(
@@ -191,7 +191,7 @@ def test_a_name_that_is_near_to_none_leads_to_the_list(have: Set) -> None:
 
     [told] = mistakes()
 
-    assert told.endswith(" is not a setting: `user-gateway settings` lists all there are.")
+    assert told.endswith(" is not a setting: `user-gateway settings` lists all settings.")
 
 
 def test_a_name_below_a_setting_that_holds_one_value_is_a_mistake(have: Set) -> None:
@@ -518,7 +518,7 @@ def test_keys_that_can_never_be_had_are_mistakes_at_their_places(have: Set, tmp_
     assert port.startswith("GATEWAY_PORT got 'http'")
     assert ring.startswith(
         "GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE got 'activity':"
-        " expected no ring (profile ← activity ← profile)"
+        " expected no cycle (profile ← activity ← profile)"
     )
     assert unknown.startswith(
         f"{file}:2: [sources.billing.key_from] source got 'crm': expected one of profile, activity."

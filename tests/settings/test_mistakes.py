@@ -107,7 +107,7 @@ def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
         ("deadline = { budget = nan }", "[deadline] budget got nan: input should be a finite n"),
         ("[deadlin]", "[deadlin] is not a setting: did you mean deadline?"),
         ("[profile]", "[profile] is not a setting: did you mean sources.profile?"),
-        ("config = 'x'", "config is not a setting: `user-gateway config schema` has all there"),
+        ("config = 'x'", "config is not a setting: `user-gateway config schema` prints all "),
         ("[log]\nqqqqqq = 1", "[log] qqqqqq is not a setting: expected one of level, format"),
         ("[sources.support]", "[sources.support] is not a setting: expected one of profile, bi"),
     ],
@@ -141,7 +141,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
 ) -> None:
     told = mistakes(write("[sources.profile]\ntimeout = 1\n[sources]\nbilling = {}\n"))
 
-    meaning = "is missing: Address below which the service answers. For instance base_url = "
+    meaning = "is missing: Base address of the service. For instance base_url = "
     for place, sentence in zip(
         (
             "gateway.toml:1: [sources.profile]",

@@ -57,7 +57,7 @@ def test_each_setting_that_is_set_is_shown_with_its_origin(
         'log.level "debug" GATEWAY_LOG',
         "",
     ]
-    assert lines[-1].endswith(" more have their defaults; --all shows them too.")
+    assert lines[-1].endswith(" more have their defaults; --all shows them, too.")
 
 
 def test_all_of_them_are_shown_on_demand(write: Write) -> None:

@@ -75,7 +75,7 @@ KEY_TO_IT = "in key the key to it, with its password in key_password"
     [
         ({}, "Field required"),
         ({"certificate": "nowhere"}, "expected a file that can be read: No such file"),
-        ({"certificate": "relative.pem"}, "expected a whole path"),
+        ({"certificate": "relative.pem"}, "expected an absolute path"),
         ({"certificate": "certificate"}, KEY_TO_IT),
         ({"certificate": "certificate", "key": "other"}, KEY_TO_IT),
         ({"certificate": "certificate", "key": "encrypted"}, KEY_TO_IT),

@@ -62,7 +62,7 @@ def test_a_key_may_be_in_the_file_of_its_certificate_or_encrypted(
 
 
 def test_a_file_that_is_not_there_or_not_named_whole_is_told(tmp_path: Path) -> None:
-    assert "expected a whole path, such as /etc/ssl/ca.pem" in refused(ca_file="ca.pem")
+    assert "expected an absolute path, such as /etc/ssl/ca.pem" in refused(ca_file="ca.pem")
     assert "can be read: No such file" in refused(ca_file=tmp_path / "ca.pem")
     assert "can be read: Is a directory" in refused(client_certificate=tmp_path)
     assert "no path has a NUL in it" in refused(ca_file="/a\0b")
