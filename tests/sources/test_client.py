@@ -38,7 +38,7 @@ from app.sources.rest import RestSource
 from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
 from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
-from tests.fakes import calm_source
+from tests.fakes import FakeTransport, calm_source
 from tests.poison import POISON, behind
 from tests.sources.login import until
 from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
@@ -529,7 +529,7 @@ async def test_every_foreign_exception_ends_at_the_border_as_a_code(kind: type[E
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
 
-    async with asking("http://profile", httpx.MockTransport(fail)) as asked:
+    async with asking("http://profile", FakeTransport(fail)) as asked:
         code = await asked.code()
 
     slow = issubclass(kind, TimeoutError | httpx.TimeoutException)
@@ -576,7 +576,7 @@ async def test_what_is_no_foreign_exception_is_a_bug_and_is_not_hidden() -> None
     def fail(_: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError
 
-    async with asking("http://profile", httpx.MockTransport(fail)) as asked:
+    async with asking("http://profile", FakeTransport(fail)) as asked:
         with pytest.raises(ZeroDivisionError):
             await asked.get()
 
