@@ -13,8 +13,8 @@ from app.settings.source import SourceSettings
 from app.sources.failures import FOREIGN
 from app.transport.body import read_body
 from tests.certificates import Certificates
-from tests.sources.proxy import proxying
-from tests.sources.raw_server import Answer, RawServer, saying, serving, writing
+from tests.fakes.http_server import Answer, HttpExchange, HttpServer, saying, serving, writing
+from tests.sources.proxy import Proxy
 from tests.sources.scripted import ScriptedConnection, answer, echo, scripted, settle
 from tests.sources.test_client import asking
 from tests.transport.test_connections import WAYS, own, reached
@@ -25,7 +25,7 @@ BIG = b"[" + b" " * 3_000_000 + b"]"
 
 
 @asynccontextmanager
-async def wired(server: RawServer, **changes: object) -> AsyncGenerator[Wire]:
+async def wired(server: HttpServer, **changes: object) -> AsyncGenerator[Wire]:
     """Open a wire to a server."""
     wire = Wire(SourceSettings.model_validate({"base_url": server.base_url} | changes))
     try:
@@ -49,11 +49,10 @@ async def read(incoming: WireResponse) -> bytes:
 def after(first: bytes, then: Answer) -> Answer:
     """Write something before an answer."""
 
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.write(first)
-        await writer.drain()
-        await asyncio.sleep(0.01)
-        await then(writer)
+    async def answer(exchange: HttpExchange) -> None:
+        await exchange.write(first)
+        await exchange.server.clock.sleep(0.01)  # so that it is read by itself
+        await then(exchange)
 
     return answer
 
@@ -76,8 +75,8 @@ async def test_a_target_is_written_as_it_is_below_the_path_of_its_address(
     async with serving(saying()) as server, wired(server) as wire:
         assert await read(await got(wire, server.base_url + path, target)) == b"[]"
 
-    assert [seen.target for seen in server.seen] == [sent]
-    assert server.seen[0].headers == (("host", "profile"),)
+    assert [seen.target for seen in server.requests] == [sent]
+    assert server.requests[0].headers == (("host", "profile"),)
 
 
 @pytest.mark.parametrize("text", ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x7fb", "\x1b[0m"])
@@ -89,7 +88,7 @@ async def test_nothing_is_sent_that_would_end_a_line(text: str, place: str) -> N
         with pytest.raises(ValueError, match="control characters"):
             await wire.exchange("GET", server.base_url, target, (*HEADERS, header), b"")
 
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/a", "//127.0.0.1/a", "/a", "", "http:///a"])
@@ -100,13 +99,13 @@ async def test_only_http_is_asked_for(address: str) -> None:
 
 
 async def test_a_password_in_an_address_is_for_the_service_and_not_for_the_proxy() -> None:
-    async with serving(saying()) as server, proxying() as proxy:
+    async with serving(saying()) as server, Proxy().listening() as proxy:
         address = server.base_url.replace("//", "//gateway:secret@")
-        for changes in ({}, {"proxy": {"url": proxy.url}}):
+        for changes in ({}, {"proxy": {"url": proxy.base_url}}):
             async with wired(server, **changes) as wire:
                 await read(await got(wire, address))
 
-    assert [seen.header("authorization") for seen in server.seen] == [[BASIC], [BASIC]]
+    assert [seen.header("authorization") for seen in server.requests] == [[BASIC], [BASIC]]
     assert proxy.lines == [f"GET {server.base_url}/users HTTP/1.1"]
 
 
@@ -144,7 +143,7 @@ async def test_an_answer_to_head_has_no_body_however_long_it_says_that_is() -> N
     assert server.accepted == 1
 
 
-async def no_more(_: asyncio.StreamWriter) -> None:
+async def no_more(_: HttpExchange) -> None:
     """Write nothing."""
 
 
@@ -372,9 +371,9 @@ async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_say
 async def test_a_request_that_is_given_up_takes_its_connection_with_it() -> None:
     asked = asyncio.Event()
 
-    async def hang(_: asyncio.StreamWriter) -> None:
+    async def hang(exchange: HttpExchange) -> None:
         asked.set()
-        await asyncio.Event().wait()
+        await exchange.wait()
 
     async with serving(hang) as server, wired(server, max_connections=1) as wire:
         waiting = asyncio.ensure_future(got(wire, server.base_url))
@@ -411,14 +410,14 @@ async def test_a_proxy_with_a_password_is_reached_by_one_connection(
         opened.append(made.get_extra_info("sockname"))
         open_one(self, made)
 
-    async with serving(saying(b"[1]")) as server, proxying() as proxy:
-        there = {"url": proxy.url, "username": "gateway", "password": "secret"}
+    async with serving(saying(b"[1]")) as server, Proxy().listening() as proxy:
+        there = {"url": proxy.base_url, "username": "gateway", "password": "secret"}
         async with wired(server, proxy=there) as wire:
             monkeypatch.setattr(asyncio.StreamReaderProtocol, "connection_made", connection_made)
             for _ in range(3):
                 await read(await got(wire, server.base_url))
 
-    port = int(proxy.url.rpartition(":")[2])
+    port = int(proxy.base_url.rpartition(":")[2])
     assert len(proxy.lines) == 3
     assert [one for one in opened if one == ("127.0.0.1", port)] == [("127.0.0.1", port)]
 
@@ -428,7 +427,7 @@ async def test_a_body_is_sent_behind_the_head() -> None:
         sized = (*HEADERS, ("Content-Length", "200000"))
         await read(await wire.exchange("POST", server.base_url, "/a", sized, b"x" * 200_000))
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert (seen.method, seen.body) == ("POST", b"x" * 200_000)
 
 

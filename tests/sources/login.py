@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.sources.raw_server import Answer, RawRequest, RawServer, saying, serving
+from tests.fakes.http_server import Answer, HttpExchange, HttpRequest, HttpServer, saying, serving
 
 TOKEN = "canary-access-token"
 
@@ -26,7 +26,7 @@ class Login:
         delayed: What the service waits for before it answers at ``/late``.
     """
 
-    server: RawServer = field(default_factory=lambda: RawServer(saying()))
+    server: HttpServer = field(default_factory=lambda: HttpServer(saying()))
     given: int = 0
     taken: set[str] | None = None
     expires_in: object = 3600
@@ -35,32 +35,32 @@ class Login:
     delayed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def asked(self) -> Sequence[RawRequest]:
+    def asked(self) -> Sequence[HttpRequest]:
         """The requests for tokens."""
-        return [seen for seen in self.server.seen if seen.path == "/token"]
+        return [seen for seen in self.server.requests if seen.path == "/token"]
 
     @property
     def tokens(self) -> Sequence[str]:
         """The numbers of the tokens that the service was sent, in their order."""
         return [
             value.rpartition("-")[2]
-            for seen in self.server.seen
+            for seen in self.server.requests
             if seen.path != "/token"
             for value in seen.header("authorization")
         ]
 
-    async def answer(self, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, exchange: HttpExchange) -> None:
         """Answer a request."""
-        seen = self.server.seen[-1]
+        seen = exchange.request
         if seen.path == "/token":
             await self.held.wait()
-            await (self.instead or self._give())(writer)
+            await (self.instead or self._give())(exchange)
             return
         if seen.path == "/late":
             await self.delayed.wait()
         [sent] = seen.header("authorization")
         good = self.taken is None or sent.removeprefix("Bearer ") in self.taken
-        await saying(b"[1]", "200 OK" if good else "401 Unauthorized")(writer)
+        await exchange.say(b"[1]", "200 OK" if good else "401 Unauthorized")
 
     def _give(self) -> Answer:
         """Give a token out."""

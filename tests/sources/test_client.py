@@ -39,9 +39,17 @@ from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedA
 from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
 from tests.fakes import FakeTransport, calm_source
+from tests.fakes.http_server import (
+    Answer,
+    HttpExchange,
+    HttpServer,
+    hanging,
+    saying,
+    serving,
+    writing,
+)
 from tests.poison import POISON, behind
 from tests.sources.login import until
-from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
 from tests.sources.scripted import ScriptedConnection, scripted
 from tests.sources.scripted import answer as answered
 from tests.traces import is_child
@@ -122,7 +130,7 @@ async def asking(
 async def exchange(
     answer: Answer,
     **changes: Any,  # noqa: ANN401 # any setting of a source
-) -> AsyncGenerator[tuple[OpenClient, RawServer]]:
+) -> AsyncGenerator[tuple[OpenClient, HttpServer]]:
     """Run a server, and open the client of it."""
     async with serving(answer) as server, asking(server.base_url, **changes) as asked:
         yield asked, server
@@ -132,7 +140,7 @@ async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> 
     async with exchange(saying(b"[1]"), auth=AUTH) as (asked, server):
         assert await asked.get("/users?id=1", RequestContext("req-7", TRACE)) == "[1]"
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert seen.target == "/users?id=1"
     assert seen.header("accept") == ["application/json"]
     assert seen.header("user-agent") == [f"user-gateway/{__version__}"]
@@ -147,8 +155,8 @@ async def test_trace_and_token_are_sent_only_when_there_are_any() -> None:
     async with exchange(saying()) as (asked, server):
         await asked.get()
 
-    assert not server.seen[0].header("traceparent")
-    assert not server.seen[0].header("authorization")
+    assert not server.requests[0].header("traceparent")
+    assert not server.requests[0].header("authorization")
 
 
 async def test_the_path_of_the_base_url_stays_before_the_target() -> None:
@@ -158,7 +166,7 @@ async def test_the_path_of_the_base_url_stays_before_the_target() -> None:
     ):
         await asked.get("/users?id=1")
 
-    assert server.seen[0].target == "/internal/v1/users?id=1"
+    assert server.requests[0].target == "/internal/v1/users?id=1"
 
 
 HOSTILE = [
@@ -192,7 +200,7 @@ async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: lis
         users = [UserId(key) for key in keys]
         await RestSource(PROFILE, asked.client, silent()).fetch_many(users, CALL)
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert seen.path == "/users"
     assert seen.parameters == [("id", key) for key in keys]
     assert not seen.header("x-evil")
@@ -204,8 +212,8 @@ async def test_any_user_and_cursor_reach_the_list_as_the_values_that_they_were(t
     async with exchange(saying(b'{"items": []}')) as (asked, server):
         await RestPages(INVOICES, asked.client).fetch_pages([request], CALL)
 
-    assert server.seen[0].path == "/invoices"
-    assert server.seen[0].parameters == [("userId", text), ("limit", "3"), ("cursor", text)]
+    assert server.requests[0].path == "/invoices"
+    assert server.requests[0].parameters == [("userId", text), ("limit", "3"), ("cursor", text)]
 
 
 async def test_a_cookie_that_a_service_sets_is_never_sent_back() -> None:
@@ -214,7 +222,7 @@ async def test_a_cookie_that_a_service_sets_is_never_sent_back() -> None:
         await asked.get()
         await asked.get()
 
-    assert [seen.header("cookie") for seen in server.seen] == [[], []]
+    assert [seen.header("cookie") for seen in server.requests] == [[], []]
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
@@ -224,7 +232,7 @@ async def test_a_redirect_is_not_followed(status: str) -> None:
         async with exchange(answer) as (asked, _):
             assert await asked.code() is Code.SOURCE_MALFORMED
 
-    assert not other.seen
+    assert not other.requests
 
 
 @pytest.mark.parametrize(
@@ -278,7 +286,9 @@ async def test_an_answer_that_is_not_http_is_a_code_and_never_an_exception(sent:
     assert answer.code in {Code.SOURCE_MALFORMED, Code.SOURCE_UNAVAILABLE}
 
 
-@pytest.mark.parametrize("answer", [hanging, dripping])
+@pytest.mark.parametrize(
+    "answer", [hanging, lambda exchange: exchange.drip(b"[" + b" " * 1000 + b"]", 0.003)]
+)
 async def test_an_answer_that_is_not_whole_in_time_is_a_timeout(answer: Answer) -> None:
     async with exchange(answer, timeout=0.1) as (asked, _):
         assert await asked.code() is Code.SOURCE_TIMEOUT
@@ -289,7 +299,7 @@ async def test_a_compressed_answer_is_understood() -> None:
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, server):
         assert await asked.get() == "[1, 2]"
 
-    assert "gzip" in server.seen[0].header("accept-encoding")[0]
+    assert "gzip" in server.requests[0].header("accept-encoding")[0]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +324,7 @@ async def test_connections_are_reused() -> None:
         for _ in range(5):
             await asked.get()
 
-    assert len(server.seen) == 5
+    assert len(server.requests) == 5
     assert server.accepted == 1
 
 
@@ -584,9 +594,9 @@ async def test_what_is_no_foreign_exception_is_a_bug_and_is_not_hidden() -> None
 async def test_an_exchange_is_logged_with_its_source_keys_status_duration_and_outcome() -> None:
     clock = ManualClock()
 
-    async def slow(writer: Any) -> None:  # noqa: ANN401 # an asyncio.StreamWriter
+    async def slow(exchange: HttpExchange) -> None:
         clock.seconds += 0.25
-        await saying(b"[]")(writer)
+        await exchange.say()
 
     async with exchange(slow, clock=clock) as (asked, _):
         target = f"/users?id={USER}&id=2"

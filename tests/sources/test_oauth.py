@@ -15,8 +15,8 @@ from app.errors import Code, SourceFailure
 from app.resilience.clock import Deadline
 from app.sources.base import RequestContext
 from tests.clock import ManualClock
+from tests.fakes.http_server import Answer, hanging, saying, writing
 from tests.sources.login import TOKEN, Login, logging_in, until
-from tests.sources.raw_server import Answer, hanging, saying, writing
 from tests.sources.scripted import ScriptedConnection, scripted
 from tests.sources.scripted import answer as answered
 from tests.sources.test_client import OpenClient, asking
@@ -79,7 +79,7 @@ async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service()
     assert request.header("host") == [login.server.base_url.removeprefix("http://")]
     credentials = b"gate+way:canary-client+secret%2B%2F"  # encoded first: RFC 6749, section 2.3.1
     assert request.header("authorization") == [f"Basic {b64encode(credentials).decode()}"]
-    [sent] = [seen for seen in login.server.seen if seen.path == "/users"]
+    [sent] = [seen for seen in login.server.requests if seen.path == "/users"]
     assert sent.header("authorization") == [f"Bearer {TOKEN}-1"]
 
 

@@ -29,8 +29,8 @@ from tests.fakes import (
     profile_row,
     user_id,
 )
+from tests.fakes.http_server import HttpExchange, saying, serving
 from tests.sources.hostile import HOSTILE
-from tests.sources.raw_server import saying, serving
 from tests.sources.readers import CASES, EncoderCase
 
 CALL = RequestContext("request-1")
@@ -227,11 +227,11 @@ async def test_every_form_asks_a_real_service_for_exactly_the_users_that_it_can(
     known = [key for key in HOSTILE if not case.refuses(key)]
     read: list[str] = []
 
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        keys = case.read(server.seen[-1])
+    async def answer(exchange: HttpExchange) -> None:
+        keys = case.read(exchange.request)
         read.extend(keys)
         rows = [profile_row(1, id=key, username=f"name of {key}") for key in keys]
-        await saying(orjson.dumps(rows))(writer)
+        await exchange.say(orjson.dumps(rows))
 
     async with (
         serving(answer) as server,
@@ -262,7 +262,7 @@ async def test_a_body_is_posted_with_its_length_and_type_and_the_headers_of_the_
     ):
         assert await source.ask(["ü", "b"]) == ["user1", "nobody"]
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert (seen.method, seen.target) == ("POST", "/read")
     assert seen.header("content-type") == ["application/json"]
     assert seen.header("content-length") == [str(len(seen.body))]

@@ -27,7 +27,7 @@ from tests.certificates import Certificates
 from tests.fakes import invoice
 from tests.issuer import jwk, key_of
 from tests.sources.login import until
-from tests.sources.proxy import proxying
+from tests.sources.proxy import Proxy
 from tests.sources.scripted import (
     ScriptedConnection,
     ScriptedUpstream,
@@ -75,12 +75,12 @@ async def reached(
     """Run an upstream, and open a wire that leads to it."""
     encrypted = way in {"tls", "tunnel"}
     tls = certificates.server() if encrypted else None
-    async with scripted(behaviour, tls, hasty=hasty) as upstream, proxying() as proxy:
+    async with scripted(behaviour, tls, hasty=hasty) as upstream, Proxy().listening() as proxy:
         settings: dict[str, Any] = {"base_url": upstream.base_url}
         if encrypted:
             settings["tls"] = {"ca_file": certificates.ca_file}
         if way == "tunnel":
-            settings["proxy"] = {"url": proxy.url}
+            settings["proxy"] = {"url": proxy.base_url}
         if way == "proxy":
             settings |= {"base_url": "http://service", "proxy": {"url": upstream.base_url}}
         wire = Wire(SourceSettings.model_validate(settings | changes))
