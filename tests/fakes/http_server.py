@@ -1,9 +1,7 @@
 """An HTTP server on 127.0.0.1: a test scripts its answers, its delays and its faults."""
 
 import asyncio
-import socket
 import ssl
-import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -12,12 +10,10 @@ from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from app.resilience.clock import Clock, SystemClock
+from tests.fakes.raw_server import reset
 
 NUMBER = "x-number"
 """The header by which a test tells which of its calls a request is."""
-
-RESET = struct.pack("ii", 1, 0)
-"""Has a socket that is closed send a reset rather than its end."""
 
 
 class ClientLeftError(Exception):
@@ -170,9 +166,7 @@ class HttpExchange:
 
     def reset(self) -> None:
         """Tear the connection down: the client gets a reset instead of an end."""
-        raw: socket.socket = self.writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.writer.transport.abort()
+        reset(self.writer.transport)
 
 
 Answer = Callable[[HttpExchange], Awaitable[None]]

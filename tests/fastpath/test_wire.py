@@ -14,8 +14,8 @@ from app.sources.failures import FOREIGN
 from app.transport.body import read_body
 from tests.certificates import Certificates
 from tests.fakes.http_server import Answer, HttpExchange, HttpServer, saying, serving, writing
+from tests.fakes.raw_server import RawConnection, RawServer, answered, echo, settle
 from tests.sources.proxy import Proxy
-from tests.sources.scripted import ScriptedConnection, answer, echo, scripted, settle
 from tests.sources.test_client import asking
 from tests.transport.test_connections import WAYS, own, reached
 
@@ -176,18 +176,18 @@ async def test_a_connection_is_kept_only_where_both_sides_are_through_with_the_a
 # Connections that the service closes just when they are used
 
 
-ENDS: list[Callable[[ScriptedConnection], None]] = [
-    ScriptedConnection.close,
-    ScriptedConnection.reset,
+ENDS: list[Callable[[RawConnection], None]] = [
+    RawConnection.close,
+    RawConnection.reset,
 ]
 
 
 def closing(
-    end: Callable[[ScriptedConnection], None], *, after: int = 1, said: bytes = b""
-) -> Callable[[ScriptedConnection], None]:
+    end: Callable[[RawConnection], None], *, after: int = 1, said: bytes = b""
+) -> Callable[[RawConnection], None]:
     """Have each connection end at a request, after as many that are answered."""
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if len(peer.heads) <= after:
             echo(peer)
             return
@@ -200,7 +200,7 @@ def closing(
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more(
-    way: str, end: Callable[[ScriptedConnection], None], certificates: Certificates
+    way: str, end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached(way, closing(end), certificates, max_connections=1) as (upstream, asked):
         for number in range(1, 5):
@@ -212,7 +212,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_mo
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("read", [True, False], ids=["read", "not read yet"])
 async def test_a_connection_that_the_service_has_closed_is_not_used(
-    end: Callable[[ScriptedConnection], None], *, read: bool, certificates: Certificates
+    end: Callable[[RawConnection], None], *, read: bool, certificates: Certificates
 ) -> None:
     async with reached("plain", echo, certificates) as (upstream, asked):
         await asked.must("/1")
@@ -226,7 +226,7 @@ async def test_a_connection_that_the_service_has_closed_is_not_used(
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_request_that_may_not_come_twice_is_not_repeated(
-    end: Callable[[ScriptedConnection], None], certificates: Certificates
+    end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached("plain", closing(end), certificates) as (upstream, asked):
         await asked.must("/1")
@@ -239,16 +239,16 @@ async def test_a_request_that_may_not_come_twice_is_not_repeated(
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("said", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])
 async def test_a_request_is_not_repeated_once_a_byte_of_an_answer_has_come(
-    end: Callable[[ScriptedConnection], None], said: bytes, certificates: Certificates
+    end: Callable[[RawConnection], None], said: bytes, certificates: Certificates
 ) -> None:
-    async def drip(peer: ScriptedConnection) -> None:
+    async def drip(peer: RawConnection) -> None:
         peer.send(said)
         await settle()  # a reset would throw away what was not read
         end(peer)
 
     tasks: list[asyncio.Task[None]] = []
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if len(peer.heads) == 1:
             echo(peer)
         else:
@@ -263,7 +263,7 @@ async def test_a_request_is_not_repeated_once_a_byte_of_an_answer_has_come(
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_request_is_not_repeated_that_was_the_first_on_its_connection(
-    end: Callable[[ScriptedConnection], None], certificates: Certificates
+    end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached("plain", closing(end, after=0), certificates) as (upstream, asked):
         assert await asked.get("/1") is None
@@ -273,9 +273,9 @@ async def test_a_request_is_not_repeated_that_was_the_first_on_its_connection(
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_request_is_repeated_once_at_most(
-    end: Callable[[ScriptedConnection], None], certificates: Certificates
+    end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         closing(end, after=1 if peer.number == 0 else 0)(peer)
 
     async with reached("plain", behave, certificates) as (upstream, asked):
@@ -288,7 +288,7 @@ async def test_a_request_is_repeated_once_at_most(
 async def test_a_request_is_repeated_on_a_new_connection_rather_than_on_another_kept_one(
     certificates: Certificates,
 ) -> None:
-    async with reached("plain", closing(ScriptedConnection.reset), certificates) as (
+    async with reached("plain", closing(RawConnection.reset), certificates) as (
         upstream,
         asked,
     ):
@@ -304,7 +304,7 @@ async def test_a_request_is_repeated_on_a_new_connection_rather_than_on_another_
 
 def headed(*lines: str, status: str = "200 OK") -> bytes:
     """Write an answer with some lines in its head."""
-    return answer(b"[1]", *lines, status=status)
+    return answered(b"[1]", *lines, status=status)
 
 
 @pytest.mark.parametrize(
@@ -337,14 +337,14 @@ LONG_HEADS = {
 async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_says_why(
     head: bytes, pieces: str
 ) -> None:
-    async def drip(peer: ScriptedConnection) -> None:
+    async def drip(peer: RawConnection) -> None:
         for start in range(0, len(head), 300):
             peer.send(head[start : start + 300])
             await settle()
 
     tasks: list[asyncio.Task[None]] = []
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.number:
             peer.send(headed())
         elif pieces == "in pieces":
@@ -353,7 +353,7 @@ async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_say
             peer.send(head)
 
     async with (
-        scripted(behave) as upstream,
+        RawServer(behave).listening() as upstream,
         asking(upstream.base_url, max_head_bytes=1_024, timeout=30) as service,
     ):
         told = await service.get("/1")

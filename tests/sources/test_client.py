@@ -48,10 +48,9 @@ from tests.fakes.http_server import (
     serving,
     writing,
 )
+from tests.fakes.raw_server import RawConnection, RawServer, answered
 from tests.poison import POISON, behind
 from tests.sources.login import until
-from tests.sources.scripted import ScriptedConnection, scripted
-from tests.sources.scripted import answer as answered
 from tests.traces import is_child
 
 CALL = RequestContext("request-1")
@@ -328,7 +327,7 @@ async def test_connections_are_reused() -> None:
     assert server.accepted == 1
 
 
-def losing(peer: ScriptedConnection) -> None:
+def losing(peer: RawConnection) -> None:
     """Answer the first request on a connection, and reset it at the second."""
     if len(peer.heads) == 1:
         peer.send(answered(b"[1]"))
@@ -343,7 +342,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
     )  # whatever its method, it only reads
     strict = BreakerSettings(min_calls=1, failure_rate=0.01)
     async with (
-        scripted(losing) as upstream,
+        RawServer(losing).listening() as upstream,
         asking(upstream.base_url, breaker=strict) as asked,
     ):
         for _ in range(480):
@@ -358,7 +357,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
 async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_it_was() -> None:
     unwell = False
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         nonlocal unwell
         if unwell and len(peer.heads) == 1:
             unwell = False
@@ -367,7 +366,10 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
             losing(peer)
 
     retry = RetrySettings(max_retries=1, base_delay=0.001, budget_share=0, budget_minimum=1)
-    async with scripted(behave) as upstream, asking(upstream.base_url, retry=retry) as asked:
+    async with (
+        RawServer(behave).listening() as upstream,
+        asking(upstream.base_url, retry=retry) as asked,
+    ):
         for _ in range(20):
             assert await asked.get() == "[1]"
         unwell = True
@@ -379,11 +381,14 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
 async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
     clock = ManualClock()
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.number == 0:
             losing(peer)
 
-    async with scripted(behave) as upstream, asking(upstream.base_url, clock=clock) as asked:
+    async with (
+        RawServer(behave).listening() as upstream,
+        asking(upstream.base_url, clock=clock) as asked,
+    ):
         assert await asked.get() == "[1]"
         waiting = asyncio.ensure_future(asked.get())
         await until(lambda: len(upstream.targets) == 3)
@@ -395,10 +400,10 @@ async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
 
 
 async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         peer.send(answered(b"[1]") + answered(b'["canary-body"]'))
 
-    async with scripted(behave) as upstream, asking(upstream.base_url) as asked:
+    async with RawServer(behave).listening() as upstream, asking(upstream.base_url) as asked:
         for _ in range(3):
             assert await asked.get() == "[1]"
 

@@ -16,9 +16,8 @@ from app.resilience.clock import Deadline
 from app.sources.base import RequestContext
 from tests.clock import ManualClock
 from tests.fakes.http_server import Answer, hanging, saying, writing
+from tests.fakes.raw_server import RawConnection, RawServer, answered
 from tests.sources.login import TOKEN, Login, logging_in, until
-from tests.sources.scripted import ScriptedConnection, scripted
-from tests.sources.scripted import answer as answered
 from tests.sources.test_client import OpenClient, asking
 
 SECRET = "canary-client secret+/"
@@ -83,11 +82,11 @@ async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service()
     assert sent.header("authorization") == [f"Bearer {TOKEN}-1"]
 
 
-@pytest.mark.parametrize("end", [ScriptedConnection.close, ScriptedConnection.reset])
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
 async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_once_more(
-    end: Callable[[ScriptedConnection], None],
+    end: Callable[[RawConnection], None],
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if len(peer.heads) == 3 and peer.target == "/token":
             end(peer)
         elif peer.target == "/token":
@@ -96,7 +95,7 @@ async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_
         else:
             peer.send(answered(b"[1]"))
 
-    async with scripted(behave) as upstream:
+    async with RawServer(behave).listening() as upstream:
         auth = {
             "kind": "client_credentials",
             "token_url": f"{upstream.base_url}/token",
