@@ -23,7 +23,7 @@ from app.settings.fastpath import FastpathSettings
 from app.settings.models import LogSettings, Settings, SourcesSettings
 from app.settings.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
-from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer, saying, serving
+from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer
 
 SENT = ("authorization", "x-tenant")
 NAMES = ("profile", "billing", "activity")
@@ -37,22 +37,21 @@ def mirrored(seen: HttpRequest) -> str:
     return " ".join(f"{name}={value}" for name in SENT for value in seen.header(name))
 
 
-class Mirror:
+class Mirror(HttpServer):
     """A service that answers with what it was sent.
 
     Attributes:
         name: Which service it is.
-        server: What serves it.
         may_answer: Tells whether it answers yet; it is asked whenever a request has come to any.
     """
 
     def __init__(self, name: str, came: asyncio.Condition) -> None:
+        super().__init__(self._serve_one)
         self.name = name
-        self.server = HttpServer(saying())
         self.may_answer: Callable[[], bool] = lambda: True
         self._came = came
 
-    async def answer(self, exchange: HttpExchange) -> None:
+    async def _serve_one(self, exchange: HttpExchange) -> None:
         """Answer a request."""
         async with self._came:
             self._came.notify_all()
@@ -88,7 +87,7 @@ class Hall:
 
     def hold_until(self, source: str, calls: int) -> None:
         """Have no service answer before one of them was called so often."""
-        seen = self.mirrors[source].server.requests
+        seen = self.mirrors[source].requests
         for mirror in self.mirrors.values():
             mirror.may_answer = lambda: len(seen) >= calls
 
@@ -119,10 +118,10 @@ async def hall(
     log = io.StringIO()
     async with AsyncExitStack() as stack:
         for mirror in mirrors.values():
-            mirror.server = await stack.enter_async_context(serving(mirror.answer))
+            await stack.enter_async_context(mirror.listening())
         sources = {
             name: calm_source(
-                base_url=mirror.server.base_url,
+                base_url=mirror.base_url,
                 auth=auth.get(name, {"kind": "none"}),
                 timeout=PATIENCE,
                 connect_timeout=PATIENCE,

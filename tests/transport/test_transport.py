@@ -146,20 +146,17 @@ async def test_a_service_that_asks_for_a_certificate_is_shown_the_gateway_s(
 async def test_a_token_endpoint_is_reached_by_the_same_certificates_and_proxy(
     certificates: Certificates, reach: Reach
 ) -> None:
-    login = Login()
-    login.held.set()
-    async with serving(login.answer, certificates.server()) as server, Proxy().listening() as proxy:
-        login.server = server
+    served = Login().listening(certificates.server())
+    async with served as login, Proxy().listening() as proxy:
         auth = {
             "kind": "client_credentials",
-            "token_url": f"{server.base_url}/token",
+            "token_url": f"{login.base_url}/token",
             "client_id": "gateway",
             "client_secret": PASSWORD,
         }
         tls = {"ca_file": certificates.ca_file}
-        async with reach(
-            server.base_url, auth=auth, tls=tls, proxy={"url": proxy.base_url}
-        ) as asked:
+        by = {"url": proxy.base_url}
+        async with reach(login.base_url, auth=auth, tls=tls, proxy=by) as asked:
             assert await asked.get() == "[1]"
 
     assert login.tokens == ["1"]
