@@ -12,7 +12,7 @@ import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, cast
 
 
 def reset(transport: asyncio.WriteTransport) -> None:
@@ -71,8 +71,7 @@ class RawConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._server.peers.append(self)
         if self._server.greeting:

@@ -1,7 +1,6 @@
 """No answer is taken that nobody asked for, and no connection is used on which one came."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -462,32 +461,22 @@ async def test_a_session_of_aiohttp_takes_no_answer_either_that_nobody_asked_for
 
 def test_with_uvloop_nothing_comes_between_the_look_at_the_socket_and_the_request() -> None:
     async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            base = f"http://127.0.0.1:{server.getsockname()[1]}"
-            wire = Wire(SourceSettings(base_url=base))
-            loop = asyncio.get_running_loop()
-            first = asyncio.ensure_future(WireClient(wire, base).must("/1"))
-            peer, _ = await loop.run_in_executor(None, server.accept)
-            with peer:
-                peer.settimeout(5)
-                await loop.run_in_executor(None, peer.recv, 1_000)
-                peer.sendall(answered(b"/1"))
-                assert await first == b"/1"
+        async with RawServer(echo).listening() as server:
+            wire = Wire(SourceSettings(base_url=server.base_url))
+            asked = WireClient(wire, server.base_url)
+            assert await asked.must("/1") == b"/1"
+            [peer] = server.peers
 
-                def stray() -> None:  # in the turn of the loop in which the request is written
-                    peer.settimeout(0)
-                    try:
-                        sent.append(peer.recv(1_000))
-                    except BlockingIOError:
-                        peer.send(OTHER)
+            def stray() -> None:  # in the turn of the loop in which the request is written
+                came.append(peer.has_unread)
+                if not peer.has_unread:
+                    peer.send(OTHER)
 
-                sent: list[bytes] = []
-                second = asyncio.ensure_future(WireClient(wire, base).get("/2"))
-                loop.call_soon(stray)
-                await asyncio.sleep(0.01)
-                assert sent
-                peer.send(answered(b"/2"))
-                assert await second == b"/2"
+            came: list[bool] = []
+            second = asyncio.ensure_future(asked.get("/2"))
+            asyncio.get_running_loop().call_soon(stray)
+            assert await second == b"/2"
+            assert came == [True]
             await wire.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
