@@ -233,7 +233,6 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
         auth={"kind": "bearer", "token": "canary-secret"},
         request={"form": "body", "path": "/accounts", "template": '{"ids": "{keys}"}'},
     )
-    services = fakes()
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content) == {"ids": [IDS[0]]}
@@ -241,9 +240,6 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
         return httpx.Response(
             200, text=json.dumps([row]).replace("1e+300", "1.50"), headers={"Link": "<x>"}
         )
-
-    services.billing.behaviour = answer
-    services.billing.path = "/accounts"
 
     [probed] = await probe(
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
