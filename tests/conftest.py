@@ -153,9 +153,11 @@ class OpenGateway(Protocol):
 
 
 @pytest.fixture
-def services() -> FakeServices:
-    """Give the three services, which know nobody yet."""
-    return FakeServices()
+def services() -> Generator[FakeServices]:
+    """Give the three services, which know nobody yet, and hold that all requests were expected."""
+    services = FakeServices()
+    yield services
+    assert not services.unexpected
 
 
 @pytest.fixture

@@ -13,9 +13,12 @@ from http import HTTPStatus
 import orjson
 
 from tests.fakes import Row, user_id
+from tests.fakes.http_server import writing
 from tests.fault_server import Fault, FaultExchange
 
 SECRET = "secret detail 4711"
+
+HTML = {"Content-Type": "text/html"}
 
 BIG = 50_000_000
 """How long a body is that is too long, in bytes."""
@@ -51,11 +54,6 @@ def late(seconds: float) -> Fault:
     return fault
 
 
-async def hanging(exchange: FaultExchange) -> None:
-    """Never answer."""
-    await exchange.wait()
-
-
 async def hanging_after_head(exchange: FaultExchange) -> None:
     """Begin an answer, and never send its body."""
     exchange.head(headers={"Content-Length": "1000"})
@@ -65,19 +63,14 @@ async def hanging_after_head(exchange: FaultExchange) -> None:
 
 async def dripping(exchange: FaultExchange) -> None:
     """Send the right answer a byte at a time: no single read is slow, but the whole takes long."""
-    body = orjson.dumps(exchange.right)
-    exchange.head(headers={"Content-Length": str(len(body))})
-    for byte in body:
-        await exchange.write(bytes([byte]))
-        await exchange.wait(0.1)
+    await exchange.drip(exchange.right, 0.1)
 
 
 # Gone.
 
 
-async def closing(exchange: FaultExchange) -> None:
-    """Close the connection without an answer."""
-    exchange.close()
+closing = writing(b"")
+"""Close the connection without an answer."""
 
 
 async def resetting(exchange: FaultExchange) -> None:
@@ -99,7 +92,7 @@ async def closing_mid_body(exchange: FaultExchange) -> None:
 
 async def closing_mid_chunk(exchange: FaultExchange) -> None:
     """Close the connection in the middle of a chunk of the right answer."""
-    body = orjson.dumps(exchange.right)
+    body = exchange.right
     exchange.head(headers={"Transfer-Encoding": "chunked"})
     await exchange.write(b"%x\r\n%s" % (len(body), body[: len(body) // 2]))
     exchange.close()
@@ -108,13 +101,13 @@ async def closing_mid_chunk(exchange: FaultExchange) -> None:
 async def ending_with_the_connection(exchange: FaultExchange) -> None:
     """Answer rightly, and tell by closing that the answer ends there (RFC 9112, section 6.3)."""
     exchange.head(headers={"Connection": "close"})
-    await exchange.write(orjson.dumps(exchange.right))
+    await exchange.write(exchange.right)
     exchange.close()
 
 
 async def resetting_before_the_end(exchange: FaultExchange) -> None:
     """Begin to answer so, and tear the connection down in the middle of it."""
-    body = orjson.dumps(exchange.right)
+    body = exchange.right
     exchange.head(headers={"Connection": "close"})
     await exchange.write(b" " * 200_000 + body[: len(body) // 2])
     exchange.reset()
@@ -122,7 +115,7 @@ async def resetting_before_the_end(exchange: FaultExchange) -> None:
 
 async def _half(exchange: FaultExchange) -> None:
     """Send half of the right answer."""
-    body = orjson.dumps(exchange.right)
+    body = exchange.right
     exchange.head(headers={"Content-Length": str(len(body))})
     await exchange.write(body[: len(body) // 2])
 
@@ -149,7 +142,7 @@ def telling(code: int = 200, **headers: str) -> Fault:
 
     async def fault(exchange: FaultExchange) -> None:
         good = code == HTTPStatus.OK
-        body = orjson.dumps(exchange.right) if good else f"<h1>{SECRET}</h1>".encode()
+        body = exchange.right if good else f"<h1>{SECRET}</h1>".encode()
         await exchange.say(body, f"{code} {REASONS.get(code, 'Odd')}", named)
 
     return fault
@@ -167,15 +160,13 @@ def busy_until(seconds: float) -> Fault:
 
 async def redirecting_to_itself(exchange: FaultExchange) -> None:
     """Redirect to the very address that was asked."""
-    query = "&".join(f"{name}={value}" for name, value in exchange.asked.parameters)
-    await _redirect(exchange, f"{exchange.asked.path}?{query}")
+    await _redirect(exchange, exchange.request.target)
 
 
 async def redirecting_elsewhere(exchange: FaultExchange) -> None:
     """Redirect to another host, where the same server listens."""
     port = exchange.server.base_url.rpartition(":")[2]
-    query = "&".join(f"{name}={value}" for name, value in exchange.asked.parameters)
-    await _redirect(exchange, f"http://localhost:{port}{exchange.asked.path}?{query}")
+    await _redirect(exchange, f"http://localhost:{port}{exchange.request.target}")
 
 
 async def _redirect(exchange: FaultExchange, address: str) -> None:
@@ -186,20 +177,11 @@ async def _redirect(exchange: FaultExchange, address: str) -> None:
 # Another body.
 
 
-def saying(body: bytes, content_type: str = "application/json") -> Fault:
-    """Answer 200 with some bytes."""
-
-    async def fault(exchange: FaultExchange) -> None:
-        await exchange.say(body, headers={"Content-Type": content_type})
-
-    return fault
-
-
 def as_type(content_type: str) -> Fault:
     """Answer rightly, but say that it is of another type."""
 
     async def fault(exchange: FaultExchange) -> None:
-        body = orjson.dumps(exchange.right)
+        body = exchange.right
         await exchange.say(body, headers={"Content-Type": content_type})
 
     return fault
@@ -207,24 +189,22 @@ def as_type(content_type: str) -> Fault:
 
 async def truncated(exchange: FaultExchange) -> None:
     """Answer with the first half of the right JSON, as if it were all."""
-    body = orjson.dumps(exchange.right)
+    body = exchange.right
     await exchange.say(body[: len(body) // 2])
 
 
-async def not_http(exchange: FaultExchange) -> None:
-    """Answer with bytes that are no HTTP."""
-    await exchange.write(f"220 {SECRET} ESMTP\r\n".encode())
-    exchange.close()
+not_http = writing(f"220 {SECRET} ESMTP\r\n".encode())
+"""Answer with bytes that are no HTTP."""
 
 
 async def long_header(exchange: FaultExchange) -> None:
     """Answer rightly, but for a header of a megabyte."""
-    await exchange.say(orjson.dumps(exchange.right), headers={"X-Long": "x" * 1_000_000})
+    await exchange.say(exchange.right, headers={"X-Long": "x" * 1_000_000})
 
 
 async def too_long(exchange: FaultExchange) -> None:
     """Answer with what would be right, were it not behind 50 MB of white space."""
-    body = orjson.dumps(exchange.right)
+    body = exchange.right
     exchange.head(headers={"Content-Length": str(BIG + len(body))})
     await _write_big(exchange)
     await exchange.write(body)
@@ -232,7 +212,7 @@ async def too_long(exchange: FaultExchange) -> None:
 
 async def too_long_in_chunks(exchange: FaultExchange) -> None:
     """Do the same without saying before how long it is going to be."""
-    body = orjson.dumps(exchange.right)
+    body = exchange.right
     exchange.head(headers={"Transfer-Encoding": "chunked"})
     for _ in range(BIG // len(CHUNK)):
         await exchange.write(b"%x\r\n%s\r\n" % (len(CHUNK), CHUNK))
@@ -251,13 +231,13 @@ async def _write_big(exchange: FaultExchange) -> None:
 
 async def compressed(exchange: FaultExchange) -> None:
     """Answer rightly, compressed."""
-    body = gzip.compress(orjson.dumps(exchange.right))
+    body = gzip.compress(exchange.right)
     await exchange.say(body, headers={"Content-Encoding": "gzip"})
 
 
 async def bomb(exchange: FaultExchange) -> None:
     """Answer with what would be right, were it not behind 50 MB of compressed white space."""
-    body = _white_space() + gzip.compress(orjson.dumps(exchange.right))
+    body = _white_space() + gzip.compress(exchange.right)
     await exchange.say(body, headers={"Content-Encoding": "gzip"})
 
 
@@ -273,7 +253,7 @@ async def bomb_in_disguise(exchange: FaultExchange) -> None:
 
 async def compressed_and_more(exchange: FaultExchange) -> None:
     """Answer rightly, compressed, and go on behind its end for 50 MB."""
-    body = gzip.compress(orjson.dumps(exchange.right))
+    body = gzip.compress(exchange.right)
     length = str(len(body) + BIG)
     exchange.head(headers={"Content-Encoding": "gzip", "Content-Length": length})
     await exchange.write(body)
@@ -282,18 +262,18 @@ async def compressed_and_more(exchange: FaultExchange) -> None:
 
 async def not_compressed(exchange: FaultExchange) -> None:
     """Answer rightly, but say that it is compressed."""
-    await exchange.say(orjson.dumps(exchange.right), headers={"Content-Encoding": "gzip"})
+    await exchange.say(exchange.right, headers={"Content-Encoding": "gzip"})
 
 
 async def half_compressed(exchange: FaultExchange) -> None:
     """Answer with the first half of the right answer, compressed."""
-    body = gzip.compress(orjson.dumps(exchange.right))
+    body = gzip.compress(exchange.right)
     await exchange.say(body[: len(body) // 2], headers={"Content-Encoding": "gzip"})
 
 
 async def oddly_encoded(exchange: FaultExchange) -> None:
     """Answer rightly, but say that it is encoded in a way that nobody knows."""
-    await exchange.say(orjson.dumps(exchange.right), headers={"Content-Encoding": "x-rot13"})
+    await exchange.say(exchange.right, headers={"Content-Encoding": "x-rot13"})
 
 
 @cache
@@ -392,6 +372,6 @@ def poisoned(user: str, fault: Fault) -> Fault:
     """Fail every call that asks for one particular user, whoever else it asks for."""
 
     async def taste(exchange: FaultExchange) -> None:
-        await (fault(exchange) if user in exchange.asked.keys else exchange.answer())
+        await (fault(exchange) if user in exchange.request.keys else exchange.answer())
 
     return taste

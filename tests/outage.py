@@ -25,7 +25,8 @@ from app.settings.models import LogSettings, Settings, SourcesSettings
 from app.settings.source import SourceSettings
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, GatewayReply
-from tests.fault_server import NUMBER, Changes, FaultServer, fault_server
+from tests.fakes.http_server import NUMBER, Changes
+from tests.fault_server import FaultServer
 from tests.ways import SHORT, Ways
 
 T = TypeVar("T")
@@ -229,7 +230,7 @@ async def outage(
     """
     clock = SteppingClock()
     stream = io.StringIO()
-    async with fault_server(clock) as server:
+    async with FaultServer(clock).listening() as server:
         server.know(*range(1, 10))
         traffic = Traffic(server.changes)
         wanted = sources or {}

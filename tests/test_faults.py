@@ -11,6 +11,7 @@ import pytest
 from tests import faults
 from tests.conftest import GatewayReply
 from tests.fakes import user_id
+from tests.fakes.http_server import hanging, saying
 from tests.fault_server import Fault
 from tests.faults import SECRET
 from tests.outage import Outage, outage
@@ -75,7 +76,7 @@ class FaultCase:
 
 CASES = (
     FaultCase("is 500 ms late", faults.late(0.5), seconds=0.5),
-    FaultCase("hangs", faults.hanging, TIMEOUT, seconds=2.0),
+    FaultCase("hangs", hanging, TIMEOUT, seconds=2.0),
     FaultCase("hangs behind its head", faults.hanging_after_head, TIMEOUT, seconds=2.0),
     FaultCase("drips", faults.dripping, TIMEOUT, seconds=2.0),
     FaultCase("closes", faults.closing, UNAVAILABLE, AGAIN, BACKOFF),
@@ -112,21 +113,19 @@ CASES = (
     FaultCase("404", faults.status(404), REJECTED, SPLIT),
     FaultCase("redirects to itself", faults.redirecting_to_itself, MALFORMED),
     FaultCase("redirects elsewhere", faults.redirecting_elsewhere, MALFORMED),
-    FaultCase("is HTML", faults.saying(SECRET.encode(), "text/html"), MALFORMED, SPLIT),
+    FaultCase("is HTML", saying(SECRET.encode(), headers=faults.HTML), MALFORMED, SPLIT),
     FaultCase("is JSON that says HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
     FaultCase("is JSON of a kind", faults.as_type("application/hal+json; charset=utf-8")),
-    FaultCase("is empty", faults.saying(b""), MALFORMED, SPLIT),
+    FaultCase("is empty", saying(b""), MALFORMED, SPLIT),
     FaultCase("is truncated", faults.truncated, MALFORMED, SPLIT),
-    FaultCase("is null", faults.saying(b"null"), MALFORMED, SPLIT),
-    FaultCase("is no list", faults.saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
-    FaultCase("is no UTF-8", faults.saying(b"\xff\xfe[]"), MALFORMED, SPLIT),
-    FaultCase("is deeply nested", faults.saying(b"[" * 100_000), MALFORMED, SPLIT),
-    FaultCase("is a huge number", faults.saying(b"9" * 100_000), MALFORMED, SPLIT),
-    FaultCase("has a row that is no UTF-8", faults.saying(b'["\xff\xfe"]'), MALFORMED),
-    FaultCase("has a deep row", faults.saying(b"[" * 100_000 + b"]" * 100_000), MALFORMED),
-    FaultCase(
-        "has a huge number for a row", faults.saying(b"[" + b"9" * 100_000 + b"]"), MALFORMED
-    ),
+    FaultCase("is null", saying(b"null"), MALFORMED, SPLIT),
+    FaultCase("is no list", saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
+    FaultCase("is no UTF-8", saying(b"\xff\xfe[]"), MALFORMED, SPLIT),
+    FaultCase("is deeply nested", saying(b"[" * 100_000), MALFORMED, SPLIT),
+    FaultCase("is a huge number", saying(b"9" * 100_000), MALFORMED, SPLIT),
+    FaultCase("has a row that is no UTF-8", saying(b'["\xff\xfe"]'), MALFORMED),
+    FaultCase("has a deep row", saying(b"[" * 100_000 + b"]" * 100_000), MALFORMED),
+    FaultCase("has a huge number for a row", saying(b"[" + b"9" * 100_000 + b"]"), MALFORMED),
     FaultCase("is 50 MB", faults.too_long, MALFORMED, SPLIT),
     FaultCase("is 50 MB in chunks", faults.too_long_in_chunks, MALFORMED, SPLIT),
     FaultCase("is no HTTP", faults.not_http, MALFORMED),
@@ -250,7 +249,7 @@ async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(
     row: bytes, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
-        gateway.server.fail("billing", faults.saying(b"[" + b",".join([row] * 300_000) + b"]"))
+        gateway.server.fail("billing", saying(b"[" + b",".join([row] * 300_000) + b"]"))
         started = process_time()
         reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
 

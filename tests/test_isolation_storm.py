@@ -29,8 +29,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
-from tests.sources.scripted import ScriptedConnection, scripted
-from tests.sources.scripted import answer as answered
+from tests.fakes.raw_server import RawConnection, RawServer, answered
 
 REQUESTS = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 """How many requests each gateway gets."""
@@ -75,10 +74,10 @@ def body_for(target: str) -> bytes:
     return orjson.dumps(rows)
 
 
-def straying(chance: random.Random) -> Callable[[ScriptedConnection], None]:
+def straying(chance: random.Random) -> Callable[[RawConnection], None]:
     """Make services that answer, and now and then say more than they were asked."""
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         right = answered(body_for(peer.target), "Content-Type: application/json")
         peer.send(right)
         if chance.random() >= STRAYS:
@@ -129,7 +128,7 @@ def wrong_in(user: Mapping[str, Any]) -> Sequence[str]:
 @pytest.mark.parametrize("fast", [True, False], ids=["by the fast paths", "by the reference path"])
 async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast: bool) -> None:
     chance, stream = random.Random(7), io.StringIO()  # noqa: S311 # the same storm each time
-    async with scripted(straying(chance)) as upstream:
+    async with RawServer(straying(chance)).listening() as upstream:
         source = calm_source(base_url=upstream.base_url)
         settings = settings_for_fakes(
             sources=SourcesSettings(profile=source, billing=source, activity=source),

@@ -21,7 +21,7 @@ from app.observability.logs import make_log
 from app.settings.models import Settings
 from app.settings.reference import file_schema
 from app.settings.source import SourceSettings
-from tests.fakes import json_response, settings_for_fakes, user_id
+from tests.fakes import FakeTransport, failing, json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
         def transport(source: SourceSettings) -> httpx.AsyncBaseTransport:
             if source.base_url in applications:
                 return httpx.ASGITransport(app=applications[source.base_url])
-            return httpx.MockTransport(lambda _: httpx.Response(503))
+            return FakeTransport(failing(503))
 
         gateway = create_app(settings, make_log(settings.log), transports=transport)
         async with (
@@ -94,7 +94,7 @@ async def served(
     auth = '[auth]\nmode = "none"\n'
     file.write_text(auth + others + example, encoding="utf-8")
     settings = load_settings(None, config=file)
-    log, transport = make_log(settings.log), httpx.MockTransport(answer)
+    log, transport = make_log(settings.log), FakeTransport(answer)
     gateway = create_app(settings, log, transports=lambda _: transport)
     async with (
         gateway.router.lifespan_context(gateway),

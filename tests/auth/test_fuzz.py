@@ -24,7 +24,7 @@ from app.sources.oauth import AuthorizationServer
 from tests.auth.conftest import ask
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
-from tests.fakes import FakeServices
+from tests.fakes import FakeServices, FakeTransport
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, jwk, key_of, knowing, raw_token
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
@@ -313,7 +313,7 @@ async def keys_of(*answers: bytes) -> KeySet | SourceFailure:
     if len(answers) == 1:
         callers["jwks_url"] = f"{ISSUER}keys"
     rest = iter(answers)
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=next(rest)))
+    transport = FakeTransport(lambda _: httpx.Response(200, content=next(rest)))
     return await Issuer(JwtCallers.model_validate(callers), transport, ManualClock()).keys()
 
 
@@ -408,9 +408,7 @@ async def test_whatever_an_authorization_server_answers_is_a_token_or_a_failure(
 ) -> None:
     good = {"access_token": "abc", "token_type": "Bearer", "expires_in": 3600}
     body = written(good, more, first=False)
-    transport = httpx.MockTransport(
-        lambda _: httpx.Response(status, content=body, headers=[*headers])
-    )
+    transport = FakeTransport(lambda _: httpx.Response(status, content=body, headers=[*headers]))
     auth = ClientCredentialsAuth.model_validate(
         {
             "kind": "client_credentials",

@@ -12,7 +12,7 @@ from app.settings.auth import JwtCallers
 from tests.auth.conftest import ask
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
-from tests.fakes import Behaviour, FakeServices, failing, saying
+from tests.fakes import Behaviour, FakeServices, FakeTransport, failing, saying
 from tests.issuer import AUDIENCE, HOST, ISSUER, FakeIssuer, knowing
 
 
@@ -110,7 +110,7 @@ async def test_each_answer_of_an_issuer_is_closed_once_whatever_it_is(
         return httpx.Response(status, headers=dict(headers), stream=bodies[-1])
 
     settings = JwtCallers.model_validate({"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE})
-    found = await Issuer(settings, UnreadAnswers(answer), ManualClock()).keys()
+    found = await Issuer(settings, FakeTransport(answer), ManualClock()).keys()
 
     assert isinstance(found, SourceFailure)
     assert [one.closed for one in bodies] == [1] * (2 if at == "keys" else 1)
@@ -130,7 +130,7 @@ async def test_an_answer_that_is_not_waited_for_any_more_is_closed(
     settings = JwtCallers.model_validate(
         {"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": f"{ISSUER}keys"}
     )
-    issuer = Issuer(settings, UnreadAnswers(lambda _: httpx.Response(200, stream=body)), clock)
+    issuer = Issuer(settings, FakeTransport(lambda _: httpx.Response(200, stream=body)), clock)
     late = asyncio.create_task(issuer.keys())
     await clock.settle()
     clock.advance(2)
@@ -143,17 +143,6 @@ async def test_an_answer_that_is_not_waited_for_any_more_is_closed(
     assert isinstance(found, SourceFailure)
     assert found.code is Code.SOURCE_TIMEOUT
     assert body.closed == 2
-
-
-class UnreadAnswers(httpx.AsyncBaseTransport):
-    """A transport that hands over answers whose bodies are still to be read."""
-
-    def __init__(self, answer: Behaviour) -> None:
-        self._answer = answer
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request."""
-        return self._answer(request)
 
 
 def redirecting(_: httpx.Request) -> httpx.Response:

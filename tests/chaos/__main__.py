@@ -22,7 +22,7 @@ from tests.chaos.clients import ChaosClient, populate
 from tests.chaos.gateway import running_gateway
 from tests.chaos.tally import Tally, table
 from tests.chaos.weather import PARTS, Weather
-from tests.fault_server import FaultServer, fault_server
+from tests.fault_server import FaultServer
 
 BUDGET = 1.5
 """Seconds that the gateway has for an answer."""
@@ -91,7 +91,7 @@ async def run(seconds: float, chance: Random, connections: int, log: IO[bytes]) 
     tally = Tally()
     clock = SystemClock()
     faults.prepare()
-    async with fault_server(clock) as server:
+    async with FaultServer(clock).listening() as server:
         populate(server)
         weather = Weather(server, clock)
         patience = aiohttp.ClientTimeout(total=PATIENCE)
@@ -118,7 +118,7 @@ async def run(seconds: float, chance: Random, connections: int, log: IO[bytes]) 
                         task.cancel()
                 tally.memory = gateway.memory
         tally.exit_code = gateway.process.returncode
-        tally.upstream = len(server.asked)
+        tally.upstream = len(server.requests)
         tally.storms = weather.storms
     return tally
 

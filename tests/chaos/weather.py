@@ -6,6 +6,7 @@ from typing import Final
 
 from app.resilience.clock import Clock
 from tests import faults
+from tests.fakes.http_server import hanging, saying
 from tests.fault_server import Fault, FaultServer
 
 Between = tuple[float, float]
@@ -22,8 +23,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     faults.late(0.05),
     faults.late(0.2),
     faults.late(1.0),
-    faults.hanging,
-    faults.hanging,
+    hanging,
+    hanging,
     faults.hanging_after_head,
     faults.dripping,
     faults.closing,
@@ -44,10 +45,10 @@ FAULTS: Final[tuple[Fault, ...]] = (
     faults.status(404),
     faults.redirecting_to_itself,
     faults.redirecting_elsewhere,
-    faults.saying(b""),
-    faults.saying(b"null"),
-    faults.saying(faults.SECRET.encode(), "text/html"),
-    faults.saying(b"[" * 100_000),
+    saying(b""),
+    saying(b"null"),
+    saying(faults.SECRET.encode(), headers=faults.HTML),
+    saying(b"[" * 100_000),
     faults.truncated,
     faults.not_http,
     faults.long_header,
@@ -59,7 +60,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     faults.compressed_and_more,
     faults.half_compressed,
     faults.share(20, faults.status(503)),
-    faults.share(50, faults.hanging),
+    faults.share(50, hanging),
     faults.share(70, faults.resetting),
 )
 """What may happen to any service."""

@@ -14,7 +14,9 @@ import httpx
 import orjson
 import pytest
 
-from tests.fakes import account_row, activity_row, profile_row, user_id
+from app.resilience.clock import SystemClock
+from tests.fakes import user_id
+from tests.fault_server import FaultExchange, FaultServer
 
 WAIT = 20.0
 """Seconds after which a process that says nothing counts as broken."""
@@ -159,47 +161,20 @@ async def test_the_demo_with_billing_down_answers_all_the_rest(tmp_path: Path) -
     )
 
 
-class HeldServices:
-    """The three services on one port; billing answers only when it is let."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.let = asyncio.Event()
-        self.address = ""
-
-    @asynccontextmanager
-    async def run(self) -> AsyncGenerator[None]:
-        """Serve until the end."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        self.address = f"http://{host}:{port}"
-        async with server:
-            yield
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        rows = [profile_row(1)]
-        if b"/accounts" in head:
-            self.asked.set()
-            await self.let.wait()
-            rows = [account_row(1)]
-        elif b"/summaries" in head:
-            rows = [activity_row(1)]
-        body = orjson.dumps(rows)
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
-        )
-        writer.write(body)
-        await writer.drain()
-        writer.close()
-
-
 async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_path: Path) -> None:
-    services = HeldServices()
-    async with services.run():
+    asked, let = asyncio.Event(), asyncio.Event()
+
+    async def held(exchange: FaultExchange) -> None:
+        asked.set()
+        await let.wait()
+        await exchange.answer()
+
+    async with FaultServer(SystemClock()).listening() as services:
+        services.know(1)
+        services.fail("billing", held)
         settings = {
-            f"GATEWAY_SOURCES__{name}__BASE_URL": services.address
-            for name in ("PROFILE", "BILLING", "ACTIVITY")
+            f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": services.url(name)
+            for name in ("profile", "billing", "activity")
         } | {"GATEWAY_AUTH__MODE": "none", "GATEWAY_SOURCES__BILLING__TIMEOUT": str(WAIT)}
         arguments = ("serve", "--port", "0")
         async with program(*arguments, folder=tmp_path, environment=settings) as served:
@@ -208,10 +183,10 @@ async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_pat
                 ask(f"{url}/graphql", f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
             )
             async with asyncio.timeout(WAIT):
-                await services.asked.wait()
+                await asked.wait()
             served.process.send_signal(signal.SIGTERM)
             await served.wait_for("Shutting down")
-            services.let.set()
+            let.set()
             async with asyncio.timeout(WAIT):
                 response = await request
             await served.ended()

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from tests.fakes import account_row, activity_row, profile_row, user_id
-from tests.sources.raw_server import RawServer, saying, serving
+from tests.fakes.http_server import HttpServer, saying, serving
 
 SECRET = "canary-secret"
 HEADS = ["source", "reachable", "authenticated", "request form", "rows", "time"]
@@ -22,7 +22,7 @@ HEADS = ["source", "reachable", "authenticated", "request form", "rows", "time"]
 @pytest.fixture
 async def servers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncGenerator[dict[str, RawServer]]:
+) -> AsyncGenerator[dict[str, HttpServer]]:
     """Run three services that know one user, and set the variables for them."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
@@ -50,7 +50,7 @@ async def run(*arguments: str) -> Result:
     return result
 
 
-Servers = dict[str, RawServer]
+Servers = dict[str, HttpServer]
 
 
 async def test_check_of_all_that_is_well_exits_with_0_and_shows_every_field(
@@ -67,7 +67,7 @@ async def test_check_of_all_that_is_well_exits_with_0_and_shows_every_field(
     assert '  displayName  "User 1"' in result.stdout
     assert not result.stderr
     assert SECRET not in result.output
-    assert servers["billing"].seen[0].header("authorization") == [f"Bearer {SECRET}"]
+    assert servers["billing"].requests[0].header("authorization") == [f"Bearer {SECRET}"]
 
 
 async def test_check_without_ids_asks_for_nobody(servers: Servers) -> None:
@@ -77,7 +77,7 @@ async def test_check_without_ids_asks_for_nobody(servers: Servers) -> None:
     result = await run("check")
 
     assert result.exit_code == 0
-    [seen] = servers["profile"].seen
+    [seen] = servers["profile"].requests
     assert seen.parameters == [("id", "00000000-0000-0000-0000-000000000000")]
 
 
@@ -109,7 +109,7 @@ async def test_try_shows_request_answer_and_record(servers: Servers) -> None:
     assert '"plan": "pro",' in result.stdout
     assert '  plan      "pro"' in result.stdout
     assert SECRET not in result.output
-    assert not servers["profile"].seen
+    assert not servers["profile"].requests
 
 
 async def test_try_shows_what_a_failure_says(servers: Servers) -> None:
@@ -125,7 +125,7 @@ async def test_a_header_of_a_client_is_sent_and_not_shown(servers: Servers) -> N
     result = await run("try", "profile", user_id(1), "-H", f"Authorization: Bearer {SECRET}x")
 
     assert result.exit_code == 0
-    [seen] = servers["profile"].seen
+    [seen] = servers["profile"].requests
     assert seen.header("authorization") == [f"Bearer {SECRET}x"]
     assert SECRET not in result.output
 

@@ -35,6 +35,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.fakes.http_server import HttpRequest
 from tests.fastpath.test_compiled import CompiledCase as Operation
 from tests.fastpath.test_compiled import cases
 from tests.key_from import linked, linked_row, own_key
@@ -45,7 +46,6 @@ from tests.partial import (
     divided,
     in_parts,
 )
-from tests.sources.raw_server import RawRequest
 from tests.sources.readers import CASES as FORMS
 from tests.sources.readers import EncoderCase
 
@@ -274,8 +274,7 @@ class Formed(FakeService):
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer with what there is of each user."""
         target = request.url.raw_path.decode()
-        headers = tuple(request.headers.items())
-        keys = self._case.read(RawRequest(target, headers, request.method, request.content))
+        keys = self._case.read(HttpRequest(f"{request.method} {target}", request.content))
         self.batches.append(keys)
         return json_response([profile_row(1, id=key) for key in keys])
 

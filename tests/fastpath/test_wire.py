@@ -13,9 +13,9 @@ from app.settings.source import SourceSettings
 from app.sources.failures import FOREIGN
 from app.transport.body import read_body
 from tests.certificates import Certificates
-from tests.sources.proxy import proxying
-from tests.sources.raw_server import Answer, RawServer, saying, serving, writing
-from tests.sources.scripted import ScriptedConnection, answer, echo, scripted, settle
+from tests.fakes.http_server import Answer, HttpExchange, HttpServer, saying, serving, writing
+from tests.fakes.raw_server import RawConnection, RawServer, answered, echo, settle
+from tests.sources.proxy import Proxy
 from tests.sources.test_client import asking
 from tests.transport.test_connections import WAYS, own, reached
 
@@ -25,7 +25,7 @@ BIG = b"[" + b" " * 3_000_000 + b"]"
 
 
 @asynccontextmanager
-async def wired(server: RawServer, **changes: object) -> AsyncGenerator[Wire]:
+async def wired(server: HttpServer, **changes: object) -> AsyncGenerator[Wire]:
     """Open a wire to a server."""
     wire = Wire(SourceSettings.model_validate({"base_url": server.base_url} | changes))
     try:
@@ -49,11 +49,10 @@ async def read(incoming: WireResponse) -> bytes:
 def after(first: bytes, then: Answer) -> Answer:
     """Write something before an answer."""
 
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.write(first)
-        await writer.drain()
-        await asyncio.sleep(0.01)
-        await then(writer)
+    async def answer(exchange: HttpExchange) -> None:
+        await exchange.write(first)
+        await exchange.server.clock.sleep(0.01)  # so that it is read by itself
+        await then(exchange)
 
     return answer
 
@@ -76,8 +75,8 @@ async def test_a_target_is_written_as_it_is_below_the_path_of_its_address(
     async with serving(saying()) as server, wired(server) as wire:
         assert await read(await got(wire, server.base_url + path, target)) == b"[]"
 
-    assert [seen.target for seen in server.seen] == [sent]
-    assert server.seen[0].headers == (("host", "profile"),)
+    assert [seen.target for seen in server.requests] == [sent]
+    assert server.requests[0].headers == (("host", "profile"),)
 
 
 @pytest.mark.parametrize("text", ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x7fb", "\x1b[0m"])
@@ -89,7 +88,7 @@ async def test_nothing_is_sent_that_would_end_a_line(text: str, place: str) -> N
         with pytest.raises(ValueError, match="control characters"):
             await wire.exchange("GET", server.base_url, target, (*HEADERS, header), b"")
 
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/a", "//127.0.0.1/a", "/a", "", "http:///a"])
@@ -100,13 +99,13 @@ async def test_only_http_is_asked_for(address: str) -> None:
 
 
 async def test_a_password_in_an_address_is_for_the_service_and_not_for_the_proxy() -> None:
-    async with serving(saying()) as server, proxying() as proxy:
+    async with serving(saying()) as server, Proxy().listening() as proxy:
         address = server.base_url.replace("//", "//gateway:secret@")
-        for changes in ({}, {"proxy": {"url": proxy.url}}):
+        for changes in ({}, {"proxy": {"url": proxy.base_url}}):
             async with wired(server, **changes) as wire:
                 await read(await got(wire, address))
 
-    assert [seen.header("authorization") for seen in server.seen] == [[BASIC], [BASIC]]
+    assert [seen.header("authorization") for seen in server.requests] == [[BASIC], [BASIC]]
     assert proxy.lines == [f"GET {server.base_url}/users HTTP/1.1"]
 
 
@@ -144,7 +143,7 @@ async def test_an_answer_to_head_has_no_body_however_long_it_says_that_is() -> N
     assert server.accepted == 1
 
 
-async def no_more(_: asyncio.StreamWriter) -> None:
+async def no_more(_: HttpExchange) -> None:
     """Write nothing."""
 
 
@@ -177,18 +176,18 @@ async def test_a_connection_is_kept_only_where_both_sides_are_through_with_the_a
 # Connections that the service closes just when they are used
 
 
-ENDS: list[Callable[[ScriptedConnection], None]] = [
-    ScriptedConnection.close,
-    ScriptedConnection.reset,
+ENDS: list[Callable[[RawConnection], None]] = [
+    RawConnection.close,
+    RawConnection.reset,
 ]
 
 
 def closing(
-    end: Callable[[ScriptedConnection], None], *, after: int = 1, said: bytes = b""
-) -> Callable[[ScriptedConnection], None]:
+    end: Callable[[RawConnection], None], *, after: int = 1, said: bytes = b""
+) -> Callable[[RawConnection], None]:
     """Have each connection end at a request, after as many that are answered."""
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if len(peer.heads) <= after:
             echo(peer)
             return
@@ -201,7 +200,7 @@ def closing(
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more(
-    way: str, end: Callable[[ScriptedConnection], None], certificates: Certificates
+    way: str, end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached(way, closing(end), certificates, max_connections=1) as (upstream, asked):
         for number in range(1, 5):
@@ -213,7 +212,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_mo
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("read", [True, False], ids=["read", "not read yet"])
 async def test_a_connection_that_the_service_has_closed_is_not_used(
-    end: Callable[[ScriptedConnection], None], *, read: bool, certificates: Certificates
+    end: Callable[[RawConnection], None], *, read: bool, certificates: Certificates
 ) -> None:
     async with reached("plain", echo, certificates) as (upstream, asked):
         await asked.must("/1")
@@ -227,7 +226,7 @@ async def test_a_connection_that_the_service_has_closed_is_not_used(
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_request_that_may_not_come_twice_is_not_repeated(
-    end: Callable[[ScriptedConnection], None], certificates: Certificates
+    end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached("plain", closing(end), certificates) as (upstream, asked):
         await asked.must("/1")
@@ -240,16 +239,16 @@ async def test_a_request_that_may_not_come_twice_is_not_repeated(
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("said", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])
 async def test_a_request_is_not_repeated_once_a_byte_of_an_answer_has_come(
-    end: Callable[[ScriptedConnection], None], said: bytes, certificates: Certificates
+    end: Callable[[RawConnection], None], said: bytes, certificates: Certificates
 ) -> None:
-    async def drip(peer: ScriptedConnection) -> None:
+    async def drip(peer: RawConnection) -> None:
         peer.send(said)
         await settle()  # a reset would throw away what was not read
         end(peer)
 
     tasks: list[asyncio.Task[None]] = []
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if len(peer.heads) == 1:
             echo(peer)
         else:
@@ -264,7 +263,7 @@ async def test_a_request_is_not_repeated_once_a_byte_of_an_answer_has_come(
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_request_is_not_repeated_that_was_the_first_on_its_connection(
-    end: Callable[[ScriptedConnection], None], certificates: Certificates
+    end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached("plain", closing(end, after=0), certificates) as (upstream, asked):
         assert await asked.get("/1") is None
@@ -274,9 +273,9 @@ async def test_a_request_is_not_repeated_that_was_the_first_on_its_connection(
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_request_is_repeated_once_at_most(
-    end: Callable[[ScriptedConnection], None], certificates: Certificates
+    end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         closing(end, after=1 if peer.number == 0 else 0)(peer)
 
     async with reached("plain", behave, certificates) as (upstream, asked):
@@ -289,7 +288,7 @@ async def test_a_request_is_repeated_once_at_most(
 async def test_a_request_is_repeated_on_a_new_connection_rather_than_on_another_kept_one(
     certificates: Certificates,
 ) -> None:
-    async with reached("plain", closing(ScriptedConnection.reset), certificates) as (
+    async with reached("plain", closing(RawConnection.reset), certificates) as (
         upstream,
         asked,
     ):
@@ -305,7 +304,7 @@ async def test_a_request_is_repeated_on_a_new_connection_rather_than_on_another_
 
 def headed(*lines: str, status: str = "200 OK") -> bytes:
     """Write an answer with some lines in its head."""
-    return answer(b"[1]", *lines, status=status)
+    return answered(b"[1]", *lines, status=status)
 
 
 @pytest.mark.parametrize(
@@ -338,14 +337,14 @@ LONG_HEADS = {
 async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_says_why(
     head: bytes, pieces: str
 ) -> None:
-    async def drip(peer: ScriptedConnection) -> None:
+    async def drip(peer: RawConnection) -> None:
         for start in range(0, len(head), 300):
             peer.send(head[start : start + 300])
             await settle()
 
     tasks: list[asyncio.Task[None]] = []
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.number:
             peer.send(headed())
         elif pieces == "in pieces":
@@ -354,7 +353,7 @@ async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_say
             peer.send(head)
 
     async with (
-        scripted(behave) as upstream,
+        RawServer(behave).listening() as upstream,
         asking(upstream.base_url, max_head_bytes=1_024, timeout=30) as service,
     ):
         told = await service.get("/1")
@@ -372,9 +371,9 @@ async def test_a_head_that_is_longer_than_the_setting_says_fails_and_the_log_say
 async def test_a_request_that_is_given_up_takes_its_connection_with_it() -> None:
     asked = asyncio.Event()
 
-    async def hang(_: asyncio.StreamWriter) -> None:
+    async def hang(exchange: HttpExchange) -> None:
         asked.set()
-        await asyncio.Event().wait()
+        await exchange.wait()
 
     async with serving(hang) as server, wired(server, max_connections=1) as wire:
         waiting = asyncio.ensure_future(got(wire, server.base_url))
@@ -411,14 +410,14 @@ async def test_a_proxy_with_a_password_is_reached_by_one_connection(
         opened.append(made.get_extra_info("sockname"))
         open_one(self, made)
 
-    async with serving(saying(b"[1]")) as server, proxying() as proxy:
-        there = {"url": proxy.url, "username": "gateway", "password": "secret"}
+    async with serving(saying(b"[1]")) as server, Proxy().listening() as proxy:
+        there = {"url": proxy.base_url, "username": "gateway", "password": "secret"}
         async with wired(server, proxy=there) as wire:
             monkeypatch.setattr(asyncio.StreamReaderProtocol, "connection_made", connection_made)
             for _ in range(3):
                 await read(await got(wire, server.base_url))
 
-    port = int(proxy.url.rpartition(":")[2])
+    port = int(proxy.base_url.rpartition(":")[2])
     assert len(proxy.lines) == 3
     assert [one for one in opened if one == ("127.0.0.1", port)] == [("127.0.0.1", port)]
 
@@ -428,7 +427,7 @@ async def test_a_body_is_sent_behind_the_head() -> None:
         sized = (*HEADERS, ("Content-Length", "200000"))
         await read(await wire.exchange("POST", server.base_url, "/a", sized, b"x" * 200_000))
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert (seen.method, seen.body) == ("POST", b"x" * 200_000)
 
 

@@ -14,6 +14,7 @@ from app.settings.models import Settings
 from app.settings.source import SourceSettings
 from tests.fakes import (
     FakeServices,
+    FakeTransport,
     account_row,
     activity_row,
     failing,
@@ -232,7 +233,6 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
         auth={"kind": "bearer", "token": "canary-secret"},
         request={"form": "body", "path": "/accounts", "template": '{"ids": "{keys}"}'},
     )
-    services = fakes()
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content) == {"ids": [IDS[0]]}
@@ -241,13 +241,9 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
             200, text=json.dumps([row]).replace("1e+300", "1.50"), headers={"Link": "<x>"}
         )
 
-    services.billing.behaviour = answer
-    services.billing.path = "/accounts"
-
-    def transport(_: SourceSettings) -> httpx.AsyncBaseTransport:
-        return httpx.MockTransport(answer)
-
-    [probed] = await probe(own, IDS[:1], sources=["billing"], transports=transport)
+    [probed] = await probe(
+        own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
+    )
     check = check_of(probed, own.sources.billing, Redaction(own), expected=True)
     text = shown(probed, check, own, width=100, lines=60)
 
@@ -299,10 +295,9 @@ async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
         assert request.headers["authorization"] == "Bearer canary-token"
         return json_response([account_row(1)])
 
-    def transport(_: SourceSettings) -> httpx.AsyncBaseTransport:
-        return httpx.MockTransport(answer)
-
-    [probed] = await probe(own, IDS[:1], sources=["billing"], transports=transport)
+    [probed] = await probe(
+        own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
+    )
     check = check_of(probed, own.sources.billing, Redaction(own), expected=True)
     text = shown(probed, check, own, width=100, lines=60)
 

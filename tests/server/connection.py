@@ -20,7 +20,7 @@ from app.server.protocol import BoundedProtocol
 from app.settings.server import ConnectionSettings
 from tests.certificates import Certificates
 from tests.fakes import FakeServices, settings_for_fakes
-from tests.fault_server import Changes
+from tests.fakes.http_server import Changes
 from tests.wire import HOST, PATIENCE, Address, served
 
 BODY = b'{"query": "{ __typename }"}'

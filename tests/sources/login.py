@@ -1,66 +1,64 @@
 """A service that takes tokens, and the authorization server that gives them out, on one port."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import orjson
 
-from tests.sources.raw_server import Answer, RawRequest, RawServer, saying, serving
+from tests.fakes.http_server import Answer, HttpExchange, HttpRequest, HttpServer, saying
 
 TOKEN = "canary-access-token"
 
 
-@dataclass
-class Login:
+class Login(HttpServer):
     """Both.
 
     Attributes:
-        server: The server that they are.
         given: How many tokens were given out; the n-th is ``canary-access-token-n``.
         taken: The tokens that the service takes; all that were given out when ``None``.
         expires_in: What is said of how long they are good for.
         instead: What the authorization server does instead of giving one out.
-        held: Set when it may answer.
+        may_give: Set when it may answer.
         delayed: What the service waits for before it answers at ``/late``.
     """
 
-    server: RawServer = field(default_factory=lambda: RawServer(saying()))
-    given: int = 0
-    taken: set[str] | None = None
-    expires_in: object = 3600
-    instead: Answer | None = None
-    held: asyncio.Event = field(default_factory=asyncio.Event)
-    delayed: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self) -> None:
+        super().__init__(self._serve_one)
+        self.given = 0
+        self.taken: set[str] | None = None
+        self.expires_in: object = 3600
+        self.instead: Answer | None = None
+        self.may_give = asyncio.Event()
+        self.may_give.set()
+        self.delayed = asyncio.Event()
 
     @property
-    def asked(self) -> Sequence[RawRequest]:
+    def asked(self) -> Sequence[HttpRequest]:
         """The requests for tokens."""
-        return [seen for seen in self.server.seen if seen.path == "/token"]
+        return [seen for seen in self.requests if seen.path == "/token"]
 
     @property
     def tokens(self) -> Sequence[str]:
         """The numbers of the tokens that the service was sent, in their order."""
         return [
             value.rpartition("-")[2]
-            for seen in self.server.seen
+            for seen in self.requests
             if seen.path != "/token"
             for value in seen.header("authorization")
         ]
 
-    async def answer(self, writer: asyncio.StreamWriter) -> None:
+    async def _serve_one(self, exchange: HttpExchange) -> None:
         """Answer a request."""
-        seen = self.server.seen[-1]
+        seen = exchange.request
         if seen.path == "/token":
-            await self.held.wait()
-            await (self.instead or self._give())(writer)
+            await self.may_give.wait()
+            await (self.instead or self._give())(exchange)
             return
         if seen.path == "/late":
             await self.delayed.wait()
         [sent] = seen.header("authorization")
         good = self.taken is None or sent.removeprefix("Bearer ") in self.taken
-        await saying(b"[1]", "200 OK" if good else "401 Unauthorized")(writer)
+        await exchange.say(b"[1]", "200 OK" if good else "401 Unauthorized")
 
     def _give(self) -> Answer:
         """Give a token out."""
@@ -68,16 +66,6 @@ class Login:
         said = {"access_token": f"{TOKEN}-{self.given}", "token_type": "Bearer"}
         ends = {} if self.expires_in is None else {"expires_in": self.expires_in}
         return saying(orjson.dumps({**said, **ends}))
-
-
-@asynccontextmanager
-async def logging_in() -> AsyncGenerator[Login]:
-    """Run it."""
-    login = Login()
-    login.held.set()
-    async with serving(login.answer) as server:
-        login.server = server
-        yield login
 
 
 async def until(true: Callable[[], bool]) -> None:

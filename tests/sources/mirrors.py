@@ -23,7 +23,7 @@ from app.settings.fastpath import FastpathSettings
 from app.settings.models import LogSettings, Settings, SourcesSettings
 from app.settings.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
-from tests.sources.raw_server import RawRequest, RawServer, saying, serving
+from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer
 
 SENT = ("authorization", "x-tenant")
 NAMES = ("profile", "billing", "activity")
@@ -32,46 +32,43 @@ PATIENCE = 60.0
 """Seconds that everything may take: no test here is about time, and a busy machine is slow."""
 
 
-def mirrored(seen: RawRequest) -> str:
+def mirrored(seen: HttpRequest) -> str:
     """Tell what a service was sent of the caller's."""
     return " ".join(f"{name}={value}" for name in SENT for value in seen.header(name))
 
 
-class Mirror:
+class Mirror(HttpServer):
     """A service that answers with what it was sent.
 
     Attributes:
         name: Which service it is.
-        server: What serves it.
         may_answer: Tells whether it answers yet; it is asked whenever a request has come to any.
     """
 
     def __init__(self, name: str, came: asyncio.Condition) -> None:
+        super().__init__(self._serve_one)
         self.name = name
-        self.server = RawServer(saying())
         self.may_answer: Callable[[], bool] = lambda: True
         self._came = came
 
-    async def answer(self, writer: asyncio.StreamWriter) -> None:
+    async def _serve_one(self, exchange: HttpExchange) -> None:
         """Answer a request."""
-        seen = self.server.seen[-1]
         async with self._came:
             self._came.notify_all()
             await self._came.wait_for(self.may_answer)
-        await saying(orjson.dumps(self._body(seen)))(writer)
+        await exchange.say(orjson.dumps(self._body(exchange.request)))
 
-    def _body(self, seen: RawRequest) -> object:
+    def _body(self, seen: HttpRequest) -> object:
         """Write the rows of all who are asked for."""
         told = mirrored(seen)
-        users = [value for name, value in seen.parameters if name in {"id", "userId"}]
         if seen.path == "/invoices":
             return {"items": [{**invoice(1), "number": told}]}
         if self.name == "profile":
-            return [profile_row(1, id=user, username=told) for user in users]
+            return [profile_row(1, id=user, username=told) for user in seen.keys]
         if self.name == "billing":
-            return [account_row(1, userId=user, plan=told) for user in users]
+            return [account_row(1, userId=user, plan=told) for user in seen.keys]
         events = [{"id": "e", "type": told, "occurredAt": "2026-01-01T00:00:00Z"}]
-        return [activity_row(1, userId=user, events=events) for user in users]
+        return [activity_row(1, userId=user, events=events) for user in seen.keys]
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class Hall:
 
     def hold_until(self, source: str, calls: int) -> None:
         """Have no service answer before one of them was called so often."""
-        seen = self.mirrors[source].server.seen
+        seen = self.mirrors[source].requests
         for mirror in self.mirrors.values():
             mirror.may_answer = lambda: len(seen) >= calls
 
@@ -121,10 +118,10 @@ async def hall(
     log = io.StringIO()
     async with AsyncExitStack() as stack:
         for mirror in mirrors.values():
-            mirror.server = await stack.enter_async_context(serving(mirror.answer))
+            await stack.enter_async_context(mirror.listening())
         sources = {
             name: calm_source(
-                base_url=mirror.server.base_url,
+                base_url=mirror.base_url,
                 auth=auth.get(name, {"kind": "none"}),
                 timeout=PATIENCE,
                 connect_timeout=PATIENCE,

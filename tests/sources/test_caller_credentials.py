@@ -57,7 +57,7 @@ async def test_no_caller_ever_gets_what_a_source_has_answered_to_another(
                 row = {"username": sent, "plan": sent, "events": [{"type": sent}]}
                 assert answer == {"users": [row, row]}
 
-    calls = [len(mirror.server.seen) for mirror in gateway.mirrors.values()]
+    calls = [len(mirror.requests) for mirror in gateway.mirrors.values()]
     if cached:
         assert calls == [len(CALLERS)] * 3
     for caller in CALLERS:
@@ -82,9 +82,9 @@ async def test_a_source_that_is_sent_nothing_shares_its_calls_among_all_callers(
         own = {"type": "authorization=Bearer of-the-gateway"}
         row = {"username": told(caller), "plan": "", "events": [own]}
         assert answer == {"users": [row, row]}
-    assert len(gateway.mirrors["profile"].server.seen) == len(CALLERS)
+    assert len(gateway.mirrors["profile"].requests) == len(CALLERS)
     for name in ("billing", "activity"):
-        seen = gateway.mirrors[name].server.seen
+        seen = gateway.mirrors[name].requests
         assert not any(one.header("x-tenant") for one in seen)
         assert len(seen) == (1 if cached or coalesced else len(CALLERS))
 
@@ -119,7 +119,7 @@ async def test_each_source_is_sent_its_own_and_tells_callers_apart_by_that_alone
         plan = f"authorization={caller['Authorization']}"
         row = {"username": "x-tenant=t", "plan": plan, "events": [{"type": ""}]}
         assert answer == {"users": [row, row]}
-    assert [len(mirror.server.seen) for mirror in gateway.mirrors.values()] == [1, 2, 1]
+    assert [len(mirror.requests) for mirror in gateway.mirrors.values()] == [1, 2, 1]
 
 
 async def test_nothing_else_of_the_caller_s_goes_on() -> None:
@@ -137,8 +137,8 @@ async def test_nothing_else_of_the_caller_s_goes_on() -> None:
     async with hall({"profile": FORWARD}) as gateway:
         await gateway.ask(QUERY, headers)
 
-    [seen] = gateway.mirrors["profile"].server.seen
-    [other] = gateway.mirrors["billing"].server.seen
+    [seen] = gateway.mirrors["profile"].requests
+    [other] = gateway.mirrors["billing"].requests
     ours = {name for name, _ in other.headers}
     assert {name for name, _ in seen.headers} == ours | {"authorization", "x-tenant"}
     assert not ours & {"authorization", "cookie", "x-tenant", "x-other", "te", "accept-language"}

@@ -38,12 +38,19 @@ from app.sources.rest import RestSource
 from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
 from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
-from tests.fakes import calm_source
+from tests.fakes import FakeTransport, calm_source
+from tests.fakes.http_server import (
+    Answer,
+    HttpExchange,
+    HttpServer,
+    hanging,
+    saying,
+    serving,
+    writing,
+)
+from tests.fakes.raw_server import RawConnection, RawServer, answered
 from tests.poison import POISON, behind
 from tests.sources.login import until
-from tests.sources.raw_server import Answer, RawServer, dripping, hanging, saying, serving, writing
-from tests.sources.scripted import ScriptedConnection, scripted
-from tests.sources.scripted import answer as answered
 from tests.traces import is_child
 
 CALL = RequestContext("request-1")
@@ -122,7 +129,7 @@ async def asking(
 async def exchange(
     answer: Answer,
     **changes: Any,  # noqa: ANN401 # any setting of a source
-) -> AsyncGenerator[tuple[OpenClient, RawServer]]:
+) -> AsyncGenerator[tuple[OpenClient, HttpServer]]:
     """Run a server, and open the client of it."""
     async with serving(answer) as server, asking(server.base_url, **changes) as asked:
         yield asked, server
@@ -132,7 +139,7 @@ async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> 
     async with exchange(saying(b"[1]"), auth=AUTH) as (asked, server):
         assert await asked.get("/users?id=1", RequestContext("req-7", TRACE)) == "[1]"
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert seen.target == "/users?id=1"
     assert seen.header("accept") == ["application/json"]
     assert seen.header("user-agent") == [f"user-gateway/{__version__}"]
@@ -147,8 +154,8 @@ async def test_trace_and_token_are_sent_only_when_there_are_any() -> None:
     async with exchange(saying()) as (asked, server):
         await asked.get()
 
-    assert not server.seen[0].header("traceparent")
-    assert not server.seen[0].header("authorization")
+    assert not server.requests[0].header("traceparent")
+    assert not server.requests[0].header("authorization")
 
 
 async def test_the_path_of_the_base_url_stays_before_the_target() -> None:
@@ -158,7 +165,7 @@ async def test_the_path_of_the_base_url_stays_before_the_target() -> None:
     ):
         await asked.get("/users?id=1")
 
-    assert server.seen[0].target == "/internal/v1/users?id=1"
+    assert server.requests[0].target == "/internal/v1/users?id=1"
 
 
 HOSTILE = [
@@ -192,7 +199,7 @@ async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: lis
         users = [UserId(key) for key in keys]
         await RestSource(PROFILE, asked.client, silent()).fetch_many(users, CALL)
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert seen.path == "/users"
     assert seen.parameters == [("id", key) for key in keys]
     assert not seen.header("x-evil")
@@ -204,8 +211,8 @@ async def test_any_user_and_cursor_reach_the_list_as_the_values_that_they_were(t
     async with exchange(saying(b'{"items": []}')) as (asked, server):
         await RestPages(INVOICES, asked.client).fetch_pages([request], CALL)
 
-    assert server.seen[0].path == "/invoices"
-    assert server.seen[0].parameters == [("userId", text), ("limit", "3"), ("cursor", text)]
+    assert server.requests[0].path == "/invoices"
+    assert server.requests[0].parameters == [("userId", text), ("limit", "3"), ("cursor", text)]
 
 
 async def test_a_cookie_that_a_service_sets_is_never_sent_back() -> None:
@@ -214,7 +221,7 @@ async def test_a_cookie_that_a_service_sets_is_never_sent_back() -> None:
         await asked.get()
         await asked.get()
 
-    assert [seen.header("cookie") for seen in server.seen] == [[], []]
+    assert [seen.header("cookie") for seen in server.requests] == [[], []]
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
@@ -224,7 +231,7 @@ async def test_a_redirect_is_not_followed(status: str) -> None:
         async with exchange(answer) as (asked, _):
             assert await asked.code() is Code.SOURCE_MALFORMED
 
-    assert not other.seen
+    assert not other.requests
 
 
 @pytest.mark.parametrize(
@@ -278,6 +285,11 @@ async def test_an_answer_that_is_not_http_is_a_code_and_never_an_exception(sent:
     assert answer.code in {Code.SOURCE_MALFORMED, Code.SOURCE_UNAVAILABLE}
 
 
+async def dripping(exchange: HttpExchange) -> None:
+    """Answer right, over seconds."""
+    await exchange.drip(b"[" + b" " * 1000 + b"]", 0.003)
+
+
 @pytest.mark.parametrize("answer", [hanging, dripping])
 async def test_an_answer_that_is_not_whole_in_time_is_a_timeout(answer: Answer) -> None:
     async with exchange(answer, timeout=0.1) as (asked, _):
@@ -289,7 +301,7 @@ async def test_a_compressed_answer_is_understood() -> None:
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, server):
         assert await asked.get() == "[1, 2]"
 
-    assert "gzip" in server.seen[0].header("accept-encoding")[0]
+    assert "gzip" in server.requests[0].header("accept-encoding")[0]
 
 
 @pytest.mark.parametrize(
@@ -314,11 +326,11 @@ async def test_connections_are_reused() -> None:
         for _ in range(5):
             await asked.get()
 
-    assert len(server.seen) == 5
+    assert len(server.requests) == 5
     assert server.accepted == 1
 
 
-def losing(peer: ScriptedConnection) -> None:
+def losing(peer: RawConnection) -> None:
     """Answer the first request on a connection, and reset it at the second."""
     if len(peer.heads) == 1:
         peer.send(answered(b"[1]"))
@@ -333,7 +345,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
     )  # whatever its method, it only reads
     strict = BreakerSettings(min_calls=1, failure_rate=0.01)
     async with (
-        scripted(losing) as upstream,
+        RawServer(losing).listening() as upstream,
         asking(upstream.base_url, breaker=strict) as asked,
     ):
         for _ in range(480):
@@ -348,7 +360,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
 async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_it_was() -> None:
     unwell = False
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         nonlocal unwell
         if unwell and len(peer.heads) == 1:
             unwell = False
@@ -357,7 +369,10 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
             losing(peer)
 
     retry = RetrySettings(max_retries=1, base_delay=0.001, budget_share=0, budget_minimum=1)
-    async with scripted(behave) as upstream, asking(upstream.base_url, retry=retry) as asked:
+    async with (
+        RawServer(behave).listening() as upstream,
+        asking(upstream.base_url, retry=retry) as asked,
+    ):
         for _ in range(20):
             assert await asked.get() == "[1]"
         unwell = True
@@ -369,11 +384,14 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
 async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
     clock = ManualClock()
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.number == 0:
             losing(peer)
 
-    async with scripted(behave) as upstream, asking(upstream.base_url, clock=clock) as asked:
+    async with (
+        RawServer(behave).listening() as upstream,
+        asking(upstream.base_url, clock=clock) as asked,
+    ):
         assert await asked.get() == "[1]"
         waiting = asyncio.ensure_future(asked.get())
         await until(lambda: len(upstream.targets) == 3)
@@ -385,10 +403,10 @@ async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
 
 
 async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         peer.send(answered(b"[1]") + answered(b'["canary-body"]'))
 
-    async with scripted(behave) as upstream, asking(upstream.base_url) as asked:
+    async with RawServer(behave).listening() as upstream, asking(upstream.base_url) as asked:
         for _ in range(3):
             assert await asked.get() == "[1]"
 
@@ -529,7 +547,7 @@ async def test_every_foreign_exception_ends_at_the_border_as_a_code(kind: type[E
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
 
-    async with asking("http://profile", httpx.MockTransport(fail)) as asked:
+    async with asking("http://profile", FakeTransport(fail)) as asked:
         code = await asked.code()
 
     slow = issubclass(kind, TimeoutError | httpx.TimeoutException)
@@ -576,7 +594,7 @@ async def test_what_is_no_foreign_exception_is_a_bug_and_is_not_hidden() -> None
     def fail(_: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError
 
-    async with asking("http://profile", httpx.MockTransport(fail)) as asked:
+    async with asking("http://profile", FakeTransport(fail)) as asked:
         with pytest.raises(ZeroDivisionError):
             await asked.get()
 
@@ -584,9 +602,9 @@ async def test_what_is_no_foreign_exception_is_a_bug_and_is_not_hidden() -> None
 async def test_an_exchange_is_logged_with_its_source_keys_status_duration_and_outcome() -> None:
     clock = ManualClock()
 
-    async def slow(writer: Any) -> None:  # noqa: ANN401 # an asyncio.StreamWriter
+    async def slow(exchange: HttpExchange) -> None:
         clock.seconds += 0.25
-        await saying(b"[]")(writer)
+        await exchange.say()
 
     async with exchange(slow, clock=clock) as (asked, _):
         target = f"/users?id={USER}&id=2"

@@ -1,7 +1,6 @@
 """What each request has in it so that the service knows who asks, over real connections."""
 
 from base64 import b64encode
-from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -16,21 +15,21 @@ from app.sources.mapping.requests import pair
 from app.sources.records import PROFILE
 from app.sources.rest import RestSource
 from tests.fakes import profile_row
-from tests.sources.raw_server import RawRequest, saying, serving
+from tests.fakes.http_server import HttpExchange, HttpRequest, saying, serving
 from tests.sources.test_client import CALL, asking, asking_for, silent
 
 SECRET = "canary-key%&=?# +/@"
 IN_QUERY = {"kind": "api_key", "key": SECRET, "parameter": "api_key"}
 
 
-async def sent(auth: dict[str, str]) -> tuple[RawRequest, str]:
+async def sent(auth: dict[str, str]) -> tuple[HttpRequest, str]:
     """Send a request; give it as it came, and the log."""
     async with (
         serving(saying(b"", "403 Forbidden")) as server,
         asking(server.base_url, auth=auth) as asked,
     ):
         await asked.client.send(asking_for("/users?id=1"), CALL, lambda answer: answer.status)
-    [seen] = server.seen
+    [seen] = server.requests
     return seen, asked.log
 
 
@@ -83,18 +82,20 @@ async def test_an_address_with_the_key_is_no_longer_than_it_may_be() -> None:
         users = [UserId(f"user-{number}") for number in range(30)]
         await RestSource(PROFILE, asked.client, silent()).fetch_many(users, CALL)
 
-    assert max(len(server.base_url + seen.target) for seen in server.seen) <= 256
-    asked_for = [value for seen in server.seen for name, value in seen.parameters if name == "id"]
+    assert max(len(server.base_url + seen.target) for seen in server.requests) <= 256
+    asked_for = [
+        value for seen in server.requests for name, value in seen.parameters if name == "id"
+    ]
     assert sorted(asked_for) == sorted(users)
-    assert all(("key", "k" * 100) in seen.parameters for seen in server.seen)
+    assert all(("key", "k" * 100) in seen.parameters for seen in server.requests)
 
 
 async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it() -> None:
-    async def answer(writer: Any) -> None:  # noqa: ANN401 # an asyncio.StreamWriter
-        user, more = ("a", "&page=2") if len(server.seen) == 1 else ("b", None)
-        following = None if more is None else server.seen[0].target + more
+    async def answer(exchange: HttpExchange) -> None:
+        user, more = ("a", "&page=2") if len(server.requests) == 1 else ("b", None)
+        following = None if more is None else server.requests[0].target + more
         body = {"rows": [profile_row(1, id=user)], "next": following}
-        await saying(orjson.dumps(body))(writer)
+        await exchange.say(orjson.dumps(body))
 
     settings = {"rows": ["rows"], "more": {"next_url": ["next"]}}
     async with (
@@ -105,7 +106,7 @@ async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it
         answers = await source.fetch_many([UserId("a"), UserId("b")], CALL)
 
     assert [getattr(one, "id", one) for one in answers] == ["a", "b"]
-    assert [seen.parameters.count(("api_key", SECRET)) for seen in server.seen] == [1, 1]
+    assert [seen.parameters.count(("api_key", SECRET)) for seen in server.requests] == [1, 1]
     assert "canary" not in asked.log
 
 

@@ -20,8 +20,7 @@ from app.fastpath.wire import Wire
 from app.settings.source import SourceSettings
 from app.sources.failures import FOREIGN
 from tests.certificates import Certificates
-from tests.sources.scripted import ScriptedConnection, ScriptedUpstream, chunked, scripted, settle
-from tests.sources.scripted import answer as answered
+from tests.fakes.raw_server import RawConnection, RawServer, answered, chunked, settle
 from tests.transport.test_connections import HEADERS, reached
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
@@ -77,13 +76,11 @@ class Script:
     """
 
     turns: Sequence[Turn]
-    late: list[tuple[ScriptedConnection, Turn]] = field(
-        default_factory=list[tuple[ScriptedConnection, Turn]]
-    )
+    late: list[tuple[RawConnection, Turn]] = field(default_factory=list[tuple[RawConnection, Turn]])
     _asked: set[str] = field(default_factory=set[str])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
-    def __call__(self, peer: ScriptedConnection) -> None:
+    def __call__(self, peer: RawConnection) -> None:
         """Take a request."""
         target = peer.target
         if target in self._asked:
@@ -92,7 +89,7 @@ class Script:
         self._asked.add(target)
         self._tasks.append(asyncio.create_task(self._play(peer, self.turns[int(target[1:])])))
 
-    async def _play(self, peer: ScriptedConnection, turn: Turn) -> None:
+    async def _play(self, peer: RawConnection, turn: Turn) -> None:
         """Do what there is to do."""
         for piece in turn.pieces:
             peer.send(piece)
@@ -119,7 +116,7 @@ class Script:
                     await settle()
 
 
-def end(peer: ScriptedConnection, how: str) -> None:
+def end(peer: RawConnection, how: str) -> None:
     """End a connection, or keep it."""
     if how == "close":
         peer.close()
@@ -144,7 +141,7 @@ ROUNDS = 20
 
 
 async def played(
-    script: Script, upstream: ScriptedUpstream, ask: Ask, *, may_hang: bool = False
+    script: Script, upstream: RawServer, ask: Ask, *, may_hang: bool = False
 ) -> list[Outcome]:
     """Have each turn of a script asked for; what is not answered is closed after a while.
 
@@ -177,7 +174,7 @@ async def played(
 async def by_wire(turns: Sequence[Turn]) -> list[Outcome]:
     """Play a script by our wire."""
     script = Script(turns)
-    async with scripted(script) as upstream:
+    async with RawServer(script).listening() as upstream:
         wire = Wire(SourceSettings(base_url=upstream.base_url))
 
         async def ask(target: str) -> Outcome:
@@ -202,7 +199,7 @@ async def by_aiohttp(turns: Sequence[Turn]) -> list[Outcome]:
     """Play a script by aiohttp's own client."""
     script = Script(turns)
     async with (
-        scripted(script) as upstream,
+        RawServer(script).listening() as upstream,
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):
 
@@ -367,7 +364,7 @@ async def test_an_answer_that_ends_at_any_byte_is_a_failure_and_the_next_is_its_
 ) -> None:
     cut = 0
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.target == "/cut":
             peer.send(said[:cut])
             end(peer, how)
@@ -390,7 +387,7 @@ async def test_a_stray_answer_of_any_length_is_never_the_next_one(
     stray = right("/stray")
     cut = 0
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         peer.send(right(peer.target))
         if peer.target == "/first":
             if when == "with the answer":

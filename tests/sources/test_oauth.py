@@ -15,10 +15,9 @@ from app.errors import Code, SourceFailure
 from app.resilience.clock import Deadline
 from app.sources.base import RequestContext
 from tests.clock import ManualClock
-from tests.sources.login import TOKEN, Login, logging_in, until
-from tests.sources.raw_server import Answer, hanging, saying, writing
-from tests.sources.scripted import ScriptedConnection, scripted
-from tests.sources.scripted import answer as answered
+from tests.fakes.http_server import Answer, hanging, saying, writing
+from tests.fakes.raw_server import RawConnection, RawServer, answered
+from tests.sources.login import TOKEN, Login, until
 from tests.sources.test_client import OpenClient, asking
 
 SECRET = "canary-client secret+/"
@@ -35,13 +34,13 @@ async def opened(
     """Open the client of a service that takes tokens."""
     settings = {
         "kind": "client_credentials",
-        "token_url": f"{login.server.base_url}/token",
+        "token_url": f"{login.base_url}/token",
         "client_id": "gate way",
         "client_secret": SECRET,
         **auth,
     }
     async with asking(
-        login.server.base_url,
+        login.base_url,
         clock=clock or ManualClock(),
         auth=settings,
         max_connections=connections,
@@ -69,25 +68,25 @@ async def until_told(asked: OpenClient, times: int) -> None:
 
 
 async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service() -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         assert await asked.get() == "[1]"
 
     [request] = login.asked
     assert request.method == "POST"
     assert parse_qsl(request.body.decode()) == [("grant_type", "client_credentials")]
     assert request.header("content-type") == ["application/x-www-form-urlencoded"]
-    assert request.header("host") == [login.server.base_url.removeprefix("http://")]
+    assert request.header("host") == [login.base_url.removeprefix("http://")]
     credentials = b"gate+way:canary-client+secret%2B%2F"  # encoded first: RFC 6749, section 2.3.1
     assert request.header("authorization") == [f"Basic {b64encode(credentials).decode()}"]
-    [sent] = [seen for seen in login.server.seen if seen.path == "/users"]
+    [sent] = [seen for seen in login.requests if seen.path == "/users"]
     assert sent.header("authorization") == [f"Bearer {TOKEN}-1"]
 
 
-@pytest.mark.parametrize("end", [ScriptedConnection.close, ScriptedConnection.reset])
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
 async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_once_more(
-    end: Callable[[ScriptedConnection], None],
+    end: Callable[[RawConnection], None],
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if len(peer.heads) == 3 and peer.target == "/token":
             end(peer)
         elif peer.target == "/token":
@@ -96,7 +95,7 @@ async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_
         else:
             peer.send(answered(b"[1]"))
 
-    async with scripted(behave) as upstream:
+    async with RawServer(behave).listening() as upstream:
         auth = {
             "kind": "client_credentials",
             "token_url": f"{upstream.base_url}/token",
@@ -116,7 +115,7 @@ async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_
 
 async def test_the_secret_may_stand_in_the_body_beside_scope_and_audience() -> None:
     async with (
-        logging_in() as login,
+        Login().listening() as login,
         opened(login, client_auth="post", scope="users:read a", audience="https://users/") as asked,
     ):
         assert await asked.get() == "[1]"
@@ -134,7 +133,7 @@ async def test_the_secret_may_stand_in_the_body_beside_scope_and_audience() -> N
 
 @pytest.mark.parametrize("expires_in", [3600, "3600", 3600.5, None])
 async def test_a_token_is_kept_for_all_calls(expires_in: object) -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         login.expires_in = expires_in
         for _ in range(3):
             assert await asked.get() == "[1]"
@@ -144,7 +143,7 @@ async def test_a_token_is_kept_for_all_calls(expires_in: object) -> None:
 
 
 async def test_however_many_want_one_it_is_asked_for_once() -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         answers = await asyncio.gather(*[asked.get() for _ in range(20)])
 
     assert answers == ["[1]"] * 20
@@ -156,19 +155,19 @@ async def test_it_is_renewed_shortly_before_its_end_while_calls_go_on_with_it(
     expires_in: int, begins: float
 ) -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         login.expires_in = expires_in
         await asked.get()
         clock.advance(begins - 0.1)
         await asked.get()
         assert len(login.asked) == 1
 
-        login.held.clear()
+        login.may_give.clear()
         clock.advance(0.2)
         assert await asked.get() == "[1]"
         assert await asked.get() == "[1]"
         await until(lambda: len(login.asked) == 2)
-        login.held.set()
+        login.may_give.set()
         await until(lambda: len(told(asked)) == 2)
         await asked.get()
 
@@ -178,7 +177,7 @@ async def test_it_is_renewed_shortly_before_its_end_while_calls_go_on_with_it(
 
 async def test_a_token_that_has_ended_is_not_sent() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
         clock.advance(3600)
         await asked.get()
@@ -187,7 +186,7 @@ async def test_a_token_that_has_ended_is_not_sent() -> None:
 
 
 async def test_one_that_ends_at_once_is_good_for_those_who_wait_for_it() -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         login.expires_in = 0
         assert await asked.get() == "[1]"
         assert await asked.get() == "[1]"
@@ -197,7 +196,7 @@ async def test_one_that_ends_at_once_is_good_for_those_who_wait_for_it() -> None
 
 async def test_while_it_cannot_be_renewed_the_old_one_is_used_to_its_end() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
         login.instead = saying(b"", "503 Down")
         for seconds in (1000, 2000, 550):
@@ -214,7 +213,7 @@ async def test_while_it_cannot_be_renewed_the_old_one_is_used_to_its_end() -> No
 
 async def test_where_it_is_not_taken_a_new_one_is_got_and_the_call_made_once_more() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
         clock.advance(10)
         login.taken = {f"{TOKEN}-2"}
@@ -231,7 +230,7 @@ async def test_where_it_is_not_taken_a_new_one_is_got_and_the_call_made_once_mor
 
 async def test_and_never_twice() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
         clock.advance(10)
         login.taken = set()
@@ -243,7 +242,7 @@ async def test_and_never_twice() -> None:
 
 async def test_calls_that_are_refused_at_the_same_time_share_the_new_token() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
         clock.advance(10)
         login.taken = {f"{TOKEN}-2"}
@@ -255,7 +254,7 @@ async def test_calls_that_are_refused_at_the_same_time_share_the_new_token() -> 
 async def test_who_is_refused_with_an_old_token_goes_on_with_the_newer_that_there_is() -> None:
     clock = ManualClock()
     late = asyncio.Event()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
         clock.advance(10)
         login.taken = {f"{TOKEN}-2"}
@@ -272,7 +271,7 @@ async def test_who_is_refused_with_an_old_token_goes_on_with_the_newer_that_ther
 
 async def test_a_token_that_is_renewed_behind_replaces_the_one_before() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         login.expires_in = 100
         for _ in range(3):
             await asked.get()
@@ -288,13 +287,13 @@ async def test_a_token_that_is_renewed_behind_replaces_the_one_before() -> None:
 
 async def test_a_token_is_good_from_when_it_was_asked_for_and_not_from_when_it_came() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         login.expires_in = 10
-        login.held.clear()
+        login.may_give.clear()
         context = asyncio.create_task(asked.get())
         await until(lambda: len(login.asked) == 1)
         clock.advance(1.5)
-        login.held.set()
+        login.may_give.set()
         await context
         clock.advance(8.5)
         await asked.get()
@@ -315,7 +314,7 @@ async def test_no_answer_of_the_authorization_server_is_left_open() -> None:
         None,
     ]
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock, connections=1) as asked:
+    async with Login().listening() as login, opened(login, clock, connections=1) as asked:
         for answer in answers:
             login.instead = answer
             clock.advance(4000)
@@ -326,7 +325,7 @@ async def test_no_answer_of_the_authorization_server_is_left_open() -> None:
 
 
 async def test_a_token_that_is_new_is_not_renewed_for_a_service_that_refuses_all() -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         login.taken = set()
         for _ in range(3):
             assert (await failure(asked)).code is Code.SOURCE_REJECTED
@@ -371,7 +370,7 @@ def _json(values: Mapping[str, object]) -> Mapping[str, str]:
 async def test_what_goes_wrong_at_the_token_endpoint_is_a_failure_that_says_so(
     instead: Answer, code: Code, detail: str
 ) -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         login.instead = instead
         answer = await failure(asked)
 
@@ -386,7 +385,7 @@ async def test_what_goes_wrong_at_the_token_endpoint_is_a_failure_that_says_so(
 
 async def test_what_goes_wrong_for_good_is_not_tried_again_within_a_second() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
+    async with Login().listening() as login, opened(login, clock) as asked:
         login.instead = saying(b"", "401 Who")
         assert (await failure(asked)).code is Code.SOURCE_REJECTED
         assert (await failure(asked)).code is Code.SOURCE_REJECTED
@@ -397,7 +396,7 @@ async def test_what_goes_wrong_for_good_is_not_tried_again_within_a_second() -> 
 
 
 async def test_what_may_pass_is_tried_again_at_once() -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         login.instead = saying(b"", "503 Down")
         assert (await failure(asked)).retryable
         login.instead = None
@@ -406,7 +405,7 @@ async def test_what_may_pass_is_tried_again_at_once() -> None:
 
 async def test_a_token_is_waited_for_no_longer_than_its_own_timeout() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock, token_timeout=0.5) as asked:
+    async with Login().listening() as login, opened(login, clock, token_timeout=0.5) as asked:
         login.instead = hanging
         context = asyncio.create_task(failure(asked))
         await until(lambda: len(login.asked) == 1)
@@ -419,8 +418,8 @@ async def test_a_token_is_waited_for_no_longer_than_its_own_timeout() -> None:
 
 async def test_who_runs_out_of_time_or_gives_up_meanwhile_leaves_the_token_to_the_others() -> None:
     clock = ManualClock()
-    async with logging_in() as login, opened(login, clock) as asked:
-        login.held.clear()
+    async with Login().listening() as login, opened(login, clock) as asked:
+        login.may_give.clear()
         hurried = RequestContext("hurried", deadline=Deadline(clock.seconds + 0.2, clock))
         late = asyncio.create_task(failure(asked, hurried))
         gone = asyncio.create_task(asked.get())
@@ -429,7 +428,7 @@ async def test_who_runs_out_of_time_or_gives_up_meanwhile_leaves_the_token_to_th
         clock.advance(0.2)
         gone.cancel()
         answer = await late
-        login.held.set()
+        login.may_give.set()
         assert await patient == "[1]"
 
     assert answer.code is Code.SOURCE_TIMEOUT
@@ -438,9 +437,9 @@ async def test_who_runs_out_of_time_or_gives_up_meanwhile_leaves_the_token_to_th
 
 
 async def test_a_client_that_is_closed_meanwhile_stops_asking() -> None:
-    async with logging_in() as login:
+    async with Login().listening() as login:
         async with opened(login) as asked:
-            login.held.clear()
+            login.may_give.clear()
             context = asyncio.create_task(failure(asked))
             await until(lambda: len(login.asked) == 1)
         answer = await context
@@ -453,7 +452,7 @@ async def test_a_client_that_is_closed_meanwhile_stops_asking() -> None:
 
 
 async def test_a_token_is_asked_for_in_the_name_of_no_request() -> None:
-    async with logging_in() as login, opened(login) as asked:
+    async with Login().listening() as login, opened(login) as asked:
         with structlog.contextvars.bound_contextvars(request_id="of-one-request"):
             await asked.get()
 

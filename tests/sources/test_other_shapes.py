@@ -1,6 +1,5 @@
 """Services of other shapes over real HTTP: what their answers say, and what they leave unsaid."""
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import pytest
 from app.settings.resilience import RetrySettings
 from app.settings.response import AnswerSettings
 from tests.fakes import json_response, profile_row, user_id
-from tests.sources.raw_server import RawRequest, RawServer, saying, serving
+from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer, serving
 from tests.sources.test_rest import opened
 
 ONE, TWO, THREE = map(user_id, (1, 2, 3))
@@ -39,26 +38,26 @@ def rows(*numbers: int, **changes: object) -> list[Mapping[str, object]]:
     return [profile_row(number, **changes) for number in numbers]
 
 
-def always(reply: ServiceReply) -> Callable[[RawRequest, int], ServiceReply]:
+def always(reply: ServiceReply) -> Callable[[HttpRequest, int], ServiceReply]:
     """Say the same to each request."""
 
-    def said(_: RawRequest, __: int) -> ServiceReply:
+    def said(_: HttpRequest, __: int) -> ServiceReply:
         return reply
 
     return said
 
 
 async def ask(
-    reply: Callable[[RawRequest, int], ServiceReply],
+    reply: Callable[[HttpRequest, int], ServiceReply],
     keys: list[str],
     **settings: Any,  # noqa: ANN401 # any setting of a source
-) -> tuple[list[str], RawServer]:
+) -> tuple[list[str], HttpServer]:
     """Ask a real server, which is told what to say to each request and its number, for users."""
 
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        said = reply(server.seen[-1], len(server.seen))
+    async def answer(exchange: HttpExchange) -> None:
+        said = reply(exchange.request, len(server.requests))
         body = b"" if said.body is None else json.dumps(said.body).encode()
-        await saying(body, said.status, said.headers)(writer)
+        await exchange.say(body, said.status, said.headers)
 
     async with (
         serving(answer) as server,
@@ -165,33 +164,33 @@ async def test_what_is_cut_off_is_never_taken_for_absent_and_no_service_is_asked
 
     assert found[1] == CUT
     assert found[0] in {"user1", CUT}
-    assert len(server.seen) <= 10
+    assert len(server.requests) <= 10
 
 
 async def test_pages_that_go_on_and_on_are_read_to_the_bound_of_the_settings() -> None:
-    def reply(_: RawRequest, number: int) -> ServiceReply:
+    def reply(_: HttpRequest, number: int) -> ServiceReply:
         return ServiceReply({"data": [], "more": True, "cursor": number})
 
     answer = {"rows": ["data"], "more": {**MORE, "max_pages": 4}}
     found, server = await ask(reply, [ONE], answer=answer)
 
     assert found == [CUT]
-    assert [dict(one.parameters).get("after") for one in server.seen] == [None, "1", "2", "3"]
+    assert [dict(one.parameters).get("after") for one in server.requests] == [None, "1", "2", "3"]
 
 
 async def test_pages_are_read_no_further_than_to_the_last_user_looked_for() -> None:
-    def reply(seen: RawRequest, number: int) -> ServiceReply:
+    def reply(seen: HttpRequest, number: int) -> ServiceReply:
         assert [value for name, value in seen.parameters if name == "id"] == [ONE, TWO]
         return ServiceReply({"data": rows(number), "more": True, "cursor": f"{number} &x=1"})
 
     found, server = await ask(reply, [ONE, TWO], answer=PAGED)
 
     assert found == ["user1", "user2"]
-    assert len(server.seen) == 2
+    assert len(server.requests) == 2
 
 
 async def test_a_page_that_fails_leaves_those_found_before() -> None:
-    def reply(_: RawRequest, number: int) -> ServiceReply:
+    def reply(_: HttpRequest, number: int) -> ServiceReply:
         if number == 1:
             return ServiceReply({"data": rows(1), "more": True, "cursor": "c"})
         return ServiceReply(None, "403 Forbidden")
@@ -213,7 +212,7 @@ async def test_rows_as_many_as_a_page_may_have_are_a_sign_and_the_size_is_always
     found, server = await ask(always(ServiceReply(rows(1, 1))), [ONE, TWO], request=request)
 
     assert found == ["user1", CUT]
-    assert all(("limit", "2") in one.parameters for one in server.seen)
+    assert all(("limit", "2") in one.parameters for one in server.requests)
 
 
 async def test_numbers_and_folded_cases_are_keys_over_the_wire_too() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,13 +24,12 @@ from app.sources.client import open_service
 from app.sources.pages import MAX_CALLS, RestPages
 from app.sources.records import INVOICES, InvoiceRecord
 from tests.clock import ManualClock
-from tests.fakes import calm_source, failing, invoice, json_response
+from tests.fakes import FakeTransport, Handler, calm_source, failing, invoice, json_response
 from tests.sources.odd import ODD, with_member
 
 CALL = RequestContext("request-1")
 USER = UserId("u1")
 
-Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 Answer = Page[InvoiceRecord] | SourceFailure | PositionGone | None
 
 
@@ -81,7 +80,7 @@ async def listing(
     async with open_service(
         "billing",
         calm_source(base_url="http://billing", **changes),
-        lambda _: httpx.MockTransport(handler),  # type: ignore[arg-type] # it takes either kind
+        lambda _: FakeTransport(handler),
         deadlines=DeadlineSettings(),
         clock=clock or ManualClock(),
         chance=lambda: 0.5,

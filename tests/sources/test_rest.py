@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,16 +19,21 @@ from app.sources.base import RequestContext, UserId
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
-from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
-from tests.fakes import FakeServices, calm_source, json_response, profile_row, user_id
+from tests.fakes import (
+    FakeServices,
+    FakeTransport,
+    Handler,
+    calm_source,
+    json_response,
+    profile_row,
+    user_id,
+)
+from tests.fakes.http_server import HttpExchange, saying, serving
 from tests.sources.hostile import HOSTILE
-from tests.sources.raw_server import saying, serving
 from tests.sources.readers import CASES, EncoderCase
 
 CALL = RequestContext("request-1")
-
-Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
 
 class Opened:
@@ -63,11 +68,6 @@ class Opened:
         return [line for line in lines if line["event"] == name]
 
 
-def faked(handler: Handler) -> TransportFactory:
-    """Make transports that lead to a fake."""
-    return lambda _: httpx.MockTransport(handler)  # type: ignore[arg-type] # it takes either kind
-
-
 @asynccontextmanager
 async def opened(
     handler: Handler | None,
@@ -80,7 +80,7 @@ async def opened(
     async with open_service(
         "profile",
         calm_source(base_url=base_url, **changes),
-        wire_transport if handler is None else faked(handler),
+        wire_transport if handler is None else lambda _: FakeTransport(handler),
         deadlines=DeadlineSettings(),
         clock=clock,
         chance=lambda: 0.5,
@@ -227,11 +227,11 @@ async def test_every_form_asks_a_real_service_for_exactly_the_users_that_it_can(
     known = [key for key in HOSTILE if not case.refuses(key)]
     read: list[str] = []
 
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        keys = case.read(server.seen[-1])
+    async def answer(exchange: HttpExchange) -> None:
+        keys = case.read(exchange.request)
         read.extend(keys)
         rows = [profile_row(1, id=key, username=f"name of {key}") for key in keys]
-        await saying(orjson.dumps(rows))(writer)
+        await exchange.say(orjson.dumps(rows))
 
     async with (
         serving(answer) as server,
@@ -262,7 +262,7 @@ async def test_a_body_is_posted_with_its_length_and_type_and_the_headers_of_the_
     ):
         assert await source.ask(["ü", "b"]) == ["user1", "nobody"]
 
-    [seen] = server.seen
+    [seen] = server.requests
     assert (seen.method, seen.target) == ("POST", "/read")
     assert seen.header("content-type") == ["application/json"]
     assert seen.header("content-length") == [str(len(seen.body))]

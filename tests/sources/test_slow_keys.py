@@ -39,6 +39,7 @@ from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
     FakeServices,
+    FakeTransport,
     calm_source,
     profile_row,
     settings_for_fakes,
@@ -191,7 +192,7 @@ async def staged(
     async with open_service(
         "profile",
         source_settings,
-        lambda _: httpx.MockTransport(service.answer),
+        lambda _: FakeTransport(service.answer),
         deadlines=DeadlineSettings(),
         clock=service.clock,
         chance=lambda: 0.5,

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from app.errors import Code, SourceFailure
-from tests.sources.raw_server import saying, serving, writing
+from tests.fakes.http_server import saying, serving, writing
 from tests.sources.test_client import asking, exchange
 
 BODY = b'["\xc3\xbc"]'
@@ -32,7 +32,7 @@ async def test_a_body_is_understood_in_every_encoding_that_services_use(
     async with exchange(saying(body, headers={"Content-Encoding": encoding})) as (asked, server):
         assert await asked.get() == BODY.decode()
 
-    assert server.seen[0].header("accept-encoding") == ["gzip"]
+    assert server.requests[0].header("accept-encoding") == ["gzip"]
 
 
 async def test_a_mark_is_left_out_at_the_beginning_alone() -> None:

@@ -1,7 +1,6 @@
 """No answer is taken that nobody asked for, and no connection is used on which one came."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,22 +24,21 @@ from app.sources.records import INVOICES
 from app.transport.connections import UpstreamConnector
 from tests.certificates import Certificates
 from tests.fakes import invoice
-from tests.issuer import jwk, key_of
-from tests.sources.login import until
-from tests.sources.proxy import proxying
-from tests.sources.scripted import (
-    ScriptedConnection,
-    ScriptedUpstream,
-    answer,
+from tests.fakes.raw_server import (
+    RawConnection,
+    RawServer,
+    answered,
     chunked,
     echo,
-    scripted,
     settle,
 )
+from tests.issuer import jwk, key_of
+from tests.sources.login import until
+from tests.sources.proxy import Proxy
 from tests.sources.test_client import CALL, asking
 
 HEADERS = (("Host", "service"),)
-OTHER = answer(b"/other")
+OTHER = answered(b"/other")
 
 WAYS = ["plain", "tls", "proxy", "tunnel"]
 """How the upstream is reached; by ``proxy`` it is one itself."""
@@ -48,13 +46,13 @@ WAYS = ["plain", "tls", "proxy", "tunnel"]
 STRAYS = {
     "an answer": OTHER,
     "two answers": OTHER * 2,
-    "an answer that ends the connection": answer(b"/other", "Connection: close"),
+    "an answer that ends the connection": answered(b"/other", "Connection: close"),
     "an answer in chunks": chunked(b"/other"),
     "half a head": OTHER[:20],
     "half a body": OTHER[:-3],
     "one byte of an answer": OTHER[:1],
     "an answer that announces another": b"HTTP/1.1 103 Early Hints\r\n\r\n",
-    "a time-out": answer(b"", "Connection: close", status="408 Request Timeout"),
+    "a time-out": answered(b"", "Connection: close", status="408 Request Timeout"),
     "no HTTP": b"\x00\xff",
     "a body": b"/other",
     "a line end": b"\r\n",
@@ -66,21 +64,24 @@ STRAYS = {
 @asynccontextmanager
 async def reached(
     way: str,
-    behaviour: Callable[[ScriptedConnection], None],
+    behaviour: Callable[[RawConnection], None],
     certificates: Certificates,
     *,
     hasty: bool = False,
     **changes: Any,  # noqa: ANN401 # any setting of a source
-) -> AsyncGenerator[tuple[ScriptedUpstream, "WireClient"]]:
+) -> AsyncGenerator[tuple[RawServer, "WireClient"]]:
     """Run an upstream, and open a wire that leads to it."""
     encrypted = way in {"tls", "tunnel"}
     tls = certificates.server() if encrypted else None
-    async with scripted(behaviour, tls, hasty=hasty) as upstream, proxying() as proxy:
+    async with (
+        RawServer(behaviour, hasty=hasty).listening(tls) as upstream,
+        Proxy().listening() as proxy,
+    ):
         settings: dict[str, Any] = {"base_url": upstream.base_url}
         if encrypted:
             settings["tls"] = {"ca_file": certificates.ca_file}
         if way == "tunnel":
-            settings["proxy"] = {"url": proxy.url}
+            settings["proxy"] = {"url": proxy.base_url}
         if way == "proxy":
             settings |= {"base_url": "http://service", "proxy": {"url": upstream.base_url}}
         wire = Wire(SourceSettings.model_validate(settings | changes))
@@ -129,8 +130,8 @@ def own(target: str) -> tuple[bytes, bytes]:
 async def test_what_follows_an_answer_in_the_same_read_is_never_the_next_one(
     way: str, stray: bytes, certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
-        peer.send(answer(peer.target.encode()) + (stray if peer.number == 0 else b""))
+    def behave(peer: RawConnection) -> None:
+        peer.send(answered(peer.target.encode()) + (stray if peer.number == 0 else b""))
 
     async with reached(way, behave, certificates) as (upstream, asked):
         first = await asked.get("/1")
@@ -173,9 +174,9 @@ async def test_the_rest_of_what_began_too_early_is_never_an_answer(
 ) -> None:
     for cut in range(1, len(OTHER)):
 
-        def behave(peer: ScriptedConnection, cut: int = cut) -> None:
+        def behave(peer: RawConnection, cut: int = cut) -> None:
             if peer.number == 0 and len(peer.heads) == 1:
-                peer.send(answer(peer.target.encode()) + OTHER[:cut])
+                peer.send(answered(peer.target.encode()) + OTHER[:cut])
             elif peer.number == 0:
                 peer.send(OTHER[cut:])
             else:
@@ -187,19 +188,19 @@ async def test_the_rest_of_what_began_too_early_is_never_an_answer(
 
 
 FRAMES = {
-    "of a length": answer(b"[1]"),
-    "empty": answer(b""),
-    "with a line end in it": answer(b"[1]\r\n"),
-    "of a line end alone": answer(b"\n"),
-    "of line ends alone": answer(b"\r\n\r\n"),
+    "of a length": answered(b"[1]"),
+    "empty": answered(b""),
+    "with a line end in it": answered(b"[1]\r\n"),
+    "of a line end alone": answered(b"\n"),
+    "of line ends alone": answered(b"\r\n\r\n"),
     "in chunks": chunked(b"[", b"1]"),
     "in chunks that end with a line": chunked(b"[1]\n"),
     "in no chunk": chunked(),
     "in chunks with a trailer": chunked(b"[1]", trailer=b"X-Sum: 1\r\n"),
     "after others": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n"
-    + answer(b"[1]"),
-    "without content": answer(b"", status="204 No Content", sized=False),
-    "not modified": answer(b"", "Content-Length: 9", status="304 Not Modified", sized=False),
+    + answered(b"[1]"),
+    "without content": answered(b"", status="204 No Content", sized=False),
+    "not modified": answered(b"", "Content-Length: 9", status="304 Not Modified", sized=False),
 }
 """Right answers, by what their body is like."""
 
@@ -211,12 +212,12 @@ async def test_a_connection_is_used_again_after_an_answer_that_has_ended(
 ) -> None:
     tasks: list[asyncio.Task[None]] = []
 
-    async def drip(peer: ScriptedConnection) -> None:
+    async def drip(peer: RawConnection) -> None:
         for byte in frame:
             peer.send(bytes([byte]))
             await settle()
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if pieces == "byte by byte":
             tasks.append(asyncio.create_task(drip(peer)))
         else:
@@ -235,7 +236,7 @@ async def test_a_connection_is_used_again_after_an_answer_that_has_ended(
 async def test_a_connection_is_not_used_again_whatever_the_answer_was_like_that_something_follows(
     frame: bytes, stray: bytes, when: str, certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         peer.send(frame if when == "while idle" or peer.number else frame + stray)
 
     async with reached("plain", behave, certificates) as (upstream, asked):
@@ -251,7 +252,7 @@ async def test_a_connection_is_not_used_again_whatever_the_answer_was_like_that_
 async def test_nothing_follows_an_answer_to_head_whatever_its_length_says(
     stray: bytes, certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
         if peer.number == 0:
             peer.send(stray)
@@ -266,10 +267,10 @@ async def test_nothing_follows_an_answer_to_head_whatever_its_length_says(
 @pytest.mark.parametrize(
     "refusal",
     [
-        answer(b"[1]", "Connection: close"),
-        answer(b"[1]", "Connection: Keep-Alive, Close"),
-        answer(b"[1]", "Connection: keep-alive", "Connection: close"),
-        answer(b"[1]").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        answered(b"[1]", "Connection: close"),
+        answered(b"[1]", "Connection: Keep-Alive, Close"),
+        answered(b"[1]", "Connection: keep-alive", "Connection: close"),
+        answered(b"[1]").replace(b"HTTP/1.1", b"HTTP/1.0"),
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ],
@@ -277,8 +278,8 @@ async def test_nothing_follows_an_answer_to_head_whatever_its_length_says(
 async def test_a_connection_is_not_used_again_where_the_answer_refuses_that(
     refusal: bytes, certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:  # which stays open for all that
-        peer.send(refusal if peer.number == 0 else answer(b"[2]"))
+    def behave(peer: RawConnection) -> None:  # which stays open for all that
+        peer.send(refusal if peer.number == 0 else answered(b"[2]"))
 
     async with reached("plain", behave, certificates) as (upstream, asked):
         await asked.must("/1")
@@ -290,7 +291,7 @@ async def test_a_connection_is_not_used_again_where_the_answer_refuses_that(
 @pytest.mark.parametrize("greeting", [OTHER, OTHER[:9], b"220 mail.internal ESMTP\r\n", b"\r\n"])
 async def test_a_service_that_speaks_before_it_is_asked_is_not_listened_to(greeting: bytes) -> None:
     async with (
-        scripted(echo, greeting=greeting) as upstream,
+        RawServer(echo, greeting=greeting).listening() as upstream,
         asking(upstream.base_url) as service,
     ):
         told = await service.get("/1")
@@ -309,7 +310,7 @@ async def test_a_service_that_speaks_before_it_is_asked_is_not_listened_to(greet
 async def test_the_late_answer_to_a_request_that_was_given_up_is_nobody_s(
     way: str, said: bytes, certificates: Certificates
 ) -> None:
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.number:
             echo(peer)
         else:
@@ -342,8 +343,8 @@ async def test_an_answer_that_came_before_all_of_its_request_is_the_last_on_its_
     "broken",
     [
         pytest.param(chunked(b"[1]")[:-5] + b"zz", id="no chunk"),
-        pytest.param(answer(b"[1]", "X-A: \0"), id="no head"),
-        pytest.param(answer(b"[1]", "Content-Length: 4"), id="two lengths"),
+        pytest.param(answered(b"[1]", "X-A: \0"), id="no head"),
+        pytest.param(answered(b"[1]", "Content-Length: 4"), id="two lengths"),
         pytest.param(
             chunked(b"[1]").replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"), id="both"
         ),
@@ -353,20 +354,23 @@ async def test_an_answer_that_came_before_all_of_its_request_is_the_last_on_its_
 async def test_an_answer_that_breaks_http_fails_at_once_and_ends_its_connection(
     broken: bytes, cut: int | None
 ) -> None:
-    async def drip(peer: ScriptedConnection) -> None:
+    async def drip(peer: RawConnection) -> None:
         peer.send(broken[:cut])
         await settle()
         peer.send(broken[cut:])
 
     tasks: list[asyncio.Task[None]] = []
 
-    def behave(peer: ScriptedConnection) -> None:
+    def behave(peer: RawConnection) -> None:
         if peer.number:
-            peer.send(answer(b"[2]"))
+            peer.send(answered(b"[2]"))
         else:
             tasks.append(asyncio.create_task(drip(peer)))
 
-    async with scripted(behave) as upstream, asking(upstream.base_url, timeout=30) as service:
+    async with (
+        RawServer(behave).listening() as upstream,
+        asking(upstream.base_url, timeout=30) as service,
+    ):
         told = await service.get("/1")
         assert isinstance(told, SourceFailure)
         assert told.code is Code.SOURCE_MALFORMED
@@ -378,7 +382,7 @@ async def test_an_answer_that_breaks_http_fails_at_once_and_ends_its_connection(
 # Others who use the connections
 
 
-def everything(peer: ScriptedConnection) -> None:
+def everything(peer: RawConnection) -> None:
     """Answer whatever is asked, and send the answer to another user's request behind it."""
     parts = urlsplit(peer.target)
     user = parse_qs(parts.query).get("userId", [""])[0]
@@ -389,8 +393,8 @@ def everything(peer: ScriptedConnection) -> None:
         "/keys": (published("right"), published("other")),
     }
     right, other = map(orjson.dumps, said[parts.path])
-    peer.send(answer(right))
-    peer.send(answer(other))
+    peer.send(answered(right))
+    peer.send(answered(other))
 
 
 def grant(token: str) -> dict[str, object]:
@@ -404,7 +408,7 @@ def published(name: str) -> dict[str, object]:
 
 
 async def test_lists_tokens_and_keys_are_those_that_were_asked_for_too() -> None:
-    async with scripted(everything) as upstream:
+    async with RawServer(everything).listening() as upstream:
         auth = {
             "kind": "client_credentials",
             "token_url": f"{upstream.base_url}/token",
@@ -441,7 +445,7 @@ async def test_lists_tokens_and_keys_are_those_that_were_asked_for_too() -> None
 
 async def test_a_session_of_aiohttp_takes_no_answer_either_that_nobody_asked_for() -> None:
     for stray in STRAYS.values():
-        async with scripted(echo) as upstream:
+        async with RawServer(echo).listening() as upstream:
             pool = UpstreamConnector(limit=1, keepalive_timeout=15, head_limit=65_536)
             async with aiohttp.ClientSession(connector=pool) as session:
                 for target in ("/1", "/2", "/3"):
@@ -457,32 +461,22 @@ async def test_a_session_of_aiohttp_takes_no_answer_either_that_nobody_asked_for
 
 def test_with_uvloop_nothing_comes_between_the_look_at_the_socket_and_the_request() -> None:
     async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            base = f"http://127.0.0.1:{server.getsockname()[1]}"
-            wire = Wire(SourceSettings(base_url=base))
-            loop = asyncio.get_running_loop()
-            first = asyncio.ensure_future(WireClient(wire, base).must("/1"))
-            peer, _ = await loop.run_in_executor(None, server.accept)
-            with peer:
-                peer.settimeout(5)
-                await loop.run_in_executor(None, peer.recv, 1_000)
-                peer.sendall(answer(b"/1"))
-                assert await first == b"/1"
+        async with RawServer(echo).listening() as server:
+            wire = Wire(SourceSettings(base_url=server.base_url))
+            asked = WireClient(wire, server.base_url)
+            assert await asked.must("/1") == b"/1"
+            [peer] = server.peers
 
-                def stray() -> None:  # in the turn of the loop in which the request is written
-                    peer.settimeout(0)
-                    try:
-                        sent.append(peer.recv(1_000))
-                    except BlockingIOError:
-                        peer.send(OTHER)
+            def stray() -> None:  # in the turn of the loop in which the request is written
+                came.append(peer.has_unread)
+                if not peer.has_unread:
+                    peer.send(OTHER)
 
-                sent: list[bytes] = []
-                second = asyncio.ensure_future(WireClient(wire, base).get("/2"))
-                loop.call_soon(stray)
-                await asyncio.sleep(0.01)
-                assert sent
-                peer.send(answer(b"/2"))
-                assert await second == b"/2"
+            came: list[bool] = []
+            second = asyncio.ensure_future(asked.get("/2"))
+            asyncio.get_running_loop().call_soon(stray)
+            assert await second == b"/2"
+            assert came == [True]
             await wire.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

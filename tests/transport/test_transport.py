@@ -18,9 +18,9 @@ from app.transport.body import read_body
 from app.transport.client import client_transport
 from app.transport.transport import ReadyRequest, TransportFactory, fields_of
 from tests.certificates import Certificates
+from tests.fakes.http_server import HttpServer, saying, serving, writing
 from tests.sources.login import TOKEN, Login
-from tests.sources.proxy import Proxy, proxying
-from tests.sources.raw_server import RawServer, saying, serving, writing
+from tests.sources.proxy import Proxy
 from tests.sources.test_client import OpenClient, asking
 
 PASSWORD = "canary-password"
@@ -80,7 +80,7 @@ async def test_a_service_that_an_authority_of_one_s_own_vouches_for_is_trusted_w
     assert told.code is Code.SOURCE_UNAVAILABLE
     assert told.detail.startswith(f"{REFUSED}: ")
     assert "certificate" in told.detail.removeprefix(REFUSED)
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 async def test_a_certificate_for_another_host_is_not_taken(
@@ -93,7 +93,7 @@ async def test_a_certificate_for_another_host_is_not_taken(
     ):
         assert (await failure(asked)).detail.startswith(f"{REFUSED}: IP address mismatch")
 
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.mark.parametrize("name", ["localhost", "*.localhost"])
@@ -110,7 +110,7 @@ async def test_a_certificate_has_to_name_its_host_as_a_subject_alternative_name(
                     assert await asked.get() == "[]"
                 else:
                     assert (await failure(asked)).detail.startswith(f"{REFUSED}: Hostname mismatch")
-        assert len(server.seen) == taken
+        assert len(server.requests) == taken
 
 
 async def test_the_authorities_that_the_system_trusts_vouch_for_such_certificates_too(
@@ -140,29 +140,28 @@ async def test_a_service_that_asks_for_a_certificate_is_shown_the_gateway_s(
         async with reach(server.base_url, tls=tls) as asked:
             assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
 
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 async def test_a_token_endpoint_is_reached_by_the_same_certificates_and_proxy(
     certificates: Certificates, reach: Reach
 ) -> None:
-    login = Login()
-    login.held.set()
-    async with serving(login.answer, certificates.server()) as server, proxying() as proxy:
-        login.server = server
+    served = Login().listening(certificates.server())
+    async with served as login, Proxy().listening() as proxy:
         auth = {
             "kind": "client_credentials",
-            "token_url": f"{server.base_url}/token",
+            "token_url": f"{login.base_url}/token",
             "client_id": "gateway",
             "client_secret": PASSWORD,
         }
         tls = {"ca_file": certificates.ca_file}
-        async with reach(server.base_url, auth=auth, tls=tls, proxy={"url": proxy.url}) as asked:
+        by = {"url": proxy.base_url}
+        async with reach(login.base_url, auth=auth, tls=tls, proxy=by) as asked:
             assert await asked.get() == "[1]"
 
     assert login.tokens == ["1"]
     assert {line.split(" ")[0] for line in proxy.lines} == {"CONNECT"}
-    assert TOKEN not in str(proxy.heads)
+    assert TOKEN not in str(proxy.requests)
 
 
 # Proxies
@@ -171,15 +170,15 @@ async def test_a_token_endpoint_is_reached_by_the_same_certificates_and_proxy(
 def signing_in(proxy: Proxy) -> dict[str, str]:
     """Have a proxy ask for a password, and give the settings for it."""
     credentials = b64encode(f"gateway:{PASSWORD}".encode()).decode()
-    proxy.credentials = f"Proxy-Authorization: Basic {credentials}"
-    return {"url": proxy.url, "username": "gateway", "password": PASSWORD}
+    proxy.credentials = f"Basic {credentials}"
+    return {"url": proxy.base_url, "username": "gateway", "password": PASSWORD}
 
 
 async def test_a_plain_request_goes_through_the_proxy_as_it_was_written(
     monkeypatch: pytest.MonkeyPatch, reach: Reach
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")  # only the setting counts
-    async with serving(saying()) as server, proxying() as proxy:
+    async with serving(saying()) as server, Proxy().listening() as proxy:
         settings = signing_in(proxy)
         auth = {"kind": "bearer", "token": "abc"}
         async with reach(server.base_url, proxy=settings, auth=auth) as asked:
@@ -190,22 +189,22 @@ async def test_a_plain_request_goes_through_the_proxy_as_it_was_written(
     assert proxy.lines[1] == proxy.lines[0]
     assert (method, version) == ("GET", "HTTP/1.1")
     assert address.startswith(f"{server.base_url}/users?")
-    assert [asked_for(seen.target) for seen in server.seen] == [asked_for(ODD)] * 2
-    assert server.seen[0].header("authorization") == ["Bearer abc"]
+    assert [asked_for(seen.target) for seen in server.requests] == [asked_for(ODD)] * 2
+    assert server.requests[0].header("authorization") == ["Bearer abc"]
 
 
 async def test_an_encrypted_request_goes_through_a_tunnel_and_the_service_sees_no_password(
     certificates: Certificates, reach: Reach
 ) -> None:
-    async with serving(saying(), certificates.server()) as server, proxying() as proxy:
+    async with serving(saying(), certificates.server()) as server, Proxy().listening() as proxy:
         settings = signing_in(proxy)
         tls = {"ca_file": certificates.ca_file}
         async with reach(server.base_url, proxy=settings, tls=tls) as asked:
             assert await asked.get(ODD) == "[]"
 
     assert proxy.lines == [f"CONNECT {server.base_url.removeprefix('https://')} HTTP/1.1"]
-    assert "/users" not in str(proxy.heads)
-    [seen] = server.seen
+    assert "/users" not in str(proxy.requests)
+    [seen] = server.requests
     assert asked_for(seen.target) == asked_for(ODD)
     assert not seen.header("proxy-authorization")
 
@@ -213,9 +212,9 @@ async def test_an_encrypted_request_goes_through_a_tunnel_and_the_service_sees_n
 async def test_a_proxy_that_refuses_is_an_unavailable_source_and_its_password_is_in_no_log(
     certificates: Certificates, reach: Reach
 ) -> None:
-    async with serving(saying(), certificates.server()) as server, proxying() as proxy:
+    async with serving(saying(), certificates.server()) as server, Proxy().listening() as proxy:
         settings = signing_in(proxy) | {"password": f"{PASSWORD}-of-old"}
-        proxy.credentials = "Proxy-Authorization: Basic other"
+        proxy.credentials = "Basic other"
         tls = {"ca_file": certificates.ca_file}
         async with reach(server.base_url, proxy=settings, tls=tls) as asked:
             told = await failure(asked)
@@ -224,7 +223,7 @@ async def test_a_proxy_that_refuses_is_an_unavailable_source_and_its_password_is
     assert told.detail == "ClientHttpProxyError: status 407"
     assert PASSWORD not in asked.log
     assert b64encode(PASSWORD.encode()).decode() not in asked.log
-    assert not server.seen
+    assert not server.requests
 
 
 async def test_a_proxy_that_is_not_there_is_an_unavailable_source(reach: Reach) -> None:
@@ -234,7 +233,7 @@ async def test_a_proxy_that_is_not_there_is_an_unavailable_source(reach: Reach) 
         async with serving(saying()) as server, reach(server.base_url, proxy=proxy) as asked:
             assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
 
-    assert not server.seen
+    assert not server.requests
 
 
 # What is sent and what comes, for those who look at it
@@ -254,11 +253,11 @@ async def test_a_request_goes_out_as_it_was_written_and_as_whoever_passed_it_on_
         request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
         await (await transport.handle_async_request(request)).aclose()
 
-    first, second, third = server.seen
+    first, second, third = server.requests
     assert (first.target, first.method, first.body) == (ODD, "POST", b"[1]")
     assert first.header("content-length") == second.header("content-length") == ["3"]
-    assert [seen.header("x-own") for seen in server.seen] == [["1"], ["2"], ["1"]]
-    assert [seen.header("x-more") for seen in server.seen] == [[], ["3"], []]
+    assert [seen.header("x-own") for seen in server.requests] == [["1"], ["2"], ["1"]]
+    assert [seen.header("x-more") for seen in server.requests] == [[], ["3"], []]
     assert (third.method, third.body, third.header("host")) == ("GET", b"", ["profile"])
 
 
@@ -271,7 +270,7 @@ async def test_a_request_of_httpx_s_own_make_goes_out_as_well() -> None:
         ):
             await (await transport.handle_async_request(request)).aclose()
 
-    first, second, third = server.seen
+    first, second, third = server.requests
     assert (first.method, first.target, first.body) == ("GET", ODD, b"")
     assert first.header("host") == [server.base_url.removeprefix("http://")]
     assert (second.method, second.target, second.body) == ("POST", "/", b"[1]")
@@ -341,6 +340,6 @@ async def test_the_headers_of_a_fake_s_answer_are_read_alike() -> None:
     assert fields_of(httpx.Response(200, headers=[("Age", "1"), ("age", "1")]))["age"] == "1"
 
 
-def source(server: RawServer) -> SourceSettings:
+def source(server: HttpServer) -> SourceSettings:
     """Say where a server is."""
     return SourceSettings(base_url=server.base_url)

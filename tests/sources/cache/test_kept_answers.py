@@ -22,7 +22,7 @@ from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
 from tests.clock import ManualClock
-from tests.fakes import calm_source, json_response, profile_row, user_id
+from tests.fakes import FakeTransport, calm_source, json_response, profile_row, user_id
 
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -115,7 +115,7 @@ async def serving(**changes: Any) -> AsyncGenerator[CachedService]:  # noqa: ANN
         open_service(
             "profile",
             settings,
-            lambda _: httpx.MockTransport(service.answer),
+            lambda _: FakeTransport(service.answer),
             deadlines=DeadlineSettings(),
             clock=service.clock,
             chance=lambda: 0.5,

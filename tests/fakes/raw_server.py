@@ -1,4 +1,4 @@
-"""An upstream in the hands of a test: it writes the bytes that the test says, when it says so.
+"""A server on 127.0.0.1 that writes the bytes that a test says, when the test says so.
 
 All of it runs in the test's own event loop. What is sent on 127.0.0.1 waits in the socket of the
 receiver at once, so a test decides in which order things happen.
@@ -12,12 +12,17 @@ import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-
-_RESET = struct.pack("ii", 1, 0)
-"""Has a socket that is closed send a reset rather than its end."""
+from typing import Self, cast
 
 
-def answer(body: bytes, *lines: str, status: str = "200 OK", sized: bool = True) -> bytes:
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Close a connection by a reset: the other side's bytes are lost, and ours that it has not."""
+    own: socket.socket = transport.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def answered(body: bytes, *lines: str, status: str = "200 OK", sized: bool = True) -> bytes:
     """Write an answer.
 
     Args:
@@ -38,18 +43,18 @@ def chunked(*pieces: bytes, trailer: bytes = b"") -> bytes:
     return head + body + b"0\r\n" + trailer + b"\r\n"
 
 
-class ScriptedConnection(asyncio.Protocol):
-    """One connection, as the upstream has it.
+class RawConnection(asyncio.Protocol):
+    """One connection, as the server has it.
 
     Attributes:
         number: Which one it is.
         heads: The head of each request that came on it.
     """
 
-    def __init__(self, upstream: "ScriptedUpstream") -> None:
-        self.number = len(upstream.peers)
+    def __init__(self, server: "RawServer") -> None:
+        self.number = len(server.peers)
         self.heads: list[str] = []
-        self._upstream = upstream
+        self._server = server
         self._received = b""
         self._transport: asyncio.Transport | None = None
         self._socket = select.poll()
@@ -66,12 +71,11 @@ class ScriptedConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._upstream.peers.append(self)
-        if self._upstream.greeting:
-            self.send(self._upstream.greeting)
+        self._server.peers.append(self)
+        if self._server.greeting:
+            self.send(self._server.greeting)
 
     def data_received(self, data: bytes) -> None:
         """Take requests, and have each answered. Of bodies only the length is read."""
@@ -79,11 +83,15 @@ class ScriptedConnection(asyncio.Protocol):
         while b"\r\n\r\n" in self._received and self.is_open:
             head, _, rest = self._received.partition(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            if len(rest) < length and not self._upstream.hasty:
+            if len(rest) < length and not self._server.hasty:
                 return
             self._received = rest[length:]
             self.heads.append(head.decode())
-            self._upstream.behaviour(self)
+            try:
+                self._server.behaviour(self)
+            except Exception as error:  # noqa: BLE001 # the context raises it at its end
+                self._server.errors.append(error)
+                self.reset()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -113,62 +121,56 @@ class ScriptedConnection(asyncio.Protocol):
     def reset(self) -> None:
         """Have the other side's bytes, and what it sends from now on, be lost."""
         if self._transport is not None:
-            own: socket.socket = self._transport.get_extra_info("socket")
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
+            reset(self._transport)
 
 
 @dataclass
-class ScriptedUpstream:
-    """The upstream.
+class RawServer:
+    """The server.
 
     Attributes:
-        behaviour: What it does with each request.
-        base_url: Where it is.
+        behaviour: What it does with each request; an error of it is raised when the context ends.
         greeting: What it sends on each new connection before it is asked.
         hasty: Whether it answers a request before its body has come.
+        base_url: Where it is.
         peers: Every connection that was opened.
+        errors: What ``behaviour`` raised.
     """
 
-    behaviour: Callable[[ScriptedConnection], None]
-    base_url: str = ""
+    behaviour: Callable[[RawConnection], None]
     greeting: bytes = b""
     hasty: bool = False
-    peers: list[ScriptedConnection] = field(default_factory=list[ScriptedConnection])
+    base_url: str = ""
+    peers: list[RawConnection] = field(default_factory=list[RawConnection])
+    errors: list[Exception] = field(default_factory=list[Exception])
 
     @property
     def targets(self) -> list[str]:
         """The target of each request, connection by connection."""
         return [target for peer in self.peers for target in peer.targets]
 
-
-@asynccontextmanager
-async def scripted(
-    behaviour: Callable[[ScriptedConnection], None],
-    tls: ssl.SSLContext | None = None,
-    *,
-    greeting: bytes = b"",
-    hasty: bool = False,
-) -> AsyncGenerator[ScriptedUpstream]:
-    """Run an upstream; its connections end with the context."""
-    upstream = ScriptedUpstream(behaviour, greeting=greeting, hasty=hasty)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: ScriptedConnection(upstream), "127.0.0.1", 0, ssl=tls
-    )
-    scheme = "http" if tls is None else "https"
-    upstream.base_url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield upstream
-    finally:
-        server.close()
-        for peer in upstream.peers:
-            peer.reset()
-        await asyncio.sleep(0)
+    @asynccontextmanager
+    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Self]:
+        """Serve, over TLS if that is given; every connection ends with the context."""
+        server = await asyncio.get_running_loop().create_server(
+            lambda: RawConnection(self), "127.0.0.1", 0, ssl=tls
+        )
+        scheme = "http" if tls is None else "https"
+        self.base_url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            for peer in self.peers:
+                peer.reset()
+            await asyncio.sleep(0)
+            for error in self.errors:
+                raise error
 
 
-def echo(peer: ScriptedConnection) -> None:
+def echo(peer: RawConnection) -> None:
     """Answer a request with its target, so that it tells whose answer it is."""
-    peer.send(answer(peer.target.encode()))
+    peer.send(answered(peer.target.encode()))
 
 
 async def settle() -> None:

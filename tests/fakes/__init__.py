@@ -1,12 +1,12 @@
-"""Fakes of the three services, at the transport: they speak HTTP, but no socket is opened.
+"""Fakes of upstream services; ``README.md`` tells which of them answers which question.
 
-They answer by the contract from rows in memory, record every call, and fail loudly on a request
-that the contract does not have. What a test wants to go wrong it says per service.
+Here is the one below the client: it speaks HTTP, but no socket is opened. The three services answer
+by the contract from rows in memory. What a test wants to go wrong it says per service.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import orjson
@@ -21,6 +21,45 @@ PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/i
 
 Row = Mapping[str, object]
 Behaviour = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
+
+
+def nobody(request: httpx.Request) -> NoReturn:
+    """Fail, since a request is none that the test expects."""
+    raise AssertionError(f"nobody serves {request.method} {request.url}")
+
+
+class FakeTransport(httpx.AsyncBaseTransport):
+    """What is below a client in place of a network: the test says what a request is answered.
+
+    Attributes:
+        answer: Gives the answer to a request, or raises; a request that it does not expect is an
+            ``AssertionError``, which the client sees and ``unexpected`` keeps.
+        requests: Every request.
+        unexpected: The requests that were not expected, and why.
+        closed: How often the client above it was closed.
+    """
+
+    def __init__(self, answer: Handler = nobody) -> None:
+        self.answer = answer
+        self.requests: list[httpx.Request] = []
+        self.unexpected: list[AssertionError] = []
+        self.closed = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        await request.aread()
+        self.requests.append(request)
+        try:
+            answer = self.answer(request)
+            return answer if isinstance(answer, httpx.Response) else await answer
+        except AssertionError as error:
+            self.unexpected.append(error)
+            raise
+
+    async def aclose(self) -> None:
+        """Count that the client was closed."""
+        self.closed += 1
 
 
 def user_id(number: int) -> str:
@@ -102,7 +141,7 @@ class FakeService:
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request for many users."""
         if request.url.path != self.path or request.method != "GET":
-            raise AssertionError(f"nobody serves {request.method} {request.url}")
+            nobody(request)
         keys = request.url.params.get_list(PARAMETERS[self.path])
         self.batches.append(keys)
         if self.behaviour is not None:
@@ -145,7 +184,7 @@ class FakeServices:
     Attributes:
         before: What every request waits for before it is answered, if a test wants that.
         opened: The settings of each client that was opened.
-        closed: How many clients were closed.
+        transports: What is below each of them.
         others: What else answers, by host.
     """
 
@@ -156,7 +195,7 @@ class FakeServices:
         self.billing = FakeBilling("/accounts")
         self.activity = FakeService("/summaries")
         self.opened: list[SourceSettings] = []
-        self.closed = 0
+        self.transports: list[FakeTransport] = []
 
     @property
     def by_name(self) -> Mapping[str, FakeService]:
@@ -175,10 +214,21 @@ class FakeServices:
             self.billing.rows[user_id(number)] = account_row(number)
             self.activity.rows[user_id(number)] = activity_row(number)
 
-    def transport(self, settings: SourceSettings) -> httpx.AsyncBaseTransport:
+    @property
+    def closed(self) -> int:
+        """How many clients were closed."""
+        return sum(one.closed for one in self.transports)
+
+    @property
+    def unexpected(self) -> Sequence[AssertionError]:
+        """The requests that nobody serves."""
+        return [error for one in self.transports for error in one.unexpected]
+
+    def transport(self, settings: SourceSettings) -> FakeTransport:
         """Make the transport under a service's client."""
         self.opened.append(settings)
-        return _Transport(self)
+        self.transports.append(FakeTransport(self.handle))
+        return self.transports[-1]
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         """Hand a request to the service that it names."""
@@ -186,24 +236,9 @@ class FakeServices:
             await self.before(request)
         if (other := self.others.get(request.url.host)) is not None:
             return other(request)
-        service = self.by_name[request.url.host]
+        service = self.by_name.get(request.url.host) or nobody(request)
         service.requests.append(request)
         return service.answer(request)
-
-
-class _Transport(httpx.AsyncBaseTransport):
-    """Hands requests to the fakes."""
-
-    def __init__(self, services: FakeServices) -> None:
-        self._services = services
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request."""
-        return await self._services.handle(request)
-
-    async def aclose(self) -> None:
-        """Count that a client was closed."""
-        self._services.closed += 1
 
 
 def json_response(value: object, status: int = 200) -> httpx.Response:
