@@ -182,6 +182,11 @@ class BatchScheduler(Generic[R]):
         """How many keys are in flight that requests can share."""
         return sum(len(queue.in_flight) for queue in self._queues.values())
 
+    @property
+    def identities(self) -> int:
+        """How many identities have batches now."""
+        return len(self._queues)
+
     async def __aenter__(self) -> Self:
         self._empty_context = copy_context()
         return self

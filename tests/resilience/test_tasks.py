@@ -1,7 +1,9 @@
 """Tasks end with their owner."""
 
 import asyncio
+import gc
 from contextvars import ContextVar, copy_context
+from weakref import ref
 
 from app.resilience.tasks import Tasks
 
@@ -24,6 +26,18 @@ async def test_leaving_ends_what_runs_and_waits_until_it_has_cleaned_up() -> Non
     assert tasks.closed
     assert task.cancelled()
     assert cleaned
+
+
+async def test_a_task_that_has_ended_is_kept_no_longer() -> None:
+    async with Tasks() as tasks:
+        task = tasks.begin(asyncio.sleep(0), "work")
+        await task
+        kept = ref(task)
+        del task
+        await asyncio.sleep(0)
+        gc.collect()
+
+        assert kept() is None
 
 
 async def test_leaving_does_not_disturb_what_cleans_up_already() -> None:

@@ -14,10 +14,11 @@ class DisconnectingClient:
 
     Attributes:
         asked: How often it was asked whether it is there.
+        waiting: How many wait to hear that it has left.
     """
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.asked = self.waiting = 0
         self._left = asyncio.Event()
 
     def leave(self) -> None:
@@ -27,7 +28,11 @@ class DisconnectingClient:
     async def receive(self) -> Message:
         """Say that there is nothing more to come."""
         self.asked += 1
-        await self._left.wait()
+        self.waiting += 1
+        try:
+            await self._left.wait()
+        finally:
+            self.waiting -= 1
         return {"type": "http.disconnect"}
 
 
@@ -46,6 +51,7 @@ async def test_a_client_that_stays_gets_what_was_made_for_it() -> None:
 
     assert (soon.result(), later.result()) == ("answer", "answer")
     assert (quick.asked, slow.asked) == (0, 1)
+    assert slow.waiting == 0
 
 
 async def test_those_who_leave_end_what_is_made_for_them_alone() -> None:

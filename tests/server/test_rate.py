@@ -81,6 +81,20 @@ async def test_new_documents_cost_by_their_length_and_kept_ones_nothing(
     assert [one.status_code for one in posts] == [200, 200, 200, 429]
 
 
+async def test_introspection_costs_as_many_objects_as_it_asks_for(
+    open_gateway: OpenGateway,
+) -> None:
+    body = {"query": "{ __schema { types { fields { name } } } }"}
+    statuses: list[int] = []
+
+    for quota in (60, 60_000):
+        settings = settings_for_fakes(limits=limited(quota=quota), introspection=True)
+        async with open_gateway(settings) as gateway:
+            statuses.append((await gateway.client.post("/graphql", json=body)).status_code)
+
+    assert statuses == [429, 200]
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("on_error", [None, "HALT", "PROPAGATE"])
 async def test_an_operation_that_is_refused_costs_nothing(

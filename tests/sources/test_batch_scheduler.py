@@ -155,6 +155,21 @@ async def test_users_who_are_asked_about_already_are_not_asked_about_again(
     assert harness.scheduler.shared == 2
 
 
+@pytest.mark.parametrize("sharing", Sharing)
+async def test_nothing_is_kept_of_an_identity_that_has_no_batches(
+    clock: ManualClock, sharing: Sharing
+) -> None:
+    harness = SchedulerHarness(clock, sharing)
+    async with harness.scheduler:
+        for identity in "xyz":
+            await harness.ask("ab", harness.call(identity=identity))
+        during = harness.scheduler.identities
+        for number in range(3):
+            await harness.let_go(number)
+
+        assert (during, harness.scheduler.identities) == (3, 0)
+
+
 async def test_what_has_landed_is_asked_about_again(harness: SchedulerHarness) -> None:
     harness.upstream.held = False
 

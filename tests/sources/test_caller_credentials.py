@@ -4,7 +4,7 @@ import asyncio
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.settings.resilience import CacheSettings, CoalesceSettings
@@ -172,6 +172,7 @@ PAIRS = st.lists(
 )
 
 
+@example(one=[("a", "1"), ("a", "b")], other=[("a", "b"), ("a", "1")])
 @given(one=PAIRS, other=PAIRS)
 def test_two_callers_are_the_same_just_when_they_send_the_same(
     one: list[tuple[str, str]], other: list[tuple[str, str]]
