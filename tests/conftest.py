@@ -38,8 +38,13 @@ PROPERTY_TIMEOUT = 300
 """Seconds that a property may take. It runs hundreds of examples, each with its own waits."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each property the time of its examples, where it does not say another."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each property the time of its examples, where it does not say another.
+
+    With ``--timeout 0`` no test has a limit: the fuzz makes ten thousand examples.
+    """
+    if config.getoption("timeout") == 0:
+        return
     for item in items:
         is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         if is_property and item.get_closest_marker("timeout") is None:
