@@ -123,6 +123,20 @@ class UpstreamConnection(ResponseHandler):
         self._socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._encrypted = transport.get_extra_info("sslcontext") is not None
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the reader of the body, too, if the body violates HTTP.
+
+        aiohttp's reader that was woken by the end of a chunk, just before an error, waits again
+        without a look at the error.
+
+        Args:
+            exc: Why the connection was lost; ``None`` if it was closed.
+        """
+        super().connection_lost(exc)
+        error = self._answer[1].exception() if self._answer is not None else None
+        if self._answer is not None and error is not None:
+            self._answer[1].set_exception(error)
+
     def is_new(self) -> bool:
         """Return whether the connection, which was just opened, can be used.
 

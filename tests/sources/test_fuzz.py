@@ -318,12 +318,20 @@ TORN = (
 """An answer with more behind its body, by which aiohttp's client can be left waiting for ever."""
 
 
+CHUNK_THEN_NONSENSE = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[",
+    b"\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
+)
+"""A body that breaks HTTP in the read in which a chunk ends: aiohttp's client waits for ever."""
+
+
 TRAILED = (right("/0") + b"H", b"T")
 """An answer and two more bytes. aiohttp's client takes the second for a part of the next answer."""
 
 
 # What ends with the connection may have anything in it.
 @example(turns=(Turn(TORN), Turn((right("/1"),))))
+@example(turns=(Turn(CHUNK_THEN_NONSENSE),))
 @example(turns=(Turn(TRAILED, idle=STRAY), Turn((answered(named("/1"), sized=False),))))
 @example(
     turns=(Turn((right("/0"),)), Turn((answered(named("/1"), sized=False) + BROKEN,), "close"))

@@ -350,7 +350,7 @@ async def test_an_answer_that_came_before_all_of_its_request_is_the_last_on_its_
         ),
     ],
 )
-@pytest.mark.parametrize("cut", [None, 3, 40, -1, -2])
+@pytest.mark.parametrize("cut", [None, 3, 40, -1, -2, -3, -4, -5])
 async def test_an_answer_that_breaks_http_fails_at_once_and_ends_its_connection(
     broken: bytes, cut: int | None
 ) -> None:
