@@ -154,8 +154,6 @@ def _below(
         one = schema.below(name)
         given = _given(setting.default, name)
         sure = certain and (len(schema.tables) == 1 or name == schema.tag)
-        if given is NOTHING and name == schema.tag and setting.default is None:
-            given = None  # the default of the tag is that of one of several tables
         inner = replace(
             one,
             required=one.required and sure and given is NOTHING,
