@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from app.errors import Code
 from app.execution.response_errors import MAX_ERROR_BYTES, MAX_ERRORS
 from app.settings.fastpath import FastpathSettings
+from app.settings.limits import LimitsSettings, RateSettings
 from app.settings.server import BatchSettings, PersistedSettings
 from tests.conftest import GatewayClient, OpenGateway
 from tests.execution.documents import REQUESTS, as_json
@@ -63,6 +64,8 @@ async def gateways(
                         trace="asked",
                         persisted=PersistedSettings(enabled=True),
                         batch=BatchSettings(enabled=True),
+                        # A long run asks for more than one caller may.
+                        limits=LimitsSettings(rate=RateSettings(enabled=False)),
                     )
                 )
             )
