@@ -3,11 +3,8 @@
 import re
 from string import ascii_lowercase, ascii_uppercase
 
-UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-"""A UUID as text; input may have either case (RFC 9562, section 4).
-
-Its group captures nothing: capturing doubles the time of a match.
-"""
+UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""A UUID as text; input may have either case (RFC 9562, section 4)."""
 
 _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 

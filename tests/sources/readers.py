@@ -143,7 +143,7 @@ def read_bare_filter(ask: ReadableRequest) -> list[str]:
     """Read ``?filter=id eq 1 or id eq 2``, in which a word would be the name of an attribute."""
     found = within(only(ask, "filter"), "id eq ", "").split(" or id eq ")
     assert all(
-        re.fullmatch(r"0|[1-9][0-9]*|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4,12}){4}", one) for one in found
+        re.fullmatch(r"0|[1-9][0-9]*|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4,12}){4}", one) for one in found
     )
     return found
 
@@ -226,7 +226,7 @@ def is_not(pattern: str) -> Callable[[str], bool]:
     return lambda key: re.fullmatch(pattern, key) is None
 
 
-UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 NUMBER = "0|[1-9][0-9]{0,19}"
 CONTROL = r"\x00-\x1f\x7f-\x9f"
 
