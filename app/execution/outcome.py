@@ -116,10 +116,9 @@ def results_of(group: UserGroup, results: Results) -> GroupResults:
     columns = [[*map(results[source].__getitem__, group.keys)] for source in sources]
     kinds = {*map(type, chain.from_iterable(columns))}  # a few, of many results
     bug: Exception | None = None
-    for kind in kinds:
-        if issubclass(kind, Exception):
-            every = chain.from_iterable(columns)
-            bug = next(result for result in every if isinstance(result, Exception))
+    if any(issubclass(kind, Exception) for kind in kinds):
+        every = chain.from_iterable(columns)
+        bug = next(result for result in every if isinstance(result, Exception))
     return GroupResults(columns, bug, whole=SourceFailure not in kinds)
 
 
