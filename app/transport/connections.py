@@ -133,9 +133,9 @@ class UpstreamConnection(ResponseHandler):
             exc: Why the connection was lost; ``None`` if it was closed.
         """
         super().connection_lost(exc)
-        error = self._answer[1].exception() if self._answer is not None else None
-        if self._answer is not None and error is not None:
-            self._answer[1].set_exception(error)
+        answer = self._answer
+        if answer is not None and (error := answer[1].exception()) is not None:
+            answer[1].set_exception(error)
 
     def is_new(self) -> bool:
         """Return whether the connection, which was just opened, can be used.
