@@ -54,9 +54,10 @@ from app.settings.auth import callers_said
 from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
 from app.sources.base import Record, Source
+from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
-from app.sources.cache.store import MemoryStore
+from app.sources.cache.store import EntityStore
 from app.sources.client import ServiceClient, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.field_selection import SelectingSource
@@ -284,8 +285,8 @@ class Gateway:
         service: ServiceClient,
         foreign: Mapping[str, str],
         stack: AsyncExitStack,
-    ) -> BatchScheduler[Record]:
-        """Make the batch scheduler of an endpoint, with a cache before it if that is enabled."""
+    ) -> BatchedSource[Record]:
+        """Open an endpoint: its batch scheduler, with a cache before it if that is enabled."""
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
         # A source with its own keys is not called with ids of users.
@@ -312,31 +313,30 @@ class Gateway:
                 decoders=decoders,
             )
         )
-        sharing = Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING
         if settings.cache.enabled:
-            source = await stack.enter_async_context(
+            return await stack.enter_async_context(
                 CachedSource(
                     source,
                     settings,
-                    store=MemoryStore(settings.cache.max_entries),
+                    store=EntityStore(settings.cache.max_entries),
                     deadlines=self._settings.deadline,
                     clock=self._clock,
                     log=self._log,
                     congested=client.is_congested,
                 )
             )
-            sharing = Sharing.NOTHING  # a cache hit must not wait for a shared batch
-        batches = BatchScheduler(
-            source.name,
-            source.fetch_many,
-            sharing=sharing,
-            settings=settings,
-            deadlines=self._settings.deadline,
-            clock=self._clock,
-            log=self._log,
-            congested=client.is_congested,
+        return await stack.enter_async_context(
+            BatchScheduler(
+                source.name,
+                source.fetch_many,
+                sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
+                settings=settings,
+                deadlines=self._settings.deadline,
+                clock=self._clock,
+                log=self._log,
+                congested=client.is_congested,
+            )
         )
-        return await stack.enter_async_context(batches)
 
     def _engine(
         self, schema: GatewaySchema, sources: OpenSources, planner: Planner, documents: Documents

@@ -240,12 +240,12 @@ class Engine:
             wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer = replace(answer, headers=error.headers)
-        extensions = extensions_of(call.trace, report_sources=report_sources)
+        extensions = extensions_of(loaders.trace, report_sources=report_sources)
         if budget.reported and cost is not None:
             extensions = {**(extensions or {}), "cost": budget.report(cost)}
             answer = replace(answer, headers=budget.headers())
         if extensions is not None or report_sources:
-            timings = timings_of(call.trace) if report_sources else None
+            timings = timings_of(loaders.trace) if report_sources else None
             answer = replace(answer, extensions=extensions, timings=timings)
         self._log.info(
             "graphql.operation",

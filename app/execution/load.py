@@ -14,9 +14,10 @@ and a fetch always settles its futures, even if it fails or is cancelled.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -27,17 +28,16 @@ from app.execution.user_loader import LoadedResults, UserLoader
 from app.resilience.tasks import Tasks
 from app.sources.base import (
     FieldSet,
-    Page,
     PagedSource,
     PageRequest,
+    PageResult,
     PageSpec,
-    PositionGone,
     Record,
     RequestContext,
+    Trace,
     UserId,
 )
-from app.sources.batch import PendingBatch, wait_for_batches
-from app.sources.batch_scheduler import BatchScheduler
+from app.sources.batch import BatchedSource, PendingFetch, wait_for_batches
 from app.sources.mapping.row_mapper import foreign_key_of
 from app.sources.records_in_parts import EndpointPartition, EndpointPartitions
 from app.sources.results import Result
@@ -45,80 +45,94 @@ from app.sources.results import Result
 R = TypeVar("R", bound=Record)
 V = TypeVar("V")
 
-PageResult: TypeAlias = Page[R] | SourceFailure | PositionGone | None
-"""A page; a failure; ``PositionGone``; or ``None`` if the source does not know the user."""
-
 
 @dataclass(frozen=True, slots=True)
 class OpenSources:
     """All open sources of the gateway.
 
     Attributes:
-        users: Batch schedulers of the sources that take many users in one call, by name.
+        users: The sources that take many users in one call, by name.
         pages: The sources of lists that are read page by page, by their spec.
         key_from: For a source, the source whose records have its keys, by name.
         partitions: How sources are divided into endpoints. ``users`` has each endpoint on its own.
     """
 
-    users: Mapping[str, BatchScheduler[Record]]
+    users: Mapping[str, BatchedSource[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
     key_from: Mapping[str, str] = field(default_factory=dict[str, str])
     partitions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition])
 
 
-class PendingResults(Protocol):
-    """The results of a call that has begun, by the source's own keys."""
+P = TypeVar("P")
 
-    def collect(self) -> Mapping[UserId, Result]:
-        """Return the results, after they have arrived.
+
+class FetchMethod(Protocol[P]):
+    """A way to fetch keys from sources. ``P`` stands for a call that has begun."""
+
+    def begin(self, source: str, keys: Sequence[UserId], fields: FieldSet | None) -> P:
+        """Begin a call.
+
+        Args:
+            source: Name of the source.
+            keys: The source's own keys, without duplicates, at least one.
+            fields: The record fields that are needed; ``None`` for all.
 
         Returns:
-            Results by key.
+            The call.
+        """
+        ...
 
-        Raises:
-            Exception: A bug of ours prevented the whole call.
+    async def wait(self, calls: Sequence[P]) -> None:
+        """Wait until all calls have results, or the deadline has passed.
+
+        Args:
+            calls: The calls, at least one.
+        """
+        ...
+
+    def collect(self, source: str, call: P) -> Mapping[UserId, Result]:
+        """Collect the results of a call, after the wait.
+
+        Args:
+            source: Name of the source.
+            call: The call.
+
+        Returns:
+            Results by key, of all keys of the call and perhaps of others.
         """
         ...
 
 
-P = TypeVar("P", bound=PendingResults)
-
-Begin: TypeAlias = Callable[[str, Sequence[UserId], FieldSet | None], P]
-"""Begins a call: asks a source by its own keys, for at least these record fields."""
-
-Wait: TypeAlias = Callable[[Sequence[P]], Awaitable[None]]
-"""Waits for calls that have begun."""
-
-
-async def carry_out(fetches: Sequence[Fetch], begin: Begin[P], wait: Wait[P]) -> Results:
+async def carry_out(fetches: Sequence[Fetch], method: FetchMethod[P]) -> Results:
     """Carry out fetches: each as soon as its keys are known.
 
     Args:
         fetches: One for each source. The fetch that has the keys of another is among them.
-        begin: Begins a call with distinct keys, at least one.
-        wait: Waits until all calls have results, or the deadline has passed.
+        method: How keys are fetched.
 
     Returns:
         Results by source and user: of all users of the fetch, and perhaps of others. A bug of ours
         is a value, so that it prevents no call for another source or another user.
     """
-    started = {one.source: _start(one, one.users, begin) for one in fetches if one.key_from is None}
+    started = _start_independent(fetches, method)
     if len(started) == len(fetches):  # the common case: one wait for all, and no task
-        if pending_calls := _pending(started.values()):
-            await wait(pending_calls)
-        return {one.source: _collected(one.users, started[one.source]) for one in fetches}
+        if calls := _begun(started.values()):
+            await method.wait(calls)
+        return {
+            one.source: _collected(one, one.users, started[one.source], method) for one in fetches
+        }
     results: dict[str, Mapping[UserId, Result]] = {}
 
-    async def finish(fetch: Fetch, keys: KeyMapping, pending: P | Exception | None) -> None:
-        if pending_calls := _pending([pending]):
-            await wait(pending_calls)
-        results[fetch.source] = keys.by_user(_collected(keys.distinct, pending))
+    async def finish(fetch: Fetch, keys: KeyMapping, call: P | Exception | None) -> None:
+        if calls := _begun([call]):
+            await method.wait(calls)
+        results[fetch.source] = keys.by_user(_collected(fetch, keys.distinct, call, method))
         async with asyncio.TaskGroup() as following:
             for child in fetches:
                 if child.key_from == fetch.source:
                     child_keys = KeyMapping.for_fetch(child, results)
-                    child_pending = _start(child, child_keys.distinct, begin)
-                    following.create_task(finish(child, child_keys, child_pending))
+                    child_call = _start(child, child_keys.distinct, method)
+                    following.create_task(finish(child, child_keys, child_call))
 
     async with asyncio.TaskGroup() as group:
         for one in fetches:
@@ -128,17 +142,38 @@ async def carry_out(fetches: Sequence[Fetch], begin: Begin[P], wait: Wait[P]) ->
     return results
 
 
-def _start(fetch: Fetch, keys: Sequence[UserId], begin: Begin[P]) -> P | Exception | None:
+def _start_independent(
+    fetches: Sequence[Fetch], method: FetchMethod[P]
+) -> Mapping[str, P | Exception | None]:
+    """Begin the calls of all fetches whose keys are the ids of users; return them by source."""
+    started: dict[str, P | Exception | None] = {}
+    for one in fetches:
+        if one.key_from is None:
+            call = _start(one, one.users, method)
+            started[one.source] = call
+    return started
+
+
+def _start(fetch: Fetch, keys: Sequence[UserId], method: FetchMethod[P]) -> P | Exception | None:
     """Begin the call of a fetch; ``None`` without keys; a bug of ours is returned as a value."""
     try:
-        return begin(fetch.source, keys, fetch.fields) if keys else None
+        return method.begin(fetch.source, keys, fetch.fields) if keys else None
     except Exception as error:  # noqa: BLE001 # any bug of ours is a value, and will be logged
         return error
 
 
-def _pending(started: Iterable[P | Exception | None]) -> Sequence[P]:
+def _begun(started: Iterable[P | Exception | None]) -> Sequence[P]:
     """List the calls that have begun."""
     return [one for one in started if one is not None and not isinstance(one, Exception)]
+
+
+def _collected(
+    fetch: Fetch, keys: Sequence[UserId], call: P | Exception | None, method: FetchMethod[P]
+) -> Mapping[UserId, Result]:
+    """Return the results; for each key the bug of ours, as a value, if there was one."""
+    if call is None or isinstance(call, Exception):
+        return dict.fromkeys(keys, call)
+    return method.collect(fetch.source, call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +242,50 @@ def key_of(result: Result, source: str, parent: str) -> UserId | SourceFailure |
         return error
 
 
-class Loaders:
-    """Loads from the sources for one request.
+class _InBulk:
+    """Fetches all keys of a source at once. A ``FetchMethod``.
 
     Attributes:
         used: Names of the sources that were asked so far.
+        trace: What the request did at each source so far.
     """
+
+    def __init__(self, sources: Mapping[str, BatchedSource[Record]], call: RequestContext) -> None:
+        self.used: set[str] = set()
+        self.trace = Trace()
+        self._sources = sources
+        self._context = call
+
+    def begin(
+        self, source: str, keys: Sequence[UserId], fields: FieldSet | None
+    ) -> PendingFetch[Record]:
+        """Put all keys into the batches of the source."""
+        self.used.add(source)
+        return self._sources[source].enqueue(keys, self._context, fields=fields)
+
+    async def wait(self, calls: Sequence[PendingFetch[Record]]) -> None:
+        """Wait for the batches."""
+        if batches := [batch for call in calls for batch in call.pending]:
+            await wait_for_batches(batches)
+
+    def collect(self, source: str, call: PendingFetch[Record]) -> Mapping[UserId, Result]:
+        """Collect the results, and add up what was done at the source."""
+        collected = call.collect()
+        self.trace.add(source, collected.trace)
+        return collected.results
+
+    async def fetch(
+        self, source: str, keys: Sequence[UserId], fields: FieldSet | None
+    ) -> LoadedResults:
+        """Fetch keys, and return one result for each."""
+        call = self.begin(source, keys, fields)
+        await self.wait([call])
+        results = self.collect(source, call)
+        return [results[key] for key in keys]
+
+
+class Loaders:
+    """Loads from the sources for one request."""
 
     def __init__(self, sources: OpenSources, call: RequestContext, *, shared: bool = False) -> None:
         """Make loaders.
@@ -223,8 +296,8 @@ class Loaders:
             shared: Whether several operations of the request use them, so that results for one
                 operation are kept for the others.
         """
-        self.used: set[str] = set()
         self._shared = shared
+        self._in_bulk = _InBulk(sources.users, call)
         self._context = call
         self._sources = sources
         self._closed = False
@@ -253,6 +326,16 @@ class Loaders:
         self._pages.clear()
 
     @property
+    def used(self) -> AbstractSet[str]:
+        """Names of the sources that were asked so far."""
+        return self._in_bulk.used
+
+    @property
+    def trace(self) -> Trace:
+        """What the request did at each source so far."""
+        return self._in_bulk.trace
+
+    @property
     def partitions(self) -> EndpointPartitions:
         """How sources are divided into endpoints."""
         return self._sources.partitions
@@ -266,7 +349,7 @@ class Loaders:
         Returns:
             Results by source and user.
         """
-        return await carry_out(fetches, self._load, _all_loaded)
+        return await carry_out(fetches, _ByLoader(self._user_loader))
 
     async def fetch(self, fetches: Sequence[Fetch]) -> Results:
         """Carry out fetches in bulk, without a future for each user.
@@ -279,7 +362,7 @@ class Loaders:
         """
         if self._shared:
             return await self.load(fetches)
-        return await carry_out(fetches, self._begin_batch, wait_for_batches)
+        return await carry_out(fetches, self._in_bulk)
 
     async def load_page(self, spec: PageSpec[R], request: PageRequest) -> PageResult[R]:
         """Load one page of one user's list.
@@ -322,27 +405,14 @@ class Loaders:
             by_key = {key: by_user[user] for user, key in keys.items() if isinstance(key, str)}
             self._user_loader(one.source, one.fields).remember(by_key, one.fields)
 
-    def _begin_batch(
-        self, source: str, keys: Sequence[UserId], fields: FieldSet | None
-    ) -> PendingBatch[Record]:
-        """Put all keys into the source's batches at once."""
-        self.used.add(source)
-        return self._sources.users[source].enqueue(keys, self._context, fields=fields)
-
-    def _load(self, source: str, keys: Sequence[UserId], fields: FieldSet | None) -> "_Loading":
-        """Load each key by the loader of a source."""
-        loader = self._user_loader(source, fields)
-        return _Loading({key: loader.load(key, fields) for key in keys})
-
     def _user_loader(self, source: str, fields: FieldSet | None) -> UserLoader:
         """Find or make the loader of a source; a new one asks for these fields first."""
         loader = self._users.get(source)
         if loader is None:
-            batches = self._sources.users[source]
 
             async def fetch(users: Sequence[UserId], fields: FieldSet | None) -> LoadedResults:
                 return await self._run(
-                    source, len(users), lambda: batches.fetch(users, self._context, fields=fields)
+                    source, len(users), lambda: self._in_bulk.fetch(source, users, fields)
                 )
 
             loader = self._users[source] = UserLoader(fetch, fields)
@@ -352,10 +422,13 @@ class Loaders:
         """Make the loader of a list."""
         pages = self._sources.pages[spec]
 
+        async def fetch_pages(requests: Sequence[PageRequest]) -> Sequence[PageResult[R]]:
+            fetched = await pages.fetch_pages(requests, self._context)
+            self._in_bulk.trace.add(spec.name, fetched.trace)
+            return fetched.results
+
         async def fetch(requests: list[PageRequest]) -> list[PageResult[R]]:
-            return await self._run(
-                spec.name, len(requests), lambda: pages.fetch_pages(requests, self._context)
-            )
+            return await self._run(spec.name, len(requests), lambda: fetch_pages(requests))
 
         return DataLoader(fetch)
 
@@ -387,7 +460,7 @@ class Loaders:
         gone = SourceFailure(source, Code.SOURCE_UNAVAILABLE, "the request has ended")
         if self._closed:
             return [gone] * number
-        self.used.add(source)
+        self._in_bulk.used.add(source)
         tasks = self._tasks = self._tasks or Tasks()
         task = tasks.begin(_awaited(fetch), f"fetch {source}")
         await asyncio.wait([task])
@@ -395,24 +468,36 @@ class Loaders:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loading:
-    """The futures of one source's loader; they are shared with other waiters."""
+class _ByLoader:
+    """Loads each key by the loader of its source. A ``FetchMethod``.
 
-    futures: Mapping[UserId, asyncio.Future[Any]]
+    A call is the futures of its keys; they are shared with other waiters.
+    """
 
-    def collect(self) -> Mapping[UserId, Result]:
+    loader_of: Callable[[str, FieldSet | None], UserLoader]
+
+    def begin(
+        self, source: str, keys: Sequence[UserId], fields: FieldSet | None
+    ) -> Mapping[UserId, asyncio.Future[Any]]:
+        """Load each key."""
+        loader = self.loader_of(source, fields)
+        return {key: loader.load(key, fields) for key in keys}
+
+    async def wait(self, calls: Sequence[Mapping[UserId, asyncio.Future[Any]]]) -> None:
+        """Wait for all futures."""
+        await _wait_until_done([future for call in calls for future in call.values()])
+
+    def collect(
+        self, source: str, call: Mapping[UserId, asyncio.Future[Any]]
+    ) -> Mapping[UserId, Result]:
         """Return the results."""
-        return {key: _result_of(one) for key, one in self.futures.items()}
+        del source  # the loader has added up what was done there
+        return {key: _result_of(future) for key, future in call.items()}
 
 
 async def _awaited(fetch: Callable[[], Awaitable[Sequence[V]]]) -> Sequence[V]:
     """Await the awaitable that a function returns: a task needs a coroutine."""
     return await fetch()
-
-
-async def _all_loaded(loading: Sequence[_Loading]) -> None:
-    """Wait for all futures of loaders."""
-    await _wait_until_done([future for one in loading for future in one.futures.values()])
 
 
 async def _wait_until_done(futures: Sequence[asyncio.Future[Any]]) -> None:
@@ -429,15 +514,3 @@ def _result_of(future: asyncio.Future[Any]) -> Result:
         result: Result = future.result()
         return result
     return bug if isinstance(bug, Exception) else RuntimeError(str(bug))
-
-
-def _collected(
-    users: Sequence[UserId], started: PendingResults | Exception | None
-) -> Mapping[UserId, Result]:
-    """Return the results, or for each user the bug of ours that was raised, as a value."""
-    if started is None or isinstance(started, Exception):
-        return dict.fromkeys(users, started)
-    try:
-        return started.collect()
-    except Exception as error:  # noqa: BLE001 # any bug of ours is a value, and will be logged
-        return dict.fromkeys(users, error)

@@ -2,11 +2,11 @@
 
 A ``Source`` fetches many users at once. A ``PagedSource`` lists something of one user page by page.
 A ``SourceSpec`` or a ``PageSpec`` describes a particular service as data (``records.py``);
-``rest.py`` and ``pages.py`` serve all of them. A ``Trace`` records what one request did at each
-source.
+``rest.py`` and ``pages.py`` serve all of them. What a fetch did at the source is returned with its
+results (``FetchResult``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import getrandbits
@@ -18,13 +18,13 @@ from pydantic_core import CoreSchema
 
 from app.errors import Code, SourceFailure
 from app.resilience.clock import Deadline
-from app.sources.cache.lifetime import ArrivalTimes
+from app.sources.cache.lifetime import ArrivalTime
 from app.sources.mapping.strict import without_made_up_values
 
 
 @dataclass(slots=True)
 class SourceTrace:
-    """What one request did at one source.
+    """What one request, batch or call did at one source.
 
     Attributes:
         calls: Number of calls: one for each batch and page.
@@ -60,10 +60,28 @@ class SourceTrace:
             return "stale"
         return "failed" if self.code is not None else "ok"
 
+    def add(self, later: "SourceTrace") -> None:
+        """Add what a later call did.
+
+        Args:
+            later: The trace of the call. It is not changed.
+        """
+        self.calls += later.calls
+        self.attempts += later.attempts
+        self.keys += later.keys
+        if self.started is None or (later.started is not None and later.started < self.started):
+            self.started = later.started
+        self.ended = max(self.ended, later.ended)
+        self.code = later.code or self.code
+        self.circuit = later.circuit or self.circuit
+        self.pace = later.pace or self.pace
+        if later.stale is not None:
+            self.stale = max(self.stale or 0.0, later.stale)
+
 
 @dataclass(slots=True)
 class Trace:
-    """What one request did at each source. Filled while the request runs.
+    """What one request did at each source.
 
     Attributes:
         sources: The traces by name of the source, in the order of their first calls.
@@ -75,19 +93,18 @@ class Trace:
         """Start without sources."""
         self.sources = {}
 
-    def for_source(self, name: str) -> SourceTrace:
-        """Return the trace of a source; create it if there is none.
+    def add(self, name: str, later: SourceTrace) -> None:
+        """Add what the request did at a source.
 
         Args:
             name: Name of the source.
-
-        Returns:
-            The trace, which the caller may change.
+            later: What it did. It belongs to this trace from now on.
         """
         known = self.sources.get(name)
         if known is None:
-            known = self.sources[name] = SourceTrace()
-        return known
+            self.sources[name] = later
+        else:
+            known.add(later)
 
 
 FieldSet: TypeAlias = frozenset[str]
@@ -197,12 +214,10 @@ class RequestContext:
         identity: The identity of the caller for one source, by ``credentials.identity_of``. Nothing
             is shared between two identities. Empty if the source is sent nothing of the caller.
         deadline: When the request must be answered; ``None`` if there is no limit.
-        trace: Records what the request does at each source.
         requests: Ids of the requests of a shared batch, which has its own ``request_id``; empty for
             a single request.
         sharers: Returns the ids of the requests that share the batch now; ``None`` if none can.
         forwarded: The caller's headers that may be sent to a source. They may be secret.
-        arrivals: Records how long the responses may be cached; ``None`` if there is no cache.
         fields: The wanted fields of the record, for a source that can return only some; ``None``
             for all.
         isolated: Whether the call is for one key that is known to be slow or to fail, while others
@@ -213,10 +228,8 @@ class RequestContext:
     traceparent: str | None = None
     identity: str = ""
     deadline: Deadline | None = None
-    trace: Trace = field(default_factory=Trace)
     requests: tuple[str, ...] = ()
     forwarded: Headers = field(default=(), repr=False)
-    arrivals: ArrivalTimes | None = None
     fields: FieldSet | None = None
     isolated: bool = False
     sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
@@ -248,6 +261,47 @@ def child_of(traceparent: str) -> str:
     return f"{traceparent[:36]}{getrandbits(64) or 1:016x}{traceparent[52:]}"
 
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult(Generic[T_co]):
+    """The results of a fetch, and what it did at the source.
+
+    Attributes:
+        results: One result for each key or page, in the order of the request.
+        trace: What the fetch did at the source.
+        arrivals: When the responses for some keys arrived, and how long they may be kept. A
+            response for any other key has no bounds, and arrived just now.
+    """
+
+    results: Sequence[T_co]
+    trace: SourceTrace = field(default_factory=SourceTrace)
+    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+
+
+def joined_fetches(
+    parts: Sequence[FetchResult[T]], *, before: SourceTrace | None = None
+) -> FetchResult[T]:
+    """Join the results of several fetches.
+
+    Args:
+        parts: The fetches, in the order of their results.
+        before: What was done before them; ``None`` for nothing.
+
+    Returns:
+        All results, with the sum of the traces.
+    """
+    trace, arrivals = SourceTrace(), dict[UserId, ArrivalTime]()
+    if before is not None:
+        trace.add(before)
+    for part in parts:
+        trace.add(part.trace)
+        arrivals.update(part.arrivals)
+    return FetchResult([result for part in parts for result in part.results], trace, arrivals)
+
+
 class Source(Protocol[R_co]):
     """Fetches many users at once."""
 
@@ -258,7 +312,7 @@ class Source(Protocol[R_co]):
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[R_co | SourceFailure | None]:
+    ) -> FetchResult[R_co | SourceFailure | None]:
         """Fetch the records of users.
 
         Args:
@@ -357,6 +411,10 @@ class PositionGone:
     """The list no longer has the item of a position."""
 
 
+PageResult: TypeAlias = Page[R] | SourceFailure | PositionGone | None
+"""A page; a failure; ``PositionGone``; or ``None`` if the source does not know the user."""
+
+
 class PagedSource(Protocol[R]):
     """Lists something of one user, page by page."""
 
@@ -367,7 +425,7 @@ class PagedSource(Protocol[R]):
 
     async def fetch_pages(
         self, requests: Sequence[PageRequest], context: RequestContext
-    ) -> Sequence[Page[R] | SourceFailure | PositionGone | None]:
+    ) -> FetchResult[PageResult[R]]:
         """Fetch pages, at most ``max_concurrent_pages`` at once.
 
         Args:

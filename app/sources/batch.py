@@ -15,11 +15,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import getitem
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from app.errors import Code, SourceFailure
 from app.resilience.clock import Clock
-from app.sources.base import FieldSet, Record, RequestContext, Trace, UserId
+from app.sources.base import FieldSet, Record, RequestContext, SourceTrace, UserId
 
 R = TypeVar("R", bound=Record)
 
@@ -34,7 +34,6 @@ class Batch(Generic[R]):
     Attributes:
         identity: The identity of its requests.
         shared: Whether other requests may join it.
-        trace: Its trace at the source; if it is not shared, the trace of its request.
         keys: The keys of users.
         requests: The requests that added keys; the one that began the batch is first.
         fields: The requested fields of the record; ``None`` for all.
@@ -43,6 +42,7 @@ class Batch(Generic[R]):
         completed: Whether it is done, with or without results.
         task: The task that calls the source; ``None`` while keys can still be added.
         results: The results by key; ``None`` if the task was cancelled or raised.
+        trace: What it did at the source, once it is complete.
         bug: The exception that the task raised: a bug of ours.
         waiters: How many pending batches wait for it.
         keep_running: Whether it continues when no request waits for it.
@@ -58,7 +58,6 @@ class Batch(Generic[R]):
 
     identity: str
     shared: bool
-    trace: Trace
     keys: list[UserId]
     requests: list[RequestContext]
     fields: FieldSet | None
@@ -67,6 +66,7 @@ class Batch(Generic[R]):
     completed: bool = False
     task: asyncio.Task[None] | None = None
     results: Mapping[UserId, SourceResult[R]] | None = None
+    trace: SourceTrace = field(default_factory=SourceTrace)
     bug: Exception | None = None
     waiters: int = 0
     keep_running: bool = False
@@ -166,6 +166,56 @@ class Batch(Generic[R]):
             self.set_timer(following)
 
 
+@dataclass(slots=True)
+class Collected(Generic[R]):
+    """The results that one request collects from its batches.
+
+    Attributes:
+        results: The result of each of its keys, and possibly of other keys of the same calls. A bug
+            of ours is a value.
+        trace: What the request did at the source.
+    """
+
+    results: "Mapping[UserId, SourceResult[R] | Exception]"
+    trace: SourceTrace
+
+
+class PendingFetch(Protocol[R]):
+    """The keys of one source that one request waits for."""
+
+    @property
+    def pending(self) -> "Sequence[PendingBatch[Any]]":
+        """The batches to wait for before ``collect``; none if all results are here already."""
+        ...
+
+    def collect(self) -> Collected[R]:
+        """Collect the results, after the wait.
+
+        Returns:
+            The results, and what the request did.
+        """
+        ...
+
+
+class BatchedSource(Protocol[R]):
+    """A source whose batches requests may share."""
+
+    def enqueue(
+        self, keys: Sequence[UserId], context: RequestContext, *, fields: FieldSet | None = None
+    ) -> PendingFetch[R]:
+        """Begin to fetch keys.
+
+        Args:
+            keys: Keys of users, without duplicates.
+            context: The request.
+            fields: The wanted fields of the record; ``None`` for all.
+
+        Returns:
+            The keys, to wait for.
+        """
+        ...
+
+
 @dataclass(eq=False, slots=True)
 class PendingBatch(Generic[R]):
     """The keys of one source that one request waits for, in one batch or several.
@@ -183,6 +233,7 @@ class PendingBatch(Generic[R]):
         keys_per_batch: How many of the keys are in each batch.
         wait: The wait for the batches, once it has begun.
         released: Whether the request no longer waits.
+        left: What own batches did that it no longer waits for.
     """
 
     source: str
@@ -197,6 +248,7 @@ class PendingBatch(Generic[R]):
     keys_per_batch: dict[Batch[R], int] = field(init=False)
     wait: "BatchWait | None" = None
     released: bool = False
+    left: SourceTrace | None = None
 
     def __post_init__(self) -> None:
         """Register as a waiter of each batch."""
@@ -208,6 +260,11 @@ class PendingBatch(Generic[R]):
         for batch in self.keys_per_batch:
             batch.waiters += 1
             batch.pending_batches.append(self)
+
+    @property
+    def pending(self) -> "Sequence[PendingBatch[R]]":
+        """Itself: a ``PendingFetch`` that waits for its batches."""
+        return (self,)
 
     @property
     def is_waiting(self) -> bool:
@@ -251,12 +308,9 @@ class PendingBatch(Generic[R]):
             del self.keys_per_batch[before]
             before.waiters -= 1
             if before in self.own_batches:  # its calls count nevertheless
-                batch_trace, trace = (
-                    before.trace.for_source(self.source),
-                    self.context.trace.for_source(self.source),
-                )
-                trace.calls += batch_trace.calls
-                trace.attempts += batch_trace.attempts
+                self.left = self.left or SourceTrace()
+                self.left.calls += before.trace.calls
+                self.left.attempts += before.trace.attempts
         if first:
             self.own_batches = (*self.own_batches, after)
         if self.wait is not None:
@@ -270,63 +324,51 @@ class PendingBatch(Generic[R]):
             if not (batch.completed or batch.waiters or batch.keep_running):
                 self.cancel(batch)
 
-    def collect(self) -> Mapping[UserId, SourceResult[R]]:
-        """Collect the results, and record the batches in the trace of the request.
+    def collect(self) -> Collected[R]:
+        """Collect the results, and what the request did.
 
         Returns:
-            The result of each key, and possibly of other keys of the same call. A key whose batch
-            has not completed in time has ``SOURCE_TIMEOUT``; a key whose call was cancelled has
-            ``SOURCE_UNAVAILABLE``.
-
-        Raises:
-            Exception: What the task of a batch raised: a bug of ours.
+            The result of each key. A key whose batch has not completed in time has
+            ``SOURCE_TIMEOUT``; a key whose call was cancelled has ``SOURCE_UNAVAILABLE``. A bug of
+            ours in a batch is the result of its keys.
         """
-        if not self.batches:
-            return dict.fromkeys(self.keys, self._cancelled_failure())
+        trace = SourceTrace() if self.left is None else self.left
+        if self.keys and not self.batches:
+            trace.code = Code.SOURCE_UNAVAILABLE
+            return Collected(dict.fromkeys(self.keys, self._cancelled_failure()), trace)
         for batch, count in self.keys_per_batch.items():
-            self._record_trace(batch, count)
-        for batch in self.keys_per_batch:
-            if batch.bug is not None:
-                raise batch.bug
+            self._add_trace(trace, batch, count)
         if len(self.keys_per_batch) == 1 and (results := self.batches[0].results) is not None:
-            return results  # the common case, without a copy
+            return Collected(results, trace)  # the common case, without a copy
         by_batch = {batch: self._results_of(batch) for batch in self.keys_per_batch}
         results_of_keys = map(by_batch.__getitem__, self.batches)
-        return dict(zip(self.keys, map(getitem, results_of_keys, self.keys), strict=True))
+        by_key = dict(zip(self.keys, map(getitem, results_of_keys, self.keys), strict=True))
+        return Collected(by_key, trace)
 
-    def _record_trace(self, batch: Batch[R], count: int) -> None:
-        """Record a batch with ``count`` keys of the request in the trace of the request."""
-        trace, batch_trace = (
-            self.context.trace.for_source(self.source),
-            batch.trace.for_source(self.source),
-        )
-        shared = trace is not batch_trace
-        if shared and batch in self.own_batches:
-            trace.calls += batch_trace.calls
-            trace.attempts += batch_trace.attempts
-        if shared or batch.results is None:
-            trace.keys += count
-            if trace.started is None or trace.started > self.asked_at:
-                trace.started = self.asked_at
-            ended = (
-                batch_trace.ended
-                if batch.completed and batch_trace.ended
-                else self.clock.monotonic()
-            )
-            trace.ended = max(trace.ended, ended)
-            trace.circuit = batch_trace.circuit or trace.circuit
-            trace.pace = batch_trace.pace or trace.pace
+    def _add_trace(self, trace: SourceTrace, batch: Batch[R], count: int) -> None:
+        """Add a batch with ``count`` keys of the request to the trace of the request."""
+        if batch in self.own_batches:
+            trace.calls += batch.trace.calls
+            trace.attempts += batch.trace.attempts
+        trace.keys += count
+        trace.started = self.asked_at
+        ended = batch.trace.ended if batch.completed else 0.0
+        trace.ended = max(trace.ended, ended or self.clock.monotonic())
+        trace.circuit = batch.trace.circuit or trace.circuit
+        trace.pace = batch.trace.pace or trace.pace
         if not batch.completed:
             trace.code = Code.SOURCE_TIMEOUT
         elif batch.results is None:
             trace.code = Code.SOURCE_UNAVAILABLE
         else:
-            trace.code = batch_trace.code or trace.code
+            trace.code = batch.trace.code or trace.code
 
-    def _results_of(self, batch: Batch[R]) -> Mapping[UserId, SourceResult[R]]:
-        """Return the results of a batch; without results, a failure for each key."""
+    def _results_of(self, batch: Batch[R]) -> Mapping[UserId, SourceResult[R] | Exception]:
+        """Return the results of a batch; without results, a bug or a failure for each key."""
         if batch.results is not None:
             return batch.results
+        if batch.bug is not None:
+            return dict.fromkeys(self.keys, batch.bug)
         failure = self._cancelled_failure()
         if not batch.completed:
             reason = "no time was left to wait for it"

@@ -37,8 +37,15 @@ from app.resilience.clock import Clock, Deadline
 from app.resilience.tasks import Tasks
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import FieldSet, Record, RequestContext, Trace, UserId, new_request_id
-from app.sources.batch import Batch, BatchQueue, PendingBatch, SourceResult, wait_for_batches
+from app.sources.base import (
+    FetchResult,
+    FieldSet,
+    Record,
+    RequestContext,
+    UserId,
+    new_request_id,
+)
+from app.sources.batch import Batch, BatchQueue, PendingBatch, SourceResult
 from app.sources.credentials import identity_of
 from app.sources.suspects import Suspects
 
@@ -80,7 +87,7 @@ class RoundTrip:
 R = TypeVar("R", bound=Record)
 
 FetchKeys: TypeAlias = Callable[
-    [Sequence[UserId], RequestContext], Awaitable[Sequence[SourceResult[R]]]
+    [Sequence[UserId], RequestContext], Awaitable[FetchResult[SourceResult[R]]]
 ]
 """Fetches keys from a source, as ``Source.fetch_many`` does."""
 
@@ -142,7 +149,7 @@ class BatchScheduler(Generic[R]):
 
         Args:
             name: The source.
-            fetch: Fetches keys. Every request that waits for a batch gets the exception it raises.
+            fetch: Fetches keys. An exception that it raises is a bug, and the result of the keys.
             sharing: What requests share.
             settings: Settings of the source.
             deadlines: ``budget`` is the time of a batch. ``reserve`` is subtracted from the time of
@@ -203,36 +210,6 @@ class BatchScheduler(Generic[R]):
             if queue.open_batch is not None:
                 queue.open_batch.complete()
         self._queues.clear()
-
-    async def fetch(
-        self,
-        keys: Sequence[UserId],
-        context: RequestContext,
-        *,
-        background: Sequence[UserId] = (),
-        fields: FieldSet | None = None,
-    ) -> Sequence[SourceResult[R]]:
-        """Fetch keys and wait for their results.
-
-        Args:
-            keys: Keys of users, without duplicates.
-            context: The request. Its deadline bounds the wait. Its trace records the batches that
-                it waited for.
-            background: More keys, which are fetched too, but not waited for.
-            fields: The wanted fields of the record; ``None`` for all.
-
-        Returns:
-            One source result per key, in the order of ``keys``. A key without a result in time gets
-            ``SOURCE_TIMEOUT``; without a call, because the scheduler is closed or the call was
-            cancelled, ``SOURCE_UNAVAILABLE``.
-
-        Raises:
-            Exception: What ``fetch`` raised for a batch: a bug of ours.
-        """
-        pending = self.enqueue(keys, context, background=background, fields=fields)
-        await wait_for_batches([pending])
-        results = pending.collect()
-        return [results[key] for key in keys]
 
     def enqueue(
         self,
@@ -424,8 +401,7 @@ class BatchScheduler(Generic[R]):
     ) -> Batch[R]:
         """Create a batch."""
         shared = shared and self._shares_keys
-        trace = Trace() if shared else requests[0].trace
-        return Batch(queue.identity, shared, trace, keys, requests, fields, self._clock)
+        return Batch(queue.identity, shared, keys, requests, fields, self._clock)
 
     def _schedule_dispatch(self, queue: BatchQueue[R]) -> None:
         """Schedule the open batch for the next turn of the event loop, or for ``max_wait``."""
@@ -509,13 +485,14 @@ class BatchScheduler(Generic[R]):
             # Without the time in which the task waited for its turn: under load that is the larger
             # part, and a fast source would count as slow.
             sent_at = self._clock.monotonic()
-            results = await self._fetch(batch.keys, context)
-            batch.results = dict(zip(batch.keys, results, strict=True))
+            fetched = await self._fetch(batch.keys, context)
+            batch.trace = fetched.trace
+            batch.results = dict(zip(batch.keys, fetched.results, strict=True))
             self._record_outcome(queue, batch, sent_at)
         except (asyncio.CancelledError, TimeoutError) as error:
             if not (batch.timed_out or isinstance(error, TimeoutError)):
                 raise
-            batch.trace.for_source(self.name).code = Code.SOURCE_TIMEOUT
+            batch.trace.code = Code.SOURCE_TIMEOUT
             failure = SourceFailure(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
             batch.results = dict.fromkeys(batch.keys, failure)
             if batch.shared and self._shares_batches:
@@ -531,7 +508,7 @@ class BatchScheduler(Generic[R]):
 
     def _record_outcome(self, queue: BatchQueue[R], batch: Batch[R], sent_at: float) -> None:
         """Record how long a batch took, and which keys were slow or failed."""
-        now, trace = self._clock.monotonic(), batch.trace.for_source(self.name)
+        now, trace = self._clock.monotonic(), batch.trace
         if trace.calls:  # zero if no call was made
             self._round_trip.add(now - sent_at)
         if trace.code is None and now < batch.overdue_at:  # the common case
@@ -612,7 +589,6 @@ class BatchScheduler(Generic[R]):
                 first.traceparent,
                 batch.identity,
                 deadline,
-                batch.trace,
                 forwarded=first.forwarded,
                 fields=batch.fields,
                 isolated=isolated,
@@ -624,7 +600,6 @@ class BatchScheduler(Generic[R]):
             next((request.traceparent for request in batch.requests if request.traceparent), None),
             batch.identity,
             deadline,
-            batch.trace,
             tuple(request.request_id for request in batch.requests),
             first.forwarded,  # the source gets the same from all requests of one identity
             fields=batch.fields,

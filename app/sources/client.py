@@ -29,7 +29,8 @@ from app.resilience.pipeline import ResiliencePipeline
 from app.resilience.retry import Chance
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Headers, RequestContext, child_of
+from app.sources.base import Headers, RequestContext, SourceTrace, child_of
+from app.sources.cache.lifetime import ArrivalTime, read_arrival
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
 from app.sources.mapping.requests import UpstreamRequest
@@ -80,6 +81,34 @@ class ServiceCall(Generic[T]):
     context: RequestContext
     read: Callable[[RawAnswer], T]
     absent: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Response(Generic[T]):
+    """What one exchange brought.
+
+    Attributes:
+        value: The value that was read; ``None`` for an absent user.
+        arrival: Its arrival and lifetime, if it has cache headers and there is a cache.
+    """
+
+    value: T | None
+    arrival: ArrivalTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """The outcome of a call to a service.
+
+    Attributes:
+        value: The value that ``read`` returned, ``None`` for an absent user, or the failure.
+        trace: What the call did: its attempts, its times, and the state of the service after it.
+        arrival: Its arrival and lifetime, if it has cache headers and there is a cache.
+    """
+
+    value: T | SourceFailure | None
+    trace: SourceTrace
+    arrival: ArrivalTime | None = None
 
 
 class ServiceClient:
@@ -178,7 +207,7 @@ class ServiceClient:
         *,
         limit: float | None = None,
         absent: frozenset[int] = frozenset(),
-    ) -> T | SourceFailure | None:
+    ) -> Reply[T]:
         """Send a request and read its response. The resilience pipeline may retry it.
 
         Args:
@@ -190,10 +219,10 @@ class ServiceClient:
             absent: Statuses that mean "no such user" and are no failure.
 
         Returns:
-            The value from ``read``, ``None`` for an ``absent`` status, or the failure.
+            The value from ``read``, ``None`` for an ``absent`` status, or the failure; and what the
+            call did.
         """
         exchange = partial(self._exchange, ServiceCall(request, context, read, absent))
-        trace = context.trace.for_source(self.name)
         caller = self._identity(context)
         started = self._clock.monotonic()
         outcome = await self.pipeline.run(
@@ -204,23 +233,27 @@ class ServiceClient:
             caller=caller,
             isolated=context.isolated,
         )
-        trace.calls += 1
-        trace.attempts += outcome.attempts
-        trace.keys += len(request.keys)
-        trace.started = started if trace.started is None else min(trace.started, started)
-        trace.ended = self._clock.monotonic()
-        trace.circuit = str(self.circuit)
-        trace.pace = str(self.pipeline.pace_state_of(caller))  # faster than ``.value``
-        if isinstance(outcome.answer, SourceFailure):
-            trace.code = outcome.answer.code
-            if not outcome.attempts:  # each attempt is logged by ``_report``
-                self._log.debug(
-                    "source.not_asked",
-                    **requests_of(context),
-                    source=self.name,
-                    outcome=outcome.answer.code.value,
-                )
-        return outcome.answer
+        trace = SourceTrace(
+            calls=1,
+            attempts=outcome.attempts,
+            keys=len(request.keys),
+            started=started,
+            ended=self._clock.monotonic(),
+            circuit=str(self.circuit),
+            pace=str(self.pipeline.pace_state_of(caller)),  # faster than ``.value``
+        )
+        answer = outcome.answer
+        if not isinstance(answer, SourceFailure):
+            return Reply(answer.value, trace, answer.arrival)
+        trace.code = answer.code
+        if not outcome.attempts:  # each attempt is logged by ``_report``
+            self._log.debug(
+                "source.not_asked",
+                **requests_of(context),
+                source=self.name,
+                outcome=answer.code.value,
+            )
+        return Reply(answer, trace)
 
     def _identity(self, context: RequestContext) -> str:
         """Return the identity of a call."""
@@ -231,12 +264,12 @@ class ServiceClient:
 
     async def _exchange(
         self, call: "ServiceCall[T]", seconds: float, token_headers: Headers = ()
-    ) -> T | SourceFailure | None:
+    ) -> _Response[T] | SourceFailure:
         """Make one exchange within so many seconds, and log it."""
         started = self._clock.monotonic()
         status: int | None = None
         extensions: Mapping[str, Any] = {}
-        answer: T | SourceFailure | None
+        answer: _Response[T] | SourceFailure
         traceparent = call.context.traceparent
         if traceparent is not None:
             traceparent = child_of(traceparent)
@@ -251,18 +284,17 @@ class ServiceClient:
                     extensions = response.extensions
                     self._contact.last = LastContact(self._clock.now(), status)
                     signal = self._signal(status, headers)
-                    known = status not in call.absent
-                    answer = (
-                        await self._read(response, headers, call.read, signal) if known else None
-                    )
-                    if signal is not None and not isinstance(answer, SourceFailure):
-                        self.pipeline.apply_signal(
-                            self._identity(call.context), signal, began=started
-                        )
-                    arrivals = call.context.arrivals
-                    if arrivals is not None and not isinstance(answer, SourceFailure):
-                        now, took = self._clock.now(), self._clock.monotonic() - started
-                        arrivals.note(call.request.keys, headers, at=now, took=took)
+                    value = None
+                    if status not in call.absent:
+                        value = await self._read(response, headers, call.read, signal)
+                    if isinstance(value, SourceFailure):
+                        answer = value
+                    else:
+                        if signal is not None:
+                            self.pipeline.apply_signal(
+                                self._identity(call.context), signal, began=started
+                            )
+                        answer = _Response(value, self._arrival(headers, started))
                 finally:
                     await response.aclose()
         except FOREIGN as error:
@@ -270,6 +302,13 @@ class ServiceClient:
         took = self._clock.monotonic() - started
         self._report(call, answer, extensions, status=status, seconds=took, traceparent=traceparent)
         return answer
+
+    def _arrival(self, headers: Mapping[str, str], started: float) -> ArrivalTime | None:
+        """Return how long a response may be kept; ``None`` without a cache or without bounds."""
+        if not self.settings.cache.enabled:
+            return None
+        now, took = self._clock.now(), self._clock.monotonic() - started
+        return read_arrival(headers, at=now, took=took)
 
     def _http_request(
         self,

@@ -15,7 +15,14 @@ from app.errors import SourceFailure
 from app.expressions.expression import compile_expression
 from app.settings.request import FIELDS, BodyRequest, RequestSettings, SelectSettings
 from app.settings.response import AnswerSettings, Segment
-from app.sources.base import FieldSet, Record, RequestContext, SourceSpec, UserId
+from app.sources.base import (
+    FetchResult,
+    FieldSet,
+    Record,
+    RequestContext,
+    SourceSpec,
+    UserId,
+)
 from app.sources.client import ServiceClient
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
@@ -224,7 +231,7 @@ class SelectingSource(Generic[R]):
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[R | SourceFailure | None]:
+    ) -> FetchResult[R | SourceFailure | None]:
         """Fetch the wanted fields of each user.
 
         Args:

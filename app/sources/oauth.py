@@ -172,7 +172,7 @@ def _token_request(settings: ClientCredentialsAuth) -> tuple[Headers, bytes]:
 
 T = TypeVar("T")
 
-Exchange = Callable[[float, Headers], Awaitable[T | SourceFailure | None]]
+Exchange = Callable[[float, Headers], Awaitable[T | SourceFailure]]
 """Makes one exchange with the service, within so many seconds, with additional headers."""
 
 MARGIN = 60.0
@@ -224,7 +224,7 @@ class Tokens:
     ) -> None:
         await self._token.__aexit__(kind, error, traceback)
 
-    async def attempt(self, exchange: Exchange[T], seconds: float) -> T | SourceFailure | None:
+    async def attempt(self, exchange: Exchange[T], seconds: float) -> T | SourceFailure:
         """Make an exchange with a token; repeat it once with a new token if that is refused.
 
         Args:

@@ -11,17 +11,21 @@ from pydantic import Field, TypeAdapter, ValidationError
 from app.errors import Code, MalformedError, SourceFailure
 from app.settings.response import AnswerSettings
 from app.sources.base import (
+    FetchResult,
     Page,
     PageItem,
     PageRequest,
+    PageResult,
     PageSpec,
     Position,
     PositionGone,
     Record,
     RequestContext,
+    SourceTrace,
     UserId,
+    joined_fetches,
 )
-from app.sources.client import ServiceClient
+from app.sources.client import Reply, ServiceClient
 from app.sources.mapping.contract import RowContract
 from app.sources.mapping.requests import UpstreamRequest, pair
 from app.sources.mapping.rows import RawAnswer
@@ -94,7 +98,7 @@ class RestPages(Generic[R]):
 
     async def fetch_pages(
         self, requests: Sequence[PageRequest], context: RequestContext
-    ) -> Sequence[Page[R] | SourceFailure | PositionGone | None]:
+    ) -> FetchResult[PageResult[R]]:
         """Fetch pages, at most ``max_concurrent_pages`` at once.
 
         Args:
@@ -106,56 +110,64 @@ class RestPages(Generic[R]):
         """
         semaphore = asyncio.Semaphore(self._client.settings.max_concurrent_pages)
 
-        async def fetch(
-            request: PageRequest,
-        ) -> Page[R] | SourceFailure | PositionGone | None:
+        async def fetch(request: PageRequest) -> FetchResult[PageResult[R]]:
             async with semaphore:
                 return await self._fetch(request, context)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(fetch(request)) for request in requests]
-        return [task.result() for task in tasks]
+        return joined_fetches([task.result() for task in tasks])
 
     async def _fetch(
         self, request: PageRequest, context: RequestContext
-    ) -> Page[R] | SourceFailure | PositionGone | None:
+    ) -> FetchResult[PageResult[R]]:
         """Fetch one page. One call is enough if it starts and ends where upstream pages do."""
-        builder = _PageBuilder(request, self._key)
+        builder, trace = _PageBuilder(request, self._key), SourceTrace()
+        result: PageResult[R] = None
         for _ in range(MAX_CALLS):
-            upstream = await self._call(request.user, builder.limit, builder.cursor, context)
-            if not isinstance(upstream, UpstreamPage):
-                return upstream
-            try:
-                page = builder.add(upstream)
-            except MalformedError as error:
-                return self._failure(str(error))
-            if page is not None:
-                return page
+            reply = await self._call(request.user, builder.limit, builder.cursor, context)
+            upstream = reply.value
+            trace.add(reply.trace)
+            if isinstance(upstream, _MalformedPage):
+                result = self._malformed(upstream, context)
+                trace.code = result.code
+            elif isinstance(upstream, UpstreamPage):
+                try:
+                    result = builder.add(upstream)
+                except MalformedError as error:
+                    result = self._failure(str(error))
+                if result is None:
+                    continue
+            else:
+                result = upstream
+            return FetchResult([result], trace)
         if not builder.items:
-            return self._failure(f"{MAX_CALLS} pages without the item looked for, or empty")
-        return Page(tuple(builder.items), has_next=True)
+            result = self._failure(f"{MAX_CALLS} pages without the item looked for, or empty")
+        else:
+            result = Page(tuple(builder.items), has_next=True)
+        return FetchResult([result], trace)
 
     async def _call(
         self, user: UserId, limit: int, cursor: str | None, context: RequestContext
-    ) -> UpstreamPage[R] | SourceFailure | None:
+    ) -> Reply[UpstreamPage[R] | _MalformedPage]:
         """Fetch one upstream page."""
         target = f"{self._spec.path}?{pair(self._spec.parameter, user)}&limit={limit}"
         if cursor is not None:
             target += "&" + pair("cursor", cursor)
-        answer = await self._client.send(
+        return await self._client.send(
             UpstreamRequest((user,), self._spec.path, target),
             context,
             self._read,
             limit=self._client.settings.page_timeout,
             absent=NOT_FOUND,
         )
-        if not isinstance(answer, _MalformedPage):
-            return answer
+
+    def _malformed(self, page: _MalformedPage, context: RequestContext) -> SourceFailure:
+        """Log that a page does not fit the contract, and return the failure."""
         self._client.seldom.warn(
-            "source.odd_page", self.name, context, path=self._spec.path, detail=answer.detail
+            "source.odd_page", self.name, context, path=self._spec.path, detail=page.detail
         )
-        context.trace.for_source(self.name).code = Code.SOURCE_MALFORMED
-        return self._failure(answer.detail)
+        return self._failure(page.detail)
 
     def _read(self, answer: RawAnswer) -> UpstreamPage[R] | _MalformedPage:
         """Read a page."""

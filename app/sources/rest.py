@@ -1,17 +1,25 @@
 """A source that is a REST service: it turns keys into calls, and responses into source results."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceFailure
-from app.settings.response import AnswerSettings, MoreSettings
+from app.settings.response import AnswerSettings
 from app.settings.source import KeyFromSettings
-from app.sources.base import Record, RequestContext, SourceSpec, UserId
-from app.sources.client import ServiceClient
+from app.sources.base import (
+    FetchResult,
+    Record,
+    RequestContext,
+    SourceSpec,
+    UserId,
+    joined_fetches,
+)
+from app.sources.cache.lifetime import ArrivalTime
+from app.sources.client import Reply, ServiceClient
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import target_of
@@ -70,7 +78,7 @@ class RestSource(Generic[R]):
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[R | SourceFailure | None]:
+    ) -> FetchResult[R | SourceFailure | None]:
         """Fetch keys from the service, by several calls if they are too many for one.
 
         Args:
@@ -83,16 +91,14 @@ class RestSource(Generic[R]):
         """
         encoded = self._encoder.encode(keys)
         if len(encoded.sent) == 1:
-            answers = await self._fetch(encoded.sent[0], context)
+            fetched = await self._fetch(encoded.sent[0], context)
         else:
-            answers = await self._fetch_all(encoded.sent, context)
+            fetched = await self._fetch_all(encoded.sent, context)
         if encoded.refused:
-            refused, refusal = set(encoded.refused), self._refusal(encoded.refused, context)
-            rest = iter(answers)
-            answers = [refusal if key in refused else next(rest) for key in keys]
+            fetched = self._with_refused(fetched, keys, encoded.refused, context)
         if self._key_from is not None:
-            self._warn_of_unknown_keys(answers, self._key_from, context)
-        return answers
+            self._warn_of_unknown_keys(fetched.results, self._key_from, context)
+        return fetched
 
     def _warn_of_unknown_keys(
         self,
@@ -110,43 +116,51 @@ class RestSource(Generic[R]):
                 keys=unknown,
             )
 
-    def _refusal(self, keys: Sequence[UserId], context: RequestContext) -> SourceFailure:
-        """Return the failure of keys that cannot be encoded, and log them."""
-        self._client.seldom.warn("source.not_written", self.name, context, keys=len(keys))
-        context.trace.for_source(self.name).code = Code.SOURCE_REJECTED
+    def _with_refused(
+        self,
+        fetched: FetchResult[R | SourceFailure | None],
+        keys: Sequence[UserId],
+        refused: Sequence[UserId],
+        context: RequestContext,
+    ) -> FetchResult[R | SourceFailure | None]:
+        """Add the failure of keys that cannot be encoded, and log them."""
+        self._client.seldom.warn("source.not_written", self.name, context, keys=len(refused))
         detail = "the key cannot be written in the form of the request, and was not sent"
-        return SourceFailure(self.name, Code.SOURCE_REJECTED, detail)
+        refusal = SourceFailure(self.name, Code.SOURCE_REJECTED, detail)
+        not_sent, others = set(refused), iter(fetched.results)
+        results = [refusal if key in not_sent else next(others) for key in keys]
+        trace = replace(fetched.trace, code=Code.SOURCE_REJECTED)
+        return FetchResult(results, trace, fetched.arrivals)
 
     async def _fetch_all(
         self, requests: Sequence[UpstreamRequest], context: RequestContext
-    ) -> Sequence[R | SourceFailure | None]:
+    ) -> FetchResult[R | SourceFailure | None]:
         """Send several requests, at most ``at_a_time`` at once; return their results in order."""
         # Without the limit, one large batch would fill the bulkhead's queue. Then its other calls,
         # and the calls of other batches, would fail.
         semaphore = asyncio.Semaphore(self._encoder.at_a_time)
 
-        async def fetch(request: UpstreamRequest) -> Sequence[R | SourceFailure | None]:
+        async def fetch(request: UpstreamRequest) -> FetchResult[R | SourceFailure | None]:
             async with semaphore:
                 return await self._fetch(request, context)
 
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(fetch(request)) for request in requests]
-        return [answer for part in parts for answer in part.result()]
+        return joined_fetches([part.result() for part in parts])
 
     async def _fetch(
         self, request: UpstreamRequest, context: RequestContext
-    ) -> Sequence[R | SourceFailure | None]:
+    ) -> FetchResult[R | SourceFailure | None]:
         """Send one request; if one key may have caused its failure, send each half, once."""
-        answers = await self._send(request, context)
-        failure = answers[0]
+        fetched = await self._send(request, context)
+        failure = _failure_of_all(fetched.results)
         if not (
-            isinstance(failure, SourceFailure)
+            failure is not None
             and failure.divisible
-            and all(answer is failure for answer in answers)
             and len(request.keys) > 1
             and self._client.pipeline.take_repetition(2)  # one call for each half
         ):
-            return answers
+            return fetched
         self._log.info(
             "source.halved",
             **requests_of(context),
@@ -162,22 +176,35 @@ class RestSource(Generic[R]):
         )
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(self._send(half, context)) for half in halves]
-        return [answer for part in parts for answer in _with_cause(part.result(), failure)]
+        return joined_fetches(
+            [_with_cause(part.result(), failure) for part in parts], before=fetched.trace
+        )
 
     async def _send(
         self, request: UpstreamRequest, context: RequestContext
-    ) -> Sequence[R | SourceFailure | None]:
+    ) -> FetchResult[R | SourceFailure | None]:
         """Send one request, follow its pages, and return the result of each key."""
 
         def read(answer: RawAnswer) -> Rows[R]:
             return self._reader.read(answer, request.keys)
 
-        rows = await self._client.send(request, context, read, absent=self._encoder.absent)
+        absent = self._encoder.absent
+        reply = await self._client.send(request, context, read, absent=absent)
+        rows, trace, arrivals = reply.value, reply.trace, _arrivals_of(request, reply)
         if not isinstance(rows, Rows):
-            return [rows] * len(request.keys)
-        if rows.next is not None:
-            settings = self._client.settings.answer or AnswerSettings()
-            rows = await self._follow_pages(rows, request, context, settings.more)
+            return FetchResult([rows] * len(request.keys), trace, arrivals)
+        visited = {request.target}
+        while (page := self._following(rows, request, visited)) is not None:
+            visited.add(page.target)
+            reply = await self._client.send(page, context, read, absent=absent)
+            trace.add(reply.trace)
+            arrivals = {**arrivals, **_arrivals_of(page, reply)}
+            if isinstance(reply.value, SourceFailure):
+                rows = ended(rows, reply.value)
+            elif reply.value is not None:
+                rows = merged(self.name, rows, reply.value)
+            else:
+                break
         if rows.unexpected:
             self._client.seldom.warn(
                 "source.odd_rows",
@@ -188,51 +215,38 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        return rows.answers if not rows.unasked else self._check_filter(rows, request, context)
+        answers: Sequence[R | SourceFailure | None] = rows.answers
+        if _ignored_filter(rows, request):
+            answers = self._without_guesses(rows, request, context)
+            trace.code = Code.SOURCE_MALFORMED
+        return FetchResult(answers, trace, arrivals)
 
-    async def _follow_pages(
-        self, rows: Rows[R], request: UpstreamRequest, context: RequestContext, more: MoreSettings
-    ) -> Rows[R]:
-        """Read further pages until all keys have a row, or no new page follows."""
+    def _following(
+        self, rows: Rows[R], request: UpstreamRequest, visited: Collection[str]
+    ) -> UpstreamRequest | None:
+        """Return the request of the next page; ``None`` if all keys have a row, or none follows."""
+        settings = self._client.settings
+        if rows.next is None:
+            return None
+        more = (settings.answer or AnswerSettings()).more
+        target = target_of(rows.next, request.target, settings.base_url, more)
+        if target is None or target in visited or len(visited) >= more.max_pages:
+            return None
+        missing = rows.remainder.answer
+        pairs = zip(request.keys, rows.answers, strict=True)
+        return replace(
+            request, target=target, keys=tuple(key for key, row in pairs if row is missing)
+        )
 
-        def read(answer: RawAnswer) -> Rows[R]:
-            return self._reader.read(answer, request.keys)
-
-        visited = {request.target}
-        base = self._client.settings.base_url
-        while (page := rows.next) is not None and len(visited) < more.max_pages:
-            target = target_of(page, request.target, base, more)
-            if target is None or target in visited:
-                break
-            visited.add(target)
-            missing = rows.remainder.answer
-            keys = tuple(
-                key for key, row in zip(request.keys, rows.answers, strict=True) if row is missing
-            )
-            page_request = replace(request, target=target, keys=keys)
-            following = await self._client.send(
-                page_request, context, read, absent=self._encoder.absent
-            )
-            if isinstance(following, SourceFailure):
-                return ended(rows, following)
-            if following is None:
-                break
-            rows = merged(self.name, rows, following)
-        return rows
-
-    def _check_filter(
+    def _without_guesses(
         self, rows: Rows[R], request: UpstreamRequest, context: RequestContext
     ) -> Sequence[R | SourceFailure | None]:
-        """Detect a service that ignored the filter, by rows that were not requested.
+        """Return the results of a service that ignored the filter.
 
-        It did if no row was requested, or if there are more rows than requested keys. Rows of
-        requested keys are right even then. But a key without a row gets a failure, because the
-        service may know it: "no such user" would be a guess.
+        Rows of requested keys are right even then. But a key without a row gets a failure, because
+        the service may know it: "no such user" would be a guess.
         """
-        found = rows.found
-        if found and found + rows.unasked <= len(request.keys):
-            return rows.answers
-        detail = f"{rows.unasked} rows that were not requested, and {found} that were"
+        detail = f"{rows.unasked} rows that were not requested, and {rows.found} that were"
         self._client.seldom.warn(
             "source.question_ignored",
             self.name,
@@ -240,23 +254,43 @@ class RestSource(Generic[R]):
             severe=True,
             path=request.path,
             keys=len(request.keys),
-            found=found,
+            found=rows.found,
             unasked=rows.unasked,
             hint="the service seems to ignore the keys in the request: check `request`, and"
             " that each row has its key as it was sent",
         )
-        context.trace.for_source(self.name).code = Code.SOURCE_MALFORMED
         failure = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
         rest = rows.remainder.answer
         return [failure if answer is rest else answer for answer in rows.answers]
 
 
+def _ignored_filter(rows: Rows[R], request: UpstreamRequest) -> bool:
+    """Return whether a service ignored the filter, by the rows that were not requested.
+
+    It did if no row was requested, or if there are more rows than requested keys.
+    """
+    return rows.unasked > 0 and (not rows.found or rows.found + rows.unasked > len(request.keys))
+
+
+def _arrivals_of(request: UpstreamRequest, reply: Reply[Rows[R]]) -> Mapping[UserId, ArrivalTime]:
+    """Return the arrival of a response for each of its keys, if it has cache headers."""
+    return {} if reply.arrival is None else dict.fromkeys(request.keys, reply.arrival)
+
+
+def _failure_of_all(results: Sequence[R | SourceFailure | None]) -> SourceFailure | None:
+    """Return the failure of a whole request; ``None`` if it did not fail as a whole."""
+    failure = results[0]
+    if isinstance(failure, SourceFailure) and all(result is failure for result in results):
+        return failure
+    return None
+
+
 def _with_cause(
-    answers: Sequence[R | SourceFailure | None], cause: SourceFailure
-) -> Sequence[R | SourceFailure | None]:
+    half: FetchResult[R | SourceFailure | None], cause: SourceFailure
+) -> FetchResult[R | SourceFailure | None]:
     """Add the failure of the whole request to the failure of a half."""
-    failure = answers[0]
-    if not isinstance(failure, SourceFailure) or any(answer is not failure for answer in answers):
-        return answers
+    failure = _failure_of_all(half.results)
+    if failure is None:
+        return half
     detail = f"{failure.detail} (of a half; all of them: {cause.code.value}, {cause.detail})"
-    return [replace(failure, detail=detail)] * len(answers)
+    return replace(half, results=[replace(failure, detail=detail)] * len(half.results))

@@ -26,7 +26,7 @@ from app.fastpath.compiled import Compiler
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
 from app.settings.resilience import DeadlineSettings
-from app.sources.base import Record, RequestContext, UserId
+from app.sources.base import FetchResult, Record, RequestContext, UserId
 from app.sources.batch import SourceResult as SourceAnswer
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.endpoints import endpoints_of
@@ -133,16 +133,18 @@ class FakeProfile:
 
     async def fetch_many(
         self, keys: Sequence[UserId], _: RequestContext
-    ) -> Sequence[SourceAnswer[Any]]:
+    ) -> FetchResult[SourceAnswer[Any]]:
         """Answer."""
         self.calls.append(list(keys))
         row = profile_row(1)
-        return [
-            Half.model_validate({"id": key, "username": "half"})
-            if key in self.halves
-            else ProfileRecord.model_validate_json(orjson.dumps({**row, "id": key}))
-            for key in keys
-        ]
+        return FetchResult(
+            [
+                Half.model_validate({"id": key, "username": "half"})
+                if key in self.halves
+                else ProfileRecord.model_validate_json(orjson.dumps({**row, "id": key}))
+                for key in keys
+            ]
+        )
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings
 from app.sources.base import (
+    FetchResult,
     Page,
     PageRequest,
+    PageResult,
     PageSpec,
     Position,
-    PositionGone,
     Record,
     RequestContext,
     UserId,
@@ -96,18 +97,18 @@ class RecordingSource:
     ended: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def fetch_many(self, keys: Sequence[UserId], call: RequestContext) -> Sequence[Answer]:
+    async def fetch_many(self, keys: Sequence[UserId], call: RequestContext) -> FetchResult[Answer]:
         """Answer."""
         self.batches.append(list(keys))
         self.calls.append(call)
         self.asked.set()
         try:
             if self.behaviour is not None:
-                return await self.behaviour(keys)
+                return FetchResult(await self.behaviour(keys))
         except asyncio.CancelledError:
             self.ended += 1
             raise
-        return [record(self.name, key) for key in keys]
+        return FetchResult([record(self.name, key) for key in keys])
 
 
 @dataclass
@@ -124,11 +125,11 @@ class FakePages:
 
     async def fetch_pages(
         self, requests: Sequence[PageRequest], context: RequestContext
-    ) -> Sequence[Page[InvoiceRecord] | SourceFailure | PositionGone | None]:
+    ) -> FetchResult[PageResult[InvoiceRecord]]:
         """Answer."""
         assert context == CALL
         self.batches.append(list(requests))
-        return [Page((), has_next=request.user == B) for request in requests]
+        return FetchResult([Page((), has_next=request.user == B) for request in requests])
 
 
 def record(source: str, key: str) -> Named:
@@ -160,10 +161,8 @@ class LoaderWorld:
     billing: RecordingSource
     pages: FakePages
 
-    @property
-    def sources(self) -> OpenSources:
+    def sources(self, users: Mapping[str, BatchScheduler[Any]]) -> OpenSources:
         """The sources, as the loaders take them."""
-        users = {one.name: scheduler_of(one) for one in (self.profile, self.billing)}
         return OpenSources(users=users, pages={LIST: self.pages})
 
 
@@ -189,9 +188,10 @@ def world() -> LoaderWorld:
 @asynccontextmanager
 async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
     """Open loaders, and fail what hangs."""
-    sources = world.sources
+    schedulers = {one.name: scheduler_of(one) for one in (world.profile, world.billing)}
+    sources = world.sources(schedulers)
     async with asyncio.timeout(5), AsyncExitStack() as stack:
-        for batches in sources.users.values():
+        for batches in schedulers.values():
             await stack.enter_async_context(batches)
         yield await stack.enter_async_context(Loaders(sources, CALL))
 

@@ -17,11 +17,11 @@ from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import RequestContext, UserId
+from app.sources.base import FetchResult, RequestContext, SourceTrace, UserId
 from app.sources.cache.entity_cache import CachedSource
-from app.sources.cache.store import MemoryStore
+from app.sources.cache.store import EntityStore
 from tests.clock import ManualClock
-from tests.sources.upstream import NAME, PersonRecord, Said, failure
+from tests.sources.upstream import NAME, PersonRecord, Requests, Said, failure
 
 BUDGET, RESERVE = 8.0, 0.25
 
@@ -133,7 +133,7 @@ class Crowd:
         self.cached: CachedSource[PersonRecord] = CachedSource(
             self,
             self.settings,
-            store=MemoryStore[PersonRecord](1_000),
+            store=EntityStore[PersonRecord](1_000),
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(), stream=io.StringIO()),
@@ -141,7 +141,9 @@ class Crowd:
 
     # What the upstream does.
 
-    async def fetch_many(self, keys: Sequence[UserId], context: RequestContext) -> Sequence[Said]:
+    async def fetch_many(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[Said]:
         """Be called: for a trip that somebody caused, and for nobody who is on a trip already."""
         (trip,) = (
             trip
@@ -164,14 +166,13 @@ class Crowd:
                 trip.said = dict.fromkeys(keys, failure(Code.SOURCE_TIMEOUT))
             raise
         trip.said = said
-        trip.answered = True
-        context.trace.for_source(NAME).calls += 1
         if isinstance(said, BugError):
             raise said
+        trip.answered = True
         for user, one in said.items():
             if not isinstance(one, SourceFailure):
                 self._stored[trip.identity, user] = Kept(one, self.clock.seconds)
-        return list(said.values())
+        return FetchResult(list(said.values()), SourceTrace(calls=1))
 
     def answer(self, which: int, words: Sequence[Word]) -> None:
         """End one of the calls, if one runs."""
@@ -229,19 +230,18 @@ class Crowd:
         self._counts.misses += len(missing)
         self._counts.shared += sum(trip is not own for trip in visit.joined.values())
         deadline = None if seconds is None else Deadline(now + seconds, self.clock)
-        context = RequestContext("r", identity=identity, deadline=deadline)
+        context, requests = RequestContext("r", identity=identity, deadline=deadline), Requests()
         try:
-            answers = await self.cached.fetch_many(users, context)
-        except BugError:
-            assert any(isinstance(trip.said, BugError) for trip in visit.joined.values())
-            return
+            answers = await requests.results(self.cached.enqueue(users, context), users, context)
         finally:
             self._arrive(visit)
-        assert not any(isinstance(trip.said, BugError) for trip in visit.joined.values())
 
         ages: list[float] = []
         for user, answer in zip(users, answers, strict=True):
             kept = held[user]
+            if user in visit.joined and isinstance(bug := visit.joined[user].said, BugError):
+                assert answer is bug
+                continue
             said = self._said(visit, user)
             covered = user in missing and self._is_covered(kept, said)
             if kept is not None and (user not in missing or covered):
@@ -256,7 +256,7 @@ class Crowd:
             if isinstance(answer, PersonRecord):
                 assert (answer.identity, answer.id) == (identity, user)
         self._counts.stale_hits += len(ages)
-        trace = context.trace.for_source(NAME)
+        trace = requests.trace_of(context)
         assert trace.stale == max(ages, default=None)
         assert trace.keys == len(users)
         took = own is not None and own.answered and own in visit.joined.values()
@@ -315,7 +315,7 @@ class Crowd:
         self.look()
         on_their_way = [trip for trip in self.trips if trip.said is None and not trip.called_off]
         assert self.running() == on_their_way
-        assert self.cached.in_flight == sum(len(trip.users) for trip in on_their_way)
+        assert self.cached.scheduler.in_flight == sum(len(trip.users) for trip in on_their_way)
         assert all(self.clock.seconds < trip.until for trip in on_their_way)
         for visit in self._visits:
             assert self.clock.seconds < visit.until
@@ -335,7 +335,7 @@ class Crowd:
                 while self.running():
                     self.answer(0, ["record"])
                 self.clock.advance(1.0)
-            assert self.cached.in_flight == 0
+            assert self.cached.scheduler.in_flight == 0
             assert asyncio.all_tasks() == {asyncio.current_task()}
         await asyncio.sleep(0)  # nobody comes any more; those who came have asked
         self.closing = True
@@ -344,9 +344,11 @@ class Crowd:
         self.look()
         assert all(caller.done() for caller in self.callers), "somebody waits for ever"
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert self.cached.in_flight == 0
+        assert self.cached.scheduler.in_flight == 0
         cached = self.cached
-        counted = CrowdCounts(cached.hits, cached.stale_hits, cached.misses, cached.shared)
+        counted = CrowdCounts(
+            cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared
+        )
         assert counted == self._counts
 
     # What the model says.

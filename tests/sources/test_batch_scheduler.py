@@ -18,12 +18,21 @@ from app.observability.logs import make_log
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CoalesceSettings, DeadlineSettings
-from app.sources.base import RequestContext, SourceTrace, UserId
+from app.sources.base import FetchResult, FieldSet, RequestContext, SourceTrace, UserId
 from app.sources.batch import PendingBatch
 from app.sources.batch_scheduler import SLOW_SOURCE_S, WINDOW, BatchScheduler, Sharing
 from tests.clock import ManualClock
 from tests.fakes import calm_source
-from tests.sources.upstream import NAME, PersonRecord, Said, Upstream, failure, ids, told
+from tests.sources.upstream import (
+    NAME,
+    PersonRecord,
+    Requests,
+    Said,
+    Upstream,
+    failure,
+    ids,
+    told,
+)
 
 BUDGET, RESERVE = 5.0, 0.25
 
@@ -63,6 +72,7 @@ class SchedulerHarness:
     upstream: Upstream = field(default_factory=Upstream)
     log: io.StringIO = field(default_factory=io.StringIO)
     unhandled: list[object] = field(default_factory=list[object])
+    requests: Requests = field(default_factory=Requests)
 
     def __post_init__(self) -> None:
         self.upstream.held = True
@@ -92,15 +102,23 @@ class SchedulerHarness:
         fields: str | None = None,
     ) -> asyncio.Task[Sequence[Said]]:
         """Have a caller ask, for some fields of one letter each, and wait if it has to."""
-        coroutine: Coroutine[Any, Any, Sequence[Said]] = self.scheduler.fetch(
-            ids(keys),
-            context or self.call(),
-            background=ids(behind),
-            fields=None if fields is None else frozenset(fields),
-        )
-        caller = asyncio.create_task(coroutine)
+        context = context or self.call()
+        some = None if fields is None else frozenset(fields)
+        caller = asyncio.create_task(self.fetch(keys, context, behind=behind, fields=some))
         await self.clock.settle()
         return caller
+
+    async def fetch(
+        self,
+        keys: str,
+        context: RequestContext,
+        *,
+        behind: str = "",
+        fields: FieldSet | None = None,
+    ) -> Sequence[Said]:
+        """Ask, and wait."""
+        pending = self.scheduler.enqueue(ids(keys), context, background=ids(behind), fields=fields)
+        return await self.requests.fetch(pending, ids(keys), context)
 
     async def let_go(self, number: int = -1) -> None:
         """Let a call end."""
@@ -204,7 +222,6 @@ async def test_a_batch_has_time_and_a_trace_of_its_own_and_the_rest_of_who_began
     assert (batch_trace.request_id, batch_trace.identity) == ("r1", "ann")
     assert batch_trace.deadline is not None
     assert batch_trace.deadline.remaining == BUDGET
-    assert batch_trace.trace is not context.trace
 
 
 async def test_who_comes_later_gets_the_answer_though_the_first_was_cancelled(
@@ -319,7 +336,7 @@ async def test_a_batch_whose_source_forgets_the_time_ends_with_its_budget(
     await harness.pass_time(BUDGET)
 
     assert told(first.result()) == told(second.result()) == [TIMEOUT]
-    assert context.trace.for_source(NAME).code is Code.SOURCE_TIMEOUT
+    assert harness.requests.trace_of(context).code is Code.SOURCE_TIMEOUT
     assert harness.scheduler.in_flight == 0
 
 
@@ -348,7 +365,9 @@ class Stubborn(Upstream):
         super().__init__()
         self.gives_in = asyncio.Event()
 
-    async def fetch_many(self, keys: Sequence[UserId], context: RequestContext) -> Sequence[Said]:
+    async def fetch_many(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[Said]:
         try:
             return await super().fetch_many(keys, context)
         except asyncio.CancelledError:
@@ -418,8 +437,8 @@ async def test_a_bug_behind_everybodys_back_is_logged(harness: SchedulerHarness)
 async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
     clock: ManualClock,
 ) -> None:
-    async def fetch(_: Sequence[UserId], __: RequestContext) -> Sequence[Said]:
-        return [None]
+    async def fetch(_: Sequence[UserId], __: RequestContext) -> FetchResult[Said]:
+        return FetchResult([None])
 
     batches: BatchScheduler[PersonRecord] = BatchScheduler(
         NAME,
@@ -430,8 +449,9 @@ async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
         clock=clock,
         log=make_log(LogSettings()),
     )
+    pending = batches.enqueue(ids("ab"), RequestContext("r"))
     with pytest.raises(ValueError, match="shorter"):
-        await batches.fetch(ids("ab"), RequestContext("r"))
+        await Requests().fetch(pending, ids("ab"), RequestContext("r"))
     assert batches.in_flight == 0
 
 
@@ -446,14 +466,14 @@ async def test_a_batch_that_is_cancelled_from_within_settles_everybody(
     await harness.let_go()
 
     assert told(first.result()) == told(second.result()) == [UNAVAILABLE]
-    assert context.trace.for_source(NAME).code is Code.SOURCE_UNAVAILABLE
+    assert harness.requests.trace_of(context).code is Code.SOURCE_UNAVAILABLE
 
 
 async def test_leaving_calls_every_batch_off_and_settles_everybody(clock: ManualClock) -> None:
     harness = SchedulerHarness(clock)
     async with harness.scheduler:
         caller = await harness.ask("a", behind="b")
-        late = asyncio.create_task(harness.scheduler.fetch(ids("c"), harness.call()))
+        late = asyncio.create_task(harness.fetch("c", harness.call()))
         await asyncio.sleep(0)  # its batch has not begun to fly
     await clock.settle()
 
@@ -478,7 +498,7 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
     await harness.pass_time(1.0)
     await harness.let_go()
 
-    assert context.trace.for_source(NAME) == SourceTrace(
+    assert harness.requests.trace_of(context) == SourceTrace(
         calls=1,
         attempts=3,
         keys=3,
@@ -487,7 +507,7 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
         code=Code.SOURCE_UNAVAILABLE,
         circuit="half_open",
     )
-    assert other.trace.for_source(NAME) == SourceTrace(
+    assert harness.requests.trace_of(other) == SourceTrace(
         keys=2,
         started=began + 1,
         ended=began + 2,
@@ -503,7 +523,7 @@ async def test_the_trace_of_who_ran_out_of_time_says_so(harness: SchedulerHarnes
     await harness.ask("a", context)
     await harness.pass_time(0.75)
 
-    assert context.trace.for_source(NAME) == SourceTrace(
+    assert harness.requests.trace_of(context) == SourceTrace(
         keys=1, started=began, ended=began + 0.75, code=Code.SOURCE_TIMEOUT
     )
 
@@ -518,7 +538,7 @@ async def test_a_trace_adds_up_what_a_request_had_of_several_batches(
     await harness.pass_time(1.0)
     await harness.ask("c", context)
 
-    trace = context.trace.for_source(NAME)
+    trace = harness.requests.trace_of(context)
     assert (trace.calls, trace.attempts, trace.keys) == (2, 6, 3)
     assert trace.seconds == 1.0
     assert trace.status == "ok"
@@ -536,8 +556,7 @@ async def test_requests_of_the_same_turn_of_the_loop_go_in_one_call(
     joint: SchedulerHarness,
 ) -> None:
     callers = [
-        asyncio.create_task(joint.scheduler.fetch(ids(keys), joint.call(keys)))
-        for keys in ("ab", "bc", "d")
+        asyncio.create_task(joint.fetch(keys, joint.call(keys))) for keys in ("ab", "bc", "d")
     ]
     await joint.clock.settle()
     await joint.let_go()
@@ -587,7 +606,7 @@ async def test_what_gathers_is_taken_on_once_and_what_is_in_flight_not_again(
 
 async def test_two_identities_never_go_in_one_call(joint: SchedulerHarness) -> None:
     callers = [
-        asyncio.create_task(joint.scheduler.fetch(ids("a"), joint.call(identity=name)))
+        asyncio.create_task(joint.fetch("a", joint.call(identity=name)))
         for name in ("ann", "bob", "ann")
     ]
     await joint.clock.settle()
@@ -623,7 +642,6 @@ async def test_a_joined_call_has_an_id_of_its_own_and_names_its_requests(
     assert batch_trace.requests == ("r3", "r4")
     assert batch_trace.request_id not in {"", "r3", "r4"}
     assert batch_trace.traceparent == "trace-3"
-    assert batch_trace.trace is not context.trace
 
 
 async def test_a_call_for_one_request_is_that_request_s(joint: SchedulerHarness) -> None:
@@ -753,7 +771,7 @@ class RandomCallers:
         who = self.data.draw(st.sampled_from(["ann", "bob"]))
         seconds = self.data.draw(st.sampled_from([None, 0.3, 1.0, 4.0]))
         context = self.harness.call(identity=who, seconds=seconds)
-        work: Coroutine[Any, Any, Sequence[Said]] = self.harness.scheduler.fetch(ids(keys), context)
+        work: Coroutine[Any, Any, Sequence[Said]] = self.harness.fetch(keys, context)
         self.callers.append((keys, who, asyncio.create_task(work)))
 
     def end_calls(self) -> None:
@@ -810,9 +828,7 @@ async def test_whatever_happens_everybody_gets_their_own_and_nothing_is_left(
 
 
 async def test_a_full_batch_waits_for_no_more_of_the_same_turn(joint: SchedulerHarness) -> None:
-    callers = [
-        asyncio.create_task(joint.scheduler.fetch(ids(key), joint.call(key))) for key in "abcdefg"
-    ]
+    callers = [asyncio.create_task(joint.fetch(key, joint.call(key))) for key in "abcdefg"]
     await joint.clock.settle()
 
     assert joint.upstream.batches == ["abcd", "efg"]
@@ -856,7 +872,7 @@ async def test_batches_to_a_source_that_takes_its_time_are_smaller(
     await flown(joint, seconds)
 
     for keys in each:
-        asyncio.create_task(joint.scheduler.fetch(ids(keys), joint.call(keys)))  # noqa: RUF006
+        asyncio.create_task(joint.fetch(keys, joint.call(keys)))  # noqa: RUF006
     await joint.clock.settle()
 
     assert joint.upstream.batches == batches
@@ -925,9 +941,7 @@ async def test_a_batch_that_gathers_takes_on_the_fields_of_all(
         async with asyncio.TaskGroup() as group:
             for key, one in zip("ab", wanted, strict=True):
                 some = None if one is None else frozenset(one)
-                group.create_task(
-                    harness.scheduler.fetch(ids(key + "c"), harness.call(key), fields=some)
-                )
+                group.create_task(harness.fetch(key + "c", harness.call(key), fields=some))
 
         assert asked(harness.upstream) == [("acb", fields)]
 

@@ -28,7 +28,7 @@ from app.resilience.breaker import BreakerState
 from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.resilience import BreakerSettings, DeadlineSettings, RetrySettings
-from app.sources.base import PageRequest, Position, RequestContext, UserId
+from app.sources.base import PageRequest, Position, RequestContext, SourceTrace, UserId
 from app.sources.client import LastContact, ServiceClient, open_service
 from app.sources.failures import FOREIGN, code_of_status, translate
 from app.sources.mapping.requests import UpstreamRequest
@@ -66,6 +66,7 @@ class OpenClient:
 
     def __init__(self, client: ServiceClient, log: io.StringIO) -> None:
         self.client = client
+        self.traces: list[SourceTrace] = []
         self._log = log
 
     async def get(
@@ -75,7 +76,11 @@ class OpenClient:
         read: Callable[[bytes], str] = bytes.decode,
     ) -> str | SourceFailure | None:
         """Send a GET."""
-        return await self.client.send(asking_for(target), context, lambda answer: read(answer.body))
+        reply = await self.client.send(
+            asking_for(target), context, lambda answer: read(answer.body)
+        )
+        self.traces.append(reply.trace)
+        return reply.value
 
     async def code(self, target: str = "/users") -> Code:
         """Send a GET that has to fail, and tell the code of the failure."""
@@ -315,7 +320,8 @@ async def test_a_compressed_answer_is_understood() -> None:
 )
 async def test_a_badly_compressed_answer_is_malformed(body: bytes) -> None:
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, _):
-        [answer] = await RestSource(PROFILE, asked.client, silent()).fetch_many([UserId("a")], CALL)
+        source = RestSource(PROFILE, asked.client, silent())
+        [answer] = (await source.fetch_many([UserId("a")], CALL)).results
 
     assert isinstance(answer, SourceFailure)
     assert answer.code is Code.SOURCE_MALFORMED
@@ -349,7 +355,8 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
         asking(upstream.base_url, breaker=strict) as asked,
     ):
         for _ in range(480):
-            assert await asked.client.send(ask, CALL, lambda answer: answer.body) == b"[1]"
+            reply = await asked.client.send(ask, CALL, lambda answer: answer.body)
+            assert reply.value == b"[1]"
         circuit = asked.client.circuit
 
     assert len(upstream.targets) == 480 + 479
@@ -480,11 +487,11 @@ async def test_a_status_is_a_failure_with_its_code_and_the_body_is_not_read(stat
 
 async def test_a_status_can_say_that_there_is_no_such_user() -> None:
     async with exchange(saying(status="404 Not Found")) as (asked, _):
-        answer = await asked.client.send(
+        reply = await asked.client.send(
             asking_for("/x"), CALL, lambda answer: _never(answer.body), absent=frozenset({404})
         )
 
-    assert answer is None
+    assert reply.value is None
     assert [event["outcome"] for event in asked.events] == ["ok"]
 
 

@@ -103,7 +103,7 @@ async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it
         asking(server.base_url, auth=IN_QUERY, answer=settings) as asked,
     ):
         source = RestSource(PROFILE, asked.client, silent())
-        answers = await source.fetch_many([UserId("a"), UserId("b")], CALL)
+        answers = (await source.fetch_many([UserId("a"), UserId("b")], CALL)).results
 
     assert [getattr(one, "id", one) for one in answers] == ["a", "b"]
     assert [seen.parameters.count(("api_key", SECRET)) for seen in server.requests] == [1, 1]

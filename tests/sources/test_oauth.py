@@ -217,12 +217,11 @@ async def test_where_it_is_not_taken_a_new_one_is_got_and_the_call_made_once_mor
         await asked.get()
         clock.advance(10)
         login.taken = {f"{TOKEN}-2"}
-        context = RequestContext("request-2")
-        assert await asked.get(context=context) == "[1]"
+        assert await asked.get() == "[1]"
+        trace = asked.traces[-1]
         assert await asked.get() == "[1]"
 
     assert login.tokens == ["1", "1", "2", "2"]
-    trace = context.trace.for_source("profile")
     assert (trace.attempts, trace.code, trace.circuit) == (1, None, "closed")
     fetched = [event for event in asked.events if event["event"] == "source.fetch"]
     assert [event["status"] for event in fetched] == [200, 401, 200, 200]

@@ -92,7 +92,7 @@ async def listing(
 async def ask(handler: Handler, first: int, after: Position | None = None) -> Answer:
     """Ask for one page."""
     async with listing(handler) as pages:
-        [answer] = await pages.fetch_pages([PageRequest(USER, first, after)], CALL)
+        [answer] = (await pages.fetch_pages([PageRequest(USER, first, after)], CALL)).results
     return answer
 
 
@@ -141,7 +141,7 @@ async def walk(
     found: list[int] = []
     for turn in range(1000):
         request = PageRequest(USER, sizes[turn % len(sizes)], after)
-        page = page_of((await pages.fetch_pages([request], CALL))[0])
+        page = page_of((await pages.fetch_pages([request], CALL)).results[0])
         numbers = numbers_of(page)
         assert len(numbers) <= request.first
         if not page.has_next:
@@ -187,10 +187,10 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
 ) -> None:
     upstream = PagedUpstream(list(range(number)), most=most, obeys=obeys)
     async with listing(upstream) as pages:
-        before = page_of((await pages.fetch_pages([PageRequest(USER, size)], CALL))[0])
+        before = page_of((await pages.fetch_pages([PageRequest(USER, size)], CALL)).results[0])
         edge = data.draw(st.integers(0, len(before.items) - 1))
         request = PageRequest(USER, again, before.items[edge].position)
-        page = page_of((await pages.fetch_pages([request], CALL))[0])
+        page = page_of((await pages.fetch_pages([request], CALL)).results[0])
 
     assert before.has_next == (len(before.items) < number)
     assert numbers_of(page) == list(range(edge + 1, number))[: len(page.items)]
@@ -228,7 +228,9 @@ async def test_going_on_from_the_end_of_a_page_is_one_call_a_page() -> None:
     async with listing(upstream) as pages:
         after: Position | None = None
         for expected in (range(20), range(20, 40), range(40, 50)):
-            page = page_of((await pages.fetch_pages([PageRequest(USER, 20, after)], CALL))[0])
+            page = page_of(
+                (await pages.fetch_pages([PageRequest(USER, 20, after)], CALL)).results[0]
+            )
             assert numbers_of(page) == list(expected)
             after = page.items[-1].position
 
@@ -258,11 +260,11 @@ async def test_an_upstream_of_tiny_pages_gives_a_short_page_rather_than_many_cal
 async def test_behind_the_last_item_there_is_an_empty_page_and_later_what_was_added_there() -> None:
     upstream = PagedUpstream([1, 2])
     async with listing(upstream) as pages:
-        last = page_of((await pages.fetch_pages([PageRequest(USER, 5)], CALL))[0]).items[-1]
+        last = page_of((await pages.fetch_pages([PageRequest(USER, 5)], CALL)).results[0]).items[-1]
         behind = PageRequest(USER, 5, last.position)
-        end = page_of((await pages.fetch_pages([behind], CALL))[0])
+        end = page_of((await pages.fetch_pages([behind], CALL)).results[0])
         upstream.numbers.append(3)
-        later = page_of((await pages.fetch_pages([behind], CALL))[0])
+        later = page_of((await pages.fetch_pages([behind], CALL)).results[0])
 
     assert end == Page((), has_next=False)
     assert numbers_of(later) == [3]
@@ -359,7 +361,7 @@ async def walk_until_it_fails(handler: Handler, size: int) -> list[int] | Code:
     after: Position | None = None
     async with listing(handler) as pages:
         for _ in range(1_000):
-            [answer] = await pages.fetch_pages([PageRequest(USER, size, after)], CALL)
+            [answer] = (await pages.fetch_pages([PageRequest(USER, size, after)], CALL)).results
             if isinstance(answer, SourceFailure):
                 return answer.code
             page = page_of(answer)
@@ -418,7 +420,9 @@ async def test_an_item_that_cannot_be_read_fails_the_list_of_its_user_and_opens_
 
     users = [*[USER] * 9, UserId("other")]
     async with listing(service, breaker=BreakerSettings(min_calls=3)) as pages:
-        answers = [(await pages.fetch_pages([PageRequest(one, 5)], CALL))[0] for one in users]
+        answers = [
+            (await pages.fetch_pages([PageRequest(one, 5)], CALL)).results[0] for one in users
+        ]
 
     if name == "note":
         assert [numbers_of(page_of(one)) for one in answers] == [*[[2, 1]] * 9, [2]]
@@ -495,8 +499,9 @@ async def test_answers_come_in_the_order_of_the_requests_and_fail_alone() -> Non
 
     async with listing(answer) as pages:
         users = [UserId(user) for user in ("3", "down", "1", "2")]
-        answers = await pages.fetch_pages([PageRequest(user, 1) for user in users], CALL)
+        fetched = await pages.fetch_pages([PageRequest(user, 1) for user in users], CALL)
 
+    answers = fetched.results
     assert isinstance(answers[1], SourceFailure)
     assert [numbers_of(page_of(answers[n])) for n in (0, 2, 3)] == [[3], [1], [2]]
 
@@ -521,10 +526,10 @@ async def test_as_many_pages_as_the_setting_allows_are_fetched_at_once_and_never
 
     async with asyncio.timeout(5), listing(answer, max_concurrent_pages=bound) as pages:
         users = [UserId(str(number)) for number in range(requests)]
-        answers = await pages.fetch_pages([PageRequest(user, 1) for user in users], CALL)
+        fetched = await pages.fetch_pages([PageRequest(user, 1) for user in users], CALL)
 
     assert most == bound
-    assert answers == [Page((), has_next=False)] * requests
+    assert fetched.results == [Page((), has_next=False)] * requests
 
 
 async def test_a_pause_for_the_pages_of_one_caller_is_no_pause_for_another() -> None:
@@ -544,7 +549,7 @@ async def test_a_pause_for_the_pages_of_one_caller_is_no_pause_for_another() -> 
         limit_first, clock=clock, auth={"kind": "forward"}, pacing=PacingSettings()
     ) as pages:
         answers = [
-            await pages.fetch_pages([PageRequest(USER, 1)], caller(token))
+            (await pages.fetch_pages([PageRequest(USER, 1)], caller(token))).results
             for token in ("first", "second", "first")
         ]
 

@@ -15,7 +15,7 @@ from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings, RetrySettings
-from app.sources.base import RequestContext, UserId
+from app.sources.base import RequestContext, SourceTrace, UserId
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
@@ -47,8 +47,17 @@ class Opened:
         self, source: RestSource[ProfileRecord], log: io.StringIO, clock: ManualClock
     ) -> None:
         self.clock = clock
-        self.fetch = source.fetch_many
+        self.traces: list[SourceTrace] = []
+        self._source = source
         self._log = log
+
+    async def fetch(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> Sequence[ProfileRecord | SourceFailure | None]:
+        """Ask about users."""
+        fetched = await self._source.fetch_many(keys, context)
+        self.traces.append(fetched.trace)
+        return fetched.results
 
     async def ask(self, keys: Sequence[str], context: RequestContext = CALL) -> list[str]:
         """Ask about users; a record is told by its name, a failure by its code."""
@@ -396,12 +405,11 @@ async def test_the_log_has_the_path_without_the_user_in_it() -> None:
 
 
 async def test_a_key_that_cannot_be_written_is_told_in_the_trace_and_harms_no_other() -> None:
-    context = RequestContext("request-1")
     async with opened(lambda _: json_response([profile_row(1, id="a")]), request=EACH) as source:
-        assert await source.ask(["..", "a"], context) == ["SOURCE_REJECTED", "user1"]
+        assert await source.ask(["..", "a"]) == ["SOURCE_REJECTED", "user1"]
 
-    assert context.trace.for_source("profile").calls == 1
-    assert context.trace.for_source("profile").code is Code.SOURCE_REJECTED
+    [trace] = source.traces
+    assert (trace.calls, trace.code) == (1, Code.SOURCE_REJECTED)
 
 
 @pytest.mark.parametrize(
@@ -419,16 +427,15 @@ async def test_a_service_that_ignores_the_question_tells_nothing_of_those_not_in
     asked: str, came: str, answers: list[str]
 ) -> None:
     rows = [profile_row(1, id=key, username=key) for key in came]
-    context = RequestContext("request-1")
     async with opened(lambda _: json_response(rows)) as source:
-        assert await source.ask(asked, context) == answers
+        assert await source.ask(asked) == answers
         [event] = source.events("source.question_ignored")
 
     assert event["level"] == "error"
     assert event["path"] == "/users"
     assert event["unasked"] == sum(key not in asked for key in came)
     assert "check `request`" in event["hint"]
-    assert context.trace.for_source("profile").code is Code.SOURCE_MALFORMED
+    assert [trace.code for trace in source.traces] == [Code.SOURCE_MALFORMED]
 
 
 @pytest.mark.parametrize(

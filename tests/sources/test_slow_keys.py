@@ -31,6 +31,7 @@ from app.settings.resilience import (
 )
 from app.settings.source import SourceSettings
 from app.sources.base import RequestContext, UserId
+from app.sources.batch import wait_for_batches
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
@@ -154,11 +155,17 @@ class Play:
         began = clock.monotonic()
         call = RequestContext(f"r{arrival.at}", deadline=Deadline(began + 5.0, clock))
         keys = [UserId(user_id(user)) for user in arrival.users]
-        answers = await self.scheduler.fetch(keys, call)
-        for user, answer in zip(arrival.users, answers, strict=True):
-            assert answer is not None
-            assert isinstance(answer, SourceFailure) or answer.id == user_id(user)
-        failed = sum(isinstance(answer, SourceFailure) for answer in answers)
+        pending = self.scheduler.enqueue(keys, call)
+        await wait_for_batches(pending.pending)
+        results = pending.collect().results
+        failed = 0
+        for key in keys:
+            result = results[key]
+            if isinstance(result, SourceFailure):
+                failed += 1
+            else:
+                assert isinstance(result, ProfileRecord)
+                assert result.id == key
         self.outcomes[arrival] = Outcome(failed, clock.monotonic() - began)
 
     async def run(self, arrivals: Sequence[Arrival]) -> None:

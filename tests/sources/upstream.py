@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.errors import Code, SourceFailure
-from app.sources.base import Record, RequestContext, UserId
+from app.sources.base import FetchResult, Record, RequestContext, SourceTrace, UserId
+from app.sources.batch import PendingFetch, wait_for_batches
 
 NAME = "profile"
 
@@ -48,6 +49,46 @@ def told(answers: Sequence[Said]) -> list[str | int | None]:
     ]
 
 
+class Requests:
+    """Requests that wait for their keys, and what became of them at the source.
+
+    Attributes:
+        traces: What each request did, in the order of their ends.
+    """
+
+    def __init__(self) -> None:
+        self.traces: list[tuple[RequestContext, SourceTrace]] = []
+
+    async def results(
+        self, pending: PendingFetch[PersonRecord], keys: Sequence[UserId], context: RequestContext
+    ) -> Sequence[Said | Exception]:
+        """Wait for keys that were enqueued."""
+        if pending.pending:
+            await wait_for_batches(pending.pending)
+        collected = pending.collect()
+        self.traces.append((context, collected.trace))
+        return [collected.results[key] for key in keys]
+
+    async def fetch(
+        self, pending: PendingFetch[PersonRecord], keys: Sequence[UserId], context: RequestContext
+    ) -> Sequence[Said]:
+        """Wait for keys that were enqueued; a bug of ours is raised."""
+        found: list[Said] = []
+        for result in await self.results(pending, keys, context):
+            if isinstance(result, Exception):
+                raise result
+            found.append(result)
+        return found
+
+    def trace_of(self, context: RequestContext) -> SourceTrace:
+        """Return what a request did, added up."""
+        trace = SourceTrace()
+        for request, part in self.traces:
+            if request is context:
+                trace.add(part)
+        return trace
+
+
 class Upstream:
     """Answers at once and with new records, unless told otherwise. A ``Source``.
 
@@ -72,7 +113,9 @@ class Upstream:
         self._gates: list[asyncio.Event] = []
         self._made = 0
 
-    async def fetch_many(self, keys: Sequence[UserId], context: RequestContext) -> Sequence[Said]:
+    async def fetch_many(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[Said]:
         """Answer."""
         gate, number = asyncio.Event(), len(self.calls)
         self.calls.append(context)
@@ -88,13 +131,10 @@ class Upstream:
         if self.error is not None:
             raise self.error
         answers = [self._said(key, context) for key in keys]
-        trace = context.trace.for_source(self.name)
-        trace.calls += 1
-        trace.attempts += 3
-        trace.circuit = "half_open"
+        trace = SourceTrace(calls=1, attempts=3, circuit="half_open")
         for answer in answers:
             trace.code = answer.code if isinstance(answer, SourceFailure) else trace.code
-        return answers
+        return FetchResult(answers, trace)
 
     def let_go(self, number: int = -1) -> None:
         """Let a call end; the last by default."""

@@ -419,7 +419,7 @@ async def test_lists_tokens_and_keys_are_those_that_were_asked_for_too() -> None
             pages = RestPages(INVOICES, service.client)
             for number in range(1, 6):
                 request = PageRequest(UserId(str(number)), 3)
-                [page] = await pages.fetch_pages([request], CALL)
+                [page] = (await pages.fetch_pages([request], CALL)).results
                 assert isinstance(page, Page)
                 assert [one.item.id for one in page.items] == [f"inv-{number}"]
                 assert await service.get("/users") == "[1]"

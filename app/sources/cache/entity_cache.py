@@ -15,7 +15,7 @@ that is still fresh; the merged entry is as old as the older part.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
@@ -27,13 +27,21 @@ from app.errors import Code, SourceFailure
 from app.resilience.clock import Clock
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import FieldSet, Record, RequestContext, Source, UserId
-from app.sources.batch import SourceResult
+from app.sources.base import (
+    FetchResult,
+    FieldSet,
+    Record,
+    RequestContext,
+    Source,
+    SourceTrace,
+    UserId,
+)
+from app.sources.batch import Collected, PendingBatch, SourceResult
 from app.sources.batch_scheduler import BatchScheduler, Sharing, never
-from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, ArrivalTimes, Lifetime
-from app.sources.cache.store import EntityStore, Entry, EntryKey, StoreError
+from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime
+from app.sources.cache.store import EntityStore, Entry, EntryKey
+from app.sources.credentials import identity_of
 from app.sources.records_in_parts import joined
-from app.sources.seldom import SeldomLog
 
 R = TypeVar("R", bound=Record)
 
@@ -91,7 +99,7 @@ def use_of(
     return EntryUse.NONE
 
 
-def can_be_replaced(result: SourceResult[Record]) -> bool:
+def can_be_replaced(result: SourceResult[Record] | Exception) -> bool:
     """Return whether a stale record may replace a result.
 
     Args:
@@ -127,14 +135,52 @@ def merged_entry(old: Entry[R], new: Entry[R]) -> Entry[R]:
     )
 
 
-class CachedSource(Generic[R]):
-    """A ``Source`` that caches the results of another one, and owns its background fetches.
+@dataclass(slots=True)
+class PendingLookup(Generic[R]):
+    """Keys of one request: some are in the cache, the others are fetched. A ``PendingFetch``.
 
     Attributes:
+        cache: The cache.
+        keys: The keys of users.
+        entries: The entry of each key, in the order of ``keys``; ``None`` if there is none.
+        uses: How each entry may be used, in the same order.
+        fields: The wanted fields; ``None`` for all.
+        fetched: The other keys; ``None`` if every key is in the cache.
+    """
+
+    cache: "CachedSource[R]"
+    keys: Sequence[UserId]
+    entries: Sequence[Entry[R] | None]
+    uses: Sequence[EntryUse]
+    fields: FieldSet | None
+    fetched: PendingBatch[R] | None
+
+    @property
+    def pending(self) -> Sequence[PendingBatch[R]]:
+        """The keys that are fetched."""
+        return () if self.fetched is None else (self.fetched,)
+
+    def collect(self) -> Collected[R]:
+        """Collect the results from the cache and from the batches.
+
+        Returns:
+            The result of each key. The trace has the age of the oldest stale record that was used.
+        """
+        return self.cache.collect(self)
+
+
+class CachedSource(Generic[R]):
+    """A ``BatchedSource`` with a cache: only keys that are not in it go to the batch scheduler.
+
+    A hit costs no task and no wait, because the entries are in memory.
+
+    Attributes:
+        name: Name of the source for clients, settings and logs.
         hits: Number of keys served from fresh entries.
         stale_hits: Number of keys served from stale entries, for either reason.
         misses: Number of keys for which the source was needed, keys in flight included.
         unkept: Number of results that the service did not allow to keep.
+        scheduler: Fetches the keys that are not in the cache.
     """
 
     def __init__(
@@ -153,20 +199,21 @@ class CachedSource(Generic[R]):
         Args:
             source: The source.
             settings: Settings of the source.
-            store: Keeps the entries.
+            store: Keeps the entries of this source.
             deadlines: The time budget of a request.
             clock: The clock.
-            log: Where failures of the store are logged.
+            log: Where the first response is logged that the service does not allow to keep.
             congested: Returns whether calls to the source wait before they are sent.
         """
+        self.name = source.name
         self.hits = self.stale_hits = self.misses = self.unkept = 0
         self._source = source
         self._settings = settings
+        self._forwards = settings.auth.forwards
         self._store = store
         self._clock = clock
         self._log = log
-        self._seldom = SeldomLog(log, clock)
-        self._scheduler = BatchScheduler(
+        self.scheduler: BatchScheduler[R] = BatchScheduler(
             source.name,
             self._fetch,
             sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.KEYS,
@@ -177,23 +224,8 @@ class CachedSource(Generic[R]):
             congested=congested,
         )
 
-    @property
-    def name(self) -> str:
-        """Name of the source for clients, settings and logs."""
-        return self._source.name
-
-    @property
-    def shared(self) -> int:
-        """Number of misses whose keys were in flight already."""
-        return self._scheduler.shared
-
-    @property
-    def in_flight(self) -> int:
-        """Number of keys in flight."""
-        return self._scheduler.in_flight
-
     async def __aenter__(self) -> Self:
-        await self._scheduler.__aenter__()
+        await self.scheduler.__aenter__()
         return self
 
     async def __aexit__(
@@ -202,79 +234,86 @@ class CachedSource(Generic[R]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._scheduler.__aexit__(kind, error, traceback)
+        await self.scheduler.__aexit__(kind, error, traceback)
 
-    async def fetch_many(
-        self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[SourceResult[R]]:
-        """Return results from the cache, and fetch the others from the source.
+    def enqueue(
+        self, keys: Sequence[UserId], context: RequestContext, *, fields: FieldSet | None = None
+    ) -> PendingLookup[R]:
+        """Look keys up, and begin to fetch the others. Stale entries are renewed without a wait.
 
         Args:
             keys: Keys of users, without duplicates.
-            context: The context of the request.
+            context: The request.
+            fields: The wanted fields of the record; ``None`` for all.
 
         Returns:
-            One source result per key, in the order of ``keys``. The trace of the context has the
-            age of the oldest stale record that was used.
-
-        Raises:
-            Exception: What the source or the store raised: a bug of ours.
+            The keys, to wait for.
         """
-        entries = await self._read(keys, context)
-        read_at = self._clock.now()
-        fields = context.fields
-        uses = [use_of(entry, read_at, self._settings, fields) for entry in entries]
+        identity = context.identity
+        if self._forwards:
+            identity = identity_of(context, self._forwards)
+        entries = self._store.get_many([EntryKey(identity, key) for key in keys])
+        now = self._clock.now()
+        uses = [use_of(entry, now, self._settings, fields) for entry in entries]
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
         stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
         self.hits += uses.count(EntryUse.FRESH)
         self.misses += len(missing)
-        trace = context.trace.for_source(self.name)
-        trace.keys += len(keys) - len(missing)
+        fetched = None
+        if missing or stale:
+            fetched = self.scheduler.enqueue(missing, context, background=stale, fields=fields)
+        return PendingLookup(self, keys, entries, uses, fields, fetched)
 
-        fetched = iter(
-            await self._scheduler.fetch(missing, context, background=stale, fields=fields)
-            if missing or stale
-            else ()
-        )
+    def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
+        """Collect the results of a lookup, after its batches.
+
+        Args:
+            lookup: The lookup.
+
+        Returns:
+            The result of each key. The trace has the age of the oldest stale record that was used.
+        """
+        collected = Collected[R]({}, SourceTrace())
+        if lookup.fetched is not None:
+            collected = lookup.fetched.collect()
+        trace, fetched = collected.trace, collected.results
+        results: dict[UserId, SourceResult[R] | Exception] = {}
         now = self._clock.now()
-        results: list[SourceResult[R]] = []
-        for entry, use in zip(entries, uses, strict=True):
-            result = None if use in AT_ONCE else next(fetched)
-            is_stale = use is EntryUse.REVALIDATE or (
-                can_be_replaced(result)
-                and use_of(entry, now, self._settings, fields) is EntryUse.IF_ERROR
-            )
+        for key, entry, use in zip(lookup.keys, lookup.entries, lookup.uses, strict=True):
+            if use in AT_ONCE:
+                trace.keys += 1
+                is_stale = use is EntryUse.REVALIDATE
+            else:
+                results[key] = fetched[key]
+                is_stale = can_be_replaced(fetched[key]) and (
+                    use_of(entry, now, self._settings, lookup.fields) is EntryUse.IF_ERROR
+                )
             if entry is not None and (use is EntryUse.FRESH or is_stale):
-                result = entry.record
+                results[key] = entry.record
                 if is_stale:
                     self.stale_hits += 1
                     trace.stale = max(trace.stale or 0.0, entry.age(now))
-            results.append(result)
-        return results
+        return Collected(results, trace)
 
     async def _fetch(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[SourceResult[R]]:
+    ) -> FetchResult[SourceResult[R]]:
         """Fetch keys from the source, and keep the results."""
-        arrivals = ArrivalTimes()
-        results = await self._source.fetch_many(keys, replace(context, arrivals=arrivals))
+        fetched = await self._source.fetch_many(keys, context)
         now, fields = self._clock.now(), context.fields
         default = ArrivalTime(now, UNBOUNDED)
         entries: list[Entry[R]] = []
-        for key, result in zip(keys, results, strict=True):
-            arrival = arrivals.by_key.get(key, default)
+        for key, result in zip(keys, fetched.results, strict=True):
+            arrival = fetched.arrivals.get(key, default)
             if not isinstance(result, SourceFailure) and self._may_be_kept(
                 arrival.lifetime, context
             ):
-                entry = Entry(self._key(key, context), result, arrival.at, arrival.lifetime, fields)
-                entries.append(entry)
+                entry_key = EntryKey(context.identity, key)
+                entries.append(Entry(entry_key, result, arrival.at, arrival.lifetime, fields))
         if fields is not None:
-            entries = await self._merged_with_kept(entries, now, context)
-        try:
-            await self._store.put_many(entries)
-        except StoreError as error:
-            self._report("write", error, context)
-        return results
+            entries = self._merged_with_kept(entries, now)
+        self._store.put_many(entries)
+        return fetched
 
     def _may_be_kept(self, lifetime: Lifetime, context: RequestContext) -> bool:
         """Return whether the service allows to keep a result; log the first that it does not."""
@@ -291,32 +330,12 @@ class CachedSource(Generic[R]):
             self.unkept += 1
         return allowed
 
-    async def _merged_with_kept(
-        self, entries: Sequence[Entry[R]], now: datetime, context: RequestContext
-    ) -> list[Entry[R]]:
+    def _merged_with_kept(self, entries: Sequence[Entry[R]], now: datetime) -> list[Entry[R]]:
         """Merge entries with the kept entries of the same users that are still fresh."""
-        kept = await self._read([entry.key.user for entry in entries], context)
+        kept = self._store.get_many([entry.key for entry in entries])
         return [
             merged_entry(old, new)
             if old is not None and use_of(old, now, self._settings, old.fields) is EntryUse.FRESH
             else new
             for old, new in zip(kept, entries, strict=True)
         ]
-
-    async def _read(
-        self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[Entry[R] | None]:
-        """Return the kept entries; ``None`` for each key if the store fails."""
-        try:
-            return await self._store.get_many([self._key(key, context) for key in keys])
-        except StoreError as error:
-            self._report("read", error, context)
-            return [None] * len(keys)
-
-    def _key(self, user: UserId, context: RequestContext) -> EntryKey:
-        """Return the key of an entry."""
-        return EntryKey(self.name, context.identity, user)
-
-    def _report(self, action: str, error: StoreError, context: RequestContext) -> None:
-        """Log that the store failed."""
-        self._seldom.warn("cache.failed", self.name, context, action=action, detail=str(error))

@@ -15,7 +15,7 @@ read means "not fresh" (section 4.2.1). Of two different values the stricter one
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -87,31 +87,20 @@ class ArrivalTime:
     lifetime: Lifetime
 
 
-@dataclass(slots=True)
-class ArrivalTimes:
-    """Records the responses with cache headers during a fetch.
+def read_arrival(headers: Mapping[str, str], *, at: datetime, took: float) -> ArrivalTime | None:
+    """Read the cache headers of a response.
 
-    Attributes:
-        by_key: The last such response for each key.
+    Args:
+        headers: Its headers, by names in lower case.
+        at: When it arrived, by the time of day.
+        took: Seconds from the request to its arrival.
+
+    Returns:
+        Its arrival and lifetime; ``None`` if it has no cache headers.
     """
-
-    by_key: dict[str, ArrivalTime] = field(default_factory=dict[str, ArrivalTime])
-
-    def note(
-        self, keys: Sequence[str], headers: Mapping[str, str], *, at: datetime, took: float
-    ) -> None:
-        """Record a response, if it has cache headers.
-
-        Args:
-            keys: The requested keys.
-            headers: Its headers, by names in lower case.
-            at: When it arrived, by the time of day.
-            took: Seconds from the request to its arrival.
-        """
-        if HEADERS.isdisjoint(headers) and not _varies_by_all(headers):
-            return
-        arrival = ArrivalTime(at, read_lifetime(headers, at=at, took=took))
-        self.by_key.update(dict.fromkeys(keys, arrival))
+    if HEADERS.isdisjoint(headers) and not _varies_by_all(headers):
+        return None
+    return ArrivalTime(at, read_lifetime(headers, at=at, took=took))
 
 
 def read_lifetime(headers: Mapping[str, str], *, at: datetime, took: float) -> Lifetime:

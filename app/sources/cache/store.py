@@ -1,14 +1,13 @@
-"""The store of the entity cache: its interface, and an implementation in memory.
+"""The store of the entity cache: the entries of one source, in the memory of this process.
 
-An entry has its key and the time of day at which it was fetched, so that processes can share a
-store. A store does not decide how old an entry may be; ``entity_cache.py`` does.
+A store does not decide how old an entry may be; ``entity_cache.py`` does.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from app.sources.base import FieldSet, R_co, Record, UserId
 from app.sources.cache.lifetime import UNBOUNDED, Lifetime
@@ -16,20 +15,14 @@ from app.sources.cache.lifetime import UNBOUNDED, Lifetime
 R = TypeVar("R", bound=Record)
 
 
-class StoreError(Exception):
-    """A store failed, or was too slow. The cache logs it, and works without the store."""
-
-
 class EntryKey(NamedTuple):
     """The key of an entry; a tuple, because many are created and compared.
 
     Attributes:
-        source: Name of the source.
         identity: The identity of the caller (``RequestContext.identity``).
         user: The key of the user.
     """
 
-    source: str
     identity: str
     user: UserId
 
@@ -77,45 +70,14 @@ class Entry(Generic[R_co]):
         return (now - self.fetched_at).total_seconds()
 
 
-class EntityStore(Protocol[R]):
-    """Keeps entries, and may remove any of them at any time.
-
-    It is async because a shared store is reached over a network. A store limits its own time to far
-    less than the time of a request. If it fails, it raises ``StoreError`` and nothing else.
-    """
-
-    async def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None]:
-        """Look up entries.
-
-        Args:
-            keys: The keys of the entries.
-
-        Returns:
-            One entry per key, in their order; ``None`` if there is none.
-
-        Raises:
-            StoreError: The store failed, or was too slow.
-        """
-        ...
-
-    async def put_many(self, entries: Sequence[Entry[R]]) -> None:
-        """Keep entries. They replace entries with the same keys.
-
-        Args:
-            entries: The entries.
-
-        Raises:
-            StoreError: The store failed, or was too slow.
-        """
-        ...
-
-
 UNKNOWN_SHARE = 10
 """Unknown users may take this part of a full store: one tenth."""
 
 
-class MemoryStore(Generic[R]):
-    """An ``EntityStore`` in this process. It removes the least recently used entries.
+class EntityStore(Generic[R]):
+    """Keeps entries, and removes the least recently used ones.
+
+    It is not async: a look-up in memory waits for nothing.
 
     A client that requests invented users must not displace real ones. So records and unknown users
     have separate LRU lists. A full store removes an unknown user if these take more than their
@@ -137,8 +99,8 @@ class MemoryStore(Generic[R]):
         """Number of entries."""
         return len(self._records) + len(self._unknown)
 
-    async def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None]:
-        """Look up entries, and mark them as recently used. Never raises.
+    def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None]:
+        """Look up entries, and mark them as recently used.
 
         Args:
             keys: The keys of the entries.
@@ -148,8 +110,8 @@ class MemoryStore(Generic[R]):
         """
         return [self._get(key) for key in keys]
 
-    async def put_many(self, entries: Sequence[Entry[R]]) -> None:
-        """Keep entries, and remove old ones above ``max_entries``. Never raises.
+    def put_many(self, entries: Sequence[Entry[R]]) -> None:
+        """Keep entries, and remove old ones above ``max_entries``.
 
         Args:
             entries: The entries.

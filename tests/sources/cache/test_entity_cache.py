@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -25,16 +25,25 @@ from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Record, RequestContext, Source, SourceSpec, UserId
+from app.sources.base import FetchResult, RequestContext, SourceSpec, UserId
+from app.sources.batch import BatchedSource
 from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
 from app.sources.cache.lifetime import OVER, Lifetime
-from app.sources.cache.store import EntityStore, Entry, EntryKey, MemoryStore, StoreError
+from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.records_in_parts import partial
-from app.sources.seldom import WARN_EVERY
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.sources.crowd import RESERVE, Crowd, Word
-from tests.sources.upstream import NAME, PersonRecord, Said, Upstream, failure, ids, told
+from tests.sources.upstream import (
+    NAME,
+    PersonRecord,
+    Requests,
+    Said,
+    Upstream,
+    failure,
+    ids,
+    told,
+)
 
 TTL, BEHIND, IF_ERROR, UNKNOWN = 10.0, 20.0, 60.0, 2.0
 
@@ -77,6 +86,7 @@ class Shop:
     upstream: Upstream
     cached: CachedSource[PersonRecord]
     log: io.StringIO
+    requests: Requests = field(default_factory=Requests)
 
     async def begin(
         self,
@@ -89,10 +99,11 @@ class Shop:
         """Have a caller ask who has so many seconds, for some fields, and wait if it has to."""
         deadline = None if seconds is None else Deadline(self.clock.seconds + seconds, self.clock)
         some = None if fields is None else frozenset(fields.split())
-        context = RequestContext("r", identity=identity, deadline=deadline, fields=some)
+        context = RequestContext("r", identity=identity, deadline=deadline)
 
         async def visit() -> Sequence[Said]:
-            return await self.cached.fetch_many(ids(keys), context)
+            pending = self.cached.enqueue(ids(keys), context, fields=some)
+            return await self.requests.fetch(pending, ids(keys), context)
 
         caller = asyncio.create_task(visit())
         await self.clock.settle()
@@ -143,7 +154,7 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
         cached = CachedSource(
             upstream,
             settings,
-            store=store or MemoryStore[PersonRecord](100),
+            store=store or EntityStore[PersonRecord](100),
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=clock,
             log=make_log(LogSettings(format="json"), stream=log),
@@ -154,7 +165,7 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
     yield open_shop
     for cached in opened:
         await cached.__aexit__(None, None, None)
-        assert cached.in_flight == 0
+        assert cached.scheduler.in_flight == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -166,7 +177,7 @@ async def shop(shops: OpenShop) -> Shop:
 
 def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
     """Make an entry."""
-    key = EntryKey(NAME, "", UserId("a"))
+    key = EntryKey("", UserId("a"))
     person = PersonRecord(id="a", identity="", version=0)
     return Entry(key, person if known else None, datetime(2026, 6, 1, tzinfo=UTC))
 
@@ -285,10 +296,10 @@ def test_nothing_is_good_for_nothing() -> None:
     assert use_of(None, datetime(2026, 6, 1, tzinfo=UTC), source_settings()) is EntryUse.NONE
 
 
-def test_a_cached_source_is_a_source(shop: Shop) -> None:
-    source: Source[Record] = shop.cached
+def test_a_cached_source_is_a_source_of_batches(shop: Shop) -> None:
+    source: BatchedSource[PersonRecord] = shop.cached
 
-    assert source.name == NAME
+    assert source.enqueue([], RequestContext("r")).collect().results == {}
 
 
 async def test_a_fresh_answer_is_not_asked_for_again(shop: Shop) -> None:
@@ -320,26 +331,6 @@ async def test_an_answer_is_never_given_to_another_identity(shop: Shop) -> None:
     assert [context.identity for context in shop.upstream.calls] == ["ann", "bob"]
 
 
-async def test_sources_that_share_a_store_do_not_share_answers(shops: OpenShop) -> None:
-    store: MemoryStore[PersonRecord] = MemoryStore(100)
-    shop = await shops(source_settings(), store)
-    other = await shops(source_settings(), store, Upstream("billing"))
-    await shop.ask("a")
-
-    await other.ask("a")
-
-    assert other.upstream.batches == ["a"]
-
-
-async def test_processes_that_share_a_store_share_answers(shops: OpenShop) -> None:
-    store: MemoryStore[PersonRecord] = MemoryStore(100)
-    shop, other = await shops(source_settings(), store), await shops(source_settings(), store)
-    await shop.ask("a")
-
-    assert await other.ask("a") == [0]
-    assert other.upstream.batches == []
-
-
 async def test_an_old_answer_is_given_at_once_and_renewed_behind(shop: Shop) -> None:
     await shop.ask("a")
     await shop.pass_time(TTL + 1)
@@ -348,8 +339,8 @@ async def test_an_old_answer_is_given_at_once_and_renewed_behind(shop: Shop) -> 
     caller, context = await shop.begin("a")
 
     assert told(caller.result()) == [0]
-    assert context.trace.for_source(NAME).stale == TTL + 1
-    assert context.trace.for_source(NAME).status == "stale"
+    assert shop.requests.trace_of(context).stale == TTL + 1
+    assert shop.requests.trace_of(context).status == "stale"
     assert shop.upstream.batches == ["a", "a"]
     shop.upstream.let_go()
     await shop.pass_time(1.0)
@@ -480,7 +471,7 @@ async def test_an_old_record_covers_a_failure_if_the_contract_says_so_but_no_rej
 
     covered = contract == "stale_ok" and code is not Code.SOURCE_REJECTED
     assert told(caller.result()) == [0 if covered else code.value, code.value]
-    trace = context.trace.for_source(NAME)
+    trace = shop.requests.trace_of(context)
     assert trace.stale == (TTL + BEHIND + IF_ERROR if covered else None)
     assert trace.code is code
 
@@ -499,7 +490,7 @@ async def test_a_record_that_grew_too_old_while_the_source_was_asked_covers_noth
     await shop.clock.settle()
 
     assert told(caller.result()) == [UNAVAILABLE]
-    assert context.trace.for_source(NAME).stale is None
+    assert shop.requests.trace_of(context).stale is None
 
 
 async def test_a_good_answer_is_preferred_to_an_old_one(shop: Shop) -> None:
@@ -509,7 +500,7 @@ async def test_a_good_answer_is_preferred_to_an_old_one(shop: Shop) -> None:
     caller, context = await shop.begin("a")
 
     assert told(caller.result()) == [1]
-    assert context.trace.for_source(NAME).stale is None
+    assert shop.requests.trace_of(context).stale is None
 
 
 async def test_the_trace_tells_the_age_of_the_oldest_answer_that_was_used(shop: Shop) -> None:
@@ -519,10 +510,10 @@ async def test_the_trace_tells_the_age_of_the_oldest_answer_that_was_used(shop: 
     await shop.pass_time(TTL + 1)
 
     caller, context = await shop.begin("ab")
-    await shop.cached.fetch_many(ids("b"), context)
+    await shop.requests.fetch(shop.cached.enqueue(ids("b"), context), ids("b"), context)
 
     assert told(caller.result()) == [0, 1]
-    assert context.trace.for_source(NAME).stale == TTL + 4
+    assert shop.requests.trace_of(context).stale == TTL + 4
 
 
 async def test_the_trace_counts_every_user_and_no_call_for_those_who_were_kept(
@@ -535,9 +526,9 @@ async def test_the_trace_counts_every_user_and_no_call_for_those_who_were_kept(
     _, of_kept = await shop.begin("b")
     _, of_all = await shop.begin("abcd")
 
-    assert (of_kept.trace.for_source(NAME).keys, of_kept.trace.for_source(NAME).calls) == (1, 0)
-    assert of_kept.trace.for_source(NAME).status == "ok"
-    assert (of_all.trace.for_source(NAME).keys, of_all.trace.for_source(NAME).calls) == (4, 1)
+    assert (shop.requests.trace_of(of_kept).keys, shop.requests.trace_of(of_kept).calls) == (1, 0)
+    assert shop.requests.trace_of(of_kept).status == "ok"
+    assert (shop.requests.trace_of(of_all).keys, shop.requests.trace_of(of_all).calls) == (4, 1)
 
 
 async def test_who_runs_out_of_time_gets_an_old_record_where_there_is_one(shop: Shop) -> None:
@@ -549,7 +540,7 @@ async def test_who_runs_out_of_time_gets_an_old_record_where_there_is_one(shop: 
 
     await shop.pass_time(0.75)
     assert told(hasty.result()) == [0, TIMEOUT]
-    assert context.trace.for_source(NAME).stale == TTL + BEHIND + 1.75
+    assert shop.requests.trace_of(context).stale == TTL + BEHIND + 1.75
     shop.upstream.let_go()
     await shop.clock.settle()
 
@@ -570,61 +561,20 @@ async def test_what_a_batch_brings_after_its_caller_has_gone_is_kept(shop: Shop)
     assert await shop.ask("a") == [0]
 
 
-class BrokenStore:
-    """A store that cannot. An ``EntityStore``."""
-
-    def __init__(self, *, reads: bool, writes: bool) -> None:
-        self._reads = reads
-        self._writes = writes
-        self._store: MemoryStore[PersonRecord] = MemoryStore(10)
-
-    async def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[PersonRecord] | None]:
-        if not self._reads:
-            raise StoreError("no connection")
-        return await self._store.get_many(keys)
-
-    async def put_many(self, entries: Sequence[Entry[PersonRecord]]) -> None:
-        if not self._writes:
-            raise StoreError("no room")
-        await self._store.put_many(entries)
-
-
-@pytest.mark.parametrize(
-    ("store", "action", "detail"),
-    [
-        (BrokenStore(reads=False, writes=True), "read", "no connection"),
-        (BrokenStore(reads=True, writes=False), "write", "no room"),
-    ],
-)
-async def test_a_store_that_fails_costs_a_call_and_a_line_in_the_log(
-    shops: OpenShop, store: BrokenStore, action: str, detail: str
-) -> None:
-    shop = await shops(source_settings(), store)
-
-    assert [await shop.ask("a"), await shop.ask("a")] == [[0], [1]]
-    assert len(shop.events()) == 1
-    shop.clock.advance(WARN_EVERY)
-    await shop.ask("a")
-    assert [event.get("left_out") for event in shop.events()] == [None, 1]
-    for event in shop.events():
-        assert event["event"] == "cache.failed"
-        assert (event["source"], event["action"], event["detail"]) == (NAME, action, detail)
-
-
 async def test_what_the_cache_does_is_counted(shop: Shop) -> None:
     cached = shop.cached
     shop.upstream.says = lambda key: (
         None if key == "u" else PersonRecord(id=key, identity="", version=0)
     )
     await shop.ask("abu")
-    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (0, 0, 3, 0)
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (0, 0, 3, 0)
 
     await shop.ask("abu")
-    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (3, 0, 3, 0)
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (3, 0, 3, 0)
 
     await shop.pass_time(TTL + 1)
     await shop.ask("ab")
-    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (3, 2, 3, 0)
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (3, 2, 3, 0)
 
     await shop.pass_time(TTL + BEHIND + 1)
     shop.upstream.held = True
@@ -633,7 +583,7 @@ async def test_what_the_cache_does_is_counted(shop: Shop) -> None:
     await shop.begin("a")
     shop.upstream.let_go()
     await shop.clock.settle()
-    assert (cached.hits, cached.stale_hits, cached.misses, cached.shared) == (3, 4, 6, 1)
+    assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (3, 4, 6, 1)
 
 
 AFTER = st.sampled_from([0, 0, 1, 2, 3, 9])
@@ -746,19 +696,22 @@ class Partly(Upstream):
         super().__init__()
         self.asked: list[str | None] = []
 
-    async def fetch_many(self, keys: Sequence[UserId], context: RequestContext) -> Sequence[Said]:
+    async def fetch_many(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[Said]:
         """Answer."""
         self.asked.append(None if context.fields is None else " ".join(sorted(context.fields)))
         whole = await super().fetch_many(keys, context)
         if context.fields is None:
             return whole
         spec = partial(PERSON, context.fields)
-        return [
+        some = [
             spec.record.model_validate_json(one.model_dump_json())
             if isinstance(one, PersonRecord)
             else one
-            for one in whole
+            for one in whole.results
         ]
+        return replace(whole, results=some)
 
 
 PERSON = SourceSpec(name=NAME, record=PersonRecord, path="/", parameter="id", key="id")
@@ -822,7 +775,7 @@ async def test_what_was_joined_is_as_old_as_its_oldest_part(counter: Counter) ->
 
     _, context = await counter.shop.begin("a", fields="identity")
 
-    assert context.trace.for_source(NAME).stale == TTL + 1
+    assert counter.shop.requests.trace_of(context).stale == TTL + 1
 
 
 async def test_what_comes_joins_nothing_old(counter: Counter) -> None:

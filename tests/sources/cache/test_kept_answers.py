@@ -16,8 +16,9 @@ from app.settings.request import EachRequest
 from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
 from app.settings.response import AnswerSettings
 from app.sources.base import RequestContext, UserId
+from app.sources.batch import wait_for_batches
 from app.sources.cache.entity_cache import CachedSource
-from app.sources.cache.store import MemoryStore
+from app.sources.cache.store import EntityStore
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
@@ -29,6 +30,14 @@ Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 KEEPING = CacheSettings(
     enabled=True, ttl=100.0, stale_while_revalidate=0.0, stale_if_error=1000.0, unknown_ttl=50.0
 )
+
+
+def _name_of(result: ProfileRecord | SourceFailure | Exception | None) -> str:
+    """Return the name of a user, the code of a failure, or that nobody was found."""
+    assert not isinstance(result, Exception)
+    if isinstance(result, SourceFailure):
+        return result.code.value
+    return "nobody" if result is None else result.username
 
 
 class CachedService:
@@ -74,11 +83,11 @@ class CachedService:
         assert self.source is not None
         call = RequestContext("request-1", identity=identity)
         keys = [UserId(user_id(user)) for user in users]
-        answers = await self.source.fetch_many(keys, call)
-        return [
-            one.code.value if isinstance(one, SourceFailure) else one.username if one else "nobody"
-            for one in answers
-        ]
+        pending = self.source.enqueue(keys, call)
+        if pending.pending:
+            await wait_for_batches(pending.pending)
+        results = pending.collect().results
+        return [_name_of(results[key]) for key in keys]
 
     async def asked_again(self, *users: int, identity: str = "") -> bool:
         """Ask, and tell whether the service was asked for it."""
@@ -124,7 +133,7 @@ async def serving(**changes: Any) -> AsyncGenerator[CachedService]:  # noqa: ANN
         CachedSource(
             RestSource(PROFILE, client, log),
             settings,
-            store=MemoryStore(100),
+            store=EntityStore(100),
             deadlines=DeadlineSettings(),
             clock=service.clock,
             log=log,

@@ -12,8 +12,8 @@ from app.sources.cache.lifetime import (
     LONGEST,
     OVER,
     UNBOUNDED,
-    ArrivalTimes,
     Lifetime,
+    read_arrival,
     read_lifetime,
 )
 
@@ -196,15 +196,13 @@ def test_what_can_be_used_for_nothing_is_over(control: str, *, over: bool) -> No
     assert lifetime(2.0, cache_control="max-age=1, must-revalidate").over
 
 
-def test_the_last_answer_about_a_user_counts_and_one_that_says_nothing_is_not_noted() -> None:
-    arrivals = ArrivalTimes()
-    arrivals.note("ab", {"cache-control": "max-age=1"}, at=NOW, took=0.0)
-    later = NOW + timedelta(seconds=1)
-    arrivals.note("bc", {"cache-control": "max-age=2"}, at=later, took=0.0)
-    arrivals.note("d", {"content-type": "application/json", "age": "5"}, at=later, took=0.0)
+def test_a_response_without_cache_headers_has_no_lifetime() -> None:
+    headers = {"content-type": "application/json", "age": "5"}
 
-    told = {key: (one.at, one.lifetime.fresh) for key, one in arrivals.by_key.items()}
-    assert told == {"a": (NOW, 1.0), "b": (later, 2.0), "c": (later, 2.0)}
+    assert read_arrival(headers, at=NOW, took=0.0) is None
+    arrival = read_arrival({**headers, "cache-control": "max-age=7"}, at=NOW, took=0.0)
+    assert arrival is not None
+    assert (arrival.at, arrival.lifetime.fresh) == (NOW, 2.0)
 
 
 WORDS = ["max-age", "s-maxage", "no-store", "private", "stale-if-error", "=", ",", " ", '"', "\\"]
