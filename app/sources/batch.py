@@ -105,6 +105,27 @@ class Batch(Generic[R]):
         self.fields = None if fields is None else self.fields | fields
         return True
 
+    def waiting_for_some(
+        self, keys: Sequence[UserId]
+    ) -> "Mapping[tuple[UserId, ...], Sequence[PendingBatch[R]]]":
+        """List the requests that wait for some of its keys, but not for all.
+
+        Args:
+            keys: The keys that matter, such as those that failed.
+
+        Returns:
+            The requests by which of these keys they wait for, at least one.
+        """
+        candidates = set(keys)
+        groups: dict[tuple[UserId, ...], list[PendingBatch[R]]] = {}
+        for pending in self.pending_batches:
+            count = pending.keys_per_batch.get(self)
+            if pending.is_waiting and count is not None and count < len(self.keys):
+                wanted = tuple(key for key in pending.keys_on(self) if key in candidates)
+                if wanted:
+                    groups.setdefault(wanted, []).append(pending)
+        return groups
+
     def complete(self) -> None:
         """Mark it as completed, cancel its timer, and wake its waiters."""
         self.completed = True

@@ -26,7 +26,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from enum import Enum
 from functools import partial
-from math import inf
 from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
@@ -47,42 +46,8 @@ from app.sources.base import (
 )
 from app.sources.batch import Batch, BatchQueue, PendingBatch, SourceResult
 from app.sources.credentials import identity_of
+from app.sources.round_trip import RoundTrip
 from app.sources.suspects import Suspects
-
-WINDOW = 64
-"""Number of calls in one window; the fastest of them counts."""
-
-
-class RoundTrip:
-    """The least time that recent calls to a source took.
-
-    Under load a call also waits for the event loop, before it is sent and after its response. The
-    fastest of many calls has hardly waited (Cardwell et al., "BBR: Congestion-Based Congestion
-    Control", ACM Queue 14(5), 2016, does the same with packets).
-
-    Attributes:
-        seconds: The least of the last 64 to 128 calls, in seconds; 0 before the first call.
-        usual: The same, but 0 until there were at least 64 calls.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = self.usual = 0.0
-        self._previous = self._current = inf
-        self._remaining = WINDOW
-
-    def add(self, seconds: float) -> None:
-        """Record a call.
-
-        Args:
-            seconds: How long the call took.
-        """
-        self._current = min(self._current, seconds)
-        self._remaining -= 1
-        if not self._remaining:
-            self._previous, self._current, self._remaining = self._current, inf, WINDOW
-        self.seconds = min(self._previous, self._current)
-        self.usual = 0.0 if self._previous == inf else self.seconds
-
 
 R = TypeVar("R", bound=Record)
 
@@ -555,14 +520,7 @@ class BatchScheduler(Generic[R]):
         """
         if len(batch.keys) == 1 or self._tasks.closed:
             return False
-        candidates = set(keys)
-        groups: dict[tuple[UserId, ...], list[PendingBatch[R]]] = {}
-        for pending in batch.pending_batches:
-            count = pending.keys_per_batch.get(batch)
-            if pending.is_waiting and count is not None and count < len(batch.keys):
-                wanted = tuple(key for key in pending.keys_on(batch) if key in candidates)
-                if wanted:
-                    groups.setdefault(wanted, []).append(pending)
+        groups = batch.waiting_for_some(keys)
         # The smallest group is last: other requests join the last batch of a key.
         for wanted in sorted(groups, key=len, reverse=True):
             pending_batches = groups[wanted]

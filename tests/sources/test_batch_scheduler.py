@@ -20,7 +20,8 @@ from app.settings.models import LogSettings
 from app.settings.resilience import CoalesceSettings, DeadlineSettings
 from app.sources.base import FetchResult, FieldSet, RequestContext, SourceTrace, UserId
 from app.sources.batch import PendingBatch
-from app.sources.batch_scheduler import SLOW_SOURCE_S, WINDOW, BatchScheduler, Sharing
+from app.sources.batch_scheduler import SLOW_SOURCE_S, BatchScheduler, Sharing
+from app.sources.round_trip import WINDOW
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.sources.upstream import (

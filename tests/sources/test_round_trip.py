@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sources.batch_scheduler import WINDOW, RoundTrip
+from app.sources.round_trip import WINDOW, RoundTrip
 
 TIMES = st.lists(st.floats(0.001, 10.0), min_size=1, max_size=5 * WINDOW)
 
