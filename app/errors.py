@@ -264,12 +264,28 @@ def what_is_wrong(error: ValidationError) -> str:
     Returns:
         The place and message of the first error, and the number of further errors.
     """
-    first, *more = error.errors(include_url=False, include_input=False, include_context=False)
-    place = ".".join(str(part) for part in first["loc"]) or "all of it"
-    message = _JSON_MESSAGES.get(first["type"], first["msg"])
-    if first["type"] in _QUOTING_TYPES:
-        message = message.replace("'", '"')
-    return f"{place}: {message}" + (f" (and {len(more)} more)" if more else "")
+    (_, first), *more = mistakes_in(error)
+    return first + (f" (and {len(more)} more)" if more else "")
+
+
+def mistakes_in(error: ValidationError) -> list[tuple[str, str]]:
+    """List why data does not fit its model, without the data: it may be personal or secret.
+
+    Args:
+        error: The error of pydantic.
+
+    Returns:
+        For each error, the name of the member in which it is (empty for the data as a whole), and
+        its place with its message.
+    """
+    found: list[tuple[str, str]] = []
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        place = [str(part) for part in detail["loc"]]
+        message = _JSON_MESSAGES.get(detail["type"], detail["msg"])
+        if detail["type"] in _QUOTING_TYPES:
+            message = message.replace("'", '"')
+        found.append((place[0] if place else "", f"{'.'.join(place) or 'all of it'}: {message}"))
+    return found
 
 
 E = TypeVar("E", bound=BaseException)

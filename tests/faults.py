@@ -307,7 +307,7 @@ def wrong_types(found: list[Row]) -> Iterable[object]:
         yield {key: row[key], **{name: [SECRET] for name in names}}
 
 
-def missing_fields(found: list[Row]) -> Iterable[object]:
+def keys_alone(found: list[Row]) -> Iterable[object]:
     """Give each row nothing but its key."""
     for row in found:
         key, *_ = row

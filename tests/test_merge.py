@@ -1,4 +1,4 @@
-"""Random selections, ids and failing sources: the answer equals a plain reference merge."""
+"""Random selections, ids, failing sources and damaged rows: the answer equals a plain merge."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.fakes import FakeServices, Row, failing, settings_for_fakes, user_id
-from tests.key_from import KEYS, PARENTS, keys_of, linked, linked_row, own_key
+from tests.key_from import PARENTS, keys_of, linked, linked_row, own_key
 from tests.ways import BOTH, Ways
 
 SOURCES = ("profile", "billing", "activity")
@@ -44,6 +44,29 @@ COLUMNS = {
 }
 
 
+WRONG: Mapping[str, object] = {
+    "username": 7,
+    "displayName": ["Ada"],
+    "email": {"address": "ada@example.com"},
+    "avatarUrl": False,
+    "locale": 5,
+    "createdAt": "yesterday",
+    "plan": 1,
+    "status": ["active"],
+    "balance": {"amount": "12", "currency": "EUR"},
+    "renewsAt": 0,
+    "lastSeenAt": "2026",
+    "loginCount": -1,
+    "events": [{"id": "e1", "type": "login"}],
+}
+"""A value that does not fit, for each field of a row."""
+
+DAMAGES = st.dictionaries(
+    st.sampled_from(sorted(WRONG)), st.sampled_from(["missing", "null", "wrong"]), max_size=6
+)
+"""What is the matter with which fields of a row."""
+
+
 @dataclass(frozen=True)
 class MergeWorld:
     """What the sources hold, and which of them fail.
@@ -51,13 +74,13 @@ class MergeWorld:
     Attributes:
         rows: What each source has of each user, by source and its key of the user.
         down: The sources that fail.
-        malformed: Rows that do not fit the contract, as (source, key).
+        damages: What is the matter with which fields of which rows, by (source, key).
         parents: Which source has whose keys, in the member ``keys`` of its rows.
     """
 
     rows: Mapping[str, Mapping[str, Row]]
     down: frozenset[str]
-    malformed: frozenset[tuple[str, str]]
+    damages: Mapping[tuple[str, str], Mapping[str, str]]
     parents: Mapping[str, str]
 
 
@@ -86,7 +109,7 @@ def worlds(draw: st.DrawFn) -> MergeWorld:
     return MergeWorld(
         rows=rows,
         down=draw(st.frozensets(st.sampled_from(SOURCES))),
-        malformed=draw(st.frozensets(st.sampled_from(pairs))) if pairs else frozenset(),
+        damages=draw(st.dictionaries(st.sampled_from(pairs), DAMAGES)) if pairs else {},
         parents=parents,
     )
 
@@ -135,22 +158,26 @@ def reference(
             else:
                 answer: dict[str, Any] = {}
                 for field in one.fields:
-                    if field == "id":
-                        answer["id"] = user
-                        continue
-                    column = COLUMNS[field]
-                    row = said[column.source]
-                    if isinstance(row, Failed):
-                        codes[f"{path}.{field}"] = row.code
-                        answer[field] = None
-                    elif row is None:
-                        answer[field] = None
-                    else:
-                        value = row[column.key]
-                        answer[field] = "ACTIVE" if field == "billingStatus" else value
+                    value = user if field == "id" else value_of(world, field, user)
+                    if isinstance(value, Failed):
+                        codes[f"{path}.{field}"] = value.code
+                        value = None
+                    answer[field] = value
                 merged.append(answer)
         data[one.alias] = merged if one.many else merged[0]
     return data, codes
+
+
+def value_of(world: MergeWorld, field: str, user: str) -> object:
+    """Find the value of one field of one user, or its failure."""
+    column = COLUMNS[field]
+    row = say(world, column.source, user)
+    if row is None or isinstance(row, Failed):
+        return row
+    damage = damage_of(world, column, user)
+    if damage is not None:
+        return Failed("SOURCE_MALFORMED") if damage == "wrong" else None
+    return "ACTIVE" if field == "billingStatus" else row[column.key]
 
 
 @dataclass(frozen=True)
@@ -182,17 +209,31 @@ def say(world: MergeWorld, source: str, user: str) -> Row | Failed | None:
         return key
     if source in world.down:
         return Failed("SOURCE_UNAVAILABLE")
-    if (source, key) in world.malformed:
-        return Failed("SOURCE_MALFORMED")
     return world.rows[source].get(key)
+
+
+def damage_of(world: MergeWorld, column: Column, user: str) -> str | None:
+    """Tell what is the matter with a field of a user's row; nothing, for most."""
+    key = key_of(world, column.source, user)
+    return world.damages.get((column.source, str(key)), {}).get(column.key)
+
+
+def damaged(row: Row, damages: Mapping[str, str]) -> Row:
+    """Take some values out of a row, and put others in that do not fit."""
+    kept = {name: value for name, value in row.items() if name not in damages}
+    changed = {
+        name: WRONG[name] if damage == "wrong" else None
+        for name, damage in damages.items()
+        if damage != "missing" and name in row
+    }
+    return {**kept, **changed}
 
 
 def arrange(services: FakeServices, world: MergeWorld) -> None:
     """Make the fakes be that world."""
     for source, service in services.by_name.items():
         service.rows = {
-            # A row of which nothing but the key is left does not fit any contract.
-            key: {KEYS[source]: key} if (source, key) in world.malformed else row
+            key: damaged(row, world.damages.get((source, key), {}))
             for key, row in world.rows[source].items()
         }
         service.behaviour = failing(500) if source in world.down else None

@@ -323,23 +323,55 @@ async def test_all_needed_sources_are_asked_at_the_same_time(
     assert not reply.errors
 
 
-async def test_one_malformed_row_fails_its_own_user_alone(
+async def test_one_malformed_value_fails_its_own_field_of_its_own_user_alone(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
     services.billing.rows[user_id(2)] = account_row(2, balance={"amount": "12", "currency": "EUR"})
+    money = {"currency": "EUR"}
 
     reply = await gateway.query(
-        "query($ids: [ID!]!) { users(ids: $ids) { username plan } }",
+        "query($ids: [ID!]!) { users(ids: $ids) { username plan balance { currency } } }",
         ids=[user_id(n) for n in (1, 2, 3)],
     )
 
     assert reply.data["users"] == [
-        {"username": "user1", "plan": "pro"},
-        {"username": "user2", "plan": None},
-        {"username": "user3", "plan": "pro"},
+        {"username": "user1", "plan": "pro", "balance": money},
+        {"username": "user2", "plan": "pro", "balance": None},
+        {"username": "user3", "plan": "pro", "balance": money},
     ]
-    assert reply.codes == {"users.1.plan": "SOURCE_MALFORMED"}
+    assert reply.codes == {"users.1.balance": "SOURCE_MALFORMED"}
+
+
+async def test_a_malformed_value_that_the_client_did_not_select_costs_nothing(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.rows[user_id(1)] = account_row(1, balance="a lot", renewsAt=7)
+
+    reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ plan billingStatus }} }}')
+
+    assert reply.data == {"user": {"plan": "pro", "billingStatus": "ACTIVE"}}
+    assert not reply.errors
+
+
+async def test_one_missing_value_is_null_without_an_error(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.profile.rows[user_id(1)] = {
+        name: value for name, value in profile_row(1).items() if name != "email"
+    }
+    services.billing.rows[user_id(1)] = account_row(1, balance=None)
+
+    reply = await gateway.query(
+        f'{{ user(id: "{user_id(1)}") {{ username email plan balance {{ amount }} }} }}'
+    )
+
+    assert reply.data == {
+        "user": {"username": "user1", "email": None, "plan": "pro", "balance": None}
+    }
+    assert not reply.errors
 
 
 @pytest.mark.parametrize("wrong", ["", "7", "x" * 10_000, user_id(1) + "\n", user_id(1) + "'--"])

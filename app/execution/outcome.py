@@ -7,6 +7,7 @@ Both renderers use it: the resolvers under Strawberry's executor, and the compil
   one source that is asked only whether the user exists: no field could report it.
 - Any other failure fails the fields that read the source, each with the first failure among its
   sources. Fields of other sources keep their values.
+- A damaged field of a record fails the fields of the user that read it, and nothing else.
 - The client chooses how far an error propagates: ``onError``.
 
 A source with the contract ``stale_ok`` fails only if the cache has no old record, and then like an
@@ -21,7 +22,7 @@ from typing import TypeAlias
 from app.errors import SourceFailure
 from app.execution.plan import SourceNeeds, UserGroup
 from app.execution.request import OnError
-from app.sources.base import UserId
+from app.sources.base import DamagedRecord, UserId
 from app.sources.results import Result, failure_among
 
 Results: TypeAlias = Mapping[str, Mapping[UserId, Result]]
@@ -35,23 +36,27 @@ class Outcome:
     Attributes:
         known: Whether the user exists, as far as the sources could say.
         failure: The failure that fails the whole user, if there is one.
-        failures: The failures of single sources, by source, if the user exists.
+        failures: The results of single sources that failed or are damaged, by source, if the user
+            exists.
     """
 
     known: bool
     failure: SourceFailure | None = None
-    failures: Mapping[str, SourceFailure] = field(default_factory=dict[str, SourceFailure])
+    failures: Mapping[str, Result] = field(default_factory=dict[str, Result])
 
-    def failure_of(self, sources: Sequence[str]) -> SourceFailure | None:
+    def failure_of(
+        self, sources: Sequence[str], fields: Collection[str] | None
+    ) -> SourceFailure | None:
         """Return the failure that fails a field of the user.
 
         Args:
             sources: The sources that the field reads.
+            fields: The record fields that it reads; ``None`` for all.
 
         Returns:
-            The failure of the first source that failed; ``None`` if none did.
+            The first failure among its sources and record fields; ``None`` if there is none.
         """
-        return failure_among(sources, self.failures) if self.failures else None
+        return failure_among(sources, self.failures, fields) if self.failures else None
 
 
 UNKNOWN = Outcome(known=False)
@@ -76,14 +81,20 @@ def outcome_of(
     """
     if all(one is None for one in results.values()):
         return UNKNOWN
-    failures = {name: one for name, one in results.items() if isinstance(one, SourceFailure)}
+    failures = {
+        name: one for name, one in results.items() if isinstance(one, SourceFailure | DamagedRecord)
+    }
     if not failures:
         return WHOLE
     vital = needs.sources if needs.existence_only else required
-    failure = next((one for name, one in failures.items() if name in vital), None)
-    if failure is not None:
-        return Outcome(known=False, failure=failure)
+    for name, one in failures.items():
+        if isinstance(one, SourceFailure) and name in vital:
+            return Outcome(known=False, failure=one)
     return Outcome(known=True, failures=failures)
+
+
+DAMAGES = frozenset({SourceFailure, DamagedRecord})
+"""The types of results that fail a field of the user or more."""
 
 
 @dataclass(slots=True)
@@ -94,7 +105,7 @@ class GroupResults:
         columns: One column for each source: the results in the order of the users.
         bug: The first bug of ours among them, which fails the root field; ``None`` if there is
             none.
-        whole: Whether no source failed for any of the users.
+        whole: Whether no source failed for any of the users, and no record is damaged.
     """
 
     columns: Sequence[Sequence[Result]]
@@ -119,7 +130,7 @@ def results_of(group: UserGroup, results: Results) -> GroupResults:
     if any(issubclass(kind, Exception) for kind in kinds):
         every = chain.from_iterable(columns)
         bug = next(result for result in every if isinstance(result, Exception))
-    return GroupResults(columns, bug, whole=SourceFailure not in kinds)
+    return GroupResults(columns, bug, whole=kinds.isdisjoint(DAMAGES))
 
 
 def bugs_in(results: Results) -> Iterator[Exception]:

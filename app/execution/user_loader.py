@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 
 from aiodataloader import DataLoader
 
-from app.sources.base import FieldSet, Record, UserId
-from app.sources.batch import SourceResult
+from app.sources.base import FieldSet, Record, SourceResult, UserId
 from app.sources.results import Result
 
 LoadedResults: TypeAlias = Sequence[SourceResult[Record] | Exception]

@@ -34,6 +34,8 @@ from app.execution.response_errors import in_answer_order, public_error
 from app.execution.schema import GatewaySchema
 from app.fastpath.code import FunctionWriter, function_bytes
 from app.schema.fields import SourceField
+from app.sources.base import FieldSet
+from app.sources.results import record_in
 
 _OWN_FIELDS = {"id": "key", "__typename": "'User'"}
 """The fields of a user that read no source, and the text of their values."""
@@ -58,6 +60,7 @@ class FieldFailure:
     Attributes:
         key: The response key.
         sources: The sources that the field reads.
+        reads: The record fields that it reads.
         wrong: The error that the field always has, if any: the caller may not see it, or an
             argument is not valid.
         locations: The locations of the field in the document.
@@ -65,6 +68,7 @@ class FieldFailure:
 
     key: str
     sources: tuple[str, ...]
+    reads: FieldSet
     wrong: GatewayError | None
     locations: Sequence[FormattedSourceLocation]
 
@@ -78,7 +82,8 @@ class UserWriter:
         write_user: Makes a user from its id and the record of each needed source. Returns ``None``
             if no source knows the user.
         write_known: Like ``write_user``, for a user that exists although all records may be
-            ``None``, because a source has failed.
+            ``None``, because a source has failed. Its first argument has the response keys of the
+            fields that have failed.
         always_wrong: Whether a field always has an error.
     """
 
@@ -154,16 +159,19 @@ class Compiler:
         partial: list[str] = []
         for field in selection.fields:
             wrong, value = self._field(field, variables, writer, by_source)
-            reads = () if field.hidden else field.sources
-            fields.append(FieldFailure(field.key, reads, wrong, field.locations))
-            unknown = " or ".join(f"{by_source[source]} is None" for source in reads)
+            sources_of_field = () if field.hidden else field.sources
+            source_field = self._source_fields.get(field.name)
+            reads = frozenset[str]() if source_field is None else source_field.fields
+            fields.append(FieldFailure(field.key, sources_of_field, reads, wrong, field.locations))
+            unknown = [f"{by_source[source]} is None" for source in sources_of_field]
+            missing = " or ".join([f"{field.key!r} in failed", *unknown])
             item = f"{field.key!r}: {value}"
             whole.append(item)
-            partial.append(f"{field.key!r}: None if {unknown} else {value}" if unknown else item)
-        write_known = writer.function(["key", *records], f"{{{', '.join(partial)}}}")
+            partial.append(f"{field.key!r}: None if {missing} else {value}" if unknown else item)
+        write_known = writer.function(["failed", "key", *records], f"{{{', '.join(partial)}}}")
         everywhere = " and ".join(f"{record} is not None" for record in records)
         nowhere = " and ".join(f"{record} is None" for record in records)
-        rest = f"None if {nowhere} else {writer.bind(write_known)}(key, {', '.join(records)})"
+        rest = f"None if {nowhere} else {writer.bind(write_known)}((), key, {', '.join(records)})"
         text = f"{{{', '.join(whole)}}} if {everywhere} else {rest}"
         return UserWriter(
             fields=fields,
@@ -311,22 +319,26 @@ class _Rendering:
             outcome = outcome_of(dict(zip(needs.sources, row, strict=True)), needs, self._required)
             if outcome.failure is not None:
                 self._add_source_error(outcome.failure, compiled.locations, path)
-            elif outcome.known:
-                self._add_field_errors(writer, outcome, path)
-            records = (None if isinstance(result, SourceFailure) else result for result in row)
-            users.append(writer.write_known(key, *records) if outcome.known else None)
+            if not outcome.known:
+                users.append(None)
+                continue
+            failed = self._add_field_errors(writer, outcome, path)
+            users.append(writer.write_known(failed, key, *map(record_in, row)))
         return users
 
     def _add_field_errors(
         self, writer: UserWriter, outcome: Outcome, path: list[str | int]
-    ) -> None:
-        """Add the errors of the fields of one user."""
+    ) -> Collection[str]:
+        """Add the errors of the fields of one user, and return their response keys."""
+        failed: set[str] = set()
         for field in writer.fields:
             if field.wrong is not None:
                 place = [*path, field.key]
                 self._add_error(field.wrong.message, field.locations, place, field.wrong.code)
-            elif (failure := outcome.failure_of(field.sources)) is not None:
+            elif (failure := outcome.failure_of(field.sources, field.reads)) is not None:
                 self._add_source_error(failure, field.locations, [*path, field.key])
+                failed.add(field.key)
+        return failed
 
     def _add_source_error(
         self,

@@ -249,7 +249,11 @@ def check_of(
     understood = None
     if reachable and authenticated is not False and (not codes or codes & _MISUNDERSTOOD):
         understood = not wrong
-    found = sum(user is not None for user in probed.users) - len(_failing(probed))
+    failing = _failing(probed)
+    found = sum(
+        user is not None and (number not in failing or any(map(_is_there, user.values())))
+        for number, user in enumerate(probed.users)
+    )
     if expected and probed.own and not found and not wrong:
         wrong.append(
             "none of the requested users is known: check the ids, how requests name them"
@@ -263,13 +267,18 @@ def check_of(
         authenticated=authenticated,
         understood=understood,
         asked=len(probed.ids),
-        found=max(0, found),
+        found=found,
         expected=expected,
         calls=len(own),
         seconds=probed.seconds,
         wrong=tuple(hiding.text(one) for one in wrong),
         rows=tuple(row_check(row) for one in own for row in one.rows),
     )
+
+
+def _is_there(value: object) -> bool:
+    """Return whether a field has a value."""
+    return value is not None
 
 
 def _no_token(exchange: Exchange) -> bool:

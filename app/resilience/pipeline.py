@@ -13,6 +13,10 @@ retry        another call, where that can help, is safe, and fits time and budge
 A call about a user that is known to be slow or to fail, while the service answers for others, is
 isolated: it is made once, never as a probe, in a small part of the bulkhead, and its failure does
 not count against the service. The failure that made the user known has counted already.
+
+A call for several requests that is divided if it fails does not count against the service either:
+the calls that follow do. Otherwise the requests would open the circuit sooner together than each on
+its own.
 """
 
 from collections.abc import Awaitable, Callable
@@ -71,6 +75,7 @@ class _PipelineRun(Generic[T]):
         end: The moment by which the run has to end, by the clock's ``monotonic``.
         caller: The caller for whom it runs.
         isolated: Whether it is about a user that is known to be slow or to fail.
+        divisible: Whether it is divided if it fails.
         made: How many calls were made so far.
     """
 
@@ -79,6 +84,7 @@ class _PipelineRun(Generic[T]):
     end: float
     caller: str
     isolated: bool
+    divisible: bool
     made: int = 0
 
 
@@ -199,6 +205,7 @@ class ResiliencePipeline:
         reserve: float,
         caller: str = "",
         isolated: bool = False,
+        divisible: bool = False,
     ) -> Outcome[T]:
         """Make a call that is safe to repeat.
 
@@ -210,11 +217,12 @@ class ResiliencePipeline:
             caller: The caller, where the service gets its identity; each has a rate of its own.
             isolated: Whether the call is about a user that is known to be slow or to fail, while
                 the service answers for others.
+            divisible: Whether other calls ask for the same users if this one fails.
 
         Returns:
             The answer of the last call that was made, and the number of calls.
         """
-        work = _PipelineRun(attempt, limit, deadline.at - reserve, caller, isolated)
+        work = _PipelineRun(attempt, limit, deadline.at - reserve, caller, isolated, divisible)
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
@@ -377,7 +385,7 @@ class ResiliencePipeline:
             return  # a service that refuses calls still works
         # A time-out counts only if the call had nearly its whole limit. Otherwise clients with
         # short deadlines could open the circuit for all others.
-        if work.isolated:
+        if work.isolated or (work.divisible and self._breaker.state is BreakerState.CLOSED):
             return
         if (
             answer.code is not Code.SOURCE_TIMEOUT

@@ -115,7 +115,7 @@ def user_events(
         first: The most events; all if absent.
 
     Returns:
-        The latest events, newest first; ``None`` if activity does not know the user.
+        The latest events, newest first; ``None`` if activity does not know the user or its events.
 
     Raises:
         BadUserInputError: ``first`` is negative.
@@ -123,12 +123,13 @@ def user_events(
     """
     read = latest_events({} if first is strawberry.UNSET else {"first": first})
     activity = root.results.read(ACTIVITY, ("events",))
-    return None if activity is None else [Event.of(event) for event in read(activity)]
+    events = None if activity is None else read(activity)
+    return None if events is None else [Event.of(event) for event in events]
 
 
 def latest_events(
     arguments: Mapping[str, Any],
-) -> Callable[[ActivityRecord], Sequence[EventRecord]]:
+) -> Callable[[ActivityRecord], Sequence[EventRecord] | None]:
     """Make the function that reads the latest events from a record. A ``Bind``.
 
     Args:
@@ -145,4 +146,4 @@ def latest_events(
         raise BadUserInputError(f"first takes 0 or more, got {first}")
     if first is None:
         return attrgetter("events")
-    return lambda activity: activity.events[:first]
+    return lambda activity: None if activity.events is None else activity.events[:first]

@@ -133,6 +133,9 @@ class Record(BaseModel):
     It is parsed directly from the bytes of a response. Parsing is strict: a number in quotes is not
     a number, a number is not a time, and no number is infinite. Additional fields are ignored. A
     change at a source changes its record, never the schema.
+
+    Every field of a row but the key has the default ``None``: a value that is missing costs no
+    other value. Records inside a field may require their own fields.
     """
 
     model_config = ConfigDict(
@@ -178,6 +181,19 @@ class SourceSpec(Generic[R]):
     parameter: str
     key: str
 
+    def __post_init__(self) -> None:
+        """Refuse a record that needs more than its key.
+
+        Raises:
+            TypeError: A field other than the key has no default, or another than ``None``.
+        """
+        for name, info in self.record.model_fields.items():
+            if name != self.key and (info.is_required() or info.get_default() is not None):
+                raise TypeError(
+                    f"{self.record.__name__}.{name} needs the default None, because a service may"
+                    f" leave it out: declare it as {name}: … | None = None"
+                )
+
     @property
     def service(self) -> str:
         """The name of the service, under which its settings are found."""
@@ -222,6 +238,8 @@ class RequestContext:
             for all.
         isolated: Whether the call is for one key that is known to be slow or to fail, while others
             succeed.
+        divisible: Whether the batch is divided if it fails, because some of its requests want only
+            some of its keys.
     """
 
     request_id: str
@@ -232,6 +250,7 @@ class RequestContext:
     forwarded: Headers = field(default=(), repr=False)
     fields: FieldSet | None = None
     isolated: bool = False
+    divisible: bool = False
     sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
 
 
@@ -260,6 +279,23 @@ def child_of(traceparent: str) -> str:
     """
     return f"{traceparent[:36]}{getrandbits(64) or 1:016x}{traceparent[52:]}"
 
+
+@dataclass(frozen=True, slots=True)
+class DamagedRecord(Generic[R_co]):
+    """The record of a row in which some values do not fit. Each field stands for itself.
+
+    Attributes:
+        record: The record. The fields that do not fit are ``None`` in it.
+        failures: Why such a field has no value, by its Python name.
+    """
+
+    record: R_co
+    failures: Mapping[str, SourceFailure]
+
+
+SourceResult: TypeAlias = R_co | DamagedRecord[R_co] | SourceFailure | None
+"""The result for one key: a record, possibly with damaged fields, a failure, or ``None`` if the
+source does not know the key."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -312,7 +348,7 @@ class Source(Protocol[R_co]):
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> FetchResult[R_co | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R_co]]:
         """Fetch the records of users.
 
         Args:
@@ -320,8 +356,8 @@ class Source(Protocol[R_co]):
             context: The context of the call.
 
         Returns:
-            One source result per key, in the order of ``keys``: a record, ``None`` if the source
-            does not know the key, or a ``SourceFailure``. An upstream failure is never raised.
+            One source result per key, in the order of ``keys``. An upstream failure is never
+            raised.
         """
         ...
 

@@ -15,16 +15,20 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import getitem
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from app.errors import Code, SourceFailure
 from app.resilience.clock import Clock
-from app.sources.base import FieldSet, Record, RequestContext, SourceTrace, UserId
+from app.sources.base import (
+    FieldSet,
+    Record,
+    RequestContext,
+    SourceResult,
+    SourceTrace,
+    UserId,
+)
 
 R = TypeVar("R", bound=Record)
-
-SourceResult: TypeAlias = R | SourceFailure | None
-"""The result for one key: a record, a failure, or ``None`` if the source does not know the key."""
 
 
 @dataclass(eq=False, slots=True)
@@ -104,6 +108,14 @@ class Batch(Generic[R]):
             return False
         self.fields = None if fields is None else self.fields | fields
         return True
+
+    @property
+    def has_partial_waiters(self) -> bool:
+        """Whether some requests wait for some of its keys, but not for all."""
+        count = len(self.keys)
+        return count > 1 and any(
+            0 < pending.keys_per_batch.get(self, 0) < count for pending in self.pending_batches
+        )
 
     def waiting_for_some(
         self, keys: Sequence[UserId]

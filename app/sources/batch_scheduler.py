@@ -41,10 +41,11 @@ from app.sources.base import (
     FieldSet,
     Record,
     RequestContext,
+    SourceResult,
     UserId,
     new_request_id,
 )
-from app.sources.batch import Batch, BatchQueue, PendingBatch, SourceResult
+from app.sources.batch import Batch, BatchQueue, PendingBatch
 from app.sources.credentials import identity_of
 from app.sources.round_trip import RoundTrip
 from app.sources.suspects import Suspects
@@ -550,6 +551,7 @@ class BatchScheduler(Generic[R]):
                 forwarded=first.forwarded,
                 fields=batch.fields,
                 isolated=isolated,
+                divisible=self._shares_batches and batch.has_partial_waiters,
                 sharers=batch.sharers if batch.shared else None,
             )
         return RequestContext(
@@ -562,6 +564,7 @@ class BatchScheduler(Generic[R]):
             first.forwarded,  # the source gets the same from all requests of one identity
             fields=batch.fields,
             isolated=isolated,
+            divisible=self._shares_batches and batch.has_partial_waiters,
             sharers=batch.sharers,
         )
 

@@ -232,6 +232,7 @@ class ServiceClient:
             reserve=self._deadlines.reserve,
             caller=caller,
             isolated=context.isolated,
+            divisible=context.divisible,
         )
         trace = SourceTrace(
             calls=1,

@@ -126,12 +126,9 @@ def _partition(
                 what = f"is given by {other} too: expected one endpoint for each field."
                 mistakes.append(MappingMistake(("endpoints", name, "fields", field), what))
     first = next(iter(parts))
-    for field, info in spec.record.model_fields.items():
+    for field in spec.record.model_fields:
         if field not in given and field != spec.key:
-            given[field] = first  # an optional field that no endpoint gives is missing in its rows
-            if info.is_required():
-                what = f"give no {field}: expected it in the fields of one of them."
-                mistakes.append(MappingMistake(("endpoints",), what))
+            given[field] = first  # a field that no endpoint gives is missing in its rows
     if mistakes:
         raise MappingError(mistakes)
     return {

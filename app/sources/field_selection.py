@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 import orjson
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import SourceFailure
 from app.expressions.expression import compile_expression
 from app.settings.request import FIELDS, BodyRequest, RequestSettings, SelectSettings
 from app.settings.response import AnswerSettings, Segment
@@ -20,6 +19,7 @@ from app.sources.base import (
     FieldSet,
     Record,
     RequestContext,
+    SourceResult,
     SourceSpec,
     UserId,
 )
@@ -231,7 +231,7 @@ class SelectingSource(Generic[R]):
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> FetchResult[R | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R]]:
         """Fetch the wanted fields of each user.
 
         Args:

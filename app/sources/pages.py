@@ -26,7 +26,7 @@ from app.sources.base import (
     joined_fetches,
 )
 from app.sources.client import Reply, ServiceClient
-from app.sources.mapping.contract import RowContract
+from app.sources.mapping.contract import RowContract, RowDamage
 from app.sources.mapping.requests import UpstreamRequest, pair
 from app.sources.mapping.rows import RawAnswer
 from app.sources.mapping.scan import ScannedRow, at, scan
@@ -179,7 +179,7 @@ class RestPages(Generic[R]):
             if not isinstance(items, list):
                 raise
             page = self._contract.read(row.value)
-            return _MalformedPage(page) if isinstance(page, str) else page
+            return _MalformedPage(page.text) if isinstance(page, RowDamage) else page
 
     def _failure(self, detail: str) -> SourceFailure:
         """Return the failure for a list that cannot be read."""

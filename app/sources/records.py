@@ -13,12 +13,14 @@ class ProfileRecord(Record):
     """A row of ``GET /users``."""
 
     id: str = Field(description="The user.")
-    username: str = Field(description="Name that the user signs in with.")
-    display_name: str = Field(description="Name that others see.")
-    email: str = Field(description="Mail address.")
+    username: str | None = Field(default=None, description="Name that the user signs in with.")
+    display_name: str | None = Field(default=None, description="Name that others see.")
+    email: str | None = Field(default=None, description="Mail address.")
     avatar_url: str | None = Field(default=None, description="Address of a picture.")
     locale: str | None = Field(default=None, description="Language and region, BCP 47.")
-    created_at: AwareDatetime = Field(description="When the user signed up, RFC 3339.")
+    created_at: AwareDatetime | None = Field(
+        default=None, description="When the user signed up, RFC 3339."
+    )
 
 
 PROFILE = SourceSpec(name="profile", record=ProfileRecord, path="/users", parameter="id", key="id")
@@ -37,9 +39,13 @@ class AccountRecord(Record):
     """A row of ``GET /accounts``."""
 
     user_id: str = Field(description="The user.")
-    plan: str = Field(description="Name of the plan.")
-    status: str = Field(description="State of the subscription, in the source's own words.")
-    balance: MoneyRecord = Field(description="What is owed (positive) or in credit (negative).")
+    plan: str | None = Field(default=None, description="Name of the plan.")
+    status: str | None = Field(
+        default=None, description="State of the subscription, in the source's own words."
+    )
+    balance: MoneyRecord | None = Field(
+        default=None, description="What is owed (positive) or in credit (negative)."
+    )
     renews_at: AwareDatetime | None = Field(
         default=None, description="When the plan renews, RFC 3339."
     )
@@ -79,8 +85,12 @@ class ActivityRecord(Record):
     last_seen_at: AwareDatetime | None = Field(
         default=None, description="When last seen, RFC 3339."
     )
-    login_count: int = Field(ge=0, le=MAX_INT, description="How often the user has signed in.")
-    events: tuple[EventRecord, ...] = Field(description="The latest events, newest first.")
+    login_count: int | None = Field(
+        default=None, ge=0, le=MAX_INT, description="How often the user has signed in."
+    )
+    events: tuple[EventRecord, ...] | None = Field(
+        default=None, description="The latest events, newest first."
+    )
 
 
 ACTIVITY = SourceSpec(

@@ -14,6 +14,7 @@ from app.sources.base import (
     FetchResult,
     Record,
     RequestContext,
+    SourceResult,
     SourceSpec,
     UserId,
     joined_fetches,
@@ -78,7 +79,7 @@ class RestSource(Generic[R]):
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> FetchResult[R | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R]]:
         """Fetch keys from the service, by several calls if they are too many for one.
 
         Args:
@@ -102,7 +103,7 @@ class RestSource(Generic[R]):
 
     def _warn_of_unknown_keys(
         self,
-        answers: Sequence[R | SourceFailure | None],
+        answers: Sequence[SourceResult[R]],
         origin: KeyFromSettings,
         context: RequestContext,
     ) -> None:
@@ -118,11 +119,11 @@ class RestSource(Generic[R]):
 
     def _with_refused(
         self,
-        fetched: FetchResult[R | SourceFailure | None],
+        fetched: FetchResult[SourceResult[R]],
         keys: Sequence[UserId],
         refused: Sequence[UserId],
         context: RequestContext,
-    ) -> FetchResult[R | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R]]:
         """Add the failure of keys that cannot be encoded, and log them."""
         self._client.seldom.warn("source.not_written", self.name, context, keys=len(refused))
         detail = "the key cannot be written in the form of the request, and was not sent"
@@ -134,13 +135,13 @@ class RestSource(Generic[R]):
 
     async def _fetch_all(
         self, requests: Sequence[UpstreamRequest], context: RequestContext
-    ) -> FetchResult[R | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R]]:
         """Send several requests, at most ``at_a_time`` at once; return their results in order."""
         # Without the limit, one large batch would fill the bulkhead's queue. Then its other calls,
         # and the calls of other batches, would fail.
         semaphore = asyncio.Semaphore(self._encoder.at_a_time)
 
-        async def fetch(request: UpstreamRequest) -> FetchResult[R | SourceFailure | None]:
+        async def fetch(request: UpstreamRequest) -> FetchResult[SourceResult[R]]:
             async with semaphore:
                 return await self._fetch(request, context)
 
@@ -150,7 +151,7 @@ class RestSource(Generic[R]):
 
     async def _fetch(
         self, request: UpstreamRequest, context: RequestContext
-    ) -> FetchResult[R | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R]]:
         """Send one request; if one key may have caused its failure, send each half, once."""
         fetched = await self._send(request, context)
         failure = _failure_of_all(fetched.results)
@@ -182,7 +183,7 @@ class RestSource(Generic[R]):
 
     async def _send(
         self, request: UpstreamRequest, context: RequestContext
-    ) -> FetchResult[R | SourceFailure | None]:
+    ) -> FetchResult[SourceResult[R]]:
         """Send one request, follow its pages, and return the result of each key."""
 
         def read(answer: RawAnswer) -> Rows[R]:
@@ -215,7 +216,7 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        answers: Sequence[R | SourceFailure | None] = rows.answers
+        answers: Sequence[SourceResult[R]] = rows.answers
         if _ignored_filter(rows, request):
             answers = self._without_guesses(rows, request, context)
             trace.code = Code.SOURCE_MALFORMED
@@ -240,7 +241,7 @@ class RestSource(Generic[R]):
 
     def _without_guesses(
         self, rows: Rows[R], request: UpstreamRequest, context: RequestContext
-    ) -> Sequence[R | SourceFailure | None]:
+    ) -> Sequence[SourceResult[R]]:
         """Return the results of a service that ignored the filter.
 
         Rows of requested keys are right even then. But a key without a row gets a failure, because
@@ -277,7 +278,7 @@ def _arrivals_of(request: UpstreamRequest, reply: Reply[Rows[R]]) -> Mapping[Use
     return {} if reply.arrival is None else dict.fromkeys(request.keys, reply.arrival)
 
 
-def _failure_of_all(results: Sequence[R | SourceFailure | None]) -> SourceFailure | None:
+def _failure_of_all(results: Sequence[SourceResult[R]]) -> SourceFailure | None:
     """Return the failure of a whole request; ``None`` if it did not fail as a whole."""
     failure = results[0]
     if isinstance(failure, SourceFailure) and all(result is failure for result in results):
@@ -286,8 +287,8 @@ def _failure_of_all(results: Sequence[R | SourceFailure | None]) -> SourceFailur
 
 
 def _with_cause(
-    half: FetchResult[R | SourceFailure | None], cause: SourceFailure
-) -> FetchResult[R | SourceFailure | None]:
+    half: FetchResult[SourceResult[R]], cause: SourceFailure
+) -> FetchResult[SourceResult[R]]:
     """Add the failure of the whole request to the failure of a half."""
     failure = _failure_of_all(half.results)
     if failure is None:

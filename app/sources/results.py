@@ -5,18 +5,14 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, cast
 
 from app.errors import SourceError, SourceFailure
-from app.sources.base import Record, SourceSpec
+from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec
 from app.sources.records_in_parts import EndpointPartition, EndpointPartitions, joined
 
 R = TypeVar("R", bound=Record)
 
 
-Result: TypeAlias = Record | SourceFailure | Exception | None
-"""The source result of one user, or a bug of ours.
-
-A record; ``None`` if the source does not know the user; a ``SourceFailure`` if it failed; an
-exception if a bug of ours prevented the call.
-"""
+Result: TypeAlias = SourceResult[Record] | Exception
+"""The source result of one user, or a bug of ours that prevented the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +38,60 @@ class SourceResults:
             The record with these fields; ``None`` if the source does not know the user.
 
         Raises:
-            SourceError: The source failed.
+            SourceError: The source failed, or one of these fields is damaged.
             KeyError: The source was not asked: the plan lacks a source that a field reads.
         """
         partition = self.partitions.get(spec.name)
         names = (spec.name,) if partition is None else partition.endpoints_for(fields)
-        if (failure := failure_among(names, self.results)) is not None:
+        if (failure := failure_among(names, self.results, fields)) is not None:
             raise SourceError(failure)
         # A result under this name is of this source's record type, and bugs are raised earlier.
-        records = [cast("R | None", self.results[name]) for name in names]
+        records = [cast("R | None", record_in(self.results[name])) for name in names]
         known = [record for record in records if record is not None]
         if len(known) < len(records):
             return None
         return known[0] if len(known) == 1 else joined(known)
 
 
-def failure_among(sources: Sequence[str], results: Mapping[str, Result]) -> SourceFailure | None:
-    """Return the failure that fails a field which reads some sources.
+def record_in(result: Result) -> Record | None:
+    """Return the record of a result.
 
     Args:
-        sources: The sources that the field reads.
-        results: Results by source.
+        result: The result; not an exception.
 
     Returns:
-        The failure of the first source that failed; ``None`` if none did.
+        The record, even if it is damaged; ``None`` if the source failed or does not know the user.
+
+    Raises:
+        Exception: The result is a bug of ours.
+    """
+    if isinstance(result, Exception):
+        raise result
+    if isinstance(result, DamagedRecord):
+        return result.record
+    return None if isinstance(result, SourceFailure) else result
+
+
+def failure_among(
+    sources: Sequence[str], results: Mapping[str, Result], fields: Collection[str] | None
+) -> SourceFailure | None:
+    """Return the failure that fails a field of the schema.
+
+    Args:
+        sources: The sources that it reads.
+        results: Results by source.
+        fields: The record fields that it reads; ``None`` for all.
+
+    Returns:
+        The failure of the first source that failed, or of the first such record field that is
+        damaged; ``None`` if there is none.
     """
     for name in sources:
-        if isinstance(failure := results.get(name), SourceFailure):
-            return failure
+        result = results.get(name)
+        if isinstance(result, SourceFailure):
+            return result
+        if isinstance(result, DamagedRecord):
+            for damaged, failure in result.failures.items():
+                if fields is None or damaged in fields:
+                    return failure
     return None

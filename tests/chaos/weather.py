@@ -67,7 +67,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
 
 ROW_FAULTS: Final[tuple[Fault, ...]] = (
     faults.rows(faults.wrong_types),
-    faults.rows(faults.missing_fields),
     faults.rows(faults.missing_keys),
     faults.rows(faults.duplicate),
     faults.rows(faults.extra),

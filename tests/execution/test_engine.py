@@ -26,8 +26,7 @@ from app.fastpath.compiled import Compiler
 from app.observability.logs import make_log
 from app.resilience.clock import SystemClock
 from app.settings.resilience import DeadlineSettings
-from app.sources.base import FetchResult, Record, RequestContext, UserId
-from app.sources.batch import SourceResult as SourceAnswer
+from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.endpoints import endpoints_of
 from app.sources.records import ProfileRecord
@@ -133,7 +132,7 @@ class FakeProfile:
 
     async def fetch_many(
         self, keys: Sequence[UserId], _: RequestContext
-    ) -> FetchResult[SourceAnswer[Any]]:
+    ) -> FetchResult[SourceResult[Any]]:
         """Answer."""
         self.calls.append(list(keys))
         row = profile_row(1)

@@ -8,7 +8,7 @@ from app.errors import Code, SourceFailure
 from app.execution.outcome import UNKNOWN, WHOLE, Outcome, outcome_of, propagates, results_of
 from app.execution.plan import SourceNeeds, UserGroup, UserSelection
 from app.execution.request import OnError
-from app.sources.base import Record, UserId
+from app.sources.base import DamagedRecord, Record, UserId
 from app.sources.results import Result, failure_among
 
 
@@ -17,6 +17,8 @@ class Row(Record):
 
 
 ROW = Row()
+ODD = SourceFailure("profile", Code.SOURCE_MALFORMED, "email: no text")
+DAMAGED = DamagedRecord(ROW, {"email": ODD})
 LATE = SourceFailure("profile", Code.SOURCE_TIMEOUT, "too slow")
 DOWN = SourceFailure("billing", Code.SOURCE_UNAVAILABLE, "gone")
 BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
@@ -44,6 +46,9 @@ EXISTENCE = SourceNeeds(("profile",), existence_only=True)
         (BOTH, LATE, DOWN, "profile billing", Outcome(known=False, failure=LATE)),
         (BOTH, ROW, DOWN, "profile", Outcome(known=True, failures={"billing": DOWN})),
         (BOTH, None, DOWN, "billing", Outcome(known=False, failure=DOWN)),
+        # a damaged record is a record: it fails no user, even of a required source
+        (BOTH, DAMAGED, None, "profile", Outcome(known=True, failures={"profile": DAMAGED})),
+        (BOTH, DAMAGED, DOWN, "billing", Outcome(known=False, failure=DOWN)),
         # a required source that is not needed says nothing
         (BOTH, LATE, ROW, "activity", Outcome(known=True, failures={"profile": LATE})),
     ],
@@ -58,7 +63,12 @@ def test_what_becomes_of_a_user(
 
 @pytest.mark.parametrize(
     ("profile", "expected"),
-    [(ROW, WHOLE), (None, UNKNOWN), (LATE, Outcome(known=False, failure=LATE))],
+    [
+        (ROW, WHOLE),
+        (None, UNKNOWN),
+        (LATE, Outcome(known=False, failure=LATE)),
+        (DAMAGED, Outcome(known=True, failures={"profile": DAMAGED})),
+    ],
 )
 def test_the_one_source_that_says_who_exists_decides(profile: Result, expected: Outcome) -> None:
     assert outcome_of({"profile": profile}, EXISTENCE, ()) == expected
@@ -67,11 +77,22 @@ def test_the_one_source_that_says_who_exists_decides(profile: Result, expected: 
 def test_a_field_fails_as_the_first_of_its_sources_that_failed() -> None:
     outcome = Outcome(known=True, failures={"profile": LATE, "billing": DOWN})
 
-    assert outcome.failure_of(("billing", "profile")) is DOWN
-    assert outcome.failure_of(("activity", "profile")) is LATE
-    assert outcome.failure_of(("activity",)) is None
-    assert outcome.failure_of(()) is None
-    assert failure_among(("activity", "billing"), {"activity": ROW, "billing": DOWN}) is DOWN
+    assert outcome.failure_of(("billing", "profile"), ()) is DOWN
+    assert outcome.failure_of(("activity", "profile"), ()) is LATE
+    assert outcome.failure_of(("activity",), ()) is None
+    assert outcome.failure_of((), ()) is None
+    results: dict[str, Result] = {"activity": ROW, "billing": DOWN}
+    assert failure_among(("activity", "billing"), results, ()) is DOWN
+
+
+def test_a_damaged_record_field_fails_the_fields_that_read_it_alone() -> None:
+    outcome = Outcome(known=True, failures={"profile": DAMAGED, "billing": DOWN})
+
+    assert outcome.failure_of(("profile",), {"email"}) is ODD
+    assert outcome.failure_of(("profile",), {"locale", "email"}) is ODD
+    assert outcome.failure_of(("profile",), None) is ODD
+    assert outcome.failure_of(("profile",), {"locale"}) is None
+    assert outcome.failure_of(("profile", "billing"), {"locale"}) is DOWN
 
 
 @given(

@@ -116,7 +116,7 @@ async def test_a_row_that_does_not_fit_says_which_field_and_why() -> None:
 
     assert not check.well
     assert check.understood is False
-    assert check.found == 1
+    assert check.found == 2
     row = next(row for row in check.rows if row.key == IDS[1])
     assert row.wrong is not None
     assert {one.name: one.wrong for one in row.fields} == {

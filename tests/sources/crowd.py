@@ -170,7 +170,7 @@ class Crowd:
             raise said
         trip.answered = True
         for user, one in said.items():
-            if not isinstance(one, SourceFailure):
+            if one is None or isinstance(one, PersonRecord):
                 self._stored[trip.identity, user] = Kept(one, self.clock.seconds)
         return FetchResult(list(said.values()), SourceTrace(calls=1))
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.errors import Code
+from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
@@ -806,7 +806,7 @@ class RandomCallers:
                 if isinstance(answer, PersonRecord):
                     assert (answer.id, answer.identity) == (key, who)
                 else:
-                    assert answer is not None
+                    assert isinstance(answer, SourceFailure)
                     assert answer.code in {Code.SOURCE_TIMEOUT, Code.SOURCE_UNAVAILABLE}
 
 

@@ -73,14 +73,15 @@ def test_what_may_be_missing_is_missing_at_the_first_endpoint() -> None:
     ]
 
 
-def test_a_field_that_two_endpoints_give_or_none_is_a_mistake() -> None:
+def test_a_field_that_two_endpoints_give_is_a_mistake_and_one_that_none_gives_is_null() -> None:
     twice = {**BALANCE, "fields": {"plan": "plan"}}
 
     assert mistakes(endpoints={"subscription": SUBSCRIPTION, "other": twice}) == {
         "endpoints.other.fields.plan": "is given by subscription too: expected one endpoint for"
         " each field.",
-        "endpoints": "give no balance: expected it in the fields of one of them.",
     }
+    found = endpoints_of([BILLING], {"billing": settings(endpoints={"subscription": SUBSCRIPTION})})
+    assert "balance" in found["billing"][0].gives
 
 
 def test_a_field_that_the_record_has_not_is_a_mistake_with_the_nearest() -> None:
@@ -160,9 +161,8 @@ def test_the_settings_may_shape_an_endpoint_that_is_a_source_by_itself() -> None
 def test_what_does_not_fit_a_source_without_endpoints_is_told_too() -> None:
     request = {**SUBSCRIPTION["request"], "select": {"parameter": "f", "names": {"plam": ["p"]}}}
 
-    assert mistakes(fields={"plan": "a", "status": "b"}) == {
-        "fields.balance": "is missing: expected an expression for it. What is owed (positive) or in"
-        " credit (negative)."
+    assert mistakes(fields={"plan": "a", "statu": "b"}) == {
+        "fields.statu": "is no field of billing: did you mean status?"
     }
     assert mistakes(request=request) == {
         "request.select.names.plam": "is no field of billing: did you mean plan?"

@@ -123,16 +123,18 @@ async def test_a_field_that_is_skipped_is_not_asked_for(
     assert profile.asked == [["id", "login"], ["id", "login", "mail"], ["id", "login"]]
 
 
-async def test_a_field_that_the_service_does_not_send_is_malformed_where_it_has_to_be_there(
+async def test_a_field_that_the_service_does_not_send_is_null(
     gateway: GatewayClient, profile: SelectingProfile
 ) -> None:
     profile.behaviour = saying(orjson.dumps({"people": [{"id": A, "lang": "de"}]}))
 
     reply = await gateway.query(f'{{ user(id: "{A}") {{ locale avatarUrl }} }}')
-    wrong = await gateway.query(f'{{ user(id: "{A}") {{ locale email }} }}')
+    other = await gateway.query(f'{{ user(id: "{A}") {{ locale email }} }}')
 
     assert reply.data == {"user": {"locale": "de", "avatarUrl": None}}
-    assert wrong.codes == {"user.locale": "SOURCE_MALFORMED", "user.email": "SOURCE_MALFORMED"}
+    assert other.data == {"user": {"locale": "de", "email": None}}
+    assert not reply.errors
+    assert not other.errors
 
 
 async def test_explain_shows_the_fields_that_are_asked(gateway: GatewayClient) -> None:

@@ -73,4 +73,8 @@ def test_a_record_alone_stays_what_it_is() -> None:
 def test_joined_records_can_be_joined_again() -> None:
     whole = joined([joined([read({"plan"}), read({"status"})]), read({"balance"})])
 
-    assert (whole.plan, whole.status, whole.balance.amount) == ("pro", "active", 100)
+    assert (whole.plan, whole.status, whole.balance and whole.balance.amount) == (
+        "pro",
+        "active",
+        100,
+    )

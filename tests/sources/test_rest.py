@@ -15,7 +15,7 @@ from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings, RetrySettings
-from app.sources.base import RequestContext, SourceTrace, UserId
+from app.sources.base import RequestContext, SourceResult, SourceTrace, UserId
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
@@ -31,6 +31,7 @@ from tests.fakes import (
 )
 from tests.fakes.http_server import HttpExchange, saying, serving
 from tests.sources.hostile import HOSTILE
+from tests.sources.mapping.test_rows import failure_or_record
 from tests.sources.readers import CASES, EncoderCase
 
 CALL = RequestContext("request-1")
@@ -53,7 +54,7 @@ class Opened:
 
     async def fetch(
         self, keys: Sequence[UserId], context: RequestContext
-    ) -> Sequence[ProfileRecord | SourceFailure | None]:
+    ) -> Sequence[SourceResult[ProfileRecord]]:
         """Ask about users."""
         fetched = await self._source.fetch_many(keys, context)
         self.traces.append(fetched.trace)
@@ -65,10 +66,10 @@ class Opened:
         return [
             one.code.value
             if isinstance(one, SourceFailure)
-            else one.username
-            if one is not None
             else "nobody"
-            for one in answers
+            if one is None
+            else str(one.username)
+            for one in map(failure_or_record, answers)
         ]
 
     def events(self, name: str) -> list[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.errors import SourceFailure
@@ -277,6 +277,25 @@ def days(draw: st.DrawFn) -> list[Arrival]:
     return [*dict.fromkeys(arrivals)]
 
 
+MIXED = [
+    *(
+        Arrival(number * 0.05, users, odd=True)
+        for number, users in enumerate([(0,), (0, 1, 21, 22), (0, 2, 3, 20)] * 3)
+    ),
+    *(Arrival(number * 0.05, (100,)) for number in range(11)),
+]
+"""Fatal users whose failures once counted twice: in a shared batch, and in their own."""
+
+
+@example(
+    arrivals=MIXED,
+    seconds=0.05,
+    status=502,
+    max_batches=1,
+    full_at=1,
+    max_calls=24,
+    guards=STRICT,
+)
 @given(
     arrivals=days(),
     seconds=st.sampled_from([0.05, 0.3, 1.5, 60.0]),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.errors import Code, SourceFailure
-from app.sources.base import FetchResult, Record, RequestContext, SourceTrace, UserId
+from app.sources.base import FetchResult, Record, RequestContext, SourceResult, SourceTrace, UserId
 from app.sources.batch import PendingFetch, wait_for_batches
 
 NAME = "profile"
@@ -20,11 +20,11 @@ class PersonRecord(Record):
     """
 
     id: str
-    identity: str
-    version: int
+    identity: str | None = None
+    version: int | None = None
 
 
-Said = PersonRecord | SourceFailure | None
+Said = SourceResult[PersonRecord]
 
 
 def failure(code: Code = Code.SOURCE_UNAVAILABLE) -> SourceFailure:
@@ -43,7 +43,7 @@ def told(answers: Sequence[Said]) -> list[str | int | None]:
         one.code.value
         if isinstance(one, SourceFailure)
         else one.version
-        if one is not None
+        if isinstance(one, PersonRecord)
         else None
         for one in answers
     ]

@@ -6,7 +6,7 @@
                then up to + stale_while_revalidate     used at once, and renewed in the background
                then up to + stale_if_error             used if the source fails (``stale_ok``)
     unknown    up to unknown_ttl                       used
-    failure    never kept
+    failure    never kept; the same is true of a record with damaged fields
 
 The cache headers of the service bound each of these times (``lifetime.py``).
 
@@ -28,15 +28,17 @@ from app.resilience.clock import Clock
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import (
+    DamagedRecord,
     FetchResult,
     FieldSet,
     Record,
     RequestContext,
     Source,
+    SourceResult,
     SourceTrace,
     UserId,
 )
-from app.sources.batch import Collected, PendingBatch, SourceResult
+from app.sources.batch import Collected, PendingBatch
 from app.sources.batch_scheduler import BatchScheduler, Sharing, never
 from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey
@@ -99,16 +101,26 @@ def use_of(
     return EntryUse.NONE
 
 
-def can_be_replaced(result: SourceResult[Record] | Exception) -> bool:
-    """Return whether a stale record may replace a result.
+def with_old(
+    result: SourceResult[R] | Exception, old: SourceResult[R]
+) -> SourceResult[R] | Exception:
+    """Use an old record where the source failed.
 
     Args:
         result: The result of the source.
+        old: The old record of the same user.
 
     Returns:
-        Whether it is a failure other than ``SOURCE_REJECTED``, which is a decision of the source.
+        The old record instead of a failure other than ``SOURCE_REJECTED``, which is a decision of
+        the source. A damaged record with the old values of its damaged fields. Any other result as
+        it is.
     """
-    return isinstance(result, SourceFailure) and result.code is not Code.SOURCE_REJECTED
+    if isinstance(result, SourceFailure) and result.code is not Code.SOURCE_REJECTED:
+        return old
+    if isinstance(result, DamagedRecord) and old is not None:
+        values = {name: getattr(old, name) for name in result.failures}
+        return result.record.model_copy(update=values)
+    return result
 
 
 def merged_entry(old: Entry[R], new: Entry[R]) -> Entry[R]:
@@ -254,7 +266,7 @@ class CachedSource(Generic[R]):
             identity = identity_of(context, self._forwards)
         entries = self._store.get_many([EntryKey(identity, key) for key in keys])
         now = self._clock.now()
-        uses = [use_of(entry, now, self._settings, fields) for entry in entries]
+        uses = [self._use_of(entry, now, fields) for entry in entries]
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
         stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
         self.hits += uses.count(EntryUse.FRESH)
@@ -280,20 +292,24 @@ class CachedSource(Generic[R]):
         results: dict[UserId, SourceResult[R] | Exception] = {}
         now = self._clock.now()
         for key, entry, use in zip(lookup.keys, lookup.entries, lookup.uses, strict=True):
-            if use in AT_ONCE:
+            if entry is not None and use in AT_ONCE:
                 trace.keys += 1
+                results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:
-                results[key] = fetched[key]
-                is_stale = can_be_replaced(fetched[key]) and (
-                    use_of(entry, now, self._settings, lookup.fields) is EntryUse.IF_ERROR
+                old = (
+                    entry if self._use_of(entry, now, lookup.fields) is EntryUse.IF_ERROR else None
                 )
-            if entry is not None and (use is EntryUse.FRESH or is_stale):
-                results[key] = entry.record
-                if is_stale:
-                    self.stale_hits += 1
-                    trace.stale = max(trace.stale or 0.0, entry.age(now))
+                results[key] = fetched[key] if old is None else with_old(fetched[key], old.record)
+                is_stale = results[key] is not fetched[key]
+            if entry is not None and is_stale:
+                self.stale_hits += 1
+                trace.stale = max(trace.stale or 0.0, entry.age(now))
         return Collected(results, trace)
+
+    def _use_of(self, entry: Entry[R] | None, now: datetime, fields: FieldSet | None) -> EntryUse:
+        """Decide how an entry may be used."""
+        return use_of(entry, now, self._settings, fields)
 
     async def _fetch(
         self, keys: Sequence[UserId], context: RequestContext
@@ -305,7 +321,8 @@ class CachedSource(Generic[R]):
         entries: list[Entry[R]] = []
         for key, result in zip(keys, fetched.results, strict=True):
             arrival = fetched.arrivals.get(key, default)
-            if not isinstance(result, SourceFailure) and self._may_be_kept(
+            # A damaged record is fetched again: the service may be mended at any time.
+            if not isinstance(result, SourceFailure | DamagedRecord) and self._may_be_kept(
                 arrival.lifetime, context
             ):
                 entry_key = EntryKey(context.identity, key)
@@ -335,7 +352,7 @@ class CachedSource(Generic[R]):
         kept = self._store.get_many([entry.key for entry in entries])
         return [
             merged_entry(old, new)
-            if old is not None and use_of(old, now, self._settings, old.fields) is EntryUse.FRESH
+            if old is not None and self._use_of(old, now, old.fields) is EntryUse.FRESH
             else new
             for old, new in zip(kept, entries, strict=True)
         ]

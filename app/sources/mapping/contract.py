@@ -10,7 +10,7 @@ observation is created.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from operator import is_
 from types import NoneType, UnionType
@@ -18,7 +18,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar, Union, cast, get_args
 
 from pydantic import ValidationError
 
-from app.errors import what_is_wrong
+from app.errors import mistakes_in
 from app.expressions.functions import as_json
 from app.sources.base import Record
 from app.sources.mapping.scan import is_text
@@ -46,8 +46,29 @@ class _ContractMembers:
     inner: "Mapping[str, _ContractMembers | None]"
 
 
+@dataclass(frozen=True, slots=True)
+class RowDamage(Generic[R]):
+    """What does not fit in a row.
+
+    Attributes:
+        record: The record without the values that do not fit; ``None`` if the row as a whole does
+            not fit.
+        wrong: What is wrong with a field, by its Python name, without values; with the name ``""``,
+            what is wrong with the whole row.
+    """
+
+    record: R | None
+    wrong: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """What is wrong: the first mistake, and the number of further ones."""
+        first, *more = self.wrong.values()
+        return first + (f" (and {len(more)} more)" if more else "")
+
+
 class RowContract(Generic[R]):
-    """Reads rows as records of one type.
+    """Reads rows as records of one type. Each field of a row stands for itself.
 
     Args:
         record: The record type.
@@ -56,34 +77,46 @@ class RowContract(Generic[R]):
     def __init__(self, record: type[R]) -> None:
         self._record = record
         self._members = _members_of(record, ())
+        self._names = {info.alias or name: name for name, info in record.model_fields.items()}
 
-    def read(self, row: object) -> R | str:
+    def read(self, row: object) -> R | RowDamage[R]:
         """Read a row.
 
         Args:
             row: Plain data, with ``Decimal`` for numbers that have a fraction.
 
         Returns:
-            The record, or a text that says what is wrong with the row, without its values.
+            The record, or what does not fit.
         """
-        record = self._read(row)
-        if not isinstance(record, str):
+        record = self._parse(row)
+        if not isinstance(record, RowDamage):
             return record
         readable = _readable(row, self._members)
-        second = record if readable is row else self._read(readable)
-        return record if isinstance(second, str) else second
+        if readable is not row:
+            record = self._parse(readable)
+            if not isinstance(record, RowDamage):
+                return record
+        if "" in record.wrong or not isinstance(readable, dict):
+            return record
+        members = cast("Mapping[str, object]", readable).items()
+        rest = {name: value for name, value in members if self._names.get(name) not in record.wrong}
+        undamaged = self._parse(rest)
+        return record if isinstance(undamaged, RowDamage) else RowDamage(undamaged, record.wrong)
 
-    def _read(self, row: object) -> R | str:
-        """Parse a row without changes."""
+    def _parse(self, row: object) -> R | RowDamage[R]:
+        """Parse a row as it is."""
         try:
             return self._record.model_validate_json(as_json(row))
         except ValidationError as error:
-            return what_is_wrong(error)
+            wrong: dict[str, str] = {}
+            for place, detail in mistakes_in(error):
+                wrong.setdefault(self._names.get(place, ""), detail)
         except TypeError as error:
             # Other names of the row stay secret: they come from the source, and may be anything.
-            known = () if self._members is None else self._members.inner
-            named = [name for name in unwritable(row) if name in known]
-            return ": ".join(["it cannot be written as JSON", *named[:1], str(error)])
+            found, known = unwritable(row), self._names.items()
+            wrong = {name: f"{alias}: {found[alias]}" for alias, name in known if alias in found}
+            wrong = wrong or {"": f"it cannot be written as JSON: {error}"}
+        return RowDamage(None, wrong)
 
 
 def unwritable(row: object) -> Mapping[str, str]:
@@ -208,32 +241,3 @@ class RowObservation:
 
 Observer: TypeAlias = Callable[[RowObservation], None]
 """Called for each row with how its record was made."""
-
-
-def with_what_is_wrong(
-    fields: Sequence[FieldObservation], record: type[Record], values: Mapping[str, object]
-) -> Sequence[FieldObservation]:
-    """Add to each field what is wrong with its value.
-
-    Args:
-        fields: How the fields were made.
-        record: The record type.
-        values: All values, by the JSON names of the fields.
-
-    Returns:
-        The fields, each with its first mistake.
-    """
-    wrong: dict[str, str] = {}
-    try:
-        record.model_validate_json(as_json(values))
-    except ValidationError as error:
-        for detail in error.errors(include_url=False, include_input=False, include_context=False):
-            field, *within = [str(part) for part in detail["loc"]] or ["all of it"]
-            place = f"{'.'.join(within)}: " if within else ""
-            wrong.setdefault(field, place + detail["msg"])
-    except TypeError:
-        wrong.update(unwritable(values))
-    return [
-        made if made.mistake is not None else replace(made, mistake=wrong.get(made.name))
-        for made in fields
-    ]

@@ -9,9 +9,9 @@ from app.errors import Code, MalformedError, SourceFailure
 from app.expressions.expression import EXACT, EvaluationError
 from app.settings.response import AnswerSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Record, SourceSpec, UserId
+from app.sources.base import DamagedRecord, Record, SourceSpec, UserId
 from app.sources.failures import meaning_of
-from app.sources.mapping.contract import Observer
+from app.sources.mapping.contract import Observer, RowDamage
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import Extent, More, NextPage, extent_of
 from app.sources.mapping.row_mapper import (
@@ -147,6 +147,14 @@ class MappingReader(Generic[R]):
         self._mapper = mapper
         self._limit = limit if settings.many else None
         self._written_key = name_in_json(spec, spec.key)
+        # Rows say nothing about their user: without this check, an error message with status 200
+        # would be a user without any values.
+        self._takes_any_row = (
+            not settings.many
+            and not settings.by_key
+            and settings.key is None
+            and mapper.key is None
+        )
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
         """Read a response.
@@ -201,14 +209,18 @@ class MappingReader(Generic[R]):
             total=extent.total,
         )
 
-        def read(index: int, key: UserId) -> R | str:
-            return self._mapper.record(keyed[index].value, key)
+        def read(index: int, key: UserId) -> R | RowDamage[R]:
+            row = keyed[index].value
+            if self._takes_any_row and not self._mapper.recognizes(row):
+                return RowDamage(None, {"": "a row without a key, and with none of its fields"})
+            return self._mapper.record(row, key)
 
         matched = match_rows(self._name, keys, found, read, remainder, fold_case=self._fold_case)
         if self._mapper.foreign_keys:
             for answer in matched.answers:
-                if answer is not None and not isinstance(answer, SourceFailure):
-                    matched.malformed += wrong_foreign_keys(answer)
+                record = answer.record if isinstance(answer, DamagedRecord) else answer
+                if isinstance(record, Record):
+                    matched.malformed += wrong_foreign_keys(record)
         matched.malformed += ["a row without a key"] * without
         return matched
 

@@ -6,6 +6,7 @@ also in the cache. The public schema cannot read it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar, cast
@@ -15,13 +16,13 @@ from pydantic.fields import FieldInfo
 
 from app.errors import Code, SourceFailure
 from app.expressions.expression import EvaluationError, Expression, compile_expression
-from app.sources.base import Record, SourceSpec, UserId
+from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
 from app.sources.mapping.contract import (
     FieldObservation,
     Observer,
     RowContract,
+    RowDamage,
     RowObservation,
-    with_what_is_wrong,
 )
 from app.sources.mapping.scan import is_text
 
@@ -108,7 +109,7 @@ def wrong_foreign_keys(record: Record) -> Sequence[str]:
 
 
 def foreign_key_of(
-    answer: Record | SourceFailure | None, *, source: str, parent: str
+    answer: SourceResult[Record], *, source: str, parent: str
 ) -> UserId | SourceFailure | None:
     """Return the key of a user at one source, from the result of another source.
 
@@ -126,7 +127,8 @@ def foreign_key_of(
     """
     if answer is None or isinstance(answer, SourceFailure):
         return answer
-    keys: Mapping[str, ForeignKey] | None = getattr(answer, "foreign_keys", None)
+    record = answer.record if isinstance(answer, DamagedRecord) else answer
+    keys: Mapping[str, ForeignKey] | None = getattr(record, "foreign_keys", None)
     if keys is None:  # ``getattr``, because a merged record is not a ``HasForeignKeys``
         raise TypeError(f"a record of {parent} without foreign keys")
     found = keys[source]
@@ -173,14 +175,16 @@ class _Field:
     """How one field of the record is made.
 
     Attributes:
-        name: Its name in JSON.
+        name: Its Python name.
+        json_name: Its name in JSON.
         make: Returns its value from a row.
-        required: Whether the record requires it.
+        members: The members of a row that it reads; ``None`` if it reads the whole row.
     """
 
     name: str
+    json_name: str
     make: Callable[[object], object]
-    required: bool
+    members: AbstractSet[str] | None
 
 
 class RowMapper(Generic[R]):
@@ -215,12 +219,28 @@ class RowMapper(Generic[R]):
         expressions = None if fields is None else _expressions(spec, fields)
         self.key: Expression | None = (expressions or {}).get(spec.key)
         self._fields = tuple(
-            _Field(name_in_json(spec, name), make, info.is_required())
-            for name, info in spec.record.model_fields.items()
-            if name != spec.key and (make := _maker(spec, name, expressions)) is not None
+            field
+            for name in spec.record.model_fields
+            if name != spec.key and (field := _field(spec, name, expressions)) is not None
         )
 
-    def record(self, row: object, user: UserId) -> R | str:
+    def recognizes(self, row: object) -> bool:
+        """Return whether a row has anything that a field reads.
+
+        Args:
+            row: The row, of any type.
+
+        Returns:
+            Whether it has a member with one of the names that the fields begin with, even if that
+            is null; or, for a field that reads the whole row, a value.
+        """
+        names = _members_of(row).keys()
+        return row is not None and any(
+            _has_value(field, row) if field.members is None else not names.isdisjoint(field.members)
+            for field in self._fields
+        )
+
+    def record(self, row: object, user: UserId) -> R | RowDamage[R]:
         """Convert a row to a record.
 
         Args:
@@ -229,22 +249,47 @@ class RowMapper(Generic[R]):
                 differently.
 
         Returns:
-            The record, or a text that says what is wrong with the row, without its values.
+            The record, or what does not fit in the row.
         """
+        if not _is_object(row) and not self.recognizes(row):
+            return RowDamage(None, {"": "all of it: expected an object"})
         values: dict[str, object] = {self._key: user}
+        wrong: dict[str, str] = {}
         for field in self._fields:
             try:
                 value = field.make(row)
             except EvaluationError as error:
-                return f"{field.name}: {error}"
-            if value is not None or field.required:
-                values[field.name] = value
+                wrong[field.name] = f"{field.json_name}: {error}"
+                continue
+            if value is not None:
+                values[field.json_name] = value
         if self.foreign_keys:
             values[FOREIGN_KEYS] = {
                 name: ForeignKey.of(row, expression)
                 for name, expression in self.foreign_keys.items()
             }
-        return self._contract.read(values)
+        record = self._contract.read(values)
+        if isinstance(record, RowDamage):
+            return RowDamage(record.record, {**wrong, **record.wrong})
+        return RowDamage(record, wrong) if wrong else record
+
+
+def _is_object(row: object) -> bool:
+    """Return whether a row is an object."""
+    return isinstance(row, dict)
+
+
+def _members_of(row: object) -> Mapping[str, object]:
+    """Return the members of a row; none if it is not an object."""
+    return cast("Mapping[str, object]", row) if isinstance(row, dict) else {}
+
+
+def _has_value(field: _Field, row: object) -> bool:
+    """Return whether a field has a value in a row, even a wrong one."""
+    try:
+        return field.make(row) is not None
+    except EvaluationError:
+        return True
 
 
 class ObservedRowMapper(RowMapper[R]):
@@ -276,7 +321,7 @@ class ObservedRowMapper(RowMapper[R]):
             for alias, name in names.items()
         }
 
-    def record(self, row: object, user: UserId) -> R | str:
+    def record(self, row: object, user: UserId) -> R | RowDamage[R]:
         """Convert a row to a record, and report it to the observer.
 
         Args:
@@ -284,27 +329,28 @@ class ObservedRowMapper(RowMapper[R]):
             user: The requested key.
 
         Returns:
-            The record, or a text that says what is wrong with the row, without its values.
+            The record, or what does not fit in the row.
         """
         record = super().record(row, user)
-        values: dict[str, object] = {self._key: user}
+        damage = record if isinstance(record, RowDamage) else None
+        wrong: Mapping[str, str] = {} if damage is None else damage.wrong
         observed: list[FieldObservation] = []
         for field in self._fields:
             try:
-                value, wrong = field.make(row), None
-            except EvaluationError as error:
-                value, wrong = None, str(error)
-            observed.append(FieldObservation(field.name, self._texts[field.name], value, wrong))
-            if wrong is None and (value is not None or field.required):
-                values[field.name] = value
-        failed = isinstance(record, str)
+                value = field.make(row)
+            except EvaluationError:
+                value = None
+            name, mistake = field.json_name, wrong.get(field.name)
+            if mistake is not None:
+                mistake = mistake.removeprefix(f"{name}: ").removeprefix(f"{name}.")
+            observed.append(FieldObservation(name, self._texts[name], value, mistake))
         self._observer(
             RowObservation(
                 source=self._name,
                 key=user,
-                record=None if isinstance(record, str) else record,
-                mistake=record if isinstance(record, str) else None,
-                fields=with_what_is_wrong(observed, self._record, values) if failed else observed,
+                record=record.record if isinstance(record, RowDamage) else record,
+                mistake=None if damage is None else damage.text,
+                fields=observed,
             )
         )
         return record
@@ -323,18 +369,21 @@ def name_in_json(spec: SourceSpec[R], name: str) -> str:
     return spec.record.model_fields[name].alias or name
 
 
-def _maker(
+def _field(
     spec: SourceSpec[R], name: str, expressions: Mapping[str, Expression] | None
-) -> Callable[[object], object] | None:
-    """Return the function from a row to a field; ``None`` if the field has no expression."""
-    if expressions is not None:
-        return expressions[name].evaluate if name in expressions else None
+) -> _Field | None:
+    """Return how a field is made from a row; ``None`` if it has no expression."""
     alias = name_in_json(spec, name)
+    if expressions is not None:
+        expression = expressions.get(name)
+        if expression is None:
+            return None
+        return _Field(name, alias, expression.evaluate, expression.members)
 
     def member(row: object) -> object:
-        return cast("Mapping[str, object]", row).get(alias) if isinstance(row, dict) else None
+        return _members_of(row).get(alias)
 
-    return member
+    return _Field(name, alias, member, frozenset({alias}))
 
 
 def by_field(
@@ -373,18 +422,7 @@ def by_field(
 
 def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
     """Return the compiled expressions by the Python names of their fields."""
-    found, wrong = by_field(spec, fields)
-    known: Mapping[str, FieldInfo] = spec.record.model_fields
-    mistakes = [
-        *wrong,
-        *(
-            MappingMistake(
-                ("fields", name), f"is missing: expected an expression for it. {info.description}"
-            )
-            for name, info in known.items()
-            if info.is_required() and name not in found and name != spec.key
-        ),
-    ]
+    found, mistakes = by_field(spec, fields)
     if mistakes:
         raise MappingError(mistakes)
     return {name: compile_expression(text) for name, text in found.items()}

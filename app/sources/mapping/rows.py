@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from app.errors import Code, MalformedError, SourceFailure
 from app.expressions.ids import folded
 from app.settings.response import AnswerSettings
-from app.sources.base import Record, SourceSpec, UserId
-from app.sources.mapping.contract import RowContract
+from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
+from app.sources.mapping.contract import RowContract, RowDamage
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import More, NextPage
 from app.sources.mapping.scan import is_text, scan
@@ -142,13 +142,13 @@ class Rows(Generic[R]):
 
     Attributes:
         answers: One source result per key, in the order of the keys.
-        malformed: What is wrong with each row that does not fit the contract.
+        malformed: What is wrong with each row that does not fit the contract, or a part of it.
         duplicate: Number of rows ignored because an earlier row has the same key.
         unasked: Number of rows ignored because their key was not requested.
         remainder: What applies to keys without a row.
     """
 
-    answers: list[R | SourceFailure | None]
+    answers: list[SourceResult[R]]
     malformed: list[str]
     duplicate: int
     unasked: int
@@ -180,7 +180,7 @@ def match_rows(
     source: str,
     keys: Sequence[UserId],
     found: Sequence[str],
-    read: Callable[[int, UserId], R | str],
+    read: Callable[[int, UserId], R | RowDamage[R]],
     remainder: Remainder,
     *,
     fold_case: bool,
@@ -191,8 +191,8 @@ def match_rows(
         source: Name of the source.
         keys: The requested keys, without duplicates.
         found: The keys of the rows, in their order.
-        read: Returns the record of a row, by its index and the requested key, or what is wrong with
-            the row. Rows without a requested key are not read.
+        read: Returns the record of a row, by its index and the requested key, or what does not fit
+            in the row. Rows without a requested key are not read.
         remainder: What applies to keys without a row.
         fold_case: Whether keys that differ only in case are the same.
 
@@ -204,11 +204,19 @@ def match_rows(
         return SourceFailure(source, Code.SOURCE_MALFORMED, detail)
 
     matches = matches_of(keys, found, fold_case=fold_case)
-    rows = {key: read(index, key) for key, index in matches.rows.items()}
-    results = {key: failure(row) if isinstance(row, str) else row for key, row in rows.items()}
-    results |= {key: failure(AMBIGUOUS) for key in matches.ambiguous}
-    malformed = [row for row in rows.values() if isinstance(row, str)]
-    malformed += [AMBIGUOUS] * len(matches.ambiguous)
+    malformed = [AMBIGUOUS] * len(matches.ambiguous)
+    results: dict[UserId, SourceResult[R]] = {key: failure(AMBIGUOUS) for key in matches.ambiguous}
+    for key, index in matches.rows.items():
+        row = read(index, key)
+        if not isinstance(row, RowDamage):
+            results[key] = row
+            continue
+        malformed.append(row.text)
+        if row.record is None:
+            results[key] = failure(row.text)
+        else:
+            failures = {name: failure(detail) for name, detail in row.wrong.items()}
+            results[key] = DamagedRecord(row.record, failures)
     answers = [results.get(key, remainder.answer) for key in keys]
     return Rows(answers, malformed, matches.duplicate, matches.unasked, remainder)
 
@@ -244,7 +252,7 @@ class RowReader(Generic[R]):
         """Read a response.
 
         The bytes are decoded directly to records. If that fails, the rows are read one by one, so
-        that a malformed row affects only its own user.
+        that a malformed value affects only its own field.
 
         Args:
             body: The JSON text.
@@ -270,7 +278,7 @@ class RowReader(Generic[R]):
         if known < len(keys) and may_be_of_another_case(keys, found, unasked=unasked):
             every = [*map(self._key, records)]
             return self._matched(keys, every, lambda index, _: records[index], NOTHING)
-        answers: list[R | SourceFailure | None] = [*map(found.get, keys)]
+        answers: list[SourceResult[R]] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
     def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
@@ -291,7 +299,7 @@ class RowReader(Generic[R]):
             failure = SourceFailure(self._spec.name, Code.SOURCE_MALFORMED, missing[0])
             remainder = Remainder(failure, failure)
 
-        def read(index: int, _: UserId) -> R | str:
+        def read(index: int, _: UserId) -> R | RowDamage[R]:
             return self._contract.read(keyed[index])
 
         rows = self._matched(keys, [key for key in found if key is not None], read, remainder)
@@ -302,7 +310,7 @@ class RowReader(Generic[R]):
         self,
         keys: Sequence[UserId],
         found: Sequence[str],
-        read: Callable[[int, UserId], R | str],
+        read: Callable[[int, UserId], R | RowDamage[R]],
         remainder: Remainder,
     ) -> Rows[R]:
         """Return the result of each key, from the row that matches it."""

@@ -25,11 +25,12 @@ from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import FetchResult, RequestContext, SourceSpec, UserId
+from app.sources.base import DamagedRecord, FetchResult, RequestContext, SourceSpec, UserId
 from app.sources.batch import BatchedSource
 from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
 from app.sources.cache.lifetime import OVER, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey
+from app.sources.mapping.decoding import values_of
 from app.sources.records_in_parts import partial
 from tests.clock import ManualClock
 from tests.fakes import calm_source
@@ -503,6 +504,32 @@ async def test_a_good_answer_is_preferred_to_an_old_one(shop: Shop) -> None:
     assert shop.requests.trace_of(context).stale is None
 
 
+def damaged(key: UserId) -> Said:
+    """Answer with a record whose version does not fit."""
+    return DamagedRecord(PersonRecord(id=key, identity="new"), {"version": failure()})
+
+
+async def test_a_damaged_record_is_not_kept(shop: Shop) -> None:
+    shop.upstream.says = damaged
+
+    first, _ = await shop.begin("a")
+    second, _ = await shop.begin("a")
+
+    assert first.result() == second.result() == [damaged(UserId("a"))]
+    assert shop.upstream.batches == ["a", "a"]
+
+
+async def test_an_old_record_gives_the_damaged_fields_of_a_new_one(shop: Shop) -> None:
+    await shop.ask("a")
+    await shop.pass_time(TTL + BEHIND + 1)
+    shop.upstream.says = damaged
+
+    caller, context = await shop.begin("a")
+
+    assert caller.result() == [PersonRecord(id="a", identity="new", version=0)]
+    assert shop.requests.trace_of(context).stale == TTL + BEHIND + 1
+
+
 async def test_the_trace_tells_the_age_of_the_oldest_answer_that_was_used(shop: Shop) -> None:
     await shop.ask("a")
     await shop.pass_time(3.0)
@@ -728,7 +755,11 @@ class Counter:
         """Ask for some fields; give those of each record, or a failure's code."""
         caller, _ = await self.shop.begin(keys, fields=fields)
         return [
-            one.code.value if isinstance(one, SourceFailure) else dict(one or ())
+            one.code.value
+            if isinstance(one, SourceFailure)
+            else {}
+            if one is None
+            else values_of(one)
             for one in caller.result()
         ]
 

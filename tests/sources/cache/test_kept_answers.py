@@ -15,7 +15,7 @@ from app.settings.models import LogSettings
 from app.settings.request import EachRequest
 from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
 from app.settings.response import AnswerSettings
-from app.sources.base import RequestContext, UserId
+from app.sources.base import RequestContext, SourceResult, UserId
 from app.sources.batch import wait_for_batches
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.store import EntityStore
@@ -32,12 +32,12 @@ KEEPING = CacheSettings(
 )
 
 
-def _name_of(result: ProfileRecord | SourceFailure | Exception | None) -> str:
+def _name_of(result: SourceResult[ProfileRecord] | Exception) -> str:
     """Return the name of a user, the code of a failure, or that nobody was found."""
     assert not isinstance(result, Exception)
     if isinstance(result, SourceFailure):
         return result.code.value
-    return "nobody" if result is None else result.username
+    return str(result.username) if isinstance(result, ProfileRecord) else "nobody"
 
 
 class CachedService:

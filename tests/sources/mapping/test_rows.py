@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
-from app.sources.base import Record, UserId
+from app.sources.base import DamagedRecord, Record, SourceResult, UserId
 from app.sources.mapping.decoding import values_of
 from app.sources.mapping.rows import AMBIGUOUS, RowReader, Rows
 from app.sources.records import ACTIVITY, PROFILE, AccountRecord, ActivityRecord, ProfileRecord
@@ -23,6 +23,9 @@ CANARY = "canary-value"
 
 LOWER = "0f8fad5b-d9cb-469f-a165-70867728950e"
 UPPER = LOWER.upper()
+
+
+R = TypeVar("R", bound=Record)
 
 
 def ids(*keys: str) -> list[UserId]:
@@ -49,8 +52,13 @@ def told(rows: Rows[Any]) -> list[str | None]:
     """Write answers short: a record's key, a failure's code, or nothing."""
     return [
         one.code.value if isinstance(one, SourceFailure) else one.id if one is not None else None
-        for one in rows.answers
+        for one in map(failure_or_record, rows.answers)
     ]
+
+
+def failure_or_record(answer: SourceResult[R]) -> R | SourceFailure | None:
+    """Take the first failure of a damaged record, and any other result as it is."""
+    return next(iter(answer.failures.values())) if isinstance(answer, DamagedRecord) else answer
 
 
 def test_rows_may_come_in_any_order() -> None:
@@ -94,21 +102,25 @@ def test_the_first_row_of_a_key_counts_whichever_of_them_fits(
 ) -> None:
     rows = read([first, second], "a")
 
-    [one] = rows.answers
+    [one] = map(failure_or_record, rows.answers)
     assert one is not None
     assert (one.code if isinstance(one, SourceFailure) else one.username) == answer
     assert rows.duplicate == 1
     assert rows.unasked == 0
 
 
-def test_a_malformed_row_fails_its_own_user_alone() -> None:
+def test_a_malformed_value_fails_its_own_field_alone() -> None:
     rows = read([good("a"), bad("b"), good("c")], "a", "b", "c", "d")
 
     assert told(rows) == ["a", "SOURCE_MALFORMED", "c", None]
     assert len(rows.malformed) == 1
-    failure = rows.answers[1]
-    assert isinstance(failure, SourceFailure)
-    assert failure.source == "profile"
+    damaged = rows.answers[1]
+    assert isinstance(damaged, DamagedRecord)
+    assert damaged.record == ProfileRecord.model_validate_json(
+        json.dumps({**bad("b"), "username": None})
+    )
+    [(name, failure)] = damaged.failures.items()
+    assert (name, failure.source, failure.code) == ("username", "profile", Code.SOURCE_MALFORMED)
     assert failure.detail == rows.malformed[0] == "username: Input should be a valid string"
 
 
@@ -128,7 +140,8 @@ def test_a_source_may_call_its_key_otherwise_in_json() -> None:
 
     first, second = rows.answers
     assert isinstance(first, ActivityRecord)
-    assert isinstance(second, SourceFailure)
+    assert isinstance(second, DamagedRecord)
+    assert (second.record.user_id, set(second.failures)) == ("b", {"login_count"})
 
 
 HOSTILE = {
@@ -202,7 +215,7 @@ def test_of_a_name_that_a_row_repeats_the_last_value_counts_either_way(beside: b
 
 
 def test_a_malformed_row_that_repeats_its_key_is_of_the_last_one() -> None:
-    body = b'[{"id": "b", "id": "a"}]'
+    body = b'[{"id": "b", "username": 7, "id": "a"}]'
 
     assert told(RowReader(PROFILE).read(body, ids("a", "b"))) == ["SOURCE_MALFORMED", None]
 
@@ -395,4 +408,9 @@ def test_what_is_wrong_counts_what_it_leaves_out() -> None:
         ProfileRecord.model_validate_json('{"id": 7}')
 
     sentence = what_is_wrong(caught.value)
-    assert sentence == "id: Input should be a valid string (and 4 more)"
+    assert sentence == "id: Input should be a valid string"
+
+    with pytest.raises(ValidationError) as caught:
+        ProfileRecord.model_validate_json('{"id": 7, "email": 7}')
+
+    assert what_is_wrong(caught.value) == "id: Input should be a valid string (and 1 more)"
