@@ -50,7 +50,7 @@ from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.responses import error_response, security_headers
 from app.settings import environment
-from app.settings.auth import callers_said
+from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
 from app.sources.base import Record, Source
@@ -121,7 +121,7 @@ class Gateway:
         self._observer = observer
         self._limits = InputLimits.from_settings(settings)
         self._schema = build_schema(security_directives=settings.has_security_directives)
-        self._callers = callers_said(settings.auth)
+        self._callers = require_callers(settings.auth)
         self._documents = Documents.from_settings(
             self._schema.core, settings, size=settings.document_cache
         )

@@ -205,7 +205,7 @@ def discovery_of(issuer: str) -> str:
     return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
-def callers_said(settings: CallersSettings | None) -> CallersSettings:
+def require_callers(settings: CallersSettings | None) -> CallersSettings:
     """Check that ``auth`` is set: the gateway must not serve anyone by accident.
 
     Args:
