@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
 from app.errors import Code
 from app.probe.probe import ProbeResult
-from app.probe.recorder import Exchange
+from app.probe.recorder import RecordedExchange
 from app.settings.nested import as_table
 from app.settings.source import SourceSettings
 from app.sources.failures import meaning_of
@@ -272,12 +272,12 @@ def check_of(
     )
 
 
-def _no_token(exchange: Exchange) -> bool:
+def _no_token(exchange: RecordedExchange) -> bool:
     """Return whether the server that issues tokens has refused one."""
     return exchange.status is not None and exchange.status >= HTTPStatus.BAD_REQUEST
 
 
-def _authenticated(own: Sequence[Exchange], settings: SourceSettings) -> bool | None:
+def _authenticated(own: Sequence[RecordedExchange], settings: SourceSettings) -> bool | None:
     """Return whether a source accepted the credentials; ``None`` if that is not known."""
     statuses = [one.status for one in own if one.status is not None]
     meanings = {status: meaning_of(status, settings.answer) for status in statuses}

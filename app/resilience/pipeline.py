@@ -49,7 +49,7 @@ Attempt = Callable[[float], Awaitable[T | SourceFailure]]
 
 
 @dataclass(slots=True)
-class Outcome(Generic[T]):
+class PipelineResult(Generic[T]):
     """The result of a call through the pipeline.
 
     Attributes:
@@ -199,7 +199,7 @@ class ResiliencePipeline:
         reserve: float,
         caller: str = "",
         isolated: bool = False,
-    ) -> Outcome[T]:
+    ) -> PipelineResult[T]:
         """Make a call that is safe to repeat.
 
         Args:
@@ -218,7 +218,7 @@ class ResiliencePipeline:
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
-        return Outcome(answer, work.made)
+        return PipelineResult(answer, work.made)
 
     async def _retry(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
         """Repeat a failed call where that can help, and return the last answer."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.errors import ConfigurationError
 from app.settings.base import HEADER_VALUE, Address, Seconds, SettingsModel, check_address
-from app.settings.credentials import Text
+from app.settings.credentials import NonEmptyText
 from app.settings.transport import ProxySettings, TlsSettings
 
 Algorithm: TypeAlias = Literal[
@@ -80,13 +80,15 @@ class JwtCallers(SettingsModel):
     """Callers send a token (RFC 7519) that the issuer has signed."""
 
     mode: Literal["jwt"] = Field(description=_MODE)
-    issuer: Text = Field(
+    issuer: NonEmptyText = Field(
         description="Issuer of the tokens, exactly as in their claim `iss`. The document below this"
         " address (`/.well-known/openid-configuration`) says where the keys are, unless `jwks_url`"
         " or `secret` is set.",
         examples=["https://login.example.com/"],
     )
-    audience: Text | Annotated[tuple[Text, ...], Field(min_length=1, max_length=32)] = Field(
+    audience: (
+        NonEmptyText | Annotated[tuple[NonEmptyText, ...], Field(min_length=1, max_length=32)]
+    ) = Field(
         description="Audience of the tokens: their claim `aud` has to contain one of these.",
         examples=["user-gateway"],
     )
@@ -111,10 +113,10 @@ class JwtCallers(SettingsModel):
         le=300,
         description="Whole seconds by which the clocks of the gateway and the issuer may differ.",
     )
-    user_claim: Text = Field(
+    user_claim: NonEmptyText = Field(
         default="sub", description="Claim of a token that has the user id of the caller."
     )
-    scope_claim: Text = Field(
+    scope_claim: NonEmptyText = Field(
         default="scope",
         description="Claim of a token that lists the scopes of the caller, as a text with spaces or"
         " as a list; some issuers call it `scp` or `permissions`.",

@@ -105,13 +105,13 @@ def _check_forwarded(name: str) -> str:
 
 
 BearerToken = Annotated[SecretStr, AfterValidator(_check_token)]
-Key = Annotated[SecretStr, AfterValidator(_check_key)]
+ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 UserName = Annotated[str, Field(max_length=256), AfterValidator(_check_name)]
 KeyHeader = Annotated[str, AfterValidator(_check_key_header)]
 ForwardedName = Annotated[str, AfterValidator(_check_forwarded)]
 Prefix = Annotated[str, Field(max_length=64, pattern=r"^([!-~][ -~]*)?$")]
-Text = Annotated[str, Field(min_length=1, max_length=1_024)]
+NonEmptyText = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
 _KIND = (
@@ -194,7 +194,7 @@ class ApiKeyAuth(_Auth):
     """A service that identifies the gateway by a key."""
 
     kind: Literal["api_key"] = Field(description=_KIND)
-    key: Key = Field(description="The key (`api_key`).")
+    key: ApiKey = Field(description="The key (`api_key`).")
     header: KeyHeader | None = Field(
         default=None, description="Header for the key (`api_key`).", examples=["X-Api-Key"]
     )
@@ -250,12 +250,12 @@ class ClientCredentialsAuth(_Auth):
         description="Place of client id and secret in the request: the header `Authorization`"
         " (`basic`), or the body (`post`).",
     )
-    scope: Text | None = Field(
+    scope: NonEmptyText | None = Field(
         default=None,
         description="Scopes that the token needs, separated by spaces.",
         examples=["users:read"],
     )
-    audience: Text | None = Field(
+    audience: NonEmptyText | None = Field(
         default=None,
         description="Audience of the token, if the server needs one.",
         examples=["https://users.internal/api"],
