@@ -8,6 +8,7 @@
     ├── UnauthenticatedError     the caller is unknown, and a field needs it
     └── SourceError              a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; prevents the start
+    LibraryError                 a library is of another version; prevents the start
     MalformedError               a response does not fit its contract; translated where it is read
     StoreError                   a cache's store does not work (``sources/cache/store.py``); a miss
 
@@ -218,6 +219,10 @@ class ConfigurationError(Exception):
     def __init__(self, mistakes: tuple[str, ...]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+class LibraryError(Exception):
+    """An installed library is not the one that our code was written for."""
 
 
 MAX_QUOTED = 64

@@ -25,6 +25,7 @@ ARROW = (
     "settings",
     "expressions",
     "errors",
+    "libraries",
 )
 """A room imports from the rooms after it, and from itself."""
 
