@@ -59,7 +59,7 @@ class Code(StrEnum):
 _MESSAGES = {
     Code.SOURCE_TIMEOUT: "did not answer in time",
     Code.SOURCE_UNAVAILABLE: "is unavailable",
-    Code.SOURCE_CIRCUIT_OPEN: "is not asked for the moment, since it kept failing",
+    Code.SOURCE_CIRCUIT_OPEN: "is not called at the moment, because earlier calls failed",
     Code.SOURCE_REJECTED: "rejected the request",
     Code.SOURCE_MALFORMED: "gave an answer that does not fit its contract",
     Code.SOURCE_OVERLOADED: "is overloaded",

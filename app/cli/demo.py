@@ -126,7 +126,7 @@ def announcement(addresses: DemoAddresses) -> str:
     if addresses.gateway is None:
         return "\n".join(
             [
-                "The three services run. To put the gateway over them, in another terminal:",
+                "The three services run. To run the gateway over them, in another terminal:",
                 "",
                 f"  export GATEWAY_SOURCES__PROFILE__BASE_URL={sources.profile}",
                 f"  export GATEWAY_SOURCES__BILLING__BASE_URL={sources.billing}",

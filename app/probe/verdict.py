@@ -346,6 +346,6 @@ def _odd(event: Mapping[str, Any]) -> Iterator[str]:
         rows = "1 row does" if event["malformed"] == 1 else f"{event['malformed']} rows do"
         yield f"{source}: {rows} not fit: {event['first_malformed']}"
     if event["duplicate"]:
-        yield f"{source}: {event['duplicate']} rows are further rows of the same user"
+        yield f"{source}: {event['duplicate']} rows repeat a user"
     if event["unasked"]:
         yield f"{source}: {event['unasked']} rows are of users that were not requested"

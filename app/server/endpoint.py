@@ -329,5 +329,6 @@ def _not_acceptable(accept: str | None) -> Response:
     return error_response(
         406,
         Code.BAD_REQUEST,
-        f"no answer is {quote(accept or '')}: expected Accept: {GRAPHQL_JSON} or {JSON}",
+        f"no response has the type {quote(accept or '')}: expected Accept: {GRAPHQL_JSON} or"
+        f" {JSON}",
     )

@@ -61,8 +61,8 @@ def _check_router_token(token: SecretStr) -> SecretStr:
     text = token.get_secret_value()
     if len(text) < LEAST_ROUTER_TOKEN or not HEADER_VALUE.fullmatch(text):
         raise ValueError(
-            f"expected at least {LEAST_ROUTER_TOKEN} characters of printable ASCII that begin and"
-            " end with no space"
+            f"expected at least {LEAST_ROUTER_TOKEN} characters of printable ASCII without a space"
+            " at the beginning or end"
         )
     return token
 
@@ -104,7 +104,7 @@ class JwtCallers(SettingsModel):
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = Field(
         default=get_args(Algorithm),
-        description="Signature algorithms that are accepted; with `secret` it is HS256 alone.",
+        description="Signature algorithms that are accepted; with `secret`, only HS256 is.",
         examples=[["RS256", "ES256"]],
     )
     leeway: int = Field(
@@ -142,7 +142,7 @@ class JwtCallers(SettingsModel):
     tls: TlsSettings | None = Field(
         default=None,
         description="Certificates for fetching the keys: the trusted ones, and the gateway's own."
-        " When absent, the gateway trusts those of the system and shows none.",
+        " When absent, the gateway trusts those of the system and has none itself.",
     )
     proxy: ProxySettings | None = Field(
         default=None, description="HTTP proxy between the gateway and the issuer; none when absent."
@@ -170,7 +170,7 @@ class JwtCallers(SettingsModel):
         if self.secret is not None:
             for name in ("jwks_url", "algorithms", "tls", "proxy"):
                 if name in self.model_fields_set and getattr(self, name) is not None:
-                    raise ValueError(f"expected no {name} beside secret, which is for HS256 alone")
+                    raise ValueError(f"expected no {name} beside secret, which is for HS256 only")
             return self
         if self.jwks_url is None:
             try:

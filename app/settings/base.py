@@ -124,7 +124,7 @@ def _check_header(name: str) -> str:
 def _check_header_value(value: str) -> str:
     """Check the value of a header."""
     if not HEADER_VALUE.fullmatch(value):
-        raise ValueError("expected printable ASCII that begins and ends with no space")
+        raise ValueError("expected printable ASCII without a space at its beginning or end")
     return value
 
 

@@ -66,7 +66,7 @@ def _check_token(token: SecretStr) -> SecretStr:
 def _check_key(key: SecretStr) -> SecretStr:
     """Check that a key fits into a header."""
     if not HEADER_VALUE.fullmatch(key.get_secret_value()):
-        raise ValueError("expected printable ASCII that begins and ends with no space")
+        raise ValueError("expected printable ASCII without a space at its beginning or end")
     return key
 
 
@@ -226,7 +226,7 @@ class ApiKeyAuth(_Auth):
             ValueError: There are two places, or none.
         """
         if (self.header is None) == (self.parameter is None):
-            raise ValueError("expected either header or parameter, where the key goes")
+            raise ValueError("expected either header or parameter, the place of the key")
         if self.prefix and self.header is None:
             raise ValueError("expected prefix beside header only")
         return self

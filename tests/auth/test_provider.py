@@ -108,4 +108,4 @@ async def test_a_token_that_a_real_provider_gave_for_another_audience_lets_nobod
         response = await client.post(url, json=QUERY, headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code == 401
-    assert "by its claim aud" in response.headers["www-authenticate"]
+    assert "because of its claim aud" in response.headers["www-authenticate"]

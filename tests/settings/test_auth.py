@@ -52,7 +52,7 @@ def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
         ({"secret": f"-----BEGIN PUBLIC KEY-----{SECRET}"}, "expected no key or certificate"),
         (
             {"secret": SECRET, "jwks_url": "https://a/keys"},
-            "expected no jwks_url beside secret, which is for HS256 alone",
+            "expected no jwks_url beside secret, which is for HS256 only",
         ),
         ({"secret": SECRET, "algorithms": ["RS256"]}, "expected no algorithms beside secret"),
         ({"algorithms": ["HS256"]}, "Input should be 'RS256'"),
