@@ -8,6 +8,7 @@
     ├── UnauthenticatedError     the caller is unknown, and a field needs it
     └── SourceError              a field's source failed; raised when the field is read
     ConfigurationError           the settings are wrong; prevents the start
+    LibraryError                 a library is of another version; prevents the start
     MalformedError               a response does not fit its contract; translated where it is read
     StoreError                   a cache's store does not work (``sources/cache/store.py``); a miss
 
@@ -58,7 +59,7 @@ class Code(StrEnum):
 _MESSAGES = {
     Code.SOURCE_TIMEOUT: "did not answer in time",
     Code.SOURCE_UNAVAILABLE: "is unavailable",
-    Code.SOURCE_CIRCUIT_OPEN: "is not asked for the moment, since it kept failing",
+    Code.SOURCE_CIRCUIT_OPEN: "is not called at the moment, because earlier calls failed",
     Code.SOURCE_REJECTED: "rejected the request",
     Code.SOURCE_MALFORMED: "gave an answer that does not fit its contract",
     Code.SOURCE_OVERLOADED: "is overloaded",
@@ -218,6 +219,10 @@ class ConfigurationError(Exception):
     def __init__(self, mistakes: tuple[str, ...]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+class LibraryError(Exception):
+    """An installed library is not the one that our code was written for."""
 
 
 MAX_QUOTED = 64

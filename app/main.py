@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from app import __version__
 from app.auth.authentication import Authenticate, Authentication, open_authentication
 from app.auth.policies import Caller, Policies
-from app.errors import Code, quote
+from app.errors import Code, LibraryError, quote
 from app.execution.documents import Documents
 from app.execution.engine import Engine
 from app.execution.explain import Explainer
@@ -39,6 +39,7 @@ from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
+from app.server import pipelining
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
 from app.server.endpoint import GraphQLEndpoint
@@ -50,7 +51,7 @@ from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.responses import error_response, security_headers
 from app.settings import environment
-from app.settings.auth import callers_said
+from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
 from app.sources.base import Record, Source
@@ -122,7 +123,7 @@ class Gateway:
         self._observer = observer
         self._limits = InputLimits.from_settings(settings)
         self._schema = build_schema(security_directives=settings.has_security_directives)
-        self._callers = callers_said(settings.auth)
+        self._callers = require_callers(settings.auth)
         self._documents = Documents.from_settings(
             self._schema.core, settings, size=settings.document_cache
         )
@@ -555,16 +556,29 @@ def usable(
     return settings, missing
 
 
-def protocol_of(settings: Settings) -> type[asyncio.Protocol]:
+def protocol_of(
+    settings: Settings, version_of: Callable[[str], str] = version
+) -> type[asyncio.Protocol]:
     """Make the value of uvicorn's option ``http``.
 
     Args:
         settings: All settings.
+        version_of: Returns the version of an installed package.
 
     Returns:
         A factory of the protocol of each connection. It can be pickled for other processes.
+
+    Raises:
+        LibraryError: uvicorn is not the one that the protocol was written for. There is no
+            substitute: uvicorn's own protocol has none of the limits in ``connections``, and can
+            mix up the responses of two clients.
     """
-    chosen, _ = usable(settings)
+    if (reason := pipelining.REQUIRES.missing(version_of)) is not None:
+        raise LibraryError(
+            f"the code that handles connections does not fit uvicorn ({reason}): expected the"
+            " versions that requirements/runtime.txt lists"
+        )
+    chosen, _ = usable(settings, version_of)
     write = responses.whole_response if chosen.fastpath.uses("responses") else None
     return protocol_for(chosen, write)
 

@@ -137,7 +137,7 @@ CASES = (
     FaultCase("is a bomb in a bomb", faults.bomb_in_bomb, MALFORMED, SPLIT),
     FaultCase("is a bomb in disguise", faults.bomb_in_disguise, MALFORMED, SPLIT),
     FaultCase("is compressed and goes on", faults.compressed_and_more, MALFORMED, SPLIT),
-    FaultCase("is not compressed as it says", faults.not_compressed, MALFORMED, SPLIT),
+    FaultCase("is not compressed as its headers say", faults.not_compressed, MALFORMED, SPLIT),
     FaultCase("is half compressed", faults.half_compressed, MALFORMED, SPLIT),
     FaultCase("is oddly encoded", faults.oddly_encoded, MALFORMED, SPLIT),
     FaultCase("has wrong types", faults.rows(faults.wrong_types), MALFORMED, rows=True),

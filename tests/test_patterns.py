@@ -171,12 +171,12 @@ DOORS: Mapping[str, tuple[Takes, str]] = {
     "a key in an expression": (returns(in_expression), UUID),
     "a number in an expression": (returns(in_expression), "12"),
     "a key as a number": (returns(as_number), "12"),
-    "a path": (by_setting(parts.Path), "/users/1"),
+    "a path": (by_setting(parts.UrlPath), "/users/1"),
     "a parameter's name": (by_setting(parts.ParameterName), "filter[id]"),
     "a header's name": (by_setting(parts.HeaderName), "X-Tenant"),
     "a header's value": (by_setting(parts.HeaderValue), "tenant 1"),
     "a token": (by_setting(credentials.BearerToken), "abc.def-123=="),
-    "a key": (by_setting(credentials.Key), "key 1"),
+    "a key": (by_setting(credentials.ApiKey), "key 1"),
     "a header of a key": (by_setting(credentials.KeyHeader), "X-Api-Key"),
     "a header's name that is sent on": (by_setting(credentials.ForwardedName), "X-Tenant"),
     "a prefix": (by_setting(credentials.Prefix), "Token "),
@@ -249,7 +249,7 @@ def test_no_secret_has_a_control_character_anywhere(
     ],
 )
 def test_a_path_of_the_settings_leads_nowhere_else(path: str) -> None:
-    assert not by_setting(parts.Path)(path)
+    assert not by_setting(parts.UrlPath)(path)
 
 
 @pytest.mark.parametrize("end", END_OF_LINE)

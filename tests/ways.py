@@ -1,10 +1,11 @@
 """The ways in which the gateway can do its work; what it promises holds in each of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.settings.fastpath import FastpathSettings
-from app.settings.models import Settings
+from app.settings.models import Settings, SourcesSettings
 from app.settings.resilience import CoalesceSettings
 
 
@@ -35,6 +36,17 @@ class Ways:
                 "sources": settings.sources.model_copy(update=sources),
             }
         )
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The same as variables, for a gateway in a process of its own."""
+        if self.short:
+            return {}
+        apart = {
+            f"GATEWAY_SOURCES__{name.upper()}__COALESCE__ENABLED": "false"
+            for name in SourcesSettings.model_fields
+        }
+        return {"GATEWAY_FASTPATH__ENABLED": "false", **apart}
 
 
 SHORT, LONG = Ways(short=True), Ways(short=False)

@@ -144,7 +144,7 @@ def read_keys(body: bytes, algorithms: Sequence[Algorithm]) -> KeySet:
                 by_use.setdefault((key.kid, algorithm), imported)
     if not by_use:
         raise MalformedError(
-            f"none of its {len(published)} keys is good for {', '.join(algorithms)}"
+            f"none of its {len(published)} keys can be used with {', '.join(algorithms)}"
         )
     return KeySet(frozenset(name for name, _ in by_use if name is not None), by_use)
 

@@ -46,8 +46,8 @@ EVERYBODY = Caller(trusted=True)
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     description=(
-        "Who may see the field: the user that it is of, and whoever was granted one of the"
-        " scopes. For everyone else it is `null`, with the error `FORBIDDEN`."
+        "Only the user itself and callers with one of the scopes may see the field. For all others"
+        " it is `null`, with the error `FORBIDDEN`."
     ),
 )
 class Owner:
@@ -237,7 +237,7 @@ def enforce(fields: Mapping[str, GraphQLField], policies: Mapping[str, Policy]) 
     """
     for name, field in fields.items():
         if name not in policies:
-            raise TypeError(f"nobody has said who may see {name}: declare it with `may=…`")
+            raise TypeError(f"{name} has no policy: declare it with `may=…`")
         if policies[name] != PUBLIC and field.resolve is not None:
             field.resolve = _guarded(name, field.resolve)
 

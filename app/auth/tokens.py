@@ -56,7 +56,7 @@ def read_bearer(headers: Headers) -> str | None:
         )
     scheme, _, token = values[0].strip(" \t").partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthenticated("the Authorization header is of another scheme")
+        raise unauthenticated("the Authorization header has another scheme")
     return token.strip(" ")
 
 
@@ -204,10 +204,10 @@ class Verifier:
         header = _read_header(token)
         algorithm = self._algorithms.get(header.alg)
         if algorithm is None:
-            raise BadTokenError("the token is signed with an algorithm that is not taken here")
+            raise BadTokenError("the token is signed with an algorithm that is not accepted here")
         key = await self._find(header.kid, header.alg)
         if key is None:
-            raise BadTokenError("the token is signed with a key that is not known here")
+            raise BadTokenError("the token is signed with an unknown key")
         return self._caller(_verified(token, key, algorithm))
 
     def _caller(self, payload: bytes) -> Caller:
@@ -220,9 +220,11 @@ class Verifier:
         except MissingClaimError as error:
             raise BadTokenError("the token lacks one of iss, aud and exp") from error
         except ClaimError as error:
-            raise BadTokenError(f"the token is not good here by its claim {error.claim}") from error
+            raise BadTokenError(
+                f"the token is not valid here because of its claim {error.claim}"
+            ) from error
         if _BOUND in claims:
-            raise BadTokenError("the token is bound to a key, which is not asked for here")
+            raise BadTokenError("the token is bound to a key, which is not supported here")
         subject = claims.get(self._settings.user_claim)
         return Caller(
             subject=subject if isinstance(subject, str) and subject else None,
@@ -236,13 +238,13 @@ def _read_header(token: str) -> _Header:
         segment = token.partition(".")[0].encode("ascii")
         header = _Header.model_validate_json(urlsafe_b64decode(segment))
     except (ValidationError, ValueError) as error:
-        raise BadTokenError("the token is no JWT") from error
+        raise BadTokenError("the token is not a JWT") from error
     if "crit" in header.model_fields_set:  # any value: null is not a list of names, either
-        raise BadTokenError("the token wants something understood that is not understood here")
+        raise BadTokenError("the token requires an extension that is not supported here")
     if header.b64 is not True:
-        raise BadTokenError("the token is no JWT")
+        raise BadTokenError("the token is not a JWT")
     if header.typ is not None and header.typ.lower() not in TYPES:
-        raise BadTokenError("the token is not one that lets somebody in, by its typ")
+        raise BadTokenError("the token has another purpose, according to its typ")
     return header
 
 
@@ -255,7 +257,7 @@ def _verified(token: str, key: Key, algorithm: JWSAlgModel) -> bytes:
         algorithm.check_key(key)
         is_good = algorithm.verify(signed, urlsafe_b64decode(signature), key)
     except (JoseError, ValueError) as error:
-        raise BadTokenError("the token is no JWT") from error
+        raise BadTokenError("the token is not a JWT") from error
     if not is_good:
         raise BadTokenError("the token's signature is wrong")
     return claims
@@ -268,7 +270,7 @@ def _read_claims(payload: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError:
         claims = None
     if not isinstance(claims, dict):
-        raise BadTokenError("the token holds no JSON object")
+        raise BadTokenError("the token does not contain a JSON object")
     return cast("dict[str, object]", claims)  # names in JSON are text
 
 

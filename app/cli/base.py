@@ -13,11 +13,13 @@ from app.settings.variables import CONFIG
 
 UNUSABLE = "The settings cannot be used:"
 
+UNFIT = "The gateway does not start, because of an installed library:"
+
 EXIT_WRONG = 1
 """The command ran, and found a mistake in its subject: a document, a schema, a source."""
 
 EXIT_MISUSE = 2
-"""The command could not run, because options, settings or files are wrong."""
+"""The command could not run, because options, settings, files or libraries are wrong."""
 
 Port = click.IntRange(0, 65_535)
 

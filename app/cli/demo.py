@@ -11,9 +11,10 @@ import click
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.cli.base import Port, sources_at
+from app.cli.base import UNFIT, Port, refuse, sources_at
 from app.demo.faults import DemoOptions, Fault, Latency, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
+from app.errors import LibraryError
 from app.main import create_app, protocol_of
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
 from app.server.process import log_uncaught, open_standard_streams
@@ -63,9 +64,12 @@ def demo(
     options = DemoOptions(
         host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
     )
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+    try:
         # The protocol of clients' connections does not depend on the addresses of the services.
         protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET))
+    except LibraryError as error:
+        refuse(UNFIT, (str(error),))
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         gateway = partial(demo_gateway, host)
         runner.run(run_demo(options, gateway, _announce, protocol=protocol))
 
@@ -122,7 +126,7 @@ def announcement(addresses: DemoAddresses) -> str:
     if addresses.gateway is None:
         return "\n".join(
             [
-                "The three services run. To put the gateway over them, in another terminal:",
+                "The three services run. To run the gateway over them, in another terminal:",
                 "",
                 f"  export GATEWAY_SOURCES__PROFILE__BASE_URL={sources.profile}",
                 f"  export GATEWAY_SOURCES__BILLING__BASE_URL={sources.billing}",

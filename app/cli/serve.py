@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import click
 import uvicorn
 
-from app.cli.base import UNUSABLE, Port, config_option, refuse
-from app.errors import ConfigurationError
+from app.cli.base import UNFIT, UNUSABLE, Port, config_option, refuse
+from app.errors import ConfigurationError, LibraryError
 from app.execution.trusted import document_store_of
 from app.main import load_settings, protocol_of
 from app.observability.logs import log_format_of, uvicorn_log_config
@@ -180,6 +180,10 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     host = host or settings.host
     if mistakes := forbidden(settings, host):
         refuse(UNSAFE, mistakes)
+    try:
+        protocol = protocol_of(settings)
+    except LibraryError as error:
+        refuse(UNFIT, (str(error),))
     if config is not None:
         os.environ[CONFIG.name] = str(config)  # each server process reads it
     uvicorn.run(
@@ -188,7 +192,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         host=host,
         port=settings.port if port is None else port,
         workers=workers or settings.workers,
-        http=protocol_of(settings),
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,

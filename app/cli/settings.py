@@ -40,7 +40,7 @@ def _code(default: str | None) -> str:
     """Write a default for the table."""
     if default is None:
         return "**needed**"
-    return f"`{default}`" if default else "none"
+    return f"`{default}`" if default else "not set"
 
 
 @click.group()

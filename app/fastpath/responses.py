@@ -20,14 +20,18 @@ from functools import lru_cache
 from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from app.fastpath.availability import Requirement
+from app.libraries import Requirement
 
 REQUIRES = Requirement(
     "responses",
     package="uvicorn",
     minor="0.54",
-    owner=RequestResponseCycle,
-    parts=("on_response", "message_event", "access_log", "default_headers", "keep_alive"),
+    parts={
+        RequestResponseCycle: (
+            *("scope", "flow", "disconnected", "waiting_for_100_continue"),
+            *("access_log", "default_headers", "keep_alive"),
+        )
+    },
 )
 """The version and the private parts of uvicorn that this file was written for."""
 

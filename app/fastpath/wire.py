@@ -28,7 +28,7 @@ from aiohttp.streams import StreamReader
 from httpx_aiohttp.transport import map_aiohttp_exceptions
 from yarl import URL
 
-from app.fastpath.availability import Requirement
+from app.libraries import Requirement
 from app.settings.source import SourceSettings
 from app.settings.transport import TlsSettings
 from app.transport.connections import UpstreamConnector, is_final, protocol_of
@@ -38,8 +38,7 @@ REQUIRES = Requirement(
     "wire",
     package="aiohttp",
     minor="3.14",
-    owner=ResponseHandler,
-    parts=("_buffer", "_should_close", "_parser", "set_response_params", "read"),
+    parts={ResponseHandler: ("_buffer", "_should_close", "_parser", "set_response_params", "read")},
 )
 """The version and parts of aiohttp that this file and ``connections.py`` were written for."""
 

@@ -162,7 +162,7 @@ class LogLines:
             "lines": gap.levels.total(),
             **gap.levels,
             "seconds": round(gap.seconds, 3),
-            "reason": gap.reason or "the log took lines more slowly than they came",
+            "reason": gap.reason or "lines came faster than the log could write them",
         }
         return self.line("warning", event)
 

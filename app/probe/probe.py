@@ -15,7 +15,7 @@ from graphql import GraphQLField, GraphQLObjectType, get_named_type
 
 from app.execution.schema import GatewaySchema, build_schema
 from app.main import create_app
-from app.probe.recorder import Exchange, Recorder
+from app.probe.recorder import RecordedExchange, Recorder
 from app.resilience.clock import Clock, SystemClock
 from app.settings.auth import OpenCallers
 from app.settings.models import Settings
@@ -87,7 +87,7 @@ class ProbeResult:
     users: Sequence[Mapping[str, Any] | None]
     errors: Sequence[Mapping[str, Any]]
     seconds: float
-    exchanges: Sequence[Exchange]
+    exchanges: Sequence[RecordedExchange]
     events: Sequence[Mapping[str, Any]]
 
     @property
@@ -96,7 +96,7 @@ class ProbeResult:
         return self.source.partition(".")[0]
 
     @property
-    def own(self) -> Sequence[Exchange]:
+    def own(self) -> Sequence[RecordedExchange]:
         """The exchanges with the service, and with the server that issues tokens for it."""
         return [one for one in self.exchanges if one.source == self.service]
 

@@ -26,7 +26,7 @@ MAX_KEPT = 1_048_576
 
 
 @dataclass(slots=True)
-class Exchange:
+class RecordedExchange:
     """A request to a service, and its answer.
 
     Attributes:
@@ -82,12 +82,12 @@ class Recorder:
     """
 
     def __init__(self, settings: Settings, transports: TransportFactory, clock: Clock) -> None:
-        self.exchanges: list[Exchange] = []
+        self.exchanges: list[RecordedExchange] = []
         self.events: list[Mapping[str, Any]] = []
         self.clock = clock
         self._settings = settings
         self._transports = transports
-        self._of_task: dict[asyncio.Task[Any] | None, Exchange] = {}
+        self._of_task: dict[asyncio.Task[Any] | None, RecordedExchange] = {}
 
     def transport(self, settings: SourceSettings) -> httpx.AsyncBaseTransport:
         """Make a transport that records. This method is a ``TransportFactory``.
@@ -134,7 +134,7 @@ class Recorder:
         if exchange is not None:
             exchange.rows.append(row)
 
-    def begun(self, exchange: Exchange) -> None:
+    def begun(self, exchange: RecordedExchange) -> None:
         """Keep an exchange that begins.
 
         Args:
@@ -182,7 +182,7 @@ class _RecordingTransport(httpx.AsyncBaseTransport):
         """
         clock = self._recorder.clock
         started = clock.monotonic()
-        exchange = Exchange(
+        exchange = RecordedExchange(
             source=self._source,
             method=request.method,
             url=str(request.url),
@@ -215,7 +215,11 @@ class _RecordedStream(httpx.AsyncByteStream):
     """Returns the bytes of an answer, and records up to ``MAX_KEPT`` of them."""
 
     def __init__(
-        self, stream: httpx.AsyncByteStream, exchange: Exchange, clock: Clock, started: float
+        self,
+        stream: httpx.AsyncByteStream,
+        exchange: RecordedExchange,
+        clock: Clock,
+        started: float,
     ) -> None:
         self._stream = stream
         self._exchange = exchange

@@ -10,7 +10,7 @@ import orjson
 from pydantic import JsonValue
 
 from app.probe.probe import ProbeResult
-from app.probe.recorder import Exchange
+from app.probe.recorder import RecordedExchange
 from app.probe.verdict import Redaction, RowCheck, SourceCheck, row_check
 
 MAX_VALUE = 60
@@ -192,7 +192,7 @@ def trial_text(
 
 
 def _exchange(
-    exchange: Exchange, number: int, hiding: Redaction, *, width: int, most: int
+    exchange: RecordedExchange, number: int, hiding: Redaction, *, width: int, most: int
 ) -> Sequence[str]:
     """Write one request and its answer."""
     head = [f"{number}. {exchange.source}", "", f"{exchange.method} {hiding.text(exchange.url)}"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
 from app.errors import Code
 from app.probe.probe import ProbeResult
-from app.probe.recorder import Exchange
+from app.probe.recorder import RecordedExchange
 from app.settings.nested import as_table
 from app.settings.source import SourceSettings
 from app.sources.failures import meaning_of
@@ -281,12 +281,12 @@ def _is_there(value: object) -> bool:
     return value is not None
 
 
-def _no_token(exchange: Exchange) -> bool:
+def _no_token(exchange: RecordedExchange) -> bool:
     """Return whether the server that issues tokens has refused one."""
     return exchange.status is not None and exchange.status >= HTTPStatus.BAD_REQUEST
 
 
-def _authenticated(own: Sequence[Exchange], settings: SourceSettings) -> bool | None:
+def _authenticated(own: Sequence[RecordedExchange], settings: SourceSettings) -> bool | None:
     """Return whether a source accepted the credentials; ``None`` if that is not known."""
     statuses = [one.status for one in own if one.status is not None]
     meanings = {status: meaning_of(status, settings.answer) for status in statuses}
@@ -355,6 +355,6 @@ def _odd(event: Mapping[str, Any]) -> Iterator[str]:
         rows = "1 row does" if event["malformed"] == 1 else f"{event['malformed']} rows do"
         yield f"{source}: {rows} not fit: {event['first_malformed']}"
     if event["duplicate"]:
-        yield f"{source}: {event['duplicate']} rows are further rows of the same user"
+        yield f"{source}: {event['duplicate']} rows repeat a user"
     if event["unasked"]:
         yield f"{source}: {event['unasked']} rows are of users that were not requested"

@@ -57,7 +57,7 @@ class Bulkhead:
         # Counted here: a semaphore is locked as long as a task waits for it, even when each of
         # these tasks has just been given a place.
         if self._admitted >= self._capacity:
-            raise FullError("as many calls wait as may")
+            raise FullError("the queue of waiting calls is full")
         self._admitted += 1
         try:
             if self._semaphore.locked():
@@ -80,7 +80,7 @@ class Bulkhead:
             async with self._clock.timeout(seconds):
                 await self._semaphore.acquire()
         except TimeoutError as error:
-            raise FullError("no call ended in time to make room") from error
+            raise FullError("no running call ended in time") from error
         finally:
             self.waiting -= 1
 

@@ -1,4 +1,4 @@
-"""How fast a service may be asked, by what its answers say. Pure functions.
+"""The rate at which a service may be called, from the signals in its answers. Pure functions.
 
 Read from an answer:
 

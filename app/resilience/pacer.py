@@ -130,7 +130,7 @@ class Pacer:
     async def _enter(self, seconds: float) -> None:
         """Wait for the turn of a call."""
         if self._running + len(self._queue) >= self._capacity:
-            raise FullError("as many calls wait as may")
+            raise FullError("the queue of waiting calls is full")
         if self.pause >= seconds:
             raise self._too_long()
         end = self._clock.monotonic() + seconds
@@ -153,7 +153,7 @@ class Pacer:
         """Wait for the turn, or for the end of the pause or of the time."""
         left, pause = queued.end - self._clock.monotonic(), self.pause
         if left <= 0:
-            raise FullError("no call ended in time, at the pace that the source asks for")
+            raise FullError("no running call ended in time, at the rate that the source allows")
         with suppress(TimeoutError):
             async with self._clock.timeout(min(pause or left, left)):
                 await asyncio.wait((queued.turn,))
@@ -172,7 +172,7 @@ class Pacer:
 
     def _too_long(self) -> FullError:
         """Make the error for a pause that is longer than the call can wait."""
-        return FullError(f"the source wants to be left alone for {self.pause:.3g} s")
+        return FullError(f"the source wants no calls for {self.pause:.3g} s")
 
 
 class Paces:

@@ -53,7 +53,7 @@ Attempt = Callable[[float], Awaitable[T | SourceFailure]]
 
 
 @dataclass(slots=True)
-class Outcome(Generic[T]):
+class PipelineResult(Generic[T]):
     """The result of a call through the pipeline.
 
     Attributes:
@@ -90,7 +90,7 @@ class _PipelineRun(Generic[T]):
 
 @dataclass(slots=True)
 class _StartedCall:
-    """A call that has started_call.
+    """A call that has started.
 
     Attributes:
         permit: The breaker's permit for it.
@@ -206,7 +206,7 @@ class ResiliencePipeline:
         caller: str = "",
         isolated: bool = False,
         divisible: bool = False,
-    ) -> Outcome[T]:
+    ) -> PipelineResult[T]:
         """Make a call that is safe to repeat.
 
         Args:
@@ -226,7 +226,7 @@ class ResiliencePipeline:
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
-        return Outcome(answer, work.made)
+        return PipelineResult(answer, work.made)
 
     async def _retry(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
         """Repeat a failed call where that can help, and return the last answer."""
@@ -324,7 +324,7 @@ class ResiliencePipeline:
         if not work.isolated:
             return await self._attempt_in_bulkhead(work, left)
         if self._breaker.state is not BreakerState.CLOSED:
-            detail = "the circuit is not closed, and the user is no probe"
+            detail = "the circuit is not closed, and a call for this user is never a probe"
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, detail)
         try:
             async with self._isolation.slot(left):
@@ -358,7 +358,7 @@ class ResiliencePipeline:
             return self._paused_meanwhile()
         started = self._clock.monotonic()
         if (left := work.end - started) <= 0:
-            return self._failure(Code.SOURCE_TIMEOUT, "no time was left once there was room")
+            return self._failure(Code.SOURCE_TIMEOUT, "no time was left after the wait for a place")
         permit = self._breaker.admit()
         if permit is None:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
@@ -396,7 +396,7 @@ class ResiliencePipeline:
 
     def _paused_meanwhile(self) -> SourceFailure:
         """Make the failure of a call that must not begin, as the service now wants a pause."""
-        detail = "the source asked to be left alone while the call waited for room"
+        detail = "the source asked for a pause while the call waited for a place"
         return SourceFailure(self.name, Code.SOURCE_OVERLOADED, detail, retryable=True)
 
     def _failure(self, code: Code, detail: str) -> SourceFailure:

@@ -46,8 +46,8 @@ class LoadsPages(Protocol):
         ...
 
 
-Info = strawberry.Info[LoadsPages, None]
-"""What Strawberry hands to a resolver."""
+ResolverInfo = strawberry.Info[LoadsPages, None]
+"""The info that Strawberry passes to a resolver, with the context that it needs."""
 
 
 class UserResults(Protocol):
@@ -59,7 +59,7 @@ class UserResults(Protocol):
 
 async def user_invoices(
     root: strawberry.Parent[UserResults],
-    info: Info,
+    info: ResolverInfo,
     first: Annotated[
         int | None, strawberry.argument(description="How many invoices, 1 to 100.")
     ] = DEFAULT_FIRST,

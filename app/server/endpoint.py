@@ -78,7 +78,7 @@ METHODS = ("GET", "POST")
 
 _TIMEOUT = HEADER.lower().encode()
 
-Page = Callable[[Request], Response]
+MakePage = Callable[[Request], Response]
 """Makes the HTML page for browsers."""
 
 
@@ -99,7 +99,7 @@ class GraphQLEndpoint:
     def __init__(
         self,
         engine: Callable[[Caller], Engine],
-        page: Page | None,
+        page: MakePage | None,
         *,
         explainer: Explainer | None,
         authenticate: Authenticate,
@@ -329,5 +329,6 @@ def _not_acceptable(accept: str | None) -> Response:
     return error_response(
         406,
         Code.BAD_REQUEST,
-        f"no answer is {quote(accept or '')}: expected Accept: {GRAPHQL_JSON} or {JSON}",
+        f"no response has the type {quote(accept or '')}: expected Accept: {GRAPHQL_JSON} or"
+        f" {JSON}",
     )

@@ -196,6 +196,6 @@ def _misdirected(host: bytes) -> Response:
     return error_response(
         421,
         Code.BAD_REQUEST,
-        f"{quote(host.decode('latin-1'))} is no name of this gateway: expected in Host one that its"
-        " setting `hosts` has",
+        f"{quote(host.decode('latin-1'))} is not a name of this gateway: expected in Host a name"
+        " that its setting `hosts` has",
     )

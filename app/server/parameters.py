@@ -106,7 +106,7 @@ def from_json(value: object) -> GraphQLRequest:
     except ValidationError as error:
         raise RequestError(
             Code.BAD_REQUEST,
-            f"the body is no GraphQL request: {what_is_wrong(error)};"
+            f"the body is not a GraphQL request: {what_is_wrong(error)};"
             ' expected a JSON object such as {"query": "{ … }", "variables": {}}',
             status=422,
         ) from error
@@ -175,7 +175,7 @@ def from_query(query_string: bytes) -> GraphQLRequest:
     except ValidationError as error:
         raise RequestError(
             Code.BAD_REQUEST,
-            f"the URL is no GraphQL request: {what_is_wrong(error)};"
+            f"the URL is not a GraphQL request: {what_is_wrong(error)};"
             " expected ?query=…&variables=… with variables as a JSON object",
             status=422,
         ) from error
@@ -267,7 +267,7 @@ def read_batch(values: Sequence[object], settings: BatchSettings) -> RequestBatc
             is not a JSON object.
     """
     if not settings.enabled:
-        raise _refusal("several operations in one request are not executed here: expected one")
+        raise _refusal("several operations in one request are not allowed here: expected one")
     if not 1 <= len(values) <= settings.max_operations:
         raise _refusal(
             f"the body has {len(values)} operations:"
@@ -275,7 +275,7 @@ def read_batch(values: Sequence[object], settings: BatchSettings) -> RequestBatc
         )
     if not all(isinstance(value, dict) for value in values):
         raise _refusal(
-            "the body is a list of something else: expected a JSON object for each operation"
+            "the body is a list with other items: expected a JSON object for each operation"
         )
     return RequestBatch([_read(value) for value in values])
 

@@ -13,9 +13,9 @@ smuggling). So four rules hold here; uvicorn's protocol follows none of them:
 - A client that ends its sending side gets the responses to what it has sent.
 - When a client disconnects, the work for all of its requests is cancelled.
 
-uvicorn has no public interface for this. So this module uses these parts of its protocol, whose
-behaviour ``tests/server/test_pipelining.py`` checks: ``cycle``, ``scope``, ``pipeline``, ``flow``,
-``_start_asgi_task``, and the fields of ``RequestResponseCycle``.
+uvicorn has no public interface for this. So this module uses the parts of its protocol that
+``REQUIRES`` lists, and ``tests/server/test_pipelining.py`` checks their behaviour. The server does
+not start with another minor version of uvicorn (``docs/decisions/0013-uvicorn.md``).
 """
 
 import asyncio
@@ -30,8 +30,33 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.libraries import Requirement
 from app.server.refusals import encode_last_response, no_tunnel, not_http
 from app.server.response_sender import ResponseSender, WriteWhole
+
+REQUIRES = Requirement(
+    "connections",
+    package="uvicorn",
+    minor="0.54",
+    parts={
+        HttpToolsProtocol: (
+            *("access_log", "access_logger", "app", "connections", "cycle", "expect_100_continue"),
+            *("flow", "headers", "logger", "loop", "parser", "pipeline", "root_path", "scheme"),
+            *("scope", "server_state", "tasks", "timeout_keep_alive", "timeout_keep_alive_task"),
+            *("transport", "url", "_start_asgi_task", "_unset_keepalive_if_required"),
+            *("on_headers_complete", "on_message_complete", "on_response_complete"),
+            *("pause_writing", "resume_writing", "timeout_keep_alive_handler"),
+        ),
+        RequestResponseCycle: (
+            *("disconnected", "keep_alive", "message_event", "more_body", "on_response"),
+            *("response_complete", "response_started", "run_asgi", "scope", "send", "transport"),
+            "waiting_for_100_continue",
+        ),
+        FlowControl: ("read_paused", "pause_reading", "resume_reading"),
+    },
+)
+"""The version and the private parts of uvicorn that the protocol of connections was written for:
+this file, ``protocol.py``, ``response_sender.py`` and ``refusals.py``."""
 
 SLICE = 16_384
 """Most bytes that are parsed at once. The parser cannot stop between two requests, so this limits

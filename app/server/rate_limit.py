@@ -66,7 +66,7 @@ class Admission:
         if self.running + count > self._limit:
             raise RequestError(
                 Code.GATEWAY_OVERLOADED,
-                f"the gateway is busy: come back in {RETRY_AFTER} s",
+                f"the gateway is busy: try again in {RETRY_AFTER} s",
                 status=503,
                 retry_after=RETRY_AFTER,
             )
@@ -238,7 +238,7 @@ class CallerRateBucket:
             raise LimitError(
                 "rate.quota",
                 settings.quota,
-                f"too much was asked for in {settings.window} s, try again in {wait} s",
+                f"the requests of {settings.window} s cost too much, try again in {wait} s",
                 code=Code.RATE_LIMITED,
                 status=429,
                 headers={"Retry-After": str(wait), **self.headers()},

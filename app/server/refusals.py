@@ -44,8 +44,8 @@ def too_late(what: str, seconds: float) -> Response:
     return error_response(
         408,
         Code.BAD_REQUEST,
-        f"the {what} of the request was not there in {seconds:g} s: expected it faster, from its"
-        " first to its last byte",
+        f"the {what} of the request did not arrive within {seconds:g} s: expected all of it in this"
+        " time",
     )
 
 
@@ -58,7 +58,7 @@ def too_much_framing() -> Response:
     return error_response(
         413,
         Code.BAD_REQUEST,
-        "what stands around the body is too long: expected Content-Length, or larger chunks"
+        "the framing of the body is too long: expected Content-Length, or larger chunks"
         " without extensions and trailers",
     )
 
@@ -75,7 +75,7 @@ def too_many_connections(limit: int) -> Response:
     return error_response(
         503,
         Code.GATEWAY_OVERLOADED,
-        f"{limit} connections are open, which is the most there may be: try again in a moment",
+        f"{limit} connections are open, and no more are allowed: try again in a moment",
         retry_after=RETRY_AFTER,
     )
 
@@ -89,7 +89,7 @@ def not_http() -> Response:
     return error_response(
         400,
         Code.BAD_REQUEST,
-        "this is no HTTP request: expected one as RFC 9112 has it, such as a POST to /graphql with"
+        "this is not an HTTP request: expected one of RFC 9112, such as a POST to /graphql with"
         " Content-Type: application/json and Content-Length",
     )
 

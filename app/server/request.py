@@ -190,7 +190,7 @@ def check_type(content_type: bytes | None) -> None:
     """
     media_type, *parameters = (content_type or b"").decode("latin-1").lower().split(";")
     if media_type.strip() != JSON_TYPE.decode():
-        actual = quote(media_type.strip()) if media_type.strip() else "of no type"
+        actual = quote(media_type.strip()) if media_type.strip() else "without a type"
         raise _unsupported(f"the body is {actual}: expected Content-Type: application/json")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -207,7 +207,7 @@ def _check_coding(content_encoding: bytes) -> None:
     if content_encoding.strip().lower() not in {b"", b"identity"}:
         raise _unsupported(
             f"the body is compressed ({quote(content_encoding.decode('latin-1'))}):"
-            " expected it as it is, without Content-Encoding",
+            " expected it uncompressed, without Content-Encoding",
             {"Accept-Encoding": "identity"},  # RFC 9110, section 15.5.16
         )
 
@@ -221,7 +221,7 @@ def _too_long(limit: int) -> RequestError:
     """Make the error with status 413."""
     return RequestError(
         Code.BAD_REQUEST,
-        f"the body is longer than {limit} bytes, which is the most that is read:"
+        f"the body is longer than the limit of {limit} bytes:"
         " expected a shorter one, or several requests",
         status=413,
     )

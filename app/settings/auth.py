@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.errors import ConfigurationError
 from app.settings.base import HEADER_VALUE, Address, Seconds, SettingsModel, check_address
-from app.settings.credentials import Text
+from app.settings.credentials import NonEmptyText
 from app.settings.transport import ProxySettings, TlsSettings
 
 Algorithm: TypeAlias = Literal[
@@ -61,8 +61,8 @@ def _check_router_token(token: SecretStr) -> SecretStr:
     text = token.get_secret_value()
     if len(text) < LEAST_ROUTER_TOKEN or not HEADER_VALUE.fullmatch(text):
         raise ValueError(
-            f"expected at least {LEAST_ROUTER_TOKEN} characters of printable ASCII that begin and"
-            " end with no space"
+            f"expected at least {LEAST_ROUTER_TOKEN} characters of printable ASCII without a space"
+            " at the beginning or end"
         )
     return token
 
@@ -80,13 +80,15 @@ class JwtCallers(SettingsModel):
     """Callers send a token (RFC 7519) that the issuer has signed."""
 
     mode: Literal["jwt"] = Field(description=_MODE)
-    issuer: Text = Field(
+    issuer: NonEmptyText = Field(
         description="Issuer of the tokens, exactly as in their claim `iss`. The document below this"
         " address (`/.well-known/openid-configuration`) says where the keys are, unless `jwks_url`"
         " or `secret` is set.",
         examples=["https://login.example.com/"],
     )
-    audience: Text | Annotated[tuple[Text, ...], Field(min_length=1, max_length=32)] = Field(
+    audience: (
+        NonEmptyText | Annotated[tuple[NonEmptyText, ...], Field(min_length=1, max_length=32)]
+    ) = Field(
         description="Audience of the tokens: their claim `aud` has to contain one of these.",
         examples=["user-gateway"],
     )
@@ -102,7 +104,7 @@ class JwtCallers(SettingsModel):
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = Field(
         default=get_args(Algorithm),
-        description="Signature algorithms that are accepted; with `secret` it is HS256 alone.",
+        description="Signature algorithms that are accepted; with `secret`, only HS256 is.",
         examples=[["RS256", "ES256"]],
     )
     leeway: int = Field(
@@ -111,10 +113,10 @@ class JwtCallers(SettingsModel):
         le=300,
         description="Whole seconds by which the clocks of the gateway and the issuer may differ.",
     )
-    user_claim: Text = Field(
+    user_claim: NonEmptyText = Field(
         default="sub", description="Claim of a token that has the user id of the caller."
     )
-    scope_claim: Text = Field(
+    scope_claim: NonEmptyText = Field(
         default="scope",
         description="Claim of a token that lists the scopes of the caller, as a text with spaces or"
         " as a list; some issuers call it `scp` or `permissions`.",
@@ -140,7 +142,7 @@ class JwtCallers(SettingsModel):
     tls: TlsSettings | None = Field(
         default=None,
         description="Certificates for fetching the keys: the trusted ones, and the gateway's own."
-        " When absent, the gateway trusts those of the system and shows none.",
+        " When absent, the gateway trusts those of the system and has none itself.",
     )
     proxy: ProxySettings | None = Field(
         default=None, description="HTTP proxy between the gateway and the issuer; none when absent."
@@ -168,7 +170,7 @@ class JwtCallers(SettingsModel):
         if self.secret is not None:
             for name in ("jwks_url", "algorithms", "tls", "proxy"):
                 if name in self.model_fields_set and getattr(self, name) is not None:
-                    raise ValueError(f"expected no {name} beside secret, which is for HS256 alone")
+                    raise ValueError(f"expected no {name} beside secret, which is for HS256 only")
             return self
         if self.jwks_url is None:
             try:
@@ -205,7 +207,7 @@ def discovery_of(issuer: str) -> str:
     return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
-def callers_said(settings: CallersSettings | None) -> CallersSettings:
+def require_callers(settings: CallersSettings | None) -> CallersSettings:
     """Check that ``auth`` is set: the gateway must not serve anyone by accident.
 
     Args:

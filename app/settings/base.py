@@ -124,7 +124,7 @@ def _check_header(name: str) -> str:
 def _check_header_value(value: str) -> str:
     """Check the value of a header."""
     if not HEADER_VALUE.fullmatch(value):
-        raise ValueError("expected printable ASCII that begins and ends with no space")
+        raise ValueError("expected printable ASCII without a space at its beginning or end")
     return value
 
 
@@ -142,14 +142,14 @@ def _check_wrap(text: str) -> str:
     return text
 
 
-Path = Annotated[str, Field(max_length=1_024), AfterValidator(_check_path)]
+UrlPath = Annotated[str, Field(max_length=1_024), AfterValidator(_check_path)]
 ParameterName = Annotated[
     str, Field(min_length=1, max_length=128), AfterValidator(_check_parameter)
 ]
 HeaderName = Annotated[str, AfterValidator(_check_header)]
 HeaderValue = Annotated[str, Field(max_length=1_024), AfterValidator(_check_header_value)]
-Text = Annotated[str, Field(max_length=1_024)]
-Texts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
+ParameterValue = Annotated[str, Field(max_length=1_024)]
+ParameterValues = Annotated[tuple[ParameterValue, ...], Field(min_length=1, max_length=100)]
 Between = Annotated[str, Field(min_length=1, max_length=32)]
 Each = Annotated[str, Field(max_length=1_024), AfterValidator(_check_each)]
 Wrap = Annotated[str, Field(max_length=1_024), AfterValidator(_check_wrap)]

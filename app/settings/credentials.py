@@ -66,7 +66,7 @@ def _check_token(token: SecretStr) -> SecretStr:
 def _check_key(key: SecretStr) -> SecretStr:
     """Check that a key fits into a header."""
     if not HEADER_VALUE.fullmatch(key.get_secret_value()):
-        raise ValueError("expected printable ASCII that begins and ends with no space")
+        raise ValueError("expected printable ASCII without a space at its beginning or end")
     return key
 
 
@@ -105,13 +105,13 @@ def _check_forwarded(name: str) -> str:
 
 
 BearerToken = Annotated[SecretStr, AfterValidator(_check_token)]
-Key = Annotated[SecretStr, AfterValidator(_check_key)]
+ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 UserName = Annotated[str, Field(max_length=256), AfterValidator(_check_name)]
 KeyHeader = Annotated[str, AfterValidator(_check_key_header)]
 ForwardedName = Annotated[str, AfterValidator(_check_forwarded)]
 Prefix = Annotated[str, Field(max_length=64, pattern=r"^([!-~][ -~]*)?$")]
-Text = Annotated[str, Field(min_length=1, max_length=1_024)]
+NonEmptyText = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
 _KIND = (
@@ -194,7 +194,7 @@ class ApiKeyAuth(_Auth):
     """A service that identifies the gateway by a key."""
 
     kind: Literal["api_key"] = Field(description=_KIND)
-    key: Key = Field(description="The key (`api_key`).")
+    key: ApiKey = Field(description="The key (`api_key`).")
     header: KeyHeader | None = Field(
         default=None, description="Header for the key (`api_key`).", examples=["X-Api-Key"]
     )
@@ -226,7 +226,7 @@ class ApiKeyAuth(_Auth):
             ValueError: There are two places, or none.
         """
         if (self.header is None) == (self.parameter is None):
-            raise ValueError("expected either header or parameter, where the key goes")
+            raise ValueError("expected either header or parameter, the place of the key")
         if self.prefix and self.header is None:
             raise ValueError("expected prefix beside header only")
         return self
@@ -250,12 +250,12 @@ class ClientCredentialsAuth(_Auth):
         description="Place of client id and secret in the request: the header `Authorization`"
         " (`basic`), or the body (`post`).",
     )
-    scope: Text | None = Field(
+    scope: NonEmptyText | None = Field(
         default=None,
         description="Scopes that the token needs, separated by spaces.",
         examples=["users:read"],
     )
-    audience: Text | None = Field(
+    audience: NonEmptyText | None = Field(
         default=None,
         description="Audience of the token, if the server needs one.",
         examples=["https://users.internal/api"],

@@ -4,13 +4,12 @@
 that the settings of each source fit the record that it is read into.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 from app.settings.auth import WHO_MAY_ASK
-from app.settings.loading import LoadedSettings, read_settings
+from app.settings.loading import LoadedSettings, SettingsCheck, read_settings
 from app.settings.models import Settings
 from app.settings.nested import NOTHING, Keys, value_at
 from app.settings.variables import CONFIG, Variable, variables_of
@@ -18,15 +17,10 @@ from app.settings.variables import CONFIG, Variable, variables_of
 ENV_FILE = Path(".env")
 
 
-Check: TypeAlias = Callable[[object], Iterator[tuple[Keys, str]]]
-"""Finds mistakes in values that are valid one by one. It gets all values, and returns the keys of
-each mistake with a text that says what is wrong."""
-
-
 def load_settings(
     env_file: Path | None = ENV_FILE,
     *,
-    check: Check,
+    check: SettingsCheck,
     config: Path | None = None,
     serving: bool = False,
 ) -> Settings:
@@ -46,12 +40,12 @@ def load_settings(
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
     checks = (check, _missing_callers) if serving else (check,)
-    every: Check = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
+    every: SettingsCheck = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
     return read_settings(Settings, env_file=env_file, config=config, check=every).settings
 
 
 def read(
-    env_file: Path | None = ENV_FILE, *, check: Check, config: Path | None = None
+    env_file: Path | None = ENV_FILE, *, check: SettingsCheck, config: Path | None = None
 ) -> LoadedSettings[Settings]:
     """Read the settings as ``load_settings`` does, with the origin of each.
 

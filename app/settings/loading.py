@@ -30,7 +30,7 @@ from app.settings.variables import CONFIG, SetVariables, from_variables, read_en
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
-Check: TypeAlias = Callable[[object], Iterable[tuple[Keys, str]]]
+SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str]]]
 """Finds mistakes that the model cannot know. It gets all values, valid or not, and returns the
 place of each mistake, with a text that says what is wrong and what is expected."""
 
@@ -63,7 +63,7 @@ def read_settings(
     *,
     env_file: Path | None,
     config: Path | None = None,
-    check: Check = _no_check,
+    check: SettingsCheck = _no_check,
 ) -> LoadedSettings[AnySettings]:
     """Read settings from the environment and from files, and check them.
 

@@ -297,7 +297,7 @@ class Mistakes:
         if in_file and one.details["type"] in _OF_A_LIST:
             expected += "".join(f" such as {json.dumps(e)}" for e in one.setting.examples[:1])
         if one.details["loc"][-1:] == (OF_A_KEY,):
-            return f"is not a name for this: {expected}.{_meaning(one.setting)}"
+            return f"is not a valid name here: {expected}.{_meaning(one.setting)}"
         if as_table(value) is not None and "error" in one.details.get("ctx", {}):
             return f"is wrong: {expected}."  # a table's description does not explain this
         return f"got {self._got(one, in_file=in_file)}: {expected}.{_meaning(one.setting)}"

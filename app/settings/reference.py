@@ -138,7 +138,8 @@ class _OfAFile(GenerateJsonSchema):
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """Write the schema of a table.
 
-        A discriminator is required. Other settings are required only if no variable can set them.
+        A discriminator is required and has no default. Other settings are required only if no
+        variable can set them.
 
         Args:
             schema: The schema from pydantic.
@@ -151,7 +152,9 @@ class _OfAFile(GenerateJsonSchema):
         required = (
             set[str]() if (model, True) in self._reached else set(written.pop("required", ()))
         )
-        required |= {tag for of, tag in self._tags if of is model}
+        for tag in (tag for of, tag in self._tags if of is model):
+            required.add(tag)
+            written["properties"][tag].pop("default", None)
         written.pop("required", None)
         return {**written, "required": sorted(required)} if required else written
 

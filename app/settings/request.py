@@ -33,10 +33,10 @@ from app.settings.base import (
     HeaderName,
     HeaderValue,
     ParameterName,
-    Path,
+    ParameterValue,
+    ParameterValues,
     SettingsModel,
-    Text,
-    Texts,
+    UrlPath,
     Wrap,
 )
 from app.settings.response import FieldName
@@ -115,8 +115,8 @@ _ESCAPE = (
 class _Request(SettingsModel):
     """The settings of all forms."""
 
-    path: Path = Field(description="Path of the request, below `base_url`.", examples=["/users"])
-    parameters: Mapping[ParameterName, Text | Texts] = Field(
+    path: UrlPath = Field(description="Path of the request, below `base_url`.", examples=["/users"])
+    parameters: Mapping[ParameterName, ParameterValue | ParameterValues] = Field(
         default={},
         description="Query parameters of every request; a list repeats its parameter. Do not write"
         " secrets here.",

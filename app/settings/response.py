@@ -17,7 +17,11 @@ Segment: TypeAlias = (
     Annotated[StrictStr, Field(max_length=1_000)] | Annotated[StrictInt, Field(ge=0, le=1_000_000)]
 )
 Path: TypeAlias = Annotated[tuple[Segment, ...], Field(max_length=16)]
+"""A path in an answer; empty for the answer itself."""
+
 Somewhere: TypeAlias = Annotated[tuple[Segment, ...], Field(min_length=1, max_length=16)]
+"""A path of at least one segment."""
+
 Status: TypeAlias = Annotated[int, Field(ge=201, le=599)]
 Meaning: TypeAlias = Literal["rows", "partial", "absent", "auth", "retry"]
 ExpressionText: TypeAlias = Annotated[str, AfterValidator(checked_expression)]

@@ -115,7 +115,7 @@ def key_mistakes(parents: Mapping[str, str | None]) -> Iterator[KeyMistake]:
         if cycle and reported.isdisjoint(cycle):
             reported.update(cycle)
             way = " ← ".join([*cycle, name])
-            what = f"expected no cycle ({way}): no source of it can be first"
+            what = f"expected no cycle ({way}): none of these sources can be called first"
             yield KeyMistake(name, what)
 
 
@@ -138,7 +138,7 @@ class SourceSettings(SettingsModel):
     tls: TlsSettings | None = Field(
         default=None,
         description="Certificates for the service: the trusted ones, and the gateway's own. When"
-        " absent, the gateway trusts those of the system and shows none.",
+        " absent, the gateway trusts those of the system and has none itself.",
     )
     proxy: ProxySettings | None = Field(
         default=None,

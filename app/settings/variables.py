@@ -154,6 +154,9 @@ def _below(
         one = schema.below(name)
         given = _given(setting.default, name)
         sure = certain and (len(schema.tables) == 1 or name == schema.tag)
+        if name == schema.tag:
+            # A table of a union has to have its tag: the default that a kind has is not applied.
+            one = replace(one, required=True, default=None)
         inner = replace(
             one,
             required=one.required and sure and given is NOTHING,

@@ -77,7 +77,7 @@ class Inflation:
             for start in range(0, len(data), _PIECE):
                 self._inflate(data[start : start + _PIECE])
         except zlib.error as error:
-            raise MalformedError("the body is not compressed as it says") from error
+            raise MalformedError("the body is not compressed as its headers say") from error
 
     def whole(self) -> bytes:
         """Return the decompressed body, after the last ``add``.
@@ -118,7 +118,7 @@ class Inflation:
         self._pending = b""
         is_gzip = piece.startswith(_GZIP_MAGIC)
         if self._members and not (self._is_gzip and is_gzip):
-            raise MalformedError("something follows the end of the compressed body")
+            raise MalformedError("bytes follow the end of the compressed body")
         if self._members == _MAX_MEMBERS:
             raise MalformedError(f"the compressed body has more than {_MAX_MEMBERS:,} members")
         self._members += 1

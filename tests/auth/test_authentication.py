@@ -151,7 +151,7 @@ async def test_the_log_says_why_somebody_was_not_let_in(
         await post(gateway, QUERY, bearer(issuer.token()))
 
         refused = [one["why"] for one in gateway.events("auth.refused")]
-        assert refused == ["there is no token", "the token is no JWT"]
+        assert refused == ["there is no token", "the token is not a JWT"]
         assert [one["auth"] for one in gateway.events("gateway.started")] == ["jwt"]
 
 

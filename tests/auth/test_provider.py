@@ -1,21 +1,18 @@
 """Tokens of a real identity provider: npm's oidc-provider, certified for OpenID Connect."""
 
-import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import BaseModel, Field
 
-import app
-from app.demo.database import data_folder
-from app.demo.services import demo_services
 from app.server.graphiql.build import NodePrograms
-from tests.examples.serving import free_port, program, serving
+from tests.examples.serving import serve_over_demo
 from tests.fakes import user_id
 from tests.npm import node_with, running
+from tests.ways import BOTH, Ways
 
 FOLDER = Path(__file__).parent / "provider"
 WAIT = 20.0
@@ -49,39 +46,25 @@ async def provider(node: NodePrograms, algorithm: str, audience: str) -> AsyncGe
         yield ProviderStarted.model_validate_json(line).issuer
 
 
-@asynccontextmanager
-async def gateway(issuer: str, folder: Path) -> AsyncGenerator[str]:
+def gateway(issuer: str, folder: Path, ways: Ways) -> AbstractAsyncContextManager[str]:
     """Serve the gateway as a process that is told who gives tokens out, and no more of that."""
-    async with AsyncExitStack() as stack:
-        demo = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
-        apps = {"PROFILE": demo.profile, "BILLING": demo.billing, "ACTIVITY": demo.activity}
-        variables: Mapping[str, str] = {
-            "PYTHONPATH": str(Path(app.__file__).parents[1]),
-            "GATEWAY_AUTH__MODE": "jwt",
-            "GATEWAY_AUTH__ISSUER": issuer,
-            "GATEWAY_AUTH__AUDIENCE": "user-gateway",
-            "GATEWAY_AUTH__TIMEOUT": "30",  # a busy machine takes its time
-        } | {
-            f"GATEWAY_SOURCES__{name}__BASE_URL": await stack.enter_async_context(
-                serving(name, one)
-            )
-            for name, one in apps.items()
-        }
-        port = free_port()
-        serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
-        stack.enter_context(
-            program(serve, ready="Press CTRL+C", folder=folder, environment=variables)
-        )
-        yield f"http://127.0.0.1:{port}/graphql"
+    auth = {
+        "GATEWAY_AUTH__MODE": "jwt",
+        "GATEWAY_AUTH__ISSUER": issuer,
+        "GATEWAY_AUTH__AUDIENCE": "user-gateway",
+        "GATEWAY_AUTH__TIMEOUT": "30",  # a busy machine takes its time
+    }
+    return serve_over_demo(folder, {**auth, **ways.variables})
 
 
+@pytest.mark.parametrize("ways", BOTH, ids=str)
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_does_not(
-    node: NodePrograms, tmp_path: Path, algorithm: str
+    node: NodePrograms, tmp_path: Path, algorithm: str, ways: Ways
 ) -> None:
     async with (
         provider(node, algorithm, "user-gateway") as issuer,
-        gateway(issuer, tmp_path) as url,
+        gateway(issuer, tmp_path, ways) as url,
         httpx.AsyncClient(trust_env=False, timeout=WAIT) as client,
     ):
         granted = await client.post(
@@ -107,12 +90,13 @@ async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_do
     assert "the token's signature is wrong" in changed.headers["www-authenticate"]
 
 
+@pytest.mark.parametrize("ways", BOTH, ids=str)
 async def test_a_token_that_a_real_provider_gave_for_another_audience_lets_nobody_in(
-    node: NodePrograms, tmp_path: Path
+    node: NodePrograms, tmp_path: Path, ways: Ways
 ) -> None:
     async with (
         provider(node, "ES256", "another-service") as issuer,
-        gateway(issuer, tmp_path) as url,
+        gateway(issuer, tmp_path, ways) as url,
         httpx.AsyncClient(trust_env=False, timeout=WAIT) as client,
     ):
         granted = await client.post(
@@ -124,4 +108,4 @@ async def test_a_token_that_a_real_provider_gave_for_another_audience_lets_nobod
         response = await client.post(url, json=QUERY, headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code == 401
-    assert "by its claim aud" in response.headers["www-authenticate"]
+    assert "because of its claim aud" in response.headers["www-authenticate"]

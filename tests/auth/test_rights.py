@@ -51,5 +51,5 @@ def test_a_refusal_says_whom_the_field_is_for() -> None:
 
 
 def test_a_field_of_which_nobody_has_said_who_may_see_it_stops_the_start() -> None:
-    with pytest.raises(TypeError, match="nobody has said who may see plan: declare it"):
+    with pytest.raises(TypeError, match="plan has no policy: declare it"):
         enforce({"plan": GraphQLField(GraphQLString)}, {"name": PUBLIC})

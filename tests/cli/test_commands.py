@@ -466,7 +466,9 @@ def test_settings_lists_every_variable_in_a_table() -> None:
     assert set(table) == {named.sub("__<SOURCE>__", one.name) for one in variables()}
     assert table["GATEWAY_PORT"] == "`8000`"
     assert table["GATEWAY_SOURCES__<SOURCE>__BASE_URL"] == "**needed**"
-    assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__TOKEN"] == "none"
+    assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__TOKEN"] == "not set"
+    assert table["GATEWAY_AUTH__MODE"] == "not set"
+    assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__KIND"] == "`none`"
     assert all(meaning for _, _, meaning in cells)
 
 

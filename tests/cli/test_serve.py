@@ -125,3 +125,22 @@ def test_files_that_cannot_be_used_are_told_as_other_mistakes_are(
     assert headline == "The settings cannot be used:"
     assert "GATEWAY_TLS" in mistake
     assert "expected in certificate a certificate in PEM, and in key the key to it" in mistake
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_with_another_uvicorn_nothing_starts(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "uvicorn-9.9.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.4\nName: uvicorn\nVersion: 9.9\n")
+    monkeypatch.syspath_prepend(tmp_path)  # pyright: ignore[reportUnknownMemberType] # its argument has no type
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(main, [command])
+
+    assert result.exit_code == 2
+    headline, reason = result.stderr.splitlines()
+    assert headline == "The gateway does not start, because of an installed library:"
+    assert "written for uvicorn 0.54, found 9.9" in reason

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -16,7 +16,10 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
+import app
+from app.demo.database import data_folder
 from app.demo.server import DemoServer, base_url, listen
+from app.demo.services import demo_services
 
 WAIT = 30.0
 """Seconds after which a program that does not say that it is ready counts as broken."""
@@ -119,18 +122,18 @@ def program(
 
 
 @asynccontextmanager
-async def serving(name: str, app: ASGIApp) -> AsyncGenerator[str]:
+async def serving(name: str, served: ASGIApp) -> AsyncGenerator[str]:
     """Serve an application in this process until the end of the context.
 
     Args:
         name: What messages call it.
-        app: The application; its lifespan is run.
+        served: The application; its lifespan is run.
 
     Yields:
         Its address.
     """
     with closing(listen("127.0.0.1", 0)) as listener:
-        server = DemoServer(name, app, grace=1.0)
+        server = DemoServer(name, served, grace=1.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve([listener]))
             await server.ready.wait()
@@ -138,3 +141,33 @@ async def serving(name: str, app: ASGIApp) -> AsyncGenerator[str]:
                 yield base_url(listener)
             finally:
                 server.should_exit = True
+
+
+@asynccontextmanager
+async def serve_over_demo(folder: Path, variables: Mapping[str, str]) -> AsyncGenerator[str]:
+    """Run `user-gateway serve` as a process, over the demo's three services.
+
+    Args:
+        folder: Where it runs.
+        variables: Its settings, besides the addresses of the services.
+
+    Yields:
+        The address of the GraphQL endpoint.
+    """
+    async with AsyncExitStack() as stack:
+        demo = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        services = {"PROFILE": demo.profile, "BILLING": demo.billing, "ACTIVITY": demo.activity}
+        addresses = {
+            f"GATEWAY_SOURCES__{name}__BASE_URL": await stack.enter_async_context(
+                serving(name, one)
+            )
+            for name, one in services.items()
+        }
+        port = free_port()
+        root = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
+        serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
+        environment = {**root, **addresses, **variables}
+        stack.enter_context(
+            program(serve, ready="Press CTRL+C", folder=folder, environment=environment)
+        )
+        yield f"http://127.0.0.1:{port}/graphql"

@@ -260,7 +260,7 @@ def test_what_was_dropped_is_counted_and_told_when_the_log_is_read_again(
     found = events(text)
     [told] = [one for one in found if one["event"] == "log.dropped"]
     assert told["level"] == "warning"
-    assert told["reason"] == "the log took lines more slowly than they came"
+    assert told["reason"] == "lines came faster than the log could write them"
     assert told["seconds"] > 0
     operations = [one for one in found if one["event"] == "graphql.operation"]
     assert told["lines"] == told.get("info", 0) + told.get("debug", 0) + told.get("warning", 0)

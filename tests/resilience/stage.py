@@ -9,7 +9,7 @@ from app.resilience.clock import Deadline
 from app.resilience.hedge import MIN_SAMPLES
 from app.resilience.pace import PaceState
 from app.resilience.pacer import Slowdown
-from app.resilience.pipeline import Attempt, Outcome, ResiliencePipeline
+from app.resilience.pipeline import Attempt, PipelineResult, ResiliencePipeline
 from app.settings.source import SourceSettings
 from tests.clock import ManualClock
 from tests.resilience.script import Answer, Scene, ScriptedService, failure
@@ -46,7 +46,7 @@ class Guarded:
         self.slowdowns: list[Slowdown] = []
         self.began: list[float] = []
         self.given: list[float] = []
-        self.outcomes: list[Outcome[str]] = []
+        self.outcomes: list[PipelineResult[str]] = []
         self._max_calls: int = changes.setdefault("max_calls", 64)
         self.guard = ResiliencePipeline(
             "profile",
@@ -103,7 +103,7 @@ class Guarded:
         """What the breaker does with calls."""
         return self.guard.state
 
-    async def answer(self, *answers: Answer, seconds: float = 60.0) -> Outcome[str]:
+    async def answer(self, *answers: Answer, seconds: float = 60.0) -> PipelineResult[str]:
         """Ask, where the service gives these answers at once, and then the last one for ever."""
         left = list(answers)
 

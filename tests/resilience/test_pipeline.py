@@ -15,7 +15,7 @@ from app.resilience.clock import Deadline
 from app.resilience.hedge import MIN_SAMPLES
 from app.resilience.pace import PaceState, Signal
 from app.resilience.pacer import MAX_CALLERS, Slowdown
-from app.resilience.pipeline import UNHEALTHY, Attempt, Outcome
+from app.resilience.pipeline import UNHEALTHY, Attempt, PipelineResult
 from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
 from tests.resilience.script import (
     Answer,
@@ -455,7 +455,7 @@ async def test_what_is_made_again(code: Code, attempts: int, *, retryable: bool)
 
     outcome = await guarded.answer(failed)
 
-    assert outcome == Outcome(failed, attempts)
+    assert outcome == PipelineResult(failed, attempts)
     assert len(guarded.began) == attempts
 
 
@@ -464,7 +464,7 @@ async def test_a_repetition_that_succeeds_is_the_answer() -> None:
 
     outcome = await guarded.answer(failure(retryable=True), "good")
 
-    assert outcome == Outcome("good", 2)
+    assert outcome == PipelineResult("good", 2)
 
 
 async def test_a_failure_that_no_repetition_helps_ends_it() -> None:
@@ -472,7 +472,7 @@ async def test_a_failure_that_no_repetition_helps_ends_it() -> None:
 
     outcome = await guarded.answer(failure(retryable=True), failure(Code.SOURCE_REJECTED))
 
-    assert outcome == Outcome(failure(Code.SOURCE_REJECTED), 2)
+    assert outcome == PipelineResult(failure(Code.SOURCE_REJECTED), 2)
 
 
 @pytest.mark.parametrize(
@@ -514,7 +514,7 @@ async def test_a_wait_that_does_not_fit_the_deadline_is_not_begun(asked: float) 
 
     outcome = await guarded.answer(failed, "good", seconds=5.0)
 
-    assert outcome == Outcome(failed, 1)
+    assert outcome == PipelineResult(failed, 1)
     assert guarded.clock.seconds == 1000.0
     assert guarded.guard.take_repetition()
 
@@ -590,7 +590,7 @@ async def test_who_is_told_when_to_come_comes_then_and_no_budget_is_asked(code: 
 
     outcome = await guarded.answer(failed, failed, failed, "good")
 
-    assert outcome == Outcome("good", 4)
+    assert outcome == PipelineResult("good", 4)
     assert guarded.began == pytest.approx([NOW, NOW + 3, NOW + 6, NOW + 9])
 
 
@@ -601,7 +601,7 @@ async def test_who_is_not_told_when_comes_after_growing_waits_while_there_is_tim
 
     waits = [b - a for a, b in pairwise(guarded.began)]
     assert waits == pytest.approx([0.15, 0.3, 0.6, 0.6])
-    assert outcome == Outcome(REFUSED, 5)
+    assert outcome == PipelineResult(REFUSED, 5)
     assert guarded.clock.seconds == guarded.began[-1]  # and does not wait for what is too late
 
 
@@ -629,7 +629,7 @@ async def test_an_outage_that_says_when_to_come_opens_the_circuit_like_any() -> 
     guarded = Guarded(breaker=AT_ONCE)
     failed = failure(retryable=True, retry_after=1.0)
 
-    assert await guarded.answer(failed) == Outcome(failed, 1)
+    assert await guarded.answer(failed) == PipelineResult(failed, 1)
     assert guarded.state() is BreakerState.OPEN
     assert guarded.clock.seconds == NOW
 
@@ -744,7 +744,7 @@ async def test_what_it_says_to_one_caller_slows_no_other() -> None:
 
         return call
 
-    async def ask(caller: str, answer: Answer) -> Outcome[str]:
+    async def ask(caller: str, answer: Answer) -> PipelineResult[str]:
         return await guarded.guard.run(
             attempt(caller, answer), limit=LIMIT, deadline=deadline, reserve=0.0, caller=caller
         )

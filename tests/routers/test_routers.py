@@ -28,6 +28,7 @@ from tests.conftest import GatewayReply
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, signed
 from tests.npm import node_with, running
+from tests.ways import BOTH, Ways
 from tests.wire import served
 
 FOLDER = Path(__file__).parent
@@ -153,6 +154,7 @@ def author(number: int, *, plan: str | None = "pro", logins: bool = True) -> Map
 WITHOUT_DIRECTIVES = jwt_settings(security_directives="never")
 
 
+@pytest.mark.parametrize("ways", BOTH, ids=str)
 @pytest.mark.parametrize(
     ("program", "settings"),
     [
@@ -164,10 +166,10 @@ WITHOUT_DIRECTIVES = jwt_settings(security_directives="never")
     ],
 )
 async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
-    node: NodePrograms, services: FakeServices, program: str, settings: Settings
+    node: NodePrograms, services: FakeServices, program: str, settings: Settings, ways: Ways
 ) -> None:
     token = token_of(1, "billing:read", "activity:read")
-    async with router(node, program, services, settings) as started:
+    async with router(node, program, services, ways.of(settings)) as started:
         joined = await ask(started, REVIEWS, token, first=150)
         back = await ask(started, f'{{ user(id: "{user_id(7)}") {{ username reviews }} }}', token)
 
@@ -177,6 +179,7 @@ async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
     assert [len(batch) for batch in services.billing.batches] == [100, 50]
 
 
+@pytest.mark.parametrize("ways", BOTH, ids=str)
 @pytest.mark.parametrize(
     ("program", "settings"),
     [
@@ -186,9 +189,9 @@ async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
     ],
 )
 async def test_what_callers_may_not_see_is_hidden_whatever_the_schema_tells_a_router(
-    node: NodePrograms, services: FakeServices, program: str, settings: Settings
+    node: NodePrograms, services: FakeServices, program: str, settings: Settings, ways: Ways
 ) -> None:
-    async with router(node, program, services, settings) as started:
+    async with router(node, program, services, ways.of(settings)) as started:
         mine = await ask(started, REVIEWS, token_of(2), first=3)
         nobodys = await ask(started, REVIEWS, None, first=3)
 

@@ -40,7 +40,7 @@ async def test_a_request_for_somebody_else_is_refused_and_told_of_no_other_name(
 
     assert right.json() == {"data": {"__typename": "Query"}}
     assert wrong.status_code == 421
-    assert '"rebound.example" is no name of this gateway: expected' in message(wrong)
+    assert '"rebound.example" is not a name of this gateway: expected' in message(wrong)
     assert "api.example.com" not in wrong.text
 
 

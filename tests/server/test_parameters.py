@@ -85,6 +85,6 @@ def test_what_is_no_object_is_told_what_is_wrong_with_it(value: object) -> None:
         from_json(value)
 
     assert raised.value.message == (
-        "the body is no GraphQL request: all of it: Input should be an object;"
+        "the body is not a GraphQL request: all of it: Input should be an object;"
         ' expected a JSON object such as {"query": "{ … }", "variables": {}}'
     )

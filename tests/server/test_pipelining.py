@@ -215,7 +215,7 @@ async def test_good_requests_are_answered_before_what_follows_them_is_refused(
 
     assert bodies(slow + quick) == [SLOW_ANSWER, answer_to(2)]
     assert refused.startswith(b"HTTP/1.1 400 ")
-    assert "no HTTP request: expected" in refusal(refused)
+    assert "not an HTTP request: expected" in refusal(refused)
 
 
 async def test_an_answer_that_has_begun_is_ended_before_what_follows_is_refused(
@@ -261,7 +261,7 @@ async def test_a_request_whose_body_turns_out_to_be_no_http_is_refused_once(
         )
 
     assert alone.startswith(b"HTTP/1.1 400 ")
-    assert "no HTTP request" in refusal(alone)
+    assert "not an HTTP request" in refusal(alone)
     assert [answer.status for answer in behind] == [200, 400]
     assert app.gone == ["/graphql"]
 
@@ -331,7 +331,7 @@ async def test_nothing_is_read_behind_a_request_that_others_may_read_differently
             sent = numbered(1) + ambiguous.replace(b"Host", offer + b"Host") + numbered(2)
             answers = read_answers(await connect.exchange(sent))
             statuses[name] = [answer.status for answer in answers]
-            assert b"no HTTP request" in answers[-1].body
+            assert b"not an HTTP request" in answers[-1].body
 
     assert statuses == {key: [200, 400] for key in AMBIGUOUS}
 
@@ -643,7 +643,7 @@ async def test_a_client_cannot_send_for_ever_what_is_ignored(services: FakeServi
         taken = await flood(made, SLOW + GARBAGE + b"x" * 3 * MUCH)
         sources.go.set()
         answer = bytearray()
-        while b"no HTTP request" not in answer:
+        while b"not an HTTP request" not in answer:
             answer += await asyncio.get_running_loop().sock_recv(made, 65_536)
 
     assert taken < MUCH

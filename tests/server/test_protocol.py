@@ -48,7 +48,7 @@ async def test_a_head_that_is_not_whole_in_time_is_refused(
         answer = await client.rest()
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert "the head of the request was not there in 0.2 s: expected" in refusal(answer)
+    assert "the head of the request did not arrive within 0.2 s: expected" in refusal(answer)
 
 
 async def test_a_byte_now_and_then_does_not_help(services: FakeServices) -> None:
@@ -98,7 +98,7 @@ async def test_a_body_that_is_not_whole_in_time_is_refused(
         answer = await client.rest()
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert "the body of the request was not there in 0.2 s: expected" in refusal(answer)
+    assert "the body of the request did not arrive within 0.2 s: expected" in refusal(answer)
 
 
 async def test_what_comes_in_pieces_but_in_time_is_answered(services: FakeServices) -> None:
@@ -349,7 +349,7 @@ async def test_what_is_no_http_is_told_what_is(services: FakeServices) -> None:
         answer = await client.rest()
 
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert "no HTTP request: expected" in refusal(answer)
+    assert "not an HTTP request: expected" in refusal(answer)
 
 
 async def test_what_is_no_http_is_not_answered_where_its_request_is_answered_already(

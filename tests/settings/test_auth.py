@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
 from app.main import load_settings
-from app.settings.auth import CallersSettings, JwtCallers, OpenCallers, callers_said
+from app.settings.auth import CallersSettings, JwtCallers, OpenCallers, require_callers
 
 READ: TypeAdapter[OpenCallers | JwtCallers] = TypeAdapter(CallersSettings)
 JWT: Mapping[str, Any] = {
@@ -52,7 +52,7 @@ def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
         ({"secret": f"-----BEGIN PUBLIC KEY-----{SECRET}"}, "expected no key or certificate"),
         (
             {"secret": SECRET, "jwks_url": "https://a/keys"},
-            "expected no jwks_url beside secret, which is for HS256 alone",
+            "expected no jwks_url beside secret, which is for HS256 only",
         ),
         ({"secret": SECRET, "algorithms": ["RS256"]}, "expected no algorithms beside secret"),
         ({"algorithms": ["HS256"]}, "Input should be 'RS256'"),
@@ -81,8 +81,8 @@ def test_issuer_and_audience_are_needed(missing: str) -> None:
 
 def test_it_has_to_be_said_who_may_ask() -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_AUTH__MODE is missing"):
-        callers_said(None)
-    assert callers_said(OpenCallers()) == OpenCallers()
+        require_callers(None)
+    assert require_callers(OpenCallers()) == OpenCallers()
 
 
 @pytest.fixture

@@ -62,6 +62,11 @@ def test_each_default_is_told_where_its_setting_is() -> None:
     assert first(OWN, "services", "users", "rows")["default"] == ["items"]
 
 
+@pytest.mark.parametrize("keys", [("auth", "mode"), ("sources", "billing", "auth", "kind")])
+def test_what_a_table_needs_to_be_of_a_kind_has_no_default(keys: tuple[str, ...]) -> None:
+    assert all("default" not in one for one in properties_of(OURS, OURS, keys))
+
+
 def test_nothing_that_a_variable_may_set_has_to_be_in_the_file() -> None:
     assert not wrong(OURS, "")
     assert not wrong(OURS, "[sources.billing]\ntimeout = 1")

@@ -38,16 +38,16 @@ def test_keys_may_be_from_any_other_source_and_those_from_another(
         ({"a": "a", "b": None}, [("a", "expected one of b")]),
         (
             {"a": "b", "b": "a", "c": "a"},
-            [("a", "expected no cycle (a ← b ← a): no source of it can be first")],
+            [("a", "expected no cycle (a ← b ← a): none of these sources can be called first")],
         ),
         (
             {"d": "c", "a": "b", "b": "c", "c": "a"},
-            [("a", "expected no cycle (a ← b ← c ← a): no source of it can be first")],
+            [("a", "expected no cycle (a ← b ← c ← a): none of these sources can be called first")],
         ),
         (
             {"a": "b", "b": "a", "c": "x", "d": "c"},
             [
-                ("a", "expected no cycle (a ← b ← a): no source of it can be first"),
+                ("a", "expected no cycle (a ← b ← a): none of these sources can be called first"),
                 ("c", "expected one of a, b, d"),
             ],
         ),

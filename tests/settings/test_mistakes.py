@@ -253,7 +253,7 @@ def test_mistakes_of_variables_below_them_name_the_variable(
     [
         (
             "auth = { kind = 'api_key', key.env = 'TOKEN' }",
-            "[sources.billing.auth] is wrong: expected either header or parameter, where the key",
+            "[sources.billing.auth] is wrong: expected either header or parameter, the place",
         ),
         ("auth = { kind = 'bearrer' }", "[sources.billing.auth] kind got 'bearrer': did you mean"),
         (

@@ -1,10 +1,12 @@
 """Which variables there are."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import BaseModel, Field
 
 from app.settings.models import Settings
 from app.settings.variables import CONFIG, name_of, variables_of
-from tests.settings.models import Frozen, Paging, TestSettings
+from tests.settings.models import Bearer, Frozen, NoAuthModel, Paging, TestSettings
 
 OWN = {
     one.name.removeprefix("GATEWAY_SERVICES__USERS__"): one for one in variables_of(TestSettings)
@@ -56,6 +58,19 @@ def test_the_default_of_a_table_counts_more_than_those_of_its_values() -> None:
     assert listed["GATEWAY_PAGING__SIZE"].default == "3"
     assert listed["GATEWAY_PAGING__CURSOR"].default == "mine"
     assert not listed["GATEWAY_PAGING__SIZE"].dependent
+
+
+def test_the_tag_of_a_union_has_the_default_of_its_table_and_none_of_one_kind_of_it() -> None:
+    class Outer(Frozen):
+        chosen: Annotated[NoAuthModel | Bearer, Field(discriminator="kind")] = NoAuthModel()
+        optional: Annotated[NoAuthModel | Bearer, Field(discriminator="kind")] | None = None
+        needed: Annotated[NoAuthModel | Bearer, Field(discriminator="kind")]
+
+    listed = {one.name: one for one in variables_of(Outer)}
+
+    assert listed["GATEWAY_CHOSEN__KIND"].default == "none"
+    assert listed["GATEWAY_OPTIONAL__KIND"].default == ""
+    assert listed["GATEWAY_NEEDED__KIND"].required
 
 
 def test_a_model_within_itself_has_an_end() -> None:

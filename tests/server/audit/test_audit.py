@@ -12,6 +12,7 @@ from app.observability.logs import make_log
 from app.server.graphiql.build import NodePrograms
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.npm import node_with, running
+from tests.ways import BOTH, Ways
 from tests.wire import served
 
 FOLDER = Path(__file__).parent
@@ -47,13 +48,17 @@ def node() -> NodePrograms:
     return node_with(FOLDER)
 
 
+@pytest.mark.parametrize("ways", BOTH, ids=str)
 async def test_every_must_and_every_should_is_kept(
-    node: NodePrograms, services: FakeServices
+    node: NodePrograms, services: FakeServices, ways: Ways
 ) -> None:
-    settings = settings_for_fakes(introspection=True)  # the suite asks for types
+    settings = ways.of(settings_for_fakes(introspection=True))  # the suite asks for types
     log = make_log(settings.log, stream=io.StringIO())
     app = create_app(settings, log, transports=services.transport)
-    async with served(app) as address, running(node, FOLDER, "audit.mjs", address.url) as printed:
+    async with (
+        served(app, settings) as address,
+        running(node, FOLDER, "audit.mjs", address.url) as printed,
+    ):
         pass
 
     audits = _AUDITS.validate_json(printed)

@@ -1,14 +1,17 @@
-"""The page in a real browser, over the real demo."""
+"""The page in a real browser: over the real demo, and each example in both ways."""
 
 import os
 import shutil
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from app.server.graphiql.build import FOLDER
+from tests.examples.serving import serve_over_demo
 from tests.server.graphiql.browsing import open_page, running_demo
+from tests.ways import BOTH, Ways
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -44,8 +47,21 @@ async def test_a_person_explores_the_demo_and_no_other_host_is_asked(chromium: s
         assert seen.complaints == []
 
 
-async def test_every_example_answers_without_an_error(chromium: str) -> None:
-    async with running_demo() as address, open_page(chromium) as (page, seen):
+@pytest.mark.parametrize("ways", BOTH, ids=str)
+async def test_every_example_answers_without_an_error(
+    chromium: str, tmp_path: Path, ways: Ways
+) -> None:
+    shown = {
+        "GATEWAY_AUTH__MODE": "none",
+        "GATEWAY_GRAPHIQL": "true",
+        "GATEWAY_INTROSPECTION": "true",
+        "GATEWAY_TRACE": "asked",
+        "GATEWAY_EXPLAIN": "true",
+    }
+    async with (
+        serve_over_demo(tmp_path, {**shown, **ways.variables}) as address,
+        open_page(chromium) as (page, seen),
+    ):
         await page.goto(address)
         for name in EXAMPLES:
             await page.get_by_role("tab", name=name).click()

@@ -1,47 +1,49 @@
-"""Checks whether the installed libraries are the ones that a fast path was written for.
+"""Checks whether the installed libraries are the ones that our code was written for.
 
-A fast path that uses private parts of a library works for one minor version of it. With another
-version its results could be wrong without an error. So it is switched off, and that is logged once.
+Code that uses private parts of a library works for one minor version of it. With another version
+its results could be wrong without an error. So it names these parts, and the start checks them: a
+fast path is then switched off, and the server does not start without its rules for connections.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """The private parts of a library that a fast path needs.
+    """The private parts of a library that some code needs.
 
     Attributes:
-        name: The fast path, by the name of its setting.
+        name: The code; a fast path by the name of its setting.
         package: The library.
-        minor: The minor version that the fast path was written for, such as ``3.14``.
-        owner: The class whose private parts it uses.
-        parts: The names of these parts.
+        minor: The minor version that the code was written for, such as ``3.14``.
+        parts: The names of the parts, by the class that has them.
     """
 
     name: str
     package: str
     minor: str
-    owner: type
-    parts: tuple[str, ...]
+    parts: Mapping[type, tuple[str, ...]]
 
     def missing(self, version_of: Callable[[str], str] = version) -> str | None:
-        """Return why the fast path cannot be used.
+        """Return why the code cannot be used.
 
         Args:
             version_of: Returns the version of an installed package.
 
         Returns:
-            The difference of the library, in a few words; ``None`` if the fast path can be used.
+            The difference of the library, in a few words; ``None`` if the code can be used.
         """
         installed = version_of(self.package)
         if installed.split(".")[:2] != self.minor.split("."):
             return f"written for {self.package} {self.minor}, found {installed}"
-        names = {*dir(self.owner), *_slots(self.owner), *_method_names(self.owner)}
-        absent = [part for part in self.parts if part not in names]
-        return f"{self.owner.__name__} has no {absent[0]}" if absent else None
+        for owner, parts in self.parts.items():
+            names = {*dir(owner), *_slots(owner), *_method_names(owner)}
+            for part in parts:
+                if part not in names:
+                    return f"{owner.__name__} has no {part}"
+        return None
 
 
 def _slots(owner: type) -> set[str]:

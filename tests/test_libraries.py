@@ -1,12 +1,13 @@
-"""Fast paths that rely on a library's private parts step aside where it is another one."""
+"""Code on a library's private parts is not used where the library is another one."""
 
 import io
 
 import orjson
 import pytest
 
-from app.fastpath.availability import Requirement
-from app.main import create_app, usable
+from app.errors import LibraryError
+from app.libraries import Requirement
+from app.main import create_app, protocol_of, usable
 from app.observability.logs import make_log
 from app.settings.fastpath import FastpathSettings
 from tests.conftest import OpenGateway
@@ -27,7 +28,7 @@ class Owner:
 
 def requirement(*parts: str) -> Requirement:
     """Need some parts."""
-    return Requirement("wire", package="library", minor="3.14", owner=Owner, parts=parts)
+    return Requirement("wire", package="library", minor="3.14", parts={Owner: parts})
 
 
 @pytest.mark.parametrize("version", ["3.14", "3.14.0", "3.14.99"])
@@ -44,6 +45,12 @@ def test_another_minor_version_is_a_reason(version: str) -> None:
 
 def test_a_part_that_has_gone_is_a_reason() -> None:
     assert requirement("_slot", "_gone").missing(lambda _: "3.14.5") == "Owner has no _gone"
+
+
+def test_the_parts_of_each_class_are_looked_for() -> None:
+    needed = Requirement("wire", package="library", minor="3.14", parts={str: (), Owner: ("gone",)})
+
+    assert needed.missing(lambda _: "3.14") == "Owner has no gone"
 
 
 def test_with_the_locked_versions_all_fast_paths_are_used() -> None:
@@ -68,6 +75,18 @@ def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> N
         "responses": False,
         "route": True,
     }
+
+
+def test_with_another_uvicorn_there_is_no_protocol_for_connections() -> None:
+    settings = settings_for_fakes(fastpath=FastpathSettings(enabled=False))
+
+    with pytest.raises(LibraryError) as refused:
+        protocol_of(settings, lambda _: "0.55.1")
+
+    assert str(refused.value) == (
+        "the code that handles connections does not fit uvicorn (written for uvicorn 0.54, found"
+        " 0.55.1): expected the versions that requirements/runtime.txt lists"
+    )
 
 
 def test_what_is_switched_off_is_not_missed() -> None:
