@@ -217,22 +217,9 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
         case BodyRequest():
             return _body(request, settings)
         case EachRequest():
-            return _each(request, settings)
+            return each_encoder(request, settings)
         case _:
             assert_never(request)
-
-
-def pair(parameter: str, value: str) -> str:
-    """Encode one query parameter. No character of the value can end it.
-
-    Args:
-        parameter: Its name, which needs no escaping.
-        value: Any text.
-
-    Returns:
-        The pair, percent-encoded (RFC 3986, section 2.1).
-    """
-    return f"{parameter}={quote(value, safe='')}"
 
 
 def _fixed(text: str) -> str:
@@ -354,8 +341,16 @@ def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
     )
 
 
-def _each(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
-    """Create the encoder for one call per key."""
+def each_encoder(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
+    """Create the encoder for one call per key.
+
+    Args:
+        request: The settings of the request.
+        settings: Settings of the source.
+
+    Returns:
+        The encoder.
+    """
     fixed = _fixed_parameters(request)
     if request.parameter is None:
         start, _, end = request.path.partition(KEY)

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from app.errors import Code, SourceFailure
 from app.expressions.expression import EvaluationError, Expression, compile_expression
-from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
+from app.sources.base import DamagedRecord, Record, RecordSpec, SourceResult, UserId
 from app.sources.mapping.contract import (
     FieldObservation,
     Observer,
@@ -206,7 +206,7 @@ class RowMapper(Generic[R]):
 
     def __init__(
         self,
-        spec: SourceSpec[R],
+        spec: RecordSpec[R],
         fields: Mapping[str, str] | None,
         foreign_keys: Mapping[str, str] | None = None,
     ) -> None:
@@ -270,7 +270,7 @@ class RowMapper(Generic[R]):
             }
         record = self._contract.read(values)
         if isinstance(record, RowDamage):
-            return RowDamage(record.record, {**wrong, **record.wrong})
+            return RowDamage(record.record, {**record.wrong, **wrong})
         return RowDamage(record, wrong) if wrong else record
 
 
@@ -307,7 +307,7 @@ class ObservedRowMapper(RowMapper[R]):
 
     def __init__(
         self,
-        spec: SourceSpec[R],
+        spec: RecordSpec[R],
         fields: Mapping[str, str] | None,
         observer: Observer,
         foreign_keys: Mapping[str, str] | None = None,
@@ -356,7 +356,7 @@ class ObservedRowMapper(RowMapper[R]):
         return record
 
 
-def name_in_json(spec: SourceSpec[R], name: str) -> str:
+def name_in_json(spec: RecordSpec[R], name: str) -> str:
     """Return the JSON name of a field of a record.
 
     Args:
@@ -370,7 +370,7 @@ def name_in_json(spec: SourceSpec[R], name: str) -> str:
 
 
 def _field(
-    spec: SourceSpec[R], name: str, expressions: Mapping[str, Expression] | None
+    spec: RecordSpec[R], name: str, expressions: Mapping[str, Expression] | None
 ) -> _Field | None:
     """Return how a field is made from a row; ``None`` if it has no expression."""
     alias = name_in_json(spec, name)
@@ -387,7 +387,7 @@ def _field(
 
 
 def by_field(
-    spec: SourceSpec[Any], fields: Mapping[str, V], at: tuple[str, ...] = ("fields",)
+    spec: RecordSpec[Any], fields: Mapping[str, V], at: tuple[str, ...] = ("fields",)
 ) -> tuple[Mapping[str, V], Sequence[MappingMistake]]:
     """Find the fields of a record for names in the settings.
 
@@ -420,7 +420,7 @@ def by_field(
     return found, mistakes
 
 
-def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
+def _expressions(spec: RecordSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
     """Return the compiled expressions by the Python names of their fields."""
     found, mistakes = by_field(spec, fields)
     if mistakes:
