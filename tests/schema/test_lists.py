@@ -26,6 +26,7 @@ query($id: ID!, $first: Int, $after: String) {
 }
 """
 
+
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
     """Have each test run in both ways."""

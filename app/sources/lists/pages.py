@@ -95,12 +95,12 @@ class RestPages(Generic[R]):
             upstream = reply.value
             trace.add(reply.trace)
             if isinstance(upstream, MalformedPage):
-                result = self._malformed(upstream, context)
+                result = self._malformed(upstream.detail, context)
             elif isinstance(upstream, UpstreamPage):
                 try:
                     result = builder.add(upstream)
                 except MalformedError as error:
-                    result = self._failure(str(error))
+                    result = self._malformed(str(error), context)
                 if result is None:
                     continue
             else:
@@ -109,7 +109,8 @@ class RestPages(Generic[R]):
         else:
             result = Page(tuple(builder.items), has_next=True)
             if not builder.items:
-                result = self._failure(f"{MAX_CALLS} pages without the item looked for, or empty")
+                detail = f"{MAX_CALLS} pages without the item looked for, or empty"
+                result = self._malformed(detail, context)
         if isinstance(result, SourceFailure):
             trace.code = result.code
         return FetchResult([result], trace)
@@ -133,13 +134,9 @@ class RestPages(Generic[R]):
             absent=self._encoder.absent if cursor is None else frozenset(),
         )
 
-    def _malformed(self, page: MalformedPage, context: RequestContext) -> SourceFailure:
-        """Log that a page does not fit the contract, and return the failure."""
+    def _malformed(self, detail: str, context: RequestContext) -> SourceFailure:
+        """Log that the pages do not fit the contract, and return the failure."""
         self._client.seldom.warn(
-            "source.odd_page", self.name, context, path=self._settings.path, detail=page.detail
+            "source.odd_page", self.name, context, path=self._settings.path, detail=detail
         )
-        return self._failure(page.detail)
-
-    def _failure(self, detail: str) -> SourceFailure:
-        """Return the failure for a list that cannot be read."""
         return SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)

@@ -182,9 +182,9 @@ class PageReader(Generic[R]):
         """Return whether items follow, if the response says so in words; else ``None``."""
         if signs.has_more is False:
             return _END
-        following = signs.following
-        if self._settings.next_header is not None:
-            following = _named_in_header(answer, self._settings.next_header)
+        named = self._settings.next_header
+        following = None if named is None else _named_in_header(answer, named)
+        following = following or signs.following
         if following is not None:
             return _Extent(more=True, cursor=self._cursor_in(following), sign="a next page")
         if signs.has_more:

@@ -154,9 +154,9 @@ class ListService:
             case "row" if "after" in asked:
                 return self.numbers.index(int(asked["after"])) + 1
             case "page":
-                return (int(asked["page"]) - self.style.first) * length
+                return (int(asked.get("page", self.style.first)) - self.style.first) * length
             case "offset":
-                return int(asked["offset"]) - self.style.first
+                return int(asked.get("offset", self.style.first)) - self.style.first
             case _:
                 return 0
 
