@@ -219,11 +219,13 @@ def _list(
     """Explain the calls for a list; ``wanted`` is ``None`` if they are known only at run time."""
     own = settings_of(spec, settings)
     sizes = {PageBuilder[Any](PageRequest(one.user, one.first), own).size for one in wanted or ()}
+    encoder = ListEncoder(own, settings)
     return PagesExplanation(
         list=spec.list,
+        method=encoder.method,
         path=own.path,
         parameter=own.parameter,
-        request=ListEncoder(own, settings).example(sizes.pop() if len(sizes) == 1 else None),
+        request=encoder.example(sizes.pop() if len(sizes) == 1 else None),
         calls=None if wanted is None else len(wanted),
         at_a_time=settings.max_concurrent_pages,
     )

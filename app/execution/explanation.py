@@ -10,7 +10,7 @@ from graphql import GraphQLFormattedError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from app.expressions.template import KEY
+from app.expressions.places import KEY
 
 
 class _ExplanationModel(BaseModel):
@@ -78,15 +78,17 @@ class PagesExplanation(_ExplanationModel):
     """The calls for one list that is read page by page."""
 
     list: str = Field(description="The name of the list in the settings.")
+    method: str = Field(description="The HTTP method.")
     path: str = Field(
         description="The path of the list, below the source's base URL; `{key}` stands for a user."
     )
     parameter: str | None = Field(
-        description="The query parameter for the user; null if the user is in the path."
+        description="The query parameter for the user; null if the user is elsewhere."
     )
     request: str = Field(
         description="Path and query of a first page, as they are sent; `{key}` stands for a user,"
-        " and `…` for a size that differs or is known only at run time."
+        " and `…` for a size that differs or is known only at run time. With `POST`, the page and"
+        " perhaps the user are in the body."
     )
     calls: int | None = Field(
         description="The most pages, by one call each, or more where the service's pages are"
@@ -297,7 +299,7 @@ def _cost(explanation: Explanation) -> str:
 def _request(calls: SourceExplanation | PagesExplanation) -> str:
     """Write the request that calls send."""
     if isinstance(calls, PagesExplanation):
-        return f"GET {calls.request.replace(KEY, '…')}"
+        return f"{calls.method} {calls.request.replace(KEY, '…')}"
     query = "" if calls.parameter is None else f"?{calls.parameter}=…"
     return f"{calls.method} {calls.path}{query}"
 

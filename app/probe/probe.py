@@ -5,16 +5,16 @@ requests a token, calls another source for the keys, and follows pages. Features
 failure are off: retries, hedging and the entity cache.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httpx
 
 from app.execution.schema import GatewaySchema, build_schema
-from app.expressions.template import KEY
+from app.expressions.places import KEY
 from app.main import create_app
 from app.probe.operations import fields_of, list_operation, lists_of, operation
 from app.probe.recorder import RecordedExchange, Recorder
@@ -280,9 +280,9 @@ def _known_user(result: ProbeResult) -> str | None:
 
 def _is_page(url: str, spec: PageSpec[Any], settings: SourceSettings) -> bool:
     """Return whether a URL is one of a page of a list."""
-    before, _, after = unquote(settings_of(spec, settings).path).partition(KEY)
-    path = unquote(url.removeprefix(settings.base_url).partition("?")[0])
-    return path.startswith(before) and path.removeprefix(before).endswith(after)
+    pattern = re.escape(settings_of(spec, settings).path).replace(re.escape(KEY), "[^/]*")
+    path = url.removeprefix(settings.base_url).partition("?")[0]
+    return re.fullmatch(pattern, path) is not None
 
 
 def _watched(settings: Settings) -> Settings:

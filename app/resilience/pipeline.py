@@ -76,6 +76,7 @@ class _PipelineRun(Generic[T]):
         caller: The caller for whom it runs.
         isolated: Whether it is about a user that is known to be slow or to fail.
         divisible: Whether it is divided if it fails.
+        requests: How many requests share it.
         made: How many calls were made so far.
     """
 
@@ -85,6 +86,7 @@ class _PipelineRun(Generic[T]):
     caller: str
     isolated: bool
     divisible: bool
+    requests: int
     made: int = 0
 
 
@@ -206,6 +208,7 @@ class ResiliencePipeline:
         caller: str = "",
         isolated: bool = False,
         divisible: bool = False,
+        requests: int = 1,
     ) -> PipelineResult[T]:
         """Make a call that is safe to repeat.
 
@@ -218,11 +221,13 @@ class ResiliencePipeline:
             isolated: Whether the call is about a user that is known to be slow or to fail, while
                 the service answers for others.
             divisible: Whether other calls ask for the same users if this one fails.
+            requests: How many requests share the call.
 
         Returns:
             The answer of the last call that was made, and the number of calls.
         """
-        work = _PipelineRun(attempt, limit, deadline.at - reserve, caller, isolated, divisible)
+        end = deadline.at - reserve
+        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests)
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
@@ -374,7 +379,9 @@ class ResiliencePipeline:
         took = self._clock.monotonic() - started_call.started
         if not isinstance(answer, SourceFailure):
             if not work.isolated:
-                started_call.permit.record(failed=False, seconds=took, limit=work.limit)
+                started_call.permit.record(
+                    failed=False, seconds=took, limit=work.limit, requests=work.requests
+                )
                 self._latencies.add(took)
             return
         deferred = self._is_deferred(answer)

@@ -15,10 +15,12 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
-from app.expressions.template import KEY
+from app.expressions.escapes import Escape
+from app.expressions.places import KEY
 from app.settings.base import (
+    Each,
     HeaderName,
     HeaderValue,
     ParameterName,
@@ -27,9 +29,10 @@ from app.settings.base import (
     SettingsModel,
     UrlPath,
 )
-from app.settings.request import EachRequest
+from app.settings.request import BodyRequest, EachRequest
 from app.settings.response import (
     AnswerSettings,
+    FieldName,
     Fields,
     Meaning,
     MoreSettings,
@@ -61,14 +64,23 @@ class ListSettings(SettingsModel):
     """A list of a source, of which a call has one page of one user."""
 
     path: UrlPath = Field(
-        description="Path of the request, below `base_url`. The user replaces `{key}` in it, if"
-        " there is no `parameter`.",
+        description="Path of the request, below `base_url`. The user replaces `{key}` in it, and in"
+        " values of `parameters` and `headers`.",
         examples=["/v1/invoices", "/customers/{key}/invoices"],
     )
     parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter for the user. When absent, `{key}` is in `path`.",
+        description="Query parameter for the user, if the user has no other place.",
         examples=["customer"],
+    )
+    value: Each = Field(
+        default=KEY,
+        description="Value of `parameter`, in which the user replaces `{key}`.",
+        examples=["eq.{key}"],
+    )
+    escape: Escape = Field(
+        default="refuse",
+        description="How a quote within a user's id is escaped, as in `request.escape`.",
     )
     parameters: Mapping[ParameterName, ParameterValue | ParameterValues] = Field(
         default={},
@@ -80,6 +92,13 @@ class ListSettings(SettingsModel):
         default={},
         description="Headers of every request. Do not write secrets here.",
         examples=[{"Prefer": "count=exact"}],
+    )
+    template: Annotated[str, Field(max_length=16_384)] | None = Field(
+        default=None,
+        description="A body in JSON, an object, that is sent by POST; the user replaces `{key}` in"
+        " it. The parameters of a page are then its members, not in the query. The request must"
+        " have no side effects, because the gateway may repeat it.",
+        examples=['{"filter": {"customer": "{key}"}}'],
     )
     page_size_parameter: ParameterName | None = Field(
         default=None,
@@ -103,6 +122,18 @@ class ListSettings(SettingsModel):
         description="Expression (JMESPath) for each field of an item. When absent, items have the"
         " fields of the default contract.",
         examples=[{"number": "number || id", "issued_at": "unix_seconds(created)"}],
+    )
+    words: Mapping[FieldName, Mapping[str, str]] = Field(
+        default={},
+        description="For a field with text: the words of the service, and the word that clients get"
+        " instead of each. Other words stay as they are.",
+        examples=[{"status": {"uncollectible": "lost"}}],
+    )
+    defaults: Mapping[FieldName, JsonValue] = Field(
+        default={},
+        description="The value of a field that is missing or null in an item. Without it, such an"
+        " item does not fit, because every item has all fields.",
+        examples=[{"number": "(draft)"}],
     )
     status: Mapping[Status, Meaning] = Field(
         default={},
@@ -185,15 +216,19 @@ class ListSettings(SettingsModel):
         return signed or self.way in {PagingWay.NAMED, PagingWay.WHOLE}
 
     @property
-    def request(self) -> EachRequest:
-        """The request of a page, without the parameters of the page."""
-        return EachRequest(
-            form="each",
-            path=self.path,
-            parameter=self.parameter,
-            parameters=self.parameters,
-            headers=self.headers,
-        )
+    def request(self) -> EachRequest | BodyRequest:
+        """The request for a user, without the parameters of a page."""
+        common = {
+            "path": self.path,
+            "parameters": self.parameters,
+            "headers": self.headers,
+            "escape": self.escape,
+        }
+        if self.template is not None:
+            body = {"form": "body", "template": self.template, **common}
+            return BodyRequest.model_validate(body)
+        each = {"form": "each", "parameter": self.parameter, "value": self.value, **common}
+        return EachRequest.model_validate(each)
 
     @property
     def answer(self) -> AnswerSettings:
@@ -230,18 +265,26 @@ class ListSettings(SettingsModel):
             ValueError: A name is used twice, a setting is missing, or there are several ways to
                 the next page.
         """
-        in_path = self.path.count(KEY)
-        if self.parameter is None and in_path != 1:
-            raise ValueError(f"expected parameter, or {KEY} in path, once: the user needs a place")
-        if self.parameter is not None and in_path:
-            raise ValueError(f"expected no {KEY} in path beside parameter")
-        if len({name.lower() for name in self.headers}) < len(self.headers):
-            raise ValueError("expected each header once, in upper or lower case")
+        try:
+            request = self.request
+        except ValidationError as error:
+            # The names of the settings are the same there.
+            [first, *_] = error.errors()
+            raise ValueError(first["msg"].removeprefix("Value error, ")) from error
+        if isinstance(request, BodyRequest):
+            self._check_template(request)
         self._check_way()
         names = self.all_parameters
         if len(set(names)) < len(names):
             raise ValueError("expected each query parameter once")
         return self
+
+    def _check_template(self, request: BodyRequest) -> None:
+        """Raise ``ValueError`` if a page has no place in the body."""
+        if self.parameter is not None:
+            raise ValueError("expected no parameter beside template: the user is in the body")
+        if not request.template.lstrip().startswith("{"):
+            raise ValueError("expected an object in template: a page is requested by members of it")
 
     def _check_way(self) -> None:
         """Raise ``ValueError`` if the settings of pages contradict each other."""

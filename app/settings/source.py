@@ -13,11 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
@@ -44,6 +40,24 @@ def _check_name(name: str) -> str:
 EndpointName: TypeAlias = Annotated[str, AfterValidator(_check_name)]
 
 
+Words: TypeAlias = Mapping[FieldName, Mapping[str, str]]
+"""The record's word for each word of the service, by the name of the field."""
+
+Defaults: TypeAlias = Mapping[FieldName, JsonValue]
+"""The value of a field that is missing, as JSON, by the name of the field."""
+
+_WORDS = (
+    "For a field with text: the words of the service, and the word that the record gets instead of"
+    " each. Other words stay as they are."
+)
+_WORDS_EXAMPLES = [{"status": {"incomplete": "PAST_DUE", "unpaid": "PAST_DUE"}}]
+_DEFAULTS = (
+    "The value of a field that is missing or null in a row. By default it is `null`. With"
+    " `answer.without_row`, also a user without a row has these values."
+)
+_DEFAULTS_EXAMPLES: list[Mapping[str, JsonValue]] = [{"login_count": 0, "events": []}]
+
+
 class EndpointSettings(SettingsModel):
     """One endpoint of a service: its requests, its answers, and the record's fields that it has."""
 
@@ -57,6 +71,8 @@ class EndpointSettings(SettingsModel):
         " each.",
         examples=[{"balance": "money_minor(due, currency)"}],
     )
+    words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
+    defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
 
 
 Endpoints: TypeAlias = Mapping[EndpointName, EndpointSettings]
@@ -180,6 +196,8 @@ class SourceSettings(SettingsModel):
         " absent, a row has the fields of the default contract.",
         examples=[{"display_name": "name.formatted", "created_at": "unix_seconds(created)"}],
     )
+    words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
+    defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
     key_from: KeyFromSettings | None = Field(
         default=None,
         description="The other source that has the keys of this source. When absent, the keys are"

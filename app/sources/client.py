@@ -233,6 +233,7 @@ class ServiceClient:
             caller=caller,
             isolated=context.isolated,
             divisible=context.divisible,
+            requests=len(context.requests) or 1,
         )
         trace = SourceTrace(
             calls=1,

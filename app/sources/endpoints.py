@@ -19,7 +19,7 @@ from app.expressions.expression import ExpressionError, checked_expression
 from app.settings.source import EndpointSettings, KeyFromSettings, SourceSettings
 from app.sources.base import Record, SourceSpec
 from app.sources.field_selection import Selector
-from app.sources.mapping.reader import reader_of
+from app.sources.mapping.readers import reader_of
 from app.sources.mapping.row_mapper import MappingError, MappingMistake, by_field
 from app.sources.records_in_parts import Endpoint, partial
 
@@ -115,7 +115,7 @@ def _partition(
     mistakes = [
         MappingMistake((name,), "stands beside endpoints: expected it in each of them.")
         for name in MAPPING_SETTINGS
-        if getattr(settings, name) is not None
+        if getattr(settings, name) not in (None, {})
     ]
     given: dict[str, str] = {}
     for name, part in parts.items():
@@ -145,7 +145,11 @@ def _partition(
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
     """Return the settings of an endpoint: its own request and answer, the rest of its service."""
-    mapping = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
+    known = SourceSettings.model_fields
+    mapping = {
+        name: known[name].get_default() if own is None else getattr(own, name)
+        for name in MAPPING_SETTINGS
+    }
     return settings.model_copy(update={**mapping, "endpoints": {}})
 
 

@@ -106,7 +106,7 @@ def test_what_is_told_at_run_time_is_named() -> None:
     )
     calls = [line for line in lines if "GET" in line]
     assert calls[0].endswith("1 user and those known at run time, up to 100 in a call")
-    assert calls[1].endswith("…           users known at run time, up to 100 in a call")
+    assert calls[1].endswith("…          users known at run time, up to 100 in a call")
     assert calls[2].endswith("limit=…  after that, 1 call for each user's page, 10 at a time")
 
 

@@ -35,7 +35,17 @@ def wrong(values: dict[str, Any]) -> str:
         ({"offset_parameter": "offset", "total": ["total"]}, PagingWay.OFFSET),
     ],
 )
-@pytest.mark.parametrize("place", [LIST, KEYED])
+@pytest.mark.parametrize(
+    "place",
+    [
+        LIST,
+        KEYED,
+        {**LIST, "value": "eq.{key}"},
+        {"path": "/list", "parameters": {"filter": "customer:'{key}'"}},
+        {"path": "/list", "headers": {"X-Customer": "{key}"}},
+        {"path": "/search", "template": '{"customer": "{key}"}'},
+    ],
+)
 def test_a_list_needs_little_and_is_part_of_the_settings_of_a_source(
     place: dict[str, Any], own: dict[str, Any], way: PagingWay
 ) -> None:
@@ -51,9 +61,13 @@ def test_a_list_needs_little_and_is_part_of_the_settings_of_a_source(
     ("values", "why"),
     [
         ({}, "Field required"),
-        ({"path": "/invoices"}, "expected parameter, or {key} in path, once"),
-        ({"path": "/{key}/{key}"}, "expected parameter, or {key} in path, once"),
-        ({**KEYED, "parameter": "id"}, "expected no {key} in path beside parameter"),
+        ({"path": "/invoices"}, "expected parameter, or {key} in path, parameters or headers"),
+        ({**KEYED, "value": "eq.{key}"}, "expected parameter beside value"),
+        ({**LIST, "value": "eq"}, "expected {key} in it"),
+        ({"path": "/search", "template": "{"}, "expected JSON"),
+        ({"path": "/search", "template": "{}"}, 'expected "{keys}" once'),
+        ({"path": "/search", "template": '["{key}"]'}, "expected an object in template"),
+        ({**LIST, "template": '{"a": "{key}"}'}, "expected no parameter beside template"),
         ({"path": "/a?b={key}"}, "percent-encoded and without a query"),
         ({**LIST, "more": 1}, "Extra inputs"),
         ({**LIST, "headers": {"Authorization": "x"}}, "has its own settings"),

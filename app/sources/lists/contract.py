@@ -10,7 +10,13 @@ from pydantic import ValidationError
 from app.settings.lists import ListSettings
 from app.settings.source import SourceSettings
 from app.sources.base import PageSpec, Record
-from app.sources.mapping.row_mapper import MappingMistake, by_field, name_in_json
+from app.sources.mapping.row_mapper import (
+    MappingError,
+    MappingMistake,
+    RowMapper,
+    by_field,
+    name_in_json,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -96,14 +102,18 @@ def _hint(name: str, lists: Mapping[str, object]) -> str:
 
 def _mistakes_of(spec: PageSpec[Any], settings: ListSettings) -> Iterator[MappingMistake]:
     """List what does not fit in the fields of a list."""
+    named = named_in_full(spec)
+    try:
+        RowMapper(named, settings)
+    except MappingError as error:
+        yield from error.mistakes
     if settings.fields is None:
         return
-    found, mistakes = by_field(named_in_full(spec), settings.fields)
-    yield from mistakes
+    given = {**by_field(named, settings.fields)[0], **by_field(named, settings.defaults)[0]}
     missing = [
         name_in_json(spec, field)
         for field, info in spec.record.model_fields.items()
-        if info.is_required() and field not in found
+        if info.is_required() and field not in given
     ]
     if missing:
         what = f"lacks {', '.join(missing)}: expected an expression for each, as every item has it."

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from app.errors import MalformedError, SourceFailure
-from app.expressions.expression import EXACT, EvaluationError
+from app.expressions.expression import EXACT, EvaluationError, ResponseFacts
 from app.settings.lists import ListSettings, PagingWay
 from app.sources.base import PageSpec, Record, UserId
 from app.sources.failures import failure_of_status, meaning_of
@@ -111,9 +111,9 @@ class PageReader(Generic[R]):
         self._lenient = lenient
         named = named_in_full(spec)
         self._mapper = (
-            RowMapper(named, settings.fields)
+            RowMapper(named, settings)
             if observer is None
-            else ObservedRowMapper(named, settings.fields, observer)
+            else ObservedRowMapper(named, settings, observer)
         )
         self._key = name_in_json(spec, spec.key)
 
@@ -172,7 +172,8 @@ class PageReader(Generic[R]):
         following = extent.cursor
         if cursors and extent.more is not False:
             following = cursors[-1]
-        items = [self._item(row, index) for index, row in enumerate(rows)]
+        facts = ResponseFacts(answer.status, answer.headers)
+        items = [self._item(row, index, facts) for index, row in enumerate(rows)]
         keys = [key for key, _ in items]
         return UpstreamPage(
             [item for _, item in items], keys, cursors, extent.more, following, extent.sign
@@ -244,10 +245,10 @@ class PageReader(Generic[R]):
             )
         return cursor
 
-    def _item(self, row: object, index: int) -> tuple[str, R]:
+    def _item(self, row: object, index: int, facts: ResponseFacts) -> tuple[str, R]:
         """Return the key of an item, and the item."""
-        key, wrong = self._key_of(row)
-        item = self._mapper.record(row, UserId(key))
+        key, wrong = self._key_of(row, facts)
+        item = self._mapper.record(row, UserId(key), facts)
         if isinstance(item, RowDamage):
             wrong = wrong or item.text
         elif not wrong:
@@ -255,11 +256,13 @@ class PageReader(Generic[R]):
         place = ".".join(str(step) for step in (*self._settings.rows, index))
         raise MalformedError(f"{place}.{wrong}")
 
-    def _key_of(self, row: object) -> tuple[str, str]:
+    def _key_of(self, row: object, facts: ResponseFacts) -> tuple[str, str]:
         """Return the key of an item, and what is wrong with it."""
         expression = self._mapper.key
         try:
-            key = at(row, (self._key,))[1] if expression is None else expression.evaluate(row)
+            key = (
+                at(row, (self._key,))[1] if expression is None else expression.evaluate(row, facts)
+            )
         except EvaluationError as error:
             return "", f"{self._key}: {error}"
         if expression is not None and type(key) is int:

@@ -1,16 +1,24 @@
 """The request of an upstream page, by the settings of its list. Pure."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
-from app.expressions.template import KEY
+from app.expressions.places import KEY
 from app.settings.lists import ListSettings, PagingWay
 from app.settings.source import SourceSettings
 from app.sources.base import UserId
 from app.sources.mapping.paging import with_parameter
-from app.sources.mapping.requests import UpstreamRequest, each_encoder
+from app.sources.mapping.requests import UpstreamRequest, encoder_for
 
 MAX_DIGITS = 15
 """The longest number of a page or of an item that is requested."""
+
+_SAMPLE = UserId("7302195846103729481")
+"""A key that can be written everywhere, and that is nowhere else in a request."""
+
+_SAMPLE_SIZE = 730_219_584
+"""A number of items that is nowhere else in a request."""
 
 
 class ListEncoder:
@@ -19,16 +27,19 @@ class ListEncoder:
     Args:
         settings: The settings of the list.
         source: The settings of its source.
+
+    Attributes:
+        absent: Statuses that mean "no such user", besides those of the settings.
+        method: The HTTP method of the requests.
     """
 
     def __init__(self, settings: ListSettings, source: SourceSettings) -> None:
         self._settings = settings
-        self._encoder = each_encoder(settings.request, source)
-        self.absent = (
-            frozenset({404})
-            if self._encoder.request.has_place_in_path and 404 not in settings.status  # noqa: PLR2004 # "not found"
-            else frozenset[int]()
-        )
+        # The settings of the list, not of the source, say what a status means.
+        own = source.model_copy(update={"answer": settings.answer})
+        self._encoder = encoder_for(settings.request, own)
+        self.absent = self._encoder.absent
+        self.method = self._encoder.method
 
     def accepts(self, cursor: str | None) -> bool:
         """Return whether a position can be one of this list.
@@ -60,7 +71,13 @@ class ListEncoder:
         if not encoded.sent:
             return None
         [request] = encoded.sent
-        target = self._target(request.target, cursor, size)
+        pairs = self._page(cursor, size)
+        if request.body:
+            body = json.dumps({**json.loads(request.body), **dict(pairs)}, separators=(",", ":"))
+            return replace(request, body=body.encode("ascii"))
+        target: str | None = request.target
+        for name, value in pairs:
+            target = None if target is None else with_parameter(target, name, str(value))
         return None if target is None else replace(request, target=target)
 
     def example(self, size: int | None) -> str:
@@ -73,31 +90,23 @@ class ListEncoder:
             Path and query, with ``{key}`` in place of the user, and ``…`` in place of a size that
             is not known.
         """
-        whole = f"{self._encoder.before}{KEY}{self._encoder.after}"
-        target = self._target(whole, None, size) or whole
-        parameter = self._settings.page_size_parameter
-        if size is not None or parameter is None:
-            return target
-        return f"{target}{'&' if '?' in target else '?'}{parameter}=…"
+        request = self.encode(_SAMPLE, None, size or _SAMPLE_SIZE)
+        if request is None:
+            return self._settings.path
+        return request.target.replace(_SAMPLE, KEY).replace(str(_SAMPLE_SIZE), "…")
 
-    def _target(self, target: str, cursor: str | None, size: int | None) -> str | None:
-        """Add the parameters of a page to a target; ``None`` if they cannot be written."""
+    def _page(self, cursor: str | None, size: int) -> Sequence[tuple[str, str | int]]:
+        """Return the parameters of a page, by their names."""
         settings = self._settings
-        pairs: list[tuple[str | None, str]] = []
-        if size is not None:
-            pairs.append((settings.page_size_parameter, str(size)))
+        pairs: list[tuple[str | None, str | int]] = [(settings.page_size_parameter, size)]
         match settings.way:
             case PagingWay.PAGE:
-                pairs.append((settings.page_parameter, cursor or str(settings.first_page)))
+                pairs.append((settings.page_parameter, int(cursor or settings.first_page)))
             case PagingWay.OFFSET:
                 number = int(cursor or 0) + settings.first_offset
-                pairs.append((settings.offset_parameter, str(number)))
+                pairs.append((settings.offset_parameter, number))
             case _ if cursor is not None:
                 pairs.append((settings.cursor_parameter, cursor))
             case _:
                 pass
-        whole: str | None = target
-        for parameter, value in pairs:
-            if parameter is not None and whole is not None:
-                whole = with_parameter(whole, parameter, value)
-        return whole
+        return [(name, value) for name, value in pairs if name is not None]

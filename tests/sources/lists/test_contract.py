@@ -58,6 +58,29 @@ def test_an_item_needs_an_expression_for_each_of_its_fields() -> None:
     ]
 
 
+def test_words_and_defaults_have_to_fit_the_fields_of_an_item() -> None:
+    own = {
+        **LIST,
+        "fields": {**FIELDS, "number": "no"},
+        "defaults": {"number": 7, "status": "none", "nothing": 1, "id": "x"},
+        "words": {"status": {"a": "b"}, "totl": {"a": "b"}},
+    }
+    place = "sources.billing.lists.invoices"
+
+    assert [(keys, what.partition(":")[0]) for keys, what in told({"invoices": own})] == [
+        (f"{place}.words.totl", "is no field of billing.invoices"),
+        (f"{place}.defaults.nothing", "is no field of billing.invoices"),
+        (f"{place}.defaults.number", "does not fit"),
+        (f"{place}.defaults.id", "is the key"),
+    ]
+
+
+def test_a_default_takes_the_place_of_an_expression() -> None:
+    fields = {name: text for name, text in FIELDS.items() if name != "status"}
+
+    assert not told({"invoices": {**LIST, "fields": fields, "defaults": {"status": "open"}}})
+
+
 @pytest.mark.parametrize(
     "lists",
     [

@@ -375,3 +375,65 @@ async def test_pages_of_nothing_new_end_after_a_few_calls(way: Mapping[str, str]
 
     assert found.detail == "the next page is one that was read before"
     assert len(calls) <= MAX_CALLS
+
+
+async def test_words_and_defaults_take_the_place_of_what_the_service_says_and_does_not_say() -> (
+    None
+):
+    own = {
+        **LIST,
+        "fields": {**FIELDS, "number": "no", "total": "money_minor(number($headers.cents), 'EUR')"},
+        "words": {"status": {"paid": "settled"}},
+        "defaults": {"number": "(draft)"},
+    }
+
+    [item] = page_of(await asked(with_headers([row(1)], cents="250"), own)).items
+
+    assert (item.item.number, item.item.status) == ("(draft)", "settled")
+    assert item.item.total.amount == 250
+
+
+@pytest.mark.parametrize(
+    ("own", "target"),
+    [
+        ({**LIST, "value": "eq.{key}"}, b"/list?owner=eq.u1&size=100"),
+        ({"path": "/list", "parameters": {"of": "user:{key}"}}, b"/list?of=user:u1&size=100"),
+    ],
+)
+async def test_the_user_may_stand_anywhere_in_the_request(
+    own: Mapping[str, object], target: bytes
+) -> None:
+    asked_for: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked_for.append(request)
+        return json_response([])
+
+    await asked(answer, {**own, "page_size_parameter": "size"}, 5)
+
+    assert [request.url.raw_path for request in asked_for] == [target]
+
+
+async def test_with_a_template_the_page_is_in_the_body_and_pages_go_on() -> None:
+    asked_for: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert (request.method, request.url.raw_path) == ("POST", b"/search?v=2")
+        asked_for.append(json.loads(request.content))
+        first = len(asked_for) == 1
+        return json_response({"data": items(1 if first else 2), "next": "c" if first else None})
+
+    own = {
+        "path": "/search",
+        "parameters": {"v": "2"},
+        "template": '{"filter": {"owner": "{key}"}, "sort": ["-at"]}',
+        "rows": ["data"],
+        "page_size_parameter": "limit",
+        "next_cursor": ["next"],
+        "cursor_parameter": "after",
+    }
+    found = page_of(await asked(answer, own, 5))
+
+    body = {"filter": {"owner": "u1"}, "sort": ["-at"]}
+    assert asked_for == [{**body, "limit": 5}, {**body, "limit": 4, "after": "c"}]
+    assert numbers_of(found) == [1, 2]
