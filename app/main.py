@@ -62,7 +62,7 @@ from app.sources.cache.store import EntityStore
 from app.sources.client import ServiceClient, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.field_selection import SelectingSource
-from app.sources.lists.pages import RestPages
+from app.sources.lists.pages import open_pages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import validating_decoder
 from app.sources.records_in_parts import Endpoint, partitions_of
@@ -253,7 +253,7 @@ class Gateway:
                 for endpoint in of_source
             },
             pages={
-                spec: RestPages(spec, services[spec.name], observer=self._observer)
+                spec: open_pages(spec, services[spec.name], observer=self._observer)
                 for spec in pages
             },
             key_from=key_from,

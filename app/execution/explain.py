@@ -171,6 +171,7 @@ class SourcesExplainer:
             pages=tuple(
                 _list(pages, wanted_pages, settings)
                 for pages, wanted_pages in self._pages(spec, groups, variables).items()
+                if pages.list not in settings.without_lists
             ),
             at_a_time=form.at_a_time,
             max_keys=form.max_keys,

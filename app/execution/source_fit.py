@@ -20,6 +20,6 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str]]:
     pages = lists()
     for name, spec in specs().items():
         place: Keys = ("sources", name)
-        own, of_lists = value_at(values, place), value_at(values, (*place, "lists"))
-        for mistake in (*misfits(spec, own), *list_misfits(pages.get(name, {}), name, of_lists)):
+        own = value_at(values, place)
+        for mistake in (*misfits(spec, own), *list_misfits(pages.get(name, {}), name, own)):
             yield (*place, *mistake.keys), mistake.what

@@ -121,6 +121,7 @@ async def probe(
             lists = [
                 await probing.ask_list(field, spec, result, own)
                 for field, spec in lists_of(schema, source).items()
+                if spec.list not in own.without_lists
             ]
             found.append(replace(result, lists=lists))
         return found

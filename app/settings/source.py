@@ -232,6 +232,12 @@ class SourceSettings(SettingsModel):
             }
         ],
     )
+    without_lists: tuple[ListName, ...] = Field(
+        default=(),
+        description="Lists that the service does not have. They are null for every user, and are"
+        " not requested.",
+        examples=[["invoices"]],
+    )
     max_concurrent_pages: int = Field(
         default=10,
         ge=1,
@@ -312,6 +318,8 @@ class SourceSettings(SettingsModel):
             _check_beside_auth(shape.request, shape.answer, self.auth)
         for name, one in self.lists.items():
             _check_list_beside_auth(name, one, self.auth)
+        if both := {*self.lists} & {*self.without_lists}:
+            raise ValueError(f"expected {min(both)} in lists or in without_lists, not in both")
         addresses = [self.base_url]
         if isinstance(self.auth, ClientCredentialsAuth):
             addresses.append(self.auth.token_url)

@@ -1,7 +1,6 @@
 """Asking for a list as the gateway would, and what that says of its settings."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +10,7 @@ from app.probe.report import checks_text, trial_text
 from app.probe.verdict import MAX_ITEMS, Redaction, SourceCheck, check_of
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
-from tests.fakes import FakeServices, json_response, settings_for_fakes, user_id
+from tests.fakes import FakeServices, Handler, json_response, settings_for_fakes, user_id
 from tests.key_from import linked, linked_row
 from tests.sources.lists.service import BY_NAME, STYLES, ListService, PagingStyle, row
 
@@ -27,7 +26,7 @@ def settings(own: object) -> Settings:
     return whole.model_copy(update={"sources": whole.sources.model_copy(update=changed)})
 
 
-def services_with(answer: Any) -> FakeServices:  # noqa: ANN401 # any handler
+def services_with(answer: Handler | None) -> FakeServices:
     """Make services that know a user, and a billing whose list is answered so."""
     services = FakeServices()
     services.know(1)
@@ -35,7 +34,9 @@ def services_with(answer: Any) -> FakeServices:  # noqa: ANN401 # any handler
     def billing(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/accounts":
             return services.billing.answer(request)
-        response: httpx.Response = answer(request)
+        assert answer is not None
+        response = answer(request)
+        assert isinstance(response, httpx.Response)
         return response
 
     services.others["billing"] = billing
@@ -43,10 +44,7 @@ def services_with(answer: Any) -> FakeServices:  # noqa: ANN401 # any handler
 
 
 async def checked(
-    answer: Any,  # noqa: ANN401 # any handler
-    own: object,
-    *,
-    user: str = USER,
+    answer: Handler, own: object, *, user: str = USER
 ) -> tuple[ProbeResult, SourceCheck]:
     """Ask for the list of a user, and judge it."""
     used, services = settings(own), services_with(answer)
@@ -200,3 +198,16 @@ async def test_a_trial_shows_the_request_the_answer_and_the_first_items() -> Non
     assert text.splitlines()[-1].startswith(
         f"billing.invoices has 20 items on the first page of {USER}, in "
     )
+
+
+async def test_a_list_that_the_service_does_not_have_is_not_asked_for() -> None:
+    used = settings_for_fakes()
+    billing = used.sources.billing.model_copy(update={"without_lists": ("invoices",)})
+    sources = used.sources.model_copy(update={"billing": billing})
+    used = used.model_copy(update={"sources": sources})
+
+    [probed] = await probe(
+        used, [USER], sources=["billing"], transports=services_with(None).transport
+    )
+
+    assert not probed.lists

@@ -9,7 +9,14 @@ import pytest
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
 from tests.conftest import GatewayClient, OpenGateway
-from tests.fakes import FakeServices, json_response, profile_row, settings_for_fakes, user_id
+from tests.fakes import (
+    FakeServices,
+    Handler,
+    json_response,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
 from tests.key_from import linked, linked_row
 from tests.sources.lists.service import FIRST_DAY, STYLES, ListService, PagingStyle, row
 from tests.ways import BOTH, Ways
@@ -43,7 +50,7 @@ def with_list(own: object, **billing: object) -> Settings:
     return settings.model_copy(update={"sources": settings.sources.model_copy(update=sources)})
 
 
-def serve(services: FakeServices, answer: Any) -> list[httpx.Request]:  # noqa: ANN401 # any handler
+def serve(services: FakeServices, answer: Handler) -> list[httpx.Request]:
     """Let billing answer what is no question about accounts; list these requests."""
     asked: list[httpx.Request] = []
 
@@ -51,7 +58,8 @@ def serve(services: FakeServices, answer: Any) -> list[httpx.Request]:  # noqa: 
         if request.url.path == "/accounts":
             return services.billing.answer(request)
         asked.append(request)
-        response: httpx.Response = answer(request)
+        response = answer(request)
+        assert isinstance(response, httpx.Response)
         return response
 
     services.others["billing"] = billing
@@ -202,3 +210,22 @@ async def test_what_explain_tells_of_a_list_is_what_is_sent(
     assert pages["request"].replace("{key}", user_id(1)) == sent
     assert pages["list"] == "invoices"
     assert (pages["path"], pages["parameter"]) == ("/customers/{key}/bills", None)
+
+
+async def test_a_list_that_the_service_does_not_have_is_null_and_costs_no_call(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes()
+    billing = settings.sources.billing.model_copy(update={"without_lists": ("invoices",)})
+    sources = settings.sources.model_copy(update={"billing": billing})
+    settings = settings.model_copy(update={"sources": sources, "explain": True})
+
+    async with open_gateway(settings) as gateway:
+        told = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1))
+        reply = await gateway.query(QUERY, id=user_id(1))
+
+    assert reply.body == {"data": {"user": {"plan": "pro", "invoices": None}}}
+    assert services.calls["billing"] == 1
+    [source] = told.body["extensions"]["explain"]["sources"]
+    assert source["pages"] == []

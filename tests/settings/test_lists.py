@@ -123,3 +123,10 @@ def test_a_list_does_not_write_what_auth_writes(
 def test_a_list_has_a_plain_name(name: str) -> None:
     with pytest.raises(ValidationError, match="pattern"):
         SourceSettings.model_validate({"base_url": "http://b", "lists": {name: LIST}})
+
+
+def test_a_list_is_not_described_and_said_to_be_missing() -> None:
+    values = {"base_url": "http://b", "lists": {"invoices": LIST}, "without_lists": ["invoices"]}
+
+    with pytest.raises(ValidationError, match="expected invoices in lists or in without_lists"):
+        SourceSettings.model_validate(values)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from app.settings.lists import ListSettings
+from app.settings.nested import as_list, as_table
 from app.settings.source import SourceSettings
 from app.sources.base import PageSpec, Record
 from app.sources.mapping.row_mapper import (
@@ -73,14 +74,13 @@ def list_misfits(
     Args:
         lists: The lists of the source, by name.
         source: The name of the source.
-        values: The value of ``lists`` as it was read, which may be invalid.
+        values: The settings of the source as they were read, which may be invalid.
 
     Yields:
         Each mistake.
     """
-    if not isinstance(values, dict):
-        return
-    for name, value in cast("Mapping[str, object]", values).items():
+    table = as_table(values) or {}
+    for name, value in (as_table(table.get("lists")) or {}).items():
         if name not in lists:
             yield MappingMistake(("lists", name), f"is no list of {source}: {_hint(name, lists)}")
             continue
@@ -90,6 +90,10 @@ def list_misfits(
             continue  # reported with the other invalid values
         for mistake in _mistakes_of(lists[name], settings):
             yield replace(mistake, keys=("lists", name, *mistake.keys))
+    for missing in as_list(table.get("without_lists")) or ():
+        if isinstance(missing, str) and missing not in lists:
+            what = f"has {missing}, which is no list of {source}: {_hint(missing, lists)}"
+            yield MappingMistake(("without_lists",), what)
 
 
 def _hint(name: str, lists: Mapping[str, object]) -> str:

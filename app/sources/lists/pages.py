@@ -9,6 +9,7 @@ from app.settings.lists import ListSettings
 from app.sources.base import (
     FetchResult,
     Page,
+    PagedSource,
     PageRequest,
     PageResult,
     PageSpec,
@@ -29,6 +30,47 @@ R = TypeVar("R", bound=Record)
 
 MAX_CALLS = 5
 """Maximum number of calls for one page, even if the upstream pages are short."""
+
+
+def open_pages(
+    spec: PageSpec[R], client: ServiceClient, *, observer: Observer | None = None
+) -> PagedSource[R]:
+    """Create a list of a source.
+
+    Args:
+        spec: The list as data.
+        client: The client of the service.
+        observer: Called for each item with how it was made; ``None`` for no observer.
+
+    Returns:
+        The list. It knows no user if the settings say that the service does not have it.
+    """
+    if spec.list in client.settings.without_lists:
+        return _NoPages[R](spec.name)
+    return RestPages(spec, client, observer=observer)
+
+
+class _NoPages(Generic[R]):
+    """A ``PagedSource`` for a list that the service does not have.
+
+    Args:
+        name: Name of the source to which the list would belong.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Name of the source to which the list would belong."""
+        return self._name
+
+    async def fetch_pages(
+        self, requests: Sequence[PageRequest], context: RequestContext
+    ) -> FetchResult[PageResult[R]]:
+        """Return that no user is known, without any call."""
+        del context
+        return FetchResult([None] * len(requests))
 
 
 class RestPages(Generic[R]):

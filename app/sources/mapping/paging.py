@@ -219,12 +219,12 @@ def _row_cursor(document: ScannedDocument, settings: MoreSettings) -> NextPage |
     if settings.row_cursor is None or not document.rows:
         return None
     row = document.rows[-1].value
-    found, _ = at(row, settings.row_cursor)
-    if isinstance(row, dict) and not found:
-        raise MalformedError("expected a cursor in the last row, got nothing")
     try:
         return NextPage(cursor=cursor_of_row(row, settings.row_cursor))
     except MalformedError:
+        found, _ = at(row, settings.row_cursor)
+        if isinstance(row, dict) and not found:
+            raise
         return NextPage()
 
 

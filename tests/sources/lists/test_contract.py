@@ -43,6 +43,17 @@ def test_a_list_that_the_source_does_not_have_is_told() -> None:
     ]
 
 
+def test_a_list_that_the_service_cannot_lack_is_told() -> None:
+    values = {"sources": {"billing": {"without_lists": ["invoices", "orders", 7]}}}
+
+    assert [(".".join(map(str, keys)), what) for keys, what in misfits_in(values)] == [
+        (
+            "sources.billing.without_lists",
+            "has orders, which is no list of billing: expected one of invoices.",
+        )
+    ]
+
+
 def test_an_item_needs_an_expression_for_each_of_its_fields() -> None:
     fields = {"id": "a", "totl": "b", "issuedAt": "c"}
 

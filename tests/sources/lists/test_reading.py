@@ -280,7 +280,7 @@ async def test_items_may_be_left_out_where_the_total_is_zero() -> None:
     assert (await failure(answering({"total": 1}), own)).code is Code.SOURCE_MALFORMED
 
 
-STATUSES = [
+STATUSES: list[tuple[Mapping[str, object], Mapping[str, str], int, Code | None]] = [
     (LIST, {}, 404, Code.SOURCE_REJECTED),
     (LIST, {"404": "absent"}, 404, None),
     (LIST, {"410": "absent"}, 404, Code.SOURCE_REJECTED),
