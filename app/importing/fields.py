@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from app.importing.guess import FieldGuess, Property
 from app.importing.kinds import Kind, item_of, kind_of
-from app.importing.names import FIELDS, FOCUS, squashed
+from app.importing.names import FIELDS, FOCUS, FORMATS, squashed
 from app.importing.places import Place, Spot, object_in, spots_of, usable, written
 from app.importing.readings import Reader, Reading
 from app.importing.schemas import Schemas, Shape, type_text
@@ -34,10 +34,10 @@ class MatchedFields:
 
     @property
     def score(self) -> int:
-        """How many fields have a property; needed ones count twice."""
-        return sum(
-            2 if field.needed else 1 for field in self.fields if field.expression is not None
-        )
+        """How many fields have a property; needed ones count twice, as do those of the row."""
+        needed = sum(1 for one in self.fields if one.needed and one.expression is not None)
+        own = sum(1 for place in self.places if len(place) == 1)
+        return needed + own + sum(1 for one in self.fields if one.expression is not None)
 
 
 def match_fields(spec: SourceSpec[Any], row: Shape, schemas: Schemas) -> MatchedFields:
@@ -141,6 +141,16 @@ class _Matcher:
                 )
                 if reading is not None and usable(reading.expression):
                     return reading
+        return self._by_format(FORMATS.get(name), spots)
+
+    def _by_format(self, wanted: str | None, spots: Sequence[Spot]) -> Reading | None:
+        """Return how the first text of a format is read."""
+        for spot in spots if wanted is not None else ():
+            for name, node in spot.shape.properties.items():
+                shape = self._schemas.shape(node)
+                place = (*spot.place, name)
+                if shape.format == wanted and shape.may_be("string") and usable(written(place)):
+                    return Reading(written(place), shape, (place,))
         return None
 
     def pattern(self, name: str, info: FieldInfo, spots: Sequence[Spot]) -> str:

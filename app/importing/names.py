@@ -176,11 +176,25 @@ USERS = _squashed_all(
 )
 """What services call users, in the singular."""
 
-IDS: Sequence[str] = ("id", "uuid", "guid", "uid", "key", "externalid", "accountid")
+IDS: Sequence[str] = ("id", "uuid", "guid", "gid", "uid", "key", "externalid", "accountid")
 """What services call ids, in the singular."""
 
-OTHER_KEYS: Sequence[str] = ("email", "username", "login", "handle", "address", "reference")
-"""Other properties by which services find users, in the singular."""
+OTHER_KEYS: Mapping[str, Sequence[str]] = {
+    "email": ("email", "emailaddress", "mail", "primaryemail"),
+    "username": ("username", "login", "loginname", "handle"),
+    "login": ("login", "loginname", "username", "handle"),
+    "handle": ("handle", "username", "login", "screenname"),
+    "address": ("address",),
+    "reference": ("reference",),
+}
+"""Other properties by which services find users, in the singular, and what they are called in rows.
+A row that is found by one of them has no other key."""
+
+SECRETS: Sequence[str] = ("token", "secret", "password", "apikey", "accesskey")
+"""Words in the names of parameters with credentials."""
+
+FORMATS: Mapping[str, str] = {"email": "email"}
+"""The formats of texts by which a field is known, whatever the name."""
 
 PAGE_SIZES = _squashed_all({"limit", "page_size", "per_page", "count", "max_results", "page_limit"})
 CURSORS = _squashed_all({"cursor", "starting_after", "page_token", "after", "next_token"})

@@ -10,7 +10,15 @@ from app.errors import quote, what_is_wrong
 from app.expressions.template import KEY
 from app.importing.document import OpenApiError
 from app.importing.guess import RequestGuess
-from app.importing.names import IDS, PAGE_SIZES, USERS, singular, squashed
+from app.importing.names import (
+    IDS,
+    OTHER_KEYS,
+    PAGE_SIZES,
+    SECRETS,
+    USERS,
+    singular,
+    squashed,
+)
 from app.importing.operation import IN_BRACES, Operation
 from app.importing.users import Users, is_own, nouns_of, users_in
 from app.importing.values import as_text, placeholder, value_of
@@ -104,9 +112,12 @@ def _fixed(operation: Operation, users: Users) -> _Fixed:
             continue
         if one.place == "header" and one.name.lower() in _NEVER_WRITTEN:
             continue
+        kind = "parameters" if one.place == "query" else "headers"
+        if any(word in squashed(one.name) for word in SECRETS):
+            notes.append(f"request.{kind}: {quote(one.name)} is for a secret: expected it in auth")
+            continue
         value, known = value_of(one.shape, one.name)
         values[one.place][one.name] = as_text(value)
-        kind = "parameters" if one.place == "query" else "headers"
         if not known:
             notes.append(f"request.{kind}: expected a value for {quote(one.name)}")
     return _Fixed(values["query"], values["header"], tuple(notes))
@@ -135,10 +146,13 @@ def _keys(path: str, name: str) -> Sequence[str]:
     its own, and the id of the user under the name of the user.
     """
     word = singular(squashed(name))
+    if word in OTHER_KEYS:
+        return OTHER_KEYS[word]
     users = [*nouns_of(path.partition(f"{{{name}}}")[0]), *sorted(USERS)]
     of_users = [f"{noun}id" for noun in users]
+    ids = sorted(IDS, key=lambda one: word not in {f"{noun}{one}" for noun in users})
     if is_own(path, name):
-        names = [word, *IDS, *of_users]
+        names = [word, *ids, *of_users]
     else:
-        names = [*(() if word in IDS else (word,)), *of_users, *IDS]
+        names = [*(() if word in IDS else (word,)), *of_users, *ids]
     return [*dict.fromkeys([*names, *(noun for noun in users if noun in USERS)])]

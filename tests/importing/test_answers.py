@@ -60,6 +60,7 @@ def test_the_rows_of_many_users_are_the_list_with_the_fields(
     [
         (ROW, None),
         (of({"data": ROW}), ["data"]),
+        (of({"data": {"allOf": [ROW], "nullable": True}}), ["data"]),
         (of({"status": COUNT, "meta": ROW}), ["meta"]),
         ({"oneOf": [ROW, of({"deleted": {"type": "boolean"}})]}, None),
     ],
@@ -72,6 +73,14 @@ def test_the_row_of_one_user_is_the_object_with_the_fields(
     assert made.answer.get("rows") == rows
     assert made.answer["many"] is False
     assert made.answer["key"] == ["id"]
+
+
+def test_the_row_is_the_object_with_the_fields_even_without_a_key(tmp_path: Path) -> None:
+    made = imported(
+        tmp_path, one(of({"data": of({"login": TEXT, "email": TEXT})})), source="profile"
+    )
+
+    assert made.answer == {"rows": ["data"], "many": False}
 
 
 def test_an_object_within_a_row_is_not_the_row(tmp_path: Path) -> None:
@@ -99,6 +108,9 @@ def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
         ("/customers/{id}", {"uuid": TEXT, "id": COUNT}, ["id"]),
         ("/customers/{uuid}", {"uuid": TEXT, "id": COUNT}, ["uuid"]),
         ("/customers/{id}", {"customerId": TEXT}, ["customerId"]),
+        ("/customers/{customer_gid}", {"id": COUNT, "gid": TEXT}, ["gid"]),
+        ("/users/{username}", {"id": COUNT, "login": TEXT}, ["login"]),
+        ("/users/{username}", {"id": COUNT}, None),
         ("/customers/{external_id}", {"id": TEXT, "externalId": TEXT}, ["externalId"]),
         ("/customers/{id}/account", {"id": TEXT, "customer_id": TEXT}, ["customer_id"]),
         ("/customers/{customer}/account", {"id": TEXT, "customer": TEXT}, ["customer"]),
@@ -107,13 +119,13 @@ def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
     ],
 )
 def test_the_key_is_called_like_the_parameter_or_like_the_id_of_the_user(
-    tmp_path: Path, path: str, properties: dict[str, object], key: list[str]
+    tmp_path: Path, path: str, properties: dict[str, object], key: list[str] | None
 ) -> None:
     row = of({**properties, "plan": TEXT, "status": TEXT})
 
     made = imported(tmp_path, document({path: {"get": operation(row)}}), path=path)
 
-    assert made.answer["key"] == key
+    assert made.answer.get("key") == key
 
 
 def test_the_key_may_be_in_the_first_of_a_list(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it
             {"name": of({"first": TEXT, "last": TEXT})},
             "join(' ', [name.first, name.last][?@])",
         ),
+        ("profile", "email", {"a": COUNT, "login": {"format": "email", **TEXT}}, "login"),
         ("profile", "email", {"emails": array(TEXT)}, "emails[0]"),
         ("profile", "email", {"emails": array(of({"value": TEXT}))}, "emails[0].value"),
         (

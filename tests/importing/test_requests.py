@@ -236,6 +236,22 @@ def test_a_value_that_the_document_does_not_say_has_to_be_filled_in(
     assert ('request.parameters: expected a value for "x-y"' in made.warnings) is not sure
 
 
+def test_a_parameter_for_a_secret_is_left_to_the_settings_of_credentials(tmp_path: Path) -> None:
+    contents = get(
+        "/customers/{id}",
+        query("api_key", required=True),
+        {"in": "header", "name": "X-Auth-Token", "required": True, "schema": {"example": "canary"}},
+        answer=ROW,
+    )
+
+    made = imported(tmp_path, contents)
+
+    assert made.request == {"form": "each", "path": "/customers/{key}"}
+    assert 'request.parameters: "api_key" is for a secret: expected it in auth' in made.warnings
+    assert 'request.headers: "X-Auth-Token" is for a secret: expected it in auth' in made.warnings
+    assert "canary" not in made.text
+
+
 @pytest.mark.parametrize("path", ["/identities/{id}/plan", "/people/{id}/plan", "/users/{id}/plan"])
 def test_what_is_before_a_place_in_the_path_says_whose_it_is(tmp_path: Path, path: str) -> None:
     region = path.replace("/plan", "/regions/{region}/plan")
