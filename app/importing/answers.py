@@ -1,0 +1,257 @@
+"""Guesses where the rows of an answer are, which property is their key, and what follows. Pure.
+
+All objects and lists of objects that an answer may hold are candidates for the rows. The best one
+has the most fields of the record, a key, and fits the request: a call for many users has many rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from app.importing.document import OpenApiError
+from app.importing.fields import MatchedFields, match_fields, other_properties
+from app.importing.guess import AnswerGuess
+from app.importing.names import (
+    CURSORS,
+    HAS_MORE,
+    IDS,
+    NEXT_CURSORS,
+    NEXT_URLS,
+    USERS,
+    singular,
+    squashed,
+)
+from app.importing.operation import OpenApiOperation
+from app.importing.places import Place, Spot, spots_of
+from app.importing.schemas import Schemas, Shape, type_text
+from app.settings.request import RequestSettings
+from app.settings.response import AnswerSettings, MoreSettings
+from app.sources.base import SourceSpec
+
+Many: TypeAlias = Literal["one", "list", "by_key"]
+
+_MAX_CANDIDATES = 50
+_MAX_DEPTH = 3
+_AFTER_ROW = "startingafter"
+_ROW_CURSORS = frozenset({"id"})
+"""The parameter that takes a row to continue after, and the property that names the row."""
+
+_OWN_STATUSES = frozenset({"200", "2XX", "default"})
+_MOST_LENGTH = 1_000
+"""The most characters of a step of a path in the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A candidate for the rows.
+
+    Attributes:
+        place: Where they are in the answer.
+        many: Whether there is one row, a list of them, or an object with each under its key.
+        row: The shape of a row.
+        around: The object around them; ``None`` if the answer itself is the rows.
+    """
+
+    place: Place
+    many: Many
+    row: Shape
+    around: Shape | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A candidate with its key and fields, and how good it is."""
+
+    rows: _Rows
+    key: Place | None
+    matched: MatchedFields
+    score: int
+
+
+def guess_answer(
+    spec: SourceSpec[Any],
+    operation: OpenApiOperation,
+    request: RequestSettings,
+    keys: Sequence[str],
+) -> AnswerGuess:
+    """Guess how the answers of an operation are read.
+
+    Args:
+        spec: The source.
+        operation: The operation.
+        request: How its requests name the users.
+        keys: What the key of a row may be called, the likeliest first.
+
+    Returns:
+        The guess.
+
+    Raises:
+        OpenApiError: There is no object in the answer.
+    """
+    schemas = operation.schemas
+    whole = schemas.shape(operation.answer.schema)
+    place = f"{operation.method.upper()} {operation.path}, response {operation.answer.status}"
+    candidates = [
+        _candidate(spec, rows, request, keys, schemas) for rows in _all_rows(whole, schemas)
+    ]
+    if not candidates:
+        raise OpenApiError(
+            f"{place}: expected an object or a list of objects with named properties,"
+            f" got {type_text(whole)}"
+        )
+    best = max(candidates, key=lambda one: one.score)
+    taken = best.matched.places | ({best.key} if best.key is not None else set[Place]())
+    settings = AnswerSettings(
+        rows=best.rows.place,
+        many=best.rows.many != "one",
+        by_key=best.rows.many == "by_key",
+        key=best.key,
+        more=_more(best.rows, operation, schemas),
+        status=_status(operation.answer.status),
+    )
+    return AnswerGuess(
+        settings=settings,
+        fields=best.matched.fields,
+        rest=tuple(other_properties(best.rows.row, schemas, taken)),
+        notes=tuple(_notes(best, request)),
+    )
+
+
+def _notes(best: _Candidate, request: RequestSettings) -> Iterator[str]:
+    """List what an operator has to check."""
+    if best.key is None and best.rows.many == "list":
+        yield "answer.key: no property of a row is called like a key: expected the path to it"
+    elif best.key is None and best.rows.many == "one":
+        yield (
+            "answer.key: no property of the row is called like a key: the row counts as that of the"
+            " user who was asked for"
+        )
+    if best.rows.many == "one" and request.form != "each":
+        yield "answer.many: the answer has one row, and the request names many users"
+
+
+def _status(status: str) -> dict[int, Literal["rows"]]:
+    """Say that a status means rows, if it does not by itself."""
+    return {} if status in _OWN_STATUSES else {int(status): "rows"}
+
+
+def _all_rows(whole: Shape, schemas: Schemas) -> Iterator[_Rows]:
+    """List the candidates for the rows, the outer ones first; each schema once."""
+    waiting: list[_Rows] = [*_rows_at((), whole, None, schemas)]
+    seen: set[int] = set()
+    for rows in waiting:  # grows while it is read
+        if id(rows.row) in seen or len(seen) == _MAX_CANDIDATES:
+            continue
+        seen.add(id(rows.row))
+        yield rows
+        if rows.many == "one" and len(rows.place) < _MAX_DEPTH:
+            for name, node in rows.row.properties.items():
+                if len(name) <= _MOST_LENGTH:
+                    shape = schemas.shape(node)
+                    waiting += _rows_at((*rows.place, name), shape, rows.row, schemas)
+
+
+def _rows_at(place: Place, shape: Shape, around: Shape | None, schemas: Schemas) -> Iterator[_Rows]:
+    """List the candidates for the rows at one place."""
+    if shape.item is not None:
+        item = schemas.shape(shape.item)
+        if item.properties:
+            yield _Rows(place, "list", item, around)
+    elif shape.properties:
+        if not shape.may_be("string", "integer"):  # an object only where one asks for it
+            yield _Rows(place, "one", shape, around)
+    elif shape.entry is not None:
+        entry = schemas.shape(shape.entry)
+        if entry.properties:
+            yield _Rows(place, "by_key", entry, around)
+
+
+def _candidate(
+    spec: SourceSpec[Any],
+    rows: _Rows,
+    request: RequestSettings,
+    keys: Sequence[str],
+    schemas: Schemas,
+) -> _Candidate:
+    """Judge a candidate."""
+    matched = match_fields(spec, rows.row, schemas)
+    key = None if rows.many == "by_key" else _key(rows.row, keys, schemas)
+    score = 2 * matched.score - len(rows.place)
+    if rows.many == "by_key" or (key is not None and len(key) == 1):
+        score += 3
+    elif key is not None:
+        score += 1
+    in_path = request.form == "each" and request.parameter is None
+    if (in_path and rows.many != "one") or (request.form != "each" and rows.many == "one"):
+        score -= 8
+    return _Candidate(rows, key, matched, score)
+
+
+def _key(row: Shape, keys: Sequence[str], schemas: Schemas) -> Place | None:
+    """Find the key of a row: in the row, or else in one of its containers.
+
+    The id of an object in a row is that of the user only if the object is a user.
+    """
+    of_users = [key for key in keys if key not in IDS]
+    for spot in spots_of(row, schemas):
+        is_user = not spot.place or not USERS.isdisjoint(map(singular, spot.within))
+        found = _key_at(spot, keys if is_user else of_users, schemas)
+        if found is not None:
+            return found
+    return None
+
+
+def _key_at(spot: Spot, keys: Sequence[str], schemas: Schemas) -> Place | None:
+    """Find the key in one object of a row."""
+    named = spot.named()
+    for key in keys:
+        name = named.get(key)
+        if name is not None and len(name) <= _MOST_LENGTH:
+            shape = schemas.shape(spot.shape.properties[name])
+            if shape.may_be("string", "integer") or not shape.types:
+                return (*spot.place, name)
+    return None
+
+
+def _more(rows: _Rows, operation: OpenApiOperation, schemas: Schemas) -> MoreSettings:
+    """Find how an answer shows that more rows follow, in the object around the rows."""
+    if rows.around is None or rows.many == "one":
+        return MoreSettings()
+    around = Spot(rows.place[:-1], rows.around)
+    query = [one.name for one in operation.parameters if one.place == "query" and one.is_plain]
+    cursor = next((name for name in query if squashed(name) in CURSORS), None)
+    next_cursor = _member(around, NEXT_CURSORS, schemas, "string", "integer")
+    if next_cursor is not None and cursor is not None:
+        return MoreSettings(next_cursor=next_cursor, cursor_parameter=cursor)
+    next_url = _member(around, NEXT_URLS, schemas, "string")
+    if next_url is not None and _is_url(around, str(next_url[-1]), schemas):
+        return MoreSettings(next_url=next_url)
+    has_more = _member(around, HAS_MORE, schemas, "boolean")
+    by_row = _member(Spot((), rows.row), _ROW_CURSORS, schemas, "string", "integer")
+    if has_more is not None and by_row is not None and squashed(cursor or "") == _AFTER_ROW:
+        return MoreSettings(has_more=has_more, row_cursor=by_row, cursor_parameter=cursor)
+    return MoreSettings(has_more=has_more)
+
+
+def _is_url(spot: Spot, name: str, schemas: Schemas) -> bool:
+    """Return whether a member is an address, by what the document says of it."""
+    shape = schemas.shape(spot.shape.properties[name])
+    said = f"{name} {shape.description}".lower()
+    return shape.format.startswith("uri") or "url" in said or "link" in said
+
+
+def _member(
+    spot: Spot,
+    names: frozenset[str],
+    schemas: Schemas,
+    *types: Literal["string", "integer", "boolean"],
+) -> Place | None:
+    """Find a member of an object by its name and type."""
+    for name, node in spot.shape.properties.items():
+        if (
+            squashed(name) in names
+            and len(name) <= _MOST_LENGTH
+            and schemas.shape(node).may_be(*types)
+        ):
+            return (*spot.place, name)
+    return None
