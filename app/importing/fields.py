@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from app.importing.guess import FieldGuess, Property
+from app.importing.guess import FieldGuess, Property, WordsGuess
 from app.importing.kinds import Kind, item_of, kind_of
-from app.importing.names import FIELDS, FOCUS, FORMATS, squashed
+from app.importing.names import FIELDS, FOCUS, FORMATS, UNDERSTOOD, WORDS, squashed
 from app.importing.places import Place, Spot, object_in, spots_of, usable, written
 from app.importing.readings import PropertyReader, Reading
 from app.importing.schemas import Schemas, Shape, type_text
@@ -106,8 +106,24 @@ def _guess(name: str, info: FieldInfo, pattern: str, reading: Reading | None) ->
         field,
         expression=reading.expression,
         found=_property(reading.places[0], reading.shape),
+        words=_words(name, reading.shape),
         notes=reading.notes,
     )
+
+
+def _words(name: str, shape: Shape) -> WordsGuess | None:
+    """Find the record's words for those of a property that the gateway does not understand."""
+    ours = WORDS.get(name, {})
+    same = {squashed(one): word for word in ours for one in (word, *ours[word])}
+    foreign = [word for word in shape.words if word.lower() not in UNDERSTOOD.get(name, ())]
+    if not ours or not foreign:
+        return None
+    known = {
+        word: same[squashed(word)]
+        for word in foreign
+        if word.isprintable() and squashed(word) in same
+    }
+    return WordsGuess(known, tuple(word for word in foreign if word not in known), tuple(ours))
 
 
 class _Matcher:

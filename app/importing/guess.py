@@ -1,8 +1,9 @@
 """What was guessed of a source. The types of request and answer are those of the settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.errors import quote
 from app.settings.request import RequestSettings
 from app.settings.response import AnswerSettings
 
@@ -23,6 +24,26 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsGuess:
+    """What was guessed of the words of a field.
+
+    Attributes:
+        known: The record's word for each word of the service.
+        unknown: The words of the service that are like none of the record.
+        expected: The words of the record.
+    """
+
+    known: Mapping[str, str]
+    unknown: tuple[str, ...]
+    expected: tuple[str, ...]
+
+    @property
+    def choice(self) -> str:
+        """The words of the record, in words."""
+        return f"{', '.join(self.expected[:-1])} or {self.expected[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
 class FieldGuess:
     """What was guessed of one field of the record.
 
@@ -33,6 +54,8 @@ class FieldGuess:
         expression: The expression for it; ``None`` if no property fits.
         pattern: An example of an expression for it, where no property fits.
         found: The property that it is read from; ``None`` if no property fits.
+        words: The words of the property; ``None`` if there are none, or the gateway understands
+            them.
         notes: What an operator has to check.
     """
 
@@ -42,6 +65,7 @@ class FieldGuess:
     expression: str | None
     pattern: str
     found: Property | None = None
+    words: WordsGuess | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -122,12 +146,26 @@ class SourceGuess:
             for field in self.answer.fields
             if field.expression is None
         ]
+        words = [
+            f"words.{field.name}: expected {field.words.choice} for {_listed(field.words.unknown)}"
+            for field in self.answer.fields
+            if field.words is not None and field.words.unknown
+        ]
         address = (
             []
             if self.address.base_url is not None
             else [f"base_url: {NO_ADDRESS}: expected one such as {self.address.example}"]
         )
-        return [*address, *self.request.notes, *self.answer.notes, *missing]
+        return [*address, *self.request.notes, *self.answer.notes, *missing, *words]
 
+
+def _listed(words: Sequence[str]) -> str:
+    """List words in one line."""
+    more = f" and {len(words) - _MOST_WORDS} more" if len(words) > _MOST_WORDS else ""
+    return f"{', '.join(map(quote, words[:_MOST_WORDS]))}{more}"
+
+
+_MOST_WORDS = 10
+"""The most words that a warning lists."""
 
 NO_ADDRESS = "the document has no absolute address"

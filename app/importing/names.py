@@ -159,6 +159,35 @@ CONTAINERS = _squashed_all(
 )
 """The properties with objects that may have fields of the record in them."""
 
+WORDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "status": {
+        "ACTIVE": (
+            *("activated", "current", "enabled", "good_standing", "in_good_standing", "live"),
+            *("paid", "running"),
+        ),
+        "TRIALING": (
+            *("free_trial", "in_trial", "on_trial", "trial", "trial_period", "trialling"),
+        ),
+        "PAST_DUE": (
+            *("arrears", "delinquent", "dunning", "grace_period", "in_arrears", "in_dunning"),
+            *("in_grace_period", "incomplete", "late", "overdue", "payment_due", "payment_failed"),
+            *("payment_overdue", "unpaid"),
+        ),
+        "CANCELLED": (
+            *("canceled", "canceling", "cancelling", "cancellation_pending", "closed", "ended"),
+            *("expired", "incomplete_expired", "non_renewing", "pending_cancel"),
+            *("pending_cancellation", "terminated"),
+        ),
+    },
+}
+"""The record's words of a field, and other words of services that clearly mean the same. The rest
+is for an operator to say: ``paused`` may be any of them."""
+
+UNDERSTOOD: Mapping[str, frozenset[str]] = {
+    "status": frozenset({"active", "trialing", "past_due", "cancelled", "canceled", "unknown"}),
+}
+"""The words of a service that the gateway understands by itself, in any case."""
+
 FOCUS: Mapping[str, frozenset[str]] = {
     "status": _squashed_all({"subscription", "subscriptions", "membership"}),
 }

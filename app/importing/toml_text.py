@@ -11,14 +11,21 @@ from pydantic import BaseModel
 from tomlkit.items import Item
 from tomlkit.items import Table as TomlTable
 
-from app.importing.guess import NO_ADDRESS, AddressGuess, FieldGuess, Property, SourceGuess
+from app.importing.guess import (
+    NO_ADDRESS,
+    AddressGuess,
+    FieldGuess,
+    Property,
+    SourceGuess,
+    WordsGuess,
+)
 from app.settings.nested import Table, as_table
 
 WIDTH = 98
 """The most characters of a comment, after its sign."""
 
 MAX_LISTED = 100
-"""The most other properties that are listed."""
+"""The most other properties, and words, that are listed."""
 
 
 _FIRST = "form"
@@ -62,6 +69,13 @@ def _source(guess: SourceGuess) -> TomlTable:
     table.add("request", _settings(guess.request.settings, guess.request.notes))
     table.add("answer", _settings(guess.answer.settings, guess.answer.notes))
     table.add("fields", _fields(guess.answer.fields, guess.answer.rest))
+    words = {one.name: one.words for one in guess.answer.fields if one.words is not None}
+    if words:
+        table.add(tomlkit.nl())
+        by_field = tomlkit.table(is_super_table=True)
+        for name, one in words.items():
+            by_field.add(name, _words(one))
+        table.add("words", by_field)
     return table
 
 
@@ -116,13 +130,29 @@ def _fields(fields: Sequence[FieldGuess], rest: Sequence[Property]) -> TomlTable
     if rest:
         table.add(tomlkit.nl())
         table.add(tomlkit.comment("The other properties of a row:"))
-        for one in islice(rest, MAX_LISTED):
-            table.add(
-                tomlkit.comment(_line(f"  {_with_meaning(f'{one.expression}  {one.type}', one)}"))
-            )
-        if len(rest) > MAX_LISTED:
-            table.add(tomlkit.comment(f"  and {len(rest) - MAX_LISTED} more"))
+        _add_list(table, [_with_meaning(f"{one.expression}  {one.type}", one) for one in rest])
     return table
+
+
+def _words(words: WordsGuess) -> TomlTable:
+    """Write the record's word for each word of the service, and list the others."""
+    table = tomlkit.table()
+    if words.known:
+        table.add(tomlkit.comment("Check: the words of the service, and what they are taken for."))
+    for word, ours in words.known.items():
+        table.add(word, ours)
+    if words.unknown:
+        table.add(tomlkit.comment(f"Expected {words.choice} for:"))
+        _add_list(table, words.unknown)
+    return table
+
+
+def _add_list(table: TomlTable, lines: Sequence[str]) -> None:
+    """Write the first lines of a list as comments, and how many more there are."""
+    for line in islice(lines, MAX_LISTED):
+        table.add(tomlkit.comment(_line(f"  {line}")))
+    if len(lines) > MAX_LISTED:
+        table.add(tomlkit.comment(f"  and {len(lines) - MAX_LISTED} more"))
 
 
 def _missing(field: FieldGuess) -> str:

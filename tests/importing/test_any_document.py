@@ -38,6 +38,7 @@ values = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=8),
 )
+words = st.sampled_from(["active", "paid", "on-trial", "un paid", "past.due", "paused", "pa\nid"])
 types = st.sampled_from(["string", "integer", "number", "boolean", "object", "array", "null", "x"])
 
 
@@ -54,7 +55,7 @@ plain = tables(
         "type": st.one_of(types, st.lists(types, max_size=3)),
         "format": st.sampled_from(["date-time", "date", "unix-time", "uri", "\n"]),
         "nullable": st.booleans(),
-        "enum": st.lists(values, max_size=3),
+        "enum": st.lists(st.one_of(values, words), max_size=3),
         "const": values,
         "example": values,
         "description": st.text(max_size=20),

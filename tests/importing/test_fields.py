@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from app.expressions.expression import compile_expression
+from app.importing.names import WORDS
 from app.schema.user import specs
+from app.schema.values import BillingStatus
 from tests.importing.documents import (
     ACCOUNT,
     COUNT,
@@ -246,6 +248,92 @@ def test_an_object_that_usually_is_an_id_is_not_searched(tmp_path: Path) -> None
     customer: Json = {"anyOf": [TEXT, of({"plan": TEXT})]}
 
     assert "plan" not in fields_of(tmp_path, {"customer": customer}).fields
+
+
+STATES = ("ACTIVE", "TRIALING", "PAST_DUE", "CANCELLED")
+
+
+def status_of(tmp_path: Path, *words: str) -> Imported:
+    """Import a row whose status is one of some words."""
+    return fields_of(tmp_path, {**ACCOUNT, "status": {"type": "string", "enum": [*words, None]}})
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (("paid", "Paid", "in_good_standing", "current", "enabled"), "ACTIVE"),
+        (("trial", "in-trial", "ON_TRIAL", "trialling", "free trial"), "TRIALING"),
+        (("past-due", "PastDue", "unpaid", "incomplete", "overdue", "grace_period"), "PAST_DUE"),
+        (("ended", "EXPIRED", "incomplete_expired", "non_renewing", "closed"), "CANCELLED"),
+    ],
+)
+def test_words_of_a_status_that_clearly_mean_one_of_ours_are_translated(
+    tmp_path: Path, words: tuple[str, ...], state: str
+) -> None:
+    made = status_of(tmp_path, "active", *words)
+
+    assert made.table["words"] == {"status": dict.fromkeys(words, state)}
+    assert made.settings(tmp_path).words == made.table["words"]
+    assert not made.warnings
+    assert BillingStatus.of(state).name == state
+
+
+def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwise(
+    tmp_path: Path,
+) -> None:
+    known = [word for words in WORDS["status"].values() for word in words]
+
+    made = status_of(tmp_path, *known)
+
+    translated = made.table["words"]["status"]
+    assert {BillingStatus.of(word) for word in translated} == {BillingStatus.UNKNOWN}
+    assert set(translated.values()) == {*STATES}
+    assert {*known} - translated.keys() == {"canceled"}
+
+
+@pytest.mark.parametrize("word", ["active", "Trialing", "PAST_DUE", "cancelled", "CANCELED"])
+def test_a_word_that_the_gateway_understands_by_itself_is_not_translated(
+    tmp_path: Path, word: str
+) -> None:
+    made = status_of(tmp_path, word, "unknown")
+
+    assert "words" not in made.table
+    assert BillingStatus.of(word) is not BillingStatus.UNKNOWN
+
+
+def test_words_that_may_mean_anything_are_left_to_the_operator(tmp_path: Path) -> None:
+    made = status_of(tmp_path, "active", "unpaid", "paused", "on hold\n")
+
+    assert made.text.endswith(
+        """
+[sources.billing.words.status]
+# Check: the words of the service, and what they are taken for.
+unpaid = "PAST_DUE"
+# Expected ACTIVE, TRIALING, PAST_DUE or CANCELLED for:
+#   paused
+#   on hold
+"""
+    )
+    [warning] = made.warnings.splitlines()[1:]
+    assert warning == (
+        "  - sources.billing.words.status: expected ACTIVE, TRIALING, PAST_DUE or CANCELLED for"
+        ' "paused", "on hold\\n"'
+    )
+
+
+def test_many_words_are_listed_in_part(tmp_path: Path) -> None:
+    made = status_of(tmp_path, *(f"state {number}" for number in range(120)))
+
+    assert made.table["words"] == {"status": {}}
+    assert made.settings(tmp_path).words == {"status": {}}
+    assert "#   state 99\n#   and 20 more\n" in made.text
+    assert made.warnings.endswith('"state 9" and 110 more\n')
+
+
+def test_words_of_another_field_are_no_states(tmp_path: Path) -> None:
+    made = fields_of(tmp_path, {**ACCOUNT, "plan": {"type": "string", "enum": ["paid", "trial"]}})
+
+    assert "words" not in made.table
 
 
 def test_what_is_missing_is_said_in_the_file_and_on_standard_error(tmp_path: Path) -> None:

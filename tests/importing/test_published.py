@@ -50,7 +50,13 @@ def test_a_customer_of_stripe_is_a_source_of_billing(documents: Path, tmp_path: 
         "balance": "money_minor(balance, currency)",
         "renews_at": f"unix_seconds({subscription}.current_period_end)",
     }
-    assert missing(made) == []
+    assert made.table["words"]["status"] == {
+        "incomplete": "PAST_DUE",
+        "incomplete_expired": "CANCELLED",
+        "unpaid": "PAST_DUE",
+    }
+    assert made.warnings.endswith('CANCELLED for "paused"\n')
+    assert missing(made) == ["words.status"]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -65,7 +71,7 @@ def test_the_subscriptions_of_stripe_are_asked_for_by_customer(
     assert made.answer["more"]["has_more"] == ["has_more"]
     assert made.fields["status"] == "status"
     assert made.fields["renews_at"] == "unix_seconds(current_period_end)"
-    assert missing(made) == ["fields.balance"]
+    assert missing(made) == ["fields.balance", "words.status"]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -115,6 +121,8 @@ def test_payments_of_figma_have_a_state_and_the_rest_is_said_to_be_missing(
     assert made.answer == {"rows": ["meta"], "many": False, "key": ["user_id"]}
     assert made.fields == {"status": "payment_status.type"}
     assert made.comment_on("status").startswith("string: UNPAID, PAID, TRIAL.")
+    states = {"UNPAID": "PAST_DUE", "PAID": "ACTIVE", "TRIAL": "TRIALING"}
+    assert made.table["words"] == {"status": states}
     assert missing(made) == ["fields.plan", "fields.balance", "fields.renews_at"]
     assert made.settings(tmp_path).fields == made.fields
 
