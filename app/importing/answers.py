@@ -4,7 +4,7 @@ All objects and lists of objects that an answer may hold are candidates for the 
 has the most fields of the record, a key, and fits the request: a call for many users has many rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -24,8 +24,8 @@ from app.importing.names import (
 from app.importing.operation import OpenApiOperation
 from app.importing.places import Place, Spot, spots_of
 from app.importing.schemas import Schemas, Shape, type_text
-from app.settings.request import RequestSettings
-from app.settings.response import AnswerSettings, MoreSettings
+from app.settings.request import EachRequest, RequestSettings
+from app.settings.response import AnswerSettings, Meaning, MoreSettings
 from app.sources.base import SourceSpec
 
 Many: TypeAlias = Literal["one", "list", "by_key"]
@@ -36,6 +36,7 @@ _AFTER_ROW = "startingafter"
 _ROW_CURSORS = frozenset({"id"})
 """The parameter that takes a row to continue after, and the property that names the row."""
 
+_NOT_FOUND = 404
 _OWN_STATUSES = frozenset({"200", "2XX", "default"})
 _MOST_LENGTH = 1_000
 """The most characters of a step of a path in the settings."""
@@ -101,23 +102,26 @@ def guess_answer(
         )
     best = max(candidates, key=lambda one: one.score)
     taken = best.matched.places | ({best.key} if best.key is not None else set[Place]())
+    statuses = _statuses(operation, request)
     settings = AnswerSettings(
         rows=best.rows.place,
         many=best.rows.many != "one",
         by_key=best.rows.many == "by_key",
         key=best.key,
         more=_more(best.rows, operation, schemas),
-        status=_status(operation.answer.status),
+        status=statuses,
     )
     return AnswerGuess(
         settings=settings,
         fields=best.matched.fields,
         rest=tuple(other_properties(best.rows.row, schemas, taken)),
-        notes=tuple(_notes(best, request)),
+        notes=tuple(_notes(best, request, statuses)),
     )
 
 
-def _notes(best: _Candidate, request: RequestSettings) -> Iterator[str]:
+def _notes(
+    best: _Candidate, request: RequestSettings, statuses: Mapping[int, Meaning]
+) -> Iterator[str]:
     """List what an operator has to check."""
     if best.key is None and best.rows.many == "list":
         yield "answer.key: no property of a row is called like a key: expected the path to it"
@@ -128,11 +132,22 @@ def _notes(best: _Candidate, request: RequestSettings) -> Iterator[str]:
         )
     if best.rows.many == "one" and request.form != "each":
         yield "answer.many: the answer has one row, and the request names many users"
+    if _NOT_FOUND in statuses:
+        yield "answer.status: 404 is taken for an unknown user, as the document says"
 
 
-def _status(status: str) -> dict[int, Literal["rows"]]:
-    """Say that a status means rows, if it does not by itself."""
-    return {} if status in _OWN_STATUSES else {int(status): "rows"}
+def _statuses(operation: OpenApiOperation, request: RequestSettings) -> Mapping[int, Meaning]:
+    """Say what statuses mean, if they do not mean it by themselves.
+
+    Status 404 means an unknown user by itself only if the user is in the path.
+    """
+    found: dict[int, Meaning] = {}
+    if operation.answer.status not in _OWN_STATUSES:
+        found[int(operation.answer.status)] = "rows"
+    in_query = isinstance(request, EachRequest) and request.parameter is not None
+    if in_query and operation.says_not_found:
+        found[_NOT_FOUND] = "absent"
+    return found
 
 
 def _all_rows(whole: Shape, schemas: Schemas) -> Iterator[_Rows]:

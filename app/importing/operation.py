@@ -22,6 +22,11 @@ IN_BRACES = re.compile(r"\{([^{}/]*)\}")
 _JSON = re.compile(r"(application|text)/([a-z0-9.+-]+\+)?json(\s*;.*)?", re.IGNORECASE)
 _OK = "200"
 _DEFAULT = "default"
+_NOT_FOUND = "404"
+_NOTHING_FOUND = re.compile(
+    r"no such|unknown|(not|n.t)[ _-]?(be )?(found|find|exist)", re.IGNORECASE
+)
+_OF_THE_PATH = re.compile(r"\b(path|page|route|endpoint|url|uri|method)\b", re.IGNORECASE)
 _SUCCESS = re.compile(r"2[0-9][0-9]|2XX|default")
 
 _PLAIN = re.compile(r"[!-~]+")
@@ -83,6 +88,7 @@ class OpenApiOperation:
         parameters: Its parameters, with those of its path.
         body: The schema of its JSON body; ``None`` if it has none.
         answer: The response that has the rows.
+        says_not_found: Whether the document says that status 404 means that nothing was found.
         servers: The addresses of the service, the most specific ones first; may be relative.
         schemas: Reads the schemas.
     """
@@ -92,6 +98,7 @@ class OpenApiOperation:
     parameters: Sequence[Parameter]
     body: Node | None
     answer: Answer
+    says_not_found: bool
     servers: Sequence[str]
     schemas: Schemas
 
@@ -117,12 +124,15 @@ def find_operation(
     chosen = _method(written, item, method)
     operation = _needed(item, chosen).resolved()
     schemas = Schemas(refs_have_siblings=document.refs_have_siblings)
+    listed = operation.member("responses")
+    responses = {} if listed is None else dict(listed.members())
     return OpenApiOperation(
         method=chosen,
         path=written,
         parameters=_parameters(item, operation, schemas),
         body=_body(operation),
-        answer=_answer(written, chosen, operation, status),
+        answer=_answer(f"{chosen.upper()} {written}", responses, status),
+        says_not_found=_NOT_FOUND in responses and _says_not_found(responses[_NOT_FOUND]),
         servers=[
             _server_address(server)
             for node in (operation, item, document.root)
@@ -233,12 +243,22 @@ def _is_json(media_type: str) -> bool:
     return _JSON.fullmatch(media_type) is not None or media_type in {"*/*", "application/*"}
 
 
-def _answer(path: str, method: str, operation: Node, status: str | None) -> Answer:
+def _says_not_found(response: Node) -> bool:
+    """Return whether a response means that nothing was found, rather than that the path is wrong.
+
+    Its name counts, too, if it is one of those that operations share.
+    """
+    try:
+        name = response.text("$ref").rpartition("/")[2]
+        said = f"{name} {response.resolved().text('description')}"
+    except OpenApiError:  # a hint that is lacking is no reason to refuse the operation
+        return False
+    return _NOTHING_FOUND.search(said) is not None and _OF_THE_PATH.search(said) is None
+
+
+def _answer(place: str, named: Mapping[str, Node], status: str | None) -> Answer:
     """Choose the response that has the rows."""
-    responses = operation.member("responses")
-    named = {} if responses is None else dict(responses.members())
     fitting = dict(_json_answers(named))
-    place = f"{method.upper()} {path}"
     listed = ", ".join(fitting) or "none with JSON"
     if status is not None:
         if status not in fitting:

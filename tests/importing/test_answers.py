@@ -214,6 +214,75 @@ def test_the_only_successful_response_counts_and_its_status_means_rows(tmp_path:
     assert settings.answer.status == {203: "rows"}
 
 
+def missing(response: Json, *, parameter: Json | None = None) -> Json:
+    """Make a document whose operation has a response 404, and a component for it."""
+    path = "/customers/{id}" if parameter is None else "/customers"
+    item: Json = {
+        "parameters": [] if parameter is None else [parameter],
+        "responses": {"200": content(ROW), "404": response},
+    }
+    shared = {"NotFound": {"description": ""}, "Gone": {"description": "No such customer."}}
+    return {**document({path: {"get": item}}), "components": {"responses": shared}}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"description": "Customer not found."},
+        {"description": "NOT FOUND"},
+        {"description": "There is no such customer."},
+        {"description": "The customer doesn't exist."},
+        {"description": "Unknown id"},
+        {"description": "The customer could not be found"},
+        {"$ref": "#/components/responses/NotFound"},
+        {"$ref": "#/components/responses/Gone"},
+    ],
+)
+def test_status_404_of_a_query_for_one_user_means_an_unknown_user_if_the_document_says_so(
+    tmp_path: Path, response: Json
+) -> None:
+    made = imported(tmp_path, missing(response, parameter=query("customer")), path="/customers")
+
+    assert made.request["form"] == "each"
+    assert made.answer["status"] == {"404": "absent"}
+    settings = made.settings(tmp_path).answer
+    assert settings is not None
+    assert settings.status == {404: "absent"}
+    assert "sources.billing.answer.status: 404 is taken for an unknown user" in made.warnings
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"description": ""},
+        {"description": "The service is switched off."},
+        {"description": "Path not found."},
+        {"description": "No such endpoint"},
+        {"$ref": "#/components/responses/NotFoundAnywhere"},
+    ],
+)
+def test_status_404_of_a_query_is_a_failure_if_the_document_says_nothing_of_users(
+    tmp_path: Path, response: Json
+) -> None:
+    made = imported(tmp_path, missing(response, parameter=query("customer")), path="/customers")
+
+    assert "status" not in made.answer
+    assert not made.warnings
+
+
+@pytest.mark.parametrize("parameter", [None, IDS])
+def test_status_404_is_left_alone_if_the_user_is_in_the_path_or_many_are_asked_for(
+    tmp_path: Path, parameter: Json | None
+) -> None:
+    contents = missing({"description": "Customer not found."}, parameter=parameter)
+
+    made = imported(
+        tmp_path, contents, path="/customers/{id}" if parameter is None else "/customers"
+    )
+
+    assert "status" not in made.answer
+
+
 def test_the_default_response_counts_where_it_is_the_only_one_or_chosen(tmp_path: Path) -> None:
     alone = imported(tmp_path, responses(default=ROW))
     chosen = imported(tmp_path, responses(s200=TEXT, default=ROW), "--response", "default")
