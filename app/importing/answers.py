@@ -13,6 +13,7 @@ from app.importing.fields import MatchedFields, match_fields, other_properties
 from app.importing.guess import AnswerGuess
 from app.importing.names import (
     CURSORS,
+    DELETED,
     HAS_MORE,
     IDS,
     NEXT_CURSORS,
@@ -22,7 +23,7 @@ from app.importing.names import (
     squashed,
 )
 from app.importing.operation import OpenApiOperation
-from app.importing.places import Place, Spot, spots_of
+from app.importing.places import Place, Spot, spots_of, usable, written
 from app.importing.schemas import Schemas, Shape, type_text
 from app.settings.request import EachRequest, RequestSettings
 from app.settings.response import AnswerSettings, Meaning, MoreSettings
@@ -101,13 +102,15 @@ def guess_answer(
             f" got {type_text(whole)}"
         )
     best = max(candidates, key=lambda one: one.score)
-    taken = best.matched.places | ({best.key} if best.key is not None else set[Place]())
+    deleted = _deleted(best.rows.row, schemas)
+    taken = best.matched.places | {one for one in (best.key, deleted) if one is not None}
     statuses = _statuses(operation, request)
     settings = AnswerSettings(
         rows=best.rows.place,
         many=best.rows.many != "one",
         by_key=best.rows.many == "by_key",
         key=best.key,
+        absent=None if deleted is None else written(deleted),
         more=_more(best.rows, operation, schemas),
         status=statuses,
     )
@@ -225,6 +228,16 @@ def _key_at(spot: Spot, keys: Sequence[str], schemas: Schemas) -> Place | None:
             shape = schemas.shape(spot.shape.properties[name])
             if shape.may_be("string", "integer") or not shape.types:
                 return (*spot.place, name)
+    return None
+
+
+def _deleted(row: Shape, schemas: Schemas) -> Place | None:
+    """Find the truth value by which a row says that it does not count."""
+    for name, node in row.properties.items():
+        shape = schemas.shape(node)
+        is_flag = shape.may_be("boolean") and len(shape.types) == 1
+        if squashed(name) in DELETED and is_flag and usable(written((name,))):
+            return (name,)
     return None
 
 

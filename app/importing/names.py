@@ -222,6 +222,9 @@ A row that is found by one of them has no other key."""
 SECRETS: Sequence[str] = ("token", "secret", "password", "apikey", "accesskey")
 """Words in the names of parameters with credentials."""
 
+DELETED = _squashed_all({"deleted", "is_deleted"})
+"""The truth values by which a row says that it does not count."""
+
 FORMATS: Mapping[str, str] = {"email": "email"}
 """The formats of texts by which a field is known, whatever the name."""
 

@@ -152,6 +152,41 @@ def test_one_row_for_a_request_of_many_users_is_reported(tmp_path: Path) -> None
     assert "answer.many: the answer has one row, and the request names many users" in made.warnings
 
 
+FLAG: Json = {"type": "boolean"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expression"),
+    [("deleted", "deleted"), ("isDeleted", "isDeleted"), ("is-deleted", '"is-deleted"')],
+)
+def test_a_row_that_says_that_it_is_deleted_does_not_count(
+    tmp_path: Path, name: str, expression: str
+) -> None:
+    made = imported(tmp_path, one({"anyOf": [ROW, of({"id": TEXT, name: FLAG})]}))
+
+    assert made.answer["absent"] == expression
+    settings = made.settings(tmp_path).answer
+    assert settings is not None
+    assert settings.absent == expression
+    assert f"#   {expression}  boolean" not in made.text
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"deleted": {"type": "string", "format": "date-time"}},
+        {"deleted": COUNT},
+        {"deletable": FLAG},
+        {"account": of({"deleted": FLAG, "name": TEXT})},
+        {f"deleted{'-' * 2_000}": FLAG},
+    ],
+)
+def test_another_property_does_not_say_that_a_row_is_deleted(
+    tmp_path: Path, members: dict[str, object]
+) -> None:
+    assert "absent" not in imported(tmp_path, one(of({**ACCOUNT, **members}))).answer
+
+
 @pytest.mark.parametrize(
     ("members", "parameters", "more"),
     [

@@ -25,7 +25,9 @@ Schemas = st.SearchStrategy[object]
 COMPONENTS = ("A", "B", "C", "D")
 
 names = st.one_of(
-    st.sampled_from([*FIELDS, *sorted(CONTAINERS), "id", "userId", "$ref", "properties", ""]),
+    st.sampled_from(
+        [*FIELDS, *sorted(CONTAINERS), "id", "userId", "deleted", "$ref", "properties", ""]
+    ),
     st.text(max_size=8),
 )
 references = st.sampled_from(

@@ -43,7 +43,7 @@ def test_a_customer_of_stripe_is_a_source_of_billing(documents: Path, tmp_path: 
     price = f"{subscription}.items.data[0].price"
     assert made.table["base_url"] == "https://api.stripe.com"
     assert made.request == {"form": "each", "path": "/v1/customers/{key}"}
-    assert made.answer == {"many": False, "key": ["id"]}
+    assert made.answer == {"many": False, "key": ["id"], "absent": "deleted"}
     assert made.fields == {
         "plan": f"{price}.nickname || {price}.id",
         "status": f"{subscription}.status",
