@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from app.importing.document import OpenApiError
-from app.importing.fields import MatchedFields, match_fields, other_properties
+from app.importing.fields import (
+    MatchedFields,
+    match_fields,
+    match_rows_of_list,
+    other_properties,
+)
 from app.importing.guess import AnswerGuess
 from app.importing.names import (
     CURSORS,
@@ -25,8 +30,9 @@ from app.importing.names import (
 from app.importing.operation import OpenApiOperation
 from app.importing.places import Place, Spot, spots_of, usable, written
 from app.importing.schemas import Schemas, Shape, type_text
+from app.importing.users import names_user, nouns_of
 from app.settings.request import EachRequest, RequestSettings
-from app.settings.response import AnswerSettings, Meaning, MoreSettings
+from app.settings.response import AnswerSettings, GroupSettings, Meaning, MoreSettings
 from app.sources.base import SourceSpec
 
 Many: TypeAlias = Literal["one", "list", "by_key"]
@@ -94,7 +100,13 @@ def guess_answer(
     whole = schemas.shape(operation.answer.schema)
     place = f"{operation.method.upper()} {operation.path}, response {operation.answer.status}"
     candidates = [
-        _candidate(spec, rows, request, keys, schemas) for rows in _all_rows(whole, schemas)
+        candidate
+        for rows in _all_rows(whole, schemas)
+        for candidate in (
+            _candidate(spec, rows, request, keys, schemas),
+            _candidate_of_many_rows(spec, rows, request, keys, operation),
+        )
+        if candidate is not None
     ]
     if not candidates:
         raise OpenApiError(
@@ -105,11 +117,15 @@ def guess_answer(
     deleted = _deleted(best.rows.row, schemas)
     taken = best.matched.places | {one for one in (best.key, deleted) if one is not None}
     statuses = _statuses(operation, request)
+    order = best.matched.order
+    group = None if order is None else GroupSettings(order=order, descending=True)
     settings = AnswerSettings(
         rows=best.rows.place,
         many=best.rows.many != "one",
         by_key=best.rows.many == "by_key",
         key=best.key,
+        group=group,
+        without_row="unknown" if group is None else "defaults",
         absent=None if deleted is None else written(deleted),
         more=_more(best.rows, operation, schemas),
         status=statuses,
@@ -126,15 +142,18 @@ def _notes(
     best: _Candidate, request: RequestSettings, statuses: Mapping[int, Meaning]
 ) -> Iterator[str]:
     """List what an operator has to check."""
-    if best.key is None and best.rows.many == "list":
-        yield "answer.key: no property of a row is called like a key: expected the path to it"
-    elif best.key is None and best.rows.many == "one":
-        yield (
-            "answer.key: no property of the row is called like a key: the row counts as that of the"
-            " user who was asked for"
-        )
+    if best.key is None and best.rows.many != "by_key":
+        needed = request.form != "each"
+        what = "expected the path to it" if needed else "an answer counts as the requested user's"
+        yield f"answer.key: no property of a row is called like a key: {what}"
     if best.rows.many == "one" and request.form != "each":
         yield "answer.many: the answer has one row, and the request names many users"
+    if best.matched.order is not None:
+        yield (
+            "answer.group: all pages are read, to sort the rows: expected max instead of order if"
+            " the service sends the newest first"
+        )
+        yield "answer.without_row: a user without rows counts as one whose list is empty"
     if _NOT_FOUND in statuses:
         yield "answer.status: 404 is taken for an unknown user, as the document says"
 
@@ -193,7 +212,7 @@ def _candidate(
 ) -> _Candidate:
     """Judge a candidate."""
     matched = match_fields(spec, rows.row, schemas)
-    key = None if rows.many == "by_key" else _key(rows.row, keys, schemas)
+    key = None if rows.many == "by_key" else _key(spots_of(rows.row, schemas), keys, schemas)
     score = 2 * matched.score - len(rows.place)
     if rows.many == "by_key" or (key is not None and len(key) == 1):
         score += 3
@@ -205,14 +224,49 @@ def _candidate(
     return _Candidate(rows, key, matched, score)
 
 
-def _key(row: Shape, keys: Sequence[str], schemas: Schemas) -> Place | None:
-    """Find the key of a row: in the row, or else in one of its containers.
+def _candidate_of_many_rows(
+    spec: SourceSpec[Any],
+    rows: _Rows,
+    request: RequestSettings,
+    keys: Sequence[str],
+    operation: OpenApiOperation,
+) -> _Candidate | None:
+    """Judge a candidate whose rows are several of each user; ``None`` if that cannot be told.
 
-    The id of an object in a row is that of the user only if the object is a user.
+    The request names users as such, and the rows are called like a list of the record. Rows that
+    stand in the object of a user are what that object has.
     """
-    of_users = [key for key in keys if key not in IDS]
-    for spot in spots_of(row, schemas):
-        is_user = not spot.place or not USERS.isdisjoint(map(singular, spot.within))
+    schemas = operation.schemas
+    if rows.many != "list" or not names_user(keys[0]):
+        return None
+    around = () if rows.around is None else spots_of(rows.around, schemas)
+    if _key([spot for spot in around if 0 not in spot.place], keys, schemas) is not None:
+        return None
+    key = _key(spots_of(rows.row, schemas), keys, schemas, of_item=True)
+    if key is None and request.form != "each":
+        return None
+    names = (
+        *nouns_of(operation.path)[:1],
+        *(singular(squashed(str(step))) for step in rows.place[-1:]),
+    )
+    matched = match_rows_of_list(spec, rows.row, schemas, names)
+    if matched is None:
+        return None
+    score = 2 * matched.score - len(rows.place) + (0 if key is None else 3)
+    return _Candidate(rows, key, matched, score)
+
+
+def _key(
+    spots: Sequence[Spot], keys: Sequence[str], schemas: Schemas, *, of_item: bool = False
+) -> Place | None:
+    """Find the key of a row in its objects: in the row, or else in one of its containers.
+
+    The id of an object in a row is that of the user only if the object is a user. The id of a row
+    that is an item of a user is its own.
+    """
+    of_users = [key for key in keys if (names_user(key) if of_item else key not in IDS)]
+    for spot in spots:
+        is_user = not USERS.isdisjoint(map(singular, spot.within)) if spot.place else not of_item
         found = _key_at(spot, keys if is_user else of_users, schemas)
         if found is not None:
             return found

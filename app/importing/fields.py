@@ -4,7 +4,7 @@ A property fits by its name (``names.FIELDS``), in the row or in one of its cont
 can be read as what the field holds (``readings``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,17 @@ from pydantic.fields import FieldInfo
 
 from app.importing.guess import FieldGuess, Property, WordsGuess
 from app.importing.kinds import Kind, item_of, kind_of
-from app.importing.names import FIELDS, FOCUS, FORMATS, UNDERSTOOD, WORDS, squashed
+from app.importing.names import (
+    FIELDS,
+    FOCUS,
+    FORMATS,
+    OF_NEWEST,
+    UNDERSTOOD,
+    USERS,
+    WORDS,
+    singular,
+    squashed,
+)
 from app.importing.places import Place, Spot, object_in, spots_of, usable, written
 from app.importing.readings import PropertyReader, Reading
 from app.importing.schemas import Schemas, Shape, type_text
@@ -27,15 +37,17 @@ class MatchedFields:
     Attributes:
         fields: The fields, without the key.
         places: The places that they read.
+        order: If they are read from several rows: the expression for the time of a row.
     """
 
     fields: tuple[FieldGuess, ...]
     places: frozenset[Place]
+    order: str | None = None
 
     @property
     def score(self) -> int:
-        """How many fields have a property; more if it is one of the row itself."""
-        own = sum(1 for place in self.places if len(place) == 1)
+        """How many fields have a property; more if it is one of a row that is the user's only."""
+        own = sum(1 for place in self.places if len(place) == 1 and self.order is None)
         return own + 2 * sum(1 for one in self.fields if one.expression is not None)
 
 
@@ -54,13 +66,90 @@ def match_fields(spec: SourceSpec[Any], row: Shape, schemas: Schemas) -> Matched
     matcher = _Matcher(schemas)
     fields: list[FieldGuess] = []
     places: set[Place] = set()
-    for name, info in _fields(spec.record).items():
-        if name != spec.key:
-            reading = matcher.reading(name, info, spots)
-            pattern = matcher.pattern(name, info, spots)
-            fields.append(_guess(name, info, pattern, reading))
-            places.update(() if reading is None else reading.places)
+    for name, info in _fields_but_key(spec):
+        reading = matcher.reading(name, info, spots)
+        pattern = matcher.pattern(name, info, spots)
+        fields.append(_guess(name, info, pattern, reading))
+        places.update(() if reading is None else reading.places)
     return MatchedFields(tuple(fields), frozenset(places))
+
+
+def match_rows_of_list(
+    spec: SourceSpec[Any], row: Shape, schemas: Schemas, nouns: Collection[str]
+) -> MatchedFields | None:
+    """Guess the fields of a record whose rows are the items of one of its lists.
+
+    Args:
+        spec: The source of the record.
+        row: One of the rows.
+        schemas: Reads the schemas.
+        nouns: What the rows are called, squashed, in the singular.
+
+    Returns:
+        All fields but the key, to be read from the rows of a user, the newest first; ``None`` if
+        the rows are not called like a list of the record, or lack something that its items require.
+    """
+    matcher, spots = _Matcher(schemas), spots_of(row, schemas)
+    for name, info in _fields_but_key(spec):
+        model = item_of(info) if _is_called(name, nouns) else None
+        members = None if model is None else matcher.members(model, spots)
+        time = None if model is None else _time_of(model)
+        if model is None or members is None or time is None:
+            continue
+        places = frozenset(place for reading in members.values() for place in reading.places)
+        items = Reading(f"[].{_object(model, members)}", row, (*members[time].places, *places))
+        newest = matcher.reading(time, _fields(model)[time], [_in_first(spot) for spot in spots])
+        found = {name: items} | {
+            other: replace(newest, places=members[time].places, notes=(_FROM_NEWEST,))
+            for other in OF_NEWEST
+            if newest is not None
+        }
+        fields = [
+            _guess(other, field, kind_of(field).pattern_of_rows(other), found.get(other))
+            for other, field in _fields_but_key(spec)
+        ]
+        if usable(items.expression):
+            return MatchedFields(tuple(fields), places, _order(members[time]))
+    return None
+
+
+_FROM_NEWEST = "taken for the time of the newest row"
+
+
+def _is_called(name: str, nouns: Collection[str]) -> bool:
+    """Return whether something is called like a list of a record, or like that of a user."""
+    known = {singular(squashed(one)) for one in (name, *FIELDS.get(name, ()))}
+    return not known.isdisjoint(
+        {*nouns, *(noun.removeprefix(user) for noun in nouns for user in USERS)}
+    )
+
+
+def _time_of(model: type[BaseModel]) -> str | None:
+    """Return the member of an item that is its time, and that it requires."""
+    times = (
+        name
+        for name, info in _fields(model).items()
+        if info.is_required() and kind_of(info) is Kind.TIME
+    )
+    return next(times, None)
+
+
+def _in_first(spot: Spot) -> Spot:
+    """Return an object of a row as one of the first of several rows."""
+    return replace(spot, place=(0, *spot.place))
+
+
+def _order(time: Reading) -> str:
+    """Return the expression by which rows are sorted: a count as it is, or else the time."""
+    is_count = not time.shape.may_be("string") and time.shape.may_be("integer", "number")
+    return written(time.places[0]) if is_count else time.expression
+
+
+def _object(model: type[BaseModel], members: Mapping[str, Reading]) -> str:
+    """Write the expression for an object, with the names that its members have in JSON."""
+    names = {name: info.alias or name for name, info in _fields(model).items()}
+    texts = (f"{names[name]}: {reading.expression}" for name, reading in members.items())
+    return f"{{{', '.join(texts)}}}"
 
 
 def other_properties(row: Shape, schemas: Schemas, taken: frozenset[Place]) -> Iterator[Property]:
@@ -84,6 +173,11 @@ def other_properties(row: Shape, schemas: Schemas, taken: frozenset[Place]) -> I
 def _property(place: Place, shape: Shape) -> Property:
     """Describe a property."""
     return Property(written(place), type_text(shape), shape.description)
+
+
+def _fields_but_key(spec: SourceSpec[Any]) -> Sequence[tuple[str, FieldInfo]]:
+    """List the fields of a record without its key."""
+    return [(name, info) for name, info in _fields(spec.record).items() if name != spec.key]
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -169,6 +263,19 @@ class _Matcher:
                         return found
         return kind.pattern(name)
 
+    def members(
+        self, model: type[BaseModel], spots: Sequence[Spot]
+    ) -> Mapping[str, Reading] | None:
+        """Return how the members of an item are read; ``None`` if it lacks a required one."""
+        found: dict[str, Reading] = {}
+        for name, info in _fields(model).items():
+            reading = self.reading(name, info, spots)
+            if reading is not None:
+                found[name] = reading
+            elif info.is_required():
+                return None
+        return found
+
     def _list(self, known: str, info: FieldInfo, spot: Spot) -> Reading | None:
         """Read a list of objects, each with all that the model of an item requires."""
         model, name = item_of(info), spot.named().get(squashed(known))
@@ -178,13 +285,8 @@ class _Matcher:
         inner = object_in(node, self._schemas)
         if inner is None or inner[0][-1:] != (0,):
             return None
-        spots = spots_of(inner[1], self._schemas)
-        members: list[str] = []
-        for member, field in _fields(model).items():
-            reading = self.reading(member, field, spots)
-            if reading is not None:
-                members.append(f"{field.alias or member}: {reading.expression}")
-            elif field.is_required():
-                return None
-        text = f"{written((*place, *inner[0][:-1]))}[].{{{', '.join(members)}}}"
+        members = self.members(model, spots_of(inner[1], self._schemas))
+        if members is None:
+            return None
+        text = f"{written((*place, *inner[0][:-1]))}[].{_object(model, members)}"
         return Reading(text, self._schemas.shape(node), (place,), ("expected newest first",))

@@ -30,6 +30,17 @@ class Kind(StrEnum):
         """
         return _PATTERNS.get(self, "{name}").format(name=name)
 
+    def pattern_of_rows(self, name: str) -> str:
+        """Write an example of an expression for a field that is read from several rows.
+
+        Args:
+            name: The name of the field.
+
+        Returns:
+            An expression that counts rows, or reads a property of the first one.
+        """
+        return "length([?…])" if self is Kind.NUMBER else self.pattern(f"[0].{name}")
+
 
 _PATTERNS: Mapping[Kind, str] = {
     Kind.TIME: "iso_time({name})",

@@ -136,6 +136,9 @@ FIELDS: Mapping[str, Sequence[str]] = {
 }
 """Other names of each field, the likeliest first. The field's own name always comes before."""
 
+OF_NEWEST = frozenset({"last_seen_at"})
+"""The fields that are the time of the newest item of a list of the record."""
+
 WITHIN: Mapping[str, Sequence[str]] = {
     "display_name": ("formatted", "full", "display", "first + last", "given + family"),
     "email": ("email", "address", "value"),

@@ -90,6 +90,18 @@ def is_own(path: str, name: str) -> bool:
     return place not in path or place in path.rsplit("/", 1)[-1]
 
 
+def names_user(word: str) -> bool:
+    """Return whether a name is that of a user, or of the id of a user.
+
+    Args:
+        word: The name, squashed, in the singular.
+
+    Returns:
+        Whether it is. ``id`` alone may be the id of anything.
+    """
+    return word in USERS or _is_of(word, USERS)
+
+
 def _ways_of_get(operation: OpenApiOperation) -> Iterator[Users | None]:
     """List the ways to name users in a path and a query, the best first."""
     path = operation.path
@@ -153,7 +165,7 @@ def _rank_in_path(path: str, name: str) -> int:
     """Return how clearly a parameter of a path names a user: by its name, or by its place."""
     word = singular(squashed(name))
     before = nouns_of(path.partition(f"{{{name}}}")[0])[:1]
-    if word in USERS or _is_of(word, USERS) or (word in IDS and not USERS.isdisjoint(before)):
+    if names_user(word) or (word in IDS and not USERS.isdisjoint(before)):
         return 2
     return 1 if is_own(path, name) else 0
 

@@ -92,7 +92,7 @@ def test_an_object_within_a_row_is_not_the_row(tmp_path: Path) -> None:
     assert "rows" not in made.answer
     assert "key" not in made.answer
     [_, warning, *_] = made.warnings.splitlines()
-    assert warning.endswith("the row counts as that of the user who was asked for")
+    assert warning.endswith("like a key: an answer counts as the requested user's")
 
 
 def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
