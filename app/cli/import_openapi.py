@@ -46,15 +46,15 @@ def import_openapi(
     """Write the settings of a source, guessed from an OpenAPI document.
 
     DOCUMENT is a local file of OpenAPI 3.0 or 3.1, in JSON or YAML. The command calls no service.
-    It writes the tables of the source in TOML, to put into the configuration file: the request,
-    where the rows and the key are in the answer, and an expression for each field of the record
-    that a property fits by name and type. The other properties are listed in comments.
+    It writes the tables of the source in TOML, for the configuration file: the request, the place
+    of the rows and the key in the answer, an expression for each field of the record that a
+    property fits by name and type, and the words of a status. Comments list the other properties.
 
-    It is a guess. What is missing or uncertain is also written to standard error. Check the
-    result, and try it with: user-gateway sources try SOURCE ID
+    This is a guess. The command also writes to standard error what is missing or uncertain. Check
+    the result, and try it with: user-gateway sources try SOURCE ID
 
-    Exits with 0 if the settings are written, even if a field is missing in them, and with 2 if the
-    document or the options are wrong.
+    Exits with 0 if the settings are written, even if fields are missing, and with 2 if the document
+    or the options are wrong.
     """
     known = specs()
     if source not in known:

@@ -172,7 +172,8 @@ def test_the_example_of_the_documentation_is_what_the_command_writes(tmp_path: P
     made = imported(tmp_path, contents.encode())
 
     assert made.text == text
-    assert "sources.billing.fields.status: no property fits" in made.warnings
+    assert "sources.billing.fields.renews_at: no property fits" in made.warnings
+    assert made.warnings.endswith('for "paused"\n')
 
 
 async def test_what_was_imported_works_at_once(tmp_path: Path) -> None:
