@@ -62,9 +62,9 @@ from app.sources.cache.store import EntityStore
 from app.sources.client import ServiceClient, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.field_selection import SelectingSource
+from app.sources.lists.pages import open_pages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import validating_decoder
-from app.sources.pages import RestPages
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.transport.client import client_transport
@@ -252,7 +252,10 @@ class Gateway:
                 for of_source in endpoints.values()
                 for endpoint in of_source
             },
-            pages={spec: RestPages(spec, services[spec.name]) for spec in pages},
+            pages={
+                spec: open_pages(spec, services[spec.name], observer=self._observer)
+                for spec in pages
+            },
             key_from=key_from,
             partitions=partitions_of(endpoints),
         )

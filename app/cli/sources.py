@@ -73,6 +73,8 @@ def sources_check(
 
     With --ids, the report has all fields of these users, with values and types, or with the reason
     why a value cannot be used. A source that knows none of these users is reported as wrong, too.
+    Lists, such as invoices, are requested for the first user that their source knows: a first page,
+    and pages of one item, which show whether the settings say how pages continue.
     Without --ids, the command requests a user who does not exist. That shows whether a source is
     reachable, accepts the credentials, and understands the request.
 
@@ -104,7 +106,8 @@ def sources_try(
 
     The command shows each request without its secrets, each answer, and for each row the value of
     each expression, or the reason why it cannot be used. If SOURCE gets its keys from another
-    source, the command calls that source first, and shows it, too.
+    source, the command calls that source first, and shows it, too. The first page of each list of
+    SOURCE follows, for the first of these users that it knows.
 
     The exit codes are those of check.
     """
@@ -113,11 +116,15 @@ def sources_try(
         raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="SOURCE")
     settings = _settings(config)
     found = _probe(settings, _ids(ids, settings), [source], headers)
-    [check] = _checks(found, settings, headers, expected=True)
+    checks = _checks(found, settings, headers, expected=True)
     hiding = _hiding(settings, headers, found)
     lines = sys.maxsize if full else LINES
-    click.echo(trial_text(found[0], check, hiding, width=_width(), lines=lines))
-    sys.exit(0 if check.well else EXIT_WRONG)
+    texts = [
+        trial_text(one, check, hiding, width=_width(), lines=lines)
+        for one, check in zip(found, checks, strict=True)
+    ]
+    click.echo("\n\n".join(texts))
+    sys.exit(0 if all(check.well for check in checks) else EXIT_WRONG)
 
 
 def _settings(config: Path | None) -> Settings:
@@ -161,16 +168,17 @@ def _probe(
     names: Sequence[str] | None,
     headers: Sequence[str],
 ) -> Sequence[ProbeResult]:
-    """Call the sources."""
+    """Call the sources. The results of the lists of a source follow its own."""
     pairs = _pairs(headers)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        return runner.run(probe(settings, ids, sources=names, headers=pairs))
+        found = runner.run(probe(settings, ids, sources=names, headers=pairs))
+    return [one for result in found for one in (result, *result.lists)]
 
 
 def _checks(
     found: Sequence[ProbeResult], settings: Settings, headers: Sequence[str], *, expected: bool
 ) -> Sequence[SourceCheck]:
-    """Make the report of each source."""
+    """Make the report of each source and list."""
     each = dict(settings.sources)
     hiding = _hiding(settings, headers, found)
     return [check_of(one, each[one.service], hiding, expected=expected) for one in found]

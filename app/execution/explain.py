@@ -42,10 +42,13 @@ from app.execution.variables import Coercion
 from app.schema.connection import page_request
 from app.schema.resolvers import DEFAULT_FIRST
 from app.settings.models import Settings
-from app.settings.source import KeyFromSettings
+from app.settings.source import KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of
 from app.sources.field_selection import Selector
+from app.sources.lists.building import PageBuilder
+from app.sources.lists.contract import settings_of
+from app.sources.lists.requests import ListEncoder
 from app.sources.mapping.requests import EncodedRequests, encoder_of
 from app.sources.records_in_parts import Endpoint
 
@@ -166,13 +169,9 @@ class SourcesExplainer:
             batches=batches,
             calls=None if batches is None else len(batches),
             pages=tuple(
-                PagesExplanation(
-                    path=pages.path,
-                    parameter=pages.parameter,
-                    calls=None if wanted_pages is None else len(wanted_pages),
-                    at_a_time=settings.max_concurrent_pages,
-                )
+                _list(pages, wanted_pages, settings)
                 for pages, wanted_pages in self._pages(spec, groups, variables).items()
+                if pages.list not in settings.without_lists
             ),
             at_a_time=form.at_a_time,
             max_keys=form.max_keys,
@@ -213,6 +212,24 @@ class SourcesExplainer:
             except (BadUserInputError, GraphQLError):
                 continue  # a run reports an error at that user's field, and asks for no page
         return requests
+
+
+def _list(
+    spec: PageSpec[Any], wanted: Collection[PageRequest] | None, settings: SourceSettings
+) -> PagesExplanation:
+    """Explain the calls for a list; ``wanted`` is ``None`` if they are known only at run time."""
+    own = settings_of(spec, settings)
+    sizes = {PageBuilder[Any](PageRequest(one.user, one.first), own).size for one in wanted or ()}
+    encoder = ListEncoder(own, settings)
+    return PagesExplanation(
+        list=spec.list,
+        method=encoder.method,
+        path=own.path,
+        parameter=own.parameter,
+        request=encoder.example(sizes.pop() if len(sizes) == 1 else None),
+        calls=None if wanted is None else len(wanted),
+        at_a_time=settings.max_concurrent_pages,
+    )
 
 
 def _split(number: int, most: int) -> tuple[int, ...]:

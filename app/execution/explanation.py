@@ -10,6 +10,8 @@ from graphql import GraphQLFormattedError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from app.expressions.places import KEY
+
 
 class _ExplanationModel(BaseModel):
     """Base of all parts of an explanation."""
@@ -75,11 +77,23 @@ class FieldExplanation(_ExplanationModel):
 class PagesExplanation(_ExplanationModel):
     """The calls for one list that is read page by page."""
 
-    path: str = Field(description="The path of the list, below the source's base URL.")
-    parameter: str = Field(description="The query parameter for the user.")
+    list: str = Field(description="The name of the list in the settings.")
+    method: str = Field(description="The HTTP method.")
+    path: str = Field(
+        description="The path of the list, below the source's base URL; `{key}` stands for a user."
+    )
+    parameter: str | None = Field(
+        description="The query parameter for the user; null if the user is elsewhere."
+    )
+    request: str = Field(
+        description="Path and query of a first page, as they are sent; `{key}` stands for a user,"
+        " and `…` for a size that differs or is known only at run time. With `POST`, the page and"
+        " perhaps the user are in the body."
+    )
     calls: int | None = Field(
-        description="The most pages, by one call each: users that the source does not know need"
-        " none. Null if the number of users is known only at run time."
+        description="The most pages, by one call each, or more where the service's pages are"
+        " shorter: users that the source does not know need none. Null if the number of users is"
+        " known only at run time."
     )
     at_a_time: int = Field(description="How many of those calls are made at the same time.")
 
@@ -284,9 +298,10 @@ def _cost(explanation: Explanation) -> str:
 
 def _request(calls: SourceExplanation | PagesExplanation) -> str:
     """Write the request that calls send."""
-    method = calls.method if isinstance(calls, SourceExplanation) else "GET"
+    if isinstance(calls, PagesExplanation):
+        return f"{calls.method} {calls.request.replace(KEY, '…')}"
     query = "" if calls.parameter is None else f"?{calls.parameter}=…"
-    return f"{method} {calls.path}{query}"
+    return f"{calls.method} {calls.path}{query}"
 
 
 def _batches(source: SourceExplanation) -> str:

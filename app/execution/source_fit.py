@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from app.schema.user import specs
+from app.schema.user import lists, specs
 from app.settings.nested import Keys, value_at
 from app.sources.endpoints import misfits
+from app.sources.lists.contract import list_misfits
 
 
 def misfits_in(values: object) -> Iterator[tuple[Keys, str]]:
@@ -16,7 +17,9 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str]]:
     Yields:
         The keys of each mistake, and what is wrong.
     """
+    pages = lists()
     for name, spec in specs().items():
         place: Keys = ("sources", name)
-        for mistake in misfits(spec, value_at(values, place)):
+        own = value_at(values, place)
+        for mistake in (*misfits(spec, own), *list_misfits(pages.get(name, {}), name, own)):
             yield (*place, *mistake.keys), mistake.what

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from app.probe.probe import ProbeResult
 from app.probe.recorder import RecordedExchange
-from app.probe.verdict import Redaction, RowCheck, SourceCheck, row_check
+from app.probe.verdict import Redaction, RowCheck, SourceCheck, row_check, shown_rows
 
 MAX_VALUE = 60
 """Most characters of a value in a table, on a terminal of usual width."""
@@ -34,7 +34,7 @@ def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
             _word(one.reachable) if one.called else "not called",
             _word(one.authenticated),
             _word(one.understood),
-            f"{one.found} of {one.asked}" if one.expected else str(one.found),
+            _rows(one),
             f"{one.seconds * 1000:.0f} ms",
         )
         for one in checks
@@ -45,6 +45,13 @@ def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
         for row in one.rows:
             lines += ["", f"{row.source}, {row.key}", *fields_lines(row, width=width)]
     return printable("\n".join(lines))
+
+
+def _rows(check: SourceCheck) -> str:
+    """Write how many rows a source has, or how many items a list has."""
+    if check.items is not None:
+        return _items(check.items) if check.called else "-"
+    return f"{check.found} of {check.asked}" if check.expected else str(check.found)
 
 
 def fields_lines(row: RowCheck, *, width: int) -> list[str]:
@@ -166,7 +173,7 @@ _SHOWN_PART = "ratelimit"
 def trial_text(
     probed: ProbeResult, check: SourceCheck, hiding: Redaction, *, width: int, lines: int
 ) -> str:
-    """Write the report about one source in detail.
+    """Write the report about one source, or one list, in detail.
 
     Args:
         probed: The recorded result.
@@ -181,18 +188,46 @@ def trial_text(
     parts = [
         line
         for number, exchange in enumerate(probed.exchanges, start=1)
-        for line in (*_exchange(exchange, number, hiding, width=width, most=lines), "")
+        for line in (
+            *_exchange(
+                exchange,
+                number,
+                hiding,
+                width=width,
+                most=lines,
+                is_list=check.items is not None,
+            ),
+            "",
+        )
     ]
     if not check.called:
         parts += [f"{check.source} was not called.", ""]
-    rows = f"{check.found} of {check.asked}"
-    parts.append(f"{check.source} knows {rows} users, in {check.seconds * 1000:.0f} ms.")
+    if check.called or check.items is None:
+        parts.append(f"{_summary(probed, check)}, in {check.seconds * 1000:.0f} ms.")
     parts += [f"  - {sentence}" for sentence in check.wrong]
     return printable("\n".join(parts))
 
 
+def _summary(probed: ProbeResult, check: SourceCheck) -> str:
+    """Write what a source knows."""
+    if check.items is None:
+        return f"{check.source} knows {check.found} of {check.asked} users"
+    return f"{check.source} has {_items(check.items)} on the first page of {probed.ids[0]}"
+
+
+def _items(number: int) -> str:
+    """Write a number of items."""
+    return "1 item" if number == 1 else f"{number} items"
+
+
 def _exchange(
-    exchange: RecordedExchange, number: int, hiding: Redaction, *, width: int, most: int
+    exchange: RecordedExchange,
+    number: int,
+    hiding: Redaction,
+    *,
+    width: int,
+    most: int,
+    is_list: bool,
 ) -> Sequence[str]:
     """Write one request and its answer."""
     head = [f"{number}. {exchange.source}", "", f"{exchange.method} {hiding.text(exchange.url)}"]
@@ -210,8 +245,12 @@ def _exchange(
     answer = _body(exchange.answer, hiding, most)
     room = width // 2 - 2 if width >= WIDE else width
     records: list[str] = []
-    for row in map(row_check, exchange.rows):
+    rows = [*map(row_check, exchange.rows)]
+    shown = shown_rows(rows) if is_list else rows
+    for row in shown:
         records += [f"{row.source}, {row.key}", *fields_lines(row, width=room), ""]
+    if len(shown) < len(rows):
+        records += [f"… and {_items(len(rows) - len(shown))} more", ""]
     if not records or width < WIDE:
         return [*head, "", *result, "", *answer, *(["", *records[:-1]] if records else [])]
     pairs = zip_longest(answer, records[:-1], fillvalue="")

@@ -17,6 +17,7 @@ from app.errors import Code
 from app.probe.probe import ProbeResult
 from app.probe.recorder import RecordedExchange
 from app.settings.nested import as_table
+from app.settings.response import AnswerSettings
 from app.settings.source import SourceSettings
 from app.sources.failures import meaning_of
 from app.sources.mapping.contract import FieldObservation, RowObservation
@@ -44,7 +45,7 @@ class RowCheck(ProbeModel):
     """The check of one row."""
 
     source: str = Field(description="Source of the row.")
-    key: str = Field(description="Key for which the row was requested.")
+    key: str = Field(description="Key for which the row was requested; of an item, its own key.")
     wrong: str | None = Field(description="Why the row is not a valid record; null if it is one.")
     fields: tuple[FieldCheck, ...] = Field(description="Checks of its fields.")
 
@@ -213,8 +214,13 @@ class SourceCheck(ProbeModel):
     expected: bool = Field(description="Whether it should know at least one of them.")
     calls: int = Field(description="Number of calls to the service.")
     seconds: float = Field(description="Time of the source, in seconds.")
+    items: int | None = Field(
+        default=None, description="Number of items on the first page of a list; null for a source."
+    )
     wrong: tuple[str, ...] = Field(description="Mistakes, each as a sentence.")
-    rows: tuple[RowCheck, ...] = Field(description="Checks of the rows in its answers.")
+    rows: tuple[RowCheck, ...] = Field(
+        description="Checks of the rows in its answers; of a list, those of the first items."
+    )
 
     @property
     def well(self) -> bool:
@@ -225,7 +231,7 @@ class SourceCheck(ProbeModel):
 def check_of(
     probed: ProbeResult, settings: SourceSettings, hiding: Redaction, *, expected: bool
 ) -> SourceCheck:
-    """Check a source.
+    """Check a source, or a list of one.
 
     Args:
         probed: The recorded result of its operation.
@@ -240,25 +246,28 @@ def check_of(
     own = [one for one in probed.own if one.url.startswith(settings.base_url)]
     others = [one for one in probed.own if one not in own]
     reachable = any(one.status is not None for one in own) if own else None
-    authenticated = False if any(map(_no_token, others)) else _authenticated(own, settings)
+    authenticated = None if not own else _authenticated(own, _answer_of(probed, settings))
+    if any(map(_no_token, others)):
+        authenticated = False
     codes = {error.get("extensions", {}).get("code") for error in probed.errors}
+    sentences = dict.fromkeys((*_failures(probed), *_notes(probed.events), *probed.notes))
     wrong = [
-        sentence.removeprefix(f"{probed.source}: ")
-        for sentence in dict.fromkeys((*_failures(probed), *_notes(probed.events)))
+        sentence.removeprefix(f"{probed.source}: ").removeprefix(f"{probed.service}: ")
+        for sentence in sentences
     ]
     understood = None
     if reachable and authenticated is not False and (not codes or codes & _MISUNDERSTOOD):
         understood = not wrong
     failing = _failing(probed)
+    is_list = probed.items is not None
     found = sum(
-        user is not None and (number not in failing or any(map(_is_there, user.values())))
+        user is not None
+        and ((number not in failing and not is_list) or any(map(_is_there, user.values())))
         for number, user in enumerate(probed.users)
     )
     if expected and probed.own and not found and not wrong:
-        wrong.append(
-            "none of the requested users is known: check the ids, how requests name them"
-            " (`request`) and where rows have them (`answer.key`)"
-        )
+        wrong.append(_UNKNOWN_LIST if is_list else _UNKNOWN_USERS)
+    rows = [row_check(row) for one in own for row in one.rows]
     return SourceCheck(
         source=probed.source,
         url=settings.base_url,
@@ -272,8 +281,42 @@ def check_of(
         calls=len(own),
         seconds=probed.seconds,
         wrong=tuple(hiding.text(one) for one in wrong),
-        rows=tuple(row_check(row) for one in own for row in one.rows),
+        items=None if probed.items is None else len(probed.items),
+        rows=tuple(shown_rows(rows) if is_list else rows),
     )
+
+
+_UNKNOWN_USERS = (
+    "none of the requested users is known: check the ids, how requests name them (`request`) and"
+    " where rows have them (`answer.key`)"
+)
+_UNKNOWN_LIST = (
+    "the service does not know the user there, by the status of its answer: check `path`, where the"
+    " user is in it, and `status`"
+)
+
+MAX_ITEMS = 5
+"""Most items of a list that are shown, without those that are wrong."""
+
+
+def shown_rows(rows: Sequence[RowCheck]) -> Sequence[RowCheck]:
+    """Choose the items of a list that are shown.
+
+    Args:
+        rows: The checks of all items.
+
+    Returns:
+        Those of the first items, and of those that are wrong.
+    """
+    return [row for number, row in enumerate(rows) if number < MAX_ITEMS or row.wrong is not None]
+
+
+def _answer_of(probed: ProbeResult, settings: SourceSettings) -> AnswerSettings | None:
+    """Return the settings for the answers of a source, or of a list of one."""
+    if probed.items is None:
+        return settings.answer
+    own = settings.lists.get(probed.source.partition(".")[2])
+    return None if own is None else own.answer
 
 
 def _is_there(value: object) -> bool:
@@ -286,10 +329,10 @@ def _no_token(exchange: RecordedExchange) -> bool:
     return exchange.status is not None and exchange.status >= HTTPStatus.BAD_REQUEST
 
 
-def _authenticated(own: Sequence[RecordedExchange], settings: SourceSettings) -> bool | None:
+def _authenticated(own: Sequence[RecordedExchange], answer: AnswerSettings | None) -> bool | None:
     """Return whether a source accepted the credentials; ``None`` if that is not known."""
     statuses = [one.status for one in own if one.status is not None]
-    meanings = {status: meaning_of(status, settings.answer) for status in statuses}
+    meanings = {status: meaning_of(status, answer) for status in statuses}
     if any(
         meaning == "auth" or (meaning is None and status in _NO_ENTRY)
         for status, meaning in meanings.items()
@@ -338,6 +381,8 @@ def _notes(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"{source}: {detail}"
             case {"event": "source.question_ignored", "hint": hint, "source": source}:
                 yield f"{source}: {hint}"
+            case {"event": "source.odd_page", "detail": detail, "source": source}:
+                yield f"{source}: {detail}"
             case {"event": "source.odd_rows"}:
                 yield from _odd(event)
             case _:

@@ -10,10 +10,10 @@ from strawberry.types.base import get_object_definition
 from app.auth.policies import PUBLIC, scoped, self_or
 from app.schema.connection import InvoiceConnection
 from app.schema.directives import Cost, ListSize
-from app.schema.fields import reads, resolves, source_fields
+from app.schema.fields import SourceField, reads, resolves, source_fields
 from app.schema.resolvers import DEFAULT_FIRST, latest_events, user_events, user_invoices
 from app.schema.values import BillingStatus, Event, Money
-from app.sources.base import SourceSpec
+from app.sources.base import PageSpec, SourceSpec
 from app.sources.records import ACTIVITY, BILLING, INVOICES, PROFILE
 from app.sources.results import SourceResults
 
@@ -126,6 +126,23 @@ def specs() -> Mapping[str, SourceSpec[Any]]:
     Returns:
         The specs by source name, in the order of the fields.
     """
+    return {field.spec.name: field.spec for field in _fields().values()}
+
+
+def lists() -> Mapping[str, Mapping[str, PageSpec[Any]]]:
+    """Return the lists that ``User`` reads page by page.
+
+    Returns:
+        The lists by source name and by their own name.
+    """
+    found: dict[str, dict[str, PageSpec[Any]]] = {}
+    for field in _fields().values():
+        if field.pages is not None:
+            found.setdefault(field.pages.name, {})[field.pages.list] = field.pages
+    return found
+
+
+def _fields() -> Mapping[str, SourceField]:
+    """Return the fields that read a source, by their Python names."""
     definition = get_object_definition(User, strict=True)
-    fields = source_fields(definition, lambda field: field.python_name)
-    return {field.spec.name: field.spec for field in fields.values()}
+    return source_fields(definition, lambda field: field.python_name)

@@ -23,7 +23,7 @@ Somewhere: TypeAlias = Annotated[tuple[Segment, ...], Field(min_length=1, max_le
 """A path of at least one segment."""
 
 Status: TypeAlias = Annotated[int, Field(ge=201, le=599)]
-Meaning: TypeAlias = Literal["rows", "partial", "absent", "auth", "retry"]
+Meaning: TypeAlias = Literal["rows", "partial", "absent", "auth", "retry", "failure"]
 ExpressionText: TypeAlias = Annotated[str, AfterValidator(checked_expression)]
 FieldName: TypeAlias = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -192,7 +192,8 @@ class AnswerSettings(SettingsModel):
         default={},
         description="Meaning of statuses that the service uses in its own way: `rows` (as 200),"
         " `partial` (as 206), `absent` (no requested user is known), `auth` (the gateway has no"
-        " access), `retry` (a later call may succeed).",
+        " access), `retry` (a later call may succeed), `failure` (nothing of this, also where 404"
+        " is `absent` by default).",
     )
     max_rows: int = Field(
         default=5_000,

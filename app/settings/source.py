@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.settings.lists import ListName, ListSettings
 from app.settings.request import RequestSettings
 from app.settings.resilience import (
     BreakerSettings,
@@ -216,6 +217,27 @@ class SourceSettings(SettingsModel):
             }
         ],
     )
+    lists: Mapping[ListName, ListSettings] = Field(
+        default={},
+        description="Lists that are read page by page, by name: `invoices`. A list without settings"
+        " has the default contract.",
+        examples=[
+            {
+                "invoices": {
+                    "path": "/v1/invoices",
+                    "parameter": "customer",
+                    "rows": ["data"],
+                    "next_cursor": ["meta", "next"],
+                }
+            }
+        ],
+    )
+    without_lists: tuple[ListName, ...] = Field(
+        default=(),
+        description="Lists that the service does not have. They are null for every user, and are"
+        " not requested.",
+        examples=[["invoices"]],
+    )
     max_concurrent_pages: int = Field(
         default=10,
         ge=1,
@@ -294,6 +316,10 @@ class SourceSettings(SettingsModel):
         shapes: tuple[SourceSettings | EndpointSettings, ...] = (self, *self.endpoints.values())
         for shape in shapes:
             _check_beside_auth(shape.request, shape.answer, self.auth)
+        for name, one in self.lists.items():
+            _check_list_beside_auth(name, one, self.auth)
+        if both := {*self.lists} & {*self.without_lists}:
+            raise ValueError(f"expected {min(both)} in lists or in without_lists, not in both")
         addresses = [self.base_url]
         if isinstance(self.auth, ClientCredentialsAuth):
             addresses.append(self.auth.token_url)
@@ -313,3 +339,15 @@ def _check_beside_auth(
     parameters = request.all_parameters if request else ()
     if own is not None and own in {*parameters, more.cursor_parameter, more.offset_parameter}:
         raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
+
+
+def _check_list_beside_auth(name: str, settings: ListSettings, auth: AuthSettings) -> None:
+    """Raise ``ValueError`` if a list itself sets a header or parameter of ``auth``."""
+    headers = {header.lower() for header in settings.headers}
+    if taken := headers & {auth.own_header, *auth.forwards}:
+        raise ValueError(f"expected no {min(taken)} in lists.{name}.headers: auth writes it")
+    if auth.own_parameter in settings.all_parameters:
+        raise ValueError(
+            f"expected another name than {auth.own_parameter} in auth.parameter: lists.{name} has"
+            " it"
+        )

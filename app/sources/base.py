@@ -162,6 +162,25 @@ R = TypeVar("R", bound=Record)
 R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 
+class RecordSpec(Protocol[R_co]):
+    """The part of a spec that says what is made of a row."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages and logs."""
+        ...
+
+    @property
+    def record(self) -> type[R_co]:
+        """The type of one row."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The field of ``record`` that identifies a row, by its Python name."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSpec(Generic[R]):
     """A source that returns many users in one call, as data.
@@ -206,14 +225,16 @@ class PageSpec(Generic[R]):
 
     Attributes:
         name: The source to which it belongs, and whose base URL, connections and limits it shares.
-        item: The type of one item.
-        path: Path of the request, below the base URL.
-        parameter: The query parameter for the user's key.
-        key: The field of ``item`` that identifies an item, by its Python name.
+        list: Its name, under which its settings are found: ``sources.<name>.lists.<list>``.
+        record: The type of one item.
+        path: Path of the request by the default contract, below the base URL.
+        parameter: The query parameter for the user's key, by the default contract.
+        key: The field of ``record`` that identifies an item, by its Python name.
     """
 
     name: str
-    item: type[R]
+    list: str
+    record: type[R]
     path: str
     parameter: str
     key: str

@@ -203,7 +203,7 @@ def failure_of_answer(
                 retryable=True,
                 retry_after=retry_after,
             )
-        case None:
+        case "failure" | None:
             return failure_of_status(
                 source, HTTPStatus.TOO_MANY_REQUESTS if too_fast else status, retry_after
             )

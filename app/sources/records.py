@@ -66,7 +66,12 @@ BILLING = SourceSpec(
 )
 
 INVOICES = PageSpec(
-    name="billing", item=InvoiceRecord, path="/invoices", parameter="userId", key="id"
+    name="billing",
+    list="invoices",
+    record=InvoiceRecord,
+    path="/invoices",
+    parameter="userId",
+    key="id",
 )
 
 

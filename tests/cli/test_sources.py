@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from tests.fakes import account_row, activity_row, profile_row, user_id
-from tests.fakes.http_server import HttpServer, saying, serving
+from tests.fakes import Row, account_row, activity_row, invoice, profile_row, user_id
+from tests.fakes.http_server import Answer, HttpServer, saying, serving
 
 SECRET = "canary-secret"
 HEADS = ["source", "reachable", "authenticated", "request form", "rows", "time"]
@@ -23,7 +23,7 @@ HEADS = ["source", "reachable", "authenticated", "request form", "rows", "time"]
 async def servers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncGenerator[dict[str, HttpServer]]:
-    """Run three services that know one user, and set the variables for them."""
+    """Run three services that know one user with one invoice, and set the variables for them."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -31,7 +31,7 @@ async def servers(
     rows = {"profile": profile_row(1), "billing": account_row(1), "activity": activity_row(1)}
     async with AsyncExitStack() as stack:
         running = {
-            name: await stack.enter_async_context(serving(saying(json.dumps([row]).encode())))
+            name: await stack.enter_async_context(serving(_answering(row)))
             for name, row in rows.items()
         }
         for name, server in running.items():
@@ -40,6 +40,15 @@ async def servers(
         monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__TOKEN", SECRET)
         monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__KIND", "forward")
         yield running
+
+
+def _answering(row: Row) -> Answer:
+    """Make a service that knows one user, and one invoice where it is asked for these."""
+    page = {"items": [invoice(1)], "nextCursor": None}
+    records, invoices = (saying(json.dumps(value).encode()) for value in ([row], page))
+    return lambda exchange: (invoices if exchange.request.path == "/invoices" else records)(
+        exchange
+    )
 
 
 async def run(*arguments: str) -> Result:
@@ -59,12 +68,15 @@ async def test_check_of_all_that_is_well_exits_with_0_and_shows_every_field(
     result = await run("check", "--ids", user_id(1))
 
     assert result.exit_code == 0
-    head, *rows = result.stdout.splitlines()[:4]
+    head, profile, billing, invoices, activity = result.stdout.splitlines()[:5]
     assert re.split("  +", head) == HEADS
-    assert [row.split()[:7] for row in rows] == [
+    assert [row.split()[:7] for row in (profile, billing, activity)] == [
         [name, "yes", "yes", "yes", "1", "of", "1"] for name in servers
     ]
+    assert invoices.split()[:6] == ["billing.invoices", "yes", "yes", "yes", "1", "item"]
     assert '  displayName  "User 1"' in result.stdout
+    assert "\nbilling.invoices, inv-1\n" in result.stdout
+    assert '  number    "2026-0001"' in result.stdout
     assert not result.stderr
     assert SECRET not in result.output
     assert servers["billing"].requests[0].header("authorization") == [f"Bearer {SECRET}"]
@@ -93,8 +105,10 @@ async def test_check_exits_with_1_when_one_source_is_wrong_and_says_what(servers
     assert {name: one["well"] for name, one in told.items()} == {
         "profile": True,
         "billing": True,
+        "billing.invoices": True,
         "activity": False,
     }
+    assert (told["billing"]["items"], told["billing.invoices"]["items"]) == (None, 1)
     assert told["activity"]["authenticated"] is False
     assert told["profile"]["rows"][0]["fields"][1]["value"] == "User 1"
 
@@ -108,6 +122,8 @@ async def test_try_shows_request_answer_and_record(servers: Servers) -> None:
     assert "Status 200 after" in result.stdout
     assert '"plan": "pro",' in result.stdout
     assert '  plan      "pro"' in result.stdout
+    assert f"GET {base}/invoices?userId={user_id(1)}&limit=20\n" in result.stdout
+    assert "\nbilling.invoices has 1 item on the first page of " in result.stdout
     assert SECRET not in result.output
     assert not servers["profile"].requests
 

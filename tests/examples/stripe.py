@@ -51,6 +51,21 @@ class Books:
             "renewsAt": None if ends is None else datetime.fromtimestamp(ends, UTC),
         }
 
+    def invoices(self, customer: str) -> list[Json]:
+        """Tell what the gateway should say of a customer's invoices, newest first."""
+        found = self.client.get("/v1/invoices", params={"customer": customer, "limit": 1_000})
+        rows: list[Json] = found.raise_for_status().json()["data"]
+        return [
+            {
+                "id": row["id"],
+                "number": row["id"],
+                "status": row["status"],
+                "issuedAt": datetime.fromtimestamp(row["created"], UTC),
+                "total": {"amount": row["total"], "currency": row["currency"].upper()},
+            }
+            for row in rows
+        ]
+
 
 @contextmanager
 def stripe_server(folder: Path) -> Generator[httpx.Client]:
@@ -88,3 +103,12 @@ def create(client: httpx.Client, number: int) -> str:
             "/v1/subscriptions", data={"customer": customer, "items[0][plan]": plan, **terms}
         ).raise_for_status()
     return customer
+
+
+def bill(client: httpx.Client, customer: str, number: int) -> None:
+    """Create an invoice of a customer; every second one is paid, the others are drafts."""
+    item = {"customer": customer, "amount": str(20_000 + number), "currency": "eur"}
+    client.post("/v1/invoiceitems", data=item).raise_for_status()
+    made = client.post("/v1/invoices", data={"customer": customer}).raise_for_status().json()
+    if number % 2:
+        client.post(f"/v1/invoices/{made['id']}/pay").raise_for_status()

@@ -1,12 +1,16 @@
 """The pages of docs/sources/: each is listed, counted, tested, and what it says of itself is so."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.execution.source_fit import misfits_in
 from app.expressions.functions import ExactFunctions
+from app.settings.lists import ListSettings, PagingWay
+from app.settings.source import SourceSettings
 from tests.examples.page import FOLDER, ExamplePage
 
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -50,3 +54,28 @@ def test_the_index_lists_every_function_that_expressions_have_beyond_jmespath() 
     table = re.findall(r"(?m)^\| (`\w+\(.*?`) \| ", INDEX)
 
     assert own - jmespath == {name for cell in table for name in re.findall(r"(\w+)\(", cell)}
+
+
+def list_example() -> str:
+    """Return the example of a list in the index."""
+    [example] = re.findall(
+        r"```toml\n(\[sources\.billing\.lists\.invoices\].*?)```", INDEX, flags=re.DOTALL
+    )
+    text: str = example
+    return text
+
+
+def test_the_example_of_a_list_in_the_index_is_one_that_the_gateway_takes() -> None:
+    values = tomllib.loads(list_example())
+    values["sources"]["billing"]["base_url"] = "https://billing.internal"
+
+    made = SourceSettings.model_validate(values["sources"]["billing"])
+
+    assert made.lists["invoices"].way is PagingWay.NAMED
+    assert not [*misfits_in(values)]
+
+
+def test_the_index_names_every_setting_of_a_list() -> None:
+    section = INDEX.partition("## Lists, page by page")[2].partition("\n## ")[0]
+
+    assert not [name for name in ListSettings.model_fields if name not in section]

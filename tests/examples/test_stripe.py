@@ -7,8 +7,8 @@ import pytest
 
 from tests.examples.conftest import OpenPage
 from tests.examples.page import ExamplePage
-from tests.examples.stripe import PLANS, Books, create, stripe_server
-from tests.examples.users import BILLING, users_of
+from tests.examples.stripe import PLANS, Books, bill, create, stripe_server
+from tests.examples.users import BILLING, users_of, with_times
 
 PAGE = ExamplePage("stripe")
 
@@ -18,6 +18,8 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Generator[Books]:
     """Give the books of 20 customers."""
     with stripe_server(tmp_path_factory.mktemp("stripe")) as client:
         customers = tuple(create(client, number) for number in range(20))
+        for number in range(23):
+            bill(client, customers[1], number)
         yield Books(client, customers)
 
 
@@ -58,6 +60,65 @@ async def test_a_customer_that_the_server_does_not_have_is_null(
         users = await users_of(gateway, "plan", ["cus_unknown", books.customers[1]])
 
     assert users == [None, {"plan": "pro"}]
+
+
+NODE = "id number status issuedAt total { amount currency }"
+INVOICES = f"""
+query($id: ID!, $first: Int, $after: String) {{
+  user(id: $id) {{
+    invoices(first: $first, after: $after) {{
+      edges {{ node {{ {NODE} }} }} pageInfo {{ hasNextPage endCursor }}
+    }}
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize("first", [5, 20, 100])
+async def test_each_invoice_is_what_the_server_says_page_by_page(
+    books: Books, open_page: OpenPage, first: int
+) -> None:
+    customer = books.customers[1]
+    nodes: list[object] = []
+    pages = 0
+    async with open_page(PAGE, books.variables) as gateway:
+        after: str | None = None
+        while pages == 0 or after is not None:
+            reply = await gateway.query(INVOICES, id=customer, first=first, after=after)
+            assert not reply.errors
+            page = reply.data["user"]["invoices"]
+            nodes += [edge["node"] for edge in page["edges"]]
+            after = page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else None
+            pages += 1
+
+    expected = books.invoices(customer)
+    assert with_times(nodes) == expected
+    assert {invoice["status"] for invoice in expected} == {"draft", "paid"}
+    paths = Counter(event["path"] for event in gateway.events("source.fetch"))
+    assert paths == {"/v1/customers/{key}": pages, "/v1/invoices": pages}
+    assert pages == -(-len(expected) // first)
+
+
+async def test_a_customer_without_a_subscription_has_a_list_and_an_unknown_one_has_none(
+    books: Books, open_page: OpenPage
+) -> None:
+    query = f'{{ user(id: "%s") {{ plan invoices {{ edges {{ node {{ {NODE} }} }} }} }} }}'
+    async with open_page(PAGE, books.variables) as gateway:
+        known = await gateway.query(query % books.customers[0])
+        unknown = await gateway.query(query % "cus_unknown")
+
+    assert known.body == {"data": {"user": {"plan": None, "invoices": {"edges": []}}}}
+    assert unknown.body == {"data": {"user": None}}
+
+
+async def test_a_path_that_the_server_does_not_have_is_an_error_and_no_empty_list(
+    books: Books, open_page: OpenPage
+) -> None:
+    variables = {**books.variables, "GATEWAY_SOURCES__BILLING__LISTS__INVOICES__PATH": "/invoices"}
+    async with open_page(PAGE, variables) as gateway:
+        reply = await gateway.query(INVOICES, id=books.customers[1])
+
+    assert reply.codes == {"user.invoices": "SOURCE_REJECTED"}
 
 
 async def test_with_a_key_that_is_none_billing_fails_and_says_so(

@@ -45,6 +45,8 @@ def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
 
     lines = lines_of(PAGE.replace("%s", user_id(1)), {"ids": ids}, sources={"max_keys": 20})
 
+    profile = "51 users in 3 calls (20 + 20 + 11), up to 20 in a call"
+    billing = "50 users in 3 calls (20 + 20 + 10), up to 20 in a call"
     pages = "after that, at most 50 calls, 1 for each user's page, 10 at a time"
     assert lines[0].startswith("Operation Page is ")
     assert lines[1:] == [
@@ -59,9 +61,9 @@ def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
         "└─ no source  id",
         "",
         "Calls: 56 at most, all sources at the same time.",
-        "  profile  GET /users?id=…         51 users in 3 calls (20 + 20 + 11), up to 20 in a call",
-        "  billing  GET /accounts?userId=…  50 users in 3 calls (20 + 20 + 10), up to 20 in a call",
-        f"           GET /invoices?userId=…  {pages}",
+        f"  profile  GET /users?id=…                  {profile}",
+        f"  billing  GET /accounts?userId=…           {billing}",
+        f"           GET /invoices?userId=…&limit=20  {pages}",
         "",
         "Cost: 1,351, of 5,000 at most.",
         "Nothing was called for this.",
@@ -104,8 +106,8 @@ def test_what_is_told_at_run_time_is_named() -> None:
     )
     calls = [line for line in lines if "GET" in line]
     assert calls[0].endswith("1 user and those known at run time, up to 100 in a call")
-    assert calls[1].endswith("…  users known at run time, up to 100 in a call")
-    assert calls[2].endswith("after that, 1 call for each user's page, 10 at a time")
+    assert calls[1].endswith("…          users known at run time, up to 100 in a call")
+    assert calls[2].endswith("limit=…  after that, 1 call for each user's page, 10 at a time")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def load(
     return [{name: results[name][user] for name in needs.sources} for user in users]
 
 
-LIST = PageSpec("billing", InvoiceRecord, "/invoices", "userId", "id")
+LIST = PageSpec("billing", "invoices", InvoiceRecord, "/invoices", "userId", "id")
 
 
 class Named(Record):

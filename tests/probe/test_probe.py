@@ -88,7 +88,7 @@ async def test_a_source_whose_keys_another_has_is_asked_by_those() -> None:
     probed, check = await billing_of(services, linked(settings(), parents))
 
     assert [one.source for one in probed.exchanges] == ["profile", "billing"]
-    assert services.billing.batches == [["billing-1", "billing-2"]]
+    assert services.billing.batches[0] == ["billing-1", "billing-2"]
     assert (check.found, check.asked, check.calls) == (1, 2, 1)
     assert [row.key for row in check.rows] == ["billing-1"]
 
@@ -104,7 +104,7 @@ async def test_all_sources_are_asked_one_after_the_other_each_alone() -> None:
         ["billing"],
         ["activity"],
     ]
-    assert [services.by_name[one.source].batches for one in found] == [[[*IDS]]] * 3
+    assert [services.by_name[one.source].batches[0] for one in found] == [[*IDS]] * 3
 
 
 async def test_a_row_that_does_not_fit_says_which_field_and_why() -> None:

@@ -1,7 +1,7 @@
 """An operation that asks for all that a source has of users."""
 
 from app.execution.schema import build_schema
-from app.probe.probe import fields_of, operation
+from app.probe.operations import fields_of, operation
 
 SCHEMA = build_schema()
 

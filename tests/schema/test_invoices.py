@@ -325,14 +325,15 @@ async def test_a_user_without_an_account_has_null_and_costs_no_call_for_a_page(
     assert not pages(services)
 
 
-async def test_an_account_whose_list_does_not_exist_has_null(
+async def test_an_account_whose_list_does_not_exist_is_an_error_as_the_path_may_be_wrong(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.rows[user_id(1)] = account_row(1)
 
     reply = await gateway.query(QUERY, id=user_id(1))
 
-    assert reply.body == {"data": {"user": {"invoices": None}}}
+    assert reply.data == {"user": {"invoices": None}}
+    assert reply.codes == {"user.invoices": "SOURCE_REJECTED"}
     assert len(pages(services)) == 1
 
 

@@ -31,8 +31,8 @@ from app.settings.resilience import BreakerSettings, DeadlineSettings, RetrySett
 from app.sources.base import PageRequest, Position, RequestContext, SourceTrace, UserId
 from app.sources.client import LastContact, ServiceClient, open_service
 from app.sources.failures import FOREIGN, code_of_status, translate
+from app.sources.lists.pages import RestPages
 from app.sources.mapping.requests import UpstreamRequest
-from app.sources.pages import RestPages
 from app.sources.records import INVOICES, PROFILE
 from app.sources.rest import RestSource
 from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
@@ -210,7 +210,7 @@ async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: lis
     assert not seen.header("x-evil")
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text])
 async def test_any_user_and_cursor_reach_the_list_as_the_values_that_they_were(text: str) -> None:
     request = PageRequest(UserId(text), 3, Position(text, None))
     async with exchange(saying(b'{"items": []}')) as (asked, server):
@@ -218,6 +218,16 @@ async def test_any_user_and_cursor_reach_the_list_as_the_values_that_they_were(t
 
     assert server.requests[0].path == "/invoices"
     assert server.requests[0].parameters == [("userId", text), ("limit", "3"), ("cursor", text)]
+
+
+async def test_a_list_is_not_asked_for_the_empty_user_which_may_be_everybody() -> None:
+    async with exchange(saying(b'{"items": []}')) as (asked, server):
+        pages = RestPages(INVOICES, asked.client)
+        [answer] = (await pages.fetch_pages([PageRequest(UserId(""), 3)], CALL)).results
+
+    assert isinstance(answer, SourceFailure)
+    assert answer.code is Code.SOURCE_REJECTED
+    assert not server.requests
 
 
 async def test_a_cookie_that_a_service_sets_is_never_sent_back() -> None:

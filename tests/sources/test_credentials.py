@@ -1,7 +1,7 @@
 """What each request has in it so that the service knows who asks, over real connections."""
 
 from base64 import b64encode
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 import pytest
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from app.settings.credentials import ApiKeyAuth
 from app.sources.base import UserId
 from app.sources.credentials import query_of, with_query
-from app.sources.mapping.requests import pair
 from app.sources.records import PROFILE
 from app.sources.rest import RestSource
 from tests.fakes import profile_row
@@ -116,7 +115,7 @@ async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it
 )
 def test_any_key_leaves_what_is_asked_as_it_was(key: str, users: list[str]) -> None:
     own = query_of(ApiKeyAuth.model_validate({"kind": "api_key", "key": key, "parameter": "key"}))
-    query = "&".join(pair("id", user) for user in users)
+    query = urlencode([("id", user) for user in users], quote_via=quote, safe="")
 
     signed = with_query(f"/users?{query}" if query else "/users", own)
 

@@ -19,7 +19,7 @@ from app.settings.auth import JwtCallers
 from app.settings.source import SourceSettings
 from app.sources.base import Page, PageRequest, UserId
 from app.sources.failures import FOREIGN
-from app.sources.pages import RestPages
+from app.sources.lists.pages import RestPages
 from app.sources.records import INVOICES
 from app.transport.connections import UpstreamConnector
 from tests.certificates import Certificates

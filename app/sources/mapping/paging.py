@@ -69,7 +69,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class RowRange:
     """A ``Content-Range`` of rows.
 
     Attributes:
@@ -79,6 +79,50 @@ class _Range:
 
     after: int
     total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageSigns:
+    """What a response itself shows about rows that follow.
+
+    Attributes:
+        following: The next page, if the response names it.
+        has_more: Whether more rows follow, by ``has_more``; ``None`` without the setting.
+        part: Its ``Content-Range``; ``None`` if it has none of rows.
+        total: Number of rows on all pages; ``None`` without the setting.
+    """
+
+    following: NextPage | None
+    has_more: bool | None
+    part: RowRange | None
+    total: int | None
+
+
+def signs_of(
+    document: ScannedDocument, headers: Mapping[str, str], settings: MoreSettings
+) -> PageSigns:
+    """Read what a response shows about rows that follow.
+
+    Args:
+        document: The scanned JSON of the response.
+        headers: Its headers, by names in lower case.
+        settings: Where the response shows it.
+
+    Returns:
+        The signs.
+
+    Raises:
+        MalformedError: A value at a path of the settings has the wrong type.
+    """
+    has_more = _has_more(document.around, settings.has_more)
+    # Some services name a next page although ``has_more`` is false.
+    named = None if has_more is False else _next(document, settings)
+    return PageSigns(
+        following=named or linked_page(headers.get("link")),
+        has_more=has_more,
+        part=_content_range(headers.get("content-range")),
+        total=_total(document.around, settings.total),
+    )
 
 
 def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable first
@@ -107,16 +151,12 @@ def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable fi
     count = len(document.rows or ())
     if not document.ended:
         return Extent(More(f"more than {count:,} rows, which is `max_rows`"))
-    part = _content_range(headers.get("content-range"))
-    has_more = _has_more(document.around, settings.has_more)
-    total = _total(document.around, settings.total)
-    # Some services name a next page although ``has_more`` is false.
-    linked = None if has_more is False else _next(document, settings)
-    following = linked or _link(headers.get("link"))
-    if following is not None:
-        return Extent(More("a next page", following))
+    signs = signs_of(document, headers, settings)
+    part, total = signs.part, signs.total
+    if signs.following is not None:
+        return Extent(More("a next page", signs.following))
     offset = NextPage(offset=count if part is None else part.after)
-    if has_more:
+    if signs.has_more:
         return Extent(More("`has_more`", _row_cursor(document, settings) or offset))
     if part is not None and part.total is not None:
         return Extent(More("`Content-Range`", offset) if part.after < part.total else None)
@@ -126,7 +166,9 @@ def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable fi
     if partial:
         return Extent(More("its status", offset))
     has_sign = (
-        has_more is not None or settings.next_url is not None or settings.next_cursor is not None
+        signs.has_more is not None
+        or settings.next_url is not None
+        or settings.next_cursor is not None
     )
     if limit is not None and count >= limit and not has_sign:
         return Extent(More(f"{count:,} rows, as many as there may be", offset))
@@ -177,16 +219,43 @@ def _row_cursor(document: ScannedDocument, settings: MoreSettings) -> NextPage |
     if settings.row_cursor is None or not document.rows:
         return None
     row = document.rows[-1].value
-    found, value = at(row, settings.row_cursor)
-    if isinstance(row, dict) and not found:
-        raise MalformedError("expected a cursor in the last row, got nothing")
+    try:
+        return NextPage(cursor=cursor_of_row(row, settings.row_cursor))
+    except MalformedError:
+        found, _ = at(row, settings.row_cursor)
+        if isinstance(row, dict) and not found:
+            raise
+        return NextPage()
+
+
+def cursor_of_row(row: object, path: Somewhere) -> str:
+    """Return the cursor in a row.
+
+    Args:
+        row: The row, of any type.
+        path: The path of the cursor.
+
+    Returns:
+        The cursor of the page after this row.
+
+    Raises:
+        MalformedError: The value there is neither text nor a whole number.
+    """
+    _, value = at(row, path)
     if (isinstance(value, str) and value.strip()) or type(value) is int:
-        return NextPage(cursor=str(value))
-    return NextPage()
+        return str(value)
+    raise MalformedError(f"expected a cursor at {_path_text(path)} of a row, got {_kind(value)}")
 
 
-def _link(header: str | None) -> NextPage | None:
-    """Return the next page from a ``Link`` header (RFC 8288, section 3)."""
+def linked_page(header: str | None) -> NextPage | None:
+    """Return the next page from a ``Link`` header (RFC 8288, section 3).
+
+    Args:
+        header: The value of the header; ``None`` without it.
+
+    Returns:
+        The address with ``rel=next``; ``None`` if there is none.
+    """
     for target, text, *_ in _LINK.findall(header or ""):
         parameters: dict[str, str] = {}
         for name, value in _PARAMETER.findall(text):
@@ -196,15 +265,15 @@ def _link(header: str | None) -> NextPage | None:
     return None
 
 
-def _content_range(header: str | None) -> _Range | None:
+def _content_range(header: str | None) -> RowRange | None:
     """Read ``Content-Range`` (RFC 9110, section 14.4) if its unit is rows, not bytes."""
     match = _RANGE.fullmatch(header.strip()) if header is not None else None
     if match is None or match["unit"] == "bytes":
         return None
     total = None if match["total"] is None else int(match["total"])
     if match["last"] is None:
-        return _Range(0, 0) if total == 0 else None
-    return _Range(int(match["last"]) + 1, total)
+        return RowRange(0, 0) if total == 0 else None
+    return RowRange(int(match["last"]) + 1, total)
 
 
 def _path_text(path: Somewhere) -> str:
@@ -240,10 +309,10 @@ def target_of(page: NextPage, target: str, base_url: str, settings: MoreSettings
     if page.url is not None:
         return _below(page.url, target, base_url)
     if page.cursor is not None and settings.cursor_parameter is not None:
-        return _with_parameter(target, settings.cursor_parameter, page.cursor)
+        return with_parameter(target, settings.cursor_parameter, page.cursor)
     if page.offset and settings.offset_parameter is not None:  # offset 0 is the first page again
         number = page.offset + settings.first_offset
-        return _with_parameter(target, settings.offset_parameter, str(number))
+        return with_parameter(target, settings.offset_parameter, str(number))
     return None
 
 
@@ -271,8 +340,17 @@ def _below(url: str, target: str, base_url: str) -> str | None:
     return f"{path}?{page.query}" if page.query else path
 
 
-def _with_parameter(target: str, parameter: str, value: str) -> str | None:
-    """Set a parameter of a query; it replaces parameters with the same name."""
+def with_parameter(target: str, parameter: str, value: str) -> str | None:
+    """Set a parameter of a query. It replaces parameters with the same name.
+
+    Args:
+        target: Path and query.
+        parameter: The name of the parameter.
+        value: Its value.
+
+    Returns:
+        Path and query; ``None`` if the value cannot be written, or if they are too long.
+    """
     name = quote(parameter, safe="!$'()*,:@/") + "="
     path, _, query = target.partition("?")
     pairs = [pair for pair in query.split("&") if pair and not pair.startswith(name)]

@@ -203,9 +203,20 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
     Returns:
         The encoder.
     """
-    request = settings.request or RepeatRequest(
-        form="repeat", path=spec.path, parameter=spec.parameter
-    )
+    default = RepeatRequest(form="repeat", path=spec.path, parameter=spec.parameter)
+    return encoder_for(settings.request or default, settings)
+
+
+def encoder_for(request: RequestSettings, settings: SourceSettings) -> RequestEncoder:
+    """Create the encoder of a request.
+
+    Args:
+        request: The settings of the request.
+        settings: Settings of the source.
+
+    Returns:
+        The encoder.
+    """
     match request:
         case RepeatRequest():
             name, whole = f"{_fixed(request.parameter)}=", request.value == KEY
@@ -229,19 +240,6 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
             return _each(request, settings)
         case _:
             assert_never(request)
-
-
-def pair(parameter: str, value: str) -> str:
-    """Encode one query parameter. No character of the value can end it.
-
-    Args:
-        parameter: Its name, which needs no escaping.
-        value: Any text.
-
-    Returns:
-        The pair, percent-encoded (RFC 3986, section 2.1).
-    """
-    return f"{parameter}={quote(value, safe='')}"
 
 
 def _fixed(text: str) -> str:

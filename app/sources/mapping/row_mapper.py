@@ -22,7 +22,7 @@ from app.expressions.expression import (
     ResponseFacts,
     compile_expression,
 )
-from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
+from app.sources.base import DamagedRecord, Record, RecordSpec, SourceResult, UserId
 from app.sources.mapping.contract import (
     FieldObservation,
     Observer,
@@ -258,7 +258,7 @@ class RowMapper(Generic[R]):
 
     def __init__(
         self,
-        spec: SourceSpec[R],
+        spec: RecordSpec[R],
         settings: FieldSettings,
         foreign_keys: Mapping[str, str] | None = None,
     ) -> None:
@@ -325,7 +325,7 @@ class RowMapper(Generic[R]):
             }
         record = self._contract.read(values)
         if isinstance(record, RowDamage):
-            return RowDamage(record.record, {**wrong, **record.wrong})
+            return RowDamage(record.record, {**record.wrong, **wrong})
         return RowDamage(record, wrong) if wrong else record
 
 
@@ -357,7 +357,7 @@ class ObservedRowMapper(RowMapper[R]):
 
     def __init__(
         self,
-        spec: SourceSpec[R],
+        spec: RecordSpec[R],
         settings: FieldSettings,
         observer: Observer,
         foreign_keys: Mapping[str, str] | None = None,
@@ -410,7 +410,7 @@ class ObservedRowMapper(RowMapper[R]):
         return record
 
 
-def name_in_json(spec: SourceSpec[R], name: str) -> str:
+def name_in_json(spec: RecordSpec[R], name: str) -> str:
     """Return the JSON name of a field of a record.
 
     Args:
@@ -423,7 +423,7 @@ def name_in_json(spec: SourceSpec[R], name: str) -> str:
     return spec.record.model_fields[name].alias or name
 
 
-def _field(spec: SourceSpec[R], name: str, found: "_FoundSettings") -> _Field | None:
+def _field(spec: RecordSpec[R], name: str, found: "_FoundSettings") -> _Field | None:
     """Return how a field is made from a row; ``None`` if it is always missing."""
     alias = name_in_json(spec, name)
     words, default = found.words.get(name, {}), found.defaults.get(name)
@@ -442,7 +442,7 @@ def _field(spec: SourceSpec[R], name: str, found: "_FoundSettings") -> _Field | 
 
 
 def by_field(
-    spec: SourceSpec[Any], fields: Mapping[str, V], at: tuple[str, ...] = ("fields",)
+    spec: RecordSpec[Any], fields: Mapping[str, V], at: tuple[str, ...] = ("fields",)
 ) -> tuple[Mapping[str, V], Sequence[MappingMistake]]:
     """Find the fields of a record for names in the settings.
 
@@ -490,7 +490,7 @@ class _FoundSettings:
     defaults: Mapping[str, JsonValue]
 
 
-def _found_settings(spec: SourceSpec[R], settings: FieldSettings) -> _FoundSettings:
+def _found_settings(spec: RecordSpec[R], settings: FieldSettings) -> _FoundSettings:
     """Find the fields that settings name, and check that words and defaults fit them."""
     texts, mistakes = by_field(spec, settings.fields or {})
     words, wrong_words = by_field(spec, settings.words, ("words",))
@@ -508,13 +508,13 @@ def _found_settings(spec: SourceSpec[R], settings: FieldSettings) -> _FoundSetti
 
 
 def _misfit(
-    spec: SourceSpec[Any], name: str, value: JsonValue, at: tuple[str, ...]
+    spec: RecordSpec[Any], name: str, value: JsonValue, at: tuple[str, ...]
 ) -> Sequence[MappingMistake]:
     """Return the mistake in a value of the settings that does not fit its field."""
     if name == spec.key:
         return [MappingMistake(at, "is the key: expected another field.")]
     alias = name_in_json(spec, name)
     record = RowContract(spec.record).read({name_in_json(spec, spec.key): "key", alias: value})
-    if not isinstance(record, RowDamage):
-        return ()
-    return [MappingMistake(at, f"does not fit: {record.text}.")]
+    if not isinstance(record, RowDamage) or name not in record.wrong:
+        return ()  # an item may lack other fields, which it requires
+    return [MappingMistake(at, f"does not fit: {record.wrong[name]}.")]

@@ -61,11 +61,13 @@ class ScannedDocument:
         rows: The rows, in their order; ``None`` if there is no value at their path.
         around: The rest of the JSON, with ``None`` in place of the rows.
         ended: Whether these are all rows; false if there are more than ``max_rows``.
+        null: Whether ``null`` is in the place of the rows, which then are none.
     """
 
     rows: Sequence[ScannedRow] | None
     around: object
     ended: bool
+    null: bool = False
 
 
 def scan(body: bytes, settings: AnswerSettings) -> ScannedDocument:
@@ -105,7 +107,7 @@ def _document(scanner: "_Scanner") -> ScannedDocument:
         around = scanner.whole()
     except _TooManyRows:
         return ScannedDocument(scanner.rows, None, ended=False)
-    return ScannedDocument(scanner.rows, around, ended=True)
+    return ScannedDocument(scanner.rows, around, ended=True, null=scanner.null)
 
 
 def _malformed(error: ValueError) -> MalformedError:
@@ -156,6 +158,7 @@ class _Scanner:
 
     def __init__(self, text: str, settings: AnswerSettings) -> None:
         self.rows: list[ScannedRow] | None = None
+        self.null = False
         self._text = text
         self._settings = settings
         self._decode: Callable[[str, int], tuple[object, int]] = JSONDecoder(
@@ -197,6 +200,7 @@ class _Scanner:
         self.rows = rows
         settings = self._settings
         sign = self._sign(start)
+        self.null = sign == "n"
         if sign == "n" or not settings.many:
             value, end = self._decode(self._text, start)
             if value is not None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from app.settings.request import RequestSettings
 from app.settings.source import SourceSettings
 from app.sources.base import UserId
-from app.sources.mapping.requests import RequestEncoder, UpstreamRequest, encoder_of, pair
+from app.sources.mapping.requests import RequestEncoder, UpstreamRequest, encoder_of
 from app.sources.records import PROFILE
 from tests.fakes import calm_source
 from tests.sources.hostile import HOSTILE, ids, many_ids
@@ -211,14 +211,6 @@ def test_a_body_says_what_it_is_unless_the_settings_do() -> None:
         (("Content-Type", "application/json"), ("X-Version", "1")),
         (("content-type", "application/vnd.api+json"),),
     ]
-
-
-@given(value=st.text(max_size=40))
-def test_a_pair_is_ascii_and_reads_back_as_the_value(value: str) -> None:
-    written = pair("id", value)
-
-    assert written.isascii()
-    assert parse_qsl(written, keep_blank_values=True, strict_parsing=True) == [("id", value)]
 
 
 def test_an_encoded_byte_counts_as_the_three_characters_that_it_becomes() -> None:

@@ -3,34 +3,34 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
-from app.settings.resilience import BreakerSettings, DeadlineSettings, PacingSettings
+from app.settings.resilience import BreakerSettings, PacingSettings
 from app.sources.base import Page, PageRequest, Position, PositionGone, RequestContext, UserId
-from app.sources.client import open_service
-from app.sources.pages import MAX_CALLS, RestPages
-from app.sources.records import INVOICES, InvoiceRecord
+from app.sources.lists.pages import MAX_CALLS
 from tests.clock import ManualClock
-from tests.fakes import FakeTransport, Handler, calm_source, failing, invoice, json_response
+from tests.fakes import Handler, failing, invoice, json_response
+from tests.sources.lists.listing import (
+    CALL,
+    USER,
+    answering,
+    ask,
+    listing,
+    numbers_of,
+    page_of,
+    walk,
+    walk_until_it_fails,
+)
 from tests.sources.odd import ODD, with_member
-
-CALL = RequestContext("request-1")
-USER = UserId("u1")
-
-Answer = Page[InvoiceRecord] | SourceFailure | PositionGone | None
 
 
 @dataclass
@@ -68,89 +68,12 @@ class PagedUpstream:
         return json_response({"items": [invoice(n) for n in page], "nextCursor": following})
 
 
-@asynccontextmanager
-async def listing(
-    handler: Handler,
-    *,
-    log: FilteringBoundLogger | None = None,
-    clock: ManualClock | None = None,
-    **changes: Any,  # noqa: ANN401 # any setting of a source
-) -> AsyncGenerator[RestPages[InvoiceRecord]]:
-    """Open the list over a fake."""
-    async with open_service(
-        "billing",
-        calm_source(base_url="http://billing", **changes),
-        lambda _: FakeTransport(handler),
-        deadlines=DeadlineSettings(),
-        clock=clock or ManualClock(),
-        chance=lambda: 0.5,
-        log=log or make_log(LogSettings(), "json", io.StringIO()),
-    ) as client:
-        yield RestPages(INVOICES, client)
-
-
-async def ask(handler: Handler, first: int, after: Position | None = None) -> Answer:
-    """Ask for one page."""
-    async with listing(handler) as pages:
-        [answer] = (await pages.fetch_pages([PageRequest(USER, first, after)], CALL)).results
-    return answer
-
-
-def answering(value: object) -> Handler:
-    """Make a service that always answers the same."""
-    return lambda _: json_response(value)
-
-
-def page_of(answer: Answer) -> Page[InvoiceRecord]:
-    """Take an answer that has to be a page."""
-    assert isinstance(answer, Page)
-    return answer
-
-
-def numbers_of(page: Page[InvoiceRecord]) -> list[int]:
-    """Tell which invoices are on a page."""
-    return [int(entry.item.id.removeprefix("inv-")) for entry in page.items]
-
-
 async def code_of(handler: Handler, first: int, after: Position | None = None) -> Code:
     """Ask for one page that has to fail, and tell how."""
     answer = await ask(handler, first, after)
     assert isinstance(answer, SourceFailure)
     assert answer.source == "billing"
     return answer.code
-
-
-async def walk(
-    pages: RestPages[InvoiceRecord],
-    sizes: Sequence[int],
-    after: Position | None,
-    edges: Sequence[int],
-) -> tuple[list[int], bool]:
-    """Read a list to its end, page by page.
-
-    Args:
-        pages: The list.
-        sizes: How many items each page asks for, again and again.
-        after: Where to start.
-        edges: Behind which item of each page to go on, counted from its end, again and again.
-
-    Returns:
-        The items behind which the walk went on, and what the last page had; and what that page
-        said of more.
-    """
-    found: list[int] = []
-    for turn in range(1000):
-        request = PageRequest(USER, sizes[turn % len(sizes)], after)
-        page = page_of((await pages.fetch_pages([request], CALL)).results[0])
-        numbers = numbers_of(page)
-        assert len(numbers) <= request.first
-        if not page.has_next:
-            return found + numbers, page.has_next
-        assert numbers, "a page that others follow has items"
-        kept = max(1, len(numbers) - edges[turn % len(edges)])
-        found += numbers[:kept]
-        after = page.items[kept - 1].position
-    raise AssertionError("the walk does not end")
 
 
 @settings(max_examples=60, deadline=None)
@@ -282,15 +205,12 @@ async def test_an_empty_list_is_an_empty_page() -> None:
     assert await ask(PagedUpstream([]), 20) == Page((), has_next=False)
 
 
-async def test_a_user_whom_billing_does_not_know_has_no_page() -> None:
-    assert await ask(failing(404), 20) is None
-
-
 @pytest.mark.parametrize(
     ("handler", "code"),
     [
         (failing(500), Code.SOURCE_UNAVAILABLE),
         (failing(403), Code.SOURCE_REJECTED),
+        (failing(404), Code.SOURCE_REJECTED),
         (failing(429), Code.SOURCE_OVERLOADED),
         (answering([]), Code.SOURCE_MALFORMED),
         (answering({"nextCursor": None}), Code.SOURCE_MALFORMED),
@@ -353,23 +273,6 @@ async def test_a_list_ends_where_the_cursor_of_the_next_page_is_empty(
     assert found == [1, 2, 3, 4]
     assert not more
     assert set(calls) == {None, "second"}
-
-
-async def walk_until_it_fails(handler: Handler, size: int) -> list[int] | Code:
-    """Go from edge to edge as a client does; tell what was found, or how that ended."""
-    found: list[int] = []
-    after: Position | None = None
-    async with listing(handler) as pages:
-        for _ in range(1_000):
-            [answer] = (await pages.fetch_pages([PageRequest(USER, size, after)], CALL)).results
-            if isinstance(answer, SourceFailure):
-                return answer.code
-            page = page_of(answer)
-            found += numbers_of(page)
-            if not page.has_next:
-                return found
-            after = page.items[-1].position
-    raise AssertionError("the walk does not end")
 
 
 @settings(max_examples=60, deadline=None)

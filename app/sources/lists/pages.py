@@ -1,0 +1,184 @@
+"""A paged list from a REST service: it calls the service for each upstream page that is needed."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from app.errors import Code, MalformedError, SourceFailure
+from app.settings.lists import ListSettings
+from app.sources.base import (
+    FetchResult,
+    Page,
+    PagedSource,
+    PageRequest,
+    PageResult,
+    PageSpec,
+    PositionGone,
+    Record,
+    RequestContext,
+    SourceTrace,
+    joined_fetches,
+)
+from app.sources.client import Reply, ServiceClient
+from app.sources.lists.building import PageBuilder
+from app.sources.lists.contract import settings_of
+from app.sources.lists.reader import MalformedPage, PageReader, UpstreamPage
+from app.sources.lists.requests import ListEncoder
+from app.sources.mapping.contract import Observer
+
+R = TypeVar("R", bound=Record)
+
+MAX_CALLS = 5
+"""Maximum number of calls for one page, even if the upstream pages are short."""
+
+
+def open_pages(
+    spec: PageSpec[R], client: ServiceClient, *, observer: Observer | None = None
+) -> PagedSource[R]:
+    """Create a list of a source.
+
+    Args:
+        spec: The list as data.
+        client: The client of the service.
+        observer: Called for each item with how it was made; ``None`` for no observer.
+
+    Returns:
+        The list. It knows no user if the settings say that the service does not have it.
+    """
+    if spec.list in client.settings.without_lists:
+        return _NoPages[R](spec.name)
+    return RestPages(spec, client, observer=observer)
+
+
+class _NoPages(Generic[R]):
+    """A ``PagedSource`` for a list that the service does not have.
+
+    Args:
+        name: Name of the source to which the list would belong.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Name of the source to which the list would belong."""
+        return self._name
+
+    async def fetch_pages(
+        self, requests: Sequence[PageRequest], context: RequestContext
+    ) -> FetchResult[PageResult[R]]:
+        """Return that no user is known, without any call."""
+        del context
+        return FetchResult([None] * len(requests))
+
+
+class RestPages(Generic[R]):
+    """A ``PagedSource`` that calls a REST service, by its ``PageSpec`` and its settings."""
+
+    def __init__(
+        self, spec: PageSpec[R], client: ServiceClient, *, observer: Observer | None = None
+    ) -> None:
+        """Create the list.
+
+        Args:
+            spec: The list as data.
+            client: The client of the service.
+            observer: Called for each item with how it was made; ``None`` for no observer.
+        """
+        self._spec = spec
+        self._settings: ListSettings = settings_of(spec, client.settings)
+        answer = self._settings.answer
+        self._client = client.endpoint(
+            client.name, client.settings.model_copy(update={"answer": answer})
+        )
+        self._encoder = ListEncoder(self._settings, client.settings)
+        self._reader = PageReader(
+            spec, self._settings, observer, lenient=spec.list in client.settings.lists
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the source to which the list belongs."""
+        return self._spec.name
+
+    async def fetch_pages(
+        self, requests: Sequence[PageRequest], context: RequestContext
+    ) -> FetchResult[PageResult[R]]:
+        """Fetch pages, at most ``max_concurrent_pages`` at once.
+
+        Args:
+            requests: Pages, without duplicates.
+            context: The context of the call.
+
+        Returns:
+            One result per request, in their order, as ``PagedSource.fetch_pages`` describes.
+        """
+        semaphore = asyncio.Semaphore(self._client.settings.max_concurrent_pages)
+
+        async def fetch(request: PageRequest) -> FetchResult[PageResult[R]]:
+            async with semaphore:
+                return await self._fetch(request, context)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(fetch(request)) for request in requests]
+        return joined_fetches([task.result() for task in tasks])
+
+    async def _fetch(
+        self, request: PageRequest, context: RequestContext
+    ) -> FetchResult[PageResult[R]]:
+        """Fetch one page. One call is enough if it starts and ends where upstream pages do."""
+        builder, trace = PageBuilder[R](request, self._settings), SourceTrace()
+        if not self._encoder.accepts(builder.cursor):
+            return FetchResult([PositionGone()], trace)
+        result: PageResult[R] = None
+        for _ in range(MAX_CALLS):
+            reply = await self._call(request, builder, context)
+            upstream = reply.value
+            trace.add(reply.trace)
+            if isinstance(upstream, MalformedPage):
+                result = self._malformed(upstream.detail, context)
+            elif isinstance(upstream, UpstreamPage):
+                try:
+                    result = builder.add(upstream)
+                except MalformedError as error:
+                    result = self._malformed(str(error), context)
+                if result is None:
+                    continue
+            else:
+                result = upstream
+            break
+        else:
+            result = Page(tuple(builder.items), has_next=True)
+            if not builder.items:
+                detail = f"{MAX_CALLS} pages without the item looked for, or empty"
+                result = self._malformed(detail, context)
+        if isinstance(result, SourceFailure):
+            trace.code = result.code
+        return FetchResult([result], trace)
+
+    async def _call(
+        self, page: PageRequest, builder: PageBuilder[R], context: RequestContext
+    ) -> Reply[UpstreamPage[R] | MalformedPage | SourceFailure | None]:
+        """Fetch the upstream page that the builder needs."""
+        cursor, size = builder.cursor, builder.size
+        request = self._encoder.encode(page.user, cursor, size)
+        if request is None:
+            self._client.seldom.warn("source.not_written", self.name, context, keys=1)
+            detail = "the key cannot be written in the form of the request, and was not sent"
+            failure = SourceFailure(self.name, Code.SOURCE_REJECTED, detail)
+            return Reply(failure, SourceTrace(code=failure.code))
+        return await self._client.send(
+            request,
+            context,
+            lambda answer: self._reader.read(answer, cursor, size),
+            limit=self._client.settings.page_timeout,
+            absent=self._encoder.absent if cursor is None else frozenset(),
+        )
+
+    def _malformed(self, detail: str, context: RequestContext) -> SourceFailure:
+        """Log that the pages do not fit the contract, and return the failure."""
+        self._client.seldom.warn(
+            "source.odd_page", self.name, context, path=self._settings.path, detail=detail
+        )
+        return SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)

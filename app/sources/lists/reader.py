@@ -1,0 +1,298 @@
+"""From a response to an upstream page of a list: its items, and whether more follow. Pure.
+
+A page is the last one only if the response shows it. ``UpstreamPage.more`` is ``None`` if nothing
+shows it; then the next page is read, and an empty page is the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import localcontext
+from typing import Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from app.errors import MalformedError, SourceFailure
+from app.expressions.expression import EXACT, EvaluationError, ResponseFacts
+from app.settings.lists import ListSettings, PagingWay
+from app.sources.base import PageSpec, Record, UserId
+from app.sources.failures import failure_of_status, meaning_of
+from app.sources.lists.contract import named_in_full
+from app.sources.mapping.contract import Observer, RowDamage
+from app.sources.mapping.paging import (
+    NextPage,
+    PageSigns,
+    cursor_of_row,
+    linked_page,
+    signs_of,
+)
+from app.sources.mapping.row_mapper import ObservedRowMapper, RowMapper, name_in_json
+from app.sources.mapping.rows import RawAnswer
+from app.sources.mapping.scan import ScannedDocument, at, is_text, scan
+
+R = TypeVar("R", bound=Record)
+
+MAX_CURSOR = 2_048
+"""Maximum length of a cursor. Cursors of the public connection contain it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPage(Generic[R]):
+    """A page of the service.
+
+    Attributes:
+        items: The items, in the source's order.
+        keys: The keys of the items.
+        cursors: For each item, the cursor of the page after it; empty if items have none.
+        more: Whether items follow; ``None`` if nothing in the response shows it.
+        cursor: The cursor of the next page; ``None`` if there is none, if it is not known, or if
+            the gateway counts pages itself.
+        sign: What shows that more items follow, for messages.
+    """
+
+    items: Sequence[R]
+    keys: Sequence[str]
+    cursors: Sequence[str] = ()
+    more: bool | None = False
+    cursor: str | None = None
+    sign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedPage:
+    """A page with a list of items, in which something does not fit the contract.
+
+    The problem concerns one user, so the circuit breaker of the service must not count it.
+
+    Attributes:
+        detail: What does not fit, without any values.
+    """
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Whether items follow a page; the attributes are those of ``UpstreamPage``."""
+
+    more: bool | None
+    cursor: str | None = None
+    sign: str = ""
+
+
+_END = _Extent(more=False)
+
+
+class PageReader(Generic[R]):
+    """Reads the pages of one list.
+
+    Args:
+        spec: The list.
+        settings: Its settings.
+        observer: Called for each item with how it was made; ``None`` for no observer.
+        lenient: Whether ``null`` in place of the items is an empty list. Some services write one in
+            this way. The default contract does not allow it.
+
+    Raises:
+        MappingError: The settings do not fit the items. It has all mistakes.
+    """
+
+    def __init__(
+        self,
+        spec: PageSpec[R],
+        settings: ListSettings,
+        observer: Observer | None = None,
+        *,
+        lenient: bool = True,
+    ) -> None:
+        self._name = spec.name
+        self._settings = settings
+        self._way = settings.way
+        self._answer = settings.answer
+        self._more = settings.more
+        self._lenient = lenient
+        named = named_in_full(spec)
+        self._mapper = (
+            RowMapper(named, settings)
+            if observer is None
+            else ObservedRowMapper(named, settings, observer)
+        )
+        self._key = name_in_json(spec, spec.key)
+
+    def read(
+        self, answer: RawAnswer, cursor: str | None, size: int
+    ) -> UpstreamPage[R] | MalformedPage | SourceFailure | None:
+        """Read a response.
+
+        Args:
+            answer: The response.
+            cursor: The cursor of the requested page; ``None`` for the first one.
+            size: The requested number of items.
+
+        Returns:
+            The page, or what does not fit in it. ``None`` if the source does not know the user;
+            only the first page can show that. A failure if a later page does not exist.
+
+        Raises:
+            MalformedError: The response as a whole does not fit the settings.
+        """
+        meaning = meaning_of(answer.status, self._answer)
+        if meaning == "absent":
+            return None if cursor is None else failure_of_status(self._name, answer.status, None)
+        document = scan(answer.body, self._answer)
+        if document.rows is None or (document.null and not self._lenient):
+            signs = signs_of(document, answer.headers, self._more)
+            if signs.total != 0:  # some services omit an empty list
+                raise MalformedError(f"expected a list of items{self._place()}, got nothing")
+        with localcontext(EXACT):
+            try:
+                return self._page(document, answer, cursor, size, partial=meaning == "partial")
+            except MalformedError as error:
+                return MalformedPage(str(error))
+
+    def _page(
+        self,
+        document: ScannedDocument,
+        answer: RawAnswer,
+        cursor: str | None,
+        size: int,
+        *,
+        partial: bool,
+    ) -> UpstreamPage[R]:
+        """Return the page that a document is."""
+        rows = [row.value for row in document.rows or ()]
+        cursors: list[str] = []
+        if self._settings.row_cursor is not None:
+            cursors = [self._checked(cursor_of_row(row, self._settings.row_cursor)) for row in rows]
+        if document.ended:
+            signs = signs_of(document, answer.headers, self._more)
+            extent = self._shown(signs, answer) or self._counted(
+                len(rows), signs, cursor, size, partial=partial
+            )
+        else:
+            extent = _Extent(more=True, sign=f"more than {len(rows):,} items in one answer")
+        following = extent.cursor
+        if cursors and extent.more is not False:
+            following = cursors[-1]
+        facts = ResponseFacts(answer.status, answer.headers)
+        items = [self._item(row, index, facts) for index, row in enumerate(rows)]
+        keys = [key for key, _ in items]
+        return UpstreamPage(
+            [item for _, item in items], keys, cursors, extent.more, following, extent.sign
+        )
+
+    def _shown(self, signs: PageSigns, answer: RawAnswer) -> _Extent | None:
+        """Return whether items follow, if the response says so in words; else ``None``."""
+        if signs.has_more is False:
+            return _END
+        named = self._settings.next_header
+        following = None if named is None else _named_in_header(answer, named)
+        following = following or signs.following
+        if following is not None:
+            return _Extent(more=True, cursor=self._cursor_in(following), sign="a next page")
+        if signs.has_more:
+            return _Extent(more=True, sign="`has_more`")
+        part = signs.part
+        if part is not None and part.total is not None:
+            return _Extent(more=True, sign="`Content-Range`") if part.after < part.total else _END
+        return None
+
+    def _counted(
+        self, count: int, signs: PageSigns, cursor: str | None, size: int, *, partial: bool
+    ) -> _Extent:
+        """Return whether items follow, by the number of items and by the status."""
+        if signs.total is not None:
+            return self._by_total(count, signs.total, cursor, size)
+        if partial:
+            return _Extent(more=True, sign="its status")
+        if self._way is PagingWay.NAMED:
+            return _END
+        if self._way is not PagingWay.WHOLE:
+            return _Extent(more=None)
+        if self._settings.page_size_parameter is not None and count >= size:
+            return _Extent(more=True, sign=f"{count:,} items, as many as there may be")
+        return _END
+
+    def _by_total(self, count: int, total: int, cursor: str | None, size: int) -> _Extent:
+        """Return whether items follow, by the number of items on all pages."""
+        first = self._settings.first_page
+        before = 0
+        if self._way is PagingWay.PAGE:
+            before = (int(cursor or first) - first) * size
+        elif self._way is PagingWay.OFFSET:
+            before = int(cursor or 0)
+        if before + count >= total:
+            return _END
+        if self._way is PagingWay.PAGE and count < size:
+            raise MalformedError(
+                f"expected a page of {size:,} items, because more follow, got {count:,}: the"
+                " service seems not to accept this `max_page_size`"
+            )
+        return _Extent(more=True, sign=f"{total:,} items in all")
+
+    def _cursor_in(self, page: NextPage) -> str | None:
+        """Return the cursor of a next page; ``None`` if the gateway cannot request it."""
+        if self._way.counts or self._way is PagingWay.ROW:
+            return None
+        if page.cursor is not None:
+            return self._checked(page.cursor)
+        found = _parameter_of(page.url or "", self._settings.cursor_parameter)
+        return None if found is None else self._checked(found)
+
+    def _checked(self, cursor: str) -> str:
+        """Return a cursor that can be requested."""
+        if not cursor.strip() or not is_text(cursor) or len(cursor) > MAX_CURSOR:
+            raise MalformedError(
+                f"expected a cursor of 1 to {MAX_CURSOR:,} characters, got {len(cursor):,}"
+            )
+        return cursor
+
+    def _item(self, row: object, index: int, facts: ResponseFacts) -> tuple[str, R]:
+        """Return the key of an item, and the item."""
+        key, wrong = self._key_of(row, facts)
+        item = self._mapper.record(row, UserId(key), facts)
+        if isinstance(item, RowDamage):
+            wrong = wrong or item.text
+        elif not wrong:
+            return key, item
+        place = ".".join(str(step) for step in (*self._settings.rows, index))
+        raise MalformedError(f"{place}.{wrong}")
+
+    def _key_of(self, row: object, facts: ResponseFacts) -> tuple[str, str]:
+        """Return the key of an item, and what is wrong with it."""
+        expression = self._mapper.key
+        try:
+            key = (
+                at(row, (self._key,))[1] if expression is None else expression.evaluate(row, facts)
+            )
+        except EvaluationError as error:
+            return "", f"{self._key}: {error}"
+        if expression is not None and type(key) is int:
+            return str(key), ""
+        if isinstance(key, str) and is_text(key):
+            return key, ""
+        kind = "nothing" if key is None else "something else"
+        return "", f"{self._key}: expected text, got {kind}"
+
+    def _place(self) -> str:
+        """Return the path of the items for a message."""
+        rows = self._settings.rows
+        return f" at {' → '.join(map(str, rows))}" if rows else ""
+
+
+def _named_in_header(answer: RawAnswer, name: str) -> NextPage | None:
+    """Return the next page that a header names; ``None`` on the last page."""
+    value = answer.headers.get(name.lower())
+    if name.lower() == "link":
+        return linked_page(value)
+    if value is None or not value.strip():
+        return None
+    text = value.strip()
+    return NextPage(url=text) if "?" in text or "://" in text else NextPage(cursor=text)
+
+
+def _parameter_of(url: str, name: str) -> str | None:
+    """Return a query parameter of an address; ``None`` if it has none."""
+    try:
+        pairs = parse_qsl(urlsplit(url).query, errors="strict")
+    except ValueError:
+        return None
+    return next((value for one, value in pairs if one == name), None)
