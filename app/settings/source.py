@@ -16,11 +16,13 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import (
     AfterValidator,
     Field,
+    field_validator,
     model_validator,
 )
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.request import RequestSettings
 from app.settings.resilience import (
     BreakerSettings,
@@ -265,6 +267,22 @@ class SourceSettings(SettingsModel):
     keepalive: Seconds = Field(
         default=15.0, description="Seconds that an idle connection stays open for the next call."
     )
+
+    without_defaults: tuple[str, ...] = Field(
+        default=(),
+        description="Names of settings for which `source_defaults` does not count: this source has"
+        " its own value, or the gateway's default.",
+        examples=[["proxy", "tls"]],
+    )
+
+    @field_validator("without_defaults")
+    @classmethod
+    def _have_defaults(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Require names of settings that may have a default for all sources."""
+        allowed = cls.model_fields.keys() - OF_ONE_SOURCE
+        if wrong := [name for name in names if name not in allowed]:
+            raise ValueError(f"expected names of settings in source_defaults, not {wrong[0]!r}")
+        return names
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
