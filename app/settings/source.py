@@ -58,6 +58,28 @@ class EndpointSettings(SettingsModel):
         " each.",
         examples=[{"balance": "money_minor(due, currency)"}],
     )
+    timeout: Seconds | None = Field(
+        default=None,
+        description="Maximum number of seconds of one call of this endpoint, instead of the"
+        " source's `timeout`.",
+        examples=[0.5],
+    )
+    max_keys: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Maximum number of users in one call of this endpoint, instead of the source's"
+        " `max_keys`.",
+        examples=[20],
+    )
+    max_calls: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Maximum number of calls of this endpoint at the same time, within the"
+        " source's `max_calls`. More wait, as many as `max_waiting_calls` allows.",
+        examples=[4],
+    )
 
 
 Endpoints: TypeAlias = Mapping[EndpointName, EndpointSettings]

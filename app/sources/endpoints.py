@@ -25,8 +25,11 @@ from app.sources.records_in_parts import Endpoint, partial
 
 R = TypeVar("R", bound=Record)
 
-MAPPING_SETTINGS = tuple(EndpointSettings.model_fields)
+MAPPING_SETTINGS = ("request", "answer", "fields")
 """The settings that each endpoint has for itself."""
+
+LIMITS = ("timeout", "max_keys", "max_calls")
+"""The settings of a source that an endpoint may replace by its own."""
 
 
 def endpoints_of(
@@ -144,9 +147,12 @@ def _partition(
 
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
-    """Return the settings of an endpoint: its own request and answer, the rest of its service."""
-    mapping = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
-    return settings.model_copy(update={**mapping, "endpoints": {}})
+    """Return the settings of an endpoint: its own mapping and limits, the rest of its service."""
+    changed: dict[str, Any] = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
+    limits = {name: getattr(own, name, None) for name in LIMITS}
+    changed |= {name: limit for name, limit in limits.items() if limit is not None}
+    changed["max_calls"] = min(settings.max_calls, limits["max_calls"] or settings.max_calls)
+    return settings.model_copy(update={**changed, "endpoints": {}})
 
 
 def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:
