@@ -8,8 +8,11 @@ expression is evaluated. Here both are found at compilation, with their column.
     (emails[?primary].value)[0] || emails[0].value     the primary one, else the first
     "urn:ietf:params:scim:schemas:core:2.0:User".dept  a name with dots and colons
     {amount: cents, currency: upper(currency)}         an object, by names as in JSON
+    number($headers."x-total-count")                   a header of the response, by its name
+    $status == `206`                                   the status of the response
 
-A pipe takes everything after it: ``a | [0] || b`` looks for ``b`` within ``a``.
+A pipe takes everything after it: ``a | [0] || b`` looks for ``b`` within ``a``. ``$headers`` and
+``$status`` are the same everywhere in an expression, as the root node ``$`` of JMESPath Community.
 """
 
 import re
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from difflib import get_close_matches
 from itertools import pairwise
+from string import ascii_letters
 from typing import Any, cast
 
 import jmespath
@@ -67,8 +71,17 @@ _ALL_READ_ROW = frozenset(
 _ROW_ITSELF = frozenset({"current", "identity"})
 """Nodes whose result is the row itself."""
 
-_NONE_READS_ROW = frozenset({"literal", "expref"})
+_NONE_READS_ROW = frozenset({"literal", "expref", "variable"})
 """Nodes that read nothing of the row; an ``&expression`` reads the items of a list."""
+
+VARIABLES = ("headers", "status")
+"""The names after ``$``."""
+
+_VARIABLE = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|\$(?P<name>[A-Za-z_0-9]*)""",
+    re.DOTALL,
+)
+"""Texts in quotes, in which ``$`` means nothing, and variables."""
 
 
 def members_read(node: Mapping[str, Any]) -> frozenset[str] | None:
@@ -132,15 +145,52 @@ class EvaluationError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseFacts:
+    """What expressions may read of a response besides its rows.
+
+    Attributes:
+        status: Its HTTP status.
+        headers: Its headers, by names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+
+
+NO_RESPONSE = ResponseFacts(0, {})
+"""The facts where there is no response, for the check of an expression."""
+
+
+class _Interpreter(TreeInterpreter):
+    """Evaluates expressions with the variables of one response.
+
+    Args:
+        functions: The functions of expressions.
+        facts: The response.
+    """
+
+    def __init__(self, functions: ExactFunctions, facts: ResponseFacts) -> None:
+        super().__init__(Options(custom_functions=functions))
+        self._variables = {"headers": {**facts.headers}, "status": facts.status}
+
+    def visit_variable(self, node: Mapping[str, Any], _: object) -> object:
+        """Return the value of a variable, whatever the current node is."""
+        return self._variables[node["value"]]
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
     """A compiled expression.
 
     Attributes:
         text: Its source text.
+        reads_response: Whether it reads anything of the response besides the row.
     """
 
     text: str
+    reads_response: bool
     _node: Mapping[str, Any]
+    _functions: ExactFunctions
     _interpreter: TreeInterpreter
 
     @property
@@ -148,11 +198,12 @@ class Expression:
         """The members of a row that it reads; ``None`` when it may read any."""
         return members_read(self._node)
 
-    def evaluate(self, row: object) -> object:
+    def evaluate(self, row: object, facts: ResponseFacts = NO_RESPONSE) -> object:
         """Evaluate the expression for a row.
 
         Args:
             row: Plain data, with ``Decimal`` for numbers that have a fraction.
+            facts: The response that the row is from.
 
         Returns:
             Plain data of the same kind; ``None`` for missing values.
@@ -160,8 +211,11 @@ class Expression:
         Raises:
             EvaluationError: It cannot be evaluated for this row.
         """
+        interpreter = self._interpreter
+        if self.reads_response:
+            interpreter = _Interpreter(self._functions, facts)
         try:
-            result: object = self._interpreter.visit(cast("Any", self._node), row)
+            result: object = interpreter.visit(cast("Any", self._node), row)
         except InexactError as error:
             raise EvaluationError(str(error)) from error
         except JMESPathTypeError as error:  # its own text quotes the value
@@ -188,11 +242,13 @@ def compile_expression(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"expected at most {MAX_LENGTH:,} characters")
     functions = ExactFunctions()
-    node = _with_decimals(_parsed(text))
-    places = _calls_in_text(text)
+    plain, variables = _without_variables(text)
+    node = _with_variables(_with_decimals(_parsed(plain)), variables)
+    places = _calls_in_text(plain)
     for call, (name, column) in zip(_calls_in_tree(node), places, strict=True):
         _check_call(functions, name, len(call["children"]), column)
-    return Expression(text, node, TreeInterpreter(Options(custom_functions=functions)))
+    interpreter = TreeInterpreter(Options(custom_functions=functions))
+    return Expression(text, bool(variables), node, functions, interpreter)
 
 
 def checked_expression(text: str) -> str:
@@ -209,6 +265,53 @@ def checked_expression(text: str) -> str:
     """
     compile_expression(text)
     return text
+
+
+def _without_variables(text: str) -> tuple[str, Mapping[str, str]]:
+    """Replace variables by names of the same length, which JMESPath's parser accepts.
+
+    Returns the text with these names, and the variables by these names. A name begins with a sign
+    that no name in the text has, so that it is no member of a row.
+    """
+    used = set(re.findall(r"[A-Za-z_0-9]+", text))
+    names: dict[str, str] = {}
+
+    def name_of(match: re.Match[str]) -> str:
+        variable = match["name"]
+        if variable is None:
+            return match[0]
+        if variable not in VARIABLES:
+            known = " or ".join(f"${name}" for name in VARIABLES)
+            raise _error_at(match.start(), f"there is no ${variable}: expected {known}")
+        free = next(
+            one for one in (f"{sign}{variable}" for sign in ascii_letters) if one not in used
+        )
+        names[free] = variable
+        return free
+
+    return _VARIABLE.sub(name_of, text), names
+
+
+def _with_variables(node: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Copy a tree, with variables instead of the names that stand for them.
+
+    The name of a header is in lower case then, because names of headers have no case (RFC 9110,
+    section 5.1).
+    """
+    if not names:
+        return node
+    if node["type"] == "field" and node["value"] in names:
+        return {"type": "variable", "children": [], "value": names[node["value"]]}
+    children: list[object] = [
+        _with_variables(one, names) if isinstance(one, dict) else one for one in _children(node)
+    ]
+    if node["type"] == "subexpression" and children:
+        first, *rest = cast("list[Mapping[str, Any]]", children)
+        of_headers = (first["type"], first.get("value")) == ("variable", "headers")
+        if of_headers and rest[0]["type"] == "field":
+            rest[0] = {**rest[0], "value": str(rest[0]["value"]).lower()}
+        children = [first, *rest]
+    return {**node, "children": children}
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@
                                      millionths
     lower(x), upper(x)               text in small or capital letters
     lookup(words, x)                 the member of the object ``words`` that is named x
+    before(x, separator)             the text before the first separator: all of it if there is none
+    after(x, separator)              the text after the last separator; null if there is none
 
 An amount is returned as ``{amount, currency}``, as records have it. Our functions return ``null``
 for ``null``, so that ``||`` and ``not_null`` can go on to another field. For any other value that
@@ -68,6 +70,14 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise InexactError(f"{_kind(value)} where text has to be")
     return value
+
+
+def _separator(value: object) -> str:
+    """Return a text that separates others; reject an empty one."""
+    text = _text(value)
+    if not text:
+        raise InexactError("an empty separator")
+    return text
 
 
 def _kind(value: object) -> str:
@@ -181,6 +191,19 @@ class ExactFunctions(Functions):
         if name not in words:
             raise InexactError("text that the words do not have")
         return words[name]
+
+    @_takes_two
+    def _func_before(self, text: object, separator: object) -> str | None:
+        if text is None:
+            return None
+        return _text(text).partition(_separator(separator))[0]
+
+    @_takes_two
+    def _func_after(self, text: object, separator: object) -> str | None:
+        if text is None:
+            return None
+        _, found, rest = _text(text).rpartition(_separator(separator))
+        return rest if found else None
 
     @_takes_one
     def _func_to_number(self, value: object) -> int | Decimal | None:

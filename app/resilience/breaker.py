@@ -72,7 +72,9 @@ class Permit:
         self._breaker: Breaker | None = breaker
         self._period = period
 
-    def record(self, *, failed: bool, seconds: float, limit: float = math.inf) -> None:
+    def record(
+        self, *, failed: bool, seconds: float, limit: float = math.inf, requests: int = 1
+    ) -> None:
         """Report the result of the call.
 
         Args:
@@ -80,9 +82,13 @@ class Permit:
             seconds: How long it took.
             limit: The seconds it was allowed to take. Without a ``slow_call`` setting, a call is
                 slow from nine tenths of them on.
+            requests: How many requests share the call. A call that succeeds counts as often:
+                otherwise, requests that share calls would reach the failure rate sooner.
         """
         if self._breaker is not None:
-            self._breaker.settle(self._period, failed=failed, seconds=seconds, limit=limit)
+            self._breaker.settle(
+                self._period, failed=failed, seconds=seconds, limit=limit, requests=requests
+            )
             self._breaker = None
 
     def release(self) -> None:
@@ -159,7 +165,13 @@ class Breaker:
         return Permit(self, self._period)
 
     def settle(
-        self, period: int, *, failed: bool | None, seconds: float = 0.0, limit: float = math.inf
+        self,
+        period: int,
+        *,
+        failed: bool | None,
+        seconds: float = 0.0,
+        limit: float = math.inf,
+        requests: int = 1,
     ) -> None:
         """Count the result of a call, and change the state if that follows. ``Permit`` calls it.
 
@@ -169,6 +181,7 @@ class Breaker:
             failed: Whether the call failed; ``None`` for a call without a result.
             seconds: How long it took.
             limit: The seconds it was allowed to take.
+            requests: How many requests share the call.
         """
         if period != self._period:
             return
@@ -184,11 +197,8 @@ class Breaker:
                     self._times_opened = 0
                     self._change_state(_CLOSED)
         elif failed is not None:
-            kinds = [_CALL]
-            if failed:
-                kinds.append(_FAILURE)
-            if slow:
-                kinds.append(_SLOW)
+            kinds = [_CALL] * (1 if failed or slow else requests)
+            kinds += [_FAILURE] * failed + [_SLOW] * slow
             if self._exceeds_thresholds(*self._window.add(*kinds)):
                 self._open()
 

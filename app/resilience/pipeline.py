@@ -92,6 +92,7 @@ class _PipelineRun(Generic[T]):
         caller: The caller for whom it runs.
         isolated: Whether it is about a user that is known to be slow or to fail.
         divisible: Whether it is divided if it fails.
+        requests: How many requests share it.
         inner: The bulkhead of the endpoint; ``None`` if it has no limit of its own.
         made: How many calls were made so far.
     """
@@ -102,7 +103,8 @@ class _PipelineRun(Generic[T]):
     caller: str
     isolated: bool
     divisible: bool
-    inner: EndpointBulkhead | None = None
+    requests: int
+    inner: EndpointBulkhead | None
     made: int = 0
 
 
@@ -242,6 +244,7 @@ class ResiliencePipeline:
         isolated: bool = False,
         divisible: bool = False,
         inner: EndpointBulkhead | None = None,
+        requests: int = 1,
     ) -> PipelineResult[T]:
         """Make a call that is safe to repeat.
 
@@ -256,12 +259,13 @@ class ResiliencePipeline:
             divisible: Whether other calls ask for the same users if this one fails.
             inner: The bulkhead of the endpoint, from ``endpoint_bulkhead``; ``None`` if only the
                 service has a limit.
+            requests: How many requests share the call.
 
         Returns:
             The answer of the last call that was made, and the number of calls.
         """
         end = deadline.at - reserve
-        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, inner)
+        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests, inner)
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
@@ -438,7 +442,9 @@ class ResiliencePipeline:
         took = self._clock.monotonic() - started_call.started
         if not isinstance(answer, SourceFailure):
             if not work.isolated:
-                started_call.permit.record(failed=False, seconds=took, limit=work.limit)
+                started_call.permit.record(
+                    failed=False, seconds=took, limit=work.limit, requests=work.requests
+                )
                 self._latencies.add(took)
             return
         deferred = self._is_deferred(answer)

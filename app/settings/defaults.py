@@ -15,10 +15,10 @@ DEFAULTS = "source_defaults"
 """The table with the defaults of all sources. It is beside ``sources``, not within: a source may
 have any name there."""
 
-WITHOUT = "without_defaults"
+WITHOUT = "without_source_defaults"
 """The setting of a source that lists the settings for which the defaults do not count."""
 
-OF_ONE_SOURCE = frozenset({"fields", "key_from", "endpoints", WITHOUT})
+OF_ONE_SOURCE = frozenset({"fields", "words", "defaults", "key_from", "endpoints", WITHOUT})
 """The settings of a source that say something about this source alone, and have no default."""
 
 _OF_ENDPOINTS = ("request", "answer")

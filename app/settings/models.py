@@ -258,6 +258,7 @@ class WrittenSettings(Settings):
     source_defaults: _defaults_of(SourceSettings) = Field(  # type: ignore[valid-type] # made of another model
         default=None,
         description="Settings that all sources have unless they say something else themselves."
-        " All settings of a source may be here except `fields`, `key_from` and `endpoints`."
+        " All settings of a source may be here except `fields`, `words`, `defaults`, `key_from` and"
+        " `endpoints`."
         " `request` and `answer` count for the endpoints of a source that has some.",
     )

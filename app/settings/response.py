@@ -111,6 +111,37 @@ class MoreSettings(SettingsModel):
         return self
 
 
+class GroupSettings(SettingsModel):
+    """Several rows of one user, which together are what the expressions read: a list."""
+
+    order: ExpressionText | None = Field(
+        default=None,
+        description="Expression (JMESPath) for the value of a row by which the rows of a user are"
+        " sorted: text or a number. By default they stay in the order of the answer.",
+        examples=["occurred_at"],
+    )
+    descending: bool = Field(
+        default=False, description="Whether the greatest value comes first, such as the newest."
+    )
+    max: int = Field(
+        default=1_000,
+        ge=1,
+        le=100_000,
+        description="Maximum number of rows of a user that the expressions get; the first ones.",
+    )
+
+    @model_validator(mode="after")
+    def _has_order(self) -> Self:
+        """Require an order for ``descending``.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if self.descending and self.order is None:
+            raise ValueError("expected order beside descending = true")
+        return self
+
+
 class AnswerSettings(SettingsModel):
     """How the answers of a service are read."""
 
@@ -132,6 +163,25 @@ class AnswerSettings(SettingsModel):
         " of the key in the record. Only one row (`many` = false) may have no key: it then belongs"
         " to the requested user, unless the default contract's key in it names another user.",
         examples=[["properties", "id"]],
+    )
+    group: GroupSettings | None = Field(
+        default=None,
+        description="If a user has several rows: how they are grouped. The expressions then read"
+        " the list of a user's rows, for example `[0].plan` or `length(@)`. When absent, a user has"
+        " one row.",
+        examples=[{"order": "occurred_at", "descending": True, "max": 20}],
+    )
+    absent: ExpressionText | None = Field(
+        default=None,
+        description="Expression (JMESPath) that is true for a row that does not count, such as the"
+        " row of a deleted user. It is evaluated on each row.",
+        examples=["deleted || status == 'erased'"],
+    )
+    without_row: Literal["unknown", "defaults"] = Field(
+        default="unknown",
+        description="What a user without a row is: not known to the source (`unknown`), or a user"
+        " with the values of `defaults` (`defaults`). With `group`, the expressions read an empty"
+        " list first.",
     )
     fold_case: bool = Field(
         default=False,
@@ -157,13 +207,17 @@ class AnswerSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        """Require settings of ``by_key`` that fit together.
+        """Require settings that fit together.
 
         Raises:
-            ValueError: Another setting contradicts ``by_key``.
+            ValueError: Another setting contradicts ``by_key`` or ``group``.
         """
         if self.by_key and not self.many:
             raise ValueError("expected many = true beside by_key = true")
         if self.by_key and self.key is not None:
             raise ValueError("expected no key beside by_key = true: the names are the keys")
+        if self.group is not None and not self.many:
+            raise ValueError("expected many = true beside group: it groups several rows")
+        if self.group is not None and self.by_key:
+            raise ValueError("expected no group beside by_key = true: each name has one row")
         return self

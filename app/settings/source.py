@@ -13,12 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
@@ -45,6 +40,24 @@ def _check_name(name: str) -> str:
 EndpointName: TypeAlias = Annotated[str, AfterValidator(_check_name)]
 
 
+Words: TypeAlias = Mapping[FieldName, Mapping[str, str]]
+"""The record's word for each word of the service, by the name of the field."""
+
+Defaults: TypeAlias = Mapping[FieldName, JsonValue]
+"""The value of a field that is missing, as JSON, by the name of the field."""
+
+_WORDS = (
+    "For a field with text: the words of the service, and the word that the record gets instead of"
+    " each. Other words stay as they are."
+)
+_WORDS_EXAMPLES = [{"status": {"incomplete": "PAST_DUE", "unpaid": "PAST_DUE"}}]
+_DEFAULTS = (
+    "The value of a field that is missing or null in a row. By default it is `null`. With"
+    " `answer.without_row`, also a user without a row has these values."
+)
+_DEFAULTS_EXAMPLES: list[Mapping[str, JsonValue]] = [{"login_count": 0, "events": []}]
+
+
 class EndpointSettings(SettingsModel):
     """One endpoint of a service: its requests, its answers, and the record's fields that it has."""
 
@@ -58,6 +71,8 @@ class EndpointSettings(SettingsModel):
         " each.",
         examples=[{"balance": "money_minor(due, currency)"}],
     )
+    words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
+    defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
     timeout: Seconds | None = Field(
         default=None,
         description="Maximum number of seconds of one call of this endpoint, instead of the"
@@ -203,6 +218,8 @@ class SourceSettings(SettingsModel):
         " absent, a row has the fields of the default contract.",
         examples=[{"display_name": "name.formatted", "created_at": "unix_seconds(created)"}],
     )
+    words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
+    defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
     key_from: KeyFromSettings | None = Field(
         default=None,
         description="The other source that has the keys of this source. When absent, the keys are"
@@ -290,14 +307,14 @@ class SourceSettings(SettingsModel):
         default=15.0, description="Seconds that an idle connection stays open for the next call."
     )
 
-    without_defaults: tuple[str, ...] = Field(
+    without_source_defaults: tuple[str, ...] = Field(
         default=(),
         description="Names of settings for which `source_defaults` does not count: this source has"
         " its own value, or the gateway's default.",
         examples=[["proxy", "tls"]],
     )
 
-    @field_validator("without_defaults")
+    @field_validator("without_source_defaults")
     @classmethod
     def _have_defaults(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         """Require names of settings that may have a default for all sources."""

@@ -240,6 +240,7 @@ class ServiceClient:
             isolated=context.isolated,
             divisible=context.divisible,
             inner=self.bulkhead,
+            requests=len(context.requests) or 1,
         )
         trace = SourceTrace(
             calls=1,

@@ -19,17 +19,17 @@ from app.expressions.expression import ExpressionError, checked_expression
 from app.settings.source import EndpointSettings, KeyFromSettings, SourceSettings
 from app.sources.base import Record, SourceSpec
 from app.sources.field_selection import Selector
-from app.sources.mapping.reader import reader_of
+from app.sources.mapping.readers import reader_of
 from app.sources.mapping.row_mapper import MappingError, MappingMistake, by_field
 from app.sources.records_in_parts import Endpoint, partial
 
 R = TypeVar("R", bound=Record)
 
-MAPPING_SETTINGS = ("request", "answer", "fields")
-"""The settings that each endpoint has for itself."""
-
 LIMITS = ("timeout", "max_keys", "max_calls")
 """The settings of a source that an endpoint may replace by its own."""
+
+MAPPING_SETTINGS = tuple(name for name in EndpointSettings.model_fields if name not in LIMITS)
+"""The settings that each endpoint has for itself."""
 
 
 def endpoints_of(
@@ -118,7 +118,7 @@ def _partition(
     mistakes = [
         MappingMistake((name,), "stands beside endpoints: expected it in each of them.")
         for name in MAPPING_SETTINGS
-        if getattr(settings, name) is not None
+        if getattr(settings, name) not in (None, {})
     ]
     given: dict[str, str] = {}
     for name, part in parts.items():
@@ -148,10 +148,15 @@ def _partition(
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
     """Return the settings of an endpoint: its own mapping and limits, the rest of its service."""
-    changed: dict[str, Any] = {name: getattr(own, name, None) for name in MAPPING_SETTINGS}
-    limits = {name: getattr(own, name, None) for name in LIMITS}
-    changed |= {name: limit for name, limit in limits.items() if limit is not None}
-    changed["max_calls"] = min(settings.max_calls, limits["max_calls"] or settings.max_calls)
+    known = SourceSettings.model_fields
+    changed: dict[str, Any] = {
+        name: known[name].get_default() if own is None else getattr(own, name)
+        for name in MAPPING_SETTINGS
+    }
+    if own is not None:
+        limits = {name: getattr(own, name) for name in LIMITS}
+        changed |= {name: limit for name, limit in limits.items() if limit is not None}
+        changed["max_calls"] = min(settings.max_calls, own.max_calls or settings.max_calls)
     return settings.model_copy(update={**changed, "endpoints": {}})
 
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceFailure
+from app.expressions.expression import NO_RESPONSE
 from app.settings.response import AnswerSettings
 from app.settings.source import KeyFromSettings
 from app.sources.base import (
@@ -24,7 +25,8 @@ from app.sources.client import Reply, ServiceClient
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import target_of
-from app.sources.mapping.reader import ended, merged, reader_of
+from app.sources.mapping.reader import ended
+from app.sources.mapping.readers import reader_of
 from app.sources.mapping.requests import UpstreamRequest, encoder_of
 from app.sources.mapping.rows import RawAnswer, Rows
 from app.sources.seldom import requests_of
@@ -186,14 +188,17 @@ class RestSource(Generic[R]):
     ) -> FetchResult[SourceResult[R]]:
         """Send one request, follow its pages, and return the result of each key."""
 
-        def read(answer: RawAnswer) -> Rows[R]:
+        def read(answer: RawAnswer) -> Rows[Any]:
             return self._reader.read(answer, request.keys)
 
         absent = self._encoder.absent
         reply = await self._client.send(request, context, read, absent=absent)
         rows, trace, arrivals = reply.value, reply.trace, _arrivals_of(request, reply)
-        if not isinstance(rows, Rows):
+        if isinstance(rows, SourceFailure):
             return FetchResult([rows] * len(request.keys), trace, arrivals)
+        if rows is None:
+            unknown = [self._reader.unknown(key, NO_RESPONSE) for key in request.keys]
+            return FetchResult(unknown, trace, arrivals)
         visited = {request.target}
         while (page := self._following(rows, request, visited)) is not None:
             visited.add(page.target)
@@ -203,9 +208,10 @@ class RestSource(Generic[R]):
             if isinstance(reply.value, SourceFailure):
                 rows = ended(rows, reply.value)
             elif reply.value is not None:
-                rows = merged(self.name, rows, reply.value)
+                rows = self._reader.merged(rows, reply.value)
             else:
                 break
+        answers = self._reader.results(rows, request.keys)
         if rows.unexpected:
             self._client.seldom.warn(
                 "source.odd_rows",
@@ -216,9 +222,8 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        answers: Sequence[SourceResult[R]] = rows.answers
         if _ignored_filter(rows, request):
-            answers = self._without_guesses(rows, request, context)
+            answers = self._without_guesses(answers, rows, request, context)
             trace.code = Code.SOURCE_MALFORMED
         return FetchResult(answers, trace, arrivals)
 
@@ -233,14 +238,16 @@ class RestSource(Generic[R]):
         target = target_of(rows.next, request.target, settings.base_url, more)
         if target is None or target in visited or len(visited) >= more.max_pages:
             return None
-        missing = rows.remainder.answer
         pairs = zip(request.keys, rows.answers, strict=True)
-        return replace(
-            request, target=target, keys=tuple(key for key, row in pairs if row is missing)
-        )
+        keys = tuple(key for key, answer in pairs if rows.needs_more(answer))
+        return replace(request, target=target, keys=keys)
 
     def _without_guesses(
-        self, rows: Rows[R], request: UpstreamRequest, context: RequestContext
+        self,
+        answers: Sequence[SourceResult[R]],
+        rows: Rows[Any],
+        request: UpstreamRequest,
+        context: RequestContext,
     ) -> Sequence[SourceResult[R]]:
         """Return the results of a service that ignored the filter.
 
@@ -261,8 +268,8 @@ class RestSource(Generic[R]):
             " that each row has its key as it was sent",
         )
         failure = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
-        rest = rows.remainder.answer
-        return [failure if answer is rest else answer for answer in rows.answers]
+        rest, pairs = rows.remainder.answer, zip(rows.answers, answers, strict=True)
+        return [failure if found is rest else answer for found, answer in pairs]
 
 
 def _ignored_filter(rows: Rows[R], request: UpstreamRequest) -> bool:

@@ -79,7 +79,7 @@ def test_a_pipe_takes_all_that_is_behind_it() -> None:
         ("{a b}", "column 4: expected ':', got 'b'"),
         ("a b", "column 3: cannot have 'b' here"),
         ("foo-bar", "column 4: cannot have '-' here: a name with other characters than letters,"),
-        ("$.a", "column 1: cannot have '$' here: a name with other characters"),
+        ("$.a", "column 1: there is no $: expected $headers or $status"),
         ("a[?b = c]", "column 6: expected '==' to compare, got '='"),
         ("'a", "column 1: expected a closing '"),
         ('"a\\x"', "column 1: expected JSON text between the quotes"),

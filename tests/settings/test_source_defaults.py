@@ -85,7 +85,7 @@ def test_a_source_may_do_without_some_of_them(write: Write) -> None:
     sources = load(
         write(
             "[source_defaults]\nproxy = { url = 'http://proxy' }\ntimeout = 1\n"
-            f"{NEEDED}billing.without_defaults = ['proxy', 'timeout']\n"
+            f"{NEEDED}billing.without_source_defaults = ['proxy', 'timeout']\n"
         )
     ).sources
 
@@ -202,8 +202,8 @@ def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of
             "[source_defaults.endpoints] belongs to one source: expected it in [sources.<name>].",
         ),
         (
-            "without_defaults = ['tls']",
-            "[source_defaults] without_defaults belongs to one source: expected it in [sources.<n",
+            "without_source_defaults = ['tls']",
+            "[source_defaults] without_source_defaults belongs to one source: expected it ",
         ),
         (
             "answer = { rows = 'data' }",
@@ -267,9 +267,11 @@ def test_what_a_default_and_a_source_s_own_setting_make_together_is_told_at_the_
 
 @pytest.mark.parametrize("name", ["headers", "fields", "qqq"])
 def test_only_names_of_defaults_can_be_done_without(write: Write, name: str) -> None:
-    [mistake] = mistakes(write(f"{NEEDED}billing.without_defaults = ['{name}']"))
+    [mistake] = mistakes(write(f"{NEEDED}billing.without_source_defaults = ['{name}']"))
 
-    assert mistake.startswith("gateway.toml:6: [sources.billing] without_defaults got a list: exp")
+    assert mistake.startswith(
+        "gateway.toml:6: [sources.billing] without_source_defaults got a list: exp"
+    )
     assert f"not '{name}'" in mistake
 
 

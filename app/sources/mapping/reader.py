@@ -1,38 +1,41 @@
-"""Reading the responses of a source: the choice of the reader, and merged pages. Pure."""
+"""Reading the responses that the settings of a source describe, and merging their pages. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import localcontext
 from typing import Any, Generic, TypeVar
 
 from app.errors import Code, MalformedError, SourceFailure
-from app.expressions.expression import EXACT, EvaluationError
+from app.expressions.expression import (
+    EXACT,
+    NO_RESPONSE,
+    EvaluationError,
+    ResponseFacts,
+    compile_expression,
+)
 from app.settings.response import AnswerSettings
-from app.settings.source import SourceSettings
-from app.sources.base import DamagedRecord, Record, SourceSpec, UserId
+from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
 from app.sources.failures import meaning_of
-from app.sources.mapping.contract import Observer, RowDamage
-from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.contract import RowDamage
 from app.sources.mapping.paging import Extent, More, NextPage, extent_of
 from app.sources.mapping.row_mapper import (
-    MappingError,
-    MappingMistake,
-    ObservedRowMapper,
     RowMapper,
     name_in_json,
     wrong_foreign_keys,
 )
-from app.sources.mapping.rows import (
-    RawAnswer,
-    Reader,
-    Remainder,
-    RowReader,
-    Rows,
-    match_rows,
-)
+from app.sources.mapping.rows import RawAnswer, Remainder, Rows, match_rows, result_of
 from app.sources.mapping.scan import ScannedRow, at, is_text, scan
 
 R = TypeVar("R", bound=Record)
+
+
+def _wrong_keys_in(answers: Sequence[SourceResult[Record]]) -> Iterator[str]:
+    """Yield what is wrong with the foreign keys in records."""
+    for answer in answers:
+        if isinstance(answer, DamagedRecord):
+            yield from wrong_foreign_keys(answer.record)
+        elif answer is not None and not isinstance(answer, SourceFailure):
+            yield from wrong_foreign_keys(answer)
 
 
 def cut_off(source: str, more: More | None) -> SourceFailure | None:
@@ -69,7 +72,7 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
     )
     # A repeated row does not count towards the total number of rows.
     count = first.remainder.count + second.remainder.count - repeated
-    more = _more(second.remainder, count)
+    more = more_after(second.remainder, count)
     nameless = first.remainder.nameless or second.remainder.nameless
     rest = Remainder(
         nameless or cut_off(source, more), nameless, more, count, second.remainder.total
@@ -88,28 +91,36 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
         duplicate=first.duplicate + second.duplicate + repeated,
         unasked=first.unasked + second.unasked,
         remainder=rest,
+        facts=second.facts,
     )
 
 
 def ended(rows: Rows[R], failure: SourceFailure) -> Rows[R]:
-    """End the search for keys without a row.
+    """End the search for further rows.
 
     Args:
         rows: The rows so far.
         failure: Why no page follows.
 
     Returns:
-        The rows, with the failure for each key without a row.
+        The rows, with the failure for each key that needs more rows.
     """
-    missing = rows.remainder.answer
-    answers = [failure if answer is missing else answer for answer in rows.answers]
+    answers = [failure if rows.needs_more(answer) else answer for answer in rows.answers]
     return replace(
         rows, answers=answers, remainder=replace(rows.remainder, answer=failure, more=None)
     )
 
 
-def _more(rest: Remainder, count: int) -> More | None:
-    """Return whether rows follow a page, by the number of rows so far."""
+def more_after(rest: Remainder, count: int) -> More | None:
+    """Return whether rows follow a page.
+
+    Args:
+        rest: The remainder of the page.
+        count: The number of rows so far.
+
+    Returns:
+        That rows follow; ``None`` if none do.
+    """
     more = rest.more
     if more is None or (rest.total is not None and count >= rest.total):
         return None
@@ -119,7 +130,7 @@ def _more(rest: Remainder, count: int) -> More | None:
 
 
 class MappingReader(Generic[R]):
-    """A ``Reader`` for responses that the settings describe.
+    """A ``Reader`` for responses that the settings describe: one row for each user.
 
     Args:
         spec: The source.
@@ -127,7 +138,9 @@ class MappingReader(Generic[R]):
         mapper: Converts rows to records.
         limit: Maximum number of rows on a page; ``None`` if not known.
         fold_case: Whether keys that differ only in case are the same, whatever the settings say.
-        names_user: Whether a single row may have its key under the name of the default contract.
+        names_user: Whether a row that need not have a key may have one under the name of the
+            default contract.
+        one_key: Whether each request has one key, so that its rows need not have it.
     """
 
     def __init__(
@@ -139,6 +152,7 @@ class MappingReader(Generic[R]):
         limit: int | None,
         fold_case: bool = False,
         names_user: bool,
+        one_key: bool = False,
     ) -> None:
         self._names_user = names_user
         self._name = spec.name
@@ -147,17 +161,23 @@ class MappingReader(Generic[R]):
         self._mapper = mapper
         self._limit = limit if settings.many else None
         self._written_key = name_in_json(spec, spec.key)
-        # Rows say nothing about their user: without this check, an error message with status 200
-        # would be a user without any values.
-        self._takes_any_row = (
-            not settings.many
+        self._absent = None if settings.absent is None else compile_expression(settings.absent)
+        # Whether a row may say nothing about its user.
+        self._may_lack_key = (
+            (one_key or not settings.many)
             and not settings.by_key
             and settings.key is None
             and mapper.key is None
         )
+        order = None if settings.group is None else settings.group.order
+        self._order = None if order is None else compile_expression(order)
+        self._needs_facts = mapper.reads_response or any(
+            expression is not None and expression.reads_response
+            for expression in (self._absent, self._order)
+        )
 
-    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
-        """Read a response.
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[Any]:
+        """Read one page.
 
         Args:
             answer: The response.
@@ -171,8 +191,9 @@ class MappingReader(Generic[R]):
             MalformedError: The response as a whole does not fit the settings.
         """
         meaning = meaning_of(answer.status, self._settings)
+        facts = ResponseFacts(answer.status, answer.headers) if self._needs_facts else NO_RESPONSE
         if meaning == "absent":
-            return Rows(answers=[None] * len(keys), malformed=[], duplicate=0, unasked=0)
+            return Rows([None] * len(keys), malformed=[], duplicate=0, unasked=0, facts=facts)
         if meaning not in {"rows", "partial"}:
             raise MalformedError(f"status {answer.status}")
         document = scan(answer.body, self._settings)
@@ -187,136 +208,153 @@ class MappingReader(Generic[R]):
             place = " → ".join(str(step) for step in self._settings.rows)
             raise MalformedError(f"expected rows at {place}, got nothing")
         with localcontext(EXACT):
-            return self._rows(document.rows or (), extent, keys)
+            rows = self._keyed(document.rows or (), keys)
+            matched = self._matched(rows, keys, extent, facts)
+        matched.malformed += ["a row without a key"] * rows.nameless
+        matched.facts = facts
+        return matched
 
-    def _rows(self, rows: Sequence[ScannedRow], extent: Extent, keys: Sequence[UserId]) -> Rows[R]:
+    def merged(self, first: Rows[Any], second: Rows[Any]) -> Rows[Any]:
+        """Merge two pages, as ``Reader.merged`` says."""
+        return merged(self._name, first, second)
+
+    def results(self, rows: Rows[Any], keys: Sequence[UserId]) -> Sequence[SourceResult[R]]:
+        """Return the results after the last page, as ``Reader.results`` says."""
+        if self._mapper.foreign_keys:
+            rows.malformed += _wrong_keys_in(rows.answers)
+        if self._settings.without_row == "unknown":
+            return rows.answers
+        pairs = zip(keys, rows.answers, strict=True)
+        return [
+            self.unknown(key, rows.facts) if answer is None else answer for key, answer in pairs
+        ]
+
+    def unknown(self, user: UserId, facts: ResponseFacts) -> SourceResult[R]:
+        """Return the result of a key without a row, as ``Reader.unknown`` says."""
+        if self._settings.without_row == "unknown":
+            return None
+        with localcontext(EXACT):
+            return result_of(self._name, self._mapper.record({}, user, facts))
+
+    def _matched(
+        self, rows: "KeyedRows", keys: Sequence[UserId], extent: Extent, facts: ResponseFacts
+    ) -> Rows[Any]:
         """Return the result of each key, from the row that matches it."""
-        keyed: list[ScannedRow] = []
-        found: list[str] = []
-        for row in rows:
-            key = self._key_of(row, keys)
-            if key is not None:
-                keyed.append(row)
-                found.append(key)
-        without = len(rows) - len(keyed)
-        # It may belong to any key without a row: "unknown" would be a guess.
-        nameless = self._failure("a row without a key") if without else None
-        remainder = Remainder(
+
+        def read(index: int, key: UserId) -> R | RowDamage[R] | None:
+            row = rows.values[index]
+            if (mistake := self._mistake_in(row)) is not None:
+                return RowDamage(None, {"": mistake})
+            try:
+                if self._is_absent(row, facts):
+                    return None
+            except EvaluationError as error:
+                return RowDamage(None, {"": f"absent: {error}"})
+            return self._mapper.record(row, key, facts)
+
+        if rows.without_key > 1:
+            raise MalformedError(
+                f"{rows.without_key} rows without a key for one user: expected one, or `group`"
+            )
+        remainder = self._remainder(rows, extent)
+        fold_case = self._fold_case
+        return match_rows(self._name, keys, rows.keys, read, remainder, fold_case=fold_case)
+
+    def _mistake_in(self, row: object) -> str | None:
+        """Return why a value is not a row; ``None`` if it is one."""
+        if row is None:
+            return "expected one row, got nothing"
+        kind = type(row)
+        if kind is list and not self._settings.many:
+            return "expected one row, got a list"
+        if (self._may_lack_key or kind is not dict) and not self._mapper.recognizes(row):
+            # Without this check, an error message with status 200 would be a user without values.
+            return "a row without a key, and with none of the values that are read"
+        return None
+
+    def _is_absent(self, row: object, facts: ResponseFacts) -> bool:
+        """Return whether a row counts as absent."""
+        value = None if self._absent is None else self._absent.evaluate(row, facts)
+        # What JMESPath calls true: all but null, false, and empty texts, lists and objects.
+        return value is not None and value is not False and value not in ("", [], {})
+
+    def _remainder(self, rows: "KeyedRows", extent: Extent) -> Remainder:
+        """Return what applies to keys without a row."""
+        # A row without a key may belong to any such key: "unknown" would be a guess.
+        nameless = self._failure("a row without a key") if rows.nameless else None
+        return Remainder(
             answer=nameless or cut_off(self._name, extent.more),
             nameless=nameless,
             more=extent.more,
-            count=len(rows),
+            count=len(rows.values) + rows.nameless,
             total=extent.total,
         )
 
-        def read(index: int, key: UserId) -> R | RowDamage[R]:
-            row = keyed[index].value
-            if self._takes_any_row and not self._mapper.recognizes(row):
-                return RowDamage(None, {"": "a row without a key, and with none of its fields"})
-            return self._mapper.record(row, key)
+    def _keyed(self, rows: Sequence[ScannedRow], keys: Sequence[UserId]) -> "KeyedRows":
+        """Find the keys of rows."""
+        found = KeyedRows()
+        key: str
+        for row in rows:
+            named = self._named_key(row)
+            if self._may_lack_key and not self._says_key(named, keys):
+                if len(keys) != 1:
+                    raise MalformedError(
+                        f"a row for {len(keys)} users, which does not say whose it is"
+                    )
+                found.without_key += 1
+                key = keys[0]
+            elif type(named) is int:
+                key = str(named)
+            elif isinstance(named, str) and is_text(named):
+                key = named
+            else:
+                found.nameless += 1
+                continue
+            found.keys.append(key)
+            found.values.append(row.value)
+        return found
 
-        matched = match_rows(self._name, keys, found, read, remainder, fold_case=self._fold_case)
-        if self._mapper.foreign_keys:
-            for answer in matched.answers:
-                record = answer.record if isinstance(answer, DamagedRecord) else answer
-                if isinstance(record, Record):
-                    matched.malformed += wrong_foreign_keys(record)
-        matched.malformed += ["a row without a key"] * without
-        return matched
-
-    def _key_of(self, row: ScannedRow, keys: Sequence[UserId]) -> str | None:
-        """Return the key of a row; ``None`` if it has no readable key."""
-        key: Any
+    def _named_key(self, row: ScannedRow) -> object:
+        """Return the value at the place of the key; ``None`` if there is none."""
         if self._settings.by_key:
-            key = row.name
-        elif self._settings.key is not None:
-            _, key = at(row.value, self._settings.key)
-        elif self._mapper.key is not None:
+            return row.name
+        if self._mapper.key is not None:
             try:
-                key = self._mapper.key.evaluate(row.value)
+                return self._mapper.key.evaluate(row.value)
             except EvaluationError:
                 return None
-        elif not self._settings.many:
-            if len(keys) != 1:
-                raise MalformedError(f"one row for {len(keys)} users, which says not whose it is")
-            [key] = keys
-            if self._names_user:
-                _, named = at(row.value, (self._written_key,))
-                # A row with another key belongs to another request. A number counts as a key only
-                # if the requested key is a number; else it is an internal id of the service.
-                if isinstance(named, str) or (type(named) is int and key.isdecimal()):
-                    key = named
-        else:
-            _, key = at(row.value, (self._written_key,))
-        if type(key) is int:
-            return str(key)
-        return key if isinstance(key, str) and is_text(key) else None
+        return at(row.value, self._settings.key or (self._written_key,))[1]
+
+    def _says_key(self, named: object, keys: Sequence[UserId]) -> bool:
+        """Return whether a row that need not have a key has one.
+
+        In a single row, a number counts as a key only if the requested key is a number; else it is
+        an internal id of the service.
+        """
+        if self._settings.many:
+            return isinstance(named, str) or type(named) is int
+        return self._names_user and (
+            isinstance(named, str)
+            or (type(named) is int and len(keys) == 1 and keys[0].isdecimal())
+        )
 
     def _failure(self, detail: str) -> SourceFailure:
         """Return the failure for a row or a response that does not fit."""
         return SourceFailure(self._name, Code.SOURCE_MALFORMED, detail)
 
 
-def reader_of(
-    spec: SourceSpec[R],
-    settings: SourceSettings,
-    foreign_keys: Mapping[str, str] | None = None,
-    *,
-    observer: Observer | None = None,
-    fold_case: bool = False,
-    decoders: DecoderFactory = validating_decoder,
-) -> Reader[R]:
-    """Choose and create the reader of a source.
+@dataclass(slots=True)
+class KeyedRows:
+    """The rows of a page.
 
-    Args:
-        spec: The source.
-        settings: Settings of the source.
-        foreign_keys: Expressions for keys of other sources in its rows, by source name.
-        observer: Called for each record with how it was made; ``None`` for no observer.
-        fold_case: Whether keys that differ only in case are the same, whatever the settings say.
-        decoders: Creates the decoder from bytes to records.
-
-    Returns:
-        The reader. It decodes bytes directly to records if the source has the default contract, no
-        foreign keys, and no observer.
-
-    Raises:
-        MappingError: The settings do not fit the record. It has all mistakes.
+    Attributes:
+        keys: The key of each row that has a readable one, or that needs none.
+        values: These rows.
+        without_key: How many of them say nothing of a key.
+        nameless: How many further rows have no readable key.
     """
-    if (
-        settings.answer is None
-        and settings.fields is None
-        and not foreign_keys
-        and observer is None
-    ):
-        return _DirectReader(spec, fold_case=fold_case, decoders=decoders)
-    answer = settings.answer or AnswerSettings()
-    mapper = (
-        RowMapper(spec, settings.fields, foreign_keys)
-        if observer is None
-        else ObservedRowMapper(spec, settings.fields, observer, foreign_keys)
-    )
-    if mapper.key is not None and (answer.key is not None or answer.by_key):
-        what = f"is given twice: expected answer.key or fields.{spec.key}, not both."
-        raise MappingError([MappingMistake(("answer", "by_key" if answer.by_key else "key"), what)])
-    page_size = None if settings.request is None else settings.request.page_size
-    limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
-    return MappingReader(
-        spec,
-        answer,
-        mapper,
-        limit=min(limits, default=None),
-        fold_case=fold_case,
-        names_user=settings.fields is None and settings.key_from is None,
-    )
 
-
-class _DirectReader(Generic[R]):
-    """Reads responses of the default contract, of which only the body matters."""
-
-    def __init__(self, spec: SourceSpec[R], *, fold_case: bool, decoders: DecoderFactory) -> None:
-        self._rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
-
-    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
-        """Read a response, as ``RowReader.read`` does."""
-        return self._rows.read(answer.body, keys)
+    keys: list[str] = field(default_factory=list[str])
+    values: list[object] = field(default_factory=list[object])
+    without_key: int = 0
+    nameless: int = 0

@@ -357,7 +357,10 @@ def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
 def _each(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
     """Create the encoder for one call per key."""
     fixed = _fixed_parameters(request)
+    absent = frozenset[int]()
     if request.parameter is None:
+        # Without the key in the path, this status probably means that the path is wrong.
+        absent = _NOT_FOUND
         start, _, end = request.path.partition(KEY)
         before, after = start, f"{end}?{fixed}" if fixed else end
         write = escapes.in_path(start.rpartition("/")[2] + end.partition("/")[0])
@@ -378,7 +381,5 @@ def _each(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
         max_bytes=_max_target_bytes(settings) - len(before) - len(after),
         at_a_time=min(request.max_concurrent_calls, settings.max_calls),
         # If the settings give 404 a meaning, that meaning counts.
-        absent=_NOT_FOUND
-        if settings.answer is None
-        else _NOT_FOUND - settings.answer.status.keys(),
+        absent=absent if settings.answer is None else absent - settings.answer.status.keys(),
     )

@@ -9,13 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
-from pydantic import Field, create_model
+from pydantic import Field, JsonValue, create_model
 from pydantic.fields import FieldInfo
 
 from app.errors import Code, SourceFailure
-from app.expressions.expression import EvaluationError, Expression, compile_expression
+from app.expressions.expression import (
+    NO_RESPONSE,
+    EvaluationError,
+    Expression,
+    ResponseFacts,
+    compile_expression,
+)
 from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
 from app.sources.mapping.contract import (
     FieldObservation,
@@ -48,18 +54,21 @@ class ForeignKey:
     wrong: str | None = None
 
     @classmethod
-    def of(cls, row: object, expression: Expression) -> "ForeignKey":
+    def of(
+        cls, row: object, expression: Expression, facts: ResponseFacts = NO_RESPONSE
+    ) -> "ForeignKey":
         """Read the key from a row.
 
         Args:
             row: The row of the service.
             expression: The expression for the key.
+            facts: The response that the row is from.
 
         Returns:
             The key. An empty text means that there is none.
         """
         try:
-            key = expression.evaluate(row)
+            key = expression.evaluate(row, facts)
         except EvaluationError as error:
             return cls(wrong=f"{expression.text}: {error}")
         if key is None or key == "":
@@ -140,6 +149,25 @@ def foreign_key_of(
 V = TypeVar("V")
 
 
+class FieldSettings(Protocol):
+    """The settings that say how the fields of a record are made."""
+
+    @property
+    def fields(self) -> Mapping[str, str] | None:
+        """The expressions; ``None`` if rows have the fields of the record."""
+        ...
+
+    @property
+    def words(self) -> Mapping[str, Mapping[str, str]]:
+        """The record's word for each word of the service, by field."""
+        ...
+
+    @property
+    def defaults(self) -> Mapping[str, JsonValue]:
+        """The values of missing fields, by field."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MappingMistake:
     """A setting of a source that does not fit its record.
@@ -177,14 +205,36 @@ class _Field:
     Attributes:
         name: Its Python name.
         json_name: Its name in JSON.
-        make: Returns its value from a row.
+        make: Returns its value from a row and its response.
         members: The members of a row that it reads; ``None`` if it reads the whole row.
+        words: The record's word for each word of the service.
+        default: Its value if it is missing.
     """
 
     name: str
     json_name: str
-    make: Callable[[object], object]
+    make: Callable[[object, ResponseFacts], object]
     members: AbstractSet[str] | None
+    words: Mapping[str, str]
+    default: JsonValue
+
+    def value(self, row: object, facts: ResponseFacts) -> object:
+        """Return its value.
+
+        Args:
+            row: The row.
+            facts: The response that the row is from.
+
+        Returns:
+            The value, in the words of the record; the default if it is missing.
+
+        Raises:
+            EvaluationError: The value cannot be used.
+        """
+        value = self.make(row, facts)
+        if self.words and isinstance(value, str):
+            value = self.words.get(value, value)
+        return self.default if value is None else value
 
 
 class RowMapper(Generic[R]):
@@ -192,22 +242,24 @@ class RowMapper(Generic[R]):
 
     Args:
         spec: The source.
-        fields: The expressions by names of fields; ``None`` if rows have the fields of the record.
+        settings: The settings with the expressions, words and defaults of the fields. Without
+            expressions, rows have the fields of the record.
         foreign_keys: Expressions for keys of other sources, by source name. With them, records have
             foreign keys.
 
     Attributes:
         key: The expression for the key; ``None`` if there is none.
         foreign_keys: The compiled expressions for keys of other sources, by source name.
+        reads_response: Whether an expression reads more of the response than the row.
 
     Raises:
-        MappingError: The expressions do not fit the record. It has all mistakes.
+        MappingError: The settings do not fit the record. It has all mistakes.
     """
 
     def __init__(
         self,
         spec: SourceSpec[R],
-        fields: Mapping[str, str] | None,
+        settings: FieldSettings,
         foreign_keys: Mapping[str, str] | None = None,
     ) -> None:
         self._record = with_foreign_keys(spec.record) if foreign_keys else spec.record
@@ -216,13 +268,15 @@ class RowMapper(Generic[R]):
             name: compile_expression(text) for name, text in (foreign_keys or {}).items()
         }
         self._key = name_in_json(spec, spec.key)
-        expressions = None if fields is None else _expressions(spec, fields)
-        self.key: Expression | None = (expressions or {}).get(spec.key)
+        found = _found_settings(spec, settings)
+        self.key: Expression | None = (found.expressions or {}).get(spec.key)
         self._fields = tuple(
             field
             for name in spec.record.model_fields
-            if name != spec.key and (field := _field(spec, name, expressions)) is not None
+            if name != spec.key and (field := _field(spec, name, found)) is not None
         )
+        expressions = [*(found.expressions or {}).values(), *self.foreign_keys.values()]
+        self.reads_response = any(expression.reads_response for expression in expressions)
 
     def recognizes(self, row: object) -> bool:
         """Return whether a row has anything that a field reads.
@@ -240,24 +294,25 @@ class RowMapper(Generic[R]):
             for field in self._fields
         )
 
-    def record(self, row: object, user: UserId) -> R | RowDamage[R]:
+    def record(
+        self, row: object, user: UserId, facts: ResponseFacts = NO_RESPONSE
+    ) -> R | RowDamage[R]:
         """Convert a row to a record.
 
         Args:
             row: The row, of any type, with ``Decimal`` for numbers that have a fraction.
             user: The requested key. The record gets this key, even if the row spells it
                 differently.
+            facts: The response that the row is from.
 
         Returns:
             The record, or what does not fit in the row.
         """
-        if not _is_object(row) and not self.recognizes(row):
-            return RowDamage(None, {"": "all of it: expected an object"})
         values: dict[str, object] = {self._key: user}
         wrong: dict[str, str] = {}
         for field in self._fields:
             try:
-                value = field.make(row)
+                value = field.value(row, facts)
             except EvaluationError as error:
                 wrong[field.name] = f"{field.json_name}: {error}"
                 continue
@@ -265,18 +320,13 @@ class RowMapper(Generic[R]):
                 values[field.json_name] = value
         if self.foreign_keys:
             values[FOREIGN_KEYS] = {
-                name: ForeignKey.of(row, expression)
+                name: ForeignKey.of(row, expression, facts)
                 for name, expression in self.foreign_keys.items()
             }
         record = self._contract.read(values)
         if isinstance(record, RowDamage):
             return RowDamage(record.record, {**wrong, **record.wrong})
         return RowDamage(record, wrong) if wrong else record
-
-
-def _is_object(row: object) -> bool:
-    """Return whether a row is an object."""
-    return isinstance(row, dict)
 
 
 def _members_of(row: object) -> Mapping[str, object]:
@@ -287,7 +337,7 @@ def _members_of(row: object) -> Mapping[str, object]:
 def _has_value(field: _Field, row: object) -> bool:
     """Return whether a field has a value in a row, even a wrong one."""
     try:
-        return field.make(row) is not None
+        return field.make(row, NO_RESPONSE) is not None
     except EvaluationError:
         return True
 
@@ -297,47 +347,51 @@ class ObservedRowMapper(RowMapper[R]):
 
     Args:
         spec: The source.
-        fields: The expressions by names of fields; ``None`` if rows have the fields of the record.
+        settings: The settings with the expressions, words and defaults of the fields.
         observer: Called for each record with how it was made.
         foreign_keys: Expressions for keys of other sources, by source name.
 
     Raises:
-        MappingError: The expressions do not fit the record. It has all mistakes.
+        MappingError: The settings do not fit the record. It has all mistakes.
     """
 
     def __init__(
         self,
         spec: SourceSpec[R],
-        fields: Mapping[str, str] | None,
+        settings: FieldSettings,
         observer: Observer,
         foreign_keys: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(spec, fields, foreign_keys)
+        super().__init__(spec, settings, foreign_keys)
         self._name = spec.name
         self._observer = observer
+        fields = settings.fields
         names = {name_in_json(spec, name): name for name in spec.record.model_fields}
         self._texts = {
             alias: (fields or {}).get(alias, (fields or {}).get(name))
             for alias, name in names.items()
         }
 
-    def record(self, row: object, user: UserId) -> R | RowDamage[R]:
+    def record(
+        self, row: object, user: UserId, facts: ResponseFacts = NO_RESPONSE
+    ) -> R | RowDamage[R]:
         """Convert a row to a record, and report it to the observer.
 
         Args:
             row: The row, of any type, with ``Decimal`` for numbers that have a fraction.
             user: The requested key.
+            facts: The response that the row is from.
 
         Returns:
             The record, or what does not fit in the row.
         """
-        record = super().record(row, user)
+        record = super().record(row, user, facts)
         damage = record if isinstance(record, RowDamage) else None
         wrong: Mapping[str, str] = {} if damage is None else damage.wrong
         observed: list[FieldObservation] = []
         for field in self._fields:
             try:
-                value = field.make(row)
+                value = field.value(row, facts)
             except EvaluationError:
                 value = None
             name, mistake = field.json_name, wrong.get(field.name)
@@ -369,21 +423,22 @@ def name_in_json(spec: SourceSpec[R], name: str) -> str:
     return spec.record.model_fields[name].alias or name
 
 
-def _field(
-    spec: SourceSpec[R], name: str, expressions: Mapping[str, Expression] | None
-) -> _Field | None:
-    """Return how a field is made from a row; ``None`` if it has no expression."""
+def _field(spec: SourceSpec[R], name: str, found: "_FoundSettings") -> _Field | None:
+    """Return how a field is made from a row; ``None`` if it is always missing."""
     alias = name_in_json(spec, name)
-    if expressions is not None:
-        expression = expressions.get(name)
-        if expression is None:
+    words, default = found.words.get(name, {}), found.defaults.get(name)
+    if found.expressions is not None:
+        expression = found.expressions.get(name)
+        if expression is not None:
+            make = expression.evaluate
+            return _Field(name, alias, make, expression.members, words, default)
+        if default is None:
             return None
-        return _Field(name, alias, expression.evaluate, expression.members)
 
-    def member(row: object) -> object:
-        return _members_of(row).get(alias)
+    def member(row: object, _: ResponseFacts) -> object:
+        return _members_of(row).get(alias) if found.expressions is None else None
 
-    return _Field(name, alias, member, frozenset({alias}))
+    return _Field(name, alias, member, frozenset({alias}), words, default)
 
 
 def by_field(
@@ -420,9 +475,46 @@ def by_field(
     return found, mistakes
 
 
-def _expressions(spec: SourceSpec[R], fields: Mapping[str, str]) -> Mapping[str, Expression]:
-    """Return the compiled expressions by the Python names of their fields."""
-    found, mistakes = by_field(spec, fields)
-    if mistakes:
-        raise MappingError(mistakes)
-    return {name: compile_expression(text) for name, text in found.items()}
+@dataclass(frozen=True, slots=True)
+class _FoundSettings:
+    """The settings of fields, by the Python names of the fields.
+
+    Attributes:
+        expressions: The compiled expressions; ``None`` if rows have the fields of the record.
+        words: The record's word for each word of the service.
+        defaults: The values of missing fields.
+    """
+
+    expressions: Mapping[str, Expression] | None
+    words: Mapping[str, Mapping[str, str]]
+    defaults: Mapping[str, JsonValue]
+
+
+def _found_settings(spec: SourceSpec[R], settings: FieldSettings) -> _FoundSettings:
+    """Find the fields that settings name, and check that words and defaults fit them."""
+    texts, mistakes = by_field(spec, settings.fields or {})
+    words, wrong_words = by_field(spec, settings.words, ("words",))
+    defaults, wrong_defaults = by_field(spec, settings.defaults, ("defaults",))
+    every = [*mistakes, *wrong_words, *wrong_defaults]
+    for name, value in defaults.items():
+        every += _misfit(spec, name, value, ("defaults", name))
+    for name, by_word in words.items():
+        for word, value in by_word.items():
+            every += _misfit(spec, name, value, ("words", name, word))
+    if every:
+        raise MappingError(every)
+    compiled = {name: compile_expression(text) for name, text in texts.items()}
+    return _FoundSettings(None if settings.fields is None else compiled, words, defaults)
+
+
+def _misfit(
+    spec: SourceSpec[Any], name: str, value: JsonValue, at: tuple[str, ...]
+) -> Sequence[MappingMistake]:
+    """Return the mistake in a value of the settings that does not fit its field."""
+    if name == spec.key:
+        return [MappingMistake(at, "is the key: expected another field.")]
+    alias = name_in_json(spec, name)
+    record = RowContract(spec.record).read({name_in_json(spec, spec.key): "key", alias: value})
+    if not isinstance(record, RowDamage):
+        return ()
+    return [MappingMistake(at, f"does not fit: {record.text}.")]

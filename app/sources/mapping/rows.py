@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
 from app.errors import Code, MalformedError, SourceFailure
+from app.expressions.expression import NO_RESPONSE, ResponseFacts
 from app.expressions.ids import folded
 from app.settings.response import AnswerSettings
-from app.sources.base import DamagedRecord, Record, SourceResult, SourceSpec, UserId
+from app.sources.base import DamagedRecord, R_co, Record, SourceResult, SourceSpec, UserId
 from app.sources.mapping.contract import RowContract, RowDamage
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import More, NextPage
@@ -146,6 +147,7 @@ class Rows(Generic[R]):
         duplicate: Number of rows ignored because an earlier row has the same key.
         unasked: Number of rows ignored because their key was not requested.
         remainder: What applies to keys without a row.
+        facts: The response, or the last page of it.
     """
 
     answers: list[SourceResult[R]]
@@ -153,6 +155,7 @@ class Rows(Generic[R]):
     duplicate: int
     unasked: int
     remainder: Remainder = NOTHING
+    facts: ResponseFacts = NO_RESPONSE
 
     @property
     def unexpected(self) -> bool:
@@ -171,16 +174,27 @@ class Rows(Generic[R]):
 
     @property
     def next(self) -> NextPage | None:
-        """The next page, if a key has no row yet; ``None`` if no page is needed or known."""
+        """The next page, if a key needs more rows; ``None`` if no page is needed or known."""
         more = self.remainder.more
-        return None if more is None or self.found == len(self.answers) else more.next
+        return None if more is None or not any(map(self.needs_more, self.answers)) else more.next
+
+    def needs_more(self, answer: SourceResult[R]) -> bool:
+        """Return whether a key may have rows on further pages that count.
+
+        Args:
+            answer: The result of the key.
+
+        Returns:
+            Whether it has no row yet.
+        """
+        return answer is self.remainder.answer
 
 
 def match_rows(
     source: str,
     keys: Sequence[UserId],
     found: Sequence[str],
-    read: Callable[[int, UserId], R | RowDamage[R]],
+    read: Callable[[int, UserId], R | RowDamage[R] | None],
     remainder: Remainder,
     *,
     fold_case: bool,
@@ -192,33 +206,48 @@ def match_rows(
         keys: The requested keys, without duplicates.
         found: The keys of the rows, in their order.
         read: Returns the record of a row, by its index and the requested key, or what does not fit
-            in the row. Rows without a requested key are not read.
+            in the row; ``None`` if the row counts as absent. Rows without a requested key are not
+            read.
         remainder: What applies to keys without a row.
         fold_case: Whether keys that differ only in case are the same.
 
     Returns:
         A source result per key. The first row of a key counts.
     """
-
-    def failure(detail: str) -> SourceFailure:
-        return SourceFailure(source, Code.SOURCE_MALFORMED, detail)
-
     matches = matches_of(keys, found, fold_case=fold_case)
     malformed = [AMBIGUOUS] * len(matches.ambiguous)
-    results: dict[UserId, SourceResult[R]] = {key: failure(AMBIGUOUS) for key in matches.ambiguous}
+    ambiguous = SourceFailure(source, Code.SOURCE_MALFORMED, AMBIGUOUS)
+    results: dict[UserId, SourceResult[R]] = dict.fromkeys(matches.ambiguous, ambiguous)
     for key, index in matches.rows.items():
         row = read(index, key)
-        if not isinstance(row, RowDamage):
-            results[key] = row
-            continue
-        malformed.append(row.text)
-        if row.record is None:
-            results[key] = failure(row.text)
-        else:
-            failures = {name: failure(detail) for name, detail in row.wrong.items()}
-            results[key] = DamagedRecord(row.record, failures)
+        results[key] = result_of(source, row)
+        if isinstance(row, RowDamage):
+            malformed.append(row.text)
     answers = [results.get(key, remainder.answer) for key in keys]
     return Rows(answers, malformed, matches.duplicate, matches.unasked, remainder)
+
+
+def result_of(source: str, row: R | RowDamage[R] | None) -> SourceResult[R]:
+    """Return the source result for what was read of a row.
+
+    Args:
+        source: Name of the source.
+        row: The record, or what does not fit; ``None`` if the row counts as absent.
+
+    Returns:
+        The record, possibly damaged; a failure if the row as a whole does not fit.
+    """
+    if not isinstance(row, RowDamage):
+        return row
+    if row.record is None:
+        return SourceFailure(source, Code.SOURCE_MALFORMED, row.text)
+    return DamagedRecord(
+        row.record,
+        {
+            name: SourceFailure(source, Code.SOURCE_MALFORMED, detail)
+            for name, detail in row.wrong.items()
+        },
+    )
 
 
 AS_A_LIST = AnswerSettings(max_rows=100_000)
@@ -350,21 +379,57 @@ class RawAnswer:
     body: bytes
 
 
-class Reader(Protocol[R]):
-    """Reads the source results of keys from a response."""
+class Reader(Protocol[R_co]):
+    """Reads the source results of keys from a response, which may have several pages."""
 
-    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> "Rows[R]":
-        """Read a response.
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> "Rows[Any]":
+        """Read one page.
 
         Args:
             answer: The response.
             keys: The requested keys.
 
         Returns:
-            A source result per key, in the order of ``keys``.
+            What the page has of each key, in the order of ``keys``.
 
         Raises:
             MalformedError: The response as a whole does not fit the contract.
             ValidationError: The same, found by pydantic.
+        """
+        ...
+
+    def merged(self, first: "Rows[Any]", second: "Rows[Any]") -> "Rows[Any]":
+        """Merge two pages.
+
+        Args:
+            first: The rows so far.
+            second: The next page, for the same keys.
+
+        Returns:
+            The rows of both pages.
+        """
+        ...
+
+    def results(self, rows: "Rows[Any]", keys: Sequence[UserId]) -> Sequence[SourceResult[R_co]]:
+        """Return the results after the last page.
+
+        Args:
+            rows: The rows of all pages. What is wrong with them is added to ``malformed``.
+            keys: The requested keys.
+
+        Returns:
+            A source result per key, in the order of ``keys``.
+        """
+        ...
+
+    def unknown(self, user: UserId, facts: ResponseFacts) -> SourceResult[R_co]:
+        """Return the result of a key without a row.
+
+        Args:
+            user: The key.
+            facts: The response.
+
+        Returns:
+            ``None``, or the record of a user without a row, if the settings say so.
         """
         ...

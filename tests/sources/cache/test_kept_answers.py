@@ -297,7 +297,7 @@ async def test_that_a_user_is_unknown_is_kept_no_longer_than_the_answer(
 async def test_a_status_that_says_unknown_bounds_it_too(control: str, *, kept: bool) -> None:
     one_each = EachRequest(form="each", path="/users", parameter="id")
     absent = AnswerSettings(status={404: "absent"})
-    for shape in ({"request": one_each}, {"answer": absent}):
+    for shape in ({"request": one_each, "answer": absent}, {"answer": absent}):
         async with serving(**shape) as service:
             service.status = 404
             service.headers[0] = {"Cache-Control": control}

@@ -12,13 +12,13 @@ from app.sources.base import Record, UserId
 from app.sources.mapping.row_mapper import (
     ForeignKey,
     HasForeignKeys,
-    RowMapper,
     foreign_key_of,
     with_foreign_keys,
     wrong_foreign_keys,
 )
 from app.sources.records import PROFILE, ProfileRecord
 from tests.fakes import profile_row
+from tests.sources.mapping.test_row_mapper import mapper_of
 
 USER = UserId("ann")
 STRIPE = compile_expression("app_metadata.stripe")
@@ -26,7 +26,7 @@ STRIPE = compile_expression("app_metadata.stripe")
 
 def record(row: object, **expressions: str) -> Record:
     """Make the record of a row, with keys of others."""
-    made = RowMapper(PROFILE, None, expressions).record(row, USER)
+    made = mapper_of(PROFILE, None, expressions).record(row, USER)
     assert isinstance(made, Record)
     return made
 
@@ -85,7 +85,7 @@ def test_an_expression_that_does_not_work_is_wrong_too() -> None:
 def test_a_record_is_what_it_was_with_keys_beside_its_fields() -> None:
     row = {**profile_row(1), "stripe": "cus_1", "crm": 7, "foreignKeys": {"billing": "spoofed"}}
     made = record(row, billing="stripe", activity="crm", other="nothing")
-    plain = RowMapper(PROFILE, None).record(row, USER)
+    plain = mapper_of(PROFILE, None).record(row, USER)
 
     assert isinstance(made, HasForeignKeys)
     assert ProfileRecord in type(made).mro()  # mypy would not believe ``isinstance`` of both
@@ -135,7 +135,7 @@ def test_the_key_is_found_in_what_the_other_source_said() -> None:
 
 
 def test_a_record_without_keys_is_a_bug() -> None:
-    plain = RowMapper(PROFILE, None).record(profile_row(1), USER)
+    plain = mapper_of(PROFILE, None).record(profile_row(1), USER)
     assert isinstance(plain, Record)
 
     with pytest.raises(TypeError, match="a record of profile without foreign keys"):

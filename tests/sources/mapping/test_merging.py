@@ -10,7 +10,8 @@ from app.errors import Code, SourceFailure
 from app.settings.source import SourceSettings
 from app.sources.base import UserId
 from app.sources.mapping.paging import NextPage
-from app.sources.mapping.reader import ended, merged, reader_of
+from app.sources.mapping.reader import ended, merged
+from app.sources.mapping.readers import reader_of
 from app.sources.mapping.rows import RawAnswer, Rows
 from app.sources.records import PROFILE, ProfileRecord
 from tests.fakes import profile_row

@@ -8,7 +8,7 @@ import pytest
 from app.settings.source import SourceSettings
 from app.sources.base import UserId
 from app.sources.mapping.decoding import values_of
-from app.sources.mapping.reader import reader_of
+from app.sources.mapping.readers import reader_of
 from app.sources.mapping.row_mapper import MappingError, MappingMistake
 from app.sources.mapping.rows import NOTHING, RawAnswer, RowReader
 from app.sources.records import PROFILE, ProfileRecord

@@ -15,7 +15,8 @@ from app.expressions.money import currencies, places_of
 from app.settings.source import SourceSettings
 from app.sources.base import DamagedRecord, Record, SourceSpec, UserId
 from app.sources.mapping.paging import NextPage
-from app.sources.mapping.reader import reader_of
+from app.sources.mapping.readers import reader_of
+from app.sources.mapping.row_mapper import MappingError
 from app.sources.mapping.rows import AMBIGUOUS, RawAnswer, Rows
 from app.sources.records import BILLING, PROFILE, AccountRecord, ProfileRecord
 from tests.expressions.test_money import written
@@ -42,6 +43,9 @@ def ids(*keys: str) -> list[UserId]:
     return [UserId(key) for key in keys]
 
 
+EACH = {"form": "each", "path": "/users/{key}"}
+
+
 def read(
     body: object,
     keys: Sequence[str],
@@ -51,12 +55,16 @@ def read(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     spec: SourceSpec[Any] = PROFILE,
+    **changes: object,
 ) -> Rows[Any]:
     """Read an answer; what is no bytes is written as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    settings = {"base_url": "http://a", "answer": answer, "fields": fields}
-    reader = reader_of(spec, SourceSettings.model_validate(settings))
-    return reader.read(RawAnswer(status, headers or {}, raw), ids(*keys))
+    request = EACH if answer.get("many") is False else None
+    settings = {"base_url": "http://a", "request": request, "answer": answer, "fields": fields}
+    reader = reader_of(spec, SourceSettings.model_validate(settings | changes))
+    rows = reader.read(RawAnswer(status, headers or {}, raw), ids(*keys))
+    rows.answers = [*reader.results(rows, ids(*keys))]
+    return rows
 
 
 def row(key: object, **changes: object) -> Mapping[str, object]:
@@ -78,9 +86,17 @@ def test_one_row_is_of_the_user_who_was_asked_for() -> None:
 
     assert told(read({"user": row(7)}, "a", answer)) == ["a"]
     assert told(read({"user": None}, "a", answer)) == [None]
+    assert told(read({"user": [row("a")]}, "a", answer)) == ["SOURCE_MALFORMED"]
+    assert told(read({"user": {"error": "no such user"}}, "a", answer)) == ["SOURCE_MALFORMED"]
     assert told(read({"user": "text"}, "a", answer)) == ["SOURCE_MALFORMED"]
-    with pytest.raises(MalformedError, match="one row for 2 users"):
-        read({"user": row("a")}, "ab", answer)
+
+
+def test_one_row_that_does_not_say_its_key_is_refused_where_requests_have_several_keys() -> None:
+    settings = {"base_url": "http://a", "answer": {"many": False}}
+
+    with pytest.raises(MappingError, match="many is false, and requests have several keys"):
+        reader_of(PROFILE, SourceSettings.model_validate(settings))
+    reader_of(PROFILE, SourceSettings.model_validate({**settings, "max_keys": 1}))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +119,8 @@ def test_one_row_that_names_another_user_is_not_of_the_one_who_was_asked_for(
 def test_one_row_is_not_looked_into_for_a_name_that_may_mean_another_thing_there() -> None:
     names = ("username", "displayName", "email", "createdAt")
     fields = {name: name for name in names}
-    by_other_keys = {"base_url": "http://a", "answer": {"many": False}}
+    by_other_keys: dict[str, object] = {"base_url": "http://a", "request": EACH}
+    by_other_keys["answer"] = {"many": False}
     by_other_keys |= {"key_from": {"source": "profile", "expression": "customer"}}
     reader = reader_of(PROFILE, SourceSettings.model_validate(by_other_keys))
 

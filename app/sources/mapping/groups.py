@@ -1,0 +1,201 @@
+"""Several rows of one user, which together are what the expressions read. Pure.
+
+A group is complete only if no page of the response is missing, because any page may have rows of
+any user. Only a group in the order of the service that has as many rows as it may have needs no
+more. An incomplete group is a failure, never a shorter list.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any, TypeVar
+
+from app.expressions.expression import EXACT, EvaluationError, Expression, ResponseFacts
+from app.settings.response import GroupSettings
+from app.sources.base import Record, SourceResult, UserId
+from app.sources.mapping.contract import RowDamage
+from app.sources.mapping.paging import Extent
+from app.sources.mapping.reader import KeyedRows, MappingReader, cut_off, more_after
+from app.sources.mapping.rows import Remainder, Rows, match_rows, result_of
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """The rows of one user.
+
+    Attributes:
+        rows: The rows, in the order of the answer.
+        facts: The first response with such a row.
+        wrong: Why the rows cannot be read; ``None`` if they can.
+    """
+
+    rows: Sequence[object]
+    facts: ResponseFacts
+    wrong: str | None = None
+
+
+@dataclass(slots=True)
+class GroupedRows(Rows[Any]):
+    """What the pages of a response have of each key: a ``RowGroup``, or why there is none.
+
+    Attributes:
+        enough: With how many rows a group is complete; ``None`` if any page may change it.
+    """
+
+    enough: int | None = None
+
+    def needs_more(self, answer: object) -> bool:
+        """Return whether a key may have rows on further pages that count.
+
+        Args:
+            answer: The group of the key, or the result without a group.
+
+        Returns:
+            Whether the group is not complete.
+        """
+        if self.remainder.more is None:
+            return answer is self.remainder.answer
+        return not (
+            isinstance(answer, RowGroup)
+            and self.enough is not None
+            and len(answer.rows) >= self.enough
+        )
+
+
+class GroupReader(MappingReader[R]):
+    """A ``Reader`` for several rows of each user, which together are what the expressions read.
+
+    An incomplete group is a failure.
+    """
+
+    def merged(self, first: Rows[Any], second: Rows[Any]) -> Rows[Any]:
+        """Merge two pages, as ``Reader.merged`` says."""
+        count = first.remainder.count + second.remainder.count
+        nameless = first.remainder.nameless or second.remainder.nameless
+        more = more_after(second.remainder, count)
+        answer = nameless or cut_off(self._name, more)
+        rest = Remainder(answer, nameless, more, count, second.remainder.total)
+        pairs = zip(first.answers, second.answers, strict=True)
+        return GroupedRows(
+            answers=[_joined(before, after) or rest.answer for before, after in pairs],
+            malformed=[*first.malformed, *second.malformed],
+            duplicate=0,
+            unasked=max(first.unasked, second.unasked),
+            remainder=rest,
+            facts=second.facts,
+            enough=self._enough,
+        )
+
+    def results(self, rows: Rows[Any], keys: Sequence[UserId]) -> Sequence[SourceResult[R]]:
+        """Return the results after the last page, as ``Reader.results`` says."""
+        nameless, rest = rows.remainder.nameless, cut_off(self._name, rows.remainder.more)
+        for index, (key, answer) in enumerate(zip(keys, rows.answers, strict=True)):
+            if nameless is not None:  # the row may be one of any group
+                rows.answers[index] = nameless
+            elif rest is not None and rows.needs_more(answer):
+                rows.answers[index] = rest
+            elif isinstance(answer, RowGroup):
+                rows.answers[index] = self._result(answer, key, rows)
+        return super().results(rows, keys)
+
+    def unknown(self, user: UserId, facts: ResponseFacts) -> SourceResult[R]:
+        """Return the result of a key without a row, as ``Reader.unknown`` says."""
+        if self._settings.without_row == "unknown":
+            return None
+        with localcontext(EXACT):
+            return result_of(self._name, self._mapper.record([], user, facts))
+
+    @property
+    def _group(self) -> GroupSettings:
+        """How rows are grouped."""
+        return self._settings.group or GroupSettings()
+
+    @property
+    def _enough(self) -> int | None:
+        """With how many rows a group is complete; ``None`` if any page may change it."""
+        return self._group.max if self._group.order is None else None
+
+    def _matched(
+        self, rows: KeyedRows, keys: Sequence[UserId], extent: Extent, facts: ResponseFacts
+    ) -> Rows[Any]:
+        """Group the rows of each key."""
+        groups: dict[str, list[object]] = {}
+        wrong: dict[str, str] = {}
+        for key, row in zip(rows.keys, rows.values, strict=True):
+            group = groups.setdefault(key, [])
+            try:
+                if not self._is_absent(row, facts):
+                    group.append(row)
+            except EvaluationError as error:
+                wrong[key] = f"absent: {error}"
+        names = [key for key, group in groups.items() if group or key in wrong]
+
+        def read(index: int, _: UserId) -> Any:  # noqa: ANN401 # a group in place of a record
+            name = names[index]
+            return RowGroup(groups[name], facts, wrong.get(name))
+
+        remainder = self._remainder(rows, extent)
+        found = match_rows(self._name, keys, names, read, remainder, fold_case=self._fold_case)
+        return GroupedRows(
+            found.answers, found.malformed, 0, found.unasked, remainder, enough=self._enough
+        )
+
+    def _result(self, group: RowGroup, user: UserId, rows: Rows[Any]) -> SourceResult[R]:
+        """Return the result of a complete group."""
+        with localcontext(EXACT):
+            record = self._record(group, user)
+        if isinstance(record, RowDamage):
+            rows.malformed.append(record.text)
+        return result_of(self._name, record)
+
+    def _record(self, group: RowGroup, user: UserId) -> R | RowDamage[R]:
+        """Convert a group to a record."""
+        if group.wrong is not None:
+            return RowDamage(None, {"": group.wrong})
+        if self._order is None:
+            chosen = group.rows
+        else:
+            try:
+                chosen = in_order(
+                    group.rows, self._order, group.facts, descending=self._group.descending
+                )
+            except EvaluationError as error:
+                return RowDamage(None, {"": f"group.order: {error}"})
+        return self._mapper.record([*chosen[: self._group.max]], user, group.facts)
+
+
+def _joined(before: object, after: object) -> RowGroup | None:
+    """Join the rows of one user on two pages; ``None`` if there are none."""
+    groups = [group for group in (before, after) if isinstance(group, RowGroup)]
+    if not groups:
+        return None
+    rows = [row for group in groups for row in group.rows]
+    wrong = next((group.wrong for group in groups if group.wrong is not None), None)
+    return RowGroup(rows, groups[0].facts, wrong)
+
+
+def in_order(
+    rows: Sequence[object], order: Expression, facts: ResponseFacts, *, descending: bool
+) -> Sequence[object]:
+    """Sort the rows of one user.
+
+    Args:
+        rows: The rows.
+        order: The expression for the value by which they are sorted.
+        facts: The response that they are from.
+        descending: Whether the greatest value comes first.
+
+    Returns:
+        The rows; those with the same value in the order of the answer.
+
+    Raises:
+        EvaluationError: The values are not all texts or all numbers.
+    """
+    values = [order.evaluate(row, facts) for row in rows]
+    texts = all(isinstance(value, str) for value in values)
+    if not texts and not all(type(value) in {int, Decimal} for value in values):
+        raise EvaluationError("expected text in all rows, or a number in all rows")
+    places: list[Any] = sorted(range(len(rows)), key=values.__getitem__, reverse=descending)
+    return [rows[place] for place in places]

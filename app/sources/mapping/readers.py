@@ -1,0 +1,112 @@
+"""The choice of the reader of a source, by its settings. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+from app.expressions.expression import ResponseFacts
+from app.settings.request import EachRequest
+from app.settings.response import AnswerSettings
+from app.settings.source import SourceSettings
+from app.sources.base import Record, SourceResult, SourceSpec, UserId
+from app.sources.mapping.contract import Observer
+from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.groups import GroupReader
+from app.sources.mapping.reader import MappingReader, merged
+from app.sources.mapping.row_mapper import (
+    MappingError,
+    MappingMistake,
+    ObservedRowMapper,
+    RowMapper,
+)
+from app.sources.mapping.rows import RawAnswer, Reader, RowReader, Rows
+
+R = TypeVar("R", bound=Record)
+
+
+def reader_of(
+    spec: SourceSpec[R],
+    settings: SourceSettings,
+    foreign_keys: Mapping[str, str] | None = None,
+    *,
+    observer: Observer | None = None,
+    fold_case: bool = False,
+    decoders: DecoderFactory = validating_decoder,
+) -> Reader[R]:
+    """Choose and create the reader of a source.
+
+    Args:
+        spec: The source.
+        settings: Settings of the source.
+        foreign_keys: Expressions for keys of other sources in its rows, by source name.
+        observer: Called for each record with how it was made; ``None`` for no observer.
+        fold_case: Whether keys that differ only in case are the same, whatever the settings say.
+        decoders: Creates the decoder from bytes to records.
+
+    Returns:
+        The reader. It decodes bytes directly to records if the source has the default contract, no
+        foreign keys, and no observer.
+
+    Raises:
+        MappingError: The settings do not fit the record. It has all mistakes.
+    """
+    if (
+        settings.answer is None
+        and settings.fields is None
+        and not settings.words
+        and not settings.defaults
+        and not foreign_keys
+        and observer is None
+    ):
+        return _DirectReader(spec, fold_case=fold_case, decoders=decoders)
+    answer = settings.answer or AnswerSettings()
+    mapper = (
+        RowMapper(spec, settings, foreign_keys)
+        if observer is None
+        else ObservedRowMapper(spec, settings, observer, foreign_keys)
+    )
+    if mapper.key is not None and (answer.key is not None or answer.by_key):
+        what = f"is given twice: expected answer.key or fields.{spec.key}, not both."
+        raise MappingError([MappingMistake(("answer", "by_key" if answer.by_key else "key"), what)])
+    one_key = isinstance(settings.request, EachRequest) or settings.max_keys == 1
+    has_key = mapper.key is not None or answer.key is not None
+    if not answer.many and not has_key and not one_key:
+        what = 'is false, and requests have several keys: expected answer.key, or form = "each".'
+        raise MappingError([MappingMistake(("answer", "many"), what)])
+    page_size = None if settings.request is None else settings.request.page_size
+    limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
+    make = MappingReader[R] if answer.group is None else GroupReader[R]
+    return make(
+        spec,
+        answer,
+        mapper,
+        limit=min(limits, default=None),
+        fold_case=fold_case,
+        names_user=settings.fields is None and settings.key_from is None,
+        one_key=one_key,
+    )
+
+
+class _DirectReader(Generic[R]):
+    """Reads responses of the default contract, of which only the body matters."""
+
+    def __init__(self, spec: SourceSpec[R], *, fold_case: bool, decoders: DecoderFactory) -> None:
+        self._name = spec.name
+        self._rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
+
+    def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
+        """Read a response, as ``RowReader.read`` does."""
+        return self._rows.read(answer.body, keys)
+
+    def merged(self, first: Rows[R], second: Rows[R]) -> Rows[R]:
+        """Merge two pages. The default contract has none."""
+        return merged(self._name, first, second)
+
+    def results(self, rows: Rows[R], keys: Sequence[UserId]) -> Sequence[SourceResult[R]]:
+        """Return the results."""
+        del keys  # the rows are complete
+        return rows.answers
+
+    def unknown(self, user: UserId, facts: ResponseFacts) -> SourceResult[R]:
+        """Return that the source does not know the user."""
+        del user, facts  # the default contract has no defaults
+        return None
