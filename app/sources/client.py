@@ -346,7 +346,7 @@ class ServiceClient:
             target,
             headers,
             request.body,
-            repeatable=True,  # it only reads, even if its method is POST
+            repeatable=True,  # it only reads, whatever its method is
         )
 
     def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:

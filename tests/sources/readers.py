@@ -298,7 +298,12 @@ CASES = {
         {"form": "body", "template": '{"ids": "{keys}", "active": true}'}, read_ids
     ),
     "inputs in a body": EncoderCase(
-        {"form": "body", "template": '{"inputs": [{"id": "urn:{key}"}]}'}, read_inputs
+        {
+            "form": "body",
+            "method": "QUERY",
+            "template": '{"inputs": [{"id": "urn:{key}"}]}',
+        },
+        read_inputs,
     ),
     "numbers in a body": EncoderCase(
         {"form": "body", "template": '[{"id": "{key}"}]', "numbers": True},
