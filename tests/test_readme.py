@@ -27,6 +27,7 @@ from tests.fakes import FakeTransport, failing, json_response, settings_for_fake
 ROOT = Path(app.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+SOURCES = (ROOT / "docs/sources/README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str, text: str = README) -> str:
@@ -191,3 +192,18 @@ async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_page_says(
     assert user == {"username": "ada", "email": "a@b"}
     [names] = asked
     assert f"`attributes={names}`" in CONFIGURATION
+
+
+async def test_the_batch_api_is_asked_and_read_as_the_page_says(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(orjson.loads(request.content))
+        account = {"Plan__c": "pro", "Status__c": "active"}
+        return json_response({"results": [{"statusCode": 200, "result": account}]})
+
+    async with served(block("toml", "batchRequests", SOURCES), answer, tmp_path) as ask:
+        user = await ask("plan billingStatus")
+
+    assert user == {"plan": "pro", "billingStatus": "ACTIVE"}
+    assert asked == [{"batchRequests": [{"method": "GET", "url": f"/accounts/{user_id(1)}"}]}]
