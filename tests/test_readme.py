@@ -207,3 +207,18 @@ async def test_the_batch_api_is_asked_and_read_as_the_page_says(tmp_path: Path) 
 
     assert user == {"plan": "pro", "billingStatus": "ACTIVE"}
     assert asked == [{"batchRequests": [{"method": "GET", "url": f"/accounts/{user_id(1)}"}]}]
+
+
+async def test_the_batch_api_with_two_requests_a_user_is_as_the_page_says(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies = {"account": {"plan": "pro"}, "balance": {"due": 7, "currency": "EUR"}}
+        responses = [
+            {"id": one["id"], "status": 200, "body": bodies[one["id"].partition(":")[2]]}
+            for one in reversed(orjson.loads(request.content)["requests"])
+        ]
+        return json_response({"responses": responses})
+
+    async with served(block("toml", "$batch", SOURCES), answer, tmp_path) as ask:
+        user = await ask("plan balance { amount }")
+
+    assert user == {"plan": "pro", "balance": {"amount": 7}}

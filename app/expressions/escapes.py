@@ -6,7 +6,7 @@ written safely at its place.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 from urllib.parse import quote as percent_encoded
 
@@ -160,3 +160,21 @@ def as_number(key: str) -> str | None:
         The same key if it is a whole number; ``None`` otherwise.
     """
     return key if _NUMBER.fullmatch(key) else None
+
+
+def at_places(write: Write, texts: Sequence[str]) -> Write:
+    """Return how a key is written that has several places.
+
+    Args:
+        write: How it is written at each of them.
+        texts: The texts between the places.
+
+    Returns:
+        The function: it writes the key at all places, with the texts between them.
+    """
+
+    def written(key: str) -> str | None:
+        text = write(key)
+        return None if text is None else text + "".join(between + text for between in texts)
+
+    return written

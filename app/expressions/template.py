@@ -14,8 +14,8 @@ KEYS = "{keys}"
 
 
 EXPECTED = (
-    f'expected "{KEYS}" once, where a list of the users goes, or "{KEY}" once, within the only item'
-    " of a list that is to have such an item for each user"
+    f'expected "{KEYS}" once, where a list of the users goes, or "{KEY}" in each item of one list'
+    " that is to have these items for each user"
 )
 
 
@@ -27,19 +27,21 @@ class Template:
         before: The text before the first key.
         between: The text between two keys.
         after: The text after the last key.
+        within: The texts between the places of one key, if it has several places.
     """
 
     before: str
     between: str
     after: str
+    within: tuple[str, ...] = ()
 
 
 def cut_template(text: str, *, numbers: bool = False) -> Template:
     """Split a JSON text at its place for keys.
 
     Args:
-        text: The text. ``"{keys}"`` stands for a list of keys; ``"{key}"`` for one key within the
-            only item of a list, and this item is repeated for each key.
+        text: The text. ``"{keys}"`` stands for a list of keys; ``"{key}"`` for one key within each
+            item of a list, and these items are repeated for each key.
         numbers: Whether a key replaces the whole string, as a number, rather than its place within
             it.
 
@@ -47,7 +49,7 @@ def cut_template(text: str, *, numbers: bool = False) -> Template:
         The parts between which keys are written.
 
     Raises:
-        ValueError: It is not JSON, or does not have exactly one place for keys.
+        ValueError: It is not JSON, or does not have one list with places for keys.
     """
     try:
         whole: JsonValue = json.loads(text.replace(f'"{KEYS}"', f'["{KEY}"]'))
@@ -56,16 +58,18 @@ def cut_template(text: str, *, numbers: bool = False) -> Template:
     except RecursionError as error:
         raise ValueError("expected JSON that is not nested so deep") from error
     found = list(_lists_with_a_place(whole, None))
-    items = found[0] if len(found) == 1 else None
-    if items is None or len(items) != 1:
+    items = found[0] if found else None
+    if items is None or any(one is not items for one in found):
         raise ValueError(EXPECTED)
-    place = json.dumps(KEY) if numbers else KEY
-    lead, there, trail = _written(items[0]).partition(place)
-    if not there:
+    if not all(any(_lists_with_a_place(item, items)) for item in items):
+        raise ValueError(EXPECTED)  # an item without the key would be there for each user, too
+    lead, *within = ",".join(map(_written, items)).split(json.dumps(KEY) if numbers else KEY)
+    if not within or any(KEY in text for text in (lead, *within)):
         raise ValueError(f'expected "{KEY}" alone in its string, to be replaced by a number')
+    *within, trail = within
     items[:] = [KEYS]
     head, _, tail = _written(whole).partition(json.dumps(KEYS))
-    return Template(head + lead, f"{trail},{lead}", trail + tail)
+    return Template(head + lead, f"{trail},{lead}", trail + tail, tuple(within))
 
 
 def _lists_with_a_place(

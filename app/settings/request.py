@@ -296,7 +296,7 @@ class BodyRequest(_Request):
     )
     template: Annotated[str, Field(max_length=16_384)] = Field(
         description='The body, in JSON. `"{keys}"` is replaced by the list of users. `"{key}"`, in'
-        " the only item of a list, is replaced by one user, and the item is repeated for each user."
+        " each item of a list, is replaced by one user, and the items are repeated for each user."
         " The request must have no side effects, because the gateway may repeat it.",
         examples=['{"inputs": [{"id": "{key}"}]}'],
     )

@@ -12,7 +12,8 @@ from app.expressions.template import Template, cut_template
 
 def filled(cut: Template, *keys: str) -> object:
     """Write keys into a template, and read it."""
-    return json.loads(f"{cut.before}{cut.between.join(keys)}{cut.after}")
+    written = [key + "".join(text + key for text in cut.within) for key in keys]
+    return json.loads(f"{cut.before}{cut.between.join(written)}{cut.after}")
 
 
 def test_a_list_of_keys_takes_its_place() -> None:
@@ -26,6 +27,18 @@ def test_an_item_is_written_for_each_key() -> None:
 
     items = [{"id": "urn:a!", "type": "user"}, {"id": "urn:b!", "type": "user"}]
     assert filled(cut, "a", "b") == {"all": [[{"inputs": items}]]}
+
+
+def test_a_key_may_have_several_places_in_an_item_and_several_items() -> None:
+    cut = cut_template('{"all": [{"id": "{key}:a", "url": "/{key}"}, {"id": "{key}:b"}], "n": 1}')
+
+    items = [
+        item for key in "xy" for item in ({"id": f"{key}:a", "url": f"/{key}"}, {"id": f"{key}:b"})
+    ]
+    assert filled(cut, "x", "y") == {"all": items, "n": 1}
+    assert filled(cut_template('[["{key}", "{key}"]]'), "x", "y") == [["x", "x", "y", "y"]]
+    numbers = cut_template('[{"id": "{key}", "same": "{key}"}]', numbers=True)
+    assert filled(numbers, "1", "2") == [{"id": 1, "same": 1}, {"id": 2, "same": 2}]
 
 
 def test_numbers_take_the_place_of_strings() -> None:
@@ -46,9 +59,9 @@ def test_numbers_take_the_place_of_strings() -> None:
         ("[]", "once"),
         ('"{key}"', "once"),
         ('{"id": "{key}"}', "once"),
-        ('["{key}", "{key}"]', "once"),
-        ('["{key}{key}"]', "once"),
-        ('["{key}", "other"]', "only item"),
+        ('["{key}", "other"]', "in each item"),
+        ('["{key}", ["{key}"]]', "in each item"),
+        ('{"a": ["{key}"], "b": ["{key}"]}', "in each item"),
         ('["{keys} and more"]', "once"),
         ('{"a": "{keys}", "b": "{keys}"}', "once"),
         ('[{"{key}": 1}]', "once"),
@@ -62,8 +75,9 @@ def test_what_has_not_one_place_for_keys_is_refused_with_the_reason(text: str, w
 
 
 def test_a_number_has_to_take_the_place_of_a_whole_string() -> None:
-    with pytest.raises(ValueError, match="alone in its string"):
-        cut_template('["urn:{key}"]', numbers=True)
+    for text in ('["urn:{key}"]', '[{"id": "{key}", "url": "/{key}"}]'):
+        with pytest.raises(ValueError, match="alone in its string"):
+            cut_template(text, numbers=True)
 
 
 @given(

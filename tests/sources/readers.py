@@ -164,6 +164,16 @@ def read_inputs(ask: ReadableRequest) -> list[str]:
     return [within(one["id"], "urn:", "") for one in body["inputs"]]
 
 
+def read_requests(ask: ReadableRequest) -> list[str]:
+    """Read ``{"requests": [{"id": "a", "of": "u:a"}, {"id": "a"}, {"id": "b", …}, …]}``."""
+    body = json.loads(ask.body)
+    assert body.keys() == {"requests"}
+    keys = [one["id"] for one in body["requests"][::2]]
+    pairs = [({"id": key, "of": f"u:{key}"}, {"id": key}) for key in keys]
+    assert body["requests"] == [one for pair in pairs for one in pair]
+    return keys
+
+
 def read_numbers(ask: ReadableRequest) -> list[str]:
     """Read ``[{"id": 1}, {"id": 2}]``."""
     found = [one["id"] for one in json.loads(ask.body)]
@@ -304,6 +314,13 @@ CASES = {
             "template": '{"inputs": [{"id": "urn:{key}"}]}',
         },
         read_inputs,
+    ),
+    "several places in a body": EncoderCase(
+        {
+            "form": "body",
+            "template": '{"requests": [{"id": "{key}", "of": "u:{key}"}, {"id": "{key}"}]}',
+        },
+        read_requests,
     ),
     "numbers in a body": EncoderCase(
         {"form": "body", "template": '[{"id": "{key}"}]', "numbers": True},

@@ -336,6 +336,9 @@ def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
     """Create the encoder for keys in a JSON body."""
     cut = cut_template(request.template, numbers=request.numbers)
     fixed = _fixed_parameters(request)
+    write: Write = escapes.as_number if request.numbers else escapes.in_json
+    if cut.within:
+        write = escapes.at_places(write, cut.within)
     headers = tuple(request.headers.items())
     if not any(name.lower() == "content-type" for name in request.headers):
         headers = (("Content-Type", "application/json"), *headers)
@@ -344,8 +347,8 @@ def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
         before=cut.before,
         between=cut.between,
         after=cut.after,
-        write=escapes.as_number if request.numbers else escapes.in_json,
-        unreserved_as_is=not request.numbers,
+        write=write,
+        unreserved_as_is=not request.numbers and not cut.within,
         target=f"{request.path}?{fixed}" if fixed else request.path,
         headers=headers,
         max_keys=_max_keys(request, settings),

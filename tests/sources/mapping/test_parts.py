@@ -362,3 +362,43 @@ async def test_a_batch_api_is_asked_once_and_each_user_has_its_own_answer(
         "users.2.plan": "SOURCE_MALFORMED",
         "users.3.plan": "SOURCE_UNAVAILABLE",
     }
+
+
+async def test_two_requests_of_a_batch_for_each_user_are_one_row(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    users = [user_id(number) for number in range(2)]
+    accounts: dict[str, Any] = {users[0]: {"plan": "pro"}, users[1]: {"plan": "free"}}
+
+    def answer(request: Any) -> Any:  # noqa: ANN401 # of httpx
+        asked: list[Any] = json.loads(request.content)["requests"]
+        found = {f"/a/{user}": accounts[user] for user in users} | {f"/b/{users[1]}": {"due": 12}}
+        responses = [
+            part(200 if one["url"] in found else 404, found.get(one["url"]), id=one["id"])
+            for one in reversed(asked)
+        ]
+        return json_response({"responses": responses})
+
+    services.others["billing"] = answer
+    template = {
+        "requests": [
+            {"id": "{key}:account", "method": "GET", "url": "/a/{key}"},
+            {"id": "{key}:balance", "method": "GET", "url": "/b/{key}"},
+        ]
+    }
+    billing = {
+        "request": {"form": "body", "path": "/$batch", "template": json.dumps(template)},
+        "answer": {"rows": ["responses"], **NAMED},
+        "fields": {"plan": "account.plan", "balance": "money_minor(balance.due, 'EUR')"},
+    }
+
+    async with open_gateway(settings_with({"billing": billing})) as gateway:
+        reply = await gateway.query(
+            f"{{ users(ids: {json.dumps(users)}) {{ plan balance {{ amount }} }} }}"
+        )
+
+    assert not reply.errors
+    assert reply.data["users"] == [
+        {"plan": "pro", "balance": None},
+        {"plan": "free", "balance": {"amount": 12}},
+    ]
