@@ -6,9 +6,10 @@ written safely at its place.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 from urllib.parse import quote as percent_encoded
+from urllib.parse import unquote
 
 from app.expressions.ids import UUID_PATTERN
 
@@ -138,6 +139,122 @@ def in_path(segment: str) -> Write:
     return written
 
 
+def quote_around(before: str, after: str) -> str:
+    """Return the quote that a key is in.
+
+    Args:
+        before: The text before the key.
+        after: The text after it.
+
+    Returns:
+        The quote character, if it opens right before the key and closes right after it; else an
+        empty text.
+    """
+    quote = before[-1:]
+    opens = quote in {'"', "'"} and before.count(quote) % 2 == 1
+    return quote if opens and after.startswith(quote) else ""
+
+
+def in_text(before: str, after: str, escape: Escape = "refuse") -> Write:
+    """Return a writer for a key that has other text around it, whose language is not known.
+
+    Args:
+        before: The text before the key.
+        after: The text after it.
+        escape: How a quote within the key is escaped, if the key is in quotes.
+
+    Returns:
+        The writer. A key alone may be any text but an empty one. A key without quotes may have no
+        operators, quotes, brackets or spaces, and no sign of the text around it.
+    """
+    if not before and not after:
+        return not_empty
+    if quote := quote_around(before, after):
+        return in_quotes(quote, escape)
+    return in_list("", before + after)
+
+
+def in_url(before: str, after: str, escape: Escape = "refuse") -> Write:
+    """Return a writer for a key within a URL or a path with a query.
+
+    Args:
+        before: The text before the key, percent-encoded.
+        after: The text after it.
+        escape: How a quote within the key is escaped, if the key is in quotes.
+
+    Returns:
+        A writer of percent-encoded text: for a segment of the path, or for a part of the value of a
+        parameter.
+    """
+    path, question, query = before.partition("?")
+    if not question:
+        return in_path(path.rpartition("/")[2] + re.split(r"[/?#]", after, maxsplit=1)[0])
+    value = query.rpartition("&")[2].partition("=")[2]
+    return in_query(in_text(unquote(value), unquote(re.split(r"[&#]", after)[0]), escape))
+
+
+_URL = re.compile(r"(/|https?://)[^\s]*")
+"""A text that is a URL or a path: it has no spaces."""
+
+
+def check_url(text: str) -> None:
+    """Check that a text is percent-encoded, if it begins as a URL or a path does.
+
+    Args:
+        text: The fixed text around a key.
+
+    Raises:
+        ValueError: It begins so, and has spaces: it is not known how a key has to be written in it.
+    """
+    if re.match(r"/|https?://", text) and not _URL.fullmatch(text):
+        raise ValueError(f"expected {text!r} as a percent-encoded URL, without spaces")
+
+
+def in_json_text(before: str, after: str, escape: Escape = "refuse") -> Write:
+    """Return a writer for a key within a JSON string that has other text.
+
+    Args:
+        before: The text of the string before the key.
+        after: The text after it.
+        escape: How a quote within the key is escaped, if the key is in quotes.
+
+    Returns:
+        A writer for the layers that the key is in: the URL, if the string is one, or else the text;
+        and the JSON string around it.
+    """
+    whole = not before and not after
+    write = as_it_is if whole else in_text(before, after, escape)
+    if _URL.fullmatch(before + after):
+        write = in_url(before, after, escape)
+
+    def written(key: str) -> str | None:
+        text = write(key)
+        return None if text is None else in_json(text)
+
+    return written
+
+
+_HEADER = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+"""The value of a header (RFC 9110, section 5.5) in printable ASCII."""
+
+
+def in_header(write: Write) -> Write:
+    """Return a writer for the value of a header.
+
+    Args:
+        write: The writer for the text that the value is.
+
+    Returns:
+        A writer of printable ASCII, which begins and ends with no space.
+    """
+
+    def written(key: str) -> str | None:
+        text = write(key)
+        return text if text is not None and _HEADER.fullmatch(text) else None
+
+    return written
+
+
 def in_json(key: str) -> str:
     """Write a key within a JSON string (RFC 8259, section 7), in ASCII.
 
@@ -160,21 +277,3 @@ def as_number(key: str) -> str | None:
         The same key if it is a whole number; ``None`` otherwise.
     """
     return key if _NUMBER.fullmatch(key) else None
-
-
-def at_places(write: Write, texts: Sequence[str]) -> Write:
-    """Return how a key is written that has several places.
-
-    Args:
-        write: How it is written at each of them.
-        texts: The texts between the places.
-
-    Returns:
-        The function: it writes the key at all places, with the texts between them.
-    """
-
-    def written(key: str) -> str | None:
-        text = write(key)
-        return None if text is None else text + "".join(between + text for between in texts)
-
-    return written

@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.expressions.template import KEY, KEYS
+from app.expressions.places import KEY
+from app.expressions.template import KEYS
 
 Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -20,13 +20,14 @@ A key cannot change the rest of a request. A key that cannot be written safely a
 sent (``app/sources/mapping/requests.py``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from app.expressions.escapes import Escape
-from app.expressions.template import KEY, cut_template
+from app.expressions.escapes import Escape, quote_around
+from app.expressions.places import KEY
+from app.expressions.template import Template, cut_template
 from app.settings.base import (
     Between,
     Each,
@@ -101,7 +102,7 @@ _FORM = (
 )
 _PARAMETER = (
     "Query parameter for the users. With `each` it may be absent: the user then replaces `{key}` in"
-    " `path`."
+    " `path`, in values of `parameters`, or in values of `headers`."
 )
 _WRAP = "Text around all users, which replace `{keys}`."
 _ESCAPE = (
@@ -164,9 +165,17 @@ class _Request(SettingsModel):
         return (*self.own_parameters, *self.parameters)
 
     @property
-    def has_place_in_path(self) -> bool:
-        """Whether the key is in the path."""
+    def has_one_key(self) -> bool:
+        """Whether each request has one key, which may then be at any place of it."""
         return False
+
+    @property
+    def places(self) -> Sequence[str]:
+        """The texts of path, parameters and headers that have a place for a key."""
+        every = [self.path, *self.headers.values()]
+        for value in self.parameters.values():
+            every += [value] if isinstance(value, str) else value
+        return [text for text in every if KEY in text]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -190,11 +199,10 @@ class _Request(SettingsModel):
                 f'expected no "{FIELDS}" in template'
                 + (" without select" if self.select is None else " beside select.parameter")
             )
-        if self.path.count(KEY) != self.has_place_in_path:
+        if self.places and not self.has_one_key:
             raise ValueError(
-                f"expected {KEY} in path, once"
-                if self.has_place_in_path
-                else f"expected no {KEY} in path: this form has another place for it"
+                f"expected no {KEY} in {self.places[0]}: requests have several users, and this form"
+                " has another place for them"
             )
         return self
 
@@ -214,6 +222,12 @@ class RepeatRequest(_Queried):
     """A parameter that is repeated for each user."""
 
     form: Literal["repeat"] = Field(description=_FORM)
+    value: Each = Field(
+        default=KEY,
+        description="Value of the parameter for one user, who replaces `{key}`.",
+        examples=["id:{key}"],
+    )
+    escape: Escape = Field(default="refuse", description=_ESCAPE)
 
 
 class ListRequest(_Queried):
@@ -265,9 +279,7 @@ class FilterRequest(_Queried):
     def quote(self) -> str:
         """The quote around a key; empty if there is none."""
         before, _, after = self.each.partition(KEY)
-        quote = before[-1:]
-        opens = quote in {'"', "'"} and before.count(quote) % 2 == 1
-        return quote if opens and after.startswith(quote) else ""
+        return quote_around(before, after)
 
     @model_validator(mode="after")
     def _escape_fits(self) -> Self:
@@ -295,11 +307,14 @@ class BodyRequest(_Request):
         " effects. A `POST` must not have any, either: the gateway repeats it as the others.",
     )
     template: Annotated[str, Field(max_length=16_384)] = Field(
-        description='The body, in JSON. `"{keys}"` is replaced by the list of users. `"{key}"`, in'
-        " each item of a list, is replaced by one user, and the items are repeated for each user."
-        " The request must have no side effects, because the gateway may repeat it.",
+        description='The body, in JSON. `"{keys}"` is replaced by the list of users. `{key}`, in'
+        " the strings of each item of a list, is replaced by one user, and the items are repeated"
+        " for each user. Outside of lists, `{key}` is the one user of a request. A user is escaped"
+        " for everything that it is in: a URL, text in quotes, the JSON string. The request must"
+        " have no side effects, because the gateway may repeat it.",
         examples=['{"inputs": [{"id": "{key}"}]}'],
     )
+    escape: Escape = Field(default="refuse", description=_ESCAPE)
     numbers: bool = Field(
         default=False,
         description="Whether users are written as numbers. Then only users whose ids are whole"
@@ -324,12 +339,22 @@ class BodyRequest(_Request):
         Raises:
             ValueError: It is not JSON, or has not exactly one place.
         """
-        cut_template(self.template, numbers=self.numbers)
+        _ = self.cut
         return self
+
+    @property
+    def cut(self) -> Template:
+        """The template, split at its places for users."""
+        return cut_template(self.template, numbers=self.numbers, escape=self.escape)
+
+    @property
+    def has_one_key(self) -> bool:
+        """Whether each request has one key, which may then be at any place of it."""
+        return self.cut.between is None
 
 
 class EachRequest(_Request):
-    """One call for each user."""
+    """One call for each user. Its id may be at several places of the request."""
 
     form: Literal["each"] = Field(description=_FORM)
     parameter: ParameterName | None = Field(
@@ -337,6 +362,12 @@ class EachRequest(_Request):
         description=_PARAMETER,
         examples=["email"],
     )
+    value: Each = Field(
+        default=KEY,
+        description="Value of `parameter`, in which the user replaces `{key}`.",
+        examples=["eq.{key}"],
+    )
+    escape: Escape = Field(default="refuse", description=_ESCAPE)
     max_concurrent_calls: int = Field(
         default=10,
         ge=1,
@@ -351,9 +382,22 @@ class EachRequest(_Request):
         return (*own, *super().own_parameters)
 
     @property
-    def has_place_in_path(self) -> bool:
-        """Whether the key is in the path."""
-        return self.parameter is None
+    def has_one_key(self) -> bool:
+        """Whether each request has one key, which may then be at any place of it."""
+        return True
+
+    @model_validator(mode="after")
+    def _has_place(self) -> Self:
+        """Require a place for the user.
+
+        Raises:
+            ValueError: There is none, or ``value`` without ``parameter``.
+        """
+        if self.parameter is None and not self.places:
+            raise ValueError(f"expected parameter, or {KEY} in path, parameters or headers")
+        if self.parameter is None and self.value != KEY:
+            raise ValueError("expected parameter beside value")
+        return self
 
 
 RequestSettings: TypeAlias = Annotated[

@@ -2,18 +2,22 @@
 
 import json
 import re
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.expressions.escapes import Escape
 from app.expressions.template import Template, cut_template
 
 
 def filled(cut: Template, *keys: str) -> object:
     """Write keys into a template, and read it."""
-    written = [key + "".join(text + key for text in cut.within) for key in keys]
-    return json.loads(f"{cut.before}{cut.between.join(written)}{cut.after}")
+    written = [cut.write(key) for key in keys]
+    assert None not in written
+    between = "" if cut.between is None else cut.between
+    return json.loads(f"{cut.before}{between.join(map(str, written))}{cut.after}")
 
 
 def test_a_list_of_keys_takes_its_place() -> None:
@@ -29,16 +33,12 @@ def test_an_item_is_written_for_each_key() -> None:
     assert filled(cut, "a", "b") == {"all": [[{"inputs": items}]]}
 
 
-def test_a_key_may_have_several_places_in_an_item_and_several_items() -> None:
-    cut = cut_template('{"all": [{"id": "{key}:a", "url": "/{key}"}, {"id": "{key}:b"}], "n": 1}')
+def test_several_items_are_written_for_each_key() -> None:
+    cut = cut_template('{"all": [{"id": "{key}", "url": "/{key}"}, {"of": "{key}"}], "n": 1}')
 
-    items = [
-        item for key in "xy" for item in ({"id": f"{key}:a", "url": f"/{key}"}, {"id": f"{key}:b"})
-    ]
+    items = [item for key in "xy" for item in ({"id": key, "url": f"/{key}"}, {"of": key})]
     assert filled(cut, "x", "y") == {"all": items, "n": 1}
-    assert filled(cut_template('[["{key}", "{key}"]]'), "x", "y") == [["x", "x", "y", "y"]]
-    numbers = cut_template('[{"id": "{key}", "same": "{key}"}]', numbers=True)
-    assert filled(numbers, "1", "2") == [{"id": 1, "same": 1}, {"id": 2, "same": 2}]
+    assert filled(cut_template('["{key}", "{key}"]'), "x", "y") == ["x", "x", "y", "y"]
 
 
 def test_numbers_take_the_place_of_strings() -> None:
@@ -57,11 +57,10 @@ def test_numbers_take_the_place_of_strings() -> None:
         ('[["{key}"], NaN]', "JSON"),
         ('[["{key}"], 1e999]', "JSON"),
         ("[]", "once"),
-        ('"{key}"', "once"),
-        ('{"id": "{key}"}', "once"),
-        ('["{key}", "other"]', "in each item"),
-        ('["{key}", ["{key}"]]', "in each item"),
-        ('{"a": ["{key}"], "b": ["{key}"]}', "in each item"),
+        ('["{key}", "other"]', "within each item"),
+        ('["{key}", ["{key}"]]', "within each item"),
+        ('{"id": "{key}", "ids": ["{key}"]}', "within each item"),
+        ('["/users?filter=id eq {key}"]', "percent-encoded URL"),
         ('["{keys} and more"]', "once"),
         ('{"a": "{keys}", "b": "{keys}"}', "once"),
         ('[{"{key}": 1}]', "once"),
@@ -74,10 +73,85 @@ def test_what_has_not_one_place_for_keys_is_refused_with_the_reason(text: str, w
         cut_template(text)
 
 
+def test_a_key_may_be_at_several_places_of_an_item() -> None:
+    cut = cut_template('{"all": [{"id": "{key}", "url": "/users/{key}?id={key}", "n": 1}]}')
+
+    assert filled(cut, "a b", "c") == {
+        "all": [
+            {"id": "a b", "url": "/users/a%20b?id=a%20b", "n": 1},
+            {"id": "c", "url": "/users/c?id=c", "n": 1},
+        ]
+    }
+
+
+def test_a_template_without_a_list_is_of_one_user() -> None:
+    cut = cut_template('{"query": "{ user }", "variables": {"id": "{key}"}}')
+
+    assert cut.between is None
+    assert filled(cut, 'a"b') == {"query": "{ user }", "variables": {"id": 'a"b'}}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "written"),
+    [
+        ('["/users/{key}?$select=id"]', "a&b", "/users/a%26b?$select=id"),
+        ('["/users/{key}?$select=id"]', "a/b", None),
+        ('["/users/{key}?$select=id"]', "..", None),
+        ('["/users?id={key}&x=1"]', "a&y=2", "/users?id=a%26y%3D2&x=1"),
+        ('["https://a.b/users?id={key}"]', "a#b", "https://a.b/users?id=a%23b"),
+        ("""["/users?$filter=id%20eq%20'{key}'"]""", "a&b", "/users?$filter=id%20eq%20'a%26b'"),
+        ("""["/users?$filter=id%20eq%20'{key}'"]""", "a'b", None),
+        ("""["id eq '{key}'"]""", "a&b", "id eq 'a&b'"),
+        ("""["id eq '{key}'"]""", "a' or 'b", None),
+        ('["users/{key}"]', "a", "users/a"),
+        ('["users/{key}"]', "a/b", None),
+        ('["id eq {key}"]', "a or b", None),
+        ('["id eq {key}"]', "a1", "id eq a1"),
+        ('["{key}"]', "a' or \"b", "a' or \"b"),
+    ],
+)
+def test_a_key_is_escaped_for_each_layer_that_it_is_in(
+    text: str, key: str, written: str | None
+) -> None:
+    cut = cut_template(text)
+
+    if written is None:
+        assert cut.write(key) is None
+    else:
+        assert filled(cut, key) == [written]
+
+
+@pytest.mark.parametrize(
+    ("escape", "written"),
+    [("double", "id eq 'a''b'"), ("backslash", "id eq 'a\\'b'")],
+)
+def test_a_quote_in_quotes_is_escaped_as_the_settings_say(escape: Escape, written: str) -> None:
+    assert filled(cut_template("""["id eq '{key}'"]""", escape=escape), "a'b") == [written]
+
+
+@given(key=st.text(min_size=1, max_size=8))
+def test_no_key_leaves_its_place_in_a_url_within_json(key: str) -> None:
+    cut = cut_template('[{"url": "/users/{key}/posts?author={key}&limit=5"}]')
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return
+    text = cut.write(key)
+    if text is None:
+        assert key in {".", ".."} or "/" in key or "\\" in key
+        return
+
+    [item] = json.loads(f"{cut.before}{text}{cut.after}")
+    parts = urlsplit(str(item["url"]))
+    assert parts.path.split("/")[1] == "users"
+    assert unquote(parts.path.split("/")[2]) == key
+    assert parts.path.split("/")[3:] == ["posts"]
+    assert parse_qsl(parts.query, keep_blank_values=True) == [("author", key), ("limit", "5")]
+
+
 def test_a_number_has_to_take_the_place_of_a_whole_string() -> None:
-    for text in ('["urn:{key}"]', '[{"id": "{key}", "url": "/{key}"}]'):
-        with pytest.raises(ValueError, match="alone in its string"):
-            cut_template(text, numbers=True)
+    with pytest.raises(ValueError, match="alone in its string"):
+        cut_template('["urn:{key}"]', numbers=True)
 
 
 @given(

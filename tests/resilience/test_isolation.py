@@ -1,6 +1,7 @@
 """Calls about users who are known to be slow or to fail harm no calls about others."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ OPENS_SOON = BreakerSettings(min_calls=4, failure_rate=0.5, window=10.0, probes=
 FAILURES = [failure(), failure(retryable=True), failure(Code.SOURCE_TIMEOUT)]
 
 
-async def ask_about_suspect(guarded: Guarded, answer: Answer) -> Answer:
-    """Ask about a user who is known to be slow or to fail, and answer at once."""
+async def run(guarded: Guarded, answer: Answer, **how: Any) -> Answer:  # noqa: ANN401 # flags
+    """Make a call that is answered at once."""
 
     async def call(_: float) -> Answer:
         guarded.began.append(guarded.clock.seconds)
@@ -26,9 +27,14 @@ async def ask_about_suspect(guarded: Guarded, answer: Answer) -> Answer:
 
     deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
     outcome = await guarded.clock.run(
-        guarded.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE, isolated=True)
+        guarded.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE, **how)
     )
     return outcome.answer
+
+
+async def ask_about_suspect(guarded: Guarded, answer: Answer) -> Answer:
+    """Ask about a user who is known to be slow or to fail, and answer at once."""
+    return await run(guarded, answer, isolated=True)
 
 
 @pytest.mark.parametrize("answer", FAILURES)
@@ -44,6 +50,39 @@ async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked
 
     assert guarded.state() is BreakerState.CLOSED
     assert len(guarded.began) == 20
+
+
+async def test_a_batch_that_is_divided_if_it_fails_does_not_count_and_its_parts_do() -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+
+    for _ in range(20):
+        await run(guarded, failure(), divisible=True)
+    assert guarded.state() is BreakerState.CLOSED
+    for _ in range(4):
+        await run(guarded, failure())
+    assert guarded.state() is BreakerState.OPEN
+
+
+async def test_a_divided_probe_that_fails_opens_the_circuit_again() -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+    for _ in range(4):
+        await run(guarded, failure())
+    guarded.clock.advance(1.0)
+
+    await run(guarded, failure(), divisible=True)
+
+    assert guarded.state() is BreakerState.OPEN
+
+
+async def test_a_call_that_succeeds_counts_as_often_as_requests_share_it() -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+
+    await run(guarded, "good", requests=5)
+    for _ in range(4):
+        await run(guarded, failure(), requests=5)
+    assert guarded.state() is BreakerState.CLOSED
+    await run(guarded, failure())
+    assert guarded.state() is BreakerState.OPEN
 
 
 async def test_a_suspect_is_no_probe() -> None:

@@ -157,20 +157,60 @@ def read_ids(ask: ReadableRequest) -> list[str]:
 
 
 def read_inputs(ask: ReadableRequest) -> list[str]:
-    """Read ``{"inputs": [{"id": "urn:a"}, {"id": "urn:b"}]}``."""
+    """Read ``{"inputs": [{"id": "a", "ref": "a"}, {"id": "b", "ref": "b"}]}``."""
     body = json.loads(ask.body)
     assert body.keys() == {"inputs"}
-    assert all(one.keys() == {"id"} for one in body["inputs"])
-    return [within(one["id"], "urn:", "") for one in body["inputs"]]
+    assert all(one.keys() == {"id", "ref"} for one in body["inputs"])
+    assert all(one["id"] == one["ref"] for one in body["inputs"])
+    return [one["id"] for one in body["inputs"]]
+
+
+def read_urls(ask: ReadableRequest) -> list[str]:
+    """Read ``{"requests": [{"id": "a", "url": "/users/a/card?of=a&all=1"}]}``."""
+    found: list[str] = []
+    for one in json.loads(ask.body)["requests"]:
+        path, _, query = one["url"].partition("?")
+        empty, users, key, card = unquote(path).replace("\\", "/").split("/")
+        assert (empty, users, card) == ("", "users", "card")
+        assert parse_qsl(query, keep_blank_values=True) == [("of", key), ("all", "1")]
+        assert one == {"id": key, "url": one["url"]}
+        found.append(key)
+    return found
+
+
+def read_quoted_text(ask: ReadableRequest) -> list[str]:
+    """Read ``[{"filter": "id eq 'a'"}]``."""
+    texts = [within(one["filter"], "id eq ", "") for one in json.loads(ask.body)]
+    return [literals(text, "'", "double", "nothing")[0] for text in texts]
+
+
+def read_equals(ask: ReadableRequest) -> list[str]:
+    """Read ``?user_id=eq.a``."""
+    return [within(only(ask, "user_id"), "eq.", "")]
+
+
+def read_terms(ask: ReadableRequest) -> list[str]:
+    """Read ``?q=id:a&q=id:b``."""
+    found = [within(value, "id:", "") for _, value in parameters(ask)]
+    assert not any(":" in key for key in found)
+    return found
+
+
+def read_twice(ask: ReadableRequest) -> list[str]:
+    """Read ``/users/a/of/a?by=a``."""
+    path, _, query = ask.target.partition("?")
+    empty, users, key, of, again = unquote(path).replace("\\", "/").split("/")
+    assert (empty, users, of, again) == ("", "users", "of", key)
+    assert parse_qsl(query, keep_blank_values=True) == [("by", key)]
+    return [key]
 
 
 def read_requests(ask: ReadableRequest) -> list[str]:
-    """Read ``{"requests": [{"id": "a", "of": "u:a"}, {"id": "a"}, {"id": "b", …}, …]}``."""
+    """Read ``{"requests": [{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b", …}, …]}``."""
     body = json.loads(ask.body)
     assert body.keys() == {"requests"}
     keys = [one["id"] for one in body["requests"][::2]]
-    pairs = [({"id": key, "of": f"u:{key}"}, {"id": key}) for key in keys]
-    assert body["requests"] == [one for pair in pairs for one in pair]
+    assert body["requests"] == [{"id": key, "n": number} for key in keys for number in (1, 2)]
     return keys
 
 
@@ -311,14 +351,14 @@ CASES = {
         {
             "form": "body",
             "method": "QUERY",
-            "template": '{"inputs": [{"id": "urn:{key}"}]}',
+            "template": '{"inputs": [{"id": "{key}", "ref": "{key}"}]}',
         },
         read_inputs,
     ),
-    "several places in a body": EncoderCase(
+    "several items in a body": EncoderCase(
         {
             "form": "body",
-            "template": '{"requests": [{"id": "{key}", "of": "u:{key}"}, {"id": "{key}"}]}',
+            "template": '{"requests": [{"id": "{key}", "n": 1}, {"id": "{key}", "n": 2}]}',
         },
         read_requests,
     ),
@@ -336,6 +376,38 @@ CASES = {
         {"form": "each", "path": "/Users('{key}')"},
         read_odata_path,
         lambda key: key in {".", ".."} or re.fullmatch(r"[A-Za-z0-9\-._~]+", key) is None,
+    ),
+    "urls in a body": EncoderCase(
+        {
+            "form": "body",
+            "template": '{"requests": [{"id": "{key}",'
+            ' "url": "/users/{key}/card?of={key}&all=1"}]}',
+        },
+        read_urls,
+        lambda key: key in {"", ".", ".."} or "/" in key or "\\" in key,
+    ),
+    "text in a body": EncoderCase(
+        {
+            "form": "body",
+            "template": """[{"filter": "id eq '{key}'"}]""",
+            "escape": "double",
+        },
+        read_quoted_text,
+    ),
+    "text around a parameter": EncoderCase(
+        {"form": "each", "parameter": "user_id", "value": "eq.{key}"},
+        read_equals,
+        is_not(r"\w[\w\-.~@:+/=|]*"),
+    ),
+    "text around each parameter": EncoderCase(
+        {"form": "repeat", "parameter": "q", "value": "id:{key}"},
+        read_terms,
+        is_not(r"\w[\w\-.~@+/=|]*"),
+    ),
+    "a key twice": EncoderCase(
+        {"form": "each", "path": "/users/{key}/of/{key}", "parameters": {"by": "{key}"}},
+        read_twice,
+        lambda key: key in {"", ".", ".."} or "/" in key or "\\" in key,
     ),
     "one parameter": EncoderCase(
         {"form": "each", "parameter": "email"}, read_one, lambda key: not key

@@ -6,15 +6,17 @@ as a URL is, then each part is escaped: the result is the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from string import ascii_letters, digits
 from typing import Any, assert_never
 from urllib.parse import quote
 
 from app.expressions import escapes
-from app.expressions.escapes import Write
-from app.expressions.template import KEY, KEYS, cut_template
+from app.expressions.escapes import Escape, Write, in_text
+from app.expressions.places import KEY, KeyPlaces, places_in
+from app.expressions.places import fixed as places_fixed
+from app.expressions.template import KEYS
 from app.settings.request import (
     BodyRequest,
     EachRequest,
@@ -79,6 +81,7 @@ class RequestEncoder:
         unreserved_as_is: Whether keys of unreserved characters need no escaping.
         target: Path and query, if the keys are in the body; ``None`` if they are in path or query.
         headers: The headers of each request.
+        key_headers: The headers that have the key, if each request has one.
         max_keys: Maximum number of keys in a request.
         max_bytes: Maximum size of all keys in a request, with the texts between them.
         at_a_time: Maximum number of requests in flight for one batch.
@@ -97,6 +100,7 @@ class RequestEncoder:
     max_bytes: int
     at_a_time: int
     absent: frozenset[int] = frozenset()
+    key_headers: Mapping[str, KeyPlaces] = field(default_factory=dict[str, KeyPlaces])
 
     @property
     def method(self) -> str:
@@ -163,6 +167,8 @@ class RequestEncoder:
             key.encode()
         except UnicodeEncodeError:  # a lone surrogate, which no service could read
             return None
+        if any(places.written(key) is None for places in self.key_headers.values()):
+            return None
         return self.write(key)
 
     def _fitting(self, written: Sequence[str]) -> int:
@@ -173,11 +179,14 @@ class RequestEncoder:
 
     def _request(self, keys: Sequence[UserId], text: str) -> UpstreamRequest:
         """Return the request for encoded keys."""
-        whole = f"{self.before}{text}{self.after}"
+        whole, headers = f"{self.before}{text}{self.after}", self.headers
+        for name, places in self.key_headers.items():  # one key, which ``_encoded_key`` has checked
+            value = f"{places.before}{places.written(keys[0])}{places.after}"
+            headers = (*headers, (name, value))
         if self.target is None:
-            return UpstreamRequest(keys, self.request.path, whole, headers=self.headers)
+            return UpstreamRequest(keys, self.request.path, whole, headers=headers)
         return UpstreamRequest(
-            keys, self.request.path, self.target, self.method, self.headers, whole.encode("ascii")
+            keys, self.request.path, self.target, self.method, headers, whole.encode("ascii")
         )
 
 
@@ -199,16 +208,16 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
     )
     match request:
         case RepeatRequest():
-            name = f"{_fixed(request.parameter)}="
-            write = escapes.in_query(escapes.as_it_is)
+            name, whole = f"{_fixed(request.parameter)}=", request.value == KEY
+            places = _value(request.value, request.escape)
             return _queried(
                 request,
                 settings,
-                before=name,
-                between=f"&{name}",
-                after="",
-                write=write,
-                unreserved_as_is=True,
+                before=f"{name}{places.before}",
+                between=f"{places.after}&{name}{places.before}",
+                after=places.after,
+                write=escapes.in_query(escapes.as_it_is) if whole else places.written,
+                unreserved_as_is=whole,
             )
         case ListRequest():
             return _list(request, settings)
@@ -246,15 +255,19 @@ def _fixed(text: str) -> str:
 
 def _fixed_parameters(request: RequestSettings) -> str:
     """Return the query of parameters that are always sent; empty if there are none."""
+    return "&".join(f"{_fixed(name)}={_fixed(value)}" for name, value in _pairs(request))
+
+
+def _pairs(request: RequestSettings) -> Sequence[tuple[str, str]]:
+    """Return the names and values of parameters that are always sent."""
     every: Mapping[str, str | tuple[str, ...]] = request.parameters
     if request.page_size_parameter is not None:
         every = {**every, request.page_size_parameter: str(request.page_size)}
-    pairs = (
+    return [
         (name, value)
         for name, values in every.items()
         for value in ((values,) if isinstance(values, str) else values)
-    )
-    return "&".join(f"{_fixed(name)}={_fixed(value)}" for name, value in pairs)
+    ]
 
 
 def _max_keys(request: RequestSettings, settings: SourceSettings) -> int:
@@ -334,55 +347,72 @@ def _filter(request: FilterRequest, settings: SourceSettings) -> RequestEncoder:
 
 def _body(request: BodyRequest, settings: SourceSettings) -> RequestEncoder:
     """Create the encoder for keys in a JSON body."""
-    cut = cut_template(request.template, numbers=request.numbers)
-    fixed = _fixed_parameters(request)
-    write: Write = escapes.as_number if request.numbers else escapes.in_json
-    if cut.within:
-        write = escapes.at_places(write, cut.within)
+    cut, fixed = request.cut, _fixed_parameters(request)
+    one_key = cut.between is None
     headers = tuple(request.headers.items())
     if not any(name.lower() == "content-type" for name in request.headers):
         headers = (("Content-Type", "application/json"), *headers)
     return RequestEncoder(
         request=request,
         before=cut.before,
-        between=cut.between,
+        between=cut.between or "",
         after=cut.after,
-        write=write,
-        unreserved_as_is=not request.numbers and not cut.within,
+        write=cut.write,
+        unreserved_as_is=cut.plain,
         target=f"{request.path}?{fixed}" if fixed else request.path,
         headers=headers,
-        max_keys=_max_keys(request, settings),
+        max_keys=1 if one_key else _max_keys(request, settings),
         max_bytes=request.max_body_bytes - len(cut.before) - len(cut.after),
         at_a_time=settings.max_calls,
     )
 
 
+def _value(text: str, escape: Escape) -> KeyPlaces:
+    """Return the value of a query parameter that has places for a key."""
+
+    def writer(before: str, after: str) -> Write:
+        return escapes.in_query(in_text(before, after, escape))
+
+    return places_in(text, _fixed, writer)
+
+
 def _each(request: EachRequest, settings: SourceSettings) -> RequestEncoder:
-    """Create the encoder for one call per key."""
-    fixed = _fixed_parameters(request)
-    absent = frozenset[int]()
-    if request.parameter is None:
-        # Without the key in the path, this status probably means that the path is wrong.
-        absent = _NOT_FOUND
-        start, _, end = request.path.partition(KEY)
-        before, after = start, f"{end}?{fixed}" if fixed else end
-        write = escapes.in_path(start.rpartition("/")[2] + end.partition("/")[0])
-    else:
-        query = f"{fixed}&{_fixed(request.parameter)}" if fixed else _fixed(request.parameter)
-        before, after = f"{request.path}?{query}=", ""
-        write = escapes.in_query(escapes.not_empty)
+    """Create the encoder for one call per key, which may be at several places."""
+    places = places_in(request.path, str, _in_path)
+    parameters = [*_pairs(request)]
+    if request.parameter is not None:
+        parameters.append((request.parameter, request.value))
+    for number, (name, value) in enumerate(parameters):
+        start = places_fixed(f"{'&' if number else '?'}{_fixed(name)}=")
+        places = places.followed_by(start).followed_by(_value(value, request.escape))
+
+    def in_header(before: str, after: str) -> Write:
+        return escapes.in_header(in_text(before, after, request.escape))
+
+    headers = request.headers.items()
+    # Without the key in the path, status 404 probably means that the path is wrong. If the settings
+    # give it a meaning, that meaning counts.
+    absent = _NOT_FOUND if KEY in request.path else frozenset[int]()
+    known = frozenset[int]() if settings.answer is None else settings.answer.status.keys()
     return RequestEncoder(
         request=request,
-        before=before,
+        before=places.before,
         between="",
-        after=after,
-        write=write,
+        after=places.after if places.writers else "",
+        write=places.written,
         unreserved_as_is=False,  # in a path, a dot may need escaping
         target=None,
-        headers=tuple(request.headers.items()),
+        headers=tuple((name, value) for name, value in headers if KEY not in value),
+        key_headers={
+            name: places_in(value, str, in_header) for name, value in headers if KEY in value
+        },
         max_keys=1,
-        max_bytes=_max_target_bytes(settings) - len(before) - len(after),
+        max_bytes=_max_target_bytes(settings) - len(places.before) - len(places.after),
         at_a_time=min(request.max_concurrent_calls, settings.max_calls),
-        # If the settings give 404 a meaning, that meaning counts.
-        absent=absent if settings.answer is None else absent - settings.answer.status.keys(),
+        absent=absent - known,
     )
+
+
+def _in_path(before: str, after: str) -> Write:
+    """Return the writer for a key in a path."""
+    return escapes.in_path(before.rpartition("/")[2] + after.partition("/")[0])

@@ -1,5 +1,6 @@
 """Keys stay at their place: whatever they are, a server reads them back, and nothing else."""
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -84,7 +85,7 @@ def test_a_request_is_printable_ascii_without_spaces(case: EncoderCase, keys: li
 def test_no_key_is_in_what_the_log_says_of_a_path(case: EncoderCase, key: UserId) -> None:
     paths = {ask.path for ask in form(case.request).encode([key]).sent}
 
-    assert paths <= {"/users", "/users/{key}/card", "/Users('{key}')"}
+    assert paths <= {"/users", "/users/{key}/card", "/users/{key}/of/{key}", "/Users('{key}')"}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -139,11 +140,16 @@ def test_the_forms_are_written_as_the_services_document_them() -> None:
         "bare filter": "/users?filter=id eq 1 or id eq 2",
         "ids in a body": "/users",
         "inputs in a body": "/users",
-        "several places in a body": "/users",
+        "several items in a body": "/users",
         "numbers in a body": "/users",
         "path": "/users/1/card",
         "quoted path": "/Users('1')",
         "one parameter": "/users?email=1",
+        "urls in a body": "/users",
+        "text in a body": "/users",
+        "text around a parameter": "/users?user_id=eq.1",
+        "text around each parameter": "/users?q=id:1&q=id:2",
+        "a key twice": "/users/1/of/1?by=1",
     }
 
 
@@ -227,3 +233,44 @@ def test_an_encoded_byte_counts_as_the_three_characters_that_it_becomes() -> Non
 def sizes(made: RequestEncoder, keys: Sequence[UserId]) -> list[int]:
     """Count the keys of each request."""
     return [len(ask.keys) for ask in made.encode(keys).sent]
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "sent"),
+    [
+        ("{key}", "ann", "ann"),
+        ("{key}", "a b", "a b"),
+        ("{key}", " a", None),
+        ("{key}", "a\r\nX-Evil: 1", None),
+        ("{key}", "ä", None),
+        ("user={key}; scope=read", "ann", "user=ann; scope=read"),
+        ("user={key}; scope=read", "ann; scope=all", None),
+        ('user="{key}"', "a b", 'user="a b"'),
+        ('user="{key}"', 'a"b', None),
+    ],
+)
+def test_a_key_may_be_in_a_header_in_which_it_changes_nothing_else(
+    value: str, key: str, sent: str | None
+) -> None:
+    request = {"form": "each", "path": "/me", "headers": {"X-User": value, "X-Api": "2"}}
+    settings = calm_source(base_url="http://a", request=request)
+    encoded = encoder_of(PROFILE, settings).encode([UserId(key)])
+
+    if sent is None:
+        assert (list(encoded.sent), list(encoded.refused)) == ([], [key])
+    else:
+        [made] = encoded.sent
+        assert made.target == "/me"
+        assert dict(made.headers) == {"X-User": sent, "X-Api": "2"}
+
+
+def test_a_body_without_a_list_is_sent_for_one_user_at_a_time() -> None:
+    query = "query($id: ID!) { user(id: $id) { name } }"
+    template = json.dumps({"query": query, "variables": {"id": "{key}"}})
+    request = {"form": "body", "path": "/graphql", "template": template}
+    encoded = encoder_of(PROFILE, calm_source(base_url="http://a", request=request)).encode(
+        [UserId("a"), UserId('b"')]
+    )
+
+    bodies = [json.loads(made.body)["variables"] for made in encoded.sent]
+    assert bodies == [{"id": "a"}, {"id": 'b"'}]
