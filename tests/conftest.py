@@ -19,6 +19,7 @@ import httpx
 import orjson
 import pytest
 import trustme
+from hypothesis import settings
 from starlette.types import ASGIApp
 
 import app
@@ -36,6 +37,12 @@ APP = Path(app.__file__).parent
 
 PROPERTY_TIMEOUT = 300
 """Seconds that a property may take. It runs hundreds of examples, each with its own waits."""
+
+
+def pytest_configure() -> None:
+    """Let an example of a property take any time: a busy machine needs more than 200 ms."""
+    settings.register_profile("gateway", deadline=None)
+    settings.load_profile("gateway")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

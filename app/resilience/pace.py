@@ -253,7 +253,8 @@ def slowed(
     Returns:
         The rate from now on. Its limit is never above the calls that the service still takes. Each
         refusal doubles the pause; a longer wait that the service asks for counts instead. So a
-        service that asks for no wait and refuses again gets a pause all the same.
+        service that asks for no wait and refuses again gets a pause all the same. A wait that a
+        successful answer asks for is at most ``max_backoff``, unless no calls are left.
     """
     wait = signal.wait or 0.0
     if signal.left is not None and not wait:  # after a wait the quota is renewed
@@ -271,6 +272,10 @@ def slowed(
         doublings = min(pace.refusals - 1, 30)
         longest = min(settings.retry.max_delay, settings.retry.base_delay * 2.0**doublings)
         wait = longest * (0.5 + chance() / 2) if signal.wait is None else max(wait, longest)
+    elif signal.left != 0:
+        # The service works and has calls left. If each answer asked for ten seconds, and the
+        # gateway waited as long, no request would be answered in its time.
+        wait = min(wait, settings.pacing.max_backoff)
     wait = min(wait, settings.pacing.max_pause)
     return replace(pace, until=max(pace.until, now + wait))
 

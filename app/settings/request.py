@@ -302,7 +302,7 @@ class BodyRequest(_Request):
     form: Literal["body"] = Field(description=_FORM)
     method: Literal["POST", "QUERY", "SEARCH"] = Field(
         default="POST",
-        description="HTTP method of a request with a body. `QUERY` (an HTTP draft for requests that"
+        description="HTTP method of the request. `QUERY` (an HTTP draft for requests with a body that"
         " only read) and `SEARCH` (RFC 5323) say by themselves that the request has no side"
         " effects. A `POST` must not have any, either: the gateway repeats it as the others.",
     )

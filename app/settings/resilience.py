@@ -43,6 +43,11 @@ class PacingSettings(SettingsModel):
         description="Maximum number of seconds of one pause between calls, even if the service"
         " signals more.",
     )
+    max_backoff: Seconds = Field(
+        default=1.0,
+        description="Maximum number of seconds of a pause after a successful answer with `Backoff`"
+        " or `Retry-After`. Such an answer slows the calls down, but does not stop them.",
+    )
 
 
 class BreakerSettings(SettingsModel):

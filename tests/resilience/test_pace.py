@@ -90,7 +90,13 @@ def test_a_service_that_says_at_once_and_refuses_again_is_left_alone_for_longer(
 
 
 def test_a_good_answer_that_asks_for_a_pause_gets_it() -> None:
-    assert heeding(FREE, Signal(wait=5.0)) == CallRate(32.0, until=NOW + 5.0, cut_at=NOW)
+    assert heeding(FREE, Signal(wait=0.5)) == CallRate(32.0, until=NOW + 0.5, cut_at=NOW)
+
+
+def test_a_good_answer_pauses_for_no_longer_than_the_setting_allows() -> None:
+    assert heeding(FREE, Signal(wait=10.0)) == CallRate(32.0, until=NOW + 1.0, cut_at=NOW)
+    empty = Signal(wait=10.0, left=0)  # until then, each call would be refused
+    assert heeding(FREE, empty) == CallRate(32.0, until=NOW + 10.0, cut_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,8 @@ def test_whatever_a_service_says_the_pace_stays_within_its_bounds(
             if signal.refused:
                 assert pace.until > now
             if signal.wait:
-                assert pace.until >= now + min(signal.wait, 60.0)
+                longest = 60.0 if signal.refused or signal.left == 0 else 1.0
+                assert pace.until >= now + min(signal.wait, longest)
         assert 1 <= pace.limit <= MOST
         assert pace.until <= now + 60.0
 

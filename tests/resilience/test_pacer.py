@@ -222,7 +222,7 @@ class PaceReports:
 
     def heed(self, caller: str, wait: float) -> None:
         """Have the service ask one caller to leave it alone."""
-        self.paces.apply_signal(caller, Signal(wait=wait), began=self.clock.seconds)
+        self.paces.apply_signal(caller, Signal(wait=wait, left=0), began=self.clock.seconds)
 
     def paused(self) -> int:
         """Count the callers who are paused."""

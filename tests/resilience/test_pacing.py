@@ -104,10 +104,11 @@ async def test_what_a_source_says_is_believed_for_so_long_and_then_it_is_asked_a
     ("headers", "seconds"),
     [
         ({}, 0.0),
-        ({"Backoff": "2"}, 2.0),
+        ({"Backoff": "0.5"}, 0.5),
+        ({"Backoff": "10"}, 1.0),
         ({"Backoff": "0"}, 0.0),
         ({"Backoff": "a while"}, 0.0),
-        ({"Retry-After": "2"}, 2.0),
+        ({"Retry-After": "2"}, 1.0),
         ({"RateLimit": '"a";r=0;t=2'}, 2.0),
         ({"RateLimit": '"a";r=1;t=2'}, 0.0),
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "2"}, 2.0),
@@ -128,6 +129,17 @@ async def test_a_good_answer_is_given_at_once_and_the_next_call_waits_as_it_says
 
         assert [reply.body for reply in replies] == [{"data": {"user": {"plan": "pro"}}}] * 2
         assert took == pytest.approx([0.0, 0.0 if settings else seconds], abs=1e-3)
+
+
+async def test_a_service_that_asks_for_a_pause_with_each_answer_is_still_asked(
+    ways: Ways,
+) -> None:
+    async with outage(ways=ways) as gateway:
+        gateway.server.fail("billing", faults.telling(200, Backoff="10"))
+
+        replies = [await gateway.ask(PLAN) for _ in range(20)]
+
+        assert [reply.body for reply in replies] == [{"data": {"user": {"plan": "pro"}}}] * 20
 
 
 async def test_requests_that_come_while_it_is_paused_wait_and_do_not_run_into_the_wall(

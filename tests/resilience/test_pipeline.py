@@ -796,7 +796,7 @@ async def test_good_answers_may_ask_for_it_too(
 async def test_a_slowdown_is_told_at_once_and_then_not_too_often() -> None:
     guarded = Guarded()
     for _ in range(100):
-        guarded.guard.apply_signal("", Signal(wait=5.0), began=guarded.clock.seconds)
+        guarded.guard.apply_signal("", Signal(wait=5.0, left=0), began=guarded.clock.seconds)
         guarded.clock.advance(1.0)
 
     assert guarded.slowdowns[0] == Slowdown(limit=32, pause=5.0, signals=1)

@@ -526,3 +526,26 @@ async def test_pages_that_lead_in_a_ring_leave_failures_and_no_guess() -> None:
         answers = await source.ask([user_id(1), user_id(2)])
 
     assert answers == ["user1", "SOURCE_MALFORMED"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Link": '</users?page=2>; rel="next"'}, {"Content-Range": "items 0-0/2"}],
+    ids=["Link", "Content-Range"],
+)
+async def test_a_user_without_a_row_in_a_cut_off_answer_is_not_unknown(
+    headers: Mapping[str, str],
+) -> None:
+    def behave(request: httpx.Request) -> httpx.Response:
+        if "page" in request.url.params:
+            return json_response([profile_row(2, id="b")])
+        response = json_response([profile_row(1, id="a")])
+        response.headers.update(headers)
+        return response
+
+    async with opened(behave) as source:
+        found = await source.ask(["a", "b"])
+        complete = await source.ask(["a"])
+
+    assert found == ["user1", "user2" if "Link" in headers else "SOURCE_MALFORMED"]
+    assert complete == ["user1"]

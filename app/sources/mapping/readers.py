@@ -12,7 +12,7 @@ from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.groups import GroupReader
 from app.sources.mapping.parts import PartReader
-from app.sources.mapping.reader import MappingReader, merged
+from app.sources.mapping.reader import MappingReader
 from app.sources.mapping.row_mapper import (
     MappingError,
     MappingMistake,
@@ -50,15 +50,6 @@ def reader_of(
     Raises:
         MappingError: The settings do not fit the record. It has all mistakes.
     """
-    if (
-        settings.answer is None
-        and settings.fields is None
-        and not settings.words
-        and not settings.defaults
-        and not foreign_keys
-        and observer is None
-    ):
-        return _DirectReader(spec, fold_case=fold_case, decoders=decoders)
     answer = settings.answer or AnswerSettings()
     mapper = (
         RowMapper(spec, settings, foreign_keys)
@@ -78,7 +69,7 @@ def reader_of(
     make: type[MappingReader[R]] = MappingReader[R] if answer.group is None else GroupReader[R]
     if answer.match == "position" or answer.parts is not None:
         make = PartReader[R]
-    return make(
+    reader = make(
         spec,
         answer,
         mapper,
@@ -87,29 +78,44 @@ def reader_of(
         names_user=settings.fields is None and settings.key_from is None,
         one_key=one_key,
     )
+    is_default = settings.answer is None and settings.fields is None
+    if not is_default or settings.words or settings.defaults or foreign_keys or observer:
+        return reader
+    return _DirectReader(RowReader(spec, fold_case=fold_case, decoders=decoders), reader)
+
+
+_SIGNS_OF_MORE = frozenset({"link", "content-range"})
+"""Headers that may say that rows are missing."""
 
 
 class _DirectReader(Generic[R]):
-    """Reads responses of the default contract, of which only the body matters."""
+    """Reads responses of the default contract: bytes are decoded directly to records.
 
-    def __init__(self, spec: SourceSpec[R], *, fold_case: bool, decoders: DecoderFactory) -> None:
-        self._name = spec.name
-        self._rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
+    Args:
+        rows: Reads the body.
+        paged: Reads a response whose headers may say that rows are missing.
+    """
+
+    def __init__(self, rows: RowReader[R], paged: MappingReader[R]) -> None:
+        self._rows = rows
+        self._paged = paged
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
-        """Read a response, as ``RowReader.read`` does."""
-        return self._rows.read(answer.body, keys)
+        """Read one page, as ``Reader.read`` says."""
+        rows = self._rows.read(answer.body, keys)
+        if None in rows.answers and not _SIGNS_OF_MORE.isdisjoint(answer.headers):
+            return self._paged.read(answer, keys)
+        return rows
 
     def merged(self, first: Rows[R], second: Rows[R]) -> Rows[R]:
-        """Merge two pages. The default contract has none."""
-        return merged(self._name, first, second)
+        """Merge two pages, as ``Reader.merged`` says."""
+        return self._paged.merged(first, second)
 
     def results(self, rows: Rows[R], keys: Sequence[UserId]) -> Sequence[SourceResult[R]]:
-        """Return the results."""
-        del keys  # the rows are complete
+        """Return the results after the last page, as ``Reader.results`` says."""
+        del keys  # there are no values for a missing row
         return rows.answers
 
     def unknown(self, user: UserId, facts: ResponseFacts) -> SourceResult[R]:
-        """Return that the source does not know the user."""
-        del user, facts  # the default contract has no defaults
-        return None
+        """Return the result of a key without a row, as ``Reader.unknown`` says."""
+        return self._paged.unknown(user, facts)

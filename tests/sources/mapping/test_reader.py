@@ -1,6 +1,7 @@
 """The choice of what reads a source's answers."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,9 +27,7 @@ def settings(**changes: object) -> SourceSettings:
 def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
     body = json.dumps([profile_row(1, id="a")]).encode()
     keys = [UserId("a"), UserId("b")]
-    rows = reader_of(PROFILE, settings()).read(
-        RawAnswer(200, {"link": "</2>; rel=next"}, body), keys
-    )
+    rows = reader_of(PROFILE, settings()).read(RawAnswer(200, {}, body), keys)
 
     record, straight = rows.answers[0], RowReader(PROFILE).read(body, keys).answers[0]
     assert isinstance(record, ProfileRecord | msgspec.Struct)
@@ -40,10 +39,11 @@ def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
     assert rows.found == 1
 
 
-def test_with_any_of_the_settings_an_answer_may_be_cut_off() -> None:
+@pytest.mark.parametrize("changes", [{}, {"answer": {}}], ids=["default contract", "settings"])
+def test_an_answer_may_be_cut_off(changes: dict[str, Any]) -> None:
     body = json.dumps([profile_row(1, id="a")]).encode()
     answer = RawAnswer(200, {"link": "</2>; rel=next"}, body)
-    rows = reader_of(PROFILE, settings(answer={})).read(answer, [UserId("a"), UserId("b")])
+    rows = reader_of(PROFILE, settings(**changes)).read(answer, [UserId("a"), UserId("b")])
 
     assert told(rows) == ["a", "SOURCE_MALFORMED"]
 
