@@ -302,9 +302,9 @@ class BodyRequest(_Request):
     form: Literal["body"] = Field(description=_FORM)
     method: Literal["POST", "QUERY", "SEARCH"] = Field(
         default="POST",
-        description="HTTP method of the request. `QUERY` (an HTTP draft for requests with a body that"
-        " only read) and `SEARCH` (RFC 5323) say by themselves that the request has no side"
-        " effects. A `POST` must not have any, either: the gateway repeats it as the others.",
+        description="HTTP method of the request. `QUERY` (an HTTP draft for requests that only"
+        " read) and `SEARCH` (RFC 5323) say by themselves that it has no side effects. A `POST`"
+        " must not have any, either: the gateway repeats it as the others.",
     )
     template: Annotated[str, Field(max_length=16_384)] = Field(
         description='The body, in JSON. `"{keys}"` is replaced by the list of users. `{key}`, in'
