@@ -467,7 +467,10 @@ def test_settings_lists_every_variable_in_a_table() -> None:
     table = {name.strip("`"): default for name, default, _ in cells}
     assert len(table) == len(rows)
     named = re.compile("__(PROFILE|BILLING|ACTIVITY)__")
-    assert set(table) == {named.sub("__<SOURCE>__", one.name) for one in variables()}
+    shared = re.compile("(?<=_SOURCE_DEFAULTS__).*")
+    assert set(table) == {
+        shared.sub("<SETTING>", named.sub("__<SOURCE>__", one.name)) for one in variables()
+    }
     assert table["GATEWAY_PORT"] == "`8000`"
     assert table["GATEWAY_SOURCES__<SOURCE>__BASE_URL"] == "**needed**"
     assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__TOKEN"] == "not set"
