@@ -169,7 +169,7 @@ class BearerAuth(_Auth):
     """A service that identifies the gateway by a token."""
 
     kind: Literal["bearer"] = Field(description=_KIND)
-    token: BearerToken = Field(description="The token (`bearer`).")
+    token: BearerToken = Field(description="The token.")
 
     @property
     def own_header(self) -> str | None:
@@ -181,8 +181,8 @@ class BasicAuth(_Auth):
     """A service that identifies the gateway by a user name and a password."""
 
     kind: Literal["basic"] = Field(description=_KIND)
-    username: UserName = Field(description="The user (`basic`).", examples=["gateway"])
-    password: Secret = Field(description="The password (`basic`).")
+    username: UserName = Field(description="The user.", examples=["gateway"])
+    password: Secret = Field(description="The password.")
 
     @property
     def own_header(self) -> str | None:
@@ -194,16 +194,16 @@ class ApiKeyAuth(_Auth):
     """A service that identifies the gateway by a key."""
 
     kind: Literal["api_key"] = Field(description=_KIND)
-    key: ApiKey = Field(description="The key (`api_key`).")
+    key: ApiKey = Field(description="The key.")
     header: KeyHeader | None = Field(
-        default=None, description="Header for the key (`api_key`).", examples=["X-Api-Key"]
+        default=None, description="Header for the key.", examples=["X-Api-Key"]
     )
     prefix: Prefix = Field(
         default="", description="Text before the key in that header.", examples=["Token "]
     )
     parameter: ParameterName | None = Field(
         default=None,
-        description="Query parameter for the key (`api_key`). A header is better if the service"
+        description="Query parameter for the key. A header is better if the service"
         " supports one, because proxies and services log addresses.",
         examples=["api_key"],
     )
@@ -237,7 +237,7 @@ class ClientCredentialsAuth(_Auth):
 
     kind: Literal["client_credentials"] = Field(description=_KIND)
     token_url: Address = Field(
-        description="Address of the server that issues tokens (`client_credentials`). The source's"
+        description="Address of the server that issues tokens. The source's"
         " `tls` and `proxy` apply to it, too.",
         examples=["https://login.internal/oauth/token"],
     )

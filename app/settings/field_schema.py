@@ -105,7 +105,23 @@ class FieldSchema:
         if isinstance(key, int):
             return Setting(self.items or NOWHERE)
         fields = [model.model_fields[key] for model in self.tables if key in model.model_fields]
-        return Setting.of(fields) if fields else Setting(self.entries or NOWHERE)
+        if not fields:
+            return Setting(self.entries or NOWHERE)
+        setting = Setting.of(fields)
+        if self.tag in {None, key}:
+            return setting
+        return replace(setting, meaning=self._meaning(key))
+
+    def _meaning(self, key: str) -> str:
+        """Return the description of a setting, with the kinds of tables that have it."""
+        kinds: dict[str, list[str]] = {}
+        for word, model in self.kinds().items():
+            if (info := model.model_fields.get(key)) is not None:
+                kinds.setdefault(info.description or "", []).append(f"`{word}`")
+        every = sum(map(len, kinds.values())) == len(self.kinds())
+        if every and len(kinds) == 1:
+            return next(iter(kinds))
+        return " ".join(f"For {', '.join(words)}: {meaning}" for meaning, words in kinds.items())
 
 
 NOWHERE = FieldSchema()

@@ -98,7 +98,8 @@ class SelectSettings(SettingsModel):
 _FORM = (
     "Place of the users in the request: one query parameter for each user (`repeat`), one parameter"
     " with a list (`list`) or with a filter expression (`filter`), a JSON body that is sent by POST"
-    " (`body`), or one call for each user (`each`; status 404 then means that the user is unknown)."
+    " (`body`), or one call for each user (`each`). With the user in the path of `each`, status 404"
+    " means that the user is unknown."
 )
 _PARAMETER = (
     "Query parameter for the users. With `each` it may be absent: the user then replaces `{key}` in"

@@ -78,9 +78,13 @@ def flat(text: str) -> str:
         (["config"], ["show", "schema"]),
         (["config", "show"], ["the origin of each", "Secrets are hidden", "--all"]),
         (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),
-        (["sources"], ["list", "check", "try", "personal data"]),
+        (["sources"], ["list", "check", "try", "import", "personal data"]),
         (["sources", "check"], ["--ids", "--json", "--header", "Exits with 0", "with 1", "with 2"]),
         (["sources", "try"], ["SOURCE ID...", "mapping", "--full", "--header"]),
+        (
+            ["sources", "import"],
+            ["DOCUMENT", "OpenAPI 3.0 or 3.1", "calls no service", "--output", "Exits with 0"],
+        ),
         (
             ["explain"],
             ["No source is called", "@FILE", "--variables", "--operation", "--json"],
