@@ -18,14 +18,16 @@ from app.demo.database import data_folder
 from app.demo.services import demo_services
 from app.main import create_app, load_settings
 from app.observability.logs import make_log
-from app.settings.models import Settings
+from app.settings.models import WrittenSettings
 from app.settings.reference import file_schema
 from app.settings.source import SourceSettings
+from tests.certificates import Certificates
 from tests.fakes import FakeTransport, failing, json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+SOURCES = (ROOT / "docs/sources/README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str, text: str = README) -> str:
@@ -76,9 +78,48 @@ def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
 
     settings = load_settings(None, config=file)
 
-    Draft202012Validator(file_schema(Settings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
+    Draft202012Validator(file_schema(WrittenSettings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
     assert settings.sources.billing.answer is not None
     assert settings.sources.billing.answer.more.has_more == ("has_more",)
+
+
+def test_the_defaults_of_all_sources_are_as_the_page_says(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates, tmp_path: Path
+) -> None:
+    text = block("toml", "source_defaults", CONFIGURATION)
+    file = tmp_path / "gateway.toml"
+    authority = str(certificates.ca_file)
+    file.write_text(text.replace("/etc/ssl/internal-ca.pem", authority), encoding="utf-8")
+    for name in ("INTERNAL_TOKEN", "BILLING_KEY"):
+        monkeypatch.setenv(name, "x")
+
+    sources = load_settings(None, config=file).sources
+
+    Draft202012Validator(file_schema(WrittenSettings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
+    assert [source.timeout for _, source in sources] == [1.0, 1.0, 1.0]
+    assert [source.auth.kind for _, source in sources] == ["bearer", "api_key", "none"]
+    assert (sources.profile.retry.base_delay, sources.profile.retry.max_retries) == (0.1, 1)
+    assert sources.activity.tls is None
+    assert sources.billing.request is not None
+    assert sources.billing.request.headers == {"X-Client": "user-gateway"}
+
+
+def test_a_file_includes_others_as_the_page_says(tmp_path: Path) -> None:
+    text = block("toml", "include = ", CONFIGURATION)
+    for name, other in (("common", "activity"), ("sources/billing", "billing")):
+        path = tmp_path / f"{name}.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'[sources.{other}]\nbase_url = "http://{other}"', encoding="utf-8")
+    file = tmp_path / "gateway.toml"
+    file.write_text(text, encoding="utf-8")
+
+    sources = load_settings(None, config=file).sources
+
+    assert [source.base_url for _, source in sources] == [
+        "https://users.internal",
+        "http://billing",
+        "http://activity",
+    ]
 
 
 @asynccontextmanager
@@ -151,3 +192,33 @@ async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_page_says(
     assert user == {"username": "ada", "email": "a@b"}
     [names] = asked
     assert f"`attributes={names}`" in CONFIGURATION
+
+
+async def test_the_batch_api_is_asked_and_read_as_the_page_says(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(orjson.loads(request.content))
+        account = {"Plan__c": "pro", "Status__c": "active"}
+        return json_response({"results": [{"statusCode": 200, "result": account}]})
+
+    async with served(block("toml", "batchRequests", SOURCES), answer, tmp_path) as ask:
+        user = await ask("plan billingStatus")
+
+    assert user == {"plan": "pro", "billingStatus": "ACTIVE"}
+    assert asked == [{"batchRequests": [{"method": "GET", "url": f"/accounts/{user_id(1)}"}]}]
+
+
+async def test_the_batch_api_with_two_requests_a_user_is_as_the_page_says(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies = {"account": {"plan": "pro"}, "balance": {"due": 7, "currency": "EUR"}}
+        responses = [
+            {"id": one["id"], "status": 200, "body": bodies[one["id"].partition(":")[2]]}
+            for one in reversed(orjson.loads(request.content)["requests"])
+        ]
+        return json_response({"responses": responses})
+
+    async with served(block("toml", "$batch", SOURCES), answer, tmp_path) as ask:
+        user = await ask("plan balance { amount }")
+
+    assert user == {"plan": "pro", "balance": {"amount": 7}}

@@ -9,9 +9,11 @@ import click
 from app.cli.base import UNUSABLE, config_option, refuse
 from app.errors import ConfigurationError
 from app.execution.source_fit import misfits_in
+from app.settings.defaults import DEFAULTS
 from app.settings.environment import read, variables
-from app.settings.models import Settings
+from app.settings.models import WrittenSettings
 from app.settings.reference import file_schema, overview
+from app.settings.variables import Variable, name_of
 
 _OF_A_SOURCE = re.compile("SOURCES__[A-Z]+__")
 
@@ -28,12 +30,18 @@ def settings_table() -> str:
     Returns:
         A Markdown table: variable, default, meaning. Settings that all sources have appear once.
     """
-    rows = dict.fromkeys(
-        f"| `{_OF_A_SOURCE.sub('SOURCES__<SOURCE>__', one.name)}`"
-        f" | {_code(one.default)} | {one.description.replace('|', '&#124;')} |"
-        for one in variables()
-    )
+    rows = dict.fromkeys(_row(one) for one in variables())
     return "\n".join(["| Variable | Default | Meaning |", "| --- | --- | --- |", *rows])
+
+
+def _row(variable: Variable) -> str:
+    """Write a row of the table; one row for all defaults of sources, which sources have, too."""
+    name, default, meaning = variable.name, _code(variable.default), variable.description
+    if variable.path[0] == DEFAULTS:
+        name, default = f"{name_of((DEFAULTS,))}__<SETTING>", _code("")
+        meaning = WrittenSettings.model_fields[DEFAULTS].description or ""
+    name = _OF_A_SOURCE.sub("SOURCES__<SOURCE>__", name)
+    return f"| `{name}` | {default} | {meaning.replace('|', '&#124;')} |"
 
 
 def _code(default: str | None) -> str:
@@ -70,4 +78,4 @@ def config_schema() -> None:
     Editors with support for TOML (Taplo, Even Better TOML) use it to complete and check the file,
     if the file begins with: #:schema gateway.schema.json
     """
-    click.echo(json.dumps(file_schema(Settings), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(file_schema(WrittenSettings), indent=2, ensure_ascii=False))

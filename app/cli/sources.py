@@ -11,6 +11,7 @@ import click
 from uvicorn.loops.auto import auto_loop_factory
 
 from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
+from app.cli.import_openapi import import_openapi
 from app.errors import ConfigurationError
 from app.main import load_settings
 from app.probe.probe import ProbeResult, probe
@@ -39,10 +40,13 @@ header_option = click.option(
 
 @click.group()
 def sources() -> None:
-    """Call the sources as the gateway does, and show their answers.
+    """Call the sources as the gateway does, and show their answers; import new ones.
 
     The output may contain personal data. It is written to the terminal, and to no log.
     """
+
+
+sources.add_command(import_openapi)
 
 
 @sources.command("list")

@@ -15,8 +15,8 @@ KEYS = "{keys}"
 
 
 EXPECTED = (
-    f'expected "{KEYS}" once, where a list of the users goes, or {KEY} within the only item of a'
-    f" list that is to have such an item for each user, or {KEY} outside of lists, for one user"
+    f'expected "{KEYS}" once, where a list of the users goes, or {KEY} within each item of one'
+    f" list that is to have these items for each user, or {KEY} outside of lists, for one user"
 )
 
 
@@ -44,7 +44,7 @@ def cut_template(text: str, *, numbers: bool = False, escape: Escape = "refuse")
 
     Args:
         text: The text. ``"{keys}"`` stands for a list of keys. ``{key}`` stands for one key in the
-            strings of the only item of a list, and this item is repeated for each key. Without such
+            strings of each item of a list, and these items are repeated for each key. Without such
             a list, ``{key}`` stands for the one key of a request.
         numbers: Whether a key replaces the whole string, as a number, rather than its place within
             it.
@@ -66,11 +66,13 @@ def cut_template(text: str, *, numbers: bool = False, escape: Escape = "refuse")
     if not found or KEYS in text.replace(f'"{KEYS}"', ""):
         raise ValueError(EXPECTED)
     items = found[0]
-    if any(other is not items for other in found) or (items is not None and len(items) != 1):
+    if any(other is not items for other in found):
         raise ValueError(EXPECTED)
-    item = whole if items is None else items[0]
+    repeated = [whole] if items is None else items
+    if not all(any(True for _ in _lists_with_a_place(item, None)) for item in repeated):
+        raise ValueError(EXPECTED)  # an item without the key would be there for each user, too
     strings: list[str] = []
-    marked = _written(_with_marks(item, strings))
+    marked = ",".join(_written(_with_marks(item, strings)) for item in repeated)
     places = _places(marked, strings, numbers=numbers, escape=escape)
     plain = strings == [KEY] and not numbers
     if items is None:

@@ -3,6 +3,7 @@
 pace         is it the turn of this call?                  SOURCE_OVERLOADED
 breaker      may the service be called now?                SOURCE_CIRCUIT_OPEN
 bulkhead     is there a place for one more call?           SOURCE_OVERLOADED
+             of this endpoint, if it has a limit of its own, and of the service
 time         the shorter of the call's limit and the request's rest
 the call
 breaker      counts the result
@@ -20,6 +21,7 @@ its own.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,6 +49,20 @@ UNHEALTHY = frozenset(
 
 ISOLATED_SHARE = 4
 """Isolated calls get the bulkhead's places divided by this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointBulkhead:
+    """The places for the calls of one endpoint, within those of its service.
+
+    Attributes:
+        calls: The places for all its calls.
+        isolation: The part of them for isolated calls.
+    """
+
+    calls: Bulkhead
+    isolation: Bulkhead
+
 
 Attempt = Callable[[float], Awaitable[T | SourceFailure]]
 """Makes one call within so many seconds. A failure of the service is returned, never raised."""
@@ -77,6 +93,7 @@ class _PipelineRun(Generic[T]):
         isolated: Whether it is about a user that is known to be slow or to fail.
         divisible: Whether it is divided if it fails.
         requests: How many requests share it.
+        inner: The bulkhead of the endpoint; ``None`` if it has no limit of its own.
         made: How many calls were made so far.
     """
 
@@ -87,6 +104,7 @@ class _PipelineRun(Generic[T]):
     isolated: bool
     divisible: bool
     requests: int
+    inner: EndpointBulkhead | None
     made: int = 0
 
 
@@ -198,6 +216,23 @@ class ResiliencePipeline:
         """
         return self._budget.take(count)
 
+    def endpoint_bulkhead(self, limit: int) -> EndpointBulkhead:
+        """Make the bulkhead of one endpoint of the service.
+
+        Args:
+            limit: The most calls of the endpoint at the same time.
+
+        Returns:
+            The bulkhead, for ``run``. As many calls may wait in it as in that of the service.
+        """
+        queue = self._settings.max_waiting_calls
+        return EndpointBulkhead(
+            calls=Bulkhead(limit=limit, queue=queue, clock=self._clock),
+            isolation=Bulkhead(
+                limit=max(1, limit // ISOLATED_SHARE), queue=queue, clock=self._clock
+            ),
+        )
+
     async def run(
         self,
         attempt: Attempt[T],
@@ -208,6 +243,7 @@ class ResiliencePipeline:
         caller: str = "",
         isolated: bool = False,
         divisible: bool = False,
+        inner: EndpointBulkhead | None = None,
         requests: int = 1,
     ) -> PipelineResult[T]:
         """Make a call that is safe to repeat.
@@ -221,13 +257,15 @@ class ResiliencePipeline:
             isolated: Whether the call is about a user that is known to be slow or to fail, while
                 the service answers for others.
             divisible: Whether other calls ask for the same users if this one fails.
+            inner: The bulkhead of the endpoint, from ``endpoint_bulkhead``; ``None`` if only the
+                service has a limit.
             requests: How many requests share the call.
 
         Returns:
             The answer of the last call that was made, and the number of calls.
         """
         end = deadline.at - reserve
-        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests)
+        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests, inner)
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
@@ -326,13 +364,38 @@ class ResiliencePipeline:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
         if self._breaker.refuses:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
-        if not work.isolated:
-            return await self._attempt_in_bulkhead(work, left)
+        if work.inner is None:
+            return await self._attempt_in_service(work, left)
+        return await self._attempt_in_endpoint(work.inner, work, left)
+
+    async def _attempt_in_endpoint(
+        self, inner: EndpointBulkhead, work: _PipelineRun[T], seconds: float
+    ) -> T | SourceFailure:
+        """Make one attempt in a place of its endpoint; it waits for it first."""
+        try:
+            async with (
+                inner.isolation.slot(seconds) if work.isolated else nullcontext(),
+                inner.calls.slot(self._seconds_left(work)),
+            ):
+                return await self._attempt_in_service(work, self._seconds_left(work))
+        except FullError as error:
+            return self._failure(Code.SOURCE_OVERLOADED, str(error))
+
+    def _attempt_in_service(
+        self, work: _PipelineRun[T], seconds: float
+    ) -> Awaitable[T | SourceFailure]:
+        """Make one attempt in a place of the service."""
+        if work.isolated:
+            return self._attempt_isolated(work, seconds)
+        return self._attempt_in_bulkhead(work, seconds)
+
+    async def _attempt_isolated(self, work: _PipelineRun[T], seconds: float) -> T | SourceFailure:
+        """Make one attempt in the small part of the bulkhead, and only if the circuit is closed."""
         if self._breaker.state is not BreakerState.CLOSED:
             detail = "the circuit is not closed, and a call for this user is never a probe"
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, detail)
         try:
-            async with self._isolation.slot(left):
+            async with self._isolation.slot(seconds):
                 return await self._attempt_in_bulkhead(work, self._seconds_left(work))
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))

@@ -179,6 +179,12 @@ class _TomlWalk:
 
 
 RIGHT = "expected a TOML file in UTF-8"
+
+
+class UnreadableFileError(ConfigurationError):
+    """A configuration file cannot be read."""
+
+
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -244,13 +250,14 @@ def read_file(path: Path) -> ConfigFile:
         The file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not valid TOML.
+        UnreadableFileError: It cannot be read.
+        ConfigurationError: It is not valid TOML.
     """
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: the path has a NUL
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError((f"{path} cannot be read: {why}; {RIGHT}",)) from error
+        raise UnreadableFileError((f"{path} cannot be read: {why}; {RIGHT}",)) from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 from app.settings.auth import WHO_MAY_ASK
+from app.settings.defaults import DEFAULTS, SOURCES
 from app.settings.loading import LoadedSettings, SettingsCheck, read_settings
-from app.settings.models import Settings
+from app.settings.models import Settings, WrittenSettings
 from app.settings.nested import NOTHING, Keys, value_at
 from app.settings.variables import CONFIG, Variable, variables_of
 
@@ -41,7 +42,7 @@ def load_settings(
     """
     checks = (check, _missing_callers) if serving else (check,)
     every: SettingsCheck = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
-    return read_settings(Settings, env_file=env_file, config=config, check=every).settings
+    return read(env_file, check=every, config=config).settings
 
 
 def read(
@@ -60,18 +61,22 @@ def read(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
-    return read_settings(Settings, env_file=env_file, config=config, check=check)
+    return read_settings(
+        Settings, written=WrittenSettings, env_file=env_file, config=config, check=check
+    )
 
 
 def variables() -> Iterator[Variable]:
-    """List every variable, in the order of the settings.
+    """List every variable, in the order of the settings; those of sources are first.
 
     Yields:
         The variable that names the configuration file, then one variable for each value. A table
         can also be given as one variable with JSON.
     """
     yield CONFIG
-    yield from variables_of(Settings)
+    yield from sorted(
+        variables_of(WrittenSettings), key=lambda one: one.path[0] not in {SOURCES, DEFAULTS}
+    )
 
 
 def _missing_callers(values: object) -> Iterator[tuple[Keys, str]]:

@@ -71,6 +71,21 @@ class FieldSchema:
         kind = self.kinds().get(str(table.get(self.tag))) if self.tag is not None else None
         return self if kind is None else FieldSchema(tables=(kind,))
 
+    def differ(self, one: Table, other: Table) -> bool:
+        """Return whether two tables are of different kinds.
+
+        Args:
+            one: A table at this place.
+            other: Another one.
+
+        Returns:
+            Whether their tags name different models. A table without a tag may be of any kind.
+        """
+        if self.tag is None or self.tag not in one or self.tag not in other:
+            return False
+        kinds, tags = self.kinds(), (str(one[self.tag]), str(other[self.tag]))
+        return kinds.get(tags[0], tags[0]) is not kinds.get(tags[1], tags[1])
+
     def named(self, label: str | int) -> "FieldSchema":
         """Narrow the schema to the type that a location of pydantic names.
 

@@ -1,8 +1,9 @@
-"""Reads settings from variables and from a file, and reports all mistakes of both at once.
+"""Reads settings from variables and from files, and reports all mistakes of all at once.
 
 If a variable replaces a value of the file, the file's value is not checked: a secret whose file is
-missing on this machine is no mistake if a variable has the secret. All other values are checked
-together, before the gateway starts.
+missing on this machine is no mistake if a variable has the secret. So it is with a file whose value
+replaces that of a file that it includes, and with a source whose value replaces a default of all
+sources. All other values are checked together, before the gateway starts.
 """
 
 import json
@@ -14,7 +15,8 @@ from typing import Generic, TypeAlias, TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.errors import ConfigurationError
-from app.settings.config_file import ConfigFile, read_file
+from app.settings.config_files import ReadFiles, read_files
+from app.settings.defaults import with_defaults
 from app.settings.field_schema import FieldSchema
 from app.settings.mistakes import Mistakes
 from app.settings.nested import Keys, Table, laid_over, replaced
@@ -62,6 +64,7 @@ def read_settings(
     model: type[AnySettings],
     *,
     env_file: Path | None,
+    written: type[AnySettings] | None = None,
     config: Path | None = None,
     check: SettingsCheck = _no_check,
 ) -> LoadedSettings[AnySettings]:
@@ -70,6 +73,8 @@ def read_settings(
     Args:
         model: The model of the settings; its fields have no aliases.
         env_file: A file of ``NAME=value`` lines, used for names that the environment lacks.
+        written: The model of the settings as operators write them, if these may have defaults of
+            all sources.
         config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names.
         check: Finds mistakes that the model cannot know.
 
@@ -82,26 +87,27 @@ def read_settings(
     environment = read_environment(env_file)
     named = environment.ours().get(CONFIG.name)
     path = config if config is not None or named is None else Path(named)
-    unreadable: tuple[str, ...] = ()
-    file: ConfigFile | None = None
-    try:
-        file = read_file(path) if path is not None else None
-    except ConfigurationError as error:
-        unreadable = error.mistakes
-    schema = FieldSchema(tables=(model,))
-    written, unnamed = with_references({} if file is None else file.values, schema)
-    file = None if file is None else replace(file, values=written)
-    variables = from_variables(environment, model, standing=written)
-    in_file = without_other_kinds(written, variables.values, schema)
-    origins = Origins(variables, file, in_file)
-    mistakes = Mistakes(model, origins)
-    mistakes.add(*unreadable, *environment.mistakes, *variables.mistakes)
-    for keys, what in unnamed.items():
+    schema = FieldSchema(tables=(written or model,))
+    read = ReadFiles() if path is None else read_files(path, schema)
+    file = read.files
+    in_files, unnamed = with_references({} if file is None else file.values, schema)
+    variables = from_variables(environment, written or model, standing=in_files)
+    in_file = without_other_kinds(in_files, variables.values, schema)
+    settled = with_defaults(laid_over(variables.values, in_file), schema)
+    origins = Origins(
+        variables, None if file is None else replace(file, values=in_files), in_file, settled
+    )
+    mistakes = Mistakes(written or model, origins)
+    mistakes.add(*read.mistakes, *environment.mistakes, *variables.mistakes)
+    for keys, what in (*read.conflicts.items(), *unnamed.items()):
         mistakes.add_of_file(keys, what)
+    for keys, what in settled.unused.items():
+        mistakes.add_found(keys, what)
+    of_file = with_defaults(in_file, schema)
     try:
-        model.model_validate_json(_as_json(in_file), strict=True)
+        model.model_validate_json(_as_json(of_file.values), strict=True)
     except ValidationError as error:
-        mistakes.add_types(error)
+        mistakes.add_types(error, of_file)
     values = _with_secrets(origins, environment, mistakes)
     for keys, what in check(values):
         mistakes.add_found(keys, what)
@@ -109,8 +115,8 @@ def read_settings(
         settings = model.model_validate(values)
     except ValidationError as error:
         mistakes.add_values(
-            error, missing=not unreadable
-        )  # missing values may be in the unreadable file
+            error, missing=not read.mistakes
+        )  # missing values may be in a file that cannot be read
     else:
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)
@@ -133,16 +139,16 @@ def _as_json(in_file: Table) -> str:
 
 
 def _with_secrets(origins: Origins, environment: SetVariables, mistakes: Mistakes) -> object:
-    """Merge variables and file, and read each secret from the place that the file names."""
+    """Read each secret from the place that the file names, and return all values."""
     file = origins.file
-    folder = Path() if file is None else file.path.parent
 
     def with_secret(keys: Keys, value: object) -> object:
         if isinstance(value, Reference):
+            folder = Path() if file is None else file.folder(origins.written(keys))
             try:
                 return resolved(value, environment.variables, folder)
             except ReferenceMistakeError as mistake:
-                mistakes.add_of_file(keys, str(mistake))
+                mistakes.add_of_file(origins.written(keys), str(mistake))
         return SecretStr(PLACEHOLDER) if isinstance(value, Reference | UnusableReference) else value
 
-    return replaced(laid_over(origins.variables.values, origins.in_file), with_secret)
+    return replaced(origins.settled.values, with_secret)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.errors import MAX_QUOTED
+from app.settings.defaults import SettledValues
 from app.settings.field_schema import NOWHERE, FieldSchema, Setting
 from app.settings.nested import Keys, as_table, dotted
 from app.settings.origins import Origins
@@ -113,7 +114,9 @@ def _nearest(types: Iterable[list[Finding]]) -> Iterable[Finding]:
 _PRINTS_ALL = "`user-gateway config schema` prints all settings."
 _NAME = re.compile("[A-Za-z0-9_]+")
 _FEW = 10
-_AT_THE_END = 10**9
+_FIRST = (-1, 0)
+"""The order of mistakes that are in no file."""
+
 _OF_A_TABLE = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 _OF_A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"}
 _OF_NO_TEXT = {"int_type", "float_type", "bool_type"}
@@ -131,17 +134,18 @@ class Mistakes:
     def __init__(self, model: type[BaseModel], origins: Origins) -> None:
         self._model = model
         self._origins = origins
-        self._sentences: list[tuple[int, str]] = []
+        self._sentences: list[tuple[tuple[int, int], str]] = []
         self._reported: set[Keys] = set()
 
     def sentences(self) -> tuple[str, ...]:
         """Return the sentences.
 
         Returns:
-            Mistakes in variables first, in the order in which they were added; then those in the
-            file, by line.
+            Mistakes in variables first, in the order in which they were added; then those in
+            files, by line. A mistake in a default of all sources is there once.
         """
-        return tuple(sentence for _, sentence in sorted(self._sentences, key=lambda one: one[0]))
+        in_order = sorted(self._sentences, key=lambda one: one[0])
+        return tuple(dict.fromkeys(sentence for _, sentence in in_order))
 
     def add(self, *sentences: str) -> None:
         """Add complete sentences about variables or about a file as a whole.
@@ -149,7 +153,7 @@ class Mistakes:
         Args:
             sentences: The sentences.
         """
-        self._sentences += [(0, sentence) for sentence in sentences]
+        self._sentences += [(_FIRST, sentence) for sentence in sentences]
 
     def add_of_file(self, keys: Keys, what: str) -> None:
         """Add a mistake in the file. What pydantic finds at the same place is not reported.
@@ -168,15 +172,16 @@ class Mistakes:
             keys: The place.
             what: The text after the place: what is wrong or missing, and what is expected.
         """
-        self._add_at(keys, what)
+        self._add_at(self._origins.written(keys), what)
 
-    def add_types(self, error: ValidationError) -> None:
+    def add_types(self, error: ValidationError, of_file: SettledValues) -> None:
         """Add values of the file that have a wrong type, such as ``port = "80"``.
 
         Args:
             error: The error for the file alone, checked strictly: no text counts as a number.
+            of_file: The values of the file that were checked.
         """
-        for one in findings(error, self._model):
+        for one in self._findings(error, of_file):
             wrong_type = one.details["type"].endswith("_type") and one.union in {None, one.keys}
             if wrong_type and self._origins.variable(one.keys) is None:
                 self.add_of_file(one.keys, self._wrong(one))
@@ -188,7 +193,7 @@ class Mistakes:
             error: The error from pydantic.
             missing: Whether to report missing settings.
         """
-        for one in findings(error, self._model):
+        for one in self._findings(error, self._origins.settled):
             if one.details["type"] == "missing" and not missing:
                 continue
             around = (one.keys[:depth] for depth in range(len(one.keys) + 1))
@@ -196,6 +201,12 @@ class Mistakes:
                 around
             ):
                 self._add_value(one)
+
+    def _findings(self, error: ValidationError, values: SettledValues) -> Iterator[Finding]:
+        """List the mistakes that pydantic found, at the places where the values are written."""
+        for one in findings(error, self._model):
+            union = None if one.union is None else values.written(one.union)
+            yield replace(one, keys=values.written(one.keys), union=union)
 
     def _add_value(self, one: Finding) -> None:
         """Add a mistake that pydantic found, at its place."""
@@ -226,12 +237,13 @@ class Mistakes:
             what = f" is missing:{_meaning(one)}"
             if (around := self._variable(place)) is not None or file is None:
                 what += "".join(f" For instance {variable}={example}" for example in examples)
-                self._sentences.append((0, (around or variable) + what))
+                self._sentences.append((_FIRST, (around or variable) + what))
             else:
-                line = file.lines.of(place[:-1]) or _AT_THE_END
                 what += "".join(f" For instance {place[-1]} = {json.dumps(e)}." for e in examples)
                 what += f" {variable} sets it too." if _is_name(place) else ""
-                self._sentences.append((line, file.place_of_missing(place) + what))
+                self._sentences.append(
+                    (file.order_of_missing(place), file.place_of_missing(place) + what)
+                )
 
     def _add_unknown(self, one: Finding) -> None:
         """Add an unknown name."""
@@ -242,7 +254,7 @@ class Mistakes:
             right = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
             self._add_at(one.keys, f"is not a setting where {one.kind}: {right}")
         elif self._origins.variable(one.keys) is not None and _is_name(one.keys):
-            self._sentences.append((0, not_a_variable(name_of(one.keys), self._model)))
+            self._sentences.append((_FIRST, not_a_variable(name_of(one.keys), self._model)))
         else:
             every = self._every_name()
             elsewhere = [other for other in every if other.endswith(f".{key}")]
@@ -270,13 +282,13 @@ class Mistakes:
             self._add_at_line(keys, what)
         else:
             self._sentences.append(
-                (0, f"{variable or (name_of(keys) if keys else 'All of it')} {what}")
+                (_FIRST, f"{variable or (name_of(keys) if keys else 'All of it')} {what}")
             )
 
     def _add_at_line(self, keys: Keys, what: str) -> None:
         """Add a mistake in the file, with its line."""
         if (file := self._origins.file) is not None:
-            self._sentences.append((file.lines.near(keys) or 0, f"{file.place(keys)} {what}"))
+            self._sentences.append((file.order(keys), f"{file.place(keys)} {what}"))
 
     def _variable(self, keys: Keys) -> str | None:
         """Return the variable of a value, with the place in its JSON; ``None`` without one."""

@@ -6,11 +6,14 @@ environment and from files, and the demo and the tests make them in code.
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from copy import copy
+from typing import Any, Literal
 
 from pydantic import (
+    BaseModel,
     Field,
     ValidationError,
+    create_model,
     field_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -18,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from app.expressions.ids import UUID_PATTERN
 from app.settings.auth import CallersSettings, RouterToken
 from app.settings.base import SettingsModel, Share
+from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings
 from app.settings.resilience import (
@@ -229,3 +233,32 @@ class Settings(SettingsModel):
         if mistakes:
             raise ValidationError.from_exception_data(cls.__name__, mistakes)
         return sources
+
+
+def _defaults_of(model: type[BaseModel]) -> type[BaseModel]:
+    """Make the model of defaults for tables of another model: all its settings, none required."""
+    fields: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        if name not in OF_ONE_SOURCE:
+            default = copy(info)
+            if default.is_required():
+                default.default = None
+            fields[name] = (info.annotation, default)
+    return create_model(
+        "SourceDefaults", __base__=SettingsModel, __doc__="Defaults of all sources.", **fields
+    )
+
+
+class WrittenSettings(Settings):
+    """The settings as operators write them: with defaults of all sources, which each source has.
+
+    Only ``loading`` uses it, to find the place of a value. It reads ``Settings``.
+    """
+
+    source_defaults: _defaults_of(SourceSettings) = Field(  # type: ignore[valid-type] # made of another model
+        default=None,
+        description="Settings that all sources have unless they say something else themselves."
+        " All settings of a source may be here except `fields`, `words`, `defaults`, `key_from` and"
+        " `endpoints`."
+        " `request` and `answer` count for the endpoints of a source that has some.",
+    )

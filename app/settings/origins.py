@@ -1,8 +1,9 @@
 """The origin of each setting, and the part of the file that variables do not replace."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from app.settings.config_file import ConfigFile
+from app.settings.config_files import ConfigFiles
+from app.settings.defaults import SettledValues
 from app.settings.field_schema import FieldSchema
 from app.settings.nested import NOTHING, Keys, Table, as_table, value_at
 from app.settings.secret_values import Reference
@@ -15,13 +16,26 @@ class Origins:
 
     Attributes:
         variables: The values of variables.
-        file: The file; ``None`` without one.
+        file: The file with those that it includes; ``None`` without one.
         in_file: The values of the file, without those of tables of another kind.
+        settled: All values, in which sources have the defaults of all sources.
     """
 
     variables: VariableValues
-    file: ConfigFile | None = None
-    in_file: Table = field(default_factory=Table)
+    file: ConfigFiles | None
+    in_file: Table
+    settled: SettledValues
+
+    def written(self, keys: Keys) -> Keys:
+        """Return where a value is written: as a default of all sources, or at its own place.
+
+        Args:
+            keys: The place of the value.
+
+        Returns:
+            The place in the file or in the variables.
+        """
+        return self.settled.written(keys)
 
     def variable(self, keys: Keys) -> str | None:
         """Return the variable of a value, or of the list or table around it.
@@ -32,10 +46,11 @@ class Origins:
         Returns:
             The name of the variable; ``None`` if the value is not from one.
         """
+        keys = self.written(keys)
         around = (self.variables.names.get(keys[:depth]) for depth in range(len(keys), 0, -1))
         return next((name for name in around if name is not None), None)
 
-    def in_the_file(self, keys: Keys) -> ConfigFile | None:
+    def in_the_file(self, keys: Keys) -> ConfigFiles | None:
         """Return the file if a value is from it.
 
         Args:
@@ -44,7 +59,7 @@ class Origins:
         Returns:
             The file; ``None`` if the value is from a variable, or has its default.
         """
-        if self.variable(keys) is not None or value_at(self.in_file, keys) is NOTHING:
+        if self.variable(keys) is not None or self._in_file(keys) is NOTHING:
             return None
         return self.file
 
@@ -57,8 +72,12 @@ class Origins:
         Returns:
             The reference; ``None`` if the value is no secret from the file.
         """
-        value = value_at(self.in_file, keys)
+        value = self._in_file(keys)
         return value if isinstance(value, Reference) and self.in_the_file(keys) else None
+
+    def _in_file(self, keys: Keys) -> object:
+        """Return the value of the file; ``NOTHING`` if it has none."""
+        return value_at(self.in_file, self.written(keys))
 
 
 def without_other_kinds(below: Table, above: Table, schema: FieldSchema) -> Table:

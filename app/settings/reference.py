@@ -13,6 +13,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from app.settings.config_files import INCLUDE, INCLUDE_MEANING
+from app.settings.defaults import DEFAULTS, SOURCES
 from app.settings.field_schema import FieldSchema
 from app.settings.loading import AnySettings, LoadedSettings
 from app.settings.nested import Keys, Table, as_list, as_table, dotted
@@ -112,8 +114,11 @@ def _origin(reading: LoadedSettings[AnySettings], keys: Keys) -> str:
     file = origins.in_the_file(keys)
     if file is None:
         return DEFAULT
-    reference = origins.reference(keys)
-    return file.line(keys) + ("" if reference is None else f", {reference}")
+    written, reference = origins.written(keys), origins.reference(keys)
+    origin = file.line(written)
+    if written != keys:
+        origin += f" [{DEFAULTS}]"
+    return origin + ("" if reference is None else f", {reference}")
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -133,13 +138,21 @@ class _OfAFile(GenerateJsonSchema):
         super().__init__()
         self._tags: set[tuple[type[BaseModel], str]] = set()
         self._reached: set[tuple[type[BaseModel], bool]] = set()
-        self._reach(FieldSchema(tables=(model,)), by_variables=True)
+        root = FieldSchema(tables=(model,))
+        self._parts: frozenset[type[BaseModel]] = frozenset()
+        if DEFAULTS in root.names():
+            for name in (SOURCES, DEFAULTS):
+                self._reach(root.below(name).schema, by_variables=True)
+                self._reach(root.below(name).schema, by_variables=False)
+            self._parts = frozenset(table for table, _ in self._reached)
+        self._reach(root, by_variables=True)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """Write the schema of a table.
 
         A discriminator is required and has no default. Other settings are required only if no
-        variable can set them.
+        variable can set them. Nothing is required in tables of sources, because the rest may be in
+        the defaults of all sources.
 
         Args:
             schema: The schema from pydantic.
@@ -155,8 +168,25 @@ class _OfAFile(GenerateJsonSchema):
         for tag in (tag for of, tag in self._tags if of is model):
             required.add(tag)
             written["properties"][tag].pop("default", None)
+        if model in self._parts:
+            required.clear()
         written.pop("required", None)
         return {**written, "required": sorted(required)} if required else written
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        """Write the schema of a table of one of several kinds.
+
+        Args:
+            schema: The schema from pydantic.
+
+        Returns:
+            The JSON Schema. Where no tag is required, a table may fit several kinds.
+        """
+        written = super().tagged_union_schema(schema)
+        optional = {tag for model, tag in self._tags if model in self._parts}
+        if written["discriminator"]["propertyName"] in optional:
+            written["anyOf"] = written.pop("oneOf")
+        return written
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         """Write the schema of an optional value. TOML has no null; such a value is left out.
@@ -212,7 +242,18 @@ def file_schema(model: type[BaseModel]) -> Table:
     written = _OfAFile(model).generate(model.__pydantic_core_schema__)
     schema = as_table(_tidied(written)) or {}
     definitions = {**schema.pop("$defs", {}), SECRET: _named_secret()}
+    schema["properties"] = {INCLUDE: _included_files(), **schema["properties"]}
     return {"$schema": DIALECT, "title": "user-gateway", **schema, "$defs": definitions}
+
+
+def _included_files() -> Table:
+    """Write the JSON Schema of the list of files that a file includes."""
+    return {
+        "description": INCLUDE_MEANING,
+        "examples": [["common.toml"]],
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+    }
 
 
 def _tidied(schema: object) -> object:

@@ -13,7 +13,7 @@ form      the request, and the place of the keys
 repeat    ``GET /users?id=a&id=b``
 list      ``GET /users?id=in.("a","b")``
 filter    ``GET /Users?filter=id eq "a" or id eq "b"``
-body      ``POST /users/read`` with ``{"inputs": [{"id": "a"}, {"id": "b"}]}``
+body      ``POST /users/read``, or QUERY or SEARCH, with ``{"inputs": [{"id": "a"}, {"id": "b"}]}``
 each      ``GET /users/a`` and ``GET /users/b``
 
 A key cannot change the rest of a request. A key that cannot be written safely at its place is not
@@ -97,8 +97,9 @@ class SelectSettings(SettingsModel):
 
 _FORM = (
     "Place of the users in the request: one query parameter for each user (`repeat`), one parameter"
-    " with a list (`list`) or with a filter expression (`filter`), a JSON body that is sent by POST"
-    " (`body`), or one call for each user (`each`; status 404 then means that the user is unknown)."
+    " with a list (`list`) or with a filter expression (`filter`), a JSON body (`body`),"
+    " or one call for each user (`each`). With the user in the path of `each`, status 404"
+    " means that the user is unknown."
 )
 _PARAMETER = (
     "Query parameter for the users. With `each` it may be absent: the user then replaces `{key}` in"
@@ -293,16 +294,22 @@ class FilterRequest(_Queried):
 
 
 class BodyRequest(_Request):
-    """A JSON body that names all users, sent by POST.
+    """A JSON body that names all users.
 
     The service must treat it as a read without side effects, because the gateway repeats it after
     some failures, as any other request.
     """
 
     form: Literal["body"] = Field(description=_FORM)
+    method: Literal["POST", "QUERY", "SEARCH"] = Field(
+        default="POST",
+        description="HTTP method of the request. `QUERY` (an HTTP draft for requests that only"
+        " read) and `SEARCH` (RFC 5323) say by themselves that it has no side effects. A `POST`"
+        " must not have any, either: the gateway repeats it as the others.",
+    )
     template: Annotated[str, Field(max_length=16_384)] = Field(
         description='The body, in JSON. `"{keys}"` is replaced by the list of users. `{key}`, in'
-        " the strings of the only item of a list, is replaced by one user, and the item is repeated"
+        " the strings of each item of a list, is replaced by one user, and the items are repeated"
         " for each user. Outside of lists, `{key}` is the one user of a request. A user is escaped"
         " for everything that it is in: a URL, text in quotes, the JSON string. The request must"
         " have no side effects, because the gateway may repeat it.",

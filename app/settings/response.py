@@ -142,6 +142,57 @@ class GroupSettings(SettingsModel):
         return self
 
 
+class PartSettings(SettingsModel):
+    """The parts of the answer of a batch API: each item of the list is an answer of its own.
+
+    An item has the row of one user below `row`, and may have a status below `status`.
+    """
+
+    row: Path = Field(
+        default=(),
+        description="Path in an item to the row; empty if the item is the row.",
+        examples=[["body"]],
+    )
+    status: Somewhere | None = Field(
+        default=None,
+        description="Path in an item to the status of that user's answer. 200 is a row, 404 means"
+        " that the user is unknown, and any other status is a failure of this user; `answer.status`"
+        " says otherwise. When absent, an item without a row means that the user is unknown.",
+        examples=[["status"]],
+    )
+    key: ExpressionText | None = Field(
+        default=None,
+        description="Expression (JMESPath) that reads the user's key from an item, if the items are"
+        " not in the order of the users (`answer.match`).",
+        examples=["id"],
+    )
+    per_user: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Number of items of each user. If it is more than 1, the expressions of the"
+        " fields read the list of the user's rows. An item of an unknown user is `null` in it. If"
+        " one of the items is a failure, the user is.",
+    )
+    name: ExpressionText | None = Field(
+        default=None,
+        description="Expression (JMESPath) that reads from an item which one of the user's items it"
+        " is. The expressions of the fields then read an object with the rows by these names.",
+        examples=["after(id, ':')"],
+    )
+
+    @model_validator(mode="after")
+    def _name_fits(self) -> Self:
+        """Require several items of a user for ``name``.
+
+        Raises:
+            ValueError: There is only one.
+        """
+        if self.name is not None and self.per_user == 1:
+            raise ValueError("expected per_user beside name: the number of items of each user")
+        return self
+
+
 class AnswerSettings(SettingsModel):
     """How the answers of a service are read."""
 
@@ -163,6 +214,19 @@ class AnswerSettings(SettingsModel):
         " of the key in the record. Only one row (`many` = false) may have no key: it then belongs"
         " to the requested user, unless the default contract's key in it names another user.",
         examples=[["properties", "id"]],
+    )
+    match: Literal["key", "position"] = Field(
+        default="key",
+        description="What says whose a row is: its `key`, or its `position` in the list, which has"
+        " an item for each requested user in the order of the request. An item `null` is an unknown"
+        " user. A list of another length is malformed. If `key` is set, too, each row must have the"
+        " key of its user there.",
+    )
+    parts: PartSettings | None = Field(
+        default=None,
+        description="If the rows are within answers of their own, as in the answer of a batch API:"
+        " how each item of the list is read.",
+        examples=[{"status": ["status"], "row": ["body"]}],
     )
     group: GroupSettings | None = Field(
         default=None,
@@ -221,4 +285,23 @@ class AnswerSettings(SettingsModel):
             raise ValueError("expected many = true beside group: it groups several rows")
         if self.group is not None and self.by_key:
             raise ValueError("expected no group beside by_key = true: each name has one row")
+        if self.match == "position" or self.parts is not None:
+            _check_parts(self, self.parts or PartSettings())
         return self
+
+
+def _check_parts(answer: AnswerSettings, parts: PartSettings) -> None:
+    """Raise ``ValueError`` if other settings contradict ``match`` or ``parts``."""
+    which = "parts" if answer.match == "key" else 'match = "position"'
+    if not answer.many or answer.by_key:
+        raise ValueError(f"expected a list beside {which}: many = true and by_key = false")
+    if answer.group is not None:
+        raise ValueError(
+            f"expected no group beside {which}: parts.per_user says how many there are"
+        )
+    if answer.more != MoreSettings():
+        raise ValueError(f"expected no more beside {which}: the answer has all items")
+    if answer.match == "key" and parts.key is None:
+        raise ValueError('expected parts.key, or match = "position": whose an item is')
+    if answer.match == "position" and parts.key is not None:
+        raise ValueError('expected no parts.key beside match = "position"')

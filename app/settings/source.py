@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
+from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.lists import ListName, ListSettings
 from app.settings.request import RequestSettings
 from app.settings.resilience import (
@@ -73,6 +74,28 @@ class EndpointSettings(SettingsModel):
     )
     words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
     defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
+    timeout: Seconds | None = Field(
+        default=None,
+        description="Maximum number of seconds of one call of this endpoint, instead of the"
+        " source's `timeout`.",
+        examples=[0.5],
+    )
+    max_keys: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Maximum number of users in one call of this endpoint, instead of the source's"
+        " `max_keys`.",
+        examples=[20],
+    )
+    max_calls: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Maximum number of calls of this endpoint at the same time, within the"
+        " source's `max_calls`. More wait, as many as `max_waiting_calls` allows.",
+        examples=[4],
+    )
 
 
 Endpoints: TypeAlias = Mapping[EndpointName, EndpointSettings]
@@ -305,6 +328,22 @@ class SourceSettings(SettingsModel):
     keepalive: Seconds = Field(
         default=15.0, description="Seconds that an idle connection stays open for the next call."
     )
+
+    without_source_defaults: tuple[str, ...] = Field(
+        default=(),
+        description="Names of settings for which `source_defaults` does not count: this source has"
+        " its own value, or the gateway's default.",
+        examples=[["proxy", "tls"]],
+    )
+
+    @field_validator("without_source_defaults")
+    @classmethod
+    def _have_defaults(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Require names of settings that may have a default for all sources."""
+        allowed = cls.model_fields.keys() - OF_ONE_SOURCE
+        if wrong := [name for name in names if name not in allowed]:
+            raise ValueError(f"expected names of settings in source_defaults, not {wrong[0]!r}")
+        return names
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

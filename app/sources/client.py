@@ -25,7 +25,7 @@ from app.resilience.breaker import BreakerState, StateChange
 from app.resilience.clock import Clock, Deadline, write_duration
 from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
 from app.resilience.pacer import Slowdown
-from app.resilience.pipeline import ResiliencePipeline
+from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
@@ -129,6 +129,7 @@ class ServiceClient:
         name: Name of the source, or of one of its endpoints.
         settings: Settings of the source, or of this endpoint.
         pipeline: The resilience pipeline that every call passes.
+        bulkhead: The places for the calls of this endpoint, if they have a limit of their own.
         seldom: Rate-limited warnings, shared by all endpoints.
     """
 
@@ -147,6 +148,7 @@ class ServiceClient:
         self.name = name
         self.settings = settings
         self.pipeline = pipeline
+        self.bulkhead: EndpointBulkhead | None = None
         self._contact = _LastKnown()
         self._transport = transport
         # An ``httpx.AsyncClient`` would add cookies, redirects, proxies and authentication to each
@@ -171,13 +173,16 @@ class ServiceClient:
 
         Args:
             name: Name of the endpoint in logs, traces and failures.
-            settings: The settings of the service, with the request and answer of this endpoint.
+            settings: The settings of the service, with the request, answer and limits of this
+                endpoint. If it may have fewer calls at the same time, it has a bulkhead of its own.
 
         Returns:
             The client.
         """
         client = copy(self)
         client.name, client.settings = name, settings
+        if settings.max_calls < self.settings.max_calls:
+            client.bulkhead = self.pipeline.endpoint_bulkhead(settings.max_calls)
         return client
 
     @property
@@ -197,7 +202,8 @@ class ServiceClient:
 
     def is_congested(self) -> bool:
         """Return whether calls wait before they are sent, for any reason."""
-        return self.pipeline.congested
+        own = self.bulkhead
+        return self.pipeline.congested or (own is not None and own.calls.waiting > 0)
 
     async def send(
         self,
@@ -233,6 +239,7 @@ class ServiceClient:
             caller=caller,
             isolated=context.isolated,
             divisible=context.divisible,
+            inner=self.bulkhead,
             requests=len(context.requests) or 1,
         )
         trace = SourceTrace(
@@ -339,7 +346,7 @@ class ServiceClient:
             target,
             headers,
             request.body,
-            repeatable=True,  # it only reads, even if its method is POST
+            repeatable=True,  # it only reads, whatever its method is
         )
 
     def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:

@@ -25,7 +25,10 @@ from app.sources.records_in_parts import Endpoint, partial
 
 R = TypeVar("R", bound=Record)
 
-MAPPING_SETTINGS = tuple(EndpointSettings.model_fields)
+LIMITS = ("timeout", "max_keys", "max_calls")
+"""The settings of a source that an endpoint may replace by its own."""
+
+MAPPING_SETTINGS = tuple(name for name in EndpointSettings.model_fields if name not in LIMITS)
 """The settings that each endpoint has for itself."""
 
 
@@ -144,13 +147,17 @@ def _partition(
 
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
-    """Return the settings of an endpoint: its own request and answer, the rest of its service."""
+    """Return the settings of an endpoint: its own mapping and limits, the rest of its service."""
     known = SourceSettings.model_fields
-    mapping = {
+    changed: dict[str, Any] = {
         name: known[name].get_default() if own is None else getattr(own, name)
         for name in MAPPING_SETTINGS
     }
-    return settings.model_copy(update={**mapping, "endpoints": {}})
+    if own is not None:
+        limits = {name: getattr(own, name) for name in LIMITS}
+        changed |= {name: limit for name, limit in limits.items() if limit is not None}
+        changed["max_calls"] = min(settings.max_calls, own.max_calls or settings.max_calls)
+    return settings.model_copy(update={**changed, "endpoints": {}})
 
 
 def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:

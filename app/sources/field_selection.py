@@ -168,7 +168,8 @@ def _names_of_key(spec: SourceSpec[Any], answer: AnswerSettings) -> Sequence[str
     """Return the name that the key needs if it has no expression."""
     if answer.key is not None:
         return _first(answer.key)
-    return () if answer.by_key or not answer.many else (name_in_json(spec, spec.key),)
+    in_row = answer.many and not answer.by_key and answer.match == "key" and answer.parts is None
+    return (name_in_json(spec, spec.key),) if in_row else ()
 
 
 def _first(path: Sequence[Segment]) -> Sequence[str]:

@@ -3,8 +3,8 @@
 It uses public APIs of both libraries, and below them the connector of ``connections.py``, which
 rejects answers to no request. ``fastpath/wire.py`` replaces it.
 
-aiohttp itself repeats a request once after a lost connection, if its method is idempotent. Requests
-with other methods are not repeated here; the retries of the pipeline do that.
+aiohttp itself repeats a request once after a lost connection, if it knows that its method is
+idempotent. POST, QUERY and SEARCH are not repeated here; the retries of the pipeline do that.
 """
 
 from collections.abc import Mapping

@@ -78,9 +78,13 @@ def flat(text: str) -> str:
         (["config"], ["show", "schema"]),
         (["config", "show"], ["the origin of each", "Secrets are hidden", "--all"]),
         (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),
-        (["sources"], ["list", "check", "try", "personal data"]),
+        (["sources"], ["list", "check", "try", "import", "personal data"]),
         (["sources", "check"], ["--ids", "--json", "--header", "Exits with 0", "with 1", "with 2"]),
         (["sources", "try"], ["SOURCE ID...", "mapping", "--full", "--header"]),
+        (
+            ["sources", "import"],
+            ["DOCUMENT", "OpenAPI 3.0 or 3.1", "calls no service", "--output", "Exits with 0"],
+        ),
         (
             ["explain"],
             ["No source is called", "@FILE", "--variables", "--operation", "--json"],
@@ -463,7 +467,10 @@ def test_settings_lists_every_variable_in_a_table() -> None:
     table = {name.strip("`"): default for name, default, _ in cells}
     assert len(table) == len(rows)
     named = re.compile("__(PROFILE|BILLING|ACTIVITY)__")
-    assert set(table) == {named.sub("__<SOURCE>__", one.name) for one in variables()}
+    shared = re.compile("(?<=_SOURCE_DEFAULTS__).*")
+    assert set(table) == {
+        shared.sub("<SETTING>", named.sub("__<SOURCE>__", one.name)) for one in variables()
+    }
     assert table["GATEWAY_PORT"] == "`8000`"
     assert table["GATEWAY_SOURCES__<SOURCE>__BASE_URL"] == "**needed**"
     assert table["GATEWAY_SOURCES__<SOURCE>__AUTH__TOKEN"] == "not set"

@@ -1,20 +1,19 @@
 """Datasette, as docs/sources/datasette.md has it, against Datasette itself."""
 
-import json
 import sqlite3
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.examples.conftest import OpenPage
+from tests.examples.crowd import ERRORS, MAX_CALLS, Person, ask, calls, crowd
 from tests.examples.page import ExamplePage
 from tests.examples.serving import free_port, installed, program
 from tests.examples.users import ACTIVITY, BILLING, PROFILE, Json, users_of
@@ -35,13 +34,13 @@ IDS = (
     ),
     *("ünïcode", "名前", "😀", "null", "1", "01", '"]', "id__in", "' or 1=1 --", "x" * 100),
 )
+PEOPLE = crowd(IDS)
 TABLES = """
-create table users (id text primary key, name, email, picture, lang, country, created);
+create table users (id text primary key, name, email, picture, lang, country, created, deleted);
 create table accounts (user_id text primary key, plan, state integer, balance, currency, renews_on);
-create table usage (user_id text primary key, last_seen integer, logins integer, events);
+create table events (id integer primary key, user_id text, kind text, at integer);
 """
 STATES = ("TRIALING", "ACTIVE", "PAST_DUE", "CANCELLED")
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def midnight(day: str) -> datetime:
@@ -76,21 +75,19 @@ class Database:
         rows: list[Json] = answer.raise_for_status().json()
         return rows[0]
 
-    def user(self, user: str) -> Json:
+    def user(self, person: Person) -> Json | None:
         """Tell what the gateway should say of a user."""
-        profile = self.row("users", "id", user)
-        account = self.row("accounts", "user_id", user)
-        usage = self.row("usage", "user_id", user)
+        expected = person.expected
+        if expected is None:
+            return None
+        profile = self.row("users", "id", person.id)
+        account = self.row("accounts", "user_id", person.id)
         places = {"EUR": 2, "JPY": 0, "KWD": 3}[account["currency"]]
-        events: list[dict[str, Any]] = json.loads(usage["events"])
         return {
-            "id": user,
-            "username": user,
-            "displayName": profile["name"],
-            "email": profile["email"],
+            **expected,
+            "username": person.id,
             "avatarUrl": profile["picture"],
             "locale": "-".join(filter(None, (profile["lang"], profile["country"]))),
-            "createdAt": midnight(profile["created"]),
             "plan": account["plan"],
             "billingStatus": STATES[account["state"]],
             "balance": {
@@ -98,49 +95,40 @@ class Database:
                 "currency": account["currency"],
             },
             "renewsAt": account["renews_on"] and midnight(account["renews_on"]),
-            "lastSeenAt": usage["last_seen"] and datetime.fromtimestamp(usage["last_seen"], UTC),
-            "loginCount": usage["logins"],
-            "events": [
-                {
-                    "id": str(event["id"]),
-                    "type": event["type"],
-                    "occurredAt": datetime.fromtimestamp(event["at"], UTC),
-                }
-                for event in events
-            ],
         }
 
 
 def fill(path: Path) -> None:
-    """Write the database."""
+    """Write the database: accounts and events of all, and rows of all users but one."""
     with closing(sqlite3.connect(path)) as database, database:
         database.executescript(TABLES)
-        for number, user in enumerate(IDS):
-            at = START + timedelta(days=number)
+        for person in PEOPLE:
+            number = person.number
             balance, currency = (
                 (f"{number}.05", "EUR"),
                 (number + 0.5, "EUR"),
                 (number * 1000, "JPY"),
                 (f"-{number}.125", "KWD"),
             )[number % 4]
-            country = "AT" if number % 2 else None
-            email = f"{number}@example.com"
-            created = f"{at:%Y-%m-%d %H:%M:%S}"
-            database.execute(
-                "insert into users values (?, ?, ?, ?, ?, ?, ?)",
-                (user, f"Nº {number}", email, None, "de", country, created),
-            )
-            renews = f"{at:%Y-%m-%d}" if number % 3 else None
+            renews = f"2026-04-{number + 1:02}" if number % 3 else None
             database.execute(
                 "insert into accounts values (?, ?, ?, ?, ?, ?)",
-                (user, "pro", number % 4, balance, currency, renews),
+                (person.id, "pro", number % 4, balance, currency, renews),
             )
-            seconds = int(at.timestamp())
-            events = [{"id": index, "type": "did", "at": seconds - index} for index in range(2)]
-            seen = seconds if number % 3 else None
+            database.executemany(
+                "insert into events values (?, ?, ?, ?)",
+                [(one.id, one.user, one.kind, round(one.at.timestamp())) for one in person.events],
+            )
+            if person.is_missing:
+                continue
+            created = "soon" if person.created is None else f"{person.created:%Y-%m-%d %H:%M:%S}"
+            country = "AT" if number % 2 else None
             database.execute(
-                "insert into usage values (?, ?, ?, ?)",
-                (user, seen, number, json.dumps(events)),
+                "insert into users values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(person.id, person.name, person.email, None, "de", country, created),
+                    int(person.is_deleted),
+                ),
             )
 
 
@@ -164,14 +152,29 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Generator[Database]:
         yield Database(address, client)
 
 
-async def test_each_field_of_each_user_is_what_the_server_says(
+async def test_every_user_comes_out_right_by_one_call_to_each_table(
     database: Database, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, database.variables) as gateway:
-        users = await users_of(gateway, f"{PROFILE} {BILLING} {ACTIVITY}", IDS)
+        users, errors = await ask(gateway, IDS, f"{PROFILE} {BILLING} {ACTIVITY}")
 
-    assert users == [database.user(user) for user in IDS]
-    assert [event["keys"] for event in gateway.events("source.fetch")] == [20, 20, 20]
+    assert users == [database.user(person) for person in PEOPLE]
+    assert errors == ERRORS
+    assert calls(gateway) == {"profile": 1, "billing": 1, "activity": 1}
+
+
+async def test_counts_are_whole_where_the_events_take_several_pages(
+    database: Database, open_page: OpenPage
+) -> None:
+    pages = {"GATEWAY_SOURCES__ACTIVITY__REQUEST__PAGE_SIZE": "50"}
+    async with open_page(PAGE, {**database.variables, **pages}) as gateway:
+        users, errors = await ask(gateway, IDS)
+
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
+    asked = calls(gateway)
+    assert asked["activity"] > 1
+    assert sum(asked.values()) <= MAX_CALLS
 
 
 async def test_a_user_that_the_server_does_not_have_is_null(

@@ -115,7 +115,7 @@ async def test_users_whom_stripe_does_not_know_have_no_billing(
     async with open_page(PAGE, services.variables) as gateway:
         users = await users_of(gateway, "username plan loginCount", [without, gone])
 
-    nothing = {"plan": None, "loginCount": None}
+    nothing = {"plan": None, "loginCount": 0}
     assert users == [{"username": "user-20", **nothing}, {"username": "user-21", **nothing}]
     assert calls(gateway) == {
         ("profile", 2): 1,

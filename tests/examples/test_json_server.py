@@ -1,62 +1,104 @@
 """json-server, as docs/sources/json-server.md has it, against json-server itself."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from uuid import UUID
 
 import pytest
 
 from tests.examples.conftest import OpenPage
+from tests.examples.crowd import (
+    DELETED,
+    ERRORS,
+    EVENTS,
+    KNOWN,
+    MAX_CALLS,
+    NEWEST,
+    PEOPLE,
+    Event,
+    Person,
+    ask,
+    calls,
+)
 from tests.examples.page import ExamplePage
-from tests.examples.tracker import Tracker, create, json_server
-from tests.examples.users import ACTIVITY, users_of
+from tests.examples.serving import address_of
+from tests.examples.tracker import json_server
+from tests.examples.users import Json
 
 PAGE = ExamplePage("json-server")
+IDS = [person.id for person in PEOPLE]
+
+
+def user_row(person: Person) -> Json:
+    """Write a user as the file has it."""
+    row: dict[str, object] = {
+        "id": person.id,
+        "name": person.name,
+        "created": person.created_text,
+        **({} if person.email is None else {"email": person.email}),
+        **({"deleted": True} if person.is_deleted else {}),
+    }
+    return row
+
+
+def event_row(event: Event) -> Json:
+    """Write an event as the file has it."""
+    return {"id": event.id, "userId": event.user, "kind": event.kind, "at": event.at.isoformat()}
 
 
 @pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Generator[Tracker]:
-    """Give a tracker of 20 users."""
-    with json_server(tmp_path_factory.mktemp("json-server")) as client:
-        ids = tuple(str(UUID(int=number)) for number in range(20))
-        for number, user in enumerate(ids):
-            create(client, user, number)
-        yield Tracker(client, ids)
+def variables(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, str]]:
+    """Run a server with 20 users, and give what the gateway's environment has."""
+    users, events = [user_row(one) for one in KNOWN], [event_row(one) for one in EVENTS]
+    folder = tmp_path_factory.mktemp("json-server")
+    with json_server(folder, users=users, events=events) as client:
+        address = address_of(client)
+        yield {f"GATEWAY_SOURCES__{name}__BASE_URL": address for name in ("PROFILE", "ACTIVITY")}
 
 
-def calls(fetches: Sequence[Mapping[str, object]]) -> Sequence[object]:
-    """List how many users each call was for."""
-    return [fetch["keys"] for fetch in fetches]
-
-
-async def test_each_field_of_each_user_is_what_the_server_says(
-    tracker: Tracker, open_page: OpenPage
+async def test_every_user_comes_out_right_by_one_call_to_each_list(
+    variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
-    async with open_page(PAGE, tracker.variables) as gateway:
-        users = await users_of(gateway, ACTIVITY, tracker.ids)
+    async with open_page(PAGE, variables) as gateway:
+        users, errors = await ask(gateway, IDS)
 
-    expected = [tracker.activity(user) for user in tracker.ids]
-    assert users == expected
-    assert {len(user["events"]) for user in expected} == {0, 1, 2, 3, 4}
-    assert calls(gateway.events("source.fetch")) == [20]
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
+    assert calls(gateway) == {"profile": 1, "activity": 1}
 
 
-async def test_a_user_that_the_server_does_not_have_is_null(
-    tracker: Tracker, open_page: OpenPage
+async def test_counts_are_whole_where_the_events_take_several_pages(
+    variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
-    async with open_page(PAGE, tracker.variables) as gateway:
-        users = await users_of(gateway, "loginCount", [str(UUID(int=99)), tracker.ids[1]])
+    pages = {"GATEWAY_SOURCES__ACTIVITY__REQUEST__PAGE_SIZE": "50"}
+    async with open_page(PAGE, {**variables, **pages}) as gateway:
+        users, errors = await ask(gateway, IDS)
 
-    assert users == [None, {"loginCount": 7}]
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
+    asked = calls(gateway)
+    assert asked["activity"] > 1
+    assert sum(asked.values()) <= MAX_CALLS
+
+
+async def test_a_user_without_events_has_none_and_one_without_a_row_is_null(
+    variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    nobody = str(UUID(int=99))
+    fields = "lastSeenAt loginCount events { id }"
+    async with open_page(PAGE, variables) as gateway:
+        users, errors = await ask(gateway, [IDS[0], IDS[4], IDS[DELETED], nobody], fields)
+
+    none: Json = {"lastSeenAt": None, "loginCount": 0, "events": []}
+    assert (users[0], users[2:], errors) == (none, [None, None], {})
+    assert users[1] is not None
+    assert (users[1]["loginCount"], len(users[1]["events"])) == (10, NEWEST)
 
 
 async def test_a_misspelt_parameter_is_a_failure_that_says_so(
-    tracker: Tracker, open_page: OpenPage
+    variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
-    variables = {
-        **tracker.variables,
-        "GATEWAY_SOURCES__ACTIVITY__REQUEST__PARAMETER": "user",
-    }
-    async with open_page(PAGE, variables) as gateway:
-        reply = await gateway.query(f'{{ user(id: "{UUID(int=99)}") {{ loginCount }} }}')
+    misspelt = {"GATEWAY_SOURCES__ACTIVITY__REQUEST__PARAMETER": "user"}
+    async with open_page(PAGE, {**variables, **misspelt}) as gateway:
+        _, errors = await ask(gateway, [IDS[0]], "displayName loginCount")
 
-    assert reply.codes == {"user.loginCount": "SOURCE_MALFORMED"}
+    assert errors == {"users.0.loginCount": "SOURCE_MALFORMED"}

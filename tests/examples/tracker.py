@@ -1,6 +1,7 @@
-"""A json-server with users and events."""
+"""A json-server with events, and perhaps users."""
 
-from collections.abc import Generator, Mapping
+import json
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Tracker:
-    """A json-server with users and events, and what it says of each user.
+    """A json-server with events, and what it says of each user.
 
     Attributes:
         client: Asks it.
@@ -36,13 +37,11 @@ class Tracker:
 
     def activity(self, user: str) -> Json:
         """Tell what the gateway should say of a user, by what the server says of them alone."""
-        found: Json = self.client.get(f"/users/{user}").raise_for_status().json()
         newest = {"userId": user, "_sort": "at", "_order": "desc"}
         events = self.client.get("/events", params=newest).raise_for_status().json()
-        seen = found.get("lastSeen")
         return {
-            "lastSeenAt": None if seen is None else datetime.fromtimestamp(seen / 1000, UTC),
-            "loginCount": int(found.get("logins", 0)),
+            "lastSeenAt": datetime.fromisoformat(events[0]["at"]) if events else None,
+            "loginCount": sum(event["kind"] == "login" for event in events),
             "events": [
                 {
                     "id": str(event["id"]),
@@ -55,25 +54,31 @@ class Tracker:
 
 
 @contextmanager
-def json_server(folder: Path) -> Generator[httpx.Client]:
-    """Run a json-server over two empty lists, and give a client of it."""
+def json_server(folder: Path, **lists: Sequence[Json]) -> Generator[httpx.Client]:
+    """Run a json-server, and give a client of it.
+
+    Args:
+        folder: Where its file is written.
+        lists: The lists in it, by their names; an empty list of events by default.
+
+    Yields:
+        The client.
+    """
     node = node_with(FOLDER).node
-    (folder / "db.json").write_text('{"users": [], "events": []}', encoding="ascii")
+    content = json.dumps({"events": [], **lists})
+    (folder / "db.json").write_text(content, encoding="ascii")
     port = free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "db.json")
     with (
-        program((*node, str(PROGRAM), *options), ready="/users", folder=folder),
+        program((*node, str(PROGRAM), *options), ready="/events", folder=folder),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
 
 
 def create(client: httpx.Client, user: str, number: int) -> None:
-    """Create a user: every third has never been seen, and each has some events in any order."""
-    seen = START + timedelta(days=number, milliseconds=number)
-    row: Json = {"lastSeen": round(seen.timestamp() * 1000), "logins": str(number * 7)}
-    client.post("/users", json={"id": user, **(row if number % 3 else {})}).raise_for_status()
+    """Create the events of a user, in any order; every fifth user has none."""
     for index in (1, 3, 0, 2)[: number % 5]:
-        at = (START + timedelta(hours=index)).isoformat()
-        event = {"userId": user, "kind": f"did-{index}", "at": at}
+        at = (START + timedelta(hours=index, minutes=number)).isoformat()
+        event = {"userId": user, "kind": "edited" if index % 2 else "login", "at": at}
         client.post("/events", json=event).raise_for_status()

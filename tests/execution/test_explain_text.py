@@ -173,8 +173,10 @@ def test_why_users_are_split_is_told(changes: Mapping[str, object], ending: str)
             "GET /users?q=…  3 users in 1 call",
         ),
         (
-            BodyRequest(form="body", path="/read", template='["{key}"]', numbers=True),
-            "POST /read  0 users in 0 calls, 3 whose id cannot be written there",
+            BodyRequest(
+                form="body", method="QUERY", path="/read", template='["{key}"]', numbers=True
+            ),
+            "QUERY /read  0 users in 0 calls, 3 whose id cannot be written there",
         ),
     ],
 )

@@ -33,6 +33,14 @@ def test_an_item_is_written_for_each_key() -> None:
     assert filled(cut, "a", "b") == {"all": [[{"inputs": items}]]}
 
 
+def test_several_items_are_written_for_each_key() -> None:
+    cut = cut_template('{"all": [{"id": "{key}", "url": "/{key}"}, {"of": "{key}"}], "n": 1}')
+
+    items = [item for key in "xy" for item in ({"id": key, "url": f"/{key}"}, {"of": key})]
+    assert filled(cut, "x", "y") == {"all": items, "n": 1}
+    assert filled(cut_template('["{key}", "{key}"]'), "x", "y") == ["x", "x", "y", "y"]
+
+
 def test_numbers_take_the_place_of_strings() -> None:
     assert filled(cut_template('{"ids": "{keys}"}', numbers=True), "1", "2") == {"ids": [1, 2]}
     assert filled(cut_template('[{"id": "{key}"}]', numbers=True), "1") == [{"id": 1}]
@@ -49,9 +57,9 @@ def test_numbers_take_the_place_of_strings() -> None:
         ('[["{key}"], NaN]', "JSON"),
         ('[["{key}"], 1e999]', "JSON"),
         ("[]", "once"),
-        ('["{key}", "{key}"]', "only item"),
-        ('["{key}", "other"]', "only item"),
-        ('{"id": "{key}", "ids": ["{key}"]}', "only item"),
+        ('["{key}", "other"]', "within each item"),
+        ('["{key}", ["{key}"]]', "within each item"),
+        ('{"id": "{key}", "ids": ["{key}"]}', "within each item"),
         ('["/users?filter=id eq {key}"]', "percent-encoded URL"),
         ('["{keys} and more"]', "once"),
         ('{"a": "{keys}", "b": "{keys}"}', "once"),

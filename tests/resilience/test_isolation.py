@@ -8,7 +8,7 @@ import pytest
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import BreakerState
 from app.resilience.clock import Deadline
-from app.resilience.pipeline import ISOLATED_SHARE
+from app.resilience.pipeline import ISOLATED_SHARE, Attempt
 from app.settings.resilience import BreakerSettings, RetrySettings
 from tests.resilience.script import Answer, failure
 from tests.resilience.stage import LIMIT, RESERVE, Guarded
@@ -135,6 +135,51 @@ async def test_suspects_have_a_share_of_the_places_and_nobody_else_waits_for_the
             assert (await guarded.answer("good")).answer == "good"
             assert guarded.clock.seconds == began
         await guarded.clock.run(asyncio.sleep(0))
+        while running:
+            guarded.clock.advance(LIMIT)
+            await guarded.clock.settle()
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 1), (2 * ISOLATED_SHARE, 2)])
+async def test_suspects_have_a_share_of_the_places_of_an_endpoint_too(
+    limit: int, most: int
+) -> None:
+    guarded = Guarded(max_calls=64)
+    endpoint = guarded.guard.endpoint_bulkhead(limit)
+    running = 0
+
+    async def hang(_: float) -> Answer:
+        nonlocal running
+        running += 1
+        await guarded.clock.sleep(LIMIT)
+        running -= 1
+        return failure(Code.SOURCE_TIMEOUT)
+
+    async def answer(_: float) -> Answer:
+        return "good"
+
+    async def ask(call: Attempt[str], *, isolated: bool) -> Answer:
+        deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
+        result = await guarded.guard.run(
+            call,
+            limit=LIMIT,
+            deadline=deadline,
+            reserve=RESERVE,
+            isolated=isolated,
+            inner=endpoint,
+        )
+        return result.answer
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(ask(hang, isolated=True))
+        await guarded.clock.settle()
+        assert running == most
+        assert endpoint.calls.waiting == 0
+        if limit > most:
+            began = guarded.clock.seconds
+            assert await guarded.clock.run(ask(answer, isolated=False)) == "good"
+            assert guarded.clock.seconds == began
         while running:
             guarded.clock.advance(LIMIT)
             await guarded.clock.settle()

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.settings.loading import read_settings
-from app.settings.models import Settings
+from app.settings.models import Settings, WrittenSettings
 from tests.settings.models import ServiceSettings, TestSettings
 
 SECRET = "canary-secret"
@@ -26,7 +26,8 @@ url = "http://users"
 
 def load(path: Path | None = None) -> Settings:
     """Read our settings."""
-    return read_settings(Settings, env_file=Path(".env"), config=path).settings
+    read = read_settings(Settings, written=WrittenSettings, env_file=Path(".env"), config=path)
+    return read.settings
 
 
 def mistakes(path: Path | None = None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from app.errors import ConfigurationError
-from app.settings.models import Settings
+from app.settings.models import WrittenSettings
 from app.settings.nested import Table, dotted
 from app.settings.reference import DIALECT, file_schema
 from app.settings.variables import Variable, variables_of
@@ -17,8 +17,8 @@ from tests.settings.models import TestSettings
 from tests.settings.schemas import always_there, properties_of
 from tests.settings.toml import toml
 
-MODELS = [Settings, TestSettings]
-OURS = file_schema(Settings)
+MODELS = [WrittenSettings, TestSettings]
+OURS = file_schema(WrittenSettings)
 OWN = file_schema(TestSettings)
 
 
@@ -130,7 +130,7 @@ JUDGED_BY_PYTHON = {"base_url", "user_id_pattern"}
     "variable",
     [
         one
-        for one in variables_of(Settings)
+        for one in variables_of(WrittenSettings)
         if always_there(OURS, one) is not None
         and one.path[1:2] not in {("profile",), ("activity",)}  # they are as billing is
         and one.path[-1] not in JUDGED_BY_PYTHON

@@ -205,6 +205,15 @@ def read_twice(ask: ReadableRequest) -> list[str]:
     return [key]
 
 
+def read_requests(ask: ReadableRequest) -> list[str]:
+    """Read ``{"requests": [{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b", …}, …]}``."""
+    body = json.loads(ask.body)
+    assert body.keys() == {"requests"}
+    keys = [one["id"] for one in body["requests"][::2]]
+    assert body["requests"] == [{"id": key, "n": number} for key in keys for number in (1, 2)]
+    return keys
+
+
 def read_numbers(ask: ReadableRequest) -> list[str]:
     """Read ``[{"id": 1}, {"id": 2}]``."""
     found = [one["id"] for one in json.loads(ask.body)]
@@ -339,7 +348,19 @@ CASES = {
         {"form": "body", "template": '{"ids": "{keys}", "active": true}'}, read_ids
     ),
     "inputs in a body": EncoderCase(
-        {"form": "body", "template": '{"inputs": [{"id": "{key}", "ref": "{key}"}]}'}, read_inputs
+        {
+            "form": "body",
+            "method": "QUERY",
+            "template": '{"inputs": [{"id": "{key}", "ref": "{key}"}]}',
+        },
+        read_inputs,
+    ),
+    "several items in a body": EncoderCase(
+        {
+            "form": "body",
+            "template": '{"requests": [{"id": "{key}", "n": 1}, {"id": "{key}", "n": 2}]}',
+        },
+        read_requests,
     ),
     "numbers in a body": EncoderCase(
         {"form": "body", "template": '[{"id": "{key}"}]', "numbers": True},

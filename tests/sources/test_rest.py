@@ -265,15 +265,21 @@ BODY = {
 }
 
 
-async def test_a_body_is_posted_with_its_length_and_type_and_the_headers_of_the_settings() -> None:
+METHODS = ["POST", "QUERY", "SEARCH"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_body_is_sent_with_its_length_and_type_and_the_headers_of_the_settings(
+    method: str,
+) -> None:
     async with (
         serving(saying(orjson.dumps([profile_row(1, id="ü")]))) as server,
-        opened(None, server.base_url, request=BODY) as source,
+        opened(None, server.base_url, request={**BODY, "method": method}) as source,
     ):
         assert await source.ask(["ü", "b"]) == ["user1", "nobody"]
 
     [seen] = server.requests
-    assert (seen.method, seen.target) == ("POST", "/read")
+    assert (seen.method, seen.target) == (method, "/read")
     assert seen.header("content-type") == ["application/json"]
     assert seen.header("content-length") == [str(len(seen.body))]
     assert seen.header("x-version") == ["2"]
@@ -281,18 +287,39 @@ async def test_a_body_is_posted_with_its_length_and_type_and_the_headers_of_the_
     assert orjson.loads(seen.body) == {"ids": ["ü", "b"]}
 
 
-async def test_a_question_in_a_body_is_asked_again_where_that_may_help() -> None:
-    bodies: list[bytes] = []
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_question_in_a_body_is_asked_again_where_that_may_help(method: str) -> None:
+    bodies: list[tuple[str, bytes]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        bodies.append(request.content)
+        bodies.append((request.method, request.content))
         return json_response([profile_row(1, id="a")], 503 if len(bodies) < 3 else 200)
 
     retry = RetrySettings(max_retries=2, budget_minimum=10)
-    async with opened(answer, request=BODY, retry=retry) as source:
+    async with opened(answer, request={**BODY, "method": method}, retry=retry) as source:
         assert await source.clock.run(source.ask(["a"])) == ["user1"]
 
-    assert bodies == [b'{"ids":["a"]}'] * 3
+    assert bodies == [(method, b'{"ids":["a"]}')] * 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_question_in_a_body_is_sent_once_more_if_its_kept_connection_is_lost(
+    method: str,
+) -> None:
+    async def answer(exchange: HttpExchange) -> None:
+        if len(server.requests) == 2:
+            exchange.reset()
+        else:
+            await exchange.say(orjson.dumps([profile_row(1, id="a")]))
+
+    request = {**BODY, "method": method}
+    async with (
+        serving(answer) as server,
+        opened(None, server.base_url, request=request) as source,
+    ):
+        assert [await source.ask(["a"]) for _ in range(2)] == [["user1"], ["user1"]]
+
+    assert [seen.method for seen in server.requests] == [method] * 3
 
 
 async def test_a_batch_that_one_key_may_have_spoilt_is_asked_by_halves_in_any_form() -> None:

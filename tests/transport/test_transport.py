@@ -268,6 +268,22 @@ async def test_a_request_goes_out_as_it_was_written_and_as_whoever_passed_it_on_
     assert (third.method, third.body, third.header("host")) == ("GET", b"", ["profile"])
 
 
+@pytest.mark.parametrize("transports", [wire_transport, client_transport])
+@pytest.mark.parametrize("method", ["POST", "QUERY", "SEARCH"])
+async def test_a_body_goes_out_by_any_method_that_a_source_may_have(
+    transports: TransportFactory, method: str
+) -> None:
+    async with serving(saying(b"[2]")) as server, transports(source(server)) as transport:
+        request = ReadyRequest(method, server.base_url, ODD, HEADERS, b"[1]", repeatable=True)
+        response = await transport.handle_async_request(request)
+        body = await response.aread()
+        await response.aclose()
+
+    [seen] = server.requests
+    assert (seen.method, seen.body, body) == (method, b"[1]", b"[2]")
+    assert seen.header("content-length") == ["3"]
+
+
 async def test_a_request_of_httpx_s_own_make_goes_out_as_well() -> None:
     async with serving(saying()) as server, wire_transport(source(server)) as transport:
         for request in (

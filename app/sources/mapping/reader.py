@@ -241,16 +241,8 @@ class MappingReader(Generic[R]):
     ) -> Rows[Any]:
         """Return the result of each key, from the row that matches it."""
 
-        def read(index: int, key: UserId) -> R | RowDamage[R] | None:
-            row = rows.values[index]
-            if (mistake := self._mistake_in(row)) is not None:
-                return RowDamage(None, {"": mistake})
-            try:
-                if self._is_absent(row, facts):
-                    return None
-            except EvaluationError as error:
-                return RowDamage(None, {"": f"absent: {error}"})
-            return self._mapper.record(row, key, facts)
+        def read(index: int, key: UserId) -> Any:  # noqa: ANN401 # a subclass may read something else
+            return self._read(rows.values[index], key, facts)
 
         if rows.without_key > 1:
             raise MalformedError(
@@ -259,6 +251,19 @@ class MappingReader(Generic[R]):
         remainder = self._remainder(rows, extent)
         fold_case = self._fold_case
         return match_rows(self._name, keys, rows.keys, read, remainder, fold_case=fold_case)
+
+    def _read(
+        self, row: object, key: UserId, facts: ResponseFacts
+    ) -> R | RowDamage[R] | SourceFailure | None:
+        """Return the record of a row, or what does not fit; ``None`` if it counts as absent."""
+        if (mistake := self._mistake_in(row)) is not None:
+            return RowDamage(None, {"": mistake})
+        try:
+            if self._is_absent(row, facts):
+                return None
+        except EvaluationError as error:
+            return RowDamage(None, {"": f"absent: {error}"})
+        return self._mapper.record(row, key, facts)
 
     def _mistake_in(self, row: object) -> str | None:
         """Return why a value is not a row; ``None`` if it is one."""

@@ -105,7 +105,7 @@ class RequestEncoder:
     @property
     def method(self) -> str:
         """The HTTP method of the requests."""
-        return "GET" if self.target is None else "POST"
+        return self.request.method if isinstance(self.request, BodyRequest) else "GET"
 
     @property
     def parameter(self) -> str | None:
@@ -186,7 +186,7 @@ class RequestEncoder:
         if self.target is None:
             return UpstreamRequest(keys, self.request.path, whole, headers=headers)
         return UpstreamRequest(
-            keys, self.request.path, self.target, "POST", headers, whole.encode("ascii")
+            keys, self.request.path, self.target, self.method, headers, whole.encode("ascii")
         )
 
 

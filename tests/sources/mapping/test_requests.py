@@ -140,6 +140,7 @@ def test_the_forms_are_written_as_the_services_document_them() -> None:
         "bare filter": "/users?filter=id eq 1 or id eq 2",
         "ids in a body": "/users",
         "inputs in a body": "/users",
+        "several items in a body": "/users",
         "numbers in a body": "/users",
         "path": "/users/1/card",
         "quoted path": "/Users('1')",

@@ -1,0 +1,155 @@
+"""Kinto, as docs/sources/kinto.md has it, against Kinto itself."""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+
+from tests.examples.conftest import OpenPage
+from tests.examples.crowd import ERRORS, EVENTS, FIELDS, KNOWN, PEOPLE, Event, Person, ask, calls
+from tests.examples.page import ExamplePage
+from tests.examples.serving import address_of, free_port, installed, program, script
+from tests.examples.users import Json
+
+PAGE = ExamplePage("kinto")
+PASSWORD = "kinto-password"
+IDS = [person.id for person in PEOPLE]
+BATCH = 25
+"""How many requests the server takes in one batch."""
+
+SETTINGS = """
+[app:main]
+use = egg:kinto
+kinto.storage_backend = kinto.core.storage.memory
+kinto.cache_backend = kinto.core.cache.memory
+kinto.permission_backend = kinto.core.permission.memory
+kinto.userid_hmac_secret = of-this-test
+multiauth.policies = basicauth
+kinto.bucket_create_principals = system.Authenticated
+{more}
+
+[server:main]
+use = egg:waitress#main
+host = 127.0.0.1
+port = {port}
+"""
+
+
+def user_row(person: Person) -> Json:
+    """Write a user as the collection has it."""
+    mail = {} if person.email is None else {"email": person.email}
+    return {"name": person.name, "created": person.created_text, **mail}
+
+
+def event_row(event: Event) -> Json:
+    """Write an event as the collection has it."""
+    return {"user_id": event.user, "kind": event.kind, "occurred_at": event.at.isoformat()}
+
+
+def fill(client: httpx.Client) -> None:
+    """Create the users and the events; the deleted user is deleted as a client would do it."""
+    bodies: dict[str, Json] = {
+        "/buckets/team": {},
+        "/buckets/team/collections/users": {},
+        "/buckets/team/collections/events": {},
+        **{f"{records('users')}/{person.id}": user_row(person) for person in KNOWN},
+        **{f"{records('events')}/{event.id}": event_row(event) for event in EVENTS},
+    }
+    every: Sequence[Json] = [
+        {"path": f"/v1{path}", "method": "PUT", "body": {"data": body}}
+        for path, body in bodies.items()
+    ]
+    for start in range(0, len(every), BATCH):
+        some = {"requests": every[start : start + BATCH]}
+        answer: Json = client.post("/batch", json=some).raise_for_status().json()
+        assert {one["status"] for one in answer["responses"]} == {201}
+    for person in PEOPLE:
+        if person.is_deleted:
+            client.delete(f"{records('users')}/{person.id}").raise_for_status()
+
+
+def records(collection: str) -> str:
+    """Tell where the records of a collection are."""
+    return f"/buckets/team/collections/{collection}/records"
+
+
+@contextmanager
+def kinto(folder: Path, more: str = "") -> Generator[Mapping[str, str]]:
+    """Run a server with 20 users.
+
+    Args:
+        folder: Where its settings are written.
+        more: Further settings.
+
+    Yields:
+        What the gateway's environment has.
+    """
+    installed("kinto")
+    port = free_port()
+    (folder / "kinto.ini").write_text(SETTINGS.format(port=port, more=more), encoding="ascii")
+    with (
+        program(
+            (script("kinto"), "start", "--ini", "kinto.ini"), ready="Serving on", folder=folder
+        ),
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/v1", auth=("gateway", PASSWORD), trust_env=False
+        ) as client,
+    ):
+        fill(client)
+        address = f"{address_of(client)}/buckets/team/collections"
+        sources = {
+            f"GATEWAY_SOURCES__{name}__BASE_URL": address for name in ("PROFILE", "ACTIVITY")
+        }
+        yield {**sources, "KINTO_PASSWORD": PASSWORD}
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, str]]:
+    """Run the server, and give what the gateway's environment has."""
+    with kinto(tmp_path_factory.mktemp("kinto")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def paging(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, str]]:
+    """Run a server with short pages, and give what the gateway's environment has."""
+    with kinto(tmp_path_factory.mktemp("paging"), "kinto.paginate_by = 50") as found:
+        yield found
+
+
+async def test_every_user_comes_out_right_by_one_call_to_each_collection(
+    variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    async with open_page(PAGE, variables) as gateway:
+        users, errors = await ask(gateway, IDS)
+
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
+    assert calls(gateway) == {"profile": 1, "activity": 1}
+
+
+async def test_an_unknown_user_is_null_and_asks_nothing_of_the_events(
+    variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    async with open_page(PAGE, variables) as gateway:
+        users, errors = await ask(gateway, [str(UUID(int=99))], FIELDS)
+
+    assert (users, errors) == ([None], {})
+    assert calls(gateway) == {"profile": 1}
+
+
+@pytest.mark.parametrize("setting", ["REQUEST__PAGE_SIZE", "ANSWER__MORE__LIMIT"])
+async def test_events_that_may_be_cut_off_are_a_failure_and_no_shorter_list(
+    paging: Mapping[str, str], open_page: OpenPage, setting: str
+) -> None:
+    limit = {f"GATEWAY_SOURCES__ACTIVITY__{setting}": "50"}
+    async with open_page(PAGE, {**paging, **limit}) as gateway:
+        users, errors = await ask(gateway, IDS, "displayName loginCount")
+
+    names = [None if person.expected is None else person.name for person in PEOPLE]
+    assert [one and one["displayName"] for one in users] == names
+    failed = [number for number, name in enumerate(names) if name is not None]
+    assert errors == {f"users.{number}.loginCount": "SOURCE_MALFORMED" for number in failed}

@@ -1,0 +1,1 @@
+"""Tests of `user-gateway sources import`."""

@@ -1,0 +1,397 @@
+"""How the import guesses the form of the request."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.settings.request import BodyRequest, EachRequest, ListRequest, RepeatRequest
+from tests.importing.documents import (
+    ACCOUNT,
+    COUNT,
+    TEXT,
+    Imported,
+    Json,
+    array,
+    document,
+    imported,
+    of,
+    operation,
+    query,
+    refused,
+)
+
+ROW = of(ACCOUNT)
+PAGE = array(ROW)
+
+
+def get(path: str, *parameters: Json, answer: Json = PAGE) -> Json:
+    """Make a document with one operation that reads by GET."""
+    return document({path: {"get": operation(answer, parameters)}})
+
+
+def post(path: str, body: Json) -> Json:
+    """Make a document with one operation that reads by POST."""
+    return document({path: {"post": operation(PAGE, body=body)}})
+
+
+def test_a_place_in_the_path_is_one_call_for_each_user(tmp_path: Path) -> None:
+    made = imported(tmp_path, get("/customers/{customerId}", answer=ROW), path="/customers/{id}")
+
+    assert made.request == {"form": "each", "path": "/customers/{key}"}
+    assert isinstance(made.settings(tmp_path).request, EachRequest)
+    assert not made.warnings
+
+
+def test_a_list_in_the_query_with_a_parameter_for_each_item_is_repeated(tmp_path: Path) -> None:
+    made = imported(tmp_path, get("/customers", query("id", array(TEXT))), path="/customers")
+
+    assert made.request == {"form": "repeat", "path": "/customers", "parameter": "id"}
+    assert isinstance(made.settings(tmp_path).request, RepeatRequest)
+
+
+@pytest.mark.parametrize(
+    ("style", "separator"), [("form", None), ("pipeDelimited", "|"), ("spaceDelimited", " ")]
+)
+def test_a_list_in_the_query_in_one_parameter_is_a_list(
+    tmp_path: Path, style: str, separator: str | None
+) -> None:
+    parameter = query("customerIds", array(TEXT), style=style, explode=False)
+
+    made = imported(tmp_path, get("/customers", parameter), path="/customers")
+
+    assert made.request["form"] == "list"
+    assert made.request["parameter"] == "customerIds"
+    assert made.request.get("separator") == separator
+    assert isinstance(made.settings(tmp_path).request, ListRequest)
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "sure"),
+    [("ids", "", False), ("id", "Ids, comma-separated.", True), ("ids", "With commas.", True)],
+)
+def test_a_text_in_the_query_that_is_called_like_several_ids_is_a_list(
+    tmp_path: Path, name: str, description: str, *, sure: bool
+) -> None:
+    parameter = query(name, description=description)
+
+    made = imported(tmp_path, get("/customers", parameter), path="/customers")
+
+    assert made.request == {"form": "list", "path": "/customers", "parameter": name}
+    assert ("taken for ids with commas between" in made.warnings) is not sure
+
+
+@pytest.mark.parametrize("name", ["userId", "user_id", "customer", "external_id", "id", "email"])
+def test_a_text_in_the_query_that_is_called_like_a_user_is_one_call_for_each(
+    tmp_path: Path, name: str
+) -> None:
+    contents = get("/accounts", query("q"), query(name), query("limit", COUNT))
+
+    made = imported(tmp_path, contents, path="/accounts")
+
+    assert made.request == {"form": "each", "path": "/accounts", "parameter": name}
+
+
+def test_a_list_that_has_no_users_in_it_is_not_one_of_users(tmp_path: Path) -> None:
+    contents = get("/customers/{id}", query("expand", array(TEXT)), answer=ROW)
+
+    assert imported(tmp_path, contents).request["form"] == "each"
+
+
+@pytest.mark.parametrize("noun", ["tenants", "accounts"])
+def test_a_list_of_users_is_better_than_a_place_in_the_path_before_it(
+    tmp_path: Path, noun: str
+) -> None:
+    path = f"/{noun}/{{tenant}}/users"
+
+    made = imported(tmp_path, get(path, query("ids", array(TEXT))), path=path)
+
+    assert made.request == {"form": "repeat", "path": f"/{noun}/TENANT/users", "parameter": "ids"}
+    assert '"tenant" has the same value in all requests: expected that value' in made.warnings
+
+
+def test_a_place_for_the_user_in_the_path_is_better_than_a_list_of_something_else(
+    tmp_path: Path,
+) -> None:
+    contents = get("/users/{id}/orders", query("ids", array(TEXT)))
+
+    made = imported(tmp_path, contents, path="/users/{id}/orders")
+
+    assert made.request == {"form": "each", "path": "/users/{key}/orders"}
+
+
+def test_the_user_s_place_in_the_path_is_the_one_that_is_called_so(tmp_path: Path) -> None:
+    region = {"in": "path", "name": "region", "schema": {"type": "string", "enum": ["eu"]}}
+    path = "/{region}/users/{userId}/orders/{id}"
+
+    made = imported(tmp_path, get(path, region, answer=ROW), path=path)
+
+    assert made.request["path"] == "/eu/users/{key}/orders/ID"
+    assert '"region" has the same value in all requests: check it' in made.warnings
+
+
+@pytest.mark.parametrize("name", ["expand[]", "ids[]"])
+def test_brackets_of_a_list_are_kept(tmp_path: Path, name: str) -> None:
+    contents = get("/customers", query(name, array(TEXT)), query("id"))
+
+    made = imported(tmp_path, contents, path="/customers")
+
+    assert made.request["parameter"] == ("ids[]" if name == "ids[]" else "id")
+
+
+def test_a_list_of_a_style_without_a_rule_for_lists_gets_brackets(tmp_path: Path) -> None:
+    parameter = query("ids", array(TEXT), style="deepObject", explode=True)
+
+    made = imported(tmp_path, get("/customers", parameter), path="/customers")
+
+    assert made.request == {"form": "repeat", "path": "/customers", "parameter": "ids[]"}
+
+
+@pytest.mark.parametrize(
+    ("body", "template", "numbers"),
+    [
+        (of({"ids": array(TEXT)}), '{"ids": "{keys}"}', False),
+        (of({"userIds": array(COUNT)}), '{"userIds": "{keys}"}', True),
+        (array(TEXT), '"{keys}"', False),
+        (of({"inputs": array(of({"id": TEXT}))}), '{"inputs": [{"id": "{key}"}]}', False),
+        (
+            of(
+                {"archived": {"type": "boolean"}, "ids": array(TEXT), "view": {"enum": ["full"]}},
+                required=["view", "ids"],
+            ),
+            '{"ids": "{keys}", "view": "full"}',
+            False,
+        ),
+    ],
+)
+def test_a_list_in_the_body_of_a_post_is_a_body(
+    tmp_path: Path, body: Json, template: str, *, numbers: bool
+) -> None:
+    made = imported(tmp_path, post("/customers/read", body), path="/customers/read")
+
+    assert made.request["form"] == "body"
+    assert json.loads(made.request["template"]) == json.loads(template)
+    assert made.request.get("numbers", False) is numbers
+    assert isinstance(made.settings(tmp_path).request, BodyRequest)
+    assert "the gateway may repeat this POST" in made.warnings
+
+
+def test_what_an_item_of_a_body_must_have_beside_the_id_is_written(tmp_path: Path) -> None:
+    item = of({"id": TEXT, "type": {"const": "user"}}, required=["id", "type"])
+
+    made = imported(tmp_path, post("/read", of({"inputs": array(item)})), path="/read")
+
+    assert json.loads(made.request["template"]) == {"inputs": [{"id": "{key}", "type": "user"}]}
+
+
+def test_what_a_body_must_have_beside_the_users_has_to_be_filled_in(tmp_path: Path) -> None:
+    body = of({"ids": array(TEXT), "tenant": TEXT}, required=["ids", "tenant"])
+
+    made = imported(tmp_path, post("/customers/read", body), path="/customers/read")
+
+    assert json.loads(made.request["template"]) == {"ids": "{keys}", "tenant": "TENANT"}
+    assert 'request.template: expected a value for "tenant"' in made.warnings
+
+
+def test_parameters_that_a_request_must_have_are_written(tmp_path: Path) -> None:
+    contents = get(
+        "/customers/{id}",
+        query("view", {"type": "string", "default": "full"}, required=True),
+        query("tenant", required=True),
+        query("optional"),
+        {"in": "header", "name": "X-Api-Version", "required": True, "schema": {"example": "7"}},
+        {"in": "header", "name": "Authorization", "required": True, "schema": TEXT},
+        answer=ROW,
+    )
+
+    made = imported(tmp_path, contents)
+
+    assert made.request["parameters"] == {"view": "full", "tenant": "TENANT"}
+    assert made.request["headers"] == {"X-Api-Version": "7"}
+    assert 'request.parameters: expected a value for "tenant"' in made.warnings
+    assert "view" not in made.warnings
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "sure"),
+    [
+        ({"type": "string", "example": "a"}, "a", True),
+        ({"type": "integer", "default": 7}, "7", True),
+        ({"type": "boolean", "default": True}, "true", True),
+        ({"type": "string", "enum": ["a", "b"]}, "a", False),
+        ({"type": "string", "example": "a" * 5_000}, "X_Y", False),
+        ({"type": "boolean"}, "false", False),
+        ({"type": "integer"}, "0", False),
+        ({"type": "array", "items": TEXT}, "[]", False),
+    ],
+)
+def test_a_value_that_the_document_does_not_say_has_to_be_filled_in(
+    tmp_path: Path, schema: Json, value: str, *, sure: bool
+) -> None:
+    contents = get("/customers/{id}", query("x-y", schema, required=True), answer=ROW)
+
+    made = imported(tmp_path, contents)
+
+    assert made.request["parameters"] == {"x-y": value}
+    assert ('request.parameters: expected a value for "x-y"' in made.warnings) is not sure
+
+
+def test_a_parameter_for_a_secret_is_left_to_the_settings_of_credentials(tmp_path: Path) -> None:
+    contents = get(
+        "/customers/{id}",
+        query("api_key", required=True),
+        {"in": "header", "name": "X-Auth-Token", "required": True, "schema": {"example": "canary"}},
+        answer=ROW,
+    )
+
+    made = imported(tmp_path, contents)
+
+    assert made.request == {"form": "each", "path": "/customers/{key}"}
+    assert 'request.parameters: "api_key" is for a secret: expected it in auth' in made.warnings
+    assert 'request.headers: "X-Auth-Token" is for a secret: expected it in auth' in made.warnings
+    assert "canary" not in made.text
+
+
+@pytest.mark.parametrize("path", ["/identities/{id}/plan", "/people/{id}/plan", "/users/{id}/plan"])
+def test_what_is_before_a_place_in_the_path_says_whose_it_is(tmp_path: Path, path: str) -> None:
+    region = path.replace("/plan", "/regions/{region}/plan")
+
+    made = imported(tmp_path, get(region, answer=ROW), path=region)
+
+    assert made.request["path"] == path.replace("{id}", "{key}").replace(
+        "/plan", "/regions/REGION/plan"
+    )
+
+
+def test_a_name_that_the_settings_do_not_take_is_no_parameter_for_pages(tmp_path: Path) -> None:
+    limit = query("li mit", {"type": "integer", "maximum": 200})
+
+    made = imported(
+        tmp_path, get("/customers", query("ids", array(TEXT)), limit), path="/customers"
+    )
+
+    assert "page_size" not in made.request
+
+
+def test_the_limits_of_the_document_are_those_of_the_calls(tmp_path: Path) -> None:
+    contents = get(
+        "/customers",
+        query("ids", {**array(TEXT), "maxItems": 50}),
+        query("limit", {"type": "integer", "maximum": 200}),
+    )
+
+    made = imported(tmp_path, contents, path="/customers")
+    settings = made.settings(tmp_path)
+
+    assert settings.max_keys == 50
+    assert settings.request is not None
+    assert (settings.request.page_size_parameter, settings.request.page_size) == ("limit", 200)
+
+
+def test_parameters_of_the_path_and_references_to_parameters_count(tmp_path: Path) -> None:
+    shared: Json = {"$ref": "#/paths/~1customers/parameters/0"}
+    contents = document(
+        {
+            "/customers": {
+                "parameters": [query("ids", array(TEXT))],
+                "get": operation(PAGE),
+            },
+            "/others": {"get": operation(PAGE, [shared])},
+        }
+    )
+
+    for path in ("/customers", "/others"):
+        assert imported(tmp_path, contents, path=path).request["form"] == "repeat"
+
+
+def both() -> Json:
+    """Make a document whose path has both methods."""
+    reads = operation(PAGE, [query("id")])
+    body = operation(PAGE, body=of({"ids": array(TEXT)}))
+    return document({"/customers": {"get": reads, "post": body}})
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [([], "each"), (["--method", "get"], "each"), (["--method", "post"], "body")],
+)
+def test_the_method_is_get_unless_it_is_chosen(
+    tmp_path: Path, options: list[str], form: str
+) -> None:
+    assert imported(tmp_path, both(), *options, path="/customers").request["form"] == form
+
+
+def test_a_method_that_the_path_does_not_have_is_refused(tmp_path: Path) -> None:
+    contents = document({"/a": {"put": operation(PAGE), "delete": {}}, "/b": {"get": {}}})
+
+    why = refused(tmp_path, contents, "--path", "/a")
+    chosen = refused(tmp_path, contents, "--path", "/b", "--method", "post")
+
+    assert why == "/a: expected GET or POST, by which the gateway reads, got delete, put"
+    assert chosen == "/b: expected POST, got get"
+
+
+def test_a_request_without_a_place_for_users_is_refused(tmp_path: Path) -> None:
+    contents = get("/customers", query("q"), query("page", COUNT))
+
+    why = refused(tmp_path, contents, "--path", "/customers")
+
+    assert why == (
+        "GET /customers: expected a place for users: a parameter in the path, such as {id}, or in"
+        " the query, such as ids or userId; the parameters of its query are: q, page"
+    )
+
+
+def test_a_post_without_a_list_of_users_is_refused(tmp_path: Path) -> None:
+    for body in (
+        of({"name": TEXT}),
+        of({"tags": array(TEXT)}),
+        of({"ids": array(array(TEXT))}),
+        TEXT,
+    ):
+        why = refused(tmp_path, post("/customers", body), "--path", "/customers")
+
+        assert why.startswith("POST /customers: expected a list of ids in its JSON body")
+
+
+def test_a_request_that_the_settings_cannot_express_is_refused(tmp_path: Path) -> None:
+    contents = get("/a/../customers/{id}", answer=ROW)
+
+    why = refused(tmp_path, contents, "--path", "/a/../customers/{id}")
+
+    assert "its request does not fit the settings of a source: " in why
+    assert "expected no . and no .. between slashes" in why
+
+
+def address(tmp_path: Path, *servers: str) -> Imported:
+    """Import a document with servers."""
+    item: Json = {"get": operation(ROW)}
+    return imported(tmp_path, document({"/customers/{id}": item}, servers=servers))
+
+
+def test_the_address_is_the_first_server_that_is_absolute(tmp_path: Path) -> None:
+    made = address(tmp_path, "/v1", "https://a.example.com/", "https://b.example.com")
+
+    assert made.table["base_url"] == "https://a.example.com"
+    assert "# Also in the document: https://b.example.com\n" in made.text
+
+
+def test_without_an_absolute_server_the_address_is_left_open(tmp_path: Path) -> None:
+    made = address(tmp_path, "/api/v3")
+
+    assert "base_url" not in made.table
+    assert '# base_url = "https://billing.internal/api/v3"' in made.text
+    assert "sources.billing.base_url: the document has no absolute address" in made.warnings
+    assert made.settings(tmp_path, base_url="http://billing").base_url == "http://billing"
+
+
+def test_the_variables_of_a_server_have_their_defaults(tmp_path: Path) -> None:
+    server: Json = {
+        "url": "https://{region}.example.com/{stage}",
+        "variables": {"region": {"default": "eu"}, "stage": {"default": "v2"}},
+    }
+    item: Json = {"get": operation(ROW, servers=[server])}
+
+    made = imported(tmp_path, document({"/customers/{id}": item}))
+
+    assert made.table["base_url"] == "https://eu.example.com/v2"
