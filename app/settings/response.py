@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
 
 from app.expressions.expression import checked_expression
-from app.settings.base import ParameterName, SettingsModel
+from app.settings.base import HeaderName, ParameterName, SettingsModel
 
 Segment: TypeAlias = (
     Annotated[StrictStr, Field(max_length=1_000)] | Annotated[StrictInt, Field(ge=0, le=1_000_000)]
@@ -63,6 +63,12 @@ class MoreSettings(SettingsModel):
         " the value is null, empty, 0 or missing.",
         examples=[["meta", "next"]],
     )
+    next_header: HeaderName | None = Field(
+        default=None,
+        description="Header with the address or the cursor of the next page; missing or empty on"
+        " the last page. `Link` needs no setting.",
+        examples=["Next-Page"],
+    )
     row_cursor: Somewhere | None = Field(
         default=None,
         description="Path in the last row to the cursor of the next page, if the answer itself has"
@@ -103,9 +109,11 @@ class MoreSettings(SettingsModel):
         Raises:
             ValueError: There are several, or ``row_cursor`` without ``has_more``.
         """
-        ways = [self.next_url, self.next_cursor, self.row_cursor]
+        ways = [self.next_url, self.next_cursor, self.next_header, self.row_cursor]
         if sum(way is not None for way in ways) > 1:
-            raise ValueError("expected one of next_url, next_cursor and row_cursor at most")
+            raise ValueError(
+                "expected one of next_url, next_cursor, next_header and row_cursor at most"
+            )
         if self.row_cursor is not None and self.has_more is None:
             raise ValueError("expected has_more beside row_cursor")
         return self

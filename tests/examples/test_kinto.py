@@ -141,12 +141,22 @@ async def test_an_unknown_user_is_null_and_asks_nothing_of_the_events(
     assert calls(gateway) == {"profile": 1}
 
 
-@pytest.mark.parametrize("setting", ["REQUEST__PAGE_SIZE", "ANSWER__MORE__LIMIT"])
-async def test_events_that_may_be_cut_off_are_a_failure_and_no_shorter_list(
-    paging: Mapping[str, str], open_page: OpenPage, setting: str
+async def test_events_that_are_cut_off_are_read_to_their_end(
+    paging: Mapping[str, str], open_page: OpenPage
 ) -> None:
-    limit = {f"GATEWAY_SOURCES__ACTIVITY__{setting}": "50"}
-    async with open_page(PAGE, {**paging, **limit}) as gateway:
+    async with open_page(PAGE, paging) as gateway:
+        users, errors = await ask(gateway, IDS)
+
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
+    assert sum(calls(gateway).values()) <= 8
+
+
+async def test_events_whose_next_page_is_not_known_are_a_failure_and_no_shorter_list(
+    paging: Mapping[str, str], open_page: OpenPage
+) -> None:
+    more = {"GATEWAY_SOURCES__ACTIVITY__ANSWER__MORE__MAX_PAGES": "1"}
+    async with open_page(PAGE, {**paging, **more}) as gateway:
         users, errors = await ask(gateway, IDS, "displayName loginCount")
 
     names = [None if person.expected is None else person.name for person in PEOPLE]

@@ -21,7 +21,7 @@ from app.sources.mapping.paging import (
     NextPage,
     PageSigns,
     cursor_of_row,
-    linked_page,
+    page_in_header,
     signs_of,
 )
 from app.sources.mapping.row_mapper import ObservedRowMapper, RowMapper, name_in_json
@@ -184,7 +184,7 @@ class PageReader(Generic[R]):
         if signs.has_more is False:
             return _END
         named = self._settings.next_header
-        following = None if named is None else _named_in_header(answer, named)
+        following = None if named is None else page_in_header(answer.headers, named)
         following = following or signs.following
         if following is not None:
             return _Extent(more=True, cursor=self._cursor_in(following), sign="a next page")
@@ -276,17 +276,6 @@ class PageReader(Generic[R]):
         """Return the path of the items for a message."""
         rows = self._settings.rows
         return f" at {' → '.join(map(str, rows))}" if rows else ""
-
-
-def _named_in_header(answer: RawAnswer, name: str) -> NextPage | None:
-    """Return the next page that a header names; ``None`` on the last page."""
-    value = answer.headers.get(name.lower())
-    if name.lower() == "link":
-        return linked_page(value)
-    if value is None or not value.strip():
-        return None
-    text = value.strip()
-    return NextPage(url=text) if "?" in text or "://" in text else NextPage(cursor=text)
 
 
 def _parameter_of(url: str, name: str) -> str | None:

@@ -117,6 +117,8 @@ def signs_of(
     has_more = _has_more(document.around, settings.has_more)
     # Some services name a next page although ``has_more`` is false.
     named = None if has_more is False else _next(document, settings)
+    if settings.next_header is not None:
+        named = page_in_header(headers, settings.next_header)
     return PageSigns(
         following=named or linked_page(headers.get("link")),
         has_more=has_more,
@@ -169,10 +171,30 @@ def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable fi
         signs.has_more is not None
         or settings.next_url is not None
         or settings.next_cursor is not None
+        or settings.next_header is not None
     )
     if limit is not None and count >= limit and not has_sign:
         return Extent(More(f"{count:,} rows, as many as there may be", offset))
     return Extent(None)
+
+
+def page_in_header(headers: Mapping[str, str], name: str) -> NextPage | None:
+    """Return the next page that a header names.
+
+    Args:
+        headers: The headers of the response, by names in lower case.
+        name: The name of the header. In ``Link`` the page is the one with ``rel=next``.
+
+    Returns:
+        The page: by its URL if the value is one, or else by its cursor; ``None`` on the last page.
+    """
+    value = headers.get(name.lower())
+    if name.lower() == "link":
+        return linked_page(value)
+    if value is None or not value.strip():
+        return None
+    text = value.strip()
+    return NextPage(url=text) if "?" in text or "://" in text else NextPage(cursor=text)
 
 
 def _has_more(around: object, path: Somewhere | None) -> bool | None:

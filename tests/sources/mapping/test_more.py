@@ -214,3 +214,25 @@ def test_rows_that_are_not_read_any_more_are_missing_too() -> None:
     found = extent({**TWO, "more": False}, has_more=["more"], max_rows=1)
 
     assert following(found) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "page"),
+    [
+        ("https://a.b/users?_token=7", NextPage(url="https://a.b/users?_token=7")),
+        ("?page=2", NextPage(url="?page=2")),
+        ("abc", NextPage(cursor="abc")),
+        (" ", None),
+        (None, None),
+    ],
+)
+def test_a_header_may_name_the_next_page(value: str | None, page: NextPage | None) -> None:
+    headers = {} if value is None else {"next-page": value}
+    found = extent(TWO, headers=headers, limit=2, next_header="Next-Page")
+
+    assert (found.more.next if found.more else None) == page
+
+
+def test_a_header_beside_another_way_to_the_next_page_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        MoreSettings.model_validate({"next_header": "Next-Page", "next_cursor": ["next"]})
