@@ -13,7 +13,7 @@ end, never a short one.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
@@ -95,10 +95,13 @@ class ListSettings(SettingsModel):
     )
     template: Annotated[str, Field(max_length=16_384)] | None = Field(
         default=None,
-        description="A body in JSON, an object, that is sent by POST; the user replaces `{key}` in"
-        " it. The parameters of a page are then its members, not in the query. The request must"
+        description="A body in JSON, an object, that is sent by `method`; the user replaces `{key}`"
+        " in it. The parameters of a page are then its members, not in the query. The request must"
         " have no side effects, because the gateway may repeat it.",
         examples=['{"filter": {"customer": "{key}"}}'],
+    )
+    method: Literal["POST", "QUERY", "SEARCH"] = Field(
+        default="POST", description="HTTP method of a request with `template`."
     )
     page_size_parameter: ParameterName | None = Field(
         default=None,
@@ -225,8 +228,8 @@ class ListSettings(SettingsModel):
             "escape": self.escape,
         }
         if self.template is not None:
-            body = {"form": "body", "template": self.template, **common}
-            return BodyRequest.model_validate(body)
+            body = {"form": "body", "template": self.template, "method": self.method}
+            return BodyRequest.model_validate({**body, **common})
         each = {"form": "each", "parameter": self.parameter, "value": self.value, **common}
         return EachRequest.model_validate(each)
 

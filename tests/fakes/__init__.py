@@ -208,8 +208,9 @@ class FakeServices:
         return {name: len(service.requests) for name, service in self.by_name.items()}
 
     def know(self, *numbers: int) -> None:
-        """Let all three know some users."""
+        """Let all three know some users, who have no invoices yet."""
         for number in numbers:
+            self.billing.invoices.setdefault(user_id(number), [])
             self.profile.rows[user_id(number)] = profile_row(number)
             self.billing.rows[user_id(number)] = account_row(number)
             self.activity.rows[user_id(number)] = activity_row(number)

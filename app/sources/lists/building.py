@@ -76,12 +76,13 @@ class PageBuilder(Generic[R]):
     def size(self) -> int:
         """How many items to request from the service."""
         most, way = self._settings.max_page_size, self._way
+        searching = self._wanted is not None
         # By offset, a page begins at the item after which the wanted ones are.
-        at_item = way is PagingWay.OFFSET and not (self._wanted and self._before)
-        if way in {PagingWay.PAGE, PagingWay.WHOLE} or (self._wanted and not at_item):
+        at_item = way is PagingWay.OFFSET and not (searching and self._before)
+        if way in {PagingWay.PAGE, PagingWay.WHOLE} or (searching and not at_item):
             return most  # the item has to be found first, so the upstream page is long
         needed = self._first - len(self.items)
-        if at_item and (self._wanted or self._last):
+        if at_item and (searching or self._last is not None):
             needed += 1
         if not self._settings.shows_end:
             needed += 1  # it shows whether more follow

@@ -414,11 +414,14 @@ async def test_the_user_may_stand_anywhere_in_the_request(
     assert [request.url.raw_path for request in asked_for] == [target]
 
 
-async def test_with_a_template_the_page_is_in_the_body_and_pages_go_on() -> None:
+@pytest.mark.parametrize(("method", "own_method"), [("POST", {}), ("SEARCH", {"method": "SEARCH"})])
+async def test_with_a_template_the_page_is_in_the_body_and_pages_go_on(
+    method: str, own_method: Mapping[str, str]
+) -> None:
     asked_for: list[object] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        assert (request.method, request.url.raw_path) == ("POST", b"/search?v=2")
+        assert (request.method, request.url.raw_path) == (method, b"/search?v=2")
         asked_for.append(json.loads(request.content))
         first = len(asked_for) == 1
         return json_response({"data": items(1 if first else 2), "next": "c" if first else None})
@@ -431,6 +434,7 @@ async def test_with_a_template_the_page_is_in_the_body_and_pages_go_on() -> None
         "page_size_parameter": "limit",
         "next_cursor": ["next"],
         "cursor_parameter": "after",
+        **own_method,
     }
     found = page_of(await asked(answer, own, 5))
 
