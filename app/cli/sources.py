@@ -63,11 +63,17 @@ def sources_list(config: Path | None) -> None:
 
 @sources.command("check")
 @click.option("--ids", help="Ids of existing users, separated by commas: a,b.")
+@click.option("--source", "names", multiple=True, help="Call only this source. May be repeated.")
 @header_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @config_option
 def sources_check(
-    ids: str | None, headers: Sequence[str], config: Path | None, *, as_json: bool
+    ids: str | None,
+    names: Sequence[str],
+    headers: Sequence[str],
+    config: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Call each source, and report whether it works.
 
@@ -75,16 +81,23 @@ def sources_check(
     why a value cannot be used. A source that knows none of these users is reported as wrong, too.
     Lists, such as invoices, are requested for the first user that their source knows: a first page,
     and pages of one item, which show whether the settings say how pages continue.
+    A user who does not exist is requested, too: an answer that is the same for two users is
+    reported, because the service then ignores the user in the request.
     Without --ids, the command requests a user who does not exist. That shows whether a source is
     reachable, accepts the credentials, and understands the request.
 
     Exits with 0 if all sources work, with 1 if one does not, and with 2 if the settings or the
     options are wrong.
     """
+    for name in names:
+        _check_source(name)
     settings = _settings(config)
     users = _nobody(settings) if ids is None else _ids(ids.split(","), settings)
-    found = _probe(settings, users, None, headers)
-    checks = _checks(found, settings, headers, expected=ids is not None)
+    found = _probe(settings, users, names or None, headers)
+    strangers: Sequence[ProbeResult] = ()
+    if ids is not None and (nobody := _strangers(settings, users)):
+        strangers = _probe(settings, nobody, names or None, headers)
+    checks = _checks(found, settings, headers, expected=ids is not None, strangers=strangers)
     if as_json:
         report = [one.model_dump(mode="json") | {"well": one.well} for one in checks]
         click.echo(json.dumps({"sources": report}, indent=2, ensure_ascii=False))
@@ -111,9 +124,7 @@ def sources_try(
 
     The exit codes are those of check.
     """
-    known = [*specs()]
-    if source not in known:
-        raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="SOURCE")
+    _check_source(source)
     settings = _settings(config)
     found = _probe(settings, _ids(ids, settings), [source], headers)
     checks = _checks(found, settings, headers, expected=True)
@@ -125,6 +136,13 @@ def sources_try(
     ]
     click.echo("\n\n".join(texts))
     sys.exit(0 if all(check.well for check in checks) else EXIT_WRONG)
+
+
+def _check_source(name: str) -> None:
+    """Check the name of a source; if there is none of this name, print the names and exit."""
+    known = [*specs()]
+    if name not in known:
+        raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="SOURCE")
 
 
 def _settings(config: Path | None) -> Settings:
@@ -152,14 +170,20 @@ def _ids(ids: Sequence[str], settings: Settings) -> Sequence[str]:
 
 def _nobody(settings: Settings) -> Sequence[str]:
     """Return an id that no user has; if none matches the pattern, print that and exit."""
-    fitting = [one for one in NOBODY if settings.user_id_pattern.fullmatch(one)]
+    fitting = _strangers(settings, ())
     if not fitting:
         pattern = settings.user_id_pattern.pattern
         refuse(
             "No example of an unknown user id matches the pattern:",
             [f"expected --ids with users that match {pattern} (GATEWAY_USER_ID_PATTERN)"],
         )
-    return fitting[:1]
+    return fitting
+
+
+def _strangers(settings: Settings, users: Sequence[str]) -> Sequence[str]:
+    """Return an id that no user has; none if no example matches the pattern of ids."""
+    fitting = (one for one in NOBODY if settings.user_id_pattern.fullmatch(one))
+    return [one for one in fitting if one not in users][:1]
 
 
 def _probe(
@@ -176,12 +200,27 @@ def _probe(
 
 
 def _checks(
-    found: Sequence[ProbeResult], settings: Settings, headers: Sequence[str], *, expected: bool
+    found: Sequence[ProbeResult],
+    settings: Settings,
+    headers: Sequence[str],
+    *,
+    expected: bool,
+    strangers: Sequence[ProbeResult] = (),
 ) -> Sequence[SourceCheck]:
     """Make the report of each source and list."""
     each = dict(settings.sources)
-    hiding = _hiding(settings, headers, found)
-    return [check_of(one, each[one.service], hiding, expected=expected) for one in found]
+    hiding = _hiding(settings, headers, [*found, *strangers])
+    by_source = {one.source: one for one in strangers}
+    return [
+        check_of(
+            one,
+            each[one.service],
+            hiding,
+            expected=expected,
+            stranger=by_source.get(one.source),
+        )
+        for one in found
+    ]
 
 
 def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[ProbeResult]) -> Redaction:

@@ -229,7 +229,12 @@ class SourceCheck(ProbeModel):
 
 
 def check_of(
-    probed: ProbeResult, settings: SourceSettings, hiding: Redaction, *, expected: bool
+    probed: ProbeResult,
+    settings: SourceSettings,
+    hiding: Redaction,
+    *,
+    expected: bool,
+    stranger: ProbeResult | None = None,
 ) -> SourceCheck:
     """Check a source, or a list of one.
 
@@ -238,6 +243,7 @@ def check_of(
         settings: The settings of the source.
         hiding: Hides secrets.
         expected: Whether the source should know at least one of the requested users.
+        stranger: The recorded result for a user who does not exist; ``None`` if there is none.
 
     Returns:
         The check.
@@ -250,7 +256,10 @@ def check_of(
     if any(map(_no_token, others)):
         authenticated = False
     codes = {error.get("extensions", {}).get("code") for error in probed.errors}
-    sentences = dict.fromkeys((*_failures(probed), *_notes(probed.events), *probed.notes))
+    strange = () if stranger is None else stranger.own
+    sentences = dict.fromkeys(
+        (*_failures(probed), *_notes(probed.events), *probed.notes, *_same_answers(own, strange))
+    )
     wrong = [
         sentence.removeprefix(f"{probed.source}: ").removeprefix(f"{probed.service}: ")
         for sentence in sentences
@@ -322,6 +331,31 @@ def _answer_of(probed: ProbeResult, settings: SourceSettings) -> AnswerSettings 
 def _is_there(value: object) -> bool:
     """Return whether a field has a value."""
     return value is not None
+
+
+def _same_answers(
+    own: Sequence[RecordedExchange], strange: Sequence[RecordedExchange]
+) -> Iterator[str]:
+    """Find answers that are the same for different users.
+
+    A row that does not say whose it is belongs to the one user of its request. If the service
+    ignores the user in the request, each user gets the same row. Two users may be the same in
+    everything that a service says of them; a user who does not exist is not.
+    """
+    by_answer: dict[bytes, list[str]] = {}
+    for exchange in (*own, *strange):
+        keys = dict.fromkeys(row.key for row in exchange.rows)
+        if exchange.status == HTTPStatus.OK and len(keys) == 1:
+            others = by_answer.setdefault(exchange.answer, [])
+            others += [key for key in keys if key not in others]
+    unknown = {row.key for exchange in strange for row in exchange.rows}
+    for users in by_answer.values():
+        if len(users) > 1 and (not strange or not unknown.isdisjoint(users)):
+            named = [f"{one} (who does not exist)" if one in unknown else one for one in users]
+            yield (
+                f"the answers for {' and '.join(named)} are the same: check that `request` names"
+                " the user as the service expects it"
+            )
 
 
 def _no_token(exchange: RecordedExchange) -> bool:

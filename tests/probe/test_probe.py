@@ -305,3 +305,33 @@ async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
     assert check.well == (status == 200)
     assert "POST http://login/token" in text
     assert "canary" not in text
+
+
+async def test_answers_that_are_the_same_for_two_users_and_for_a_stranger_are_told() -> None:
+    services = fakes()
+    row = {"plan": "pro", "status": "active"}
+    services.billing.behaviour = lambda _: json_response(row)
+    each = {"form": "each", "path": "/accounts", "parameter": "uesr"}  # misspelt, and ignored
+    used = settings(request=each, answer={"many": False})
+    stranger = user_id(99)
+    [probed] = await probe(used, IDS, sources=["billing"], transports=services.transport)
+    [nobody] = await probe(used, [stranger], sources=["billing"], transports=services.transport)
+
+    hiding = Redaction(used)
+    check = check_of(probed, used.sources.billing, hiding, expected=True, stranger=nobody)
+
+    assert not check.well
+    [wrong] = check.wrong
+    assert wrong == (
+        f"the answers for {IDS[0]} and {IDS[1]} and {stranger} (who does not exist) are the same:"
+        " check that `request` names the user as the service expects it"
+    )
+
+
+async def test_users_who_have_the_same_values_are_not_the_same_answer() -> None:
+    services = fakes()
+    each = {"form": "each", "path": "/accounts", "parameter": "userId"}
+
+    _, check = await billing_of(services, settings(request=each))
+
+    assert check.well

@@ -271,7 +271,7 @@ class MappingReader(Generic[R]):
             return "expected one row, got nothing"
         kind = type(row)
         if kind is list and not self._settings.many:
-            return "expected one row, got a list"
+            return "expected one row, got a list: set many = true, or group"
         if (self._may_lack_key or kind is not dict) and not self._mapper.recognizes(row):
             # Without this check, an error message with status 200 would be a user without values.
             return "a row without a key, and with none of the values that are read"
