@@ -246,6 +246,7 @@ class ListSettings(SettingsModel):
             total=self.total,
             next_cursor=self.next_cursor,
             next_url=self.next_url,
+            next_header=self.next_header,
         )
 
     @property

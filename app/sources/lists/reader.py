@@ -21,7 +21,6 @@ from app.sources.mapping.paging import (
     NextPage,
     PageSigns,
     cursor_of_row,
-    page_in_header,
     signs_of,
 )
 from app.sources.mapping.row_mapper import ObservedRowMapper, RowMapper, name_in_json
@@ -164,7 +163,7 @@ class PageReader(Generic[R]):
             cursors = [self._checked(cursor_of_row(row, self._settings.row_cursor)) for row in rows]
         if document.ended:
             signs = signs_of(document, answer.headers, self._more)
-            extent = self._shown(signs, answer) or self._counted(
+            extent = self._shown(signs) or self._counted(
                 len(rows), signs, cursor, size, partial=partial
             )
         else:
@@ -179,15 +178,13 @@ class PageReader(Generic[R]):
             [item for _, item in items], keys, cursors, extent.more, following, extent.sign
         )
 
-    def _shown(self, signs: PageSigns, answer: RawAnswer) -> _Extent | None:
+    def _shown(self, signs: PageSigns) -> _Extent | None:
         """Return whether items follow, if the response says so in words; else ``None``."""
         if signs.has_more is False:
             return _END
-        named = self._settings.next_header
-        following = None if named is None else page_in_header(answer.headers, named)
-        following = following or signs.following
-        if following is not None:
-            return _Extent(more=True, cursor=self._cursor_in(following), sign="a next page")
+        if signs.following is not None:
+            cursor = self._cursor_in(signs.following)
+            return _Extent(more=True, cursor=cursor, sign="a next page")
         if signs.has_more:
             return _Extent(more=True, sign="`has_more`")
         part = signs.part
