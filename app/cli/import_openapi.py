@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from app.cli.base import refuse
-from app.schema.user import specs
+from app.schema.user import lists, specs
 
 
 @click.command("import")
@@ -71,7 +71,7 @@ def import_openapi(
         )
     except OpenApiError as error:
         refuse("The document cannot be imported:", [str(error)])
-    _write(source_toml(guess), output)
+    _write(source_toml(guess, lists().get(source, {})), output)
     _warn(source, guess.warnings)
 
 

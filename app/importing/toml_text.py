@@ -3,7 +3,7 @@
 What a document says stands in comments: one line each, printable, and not too long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 import tomlkit
@@ -35,11 +35,12 @@ _DOTTED = "more"
 """The table whose settings are written in lines of their own, such as ``more.has_more``."""
 
 
-def source_toml(guess: SourceGuess) -> str:
+def source_toml(guess: SourceGuess, lists: Collection[str] = ()) -> str:
     """Write a guess in TOML.
 
     Args:
         guess: The guess.
+        lists: The lists of the source, which are not imported.
 
     Returns:
         The text of the source's tables, with comments. It is valid TOML.
@@ -54,15 +55,19 @@ def source_toml(guess: SourceGuess) -> str:
         document.add(tomlkit.comment(_line(line)))
     document.add(tomlkit.nl())
     sources = tomlkit.table(is_super_table=True)
-    sources.add(guess.source, _source(guess))
+    sources.add(guess.source, _source(guess, lists))
     document.add("sources", sources)
     return document.as_string().rstrip("\n") + "\n"
 
 
-def _source(guess: SourceGuess) -> TomlTable:
+def _source(guess: SourceGuess, lists: Collection[str]) -> TomlTable:
     """Write the table of a source."""
     table = tomlkit.table()
     _add_address(table, guess.address)
+    if lists:
+        named = ", ".join(f"lists.{name}" for name in lists)
+        table.add(tomlkit.comment(_line(f"Not imported; describe it in {named} instead.")))
+        table.add("without_lists", [*lists])
     if guess.request.max_keys is not None:
         table.add("max_keys", guess.request.max_keys)
     table.add(tomlkit.nl())

@@ -108,6 +108,8 @@ def test_the_text_reads_as_a_part_of_a_configuration_file(tmp_path: Path) -> Non
 
 [sources.billing]
 base_url = "https://billing.example.com/v1"
+# Not imported; describe it in lists.invoices instead.
+without_lists = ["invoices"]
 
 [sources.billing.request]
 form = "each"
