@@ -113,7 +113,9 @@ class Batch(Generic[R]):
     def has_partial_waiters(self) -> bool:
         """Whether some requests wait for some of its keys, but not for all."""
         count = len(self.keys)
-        return count > 1 and any(
+        if count == 1 or len(self.pending_batches) == 1:  # the common case
+            return False
+        return any(
             0 < pending.keys_per_batch.get(self, 0) < count for pending in self.pending_batches
         )
 
