@@ -99,6 +99,7 @@ class Gateway:
         chance: Returns random numbers, for the jitter of waits.
         transports: Makes the transport to each service.
         observer: Gets each record and how it was made; ``None`` for no observer.
+        schema: The schema; ``None`` for the one of the settings.
 
     Attributes:
         running: The parts that exist from start to stop; ``None`` before and after.
@@ -113,6 +114,7 @@ class Gateway:
         chance: Chance,
         transports: TransportFactory,
         observer: Observer | None,
+        schema: GatewaySchema | None,
     ) -> None:
         self.running: RunningGateway | None = None
         self._settings = settings
@@ -122,7 +124,7 @@ class Gateway:
         self._transports = transports
         self._observer = observer
         self._limits = InputLimits.from_settings(settings)
-        self._schema = build_schema(security_directives=settings.has_security_directives)
+        self._schema = schema or build_schema(security_directives=settings.has_security_directives)
         self._callers = require_callers(settings.auth)
         self._documents = Documents.from_settings(
             self._schema.core, settings, size=settings.document_cache
@@ -221,10 +223,10 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> RunningGateway:
         """Open a client for each source that ``User`` reads, and make the running parts."""
-        fields = self._schema.source_fields.values()
-        pages = {field.pages for field in fields if field.pages is not None}
+        definition = self._schema.definition
+        specs = definition.sources.values()
         settings = dict(self._settings.sources)
-        endpoints = endpoints_of(self._schema.specs, settings)
+        endpoints = endpoints_of(specs, settings)
         services = {
             name: await stack.enter_async_context(
                 open_service(
@@ -237,7 +239,7 @@ class Gateway:
                     log=self._log,
                 )
             )
-            for name in dict.fromkeys(spec.service for spec in self._schema.specs)
+            for name in dict.fromkeys(spec.service for spec in specs)
         }
         keys = keys_of(endpoints, self._settings.key_from)
         key_from = {name: key.source for name, key in keys.items()}
@@ -254,7 +256,8 @@ class Gateway:
             },
             pages={
                 spec: open_pages(spec, services[spec.name], observer=self._observer)
-                for spec in pages
+                for lists in definition.lists.values()
+                for spec in lists.values()
             },
             key_from=key_from,
             partitions=partitions_of(endpoints),
@@ -353,7 +356,7 @@ class Gateway:
             planner=planner,
             documents=documents,
             store=self._document_store,
-            policies=Policies(schema.policies, fold_case=self._limits.fold_case),
+            policies=Policies(schema.definition.policies, fold_case=self._limits.fold_case),
             compiler=compiler_of(self._settings, schema),
             required=frozenset(
                 name
@@ -385,6 +388,7 @@ def create_app(
     chance: Chance = random.random,
     transports: TransportFactory | None = None,
     observer: Observer | None = None,
+    schema: GatewaySchema | None = None,
     authenticate: Authenticate | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
@@ -397,6 +401,8 @@ def create_app(
         chance: Returns random numbers between 0 and 1, for the jitter of waits.
         transports: Makes the transport to each service; by default the one of the settings.
         observer: Gets each record and how it was made, for ``app/probe/``.
+        schema: The schema that was built for such settings before, since building it takes some
+            milliseconds. By default, it is built.
         authenticate: Returns the caller of a request; by default as the settings say.
         version_of: Returns the version of an installed package, for the fast paths.
 
@@ -417,6 +423,7 @@ def create_app(
         chance=chance,
         transports=transports or _transports_of(settings),
         observer=observer,
+        schema=schema,
     )
     health = Health(gateway.services, gateway.can_authenticate)
     graphiql = GraphiQL() if settings.graphiql else None

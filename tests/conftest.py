@@ -11,7 +11,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 import app
 from app.auth.authentication import Authenticate
+from app.execution.schema import GatewaySchema, build_schema
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.models import Settings
@@ -77,6 +78,12 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
         val.isascii() and val.decode("ascii").isprintable()
     )
     return argname if unreadable else None
+
+
+@cache
+def built_schema(*, security_directives: bool) -> GatewaySchema:
+    """Build the schema once for all tests of a process: nothing writes into it."""
+    return build_schema(security_directives=security_directives)
 
 
 @dataclass(frozen=True)
@@ -211,6 +218,7 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
             make_log(settings.log, stream=stream),
             clock=clock,
             transports=services.transport,
+            schema=built_schema(security_directives=settings.has_security_directives),
             authenticate=authenticate,
         )
         transport = httpx.ASGITransport(app=made)

@@ -25,10 +25,10 @@ from tests.fakes import settings_for_fakes
 
 SETTINGS = settings_for_fakes()
 SCHEMA = build_schema()
-READS = SCHEMA.reads(endpoints_of(SCHEMA.specs, dict(SETTINGS.sources)), {})
+READS = SCHEMA.reads(endpoints_of(SCHEMA.definition.sources.values(), dict(SETTINGS.sources)), {})
 PLANNER = Planner(SCHEMA.core, READS, InputLimits.from_settings(SETTINGS))
 COMPILER = Compiler(SCHEMA)
-RIGHTS = Policies(SCHEMA.policies).rights(EVERYBODY)
+RIGHTS = Policies(SCHEMA.definition.policies).rights(EVERYBODY)
 
 SWITCHES = 6
 SELECTED = (

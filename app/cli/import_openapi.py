@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from app.cli.base import refuse
-from app.schema.user import lists, specs
+from app.schema.default import DEFAULT_SCHEMA
 
 
 @click.command("import")
@@ -56,7 +56,7 @@ def import_openapi(
     Exits with 0 if the settings are written, even if fields are missing, and with 2 if the document
     or the options are wrong.
     """
-    known = specs()
+    known = DEFAULT_SCHEMA.sources
     if source not in known:
         raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="--source")
 
@@ -71,7 +71,7 @@ def import_openapi(
         )
     except OpenApiError as error:
         refuse("The document cannot be imported:", [str(error)])
-    _write(source_toml(guess, lists().get(source, {})), output)
+    _write(source_toml(guess, DEFAULT_SCHEMA.lists.get(source, {})), output)
     _warn(source, guess.warnings)
 
 

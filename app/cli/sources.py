@@ -17,7 +17,7 @@ from app.main import load_settings
 from app.probe.probe import ProbeResult, probe
 from app.probe.report import checks_text, table, trial_text
 from app.probe.verdict import Redaction, SourceCheck, check_of
-from app.schema.user import specs
+from app.schema.default import DEFAULT_SCHEMA
 from app.settings.credentials import AUTHORIZATION
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
@@ -56,7 +56,7 @@ def sources_list(config: Path | None) -> None:
     settings = dict(_settings(config).sources)
     rows = [
         (name, _form(settings[name]), settings[name].base_url, settings[name].contract)
-        for name in specs()
+        for name in DEFAULT_SCHEMA.sources
     ]
     click.echo("\n".join(table([("source", "form", "address", "contract"), *rows])))
 
@@ -140,7 +140,7 @@ def sources_try(
 
 def _check_source(name: str) -> None:
     """Check the name of a source; if there is none of this name, print the names and exit."""
-    known = [*specs()]
+    known = [*DEFAULT_SCHEMA.sources]
     if name not in known:
         raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="SOURCE")
 

@@ -40,7 +40,7 @@ from app.execution.response_errors import public_error
 from app.execution.schema import GatewaySchema
 from app.execution.variables import Coercion
 from app.schema.connection import page_request
-from app.schema.resolvers import DEFAULT_FIRST
+from app.schema.definitions import DEFAULT_FIRST
 from app.settings.models import Settings
 from app.settings.source import KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
@@ -106,7 +106,7 @@ class SourcesExplainer:
         keys: Mapping[str, KeyFromSettings],
     ) -> None:
         self._user = schema.user
-        self._source_fields = schema.source_fields
+        self._fields = schema.definition.by_name
         self._endpoints = endpoints
         self._keys = keys
         self._key_from = {name: one.source for name, one in keys.items()}
@@ -187,12 +187,13 @@ class SourcesExplainer:
         found: dict[PageSpec[Any], set[PageRequest] | None] = {}
         for group in groups:
             for field in group.fields:
-                reading = self._source_fields.get(field.name)
-                if reading is None or reading.pages is None or spec.name not in field.sources:
+                definition = self._fields.get(field.name)
+                pages = None if definition is None else definition.pages
+                if pages is None or spec.name not in field.sources:
                     continue
-                requests = found.setdefault(reading.pages, set())
+                requests = found.setdefault(pages, set())
                 if requests is None or group.root.missing:
-                    found[reading.pages] = None
+                    found[pages] = None
                 else:
                     requests |= self._page_requests(field, group.keys, variables)
         return found
@@ -289,7 +290,7 @@ class Explainer:
         """
         limits = InputLimits.from_settings(settings)
         self._core = schema.core
-        endpoints = endpoints_of(schema.specs, dict(settings.sources))
+        endpoints = endpoints_of(schema.definition.sources.values(), dict(settings.sources))
         keys = keys_of(endpoints, settings.key_from)
         self._key_from = {name: one.source for name, one in keys.items()}
         reads = schema.reads(endpoints, self._key_from)
@@ -299,7 +300,7 @@ class Explainer:
         self._document_store = store
         self._limits = settings.limits
         self._compiler = compiler
-        self._policies = Policies(schema.policies, fold_case=limits.fold_case)
+        self._policies = Policies(schema.definition.policies, fold_case=limits.fold_case)
 
     def text(self, request: GraphQLRequest) -> str:
         """Find the document of a request; its length decides what the explanation costs.

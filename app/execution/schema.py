@@ -7,7 +7,7 @@ runs. A resolver finds its part of the plan by its response key, and loads it.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Optional, cast
 
 import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema
@@ -15,23 +15,22 @@ from strawberry.federation import Schema
 from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import Authenticated
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types.base import get_object_definition
 
-from app.auth.policies import PUBLIC, Policy, enforce
+from app.auth.policies import enforce
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
 from app.execution.planner import SourceReads
-from app.schema.directives import ListSize, drop_security, without_security
-from app.schema.fields import SourceField, source_fields
-from app.schema.user import User
-from app.schema.values import DATE_TIME, SAFE_INT, SafeInt
+from app.schema.default import DEFAULT_SCHEMA
+from app.schema.definitions import SchemaDefinition
+from app.schema.directives import ListSize
+from app.schema.scalars import DATE_TIME, SAFE_INT, SafeInt
+from app.schema.types import PythonType, ResolvedUser, TypeBuilder
 from app.sources.base import SourceSpec
-from app.sources.records import PROFILE
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.results import SourceResults
 
-Resolved = User | GatewayError | None
+Resolved = ResolvedUser | GatewayError | None
 """The result of a key: a user, ``None`` if no source knows it, or its error."""
 
 
@@ -71,11 +70,11 @@ async def resolve_keys(info: Info) -> list[Resolved]:
                 resolved[place] = SourceError(outcome.failure)
             elif outcome.known:
                 of_user = SourceResults(by_source, context.loaders.partitions)
-                resolved[place] = User(results=of_user, id=strawberry.ID(key))
+                resolved[place] = ResolvedUser(key, of_user)
     return resolved
 
 
-async def _resolve_one(info: Info) -> User | None:
+async def _resolve_one(info: Info) -> ResolvedUser | None:
     """Resolve a root field that names one user."""
     [user] = await resolve_keys(info)
     if isinstance(user, GatewayError):
@@ -86,7 +85,7 @@ async def _resolve_one(info: Info) -> User | None:
 async def resolve_user(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="Id of the user.")],  # noqa: A002, ARG001 # the public name; the plan has read it
-) -> User | None:
+) -> ResolvedUser | None:
     """Find one user.
 
     Args:
@@ -103,7 +102,7 @@ async def resolve_user(
     return await _resolve_one(info)
 
 
-async def resolve_me(info: Info) -> User | None:
+async def resolve_me(info: Info) -> ResolvedUser | None:
     """Find the caller's own user.
 
     Args:
@@ -128,7 +127,7 @@ async def resolve_users(
             description="Ids of users, by default 100 at most; the same one may come twice."
         ),
     ],
-) -> list[User | None]:
+) -> list[ResolvedUser | None]:
     """Find several users.
 
     Args:
@@ -142,29 +141,44 @@ async def resolve_users(
         BadUserInputError: An id is invalid, or there are too many.
     """
     users = await resolve_keys(info)
-    return cast("list[User | None]", users)  # the executor reports an error in it at its position
+    return cast(
+        "list[ResolvedUser | None]", users
+    )  # the executor reports an error in it at its position
 
 
-@strawberry.type(description="The ways into the graph.")
-class Query:
-    """The root fields."""
+def query_type(user: PythonType, *, security_directives: bool) -> type:
+    """Build the root type.
 
-    user: User | None = strawberry.field(
-        resolver=resolve_user,
-        description="The user with this id; `null` when no asked source knows it.",
-    )
-    me: User | None = strawberry.field(
-        resolver=resolve_me,
-        description=(
-            "The user that the caller is, by its token; `null` when no asked source knows it."
-        ),
-        directives=[Authenticated()],
-    )
-    users: list[User | None] = strawberry.field(
-        resolver=resolve_users,
-        description="The users with these ids, in their order; `null` for each one unknown.",
-        directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
-    )
+    Args:
+        user: The Strawberry type of a user.
+        security_directives: Whether the type shows routers who may ask for the caller's own user.
+
+    Returns:
+        The Strawberry type.
+    """
+    optional: PythonType = Optional[user]  # noqa: UP045 # made at run time
+
+    class Query:
+        """The root fields."""
+
+        user: optional = strawberry.field(
+            resolver=resolve_user,
+            description="The user with this id; `null` when no asked source knows it.",
+        )
+        me: optional = strawberry.field(
+            resolver=resolve_me,
+            description=(
+                "The user that the caller is, by its token; `null` when no asked source knows it."
+            ),
+            directives=[Authenticated()] if security_directives else [],
+        )
+        users: list[optional] = strawberry.field(
+            resolver=resolve_users,
+            description="The users with these ids, in their order; `null` for each one unknown.",
+            directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
+        )
+
+    return strawberry.type(Query, description="The ways into the graph.")
 
 
 async def resolve_entities(
@@ -195,27 +209,21 @@ class GatewaySchema(Schema):
     invalid. This one resolves each on its own, and loads all of them together.
     """
 
-    def __init__(self, *, security_directives: bool) -> None:
+    def __init__(self, definition: SchemaDefinition, *, security_directives: bool) -> None:
         """Build the schema.
 
         Args:
+            definition: The definition of the schema.
             security_directives: Whether the schema shows routers who may see which field.
         """
-        self._security_directives = security_directives
+        self.definition = definition
+        types = TypeBuilder(definition, security_directives=security_directives)
         super().__init__(  # pyright: ignore[reportUnknownMemberType] # its executors are generic
-            query=Query,
+            query=query_type(types.user(), security_directives=security_directives),
             config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
             federation_version="2.9",  # one of the composers in use refuses newer versions
         )
-        if not security_directives:
-            drop_security(self.core)
-        enforce(self.user.fields, self.policies)
-
-    @property
-    def schema_directives_in_use(self) -> list[object]:
-        """The directives that Strawberry imports by ``@link``."""
-        in_use = super().schema_directives_in_use
-        return in_use if self._security_directives else without_security(in_use)
+        enforce(self.user.fields, definition.policies)
 
     async def entities_resolver(  # type: ignore[override] # Strawberry awaits what is awaitable
         self, info: Info, representations: list[FederationAny]
@@ -245,23 +253,6 @@ class GatewaySchema(Schema):
         """The type ``User`` of the schema."""
         return cast("GraphQLObjectType", self.core.type_map["User"])  # it is declared as one
 
-    @property
-    def source_fields(self) -> Mapping[str, SourceField]:
-        """The fields of ``User`` that read a source, by public name."""
-        definition = get_object_definition(User, strict=True)
-        return source_fields(definition, self.config.name_converter.get_graphql_name)
-
-    @property
-    def policies(self) -> Mapping[str, Policy]:
-        """The policy of each field of ``User``, by public name."""
-        read = {name: one.may for name, one in self.source_fields.items()}
-        return {"__typename": PUBLIC, "id": PUBLIC, **read}
-
-    @property
-    def specs(self) -> Sequence[SourceSpec[Any]]:
-        """The sources that ``User`` reads, each once."""
-        return tuple({one.spec.name: one.spec for one in self.source_fields.values()}.values())
-
     def reads(
         self, endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, str]
     ) -> SourceReads:
@@ -280,15 +271,14 @@ class GatewaySchema(Schema):
             partition = partitions.get(spec.name)
             return (spec.name,) if partition is None else partition.endpoints_for(fields)
 
-        reads = {
-            field: endpoints_for(one.spec, one.fields) for field, one in self.source_fields.items()
-        }
-        [existence] = endpoints_for(PROFILE, ())
+        fields = self.definition.fields
+        reads = {field.name: endpoints_for(field.source, field.reads) for field in fields}
+        [existence] = endpoints_for(self.definition.existence, ())
         narrow = {
             one.spec.name: {
-                field: reading.fields & one.gives
-                for field, reading in self.source_fields.items()
-                if one.spec.name in reads[field]
+                field.name: field.reads & one.gives
+                for field in fields
+                if one.spec.name in reads[field.name]
             }
             for several in endpoints.values()
             for one in several
@@ -297,14 +287,19 @@ class GatewaySchema(Schema):
         return SourceReads(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
 
 
-def build_schema(*, security_directives: bool = True) -> GatewaySchema:
+def build_schema(
+    definition: SchemaDefinition = DEFAULT_SCHEMA, *, security_directives: bool = True
+) -> GatewaySchema:
     """Build the schema.
 
     Args:
+        definition: The definition of the schema.
         security_directives: Whether the schema shows routers who may see which field, by
             ``@authenticated``, ``@requiresScopes`` and ``@owner``. The policies apply either way.
+            A router that does not support them must refuse the whole supergraph (Apollo's core
+            schemas specification, ``for: SECURITY``).
 
     Returns:
         The schema.
     """
-    return GatewaySchema(security_directives=security_directives)
+    return GatewaySchema(definition, security_directives=security_directives)

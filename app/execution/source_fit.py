@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.schema.user import lists, specs
+from app.schema.default import DEFAULT_SCHEMA
 from app.settings.nested import Keys, value_at
 from app.sources.endpoints import misfits
 from app.sources.lists.contract import list_misfits
@@ -17,8 +17,8 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str]]:
     Yields:
         The keys of each mistake, and what is wrong.
     """
-    pages = lists()
-    for name, spec in specs().items():
+    pages = DEFAULT_SCHEMA.lists
+    for name, spec in DEFAULT_SCHEMA.sources.items():
         place: Keys = ("sources", name)
         own = value_at(values, place)
         for mistake in (*misfits(spec, own), *list_misfits(pages.get(name, {}), name, own)):

@@ -7,39 +7,30 @@ literals.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import Enum
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
-from typing import Any, cast
+from typing import Any
 
-from graphql import (
-    GraphQLEnumType,
-    GraphQLList,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    GraphQLScalarType,
-)
-from strawberry.types.enum import StrawberryEnumDefinition
+from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
 from app.execution.plan import PlannedField
-from app.execution.render import NotCoveredError
-from app.schema.fields import Projection, projection_of
+from app.schema.definitions import SCALARS, ObjectDefinition, SchemaDefinition, type_name
 from app.sources.records_in_parts import joined
-
-UNCONVERTED_SCALARS = frozenset({"String", "ID", "Int", "Boolean", "SafeInt", "DateTime"})
-"""Scalars whose values in records are JSON values already, or are converted by the encoder."""
-
 
 BOUND_BYTES = 500
 """Estimated bytes of a bound value of a function, such as the reader of a field with arguments."""
 
 
 class FunctionWriter:
-    """Generates the text of functions, and compiles it. All methods return source text."""
+    """Generates the text of functions, and compiles it. All methods return source text.
 
-    def __init__(self) -> None:
-        """Begin without bound names."""
+    Args:
+        schema: The definition of the schema.
+    """
+
+    def __init__(self, schema: SchemaDefinition) -> None:
+        self._enums = {one.name: one for one in schema.enums}
+        self._objects = {one.name: one for one in schema.objects}
         self._bound: dict[str, object] = {}
         self._names = 0
 
@@ -54,60 +45,31 @@ class FunctionWriter:
         """
         return parts[0] if len(parts) == 1 else f"{self.bind(joined)}([{', '.join(parts)}])"
 
-    def value(self, kind: object, fields: Sequence[PlannedField], value: str) -> str:
+    def value(self, kind: TypeNode, fields: Sequence[PlannedField], value: str) -> str:
         """Generate the conversion of a value to JSON. Times stay times, for the encoder.
 
         Args:
-            kind: The type of the value in the schema.
+            kind: The type of the value.
             fields: The fields that are selected inside the value.
             value: The text of the value.
 
         Returns:
             The text of the converted value. ``None`` stays ``None``.
-
-        Raises:
-            NotCoveredError: Only the executor can convert the value.
         """
-        wraps = isinstance(kind, GraphQLNonNull | GraphQLList)
-        inner: object = cast("GraphQLList[Any]", kind).of_type if wraps else None
-        if isinstance(kind, GraphQLNonNull):
-            return self.value(inner, fields, value)
-        if isinstance(kind, GraphQLScalarType) and kind.name in UNCONVERTED_SCALARS:
+        if isinstance(kind, NonNullTypeNode):
+            return self.value(kind.type, fields, value)
+        type_of_value = type_name(kind)
+        if type_of_value in SCALARS and not isinstance(kind, ListTypeNode):
             return value
         name = self._name()
-        if isinstance(kind, GraphQLList):
+        if isinstance(kind, ListTypeNode):
             item = self._name()
-            text = f"[{self.value(inner, fields, item)} for {item} in {name}]"
-        elif isinstance(kind, GraphQLEnumType):
-            text = self._enum(kind, name)
-        elif isinstance(kind, GraphQLObjectType):
-            text = self._object(kind, fields, name)
+            text = f"[{self.value(kind.type, fields, item)} for {item} in {name}]"
+        elif type_of_value in self._enums:
+            text = f"{self.bind(self._enums[type_of_value].name_for)}({name})"
         else:
-            raise NotCoveredError(f"the type {kind}")
+            text = self._object(self._objects[type_of_value], fields, name)
         return f"None if ({name} := {value}) is None else {text}"
-
-    def projected(
-        self, kind: object, fields: Sequence[PlannedField], projection: Projection, part: str
-    ) -> str:
-        """Generate the value of a field that shows an attribute.
-
-        Args:
-            kind: The type of the field.
-            fields: The fields that are selected inside the value.
-            projection: How the field reads the attribute.
-            part: The text of the record, or of the part of one, that has the attribute.
-
-        Returns:
-            The text of the value.
-
-        Raises:
-            NotCoveredError: Only the executor can convert the value.
-        """
-        value = f"{part}.{projection.attribute}"
-        if projection.of is not None and not projection.makes_object:
-            name, convert = self._name(), self.bind(projection.of)
-            value = f"(None if ({name} := {value}) is None else {convert}({name}))"
-        return self.value(kind, fields, value)
 
     def function(self, parameters: Sequence[str], value: str) -> Callable[..., Any]:
         """Compile a function.
@@ -139,30 +101,16 @@ class FunctionWriter:
         self._bound[name] = value
         return name
 
-    def _enum(self, kind: GraphQLEnumType, member: str) -> str:
-        """Generate the name of an enum member: Python's own if the schema has the same names."""
-        # Looking a member up is slow, because its hash is computed in Python.
-        definition: StrawberryEnumDefinition = kind.extensions["strawberry-definition"]
-        write = cache(kind.coerce_output_value)
-        members = cast(
-            "Iterable[Enum]", definition.wrapped_cls
-        )  # its declared type is only a class
-        if all(write(item) == item.name for item in members):
-            return f"{member}._name_"  # faster than `name`, which is a property
-        return f"{self.bind(write)}({member})"
-
-    def _object(self, kind: GraphQLObjectType, fields: Sequence[PlannedField], part: str) -> str:
+    def _object(self, kind: ObjectDefinition, fields: Sequence[PlannedField], part: str) -> str:
         """Generate an object from the part of a record that it shows."""
         parts: list[str] = []
         for field in fields:
             if field.name == "__typename":
                 parts.append(f"{field.key!r}: {kind.name!r}")
                 continue
-            definition = kind.fields[field.name]
-            projection = projection_of(definition)
-            if projection is None:
-                raise NotCoveredError(f"the field {kind.name}.{field.name}, which has a resolver")
-            value = self.projected(definition.type, field.fields, projection, part)
+            definition = kind.by_name[field.name]
+            attribute = f"{part}.{definition.attribute}"
+            value = self.value(definition.kind, field.fields, attribute)
             parts.append(f"{field.key!r}: {value}")
         return "{" + ", ".join(parts) + "}"
 

@@ -18,7 +18,7 @@ from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.language.location import FormattedSourceLocation
 
-from app.auth.policies import Policy, refusal
+from app.auth.policies import refusal
 from app.errors import BadUserInputError, Code, GatewayError, SourceFailure, bare
 from app.execution.outcome import GroupResults, Outcome, Results, outcome_of, results_of
 from app.execution.plan import (
@@ -33,7 +33,6 @@ from app.execution.render import NotCoveredError, Rendered
 from app.execution.response_errors import in_answer_order, public_error
 from app.execution.schema import GatewaySchema
 from app.fastpath.code import FunctionWriter, function_bytes
-from app.schema.fields import SourceField
 from app.sources.base import FieldSet
 from app.sources.results import record_in
 
@@ -118,8 +117,8 @@ class Compiler:
             schema: The schema.
         """
         self._user = schema.user
-        self._source_fields: Mapping[str, SourceField] = schema.source_fields
-        self._policies: Mapping[str, Policy] = schema.policies
+        self._definition = schema.definition
+        self._policies = schema.definition.policies
 
     def compile(
         self, roots: Sequence[RootSelection], variables: VariableValues
@@ -153,15 +152,15 @@ class Compiler:
         sources = selection.needs.sources
         records = [f"record{number}" for number in range(len(sources))]
         by_source = dict(zip(sources, records, strict=True))
-        writer = FunctionWriter()
+        writer = FunctionWriter(self._definition)
         fields: list[FieldFailure] = []
         whole: list[str] = []
         partial: list[str] = []
         for field in selection.fields:
             wrong, value = self._field(field, variables, writer, by_source)
             sources_of_field = () if field.hidden else field.sources
-            source_field = self._source_fields.get(field.name)
-            reads = frozenset[str]() if source_field is None else source_field.fields
+            definition = self._definition.by_name.get(field.name)
+            reads = frozenset[str]() if definition is None else definition.reads
             fields.append(FieldFailure(field.key, sources_of_field, reads, wrong, field.locations))
             unknown = [f"{by_source[source]} is None" for source in sources_of_field]
             missing = " or ".join([f"{field.key!r} in failed", *unknown])
@@ -192,22 +191,19 @@ class Compiler:
             return refusal(field.name, self._policies[field.name]), "None"
         if field.name in _OWN_FIELDS:
             return None, _OWN_FIELDS[field.name]
-        source_field, definition = (
-            self._source_fields.get(field.name),
-            self._user.fields[field.name],
-        )
-        if source_field is None or (source_field.projection is None and source_field.bind is None):
+        definition = self._definition.by_name.get(field.name)
+        if definition is None or definition.pages is not None:
             raise NotCoveredError(f"the field {field.name}, which asks on its own")
         record = writer.joined([records[source] for source in field.sources])
-        projection, bind = source_field.projection, source_field.bind
-        if projection is not None:
-            return None, writer.projected(definition.type, field.fields, projection, record)
-        assert bind is not None  # noqa: S101 # for the type checkers: checked above
-        try:
-            read = bind(get_argument_values(definition, field.nodes[0], variables))
-        except BadUserInputError as error:
-            return bare(error), "None"
-        return None, writer.value(definition.type, field.fields, f"{writer.bind(read)}({record})")
+        value = f"{record}.{definition.attribute}"
+        if definition.assumed_size is not None:
+            in_schema = self._user.fields[field.name]
+            arguments = get_argument_values(in_schema, field.nodes[0], variables)
+            try:
+                value = f"{writer.bind(definition.reader(arguments))}({record})"
+            except BadUserInputError as error:
+                return bare(error), "None"
+        return None, writer.value(definition.kind, field.fields, value)
 
 
 class CompiledSelection:

@@ -19,9 +19,9 @@ def fields_of(schema: GatewaySchema) -> Mapping[str, tuple[str, ...]]:
         Names of fields. Fields with pages, which are read by calls of their own, are left out.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for field, reading in schema.source_fields.items():
-        if reading.pages is None:
-            found[reading.spec.name] = (*found.get(reading.spec.name, ()), field)
+    for field in schema.definition.fields:
+        if field.pages is None:
+            found[field.source.name] = (*found.get(field.source.name, ()), field.name)
     return found
 
 
@@ -36,9 +36,9 @@ def lists_of(schema: GatewaySchema, source: str) -> Mapping[str, PageSpec[Any]]:
         The lists by the names of the fields.
     """
     return {
-        field: reading.pages
-        for field, reading in schema.source_fields.items()
-        if reading.pages is not None and reading.pages.name == source
+        field.name: field.pages
+        for field in schema.definition.fields
+        if field.pages is not None and field.pages.name == source
     }
 
 

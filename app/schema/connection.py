@@ -2,16 +2,16 @@
 
 import base64
 import binascii
-from typing import Annotated, NamedTuple, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import strawberry
 from pydantic import Field, TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError
 from app.expressions.ids import folded
-from app.schema.values import Invoice
-from app.sources.base import MAX_INT, Page, PageRequest, PageTrail, Position, UserId
-from app.sources.records import InvoiceRecord
+from app.sources.base import MAX_INT, Page, PageRequest, PageTrail, Position, Record, UserId
 
 MAX_FIRST = 100
 """Most items of one page."""
@@ -106,44 +106,51 @@ class PageInfo:
     )
 
 
-@strawberry.type(description="An invoice in a list.")
-class InvoiceEdge:
-    """An invoice in a list."""
+@dataclass(frozen=True, slots=True)
+class PageEdge:
+    """An item of a page.
 
-    cursor: str = strawberry.field(description="`after` for the page that follows this invoice.")
-    node: Invoice = strawberry.field(description="The invoice.")
+    Attributes:
+        cursor: The cursor of the item.
+        node: The item.
+    """
+
+    cursor: str
+    node: Record
 
 
-@strawberry.type(description="A page of a user's invoices.")
-class InvoiceConnection:
-    """A page of a user's invoices."""
+@dataclass(frozen=True, slots=True)
+class ResolvedPage:
+    """A page that a client reads.
 
-    edges: list[InvoiceEdge] = strawberry.field(description="The page's invoices, newest first.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies in the list.")
+    Attributes:
+        edges: The items, each with its cursor.
+        page_info: Where the page lies in its list.
+    """
 
-    @classmethod
-    def of(cls, request: PageRequest, page: Page[InvoiceRecord]) -> Self:
-        """Make the connection from a page of billing.
+    edges: Sequence[PageEdge]
+    page_info: PageInfo
 
-        Args:
-            request: The request of the page.
-            page: The page of invoice records.
 
-        Returns:
-            The page as clients get it, with a cursor for each invoice.
-        """
-        edges = [
-            InvoiceEdge(
-                cursor=encode_cursor(request.user, entry.position), node=Invoice.of(entry.item)
-            )
-            for entry in page.items
-        ]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=request.after is not None,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+def resolved_page(request: PageRequest, page: Page[Record]) -> ResolvedPage:
+    """Make the page that a client reads from a page of a source.
+
+    Args:
+        request: The request of the page.
+        page: The page of the source.
+
+    Returns:
+        The page, with a cursor for each item.
+    """
+    edges = [
+        PageEdge(encode_cursor(request.user, entry.position), entry.item) for entry in page.items
+    ]
+    return ResolvedPage(
+        edges=edges,
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=request.after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+    )

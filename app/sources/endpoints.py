@@ -33,7 +33,7 @@ MAPPING_SETTINGS = tuple(name for name in EndpointSettings.model_fields if name 
 
 
 def endpoints_of(
-    specs: Sequence[SourceSpec[Any]], sources: Mapping[str, SourceSettings]
+    specs: Collection[SourceSpec[Any]], sources: Mapping[str, SourceSettings]
 ) -> Mapping[str, Sequence[Endpoint[Any]]]:
     """Return the endpoints of each source.
 

@@ -29,7 +29,9 @@ def plan(
 ) -> Plan:
     """Plan the first operation of a document."""
     settings = settings_for_fakes()
-    reads = SCHEMA.reads(endpoints_of(SCHEMA.specs, dict(settings.sources)), key_from or {})
+    reads = SCHEMA.reads(
+        endpoints_of(SCHEMA.definition.sources.values(), dict(settings.sources)), key_from or {}
+    )
     planner = Planner(SCHEMA.core, reads, InputLimits.from_settings(settings))
     document = parse(text)
     operation = document.definitions[0]
@@ -41,7 +43,7 @@ def plan(
     ]
     values = get_variable_values(SCHEMA.core, given, dict(variables or {}))
     assert isinstance(values, VariableValues)
-    rights = Policies(SCHEMA.policies).rights(caller)
+    rights = Policies(SCHEMA.definition.policies).rights(caller)
     roots = planner.select(document, operation, values, rights)
     return planner.plan(roots, values, rights, missing)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import strawberry
 from graphql import (
     GraphQLEnumType,
     GraphQLObjectType,
@@ -15,12 +14,9 @@ from graphql import (
 )
 from graphql import build_schema as build_core
 from pydantic import SecretStr
-from strawberry.federation import Schema
-from strawberry.federation.schema_directives import Authenticated, RequiresScopes, Shareable
 
 import app
 from app.execution.schema import build_schema
-from app.schema.directives import drop_security
 from app.schema.export import client_text
 from app.settings.auth import JwtCallers
 from app.settings.models import SourcesSettings
@@ -57,7 +53,7 @@ def test_without_security_directives_the_rest_of_the_schema_is_the_same() -> Non
     assert print_schema(build_core(without.as_str(), assume_valid_sdl=True)) == print_schema(
         build_core(owner_left_out(whole.as_str()), assume_valid_sdl=True)
     )
-    assert without.policies == whole.policies
+    assert without.definition == whole.definition
     assert client_text(without.core) == client_text(whole.core)
 
 
@@ -71,27 +67,6 @@ def test_a_schema_without_security_directives_takes_none_out_of_another() -> Non
     build_schema(security_directives=False)
 
     assert build_schema().as_str() == before
-
-
-@pytest.mark.parametrize("security_directives", [True, False])
-def test_security_directives_are_taken_out_of_types_as_well_as_of_fields(
-    security_directives: bool,  # noqa: FBT001 # a column of the table
-) -> None:
-    @strawberry.federation.type(directives=[Authenticated(), Shareable()])
-    class Secret:
-        of: str = strawberry.field(directives=[RequiresScopes(scopes=[["a"]]), Shareable()])
-
-    @strawberry.type
-    class Asking:
-        secret: Secret | None = None
-
-    schema = Schema(query=Asking)
-    if not security_directives:
-        drop_security(schema._schema)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # the one way to graphql-core's
-
-    applied = re.sub(r"schema @link[\s\S]*?\{", "", schema.as_str())
-    kept = {"authenticated", "requiresScopes"} if security_directives else set[str]()
-    assert names_of_directives(applied) == {"shareable", *kept}
 
 
 def test_the_schema_for_clients_has_nothing_of_federation() -> None:
@@ -259,6 +234,4 @@ def test_amounts_are_integers_of_their_own_kind() -> None:
 
 
 def test_every_source_that_user_reads_has_settings_and_the_other_way_round() -> None:
-    assert {reading.spec.name for reading in build_schema().source_fields.values()} == set(
-        SourcesSettings.model_fields
-    )
+    assert {*build_schema().definition.sources} == set(SourcesSettings.model_fields)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, TypeAdapter
 
-from app.schema.values import write_time
+from app.schema.scalars import write_time
 
 TIMES = TypeAdapter(AwareDatetime)
 

@@ -39,7 +39,7 @@ def compiled(text: str) -> tuple[RootSelection, UserWriter]:
     assert isinstance(operation, OperationDefinitionNode)
     limits, none = InputLimits.from_settings(settings_for_fakes()), VariableValues({}, {})
     planner = Planner(schema.core, SourceReads(reads=READS, existence="profile"), limits)
-    rights = Policies(schema.policies).rights(EVERYBODY)
+    rights = Policies(schema.definition.policies).rights(EVERYBODY)
     [root] = planner.select(document, operation, none, rights)
     [written] = Compiler(schema).compile([root], none).roots.values()
     assert written.others is not None

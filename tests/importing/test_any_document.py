@@ -14,7 +14,7 @@ from app.importing.guess import SourceGuess
 from app.importing.importer import guess_source
 from app.importing.names import CONTAINERS, FIELDS
 from app.importing.toml_text import source_toml
-from app.schema.user import specs
+from app.schema.default import DEFAULT_SCHEMA
 from app.settings.source import SourceSettings
 from app.sources.base import SourceSpec
 from app.sources.endpoints import misfits
@@ -157,7 +157,7 @@ def guessed(contents: Json, path: str, spec: SourceSpec[Any]) -> SourceGuess | N
 def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_refused(
     made: tuple[Json, str], source: str
 ) -> None:
-    spec = specs()[source]
+    spec = DEFAULT_SCHEMA.sources[source]
     guess = guessed(*made, spec)
     event("refused" if guess is None else "imported")
     if guess is None:

@@ -6,8 +6,7 @@ import pytest
 
 from app.expressions.expression import compile_expression
 from app.importing.names import WORDS
-from app.schema.user import specs
-from app.schema.values import BillingStatus
+from app.schema.default import BILLING_STATUS, DEFAULT_SCHEMA
 from tests.importing.documents import (
     ACCOUNT,
     COUNT,
@@ -23,6 +22,8 @@ from tests.importing.documents import (
 )
 
 DECIMAL: Json = {"type": "number"}
+STATUS_OF = BILLING_STATUS.name_for
+
 FLAG: Json = {"type": "boolean"}
 
 
@@ -46,7 +47,7 @@ def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it
     for source in NAMES:
         made = fields_of(tmp_path, rows[source], source)
 
-        spec = specs()[source]
+        spec = DEFAULT_SCHEMA.sources[source]
         assert set(made.fields) == {*spec.record.model_fields} - {spec.key}
         assert made.settings(tmp_path).fields == made.fields
         assert not made.warnings
@@ -275,7 +276,7 @@ def test_words_of_a_status_that_clearly_mean_one_of_ours_are_translated(
     assert made.table["words"] == {"status": dict.fromkeys(words, state)}
     assert made.settings(tmp_path).words == made.table["words"]
     assert not made.warnings
-    assert BillingStatus.of(state).name == state
+    assert STATUS_OF(state) == state
 
 
 def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwise(
@@ -286,7 +287,7 @@ def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwis
     made = status_of(tmp_path, *known)
 
     translated = made.table["words"]["status"]
-    assert {BillingStatus.of(word) for word in translated} == {BillingStatus.UNKNOWN}
+    assert {STATUS_OF(word) for word in translated} == {"UNKNOWN"}
     assert set(translated.values()) == {*STATES}
     assert {*known} - translated.keys() == {"canceled"}
 
@@ -298,7 +299,7 @@ def test_a_word_that_the_gateway_understands_by_itself_is_not_translated(
     made = status_of(tmp_path, word, "unknown")
 
     assert "words" not in made.table
-    assert BillingStatus.of(word) is not BillingStatus.UNKNOWN
+    assert STATUS_OF(word) != "UNKNOWN"
 
 
 def test_words_that_may_mean_anything_are_left_to_the_operator(tmp_path: Path) -> None:

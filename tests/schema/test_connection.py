@@ -11,12 +11,13 @@ from app.errors import BadUserInputError
 from app.expressions.ids import folded
 from app.schema.connection import (
     MAX_CURSOR,
-    InvoiceConnection,
+    ResolvedPage,
     decode_cursor,
     encode_cursor,
     page_request,
+    resolved_page,
 )
-from app.sources.base import Page, PageItem, PageRequest, PageTrail, Position, UserId
+from app.sources.base import Page, PageItem, PageRequest, PageTrail, Position, Record, UserId
 from app.sources.records import InvoiceRecord
 from tests.fakes import invoice, user_id
 
@@ -153,19 +154,21 @@ def test_a_page_starts_where_its_cursor_says() -> None:
         page_request(USER, 5, "")
 
 
-def connection(request: PageRequest, *numbers: int, has_next: bool) -> InvoiceConnection:
+def record(number: int) -> Record:
+    """Make the record of an invoice."""
+    return InvoiceRecord.model_validate_json(json.dumps(invoice(number)))
+
+
+def connection(request: PageRequest, *numbers: int, has_next: bool) -> ResolvedPage:
     """Make a connection of a page with these invoices."""
-    items = tuple(
-        PageItem(InvoiceRecord.model_validate_json(json.dumps(invoice(n))), Position("c", f"i{n}"))
-        for n in numbers
-    )
-    return InvoiceConnection.of(request, Page(items, has_next=has_next))
+    items = tuple(PageItem(record(n), Position("c", f"i{n}")) for n in numbers)
+    return resolved_page(request, Page(items, has_next=has_next))
 
 
 def test_each_edge_has_the_cursor_of_the_place_behind_it() -> None:
     made = connection(PageRequest(USER, 2), 1, 2, has_next=True)
 
-    assert [edge.node.number for edge in made.edges] == ["2026-0001", "2026-0002"]
+    assert [edge.node for edge in made.edges] == [record(1), record(2)]
     assert [decode_cursor(USER, edge.cursor) for edge in made.edges] == [
         Position("c", "i1"),
         Position("c", "i2"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.execution.schema import build_schema
-from app.schema.values import write_safe_int, write_time
+from app.schema.scalars import write_safe_int, write_time
 from app.sources.base import MAX_SAFE_INTEGER
 from tests.conftest import GatewayClient
 from tests.fakes import FakeServices, account_row, profile_row, user_id

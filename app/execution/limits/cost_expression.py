@@ -23,9 +23,6 @@ from graphql import (
 from app.schema.connection import MAX_FIRST
 from app.schema.directives import Cost, ListSize
 
-PAGES = {"invoices": MAX_FIRST}
-"""Fields of ``User`` that refuse to return more than a number of items; then no source is asked."""
-
 BY_LIST = {"users": "ids", "_entities": "representations"}
 """Fields of ``Query`` that have one item for each item of an argument. ``@listSize`` has no such
 arguments: it can only declare the most items."""
@@ -129,7 +126,8 @@ class Rates:
                 case Cost(weight=given):
                     weight = given
                 case ListSize(assumed_size=assumed, slicing_arguments=slicing, sized_fields=inner):
-                    most = PAGES.get(name) if parent.name == "User" else None
+                    # A connection refuses a longer page; then no source is asked.
+                    most = MAX_FIRST if inner else None
                     declared = Size(assumed or 1, tuple(slicing or ()), most)  # unset is false
                     if not inner:
                         size = declared

@@ -1,0 +1,357 @@
+"""Builds Strawberry's types from the definitions of the schema, at start.
+
+A field of a user has a resolver, which reads the results of its source. A field of an object inside
+shows an attribute of a part of a record, and Strawberry's default resolver reads it: the parts
+themselves are the objects.
+"""
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any, Optional, Protocol, TypeAlias, cast
+
+import strawberry
+from graphql import ListTypeNode, NonNullTypeNode, TypeNode
+
+from app.errors import BadUserInputError, SourceError, SourceFailure
+from app.schema.connection import MAX_FIRST, PageInfo, page_request, resolved_page
+from app.schema.definitions import (
+    DEFAULT_FIRST,
+    EnumDefinition,
+    ObjectDefinition,
+    ObjectField,
+    SchemaDefinition,
+    UserField,
+    type_name,
+)
+from app.schema.directives import Cost, ListSize
+from app.schema.scalars import SafeInt
+from app.sources.base import Page, PageRequest, PageSpec, PositionGone, Record, UserId
+from app.sources.results import SourceResults
+
+PythonType: TypeAlias = Any
+"""An annotation that Strawberry reads: a type, or a special form."""
+
+Convert: TypeAlias = Callable[[Any], object]
+"""Converts a value of a record to what Strawberry expects."""
+
+_SCALARS: Mapping[str, PythonType] = {
+    "String": str,
+    "Int": int,
+    "Boolean": bool,
+    "ID": strawberry.ID,
+    "DateTime": datetime,
+    "SafeInt": SafeInt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedUser:
+    """A user that the resolvers of its fields read.
+
+    Attributes:
+        id: The user's id.
+        results: The results of the sources that the operation needs.
+    """
+
+    id: str
+    results: SourceResults
+
+
+class PageLoader(Protocol):
+    """Loads pages of lists, for one request."""
+
+    async def load_page(
+        self, spec: PageSpec[Record], request: PageRequest
+    ) -> Page[Record] | SourceFailure | PositionGone | None:
+        """Ask for one page of one user's list.
+
+        Args:
+            spec: The list.
+            request: The page, by the user's id.
+
+        Returns:
+            What the source answered.
+        """
+        ...
+
+
+class LoadsPages(Protocol):
+    """What a resolver of a field needs of the request."""
+
+    @property
+    def loaders(self) -> PageLoader:
+        """Ask the sources."""
+        ...
+
+
+ResolverInfo = strawberry.Info[LoadsPages, None]
+"""The info that Strawberry passes to a resolver, with the context that it needs."""
+
+
+class TypeBuilder:
+    """Builds the types of one schema.
+
+    Args:
+        schema: The definition of the schema.
+        security_directives: Whether the types show routers who may see which field.
+    """
+
+    def __init__(self, schema: SchemaDefinition, *, security_directives: bool) -> None:
+        self._schema = schema
+        self._security_directives = security_directives
+        self._enums = {one.name: _enum_type(one) for one in schema.enums}
+        self._definitions = {one.name: one for one in schema.objects}
+        self._objects: dict[str, PythonType] = {}
+        self._connections: dict[str, PythonType] = {}
+
+    def user(self) -> type:
+        """Build the type of a user.
+
+        Returns:
+            The Strawberry type. Its values are ``ResolvedUser``.
+        """
+        fields: dict[str, tuple[PythonType, Any]] = {
+            "id": (
+                strawberry.ID,
+                strawberry.field(description="Identifies the user in every source."),
+            )
+        }
+        for one in self._schema.fields:
+            # Another Python name, since a public name may be `id_` or a keyword of Python.
+            fields[f"field_{one.name}"] = self._user_field(one)
+        user = _with_fields("User", fields)
+        user.is_type_of = classmethod(lambda _, value, __: isinstance(value, ResolvedUser))  # type: ignore[attr-defined] # Strawberry looks for it
+        built: type = strawberry.federation.type(
+            user, keys=["id"], description=self._schema.description
+        )
+        return built
+
+    def _user_field(self, field: UserField) -> tuple[PythonType, Any]:
+        """Build a field of a user: its type and its resolver."""
+        directives = [*(field.may.directives if self._security_directives else ())]
+        if field.weight is not None:
+            directives.append(Cost(weight=field.weight))
+        if field.pages is not None:
+            annotation: PythonType = Optional[self._connection(field.type)]  # noqa: UP045 # made at run time
+            resolver = _page_resolver(field, field.pages)
+            directives.append(
+                ListSize(
+                    assumed_size=DEFAULT_FIRST,
+                    slicing_arguments=["first"],
+                    sized_fields=["edges"],
+                    require_one_slicing_argument=False,
+                )
+            )
+        else:
+            annotation, convert = self._annotation(field.kind), self._convert(field.kind)
+            if field.assumed_size is None:
+                resolver = _attribute_resolver(field, convert)
+            else:
+                resolver = _first_resolver(field, convert)
+                directives.append(
+                    ListSize(
+                        assumed_size=field.assumed_size,
+                        slicing_arguments=["first"],
+                        require_one_slicing_argument=False,
+                    )
+                )
+        return annotation, strawberry.field(
+            resolver=resolver,
+            name=field.name,
+            description=field.full_description,
+            deprecation_reason=field.deprecated,
+            directives=directives,
+        )
+
+    def _connection(self, item: str) -> PythonType:
+        """Return the connection of a type of items (GraphQL Cursor Connections), built once."""
+        if item not in self._connections:
+            edge = _described(
+                f"{item}Edge",
+                "An item of a page.",
+                cursor=(str, "`after` for the page that follows this item."),
+                node=(self._object(self._definitions[item]), "The item."),
+            )
+            self._connections[item] = _described(
+                f"{item}Connection",
+                "A page of a list.",
+                edges=(list.__class_getitem__(edge), "The page's items, in the order of the list."),
+                page_info=(PageInfo, "Where the page lies in the list."),
+            )
+        return self._connections[item]
+
+    def _object(self, definition: ObjectDefinition) -> PythonType:
+        """Return the type of an object, built once."""
+        if definition.name not in self._objects:
+            fields: dict[str, tuple[PythonType, Any]] = {}
+            for one in definition.fields:
+                # Strawberry's default resolver reads the attribute with the Python name.
+                name = f"field_{one.name}" if one.attribute in fields else one.attribute
+                fields[name] = self._object_field(one, name)
+            self._objects[definition.name] = strawberry.type(
+                _with_fields(definition.name, fields), description=definition.description
+            )
+        return self._objects[definition.name]
+
+    def _object_field(self, field: ObjectField, name: str) -> tuple[PythonType, Any]:
+        """Build a field of an object under a Python name."""
+        convert = self._convert(field.kind)
+        plain = convert is None and name == field.attribute
+        return self._annotation(field.kind), strawberry.field(
+            # Without a resolver, Strawberry reads the attribute itself.
+            resolver=cast("Any", None if plain else _part_resolver(field.attribute, convert)),
+            name=field.name,
+            description=field.description,
+        )
+
+    def _annotation(self, kind: TypeNode) -> PythonType:
+        """Return the annotation of a type."""
+        if isinstance(kind, NonNullTypeNode):
+            return self._not_null(kind.type)
+        return Optional[self._not_null(kind)]  # noqa: UP045 # made at run time
+
+    def _not_null(self, kind: TypeNode) -> PythonType:
+        """Return the annotation of a type that is not ``null``."""
+        if isinstance(kind, ListTypeNode):
+            return list.__class_getitem__(self._annotation(kind.type))
+        name = type_name(kind)
+        if name in _SCALARS:
+            return _SCALARS[name]
+        return self._enums[name] if name in self._enums else self._object(self._definitions[name])
+
+    def _convert(self, kind: TypeNode) -> Convert | None:
+        """Return how values of a type are converted; ``None`` if they are not."""
+        if isinstance(kind, NonNullTypeNode):
+            return self._convert(kind.type)
+        if isinstance(kind, ListTypeNode):
+            convert = self._convert(kind.type)
+            return None if convert is None else _each(convert)
+        name = type_name(kind)
+        if name not in self._enums:
+            return None
+        read = next(one for one in self._schema.enums if one.name == name).name_for
+        members = {one.value: one for one in self._enums[name]}
+        return _unless_none(lambda word: members[read(word)])
+
+
+def _with_fields(name: str, fields: Mapping[str, tuple[PythonType, Any]]) -> type:
+    """Make a class with annotated attributes, as a class body would."""
+    body = {one: value for one, (_, value) in fields.items()}
+    body["__annotations__"] = {one: annotation for one, (annotation, _) in fields.items()}
+    return types.new_class(name, (), {}, lambda namespace: namespace.update(body))
+
+
+def _described(name: str, description: str, **fields: tuple[PythonType, str]) -> PythonType:
+    """Make a type whose fields are attributes, each with its annotation and description."""
+    built = {
+        one: (annotation, strawberry.field(description=text))
+        for one, (annotation, text) in fields.items()
+    }
+    return strawberry.type(_with_fields(name, built), description=description)
+
+
+def _enum_type(definition: EnumDefinition) -> type[Enum]:
+    """Build the type of an enum."""
+    # Numbered, since a public name may be one that an ``Enum`` cannot have, such as ``mro``.
+    members = {
+        f"VALUE_{number}": strawberry.enum_value(
+            value.name, name=value.name, description=value.description
+        )
+        for number, value in enumerate(definition.values)
+    }
+    built = cast("type[Enum]", Enum(definition.name, members))  # a call makes a class
+    return strawberry.enum(built, name=definition.name, description=definition.description)
+
+
+def _unless_none(convert: Convert) -> Convert:
+    """Return a conversion that keeps ``None``."""
+    return lambda value: None if value is None else convert(value)
+
+
+def _each(convert: Convert) -> Convert:
+    """Return the conversion of each item of a list."""
+    return _unless_none(lambda items: [convert(item) for item in items])
+
+
+def _part_resolver(attribute: str, convert: Convert | None) -> Callable[..., Any]:
+    """Make the resolver of a field of an object."""
+
+    def resolve(root: strawberry.Parent[object]) -> Any:  # noqa: ANN401 # the annotation says the type
+        value = getattr(root, attribute)
+        return value if convert is None else convert(value)
+
+    return resolve
+
+
+def _attribute_resolver(field: UserField, convert: Convert | None) -> Callable[..., Any]:
+    """Make the resolver of a field that shows an attribute of a record."""
+    source, reads, attribute = field.source, field.reads, field.attribute
+
+    def resolve(root: strawberry.Parent[ResolvedUser]) -> Any:  # noqa: ANN401 # the annotation says the type
+        record = root.results.read(source, reads)
+        if record is None:
+            return None
+        value = getattr(record, attribute)
+        return value if convert is None else convert(value)
+
+    return resolve
+
+
+def _first_resolver(field: UserField, convert: Convert | None) -> Callable[..., Any]:
+    """Make the resolver of a field that shows the first items of a list of a record."""
+    source, reads = field.source, field.reads
+
+    def resolve(
+        root: strawberry.Parent[ResolvedUser],
+        first: Annotated[
+            int | None, strawberry.argument(description="How many at most; all when absent.")
+        ] = strawberry.UNSET,
+    ) -> Any:  # noqa: ANN401 # the annotation says the type
+        read = field.reader({} if first is strawberry.UNSET else {"first": first})
+        record = root.results.read(source, reads)
+        if record is None:
+            return None
+        value = read(record)
+        return value if convert is None else convert(value)
+
+    return resolve
+
+
+def _page_resolver(field: UserField, pages: PageSpec[Any]) -> Callable[..., Any]:
+    """Make the resolver of a list that is read page by page."""
+    source, reads = field.source, field.reads
+
+    async def resolve(
+        root: strawberry.Parent[ResolvedUser],
+        info: ResolverInfo,
+        first: Annotated[
+            int | None,
+            strawberry.argument(description=f"How many items, 1 to {MAX_FIRST}."),
+        ] = DEFAULT_FIRST,
+        after: Annotated[
+            str | None,
+            strawberry.argument(description="Cursor to start behind; the first page when absent."),
+        ] = strawberry.UNSET,
+    ) -> Any:  # noqa: ANN401 # the annotation says the type
+        size = DEFAULT_FIRST if first is None else first
+        cursor = None if after is strawberry.UNSET else after
+        request = page_request(UserId(root.id), size, cursor)
+        if root.results.read(source, reads) is None:
+            return None  # no call for a user that the source does not know
+        page = await info.context.loaders.load_page(pages, request)
+        match page:
+            case SourceFailure():
+                raise SourceError(page)
+            case PositionGone():
+                raise BadUserInputError(
+                    "after is the cursor of an item that is gone: start again without it"
+                )
+            case None:
+                return None
+            case _:
+                return resolved_page(request, page)
+
+    return resolve
