@@ -1,12 +1,14 @@
 """The gateway behind a real server, spoken to in bytes: where what matters is on the wire."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
+import uvicorn
 from starlette.types import ASGIApp
 
 from app.demo.server import DemoServer, listen
@@ -17,6 +19,12 @@ from tests.fakes import settings_for_fakes
 HOST = "127.0.0.1"
 PATIENCE = 10.0
 """Seconds after which an answer counts as never coming."""
+
+TICK = 0.1
+"""Seconds between two ticks of a server, as uvicorn has it: one in ten writes the time of day."""
+
+LOOK = 0.002
+"""Seconds between two looks at what is left of a server that stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,51 @@ class Address:
                 await writer.wait_closed()
 
 
+class _PromptServer(uvicorn.Server):
+    """uvicorn, which stops at once.
+
+    uvicorn looks ten times a second whether it has to stop, and then waits for another tenth of a
+    second: too long for hundreds of tests with a server each.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._told_to_stop = asyncio.Event()
+        super().__init__(config)
+
+    def stop(self) -> None:
+        """Have the server stop."""
+        self.should_exit = True
+        self._told_to_stop.set()
+
+    async def main_loop(self) -> None:
+        """Run until the server has to stop."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._told_to_stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, end all connections and requests, and then the application."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        left = self.server_state
+        for connection in [*left.connections]:
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while left.connections or left.tasks:  # nothing tells when these have ended
+                    await asyncio.sleep(LOOK)
+        for task in left.tasks:
+            task.cancel()
+        await self.lifespan.shutdown()
+
+
+class PromptServer(DemoServer, _PromptServer):
+    """A server as the demo has it, which stops at once."""
+
+
 @asynccontextmanager
 async def served(
     app: ASGIApp, settings: Settings | None = None, tls: ssl.SSLContext | None = None
@@ -77,7 +130,7 @@ async def served(
     """
     protocol = protocol_of(settings or settings_for_fakes())
     with listen(HOST, 0) as listener:
-        server = DemoServer("the gateway", app, grace=0, protocol=protocol)
+        server = PromptServer("the gateway", app, grace=0, protocol=protocol)
         if tls is not None:
             server.config.ssl_context_factory = partial(_only, tls)
         running = asyncio.create_task(server.serve([listener]))
@@ -87,7 +140,7 @@ async def served(
             yield Address(listener.getsockname()[1])
         finally:
             ready.cancel()
-            server.should_exit = True
+            server.stop()
             await running
 
 

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 
 import app
 from app.demo.database import data_folder
-from app.demo.server import DemoServer, base_url, listen
+from app.demo.server import base_url, listen
 from app.demo.services import demo_services
+from tests.wire import PromptServer
 
 WAIT = 30.0
 """Seconds after which a program that does not say that it is ready counts as broken."""
@@ -133,14 +134,14 @@ async def serving(name: str, served: ASGIApp) -> AsyncGenerator[str]:
         Its address.
     """
     with closing(listen("127.0.0.1", 0)) as listener:
-        server = DemoServer(name, served, grace=1.0)
+        server = PromptServer(name, served, grace=1.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve([listener]))
             await server.ready.wait()
             try:
                 yield base_url(listener)
             finally:
-                server.should_exit = True
+                server.stop()
 
 
 @asynccontextmanager

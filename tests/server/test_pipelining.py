@@ -41,6 +41,9 @@ pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 SOON = 0.2
 """Seconds that a limit has here."""
 
+NOW_AND_THEN = 0.02
+"""Seconds between two bytes of a client that does not stop sending."""
+
 LONG = 4_000_000
 """Bytes of an answer, or of what follows a request: more than the kernel takes at once."""
 
@@ -377,7 +380,7 @@ async def test_a_refused_client_that_does_not_end_its_side_is_closed(
         await client.rest()
         while not client.writer.is_closing():  # until the server resets it
             client.writer.write(b"x")
-            await connect.settle()
+            await asyncio.sleep(NOW_AND_THEN)
 
 
 # Heads and bodies.
@@ -754,12 +757,15 @@ async def test_what_runs_for_a_client_that_has_gone_is_called_off(
     sources = HeldSources(services)
     async with listening(services) as connect:
         before = asyncio.all_tasks()
-        for count in (1, 2, 3):
-            client = await connect()
-            await client.send(SLOW * count + behind)
+        clients = [await connect() for _ in range(3)]
+        for count, client in enumerate(clients, 1):
+            # Each asks for a user of its own: clients share a call for the same user.
+            slow = SLOW.replace(user_id(1).encode(), user_id(count).encode())
+            await client.send(slow * count + behind)
             await sources.until(asked=count)
+        for client in clients:
             await client.leave(reset=reset)
-            await sources.until(cancelled=count)
+        await sources.until(cancelled=3)
         await connect.settle()
         left = asyncio.all_tasks() - before
 

@@ -15,7 +15,6 @@ import httpx
 import orjson
 from starlette.types import ASGIApp
 
-from app.demo.server import DemoServer
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.auth import OpenCallers
@@ -24,6 +23,7 @@ from app.settings.models import LogSettings, Settings, SourcesSettings
 from app.settings.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer
+from tests.wire import PromptServer
 
 SENT = ("authorization", "x-tenant")
 NAMES = ("profile", "billing", "activity")
@@ -145,7 +145,7 @@ async def hall(
 @asynccontextmanager
 async def _listening(app: ASGIApp) -> AsyncGenerator[str]:
     """Serve the gateway by uvicorn, as in production."""
-    server = DemoServer("gateway", app, grace=1)
+    server = PromptServer("gateway", app, grace=1)
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         async with asyncio.TaskGroup() as group:
@@ -154,4 +154,4 @@ async def _listening(app: ASGIApp) -> AsyncGenerator[str]:
             try:
                 yield f"http://127.0.0.1:{bound.getsockname()[1]}"
             finally:
-                server.should_exit = True
+                server.stop()
