@@ -106,7 +106,7 @@ class _PromptServer(uvicorn.Server):
             connection.shutdown()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.config.timeout_graceful_shutdown):
-                while left.connections or left.tasks:  # nothing tells when these have ended
+                while left.connections or left.tasks:  # noqa: ASYNC110 # uvicorn does not tell when they end
                     await asyncio.sleep(LOOK)
         for task in left.tasks:
             task.cancel()
