@@ -29,7 +29,7 @@ from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
-from app.execution.schema import GatewaySchema, build_schema
+from app.execution.schema import GatewaySchema, schema_for
 from app.execution.source_fit import misfits_in
 from app.execution.trusted import document_store_of
 from app.fastpath import responses, wire
@@ -99,7 +99,8 @@ class Gateway:
         chance: Returns random numbers, for the jitter of waits.
         transports: Makes the transport to each service.
         observer: Gets each record and how it was made; ``None`` for no observer.
-        schema: The schema; ``None`` for the one of the settings.
+        schema: The schema that was built of the settings, which then have the expressions of its
+            fields; ``None`` to build it here.
 
     Attributes:
         running: The parts that exist from start to stop; ``None`` before and after.
@@ -117,14 +118,16 @@ class Gateway:
         schema: GatewaySchema | None,
     ) -> None:
         self.running: RunningGateway | None = None
-        self._settings = settings
         self._log = log
         self._clock = clock
         self._chance = chance
         self._transports = transports
         self._observer = observer
         self._limits = InputLimits.from_settings(settings)
-        self._schema = schema or build_schema(security_directives=settings.has_security_directives)
+        if schema is None:
+            schema, settings = schema_for(settings)
+        self._schema = schema
+        self._settings = settings
         self._callers = require_callers(settings.auth)
         self._documents = Documents.from_settings(
             self._schema.core, settings, size=settings.document_cache
@@ -225,7 +228,7 @@ class Gateway:
         """Open a client for each source that ``User`` reads, and make the running parts."""
         definition = self._schema.definition
         specs = definition.sources.values()
-        settings = dict(self._settings.sources)
+        settings = self._settings.sources
         endpoints = endpoints_of(specs, settings)
         services = {
             name: await stack.enter_async_context(
@@ -349,7 +352,7 @@ class Gateway:
         self, schema: GatewaySchema, sources: OpenSources, planner: Planner, documents: Documents
     ) -> Engine:
         """Make an engine over open sources."""
-        settings = dict(self._settings.sources)
+        settings = self._settings.sources
         return Engine(
             schema=schema,
             sources=sources,
@@ -401,8 +404,8 @@ def create_app(
         chance: Returns random numbers between 0 and 1, for the jitter of waits.
         transports: Makes the transport to each service; by default the one of the settings.
         observer: Gets each record and how it was made, for ``app/probe/``.
-        schema: The schema that was built for such settings before, since building it takes some
-            milliseconds. By default, it is built.
+        schema: The schema, if ``schema_for`` has built it of the settings; ``settings`` are those
+            that it returned. By default, it is built here.
         authenticate: Returns the caller of a request; by default as the settings say.
         version_of: Returns the version of an installed package, for the fast paths.
 
@@ -410,7 +413,8 @@ def create_app(
         The ASGI application. Its lifespan opens and closes the clients of the sources.
 
     Raises:
-        ConfigurationError: The settings do not say how callers are authenticated.
+        ConfigurationError: The settings do not say how callers are authenticated, or their schema
+            does not fit together.
     """
     time = clock or SystemClock()
     settings, missing = usable(settings, version_of)
@@ -448,7 +452,9 @@ def create_app(
                 yield
 
     hsts = settings.tls.hsts if settings.tls is not None else 0
-    forwards = frozenset[str]().union(*(source.auth.forwards for _, source in settings.sources))
+    forwards = frozenset[str]().union(
+        *(source.auth.forwards for source in settings.sources.values())
+    )
     return _App(
         routes=[
             Route(PATH, endpoint),

@@ -23,7 +23,7 @@ from app.main import create_app
 from app.observability.logs import make_log
 from app.server.process import tune_collector
 from app.settings.fastpath import FastpathSettings
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import DEFAULT_SOURCES, Settings
 from app.settings.source import SourceSettings
 from benchmarks.console import say
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
@@ -83,7 +83,7 @@ def measure() -> Iterator[Held]:
         How long each took.
     """
     nowhere = SourceSettings(base_url="http://127.0.0.1:9")
-    sources = SourcesSettings(profile=nowhere, billing=nowhere, activity=nowhere)
+    sources = dict.fromkeys(DEFAULT_SOURCES, nowhere)
     core = build_schema().core
     prepared = Documents.from_settings(core, Settings(sources=sources, introspection=True), size=0)
     for size in SIZES:

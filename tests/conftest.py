@@ -28,6 +28,7 @@ from app.execution.schema import GatewaySchema, build_schema
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.models import Settings
+from app.settings.public_schema import SchemaSettings
 from tests.certificates import Certificates
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
@@ -213,12 +214,15 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
         settings: Settings, authenticate: Authenticate | None = None
     ) -> AsyncGenerator[GatewayClient]:
         stream = io.StringIO()
+        settings = ways.of(settings)
         made = create_app(
-            ways.of(settings),
+            settings,
             make_log(settings.log, stream=stream),
             clock=clock,
             transports=services.transport,
-            schema=built_schema(security_directives=settings.has_security_directives),
+            schema=built_schema(security_directives=settings.has_security_directives)
+            if settings.public_schema == SchemaSettings() and not settings.user
+            else None,
             authenticate=authenticate,
         )
         transport = httpx.ASGITransport(app=made)

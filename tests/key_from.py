@@ -23,9 +23,9 @@ def linked(settings: Settings, parents: Mapping[str, str]) -> Settings:
                 else None
             }
         )
-        for name, one in settings.sources
+        for name, one in settings.sources.items()
     }
-    return settings.model_copy(update={"sources": settings.sources.model_copy(update=sources)})
+    return settings.model_copy(update={"sources": {**settings.sources, **sources}})
 
 
 def own_key(source: str, number: int, parents: Mapping[str, str]) -> str:

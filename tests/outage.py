@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from app.fastpath.wire import wire_transport
 from app.main import create_app
 from app.observability.logs import make_log
-from app.settings.models import LogSettings, Settings, SourcesSettings
+from app.settings.models import DEFAULT_SOURCES, LogSettings, Settings
 from app.settings.source import SourceSettings
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, GatewayReply
@@ -243,7 +243,7 @@ async def outage(
                         **wanted.get("*", {}),
                         **wanted.get(name, {}),
                     }
-                    for name in SourcesSettings.model_fields
+                    for name in DEFAULT_SOURCES
                 },
                 "auth": {"mode": "none"},
                 "log": LogSettings(level="debug", format="json"),

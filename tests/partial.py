@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import DEFAULT_SOURCES, Settings
 from tests.fakes import (
     Behaviour,
     FakeBilling,
@@ -72,9 +72,9 @@ def settings_with(sources: Mapping[str, Mapping[str, Any]], **changes: object) -
     made = settings_for_fakes(**changes)
     changed = {
         name: calm_source(base_url=f"http://{name}", **sources.get(name, {}))
-        for name in SourcesSettings.model_fields
+        for name in DEFAULT_SOURCES
     }
-    return made.model_copy(update={"sources": SourcesSettings.model_validate(changed)})
+    return made.model_copy(update={"sources": changed})
 
 
 def divided(**changes: object) -> Settings:

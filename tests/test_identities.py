@@ -17,7 +17,6 @@ from joserfc.jwk import OctKey
 
 from app.settings.auth import JwtCallers
 from app.settings.fastpath import FastpathSettings
-from app.settings.models import SourcesSettings
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
@@ -262,9 +261,7 @@ async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
         "anonymous": True,
     }
     chosen = settings_for_fakes(
-        sources=SourcesSettings.model_validate(
-            {name: one.settings(name) for name, one in sources.items()}
-        ),
+        sources={name: one.settings(name) for name, one in sources.items()},
         auth=JwtCallers.model_validate(callers),
         fastpath=FastpathSettings(compiled=compiled),
     )

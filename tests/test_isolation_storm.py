@@ -20,7 +20,7 @@ import pytest
 from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.fastpath import FastpathSettings
-from app.settings.models import SourcesSettings
+from app.settings.models import DEFAULT_SOURCES
 from tests.fakes import (
     account_row,
     activity_row,
@@ -131,7 +131,7 @@ async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast:
     async with RawServer(straying(chance)).listening() as upstream:
         source = calm_source(base_url=upstream.base_url)
         settings = settings_for_fakes(
-            sources=SourcesSettings(profile=source, billing=source, activity=source),
+            sources=dict.fromkeys(DEFAULT_SOURCES, source),
             fastpath=FastpathSettings(enabled=fast),
         )
         app = create_app(settings, make_log(settings.log, stream=stream))

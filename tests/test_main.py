@@ -84,7 +84,7 @@ async def test_an_old_answer_during_an_outage_is_data_and_says_how_old_it_is(
     cache = CacheSettings(enabled=True, ttl=10, stale_if_error=300)
     settings = settings_for_fakes()
     kept = calm_source(base_url="http://billing", contract="stale_ok", cache=cache)
-    sources = settings.sources.model_copy(update={"billing": kept})
+    sources = {**settings.sources, "billing": kept}
     query = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
     async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
         fresh = await gateway.query(query)

@@ -31,8 +31,9 @@ from app.auth.policies import Caller
 from app.cli import main
 from app.errors import Code
 from app.settings.auth import JwtCallers
+from app.settings.field_schema import settings_in
 from app.settings.limits import LimitsSettings
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import Settings
 from app.settings.resilience import CacheSettings
 from app.settings.server import BatchSettings, CorsSettings, PersistedSettings
 from tests.callers import SCOPES, by_headers, headers_of
@@ -486,7 +487,7 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
     shown = secrets["profile"].get("tls")
     tls = shown and {name.removeprefix("client_"): value for name, value in shown.items()}
     made = settings_for_fakes(
-        sources=SourcesSettings.model_validate(sources),
+        sources=sources,
         trace="always",
         explain=True,
         suggestions=True,
@@ -502,7 +503,9 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
         ),
         router_token=SecretStr(marker("secret_of_router")),
     )
-    return made.model_validate({**dict(made), "user_id_pattern": r"[\w-]+", "tls": tls, **changes})
+    return made.model_validate(
+        {**settings_in(made), "user_id_pattern": r"[\w-]+", "tls": tls, **changes}
+    )
 
 
 @pytest.fixture(params=BOTH, ids=str)

@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 
+from app.settings.field_schema import settings_in
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
@@ -429,7 +430,8 @@ async def test_the_pattern_of_ids_and_their_number_are_settings(
 ) -> None:
     services.profile.rows["u-1"] = profile_row(1, id="u-1")
     base = settings_for_fakes()
-    settings = base.model_validate({**dict(base), "user_id_pattern": r"u-\d+", "max_ids": 1})
+    changes = {"user_id_pattern": r"u-\d+", "max_ids": 1}
+    settings = base.model_validate({**settings_in(base), **changes})
     async with open_gateway(settings) as gateway:
         fits = await gateway.query('{ users(ids: ["u-1"]) { username } }')
         does_not = await gateway.query('{ user(id: "u-1x") { username } }')

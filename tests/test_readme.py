@@ -79,8 +79,8 @@ def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
     settings = load_settings(None, config=file)
 
     Draft202012Validator(file_schema(WrittenSettings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
-    assert settings.sources.billing.answer is not None
-    assert settings.sources.billing.answer.more.has_more == ("has_more",)
+    assert settings.sources["billing"].answer is not None
+    assert settings.sources["billing"].answer.more.has_more == ("has_more",)
 
 
 def test_the_defaults_of_all_sources_are_as_the_page_says(
@@ -96,12 +96,12 @@ def test_the_defaults_of_all_sources_are_as_the_page_says(
     sources = load_settings(None, config=file).sources
 
     Draft202012Validator(file_schema(WrittenSettings)).validate(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
-    assert [source.timeout for _, source in sources] == [1.0, 1.0, 1.0]
-    assert [source.auth.kind for _, source in sources] == ["bearer", "api_key", "none"]
-    assert (sources.profile.retry.base_delay, sources.profile.retry.max_retries) == (0.1, 1)
-    assert sources.activity.tls is None
-    assert sources.billing.request is not None
-    assert sources.billing.request.headers == {"X-Client": "user-gateway"}
+    assert [source.timeout for source in sources.values()] == [1.0, 1.0, 1.0]
+    assert [source.auth.kind for source in sources.values()] == ["bearer", "api_key", "none"]
+    assert (sources["profile"].retry.base_delay, sources["profile"].retry.max_retries) == (0.1, 1)
+    assert sources["activity"].tls is None
+    assert sources["billing"].request is not None
+    assert sources["billing"].request.headers == {"X-Client": "user-gateway"}
 
 
 def test_a_file_includes_others_as_the_page_says(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_file_includes_others_as_the_page_says(tmp_path: Path) -> None:
 
     sources = load_settings(None, config=file).sources
 
-    assert [source.base_url for _, source in sources] == [
+    assert [source.base_url for source in sources.values()] == [
         "https://users.internal",
         "http://billing",
         "http://activity",

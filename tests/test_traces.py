@@ -73,7 +73,7 @@ async def test_each_repetition_has_a_parent_id_of_its_own(
     services.profile.behaviour = failing(503)
     settings = settings_for_fakes()
     profile = calm_source(base_url="http://profile", retry=RetrySettings(max_retries=2))
-    sources = settings.sources.model_copy(update={"profile": profile})
+    sources = {**settings.sources, "profile": profile}
 
     async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
         query = f'{{ user(id: "{user_id(1)}") {{ username }} }}'

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.settings.fastpath import FastpathSettings
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import DEFAULT_SOURCES, Settings
 from app.settings.resilience import CoalesceSettings
+from tests.file_schema import in_a_file
 
 
 @dataclass(frozen=True)
@@ -15,25 +16,30 @@ class Ways:
 
     Attributes:
         short: Whether operations are compiled, and requests share calls.
+        file: Whether the schema is the one of a file.
     """
 
     short: bool
+    file: bool = False
 
     def __str__(self) -> str:
-        return "compiled and coalesced" if self.short else "interpreted and apart"
+        way = "compiled and coalesced" if self.short else "interpreted and apart"
+        return f"{way}, by a file" if self.file else way
 
     def of(self, settings: Settings) -> Settings:
         """Have the gateway work in these ways; where they are short, as the settings say."""
+        if self.file:
+            settings = in_a_file(settings)
         if self.short:
             return settings
         apart = {"coalesce": CoalesceSettings(enabled=False)}
         sources: dict[str, Any] = {
-            name: source.model_copy(update=apart) for name, source in settings.sources
+            name: source.model_copy(update=apart) for name, source in settings.sources.items()
         }
         return settings.model_copy(
             update={
                 "fastpath": FastpathSettings(enabled=False),
-                "sources": settings.sources.model_copy(update=sources),
+                "sources": {**settings.sources, **sources},
             }
         )
 
@@ -44,7 +50,7 @@ class Ways:
             return {}
         apart = {
             f"GATEWAY_SOURCES__{name.upper()}__COALESCE__ENABLED": "false"
-            for name in SourcesSettings.model_fields
+            for name in DEFAULT_SOURCES
         }
         return {"GATEWAY_FASTPATH__ENABLED": "false", **apart}
 
@@ -52,3 +58,6 @@ class Ways:
 SHORT, LONG = Ways(short=True), Ways(short=False)
 
 BOTH = (SHORT, LONG)
+
+BY_FILE = (Ways(short=True, file=True), Ways(short=False, file=True))
+"""The same ways with a schema that a file defines."""

@@ -61,12 +61,18 @@ class Policy:
     """Who may see a field of a user.
 
     Attributes:
-        scope: The scope that a caller needs; ``None`` if every caller may see the field.
+        scope: The scope that a caller needs; ``None`` if there is none. Without a scope, every
+            caller may see the field, or the user itself only.
         own: Whether users see their own field without the scope.
     """
 
     scope: str | None = None
     own: bool = False
+
+    @property
+    def public(self) -> bool:
+        """Whether every caller may see the field."""
+        return self.scope is None and not self.own
 
     def allows(self, scopes: Collection[str], *, own: bool) -> bool:
         """Return whether a caller may see the field.
@@ -78,22 +84,21 @@ class Policy:
         Returns:
             Whether the caller may see it.
         """
-        return self.scope is None or self.scope in scopes or (self.own and own)
+        return self.public or self.scope in scopes or (self.own and own)
 
     @property
     def directives(self) -> list[object]:
         """The directives of the field in the schema."""
-        if self.scope is None:
-            return []
         if self.own:
-            return [Authenticated(), Owner(or_scopes=[self.scope])]
-        return [RequiresScopes(scopes=[[self.scope]])]
+            scopes = [] if self.scope is None else [self.scope]
+            return [Authenticated(), Owner(or_scopes=scopes)]
+        return [] if self.scope is None else [RequiresScopes(scopes=[[self.scope]])]
 
     @property
     def audience(self) -> str:
         """Who may see the field, in words, as part of a sentence."""
         if self.scope is None:
-            return "everyone"
+            return "the user itself" if self.own else "everyone"
         others = f"callers with the scope {self.scope}"
         return f"the user itself and {others}" if self.own else others
 
@@ -137,6 +142,27 @@ def scoped(scope: str) -> Policy:
         The policy.
     """
     return Policy(scope)
+
+
+SELF = Policy(own=True)
+"""Only the user itself may see the field."""
+
+
+def policy_of(text: str) -> Policy:
+    """Read a policy as settings have it.
+
+    Args:
+        text: ``public``, ``self``, a scope, or ``self or`` and a scope.
+
+    Returns:
+        The policy.
+    """
+    if text == "public":
+        return PUBLIC
+    if text == "self":
+        return SELF
+    scope = text.removeprefix("self or ")
+    return self_or(scope) if scope != text else scoped(scope)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from app.settings.models import SourcesSettings
+from app.settings.models import DEFAULT_SOURCES
 from app.settings.source import SourceSettings
 from app.settings.variables import CONFIG
 
@@ -51,19 +51,16 @@ UNSERVED = "http://127.0.0.1:9"
 """An address at which no service listens: the discard port (RFC 863)."""
 
 
-def sources_at(addresses: Mapping[str, str]) -> SourcesSettings:
-    """Make the settings of the sources.
+def sources_at(addresses: Mapping[str, str]) -> Mapping[str, SourceSettings]:
+    """Make the settings of the default sources.
 
     Args:
         addresses: Base URLs by the name of the source. A source that is missing here gets an
             address at which no service listens.
 
     Returns:
-        The settings of all sources, with defaults except for the addresses.
+        The settings of these sources, with defaults except for the addresses.
     """
-    return SourcesSettings.model_validate(
-        {
-            name: SourceSettings(base_url=addresses.get(name, UNSERVED))
-            for name in SourcesSettings.model_fields
-        }
-    )
+    return {
+        name: SourceSettings(base_url=addresses.get(name, UNSERVED)) for name in DEFAULT_SOURCES
+    }

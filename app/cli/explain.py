@@ -16,7 +16,7 @@ from app.execution.documents import Documents
 from app.execution.explain import Explainer
 from app.execution.explanation import error_line, explanation_text
 from app.execution.request import GraphQLRequest
-from app.execution.schema import build_schema
+from app.execution.schema import schema_for
 from app.main import compiler_of, load_settings
 from app.settings.models import Settings
 
@@ -45,8 +45,7 @@ def explain(
     request = GraphQLRequest(
         query=_text_of(document), operation_name=operation, variables=_values_of(values)
     )
-    schema = build_schema()
-    settings = _settings_or_defaults(config)
+    schema, settings = schema_for(_settings_or_defaults(config), security_directives=True)
     explainer = Explainer(
         schema=schema,
         documents=Documents.from_settings(schema.core, settings, size=0),

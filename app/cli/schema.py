@@ -1,7 +1,7 @@
 """The commands about the public schema."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -9,9 +9,15 @@ from typing import TypeVar
 import click
 from graphql import GraphQLSyntaxError
 
-from app.cli.base import EXIT_WRONG, refuse
+from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
+from app.errors import ConfigurationError
 from app.execution.schema import build_schema
+from app.execution.source_fit import definition_in, misfits_in
+from app.schema.default import DEFAULT_SCHEMA
+from app.schema.definitions import SchemaDefinition
 from app.schema.export import Drift, client_text, compare
+from app.settings.environment import read
+from app.settings.nested import Keys
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -23,10 +29,16 @@ class SchemaForm(Enum):
     UNSECURED = "--no-security-directives"
     CLIENT = "--client"
 
-    @property
-    def text(self) -> str:
-        """The schema of the code in this form."""
-        schema = build_schema(security_directives=self is not SchemaForm.UNSECURED)
+    def text(self, definition: SchemaDefinition) -> str:
+        """Write a schema in this form.
+
+        Args:
+            definition: The schema.
+
+        Returns:
+            The text in GraphQL's schema definition language.
+        """
+        schema = build_schema(definition, security_directives=self is not SchemaForm.UNSECURED)
         return client_text(schema.core) if self is SchemaForm.CLIENT else schema.as_str()
 
 
@@ -68,41 +80,71 @@ def schema() -> None:
 
 @schema.command("print")
 @form_options
-def schema_print(form: SchemaForm | None) -> None:
+@config_option
+def schema_print(form: SchemaForm | None, config: Path | None) -> None:
     """Print the schema in GraphQL's schema definition language.
 
-    By default it is the whole schema, for federation routers. The command reads no settings: its
-    options choose the form, while GATEWAY_SECURITY_DIRECTIVES applies to a running gateway.
+    By default it is the whole schema, for federation routers. It is the schema of the configuration
+    file, if there is one, else the default one. The options choose the form;
+    GATEWAY_SECURITY_DIRECTIVES applies to a running gateway.
     """
-    click.echo((form or SchemaForm.WHOLE).text)
+    click.echo((form or SchemaForm.WHOLE).text(_definition(config)))
 
 
 @schema.command("check")
-@click.argument("file", type=click.Path(path_type=Path), default=Path("schema.graphql"))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--against", type=click.Path(path_type=Path), help="The same as FILE.")
 @form_options
-def schema_check(file: Path, form: SchemaForm | None) -> None:
-    """Compare FILE (schema.graphql by default) with the schema of the code.
+@config_option
+def schema_check(
+    file: Path | None, against: Path | None, form: SchemaForm | None, config: Path | None
+) -> None:
+    """Compare FILE (schema.graphql by default) with the schema.
 
-    Exits with 1 if they differ, and lists the changes that would break clients. If the file was
-    printed with an option, use the same option here.
+    It is the schema of the configuration file, if there is one, else the default one. Exits with 1
+    if they differ, and lists the changes that would break clients. If the file was printed with an
+    option, use the same option here.
     """
-    form = form or SchemaForm.WHOLE
+    if file is not None and against is not None:
+        raise click.BadParameter("expected FILE or --against, not both", param_hint="--against")
+    file = file or against or Path("schema.graphql")
+    form, definition = form or SchemaForm.WHOLE, _definition(config)
     try:
         exported = file.read_text(encoding="utf-8").rstrip("\n")
-        drift = compare(exported, form.text.rstrip("\n"), name=str(file))
+        drift = compare(exported, form.text(definition).rstrip("\n"), name=str(file))
     except (OSError, UnicodeDecodeError) as error:
         refuse(f"{file} cannot be read:", [str(error)])
     except (GraphQLSyntaxError, TypeError) as error:  # TypeError: a type is not defined
         refuse(f"{file} is not a schema:", [str(error)])
     if not drift.diff:
-        click.echo(f"{file} is the schema of the code.")
+        click.echo(f"{file} is the schema of {'the code' if config is None else config}.")
         return
     for other in SchemaForm:
-        if exported == other.text.rstrip("\n"):
+        if exported == other.text(definition).rstrip("\n"):
             command = _command("check", other, f"{file}")
             refuse(f"{file} is in another form:", [f"expected {command}"], exit_code=EXIT_WRONG)
     _explain(drift, file, form)
     sys.exit(EXIT_WRONG)
+
+
+def _definition(config: Path | None) -> SchemaDefinition:
+    """Return the schema of the settings; if it is wrong, print the mistakes and exit.
+
+    Addresses and secrets may be missing: a schema is also checked where these are not known.
+    """
+    found: list[SchemaDefinition | None] = []
+
+    def check(values: object) -> Iterator[tuple[Keys, str | None]]:
+        found.append(definition_in(values))
+        return misfits_in(values)
+
+    try:
+        read(check=check, config=config)
+    except ConfigurationError as error:
+        if not found or found[0] is None:
+            refuse(UNUSABLE, error.mistakes)
+    definition = found[0]
+    return DEFAULT_SCHEMA if definition is None else definition
 
 
 def _explain(drift: Drift, file: Path, form: SchemaForm) -> None:

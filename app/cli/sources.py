@@ -17,7 +17,7 @@ from app.main import load_settings
 from app.probe.probe import ProbeResult, probe
 from app.probe.report import checks_text, table, trial_text
 from app.probe.verdict import Redaction, SourceCheck, check_of
-from app.schema.default import DEFAULT_SCHEMA
+from app.schema.configured import configured
 from app.settings.credentials import AUTHORIZATION
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
@@ -53,10 +53,9 @@ sources.add_command(import_openapi)
 @config_option
 def sources_list(config: Path | None) -> None:
     """List the sources, with the form of their requests, their addresses and contracts."""
-    settings = dict(_settings(config).sources)
     rows = [
-        (name, _form(settings[name]), settings[name].base_url, settings[name].contract)
-        for name in DEFAULT_SCHEMA.sources
+        (name, _form(one), one.base_url, one.contract)
+        for name, one in _settings(config).sources.items()
     ]
     click.echo("\n".join(table([("source", "form", "address", "contract"), *rows])))
 
@@ -89,9 +88,9 @@ def sources_check(
     Exits with 0 if all sources work, with 1 if one does not, and with 2 if the settings or the
     options are wrong.
     """
-    for name in names:
-        _check_source(name)
     settings = _settings(config)
+    for name in names:
+        _check_source(name, settings)
     users = _nobody(settings) if ids is None else _ids(ids.split(","), settings)
     found = _probe(settings, users, names or None, headers)
     strangers: Sequence[ProbeResult] = ()
@@ -124,8 +123,8 @@ def sources_try(
 
     The exit codes are those of check.
     """
-    _check_source(source)
     settings = _settings(config)
+    _check_source(source, settings)
     found = _probe(settings, _ids(ids, settings), [source], headers)
     checks = _checks(found, settings, headers, expected=True)
     hiding = _hiding(settings, headers, found)
@@ -138,9 +137,9 @@ def sources_try(
     sys.exit(0 if all(check.well for check in checks) else EXIT_WRONG)
 
 
-def _check_source(name: str) -> None:
+def _check_source(name: str, settings: Settings) -> None:
     """Check the name of a source; if there is none of this name, print the names and exit."""
-    known = [*DEFAULT_SCHEMA.sources]
+    known = [*configured(settings)[0].sources]
     if name not in known:
         raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="SOURCE")
 
@@ -208,7 +207,7 @@ def _checks(
     strangers: Sequence[ProbeResult] = (),
 ) -> Sequence[SourceCheck]:
     """Make the report of each source and list."""
-    each = dict(settings.sources)
+    each = settings.sources
     hiding = _hiding(settings, headers, [*found, *strangers])
     by_source = {one.source: one for one in strangers}
     return [

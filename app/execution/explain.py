@@ -146,10 +146,11 @@ class SourcesExplainer:
         key_from = self._key_from.get(name)
         # Keys that another source has are known only at run time.
         requests = form.encode(users) if key_from is None else EncodedRequests((), ())
-        unknown = [one.root.selection.name for one in groups if one.root.missing]
-        count = 1 if unknown == ["user"] and not users else len(users)  # exactly one, if unknown
+        unknown = [one.root.selection for one in groups if one.root.missing]
+        only_one = len(unknown) == 1 and not unknown[0].is_list and not users
+        count = 1 if only_one else len(users)  # exactly one, if unknown
         batches: tuple[int, ...] | None = None
-        if not unknown or (unknown == ["user"] and not users):
+        if not unknown or only_one:
             batches = (
                 tuple(len(request.keys) for request in requests.sent)
                 if users and key_from is None
@@ -290,7 +291,7 @@ class Explainer:
         """
         limits = InputLimits.from_settings(settings)
         self._core = schema.core
-        endpoints = endpoints_of(schema.definition.sources.values(), dict(settings.sources))
+        endpoints = endpoints_of(schema.definition.sources.values(), settings.sources)
         keys = keys_of(endpoints, settings.key_from)
         self._key_from = {name: one.source for name, one in keys.items()}
         reads = schema.reads(endpoints, self._key_from)
@@ -342,7 +343,7 @@ class Explainer:
             wrapped = GraphQLError(error.message, original_error=error)
             return _refused([wrapped], error.code, request_id, status=error.status)
         tree, given = operation.tree, request.variables or {}
-        missing = left_to_run_time(tree, operation.node, given)
+        missing = left_to_run_time(tree, operation.node, given, self._planner.user_roots)
         variables = Coercion(self._core, operation.node, without=missing).coerce(given)
         if isinstance(variables, list):
             return _refused(variables, Code.BAD_USER_INPUT, request_id)
@@ -383,6 +384,7 @@ class Explainer:
         return FieldExplanation(
             key=root.selection.key,
             field=root.selection.name,
+            is_list=root.selection.is_list,
             ids=group.count,
             distinct_ids=None if group.count is None else len(set(group.keys)),
             missing_variables=root.missing,
@@ -438,7 +440,10 @@ def _errors_of(root: PlannedRoot) -> Sequence[GraphQLError]:
 
 
 def left_to_run_time(
-    tree: DocumentNode, operation: OperationDefinitionNode, given: Mapping[str, object]
+    tree: DocumentNode,
+    operation: OperationDefinitionNode,
+    given: Mapping[str, object],
+    user_roots: Collection[str],
 ) -> tuple[str, ...]:
     """List the variables that need a value, have none, and only name users.
 
@@ -446,11 +451,12 @@ def left_to_run_time(
         tree: The document.
         operation: One of its operations.
         given: Values of the operation's variables, by name.
+        user_roots: The root fields whose arguments name users.
 
     Returns:
         Names of the variables. The operation needs the same sources for all of their values.
     """
-    deciding = deciding_variables(tree)
+    deciding = deciding_variables(tree, user_roots)
     return tuple(
         name
         for one in operation.variable_definitions or ()

@@ -47,6 +47,7 @@ class FieldExplanation(_ExplanationModel):
 
     key: str = Field(description="Its key in the answer.")
     field: str = Field(description="Its name in the schema.")
+    is_list: bool = Field(description="Whether it has a list of users.")
     ids: int | None = Field(
         description="How many users are named; null if that is known only at run time, if the"
         " argument is invalid, or if the field names no users."
@@ -246,7 +247,7 @@ def _fields_read(reading: SourceReading) -> str:
 def _users(field: FieldExplanation) -> str:
     """Write which users a field names."""
     if field.missing_variables:
-        ids = "1 id" if field.field == "user" else "ids"
+        ids = "ids" if field.is_list else "1 id"
         return f", {ids} known at run time, from {_variables(field.missing_variables)}"
     if field.ids is None:
         return ", no users: see its errors" if field.wrong else ", without any source"

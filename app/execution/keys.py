@@ -1,6 +1,6 @@
 """Reads the users that a root field names, and checks them before any source is called.
 
-A new root field that returns users needs an entry in ``KEY_READERS``, and nothing else here.
+A new root field that returns users needs an entry in ``key_readers``, and nothing else here.
 """
 
 import re
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.auth.policies import Rights
 from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, bare, quote
 from app.settings.models import Settings
+from app.settings.public_schema import USER_NAMES, UserNames
 from app.sources.base import UserId
 
 Key: TypeAlias = UserId | GatewayError
@@ -27,11 +28,13 @@ class InputLimits:
         user_id_pattern: The pattern that a whole user id has to match.
         max_ids: The most ids in one `users`.
         max_representations: The most representations in one `_entities`.
+        names: What the schema calls users.
     """
 
     user_id_pattern: re.Pattern[str]
     max_ids: int
     max_representations: int
+    names: UserNames = USER_NAMES
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -43,7 +46,12 @@ class InputLimits:
         Returns:
             The limits.
         """
-        return cls(settings.user_id_pattern, settings.max_ids, settings.max_representations)
+        return cls(
+            settings.user_id_pattern,
+            settings.max_ids,
+            settings.max_representations,
+            settings.public_schema.names,
+        )
 
     @property
     def fold_case(self) -> bool:
@@ -80,7 +88,7 @@ class InputLimits:
         """
         if len(values) > self.max_ids:
             raise BadUserInputError(
-                f"users takes at most {self.max_ids:,} ids, got {len(values):,}"
+                f"{self.names.several} takes at most {self.max_ids:,} ids, got {len(values):,}"
             )
         match = self.user_id_pattern.fullmatch
         if not all(map(match, values)):
@@ -129,14 +137,15 @@ class InputLimits:
 
     def _representation(self, raw: object) -> Key:
         """Read one representation."""
-        if not isinstance(raw, dict) or cast("dict[str, object]", raw).get("__typename") != "User":
+        kind = self.names.type
+        if not isinstance(raw, dict) or cast("dict[str, object]", raw).get("__typename") != kind:
             return BadUserInputError(
-                'a representation has to be an object with "__typename": "User" and the key "id"'
+                f'a representation has to be an object with "__typename": "{kind}" and the key "id"'
             )
         try:
             return self.user_id(str(UserRepresentation.model_validate(raw).id))
         except ValidationError:
-            return BadUserInputError('a representation of User needs the key "id", a text')
+            return BadUserInputError(f'a representation of {kind} needs the key "id", a text')
         except BadUserInputError as error:
             return bare(error)
 
@@ -160,10 +169,21 @@ KeyReader: TypeAlias = Callable[[InputLimits, Mapping[str, Any], Rights], Sequen
 It may raise a ``GatewayError``, which fails the whole field.
 """
 
-KEY_READERS: Mapping[str, KeyReader] = {
-    "user": lambda limits, arguments, _: [limits.user_id(arguments["id"])],
-    "users": lambda limits, arguments, _: limits.user_ids(arguments["ids"]),
-    "me": lambda limits, _, rights: [limits.own_id(rights.subject)],
-    "_entities": lambda limits, arguments, _: limits.representations(arguments["representations"]),
-}
-"""The key reader of each root field that returns users, by the field's name."""
+
+def key_readers(names: UserNames) -> Mapping[str, KeyReader]:
+    """Return the key reader of each root field that returns users.
+
+    Args:
+        names: What the schema calls users.
+
+    Returns:
+        The readers by the name of the field.
+    """
+    return {
+        names.one: lambda limits, arguments, _: [limits.user_id(arguments["id"])],
+        names.several: lambda limits, arguments, _: limits.user_ids(arguments["ids"]),
+        "me": lambda limits, _, rights: [limits.own_id(rights.subject)],
+        "_entities": lambda limits, arguments, _: limits.representations(
+            arguments["representations"]
+        ),
+    }

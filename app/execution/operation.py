@@ -1,6 +1,6 @@
 """Operations of documents: their cost, and their variants."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from graphql import (
@@ -93,7 +93,7 @@ class Operation:
             The variant.
         """
         if self._deciding is None:
-            self._deciding = deciding_variables(self.tree)
+            self._deciding = deciding_variables(self.tree, planner.user_roots)
         texts: tuple[str, ...] = ()
         if self._deciding:
             values = [variables.coerced.get(name) for name in self._deciding]
@@ -139,13 +139,14 @@ class Operation:
             return Variant(roots, not_compiled=str(error))
 
 
-def deciding_variables(document: DocumentNode) -> tuple[str, ...]:
+def deciding_variables(document: DocumentNode, user_roots: Collection[str]) -> tuple[str, ...]:
     """List the variables that decide what an operation selects and how it is compiled.
 
     Args:
         document: The document.
+        user_roots: The root fields whose arguments name users.
 
     Returns:
         Names of the variables that are used anywhere except in arguments that name users.
     """
-    return variables_in(document.definitions)
+    return variables_in(document.definitions, user_roots)

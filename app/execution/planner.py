@@ -33,7 +33,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 
 from app.auth.policies import Rights
 from app.errors import GatewayError, bare
-from app.execution.keys import KEY_READERS, InputLimits
+from app.execution.keys import InputLimits, key_readers
 from app.execution.plan import (
     Fetch,
     Plan,
@@ -161,13 +161,14 @@ _WITHOUT_VARIABLES = frozenset(
 """The attributes of nodes in which no variables are used."""
 
 
-def variables_in(nodes: Sequence[Node]) -> tuple[str, ...]:
+def variables_in(nodes: Sequence[Node], user_roots: Collection[str] = ()) -> tuple[str, ...]:
     """List the variables that are used in parts of a document.
 
     This uses no visitor of graphql-core, since visitors leave reference cycles.
 
     Args:
         nodes: The parts.
+        user_roots: The fields whose arguments name users.
 
     Returns:
         Names of the variables, except those that are used only in arguments that name users.
@@ -179,13 +180,13 @@ def variables_in(nodes: Sequence[Node]) -> tuple[str, ...]:
         if isinstance(node, VariableNode):
             names[node.name.value] = None
         else:
-            rest += reversed([*_parts(node)])
+            rest += reversed([*_parts(node, user_roots)])
     return tuple(names)
 
 
-def _parts(node: Node) -> Iterator[Node]:
+def _parts(node: Node, user_roots: Collection[str]) -> Iterator[Node]:
     """Yield the parts of a node that may use deciding variables."""
-    names_users = isinstance(node, FieldNode) and node.name.value in KEY_READERS
+    names_users = isinstance(node, FieldNode) and node.name.value in user_roots
     for name in node.keys:
         if name in _WITHOUT_VARIABLES or (names_users and name == "arguments"):
             continue
@@ -194,12 +195,6 @@ def _parts(node: Node) -> Iterator[Node]:
             yield part
         elif isinstance(part, tuple):
             yield from cast("tuple[Node, ...]", part)  # a tree has nothing else
-
-
-_USER = "User"
-
-_USER_TYPES = frozenset({_USER, "_Entity"})
-"""The type conditions that match a user: its type, and the union of ``_entities``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +277,15 @@ class Planner:
         self._core = core
         self._reads = reads
         self._limits = limits
+        self._readers = key_readers(limits.names)
+        self._user_type = limits.names.type
+        # The type conditions that match a user: its type, and the union of ``_entities``.
+        self._user_types = frozenset({self._user_type, "_Entity"})
+
+    @property
+    def user_roots(self) -> Collection[str]:
+        """The names of the root fields whose arguments name users."""
+        return self._readers.keys()
 
     def select(
         self,
@@ -301,7 +305,7 @@ class Planner:
         Returns:
             The root fields, in the order of the answer.
         """
-        reader = _SelectionReader(self._core, self._reads, document, variables)
+        reader = _SelectionReader(self._user, self._reads, document, variables)
         root = FieldNode(name=NameNode(value=""), selection_set=operation.selection_set)
         return [
             self._root(key, nodes, reader, rights)
@@ -366,12 +370,12 @@ class Planner:
     ) -> RootSelection:
         """Read one root field."""
         name = nodes[0].name.value
-        if name not in KEY_READERS:
+        if name not in self._readers:
             return RootSelection(key, name, nodes)
         kind: object = self._query.fields[name].type
         if isinstance(kind, GraphQLNonNull):
             kind = cast("GraphQLList[Any]", kind).of_type
-        fields = reader.fields(nodes, _USER_TYPES, self._user)
+        fields = reader.fields(nodes, self._user_types, self._user)
         others, own = (self._selection(fields, rights, own=own) for own in (False, True))
         is_list = isinstance(kind, GraphQLList)
         own = others if own == others else own
@@ -399,7 +403,7 @@ class Planner:
             return PlannedRoot(root, count=None, missing=tuple(unknown))
         try:
             arguments = self._arguments(root, variables)
-            keys = KEY_READERS[root.name](self._limits, arguments, rights)
+            keys = self._readers[root.name](self._limits, arguments, rights)
         except (GatewayError, GraphQLError) as error:
             return PlannedRoot(root, count=None, error=bare(error))
         users, places = cast("Sequence[UserId]", keys), range(len(keys))
@@ -460,7 +464,7 @@ class Planner:
     @property
     def _user(self) -> GraphQLObjectType:
         """The type ``User``."""
-        user = self._core.type_map[_USER]
+        user = self._core.type_map[self._user_type]
         assert isinstance(user, GraphQLObjectType)  # noqa: S101 # for the type checkers
         return user
 
@@ -470,12 +474,12 @@ class _SelectionReader:
 
     def __init__(
         self,
-        core: GraphQLSchema,
+        user: GraphQLObjectType,
         reads: SourceReads,
         document: DocumentNode,
         variables: VariableValues,
     ) -> None:
-        self._core = core
+        self._user = user
         self._reads = reads
         self._variables = variables
         self._fragments = {
@@ -496,7 +500,7 @@ class _SelectionReader:
         self, nodes: Sequence[FieldNode], types: frozenset[str], kind: GraphQLObjectType
     ) -> Sequence[PlannedField]:
         """Read the fields inside a field of an object type, at all levels."""
-        of_user = kind.name == _USER
+        of_user = kind is self._user
         found: list[PlannedField] = []
         for key, group in self.below(nodes, types).items():
             name = group[0].name.value

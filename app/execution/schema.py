@@ -6,7 +6,7 @@ runs. A resolver finds its part of the plan by its response key, and loads it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Optional, cast
 
 import strawberry
@@ -21,11 +21,14 @@ from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
 from app.execution.planner import SourceReads
+from app.schema.configured import configured
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.definitions import SchemaDefinition
 from app.schema.directives import ListSize
-from app.schema.scalars import DATE_TIME, SAFE_INT, SafeInt
+from app.schema.scalars import DATE, DATE_TIME, SAFE_INT, URL, SafeInt, Url
 from app.schema.types import PythonType, ResolvedUser, TypeBuilder
+from app.settings.models import Settings
+from app.settings.public_schema import UserNames
 from app.sources.base import SourceSpec
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.results import SourceResults
@@ -146,11 +149,12 @@ async def resolve_users(
     )  # the executor reports an error in it at its position
 
 
-def query_type(user: PythonType, *, security_directives: bool) -> type:
+def query_type(user: PythonType, names: UserNames, *, security_directives: bool) -> type:
     """Build the root type.
 
     Args:
         user: The Strawberry type of a user.
+        names: What the schema calls users.
         security_directives: Whether the type shows routers who may ask for the caller's own user.
 
     Returns:
@@ -163,6 +167,7 @@ def query_type(user: PythonType, *, security_directives: bool) -> type:
 
         user: optional = strawberry.field(
             resolver=resolve_user,
+            name=names.one,
             description="The user with this id; `null` when no asked source knows it.",
         )
         me: optional = strawberry.field(
@@ -174,6 +179,7 @@ def query_type(user: PythonType, *, security_directives: bool) -> type:
         )
         users: list[optional] = strawberry.field(
             resolver=resolve_users,
+            name=names.several,
             description="The users with these ids, in their order; `null` for each one unknown.",
             directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
         )
@@ -219,8 +225,12 @@ class GatewaySchema(Schema):
         self.definition = definition
         types = TypeBuilder(definition, security_directives=security_directives)
         super().__init__(  # pyright: ignore[reportUnknownMemberType] # its executors are generic
-            query=query_type(types.user(), security_directives=security_directives),
-            config=StrawberryConfig(scalar_map={datetime: DATE_TIME, SafeInt: SAFE_INT}),
+            query=query_type(
+                types.user(), definition.names, security_directives=security_directives
+            ),
+            config=StrawberryConfig(
+                scalar_map={datetime: DATE_TIME, date: DATE, SafeInt: SAFE_INT, Url: URL}
+            ),
             federation_version="2.9",  # one of the composers in use refuses newer versions
         )
         enforce(self.user.fields, definition.policies)
@@ -250,8 +260,10 @@ class GatewaySchema(Schema):
 
     @property
     def user(self) -> GraphQLObjectType:
-        """The type ``User`` of the schema."""
-        return cast("GraphQLObjectType", self.core.type_map["User"])  # it is declared as one
+        """The type of a user."""
+        return cast(
+            "GraphQLObjectType", self.core.type_map[self.definition.names.type]
+        )  # it is declared as one
 
     def reads(
         self, endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, str]
@@ -285,6 +297,28 @@ class GatewaySchema(Schema):
             if one.selects
         }
         return SourceReads(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
+
+
+def schema_for(
+    settings: Settings, *, security_directives: bool | None = None
+) -> tuple[GatewaySchema, Settings]:
+    """Build the schema that settings define.
+
+    Args:
+        settings: All settings.
+        security_directives: Whether the schema shows routers who may see which field; ``None``
+            for what the settings say.
+
+    Returns:
+        The schema, and the settings whose sources have the expressions of its fields.
+
+    Raises:
+        ConfigurationError: The settings of the schema do not fit together.
+    """
+    definition, used = configured(settings)
+    if security_directives is None:
+        security_directives = settings.has_security_directives
+    return build_schema(definition, security_directives=security_directives), used
 
 
 def build_schema(

@@ -1,25 +1,133 @@
-"""Whether the settings of sources fit the records that ``User`` reads. Pure."""
+"""Whether the settings of the schema and of sources fit together. Pure.
 
-from collections.abc import Iterator
+The settings may be invalid. Then their valid parts are checked, so that all mistakes of a file are
+found at once.
+"""
 
-from app.schema.default import DEFAULT_SCHEMA
-from app.settings.nested import Keys, value_at
-from app.sources.endpoints import misfits
-from app.sources.lists.contract import list_misfits
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from app.schema.configured import ConfiguredSchema, schema_of
+from app.schema.configured.tables import SchemaTables
+from app.schema.definitions import SchemaDefinition
+from app.settings.base import SettingsModel
+from app.settings.nested import NOTHING, Keys, as_table, value_at
+from app.settings.public_schema import (
+    EnumSettings,
+    ObjectSettings,
+    SchemaSettings,
+    UserFieldSettings,
+)
+from app.settings.source import SourceSettings
+from app.sources.endpoints import misfits, valid_part
+from app.sources.lists.contract import field_mistakes, list_misfits
+
+M = TypeVar("M", bound=SettingsModel)
 
 
-def misfits_in(values: object) -> Iterator[tuple[Keys, str]]:
-    """Find what does not fit in the settings of sources.
+def misfits_in(values: object) -> Iterator[tuple[Keys, str | None]]:
+    """Find what does not fit in the settings of the schema and of sources.
 
     Args:
         values: All settings, nested as in the file.
 
     Yields:
-        The keys of each mistake, and what is wrong.
+        The keys of each mistake, and what is wrong; ``None`` if the setting is missing.
     """
-    pages = DEFAULT_SCHEMA.lists
-    for name, spec in DEFAULT_SCHEMA.sources.items():
-        place: Keys = ("sources", name)
-        own = value_at(values, place)
-        for mistake in (*misfits(spec, own), *list_misfits(pages.get(name, {}), name, own)):
-            yield (*place, *mistake.keys), mistake.what
+    made = schema_of(_tables(values))
+    for one in made.mistakes:
+        if one.what is not None or value_at(values, one.keys) is NOTHING:
+            yield one.keys, one.what
+    yield from _misfits_of_sources(values, made)
+
+
+def definition_in(values: object) -> SchemaDefinition | None:
+    """Make the schema of settings that may lack what the schema does not need.
+
+    Args:
+        values: All settings, nested as in the file. Addresses and secrets may be missing.
+
+    Returns:
+        The definition of the schema; ``None`` if anything that it is made of is wrong.
+    """
+    tables = _tables(values)
+    made = schema_of(tables)
+    given = {name: as_table(value_at(values, (name,))) or {} for name in ("user", "types", "enums")}
+    read = {"user": tables.user, "types": tables.types, "enums": tables.enums}
+    lost = any(given[name].keys() - read[name].keys() for name in given)
+    schema = value_at(values, ("schema",))
+    lost = lost or (schema is not NOTHING and _valid(SchemaSettings, schema) is None)
+    wrong = any(one.keys[0] != "sources" for one in made.mistakes)
+    return None if lost or wrong else made.definition
+
+
+def _misfits_of_sources(
+    values: object, made: ConfiguredSchema
+) -> Iterator[tuple[Keys, str | None]]:
+    """Find settings of sources that do not fit the records of the schema."""
+    lists = made.definition.lists
+    services = dict[str, None]()
+    for spec in made.definition.sources.values():
+        services[spec.service] = None
+        if (settings := made.sources.get(spec.service)) is not None:
+            for mistake in misfits(spec, settings):
+                yield ("sources", spec.service, *mistake.keys), mistake.what
+    for service in services:
+        own = value_at(values, ("sources", service))
+        for mistake in list_misfits(lists.get(service, {}), service, own):
+            yield ("sources", service, *mistake.keys), mistake.what
+        for name, pages in lists.get(service, {}).items():
+            if value_at(values, ("user", name, "list")) is not NOTHING:
+                for mistake in field_mistakes(pages, made.sources[service].lists[name]):
+                    yield ("user", name, "list", *mistake.keys), mistake.what
+
+
+def _tables(values: object) -> SchemaTables:
+    """Return the settings of the schema that are valid by themselves."""
+    unread = set[str]()
+    parts = {
+        name: as_table(value_at(values, (name,))) or {}
+        for name in ("user", "types", "enums", "sources")
+    }
+    sources = dict[str, SourceSettings]()
+    for name, own in parts["sources"].items():
+        source = valid_part(own)
+        if source is None:
+            unread.add(name)
+            continue
+        sources[name] = source
+        lost = (as_table(value_at(own, ("endpoints",))) or {}).keys() - source.endpoints.keys()
+        unread |= {f"{name}.{endpoint}" for endpoint in lost}
+    schema = value_at(values, ("schema",))
+    return SchemaTables(
+        _valid(SchemaSettings, schema) or SchemaSettings(),
+        _each(UserFieldSettings, parts["user"], set()),
+        _each(ObjectSettings, parts["types"], unread),
+        _each(EnumSettings, parts["enums"], unread),
+        sources,
+        frozenset(unread),
+    )
+
+
+def _each(model: type[M], tables: Mapping[str, object], unread: set[str]) -> Mapping[str, M]:
+    """Return the valid tables of a kind, and add the names of the others to ``unread``."""
+    found: dict[str, M] = {}
+    for name, table in tables.items():
+        one = _valid(model, table)
+        if one is None:
+            unread.add(name)
+        else:
+            found[name] = one
+    return found
+
+
+def _valid(model: type[M], table: object) -> M | None:
+    """Return a table; ``None`` if it is not valid."""
+    if table is NOTHING:
+        return None
+    try:
+        return model.model_validate(table)
+    except ValidationError:
+        return None

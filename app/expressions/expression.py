@@ -111,7 +111,7 @@ def members_read(node: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 MAX_LENGTH = 2_000
-"""The most characters of an expression."""
+"""The most characters of an expression in settings."""
 
 EXACT = Context(prec=100, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
 """The decimal context of expressions: an inexact result is an error. The code that evaluates them
@@ -237,10 +237,8 @@ def compile_expression(text: str) -> Expression:
         The compiled expression.
 
     Raises:
-        ExpressionError: It is not an expression, is too long, or calls unknown functions.
+        ExpressionError: It is not an expression, or calls unknown functions.
     """
-    if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"expected at most {MAX_LENGTH:,} characters")
     functions = ExactFunctions()
     plain, variables = _without_variables(text)
     node = _with_variables(_with_decimals(_parsed(plain)), variables)
@@ -261,8 +259,10 @@ def checked_expression(text: str) -> str:
         The same text.
 
     Raises:
-        ExpressionError: It cannot be compiled.
+        ExpressionError: It cannot be compiled, or is too long.
     """
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"expected at most {MAX_LENGTH:,} characters")
     compile_expression(text)
     return text
 

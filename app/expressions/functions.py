@@ -13,6 +13,8 @@
     lookup(words, x)                 the member of the object ``words`` that is named x
     before(x, separator)             the text before the first separator: all of it if there is none
     after(x, separator)              the text after the last separator; null if there is none
+    part(x, &expression)             the expression of the object x
+    parts(x, &expression)            the expression of each item of the list x; null items stay
 
 An amount is returned as ``{amount, currency}``, as records have it. Our functions return ``null``
 for ``null``, so that ``||`` and ``not_null`` can go on to another field. For any other value that
@@ -26,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal, localcontext
 from re import ASCII
 from re import compile as compiled
-from typing import cast
+from typing import Protocol, cast
 
 import orjson
 from jmespath.functions import Functions, signature
@@ -39,6 +41,7 @@ _NUMBER = compiled(r"[+-]?(\d{1,100}(\.\d{0,100})?|\.\d{1,100})", ASCII)
 _takes_one = signature({"types": []})
 _takes_two = signature({"types": []}, {"types": []})
 _takes_three = signature({"types": []}, {"types": []}, {"types": []})
+_takes_expression = signature({"types": []}, {"types": ["expref"]})
 _takes_number = signature({"types": ["number"]})
 _takes_numbers = signature({"types": ["array-number"]})
 
@@ -134,6 +137,19 @@ def _floor(number: int | Decimal) -> tuple[int, bool]:
     return (number, False) if isinstance(number, int) else shifted(number, 0)
 
 
+class _Reference(Protocol):
+    """An expression that a function gets to evaluate: ``&expression``."""
+
+    @property
+    def expression(self) -> Mapping[str, object]:
+        """Its syntax tree."""
+        ...
+
+    def visit(self, node: Mapping[str, object], value: object) -> object:
+        """Evaluate a syntax tree for a value."""
+        ...
+
+
 class ExactFunctions(Functions):
     """JMESPath's functions and our own, which compute exactly with decimal numbers."""
 
@@ -204,6 +220,23 @@ class ExactFunctions(Functions):
             return None
         _, found, rest = _text(text).rpartition(_separator(separator))
         return rest if found else None
+
+    @_takes_expression
+    def _func_part(self, value: object, expression: _Reference) -> object:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise InexactError(f"{_kind(value)} where an object has to be")
+        return expression.visit(expression.expression, cast("Mapping[str, object]", value))
+
+    @_takes_expression
+    def _func_parts(self, value: object, expression: _Reference) -> object:
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise InexactError(f"{_kind(value)} where a list has to be")
+        items = cast("list[object]", value)
+        return [expression.visit(expression.expression, item) for item in items]
 
     @_takes_one
     def _func_to_number(self, value: object) -> int | Decimal | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLError, GraphQLFormattedError, located_error
+from graphql import GraphQLError, GraphQLFormattedError, NonNullTypeNode, located_error
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.language.location import FormattedSourceLocation
 
@@ -35,9 +35,6 @@ from app.execution.schema import GatewaySchema
 from app.fastpath.code import FunctionWriter, function_bytes
 from app.sources.base import FieldSet
 from app.sources.results import record_in
-
-_OWN_FIELDS = {"id": "key", "__typename": "'User'"}
-"""The fields of a user that read no source, and the text of their values."""
 
 ROOT_BYTES = 500
 """Estimated bytes of a compiled root field, without its writers. A test checks all estimates."""
@@ -119,6 +116,8 @@ class Compiler:
         self._user = schema.user
         self._definition = schema.definition
         self._policies = schema.definition.policies
+        # The fields of a user that read no source, and the text of their values.
+        self._own_fields = {"id": "key", "__typename": repr(schema.definition.names.type)}
 
     def compile(
         self, roots: Sequence[RootSelection], variables: VariableValues
@@ -189,11 +188,13 @@ class Compiler:
         """Compile a field of a user: the error that it always has, or the text of its value."""
         if field.hidden:
             return refusal(field.name, self._policies[field.name]), "None"
-        if field.name in _OWN_FIELDS:
-            return None, _OWN_FIELDS[field.name]
+        if field.name in self._own_fields:
+            return None, self._own_fields[field.name]
         definition = self._definition.by_name.get(field.name)
         if definition is None or definition.pages is not None:
             raise NotCoveredError(f"the field {field.name}, which asks on its own")
+        if isinstance(definition.kind, NonNullTypeNode):
+            raise NotCoveredError(f"the field {field.name}, without which there is no user")
         record = writer.joined([records[source] for source in field.sources])
         value = f"{record}.{definition.attribute}"
         if definition.assumed_size is not None:

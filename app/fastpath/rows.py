@@ -17,16 +17,17 @@ A record with anything but fields of the types below is decoded by pydantic.
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from types import NoneType, UnionType
-from typing import Annotated, Any, Optional, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Optional, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from app.sources.base import Record
+from app.sources.field_types import OneOf, id_text
 from app.sources.mapping.decoding import RowDecoder, validating_decoder
 
 R = TypeVar("R", bound=Record)
@@ -34,7 +35,7 @@ R = TypeVar("R", bound=Record)
 PLAIN_PATTERN = re.compile(r"\^[\w\[\]{}(),|*+?-]*\$", re.ASCII)
 """Patterns that mean the same to pydantic and to Python's ``re``, except at the end of the text."""
 
-STRICT_TYPES: tuple[object, ...] = (str, int, bool)
+STRICT_TYPES: tuple[object, ...] = (str, int, float, bool, date)
 """Types that mean the same to msgspec and to strict pydantic."""
 
 
@@ -114,6 +115,7 @@ def _name_in_json(name: str, info: FieldInfo) -> str:
 def _msgspec_type(annotation: object, metadata: Iterable[object]) -> Any:  # noqa: ANN401 # a type or a special form
     """Return the type that means the same to msgspec as an annotation means to pydantic."""
     kind: Any
+    metadata = tuple(metadata)
     limits: dict[str, Any] = {
         name: limit for item in metadata for name, limit in _limits(item).items()
     }
@@ -122,15 +124,30 @@ def _msgspec_type(annotation: object, metadata: Iterable[object]) -> Any:  # noq
             return Optional[_msgspec_type(inner, metadata)]  # noqa: UP045 # some of them have no `|`
         case (origin, (inner, following)) if origin is tuple and following is Ellipsis:
             kind = tuple.__class_getitem__((_msgspec_type(inner, ()), ...))
+        case (origin, (inner, *more)) if origin is Annotated:
+            return _msgspec_type(inner, (*more, *metadata))
         case _ if annotation is AwareDatetime:
             kind, limits["tz"] = datetime, True
         case _ if annotation in STRICT_TYPES:
-            kind = annotation
+            words = next((words for one in metadata if (words := _words_in(one))), None)
+            # Words in another case go to pydantic.
+            kind = annotation if words is None else Literal[tuple(sorted(words))]
         case _ if isinstance(annotation, type) and issubclass(annotation, Record):
             kind = _struct_of(annotation)
         case _:
             raise _UnsupportedTypeError
     return Annotated[kind, msgspec.Meta(**limits)] if limits else kind
+
+
+def _is_id(metadata: object) -> bool:
+    """Return whether a field has an id. Text is text, and a number goes to pydantic."""
+    return isinstance(metadata, BeforeValidator) and metadata.func is id_text
+
+
+def _words_in(metadata: object) -> frozenset[str] | None:
+    """Return the words of which the text of a field is one; ``None`` if it may be any text."""
+    check = metadata.func if isinstance(metadata, AfterValidator) else None
+    return check.words if isinstance(check, OneOf) else None
 
 
 def _limits(metadata: object) -> Mapping[str, Any]:
@@ -144,6 +161,8 @@ def _limits(metadata: object) -> Mapping[str, Any]:
             return {"min_length": least}
         case MaxLen(max_length=most):
             return {"max_length": most}
+        case BeforeValidator() | AfterValidator() if _words_in(metadata) or _is_id(metadata):
+            return {}
         case _:
             attributes: dict[str, Any] = getattr(metadata, "__dict__", {})
             pattern = attributes.get("pattern")

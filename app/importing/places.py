@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from app.expressions.expression import ExpressionError, compile_expression
+from app.expressions.expression import ExpressionError, checked_expression
 from app.importing.document import Node
 from app.importing.names import CONTAINERS, LISTS, squashed
 from app.importing.schemas import Schemas, Shape
@@ -76,7 +76,7 @@ def usable(expression: str) -> bool:
         Whether it compiles.
     """
     try:
-        compile_expression(expression)
+        checked_expression(expression)
     except ExpressionError:
         return False
     return True

@@ -53,7 +53,7 @@ def operation(schema: GatewaySchema, fields: tuple[str, ...]) -> str:
         The text of the operation. The ids of the users are its variable ``ids``.
     """
     selected = " ".join(name + _selection(_field(schema, name)) for name in fields)
-    return f"query Probe($ids: [ID!]!) {{ users(ids: $ids) {{ {selected} }} }}"
+    return f"query Probe($ids: [ID!]!) {{ {_users(schema)} {{ {selected} }} }}"
 
 
 def list_operation(schema: GatewaySchema, field: str) -> str:
@@ -69,14 +69,18 @@ def list_operation(schema: GatewaySchema, field: str) -> str:
     """
     page = f"{field}(first: $first, after: $after){_selection(_field(schema, field))}"
     variables = "$ids: [ID!]!, $first: Int, $after: String"
-    return f"query Probe({variables}) {{ users(ids: $ids) {{ {page} }} }}"
+    return f"query Probe({variables}) {{ {_users(schema)} {{ {page} }} }}"
+
+
+def _users(schema: GatewaySchema) -> str:
+    """Write the root field with several users, under the key ``users``."""
+    name = schema.definition.names.several
+    return f"{'' if name == 'users' else 'users: '}{name}(ids: $ids)"
 
 
 def _field(schema: GatewaySchema, name: str) -> GraphQLField:
-    """Return a field of ``User``."""
-    user = schema.core.get_type("User")
-    assert isinstance(user, GraphQLObjectType)  # noqa: S101 # `User` is an object type
-    fields: Mapping[str, GraphQLField] = user.fields
+    """Return a field of a user."""
+    fields: Mapping[str, GraphQLField] = schema.user.fields
     return fields[name]
 
 

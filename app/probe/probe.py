@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import httpx
 
-from app.execution.schema import GatewaySchema, build_schema
+from app.execution.schema import GatewaySchema, schema_for
 from app.expressions.places import KEY
 from app.main import create_app
 from app.probe.operations import fields_of, list_operation, lists_of, operation
@@ -94,7 +94,7 @@ async def probe(
         One result for each source, with those of its lists: the first page of the first user that
         the source knows.
     """
-    watched = _watched(settings)
+    schema, watched = schema_for(_watched(settings))
     recorder = Recorder(watched, transports, clock or SystemClock())
     app = create_app(
         watched,
@@ -102,8 +102,8 @@ async def probe(
         clock=recorder.clock,
         transports=recorder.transport,
         observer=recorder.observe,
+        schema=schema,
     )
-    schema = build_schema()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = await stack.enter_async_context(
@@ -117,7 +117,7 @@ async def probe(
             if sources is not None and source not in sources:
                 continue
             result = await probing.ask(operation(schema, fields), source, ids)
-            own = dict(watched.sources)[result.service]
+            own = watched.sources[result.service]
             lists = [
                 await probing.ask_list(field, spec, result, own)
                 for field, spec in lists_of(schema, source).items()
@@ -297,11 +297,11 @@ def _watched(settings: Settings) -> Settings:
                 "retry": one.retry.model_copy(update={"max_retries": 0}),
             }
         )
-        for name, one in settings.sources
+        for name, one in settings.sources.items()
     }
     return settings.model_copy(
         update={
-            "sources": settings.sources.model_copy(update=sources),
+            "sources": sources,
             "auth": OpenCallers(),  # only the probe can reach this gateway
             "hosts": (HOST,),
             "trace": "always",

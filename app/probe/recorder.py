@@ -98,9 +98,11 @@ class Recorder:
         Returns:
             The transport.
         """
-        names = (name for name, one in self._settings.sources if one is settings)
+        names = (name for name, one in self._settings.sources.items() if one is settings)
         addresses = (
-            name for name, one in self._settings.sources if one.base_url == settings.base_url
+            name
+            for name, one in self._settings.sources.items()
+            if one.base_url == settings.base_url
         )
         source = next(names, None) or next(addresses, settings.base_url)
         return _RecordingTransport(self._transports(settings), source, self)

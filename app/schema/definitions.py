@@ -7,7 +7,7 @@ definitions, never the types.
 Types are texts in GraphQL's notation: ``String``, ``[Event!]``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -16,6 +16,7 @@ from graphql import ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, pars
 
 from app.auth.policies import PUBLIC, Policy
 from app.errors import BadUserInputError
+from app.settings.public_schema import USER_NAMES, UserNames
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
 
 DEFAULT_FIRST = 20
@@ -28,13 +29,15 @@ class EnumValue:
 
     Attributes:
         name: The public name.
-        description: The description in the schema.
+        description: The description in the schema, if there is one.
         words: The words of the source that have this meaning, in any case.
+        deprecated: Why clients should not use the value any more; ``None`` if they may.
     """
 
     name: str
-    description: str
+    description: str | None
     words: tuple[str, ...]
+    deprecated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,24 @@ class EnumDefinition:
         name: The public name.
         description: The description in the schema.
         values: The values, in the order of the schema.
-        unknown: Name of the value for all other words.
+        unknown: Name of the value for all other words; ``None`` if the record refuses them.
     """
 
     name: str
     description: str
     values: tuple[EnumValue, ...]
-    unknown: str
+    unknown: str | None = None
     _by_word: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the words."""
         by_word = {word.lower(): value.name for value in self.values for word in value.words}
         object.__setattr__(self, "_by_word", by_word)
+
+    @property
+    def words(self) -> Collection[str]:
+        """The words that have a value, in small letters."""
+        return self._by_word.keys()
 
     def name_for(self, word: str) -> str:
         """Find the value for a word.
@@ -67,9 +75,15 @@ class EnumDefinition:
 
         Returns:
             The name of the value.
+
+        Raises:
+            KeyError: The word has no value: a bug, because the record refuses such words.
         """
         # Other spellings are not cached: their number and length have no limit.
-        return self._by_word.get(word) or self._by_word.get(word.lower(), self.unknown)
+        known = self._by_word.get(word) or self._by_word.get(word.lower(), self.unknown)
+        if known is None:
+            raise KeyError(f"a word of {self.name} without a value")
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,7 @@ class ObjectField:
         type: The type.
         description: The description in the schema.
         attribute: The attribute of the part of the record that it shows.
+        deprecated: Why clients should not use the field any more; ``None`` if they may.
         kind: The type, parsed.
     """
 
@@ -88,6 +103,7 @@ class ObjectField:
     type: str
     description: str
     attribute: str
+    deprecated: str | None = None
     kind: TypeNode = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -165,7 +181,7 @@ class UserField:
     @property
     def full_description(self) -> str:
         """The description, with who may see the field: explorers do not show directives."""
-        if self.may == PUBLIC:
+        if self.may.public:
             return self.description
         return f"{self.description} Only for {self.may.audience}."
 
@@ -292,11 +308,13 @@ class SchemaDefinition:
     """The whole public schema.
 
     Attributes:
+        names: What the schema calls users.
         description: The description of a user's type.
         fields: The fields of a user besides ``id``, in the order of the schema.
         objects: The objects inside them.
         enums: The enums inside them.
         existence: The source that says whether a user exists, if no field reads a source.
+        others: The sources that no field reads. They may have keys of other sources.
         by_name: The fields of a user by public name.
     """
 
@@ -305,6 +323,8 @@ class SchemaDefinition:
     objects: tuple[ObjectDefinition, ...]
     enums: tuple[EnumDefinition, ...]
     existence: SourceSpec[Any]
+    names: UserNames = USER_NAMES
+    others: tuple[SourceSpec[Any], ...] = ()
     by_name: Mapping[str, UserField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -323,8 +343,10 @@ class SchemaDefinition:
 
     @property
     def sources(self) -> Mapping[str, SourceSpec[Any]]:
-        """The sources that the fields read, by name, in the order of the fields."""
-        return {one.source.name: one.source for one in self.fields}
+        """The sources by name, in the order of the fields that read them."""
+        read = {one.source.name: one.source for one in self.fields}
+        rest = {one.name: one for one in (self.existence, *self.others)}
+        return {**read, **{name: one for name, one in rest.items() if name not in read}}
 
     @property
     def lists(self) -> Mapping[str, Mapping[str, PageSpec[Any]]]:
@@ -349,7 +371,17 @@ class SchemaDefinition:
                 yield f"{kind.name}.{inner.name}", inner.kind
 
 
-SCALARS = ("String", "Int", "Boolean", "ID", "DateTime", "SafeInt")
+SCALARS = (
+    "String",
+    "Int",
+    "Float",
+    "Boolean",
+    "ID",
+    "DateTime",
+    "Date",
+    "SafeInt",
+    "URL",
+)
 """The scalars of the schema. A record has their values as JSON has them; times are times."""
 
 

@@ -1,6 +1,6 @@
 """The custom scalars of the schema."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import NewType
 
 from strawberry import scalar
@@ -10,6 +10,10 @@ from app.sources.base import MAX_SAFE_INTEGER
 
 SafeInt = NewType("SafeInt", int)
 """An integer between -(2^53 - 1) and 2^53 - 1, which every JSON reader keeps exact."""
+
+
+Url = NewType("Url", str)
+"""An absolute address of the web."""
 
 
 def write_time(value: datetime) -> str:
@@ -54,4 +58,20 @@ SAFE_INT: ScalarDefinition = scalar(
     description="An integer between -(2^53 - 1) and 2^53 - 1, which every JSON reader keeps exact.",
     serialize=write_safe_int,
     parse_value=int,
+)
+
+DATE: ScalarDefinition = scalar(
+    name="Date",
+    description="A day without a time, as RFC 3339 writes it: `2026-06-01`.",
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+    serialize=date.isoformat,
+    parse_value=date.fromisoformat,
+)
+
+URL: ScalarDefinition = scalar(
+    name="URL",
+    description="An absolute address that begins with `http:` or `https:`, as RFC 3986 writes it.",
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3986",
+    serialize=str,
+    parse_value=str,
 )

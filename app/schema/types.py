@@ -8,14 +8,14 @@ themselves are the objects.
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, Optional, Protocol, TypeAlias, cast
 
 import strawberry
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
-from app.errors import BadUserInputError, SourceError, SourceFailure
+from app.errors import BadUserInputError, Code, SourceError, SourceFailure
 from app.schema.connection import MAX_FIRST, PageInfo, page_request, resolved_page
 from app.schema.definitions import (
     DEFAULT_FIRST,
@@ -27,9 +27,12 @@ from app.schema.definitions import (
     type_name,
 )
 from app.schema.directives import Cost, ListSize
-from app.schema.scalars import SafeInt
+from app.schema.scalars import SafeInt, Url
 from app.sources.base import Page, PageRequest, PageSpec, PositionGone, Record, UserId
 from app.sources.results import SourceResults
+
+ASSUMED_SIZE = 20
+"""The number of objects in a list that the cost assumes, if the definition does not say it."""
 
 PythonType: TypeAlias = Any
 """An annotation that Strawberry reads: a type, or a special form."""
@@ -40,10 +43,13 @@ Convert: TypeAlias = Callable[[Any], object]
 _SCALARS: Mapping[str, PythonType] = {
     "String": str,
     "Int": int,
+    "Float": float,
     "Boolean": bool,
     "ID": strawberry.ID,
     "DateTime": datetime,
+    "Date": date,
     "SafeInt": SafeInt,
+    "URL": Url,
 }
 
 
@@ -122,7 +128,7 @@ class TypeBuilder:
         for one in self._schema.fields:
             # Another Python name, since a public name may be `id_` or a keyword of Python.
             fields[f"field_{one.name}"] = self._user_field(one)
-        user = _with_fields("User", fields)
+        user = _with_fields(self._schema.names.type, fields)
         user.is_type_of = classmethod(lambda _, value, __: isinstance(value, ResolvedUser))  # type: ignore[attr-defined] # Strawberry looks for it
         built: type = strawberry.federation.type(
             user, keys=["id"], description=self._schema.description
@@ -147,8 +153,11 @@ class TypeBuilder:
             )
         else:
             annotation, convert = self._annotation(field.kind), self._convert(field.kind)
+            if isinstance(field.kind, NonNullTypeNode):
+                convert = _never_none(field, convert)
             if field.assumed_size is None:
                 resolver = _attribute_resolver(field, convert)
+                directives += self._size(field.kind)
             else:
                 resolver = _first_resolver(field, convert)
                 directives.append(
@@ -205,7 +214,16 @@ class TypeBuilder:
             resolver=cast("Any", None if plain else _part_resolver(field.attribute, convert)),
             name=field.name,
             description=field.description,
+            deprecation_reason=field.deprecated,
+            directives=self._size(field.kind),
         )
+
+    def _size(self, kind: TypeNode) -> list[object]:
+        """Return the directive for the length of a list of objects, if a type is one."""
+        plain = kind.type if isinstance(kind, NonNullTypeNode) else kind
+        if isinstance(plain, ListTypeNode) and type_name(plain) in self._definitions:
+            return [ListSize(assumed_size=ASSUMED_SIZE)]
+        return []
 
     def _annotation(self, kind: TypeNode) -> PythonType:
         """Return the annotation of a type."""
@@ -258,7 +276,10 @@ def _enum_type(definition: EnumDefinition) -> type[Enum]:
     # Numbered, since a public name may be one that an ``Enum`` cannot have, such as ``mro``.
     members = {
         f"VALUE_{number}": strawberry.enum_value(
-            value.name, name=value.name, description=value.description
+            value.name,
+            name=value.name,
+            description=value.description,
+            deprecation_reason=value.deprecated,
         )
         for number, value in enumerate(definition.values)
     }
@@ -269,6 +290,18 @@ def _enum_type(definition: EnumDefinition) -> type[Enum]:
 def _unless_none(convert: Convert) -> Convert:
     """Return a conversion that keeps ``None``."""
     return lambda value: None if value is None else convert(value)
+
+
+def _never_none(field: UserField, convert: Convert | None) -> Convert:
+    """Return the conversion of a field that is never ``null``: without a value, it is an error."""
+    missing = SourceFailure(field.source.name, Code.SOURCE_MALFORMED, f"{field.name} is missing")
+
+    def converted(value: object) -> object:
+        if value is None:
+            raise SourceError(missing)
+        return value if convert is None else convert(value)
+
+    return converted
 
 
 def _each(convert: Convert) -> Convert:
@@ -292,9 +325,7 @@ def _attribute_resolver(field: UserField, convert: Convert | None) -> Callable[.
 
     def resolve(root: strawberry.Parent[ResolvedUser]) -> Any:  # noqa: ANN401 # the annotation says the type
         record = root.results.read(source, reads)
-        if record is None:
-            return None
-        value = getattr(record, attribute)
+        value = None if record is None else getattr(record, attribute)
         return value if convert is None else convert(value)
 
     return resolve
@@ -312,9 +343,7 @@ def _first_resolver(field: UserField, convert: Convert | None) -> Callable[..., 
     ) -> Any:  # noqa: ANN401 # the annotation says the type
         read = field.reader({} if first is strawberry.UNSET else {"first": first})
         record = root.results.read(source, reads)
-        if record is None:
-            return None
-        value = read(record)
+        value = None if record is None else read(record)
         return value if convert is None else convert(value)
 
     return resolve

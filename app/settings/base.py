@@ -1,6 +1,7 @@
 """The base model of all settings, and the types that several of them share."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
@@ -14,10 +15,23 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 PlainHeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
+@dataclass(frozen=True, slots=True)
+class UsualNames:
+    """Marks a table of free names with the names that it usually has, for lists of settings.
+
+    Attributes:
+        names: The names.
+    """
+
+    names: tuple[str, ...]
+
+
 class SettingsModel(BaseModel):
     """Base of all settings models: values are immutable, and unknown names are rejected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True
+    )
 
 
 _LONGEST_HOST = 254

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.settings.field_schema import FieldSchema
-from app.settings.nested import Keys, Table, as_table
+from app.settings.nested import Keys, Table, as_table, value_at
 
 SOURCES = "sources"
 DEFAULTS = "source_defaults"
@@ -87,13 +87,25 @@ def with_defaults(values: Table, schema: FieldSchema) -> SettledValues:
     common = {name: value for name, value in defaults.items() if name not in OF_ONE_SOURCE}
     of_sources = schema.below(SOURCES).schema
     settled = dict(sources)
-    for name in dict.fromkeys((*of_sources.names(), *sources)):
+    # A source may have its only setting that is required from there.
+    others = _read_sources(values, of_sources) if "base_url" in common else ()
+    for name in dict.fromkeys((*others, *sources)):
         own = as_table(sources.get(name, {}))
         if own is not None:
             place: Keys = (SOURCES, name)
             settled[name] = laying.source(own, common, of_sources.below(name).schema, place)
     unused |= _unused(common, schema.below(DEFAULTS).schema, laying.used)
     return SettledValues({**rest, SOURCES: settled}, laying.inherited, unused)
+
+
+def _read_sources(values: Table, of_sources: FieldSchema) -> Iterator[str]:
+    """Yield the names of the sources that fields of the schema read."""
+    if value_at(values, ("schema", "extends")) != "none":
+        yield from of_sources.usual
+    for one in (as_table(values.get("user")) or {}).values():
+        source = (as_table(one) or {}).get("source")
+        if isinstance(source, str):
+            yield source.partition(".")[0]
 
 
 def _unused(common: Table, schema: FieldSchema, used: set[str]) -> Iterator[tuple[Keys, str]]:

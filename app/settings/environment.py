@@ -40,7 +40,7 @@ def load_settings(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
-    checks = (check, _missing_callers) if serving else (check,)
+    checks = (_missing_callers, check) if serving else (check,)
     every: SettingsCheck = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
     return read(env_file, check=every, config=config).settings
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from app.settings.base import UsualNames
 from app.settings.nested import Table
 
 
@@ -25,6 +26,7 @@ class FieldSchema:
         tables: The models of which a table at this place is one.
         tag: The discriminator: the field that says which of these models a table is.
         entries: The schema of a table's values, if the operator chooses the names; else ``None``.
+        usual: The names that such a table usually has.
         items: The schema of a list's items; ``None`` if no list is allowed.
         secret: Whether a secret is allowed.
         plain: Whether any other single value is allowed.
@@ -35,6 +37,7 @@ class FieldSchema:
     tables: tuple[type[BaseModel], ...] = ()
     tag: str | None = None
     entries: "FieldSchema | None" = None
+    usual: tuple[str, ...] = ()
     items: "FieldSchema | None" = None
     secret: bool = False
     plain: bool = False
@@ -101,12 +104,13 @@ class FieldSchema:
         return FieldSchema(tables=models) if models else replace(self, united=self.tag is not None)
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all fields of the models.
+        """Return the names of all settings of the models, or the usual names in a table.
 
         Returns:
-            The names, in the order of the fields, each once.
+            The names, in the order of the settings, each once.
         """
-        return tuple(dict.fromkeys(name for model in self.tables for name in model.model_fields))
+        every = (name for model in self.tables for name in settings_of(model))
+        return tuple(dict.fromkeys((*every, *self.usual)))
 
     def below(self, key: str | int) -> "Setting":
         """Return the setting at a key of a table, or at a position in a list.
@@ -119,9 +123,9 @@ class FieldSchema:
         """
         if isinstance(key, int):
             return Setting(self.items or NOWHERE)
-        fields = [model.model_fields[key] for model in self.tables if key in model.model_fields]
+        fields = [known[key] for known in map(settings_of, self.tables) if key in known]
         if not fields:
-            return Setting(self.entries or NOWHERE)
+            return Setting(self.entries or NOWHERE, required=key in self.usual)
         setting = Setting.of(fields)
         if self.tag in {None, key}:
             return setting
@@ -137,6 +141,31 @@ class FieldSchema:
         if every and len(kinds) == 1:
             return next(iter(kinds))
         return " ".join(f"For {', '.join(words)}: {meaning}" for meaning, words in kinds.items())
+
+
+def settings_of(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the settings of a table, by the names that operators write.
+
+    Args:
+        model: The model of the table.
+
+    Returns:
+        The fields of the model, by alias where they have one.
+    """
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def settings_in(table: BaseModel) -> Mapping[str, Any]:
+    """Return the values of a table, by the names that operators write.
+
+    Args:
+        table: The table.
+
+    Returns:
+        The values of all its fields.
+    """
+    known = type(table).model_fields
+    return {known[name].alias or name: value for name, value in table}
 
 
 NOWHERE = FieldSchema()
@@ -177,14 +206,19 @@ class Setting:
         first = next(iter(infos))
         required = all(info.is_required() for info in infos)
         return cls(
-            schema=_together(
-                field_schema_of(info.annotation, _tag_of(info.discriminator)) for info in infos
-            ),
+            schema=_together(_schema_of_field(info) for info in infos),
             meaning=" ".join(dict.fromkeys(info.description for info in infos if info.description)),
             required=required,
             default=None if first.is_required() else first.get_default(call_default_factory=True),
             examples=tuple(first.examples or ()),
         )
+
+
+def _schema_of_field(info: FieldInfo) -> FieldSchema:
+    """Return the schema of a field, with the usual names of a table of free names."""
+    schema = field_schema_of(info.annotation, _tag_of(info.discriminator))
+    usual = next((one.names for one in info.metadata if isinstance(one, UsualNames)), ())
+    return replace(schema, usual=usual)
 
 
 def field_schema_of(annotation: object, tag: str | None = None) -> FieldSchema:
@@ -239,6 +273,7 @@ def _united(one: FieldSchema, other: FieldSchema) -> FieldSchema:
         tables=tuple(dict.fromkeys((*one.tables, *other.tables))),
         tag=one.tag or other.tag,
         entries=_either(one.entries, other.entries),
+        usual=tuple(dict.fromkeys((*one.usual, *other.usual))),
         items=_either(one.items, other.items),
         secret=one.secret or other.secret,
         plain=one.plain or other.plain,

@@ -32,9 +32,10 @@ from app.settings.variables import CONFIG, SetVariables, from_variables, read_en
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
-SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str]]]
+SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str | None]]]
 """Finds mistakes that the model cannot know. It gets all values, valid or not, and returns the
-place of each mistake, with a text that says what is wrong and what is expected."""
+place of each mistake, with a text that says what is wrong and what is expected; ``None`` if a
+setting is missing there, whose description then says what is expected."""
 
 PLACEHOLDER = "x"
 """Replaces a secret that could not be read, or is not needed to check the rest."""
@@ -55,7 +56,7 @@ class LoadedSettings(Generic[AnySettings]):
     environment: SetVariables
 
 
-def _no_check(_: object) -> Iterable[tuple[Keys, str]]:
+def _no_check(_: object) -> Iterable[tuple[Keys, str | None]]:
     """Find no mistakes."""
     return ()
 
@@ -109,14 +110,15 @@ def read_settings(
     except ValidationError as error:
         mistakes.add_types(error, of_file)
     values = _with_secrets(origins, environment, mistakes)
-    for keys, what in check(values):
-        mistakes.add_found(keys, what)
+    for keys, found in check(values):
+        if found is not None:
+            mistakes.add_found(keys, found)
+        elif not read.mistakes:  # missing values may be in a file that cannot be read
+            mistakes.add_missing(keys)
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        mistakes.add_values(
-            error, missing=not read.mistakes
-        )  # missing values may be in a file that cannot be read
+        mistakes.add_values(error, missing=not read.mistakes)
     else:
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)

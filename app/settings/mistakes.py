@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from app.errors import MAX_QUOTED
 from app.settings.defaults import SettledValues
-from app.settings.field_schema import NOWHERE, FieldSchema, Setting
+from app.settings.field_schema import NOWHERE, FieldSchema, Setting, settings_of
 from app.settings.nested import Keys, as_table, dotted
 from app.settings.origins import Origins
 from app.settings.secret_values import without_secrets
@@ -174,6 +174,17 @@ class Mistakes:
         """
         self._add_at(self._origins.written(keys), what)
 
+    def add_missing(self, keys: Keys) -> None:
+        """Add a setting that is missing although the model does not require it.
+
+        Args:
+            keys: The place.
+        """
+        setting = Setting(FieldSchema(tables=(self._model,)))
+        for key in keys:
+            setting = setting.schema.below(key)
+        self._add_missing(keys, setting)
+
     def add_types(self, error: ValidationError, of_file: SettledValues) -> None:
         """Add values of the file that have a wrong type, such as ``port = "80"``.
 
@@ -250,7 +261,7 @@ class Mistakes:
         name, key = dotted(one.keys), str(one.keys[-1])
         own = one.around.names()
         if key in one.kinds.names():
-            where = [word for word, of in one.kinds.kinds().items() if key in of.model_fields]
+            where = [word for word, of in one.kinds.kinds().items() if key in settings_of(of)]
             right = f"it is one where {one.kinds.tag} is {' or '.join(map(repr, where))}."
             self._add_at(one.keys, f"is not a setting where {one.kind}: {right}")
         elif self._origins.variable(one.keys) is not None and _is_name(one.keys):

@@ -7,7 +7,7 @@ environment and from files, and the demo and the tests make them in code.
 import re
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,10 +20,18 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.expressions.ids import UUID_PATTERN
 from app.settings.auth import CallersSettings, RouterToken
-from app.settings.base import SettingsModel, Share
+from app.settings.base import SettingsModel, Share, UsualNames
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings
+from app.settings.public_schema import (
+    EnumSettings,
+    ObjectSettings,
+    PublicName,
+    SchemaSettings,
+    TypeName,
+    UserFieldSettings,
+)
 from app.settings.resilience import (
     DeadlineSettings,
 )
@@ -37,15 +45,10 @@ from app.settings.server import (
     ServerTlsSettings,
     TrustedSettings,
 )
-from app.settings.source import KeyFromSettings, SourceSettings, key_mistakes
+from app.settings.source import KeyFromSettings, ServiceName, SourceSettings, key_mistakes
 
-
-class SourcesSettings(SettingsModel):
-    """The settings of each source, by the name of the source."""
-
-    profile: SourceSettings = Field(description="The source of names and mail addresses.")
-    billing: SourceSettings = Field(description="The source of plans, balances and invoices.")
-    activity: SourceSettings = Field(description="The source of events.")
+DEFAULT_SOURCES: tuple[str, ...] = ("profile", "billing", "activity")
+"""The sources of the default schema."""
 
 
 class LogSettings(SettingsModel):
@@ -68,7 +71,37 @@ class LogSettings(SettingsModel):
 class Settings(SettingsModel):
     """All settings of the gateway."""
 
-    sources: SourcesSettings = Field(description="The services whose records the gateway merges.")
+    sources: Annotated[Mapping[ServiceName, SourceSettings], UsualNames(DEFAULT_SOURCES)] = Field(
+        default={},
+        description="The services whose records the gateway merges, by the name of the source."
+        " The default schema reads `profile`, `billing` and `activity`.",
+    )
+    public_schema: SchemaSettings = Field(
+        default=SchemaSettings(),
+        alias="schema",
+        description="What the public schema begins with, and what its type of users is called.",
+    )
+    user: Mapping[PublicName, UserFieldSettings] = Field(
+        default={},
+        description="Fields of a user, by name: those that are added to the default schema, and"
+        " those of it that are hidden.",
+        examples=[
+            {
+                "openTickets": {
+                    "source": "support",
+                    "type": "Int",
+                    "description": "How many tickets are open.",
+                    "may": "self or support:read",
+                }
+            }
+        ],
+    )
+    types: Mapping[TypeName, ObjectSettings] = Field(
+        default={}, description="Objects inside a user's fields, by the name of their type."
+    )
+    enums: Mapping[TypeName, EnumSettings] = Field(
+        default={}, description="Enums inside a user's fields, by the name of their type."
+    )
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that `serve` listens on."
     )
@@ -207,7 +240,9 @@ class Settings(SettingsModel):
     def key_from(self) -> Mapping[str, KeyFromSettings]:
         """The ``key_from`` settings by source, for the sources that have any."""
         return {
-            name: source.key_from for name, source in self.sources if source.key_from is not None
+            name: source.key_from
+            for name, source in self.sources.items()
+            if source.key_from is not None
         }
 
     @property
@@ -219,9 +254,19 @@ class Settings(SettingsModel):
 
     @field_validator("sources")
     @classmethod
-    def _keys_can_be_obtained(cls, sources: SourcesSettings) -> SourcesSettings:
-        """Reject sources whose keys cannot be obtained, each at its own place."""
-        parents = {name: one.key_from and one.key_from.source for name, one in sources}
+    def _keys_can_be_obtained(
+        cls, sources: Mapping[str, SourceSettings]
+    ) -> Mapping[str, SourceSettings]:
+        """Reject sources whose keys cannot be obtained, each at its own place.
+
+        The sources of the default schema come first, in the order of that schema.
+        """
+        usual = [name for name in DEFAULT_SOURCES if name in sources]
+        sources = {name: sources[name] for name in dict.fromkeys((*usual, *sources))}
+        parents = {
+            name: None if one.key_from is None else one.key_from.source
+            for name, one in sources.items()
+        }
         mistakes = [
             InitErrorDetails(
                 type=PydanticCustomError("key_from", "{what}", {"what": one.what}),

@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 
 from app.settings.config_files import INCLUDE, INCLUDE_MEANING
 from app.settings.defaults import DEFAULTS, SOURCES
-from app.settings.field_schema import FieldSchema
+from app.settings.field_schema import FieldSchema, settings_in
 from app.settings.loading import AnySettings, LoadedSettings
 from app.settings.nested import Keys, Table, as_list, as_table, dotted
 from app.settings.secret_values import is_address, without_secrets
@@ -81,7 +81,7 @@ def overview(reading: LoadedSettings[AnySettings], *, everything: bool) -> str:
 def _values(value: object, keys: Keys, schema: FieldSchema) -> Iterator[tuple[Keys, object, bool]]:
     """List the single values of settings, and whether each is secret."""
     if isinstance(value, BaseModel):
-        for name, inner in value:
+        for name, inner in settings_in(value).items():
             below = FieldSchema(tables=(type(value),)).below(name).schema
             yield from _values(inner, (*keys, name), below)
     elif table := as_table(value):

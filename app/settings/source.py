@@ -40,6 +40,8 @@ def _check_name(name: str) -> str:
 
 EndpointName: TypeAlias = Annotated[str, AfterValidator(_check_name)]
 
+ServiceName: TypeAlias = Annotated[str, AfterValidator(_check_name)]
+
 
 Words: TypeAlias = Mapping[FieldName, Mapping[str, str]]
 """The record's word for each word of the service, by the name of the field."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr
 
-from app.settings.field_schema import FieldSchema, Setting
+from app.settings.field_schema import FieldSchema, Setting, settings_in
 from app.settings.nested import NOTHING, Keys, Table, as_list, as_table, laid_over, value_at
 
 
@@ -145,7 +145,7 @@ def _below(
 ) -> Iterator[tuple[Keys, Setting]]:
     """List settings; stop at a model within itself, because it would never end."""
     schema = setting.schema
-    if not schema.tables or schema.plain or schema.secret:
+    if not schema.names() or schema.plain or schema.secret:
         yield keys, setting
     if set(schema.tables) & set(around):
         return
@@ -153,7 +153,7 @@ def _below(
     for name in schema.names():
         one = schema.below(name)
         given = _given(setting.default, name)
-        sure = certain and (len(schema.tables) == 1 or name == schema.tag)
+        sure = certain and (len(schema.tables) <= 1 or name == schema.tag)
         if name == schema.tag:
             # A table of a union has to have its tag: the default that a kind has is not applied.
             one = replace(one, required=True, default=None)
@@ -168,9 +168,7 @@ def _below(
 
 def _given(default: object, name: str) -> object:
     """Return the value that the default of a whole table has for one of its settings."""
-    if isinstance(default, BaseModel) and name in type(default).model_fields:
-        return getattr(default, name)
-    return NOTHING
+    return settings_in(default).get(name, NOTHING) if isinstance(default, BaseModel) else NOTHING
 
 
 def _written(value: object) -> str:

@@ -182,19 +182,16 @@ _ANY_EXPRESSION = "anything"
 """A valid expression in place of an invalid one, whose mistake is reported elsewhere."""
 
 
-def misfits(spec: SourceSpec[Any], values: object) -> tuple[MappingMistake, ...]:
-    """Find settings of a source that do not fit its record, even if others are invalid.
+def misfits(spec: SourceSpec[Any], settings: SourceSettings) -> tuple[MappingMistake, ...]:
+    """Find settings of a source that do not fit its record.
 
     Args:
         spec: The source.
-        values: Its settings as they were read, which may be invalid.
+        settings: Its settings.
 
     Returns:
         All mistakes.
     """
-    settings = _valid_part(values)
-    if settings is None:
-        return ()
     try:
         endpoints_of([spec], {spec.service: settings})
     except MappingError as error:
@@ -202,8 +199,15 @@ def misfits(spec: SourceSpec[Any], values: object) -> tuple[MappingMistake, ...]
     return ()
 
 
-def _valid_part(values: object) -> SourceSettings | None:
-    """Return the settings that are valid by themselves; ``None`` if these are not settings."""
+def valid_part(values: object) -> SourceSettings | None:
+    """Return the settings of a source that are valid by themselves.
+
+    Args:
+        values: The settings as they were read, which may be invalid.
+
+    Returns:
+        The valid ones; ``None`` if these are not settings.
+    """
     if not isinstance(values, dict):
         return None
     given = cast("Mapping[str, object]", values)

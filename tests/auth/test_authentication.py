@@ -386,14 +386,13 @@ async def test_a_token_goes_on_only_to_a_source_that_is_said_to_want_it_and_a_co
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     settings = knowing(issuer, services)
-    sources = settings.sources.model_copy(
-        update={
-            "billing": calm_source(base_url="http://billing", auth={"kind": "forward"}),
-            "activity": calm_source(
-                base_url="http://activity", auth={"kind": "none", "forward_headers": ["X-Tenant"]}
-            ),
-        }
-    )
+    sources = {
+        **settings.sources,
+        "billing": calm_source(base_url="http://billing", auth={"kind": "forward"}),
+        "activity": calm_source(
+            base_url="http://activity", auth={"kind": "none", "forward_headers": ["X-Tenant"]}
+        ),
+    }
     query = {"query": f'{{ user(id: "{user_id(1)}") {{ username plan loginCount }} }}'}
 
     async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:

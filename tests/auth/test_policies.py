@@ -240,7 +240,7 @@ async def test_what_was_kept_for_one_caller_is_not_shown_to_another(
     services.know(1)
     kept = settings_for_fakes()
     billing = calm_source(base_url="http://billing", cache=CacheSettings(enabled=True))
-    kept = kept.model_copy(update={"sources": kept.sources.model_copy(update={"billing": billing})})
+    kept = kept.model_copy(update={"sources": {**kept.sources, "billing": billing}})
     query = f'{{ user(id: "{OWN}") {{ plan }} }}'
     async with open_gateway(kept, by_headers) as gateway:
         mine = await gateway.query_as(headers_of(OWN), query)

@@ -67,7 +67,7 @@ def flat(text: str) -> str:
                 "schema definition language",
                 "--client",
                 "--no-security-directives",
-                "reads no settings",
+                "--config",
             ],
         ),
         (

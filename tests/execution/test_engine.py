@@ -173,7 +173,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
     """Run an engine over a source of profiles."""
     made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
     log, clock = make_log(made.log, stream=stream), SystemClock()
-    endpoints = endpoints_of(schema.definition.sources.values(), dict(made.sources))
+    endpoints = endpoints_of(schema.definition.sources.values(), made.sources)
     planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.from_settings(made))
     async with AsyncExitStack() as stack:
         scheduler: BatchScheduler[Any] = await stack.enter_async_context(

@@ -58,8 +58,8 @@ SCHEMA = build_schema()
 def settings_with(*, sources: Mapping[str, object] | None = None, **changes: object) -> Settings:
     """Make settings, with the same changes to each source."""
     made = settings_for_fakes(**{"introspection": True, **changes})
-    changed = {name: one.model_copy(update=sources or {}) for name, one in made.sources}
-    return made.model_copy(update={"sources": made.sources.model_copy(update=changed)})
+    changed = {name: one.model_copy(update=sources or {}) for name, one in made.sources.items()}
+    return made.model_copy(update={"sources": {**made.sources, **changed}})
 
 
 def ask(

@@ -30,7 +30,7 @@ def plan(
     """Plan the first operation of a document."""
     settings = settings_for_fakes()
     reads = SCHEMA.reads(
-        endpoints_of(SCHEMA.definition.sources.values(), dict(settings.sources)), key_from or {}
+        endpoints_of(SCHEMA.definition.sources.values(), settings.sources), key_from or {}
     )
     planner = Planner(SCHEMA.core, reads, InputLimits.from_settings(settings))
     document = parse(text)

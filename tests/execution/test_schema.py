@@ -19,7 +19,7 @@ import app
 from app.execution.schema import build_schema
 from app.schema.export import client_text
 from app.settings.auth import JwtCallers
-from app.settings.models import SourcesSettings
+from app.settings.models import DEFAULT_SOURCES
 from tests.conftest import OpenGateway
 from tests.fakes import settings_for_fakes
 
@@ -234,4 +234,4 @@ def test_amounts_are_integers_of_their_own_kind() -> None:
 
 
 def test_every_source_that_user_reads_has_settings_and_the_other_way_round() -> None:
-    assert {*build_schema().definition.sources} == set(SourcesSettings.model_fields)
+    assert {*build_schema().definition.sources} == set(DEFAULT_SOURCES)

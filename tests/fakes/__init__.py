@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from app.settings.auth import OpenCallers
-from app.settings.models import LogSettings, Settings, SourcesSettings
+from app.settings.models import DEFAULT_SOURCES, LogSettings, Settings
 from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
 from app.settings.server import LOOPBACK_HOSTS
 from app.settings.source import SourceSettings
@@ -284,11 +284,9 @@ def calm_source(**changes: Any) -> SourceSettings:  # noqa: ANN401 # any setting
 
 def settings_for_fakes(**changes: object) -> Settings:
     """Make settings that lead to the fakes, with nothing repeated and no circuit ever open."""
-    sources = {
-        name: calm_source(base_url=f"http://{name}") for name in SourcesSettings.model_fields
-    }
+    sources = {name: calm_source(base_url=f"http://{name}") for name in DEFAULT_SOURCES}
     settings = Settings(
-        sources=SourcesSettings.model_validate(sources),
+        sources=sources,
         auth=OpenCallers(),
         hosts=("gateway", *LOOPBACK_HOSTS),
         log=LogSettings(level="debug", format="json"),

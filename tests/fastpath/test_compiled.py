@@ -308,9 +308,9 @@ async def check_both_ways(
     """Run a case compiled and interpreted, and compare."""
     contracts = {
         name: one.model_copy(update={"contract": "required"}) if name in case.required else one
-        for name, one in wanted.sources
+        for name, one in wanted.sources.items()
     }
-    wanted = wanted.model_copy(update={"sources": wanted.sources.model_copy(update=contracts)})
+    wanted = wanted.model_copy(update={"sources": {**wanted.sources, **contracts}})
     wanted = linked(wanted, case.parents)
     authenticate = everybody if case.caller is None else by_headers
     async with open_gateway(wanted, authenticate) as gateway:

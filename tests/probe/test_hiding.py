@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from app.cli.base import sources_at
 from app.probe.verdict import HIDDEN, Redaction
 from app.settings.credentials import BearerAuth, ClientCredentialsAuth
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import Settings
 
 SECRET = "canary+/secret="
 
@@ -14,10 +14,10 @@ SECRET = "canary+/secret="
 def hiding(*others: str) -> Redaction:
     """Hide what is secret in settings with a token, and other secrets."""
     sources = sources_at({})
-    billing = sources.billing.model_copy(
+    billing = sources["billing"].model_copy(
         update={"auth": BearerAuth(kind="bearer", token=SecretStr(SECRET))}
     )
-    changed: SourcesSettings = sources.model_copy(update={"billing": billing})
+    changed = {**sources, "billing": billing}
     return Redaction(Settings(sources=changed), others)
 
 
@@ -55,8 +55,8 @@ def test_what_is_in_the_query_of_an_address_is_hidden(written: str) -> None:
         client_id="gateway",
         client_secret=SecretStr(SECRET),
     )
-    billing = sources.billing.model_copy(update={"auth": auth})
-    changed: SourcesSettings = sources.model_copy(update={"billing": billing})
+    billing = sources["billing"].model_copy(update={"auth": auth})
+    changed = {**sources, "billing": billing}
 
     told = Redaction(Settings(sources=changed)).text(f"POST http://a/token?key={written}")
 

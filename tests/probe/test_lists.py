@@ -21,9 +21,9 @@ CHECK_PAGES = "check how pages continue"
 def settings(own: object) -> Settings:
     """Make settings with a list of invoices."""
     whole = settings_for_fakes()
-    values = {"base_url": whole.sources.billing.base_url, "lists": {"invoices": own}}
+    values = {"base_url": whole.sources["billing"].base_url, "lists": {"invoices": own}}
     changed = {"billing": SourceSettings.model_validate(values)}
-    return whole.model_copy(update={"sources": whole.sources.model_copy(update=changed)})
+    return whole.model_copy(update={"sources": {**whole.sources, **changed}})
 
 
 def services_with(answer: Handler | None) -> FakeServices:
@@ -50,7 +50,7 @@ async def checked(
     used, services = settings(own), services_with(answer)
     [probed] = await probe(used, [user], sources=["billing"], transports=services.transport)
     [listed] = probed.lists
-    check = check_of(listed, used.sources.billing, Redaction(used), expected=True)
+    check = check_of(listed, used.sources["billing"], Redaction(used), expected=True)
     return listed, check
 
 
@@ -202,8 +202,8 @@ async def test_a_trial_shows_the_request_the_answer_and_the_first_items() -> Non
 
 async def test_a_list_that_the_service_does_not_have_is_not_asked_for() -> None:
     used = settings_for_fakes()
-    billing = used.sources.billing.model_copy(update={"without_lists": ("invoices",)})
-    sources = used.sources.model_copy(update={"billing": billing})
+    billing = used.sources["billing"].model_copy(update={"without_lists": ("invoices",)})
+    sources = {**used.sources, "billing": billing}
     used = used.model_copy(update={"sources": sources})
 
     [probed] = await probe(

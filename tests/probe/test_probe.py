@@ -42,9 +42,9 @@ def fakes() -> FakeServices:
 def settings(**billing: object) -> Settings:
     """Make settings, with some of billing's own."""
     whole = settings_for_fakes()
-    own = {"base_url": whole.sources.billing.base_url, **billing}
+    own = {"base_url": whole.sources["billing"].base_url, **billing}
     changed = SourceSettings.model_validate(own)
-    sources = whole.sources.model_copy(update={"billing": changed})
+    sources = {**whole.sources, "billing": changed}
     return whole.model_copy(update={"sources": sources})
 
 
@@ -59,7 +59,7 @@ async def billing_of(
     used = own or settings()
     [probed] = await probe(used, ids, sources=["billing"], transports=services.transport)
     hiding = Redaction(used)
-    return probed, check_of(probed, used.sources.billing, hiding, expected=expected)
+    return probed, check_of(probed, used.sources["billing"], hiding, expected=expected)
 
 
 async def test_a_source_that_is_well_is_shown_with_all_fields_their_values_and_types() -> None:
@@ -244,7 +244,7 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
     [probed] = await probe(
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
     )
-    check = check_of(probed, own.sources.billing, Redaction(own), expected=True)
+    check = check_of(probed, own.sources["billing"], Redaction(own), expected=True)
     text = shown(probed, check, own, width=100, lines=60)
 
     assert "POST http://billing/accounts\n" in text
@@ -298,7 +298,7 @@ async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
     [probed] = await probe(
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
     )
-    check = check_of(probed, own.sources.billing, Redaction(own), expected=True)
+    check = check_of(probed, own.sources["billing"], Redaction(own), expected=True)
     text = shown(probed, check, own, width=100, lines=60)
 
     assert (check.reachable, check.authenticated, check.understood) == verdict
@@ -318,7 +318,7 @@ async def test_answers_that_are_the_same_for_two_users_and_for_a_stranger_are_to
     [nobody] = await probe(used, [stranger], sources=["billing"], transports=services.transport)
 
     hiding = Redaction(used)
-    check = check_of(probed, used.sources.billing, hiding, expected=True, stranger=nobody)
+    check = check_of(probed, used.sources["billing"], hiding, expected=True, stranger=nobody)
 
     assert not check.well
     [wrong] = check.wrong

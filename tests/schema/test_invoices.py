@@ -265,8 +265,8 @@ async def test_no_more_pages_are_fetched_at_once_than_the_setting_says(
 
     services.before = count
     settings = settings_for_fakes()
-    billing = settings.sources.billing.model_copy(update={"max_concurrent_pages": 3})
-    sources = settings.sources.model_copy(update={"billing": billing})
+    billing = settings.sources["billing"].model_copy(update={"max_concurrent_pages": 3})
+    sources = {**settings.sources, "billing": billing}
     async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
         reply = await gateway.query(MANY, ids=[user_id(n) for n in range(1, 10)])
 

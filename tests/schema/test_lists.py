@@ -44,10 +44,10 @@ def ways(request: pytest.FixtureRequest) -> Ways:
 def with_list(own: object, **billing: object) -> Settings:
     """Make settings with a list of invoices of its own."""
     settings = settings_for_fakes()
-    known = settings.sources.billing
+    known = settings.sources["billing"]
     changed = known.model_dump(mode="python") | {"lists": {"invoices": own}, **billing}
     sources = {"billing": SourceSettings.model_validate(changed)}
-    return settings.model_copy(update={"sources": settings.sources.model_copy(update=sources)})
+    return settings.model_copy(update={"sources": {**settings.sources, **sources}})
 
 
 def serve(services: FakeServices, answer: Handler) -> list[httpx.Request]:
@@ -217,8 +217,8 @@ async def test_a_list_that_the_service_does_not_have_is_null_and_costs_no_call(
 ) -> None:
     services.know(1)
     settings = settings_for_fakes()
-    billing = settings.sources.billing.model_copy(update={"without_lists": ("invoices",)})
-    sources = settings.sources.model_copy(update={"billing": billing})
+    billing = settings.sources["billing"].model_copy(update={"without_lists": ("invoices",)})
+    sources = {**settings.sources, "billing": billing}
     settings = settings.model_copy(update={"sources": sources, "explain": True})
 
     async with open_gateway(settings) as gateway:

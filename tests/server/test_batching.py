@@ -17,7 +17,7 @@ from app.auth.authentication import everybody
 from app.server.responses import GRAPHQL_JSON
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings, RateSettings
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import DEFAULT_SOURCES, Settings
 from app.settings.resilience import CoalesceSettings
 from app.settings.server import BatchSettings
 from tests.callers import by_headers, headers_of
@@ -98,12 +98,9 @@ async def test_operations_ask_each_source_about_a_user_once_and_all_in_one_call(
 ) -> None:
     services.know(1, 2)
     coalesce = CoalesceSettings(enabled=coalesced)
-    sources = SourcesSettings.model_validate(
-        {
-            name: calm_source(base_url=f"http://{name}", coalesce=coalesce)
-            for name in SourcesSettings.model_fields
-        }
-    )
+    sources = {
+        name: calm_source(base_url=f"http://{name}", coalesce=coalesce) for name in DEFAULT_SOURCES
+    }
     async with open_gateway(
         batching(fastpath=FastpathSettings(compiled=compiled), sources=sources)
     ) as gateway:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
+from app.execution.source_fit import misfits_in
+from app.settings.environment import read
 from app.settings.loading import read_settings
-from app.settings.models import Settings, WrittenSettings
+from app.settings.models import Settings
 from tests.settings.models import ServiceSettings, TestSettings
 
 SECRET = "canary-secret"
@@ -26,8 +28,7 @@ url = "http://users"
 
 def load(path: Path | None = None) -> Settings:
     """Read our settings."""
-    read = read_settings(Settings, written=WrittenSettings, env_file=Path(".env"), config=path)
-    return read.settings
+    return read(Path(".env"), check=misfits_in, config=path).settings
 
 
 def mistakes(path: Path | None = None) -> tuple[str, ...]:
@@ -39,8 +40,8 @@ def mistakes(path: Path | None = None) -> tuple[str, ...]:
 
 def load_own(path: Path | None = None) -> ServiceSettings:
     """Read the settings of the test's own models."""
-    read = read_settings(TestSettings, env_file=None, config=path)
-    return read.settings.services.users
+    own = read_settings(TestSettings, env_file=None, config=path)
+    return own.settings.services.users
 
 
 def mistakes_own(path: Path | None = None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def properties_of(schema: Table, found: Table, keys: Sequence[str]) -> Iterator[
     for one in kinds(schema, found):
         if not keys:
             yield one
-        elif (inner := one.get("properties", {}).get(keys[0])) is not None:
+        elif inner := one.get("properties", {}).get(keys[0]) or one.get("additionalProperties"):
             yield from properties_of(schema, inner, keys[1:])
 
 

@@ -57,7 +57,7 @@ def test_the_needed_variables_are_enough(have: Set) -> None:
 
     assert type(settings) is Settings
     assert settings == Settings(sources=settings.sources)
-    assert [one.base_url for one in dict(settings.sources).values()] == [
+    assert [one.base_url for one in settings.sources.values()] == [
         "http://profile",
         "http://billing",
         "http://activity",
@@ -91,9 +91,9 @@ def test_settings_of_any_depth_come_from_the_environment(have: Set) -> None:
     assert settings.graphiql is False
     assert settings.user_id_pattern.fullmatch("u-1")
     assert settings.log.level == "debug"
-    assert settings.sources.billing.timeout == 0.25
-    assert settings.sources.profile.timeout == 2.0
-    auth = settings.sources.billing.auth
+    assert settings.sources["billing"].timeout == 0.25
+    assert settings.sources["profile"].timeout == 2.0
+    auth = settings.sources["billing"].auth
     assert isinstance(auth, BearerAuth)
     assert auth.token.get_secret_value() == SECRET
     assert SECRET not in repr(settings)
@@ -107,7 +107,7 @@ def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> 
 
     assert settings.port == 81
     assert settings.host == "127.0.0.1"
-    assert settings.sources.billing.auth.kind == "none"
+    assert settings.sources["billing"].auth.kind == "none"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,6 @@ def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatc
         ("GATEWAY_LOG__LEVLE", "GATEWAY_LOG__LEVEL"),
         ("GATEWAY_BILLING__BASE_URL", "GATEWAY_SOURCES__BILLING__BASE_URL"),
         (f"{BILLING}__TIMEOT", f"{BILLING}__TIMEOUT"),
-        ("GATEWAY_SOURCES__BILING__BASE_URL", f"{BILLING}__BASE_URL"),
     ],
 )
 def test_a_name_that_no_setting_has_is_a_mistake_and_the_nearest_is_offered(
@@ -184,6 +183,14 @@ def test_a_name_that_no_setting_has_is_a_mistake_and_the_nearest_is_offered(
     have(**{name: "1"})
 
     assert mistakes() == (f"{name} is not a setting: did you mean {meant}?",)
+
+
+def test_a_source_that_no_field_reads_and_that_is_near_to_another_is_a_mistake(have: Set) -> None:
+    have(GATEWAY_SOURCES__BILING__BASE_URL="http://billing")
+
+    assert mistakes() == (
+        "GATEWAY_SOURCES__BILING is read by no field of the schema: did you mean billing?",
+    )
 
 
 def test_a_name_that_is_near_to_none_leads_to_the_list(have: Set) -> None:
@@ -215,7 +222,7 @@ def test_a_group_may_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = load_settings()
 
-    assert settings.sources.billing.base_url == "http://billing"
+    assert settings.sources["billing"].base_url == "http://billing"
     assert settings.log.level == "debug"
 
 
@@ -234,7 +241,7 @@ def test_single_variables_add_to_a_group_of_json_and_win_in_whatever_order_they_
     for name in names:
         monkeypatch.setenv(*values[name])
 
-    billing = load_settings().sources.billing
+    billing = load_settings().sources["billing"]
 
     assert (billing.base_url, billing.timeout) == ("http://json", 0.25)
 
@@ -345,9 +352,9 @@ def test_a_file_fills_what_the_environment_lacks_and_the_environment_wins(
 
     assert settings.port == 81
     assert settings.max_ids == 7
-    assert settings.sources.billing.base_url == "http://from-file"
-    assert settings.sources.profile.base_url == "http://profile"
-    assert settings.sources.profile.timeout == 3.0
+    assert settings.sources["billing"].base_url == "http://from-file"
+    assert settings.sources["profile"].base_url == "http://profile"
+    assert settings.sources["profile"].timeout == 3.0
 
 
 def test_the_file_may_be_elsewhere_or_nowhere(have: Set, tmp_path: Path) -> None:

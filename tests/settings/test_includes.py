@@ -51,8 +51,8 @@ def test_the_settings_of_a_file_and_of_those_that_it_includes_count_together() -
     found = origins(path)
 
     assert read.port == 81
-    assert (read.sources.billing.timeout, read.sources.billing.max_keys) == (1, 7)
-    assert read.sources.billing.breaker.probes == 2
+    assert (read.sources["billing"].timeout, read.sources["billing"].max_keys) == (1, 7)
+    assert read.sources["billing"].breaker.probes == 2
     assert found["sources.billing.base_url"] == "conf/gateway.toml:5"
     assert found["sources.billing.max_keys"] == "conf/common.toml:3"
     assert found["sources.billing.timeout"] == "conf/sources/billing.toml:3"

@@ -109,7 +109,6 @@ def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
         ("[profile]", "[profile] is not a setting: did you mean sources.profile?"),
         ("config = 'x'", "config is not a setting: `user-gateway config schema` prints all "),
         ("[log]\nqqqqqq = 1", "[log] qqqqqq is not a setting: expected one of level, format"),
-        ("[sources.support]", "[sources.support] is not a setting: expected one of profile, bi"),
     ],
 )
 def test_a_wrong_value_or_name_is_told_with_what_was_found_and_what_would_be_right(
@@ -121,6 +120,15 @@ def test_a_wrong_value_or_name_is_told_with_what_was_found_and_what_would_be_rig
     [mistake] = mistakes(write(written))
 
     assert mistake.partition(": ")[2].startswith(told)
+
+
+def test_a_name_of_a_source_that_logs_could_not_have_is_told(write: Write) -> None:
+    told = mistakes(write(f"{NEEDED}[sources.Support]\nbase_url = 'http://x'\n"))
+
+    assert told[0] == (
+        "gateway.toml:6: [sources.Support] is not a valid name here: expected small letters,"
+        " digits and _, such as latest_invoice."
+    )
 
 
 def test_a_file_that_cannot_be_read_is_told_beside_the_mistakes_of_variables(

@@ -36,10 +36,10 @@ def test_a_file_holds_settings_in_tables_named_as_they_are(write: Write) -> None
     assert settings.port == 81
     assert settings.user_id_pattern.fullmatch("u-1")
     assert settings.log.level == "debug"
-    assert settings.sources.profile.base_url == "http://p"
-    assert settings.sources.profile.retry.max_retries == 0
-    assert settings.sources.activity.cache.ttl == 5.0
-    assert settings.sources.activity.cache.max_entries == 10_000
+    assert settings.sources["profile"].base_url == "http://p"
+    assert settings.sources["profile"].retry.max_retries == 0
+    assert settings.sources["activity"].cache.ttl == 5.0
+    assert settings.sources["activity"].cache.max_entries == 10_000
 
 
 def test_the_variable_names_the_file_and_the_argument_wins_over_it(
@@ -71,7 +71,7 @@ def test_a_variable_wins_over_dot_env_and_that_over_the_file_setting_by_setting(
     )
     monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__TIMEOUT", "3")
 
-    profile = load(path).sources.profile
+    profile = load(path).sources["profile"]
 
     assert (profile.timeout, profile.page_timeout, profile.connect_timeout) == (3, 2, 1)
     assert profile.base_url == "http://profile"
@@ -82,9 +82,9 @@ def test_a_variable_with_json_wins_only_over_what_it_names(
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCES", '{"profile": {"retry": {"max_retries": 1}}}')
 
-    profile = load(
-        write(f"{NEEDED}profile.retry.max_delay = 2\nprofile.timeout = 3")
-    ).sources.profile
+    profile = load(write(f"{NEEDED}profile.retry.max_delay = 2\nprofile.timeout = 3")).sources[
+        "profile"
+    ]
 
     assert (profile.retry.max_retries, profile.retry.max_delay, profile.timeout) == (1, 2, 3)
 
@@ -185,6 +185,10 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     ),
     "header": st.from_regex("[A-Za-z0-9-]{1,64}", fullmatch=True),
     "user_id_pattern": st.sampled_from(["a+", r"\d{3}", "[é\"']", r"(a|b)\\\\"]),
+    "type": st.sampled_from(["User", "Employee", "x_1"]),
+    "existence": st.sampled_from(["profile", "billing"]),
+    "description": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
+    "plural": st.sampled_from(["people", "_all"]),
     "path": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     "host": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
 }
@@ -282,12 +286,12 @@ def test_each_way_to_know_who_asks_is_the_same_in_a_file_and_in_variables(
     for name in {"token", "password", "key", "client_secret"} & auth.keys():
         monkeypatch.setenv("OF_THE_FILE", auth[name])
         in_file[name] = {"env": "OF_THE_FILE"}
-    by_file = load(write(f"{NEEDED}billing.auth = {written(in_file)}")).sources.billing.auth
+    by_file = load(write(f"{NEEDED}billing.auth = {written(in_file)}")).sources["billing"].auth
 
     for name, value in auth.items():
         text = value if isinstance(value, str) else json.dumps(value)
         monkeypatch.setenv(f"GATEWAY_SOURCES__BILLING__AUTH__{name.upper()}", text)
-    by_variables = load(write(NEEDED)).sources.billing.auth
+    by_variables = load(write(NEEDED)).sources["billing"].auth
 
     assert by_file == by_variables
     assert by_file.kind == auth["kind"]

@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.settings.credentials import BearerAuth
+from app.settings.models import DEFAULT_SOURCES
 from app.settings.source import SourceSettings
 from tests.settings.conftest import Write
 from tests.settings.loading import NEEDED, SECRET, load, mistakes
@@ -33,7 +34,7 @@ def test_secrets_come_from_variables_and_files_that_the_file_names(
 
     sources = load(tmp_path / path).sources
 
-    tokens = [token_of(one) for one in (sources.profile, sources.billing, sources.activity)]
+    tokens = [token_of(one) for one in map(sources.__getitem__, DEFAULT_SOURCES)]
     assert tokens == ["from-variable", "from-file", "from-absolute"]
 
 
@@ -42,7 +43,7 @@ def test_dot_env_may_have_the_variable_of_a_secret(write: Write) -> None:
 
     path = write(f'{NEEDED}profile.auth = {{ kind = "bearer", token.env = "PROFILE_TOKEN" }}')
 
-    assert token_of(load(path).sources.profile) == "from-dot-env"
+    assert token_of(load(path).sources["profile"]) == "from-dot-env"
 
 
 def test_a_secret_that_a_variable_wins_over_need_not_be_there(
@@ -51,7 +52,7 @@ def test_a_secret_that_a_variable_wins_over_need_not_be_there(
     monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__TOKEN", "here")
     path = write(f'{NEEDED}profile.auth = {{ kind = "bearer", token.file = "/nowhere" }}')
 
-    assert token_of(load(path).sources.profile) == "here"
+    assert token_of(load(path).sources["profile"]) == "here"
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,11 @@ def test_each_source_has_the_defaults_and_its_own_setting_wins(write: Write) -> 
 
     sources = load(path).sources
 
-    assert [source.timeout for _, source in sources] == [1, 3, 1]
-    assert [source.hedge for _, source in sources] == [True, False, True]
-    assert [source.retry.max_retries for _, source in sources] == [1, 5, 1]
-    assert [source.retry.base_delay for _, source in sources] == [2, 2, 2]
-    assert [source.retry.max_delay for _, source in sources] == [1, 1, 1]
+    assert [source.timeout for source in sources.values()] == [1, 3, 1]
+    assert [source.hedge for source in sources.values()] == [True, False, True]
+    assert [source.retry.max_retries for source in sources.values()] == [1, 5, 1]
+    assert [source.retry.base_delay for source in sources.values()] == [2, 2, 2]
+    assert [source.retry.max_delay for source in sources.values()] == [1, 1, 1]
 
 
 def test_an_address_may_be_that_of_all_sources(write: Write) -> None:
@@ -54,7 +54,11 @@ def test_an_address_may_be_that_of_all_sources(write: Write) -> None:
         )
     ).sources
 
-    assert [one.base_url for _, one in sources] == ["http://all", "http://billing", "http://all"]
+    assert [one.base_url for _, one in sources.items()] == [
+        "http://all",
+        "http://billing",
+        "http://all",
+    ]
 
 
 def test_variables_set_defaults_which_a_source_s_own_setting_in_the_file_replaces(
@@ -71,9 +75,9 @@ def test_variables_set_defaults_which_a_source_s_own_setting_in_the_file_replace
     sources = load(path).sources
     found = origins(path)
 
-    assert [source.timeout for _, source in sources] == [4, 3, 5]
-    assert [source.max_keys for _, source in sources] == [8, 8, 8]
-    assert {(source.cache.enabled, source.cache.ttl) for _, source in sources} == {(True, 7)}
+    assert [source.timeout for source in sources.values()] == [4, 3, 5]
+    assert [source.max_keys for source in sources.values()] == [8, 8, 8]
+    assert {(source.cache.enabled, source.cache.ttl) for source in sources.values()} == {(True, 7)}
     assert found["sources.profile.timeout"] == "GATEWAY_SOURCE_DEFAULTS__TIMEOUT"
     assert found["sources.billing.timeout"] == "gateway.toml:6"
     assert found["sources.activity.timeout"] == "GATEWAY_SOURCES__ACTIVITY__TIMEOUT"
@@ -89,9 +93,9 @@ def test_a_source_may_do_without_some_of_them(write: Write) -> None:
         )
     ).sources
 
-    assert sources.profile.proxy is not None
-    assert sources.billing.proxy is None
-    assert [source.timeout for _, source in sources] == [1, 2, 1]
+    assert sources["profile"].proxy is not None
+    assert sources["billing"].proxy is None
+    assert [source.timeout for source in sources.values()] == [1, 2, 1]
 
 
 def test_a_kind_of_auth_is_replaced_as_a_whole_and_the_same_kind_is_merged(
@@ -107,11 +111,11 @@ def test_a_kind_of_auth_is_replaced_as_a_whole_and_the_same_kind_is_merged(
         )
     ).sources
 
-    assert isinstance(sources.profile.auth, BearerAuth)
-    assert isinstance(sources.billing.auth, BasicAuth)
-    assert sources.billing.auth.username == "billing"
-    assert sources.billing.auth.password.get_secret_value() == SECRET
-    assert sources.activity.auth == NoAuth(kind="none")
+    assert isinstance(sources["profile"].auth, BearerAuth)
+    assert isinstance(sources["billing"].auth, BasicAuth)
+    assert sources["billing"].auth.username == "billing"
+    assert sources["billing"].auth.password.get_secret_value() == SECRET
+    assert sources["activity"].auth == NoAuth(kind="none")
 
 
 def test_a_table_that_says_no_kind_adds_to_the_tables_of_the_kinds_that_have_the_setting(
@@ -126,13 +130,13 @@ def test_a_table_that_says_no_kind_adds_to_the_tables_of_the_kinds_that_have_the
         )
     ).sources
 
-    profile, billing = sources.profile.request, sources.billing.request
+    profile, billing = sources["profile"].request, sources["billing"].request
     assert isinstance(profile, RepeatRequest)
     assert profile.headers == {"X-A": "a"}
     assert isinstance(billing, EachRequest)
     assert billing.headers == {"X-A": "a", "X-B": "b"}
     assert billing.max_concurrent_calls == 3
-    assert sources.activity.request is None
+    assert sources["activity"].request is None
 
 
 ENDPOINTS = """
@@ -157,8 +161,8 @@ def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of
     sources = load(path).sources
     found = origins(path)
 
-    assert (sources.billing.request, sources.billing.answer) == (None, None)
-    first, second = sources.billing.endpoints.values()
+    assert (sources["billing"].request, sources["billing"].answer) == (None, None)
+    first, second = sources["billing"].endpoints.values()
     assert first.request.headers == {"X-A": "a", "X-B": "b"}
     assert isinstance(second.request, ListRequest)
     assert second.request.headers == {"X-A": "own", "X-B": "b"}
@@ -167,7 +171,7 @@ def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of
     assert (first.answer.rows, second.answer.rows) == (("data",), ("items",))
     assert (first.answer.fold_case, second.answer.fold_case) == (True, True)
     assert second.answer.key == ("owner",)
-    assert sources.profile.answer == first.answer
+    assert sources["profile"].answer == first.answer
     assert found["sources.billing.endpoints.first.answer.rows"] == (
         "gateway.toml:16 [source_defaults]"
     )
@@ -230,7 +234,7 @@ def test_a_default_that_every_source_replaces_is_not_judged(write: Write) -> Non
 
     sources = load(write(f"{text}[source_defaults.proxy]\nurl = 'no address'")).sources
 
-    assert [one.proxy and one.proxy.url for _, one in sources] == ["http://proxy"] * 3
+    assert [one.proxy and one.proxy.url for _, one in sources.items()] == ["http://proxy"] * 3
 
 
 def test_a_mistake_of_a_variable_that_sets_a_default_names_the_variable(

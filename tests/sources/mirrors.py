@@ -19,7 +19,7 @@ from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.auth import OpenCallers
 from app.settings.fastpath import FastpathSettings
-from app.settings.models import LogSettings, Settings, SourcesSettings
+from app.settings.models import LogSettings, Settings
 from app.settings.resilience import DeadlineSettings
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer
@@ -130,7 +130,7 @@ async def hall(
             for name, mirror in mirrors.items()
         }
         settings = Settings(
-            sources=SourcesSettings(**sources),
+            sources=sources,
             auth=OpenCallers(),
             fastpath=FastpathSettings(compiled=compiled),
             deadline=DeadlineSettings(budget=PATIENCE),

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import httpx
 import pytest
 
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import Settings
 from app.settings.resilience import CacheSettings
 from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
@@ -137,9 +137,9 @@ async def test_what_is_kept_of_one_way_of_writing_is_never_given_to_another_user
     settings = settings_for_fakes()
     sources = {
         name: one.model_copy(update={"cache": CacheSettings(enabled=True)})
-        for name, one in settings.sources
+        for name, one in settings.sources.items()
     }
-    settings = settings.model_copy(update={"sources": SourcesSettings.model_validate(sources)})
+    settings = settings.model_copy(update={"sources": sources})
 
     async with open_gateway(settings) as gateway:
         for ids in ([UPPER, OTHER], [LOWER], [OTHER.upper(), UPPER], [LOWER, OTHER]):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.sources.endpoints import misfits
+from app.sources.endpoints import misfits, valid_part
 from app.sources.records import BILLING
 
 EVERY = {"plan": "a", "status": "b", "balance": "c"}
@@ -10,7 +10,9 @@ EVERY = {"plan": "a", "status": "b", "balance": "c"}
 
 def told(values: object) -> list[tuple[str, str]]:
     """Say where something does not fit, and what, up to the colon."""
-    return [(".".join(one.keys), one.what.partition(":")[0]) for one in misfits(BILLING, values)]
+    settings = valid_part(values)
+    found = () if settings is None else misfits(BILLING, settings)
+    return [(".".join(one.keys), one.what.partition(":")[0]) for one in found]
 
 
 def test_all_that_does_not_fit_is_told_at_once() -> None:

@@ -389,8 +389,8 @@ async def test_a_required_source_without_its_keys_costs_the_user(
 
 def changed(settings: Settings, source: str, **changes: object) -> Settings:
     """Change settings of one source."""
-    one = dict(settings.sources)[source].model_copy(update=changes)
-    sources = settings.sources.model_copy(update={source: one})
+    one = settings.sources[source].model_copy(update=changes)
+    sources = {**settings.sources, source: one}
     return settings.model_copy(update={"sources": sources})
 
 

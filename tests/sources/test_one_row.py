@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.settings.models import Settings, SourcesSettings
+from app.settings.models import Settings
 from app.settings.resilience import BreakerSettings
+from app.settings.source import SourceSettings
 from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.fakes import FakeServices, Row, account_row, profile_row, settings_for_fakes, user_id
 from tests.key_from import linked
@@ -86,10 +87,11 @@ def with_breakers(**changes: Any) -> Settings:  # noqa: ANN401 # any setting of 
     settings = settings_for_fakes()
     sources: dict[str, Any] = {
         name: one.model_copy(update={"breaker": BreakerSettings(min_calls=5)})
-        for name, one in settings.sources
+        for name, one in settings.sources.items()
     }
-    sources["profile"] = {**sources["profile"].model_dump(), **changes}
-    return settings.model_copy(update={"sources": SourcesSettings.model_validate(sources)})
+    changed = {**sources["profile"].model_dump(), **changes}
+    sources["profile"] = SourceSettings.model_validate(changed)
+    return settings.model_copy(update={"sources": sources})
 
 
 @pytest.fixture

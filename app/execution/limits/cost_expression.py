@@ -23,8 +23,8 @@ from graphql import (
 from app.schema.connection import MAX_FIRST
 from app.schema.directives import Cost, ListSize
 
-BY_LIST = {"users": "ids", "_entities": "representations"}
-"""Fields of ``Query`` that have one item for each item of an argument. ``@listSize`` has no such
+BY_LIST = ("ids", "representations")
+"""Arguments of lists of ``Query`` that have as many items as the list. ``@listSize`` has no such
 arguments: it can only declare the most items."""
 
 
@@ -96,7 +96,7 @@ class Rates:
         """Make an empty cache.
 
         Args:
-            longest: The most items in the argument of a field in ``BY_LIST``, by field.
+            longest: The most items in each argument in ``BY_LIST``.
         """
         self._longest = longest
         self._known: dict[tuple[str, str], Rate] = {}
@@ -114,10 +114,10 @@ class Rates:
         """
         key = parent.name, name
         if (rate := self._known.get(key)) is None:
-            rate = self._known[key] = self._read(parent, name, definition)
+            rate = self._known[key] = self._read(parent, definition)
         return rate
 
-    def _read(self, parent: GraphQLNamedType, name: str, definition: GraphQLField) -> Rate:
+    def _read(self, parent: GraphQLNamedType, definition: GraphQLField) -> Rate:
         """Read the cost of a field from its directives."""
         weight = 1 if is_composite_type(named_type(definition)) else 0
         size, sized = ONE, dict[str, Size]()
@@ -135,9 +135,9 @@ class Rates:
                         sized = dict.fromkeys(inner, declared)
                 case _:
                     pass  # not about costs
-        if parent.name == "Query" and name in BY_LIST and _is_list(definition):
-            argument = ListArgument(BY_LIST[name], self._longest[name])
-            size = Size(size.assumed, by_list=argument)
+        if parent.name == "Query" and _is_list(definition):
+            for argument in (one for one in BY_LIST if one in definition.args):
+                size = Size(size.assumed, by_list=ListArgument(argument, self._longest[argument]))
         return Rate(weight, size, sized)
 
 

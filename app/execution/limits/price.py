@@ -126,7 +126,7 @@ class Pricing:
                 limit.
         """
         self._core = core
-        self._rates = Rates({"users": max_ids, "_entities": max_representations})
+        self._rates = Rates({"ids": max_ids, "representations": max_representations})
         self._introspection = IntrospectionPricing(core, most=max_schemas or MOST_SCHEMAS)
 
     def prices(self, document: DocumentNode) -> dict[str | None, Price]:

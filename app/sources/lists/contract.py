@@ -88,7 +88,7 @@ def list_misfits(
             settings = ListSettings.model_validate(value)
         except ValidationError:
             continue  # reported with the other invalid values
-        for mistake in _mistakes_of(lists[name], settings):
+        for mistake in field_mistakes(lists[name], settings):
             yield replace(mistake, keys=("lists", name, *mistake.keys))
     for missing in as_list(table.get("without_lists")) or ():
         if isinstance(missing, str) and missing not in lists:
@@ -104,8 +104,16 @@ def _hint(name: str, lists: Mapping[str, object]) -> str:
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(lists)}."
 
 
-def _mistakes_of(spec: PageSpec[Any], settings: ListSettings) -> Iterator[MappingMistake]:
-    """List what does not fit in the fields of a list."""
+def field_mistakes(spec: PageSpec[Any], settings: ListSettings) -> Iterator[MappingMistake]:
+    """Find what does not fit in the fields of a list.
+
+    Args:
+        spec: The list.
+        settings: Its settings.
+
+    Yields:
+        Each mistake.
+    """
     named = named_in_full(spec)
     try:
         RowMapper(named, settings)

@@ -18,6 +18,7 @@ from app.sources.mapping.row_mapper import (
     MappingMistake,
     ObservedRowMapper,
     RowMapper,
+    name_in_json,
 )
 from app.sources.mapping.rows import RawAnswer, Reader, RowReader, Rows
 
@@ -78,10 +79,13 @@ def reader_of(
         names_user=settings.fields is None and settings.key_from is None,
         one_key=one_key,
     )
-    is_default = settings.answer is None and settings.fields is None
-    if not is_default or settings.words or settings.defaults or foreign_keys or observer:
+    mapped = settings.fields is not None or settings.words or settings.defaults
+    plain = settings.answer is None
+    named = answer == AnswerSettings(key=(name_in_json(spec, spec.key),))
+    if mapped or foreign_keys or observer or not (plain or named):
         return reader
-    return _DirectReader(RowReader(spec, fold_case=fold_case, decoders=decoders), reader)
+    rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
+    return _DirectReader(rows, reader, numbers=named)
 
 
 _SIGNS_OF_MORE = frozenset({"link", "content-range"})
@@ -94,15 +98,21 @@ class _DirectReader(Generic[R]):
     Args:
         rows: Reads the body.
         paged: Reads a response whose headers may say that rows are missing.
+        numbers: Whether the key of a row may be a number.
     """
 
-    def __init__(self, rows: RowReader[R], paged: MappingReader[R]) -> None:
+    def __init__(self, rows: RowReader[R], paged: MappingReader[R], *, numbers: bool) -> None:
         self._rows = rows
         self._paged = paged
+        self._numbers = numbers
 
     def read(self, answer: RawAnswer, keys: Sequence[UserId]) -> Rows[R]:
         """Read one page, as ``Reader.read`` says."""
-        rows = self._rows.read(answer.body, keys)
+        rows = self._rows.read_whole(answer.body, keys)
+        if rows is None:
+            if self._numbers:
+                return self._paged.read(answer, keys)
+            rows = self._rows.read_each(answer.body, keys)
         if None in rows.answers and not _SIGNS_OF_MORE.isdisjoint(answer.headers):
             return self._paged.read(answer, keys)
         return rows

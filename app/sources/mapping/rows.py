@@ -293,10 +293,23 @@ class RowReader(Generic[R]):
         Raises:
             MalformedError: The body is not a JSON array.
         """
+        rows = self.read_whole(body, keys)
+        return self.read_each(body, keys) if rows is None else rows
+
+    def read_whole(self, body: bytes, keys: Sequence[UserId]) -> Rows[R] | None:
+        """Read a response in which each row fits.
+
+        Args:
+            body: The JSON text.
+            keys: The requested keys.
+
+        Returns:
+            A source result per key; ``None`` if anything in the response does not fit.
+        """
         try:
             records = self._decode(body)
         except ValidationError:
-            return self._read_each(body, keys)
+            return None
         # In reverse order, so that the first row of a key remains.
         found = dict(zip(map(self._key, reversed(records)), reversed(records), strict=True))
         wanted: set[str] = set(keys)
@@ -310,8 +323,19 @@ class RowReader(Generic[R]):
         answers: list[SourceResult[R]] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
-    def _read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
-        """Read the rows one by one, and validate only those with requested keys."""
+    def read_each(self, body: bytes, keys: Sequence[UserId]) -> Rows[R]:
+        """Read the rows one by one, and validate only those with requested keys.
+
+        Args:
+            body: The JSON text.
+            keys: The requested keys.
+
+        Returns:
+            A source result per key. A malformed value affects only its own field.
+
+        Raises:
+            MalformedError: The body is not a JSON array.
+        """
         document = scan(body, AS_A_LIST)
         if body.strip() == b"null":
             raise MalformedError("expected a list of rows, got nothing")

@@ -20,7 +20,6 @@ from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.auth import JwtCallers
 from app.settings.limits import LimitsSettings, RateSettings
-from app.settings.models import SourcesSettings
 from app.settings.server import BatchSettings, CorsSettings, PersistedSettings
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, calm_source, settings_for_fakes, user_id
@@ -137,7 +136,7 @@ async def wire(services: FakeServices, clock: ManualClock) -> AsyncGenerator[Hea
     callers = {"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}
     chosen = settings_for_fakes(
         auth=JwtCallers.model_validate(callers),
-        sources=SourcesSettings.model_validate(sources),
+        sources=sources,
         router_token=SecretStr(ROUTER),
         hosts=("*",),
         cors=CorsSettings(origins=(ORIGIN.decode(),), headers=("X-Tenant",), credentials=True),

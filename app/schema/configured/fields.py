@@ -1,0 +1,172 @@
+"""The fields of a user that the settings define."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from graphql import ListTypeNode, NonNullTypeNode, TypeNode, print_ast
+
+from app.auth.policies import policy_of
+from app.schema.configured.sources import ConfiguredSources
+from app.schema.configured.tables import MistakeList, SchemaTables, unknown
+from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
+from app.schema.definitions import ObjectDefinition, SchemaDefinition, UserField, lists
+from app.settings.nested import Keys
+from app.settings.public_schema import UserFieldSettings
+from app.sources.base import PageSpec, SourceSpec
+
+_NEEDED = ("source", "type", "description", "may")
+"""The settings that a field cannot do without."""
+
+
+class ConfiguredFields:
+    """Makes the fields of a user.
+
+    Args:
+        tables: The settings.
+        base: The schema that they are added to; ``None`` for none.
+        types: The objects and enums.
+        sources: The sources.
+        mistakes: Gets what does not fit.
+    """
+
+    def __init__(
+        self,
+        tables: SchemaTables,
+        base: SchemaDefinition | None,
+        types: ConfiguredTypes,
+        sources: ConfiguredSources,
+        mistakes: MistakeList,
+    ) -> None:
+        self._user = tables.user
+        self._base: Mapping[str, UserField] = {} if base is None else base.by_name
+        self._types = types
+        self._sources = sources
+        self._mistakes = mistakes
+
+    def build(self) -> Sequence[UserField]:
+        """Make the fields.
+
+        Returns:
+            The default fields that are not hidden, and those of the settings.
+        """
+        own: dict[str, ReadField] = {}
+        for name, settings in self._user.items():
+            found = self._read_field(name, settings)
+            if found is not None:
+                own[name] = found
+        by_source: dict[str, list[ReadField]] = {}
+        for name, one in own.items():
+            of_source = by_source.setdefault(str(self._user[name].source), [])
+            if not self._user[name].connection:
+                of_source.append(one)
+        for source, fields in by_source.items():
+            self._sources.add(source, fields)
+        self._sources.add_unread()
+        specs = self._sources.specs
+        kept = [
+            replace(one, source=specs[one.source.name])
+            for name, one in self._base.items()
+            if name not in self._user or not self._user[name].hidden
+        ]
+        return [*kept, *(self._defined(one, specs) for one in own.values())]
+
+    def _read_field(self, name: str, settings: UserFieldSettings) -> ReadField | None:
+        """Check a field; ``None`` if it is none that can be made."""
+        keys: Keys = ("user", name)
+        if name in self._base or settings.hidden:
+            self._check_default(name, settings)
+            return None
+        if name == "id":
+            self._mistakes.add(keys, "is there always: expected another name.")
+            return None
+        missing = [one for one in _NEEDED if getattr(settings, one) is None]
+        for one in missing:
+            self._mistakes.add((*keys, one), None)
+        known = settings.source is None or self._sources.check(settings, keys)
+        kind = (
+            None if settings.type is None else self._types.kind_of(settings.type, (*keys, "type"))
+        )
+        if kind is None or missing or not known or not self._fits(settings, kind, keys):
+            return None
+        text = settings.value or as_expression(name)
+        return ReadField(name, kind, text, str(settings.description))
+
+    def _check_default(self, name: str, settings: UserFieldSettings) -> None:
+        """Report a default field that is not hidden, and a hidden one that is no default field."""
+        if name in self._base and not settings.hidden:
+            what = (
+                "is a field of the default schema: expected another name, only hidden = true, or"
+                ' extends = "none" in [schema].'
+            )
+            self._mistakes.add(("user", name), what)
+        elif name not in self._base:
+            hint = unknown(name, self._base, "default field")
+            self._mistakes.add(("user", name), f"hides a field, {hint}")
+
+    def _fits(self, settings: UserFieldSettings, kind: TypeNode, keys: Keys) -> bool:
+        """Report settings that do not fit the type of a field."""
+        plain = kind.type if isinstance(kind, NonNullTypeNode) else kind
+        if settings.assumed_size is not None and not isinstance(plain, ListTypeNode):
+            what = f"is for lists, and the type is {settings.type}."
+            self._mistakes.add((*keys, "assumed_size"), what)
+            return False
+        if not settings.connection:
+            return True
+        item = self._types.objects.get(print_ast(kind))
+        if item is None:
+            what = f"got {settings.type!r}: expected the object that an item is, without ! and []."
+            self._mistakes.add((*keys, "type"), what)
+            return False
+        if _key_of(item.definition) is None:
+            what = (
+                f"is {settings.type}, which has no field of type ID!: expected one, by which the"
+                " items of a page are told apart."
+            )
+            self._mistakes.add((*keys, "type"), what)
+            return False
+        return True
+
+    def _defined(self, one: ReadField, specs: Mapping[str, SourceSpec[Any]]) -> UserField:
+        """Make the definition of a field."""
+        settings = self._user[one.name]
+        spec, may = specs[str(settings.source)], policy_of(str(settings.may))
+        if not settings.connection:
+            return UserField(
+                one.name,
+                print_ast(one.kind),
+                spec,
+                one.description,
+                may,
+                attribute=one.attribute,
+                reads=frozenset({one.attribute}),
+                assumed_size=settings.assumed_size,
+                weight=settings.cost,
+                deprecated=settings.deprecated,
+            )
+        item = self._types.objects[print_ast(one.kind)]
+        pages: PageSpec[Any] = PageSpec(
+            name=spec.service,
+            list=one.name,
+            record=item.definition.record,
+            path=f"/{one.name}",
+            parameter="userId",
+            key=_key_of(item.definition) or "",
+        )
+        self._sources.add_list(pages, item, settings.list)
+        cost = {} if settings.cost is None else {"weight": settings.cost}
+        return lists(
+            one.name,
+            item.definition.name,
+            spec,
+            pages,
+            one.description,
+            may=may,
+            deprecated=settings.deprecated,
+            **cost,
+        )
+
+
+def _key_of(item: ObjectDefinition) -> str | None:
+    """Return the attribute that identifies an item of a list; ``None`` if there is none."""
+    return next((one.attribute for one in item.fields if one.type == "ID!"), None)

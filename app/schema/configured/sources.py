@@ -1,0 +1,271 @@
+"""The sources that the fields of the settings read: their records, and their expressions."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from app.schema.configured.tables import MistakeList, SchemaTables, unknown
+from app.schema.configured.types import ConfiguredTypes, ReadField, ReadObject, as_expression
+from app.settings.lists import ListSettings
+from app.settings.nested import Keys
+from app.settings.public_schema import UserFieldSettings
+from app.settings.response import AnswerSettings
+from app.settings.source import Endpoints, EndpointSettings, SourceSettings
+from app.sources.base import PageSpec, SourceSpec
+from app.sources.lists.contract import default_list
+
+_KEY = "id"
+"""The name of the key in JSON, if nothing says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SourcePlace:
+    """A source, or one endpoint of it that is read apart.
+
+    Attributes:
+        name: Its name: ``support``, or ``support.tickets``.
+        settings: The settings of the service; ``None`` if there are none.
+    """
+
+    name: str
+    settings: SourceSettings | None
+
+    @property
+    def endpoint(self) -> str:
+        """The name of the endpoint; empty for the whole source."""
+        return self.name.partition(".")[2]
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The endpoints of the service."""
+        return {} if self.settings is None else self.settings.endpoints
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether endpoints give the fields, each some of them."""
+        return not self.endpoint and bool(self.endpoints)
+
+    @property
+    def mapping(self) -> SourceSettings | EndpointSettings | None:
+        """The settings that have the expressions of the fields."""
+        if self.settings is None or not self.endpoint:
+            return self.settings
+        return self.settings.endpoints[self.endpoint]
+
+    def with_fields(self, fields: Mapping[str, str]) -> SourceSettings | None:
+        """Return the settings of the service with other expressions.
+
+        Args:
+            fields: The expressions by name of the record's field.
+
+        Returns:
+            The settings; ``None`` if there are none.
+        """
+        if self.settings is None or not self.endpoint:
+            settings = self.settings
+            return None if settings is None else settings.model_copy(update={"fields": fields})
+        changed = self.settings.endpoints[self.endpoint].model_copy(update={"fields": fields})
+        endpoints = {**self.settings.endpoints, self.endpoint: changed}
+        return self.settings.model_copy(update={"endpoints": endpoints})
+
+
+class ConfiguredSources:
+    """Makes the specs of sources, and adds the expressions of fields to their settings.
+
+    Args:
+        tables: The settings.
+        types: The objects and enums.
+        base: The sources of the schema that the settings are added to, by name.
+        mistakes: Gets what does not fit.
+
+    Attributes:
+        specs: The sources by name, with the endpoints whose fields are read apart.
+        settings: The settings of the services, by name.
+    """
+
+    def __init__(
+        self,
+        tables: SchemaTables,
+        types: ConfiguredTypes,
+        base: Mapping[str, SourceSpec[Any]],
+        mistakes: MistakeList,
+    ) -> None:
+        self.specs = dict(base)
+        self.settings = dict(tables.sources)
+        self._tables = tables
+        self._types = types
+        self._base = base
+        self._mistakes = mistakes
+
+    def check(self, settings: UserFieldSettings, keys: Keys) -> bool:
+        """Report the source of a field if nobody defines it, or if it cannot read the field.
+
+        Args:
+            settings: The field. It has a source.
+            keys: Its place.
+
+        Returns:
+            Whether the field can be read.
+        """
+        name = str(settings.source)
+        service, _, endpoint = name.partition(".")
+        known = {**self.settings, **self._base}
+        if service not in known:
+            if service not in self._tables.unread:
+                self._mistakes.add((*keys, "source"), f"is {service}, {unknown(service, known)}")
+            return False
+        endpoints = _SourcePlace(service, self.settings.get(service)).endpoints
+        if endpoint and endpoint not in endpoints:
+            if name not in self._tables.unread:
+                what = f"is {name}, {unknown(endpoint, endpoints, f'endpoint of {service}')}"
+                self._mistakes.add((*keys, "source"), what)
+            return False
+        if not endpoint and endpoints and settings.value is not None:
+            what = (
+                f"cannot be read, because {service} has endpoints: expected it in the fields of one"
+                f' of them, or source = "{service}.{next(iter(endpoints))}".'
+            )
+            self._mistakes.add((*keys, "value"), what)
+            return False
+        return True
+
+    def add(self, name: str, fields: Sequence[ReadField]) -> None:
+        """Add the fields that read a source.
+
+        Args:
+            name: The source, or an endpoint of one.
+            fields: The fields.
+        """
+        place = _SourcePlace(name, self.settings.get(name.partition(".")[0]))
+        base, mapping = self._base.get(name), place.mapping
+        if base is not None:
+            key, aliases = None, {one.alias or "" for one in base.record.model_fields.values()}
+        else:
+            key = _key_in(None if mapping is None else mapping.answer)
+            aliases = {key}
+        has_mapping = mapping is not None and bool(mapping.fields)
+        names = None if has_mapping else self._types.member_names(fields, aliases)
+        if place.is_divided or names is None:
+            # The record's own names, which need not be those of rows.
+            key, aliases = (_KEY, {_KEY}) if base is None else (None, aliases)
+            names = _free_names(fields, aliases)
+            if place.is_divided:
+                self._check_division(place, fields)
+            else:
+                self._add_expressions(place, base, fields)
+        title = "".join(part.capitalize() for part in re.split(r"[._]", name))
+        record = self._types.record(
+            f"{title}Record" if base is None else base.record.__name__,
+            fields,
+            names,
+            of_row=True,
+            key=key,
+            **({} if base is None else {"base": base.record}),
+        )
+        self.specs[name] = (
+            SourceSpec(name, record, path="", parameter="", key="key")
+            if base is None
+            else replace(base, record=record)
+        )
+
+    def add_unread(self) -> None:
+        """Add the sources that no field reads. They may have the keys of other sources."""
+        services = {name.partition(".")[0] for name in self.specs}
+        for name in self._tables.sources:
+            if name not in services:
+                self.add(name, [])
+
+    def add_list(self, spec: PageSpec[Any], item: ReadObject, own: ListSettings | None) -> None:
+        """Add a list that is read page by page.
+
+        Args:
+            spec: The list.
+            item: The object that an item is.
+            own: Its settings beside the field; ``None`` if there are none.
+        """
+        source = self.settings.get(spec.name)
+        if source is None:
+            return
+        if own is not None and spec.list in source.lists:
+            what = f"is in [sources.{spec.name}.lists], too: expected it once."
+            self._mistakes.add(("user", spec.list, "list"), what)
+        settings = own or source.lists.get(spec.list)
+        if item.expressions is not None:
+            settings = settings or default_list(spec)
+            given = settings.fields or {}
+            names = {one.name: one.attribute for one in item.definition.fields}
+            fields = {
+                names[name]: text
+                for name, text in item.expressions.items()
+                if not {name, names[name]} & given.keys()
+            }
+            settings = settings.model_copy(update={"fields": {**fields, **given}})
+        if settings is not None:
+            lists = {**source.lists, spec.list: settings}
+            self.settings[spec.name] = source.model_copy(update={"lists": lists})
+
+    def check_all(self) -> None:
+        """Report sources without settings, and those without a request."""
+        for name in self.specs:
+            service, _, endpoint = name.partition(".")
+            source = self.settings.get(service)
+            if source is None:
+                if service not in self._tables.unread:
+                    self._mistakes.add(("sources", service), None)
+            elif not (name in self._base or endpoint or source.endpoints or source.request):
+                if near := get_close_matches(name, self._base, n=1):
+                    what = f"is read by no field of the schema: did you mean {near[0]}?"
+                    self._mistakes.add(("sources", name), what)
+                else:
+                    self._mistakes.add(("sources", name, "request"), None)
+
+    def _add_expressions(
+        self, place: _SourcePlace, base: SourceSpec[Any] | None, fields: Sequence[ReadField]
+    ) -> None:
+        """Add the expressions of fields to the settings of their source."""
+        given = None if place.mapping is None else place.mapping.fields
+        expressions = dict(given or {})
+        if base is not None and not expressions:
+            expressions = {
+                one: as_expression(info.alias or one)
+                for one, info in base.record.model_fields.items()
+                if one != base.key
+            }
+        for one in fields:
+            if not {one.name, one.attribute} & expressions.keys():
+                expressions[one.attribute] = self._types.expression(one)
+        changed = place.with_fields(expressions)
+        if changed is not None:
+            self.settings[place.name.partition(".")[0]] = changed
+
+    def _check_division(self, place: _SourcePlace, fields: Sequence[ReadField]) -> None:
+        """Report fields that no endpoint of a source gives."""
+        endpoints = place.endpoints
+        given = {name for one in endpoints.values() for name in one.fields}
+        for one in fields:
+            if not {one.name, one.attribute} & given:
+                what = (
+                    f"is {place.name}, whose endpoints do not give it: expected {one.name} in the"
+                    f" fields of one of {', '.join(endpoints)}."
+                )
+                self._mistakes.add(("user", one.name, "source"), what)
+
+
+def _key_in(answer: AnswerSettings | None) -> str:
+    """Return the name of the member with the key of a row, if it is only a name."""
+    path = (_KEY,) if answer is None or answer.key is None else answer.key
+    first, *more = path
+    return _KEY if more or not isinstance(first, str) else first
+
+
+def _free_names(fields: Sequence[ReadField], taken: set[str]) -> Mapping[str, str]:
+    """Return names for fields that no other field of the record has."""
+    names: dict[str, str] = {}
+    for one in fields:
+        free = one.name
+        while free in taken:
+            free += "_"
+        names[one.name] = free
+    return names

@@ -1,0 +1,290 @@
+"""Settings of the public schema: the fields of a user, and the objects and enums inside.
+
+    [user.openTickets]
+    source = "support"
+    type = "Int"
+    value = "stats.open"
+    description = "How many of the user's tickets are open."
+    may = "self or support:read"
+
+Types are written in GraphQL's notation. ``app/schema/configured.py`` makes the schema of them, and
+finds what does not fit together.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+
+from app.settings.base import SettingsModel
+from app.settings.lists import ListSettings
+from app.settings.response import ExpressionText
+
+_NAME = r"(?!__)[_A-Za-z][_0-9A-Za-z]{0,127}"
+"""A name (GraphQL specification, section 2.1.9). Those that begin with ``__`` are GraphQL's own."""
+
+_TYPE_NAME = r"[A-Za-z][_0-9A-Za-z]{0,127}"
+"""The name of a type. Those that begin with ``_`` are federation's."""
+
+_POLICY = r"(self or )?[!#-\[\]-~]+"
+"""Who may see a field. A scope is a ``scope-token`` (RFC 6749, section 3.3)."""
+
+
+def _check_name(name: str) -> str:
+    """Check the public name of a field or of an enum's value."""
+    if not re.fullmatch(_NAME, name):
+        raise ValueError("expected letters, digits and _, with no digit and no __ first")
+    return name
+
+
+def _check_type_name(name: str) -> str:
+    """Check the name of a type."""
+    if not re.fullmatch(_TYPE_NAME, name):
+        raise ValueError("expected a name of GraphQL that begins with a letter, such as Agent")
+    return name
+
+
+def _check_policy(text: str) -> str:
+    """Check who may see a field."""
+    if not re.fullmatch(_POLICY, text) or text in {"self or self", "self or public"}:
+        raise ValueError('expected "public", "self", a scope, or "self or" and a scope')
+    return text
+
+
+PublicName: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"}),
+]
+"""The name of a field of a user or of an object, or of an enum's value."""
+
+TypeName: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_type_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_TYPE_NAME}$"}),
+]
+"""The name of an object or enum."""
+
+TypeText: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=10_000)]
+PolicyText: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_policy),
+    WithJsonSchema({"type": "string", "pattern": f"^{_POLICY}$"}),
+]
+Word: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+
+_TYPE = (
+    "Type in GraphQL's notation: `String`, `Int`, `Float`, `Boolean`, `ID`, `DateTime`, `Date`,"
+    " `SafeInt`, `URL`, `Money`, an object or an enum; `!` for never null, `[…]` for a list."
+)
+_DEPRECATED = "Why clients should not use it any more. When absent, they may."
+
+
+@dataclass(frozen=True, slots=True)
+class UserNames:
+    """What the public schema calls users.
+
+    Attributes:
+        type: The type of a user.
+        one: The root field with one user.
+        several: The root field with several users.
+    """
+
+    type: str = "User"
+    one: str = "user"
+    several: str = "users"
+
+
+USER_NAMES = UserNames()
+"""What the default schema calls users."""
+
+
+class SchemaSettings(SettingsModel):
+    """The public schema as a whole."""
+
+    extends: Literal["default", "none"] = Field(
+        default="default",
+        description="What the schema begins with: `default` (the default fields of a user) or"
+        " `none` (only `id`).",
+    )
+    type: TypeName = Field(
+        default="User",
+        description="Name of the type of a user. The root fields are named after it: `user` and"
+        " `users`.",
+        examples=["Employee"],
+    )
+    plural: PublicName | None = Field(
+        default=None,
+        description="Name of the root field with several users. By default it is that of the root"
+        " field with one, and `s`.",
+        examples=["people"],
+    )
+    description: Description | None = Field(
+        default=None, description="Description of the type of a user."
+    )
+    existence: str | None = Field(
+        default=None,
+        description="Source that says whether a user exists if a query reads no field of a source."
+        " By default it is the source of the first field.",
+        examples=["profile"],
+    )
+
+    @property
+    def names(self) -> UserNames:
+        """What the schema calls users."""
+        one = self.type[:1].lower() + self.type[1:]
+        return UserNames(self.type, one, self.plural or f"{one}s")
+
+
+class UserFieldSettings(SettingsModel):
+    """A field of a user, or a default field that is hidden."""
+
+    hidden: bool = Field(
+        default=False,
+        description="Whether the schema lacks this field of the default schema.",
+    )
+    source: str | None = Field(
+        default=None,
+        max_length=129,
+        description="Source that the field is read from: `support`, or one of its endpoints:"
+        " `support.tickets`.",
+        examples=["support"],
+    )
+    type: TypeText | None = Field(default=None, description=_TYPE, examples=["Int", "[Agent!]"])
+    value: ExpressionText | None = Field(
+        default=None,
+        description="Expression (JMESPath) that reads the field from a row. By default it is the"
+        " field's name.",
+        examples=["stats.open"],
+    )
+    description: Description | None = Field(
+        default=None,
+        description="Description of the field in the schema.",
+        examples=["How many tickets are open."],
+    )
+    may: PolicyText | None = Field(
+        default=None,
+        description="Who may see the field: `public` (every caller), `self` (the user itself), a"
+        " scope (callers with that scope), or both: `self or support:read`.",
+        examples=["self or support:read"],
+    )
+    deprecated: Description | None = Field(
+        default=None, description=_DEPRECATED, examples=["use tickets"]
+    )
+    assumed_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="For a list in the row: the number of items that the cost of a query assumes."
+        " The field then has the argument `first`.",
+        examples=[20],
+    )
+    cost: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="What the field adds to the cost of a query. By default it is 1 for an object,"
+        " 0 for other values, and 5 for a list that is read page by page.",
+    )
+    connection: bool = Field(
+        default=False,
+        description="Whether the field is a list that is read page by page, as a connection"
+        " (Relay). `type` is then the type of an item.",
+    )
+    list: ListSettings | None = Field(
+        default=None,
+        description="How a page of the list is requested and read, beside `connection = true`. When"
+        " absent, the default contract applies: `GET /{name}?userId=a&limit=20&cursor=…`, which"
+        " answers `{items: […], nextCursor?}`.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Require settings that fit together.
+
+        Raises:
+            ValueError: A hidden field has other settings, or a setting is for another kind of
+                field.
+        """
+        others = self.model_fields_set - {"hidden"}
+        if self.hidden and others:
+            raise ValueError(f"expected no {min(others)} beside hidden = true")
+        if self.connection and (self.value is not None or self.assumed_size is not None):
+            raise ValueError(
+                "expected no value and no assumed_size beside connection = true: list says how its"
+                " pages are read"
+            )
+        if self.list is not None and not self.connection:
+            raise ValueError("expected connection = true beside list")
+        return self
+
+
+class ObjectFieldSettings(SettingsModel):
+    """A field of an object."""
+
+    type: TypeText = Field(description=_TYPE, examples=["String!"])
+    description: Description = Field(
+        description="Description of the field in the schema.", examples=["Name of the agent."]
+    )
+    value: ExpressionText | None = Field(
+        default=None,
+        description="Expression (JMESPath) that reads the field from the part of the row that is"
+        " the object. By default it is the field's name.",
+        examples=["full_name"],
+    )
+    deprecated: Description | None = Field(default=None, description=_DEPRECATED)
+
+
+class ObjectSettings(SettingsModel):
+    """An object inside a user's fields."""
+
+    description: Description = Field(
+        description="Description of the type in the schema.", examples=["Who answers the user."]
+    )
+    fields: Annotated[Mapping[PublicName, ObjectFieldSettings], Field(min_length=1)] = Field(
+        description="The fields of the object, by name.",
+        examples=[{"name": {"type": "String!", "description": "Name of the agent."}}],
+    )
+
+
+class EnumValueSettings(SettingsModel):
+    """A value of an enum."""
+
+    value: Word | Annotated[tuple[Word, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The service's word for the value, or a list of words, in any case. By default"
+        " it is the name of the value.",
+        examples=["low", ["high", "urgent"]],
+    )
+    description: Description | None = Field(
+        default=None, description="Description of the value in the schema."
+    )
+    deprecated: Description | None = Field(default=None, description=_DEPRECATED)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The service's words for the value; empty if its name is the word."""
+        if self.value is None:
+            return ()
+        return (self.value,) if isinstance(self.value, str) else self.value
+
+
+class EnumSettings(SettingsModel):
+    """An enum, and the service's words for its values."""
+
+    description: Description = Field(
+        description="Description of the type in the schema.", examples=["How urgent."]
+    )
+    values: Annotated[Mapping[PublicName, EnumValueSettings], Field(min_length=1)] = Field(
+        description="The values of the enum, by name.",
+        examples=[{"HIGH": {"value": ["high", "urgent"]}}],
+    )
+    unknown: PublicName | None = Field(
+        default=None,
+        description="The value for all other words. When absent, another word is an error at the"
+        " field.",
+        examples=["LOW"],
+    )
