@@ -5,9 +5,9 @@ found at once.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from app.schema.configured import ConfiguredSchema, schema_of
 from app.schema.configured.tables import SchemaTables
@@ -17,10 +17,12 @@ from app.settings.nested import NOTHING, Keys, as_table, value_at
 from app.settings.public_schema import (
     EnumSettings,
     ObjectSettings,
+    PublicName,
     SchemaSettings,
+    TypeName,
     UserFieldSettings,
 )
-from app.settings.source import SourceSettings
+from app.settings.source import ServiceName, SourceSettings
 from app.sources.endpoints import misfits, valid_part
 from app.sources.lists.contract import field_mistakes, list_misfits
 
@@ -93,7 +95,7 @@ def _tables(values: object) -> SchemaTables:
     }
     sources = dict[str, SourceSettings]()
     for name, own in parts["sources"].items():
-        source = valid_part(own)
+        source = valid_part(own) if _fits(ServiceName, name) else None
         if source is None:
             unread.add(name)
             continue
@@ -103,24 +105,38 @@ def _tables(values: object) -> SchemaTables:
     schema = value_at(values, ("schema",))
     return SchemaTables(
         _valid(SchemaSettings, schema) or SchemaSettings(),
-        _each(UserFieldSettings, parts["user"], set()),
-        _each(ObjectSettings, parts["types"], unread),
-        _each(EnumSettings, parts["enums"], unread),
+        _each(PublicName, UserFieldSettings, parts["user"], set()),
+        _each(TypeName, ObjectSettings, parts["types"], unread),
+        _each(TypeName, EnumSettings, parts["enums"], unread),
         sources,
         frozenset(unread),
     )
 
 
-def _each(model: type[M], tables: Mapping[str, object], unread: set[str]) -> Mapping[str, M]:
+def _each(
+    names: Any,  # noqa: ANN401 # a special form
+    model: type[M],
+    tables: Mapping[str, object],
+    unread: set[str],
+) -> Mapping[str, M]:
     """Return the valid tables of a kind, and add the names of the others to ``unread``."""
     found: dict[str, M] = {}
     for name, table in tables.items():
-        one = _valid(model, table)
+        one = _valid(model, table) if _fits(names, name) else None
         if one is None:
             unread.add(name)
         else:
             found[name] = one
     return found
+
+
+def _fits(names: Any, name: str) -> bool:  # noqa: ANN401 # a special form
+    """Return whether a name is a valid one of its kind."""
+    try:
+        TypeAdapter(names).validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 def _valid(model: type[M], table: object) -> M | None:

@@ -186,6 +186,7 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     "header": st.from_regex("[A-Za-z0-9-]{1,64}", fullmatch=True),
     "user_id_pattern": st.sampled_from(["a+", r"\d{3}", "[é\"']", r"(a|b)\\\\"]),
     "type": st.sampled_from(["User", "Employee", "x_1"]),
+    "extends": st.just("default"),
     "existence": st.sampled_from(["profile", "billing"]),
     "description": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     "plural": st.sampled_from(["people", "_all"]),
