@@ -94,7 +94,7 @@ def test_what_is_asked_after_what_is_told() -> None:
         "Cost: 2, of 5,000 at most.",
     ]
     assert "├─ billing    plan, and the keys of activity" in two
-    assert "Calls: 3 at most, billing after profile and activity after billing." in two
+    assert "Calls: 3 at most, billing after profile; activity after billing." in two
 
 
 def test_what_is_told_at_run_time_is_named() -> None:

@@ -519,7 +519,7 @@ async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_
         ]
 
     world.profile.behaviour = with_key
-    every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from="profile")]
+    every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from=("profile",))]
     async with loading(world) as loaders:
         results = await loaders.fetch(every)
         loaders.remember(every, results)

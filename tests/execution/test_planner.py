@@ -24,7 +24,7 @@ def plan(
     variables: Mapping[str, Any] | None = None,
     *,
     caller: Caller = EVERYBODY,
-    key_from: Mapping[str, str] | None = None,
+    key_from: Mapping[str, tuple[str, ...]] | None = None,
     missing: Collection[str] = (),
 ) -> Plan:
     """Plan the first operation of a document."""
@@ -56,7 +56,7 @@ def test_a_plan_prints_as_what_it_does() -> None:
         "query($ids: [ID!]!) { people: users(ids: $ids) { id plan email } me { username } }",
         {"ids": [A, B]},
         caller=Caller(A, frozenset()),
-        key_from={"billing": "profile"},
+        key_from={"billing": ("profile",)},
     )
 
     assert str(found).splitlines() == [
@@ -155,8 +155,8 @@ def test_steps_follow_the_keys_however_deep_and_whatever_the_order() -> None:
     users = (UserId("a"),)
     first, second, third = (
         Fetch("profile", users),
-        Fetch("billing", users, None, "profile"),
-        Fetch("activity", users, None, "billing"),
+        Fetch("billing", users, None, ("profile",)),
+        Fetch("activity", users, None, ("billing",)),
     )
     other = Fetch("support", users)
 

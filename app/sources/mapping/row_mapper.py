@@ -285,13 +285,16 @@ class RowMapper(Generic[R]):
             row: The row, of any type.
 
         Returns:
-            Whether it has a member with one of the names that the fields begin with, even if that
-            is null; or, for a field that reads the whole row, a value.
+            Whether it has a member with one of the names that the fields and the keys of other
+            sources begin with, even if that is null; or, for an expression that reads the whole
+            row, a value.
         """
         names = _members_of(row).keys()
+        made = [(field.members, field.make) for field in self._fields]
+        made += [(one.members, one.evaluate) for one in self.foreign_keys.values()]
         return row is not None and any(
-            _has_value(field, row) if field.members is None else not names.isdisjoint(field.members)
-            for field in self._fields
+            _has_value(make, row) if members is None else not names.isdisjoint(members)
+            for members, make in made
         )
 
     def record(
@@ -334,10 +337,10 @@ def _members_of(row: object) -> Mapping[str, object]:
     return cast("Mapping[str, object]", row) if isinstance(row, dict) else {}
 
 
-def _has_value(field: _Field, row: object) -> bool:
-    """Return whether a field has a value in a row, even a wrong one."""
+def _has_value(make: Callable[[object, ResponseFacts], object], row: object) -> bool:
+    """Return whether a row has a value, even a wrong one."""
     try:
-        return field.make(row, NO_RESPONSE) is not None
+        return make(row, NO_RESPONSE) is not None
     except EvaluationError:
         return True
 
