@@ -374,6 +374,10 @@ class ObservedRowMapper(RowMapper[R]):
             alias: (fields or {}).get(alias, (fields or {}).get(name))
             for alias, name in names.items()
         }
+        self._keys: dict[tuple[str, str], str] = {}
+        for name, text in (foreign_keys or {}).items():
+            # All endpoints and lists of a source have the same key.
+            self._keys.setdefault((name.partition(".")[0], text), name)
 
     def record(
         self, row: object, user: UserId, facts: ResponseFacts = NO_RESPONSE
@@ -401,6 +405,10 @@ class ObservedRowMapper(RowMapper[R]):
             if mistake is not None:
                 mistake = mistake.removeprefix(f"{name}: ").removeprefix(f"{name}.")
             observed.append(FieldObservation(name, self._texts[name], value, mistake))
+        for (_, text), source in self._keys.items():
+            key = ForeignKey.of(row, self.foreign_keys[source], facts)
+            mistake = None if key.wrong is None else key.wrong.removeprefix(f"{text}: ")
+            observed.append(FieldObservation(f"key of {source}", text, key.key, mistake))
         self._observer(
             RowObservation(
                 source=self._name,
