@@ -19,6 +19,10 @@ Parents: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """For a source or ``LOOKUP``, which has its keys: one, or several in order; none for ids."""
 
 
+BY_MAIL: Parents = {"billing": ("profile", LOOKUP), LOOKUP: "profile"}
+"""Billing's customers are in profile's rows, or are found by what these have as address."""
+
+
 def origins(parents: Parents, name: str) -> tuple[str, ...]:
     """List which have the keys of a source, in order."""
     found = parents.get(name, ())
@@ -91,7 +95,7 @@ PARENTS: list[Parents] = [
     {"billing": "profile", "activity": "profile"},
     {"billing": "profile", "activity": "billing"},
     {"billing": ("profile", "activity")},
-    {"billing": ("profile", LOOKUP), LOOKUP: "profile"},
+    BY_MAIL,
     {"activity": ("profile", LOOKUP, "billing"), LOOKUP: ()},
     {"billing": ("activity", LOOKUP), "activity": "profile", LOOKUP: ("profile", "activity")},
 ]

@@ -85,8 +85,21 @@ class KeyFromSettings(SettingsModel):
     )
 
 
+def _some(places: tuple[KeyFromSettings, ...]) -> tuple[KeyFromSettings, ...]:
+    """Raise ``ValueError`` if there are no places; return them otherwise."""
+    # ``min_length`` would count the places without a mistake.
+    if not places:
+        raise ValueError("expected at least one table")
+    return places
+
+
 KeyFrom: TypeAlias = (
-    KeyFromSettings | Annotated[tuple[KeyFromSettings, ...], Field(min_length=1, max_length=16)]
+    KeyFromSettings
+    | Annotated[
+        tuple[KeyFromSettings, ...],
+        AfterValidator(_some),
+        Field(max_length=16, json_schema_extra={"minItems": 1}),
+    ]
 )
 """Where keys are: one place, or several in order. The first key that is found counts."""
 
@@ -193,7 +206,7 @@ def key_mistakes(origins: Mapping[str, Sequence[str]]) -> Iterator[KeyMistake]:
 
     Yields:
         A mistake for each place that is unknown, that is the source itself, or that comes twice;
-        one mistake for each cycle, and for each lookup that is never used.
+        one mistake for cycles that have a source in common, and for each lookup without use.
     """
     reported: set[str] = set()
     for name, parents in origins.items():

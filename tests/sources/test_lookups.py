@@ -21,10 +21,9 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
-from tests.key_from import LOOKUP, Parents, linked, linked_row, own_key
+from tests.key_from import BY_MAIL, LOOKUP, Parents, linked, linked_row, own_key
 from tests.ways import BOTH, Ways
 
-BY_MAIL: Parents = {"billing": ("profile", LOOKUP), LOOKUP: "profile"}
 THREE = f'["{user_id(1)}", "{user_id(2)}", "{user_id(3)}"]'
 
 
@@ -264,7 +263,8 @@ async def test_several_customers_of_one_address_are_a_failure_and_not_a_guess(
 def with_lookup(**changes: object) -> Settings:
     """Make the settings, with another lookup."""
     settings = linked(settings_for_fakes(), BY_MAIL)
-    written = settings.model_dump(mode="json") | {"user_id_pattern": settings.user_id_pattern}
+    written = settings.model_dump(mode="json")
+    written["user_id_pattern"] = settings.user_id_pattern
     written["sources"]["billing"]["lookups"]["by_mail"] |= changes
     return Settings.model_validate(written)
 
@@ -293,6 +293,53 @@ async def test_an_answer_that_is_cut_off_is_not_taken_for_the_only_row(
         assert world.billing.batches == []
     else:
         assert reply.data == {"user": PRO}
+
+
+async def test_rows_that_are_not_surely_of_an_address_are_no_absence_after_the_last_page(
+    open_gateway: OpenGateway, world: FakeServices
+) -> None:
+    have(world, 2, **{LOOKUP: "a@x"})
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "cursor" in request.url.params:
+            return json_response({"data": [], "next": None})
+        rows = [{"mail": mail, "keys": {"billing": mail}} for mail in ("a@X", "A@x")]
+        return json_response({"data": rows, "next": "2"})
+
+    world.billing.lookup.behaviour = answer
+    wanted = with_lookup(
+        answer={
+            "rows": ["data"],
+            "key": ["mail"],
+            "fold_case": True,
+            "more": {"next_cursor": ["next"], "cursor_parameter": "cursor"},
+        }
+    )
+
+    async with open_gateway(wanted) as gateway:
+        reply = await gateway.query(f'{{ user(id: "{user_id(2)}") {{ plan }} }}')
+
+    assert reply.data == {"user": NONE}
+    assert reply.codes == {"user.plan": "SOURCE_MALFORMED"}
+
+
+@pytest.mark.parametrize(
+    ("row", "found"), [({"keys": {"billing": "billing-2"}}, True), ({"error": "no"}, False)]
+)
+async def test_where_a_call_has_one_address_its_row_needs_none_but_has_to_have_a_key(
+    open_gateway: OpenGateway,
+    world: FakeServices,
+    row: Mapping[str, object],
+    found: bool,  # noqa: FBT001 # what is expected
+) -> None:
+    world.billing.lookup.behaviour = lambda _: json_response([row])
+    each = {"form": "each", "path": "/lookup", "parameter": "mail"}
+
+    async with open_gateway(with_lookup(request=each, answer={})) as gateway:
+        reply = await gateway.query(f'{{ user(id: "{user_id(2)}") {{ plan }} }}')
+
+    assert reply.data == {"user": PRO if found else NONE}
+    assert reply.codes == ({} if found else {"user.plan": "SOURCE_MALFORMED"})
 
 
 async def test_a_required_source_whose_key_cannot_be_looked_up_costs_the_user(
