@@ -74,7 +74,7 @@ class KeyFromSettings(SettingsModel):
     source: str = Field(
         max_length=100,
         description="The source whose rows have the keys, or a lookup (`billing.by_mail`). It is"
-        " called first.",
+        " called first. `key_from` may be a list of such places, of which the first key counts.",
         examples=["profile"],
     )
     expression: ExpressionText = Field(

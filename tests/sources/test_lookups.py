@@ -237,8 +237,9 @@ async def test_a_bug_in_a_lookup_is_masked_and_spoils_no_other_user_s_root_field
     assert reply.codes == {"a": "INTERNAL_SERVER_ERROR"}
 
 
+@pytest.mark.parametrize("select", [None, {"parameter": "only"}], ids=["all", "select"])
 async def test_several_customers_of_one_address_are_a_failure_and_not_a_guess(
-    gateway: GatewayClient, world: FakeServices
+    open_gateway: OpenGateway, world: FakeServices, select: object
 ) -> None:
     def twice(request: httpx.Request) -> httpx.Response:
         rows = [
@@ -251,12 +252,17 @@ async def test_several_customers_of_one_address_are_a_failure_and_not_a_guess(
     world.billing.lookup.behaviour = twice
     world.billing.rows["billing.by_mail-3"] = account_row(3, userId="billing.by_mail-3")
 
-    reply = await gateway.query(PLANS)
+    request = {"form": "repeat", "path": "/lookup", "parameter": "mail", "select": select}
+
+    async with open_gateway(with_lookup(request=request)) as gateway:
+        reply = await gateway.query(PLANS)
+        [odd] = gateway.events("source.odd_rows")
 
     assert reply.data["users"] == [PRO, NONE, PRO]
     assert reply.codes == {"users.1.plan": "SOURCE_MALFORMED"}
     assert world.billing.batches == [["billing-1", "billing.by_mail-3"]]
-    [odd] = gateway.events("source.odd_rows")
+    [asked] = [one for one in world.billing.requests if one.url.path == "/lookup"]
+    assert asked.url.params.get("only") == (None if select is None else "mail,keys")
     assert (odd["source"], odd["first_malformed"]) == (LOOKUP, "2 different rows of one key")
 
 
