@@ -54,13 +54,14 @@ from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
+from app.settings.source import KeyFromSettings
 from app.sources.base import Record, Source
 from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.store import EntityStore
 from app.sources.client import ServiceClient, open_service
-from app.sources.endpoints import endpoints_of, foreign_of, keys_of
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import open_pages
 from app.sources.mapping.contract import Observer
@@ -245,13 +246,13 @@ class Gateway:
             for name in dict.fromkeys(spec.service for spec in specs)
         }
         keys = keys_of(endpoints, self._settings.key_from)
-        key_from = {name: key.source for name, key in keys.items()}
+        key_from = sources_of_keys(keys)
         sources = OpenSources(
             users={
                 endpoint.spec.name: await self._open_scheduler(
                     endpoint,
                     services[endpoint.spec.service],
-                    foreign_of(endpoint.spec.name, keys),
+                    keys,
                     stack,
                 )
                 for of_source in endpoints.values()
@@ -293,14 +294,15 @@ class Gateway:
         self,
         endpoint: Endpoint[Record],
         service: ServiceClient,
-        foreign: Mapping[str, str],
+        keys: Mapping[str, Sequence[KeyFromSettings]],
         stack: AsyncExitStack,
     ) -> BatchedSource[Record]:
         """Open an endpoint: its batch scheduler, with a cache before it if that is enabled."""
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
+        foreign = foreign_of(spec.name, keys)
         # A source with its own keys is not called with ids of users.
-        fold_case = self._limits.fold_case and spec.service not in self._settings.key_from
+        fold_case = self._limits.fold_case and spec.name not in keys
         decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
         source: Source[Record] = (
             SelectingSource(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.fakes import FakeServices, Row, failing, settings_for_fakes, user_id
-from tests.key_from import PARENTS, keys_of, linked, linked_row, own_key
+from tests.key_from import (
+    LOOKUP,
+    PARENTS,
+    Parents,
+    has_fallbacks,
+    keys_of,
+    linked,
+    linked_row,
+    origins,
+    own_key,
+)
 from tests.ways import BOTH, Ways
 
 SOURCES = ("profile", "billing", "activity")
@@ -81,7 +92,7 @@ class MergeWorld:
     rows: Mapping[str, Mapping[str, Row]]
     down: frozenset[str]
     damages: Mapping[tuple[str, str], Mapping[str, str]]
-    parents: Mapping[str, str]
+    parents: Parents
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,7 @@ def worlds(draw: st.DrawFn) -> MergeWorld:
     """Make worlds in which each source knows some users."""
     rows: dict[str, dict[str, Row]] = {}
     parents = draw(st.sampled_from(PARENTS))
-    for source in SOURCES:
+    for source in (*SOURCES, LOOKUP):
         known = draw(st.sets(st.sampled_from(USERS)))
         rows[source] = {
             own_key(source, n, parents): linked_row(source, n, parents, draw(keys_of(n, parents)))
@@ -108,7 +119,7 @@ def worlds(draw: st.DrawFn) -> MergeWorld:
     pairs = [(source, user) for source in SOURCES for user in rows[source]]
     return MergeWorld(
         rows=rows,
-        down=draw(st.frozensets(st.sampled_from(SOURCES))),
+        down=draw(st.frozensets(st.sampled_from((*SOURCES, LOOKUP)), max_size=3)),
         damages=draw(st.dictionaries(st.sampled_from(pairs), DAMAGES)) if pairs else {},
         parents=parents,
     )
@@ -189,17 +200,17 @@ class Failed:
 
 def key_of(world: MergeWorld, source: str, user: str) -> str | Failed | None:
     """Find by which key a source is asked about a user; none if it is not."""
-    parent = world.parents.get(source)
-    if parent is None:
+    parents = origins(world.parents, source)
+    if not parents:
         return user
-    above = say(world, parent, user)
-    if above is None or isinstance(above, Failed):
-        return above
-    keys = cast("Mapping[str, object]", above["keys"])
-    key = keys[source]
-    if key is None or key == "":
-        return None
-    return str(key) if type(key) in {str, int} else Failed("SOURCE_MALFORMED")
+    for parent in parents:
+        above = say(world, parent, user)
+        if isinstance(above, Failed):
+            return above
+        key = None if above is None else cast("Mapping[str, object]", above["keys"])[source]
+        if key is not None and key != "":
+            return str(key) if type(key) in {str, int} else Failed("SOURCE_MALFORMED")
+    return None
 
 
 def say(world: MergeWorld, source: str, user: str) -> Row | Failed | None:
@@ -231,7 +242,7 @@ def damaged(row: Row, damages: Mapping[str, str]) -> Row:
 
 def arrange(services: FakeServices, world: MergeWorld) -> None:
     """Make the fakes be that world."""
-    for source, service in services.by_name.items():
+    for source, service in services.by_endpoint.items():
         service.rows = {
             key: damaged(row, world.damages.get((source, key), {}))
             for key, row in world.rows[source].items()
@@ -261,7 +272,9 @@ async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_
     data, codes = reference(world, asked)
     assert reply.data == data
     assert dict(reply.codes) == codes
-    batches = {name: [sorted(one) for one in s.batches] for name, s in services.by_name.items()}
+    batches = {name: [*map(sorted, one.batches)] for name, one in services.by_endpoint.items()}
+    if has_fallbacks(world.parents):  # whoever has a key at once does not wait for other fields
+        batches = {name: [sorted(chain(*one))] if one else [] for name, one in batches.items()}
     assert batches == {name: [sorted(keys)] if keys else [] for name, keys in wanted(world, asked)}
 
 
@@ -284,16 +297,25 @@ async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[Gateway
 
 def wanted(world: MergeWorld, asked: tuple[MergedField, ...]) -> Iterator[tuple[str, set[str]]]:
     """Find whom each source has to be asked about, by its keys."""
-    users: dict[str, set[str]] = {source: set() for source in SOURCES}
+    users: dict[str, set[str]] = {source: set() for source in (*SOURCES, LOOKUP)}
     for one in asked:
         for field in one.fields:
             source = COLUMNS[field].source if field in COLUMNS else None
             if source is None and any(f in COLUMNS for f in one.fields):
                 continue
-            name: str | None = source or "profile"
-            while name is not None:
-                users[name].update(one.ids)
-                name = world.parents.get(name)
-    for source in SOURCES:
-        keys = {key_of(world, source, user) for user in users[source]}
+            for user in one.ids:
+                ask(world, source or "profile", user, users)
+    for source, asked_about in users.items():
+        keys = {key_of(world, source, user) for user in asked_about}
         yield source, {key for key in keys if isinstance(key, str)}
+
+
+def ask(world: MergeWorld, source: str, user: str, users: Mapping[str, set[str]]) -> None:
+    """Note that a source is asked about a user, and so are those before that have no key."""
+    users[source].add(user)
+    for parent in origins(world.parents, source):
+        ask(world, parent, user, users)
+        above = say(world, parent, user)
+        key = None if not isinstance(above, Mapping) else cast("Any", above["keys"])[source]
+        if isinstance(above, Failed) or (key is not None and key != ""):
+            break

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,47 @@ async def test_the_service_of_two_endpoints_is_served_by_what_the_page_says_alon
     assert plan == {"plan": "pro", "renewsAt": "1970-01-01T00:00:00Z"}
     assert both == {"plan": "pro", "balance": {"amount": 1234, "currency": "EUR"}}
     assert sorted(asked) == [f"/customers/{user_id(1)}/balance", *["/subscriptions"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("row", "customers", "paths"),
+    [
+        ({"app_metadata": {"stripe_customer_id": "cus_1"}}, [], []),
+        ({}, [{"id": "cus_1", "metadata": {"user_id": user_id(1)}}], ["/v1/customers/search"]),
+        (
+            {"email": "a@b"},
+            [{"id": "cus_1", "email": "a@b"}],
+            ["/v1/customers/search", "/v1/customers"],
+        ),
+    ],
+)
+async def test_a_customer_is_found_by_what_the_page_says_alone(
+    tmp_path: Path,
+    row: Mapping[str, object],
+    customers: Sequence[Mapping[str, object]],
+    paths: Sequence[str],
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path, params = request.url.path, request.url.params
+        if path == "/users":
+            return json_response([{"id": user_id(1), **row}])
+        asked.append(path)
+        if path == "/accounts":
+            return json_response([{"userId": params["userId"], "plan": "pro"}])
+        if path == "/v1/customers/search":
+            assert params["query"] == f"metadata['user_id']:'{user_id(1)}'"
+            found = [one for one in customers if "metadata" in one]
+        else:
+            found = [one for one in customers if one.get("email") == params["email"]]
+        return json_response({"data": found, "has_more": False})
+
+    async with served(block("toml", "lookups.by_mail", CONFIGURATION), answer, tmp_path) as ask:
+        user = await ask("plan")
+
+    assert user == {"plan": "pro"}
+    assert asked == [*paths, "/accounts"]
 
 
 async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_page_says(

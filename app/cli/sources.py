@@ -118,8 +118,8 @@ def sources_try(
 
     The command shows each request without its secrets, each answer, and for each row the value of
     each expression, or the reason why it cannot be used. If SOURCE gets its keys from another
-    source, the command calls that source first, and shows it, too. The first page of each list of
-    SOURCE follows, for the first of these users that it knows.
+    source or from a lookup, the command calls that first, and shows it with the keys, too. The
+    first page of each list of SOURCE follows, for the first of these users that it knows.
 
     The exit codes are those of check.
     """

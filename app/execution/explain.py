@@ -44,7 +44,7 @@ from app.schema.definitions import DEFAULT_FIRST
 from app.settings.models import Settings
 from app.settings.source import KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
-from app.sources.endpoints import endpoints_of, foreign_of, keys_of
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import Selector
 from app.sources.lists.building import PageBuilder
 from app.sources.lists.contract import settings_of
@@ -96,20 +96,20 @@ class SourcesExplainer:
     Args:
         schema: The schema.
         endpoints: The endpoints of each source, by the name of the source.
-        keys: For an endpoint, where its keys come from, by name.
+        keys: For an endpoint, where its keys come from, in order.
     """
 
     def __init__(
         self,
         schema: GatewaySchema,
         endpoints: Mapping[str, Sequence[Endpoint[Any]]],
-        keys: Mapping[str, KeyFromSettings],
+        keys: Mapping[str, Sequence[KeyFromSettings]],
     ) -> None:
         self._user = schema.user
         self._fields = schema.definition.by_name
         self._endpoints = endpoints
         self._keys = keys
-        self._key_from = {name: one.source for name, one in keys.items()}
+        self._key_from = sources_of_keys(keys)
 
     def explain(
         self, groups: Sequence[ExplainedGroup], variables: VariableValues
@@ -143,9 +143,11 @@ class SourcesExplainer:
         spec, settings = endpoint.spec, endpoint.settings
         form = encoder_of(spec, settings)
         users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
-        key_from = self._key_from.get(name)
+        key_from = self._key_from.get(name, ())
+        needs = [one.selection.needs for one in groups if one.selection is not None]
+        starts = self._starts(name, needs)
         # Keys that another source has are known only at run time.
-        requests = form.encode(users) if key_from is None else EncodedRequests((), ())
+        requests = EncodedRequests((), ()) if key_from else form.encode(users)
         unknown = [one.root.selection for one in groups if one.root.missing]
         only_one = len(unknown) == 1 and not unknown[0].is_list and not users
         count = 1 if only_one else len(users)  # exactly one, if unknown
@@ -153,8 +155,8 @@ class SourcesExplainer:
         if not unknown or only_one:
             batches = (
                 tuple(len(request.keys) for request in requests.sent)
-                if users and key_from is None
-                else _split(count, form.max_keys)
+                if users and not key_from and starts == 1
+                else _split(count, form.max_keys, starts)
             )
         return SourceExplanation(
             name=spec.name,
@@ -163,6 +165,7 @@ class SourcesExplainer:
             path=form.request.path,
             parameter=form.parameter,
             key_from=key_from,
+            fallback=any(name in one.fallbacks for one in needs),
             selects=selects,
             keys=tuple(key for request in requests.sent for key in request.keys),
             not_written=tuple(requests.refused),
@@ -180,6 +183,25 @@ class SourcesExplainer:
             max_body_bytes=form.max_body_bytes,
             cached=settings.cache.enabled,
         )
+
+    def _starts(self, source: str, needs: Sequence[SourceNeeds]) -> int:
+        """Count how many times a source is asked at most, each time about other users."""
+        at_once = not self._may_wait(source)
+        together = [one for one in needs if at_once and source in one.always]
+        apart = [self._starts_in(source, one) for one in needs if one not in together]
+        return min(len(together), 1) + sum(apart)
+
+    def _starts_in(self, source: str, needs: SourceNeeds) -> int:
+        """Count how many times a source is asked at most for one selection."""
+        if source in needs.always:
+            return 1
+        children = [one for one in needs.needed if source in self._key_from.get(one, ())]
+        return sum(self._starts_in(one, needs) for one in children)
+
+    def _may_wait(self, source: str) -> bool:
+        """Tell whether its keys are known at different times, since they are in several places."""
+        parents = self._key_from.get(source, ())
+        return len(parents) > 1 or any(self._may_wait(one) for one in parents)
 
     def _pages(
         self, spec: SourceSpec[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
@@ -234,10 +256,14 @@ def _list(
     )
 
 
-def _split(number: int, most: int) -> tuple[int, ...]:
-    """Split a number into the fewest parts of at most ``most``."""
-    whole, rest = divmod(number, most)
-    return (most,) * whole + ((rest,) if rest else ())
+def _split(number: int, most: int, starts: int = 1) -> tuple[int, ...]:
+    """Split a number into parts of at most ``most``: the most parts, if they are for some starts.
+
+    With one start, these are the fewest parts. Each other start may be for a single user.
+    """
+    single = max(0, min(starts, number) - 1)
+    whole, rest = divmod(number - single, most)
+    return (most,) * whole + ((rest,) if rest else ()) + (1,) * single
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +319,7 @@ class Explainer:
         self._core = schema.core
         endpoints = endpoints_of(schema.definition.sources.values(), settings.sources)
         keys = keys_of(endpoints, settings.key_from)
-        self._key_from = {name: one.source for name, one in keys.items()}
+        self._key_from = sources_of_keys(keys)
         reads = schema.reads(endpoints, self._key_from)
         self._planner = Planner(schema.core, reads, limits)
         self._sources = SourcesExplainer(schema, endpoints, keys)
@@ -404,8 +430,9 @@ class Explainer:
         return SourceReading(
             source=source,
             fields=tuple(name for name, sources in reads.items() if source in sources),
-            keys_of=tuple(one for one in needs.needed if self._key_from.get(one) == source),
-            for_keys_only=source in needs.for_keys,
+            keys_of=tuple(one for one in needs.needed if source in self._key_from.get(one, ())),
+            for_keys_only=source not in needs.sources,
+            fallback=source in needs.fallbacks,
         )
 
 

@@ -40,6 +40,10 @@ class SourceReading(_ExplanationModel):
         description="Whether it is asked only for those keys. Then its result does not decide"
         " whether the user exists."
     )
+    fallback: bool = Field(
+        description="Whether it is asked only about users to whom the sources before it gave no"
+        " such key."
+    )
 
 
 class FieldExplanation(_ExplanationModel):
@@ -115,9 +119,13 @@ class SourceExplanation(_ExplanationModel):
         description="The query parameter for the users; null if they are in the path or in the"
         " body."
     )
-    key_from: str | None = Field(
-        description="The source that has its keys, and is asked before it; null if users' ids are"
-        " its keys."
+    key_from: tuple[str, ...] = Field(
+        description="The sources that have its keys, and are asked before it, in order: the first"
+        " key counts. Empty if users' ids are its keys."
+    )
+    fallback: bool = Field(
+        description="Whether it is asked about some users only if the sources before it in the"
+        " `key_from` of another gave no key."
     )
     selects: tuple[str, ...] | None = Field(
         description="The service's names of the fields that are asked for, the key's among them;"
@@ -134,9 +142,9 @@ class SourceExplanation(_ExplanationModel):
     more_at_run_time: bool = Field(description="Whether other users are known only at run time.")
     batches: tuple[int, ...] | None = Field(
         description="How many users each call has, in the order of `keys`, without retries, caches"
-        " and calls shared with other requests. If another source has its keys, this is an upper"
-        " bound: users without a key, and users with the same key, make it fewer. Null if it is"
-        " known only at run time."
+        " and calls shared with other requests. If another source has its keys, or if it is a"
+        " fallback, this is an upper bound: users without a key, with the same key, or with a key"
+        " from elsewhere make it fewer. Null if it is known only at run time."
     )
     calls: int | None = Field(description="How many calls those are.")
     pages: tuple[PagesExplanation, ...] = Field(
@@ -168,8 +176,8 @@ class Explanation(_ExplanationModel):
     interpreted_because: str | None = Field(description="Why it is not compiled, if so.")
     fields: tuple[FieldExplanation, ...] = Field(description="The root fields, in their order.")
     sources: tuple[SourceExplanation, ...] = Field(
-        description="The sources. All are asked at the same time, except those whose keys are in"
-        " the records of another. Fields share their calls."
+        description="The sources. All are asked at the same time, except fallbacks and those whose"
+        " keys are in the records of another. Fields share their calls."
     )
     calls: int | None = Field(
         description="The most calls in all. Null if that is known only at run time."
@@ -239,7 +247,8 @@ def _tree(field: FieldExplanation) -> Iterator[str]:
 def _fields_read(reading: SourceReading) -> str:
     """Write what is read of a source."""
     if reading.for_keys_only:
-        return f"only the keys of {_joined(reading.keys_of)}"
+        missing = ", where they are still missing" if reading.fallback else ""
+        return f"only the keys of {_joined(reading.keys_of)}{missing}"
     text = ", ".join(reading.fields) or "only whether the user exists"
     return text + (f", and the keys of {_joined(reading.keys_of)}" if reading.keys_of else "")
 
@@ -262,7 +271,7 @@ def _table(explanation: Explanation) -> Iterator[str]:
     if not explanation.sources:
         yield "Calls: none."
         return
-    at_most = any(source.pages or source.key_from for source in explanation.sources)
+    at_most = any(one.pages or one.key_from or one.fallback for one in explanation.sources)
     number = (
         "as many as the users known at run time need"
         if explanation.calls is None
@@ -282,11 +291,23 @@ def _table(explanation: Explanation) -> Iterator[str]:
 
 def _order(sources: Sequence[SourceExplanation]) -> str:
     """Write in which order sources are asked."""
-    later = [f"{one.name} after {one.key_from}" for one in sources if one.key_from is not None]
+    later = [
+        f"{one.name} after {_joined(after)}" for one in sources if (after := _before(one, sources))
+    ]
     together = len(sources) - len(later)
     if not later:
         return ", all sources at the same time" if together > 1 else ""
-    return f", {_joined(later)}" + (", all others at the same time" if together > 1 else "")
+    order = ", " + "; ".join(later)
+    return order + (", all others at the same time" if together > 1 else "")
+
+
+def _before(source: SourceExplanation, sources: Sequence[SourceExplanation]) -> Sequence[str]:
+    """List the sources that are asked before another: for its keys, and before it for keys."""
+    found = dict.fromkeys(source.key_from)
+    for child in sources if source.fallback else ():
+        if source.name in child.key_from:
+            found |= dict.fromkeys(child.key_from[: child.key_from.index(source.name)])
+    return tuple(found)
 
 
 def _cost(explanation: Explanation) -> str:
@@ -308,7 +329,9 @@ def _request(calls: SourceExplanation | PagesExplanation) -> str:
 def _batches(source: SourceExplanation) -> str:
     """Write how the users of a source are split into calls."""
     cached = ", fewer where the cache has answers" if source.cached else ""
-    most = "" if source.key_from is None else "at most "
+    most = "at most " if source.key_from or source.fallback else ""
+    if source.fallback:
+        cached = f", fewer where keys are found before{cached}"
     if source.selects:
         cached = f", only {', '.join(source.selects)} of each{cached}"
     if source.batches is None:

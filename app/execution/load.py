@@ -3,7 +3,7 @@
 Sources are asked in one of two ways. Resolvers load each user through an aiodataloader
 ``DataLoader``, one per source, so that the users of several root fields go in one call. A compiled
 operation asks for all users of a source in bulk, without a future for each. Both use ``carry_out``,
-the one place that takes the keys of one source from the records of another.
+the one place that takes the keys of one source from the records of others.
 
 Loaders live for exactly one request, so that no caller gets data of another. They are async because
 they wait for sources. They own their tasks: leaving their context cancels those that still run.
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -53,13 +53,13 @@ class OpenSources:
     Attributes:
         users: The sources that take many users in one call, by name.
         pages: The sources of lists that are read page by page, by their spec.
-        key_from: For a source, the source whose records have its keys, by name.
+        key_from: For a source, the sources whose records have its keys, in order.
         partitions: How sources are divided into endpoints. ``users`` has each endpoint on its own.
     """
 
     users: Mapping[str, BatchedSource[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
-    key_from: Mapping[str, str] = field(default_factory=dict[str, str])
+    key_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     partitions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition])
 
 
@@ -107,51 +107,98 @@ async def carry_out(fetches: Sequence[Fetch], method: FetchMethod[P]) -> Results
     """Carry out fetches: each as soon as its keys are known.
 
     Args:
-        fetches: One for each source. The fetch that has the keys of another is among them.
+        fetches: One for each source. The fetches that have the keys of another are among them.
         method: How keys are fetched.
 
     Returns:
-        Results by source and user: of all users of the fetch, and perhaps of others. A bug of ours
-        is a value, so that it prevents no call for another source or another user.
+        Results by source and user: of all users of the fetch, of those in ``if_needed`` that it was
+        needed for, and perhaps of others. A bug of ours is a value, so that it prevents no call for
+        another source or another user.
     """
-    started = _start_independent(fetches, method)
-    if len(started) == len(fetches):  # the common case: one wait for all, and no task
-        if calls := _begun(started.values()):
+    if not any(one.key_from for one in fetches):  # the common case: one wait for all, and no task
+        started: list[P | Exception | None] = []
+        for one in fetches:
+            call = _start(one, one.users, method)
+            started.append(call)
+        if calls := _begun(started):
             await method.wait(calls)
         return {
-            one.source: _collected(one, one.users, started[one.source], method) for one in fetches
+            one.source: _collected(one, one.users, call, method)
+            for one, call in zip(fetches, started, strict=True)
         }
-    results: dict[str, Mapping[UserId, Result]] = {}
-
-    async def finish(fetch: Fetch, keys: KeyMapping, call: P | Exception | None) -> None:
-        if calls := _begun([call]):
-            await method.wait(calls)
-        results[fetch.source] = keys.by_user(_collected(fetch, keys.distinct, call, method))
-        async with asyncio.TaskGroup() as following:
-            for child in fetches:
-                if child.key_from == fetch.source:
-                    child_keys = KeyMapping.for_fetch(child, results)
-                    child_call = _start(child, child_keys.distinct, method)
-                    following.create_task(finish(child, child_keys, child_call))
-
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as tasks:
+        keyed = _KeyedFetches(fetches, method, tasks)
         for one in fetches:
-            if one.key_from is None:
-                own_keys = KeyMapping.for_fetch(one, results)
-                group.create_task(finish(one, own_keys, started[one.source]))
-    return results
+            keyed.ask(one.source, one.users)
+    return keyed.results
 
 
-def _start_independent(
-    fetches: Sequence[Fetch], method: FetchMethod[P]
-) -> Mapping[str, P | Exception | None]:
-    """Begin the calls of all fetches whose keys are the ids of users; return them by source."""
-    started: dict[str, P | Exception | None] = {}
-    for one in fetches:
-        if one.key_from is None:
-            call = _start(one, one.users, method)
-            started[one.source] = call
-    return started
+async def keys_for(fetch: Fetch, fetches: Sequence[Fetch], method: FetchMethod[P]) -> "KeyMapping":
+    """Find the keys of a fetch, without fetching it.
+
+    Args:
+        fetch: The fetch.
+        fetches: The fetches that lead to its keys. Each is carried out as far as it is needed.
+        method: How keys are fetched.
+
+    Returns:
+        The keys.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        return await _KeyedFetches(fetches, method, tasks).keys(fetch, fetch.users)
+
+
+class _KeyedFetches(Generic[P]):
+    """Fetches of which some have the keys of others. Each source is asked about each user once.
+
+    Attributes:
+        results: The results so far, by source and user.
+    """
+
+    def __init__(
+        self, fetches: Sequence[Fetch], method: FetchMethod[P], tasks: asyncio.TaskGroup
+    ) -> None:
+        self.results: dict[str, dict[UserId, Result]] = {one.source: {} for one in fetches}
+        self._fetches = {one.source: one for one in fetches}
+        self._asked: dict[str, dict[UserId, asyncio.Task[None]]] = {
+            one.source: {} for one in fetches
+        }
+        self._method = method
+        self._tasks = tasks
+
+    def ask(self, source: str, users: Sequence[UserId]) -> None:
+        """Ask a source about users, except those that it was asked about before."""
+        fetch, asked = self._fetches[source], self._asked[source]
+        if new := [user for user in users if user not in asked]:
+            # Users' ids are known at once. So the call begins before anybody waits.
+            call: P | Exception | None = None
+            if not fetch.key_from:
+                call = _start(fetch, new, self._method)
+            task = self._tasks.create_task(self._finish(fetch, new, call))
+            asked.update(dict.fromkeys(new, task))
+
+    async def keys(self, fetch: Fetch, users: Sequence[UserId]) -> "KeyMapping":
+        """Find the keys of users: ask one source after the other about those who have none yet."""
+        keys = KeyMapping.of_users(fetch, users)
+        for parent in fetch.key_from:
+            if not (left := keys.missing):
+                break
+            self.ask(parent, left)
+            await asyncio.wait({self._asked[parent][user] for user in left})
+            keys = keys.completed(fetch, parent, self.results[parent])
+        return keys
+
+    async def _finish(
+        self, fetch: Fetch, users: Sequence[UserId], call: P | Exception | None
+    ) -> None:
+        """Wait for the keys of users, then for their results."""
+        keys = await self.keys(fetch, users)
+        if fetch.key_from:
+            call = _start(fetch, keys.distinct, self._method)
+        if calls := _begun([call]):
+            await self._method.wait(calls)
+        found = keys.by_user(_collected(fetch, keys.distinct, call, self._method))
+        self.results[fetch.source].update(found)
 
 
 def _start(fetch: Fetch, keys: Sequence[UserId], method: FetchMethod[P]) -> P | Exception | None:
@@ -188,21 +235,38 @@ class KeyMapping:
     keys: Mapping[UserId, UserId | SourceFailure | Exception | None]
 
     @classmethod
-    def for_fetch(cls, fetch: Fetch, results: Results) -> Self:
-        """Find the keys of a fetch.
+    def of_users(cls, fetch: Fetch, users: Iterable[UserId]) -> Self:
+        """Make the keys of users, as far as they are known without any result.
 
         Args:
             fetch: The fetch.
-            results: Results by source and user; those of ``fetch.key_from`` are needed.
+            users: Users of it.
 
         Returns:
-            The keys. Without ``key_from``, the users' ids are the keys.
+            The users' ids, if these are the keys; else no keys.
         """
-        parent = fetch.key_from
-        if parent is None:
-            return cls({user: user for user in fetch.users})
-        by_user = results[parent]
-        return cls({user: key_of(by_user[user], fetch.source, parent) for user in fetch.users})
+        return cls({user: None if fetch.key_from else user for user in users})
+
+    def completed(self, fetch: Fetch, parent: str, results: Mapping[UserId, Result]) -> Self:
+        """Add the keys of users who have none yet.
+
+        A failure counts: it is the result of the user, and no later source is asked for the key.
+
+        Args:
+            fetch: The fetch.
+            parent: The next source in ``fetch.key_from``.
+            results: Its results, at least those of these users.
+
+        Returns:
+            The keys.
+        """
+        new = {user: key_of(results[user], fetch.source, parent) for user in self.missing}
+        return type(self)({**self.keys, **new})
+
+    @property
+    def missing(self) -> Sequence[UserId]:
+        """The users who have no key so far."""
+        return [user for user, key in self.keys.items() if key is None]
 
     @property
     def distinct(self) -> Sequence[UserId]:
@@ -377,10 +441,11 @@ class Loaders:
         Raises:
             Exception: A bug of ours prevented the call.
         """
-        parent = self._sources.key_from.get(spec.name)
-        if parent is not None:
-            results = await self.load(self._fetches_of_keys(parent, request.user))
-            key = key_of(results[parent][request.user], spec.name, parent)
+        if parents := self._sources.key_from.get(spec.name):
+            wanted = Fetch(spec.name, (request.user,), key_from=parents)
+            before = self._fetches_of_keys(wanted)
+            keys = await keys_for(wanted, before, _ByLoader(self._user_loader))
+            key = keys.keys[request.user]
             if isinstance(key, Exception):
                 raise key
             if not isinstance(key, str):
@@ -401,8 +466,12 @@ class Loaders:
             results: Results by source and user.
         """
         for one in fetches:
-            keys, by_user = KeyMapping.for_fetch(one, results).keys, results[one.source]
-            by_key = {key: by_user[user] for user, key in keys.items() if isinstance(key, str)}
+            by_user = results[one.source]
+            users = [user for user in (*one.users, *one.if_needed) if user in by_user]
+            keys = KeyMapping.of_users(one, users)
+            for parent in one.key_from:
+                keys = keys.completed(one, parent, results[parent])
+            by_key = {key: by_user[user] for user, key in keys.keys.items() if isinstance(key, str)}
             self._user_loader(one.source, one.fields).remember(by_key, one.fields)
 
     def _user_loader(self, source: str, fields: FieldSet | None) -> UserLoader:
@@ -432,19 +501,22 @@ class Loaders:
 
         return DataLoader(fetch)
 
-    def _fetches_of_keys(self, source: str, user: UserId) -> Sequence[Fetch]:
-        """List the fetches that lead to the keys in the records of a source.
+    def _fetches_of_keys(self, fetch: Fetch) -> Sequence[Fetch]:
+        """List the fetches that lead to the keys of a fetch.
 
-        The plan has loaded these records already, with the fields of the operation. Here no field
-        is needed, so that those records are used.
+        The plan has loaded most of these records already, with the fields of the operation. Here no
+        field is needed, so that those records are used.
         """
-        fetches: list[Fetch] = []
-        name: str | None = source
-        while name is not None:
-            parent = self._sources.key_from.get(name)
-            fetches.append(Fetch(name, (user,), frozenset(), parent))
-            name = parent
-        return fetches
+        found, key_from = dict[str, Fetch](), self._sources.key_from
+        left = [*fetch.key_from]
+        while left:
+            name = left.pop()
+            if name in found:
+                continue
+            parents = key_from.get(name, ())
+            found[name] = Fetch(name, (), frozenset(), parents, if_needed=fetch.users)
+            left += found[name].key_from
+        return [*found.values()]
 
     async def _run(
         self,

@@ -56,6 +56,8 @@ class SourceNeeds:
             whether the user exists.
         for_keys: Other sources, asked only for the keys of these sources or of one another. Their
             results do not decide whether the user exists, and no field reads their records.
+        fallbacks: Other sources for keys, asked only about users to whom the sources before them
+            gave no key.
         fields: The record fields that are needed, by source, for the sources that can be asked for
             a part of the record fields.
     """
@@ -63,12 +65,18 @@ class SourceNeeds:
     sources: tuple[str, ...]
     existence_only: bool
     for_keys: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
     fields: Mapping[str, FieldSet] = field(default_factory=dict[str, FieldSet], hash=False)
 
     @property
-    def needed(self) -> tuple[str, ...]:
-        """All sources that are asked: for fields, for existence or for keys."""
+    def always(self) -> tuple[str, ...]:
+        """The sources that are asked in any case: for fields, for existence or for keys."""
         return self.sources + self.for_keys
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """All sources that may be asked."""
+        return self.always + self.fallbacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,22 +166,31 @@ class Fetch:
 
     Attributes:
         source: The source, or one of its endpoints.
-        users: The users, each once.
+        users: The users that it is asked about in any case, each once.
         fields: The record fields that are needed; ``None`` for all.
-        key_from: The source whose records have the keys of this source. It is fetched before, for
-            at least the same users. ``None`` if the users' ids are the keys.
+        key_from: The sources whose records have the keys of this source, in order: of each user,
+            the first key counts. Empty if the users' ids are the keys.
+        if_needed: Other users. It is asked about one of them only if the sources before it in the
+            ``key_from`` of another gave no key.
     """
 
     source: str
     users: Sequence[UserId]
     fields: FieldSet | None = None
-    key_from: str | None = None
+    key_from: tuple[str, ...] = ()
+    if_needed: Sequence[UserId] = ()
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it is asked about no user before other sources have answered."""
+        return not self.users
 
     def __str__(self) -> str:
         """Return one line: ``billing {plan} by the keys of profile: a b``."""
         fields = "" if self.fields is None else f" {{{' '.join(sorted(self.fields))}}}"
-        keys = "" if self.key_from is None else f" by the keys of {self.key_from}"
-        return f"{self.source}{fields}{keys}: {' '.join(self.users)}"
+        keys = f" by the keys of {', else '.join(self.key_from)}" if self.key_from else ""
+        needed = ("if needed", *self.if_needed) if self.if_needed else ()
+        return f"{self.source}{fields}{keys}: {' '.join((*self.users, *needed))}"
 
 
 @dataclass(slots=True)
@@ -182,8 +199,8 @@ class Plan:
 
     Attributes:
         roots: The root fields by response key, in the order of the answer.
-        fetches: One fetch for each source. A fetch with ``key_from`` starts as soon as that
-            source's fetch is done; all others start at once.
+        fetches: One fetch for each source. A fetch with ``key_from`` starts as soon as all keys
+            are known; all others start at once, except fallbacks.
     """
 
     roots: Mapping[str, PlannedRoot]
@@ -209,13 +226,24 @@ def steps_of(fetches: Sequence[Fetch]) -> Sequence[Sequence[Fetch]]:
         The steps. The fetches of one step run at the same time, after those of the step before.
     """
     steps: list[list[Fetch]] = []
-    left, sources = list(fetches), {one.source for one in fetches}
+    left = list(fetches)
     while left:
         waiting = {one.source for one in left}
-        step = [one for one in left if one.key_from not in waiting or one.key_from not in sources]
+        step = [one for one in left if waiting.isdisjoint(_before(one, fetches))]
+        if not step:  # of two fallbacks, each is before the other for some source
+            step = [one for one in left if waiting.isdisjoint(one.key_from)]
         steps.append(step)
         left = [one for one in left if one not in step]
     return steps
+
+
+def _before(fetch: Fetch, fetches: Sequence[Fetch]) -> Iterator[str]:
+    """Yield the sources that are asked before a fetch starts."""
+    yield from fetch.key_from
+    for child in fetches if fetch.is_fallback else ():
+        if fetch.source in child.key_from:
+            yield from child.key_from[: child.key_from.index(fetch.source)]
+            yield from _before(child, fetches) if child.is_fallback else ()
 
 
 def locations_of(nodes: Sequence[FieldNode]) -> list[FormattedSourceLocation]:

@@ -206,14 +206,14 @@ class SourceReads:
             only if they are endpoints of one source. Fields that are missing (``id``,
             ``__typename``) read none.
         existence: The source that says whether a user exists, if no other source is needed.
-        key_from: For a source, the source whose records have its keys, by name; without cycles.
+        key_from: For a source, the sources whose records have its keys, in order; without cycles.
         narrow: By source, the record fields that each field reads, by the field's public name. Has
             the sources that can be asked for a part of the record fields.
     """
 
     reads: Mapping[str, tuple[str, ...]]
     existence: str
-    key_from: Mapping[str, str] = field(default_factory=dict[str, str])
+    key_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     narrow: Mapping[str, Mapping[str, FieldSet]] = field(
         default_factory=dict[str, Mapping[str, FieldSet]]
     )
@@ -235,19 +235,23 @@ class SourceReads:
             for source in sources
         }
         sources = tuple(needed) or (self.existence,)
-        for_keys = self._for_keys(sources)
+        every, for_keys = self._for_keys(sources), self._for_keys(sources, first=True)
         return SourceNeeds(
-            sources, not needed, for_keys, self._fields(sources + for_keys, selected)
+            sources,
+            existence_only=not needed,
+            for_keys=for_keys,
+            fallbacks=tuple(name for name in every if name not in for_keys),
+            fields=self._fields(sources + every, selected),
         )
 
-    def _for_keys(self, sources: tuple[str, ...]) -> tuple[str, ...]:
-        """List the other sources that lead to the keys of these, through all levels."""
-        found: dict[str, None] = {}
-        for source in sources if self.key_from else ():
-            parent = self.key_from.get(source)
-            while parent is not None:
-                found[parent] = None
-                parent = self.key_from.get(parent)
+    def _for_keys(self, sources: tuple[str, ...], *, first: bool = False) -> tuple[str, ...]:
+        """List the other sources that lead to the keys of these, or the first of each only."""
+        found, left = dict[str, None](), [*sources] if self.key_from else []
+        while left:
+            parents = self.key_from.get(left.pop(0), ())
+            new = [one for one in parents[: 1 if first else None] if one not in found]
+            found |= dict.fromkeys(new)
+            left += new
         return tuple(name for name in found if name not in sources)
 
     def _fields(
@@ -348,21 +352,34 @@ class Planner:
             [group] = groups
             needs, users = group.selection.needs, tuple(dict.fromkeys(group.keys))
             return [
-                Fetch(name, users, needs.fields.get(name), key_from.get(name))
-                for name in needs.needed
+                Fetch(name, at_once, needs.fields.get(name), key_from.get(name, ()), later)
+                for names, at_once, later in (
+                    (needs.always, users, ()),
+                    (needs.fallbacks, (), users),
+                )
+                for name in names
             ]
-        users_of: dict[str, dict[UserId, None]] = {}
+        always: dict[str, dict[UserId, None]] = {}
+        fallbacks: dict[str, dict[UserId, None]] = {}
         fields: dict[str, FieldSet] = {}
         for root in roots:
             for key, needs in _in_order(root.groups):
-                for source in needs.needed:
-                    users_of.setdefault(source, {})[key] = None
+                for source in needs.always:
+                    always.setdefault(source, {})[key] = None
+                for source in needs.fallbacks:
+                    fallbacks.setdefault(source, {})[key] = None
             for group in root.groups:
                 for source, needed in group.selection.needs.fields.items():
                     fields[source] = needed | fields.get(source, frozenset())
         return [
-            Fetch(name, tuple(users), fields.get(name), key_from.get(name))
-            for name, users in users_of.items()
+            Fetch(
+                name,
+                tuple(asked := always.get(name, {})),
+                fields.get(name),
+                key_from.get(name, ()),
+                tuple(user for user in fallbacks.get(name, ()) if user not in asked),
+            )
+            for name in dict.fromkeys((*always, *fallbacks))
         ]
 
     def _root(

@@ -266,13 +266,15 @@ class GatewaySchema(Schema):
         )  # it is declared as one
 
     def reads(
-        self, endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, str]
+        self,
+        endpoints: Mapping[str, Sequence[Endpoint[Any]]],
+        key_from: Mapping[str, tuple[str, ...]],
     ) -> SourceReads:
         """Find which sources the fields of ``User`` read.
 
         Args:
             endpoints: The endpoints of each source, by the name of the source.
-            key_from: For an endpoint, the endpoint whose records have its keys, by name.
+            key_from: For an endpoint, the endpoints whose records have its keys, in order.
 
         Returns:
             The sources and record fields that each field reads.

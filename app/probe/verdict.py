@@ -32,7 +32,9 @@ class ProbeModel(BaseModel):
 class FieldCheck(ProbeModel):
     """The check of one field of a row."""
 
-    name: str = Field(description="Name of the field in the record.")
+    name: str = Field(
+        description="Name of the field in the record; `key of billing` for the key of a source."
+    )
     expression: str | None = Field(
         description="Expression that read the value; null if the row has the field itself."
     )
@@ -47,7 +49,9 @@ class RowCheck(ProbeModel):
     source: str = Field(description="Source of the row.")
     key: str = Field(description="Key for which the row was requested; of an item, its own key.")
     wrong: str | None = Field(description="Why the row is not a valid record; null if it is one.")
-    fields: tuple[FieldCheck, ...] = Field(description="Checks of its fields.")
+    fields: tuple[FieldCheck, ...] = Field(
+        description="Checks of its fields, and of the keys of other sources in it."
+    )
 
 
 def row_check(row: RowObservation) -> RowCheck:
@@ -74,7 +78,8 @@ def _field_check(field: FieldObservation, row: RowObservation) -> FieldCheck:
         by_alias = {
             info.alias or name: name for name, info in type(row.record).model_fields.items()
         }
-        made = getattr(row.record, by_alias[field.name])
+        if field.name in by_alias:  # else the key of another source
+            made = getattr(row.record, by_alias[field.name])
     return FieldCheck(
         name=field.name,
         expression=field.expression,

@@ -19,12 +19,12 @@ WITHOUT = "without_source_defaults"
 """The setting of a source that lists the settings for which the defaults do not count."""
 
 OF_ONE_SOURCE = frozenset(
-    {"fields", "words", "defaults", "key_from", "endpoints", "lists", WITHOUT}
+    {"fields", "words", "defaults", "key_from", "lookups", "endpoints", "lists", WITHOUT}
 )
 """The settings of a source that say something about this source alone, and have no default."""
 
-_OF_ENDPOINTS = ("request", "answer")
-"""The settings that each endpoint of a source has instead of the source."""
+_OF_CALLS = ("request", "answer")
+"""The settings that each endpoint of a source has instead of the source, and each lookup too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class _Laying:
         self.used: set[str] = set()
 
     def source(self, own: Table, common: Table, schema: FieldSchema, keys: Keys) -> Table:
-        """Lay the defaults under one source, and under its endpoints.
+        """Lay the defaults under one source, and under its endpoints and lookups.
 
         Args:
             own: The settings of the source.
@@ -145,22 +145,26 @@ class _Laying:
         without = own.get(WITHOUT)
         if isinstance(without, list):
             common = {name: value for name, value in common.items() if name not in without}
-        endpoints = as_table(own.get("endpoints"))
-        if not endpoints:
-            return self._table(own, common, schema, keys, (DEFAULTS,))
-        theirs = {name: common[name] for name in _OF_ENDPOINTS if name in common}
-        common = {name: one for name, one in common.items() if name not in theirs or name in own}
-        of_endpoints = schema.below("endpoints").schema
-        settled: Table = {}
-        for name, value in endpoints.items():
-            table, place = as_table(value), (*keys, "endpoints", name)
-            settled[name] = (
-                value
-                if table is None
-                else self._table(table, theirs, of_endpoints.below(name).schema, place, (DEFAULTS,))
-            )
-        own = {**own, "endpoints": settled}
-        return self._table(own, common, schema, keys, (DEFAULTS,))
+        theirs = {name: common[name] for name in _OF_CALLS if name in common}
+        laid = dict(own)
+        for group in ("endpoints", "lookups"):
+            if calls := as_table(own.get(group)):
+                of_group, place = schema.below(group).schema, (*keys, group)
+                laid[group] = self._calls(calls, theirs, of_group, place)
+        if as_table(own.get("endpoints")):
+            common = {
+                name: one for name, one in common.items() if name not in theirs or name in own
+            }
+        return self._table(laid, common, schema, keys, (DEFAULTS,))
+
+    def _calls(self, calls: Table, theirs: Table, schema: FieldSchema, keys: Keys) -> Table:
+        """Lay the defaults under each endpoint, or under each lookup, of a source."""
+        return {
+            name: value
+            if (table := as_table(value)) is None
+            else self._table(table, theirs, schema.below(name).schema, (*keys, name), (DEFAULTS,))
+            for name, value in calls.items()
+        }
 
     def _table(
         self, above: Table, below: Table, schema: FieldSchema, keys: Keys, place: Keys

@@ -5,7 +5,7 @@ environment and from files, and the demo and the tests make them in code.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Annotated, Any, Literal
 
@@ -45,7 +45,14 @@ from app.settings.server import (
     ServerTlsSettings,
     TrustedSettings,
 )
-from app.settings.source import KeyFromSettings, ServiceName, SourceSettings, key_mistakes
+from app.settings.source import (
+    KeyFromSettings,
+    KeyMistake,
+    LookupSettings,
+    ServiceName,
+    SourceSettings,
+    key_mistakes,
+)
 
 DEFAULT_SOURCES: tuple[str, ...] = ("profile", "billing", "activity")
 """The sources of the default schema."""
@@ -237,13 +244,12 @@ class Settings(SettingsModel):
     log: LogSettings = Field(default=LogSettings(), description="The log.")
 
     @property
-    def key_from(self) -> Mapping[str, KeyFromSettings]:
-        """The ``key_from`` settings by source, for the sources that have any."""
-        return {
-            name: source.key_from
-            for name, source in self.sources.items()
-            if source.key_from is not None
-        }
+    def key_from(self) -> Mapping[str, tuple[KeyFromSettings, ...]]:
+        """The places of keys in order, by the names of all sources and lookups.
+
+        There are none if users' ids are the keys.
+        """
+        return _origins(self.sources)
 
     @property
     def has_security_directives(self) -> bool:
@@ -263,21 +269,42 @@ class Settings(SettingsModel):
         """
         usual = [name for name in DEFAULT_SOURCES if name in sources]
         sources = {name: sources[name] for name in dict.fromkeys((*usual, *sources))}
-        parents = {
-            name: None if one.key_from is None else one.key_from.source
-            for name, one in sources.items()
-        }
-        mistakes = [
-            InitErrorDetails(
-                type=PydanticCustomError("key_from", "{what}", {"what": one.what}),
-                loc=(one.source, "key_from", "source"),
-                input=parents[one.source],
-            )
-            for one in key_mistakes(parents)
-        ]
+        origins = _origins(sources)
+        parents = {name: [one.source for one in places] for name, places in origins.items()}
+        mistakes = [_key_error(one, sources, parents) for one in key_mistakes(parents)]
         if mistakes:
             raise ValidationError.from_exception_data(cls.__name__, mistakes)
         return sources
+
+
+def _origins(sources: Mapping[str, SourceSettings]) -> Mapping[str, tuple[KeyFromSettings, ...]]:
+    """Return the places of the keys of each source, and of each lookup."""
+    found = {name: source.origins for name, source in sources.items()}
+    for name, source in sources.items():
+        found |= {f"{name}.{lookup}": one.origins for lookup, one in source.lookups.items()}
+    return found
+
+
+def _key_error(
+    mistake: KeyMistake, sources: Mapping[str, SourceSettings], parents: Mapping[str, Sequence[str]]
+) -> InitErrorDetails:
+    """Put a mistake in the places of keys at its own place."""
+    service, _, lookup = mistake.source.partition(".")
+    own = sources[service]
+    table: SourceSettings | LookupSettings = own.lookups[lookup] if lookup else own
+    place: tuple[str | int, ...] = (service, "lookups", lookup) if lookup else (service,)
+    value: object = {}
+    if mistake.number is not None:
+        # After a union, pydantic's locations have the name of the type.
+        is_list = isinstance(table.key_from, tuple)
+        kind = ("tuple", mistake.number) if is_list else (KeyFromSettings.__name__,)
+        place = (*place, "key_from", *kind, "source")
+        value = parents[mistake.source][mistake.number]
+    return InitErrorDetails(
+        type=PydanticCustomError("key_from", "{what}", {"what": mistake.what}),
+        loc=place,
+        input=value,
+    )
 
 
 def _defaults_of(model: type[BaseModel]) -> type[BaseModel]:
@@ -303,7 +330,8 @@ class WrittenSettings(Settings):
     source_defaults: _defaults_of(SourceSettings) = Field(  # type: ignore[valid-type] # made of another model
         default=None,
         description="Settings that all sources have unless they say something else themselves."
-        " All settings of a source may be here except `fields`, `words`, `defaults`, `key_from` and"
-        " `endpoints`."
-        " `request` and `answer` count for the endpoints of a source that has some.",
+        " All settings of a source may be here except `fields`, `words`, `defaults`, `key_from`,"
+        " `lookups` and `endpoints`."
+        " `request` and `answer` count for the endpoints of a source that has some, and for"
+        " lookups.",
     )

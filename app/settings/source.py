@@ -1,15 +1,23 @@
 """Settings of one source: its service, its endpoints, and its keys.
 
 A source may have several endpoints, each with some fields of its record. A source that knows users
-by its own keys names the other source that has these keys:
+by its own keys names the sources that have these keys, in order; the first key that is found
+counts. A lookup finds a user by something else than the key, such as a mail address:
 
-[sources.billing.key_from]
-source = "profile"
-expression = "app_metadata.stripe_customer_id"
+[sources.billing]
+key_from = [
+  { source = "profile", expression = "app_metadata.stripe_customer_id" },
+  { source = "billing.by_mail", expression = "id" },
+]
+
+[sources.billing.lookups.by_mail]
+key_from = { source = "profile", expression = "email" }
+request = { form = "each", path = "/v1/customers", parameter = "email" }
+answer = { rows = ["data"], key = ["email"] }
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -29,6 +37,7 @@ from app.settings.resilience import (
 )
 from app.settings.response import AnswerSettings, ExpressionText, FieldName, Fields, MoreSettings
 from app.settings.transport import ProxySettings, TlsSettings
+from app.settings.variables import nearest
 
 
 def _check_name(name: str) -> str:
@@ -61,14 +70,82 @@ _DEFAULTS = (
 _DEFAULTS_EXAMPLES: list[Mapping[str, JsonValue]] = [{"login_count": 0, "events": []}]
 
 
-class EndpointSettings(SettingsModel):
-    """One endpoint of a service: its requests, its answers, and the record's fields that it has."""
+class KeyFromSettings(SettingsModel):
+    """One place where the keys of a source may be, if these are not the ids of users."""
+
+    source: str = Field(
+        max_length=100,
+        description="The source whose rows have the keys, or a lookup (`billing.by_mail`). It is"
+        " called first. `key_from` may be a list of such places, of which the first key counts.",
+        examples=["profile"],
+    )
+    expression: ExpressionText = Field(
+        description="Expression (JMESPath) that reads the key from a row of that source, before any"
+        " mapping. It gives text or a whole number. Null or an empty text means that the user has"
+        " no key there.",
+        examples=["app_metadata.stripe_customer_id"],
+    )
+
+
+def _some(places: tuple[KeyFromSettings, ...]) -> tuple[KeyFromSettings, ...]:
+    """Raise ``ValueError`` if there are no places; return them otherwise."""
+    # ``min_length`` would count the places without a mistake.
+    if not places:
+        raise ValueError("expected at least one table")
+    return places
+
+
+KeyFrom: TypeAlias = (
+    KeyFromSettings
+    | Annotated[
+        tuple[KeyFromSettings, ...],
+        AfterValidator(_some),
+        Field(max_length=16, json_schema_extra={"minItems": 1}),
+    ]
+)
+"""Where keys are: one place, or several in order. The first key that is found counts."""
+
+
+def _as_tuple(key_from: KeyFrom | None) -> tuple[KeyFromSettings, ...]:
+    """Return the places of keys in order; none if the ids of users are the keys."""
+    if key_from is None:
+        return ()
+    return key_from if isinstance(key_from, tuple) else (key_from,)
+
+
+class CallSettings(SettingsModel):
+    """The calls of one endpoint or lookup of a service: their requests, answers and limits."""
 
     request: RequestSettings = Field(description="How a request names the users.")
     answer: AnswerSettings | None = Field(
         default=None,
         description="How its answers are read. When absent, the default contract applies.",
     )
+    timeout: Seconds | None = Field(
+        default=None,
+        description="Maximum number of seconds of one call, instead of the source's `timeout`.",
+        examples=[0.5],
+    )
+    max_keys: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Maximum number of users in one call, instead of the source's `max_keys`.",
+        examples=[20],
+    )
+    max_calls: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Maximum number of these calls at the same time, within the source's"
+        " `max_calls`. More wait, as many as `max_waiting_calls` allows.",
+        examples=[4],
+    )
+
+
+class EndpointSettings(CallSettings):
+    """One endpoint of a service: its calls, and the record's fields that it has."""
+
     fields: Annotated[Mapping[FieldName, ExpressionText], Field(min_length=1)] = Field(
         description="The fields of the record that this endpoint has: an expression (JMESPath) for"
         " each.",
@@ -76,28 +153,6 @@ class EndpointSettings(SettingsModel):
     )
     words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
     defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
-    timeout: Seconds | None = Field(
-        default=None,
-        description="Maximum number of seconds of one call of this endpoint, instead of the"
-        " source's `timeout`.",
-        examples=[0.5],
-    )
-    max_keys: int | None = Field(
-        default=None,
-        ge=1,
-        le=10_000,
-        description="Maximum number of users in one call of this endpoint, instead of the source's"
-        " `max_keys`.",
-        examples=[20],
-    )
-    max_calls: int | None = Field(
-        default=None,
-        ge=1,
-        le=10_000,
-        description="Maximum number of calls of this endpoint at the same time, within the"
-        " source's `max_calls`. More wait, as many as `max_waiting_calls` allows.",
-        examples=[4],
-    )
 
 
 Endpoints: TypeAlias = Mapping[EndpointName, EndpointSettings]
@@ -105,68 +160,92 @@ Endpoints: TypeAlias = Mapping[EndpointName, EndpointSettings]
 first one is called."""
 
 
-class KeyFromSettings(SettingsModel):
-    """The origin of a source's keys, if these are not the ids of users."""
+class LookupSettings(CallSettings):
+    """A way to find the key of a user by something else: an endpoint without fields.
 
-    source: str = Field(
-        max_length=100,
-        description="The source whose rows have the keys of this source. It is called first.",
-        examples=["profile"],
+    Its own name in ``key_from`` is that of the service with a dot: ``billing.by_mail``.
+    """
+
+    key_from: KeyFrom | None = Field(
+        default=None,
+        description="Where the values are by which users are looked up, such as their mail"
+        " addresses: one table, or a list of tables in order. When absent, users are looked up by"
+        " their ids.",
+        examples=[{"source": "profile", "expression": "email"}],
     )
-    expression: ExpressionText = Field(
-        description="Expression (JMESPath) that reads the key from a row of that source, before any"
-        " mapping. It gives text or a whole number. Null or an empty text means that the user has"
-        " no key.",
-        examples=["app_metadata.stripe_customer_id"],
-    )
+
+    @property
+    def origins(self) -> tuple[KeyFromSettings, ...]:
+        """The places of the values by which users are looked up, in order."""
+        return _as_tuple(self.key_from)
+
+
+Lookups: TypeAlias = Mapping[EndpointName, LookupSettings]
+"""The lookups of a service, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyMistake:
-    """A source whose ``key_from`` cannot work.
+    """A place of keys that cannot work, or a lookup that has no use.
 
     Attributes:
-        source: The source.
+        source: The source or lookup whose keys are meant.
+        number: The position in its ``key_from``, from 0; ``None`` for a lookup without use.
         what: The mistake, and what is expected.
     """
 
     source: str
+    number: int | None
     what: str
 
 
-def key_mistakes(parents: Mapping[str, str | None]) -> Iterator[KeyMistake]:
-    """Find sources whose keys cannot be obtained.
+def key_mistakes(origins: Mapping[str, Sequence[str]]) -> Iterator[KeyMistake]:
+    """Find sources whose keys cannot be obtained, and lookups that no source uses.
 
     Args:
-        parents: For every source, the source that has its keys; ``None`` if users' ids are its
-            keys.
+        origins: For every source and lookup, the sources and lookups that have its keys, in order;
+            none if users' ids are its keys.
 
     Yields:
-        A mistake for each source that gets its keys from itself, from an unknown source, or in a
-        cycle; one mistake for each cycle.
+        A mistake for each place that is unknown, that is the source itself, or that comes twice;
+        one mistake for cycles that have a source in common, and for each lookup without use.
     """
     reported: set[str] = set()
-    for name, parent in parents.items():
-        if parent is None:
-            continue
-        if parent not in parents or parent == name:
-            others = ", ".join(one for one in parents if one != name)
-            yield KeyMistake(name, f"expected one of {others}")
-            continue
-        cycle = _cycle(name, parents)
-        if cycle and reported.isdisjoint(cycle):
+    for name, parents in origins.items():
+        for number, parent in enumerate(parents):
+            if parent not in origins or parent == name:
+                others = [one for one in origins if one != name]
+                near = nearest(parent, others)
+                hint = "" if near is None else f" ({near})"
+                yield KeyMistake(name, number, f"expected one of {', '.join(others)}{hint}")
+            elif parent in parents[:number]:
+                what = "expected each source once: join its expressions by ||"
+                yield KeyMistake(name, number, what)
+        cycle = _cycle(name, origins)
+        if len(cycle) > 1 and reported.isdisjoint(cycle):
             reported.update(cycle)
             way = " ← ".join([*cycle, name])
             what = f"expected no cycle ({way}): none of these sources can be called first"
-            yield KeyMistake(name, what)
+            yield KeyMistake(name, parents.index(cycle[1]), what)
+    used = {parent for parents in origins.values() for parent in parents}
+    for name in origins:
+        if "." in name and name not in used:
+            what = f'expected source = "{name}" in the key_from of a source: nothing uses it'
+            yield KeyMistake(name, None, what)
 
 
-def _cycle(name: str, parents: Mapping[str, str | None]) -> list[str]:
-    """Follow a source to the sources of its keys; return the cycle, or none."""
-    way = [name]
-    while (parent := parents.get(way[-1])) is not None and parent not in way:
-        way.append(parent)
-    return way if parent == name and len(way) > 1 else []
+def _cycle(name: str, origins: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Follow a source to the sources of its keys; return the way back to it, or nothing."""
+    ways, visited = [[name]], {name}
+    while ways:
+        way = ways.pop()
+        for parent in origins.get(way[-1], ()):
+            if parent == name:
+                return way
+            if parent not in visited:
+                visited.add(parent)
+                ways.append([*way, parent])
+    return ()
 
 
 class SourceSettings(SettingsModel):
@@ -223,10 +302,30 @@ class SourceSettings(SettingsModel):
     )
     words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)
     defaults: Defaults = Field(default={}, description=_DEFAULTS, examples=_DEFAULTS_EXAMPLES)
-    key_from: KeyFromSettings | None = Field(
+    key_from: KeyFrom | None = Field(
         default=None,
-        description="The other source that has the keys of this source. When absent, the keys are"
-        " the ids of users.",
+        description="Where the keys of this source are: one table, or a list of tables in order, of"
+        " which the first key that is found counts. When absent, the keys are the ids of users.",
+        examples=[
+            [
+                {"source": "profile", "expression": "app_metadata.stripe_customer_id"},
+                {"source": "billing.by_mail", "expression": "id"},
+            ]
+        ],
+    )
+    lookups: Lookups = Field(
+        default={},
+        description="Lookups by name: calls that find the key of a user by something else, such as"
+        " a mail address, for `key_from`. A user whose key is known before is not looked up.",
+        examples=[
+            {
+                "by_mail": {
+                    "key_from": {"source": "profile", "expression": "email"},
+                    "request": {"form": "each", "path": "/customers", "parameter": "email"},
+                    "answer": {"rows": ["data"], "key": ["email"]},
+                }
+            }
+        ],
     )
     endpoints: Endpoints = Field(
         default={},
@@ -338,6 +437,11 @@ class SourceSettings(SettingsModel):
         examples=[["proxy", "tls"]],
     )
 
+    @property
+    def origins(self) -> tuple[KeyFromSettings, ...]:
+        """The places of the source's keys in order; none if the keys are the ids of users."""
+        return _as_tuple(self.key_from)
+
     @field_validator("without_source_defaults")
     @classmethod
     def _have_defaults(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -354,11 +458,19 @@ class SourceSettings(SettingsModel):
         Raises:
             ValueError: A header or parameter has two values, or ``tls`` has no effect.
         """
-        shapes: tuple[SourceSettings | EndpointSettings, ...] = (self, *self.endpoints.values())
+        shapes: tuple[SourceSettings | CallSettings, ...] = (
+            self,
+            *self.endpoints.values(),
+            *self.lookups.values(),
+        )
         for shape in shapes:
             _check_beside_auth(shape.request, shape.answer, self.auth)
         for name, one in self.lists.items():
             _check_list_beside_auth(name, one, self.auth)
+        if both := {*self.lookups} & {*self.endpoints}:
+            raise ValueError(
+                f"expected another name than {min(both)} in lookups: an endpoint has it"
+            )
         if both := {*self.lists} & {*self.without_lists}:
             raise ValueError(f"expected {min(both)} in lists or in without_lists, not in both")
         addresses = [self.base_url]

@@ -192,6 +192,7 @@ class SourceSpec(Generic[R]):
         path: Path of the request, below the base URL.
         parameter: The query parameter that is repeated for each key.
         key: The field of ``record`` with the key, by its Python name.
+        unique: Whether several different rows of a key are a failure. Otherwise the first counts.
     """
 
     name: str
@@ -199,6 +200,7 @@ class SourceSpec(Generic[R]):
     path: str
     parameter: str
     key: str
+    unique: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a record that needs more than its key.

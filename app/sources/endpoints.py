@@ -1,9 +1,12 @@
-"""The endpoints of a source, and whether its settings fit the record. Pure.
+"""The endpoints and lookups of a source, and whether its settings fit the record. Pure.
 
 An endpoint has one kind of request. A service may need two calls for what is one record here (an
 account and its balance). Then each endpoint gives a part of the record's fields, and has its own
 batches, cache and log lines, under a name such as ``billing.balance``. The endpoints share the
 service: its client, connections, circuit breaker, bulkhead and retry budget.
+
+A lookup is an endpoint that gives no field of the record, only keys for other endpoints. Its name
+is one such as ``billing.by_mail``.
 
 The settings by themselves do not know the record. Mistakes are found here before the gateway
 starts, by creating the readers of the endpoints.
@@ -13,10 +16,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from app.expressions.expression import ExpressionError, checked_expression
-from app.settings.source import EndpointSettings, KeyFromSettings, SourceSettings
+from app.settings.request import EachRequest
+from app.settings.response import AnswerSettings
+from app.settings.source import CallSettings, EndpointSettings, KeyFromSettings, SourceSettings
 from app.sources.base import Record, SourceSpec
 from app.sources.field_selection import Selector
 from app.sources.mapping.readers import reader_of
@@ -31,11 +36,14 @@ LIMITS = ("timeout", "max_keys", "max_calls")
 MAPPING_SETTINGS = tuple(name for name in EndpointSettings.model_fields if name not in LIMITS)
 """The settings that each endpoint has for itself."""
 
+_NO_MAPPING = {name: SourceSettings.model_fields[name].get_default() for name in MAPPING_SETTINGS}
+"""The values of these settings for an endpoint without settings."""
+
 
 def endpoints_of(
     specs: Collection[SourceSpec[Any]], sources: Mapping[str, SourceSettings]
 ) -> Mapping[str, Sequence[Endpoint[Any]]]:
-    """Return the endpoints of each source.
+    """Return the endpoints of each source, and its lookups.
 
     Args:
         specs: The sources. A source whose name has a dot is itself an endpoint. Its settings are in
@@ -44,36 +52,104 @@ def endpoints_of(
 
     Returns:
         The endpoints by name of the source, in the order of the settings. Each field of a record
-        comes from one of them.
+        comes from one of them. Each lookup is there by its own name.
 
     Raises:
         MappingError: The settings do not fit the record. It has all mistakes.
     """
     taken = {spec.name for spec in specs}
-    return {spec.name: _endpoints(spec, sources[spec.service], taken) for spec in specs}
+    found = {spec.name: _endpoints(spec, sources[spec.service], taken) for spec in specs}
+    for service in dict.fromkeys(spec.service for spec in specs):
+        found |= _lookups(service, sources[service], taken)
+    return found
+
+
+class LookupRecord(Record):
+    """A row that a lookup finds. Keys of other sources are added to it."""
+
+    looked_up: str = Field(description="The value by which the row was looked up.")
+
+
+def _lookups(
+    service: str, settings: SourceSettings, taken: Collection[str]
+) -> Mapping[str, Sequence[Endpoint[LookupRecord]]]:
+    """Return the lookups of a service by their names, such as ``billing.by_mail``."""
+    found: dict[str, Sequence[Endpoint[LookupRecord]]] = {}
+    mistakes: list[MappingMistake] = []
+    for lookup, own in settings.lookups.items():
+        name = f"{service}.{lookup}"
+        spec = SourceSpec(
+            name=name, record=LookupRecord, path="", parameter="", key="looked_up", unique=True
+        )
+        mapping: dict[str, Any] = {"request": own.request, "answer": own.answer, "fields": {}}
+        endpoint = Endpoint(spec, _with_calls(settings, own, {**_NO_MAPPING, **mapping}, None))
+        found[name] = (endpoint,)
+        wrong = _mistakes_of(endpoint)
+        if name in taken:
+            wrong = [MappingMistake((), "has the name of an endpoint: expected another name.")]
+        elif not wrong and not _says_key(endpoint.settings):
+            what = "has no key: expected the path of the value by which rows are looked up."
+            wrong = [MappingMistake(("answer",), what)]
+        mistakes += [replace(one, keys=("lookups", lookup, *one.keys)) for one in wrong]
+    if mistakes:
+        raise MappingError(mistakes)
+    return found
+
+
+def _says_key(settings: SourceSettings) -> bool:
+    """Return whether it is known whose a row of a lookup is."""
+    answer = settings.answer or AnswerSettings()
+    one_key = isinstance(settings.request, EachRequest) or settings.max_keys == 1
+    by_part = answer.match == "position" or answer.parts is not None
+    return one_key or by_part or answer.by_key or answer.key is not None
 
 
 def keys_of(
-    endpoints: Mapping[str, Sequence[Endpoint[Any]]], key_from: Mapping[str, KeyFromSettings]
-) -> Mapping[str, KeyFromSettings]:
-    """Return ``key_from`` for each endpoint whose keys come from another source.
+    endpoints: Mapping[str, Sequence[Endpoint[Any]]],
+    key_from: Mapping[str, Sequence[KeyFromSettings]],
+) -> Mapping[str, Sequence[KeyFromSettings]]:
+    """Return the places of keys for each endpoint whose keys come from other sources.
 
     Args:
-        endpoints: The endpoints by name of the source.
-        key_from: The settings ``key_from`` by name of the source.
+        endpoints: The endpoints by name of the source or lookup.
+        key_from: The places of keys by name of the service or lookup.
 
     Returns:
-        The settings by name of the endpoint, and by name of the source for its lists. ``source`` is
-        the first endpoint of the other source: its rows have the keys.
+        The places in order, by name of the endpoint, and by name of the source for its lists.
+        ``source`` is the first endpoint of the other source: its rows have the keys.
     """
-    return {
-        child: origin.model_copy(update={"source": endpoints[origin.source][0].spec.name})
-        for name, origin in key_from.items()
-        for child in (name, *(endpoint.spec.name for endpoint in endpoints[name]))
-    }
+    found: dict[str, Sequence[KeyFromSettings]] = {}
+    for name, several in endpoints.items():
+        places = key_from.get(name, key_from.get(several[0].spec.service, ()))
+        if places:
+            at_endpoints = tuple(_at_endpoint(one, endpoints) for one in places)
+            children = (name, *(endpoint.spec.name for endpoint in several))
+            found |= dict.fromkeys(children, at_endpoints)
+    return found
 
 
-def foreign_of(name: str, keys: Mapping[str, KeyFromSettings]) -> Mapping[str, str]:
+def _at_endpoint(
+    place: KeyFromSettings, endpoints: Mapping[str, Sequence[Endpoint[Any]]]
+) -> KeyFromSettings:
+    """Replace the source of a place of keys by its first endpoint."""
+    return place.model_copy(update={"source": endpoints[place.source][0].spec.name})
+
+
+def sources_of_keys(
+    keys: Mapping[str, Sequence[KeyFromSettings]],
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the endpoints that have the keys of others, without the expressions.
+
+    Args:
+        keys: The result of ``keys_of``.
+
+    Returns:
+        Names of the endpoints in order, by name of the endpoint whose keys they have.
+    """
+    return {name: tuple(one.source for one in places) for name, places in keys.items()}
+
+
+def foreign_of(name: str, keys: Mapping[str, Sequence[KeyFromSettings]]) -> Mapping[str, str]:
     """Return the expressions for the keys of other endpoints in the rows of one endpoint.
 
     Args:
@@ -83,7 +159,12 @@ def foreign_of(name: str, keys: Mapping[str, KeyFromSettings]) -> Mapping[str, s
     Returns:
         The expressions, by name of the endpoint whose keys they give.
     """
-    return {child: origin.expression for child, origin in keys.items() if origin.source == name}
+    return {
+        child: place.expression
+        for child, places in keys.items()
+        for place in places
+        if place.source == name
+    }
 
 
 def _endpoints(
@@ -148,16 +229,23 @@ def _partition(
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
     """Return the settings of an endpoint: its own mapping and limits, the rest of its service."""
-    known = SourceSettings.model_fields
-    changed: dict[str, Any] = {
-        name: known[name].get_default() if own is None else getattr(own, name)
-        for name in MAPPING_SETTINGS
-    }
+    mapping = {name: getattr(own, name, default) for name, default in _NO_MAPPING.items()}
+    return _with_calls(settings, own, mapping, settings.key_from)
+
+
+def _with_calls(
+    settings: SourceSettings,
+    own: CallSettings | None,
+    mapping: Mapping[str, Any],
+    key_from: object,
+) -> SourceSettings:
+    """Return the settings of a service with the mapping and the limits of one of its endpoints."""
+    changed: dict[str, Any] = {**mapping, "endpoints": {}, "lookups": {}, "key_from": key_from}
     if own is not None:
         limits = {name: getattr(own, name) for name in LIMITS}
         changed |= {name: limit for name, limit in limits.items() if limit is not None}
         changed["max_calls"] = min(settings.max_calls, own.max_calls or settings.max_calls)
-    return settings.model_copy(update={**changed, "endpoints": {}})
+    return settings.model_copy(update=changed)
 
 
 def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:

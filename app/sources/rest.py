@@ -71,7 +71,7 @@ class RestSource(Generic[R]):
             fold_case=fold_case,
             decoders=decoders,
         )
-        self._key_from = client.settings.key_from
+        self._origins = client.settings.origins
         self._log = log
 
     @property
@@ -99,14 +99,14 @@ class RestSource(Generic[R]):
             fetched = await self._fetch_all(encoded.sent, context)
         if encoded.refused:
             fetched = self._with_refused(fetched, keys, encoded.refused, context)
-        if self._key_from is not None:
-            self._warn_of_unknown_keys(fetched.results, self._key_from, context)
+        if self._origins:
+            self._warn_of_unknown_keys(fetched.results, self._origins, context)
         return fetched
 
     def _warn_of_unknown_keys(
         self,
         answers: Sequence[SourceResult[R]],
-        origin: KeyFromSettings,
+        origins: Sequence[KeyFromSettings],
         context: RequestContext,
     ) -> None:
         """Log how many keys this source does not know although another source has them for it."""
@@ -115,7 +115,7 @@ class RestSource(Generic[R]):
                 "source.unknown_keys",
                 self.name,
                 context,
-                key_from=origin.source,
+                key_from=", ".join(origin.source for origin in origins),
                 keys=unknown,
             )
 

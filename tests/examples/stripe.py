@@ -85,7 +85,7 @@ def stripe_server(folder: Path) -> Generator[httpx.Client]:
         yield client
 
 
-def create(client: httpx.Client, number: int) -> str:
+def create(client: httpx.Client, number: int, **more: str) -> str:
     """Create a customer: with credit or debt, and every third without a subscription."""
     card = client.get("/v1/payment_methods/pm_card_visa").raise_for_status().json()["id"]
     data: Json = {
@@ -93,6 +93,7 @@ def create(client: httpx.Client, number: int) -> str:
         "balance": str(number * 1_234 - 10_000),
         "payment_method": card,
         "invoice_settings[default_payment_method]": card,
+        **more,
     }
     answer: Json = client.post("/v1/customers", data=data).raise_for_status().json()
     customer: str = answer["id"]

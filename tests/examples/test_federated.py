@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Services:
     """The three services.
 
     Attributes:
-        directory: Knows who users are; two more of them than there are at the others.
+        directory: Knows who users are: twenty by their customers' ids, then the others.
         books: Knows what they pay.
         tracker: Knows what they do.
     """
@@ -49,6 +49,21 @@ class Services:
             **self.tracker.activity(user),
         }
 
+    @property
+    def strangers(self) -> Sequence[str]:
+        """The users whom Stripe does not know: without a customer's id, and with a wrong one."""
+        return self.directory.ids[20:22]
+
+    @property
+    def found(self) -> str:
+        """The user without a customer's id whose mail address Stripe knows."""
+        return self.directory.ids[22]
+
+    @property
+    def shared(self) -> str:
+        """The user without a customer's id whose mail address two customers have."""
+        return self.directory.ids[23]
+
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
@@ -63,13 +78,17 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
             scim.create(scim_client, scim.person(number, externalId=customer))
             for number, customer in enumerate(customers)
         )
-        strangers = (scim.person(20), scim.person(21, externalId="cus_gone"))
-        ids = (*ids, *(scim.create(scim_client, one) for one in strangers))
+        gone = scim.person(21, externalId="cus_gone")
+        others = (scim.person(20), gone, scim.person(22), scim.person(23))
+        ids = (*ids, *(scim.create(scim_client, one) for one in others))
+        found = stripe.create(stripe_client, 22, email="user-22@home.example")
+        for number in (23, 24):
+            stripe.create(stripe_client, number, email="user-23@work.example")
         for number, user in enumerate(ids[:20]):
             tracker.create(tracker_client, user, number)
         yield Services(
             scim.Directory(scim_client, ids),
-            stripe.Books(stripe_client, customers),
+            stripe.Books(stripe_client, (*customers, found)),
             tracker.Tracker(tracker_client, ids),
         )
 
@@ -100,7 +119,8 @@ async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
     async with open_page(PAGE, services.variables) as gateway:
         users = await users_of(gateway, BILLING, services.directory.ids[:20])
 
-    assert users == [services.books.account(customer) for customer in services.books.customers]
+    customers = services.books.customers[:20]
+    assert users == [services.books.account(customer) for customer in customers]
     assert calls(gateway) == {
         ("profile", 20): 1,
         ("billing.subscription", 1): 20,
@@ -111,19 +131,48 @@ async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
 async def test_users_whom_stripe_does_not_know_have_no_billing(
     services: Services, open_page: OpenPage
 ) -> None:
-    [without, gone] = services.directory.ids[20:]
     async with open_page(PAGE, services.variables) as gateway:
-        users = await users_of(gateway, "username plan loginCount", [without, gone])
+        users = await users_of(gateway, "username plan loginCount", services.strangers)
 
     nothing = {"plan": None, "loginCount": 0}
     assert users == [{"username": "user-20", **nothing}, {"username": "user-21", **nothing}]
     assert calls(gateway) == {
         ("profile", 2): 1,
+        ("billing.by_mail", 1): 1,
         ("billing.subscription", 1): 1,
         ("activity", 2): 1,
     }
     [warning] = gateway.events("source.unknown_keys")
     assert warning["source"] == "billing.subscription"
+
+
+async def test_a_user_without_the_customer_s_id_is_found_by_mail_address(
+    services: Services, open_page: OpenPage
+) -> None:
+    users = [services.directory.ids[1], services.found]
+    async with open_page(PAGE, services.variables) as gateway:
+        found = await users_of(gateway, BILLING, users)
+
+    customers = services.books.customers
+    assert found == [services.books.account(customers[number]) for number in (1, 20)]
+    assert calls(gateway) == {
+        ("profile", 2): 1,
+        ("billing.by_mail", 1): 1,
+        ("billing.subscription", 1): 2,
+        ("billing.customer", 1): 2,
+    }
+
+
+async def test_a_mail_address_of_two_customers_is_a_failure_of_that_user(
+    services: Services, open_page: OpenPage
+) -> None:
+    query = "query($ids: [ID!]!) { users(ids: $ids) { username plan } }"
+    async with open_page(PAGE, services.variables) as gateway:
+        reply = await gateway.query(query, ids=[services.found, services.shared])
+
+    assert [one["username"] for one in reply.data["users"]] == ["user-22", "user-23"]
+    assert [one["plan"] for one in reply.data["users"]] == ["basic", None]
+    assert reply.codes == {"users.1.plan": "SOURCE_MALFORMED"}
 
 
 def test_sources_check_finds_nothing_wrong(services: Services, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from tests.fakes import (
 from tests.fakes.http_server import HttpRequest
 from tests.fastpath.test_compiled import CompiledCase as Operation
 from tests.fastpath.test_compiled import cases
-from tests.key_from import linked, linked_row, own_key
+from tests.key_from import BY_MAIL, LOOKUP, Parents, has_fallbacks, linked, linked_row, own_key
 from tests.partial import (
     DividedBilling,
     SelectingActivity,
@@ -528,9 +528,9 @@ def test_a_source_whose_keys_another_has_is_asked_after_it() -> None:
     assert not field.existence_only
     users = tuple(user_id(number) for number in (1, 2, 3))
     assert {one.name: (one.key_from, one.keys) for one in told.sources} == {
-        "profile": (None, users),
-        "billing": ("profile", ()),
-        "activity": (None, users),
+        "profile": ((), users),
+        "billing": (("profile",), ()),
+        "activity": ((), users),
     }
     assert {one.name: one.batches for one in told.sources} == dict.fromkeys(
         ("profile", "billing", "activity"), (2, 1)
@@ -546,6 +546,41 @@ def test_a_source_that_is_asked_anyway_is_told_to_have_keys_too() -> None:
     [profile, _] = field.sources
     assert (profile.keys_of, profile.for_keys_only) == (("billing",), False)
     assert told.calls == 2
+
+
+def test_a_fallback_is_told_with_the_most_users_that_it_may_be_asked_about() -> None:
+    query = f"{{ users(ids: {quoted(1, 2, 3)}) {{ plan }} }}"
+
+    told = explained(query, by=linked(settings_with(sources={"max_keys": 2}), BY_MAIL))
+
+    [field] = told.fields
+    assert {one.source: (one.keys_of, one.fallback) for one in field.sources} == {
+        "billing": ((), False),
+        "profile": (("billing", LOOKUP), False),
+        LOOKUP: (("billing",), True),
+    }
+    assert {one.name: (one.key_from, one.fallback, one.batches) for one in told.sources} == {
+        "profile": ((), False, (2, 1)),
+        "billing": (("profile", LOOKUP), False, (2, 1)),
+        LOOKUP: (("profile",), True, (2, 1)),
+    }
+    assert told.calls == 6
+
+
+def test_what_may_be_asked_at_several_times_is_told_with_a_call_for_each() -> None:
+    parents: Parents = {"billing": ("profile", "activity")}
+    a, b, c = (f'user(id: "{user_id(n)}")' for n in (1, 2, 3))
+
+    told = explained(
+        f"{{ a: {a} {{ plan }} b: {b} {{ loginCount }} c: {c} {{ plan loginCount }} }}",
+        by=linked(settings_with(), parents),
+    )
+
+    assert {one.name: (one.fallback, one.batches) for one in told.sources} == {
+        "profile": (False, (2,)),
+        "billing": (False, (1, 1)),
+        "activity": (True, (2, 1)),
+    }
 
 
 def test_keys_of_users_who_are_told_at_run_time_are_too() -> None:
@@ -578,9 +613,11 @@ async def test_no_run_asks_more_than_is_explained_where_keys_are_others(
     own: bool,  # noqa: FBT001 # drawn: whether everybody has a key of his own
 ) -> None:
     parents = case.parents
-    for name, service in services.by_name.items():
+    for name, service in services.by_endpoint.items():
         service.rows = {
-            own_key(name, n, parents): linked_row(name, n, parents, None if own else case.keys[n])
+            own_key(name, n, parents): linked_row(
+                name, n, parents, None if own else case.keys.get((name, n))
+            )
             for n in range(1, 6)
         }
         service.requests.clear()
@@ -595,8 +632,8 @@ async def test_no_run_asks_more_than_is_explained_where_keys_are_others(
     if "data" not in reply.body or told.explanation is None:
         return
     explained_batches = {one.name: one.batches for one in told.explanation.sources}
-    asked = {name: one.batches for name, one in services.by_name.items() if one.batches}
-    if own:
+    asked = {name: one.batches for name, one in services.by_endpoint.items() if one.batches}
+    if own and not has_fallbacks(parents):
         assert {name: tuple(map(len, one)) for name, one in asked.items()} == explained_batches
         assert told.explanation.calls == sum(services.calls.values())
     else:

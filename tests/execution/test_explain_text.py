@@ -17,7 +17,7 @@ from app.settings.request import (
 from app.settings.resilience import CacheSettings
 from tests.execution.test_explain import ask, explained, quoted, settings_with
 from tests.fakes import user_id
-from tests.key_from import linked
+from tests.key_from import BY_MAIL, LOOKUP, linked
 from tests.partial import in_parts
 
 PAGE = """
@@ -94,7 +94,30 @@ def test_what_is_asked_after_what_is_told() -> None:
         "Cost: 2, of 5,000 at most.",
     ]
     assert "├─ billing    plan, and the keys of activity" in two
-    assert "Calls: 3 at most, billing after profile and activity after billing." in two
+    assert "Calls: 3 at most, billing after profile; activity after billing." in two
+
+
+def test_what_is_asked_only_if_needed_is_told() -> None:
+    query = f"{{ users(ids: {quoted(1, 2)}) {{ plan }} }}"
+
+    text = explanation_text(explained(query, by=linked(settings_with(), BY_MAIL)))
+
+    found = "at most 2 users in 1 call, fewer where keys are found before"
+    order = f"billing after profile and {LOOKUP}; {LOOKUP} after profile"
+    assert text.splitlines()[1:-1] == [
+        "",
+        "users, 2 ids",
+        "├─ billing          plan",
+        f"├─ profile          only the keys of billing and {LOOKUP}",
+        f"└─ {LOOKUP}  only the keys of billing, where they are still missing",
+        "",
+        f"Calls: 3 at most, {order}.",
+        "  profile          GET /users?id=…         2 users in 1 call",
+        "  billing          GET /accounts?userId=…  at most 2 users in 1 call",
+        f"  {LOOKUP}  GET /lookup?mail=…      {found}",
+        "",
+        "Cost: 2, of 5,000 at most.",
+    ]
 
 
 def test_what_is_told_at_run_time_is_named() -> None:

@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -159,6 +160,7 @@ class LoaderWorld:
 
     profile: RecordingSource
     billing: RecordingSource
+    activity: RecordingSource
     pages: FakePages
 
     def sources(self, users: Mapping[str, BatchScheduler[Any]]) -> OpenSources:
@@ -181,14 +183,16 @@ def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
 
 @pytest.fixture
 def world() -> LoaderWorld:
-    """Give two sources and a list."""
-    return LoaderWorld(RecordingSource("profile"), RecordingSource("billing"), FakePages())
+    """Give three sources and a list."""
+    profile, billing, activity = map(RecordingSource, ("profile", "billing", "activity"))
+    return LoaderWorld(profile, billing, activity, FakePages())
 
 
 @asynccontextmanager
 async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
     """Open loaders, and fail what hangs."""
-    schedulers = {one.name: scheduler_of(one) for one in (world.profile, world.billing)}
+    every = (world.profile, world.billing, world.activity)
+    schedulers = {one.name: scheduler_of(one) for one in every}
     sources = world.sources(schedulers)
     async with asyncio.timeout(5), AsyncExitStack() as stack:
         for batches in schedulers.values():
@@ -519,7 +523,7 @@ async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_
         ]
 
     world.profile.behaviour = with_key
-    every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from="profile")]
+    every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from=("profile",))]
     async with loading(world) as loaders:
         results = await loaders.fetch(every)
         loaders.remember(every, results)
@@ -527,4 +531,41 @@ async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_
         assert await loaders.load(every) == results
 
     assert world.profile.batches == [["a", "b"]]
+    assert world.billing.batches == [["cus_a", "cus_b"]]
+
+
+async def test_what_was_found_by_a_fallback_in_bulk_serves_the_resolvers_too(
+    world: LoaderWorld,
+) -> None:
+    async def with_key(source: str, keys: Sequence[UserId]) -> Sequence[Answer]:
+        found = {A: None, f"activity {A}": "cus_a", B: "cus_b"}
+        return [
+            Linked.model_validate(
+                {
+                    "source": source,
+                    "key": key,
+                    "foreignKeys": {
+                        "billing": ForeignKey(found[key]),
+                        "activity": ForeignKey(f"activity {key}"),
+                    },
+                }
+            )
+            for key in keys
+        ]
+
+    world.profile.behaviour = partial(with_key, "profile")
+    world.activity.behaviour = partial(with_key, "activity")
+    every = [
+        Fetch("billing", (A, B), key_from=("profile", "activity")),
+        Fetch("profile", (A, B)),
+        Fetch("activity", (), key_from=("profile",), if_needed=(A, B)),
+    ]
+    async with loading(world) as loaders:
+        results = await loaders.fetch(every)
+        loaders.remember(every, results)
+
+        assert await loaders.load(every) == results
+
+    assert world.profile.batches == [["a", "b"]]
+    assert world.activity.batches == [["activity a"]]
     assert world.billing.batches == [["cus_a", "cus_b"]]

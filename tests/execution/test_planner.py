@@ -24,7 +24,7 @@ def plan(
     variables: Mapping[str, Any] | None = None,
     *,
     caller: Caller = EVERYBODY,
-    key_from: Mapping[str, str] | None = None,
+    key_from: Mapping[str, tuple[str, ...]] | None = None,
     missing: Collection[str] = (),
 ) -> Plan:
     """Plan the first operation of a document."""
@@ -58,7 +58,7 @@ def test_a_plan_prints_as_what_it_does() -> None:
         "query($ids: [ID!]!) { people: users(ids: $ids) { id plan email } me { username } }",
         {"ids": [A, B]},
         caller=Caller(A, frozenset()),
-        key_from={"billing": "profile"},
+        key_from={"billing": ("profile",)},
     )
 
     assert str(found).splitlines() == [
@@ -157,11 +157,64 @@ def test_steps_follow_the_keys_however_deep_and_whatever_the_order() -> None:
     users = (UserId("a"),)
     first, second, third = (
         Fetch("profile", users),
-        Fetch("billing", users, None, "profile"),
-        Fetch("activity", users, None, "billing"),
+        Fetch("billing", users, None, ("profile",)),
+        Fetch("activity", users, None, ("billing",)),
     )
     other = Fetch("support", users)
 
     assert steps_of([third, second, first, other]) == [[first, other], [second], [third]]
     assert steps_of([third]) == [[third]]  # the one that has its keys was asked before
     assert steps_of([]) == []
+
+
+BY_MAIL = {"billing": ("profile", "activity"), "activity": ("profile",)}
+
+
+def test_a_fallback_is_asked_about_the_users_that_need_it_and_others_of_it_in_any_case() -> None:
+    found = plan(
+        f'{{ a: users(ids: ["{A}", "{B}"]) {{ plan }} b: user(id: "{C}") {{ loginCount }}'
+        f' c: user(id: "{B}") {{ plan loginCount }} }}',
+        key_from=BY_MAIL,
+    )
+
+    assert [(one.source, one.users, one.if_needed) for one in found.fetches] == [
+        ("billing", (A, B), ()),
+        ("profile", (A, B, C), ()),
+        ("activity", (C, B), (A,)),
+    ]
+
+
+def test_a_plan_prints_who_is_asked_about_only_if_needed_after_those_before() -> None:
+    found = plan(f'{{ user(id: "{A}") {{ plan }} }}', key_from=BY_MAIL)
+
+    lines = str(found).splitlines()
+    assert lines[lines.index("step 1") :] == [
+        "step 1",
+        f"  profile: {A}",
+        "step 2",
+        f"  activity by the keys of profile: if needed {A}",
+        "step 3",
+        f"  billing by the keys of profile, else activity: {A}",
+    ]
+
+
+def test_a_fallback_is_a_step_after_the_place_before_it() -> None:
+    users = (UserId("a"),)
+    profile, crm = Fetch("profile", users), Fetch("crm", (), if_needed=users)
+    billing = Fetch("billing", users, None, ("profile", "crm"))
+
+    assert steps_of([billing, crm, profile]) == [[profile], [crm], [billing]]
+
+
+def test_of_two_fallbacks_that_are_each_before_the_other_both_are_in_one_step() -> None:
+    users = (UserId("a"),)
+    profile = Fetch("profile", users)
+    crm, erp = (Fetch(name, (), if_needed=users) for name in ("crm", "erp"))
+    billing = Fetch("billing", users, None, ("profile", "crm", "erp"))
+    activity = Fetch("activity", users, None, ("profile", "erp", "crm"))
+
+    assert steps_of([billing, activity, crm, erp, profile]) == [
+        [profile],
+        [crm, erp],
+        [billing, activity],
+    ]

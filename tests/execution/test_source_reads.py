@@ -65,7 +65,8 @@ def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
 
 def test_a_plan_prints_as_what_it_is() -> None:
     assert str(SOURCE_READS.needs(["plan"])) == (
-        "SourceNeeds(sources=('billing',), existence_only=False, for_keys=(), fields={})"
+        "SourceNeeds(sources=('billing',), existence_only=False, for_keys=(), fallbacks=(), "
+        "fields={})"
     )
 
 
@@ -102,15 +103,16 @@ def test_a_source_that_can_be_asked_for_some_fields_is_asked_for_those_that_are_
 
 
 def test_where_only_existence_matters_or_keys_no_field_is_asked_for() -> None:
-    by_key = replace(DIVIDED, key_from={"activity": "profile"})
+    by_key = replace(DIVIDED, key_from={"activity": ("profile",)})
 
     assert DIVIDED.needs(["id"]).fields == {"profile": frozenset()}
     assert by_key.needs(["loginCount"]).fields == {"profile": frozenset()}
 
 
-def keyed(**key_from: str) -> SourceReads:
+def keyed(**key_from: str | tuple[str, ...]) -> SourceReads:
     """Make a planner where some sources have the keys of others."""
-    return SourceReads(reads=READS, existence="profile", key_from=key_from)
+    several = {name: (one,) if isinstance(one, str) else one for name, one in key_from.items()}
+    return SourceReads(reads=READS, existence="profile", key_from=several)
 
 
 def test_the_source_that_has_another_s_keys_is_needed_but_not_asked_as_such() -> None:
@@ -145,22 +147,57 @@ def test_who_exists_may_need_keys() -> None:
     )
 
 
+def test_of_several_places_only_the_first_is_asked_in_any_case() -> None:
+    by_mail = keyed(
+        billing=("profile", "billing.by_mail"), **{"billing.by_mail": ("activity", "crm")}
+    )
+
+    needs = by_mail.needs(["plan"])
+
+    assert needs.sources == ("billing",)
+    assert needs.for_keys == ("profile",)
+    assert needs.fallbacks == ("billing.by_mail", "activity", "crm")
+    assert needs.needed == ("billing", "profile", "billing.by_mail", "activity", "crm")
+
+
+def test_a_later_place_whose_fields_are_wanted_is_asked_in_any_case() -> None:
+    both = keyed(billing=("profile", "activity"))
+
+    assert both.needs(["plan"]).fallbacks == ("activity",)
+    assert both.needs(["plan", "loginCount"]).fallbacks == ()
+    assert both.needs(["plan", "loginCount"]).for_keys == ("profile",)
+
+
+def test_a_later_place_of_one_that_is_the_first_of_another_is_asked_in_any_case() -> None:
+    both = keyed(billing=("profile", "crm"), activity="crm")
+
+    assert both.needs(["plan"]).fallbacks == ("crm",)
+    assert both.needs(["plan", "loginCount"]).fallbacks == ()
+
+
 @given(
     fields=st.lists(st.sampled_from([*READS, "id"]), max_size=10),
     key_from=st.fixed_dictionaries(
         {},
         optional={
-            "billing": st.just("profile"),
-            "activity": st.sampled_from(["profile", "billing"]),
+            "billing": st.sampled_from(["profile", ("profile", "crm"), ("crm", "profile")]),
+            "activity": st.sampled_from(["profile", "billing", ("billing", "crm", "profile")]),
+            "crm": st.just("profile"),
         },
     ),
 )
 def test_a_plan_needs_its_sources_and_all_that_lead_to_their_keys_each_once(
-    fields: list[str], key_from: dict[str, str]
+    fields: list[str], key_from: dict[str, str | tuple[str, ...]]
 ) -> None:
-    plan = keyed(**key_from).needs(fields)
+    reads = keyed(**key_from)
+    plan = reads.needs(fields)
+    needed = set(plan.needed)
 
     assert plan.sources == SOURCE_READS.needs(fields).sources
-    assert len(set(plan.needed)) == len(plan.needed)
-    assert all(key_from.get(one, one) in plan.needed for one in plan.needed)
-    assert all(any(key_from.get(one) == other for one in plan.needed) for other in plan.for_keys)
+    assert len(needed) == len(plan.needed)
+    assert all(needed.issuperset(reads.key_from.get(one, ())) for one in plan.needed)
+    always = {*plan.always}
+    firsts = {reads.key_from[one][0] for one in always if one in reads.key_from}
+    later = {other for one in needed for other in reads.key_from.get(one, ())}
+    assert always == {*plan.sources, *firsts}
+    assert {*plan.fallbacks} <= later

@@ -17,7 +17,13 @@ from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettin
 from app.settings.server import LOOPBACK_HOSTS
 from app.settings.source import SourceSettings
 
-PARAMETERS = {"/users": "id", "/accounts": "userId", "/summaries": "userId", "/invoices": "userId"}
+PARAMETERS = {
+    "/users": "id",
+    "/accounts": "userId",
+    "/summaries": "userId",
+    "/invoices": "userId",
+    "/lookup": "mail",
+}
 
 Row = Mapping[str, object]
 Behaviour = Callable[[httpx.Request], httpx.Response]
@@ -152,18 +158,23 @@ class FakeService:
 
 @dataclass
 class FakeBilling(FakeService):
-    """Billing, which lists invoices too.
+    """Billing, which lists invoices too, and may find its customers by something else.
 
     Attributes:
         invoices: The invoices of each user, newest first.
         page_limit: The most items of one page, whatever is asked for.
+        lookup: What finds customers.
     """
 
     invoices: dict[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
     page_limit: int = 100
+    lookup: FakeService = field(default_factory=lambda: FakeService("/lookup"))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request for many users, or for a page of invoices."""
+        """Answer a request for many users, for a page of invoices, or for customers."""
+        if request.url.path == self.lookup.path:
+            self.lookup.requests.append(request)
+            return self.lookup.answer(request)
         if request.url.path != "/invoices":
             return super().answer(request)
         if self.behaviour is not None:
@@ -201,6 +212,11 @@ class FakeServices:
     def by_name(self) -> Mapping[str, FakeService]:
         """The services, by name."""
         return {"profile": self.profile, "billing": self.billing, "activity": self.activity}
+
+    @property
+    def by_endpoint(self) -> Mapping[str, FakeService]:
+        """The services and what finds billing's customers, by name."""
+        return {**self.by_name, "billing.by_mail": self.billing.lookup}
 
     @property
     def calls(self) -> Mapping[str, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from app.probe.probe import ProbeResult, probe
 from app.probe.report import trial_text
-from app.probe.verdict import Redaction, SourceCheck, check_of
+from app.probe.verdict import Redaction, SourceCheck, check_of, row_check
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
 from tests.fakes import (
@@ -24,7 +24,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
-from tests.key_from import linked, linked_row
+from tests.key_from import BY_MAIL, LOOKUP, linked, linked_row, own_key
 
 IDS = (user_id(1), user_id(2))
 
@@ -91,6 +91,65 @@ async def test_a_source_whose_keys_another_has_is_asked_by_those() -> None:
     assert services.billing.batches[0] == ["billing-1", "billing-2"]
     assert (check.found, check.asked, check.calls) == (1, 2, 1)
     assert [row.key for row in check.rows] == ["billing-1"]
+
+
+def fakes_with_lookup() -> FakeServices:
+    """Make services that know two users; profile has the customer of the first alone."""
+    services = FakeServices()
+    for name, service in services.by_endpoint.items():
+        for number in (1, 2):
+            row = linked_row(name, number, BY_MAIL)
+            service.rows[own_key(name, number, BY_MAIL)] = row
+    mail = {LOOKUP: own_key(LOOKUP, 2, BY_MAIL)}
+    services.profile.rows[IDS[1]] = linked_row("profile", 2, BY_MAIL, mail)
+    return services
+
+
+async def test_a_lookup_is_shown_between_with_the_keys_that_it_gives() -> None:
+    probed, check = await billing_of(fakes_with_lookup(), linked(settings(), BY_MAIL))
+
+    assert check.well
+    assert (check.found, check.asked, check.calls) == (2, 2, 2)
+    paths = [httpx.URL(one.url).path for one in probed.exchanges]
+    assert paths == ["/users", "/lookup", "/accounts"]
+    first, second = sorted(
+        (row_check(row) for row in probed.exchanges[0].rows), key=lambda row: row.key
+    )
+    assert [(one.name, one.expression, one.value) for one in first.fields[-2:]] == [
+        ("key of billing", "keys.billing", "billing-1"),
+        (f"key of {LOOKUP}", f'keys."{LOOKUP}"', f"{LOOKUP}-1"),
+    ]
+    assert [(one.value, one.type) for one in second.fields[-2:]] == [
+        (None, "nothing"),
+        (f"{LOOKUP}-2", "text"),
+    ]
+    [found] = [row for row in check.rows if row.source == LOOKUP]
+    assert [(one.name, one.value) for one in found.fields] == [("key of billing", "billing-2")]
+
+
+async def test_a_lookup_that_gives_no_key_says_why() -> None:
+    services = fakes_with_lookup()
+    services.billing.lookup.rows[f"{LOOKUP}-2"] = linked_row(LOOKUP, 2, BY_MAIL, {"billing": [7]})
+
+    _, check = await billing_of(services, linked(settings(), BY_MAIL))
+
+    assert not check.well
+    assert check.wrong[-1] == (
+        f"{LOOKUP}: 1 row does not fit: keys.billing: expected text or a whole number, got a list"
+    )
+    [found] = [row for row in check.rows if row.source == LOOKUP]
+    assert [one.wrong for one in found.fields] == ["expected text or a whole number, got a list"]
+
+
+async def test_a_lookup_that_fails_says_so() -> None:
+    services = fakes_with_lookup()
+    services.billing.lookup.behaviour = failing(500)
+
+    _, check = await billing_of(services, linked(settings(), BY_MAIL))
+
+    assert not check.well
+    assert (check.found, check.asked) == (1, 2)
+    assert check.wrong[-1] == f"{LOOKUP}: status 500"
 
 
 async def test_all_sources_are_asked_one_after_the_other_each_alone() -> None:

@@ -229,7 +229,8 @@ class RowObservation:
         key: The key, as it was requested.
         record: The record; ``None`` if the row does not fit.
         mistake: Why the row does not fit; ``None`` if it does.
-        fields: How each field was made, in the order of the record.
+        fields: How each field was made, in the order of the record, and then each key of another
+            source.
     """
 
     source: str

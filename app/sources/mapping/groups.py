@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, TypeVar
 
+from app.errors import SourceFailure
 from app.expressions.expression import EXACT, EvaluationError, Expression, ResponseFacts
 from app.settings.response import GroupSettings
 from app.sources.base import Record, SourceResult, UserId
@@ -79,7 +80,13 @@ class GroupReader(MappingReader[R]):
         rest = Remainder(answer, nameless, more, count, second.remainder.total)
         pairs = zip(first.answers, second.answers, strict=True)
         return GroupedRows(
-            answers=[_joined(before, after) or rest.answer for before, after in pairs],
+            answers=[
+                _failure_in(before, first)
+                or _failure_in(after, second)
+                or _joined(before, after)
+                or rest.answer
+                for before, after in pairs
+            ],
             malformed=[*first.malformed, *second.malformed],
             duplicate=0,
             unasked=max(first.unasked, second.unasked),
@@ -164,6 +171,37 @@ class GroupReader(MappingReader[R]):
             except EvaluationError as error:
                 return RowDamage(None, {"": f"group.order: {error}"})
         return self._mapper.record([*chosen[: self._group.max]], user, group.facts)
+
+
+class UniqueReader(GroupReader[R]):
+    """A ``Reader`` for one row of each key. Several different rows of a key are a failure.
+
+    The first row would be a guess, for example if two customers have one mail address. All pages
+    are read, because any page may have another row.
+    """
+
+    def _record(self, group: RowGroup, user: UserId) -> R | RowDamage[R]:
+        """Convert the row to a record; several rows have to give the same record."""
+        if group.wrong is not None:
+            return super()._record(group, user)
+        first, *others = [self._one_record(row, user, group.facts) for row in group.rows]
+        if any(other != first for other in others):
+            return RowDamage(None, {"": f"{len(group.rows)} different rows of one key"})
+        return first
+
+    def _one_record(self, row: object, user: UserId, facts: ResponseFacts) -> R | RowDamage[R]:
+        """Convert one row to a record."""
+        mistake = self._mistake_in(row)
+        if mistake is not None:
+            return RowDamage(None, {"": mistake})
+        return self._mapper.record(row, user, facts)
+
+
+def _failure_in(answer: object, rows: Rows[Any]) -> SourceFailure | None:
+    """Return why the rows of a user on a page cannot be told from those of another, if so."""
+    if isinstance(answer, SourceFailure) and answer is not rows.remainder.answer:
+        return answer
+    return None
 
 
 def _joined(before: object, after: object) -> RowGroup | None:

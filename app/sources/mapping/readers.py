@@ -10,7 +10,7 @@ from app.settings.source import SourceSettings
 from app.sources.base import Record, SourceResult, SourceSpec, UserId
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
-from app.sources.mapping.groups import GroupReader
+from app.sources.mapping.groups import GroupReader, UniqueReader
 from app.sources.mapping.parts import PartReader
 from app.sources.mapping.reader import MappingReader
 from app.sources.mapping.row_mapper import (
@@ -67,8 +67,10 @@ def reader_of(
         raise MappingError([MappingMistake(("answer", "many"), what)])
     page_size = None if settings.request is None else settings.request.page_size
     limits = [limit for limit in (answer.more.limit, page_size) if limit is not None]
-    make: type[MappingReader[R]] = MappingReader[R] if answer.group is None else GroupReader[R]
-    if answer.match == "position" or answer.parts is not None:
+    make: type[MappingReader[R]] = UniqueReader[R] if spec.unique else MappingReader[R]
+    if answer.group is not None:
+        make = GroupReader[R]
+    elif answer.match == "position" or answer.parts is not None:
         make = PartReader[R]
     reader = make(
         spec,

@@ -203,8 +203,10 @@ def encoder_of(spec: SourceSpec[Any], settings: SourceSettings) -> RequestEncode
     Returns:
         The encoder.
     """
-    default = RepeatRequest(form="repeat", path=spec.path, parameter=spec.parameter)
-    return encoder_for(settings.request or default, settings)
+    request = settings.request
+    if request is None:
+        request = RepeatRequest(form="repeat", path=spec.path, parameter=spec.parameter)
+    return encoder_for(request, settings)
 
 
 def encoder_for(request: RequestSettings, settings: SourceSettings) -> RequestEncoder:

@@ -285,13 +285,16 @@ class RowMapper(Generic[R]):
             row: The row, of any type.
 
         Returns:
-            Whether it has a member with one of the names that the fields begin with, even if that
-            is null; or, for a field that reads the whole row, a value.
+            Whether it has a member with one of the names that the fields and the keys of other
+            sources begin with, even if that is null; or, for an expression that reads the whole
+            row, a value.
         """
         names = _members_of(row).keys()
+        made = [(field.members, field.make) for field in self._fields]
+        made += [(one.members, one.evaluate) for one in self.foreign_keys.values()]
         return row is not None and any(
-            _has_value(field, row) if field.members is None else not names.isdisjoint(field.members)
-            for field in self._fields
+            _has_value(make, row) if members is None else not names.isdisjoint(members)
+            for members, make in made
         )
 
     def record(
@@ -334,10 +337,10 @@ def _members_of(row: object) -> Mapping[str, object]:
     return cast("Mapping[str, object]", row) if isinstance(row, dict) else {}
 
 
-def _has_value(field: _Field, row: object) -> bool:
-    """Return whether a field has a value in a row, even a wrong one."""
+def _has_value(make: Callable[[object, ResponseFacts], object], row: object) -> bool:
+    """Return whether a row has a value, even a wrong one."""
     try:
-        return field.make(row, NO_RESPONSE) is not None
+        return make(row, NO_RESPONSE) is not None
     except EvaluationError:
         return True
 
@@ -371,6 +374,10 @@ class ObservedRowMapper(RowMapper[R]):
             alias: (fields or {}).get(alias, (fields or {}).get(name))
             for alias, name in names.items()
         }
+        self._keys: dict[tuple[str, str], str] = {}
+        for name, text in (foreign_keys or {}).items():
+            # All endpoints and lists of a source have the same key.
+            self._keys.setdefault((name.partition(".")[0], text), name)
 
     def record(
         self, row: object, user: UserId, facts: ResponseFacts = NO_RESPONSE
@@ -398,6 +405,10 @@ class ObservedRowMapper(RowMapper[R]):
             if mistake is not None:
                 mistake = mistake.removeprefix(f"{name}: ").removeprefix(f"{name}.")
             observed.append(FieldObservation(name, self._texts[name], value, mistake))
+        for (_, text), source in self._keys.items():
+            key = ForeignKey.of(row, self.foreign_keys[source], facts)
+            mistake = None if key.wrong is None else key.wrong.removeprefix(f"{text}: ")
+            observed.append(FieldObservation(f"key of {source}", text, key.key, mistake))
         self._observer(
             RowObservation(
                 source=self._name,
