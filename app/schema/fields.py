@@ -7,6 +7,8 @@ by the same declarations, and makes no objects.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import strawberry
@@ -165,6 +167,44 @@ class Projected(Generic[P]):
         )
 
 
+class Vocabulary(Enum):
+    """Base class of public enums. Each member is made from words of a source.
+
+    ``of`` gives any new word of a source a member, so that no client breaks. Settings must not
+    have new words: ``wrong_word`` finds them.
+    """
+
+    @classmethod
+    def words(cls) -> "Mapping[str, Vocabulary]":
+        """Return the known words in lower case, with the member of each.
+
+        Returns:
+            The words. The name of a member is one of them.
+        """
+        return {member.name.lower(): member for member in cls}
+
+    @classmethod
+    def wrong_word(cls, word: str) -> str | None:
+        """Return what is wrong with a word in the settings.
+
+        Args:
+            word: The word.
+
+        Returns:
+            What was found, and what is expected; ``None`` if the word is known.
+        """
+        words = cls.words()
+        if word.lower() in words:
+            return None
+        near = get_close_matches(word.lower(), words, n=1)
+        expected = (
+            f"did you mean {words[near[0]].name}?"
+            if near
+            else f"expected one of {', '.join(member.name for member in cls)}."
+        )
+        return f"got {word!r}: {expected}"
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
     """How a field gets its value from one attribute of a record, or of a part of one.
@@ -182,6 +222,12 @@ class Projection:
         """Whether ``of`` only makes a ``Projected`` object from a part of a record."""
         owner: object = getattr(self.of, "__self__", None)
         return isinstance(owner, type) and issubclass(owner, Projected)
+
+    @property
+    def vocabulary(self) -> type[Vocabulary] | None:
+        """The enum of which ``of`` makes a member; ``None`` if it makes another value."""
+        owner: object = getattr(self.of, "__self__", None)
+        return owner if isinstance(owner, type) and issubclass(owner, Vocabulary) else None
 
     def read(self, part: object) -> object:
         """Read the value for the executor.

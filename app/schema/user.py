@@ -10,7 +10,7 @@ from strawberry.types.base import get_object_definition
 from app.auth.policies import PUBLIC, scoped, self_or
 from app.schema.connection import InvoiceConnection
 from app.schema.directives import Cost, ListSize
-from app.schema.fields import SourceField, reads, resolves, source_fields
+from app.schema.fields import SourceField, Vocabulary, reads, resolves, source_fields
 from app.schema.resolvers import DEFAULT_FIRST, latest_events, user_events, user_invoices
 from app.schema.values import BillingStatus, Event, Money
 from app.sources.base import PageSpec, SourceSpec
@@ -139,6 +139,19 @@ def lists() -> Mapping[str, Mapping[str, PageSpec[Any]]]:
     for field in _fields().values():
         if field.pages is not None:
             found.setdefault(field.pages.name, {})[field.pages.list] = field.pages
+    return found
+
+
+def vocabularies() -> Mapping[str, Mapping[str, type[Vocabulary]]]:
+    """Return the enums that ``User`` makes from words of sources.
+
+    Returns:
+        The enums by source name and by field of its record.
+    """
+    found: dict[str, dict[str, type[Vocabulary]]] = {}
+    for field in _fields().values():
+        if field.projection is not None and (words := field.projection.vocabulary) is not None:
+            found.setdefault(field.spec.name, {})[field.projection.attribute] = words
     return found
 
 

@@ -1,14 +1,14 @@
 """The custom scalars, and the objects and enums inside a user's fields, made from records."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from enum import Enum
 from typing import NewType
 
 import strawberry
 from strawberry import scalar
 from strawberry.types.scalar import ScalarDefinition
 
-from app.schema.fields import Projected, projects
+from app.schema.fields import Projected, Vocabulary, projects
 from app.sources.base import MAX_SAFE_INTEGER
 from app.sources.records import EventRecord, InvoiceRecord, MoneyRecord
 
@@ -62,7 +62,7 @@ SAFE_INT: ScalarDefinition = scalar(
 
 
 @strawberry.enum(description="State of a user's subscription.")
-class BillingStatus(Enum):
+class BillingStatus(Vocabulary):
     """State of a subscription. A new state of the source is ``UNKNOWN``, so no client breaks."""
 
     ACTIVE = strawberry.enum_value("active", description="Paid for.")
@@ -73,8 +73,13 @@ class BillingStatus(Enum):
         "unknown", description="A state that this version of the schema has no word for."
     )
 
-    @staticmethod
-    def of(word: str) -> "BillingStatus":
+    @classmethod
+    def words(cls) -> "Mapping[str, BillingStatus]":
+        """Return the known words, as ``Vocabulary.words`` says."""
+        return {**{status.name.lower(): status for status in cls}, "canceled": cls.CANCELLED}
+
+    @classmethod
+    def of(cls, word: str) -> "BillingStatus":
         """Return the public state for a state of the source.
 
         Args:
@@ -86,9 +91,7 @@ class BillingStatus(Enum):
         return _STATUSES.get(word) or _STATUSES.get(word.lower(), BillingStatus.UNKNOWN)
 
 
-_STATUSES = {status.value: status for status in BillingStatus} | {
-    "canceled": BillingStatus.CANCELLED
-}
+_STATUSES = BillingStatus.words()
 """Public states by the words of sources. Other spellings are not cached: their number and length
 have no limit."""
 

@@ -497,14 +497,23 @@ def _found_settings(spec: RecordSpec[R], settings: FieldSettings) -> _FoundSetti
     defaults, wrong_defaults = by_field(spec, settings.defaults, ("defaults",))
     every = [*mistakes, *wrong_words, *wrong_defaults]
     for name, value in defaults.items():
-        every += _misfit(spec, name, value, ("defaults", name))
+        every += _misfit(spec, name, value, ("defaults", _written(spec, name, settings.defaults)))
     for name, by_word in words.items():
+        at = ("words", _written(spec, name, settings.words))
+        if settings.fields is not None and name not in texts and name != spec.key:
+            every.append(MappingMistake(at, "has no words: expected an expression in fields."))
         for word, value in by_word.items():
-            every += _misfit(spec, name, value, ("words", name, word))
+            every += _misfit(spec, name, value, (*at, word))
     if every:
         raise MappingError(every)
     compiled = {name: compile_expression(text) for name, text in texts.items()}
     return _FoundSettings(None if settings.fields is None else compiled, words, defaults)
+
+
+def _written(spec: RecordSpec[Any], name: str, fields: Mapping[str, object]) -> str:
+    """Return the name that the settings use for a field."""
+    alias = name_in_json(spec, name)
+    return alias if alias in fields else name
 
 
 def _misfit(

@@ -1,0 +1,115 @@
+"""Whether words and defaults in the settings of sources are words that the public enums have."""
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError
+from app.execution.source_fit import misfits_in
+from app.main import load_settings
+from app.schema.user import vocabularies
+
+FIELDS = {"user_id": "id", "status": "state", "renews_at": "until"}
+
+
+def told(**billing: object) -> list[tuple[str, str]]:
+    """Say what does not fit in the settings of billing, and where."""
+    values = {"sources": {"billing": {"base_url": "http://a", **billing}}}
+    return [(".".join(map(str, keys)), what) for keys, what in misfits_in(values)]
+
+
+def test_a_word_that_the_public_enum_lacks_is_told_with_the_word_that_was_meant() -> None:
+    words = {"status": {"incomplete": "PASTDUE", "ended": "over"}}
+
+    assert told(fields=FIELDS, words=words) == [
+        ("sources.billing.words.status.incomplete", "got 'PASTDUE': did you mean PAST_DUE?"),
+        (
+            "sources.billing.words.status.ended",
+            "got 'over': expected one of ACTIVE, TRIALING, PAST_DUE, CANCELLED, UNKNOWN.",
+        ),
+    ]
+
+
+def test_so_is_a_default_and_a_word_of_an_endpoint() -> None:
+    request = {"form": "repeat", "path": "/accounts", "parameter": "id"}
+    state = {
+        "request": request,
+        "fields": FIELDS,
+        "words": {"status": {"a": "aktive"}},
+        "defaults": {"status": "trial"},
+    }
+
+    assert told(endpoints={"state": state}) == [
+        ("sources.billing.endpoints.state.defaults.status", "got 'trial': did you mean TRIALING?"),
+        (
+            "sources.billing.endpoints.state.words.status.a",
+            "got 'aktive': did you mean ACTIVE?",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("word", ["PAST_DUE", "past_due", "canceled", "Unknown"])
+def test_the_words_of_the_enum_fit_in_any_case(word: str) -> None:
+    assert not told(fields=FIELDS, words={"status": {"a": word}}, defaults={"status": word})
+
+
+def test_a_member_of_a_public_enum_has_its_own_name_as_a_word() -> None:
+    """Messages suggest these names."""
+    enums = [enum for fields in vocabularies().values() for enum in fields.values()]
+
+    assert enums
+    assert all(enum.words()[member.name.lower()] is member for enum in enums for member in enum)
+
+
+def test_words_need_a_field_with_text_and_with_an_expression() -> None:
+    words = {"renewsAt": {"never": "no time"}, "balance": {"a": "b"}, "plan": {"a": "b"}}
+
+    assert [
+        (place, what.partition(":")[0]) for place, what in told(fields=FIELDS, words=words)
+    ] == [
+        ("sources.billing.words.renewsAt.never", "does not fit"),
+        ("sources.billing.words.balance", "has no words"),
+        ("sources.billing.words.balance.a", "does not fit"),
+        ("sources.billing.words.plan", "has no words"),
+    ]
+
+
+def test_words_that_are_no_words_are_for_others_to_judge() -> None:
+    assert not told(fields=FIELDS, words={"status": {"a": 7}})
+    assert not told(fields=FIELDS, words=7, defaults=[])
+    assert not told(endpoints=7)
+
+
+def test_all_of_it_is_told_at_start_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        """
+[auth]
+mode = "none"
+[sources]
+profile.base_url = "http://a"
+activity.base_url = "http://a"
+[sources.billing]
+base_url = "http://a"
+[sources.billing.fields]
+renewsAt = "until"
+status = "state"
+[sources.billing.words]
+status = { incomplete = "PASTDUE" }
+[sources.billing.defaults]
+renewsAt = "tomorrow"
+status = "actve"
+""".lstrip(),
+        encoding="utf-8",
+    )
+
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(None, config=file)
+
+    status, renews, default = raised.value.mistakes
+    where = "[sources.billing.words.status] incomplete"
+    assert status == f"{file}:12: {where} got 'PASTDUE': did you mean PAST_DUE?"
+    assert renews.startswith(f"{file}:14: [sources.billing.defaults] renewsAt does not fit: ")
+    assert (
+        default == f"{file}:15: [sources.billing.defaults] status got 'actve': did you mean ACTIVE?"
+    )
