@@ -20,8 +20,8 @@ from app.sources.base import (
     UserId,
     joined_fetches,
 )
-from app.sources.cache.lifetime import ArrivalTime
-from app.sources.client import Reply, ServiceClient
+from app.sources.client import ServiceClient
+from app.sources.failed_items import FailedItems
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import target_of
@@ -71,6 +71,8 @@ class RestSource(Generic[R]):
             fold_case=fold_case,
             decoders=decoders,
         )
+        answer = client.settings.answer
+        self._has_items = answer is not None and answer.parts is not None
         self._key_from = client.settings.key_from
         self._log = log
 
@@ -192,8 +194,13 @@ class RestSource(Generic[R]):
             return self._reader.read(answer, request.keys)
 
         absent = self._encoder.absent
-        reply = await self._client.send(request, context, read, absent=absent)
-        rows, trace, arrivals = reply.value, reply.trace, _arrivals_of(request, reply)
+        items = FailedItems(self._reader, self._encoder, request) if self._has_items else None
+        reply = await self._client.send(
+            request, context, read if items is None else items.read, absent=absent
+        )
+        rows, trace, arrivals = reply.value, reply.trace, reply.arrivals
+        if items is not None and items.rows is not None:
+            rows = items.rows
         if isinstance(rows, SourceFailure):
             return FetchResult([rows] * len(request.keys), trace, arrivals)
         if rows is None:
@@ -204,7 +211,7 @@ class RestSource(Generic[R]):
             visited.add(page.target)
             reply = await self._client.send(page, context, read, absent=absent)
             trace.add(reply.trace)
-            arrivals = {**arrivals, **_arrivals_of(page, reply)}
+            arrivals = {**arrivals, **reply.arrivals}
             if isinstance(reply.value, SourceFailure):
                 rows = ended(rows, reply.value)
             elif reply.value is not None:
@@ -278,11 +285,6 @@ def _ignored_filter(rows: Rows[R], request: UpstreamRequest) -> bool:
     It did if no row was requested, or if there are more rows than requested keys.
     """
     return rows.unasked > 0 and (not rows.found or rows.found + rows.unasked > len(request.keys))
-
-
-def _arrivals_of(request: UpstreamRequest, reply: Reply[Rows[R]]) -> Mapping[UserId, ArrivalTime]:
-    """Return the arrival of a response for each of its keys, if it has cache headers."""
-    return {} if reply.arrival is None else dict.fromkeys(request.keys, reply.arrival)
 
 
 def _failure_of_all(results: Sequence[SourceResult[R]]) -> SourceFailure | None:

@@ -15,7 +15,7 @@ from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings, RetrySettings
-from app.sources.base import RequestContext, SourceResult, SourceTrace, UserId
+from app.sources.base import FetchResult, RequestContext, SourceResult, SourceTrace, UserId
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
@@ -56,9 +56,15 @@ class Opened:
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[SourceResult[ProfileRecord]]:
         """Ask about users."""
+        return (await self.fetched(keys, context)).results
+
+    async def fetched(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[SourceResult[ProfileRecord]]:
+        """Ask about users, and tell what the fetch did, too."""
         fetched = await self._source.fetch_many(keys, context)
         self.traces.append(fetched.trace)
-        return fetched.results
+        return fetched
 
     async def ask(self, keys: Sequence[str], context: RequestContext = CALL) -> list[str]:
         """Ask about users; a record is told by its name, a failure by its code."""
