@@ -89,8 +89,8 @@ class SelectSettings(SettingsModel):
     )
     names: Mapping[FieldName, tuple[RawName, ...]] = Field(
         default={},
-        description="The service's names for each field of the record. By default the names with"
-        " which the field's expression begins, or the name in the record.",
+        description="The service's names for each field of the record. By default the members of a"
+        " row that the field's expression reads, or the name in the record.",
         examples=[{"display_name": ["first_name", "last_name"]}],
     )
 

@@ -182,4 +182,4 @@ async def test_no_more_columns_of_users_are_asked_for_than_a_query_needs(
 
     assert (users, errors) == ([{"email": "user1@example.com"}, None], {})
     [query] = database.asked
-    assert "select=deleted_at,id,email&" in f"{query}&".replace("%2C", ",")
+    assert "select=id,deleted_at,email&" in f"{query}&".replace("%2C", ",")
