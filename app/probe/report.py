@@ -40,11 +40,16 @@ def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
         for one in checks
     ]
     lines = [*table([head, *body])]
-    lines += [f"  - {one.source}: {sentence}" for one in checks for sentence in one.wrong]
+    lines += [f"  - {one.source}: {sentence}" for one in checks for sentence in _sentences(one)]
     for one in checks:
         for row in one.rows:
             lines += ["", f"{row.source}, {row.key}", *fields_lines(row, width=width)]
     return printable("\n".join(lines))
+
+
+def _sentences(check: SourceCheck) -> Sequence[str]:
+    """List the mistakes and the notes of a check."""
+    return [*check.wrong, *(f"note: {one}" for one in check.notes)]
 
 
 def _rows(check: SourceCheck) -> str:
@@ -204,7 +209,7 @@ def trial_text(
         parts += [f"{check.source} was not called.", ""]
     if check.called or check.items is None:
         parts.append(f"{_summary(probed, check)}, in {check.seconds * 1000:.0f} ms.")
-    parts += [f"  - {sentence}" for sentence in check.wrong]
+    parts += [f"  - {sentence}" for sentence in _sentences(check)]
     return printable("\n".join(parts))
 
 

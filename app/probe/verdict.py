@@ -21,6 +21,7 @@ from app.settings.response import AnswerSettings
 from app.settings.source import SourceSettings
 from app.sources.failures import meaning_of
 from app.sources.mapping.contract import FieldObservation, RowObservation
+from app.sources.mapping.paging import lacks_total
 
 
 class ProbeModel(BaseModel):
@@ -218,6 +219,9 @@ class SourceCheck(ProbeModel):
         default=None, description="Number of items on the first page of a list; null for a source."
     )
     wrong: tuple[str, ...] = Field(description="Mistakes, each as a sentence.")
+    notes: tuple[str, ...] = Field(
+        default=(), description="What works now and may fail one day, each as a sentence."
+    )
     rows: tuple[RowCheck, ...] = Field(
         description="Checks of the rows in its answers; of a list, those of the first items."
     )
@@ -290,6 +294,7 @@ def check_of(
         calls=len(own),
         seconds=probed.seconds,
         wrong=tuple(hiding.text(one) for one in wrong),
+        notes=tuple(hiding.text(one) for one in _unbounded(own, _answer_of(probed, settings))),
         items=None if probed.items is None else len(probed.items),
         rows=tuple(shown_rows(rows) if is_list else rows),
     )
@@ -356,6 +361,21 @@ def _same_answers(
                 f"the answers for {' and '.join(named)} are the same: check that `request` names"
                 " the user as the service expects it"
             )
+
+
+def _unbounded(own: Sequence[RecordedExchange], answer: AnswerSettings | None) -> Iterator[str]:
+    """Find an answer that looks complete, and of which the service does not say that it is."""
+    settings = answer or AnswerSettings()
+    for exchange in own if settings.many else ():
+        if exchange.status == HTTPStatus.OK and lacks_total(exchange.answer_headers, settings.more):
+            found = exchange.answer_headers["content-range"]
+            yield (
+                f"the service does not say how many rows there are (`Content-Range: {found}`), so"
+                " an answer that it cuts off looks complete: request the number, for example with"
+                ' `headers = { Prefer = "count=exact" }` in `request`, or set'
+                " `more.offset_parameter` in `answer`"
+            )
+            return
 
 
 def _no_token(exchange: RecordedExchange) -> bool:

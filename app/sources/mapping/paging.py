@@ -167,15 +167,37 @@ def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable fi
         return Extent(more, total)
     if partial:
         return Extent(More("its status", offset))
-    has_sign = (
-        signs.has_more is not None
-        or settings.next_url is not None
-        or settings.next_cursor is not None
-        or settings.next_header is not None
-    )
-    if limit is not None and count >= limit and not has_sign:
+    if _has_sign(settings):
+        return Extent(None)
+    if limit is not None and count >= limit:
         return Extent(More(f"{count:,} rows, as many as there may be", offset))
+    if part is not None and settings.offset_parameter is not None:
+        # The service may have a limit of its own, and only an empty page shows the end.
+        return Extent(More("`Content-Range` without a number of rows", offset))
     return Extent(None)
+
+
+def _has_sign(settings: MoreSettings) -> bool:
+    """Return whether each response shows whether more rows follow."""
+    signs = (settings.has_more, settings.next_url, settings.next_cursor, settings.next_header)
+    return any(sign is not None for sign in signs)
+
+
+def lacks_total(headers: Mapping[str, str], settings: MoreSettings) -> bool:
+    """Return whether a response may be cut off without any sign.
+
+    Args:
+        headers: Its headers, by names in lower case.
+        settings: Where the service shows that rows are missing.
+
+    Returns:
+        Whether it has rows of an unknown number (``Content-Range: 0-39/*``), no other sign, and no
+        parameter to request rows after them.
+    """
+    part = _content_range(headers.get("content-range"))
+    named = (settings.total, settings.offset_parameter)
+    others = _has_sign(settings) or any(setting is not None for setting in named)
+    return part is not None and part.total is None and not others
 
 
 def page_in_header(headers: Mapping[str, str], name: str) -> NextPage | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import MalformedError
 from app.settings.response import AnswerSettings, MoreSettings
-from app.sources.mapping.paging import Extent, NextPage, extent_of
+from app.sources.mapping.paging import Extent, NextPage, extent_of, lacks_total
 from app.sources.mapping.scan import scan
 
 
@@ -236,3 +236,39 @@ def test_a_header_may_name_the_next_page(value: str | None, page: NextPage | Non
 def test_a_header_beside_another_way_to_the_next_page_is_refused() -> None:
     with pytest.raises(ValueError, match="at most"):
         MoreSettings.model_validate({"next_header": "Next-Page", "next_cursor": ["next"]})
+
+
+def test_rows_of_an_unknown_number_are_read_on_until_a_page_is_empty() -> None:
+    headers = {"content-range": "0-1/*"}
+
+    found = extent(TWO, headers=headers, offset_parameter="offset")
+
+    assert following(found) == NextPage(offset=2)
+    last = {"rows": list[object]()}
+    assert extent(last, headers={"content-range": "*/*"}, offset_parameter="offset") == Extent(None)
+    ended = extent(
+        {**TWO, "more": False}, headers=headers, has_more=["more"], offset_parameter="offset"
+    )
+    assert ended == Extent(None)
+
+
+@pytest.mark.parametrize(
+    ("header", "more", "lacking"),
+    [
+        ("0-1/*", {}, True),
+        ("items 0-1/*", {}, True),
+        ("0-1/2", {}, False),
+        ("*/*", {}, False),
+        ("bytes 0-1/*", {}, False),
+        ("0-1/*", {"offset_parameter": "offset"}, False),
+        ("0-1/*", {"total": ["n"]}, False),
+        ("0-1/*", {"next_header": "X-Next"}, False),
+    ],
+)
+def test_a_response_without_a_number_of_rows_and_without_another_sign_is_found(
+    header: str, more: Mapping[str, object], *, lacking: bool
+) -> None:
+    headers = {"content-range": header}
+
+    assert lacks_total(headers, MoreSettings.model_validate(more)) is lacking
+    assert not lacks_total({}, MoreSettings.model_validate(more))
