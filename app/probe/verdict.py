@@ -64,23 +64,17 @@ def row_check(row: RowObservation) -> RowCheck:
         source=row.source,
         key=row.key,
         wrong=row.mistake,
-        fields=tuple(_field_check(one, row) for one in row.fields),
+        fields=tuple(map(_field_check, row.fields)),
     )
 
 
-def _field_check(field: FieldObservation, row: RowObservation) -> FieldCheck:
+def _field_check(field: FieldObservation) -> FieldCheck:
     """Check one field of a row."""
-    made: object = field.value
-    if row.record is not None:
-        by_alias = {
-            info.alias or name: name for name, info in type(row.record).model_fields.items()
-        }
-        made = getattr(row.record, by_alias[field.name])
     return FieldCheck(
         name=field.name,
         expression=field.expression,
         value=_plain(field.value),
-        type=None if field.mistake is not None else _type_of(made),
+        type=None if field.mistake is not None else _type_of(field.made),
         wrong=field.mistake,
     )
 

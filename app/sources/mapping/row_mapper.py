@@ -394,15 +394,16 @@ class ObservedRowMapper(RowMapper[R]):
                 value = field.value(row, facts)
             except EvaluationError:
                 value = None
-            name, mistake = field.json_name, wrong.get(field.name)
+            name, mistake, made = field.json_name, wrong.get(field.name), None
             if mistake is not None:
                 mistake = mistake.removeprefix(f"{name}: ").removeprefix(f"{name}.")
-            observed.append(FieldObservation(name, self._texts[name], value, mistake))
+            elif value is not None:
+                made = self._contract.value(field.name, value)
+            observed.append(FieldObservation(name, self._texts[name], value, made, mistake))
         self._observer(
             RowObservation(
                 source=self._name,
                 key=user,
-                record=record.record if isinstance(record, RowDamage) else record,
                 mistake=None if damage is None else damage.text,
                 fields=observed,
             )
