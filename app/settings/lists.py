@@ -39,6 +39,7 @@ from app.settings.response import (
     Path,
     Somewhere,
     Status,
+    check_beside_rows,
 )
 
 ListName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -278,6 +279,7 @@ class ListSettings(SettingsModel):
         if isinstance(request, BodyRequest):
             self._check_template(request)
         self._check_way()
+        check_beside_rows(self.more, self.rows)
         names = self.all_parameters
         if len(set(names)) < len(names):
             raise ValueError("expected each query parameter once")

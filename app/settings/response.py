@@ -119,6 +119,30 @@ class MoreSettings(SettingsModel):
         return self
 
 
+def check_beside_rows(more: MoreSettings, rows: Path) -> None:
+    """Check that an answer can say beside its rows whether more follow.
+
+    Args:
+        more: How it says that.
+        rows: Path of the rows.
+
+    Raises:
+        ValueError: A path is within the rows, where there is nothing to be found. Each answer would
+            look complete.
+    """
+    paths = {
+        "has_more": more.has_more,
+        "total": more.total,
+        "next_url": more.next_url,
+        "next_cursor": more.next_cursor,
+    }
+    for name, path in paths.items():
+        if path is not None and path[: len(rows)] == rows:
+            if not rows:
+                raise ValueError(f"expected rows beside {name}: without it, the answer is the rows")
+            raise ValueError(f"expected {name} outside of rows: each value within them is a row")
+
+
 class GroupSettings(SettingsModel):
     """Several rows of one user, which together are what the expressions read: a list."""
 
@@ -285,6 +309,7 @@ class AnswerSettings(SettingsModel):
         Raises:
             ValueError: Another setting contradicts ``by_key`` or ``group``.
         """
+        check_beside_rows(self.more, self.rows)
         if self.by_key and not self.many:
             raise ValueError("expected many = true beside by_key = true")
         if self.by_key and self.key is not None:

@@ -229,7 +229,7 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        if _ignored_filter(rows, request):
+        if rows.unasked:
             answers = self._without_guesses(answers, rows, request, context)
             trace.code = Code.SOURCE_MALFORMED
         return FetchResult(answers, trace, arrivals)
@@ -256,10 +256,11 @@ class RestSource(Generic[R]):
         request: UpstreamRequest,
         context: RequestContext,
     ) -> Sequence[SourceResult[R]]:
-        """Return the results of a service that ignored the filter.
+        """Return the results of a service that did not apply the filter as it should.
 
         Rows of requested keys are right even then. But a key without a row gets a failure, because
-        the service may know it: "no such user" would be a guess.
+        the service may know it: "no such user" would be a guess. That does not depend on how many
+        rows there are, because the result of a key must not depend on the other requested keys.
         """
         detail = f"{rows.unasked} rows that were not requested, and {rows.found} that were"
         self._client.seldom.warn(
@@ -277,14 +278,6 @@ class RestSource(Generic[R]):
         failure = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
         rest, pairs = rows.remainder.answer, zip(rows.answers, answers, strict=True)
         return [failure if found is rest else answer for found, answer in pairs]
-
-
-def _ignored_filter(rows: Rows[R], request: UpstreamRequest) -> bool:
-    """Return whether a service ignored the filter, by the rows that were not requested.
-
-    It did if no row was requested, or if there are more rows than requested keys.
-    """
-    return rows.unasked > 0 and (not rows.found or rows.found + rows.unasked > len(request.keys))
 
 
 def _failure_of_all(results: Sequence[SourceResult[R]]) -> SourceFailure | None:

@@ -78,7 +78,12 @@ def test_names_can_be_told() -> None:
         ({"answer": {"many": False}}, ()),
         ({"fields": {**SHAPE["fields"], "id": "external.id || uid"}}, ("external", "uid")),
         (
-            {"answer": {"more": {"has_more": ["more"], "row_cursor": ["cursor"]}}},
+            {
+                "answer": {
+                    "rows": ["data"],
+                    "more": {"has_more": ["more"], "row_cursor": ["cursor"]},
+                }
+            },
             ("id", "cursor"),
         ),
     ],

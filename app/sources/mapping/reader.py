@@ -242,6 +242,10 @@ class MappingReader(Generic[R]):
         """Return the result of each key, from the row that matches it."""
 
         def read(index: int, key: UserId) -> Any:  # noqa: ANN401 # a subclass may read something else
+            if extent.more is not None and not self._settings.many:
+                what = f"the row was cut off, as told by {extent.more.sign}"
+                damage: RowDamage[R] = RowDamage(None, {"": what})
+                return damage
             return self._read(rows.values[index], key, facts)
 
         if rows.without_key > 1:

@@ -308,6 +308,26 @@ def test_one_row_is_never_as_many_as_there_may_be() -> None:
     assert told(read(row("x"), "a", answer)) == [None]
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (206, {}),
+        (200, {"content-range": "items 0-19/100"}),
+        (200, {"link": '</users/a?page=2>; rel="next"'}),
+    ],
+)
+def test_one_row_that_is_cut_off_is_a_failure_and_no_shorter_one(
+    status: int, headers: Mapping[str, str]
+) -> None:
+    rows = read(row("a"), "a", {"many": False}, status=status, headers=headers)
+
+    assert told(rows) == ["SOURCE_MALFORMED"]
+    [wrong] = rows.malformed
+    assert wrong.startswith("the row was cut off, as told by ")
+    whole = read(row("a"), "a", {"many": False}, headers={"content-range": "items 0-0/1"})
+    assert told(whole) == ["a"]
+
+
 # Hostile answers
 
 
