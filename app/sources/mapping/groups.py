@@ -14,7 +14,7 @@ from app.expressions.expression import EXACT, EvaluationError, Expression, Respo
 from app.settings.response import GroupSettings
 from app.sources.base import Record, SourceResult, UserId
 from app.sources.mapping.contract import RowDamage
-from app.sources.mapping.paging import Extent
+from app.sources.mapping.paging import Extent, More
 from app.sources.mapping.reader import KeyedRows, MappingReader, cut_off, more_after
 from app.sources.mapping.rows import Remainder, Rows, match_rows, result_of
 
@@ -75,8 +75,12 @@ class GroupReader(MappingReader[R]):
         count = first.remainder.count + second.remainder.count
         nameless = first.remainder.nameless or second.remainder.nameless
         more = more_after(second.remainder, count)
+        total = second.remainder.total
+        if total is not None and (count > total or _is_repeated(first.answers, second.answers)):
+            # The number of rows would be reached with the same rows again and again.
+            more, total = More(_REPEATED), None
         answer = nameless or cut_off(self._name, more)
-        rest = Remainder(answer, nameless, more, count, second.remainder.total)
+        rest = Remainder(answer, nameless, more, count, total)
         pairs = zip(first.answers, second.answers, strict=True)
         return GroupedRows(
             answers=[_joined(before, after) or rest.answer for before, after in pairs],
@@ -164,6 +168,22 @@ class GroupReader(MappingReader[R]):
             except EvaluationError as error:
                 return RowDamage(None, {"": f"group.order: {error}"})
         return self._mapper.record([*chosen[: self._group.max]], user, group.facts)
+
+
+_REPEATED = (
+    "a page with rows of the page before (check `offset_parameter` and `first_offset`; with"
+    " `select`, `always` may name a member in which rows differ)"
+)
+
+
+def _is_repeated(before: Sequence[object], after: Sequence[object]) -> bool:
+    """Return whether the rows of a page are those at the end of the pages before."""
+    pairs = [
+        (first.rows if isinstance(first, RowGroup) else (), second.rows)
+        for first, second in zip(before, after, strict=True)
+        if isinstance(second, RowGroup)
+    ]
+    return bool(pairs) and all([*rows[-len(page) :]] == [*page] for rows, page in pairs)
 
 
 def _joined(before: object, after: object) -> RowGroup | None:

@@ -250,6 +250,33 @@ def test_words_and_defaults_that_do_not_fit_are_told_at_start(settings: Row, mis
     assert str(caught.value).startswith(mistake)
 
 
+@pytest.mark.parametrize(
+    ("pages", "found"),
+    [
+        ([[1, 2], [3, 4], [5]], [[1, 2, 3, 4, 5]]),
+        ([[1, 2], [1, 2], [1, 2]], ["SOURCE_MALFORMED"]),  # the offset is ignored
+        ([[1, 2], [2, 3], [4, 5]], ["SOURCE_MALFORMED"]),  # it counts from 1
+    ],
+)
+def test_rows_that_come_twice_are_never_counted_up_to_the_number_of_all_rows(
+    pages: Sequence[Sequence[int]], found: object
+) -> None:
+    more = {"total": ["total"], "offset_parameter": "offset"}
+    answer = {**GROUP, "rows": ["rows"], "more": more}
+    settings = SourceSettings.model_validate(
+        {"base_url": "http://a", "answer": answer, "fields": {"events": EVENTS}}
+    )
+    reader = reader_of(ACTIVITY, settings)
+    rows: Any = None
+    for page in pages:
+        body = {"rows": [event("a", number) for number in page], "total": 5}
+        one = reader.read(RawAnswer(200, {}, json.dumps(body).encode()), ids("a"))
+        rows = one if rows is None else reader.merged(rows, one)
+    rows.answers = [*reader.results(rows, ids("a"))]
+
+    assert numbers(rows) == found
+
+
 @given(
     pages=st.lists(
         st.lists(st.tuples(st.sampled_from("abx"), st.integers(0, 99)), max_size=5),
