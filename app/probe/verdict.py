@@ -335,26 +335,31 @@ def _is_there(value: object) -> bool:
 def _same_answers(
     own: Sequence[RecordedExchange], strange: Sequence[RecordedExchange]
 ) -> Iterator[str]:
-    """Find answers that are the same for different users.
+    """Find rows that are the same for all users.
 
-    A row that does not say whose it is belongs to the one user of its request. If the service
-    ignores the user in the request, each user gets the same row. Two users may be the same in
-    everything that a service says of them; a user who does not exist is not.
+    A row that does not say whose it is belongs to the user of its request. If the service ignores
+    the user in the request, each user gets the same row. Two users may be the same in everything
+    that a service says of them; a user who does not exist is not. What is around the rows does not
+    count, because it may have the time or an id of the request.
     """
-    by_answer: dict[bytes, list[str]] = {}
+    users_of: dict[str, list[str]] = {}
     for exchange in (*own, *strange):
-        keys = dict.fromkeys(row.key for row in exchange.rows)
-        if exchange.status == HTTPStatus.OK and len(keys) == 1:
-            others = by_answer.setdefault(exchange.answer, [])
-            others += [key for key in keys if key not in others]
+        rows = exchange.rows if exchange.status == HTTPStatus.OK else ()
+        keys = {row.key for row in rows}
+        for row in rows if strange or len(keys) == 1 else ():
+            users = users_of.setdefault(repr(row.row), [])
+            if row.key not in users and row.row not in ({}, []):  # no row at all
+                users.append(row.key)
     unknown = {row.key for exchange in strange for row in exchange.rows}
-    for users in by_answer.values():
-        if len(users) > 1 and (not strange or not unknown.isdisjoint(users)):
-            named = [f"{one} (who does not exist)" if one in unknown else one for one in users]
-            yield (
-                f"the answers for {' and '.join(named)} are the same: check that `request` names"
-                " the user as the service expects it"
-            )
+    if len(users_of) != 1:
+        return
+    [users] = users_of.values()
+    if len(users) > 1 and (not strange or not unknown.isdisjoint(users)):
+        named = [f"{one} (who does not exist)" if one in unknown else one for one in users]
+        yield (
+            f"the answers for {' and '.join(named)} are the same: check that `request` names"
+            " the user as the service expects it"
+        )
 
 
 def _unbounded(own: Sequence[RecordedExchange], answer: AnswerSettings | None) -> Iterator[str]:

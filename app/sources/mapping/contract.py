@@ -248,12 +248,15 @@ class RowObservation:
     Attributes:
         source: Name of the source.
         key: The key, as it was requested.
+        row: The row, or the rows of a group; empty if the service has none, and the values are
+            those of a user without a row.
         mistake: Why the row does not fit; ``None`` if it does.
         fields: How each field was made, in the order of the record.
     """
 
     source: str
     key: str
+    row: object
     mistake: str | None
     fields: Sequence[FieldObservation]
 

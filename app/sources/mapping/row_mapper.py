@@ -404,6 +404,7 @@ class ObservedRowMapper(RowMapper[R]):
             RowObservation(
                 source=self._name,
                 key=user,
+                row=row,
                 mistake=None if damage is None else damage.text,
                 fields=observed,
             )
