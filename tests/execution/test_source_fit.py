@@ -113,3 +113,68 @@ status = "actve"
     assert (
         default == f"{file}:15: [sources.billing.defaults] status got 'actve': did you mean ACTIVE?"
     )
+
+
+def test_several_mistakes_of_a_table_are_told_at_once_and_hide_none_of_another(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        """
+[auth]
+mode = "none"
+[sources]
+profile.base_url = "http://a"
+activity.base_url = "http://a"
+[sources.profile.request]
+form = "each"
+path = "/users"
+page_size = 5
+[sources.profile.answer]
+by_key = true
+key = ["id"]
+more = { next_url = ["next"] }
+[sources.billing]
+base_url = "http://a"
+[sources.billing.lists.invoices]
+path = "/invoices"
+next_cursor = ["next"]
+[sources.billing.endpoints.one]
+request = { form = "list", path = "/a", parameter = "id" }
+answer = { many = false }
+fields = { plan = "plan" }
+[sources.billing.endpoints.two]
+request = { form = "list", path = "/b", parameter = "id" }
+fields = { plan = "plan", stats = "status" }
+""".lstrip(),
+        encoding="utf-8",
+    )
+
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(None, config=file)
+
+    endpoints = "[sources.billing.endpoints."
+    assert [one.removeprefix(f"{file}:") for one in raised.value.mistakes] == [
+        (
+            "6: [sources.profile.request] is wrong: expected page_size and page_size_parameter"
+            " both, or neither; expected parameter, or {key} in path, parameters or headers."
+        ),
+        (
+            "10: [sources.profile.answer] is wrong: expected rows beside next_url: without it, the"
+            " answer is the rows; expected no key beside by_key = true: the names are the keys."
+        ),
+        (
+            "16: [sources.billing.lists.invoices] is wrong: expected parameter, or {key} in path,"
+            " parameters or headers; expected rows beside next_cursor: without it, the answer is"
+            " the rows."
+        ),
+        (
+            f"21: {endpoints}one.answer] many is false, and requests have several keys: expected"
+            ' answer.key, or form = "each".'
+        ),
+        f"25: {endpoints}two.fields] stats is no field of billing: did you mean status?",
+        (
+            f"25: {endpoints}two.fields] plan is given by one too: expected one endpoint for each"
+            " field."
+        ),
+    ]
