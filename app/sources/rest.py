@@ -245,8 +245,11 @@ class RestSource(Generic[R]):
         target = target_of(rows.next, request.target, settings.base_url, more)
         if target is None or target in visited or len(visited) >= more.max_pages:
             return None
-        pairs = zip(request.keys, rows.answers, strict=True)
-        keys = tuple(key for key, answer in pairs if rows.needs_more(answer))
+        keys = tuple(
+            key
+            for place, (key, answer) in enumerate(zip(request.keys, rows.answers, strict=True))
+            if rows.needs_more(answer) or place in rows.other_case
+        )
         return replace(request, target=target, keys=keys)
 
     def _without_guesses(

@@ -23,7 +23,14 @@ from app.sources.mapping.row_mapper import (
     name_in_json,
     wrong_foreign_keys,
 )
-from app.sources.mapping.rows import RawAnswer, Remainder, Rows, match_rows, result_of
+from app.sources.mapping.rows import (
+    AMBIGUOUS,
+    RawAnswer,
+    Remainder,
+    Rows,
+    match_rows,
+    result_of,
+)
 from app.sources.mapping.scan import ScannedRow, at, is_text, scan
 
 R = TypeVar("R", bound=Record)
@@ -77,21 +84,32 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
     rest = Remainder(
         nameless or cut_off(source, more), nameless, more, count, second.remainder.total
     )
-    answers = [
-        before
-        if before is not first.remainder.answer
-        else after
-        if after is not second.remainder.answer
-        else rest.answer
-        for before, after in zip(first.answers, second.answers, strict=True)
-    ]
+    answers: list[SourceResult[R]] = []
+    malformed = [*first.malformed, *second.malformed]
+    other_case: dict[int, str] = {}
+    for place, (before, after) in enumerate(zip(first.answers, second.answers, strict=True)):
+        earlier, later = first.other_case.get(place), second.other_case.get(place)
+        answer = before
+        if before is first.remainder.answer:
+            answer = rest.answer if after is second.remainder.answer else after
+            earlier = later
+        elif earlier is not None and after is not second.remainder.answer:
+            if later is None:  # exactly the requested key, or a failure
+                answer, earlier = after, None
+            elif later != earlier:
+                answer, earlier = SourceFailure(source, Code.SOURCE_MALFORMED, AMBIGUOUS), None
+                malformed.append(AMBIGUOUS)
+        answers.append(answer)
+        if earlier is not None:
+            other_case[place] = earlier
     return Rows(
         answers=answers,
-        malformed=[*first.malformed, *second.malformed],
+        malformed=malformed,
         duplicate=first.duplicate + second.duplicate + repeated,
         unasked=first.unasked + second.unasked,
         remainder=rest,
         facts=second.facts,
+        other_case=other_case,
     )
 
 
