@@ -31,7 +31,7 @@ from app.sources.mapping.rows import (
     match_rows,
     result_of,
 )
-from app.sources.mapping.scan import ScannedRow, at, is_text, scan
+from app.sources.mapping.scan import ScannedRow, at, is_text, others_beside, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -227,6 +227,8 @@ class MappingReader(Generic[R]):
             raise MalformedError(f"expected rows at {place}, got nothing")
         with localcontext(EXACT):
             rows = self._keyed(document.rows or (), keys)
+            if rows.without_key:
+                rows.without_key += others_beside(document.around, self._settings.rows)
             matched = self._matched(rows, keys, extent, facts)
         matched.malformed += ["a row without a key"] * rows.nameless
         matched.facts = facts
