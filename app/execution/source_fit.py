@@ -73,13 +73,17 @@ def _misfits_of_sources(
     """Find settings of sources that do not fit the records of the schema."""
     lists = made.definition.lists
     services = dict[str, None]()
+    lookups = {one.source.name: one.name for one in made.definition.lookups}
     for spec in made.definition.sources.values():
         services[spec.service] = None
         if (settings := made.sources.get(spec.service)) is not None:
             own = value_at(values, ("sources", spec.service))
             enums = _enums_of(spec, made.definition)
             for mistake in (*misfits(spec, settings), *_wrong_words(spec, enums, own)):
-                yield ("sources", spec.service, *mistake.keys), mistake.what
+                place: Keys = ("sources", spec.service, *mistake.keys)
+                if spec.name in lookups and mistake.keys[0] == "endpoints":
+                    place = ("schema", "lookups", lookups[spec.name], *mistake.keys[2:])
+                yield place, mistake.what
     for service in services:
         own = value_at(values, ("sources", service))
         for mistake in list_misfits(lists.get(service, {}), service, own):

@@ -327,6 +327,33 @@ def lists(
 
 
 @dataclass(frozen=True, slots=True)
+class LookupDefinition:
+    """Two root fields that find users by another unique key than their ids.
+
+    Attributes:
+        name: The root field with one user.
+        several: The root field with several users.
+        key: The argument of ``name``.
+        keys: The argument of ``several``.
+        type: The type of a key: ``String`` or ``ID``.
+        source: The source that is asked by the keys.
+        attribute: The field of its record that has the user's id.
+        description: The description of ``name`` in the schema.
+        may: Who may use it.
+    """
+
+    name: str
+    several: str
+    key: str
+    keys: str
+    type: str
+    source: SourceSpec[Any]
+    attribute: str
+    description: str
+    may: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaDefinition:
     """The whole public schema.
 
@@ -338,6 +365,7 @@ class SchemaDefinition:
         enums: The enums inside them.
         existence: The source that says whether a user exists, if no field reads a source.
         others: The sources that no field reads. They may have keys of other sources.
+        lookups: The root fields that find users by other keys than their ids.
         by_name: The fields of a user by public name.
     """
 
@@ -348,6 +376,7 @@ class SchemaDefinition:
     existence: SourceSpec[Any]
     names: UserNames = USER_NAMES
     others: tuple[SourceSpec[Any], ...] = ()
+    lookups: tuple[LookupDefinition, ...] = ()
     by_name: Mapping[str, UserField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -368,7 +397,8 @@ class SchemaDefinition:
     def sources(self) -> Mapping[str, SourceSpec[Any]]:
         """The sources by name, in the order of the fields that read them."""
         read = {one.source.name: one.source for one in self.fields}
-        rest = {one.name: one for one in (self.existence, *self.others)}
+        found = (one.source for one in self.lookups)
+        rest = {one.name: one for one in (self.existence, *self.others, *found)}
         return {**read, **{name: one for name, one in rest.items() if name not in read}}
 
     @property

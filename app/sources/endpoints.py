@@ -87,9 +87,6 @@ def _lookups(
         wrong = _mistakes_of(endpoint)
         if name in taken:
             wrong = [MappingMistake((), "has the name of an endpoint: expected another name.")]
-        elif not wrong and not _says_key(endpoint.settings):
-            what = "has no key: expected the path of the value by which rows are looked up."
-            wrong = [MappingMistake(("answer",), what)]
         mistakes += [replace(one, keys=("lookups", lookup, *one.keys)) for one in wrong]
     if mistakes:
         raise MappingError(mistakes)
@@ -120,7 +117,9 @@ def keys_of(
     """
     found: dict[str, Sequence[KeyFromSettings]] = {}
     for name, several in endpoints.items():
-        places = key_from.get(name, key_from.get(several[0].spec.service, ()))
+        spec = several[0].spec
+        # What finds users by another key is not asked by the keys of its service.
+        places = key_from.get(name, () if spec.unique else key_from.get(spec.service, ()))
         if places:
             at_endpoints = tuple(_at_endpoint(one, endpoints) for one in places)
             children = (name, *(endpoint.spec.name for endpoint in several))
@@ -261,6 +260,9 @@ def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:
             Selector(endpoint)
     except MappingError as error:
         return error.mistakes
+    if endpoint.spec.unique and not _says_key(endpoint.settings):
+        what = "has no key: expected the path of the value by which rows are looked up."
+        return (MappingMistake(("answer",), what),)
     return ()
 
 
