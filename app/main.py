@@ -32,8 +32,10 @@ from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
 from app.execution.source_fit import misfits_in
 from app.execution.trusted import document_store_of
+from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
+from app.fastpath.paths import walking
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
@@ -65,7 +67,7 @@ from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import open_pages
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import validating_decoder
+from app.sources.mapping.decoding import ReadMethods, validating_decoder
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.transport.client import client_transport
@@ -304,7 +306,7 @@ class Gateway:
         # A source with its own keys is not called with ids of users.
         other_keys = {*keys, *(one.source.name for one in self._schema.definition.lookups)}
         fold_case = self._limits.fold_case and spec.name not in other_keys
-        decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
+        methods = read_methods(self._settings)
         source: Source[Record] = (
             SelectingSource(
                 endpoint,
@@ -313,7 +315,7 @@ class Gateway:
                 foreign,
                 observer=self._observer,
                 fold_case=fold_case,
-                decoders=decoders,
+                methods=methods,
             )
             if endpoint.selects
             else RestSource(
@@ -323,7 +325,7 @@ class Gateway:
                 foreign,
                 observer=self._observer,
                 fold_case=fold_case,
-                decoders=decoders,
+                methods=methods,
             )
         )
         if settings.cache.enabled:
@@ -536,6 +538,21 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 async def _home(_: Request) -> Response:
     """Redirect ``/`` to the page at ``/graphql``."""
     return RedirectResponse("graphql")
+
+
+def read_methods(settings: Settings) -> ReadMethods:
+    """Choose what decodes rows and evaluates expressions.
+
+    Args:
+        settings: All settings.
+
+    Returns:
+        The fast paths that are on, and else the libraries.
+    """
+    return ReadMethods(
+        decoders=struct_decoder if settings.fastpath.uses("rows") else validating_decoder,
+        expressions=walking if settings.fastpath.uses("paths") else compile_expression,
+    )
 
 
 def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler | None:

@@ -27,7 +27,7 @@ from app.sources.base import (
 )
 from app.sources.client import ServiceClient
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
 from app.sources.mapping.row_mapper import MappingError, MappingMistake, by_field, name_in_json
 from app.sources.records_in_parts import Endpoint, partial
 from app.sources.rest import RestSource
@@ -235,7 +235,7 @@ class SelectingSource(Generic[R]):
         foreign_keys: Expressions for keys of other sources in its rows, by source name.
         observer: Called for each record with how it was made; ``None`` for no observer.
         fold_case: Whether keys that differ only in case are the same, whatever the settings say.
-        decoders: Creates the decoder from bytes to records.
+        methods: How rows are decoded and expressions evaluated.
 
     Raises:
         MappingError: The settings do not say which names some field needs. It has all mistakes.
@@ -250,7 +250,7 @@ class SelectingSource(Generic[R]):
         *,
         observer: Observer | None = None,
         fold_case: bool = False,
-        decoders: DecoderFactory = validating_decoder,
+        methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
         self._name = endpoint.spec.name
         selector = Selector(endpoint, foreign_keys)
@@ -264,7 +264,7 @@ class SelectingSource(Generic[R]):
                 foreign_keys,
                 observer=observer,
                 fold_case=fold_case,
-                decoders=decoders,
+                methods=methods,
             )
 
         self._narrowed = lru_cache(MAX_FIELD_SETS)(narrowed)

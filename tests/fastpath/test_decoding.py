@@ -377,7 +377,8 @@ def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: lis
             return None
         found = values_of(one)
         # A truth value equals a number.
-        return [(type(value), value) for value in (found["one"], *found["many"])]
+        values: list[object] = [found["one"], *found["many"]]
+        return [(type(value), value) for value in values]
 
     assert read(struct_decoder(record)) == read(validating_decoder(record))
 
