@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.auth.authentication import Authenticate, Authentication, open_authentication
-from app.auth.policies import Caller, Policies
+from app.auth.policies import Caller
 from app.errors import Code, LibraryError, quote
 from app.execution.documents import Documents
 from app.execution.engine import Engine
@@ -29,7 +29,7 @@ from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
-from app.execution.schema import GatewaySchema, schema_for
+from app.execution.schema import GatewaySchema, policies_of, schema_for
 from app.execution.source_fit import misfits_in
 from app.execution.trusted import document_store_of
 from app.fastpath import responses, wire
@@ -302,7 +302,8 @@ class Gateway:
         client = service.endpoint(spec.name, settings)
         foreign = foreign_of(spec.name, keys)
         # A source with its own keys is not called with ids of users.
-        fold_case = self._limits.fold_case and spec.name not in keys
+        other_keys = {*keys, *(one.source.name for one in self._schema.definition.lookups)}
+        fold_case = self._limits.fold_case and spec.name not in other_keys
         decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
         source: Source[Record] = (
             SelectingSource(
@@ -361,7 +362,7 @@ class Gateway:
             planner=planner,
             documents=documents,
             store=self._document_store,
-            policies=Policies(schema.definition.policies, fold_case=self._limits.fold_case),
+            policies=policies_of(schema.definition, fold_case=self._limits.fold_case),
             compiler=compiler_of(self._settings, schema),
             required=frozenset(
                 name

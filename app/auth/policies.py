@@ -222,17 +222,24 @@ class Rights:
 class Policies:
     """The policies of all fields of a user. Shared by all requests."""
 
-    def __init__(self, policies: Mapping[str, Policy], *, fold_case: bool = False) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        of_roots: Collection[Policy] = (),
+        fold_case: bool = False,
+    ) -> None:
         """Collect the policies.
 
         Args:
             policies: The policies of a user's fields, by the field's public name.
+            of_roots: The policies of root fields.
             fold_case: Whether ids of users that differ only in case are the same.
         """
         self._policies = policies
         self._fold_case = fold_case
         self._scopes = frozenset(
-            policy.scope for policy in policies.values() if policy.scope is not None
+            policy.scope for policy in (*policies.values(), *of_roots) if policy.scope is not None
         )
         self._all = Rights(None, self._scopes, policies)
 

@@ -231,7 +231,9 @@ class Engine:
                     await budget.charge(cost, operation.price)
                     rights = self._policies.rights(caller)
                     variant = operation.variant(self._planner, self._compiler, variables, rights)
-                    plan = self._planner.plan(variant.roots, variables, rights)
+                    lookups = self._planner.lookups(variant.roots, variables, rights)
+                    found = await loaders.look_up(lookups) if lookups else None
+                    plan = self._planner.plan(variant.roots, variables, rights, found=found)
                     context = Context(plan, self._planner, loaders, self._required, rights)
                     compiled = await self._compiled(variant, request, context, call)
                     is_compiled = compiled is not None

@@ -18,7 +18,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
-from app.auth.policies import Caller, Policies
+from app.auth.policies import Caller
 from app.errors import BadUserInputError, Code, LimitError, RequestError
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Documents
@@ -37,7 +37,7 @@ from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.request import GraphQLRequest, GraphQLResponse
 from app.execution.response_errors import public_error
-from app.execution.schema import GatewaySchema
+from app.execution.schema import GatewaySchema, policies_of
 from app.execution.variables import Coercion
 from app.schema.connection import page_request
 from app.schema.definitions import DEFAULT_FIRST
@@ -86,7 +86,7 @@ class ExplainedGroup:
         Returns:
             Whether it is asked.
         """
-        named = self.keys or self.root.missing
+        named = self.keys or self.root.is_open
         return self.selection is not None and source in self.selection.needs.needed and bool(named)
 
 
@@ -148,7 +148,7 @@ class SourcesExplainer:
         starts = self._starts(name, needs)
         # Keys that another source has are known only at run time.
         requests = EncodedRequests((), ()) if key_from else form.encode(users)
-        unknown = [one.root.selection for one in groups if one.root.missing]
+        unknown = [one.root.selection for one in groups if one.root.is_open]
         only_one = len(unknown) == 1 and not unknown[0].is_list and not users
         count = 1 if only_one else len(users)  # exactly one, if unknown
         batches: tuple[int, ...] | None = None
@@ -215,7 +215,7 @@ class SourcesExplainer:
                 if pages is None or spec.name not in field.sources:
                     continue
                 requests = found.setdefault(pages, set())
-                if requests is None or group.root.missing:
+                if requests is None or group.root.is_open:
                     found[pages] = None
                 else:
                     requests |= self._page_requests(field, group.keys, variables)
@@ -327,7 +327,7 @@ class Explainer:
         self._document_store = store
         self._limits = settings.limits
         self._compiler = compiler
-        self._policies = Policies(schema.definition.policies, fold_case=limits.fold_case)
+        self._policies = policies_of(schema.definition, fold_case=limits.fold_case)
 
     def text(self, request: GraphQLRequest) -> str:
         """Find the document of a request; its length decides what the explanation costs.
@@ -411,6 +411,7 @@ class Explainer:
             key=root.selection.key,
             field=root.selection.name,
             is_list=root.selection.is_list,
+            lookup=root.lookup,
             ids=group.count,
             distinct_ids=None if group.count is None else len(set(group.keys)),
             missing_variables=root.missing,

@@ -59,6 +59,10 @@ class FieldExplanation(_ExplanationModel):
     distinct_ids: int | None = Field(
         description="How many different users those are, without the invalid ids."
     )
+    lookup: str | None = Field(
+        description="The source that finds the users first, by another key than their ids; null if"
+        " the ids are known."
+    )
     missing_variables: tuple[str, ...] = Field(
         description="Variables without a value that name users: these are known only at run time."
     )
@@ -258,6 +262,9 @@ def _users(field: FieldExplanation) -> str:
     if field.missing_variables:
         ids = "ids" if field.is_list else "1 id"
         return f", {ids} known at run time, from {_variables(field.missing_variables)}"
+    if field.lookup is not None:
+        ids = "ids" if field.is_list else "1 id"
+        return f", {ids} known at run time, from {field.lookup}"
     if field.ids is None:
         return ", no users: see its errors" if field.wrong else ", without any source"
     text = f", {_counted(field.ids, 'id')}"

@@ -16,6 +16,9 @@ from app.settings.models import Settings
 from app.settings.public_schema import USER_NAMES, UserNames
 from app.sources.base import UserId
 
+MAX_KEY = 1_000
+"""The most characters of a key by which a user is looked up."""
+
 Key: TypeAlias = UserId | GatewayError
 """A user, or the error of an invalid key."""
 
@@ -94,6 +97,27 @@ class InputLimits:
         if not all(map(match, values)):
             raise self._mismatch(next(value for value in values if match(value) is None))
         return cast("Sequence[UserId]", values)  # each was checked
+
+    def looked_up(self, keys: Sequence[str], root: str) -> Sequence[UserId]:
+        """Check keys by which users are looked up.
+
+        Args:
+            keys: The keys that the client sent; may be empty.
+            root: The root field.
+
+        Returns:
+            The same texts, as keys.
+
+        Raises:
+            BadUserInputError: There are too many keys, or one is empty or too long.
+        """
+        if len(keys) > self.max_ids:
+            raise BadUserInputError(
+                f"{root} takes at most {self.max_ids:,} keys, got {len(keys):,}"
+            )
+        if any(not 0 < len(one) <= MAX_KEY for one in keys):
+            raise BadUserInputError(f"{root} takes keys of 1 to {MAX_KEY} characters")
+        return [UserId(one) for one in keys]
 
     def own_id(self, subject: str | None) -> UserId:
         """Check the caller's own user id.

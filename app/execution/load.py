@@ -23,7 +23,7 @@ from aiodataloader import DataLoader
 
 from app.errors import Code, SourceFailure
 from app.execution.outcome import Results
-from app.execution.plan import Fetch
+from app.execution.plan import Fetch, Lookup
 from app.execution.user_loader import LoadedResults, UserLoader
 from app.resilience.tasks import Tasks
 from app.sources.base import (
@@ -427,6 +427,26 @@ class Loaders:
         if self._shared:
             return await self.load(fetches)
         return await carry_out(fetches, self._in_bulk)
+
+    async def look_up(self, lookups: Sequence[Lookup]) -> Mapping[str, Sequence[Result]]:
+        """Look up users, all keys of a source by one call.
+
+        Args:
+            lookups: The lookups of an operation, at least one.
+
+        Returns:
+            The result of each key, by the response key of the root field.
+        """
+        keys: dict[str, dict[UserId, None]] = {}
+        for one in lookups:
+            keys.setdefault(one.source, {}).update(dict.fromkeys(one.keys))
+        results = await self.fetch(
+            [Fetch(name, tuple(each)) for name, each in keys.items() if each]
+        )
+        return {
+            one.root: [results[one.source][key] for key in one.keys] if one.keys else []
+            for one in lookups
+        }
 
     async def load_page(self, spec: PageSpec[R], request: PageRequest) -> PageResult[R]:
         """Load one page of one user's list.

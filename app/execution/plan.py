@@ -150,6 +150,7 @@ class PlannedRoot:
         missing: Variables that name users and have no value. Only ``explain`` has such variables.
         wrong: The errors of single invalid keys, by their position in the list.
         error: The error that fails the whole field before any source is asked.
+        lookup: The source that has to find the users first. Only ``explain`` has plans without it.
     """
 
     selection: RootSelection
@@ -158,6 +159,27 @@ class PlannedRoot:
     missing: tuple[str, ...] = ()
     wrong: Mapping[int, GatewayError] = field(default_factory=dict[int, GatewayError])
     error: GatewayError | GraphQLError | None = None
+    lookup: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the field has users, but nobody knows yet which."""
+        return bool(self.missing) or self.lookup is not None
+
+
+@dataclass(slots=True)
+class Lookup:
+    """Keys by which a source finds the ids of users, before the users are known.
+
+    Attributes:
+        root: The response key of the root field.
+        source: The source.
+        keys: The keys, in the order in which the field names them.
+    """
+
+    root: str
+    source: str
+    keys: Sequence[UserId]
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ what the caller may see. ``Planner.plan`` adds the users of one request.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from graphql import (
     BooleanValueNode,
@@ -31,11 +31,12 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
-from app.auth.policies import Rights
-from app.errors import GatewayError, bare
-from app.execution.keys import InputLimits, key_readers
+from app.auth.policies import Policy, Rights, refusal
+from app.errors import BadUserInputError, Code, GatewayError, SourceError, SourceFailure, bare
+from app.execution.keys import InputLimits, Key, key_readers
 from app.execution.plan import (
     Fetch,
+    Lookup,
     Plan,
     PlannedField,
     PlannedRoot,
@@ -45,6 +46,7 @@ from app.execution.plan import (
     UserSelection,
 )
 from app.sources.base import FieldSet, UserId
+from app.sources.results import Result, failure_among, record_in
 
 
 def selected_fields(
@@ -198,6 +200,29 @@ def _parts(node: Node, user_roots: Collection[str]) -> Iterator[Node]:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupRoot:
+    """A root field that finds users by another key than their ids.
+
+    Attributes:
+        source: The source that is asked by the keys.
+        argument: The argument with the key, or with the keys of a list.
+        is_list: Whether it returns several users.
+        attribute: The field of the source's record that has the id of the user.
+        may: Who may use it.
+    """
+
+    source: str
+    argument: str
+    is_list: bool
+    attribute: str
+    may: Policy
+
+
+Found: TypeAlias = Mapping[str, Sequence[Result]]
+"""What lookups found, by the response key of the root field: the source result of each key."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceReads:
     """Which sources the fields of ``User`` read.
 
@@ -209,6 +234,7 @@ class SourceReads:
         key_from: For a source, the sources whose records have its keys, in order; without cycles.
         narrow: By source, the record fields that each field reads, by the field's public name. Has
             the sources that can be asked for a part of the record fields.
+        lookups: The root fields that find users by other keys than their ids, by name.
     """
 
     reads: Mapping[str, tuple[str, ...]]
@@ -217,6 +243,7 @@ class SourceReads:
     narrow: Mapping[str, Mapping[str, FieldSet]] = field(
         default_factory=dict[str, Mapping[str, FieldSet]]
     )
+    lookups: Mapping[str, LookupRoot] = field(default_factory=dict[str, LookupRoot])
 
     def needs(self, fields: Iterable[str]) -> SourceNeeds:
         """Find the sources that a selection needs.
@@ -268,7 +295,11 @@ class SourceReads:
 
 
 class Planner:
-    """Makes plans of operations against the schema. Shared by all requests."""
+    """Makes plans of operations against the schema. Shared by all requests.
+
+    Attributes:
+        user_roots: The names of the root fields whose arguments name users.
+    """
 
     def __init__(self, core: GraphQLSchema, reads: SourceReads, limits: InputLimits) -> None:
         """Make a planner.
@@ -282,14 +313,44 @@ class Planner:
         self._reads = reads
         self._limits = limits
         self._readers = key_readers(limits.names)
+        self.user_roots: Collection[str] = self._readers.keys() | reads.lookups.keys()
         self._user_type = limits.names.type
         # The type conditions that match a user: its type, and the union of ``_entities``.
         self._user_types = frozenset({self._user_type, "_Entity"})
 
-    @property
-    def user_roots(self) -> Collection[str]:
-        """The names of the root fields whose arguments name users."""
-        return self._readers.keys()
+    def lookups(
+        self, roots: Sequence[RootSelection], variables: VariableValues, rights: Rights
+    ) -> Sequence[Lookup]:
+        """List what has to be looked up before the plan can be made.
+
+        Args:
+            roots: The root fields that ``select`` returned.
+            variables: The coerced values of the operation's variables.
+            rights: The caller and what it may see.
+
+        Returns:
+            The lookups. One that is refused is left out: ``plan`` reports why.
+        """
+        found: list[Lookup] = []
+        for root in roots if self._reads.lookups else ():
+            lookup = self._reads.lookups.get(root.name)
+            if lookup is not None:
+                try:
+                    keys = self._looked_up(root, lookup, variables, rights)
+                except (GatewayError, GraphQLError) as error:
+                    bare(error)
+                    continue
+                found.append(Lookup(root.key, lookup.source, keys))
+        return found
+
+    def _looked_up(
+        self, root: RootSelection, lookup: LookupRoot, variables: VariableValues, rights: Rights
+    ) -> Sequence[UserId]:
+        """Read the keys of a lookup, or raise why it is refused."""
+        if not lookup.may.allows(rights.scopes, own=False):
+            raise refusal(root.name, lookup.may)
+        value = self._arguments(root, variables)[lookup.argument]
+        return self._limits.looked_up(value if lookup.is_list else [value], root.name)
 
     def select(
         self,
@@ -322,6 +383,7 @@ class Planner:
         variables: VariableValues,
         rights: Rights,
         missing: Collection[str] = (),
+        found: Found | None = None,
     ) -> Plan:
         """Add the users of one request.
 
@@ -330,11 +392,14 @@ class Planner:
             variables: The coerced values of the operation's variables.
             rights: The caller and what it may see.
             missing: Variables that need a value and have none; they only name users.
+            found: What the lookups found; ``None`` if nothing was looked up.
 
         Returns:
             The plan.
         """
-        planned = {root.key: self._planned(root, variables, rights, missing) for root in roots}
+        planned = {
+            root.key: self._planned(root, variables, rights, missing, found or {}) for root in roots
+        }
         return Plan(planned, self.fetches([*planned.values()]))
 
     def fetches(self, roots: Sequence[PlannedRoot]) -> Sequence[Fetch]:
@@ -387,7 +452,7 @@ class Planner:
     ) -> RootSelection:
         """Read one root field."""
         name = nodes[0].name.value
-        if name not in self._readers:
+        if name not in self.user_roots:
             return RootSelection(key, name, nodes)
         kind: object = self._query.fields[name].type
         if isinstance(kind, GraphQLNonNull):
@@ -412,6 +477,7 @@ class Planner:
         variables: VariableValues,
         rights: Rights,
         missing: Collection[str],
+        found: Found,
     ) -> PlannedRoot:
         """Find the users of one root field."""
         if root.others is None or root.own is None:
@@ -419,19 +485,48 @@ class Planner:
         if missing and (unknown := [one for one in _variables_of(root) if one in missing]):
             return PlannedRoot(root, count=None, missing=tuple(unknown))
         try:
-            arguments = self._arguments(root, variables)
-            keys = self._readers[root.name](self._limits, arguments, rights)
+            keys = self._keys(root, variables, rights, found)
         except (GatewayError, GraphQLError) as error:
             return PlannedRoot(root, count=None, error=bare(error))
+        if keys is None:
+            lookup = self._reads.lookups[root.name].source
+            return PlannedRoot(root, count=None, lookup=lookup)
         users, places = cast("Sequence[UserId]", keys), range(len(keys))
         if {*map(type, keys)} <= {str}:  # the common case
             groups = self._groups(root.others, root.own, users, places, rights)
             return PlannedRoot(root, groups, len(keys))
         wrong = {place: one for place, one in enumerate(keys) if isinstance(one, GatewayError)}
-        right = [place for place in places if place not in wrong]
+        right = [place for place in places if isinstance(keys[place], str)]
         users = [users[place] for place in right]
         groups = self._groups(root.others, root.own, users, right, rights)
         return PlannedRoot(root, groups, len(keys), wrong=wrong)
+
+    def _keys(
+        self, root: RootSelection, variables: VariableValues, rights: Rights, found: Found
+    ) -> Sequence[Key | None] | None:
+        """Read the users of a root field; ``None`` if they are to be looked up first."""
+        lookup = self._reads.lookups.get(root.name)
+        if lookup is None:
+            arguments = self._arguments(root, variables)
+            return self._readers[root.name](self._limits, arguments, rights)
+        self._looked_up(root, lookup, variables, rights)
+        results = found.get(root.key)
+        return None if results is None else [self._found(one, lookup) for one in results]
+
+    def _found(self, result: Result, lookup: LookupRoot) -> Key | None:
+        """Return the user that a lookup found."""
+        failure = failure_among((lookup.source,), {lookup.source: result}, (lookup.attribute,))
+        if failure is not None:
+            return SourceError(failure)
+        record = record_in(result)
+        user: str | None = None if record is None else getattr(record, lookup.attribute)
+        if user is None:
+            return None
+        try:
+            return self._limits.user_id(user)
+        except BadUserInputError:
+            detail = "the id of the user does not match the pattern of ids"
+            return SourceError(SourceFailure(lookup.source, Code.SOURCE_MALFORMED, detail))
 
     @staticmethod
     def _groups(

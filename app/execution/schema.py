@@ -5,7 +5,7 @@ representations. The plan has the users of each root field (``execution/keys.py`
 runs. A resolver finds its part of the plan by its response key, and loads it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Optional, cast
 
@@ -16,19 +16,18 @@ from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import Authenticated
 from strawberry.schema.config import StrawberryConfig
 
-from app.auth.policies import enforce
+from app.auth.policies import Policies, enforce
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
-from app.execution.planner import SourceReads
+from app.execution.planner import LookupRoot, SourceReads
 from app.schema.configured import configured
 from app.schema.default import DEFAULT_SCHEMA
-from app.schema.definitions import SchemaDefinition
+from app.schema.definitions import LookupDefinition, SchemaDefinition
 from app.schema.directives import ListSize
 from app.schema.scalars import DATE, DATE_TIME, SAFE_INT, URL, SafeInt, Url
 from app.schema.types import PythonType, ResolvedUser, TypeBuilder
 from app.settings.models import Settings
-from app.settings.public_schema import UserNames
 from app.sources.base import SourceSpec
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.results import SourceResults
@@ -149,18 +148,21 @@ async def resolve_users(
     )  # the executor reports an error in it at its position
 
 
-def query_type(user: PythonType, names: UserNames, *, security_directives: bool) -> type:
+def query_type(
+    user: PythonType, definition: SchemaDefinition, *, security_directives: bool
+) -> type:
     """Build the root type.
 
     Args:
         user: The Strawberry type of a user.
-        names: What the schema calls users.
+        definition: The definition of the schema.
         security_directives: Whether the type shows routers who may ask for the caller's own user.
 
     Returns:
         The Strawberry type.
     """
     optional: PythonType = Optional[user]  # noqa: UP045 # made at run time
+    names = definition.names
 
     class Query:
         """The root fields."""
@@ -184,7 +186,60 @@ def query_type(user: PythonType, names: UserNames, *, security_directives: bool)
             directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
         )
 
+    for lookup in definition.lookups:
+        directives = lookup.may.directives if security_directives else []
+        for number, (name, field) in enumerate(_lookup_fields(lookup, directives)):
+            kind: PythonType = list.__class_getitem__(optional) if number else optional
+            Query.__annotations__[f"lookup_{name}"] = kind
+            setattr(Query, f"lookup_{name}", field)
     return strawberry.type(Query, description="The ways into the graph.")
+
+
+def _lookup_fields(
+    lookup: LookupDefinition, directives: Sequence[object]
+) -> Iterator[tuple[str, Any]]:
+    """Make the two root fields of a lookup: one user, and several."""
+    kind: PythonType = strawberry.ID if lookup.type == "ID" else str
+    keys_kind: PythonType = list.__class_getitem__(kind)
+
+    async def resolve_one(
+        info: Info,
+        key: Annotated[kind, strawberry.argument(name=lookup.key, description="The key.")],  # noqa: ARG001 # the plan has read it
+    ) -> Any:  # noqa: ANN401 # the annotation of the field says the type
+        return await _resolve_one(info)
+
+    async def resolve_several(
+        info: Info,
+        keys: Annotated[  # noqa: ARG001 # the same
+            keys_kind,
+            strawberry.argument(
+                name=lookup.keys,
+                description="The keys, by default 100 at most; the same one may come twice.",
+            ),
+        ],
+    ) -> Any:  # noqa: ANN401 # the same
+        return await resolve_keys(info)
+
+    yield (
+        lookup.name,
+        strawberry.field(
+            resolver=resolve_one,
+            name=lookup.name,
+            description=f"{lookup.description} `null` when there is none.",
+            directives=directives,
+        ),
+    )
+    yield (
+        lookup.several,
+        strawberry.field(
+            resolver=resolve_several,
+            name=lookup.several,
+            description=(
+                f"The users by their {lookup.keys}, in this order; `null` for each one unknown."
+            ),
+            directives=[*directives, ListSize(assumed_size=100)],
+        ),
+    )
 
 
 async def resolve_entities(
@@ -225,9 +280,7 @@ class GatewaySchema(Schema):
         self.definition = definition
         types = TypeBuilder(definition, security_directives=security_directives)
         super().__init__(  # pyright: ignore[reportUnknownMemberType] # its executors are generic
-            query=query_type(
-                types.user(), definition.names, security_directives=security_directives
-            ),
+            query=query_type(types.user(), definition, security_directives=security_directives),
             config=StrawberryConfig(
                 scalar_map={datetime: DATE_TIME, date: DATE, SafeInt: SAFE_INT, Url: URL}
             ),
@@ -298,7 +351,31 @@ class GatewaySchema(Schema):
             for one in several
             if one.selects
         }
-        return SourceReads(reads=reads, existence=existence, key_from=key_from, narrow=narrow)
+        lookups = {
+            name: LookupRoot(one.source.name, argument, is_list, one.attribute, one.may)
+            for one in self.definition.lookups
+            for name, argument, is_list in (
+                (one.name, one.key, False),
+                (one.several, one.keys, True),
+            )
+        }
+        return SourceReads(
+            reads=reads, existence=existence, key_from=key_from, narrow=narrow, lookups=lookups
+        )
+
+
+def policies_of(definition: SchemaDefinition, *, fold_case: bool) -> Policies:
+    """Collect the policies of a schema.
+
+    Args:
+        definition: The schema.
+        fold_case: Whether ids of users that differ only in case are the same.
+
+    Returns:
+        The policies of all fields.
+    """
+    of_roots = [one.may for one in definition.lookups]
+    return Policies(definition.policies, of_roots=of_roots, fold_case=fold_case)
 
 
 def schema_for(

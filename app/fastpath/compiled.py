@@ -283,14 +283,17 @@ class _Rendering:
             self._fail(root.selection, failed, [root.selection.key])
             return None
         users: list[UserData | None]
-        if len(root.groups) == 1 and not root.wrong:  # the common case
+        if len(root.groups) == 1 and len(root.groups[0].keys) == root.count:  # the common case
             [group] = root.groups
             writer = compiled.own if group.is_own else compiled.others
             users = self._users(root.selection, compiled, writer, group, found[0])
         else:
             users = [None] * (root.count or 0)
             for place, error in root.wrong.items():
-                self._fail(root.selection, error, [root.selection.key, place])
+                path: list[str | int] = [root.selection.key]
+                self._fail(
+                    root.selection, error, [*path, place] if root.selection.is_list else path
+                )
             for group, of_group in zip(root.groups, found, strict=True):
                 writer = compiled.own if group.is_own else compiled.others
                 members = self._users(root.selection, compiled, writer, group, of_group)

@@ -9,6 +9,7 @@ Types are texts in GraphQL's notation: ``String``, ``[Event!]``.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any
 
@@ -39,6 +40,11 @@ class EnumValue:
     words: tuple[str, ...]
     deprecated: str | None = None
 
+    @property
+    def word(self) -> str:
+        """A word of the value for messages: its name, if that is a word."""
+        return self.name if self.name.lower() in map(str.lower, self.words) else self.words[0]
+
 
 @dataclass(frozen=True, slots=True)
 class EnumDefinition:
@@ -61,6 +67,23 @@ class EnumDefinition:
         """Index the words."""
         by_word = {word.lower(): value.name for value in self.values for word in value.words}
         object.__setattr__(self, "_by_word", by_word)
+
+    def wrong_word(self, word: str) -> str | None:
+        """Return what is wrong with a word in settings, which must not have new words.
+
+        Args:
+            word: The word.
+
+        Returns:
+            What was found, and what is expected; ``None`` if the word has a value.
+        """
+        if word.lower() in self._by_word:
+            return None
+        known = {value.name: value.word for value in self.values}
+        near = get_close_matches(word.lower(), self._by_word, n=1)
+        if near:
+            return f"got {word!r}: did you mean {known[self._by_word[near[0]]]}?"
+        return f"got {word!r}: expected one of {', '.join(known.values())}."
 
     @property
     def words(self) -> Collection[str]:
@@ -304,6 +327,33 @@ def lists(
 
 
 @dataclass(frozen=True, slots=True)
+class LookupDefinition:
+    """Two root fields that find users by another unique key than their ids.
+
+    Attributes:
+        name: The root field with one user.
+        several: The root field with several users.
+        key: The argument of ``name``.
+        keys: The argument of ``several``.
+        type: The type of a key: ``String`` or ``ID``.
+        source: The source that is asked by the keys.
+        attribute: The field of its record that has the user's id.
+        description: The description of ``name`` in the schema.
+        may: Who may use it.
+    """
+
+    name: str
+    several: str
+    key: str
+    keys: str
+    type: str
+    source: SourceSpec[Any]
+    attribute: str
+    description: str
+    may: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaDefinition:
     """The whole public schema.
 
@@ -315,6 +365,7 @@ class SchemaDefinition:
         enums: The enums inside them.
         existence: The source that says whether a user exists, if no field reads a source.
         others: The sources that no field reads. They may have keys of other sources.
+        lookups: The root fields that find users by other keys than their ids.
         by_name: The fields of a user by public name.
     """
 
@@ -325,6 +376,7 @@ class SchemaDefinition:
     existence: SourceSpec[Any]
     names: UserNames = USER_NAMES
     others: tuple[SourceSpec[Any], ...] = ()
+    lookups: tuple[LookupDefinition, ...] = ()
     by_name: Mapping[str, UserField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -345,7 +397,8 @@ class SchemaDefinition:
     def sources(self) -> Mapping[str, SourceSpec[Any]]:
         """The sources by name, in the order of the fields that read them."""
         read = {one.source.name: one.source for one in self.fields}
-        rest = {one.name: one for one in (self.existence, *self.others)}
+        found = (one.source for one in self.lookups)
+        rest = {one.name: one for one in (self.existence, *self.others, *found)}
         return {**read, **{name: one for name, one in rest.items() if name not in read}}
 
     @property

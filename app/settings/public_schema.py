@@ -20,7 +20,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from app.settings.base import SettingsModel
 from app.settings.lists import ListSettings
-from app.settings.response import ExpressionText
+from app.settings.request import RequestSettings
+from app.settings.response import AnswerSettings, ExpressionText
 
 _NAME = r"(?!__)[_A-Za-z][_0-9A-Za-z]{0,127}"
 """A name (GraphQL specification, section 2.1.9). Those that begin with ``__`` are GraphQL's own."""
@@ -102,6 +103,59 @@ USER_NAMES = UserNames()
 """What the default schema calls users."""
 
 
+class SchemaLookupSettings(SettingsModel):
+    """Two root fields that find users by another unique key than their ids: one user, and several.
+
+    The service is called first, and gives the ids of the users.
+    """
+
+    source: str = Field(
+        max_length=64, description="Source that can be asked by the key.", examples=["profile"]
+    )
+    key: PublicName = Field(
+        description="Name of the key, which is the argument of the root field.", examples=["email"]
+    )
+    keys: PublicName | None = Field(
+        default=None,
+        description="Name of several keys. By default it is that of the key, and `s`.",
+        examples=["emails"],
+    )
+    several: PublicName | None = Field(
+        default=None,
+        description="Name of the root field with several users. By default it is made of the name"
+        " of the one with one user: `usersByEmails` of `userByEmail`.",
+        examples=["usersByEmails"],
+    )
+    type: Literal["String", "ID"] = Field(default="String", description="Type of the key.")
+    request: RequestSettings = Field(description="How a request names the keys.")
+    answer: AnswerSettings | None = Field(
+        default=None,
+        description="How its answers are read. `answer.key` is the path of the key in a row.",
+    )
+    value: ExpressionText = Field(
+        default="id", description="Expression (JMESPath) that reads the user's id from a row."
+    )
+    description: Description = Field(
+        description="Description of the root field in the schema.",
+        examples=["The user with this mail address."],
+    )
+    may: PolicyText = Field(
+        description="Who may find users by the key: `public` (every caller) or a scope.",
+        examples=["profile:read"],
+    )
+
+    @model_validator(mode="after")
+    def _may_is_of_callers(self) -> Self:
+        """Require a policy that does not depend on the user, who is not known before.
+
+        Raises:
+            ValueError: It does.
+        """
+        if self.may == "self" or self.may.startswith("self or "):
+            raise ValueError('expected "public" or a scope in may: the user is not known yet')
+        return self
+
+
 class SchemaSettings(SettingsModel):
     """The public schema as a whole."""
 
@@ -130,6 +184,23 @@ class SchemaSettings(SettingsModel):
         description="Source that says whether a user exists if a query reads no field of a source."
         " By default it is the source of the first field.",
         examples=["profile"],
+    )
+    lookups: Mapping[PublicName, SchemaLookupSettings] = Field(
+        default={},
+        description="Root fields that find users by another unique key, by the name of the field"
+        " with one user.",
+        examples=[
+            {
+                "userByEmail": {
+                    "source": "profile",
+                    "key": "email",
+                    "request": {"form": "list", "path": "/users", "parameter": "email"},
+                    "answer": {"key": ["email"]},
+                    "description": "The user with this mail address.",
+                    "may": "profile:read",
+                }
+            }
+        ],
     )
 
     @property

@@ -87,9 +87,6 @@ def _lookups(
         wrong = _mistakes_of(endpoint)
         if name in taken:
             wrong = [MappingMistake((), "has the name of an endpoint: expected another name.")]
-        elif not wrong and not _says_key(endpoint.settings):
-            what = "has no key: expected the path of the value by which rows are looked up."
-            wrong = [MappingMistake(("answer",), what)]
         mistakes += [replace(one, keys=("lookups", lookup, *one.keys)) for one in wrong]
     if mistakes:
         raise MappingError(mistakes)
@@ -120,7 +117,9 @@ def keys_of(
     """
     found: dict[str, Sequence[KeyFromSettings]] = {}
     for name, several in endpoints.items():
-        places = key_from.get(name, key_from.get(several[0].spec.service, ()))
+        spec = several[0].spec
+        # What finds users by another key is not asked by the keys of its service.
+        places = key_from.get(name, () if spec.unique else key_from.get(spec.service, ()))
         if places:
             at_endpoints = tuple(_at_endpoint(one, endpoints) for one in places)
             children = (name, *(endpoint.spec.name for endpoint in several))
@@ -178,24 +177,30 @@ def _endpoints(
         if f"{spec.name}.{name}" not in taken
     }
     found: Mapping[str, Endpoint[R]]
+    mistakes: dict[tuple[str, ...], MappingMistake] = {}
     if own:
         found = {own: Endpoint(spec, _endpoint_settings(settings, settings.endpoints.get(own)))}
     elif others:
-        found = _partition(spec, settings, others)
+        found, wrong = _partition(spec, settings, others)
+        mistakes = {mistake.keys: mistake for mistake in wrong}
     else:
         found = {"": Endpoint(spec, settings)}
-    mistakes = [
-        _in_endpoint(name, mistake) for name in found for mistake in _mistakes_of(found[name])
-    ]
+    for name, endpoint in found.items():
+        for mistake in _mistakes_of(endpoint):
+            inner = _in_endpoint(name, mistake)
+            mistakes.setdefault(inner.keys, inner)
     if mistakes:
-        raise MappingError(mistakes)
+        raise MappingError([*mistakes.values()])
     return tuple(found.values())
 
 
 def _partition(
     spec: SourceSpec[R], settings: SourceSettings, parts: Mapping[str, EndpointSettings]
-) -> Mapping[str, Endpoint[R]]:
-    """Divide the record of a source over its endpoints, by the fields that they give."""
+) -> tuple[Mapping[str, Endpoint[R]], Sequence[MappingMistake]]:
+    """Divide the record of a source over its endpoints, by the fields that they give.
+
+    Return the endpoints, and the mistakes in which endpoint gives what.
+    """
     mistakes = [
         MappingMistake((name,), "stands beside endpoints: expected it in each of them.")
         for name in MAPPING_SETTINGS
@@ -216,9 +221,7 @@ def _partition(
     for field in spec.record.model_fields:
         if field not in given and field != spec.key:
             given[field] = first  # a field that no endpoint gives is missing in its rows
-    if mistakes:
-        raise MappingError(mistakes)
-    return {
+    endpoints = {
         name: Endpoint(
             replace(
                 partial(spec, [field for field, endpoint in given.items() if endpoint == name]),
@@ -228,6 +231,7 @@ def _partition(
         )
         for name, part in parts.items()
     }
+    return endpoints, mistakes
 
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:
@@ -259,6 +263,9 @@ def _mistakes_of(endpoint: Endpoint[Any]) -> Sequence[MappingMistake]:
             Selector(endpoint)
     except MappingError as error:
         return error.mistakes
+    if endpoint.spec.unique and not _says_key(endpoint.settings):
+        what = "has no key: expected the path of the value by which rows are looked up."
+        return (MappingMistake(("answer",), what),)
     return ()
 
 

@@ -372,11 +372,14 @@ def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: lis
 
     def read(decode: RowDecoder[Record]) -> object:
         try:
-            return [(values_of(one)["one"], values_of(one)["many"]) for one in decode(body)]
+            [one] = decode(body)
         except ValidationError:
             return None
+        found = values_of(one)
+        # A truth value equals a number.
+        return [(type(value), value) for value in (found["one"], *found["many"])]
 
-    assert repr(read(struct_decoder(record))) == repr(read(validating_decoder(record)))
+    assert read(struct_decoder(record)) == read(validating_decoder(record))
 
 
 @pytest.mark.parametrize("name", [one for one in OWN_TYPES if one != "URL"])

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from graphql import (
     BooleanValueNode,
+    GraphQLArgument,
     GraphQLField,
     GraphQLList,
     GraphQLNamedType,
@@ -22,10 +23,6 @@ from graphql import (
 
 from app.schema.connection import MAX_FIRST
 from app.schema.directives import Cost, ListSize
-
-BY_LIST = ("ids", "representations")
-"""Arguments of lists of ``Query`` that have as many items as the list. ``@listSize`` has no such
-arguments: it can only declare the most items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,9 @@ class Rates:
         """Make an empty cache.
 
         Args:
-            longest: The most items in each argument in ``BY_LIST``.
+            longest: The most items of list arguments of ``Query``, by the name of the argument;
+                other arguments than these have the limit of ``ids``. Their fields have as many
+                items. ``@listSize`` has no such arguments: it can only declare the most items.
         """
         self._longest = longest
         self._known: dict[tuple[str, str], Rate] = {}
@@ -136,8 +135,10 @@ class Rates:
                 case _:
                     pass  # not about costs
         if parent.name == "Query" and _is_list(definition):
-            for argument in (one for one in BY_LIST if one in definition.args):
-                size = Size(size.assumed, by_list=ListArgument(argument, self._longest[argument]))
+            for argument, one in definition.args.items():
+                if _is_list(one):
+                    most = self._longest.get(argument, self._longest["ids"])
+                    size = Size(size.assumed, by_list=ListArgument(argument, most))
         return Rate(weight, size, sized)
 
 
@@ -153,8 +154,8 @@ def named_type(definition: GraphQLField) -> GraphQLNamedType:
     return get_named_type(definition.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # graphql-core leaves its generics open
 
 
-def _is_list(definition: GraphQLField) -> bool:
-    """Return whether a field is a list."""
+def _is_list(definition: GraphQLField | GraphQLArgument) -> bool:
+    """Return whether a field or an argument is a list."""
     kind: object = definition.type  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # the same
     return isinstance(kind.of_type if isinstance(kind, GraphQLNonNull) else kind, GraphQLList)  # pyright: ignore[reportUnknownMemberType] # the same
 

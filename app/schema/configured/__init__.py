@@ -6,17 +6,18 @@ each is only the name of a member of the row, no mapping is needed: the record h
 rows are decoded as those of the default contract.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from app.auth.policies import policy_of
 from app.errors import ConfigurationError
 from app.schema.configured.fields import ConfiguredFields
 from app.schema.configured.sources import ConfiguredSources
 from app.schema.configured.tables import MistakeList, SchemaMistake, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes
 from app.schema.default import DEFAULT_SCHEMA
-from app.schema.definitions import SchemaDefinition, UserField, type_name
+from app.schema.definitions import LookupDefinition, SchemaDefinition, UserField, type_name
 from app.settings.models import Settings
 from app.settings.nested import bracketed
 from app.settings.source import SourceSettings
@@ -81,7 +82,10 @@ def schema_of(tables: SchemaTables) -> ConfiguredSchema:
     sources = ConfiguredSources(tables, types, _sources_of(base, tables), mistakes)
     fields = ConfiguredFields(tables, base, types, sources, mistakes).build()
     sources.check_all()
-    definition = _definition(tables, types, sources, fields, mistakes)
+    lookups = _lookups(tables, sources, mistakes)
+    definition = replace(
+        _definition(tables, types, sources, fields, mistakes), lookups=tuple(lookups)
+    )
     return ConfiguredSchema(definition, sources.settings, mistakes.found)
 
 
@@ -95,6 +99,35 @@ def _sources_of(
         for one in shown
         if one.name not in tables.user or not tables.user[one.name].hidden
     }
+
+
+def _lookups(
+    tables: SchemaTables, sources: ConfiguredSources, mistakes: MistakeList
+) -> Iterator[LookupDefinition]:
+    """Make the root fields that find users by other keys than their ids."""
+    names = tables.schema.names
+    taken = {names.one, names.several, "me"}
+    for name, settings in tables.schema.lookups.items():
+        rest = name.removeprefix(names.one)
+        several = settings.several or (f"{names.several}{rest}s" if rest != name else f"{name}s")
+        for one in (name, several):
+            if one in taken:
+                what = f"makes a root field {one}, which is there already: expected another name."
+                mistakes.add(("schema", "lookups", name), what)
+            taken.add(one)
+        spec = sources.add_lookup(name, settings)
+        if spec is not None:
+            yield LookupDefinition(
+                name,
+                several,
+                settings.key,
+                settings.keys or f"{settings.key}s",
+                settings.type,
+                spec,
+                "user_id",
+                settings.description,
+                policy_of(settings.may),
+            )
 
 
 def _definition(

@@ -4,17 +4,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, ReadObject, as_expression
 from app.settings.lists import ListSettings
 from app.settings.nested import Keys
-from app.settings.public_schema import UserFieldSettings
+from app.settings.public_schema import SchemaLookupSettings, UserFieldSettings
 from app.settings.response import AnswerSettings
 from app.settings.source import Endpoints, EndpointSettings, SourceSettings
-from app.sources.base import PageSpec, SourceSpec
+from app.sources.base import PageSpec, Record, SourceSpec
+from app.sources.field_types import id_text
 from app.sources.lists.contract import default_list
+
+
+class FoundUser(Record):
+    """A row that a lookup finds."""
+
+    looked_up: str = Field(description="The key by which the row was found.")
+    user_id: Annotated[str | None, BeforeValidator(id_text)] = Field(
+        default=None, description="The user."
+    )
+
 
 _KEY = "id"
 """The name of the key in JSON, if nothing says it."""
@@ -205,6 +218,37 @@ class ConfiguredSources:
         if settings is not None:
             lists = {**source.lists, spec.list: settings}
             self.settings[spec.name] = source.model_copy(update={"lists": lists})
+
+    def add_lookup(self, name: str, settings: SchemaLookupSettings) -> SourceSpec[Any] | None:
+        """Add an endpoint that finds the ids of users by another key.
+
+        Args:
+            name: The root field, which is the name of the endpoint, too.
+            settings: Its settings.
+
+        Returns:
+            The endpoint; ``None`` if its source is not known.
+        """
+        source = self.settings.get(settings.source)
+        if source is None:
+            known = {**self.settings, **self._base}
+            if settings.source not in known and settings.source not in self._tables.unread:
+                what = f"is {settings.source}, {unknown(settings.source, known)}"
+                self._mistakes.add(("schema", "lookups", name, "source"), what)
+            return None
+        endpoint = EndpointSettings(
+            request=settings.request, answer=settings.answer, fields={"user_id": settings.value}
+        )
+        endpoints = {**source.endpoints, name: endpoint}
+        self.settings[settings.source] = source.model_copy(update={"endpoints": endpoints})
+        return SourceSpec(
+            name=f"{settings.source}.{name}",
+            record=FoundUser,
+            path="",
+            parameter="",
+            key="looked_up",
+            unique=True,
+        )
 
     def check_all(self) -> None:
         """Report sources without settings, and those without a request."""

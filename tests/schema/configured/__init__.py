@@ -1,0 +1,1 @@
+"""Tests of schemas that a configuration file defines."""

@@ -1,0 +1,267 @@
+"""Users found by another key than their ids: by root fields that the file adds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from app.errors import ConfigurationError
+from app.execution.schema import schema_for
+from app.settings.field_schema import settings_in
+from app.settings.models import Settings
+from tests.callers import by_headers, headers_of
+from tests.conftest import OpenGateway
+from tests.fakes import FakeServices, json_response, settings_for_fakes, user_id
+from tests.ways import BOTH, Ways
+
+LOOKUP: Mapping[str, Any] = {
+    "source": "profile",
+    "key": "email",
+    "request": {"form": "list", "path": "/by-mail", "parameter": "mail"},
+    "answer": {"key": ["mail"]},
+    "value": "user.id",
+    "description": "The user with this mail address.",
+    "may": "profile:read",
+}
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done in both ways."""
+    ways: Ways = request.param
+    return ways
+
+
+def settings(**changes: Any) -> Settings:  # noqa: ANN401 # any setting of the lookup
+    """Add the lookup to the default schema."""
+    tables = {"schema": {"lookups": {"userByEmail": {**LOOKUP, **changes}}}}
+    return Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
+
+
+class Directory:
+    """A service that knows users by their mail addresses.
+
+    Attributes:
+        users: The id of each user, by mail address.
+        asked: The addresses of each call.
+        status: The status of its answers.
+    """
+
+    def __init__(self, services: FakeServices) -> None:
+        self.users: dict[str, object] = {}
+        self.asked: list[list[str]] = []
+        self.status = 200
+        services.others["profile"] = self.answer
+        self._services = services
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a lookup, or a request for users by their ids."""
+        if request.url.path != "/by-mail":
+            return self._services.profile.answer(request)
+        mails = request.url.params["mail"].split(",")
+        self.asked.append(mails)
+        rows = [
+            {"mail": mail, "user": {"id": self.users[mail]}} for mail in mails if mail in self.users
+        ]
+        return json_response(rows, self.status)
+
+
+@pytest.fixture
+def directory(services: FakeServices) -> Directory:
+    """Give a service that knows three users."""
+    services.know(1, 2, 3)
+    directory = Directory(services)
+    directory.users = {f"{number}@example.com": user_id(number) for number in (1, 2, 3)}
+    return directory
+
+
+async def test_a_user_is_found_and_the_rest_goes_on_as_by_the_id(
+    open_gateway: OpenGateway, directory: Directory, services: FakeServices
+) -> None:
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query(
+            "query($mail: String!) { userByEmail(email: $mail) { id username plan } }",
+            mail="2@example.com",
+        )
+
+    assert not reply.errors
+    assert reply.data == {"userByEmail": {"id": user_id(2), "username": "user2", "plan": "pro"}}
+    assert directory.asked == [["2@example.com"]]
+    assert services.billing.batches == [[user_id(2)]]
+
+
+async def test_several_are_found_by_one_call_with_those_of_other_fields(
+    open_gateway: OpenGateway, directory: Directory, services: FakeServices
+) -> None:
+    mails = ["3@example.com", "nobody@example.com", "1@example.com", "3@example.com"]
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query(
+            "query($mails: [String!]!) {"
+            " usersByEmails(emails: $mails) { username }"
+            ' two: userByEmail(email: "2@example.com") { username } }',
+            mails=mails,
+        )
+
+    assert not reply.errors
+    assert reply.data == {
+        "usersByEmails": [
+            {"username": "user3"},
+            None,
+            {"username": "user1"},
+            {"username": "user3"},
+        ],
+        "two": {"username": "user2"},
+    }
+    assert directory.asked == [[*mails[:3], "2@example.com"]]
+    assert sorted(map(sorted, services.profile.batches)) == [[user_id(1), user_id(2), user_id(3)]]
+
+
+async def test_a_lookup_that_fails_costs_its_users_alone(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    directory.status = 503
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query(
+            '{ userByEmail(email: "1@example.com") { username }'
+            ' usersByEmails(emails: ["2@example.com"]) { username }'
+            f' user(id: "{user_id(3)}") {{ username }} }}'
+        )
+
+    assert reply.data == {
+        "userByEmail": None,
+        "usersByEmails": [None],
+        "user": {"username": "user3"},
+    }
+    assert reply.codes == {
+        "userByEmail": "SOURCE_UNAVAILABLE",
+        "usersByEmails.0": "SOURCE_UNAVAILABLE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [(7, "SOURCE_MALFORMED"), ({}, "SOURCE_MALFORMED"), ("not an id", "SOURCE_MALFORMED")],
+)
+async def test_what_is_no_id_of_a_user_is_told(
+    open_gateway: OpenGateway, directory: Directory, found: object, code: str
+) -> None:
+    directory.users["1@example.com"] = found
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query(
+            '{ usersByEmails(emails: ["1@example.com", "2@example.com"]) { username } }'
+        )
+
+    assert reply.data == {"usersByEmails": [None, {"username": "user2"}]}
+    assert reply.codes == {"usersByEmails.0": code}
+
+
+async def test_a_row_without_an_id_is_an_unknown_user(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    directory.users["1@example.com"] = None
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query('{ userByEmail(email: "1@example.com") { username } }')
+
+    assert (reply.data, reply.errors) == ({"userByEmail": None}, [])
+
+
+async def test_callers_need_the_scope_and_nobody_is_asked_without_it(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    query = '{ userByEmail(email: "1@example.com") { id username email plan } }'
+    async with open_gateway(settings(), by_headers) as gateway:
+        refused = await gateway.query_as(headers_of(user_id(1)), query)
+        assert not directory.asked
+        own = await gateway.query_as(headers_of(user_id(9), "profile:read"), query)
+
+    assert refused.data == {"userByEmail": None}
+    assert refused.codes == {"userByEmail": "FORBIDDEN"}
+    assert own.data["userByEmail"] == {
+        "id": user_id(1),
+        "username": "user1",
+        "email": "user1@example.com",
+        "plan": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ('{ userByEmail(email: "") { id } }', "userByEmail takes keys of 1 to 1000 characters"),
+        (
+            f"{{ usersByEmails(emails: {['a'] * 101}) {{ id }} }}".replace("'", '"'),
+            "usersByEmails takes at most 100 keys, got 101",
+        ),
+    ],
+)
+async def test_keys_are_checked_before_any_source_is_asked(
+    open_gateway: OpenGateway, directory: Directory, query: str, told: str
+) -> None:
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query(query)
+
+    [error] = reply.errors
+    assert (error["message"], error["extensions"]["code"]) == (told, "BAD_USER_INPUT")
+    assert not directory.asked
+
+
+async def test_no_keys_are_no_users_and_no_call(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query("{ usersByEmails(emails: []) { id } }")
+
+    assert (reply.data, reply.errors, directory.asked) == ({"usersByEmails": []}, [], [])
+
+
+async def test_keys_that_are_variables_do_not_make_a_new_plan(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    query = "query($mail: String!) { userByEmail(email: $mail) { username } }"
+    async with open_gateway(settings()) as gateway:
+        for number in (1, 2, 3):
+            reply = await gateway.query(query, mail=f"{number}@example.com")
+            assert reply.data == {"userByEmail": {"username": f"user{number}"}}
+
+    assert len(directory.asked) == 3
+
+
+async def test_what_would_be_called_is_explained(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    explained = settings().model_copy(update={"explain": True})
+    async with open_gateway(explained) as gateway:
+        reply = await gateway.query_as(
+            {"X-Gateway-Explain": "1"}, '{ userByEmail(email: "1@example.com") { plan } }'
+        )
+
+    [field] = reply.body["extensions"]["explain"]["fields"]
+    assert field["lookup"] == "profile.userByEmail"
+    assert [one["name"] for one in reply.body["extensions"]["explain"]["sources"]] == ["billing"]
+    assert not directory.asked
+
+
+def test_names_and_policies_are_in_the_schema() -> None:
+    schema, _ = schema_for(settings(), security_directives=True)
+
+    text = schema.as_str()
+    assert '  ): User @requiresScopes(scopes: [["profile:read"]])' in text
+    assert "  userByEmail(" in text
+    assert "    emails: [String!]!" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"source": "profil"}, "source is profil, which is not known: did you mean profile?"),
+        ({"several": "users"}, "makes a root field users, which is there already: expected"),
+        ({"several": "me"}, "makes a root field me, which is there already: expected another name"),
+    ],
+)
+def test_a_lookup_that_cannot_be_is_told(changes: Mapping[str, str], told: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        schema_for(settings(**changes))
+
+    [mistake] = raised.value.mistakes
+    assert told in mistake
