@@ -14,6 +14,22 @@ from app.settings.source import SourceSettings
 EXAMPLE = Path(app.__file__).parents[1] / "examples/demo/gateway.toml"
 TABLES = ("schema", "user", "types", "enums")
 
+PUBLIC_NAMES = {
+    "display_name": "displayName",
+    "avatar_url": "avatarUrl",
+    "created_at": "createdAt",
+    "status": "billingStatus",
+    "renews_at": "renewsAt",
+    "last_seen_at": "lastSeenAt",
+    "login_count": "loginCount",
+}
+"""The fields of the default records whose names are not those of the schema."""
+
+PUBLIC_NAMES_OF_ITEMS = {"issued_at": "issuedAt"}
+
+KEYS = {"id", "user_id", "userId"}
+"""The names of keys in the default records."""
+
 
 @cache
 def example() -> Mapping[str, Any]:
@@ -24,21 +40,52 @@ def example() -> Mapping[str, Any]:
 def in_a_file(settings: Settings) -> Settings:
     """Have the schema be the one of the file, whose requests the fakes answer."""
     sources = {
-        name: _with_request(one, example()["sources"][name])
+        name: _by_public_names(one, example()["sources"][name])
         for name, one in settings.sources.items()
     }
     tables = {name: example()[name] for name in TABLES}
+    tables["user"] = {
+        name: _read_by_endpoints(one) if settings.sources[one["source"]].endpoints else one
+        for name, one in tables["user"].items()
+    }
     made = Settings.model_validate({**settings_in(settings), **tables})
     return made.model_copy(update={"sources": sources})
 
 
-def _with_request(source: SourceSettings, own: Mapping[str, Any]) -> SourceSettings:
-    """Add the request and the key of the example to a source that has no request of its own."""
-    if source.request is not None or source.endpoints:
-        return source
-    return SourceSettings.model_validate(
-        {
-            **settings_in(source),
-            **{name: own[name] for name in ("request", "answer") if name in own},
-        }
-    )
+def _read_by_endpoints(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave the expression of a field to the endpoints of its source."""
+    return {name: value for name, value in field.items() if name != "value"}
+
+
+def _by_public_names(source: SourceSettings, own: Mapping[str, Any]) -> SourceSettings:
+    """Name fields as the schema does, and say what is only known of the default contract."""
+    made = _renamed(source.model_dump(), PUBLIC_NAMES)
+    for name, one in made["endpoints"].items():
+        endpoint = _renamed(one, PUBLIC_NAMES)
+        made["endpoints"][name] = {**endpoint, "answer": _answer_with_key(endpoint, own)}
+    for name, one in made["lists"].items():
+        made["lists"][name] = _renamed(one, PUBLIC_NAMES_OF_ITEMS)
+    if not source.endpoints:
+        made["request"] = made["request"] or own["request"]
+        made["answer"] = _answer_with_key(made, own)
+    return SourceSettings.model_validate(made)
+
+
+def _answer_with_key(source: Mapping[str, Any], own: Mapping[str, Any]) -> object:
+    """Add the key of the default contract to the settings of an answer that has none."""
+    given, key = source["answer"], own.get("answer")
+    if given is None or key is None:
+        return given or key
+    if given["key"] or given["by_key"] or KEYS & (source["fields"] or {}).keys():
+        return given
+    return {**given, **key}
+
+
+def _renamed(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename the fields in settings."""
+    tables = {
+        table: {names.get(name, name): value for name, value in settings[table].items()}
+        for table in ("fields", "words", "defaults")
+        if settings[table]
+    }
+    return {**settings, **tables}

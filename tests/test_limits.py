@@ -18,6 +18,7 @@ from app.settings.server import BatchSettings, PersistedSettings
 from tests.conftest import GatewayClient, OpenGateway
 from tests.execution.test_limits import CASES
 from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.ways import BY_FILE, SHORT, Ways
 
 ID = user_id(1)
 ONE = {"query": f'{{ user(id: "{ID}") {{ id }} }}'}
@@ -38,6 +39,13 @@ NO_LIMITS = {
     *("connections.max_connections", "connections.idle_timeout"),
 }
 """Settings that are whole numbers and no limits on what a request may ask for."""
+
+
+@pytest.fixture(params=(SHORT, BY_FILE[0]), ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done with either schema."""
+    ways: Ways = request.param
+    return ways
 
 
 async def has_body(gateway: GatewayClient, size: int) -> bool:

@@ -59,7 +59,7 @@ from tests.markers import (
     secret_places,
     secrets_of,
 )
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 from tests.wire import served
 
 ID = marker("user_id")
@@ -508,9 +508,9 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
     )
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have it done in both ways."""
+    """Have it done in all ways."""
     ways: Ways = request.param
     return ways
 

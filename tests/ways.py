@@ -61,3 +61,9 @@ BOTH = (SHORT, LONG)
 
 BY_FILE = (Ways(short=True, file=True), Ways(short=False, file=True))
 """The same ways with a schema that a file defines."""
+
+ALSO_BY_FILE = (*BOTH, BY_FILE[0])
+"""Both ways, and a schema that a file defines, for tests that take long."""
+
+EVERY = (*BOTH, *BY_FILE)
+"""All of them."""

@@ -61,6 +61,8 @@ def definition_in(values: object) -> SchemaDefinition | None:
     given = {name: as_table(value_at(values, (name,))) or {} for name in ("user", "types", "enums")}
     read = {"user": tables.user, "types": tables.types, "enums": tables.enums}
     lost = any(given[name].keys() - read[name].keys() for name in given)
+    shown = {name for name, one in tables.user.items() if not one.hidden}
+    lost = lost or not shown <= made.definition.by_name.keys()
     schema = value_at(values, ("schema",))
     lost = lost or (schema is not NOTHING and _valid(SchemaSettings, schema) is None)
     wrong = any(one.keys[0] != "sources" for one in made.mistakes)

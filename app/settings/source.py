@@ -146,9 +146,10 @@ class CallSettings(SettingsModel):
 class EndpointSettings(CallSettings):
     """One endpoint of a service: its calls, and the record's fields that it has."""
 
-    fields: Annotated[Mapping[FieldName, ExpressionText], Field(min_length=1)] = Field(
+    fields: Mapping[FieldName, ExpressionText] = Field(
+        default={},
         description="The fields of the record that this endpoint has: an expression (JMESPath) for"
-        " each.",
+        " each. They may be absent if fields of `[user]` read the endpoint by its name.",
         examples=[{"balance": "money_minor(due, currency)"}],
     )
     words: Words = Field(default={}, description=_WORDS, examples=_WORDS_EXAMPLES)

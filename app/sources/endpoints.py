@@ -208,6 +208,9 @@ def _partition(
     ]
     given: dict[str, str] = {}
     for name, part in parts.items():
+        if not part.fields:
+            what = "gives no field: expected an expression for at least one."
+            mistakes.append(MappingMistake(("endpoints", name, "fields"), what))
         fields, wrong = by_field(spec, part.fields)
         mistakes += [_in_endpoint(name, mistake) for mistake in wrong]
         for field in fields:

@@ -21,7 +21,7 @@ from tests.fakes import (
 )
 from tests.fastpath.test_compiled import Writing
 from tests.partial import SelectingActivity, SelectingProfile, selecting
-from tests.ways import BOTH, Ways
+from tests.ways import EVERY, Ways
 
 FIELDS = "username email plan loginCount lastSeenAt"
 OWN, OTHER = user_id(1), user_id(2)
@@ -30,9 +30,9 @@ USERS = "query($ids: [ID!]!) { users(ids: $ids) { %s } }"
 HIDDEN = "FORBIDDEN"
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=EVERY, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Have every test done in all ways."""
     ways: Ways = request.param
     return ways
 

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -17,6 +17,7 @@ import pytest
 from app.resilience.clock import SystemClock
 from tests.fakes import user_id
 from tests.fault_server import FaultExchange, FaultServer
+from tests.file_schema import EXAMPLE
 
 WAIT = 20.0
 """Seconds after which a process that says nothing counts as broken."""
@@ -96,13 +97,49 @@ async def ask(url: str, query: str, **variables: object) -> httpx.Response:
         return await client.post(url, json={"query": query, "variables": variables})
 
 
+@asynccontextmanager
+async def demo_of(
+    *options: str, folder: Path, by_file: bool
+) -> AsyncGenerator[tuple[Program, str]]:
+    """Run the demo, or its services and a gateway whose schema is that of examples/demo.
+
+    Args:
+        *options: What is said to the demo.
+        folder: Where it runs.
+        by_file: Whether the schema is that of the file.
+
+    Yields:
+        The program of the gateway, and its address.
+    """
+    async with AsyncExitStack() as stack:
+        arguments = ("demo", "--port", "0", *options)
+        if not by_file:
+            demo = await stack.enter_async_context(program(*arguments, folder=folder))
+            url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]
+            await demo.wait_for("Ctrl-C")
+            yield demo, url
+            return
+        only = program(*arguments, "--sources-only", folder=folder)
+        services = await stack.enter_async_context(only)
+        await services.wait_for("Ctrl-C")
+        environment = dict(re.findall(r"export (GATEWAY_SOURCES\w+)=(\S+)", services.said))
+        arguments = ("serve", "--port", "0", "--config", str(EXAMPLE))
+        gateway = await stack.enter_async_context(
+            program(*arguments, folder=folder, environment=environment)
+        )
+        address = (await gateway.wait_for(r"(http://127\.0\.0\.1:\d+)\b[^\n]*Press"))[1]
+        yield gateway, f"{address}/graphql"
+
+
+either_schema = pytest.mark.parametrize("by_file", [False, True], ids=["default", "by a file"])
+
+
+@either_schema
 async def test_the_demo_answers_for_one_user_and_for_fifty_from_three_services(
     tmp_path: Path,
+    by_file: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
-    async with program("demo", "--port", "0", folder=tmp_path) as demo:
-        url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]
-        await demo.wait_for("Ctrl-C")
-
+    async with demo_of(folder=tmp_path, by_file=by_file) as (demo, url):
         one = (
             await ask(url, f"query($id: ID!) {{ user(id: $id) {{ {ALL} }} }}", id=FIFTY[0])
         ).json()
@@ -137,11 +174,12 @@ async def test_the_demo_answers_clients_that_offer_http_2_as_java_s_do(tmp_path:
     assert "WebSocket" not in demo.said
 
 
-async def test_the_demo_with_billing_down_answers_all_the_rest(tmp_path: Path) -> None:
-    arguments = ("demo", "--port", "0", "--fail", "billing=503")
-    async with program(*arguments, folder=tmp_path) as demo:
-        url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]
-
+@either_schema
+async def test_the_demo_with_billing_down_answers_all_the_rest(
+    tmp_path: Path,
+    by_file: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    async with demo_of("--fail", "billing=503", folder=tmp_path, by_file=by_file) as (_, url):
         body = (
             await ask(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
         ).json()

@@ -12,16 +12,16 @@ import pytest
 from app.main import create_app
 from app.observability.logs import make_log
 from tests.conftest import GatewayClient
-from tests.examples.page import ExamplePage, load
+from tests.examples.page import ExampleFolder, ExamplePage, load
 from tests.examples.serving import serving
 from tests.ways import BOTH, Ways
 
 
 class OpenPage(Protocol):
-    """Opens a gateway with the configuration of a page."""
+    """Opens a gateway with the configuration of a page or folder."""
 
     def __call__(
-        self, page: ExamplePage, variables: Mapping[str, str]
+        self, page: ExamplePage | ExampleFolder, variables: Mapping[str, str]
     ) -> AbstractAsyncContextManager[GatewayClient]:
         """Open it; the variables are what the page leaves to the environment."""
         ...
@@ -40,7 +40,7 @@ def open_page(ways: Ways, tmp_path: Path) -> OpenPage:
 
     @asynccontextmanager
     async def opened(
-        page: ExamplePage, variables: Mapping[str, str]
+        page: ExamplePage | ExampleFolder, variables: Mapping[str, str]
     ) -> AsyncGenerator[GatewayClient]:
         settings = ways.of(load(page, tmp_path, variables))
         stream = io.StringIO()

@@ -1,10 +1,12 @@
-"""The pages of docs/sources/: the configuration in each is the file that its test runs."""
+"""The pages of docs/sources/, and the folders of examples/: the files that their tests run."""
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,16 +82,54 @@ class ExamplePage:
         return [part.splitlines() for part in re.split(r"(?m)^(?=\[)", lines) if part]
 
 
+@dataclass(frozen=True)
+class ExampleFolder:
+    """A folder of ``examples/``: a configuration file, and a page that says how it is used.
+
+    Attributes:
+        name: Its name.
+    """
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return FOLDER.parents[1] / "examples" / self.name
+
+    @property
+    def configuration(self) -> str:
+        """The whole ``gateway.toml`` in it."""
+        return (self.path / "gateway.toml").read_text(encoding="utf-8")
+
+    @property
+    def query(self) -> str:
+        """The query on its page."""
+        return self._block("graphql")
+
+    @property
+    def answer(self) -> Any:  # noqa: ANN401 # tests compare it
+        """The answer to it, as the page says."""
+        return json.loads(self._block("json"))
+
+    def _block(self, language: str) -> str:
+        """Find the one block of code in a language on the page."""
+        text = (self.path / "README.md").read_text(encoding="utf-8")
+        [found] = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+        block: str = found
+        return block
+
+
 def _is_default(table: Sequence[str]) -> bool:
     """Tell whether a table is a source of which no more than its address is said."""
     return len(table) == 2 and table[1].startswith("base_url =")  # its name, its address
 
 
-def load(page: ExamplePage, folder: Path, variables: Mapping[str, str]) -> Settings:
+def load(page: ExamplePage | ExampleFolder, folder: Path, variables: Mapping[str, str]) -> Settings:
     """Load a page's configuration as the gateway does, from a file and variables.
 
     Args:
-        page: The page.
+        page: The page, or the folder.
         folder: Where the file may be written.
         variables: What the environment has: addresses of the services as they are in the test, and
             the secrets that the page names.

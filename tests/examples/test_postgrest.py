@@ -1,16 +1,10 @@
 """PostgREST, as docs/sources/postgrest.md has it, against a fake of it."""
 
-import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from app.probe.probe import probe
 from app.probe.report import checks_text
@@ -31,17 +25,11 @@ from tests.examples.crowd import (
 )
 from tests.examples.page import ExamplePage, load
 from tests.examples.serving import serving
+from tests.examples.tables import TOKEN, Tables
 from tests.examples.users import Json
 
 PAGE = ExamplePage("postgrest")
-TOKEN = "postgrest-token"
 IDS = [person.id for person in PEOPLE]
-NO_LIMIT = 1_000_000
-RESERVED = {"select", "order", "limit", "offset"}
-"""Parameters that are no filters of columns."""
-
-VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,()"]+)')
-"""A value in a list: between double quotes, or as it is."""
 
 
 def user_row(person: Person) -> Json:
@@ -61,67 +49,6 @@ def event_row(event: Event) -> Json:
     return {"id": event.id, "user_id": event.user, "kind": event.kind, "occurred_at": at}
 
 
-@dataclass
-class Tables:
-    """A PostgREST.
-
-    Attributes:
-        tables: The rows of each table.
-        max_rows: The setting ``db-max-rows``.
-        asked: The queries of the requests so far.
-    """
-
-    tables: Mapping[str, Sequence[Json]]
-    max_rows: int = NO_LIMIT
-    asked: list[str] = field(default_factory=list[str])
-
-    async def read(self, request: Request) -> JSONResponse:
-        """Answer ``GET /{table}``."""
-        self.asked.append(request.url.query)
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
-            return JSONResponse({"code": "PGRST301", "message": "JWSError"}, 401)
-        rows = self.tables.get(request.path_params["table"])
-        if rows is None:
-            return JSONResponse({"code": "PGRST205", "message": "no such table"}, 404)
-        query, columns = request.query_params, rows[0].keys()
-        filters = [(name, text) for name, text in query.multi_items() if name not in RESERVED]
-        wanted = query.get("select", ",".join(columns)).split(",")
-        for name in (*(name for name, _ in filters), *wanted):
-            if name not in columns:
-                return JSONResponse({"code": "42703", "message": "no such column"}, 400)
-        for name, text in filters:
-            values = values_of(text)
-            if values is None:
-                return JSONResponse({"code": "PGRST100", "message": "no such operator"}, 400)
-            rows = [row for row in rows if row[name] in values]
-        for term in reversed(query["order"].split(",") if "order" in query else []):
-            column, _, direction = term.partition(".")
-            rows = sorted(rows, key=lambda row: row[column], reverse=direction == "desc")
-        start = int(query.get("offset", "0"))
-        most = min(int(query.get("limit", str(NO_LIMIT))), self.max_rows)
-        page = rows[start : start + most]
-        counted = "count=exact" in request.headers.get("prefer", "")
-        span = f"{start}-{start + len(page) - 1}" if page else "*"
-        headers = {"Content-Range": f"{span}/{len(rows) if counted else '*'}"}
-        if counted and start > len(rows):
-            return JSONResponse({"code": "PGRST103", "message": "no such range"}, 416, headers)
-        status = 206 if counted and len(page) < len(rows) else 200
-        return JSONResponse([{name: row[name] for name in wanted} for row in page], status, headers)
-
-
-def values_of(text: str) -> Sequence[str] | None:
-    """Read the values of a filter by ``eq`` or ``in``; ``None`` if it is no such filter."""
-    if text.startswith("eq."):
-        return [text.removeprefix("eq.")]
-    found = re.fullmatch(r"in\.\((.*)\)", text, flags=re.DOTALL)
-    if found is None:
-        return None
-    return [
-        bare or re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-        for quoted, bare in VALUE.findall(found[1])
-    ]
-
-
 @pytest.fixture
 def database() -> Tables:
     """Give a database of 20 users."""
@@ -132,8 +59,7 @@ def database() -> Tables:
 @pytest.fixture
 async def variables(database: Tables) -> AsyncGenerator[Mapping[str, str]]:
     """Run the fake, and give what the gateway's environment has."""
-    app = Starlette(routes=[Route("/{table}", database.read)])
-    async with serving("PostgREST", app) as address:
+    async with serving("PostgREST", database.app) as address:
         names = ("PROFILE", "ACTIVITY")
         sources = {f"GATEWAY_SOURCES__{name}__BASE_URL": address for name in names}
         yield {**sources, "POSTGREST_TOKEN": TOKEN}

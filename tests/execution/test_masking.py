@@ -17,9 +17,17 @@ from app.errors import (
 from app.execution.response_errors import MASKED, is_bug, public_error, root_cause
 from tests.conftest import GatewayClient
 from tests.fakes import FakeServices, user_id
+from tests.ways import BY_FILE, SHORT, Ways
 
 FIELD = FieldNode(name=NameNode(value="plan"))
 VARIABLE = VariableNode(name=NameNode(value="v"))
+
+
+@pytest.fixture(params=(SHORT, BY_FILE[0]), ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done with either schema."""
+    ways: Ways = request.param
+    return ways
 
 
 def raised(error: Exception) -> GraphQLError:

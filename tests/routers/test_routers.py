@@ -28,7 +28,7 @@ from tests.conftest import GatewayReply
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, signed
 from tests.npm import node_with, running
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 from tests.wire import served
 
 FOLDER = Path(__file__).parent
@@ -154,7 +154,7 @@ def author(number: int, *, plan: str | None = "pro", logins: bool = True) -> Map
 WITHOUT_DIRECTIVES = jwt_settings(security_directives="never")
 
 
-@pytest.mark.parametrize("ways", BOTH, ids=str)
+@pytest.mark.parametrize("ways", ALSO_BY_FILE, ids=str)
 @pytest.mark.parametrize(
     ("program", "settings"),
     [
@@ -179,7 +179,7 @@ async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
     assert [len(batch) for batch in services.billing.batches] == [100, 50]
 
 
-@pytest.mark.parametrize("ways", BOTH, ids=str)
+@pytest.mark.parametrize("ways", ALSO_BY_FILE, ids=str)
 @pytest.mark.parametrize(
     ("program", "settings"),
     [

@@ -1,4 +1,4 @@
-"""Invoices of services of other shapes through HTTP, in both ways in which the gateway works."""
+"""Invoices of services of other shapes through HTTP, in the ways in which the gateway works."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from tests.fakes import (
 )
 from tests.key_from import linked, linked_row
 from tests.sources.lists.service import FIRST_DAY, STYLES, ListService, PagingStyle, row
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 
 QUERY = """
 query($id: ID!, $first: Int, $after: String) {
@@ -34,9 +34,9 @@ query($id: ID!, $first: Int, $after: String) {
 """
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have each test run in both ways."""
+    """Have each test run in these ways."""
     both: Ways = request.param
     return both
 

@@ -14,15 +14,15 @@ from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, failing, saying, user_id
 from tests.partial import ACTIVITY, PROFILE, SelectingActivity, SelectingProfile, selecting
 from tests.partial import settings_with as settings_of
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 
 A, B = user_id(1), user_id(2)
 USERS = f'users(ids: ["{A}", "{B}"])'
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Give both ways in which the gateway works."""
+    """Give all ways in which the gateway works."""
     way: Ways = request.param
     return way
 
@@ -175,7 +175,7 @@ class TestShared:
     @pytest.fixture
     def ways(self) -> Ways:
         """Share calls."""
-        return BOTH[0]
+        return ALSO_BY_FILE[0]
 
     async def test_whoever_needs_no_more_than_is_in_flight_waits_for_it(
         self,

@@ -21,16 +21,16 @@ from tests.fakes import (
     user_id,
 )
 from tests.key_from import linked, linked_row, own_key
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 
 BILLING = {"billing": "profile"}
 CHAIN = {"billing": "profile", "activity": "billing"}
 TWO = f'["{user_id(1)}", "{user_id(2)}"]'
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Have every test done in all ways."""
     ways: Ways = request.param
     return ways
 

@@ -18,15 +18,15 @@ from tests.partial import (
     divided,
     settings_with,
 )
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, BOTH, Ways
 
 A, B = user_id(1), user_id(2)
 USERS = f'users(ids: ["{A}", "{B}"])'
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Give both ways in which the gateway works."""
+    """Give all ways in which the gateway works."""
     way: Ways = request.param
     return way
 
@@ -225,6 +225,7 @@ async def test_each_endpoint_has_its_place_in_the_cache(
     assert billing.asked == {"/subscriptions": [[A]], "/balances": [[A]]}
 
 
+@pytest.mark.parametrize("ways", BOTH, ids=str)  # a file refuses fields that no endpoint has
 async def test_the_endpoint_of_existence_is_the_first(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:

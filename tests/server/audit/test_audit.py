@@ -12,7 +12,7 @@ from app.observability.logs import make_log
 from app.server.graphiql.build import NodePrograms
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.npm import node_with, running
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 from tests.wire import served
 
 FOLDER = Path(__file__).parent
@@ -48,7 +48,7 @@ def node() -> NodePrograms:
     return node_with(FOLDER)
 
 
-@pytest.mark.parametrize("ways", BOTH, ids=str)
+@pytest.mark.parametrize("ways", ALSO_BY_FILE, ids=str)
 async def test_every_must_and_every_should_is_kept(
     node: NodePrograms, services: FakeServices, ways: Ways
 ) -> None:
