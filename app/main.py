@@ -41,6 +41,8 @@ from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
+from app.schema.default import DEFAULT_SCHEMA
+from app.schema.examples import ExampleQuery, example_queries
 from app.server import pipelining
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
@@ -218,6 +220,15 @@ class Gateway:
             settings=self._settings,
             compiler=compiler_of(self._settings, self._schema),
         )
+
+    def examples(self) -> Sequence[ExampleQuery]:
+        """Write queries to explore the schema with.
+
+        Returns:
+            The queries; none for the default schema, which the page has queries for.
+        """
+        definition = self._schema.definition
+        return () if definition == DEFAULT_SCHEMA else example_queries(definition)
 
     def services(self) -> Sequence[ServiceClient] | None:
         """Return the clients of the sources.
@@ -435,7 +446,7 @@ def create_app(
         schema=schema,
     )
     health = Health(gateway.services, gateway.can_authenticate)
-    graphiql = GraphiQL() if settings.graphiql else None
+    graphiql = GraphiQL(examples=gateway.examples()) if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
     endpoint = GraphQLEndpoint(
