@@ -46,7 +46,7 @@ def _queries(
     objects = {one.name: one for one in definition.objects}
     rows = [one for one in definition.fields if one.pages is None]
     every = " ".join(["id", *(_selected(one, objects) for one in rows)])
-    title = names.one[:1].upper() + names.one[1:]
+    title = _capital(names.one)
     yield (
         f"One {names.one}, with all fields. Put an id into the variables.",
         f"query One{title}($id: ID!) {{ {names.one}(id: $id) {{ {every} }} }}",
@@ -66,16 +66,22 @@ def _queries(
             paged = f"{field.name}(first: 5, after: $after) {{ {page} }}"
             yield (
                 f"{field.name} in pages: put endCursor into after.",
-                f"query Pages($id: ID!, $after: String) {{ {names.one}(id: $id) {{ {paged} }} }}",
+                f"query {_capital(field.name)}Pages($id: ID!, $after: String) {{"
+                f" {names.one}(id: $id) {{ {paged} }} }}",
                 {"id": ""},
             )
     for lookup in definition.lookups:
         found = f"{lookup.name}({lookup.key}: $key) {{ {some} }}"
         yield (
             f"Found by {lookup.key}.",
-            f"query Found($key: {lookup.type}!) {{ {found} }}",
+            f"query {_capital(lookup.name)}($key: {lookup.type}!) {{ {found} }}",
             {"key": ""},
         )
+
+
+def _capital(name: str) -> str:
+    """Return a name with a capital letter first."""
+    return name[:1].upper() + name[1:]
 
 
 def _selected(field: UserField, objects: Mapping[str, ObjectDefinition]) -> str:
