@@ -63,11 +63,11 @@ def _queries(
         if field.pages is not None:
             item = _inner(type_name(field.kind), objects)
             page = f"edges {{ cursor node{item} }} pageInfo {{ hasNextPage endCursor }}"
+            title = f"{_capital(field.name)}Pages"
             paged = f"{field.name}(first: 5, after: $after) {{ {page} }}"
             yield (
                 f"{field.name} in pages: put endCursor into after.",
-                f"query {_capital(field.name)}Pages($id: ID!, $after: String) {{"
-                f" {names.one}(id: $id) {{ {paged} }} }}",
+                f"query {title}($id: ID!, $after: String) {{ {names.one}(id: $id) {{ {paged} }} }}",
                 {"id": ""},
             )
     for lookup in definition.lookups:
