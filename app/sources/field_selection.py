@@ -148,7 +148,8 @@ def _names(
         elif members is not None:
             found[field] = sorted(members)
         elif field in mapped:
-            what = f"lacks {field}, whose expression reads the whole row: expected what it needs."
+            written = name_in_json(spec, field)
+            what = f"lacks {written}, whose expression reads the whole row: expected what it needs."
             mistakes.append(MappingMistake(AT, what))
         elif field == spec.key:
             found[field] = _names_of_key(spec, answer)

@@ -477,11 +477,8 @@ def by_field(
         name = names.get(written)
         if name is None:
             near = get_close_matches(written, names, n=1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"expected one of {', '.join(sorted(known))}."
-            )
+            every = ", ".join(sorted(name_in_json(spec, one) for one in known))
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {every}."
             mistakes.append(MappingMistake((*at, written), f"is no field of {spec.name}: {hint}"))
         elif name in found:
             mistakes.append(MappingMistake((*at, written), "is there already, by its other name."))
