@@ -5,6 +5,7 @@ import click
 from app import __version__
 from app.cli.demo import demo
 from app.cli.explain import explain
+from app.cli.init import init
 from app.cli.schema import schema
 from app.cli.serve import serve
 from app.cli.settings import config, settings
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, explain, schema, config, settings, sources):
+for command in (init, serve, demo, explain, schema, config, settings, sources):
     main.add_command(command)
