@@ -78,6 +78,7 @@ class SourceFailure:
         retry_after: Seconds for which the source does not want to be called again.
         divisible: Whether one key may be the cause, so that a call with fewer keys may succeed.
         unauthorized: Whether the source does not accept the gateway's credentials.
+        partial: Whether the same call gave good results for other keys.
     """
 
     source: str
@@ -87,6 +88,7 @@ class SourceFailure:
     retry_after: float | None = None
     divisible: bool = False
     unauthorized: bool = False
+    partial: bool = False
 
     @property
     def public_source(self) -> str:

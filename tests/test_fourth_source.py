@@ -1,10 +1,9 @@
-"""A fourth source is added as a newcomer would: by the README's diff, and by nothing else."""
+"""A fourth source is added as a newcomer would: by the README's file, and by nothing else."""
 
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,24 @@ from tests.examples.serving import clean_environment, free_port, program, servin
 ROOT = Path(app.__file__).parents[1]
 SUPPORTED = "00000000-0000-4000-8000-000000000001"
 OTHER = "00000000-0000-4000-8000-000000000002"
+TEAM = {"display_name": "First line"}
 
 
 async def requesters(request: Request) -> JSONResponse:
     """Answer as the fourth service, which knows one user."""
     asked = request.query_params.getlist("userId")
-    return JSONResponse([{"userId": one, "openTickets": 3} for one in asked if one == SUPPORTED])
+    rows = [{"userId": one, "openTickets": 3, "team": TEAM} for one in asked if one == SUPPORTED]
+    return JSONResponse(rows)
 
 
-def diff() -> str:
-    """Find the diff in the README."""
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Give the README's file; variables replace the address in it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    [found] = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)
-    written: str = found
-    return written
+    [found] = re.findall(r"```toml\n(\[sources\.support\].*?)```", text, flags=re.DOTALL)
+    path = tmp_path / "gateway.toml"
+    path.write_text(found, encoding="utf-8")
+    return path
 
 
 @asynccontextmanager
@@ -61,30 +64,12 @@ async def four_services() -> AsyncGenerator[Mapping[str, str]]:
         } | {"GATEWAY_AUTH__MODE": "none"}
 
 
-@pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the program with the README's diff in it, and nothing else."""
-    if shutil.which("git") is None:
-        pytest.skip("the diff is applied by git")
-    folder = tmp_path_factory.mktemp("changed")
-    ignored = shutil.ignore_patterns("node_modules", "dist", "__pycache__")
-    shutil.copytree(ROOT / "app", folder / "app", ignore=ignored)
-    subprocess.run(
-        ["git", "apply", "--unidiff-zero", "-"],  # noqa: S607 # whichever git the machine has
-        cwd=folder,
-        input=diff(),
-        text=True,
-        check=True,
-    )
-    return folder
-
-
-async def test_the_diff_of_the_fourth_source_is_all_that_it_takes(changed: Path) -> None:
+async def test_the_file_is_all_that_a_fourth_source_takes(file: Path) -> None:
     port = free_port()
-    serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
+    serve = (sys.executable, "-m", "app", "serve", "--port", str(port), "--config", str(file))
     query = """query($known: ID!, $other: ID!) {
-        user(id: $known) { displayName plan loginCount openTickets }
-        other: user(id: $other) { displayName openTickets }
+        user(id: $known) { displayName plan loginCount openTickets team { name } }
+        other: user(id: $other) { displayName openTickets team { name } }
     }"""
     ids = {"known": SUPPORTED, "other": OTHER}
     async with four_services() as variables, httpx.AsyncClient(trust_env=False) as client:
@@ -98,7 +83,7 @@ async def test_the_diff_of_the_fourth_source_is_all_that_it_takes(changed: Path)
         profile, other = [await said("PROFILE", "/users?id", one) for one in (SUPPORTED, OTHER)]
         billing = await said("BILLING", "/accounts?userId", SUPPORTED)
         activity = await said("ACTIVITY", "/summaries?userId", SUPPORTED)
-        with program(serve, ready="Press CTRL+C", folder=changed, environment=variables):
+        with program(serve, ready="Press CTRL+C", folder=ROOT, environment=variables):
             url = f"http://127.0.0.1:{port}/graphql"
             response = await client.post(url, json={"query": query, "variables": ids})
 
@@ -109,33 +94,37 @@ async def test_the_diff_of_the_fourth_source_is_all_that_it_takes(changed: Path)
                 "plan": billing["plan"],
                 "loginCount": activity["loginCount"],
                 "openTickets": 3,
+                "team": {"name": "First line"},
             },
-            "other": {"displayName": other["displayName"], "openTickets": None},
+            "other": {"displayName": other["displayName"], "openTickets": None, "team": None},
         }
     }
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (
-            ("schema", "print"),
-            '  openTickets: Int @authenticated @owner(orScopes: ["support:read"])\n',
-        ),
-        (("serve",), "GATEWAY_SOURCES__SUPPORT__BASE_URL is missing"),
-    ],
-    ids=["schema print", "serve"],
-)
-def test_with_the_diff_the_program_knows_the_fourth_source(
-    changed: Path, arguments: Sequence[str], told: str
-) -> None:
-    run = subprocess.run(  # noqa: S603 # our own program
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program without any variables."""
+    return subprocess.run(  # noqa: S603 # our own program
         [sys.executable, "-m", "app", *arguments],
-        cwd=changed,
+        cwd=ROOT,
         env=clean_environment({}),
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert told in run.stdout + run.stderr
+
+def test_the_schema_of_the_file_is_printed_without_addresses(file: Path) -> None:
+    printed = run("schema", "print", "--config", str(file))
+
+    assert printed.returncode == 0
+    assert (
+        '  openTickets: Int @authenticated @owner(orScopes: ["support:read"])\n' in printed.stdout
+    )
+    assert "avatarUrl" not in printed.stdout
+
+
+def test_the_file_is_compared_with_an_exported_schema(file: Path) -> None:
+    checked = run("schema", "check", "--config", str(file), "--against", "schema.graphql")
+
+    assert checked.returncode == 1
+    assert "User.avatarUrl was removed." in checked.stdout

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.schema.configured import ConfiguredSchema, schema_of
 from app.schema.configured.tables import SchemaTables
-from app.schema.definitions import SchemaDefinition
+from app.schema.definitions import EnumDefinition, SchemaDefinition, type_name
 from app.settings.base import SettingsModel
 from app.settings.nested import NOTHING, Keys, as_table, value_at
 from app.settings.public_schema import (
@@ -23,8 +23,10 @@ from app.settings.public_schema import (
     UserFieldSettings,
 )
 from app.settings.source import ServiceName, SourceSettings
+from app.sources.base import SourceSpec
 from app.sources.endpoints import misfits, valid_part
 from app.sources.lists.contract import field_mistakes, list_misfits
+from app.sources.mapping.row_mapper import MappingMistake, name_in_json
 
 M = TypeVar("M", bound=SettingsModel)
 
@@ -74,7 +76,9 @@ def _misfits_of_sources(
     for spec in made.definition.sources.values():
         services[spec.service] = None
         if (settings := made.sources.get(spec.service)) is not None:
-            for mistake in misfits(spec, settings):
+            own = value_at(values, ("sources", spec.service))
+            enums = _enums_of(spec, made.definition)
+            for mistake in (*misfits(spec, settings), *_wrong_words(spec, enums, own)):
                 yield ("sources", spec.service, *mistake.keys), mistake.what
     for service in services:
         own = value_at(values, ("sources", service))
@@ -84,6 +88,34 @@ def _misfits_of_sources(
             if value_at(values, ("user", name, "list")) is not NOTHING:
                 for mistake in field_mistakes(pages, made.sources[service].lists[name]):
                     yield ("user", name, "list", *mistake.keys), mistake.what
+
+
+def _enums_of(spec: SourceSpec[Any], definition: SchemaDefinition) -> Mapping[str, EnumDefinition]:
+    """Return the enums that fields of a user make of a source's words, by field of its record."""
+    by_name = {one.name: one for one in definition.enums}
+    return {
+        one.attribute: by_name[type_name(one.kind)]
+        for one in definition.fields
+        if one.source is spec and type_name(one.kind) in by_name
+    }
+
+
+def _wrong_words(
+    spec: SourceSpec[Any], enums: Mapping[str, EnumDefinition], values: object
+) -> Iterator[MappingMistake]:
+    """Find words for a field in the settings of a source that the field's public enum lacks."""
+    parts = as_table(value_at(values, ("endpoints",))) or {}
+    for part in ((), *(("endpoints", name) for name in parts)):
+        for field, enum in enums.items():
+            for name in {field, name_in_json(spec, field)}:
+                words = as_table(value_at(values, (*part, "words", name))) or {}
+                places: Mapping[tuple[str, ...], object] = {
+                    ("defaults", name): value_at(values, (*part, "defaults", name)),
+                    **{("words", name, word): value for word, value in words.items()},
+                }
+                for keys, word in places.items():
+                    if isinstance(word, str) and (what := enum.wrong_word(word)) is not None:
+                        yield MappingMistake((*part, *keys), what)
 
 
 def _tables(values: object) -> SchemaTables:

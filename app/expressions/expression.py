@@ -1,4 +1,4 @@
-"""Expressions in JMESPath, compiled at start; and which members of a row they read. Pure.
+"""Expressions in JMESPath, compiled at start. Pure.
 
 JMESPath's own library finds an unknown function, or a wrong number of arguments, only when an
 expression is evaluated. Here both are found at compilation, with their column.
@@ -40,39 +40,7 @@ from jmespath.visitor import Options, TreeInterpreter
 
 from app.expressions.functions import ExactFunctions
 from app.expressions.money import InexactError
-
-_FIRST_READS_ROW = frozenset(
-    {
-        "subexpression",
-        "pipe",
-        "projection",
-        "value_projection",
-        "filter_projection",
-        "flatten",
-        "index_expression",
-    }
-)
-"""Nodes whose first child reads the row; the others read the result of the first."""
-
-_ALL_READ_ROW = frozenset(
-    {
-        "function_expression",
-        "multi_select_list",
-        "multi_select_dict",
-        "key_val_pair",
-        "comparator",
-        "or_expression",
-        "and_expression",
-        "not_expression",
-    }
-)
-"""Nodes whose children all read the row."""
-
-_ROW_ITSELF = frozenset({"current", "identity"})
-"""Nodes whose result is the row itself."""
-
-_NONE_READS_ROW = frozenset({"literal", "expref", "variable"})
-"""Nodes that read nothing of the row; an ``&expression`` reads the items of a list."""
+from app.expressions.reading import RowShape, members_read
 
 VARIABLES = ("headers", "status")
 """The names after ``$``."""
@@ -82,32 +50,6 @@ _VARIABLE = re.compile(
     re.DOTALL,
 )
 """Texts in quotes, in which ``$`` means nothing, and variables."""
-
-
-def members_read(node: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return the members of a row that an expression reads.
-
-    Args:
-        node: The syntax tree of the expression, from JMESPath's parser.
-
-    Returns:
-        Their names; ``None`` when it may read any member, because it reads the row as a whole.
-    """
-    kind = node["type"]
-    children = cast("Sequence[Mapping[str, Any]]", node["children"])
-    if kind == "field":
-        return frozenset({str(node["value"])})
-    if kind in _NONE_READS_ROW:
-        return frozenset()
-    if kind in _ALL_READ_ROW:
-        every = [members_read(child) for child in children]
-        known = [members for members in every if members is not None]
-        return frozenset[str]().union(*known) if len(known) == len(every) else None
-    if kind in _FIRST_READS_ROW:
-        if kind in {"subexpression", "pipe"} and children[0]["type"] in _ROW_ITSELF:
-            return members_read(children[1])
-        return members_read(children[0])
-    return None
 
 
 MAX_LENGTH = 2_000
@@ -196,7 +138,18 @@ class Expression:
     @property
     def members(self) -> frozenset[str] | None:
         """The members of a row that it reads; ``None`` when it may read any."""
-        return members_read(self._node)
+        return self.members_of(RowShape.ROW)
+
+    def members_of(self, shape: RowShape) -> frozenset[str] | None:
+        """Return the members of a row that it reads.
+
+        Args:
+            shape: Whether it is evaluated on a row, or on several rows of a user.
+
+        Returns:
+            Their names; ``None`` when it may read any.
+        """
+        return members_read(self._node, shape)
 
     def evaluate(self, row: object, facts: ResponseFacts = NO_RESPONSE) -> object:
         """Evaluate the expression for a row.

@@ -1,6 +1,7 @@
 """Reports about sources as text for a terminal: all sources in a table, or one in detail. Pure."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import zip_longest
@@ -13,8 +14,11 @@ from app.probe.probe import ProbeResult
 from app.probe.recorder import RecordedExchange
 from app.probe.verdict import Redaction, RowCheck, SourceCheck, row_check, shown_rows
 
-MAX_VALUE = 60
-"""Most characters of a value in a table, on a terminal of usual width."""
+LEAST = 20
+"""Fewest columns that expressions, values and types in a table have, if they need them."""
+
+_BREAKS = (re.compile(" "), re.compile(r"[,|&](?![|&])"))
+"""After what a line of an expression may end, the best first."""
 
 
 def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
@@ -40,11 +44,16 @@ def checks_text(checks: Sequence[SourceCheck], *, width: int) -> str:
         for one in checks
     ]
     lines = [*table([head, *body])]
-    lines += [f"  - {one.source}: {sentence}" for one in checks for sentence in one.wrong]
+    lines += [f"  - {one.source}: {sentence}" for one in checks for sentence in _sentences(one)]
     for one in checks:
         for row in one.rows:
             lines += ["", f"{row.source}, {row.key}", *fields_lines(row, width=width)]
     return printable("\n".join(lines))
+
+
+def _sentences(check: SourceCheck) -> Sequence[str]:
+    """List the mistakes and the notes of a check."""
+    return [*check.wrong, *(f"note: {one}" for one in check.notes)]
 
 
 def _rows(check: SourceCheck) -> str:
@@ -66,19 +75,63 @@ def fields_lines(row: RowCheck, *, width: int) -> list[str]:
     """
     given = any(field.expression is not None for field in row.fields)
     head = ("field", *(("expression",) if given else ()), "value", "type")
-    room = max(MAX_VALUE // 3, (width - 40) // (2 if given else 1))
+    names = [field.name for field in row.fields]
+    kinds = [
+        str(field.type) if field.wrong is None else f"WRONG: {field.wrong}" for field in row.fields
+    ]
+    values = [written(field.value) for field in row.fields]
+    # Two columns before the table, and between two columns of it.
+    free = width - 2 * len(head) - _widest([head[0], *names])
+    kind_room = min(_widest([head[-1], *kinds]), max(LEAST, free // 3))
+    value_room = max(LEAST, free // 3 if given else free - kind_room)
+    value_room = min(_widest([head[-2], *values]), value_room)
+    room = max(LEAST, free - kind_room - value_room)
     body = [
         (
             field.name,
-            *((shortened(field.expression or "", room),) if given else ()),
-            shortened(written(field.value), room),
-            field.type if field.wrong is None else f"WRONG: {field.wrong}",
+            *((_broken(field.expression or "", room),) if given else ()),
+            shortened(value, value_room),
+            _broken(kind, kind_room),
         )
-        for field in row.fields
+        for field, value, kind in zip(row.fields, values, kinds, strict=True)
     ]
-    lines = [f"  {line}" for line in table([head, *[tuple(map(str, one)) for one in body]])]
+    lines = [f"  {line}" for line in table([head, *body])]
     if row.wrong is not None:
         lines.append(f"  Not a valid record: {row.wrong}")
+    return lines
+
+
+def _widest(texts: Sequence[str]) -> int:
+    """Return the columns of the widest of some texts."""
+    return max(map(_columns, texts))
+
+
+def _broken(text: str, room: int) -> str:
+    """Break a text into lines of at most so many columns."""
+    return "\n".join(wrapped(text, room))
+
+
+def wrapped(text: str, room: int) -> Sequence[str]:
+    """Break a text into lines, if possible after a space or a sign. Nothing of it is left out.
+
+    Args:
+        text: The text.
+        room: Most columns of a line.
+
+    Returns:
+        The lines, at least one. A line break in the text is one here, too.
+    """
+    lines: list[str] = []
+    for line in text.expandtabs(4).split("\n"):
+        rest = line
+        while _columns(rest) > room:
+            end = max(1, _fitting(rest, room))
+            breaks = (list(sign.finditer(rest, end // 2, end)) for sign in _BREAKS)
+            found = next(filter(None, breaks), None)
+            end = found[-1].end() if found else end
+            lines.append(rest[:end])
+            rest = rest[end:]
+        lines.append(rest)
     return lines
 
 
@@ -86,15 +139,17 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Write a table with aligned columns.
 
     Args:
-        rows: The cells of each row; each row has as many.
+        rows: The cells of each row; each row has as many. A cell may have several lines.
 
     Yields:
-        One line for each row.
+        The lines of each row.
     """
-    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (padded(cell, width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+    cells = [[cell.split("\n") for cell in row] for row in rows]
+    widths = [max(_widest(cell) for cell in column) for column in zip(*cells, strict=True)]
+    for row in cells:
+        for parts in zip_longest(*row, fillvalue=""):
+            line = (padded(part, width) for part, width in zip(parts, widths, strict=True))
+            yield "  ".join(line).rstrip()
 
 
 def padded(text: str, width: int) -> str:
@@ -144,12 +199,20 @@ def shortened(text: str, room: int) -> str:
 
     Args:
         text: The text.
-        room: Most characters.
+        room: Most columns.
 
     Returns:
         The text; a longer one is cut and ends with "…".
     """
-    return text if len(text) <= room else text[: room - 1] + "…"
+    return text if _columns(text) <= room else text[: _fitting(text, room - 1)] + "…"
+
+
+def _fitting(text: str, room: int) -> int:
+    """Return how many characters of a text fit into some columns."""
+    number = min(len(text), room)
+    while _columns(text[:number]) > room:
+        number -= 1
+    return number
 
 
 def _word(answer: bool | None) -> str:  # noqa: FBT001 # the value itself
@@ -204,7 +267,7 @@ def trial_text(
         parts += [f"{check.source} was not called.", ""]
     if check.called or check.items is None:
         parts.append(f"{_summary(probed, check)}, in {check.seconds * 1000:.0f} ms.")
-    parts += [f"  - {sentence}" for sentence in check.wrong]
+    parts += [f"  - {sentence}" for sentence in _sentences(check)]
     return printable("\n".join(parts))
 
 

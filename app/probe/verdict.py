@@ -21,6 +21,7 @@ from app.settings.response import AnswerSettings
 from app.settings.source import SourceSettings
 from app.sources.failures import meaning_of
 from app.sources.mapping.contract import FieldObservation, RowObservation
+from app.sources.mapping.paging import lacks_total
 
 
 class ProbeModel(BaseModel):
@@ -67,24 +68,17 @@ def row_check(row: RowObservation) -> RowCheck:
         source=row.source,
         key=row.key,
         wrong=row.mistake,
-        fields=tuple(_field_check(one, row) for one in row.fields),
+        fields=tuple(map(_field_check, row.fields)),
     )
 
 
-def _field_check(field: FieldObservation, row: RowObservation) -> FieldCheck:
+def _field_check(field: FieldObservation) -> FieldCheck:
     """Check one field of a row."""
-    made: object = field.value
-    if row.record is not None:
-        by_alias = {
-            info.alias or name: name for name, info in type(row.record).model_fields.items()
-        }
-        if field.name in by_alias:  # else the key of another source
-            made = getattr(row.record, by_alias[field.name])
     return FieldCheck(
         name=field.name,
         expression=field.expression,
         value=_plain(field.value),
-        type=None if field.mistake is not None else _type_of(made),
+        type=None if field.mistake is not None else _type_of(field.made),
         wrong=field.mistake,
     )
 
@@ -223,6 +217,9 @@ class SourceCheck(ProbeModel):
         default=None, description="Number of items on the first page of a list; null for a source."
     )
     wrong: tuple[str, ...] = Field(description="Mistakes, each as a sentence.")
+    notes: tuple[str, ...] = Field(
+        default=(), description="What works now and may fail one day, each as a sentence."
+    )
     rows: tuple[RowCheck, ...] = Field(
         description="Checks of the rows in its answers; of a list, those of the first items."
     )
@@ -295,6 +292,7 @@ def check_of(
         calls=len(own),
         seconds=probed.seconds,
         wrong=tuple(hiding.text(one) for one in wrong),
+        notes=tuple(hiding.text(one) for one in _unbounded(own, _answer_of(probed, settings))),
         items=None if probed.items is None else len(probed.items),
         rows=tuple(shown_rows(rows) if is_list else rows),
     )
@@ -341,26 +339,46 @@ def _is_there(value: object) -> bool:
 def _same_answers(
     own: Sequence[RecordedExchange], strange: Sequence[RecordedExchange]
 ) -> Iterator[str]:
-    """Find answers that are the same for different users.
+    """Find rows that are the same for all users.
 
-    A row that does not say whose it is belongs to the one user of its request. If the service
-    ignores the user in the request, each user gets the same row. Two users may be the same in
-    everything that a service says of them; a user who does not exist is not.
+    A row that does not say whose it is belongs to the user of its request. If the service ignores
+    the user in the request, each user gets the same row. Two users may be the same in everything
+    that a service says of them; a user who does not exist is not. What is around the rows does not
+    count, because it may have the time or an id of the request.
     """
-    by_answer: dict[bytes, list[str]] = {}
+    users_of: dict[str, list[str]] = {}
     for exchange in (*own, *strange):
-        keys = dict.fromkeys(row.key for row in exchange.rows)
-        if exchange.status == HTTPStatus.OK and len(keys) == 1:
-            others = by_answer.setdefault(exchange.answer, [])
-            others += [key for key in keys if key not in others]
+        rows = exchange.rows if exchange.status == HTTPStatus.OK else ()
+        keys = {row.key for row in rows}
+        for row in rows if strange or len(keys) == 1 else ():
+            users = users_of.setdefault(repr(row.row), [])
+            if row.key not in users and row.row not in ({}, []):  # no row at all
+                users.append(row.key)
     unknown = {row.key for exchange in strange for row in exchange.rows}
-    for users in by_answer.values():
-        if len(users) > 1 and (not strange or not unknown.isdisjoint(users)):
-            named = [f"{one} (who does not exist)" if one in unknown else one for one in users]
+    if len(users_of) != 1:
+        return
+    [users] = users_of.values()
+    if len(users) > 1 and (not strange or not unknown.isdisjoint(users)):
+        named = [f"{one} (who does not exist)" if one in unknown else one for one in users]
+        yield (
+            f"the answers for {' and '.join(named)} are the same: check that `request` names"
+            " the user as the service expects it"
+        )
+
+
+def _unbounded(own: Sequence[RecordedExchange], answer: AnswerSettings | None) -> Iterator[str]:
+    """Find an answer that looks complete, and of which the service does not say that it is."""
+    settings = answer or AnswerSettings()
+    for exchange in own if settings.many else ():
+        if exchange.status == HTTPStatus.OK and lacks_total(exchange.answer_headers, settings.more):
+            found = exchange.answer_headers["content-range"]
             yield (
-                f"the answers for {' and '.join(named)} are the same: check that `request` names"
-                " the user as the service expects it"
+                f"the service does not say how many rows there are (`Content-Range: {found}`), so"
+                " an answer that it cuts off looks complete: request the number, for example with"
+                ' `headers = { Prefer = "count=exact" }` in `request`, or set'
+                " `more.offset_parameter` in `answer`"
             )
+            return
 
 
 def _no_token(exchange: RecordedExchange) -> bool:

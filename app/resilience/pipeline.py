@@ -440,19 +440,20 @@ class ResiliencePipeline:
     ) -> None:
         """Record what an answer says about the service's health and rate."""
         took = self._clock.monotonic() - started_call.started
-        if not isinstance(answer, SourceFailure):
+        if not isinstance(answer, SourceFailure) or answer.partial:
             if not work.isolated:
                 started_call.permit.record(
                     failed=False, seconds=took, limit=work.limit, requests=work.requests
                 )
                 self._latencies.add(took)
-            return
+            if not isinstance(answer, SourceFailure):
+                return
         deferred = self._is_deferred(answer)
         if deferred or answer.retry_after is not None:
             signal = Signal(refused=deferred, wait=answer.retry_after)
             self._paces.apply_signal(work.caller, signal, began=started_call.started)
-        if deferred and answer.code is Code.SOURCE_OVERLOADED:
-            return  # a service that refuses calls still works
+        if answer.partial or (deferred and answer.code is Code.SOURCE_OVERLOADED):
+            return  # a service that refuses calls, or only some keys, still works
         # A time-out counts only if the call had nearly its whole limit. Otherwise clients with
         # short deadlines could open the circuit for all others.
         if work.isolated or (work.divisible and self._breaker.state is BreakerState.CLOSED):

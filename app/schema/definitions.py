@@ -9,6 +9,7 @@ Types are texts in GraphQL's notation: ``String``, ``[Event!]``.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any
 
@@ -39,6 +40,11 @@ class EnumValue:
     words: tuple[str, ...]
     deprecated: str | None = None
 
+    @property
+    def word(self) -> str:
+        """A word of the value for messages: its name, if that is a word."""
+        return self.name if self.name.lower() in map(str.lower, self.words) else self.words[0]
+
 
 @dataclass(frozen=True, slots=True)
 class EnumDefinition:
@@ -61,6 +67,23 @@ class EnumDefinition:
         """Index the words."""
         by_word = {word.lower(): value.name for value in self.values for word in value.words}
         object.__setattr__(self, "_by_word", by_word)
+
+    def wrong_word(self, word: str) -> str | None:
+        """Return what is wrong with a word in settings, which must not have new words.
+
+        Args:
+            word: The word.
+
+        Returns:
+            What was found, and what is expected; ``None`` if the word has a value.
+        """
+        if word.lower() in self._by_word:
+            return None
+        known = {value.name: value.word for value in self.values}
+        near = get_close_matches(word.lower(), self._by_word, n=1)
+        if near:
+            return f"got {word!r}: did you mean {known[self._by_word[near[0]]]}?"
+        return f"got {word!r}: expected one of {', '.join(known.values())}."
 
     @property
     def words(self) -> Collection[str]:

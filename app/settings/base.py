@@ -1,6 +1,7 @@
 """The base model of all settings, and the types that several of them share."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
@@ -32,6 +33,19 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True
     )
+
+
+def refuse(mistakes: Iterable[str]) -> None:
+    """Refuse settings that do not fit together.
+
+    Args:
+        mistakes: What is expected instead of each mistake.
+
+    Raises:
+        ValueError: There are mistakes; it has all of them, so that an operator reads them at once.
+    """
+    if found := [*mistakes]:
+        raise ValueError("; ".join(found))
 
 
 _LONGEST_HOST = 254

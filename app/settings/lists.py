@@ -11,7 +11,7 @@ A list may end only where the service shows it. If nothing in the answers does, 
 end, never a short one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -28,6 +28,7 @@ from app.settings.base import (
     ParameterValues,
     SettingsModel,
     UrlPath,
+    refuse,
 )
 from app.settings.request import BodyRequest, EachRequest
 from app.settings.response import (
@@ -39,6 +40,7 @@ from app.settings.response import (
     Path,
     Somewhere,
     Status,
+    within_rows,
 )
 
 ListName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -269,29 +271,35 @@ class ListSettings(SettingsModel):
             ValueError: A name is used twice, a setting is missing, or there are several ways to
                 the next page.
         """
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
         try:
             request = self.request
         except ValidationError as error:
             # The names of the settings are the same there.
-            [first, *_] = error.errors()
-            raise ValueError(first["msg"].removeprefix("Value error, ")) from error
-        if isinstance(request, BodyRequest):
-            self._check_template(request)
-        self._check_way()
+            for one in error.errors():
+                yield one["msg"].removeprefix("Value error, ")
+        else:
+            if isinstance(request, BodyRequest):
+                yield from self._mistakes_of_template(request)
+        yield from self._mistakes_of_way()
+        yield from within_rows(self, self.rows)
         names = self.all_parameters
         if len(set(names)) < len(names):
-            raise ValueError("expected each query parameter once")
-        return self
+            yield "expected each query parameter once"
 
-    def _check_template(self, request: BodyRequest) -> None:
-        """Raise ``ValueError`` if a page has no place in the body."""
+    def _mistakes_of_template(self, request: BodyRequest) -> Iterator[str]:
+        """Yield why a page has no place in the body."""
         if self.parameter is not None:
-            raise ValueError("expected no parameter beside template: the user is in the body")
+            yield "expected no parameter beside template: the user is in the body"
         if not request.template.lstrip().startswith("{"):
-            raise ValueError("expected an object in template: a page is requested by members of it")
+            yield "expected an object in template: a page is requested by members of it"
 
-    def _check_way(self) -> None:
-        """Raise ``ValueError`` if the settings of pages contradict each other."""
+    def _mistakes_of_way(self) -> Iterator[str]:
+        """Yield which settings of pages contradict each other."""
         ways = (
             self.next_cursor,
             self.next_url,
@@ -301,21 +309,19 @@ class ListSettings(SettingsModel):
             self.offset_parameter,
         )
         if sum(way is not None for way in ways) > 1:
-            raise ValueError(
+            yield (
                 "expected at most one of next_cursor, next_url, next_header, row_cursor,"
                 " page_parameter and offset_parameter"
             )
         if self.has_more is not None and self.way is PagingWay.WHOLE:
-            raise ValueError(
+            yield (
                 "expected beside has_more how pages continue: next_cursor, next_url, next_header,"
                 " row_cursor, page_parameter or offset_parameter"
             )
         if self.total is not None and self.way in {PagingWay.NAMED, PagingWay.ROW}:
-            raise ValueError(
-                "expected no total beside a cursor: a page does not show how many came before it"
-            )
+            yield "expected no total beside a cursor: a page does not show how many came before it"
         if self.total is not None and self.way is PagingWay.PAGE and not self.page_size_parameter:
-            raise ValueError(
+            yield (
                 "expected page_size_parameter beside total and page_parameter: without it, the"
                 " number of items on earlier pages is not known"
             )

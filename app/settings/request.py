@@ -20,7 +20,7 @@ A key cannot change the rest of a request. A key that cannot be written safely a
 sent (``app/sources/mapping/requests.py``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
@@ -39,6 +39,7 @@ from app.settings.base import (
     SettingsModel,
     UrlPath,
     Wrap,
+    refuse,
 )
 from app.settings.response import FieldName
 
@@ -89,8 +90,8 @@ class SelectSettings(SettingsModel):
     )
     names: Mapping[FieldName, tuple[RawName, ...]] = Field(
         default={},
-        description="The service's names for each field of the record. By default the names with"
-        " which the field's expression begins, or the name in the record.",
+        description="The service's names for each field of the record. By default the members of a"
+        " row that the field's expression reads, or the name in the record.",
         examples=[{"display_name": ["first_name", "last_name"]}],
     )
 
@@ -185,27 +186,31 @@ class _Request(SettingsModel):
         Raises:
             ValueError: A name is used twice, or a setting is missing.
         """
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
         if (self.page_size is None) != (self.page_size_parameter is None):
-            raise ValueError("expected page_size and page_size_parameter both, or neither")
+            yield "expected page_size and page_size_parameter both, or neither"
         names = self.all_parameters
         if len(set(names)) < len(names):
-            raise ValueError("expected each query parameter once")
+            yield "expected each query parameter once"
         if len({name.lower() for name in self.headers}) < len(self.headers):
-            raise ValueError("expected each header once, in upper or lower case")
+            yield "expected each header once, in upper or lower case"
         if self.select is not None and self.select.parameter is None:
             if not self.has_place_for_fields:
-                raise ValueError("expected select.parameter: the names need a place")
+                yield "expected select.parameter: the names need a place"
         elif self.has_place_for_fields:
-            raise ValueError(
+            yield (
                 f'expected no "{FIELDS}" in template'
                 + (" without select" if self.select is None else " beside select.parameter")
             )
         if self.places and not self.has_one_key:
-            raise ValueError(
+            yield (
                 f"expected no {KEY} in {self.places[0]}: requests have several users, and this form"
                 " has another place for them"
             )
-        return self
 
 
 class _Queried(_Request):
@@ -248,15 +253,10 @@ class ListRequest(_Queried):
         examples=["in.({keys})"],
     )
 
-    @model_validator(mode="after")
-    def _escape_fits(self) -> Self:
-        """Require a quote that the escape fits.
-
-        Raises:
-            ValueError: There is no quote, or the escape does not fit it.
-        """
-        _check_escape(self.escape, self.quote)
-        return self
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
+        yield from super()._mistakes()
+        yield from _mistakes_of_escape(self.escape, self.quote)
 
 
 class FilterRequest(_Queried):
@@ -282,15 +282,10 @@ class FilterRequest(_Queried):
         before, _, after = self.each.partition(KEY)
         return quote_around(before, after)
 
-    @model_validator(mode="after")
-    def _escape_fits(self) -> Self:
-        """Require a quote that the escape fits.
-
-        Raises:
-            ValueError: There is no quote, or the escape does not fit it.
-        """
-        _check_escape(self.escape, self.quote)
-        return self
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
+        yield from super()._mistakes()
+        yield from _mistakes_of_escape(self.escape, self.quote)
 
 
 class BodyRequest(_Request):
@@ -387,18 +382,13 @@ class EachRequest(_Request):
         """Whether each request has one key, which may then be at any place of it."""
         return True
 
-    @model_validator(mode="after")
-    def _has_place(self) -> Self:
-        """Require a place for the user.
-
-        Raises:
-            ValueError: There is none, or ``value`` without ``parameter``.
-        """
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
+        yield from super()._mistakes()
         if self.parameter is None and not self.places:
-            raise ValueError(f"expected parameter, or {KEY} in path, parameters or headers")
+            yield f"expected parameter, or {KEY} in path, parameters or headers"
         if self.parameter is None and self.value != KEY:
-            raise ValueError("expected parameter beside value")
-        return self
+            yield "expected parameter beside value"
 
 
 RequestSettings: TypeAlias = Annotated[
@@ -408,13 +398,9 @@ RequestSettings: TypeAlias = Annotated[
 """How a request to a service names the users."""
 
 
-def _check_escape(escape: Escape, quote: str) -> None:
-    """Check that an escape fits the quote.
-
-    Raises:
-        ValueError: There is no quote, or the escape of JSON has another quote than JSON.
-    """
+def _mistakes_of_escape(escape: Escape, quote: str) -> Iterator[str]:
+    """Yield why an escape does not fit the quote."""
     if escape != "refuse" and not quote:
-        raise ValueError("expected no escape where users are not in quotes")
-    if escape == "json" and quote != '"':
-        raise ValueError('expected " as the quote around users that are written as in JSON')
+        yield "expected no escape where users are not in quotes"
+    elif escape == "json" and quote != '"':
+        yield 'expected " as the quote around users that are written as in JSON'

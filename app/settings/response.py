@@ -5,13 +5,13 @@ A path is a list of segments rather than a dotted text, because names may contai
 name of a member, or the position in a list, from 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
 
 from app.expressions.expression import checked_expression
-from app.settings.base import HeaderName, ParameterName, SettingsModel
+from app.settings.base import HeaderName, ParameterName, SettingsModel, refuse
 
 Segment: TypeAlias = (
     Annotated[StrictStr, Field(max_length=1_000)] | Annotated[StrictInt, Field(ge=0, le=1_000_000)]
@@ -109,14 +109,41 @@ class MoreSettings(SettingsModel):
         Raises:
             ValueError: There are several, or ``row_cursor`` without ``has_more``.
         """
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
         ways = [self.next_url, self.next_cursor, self.next_header, self.row_cursor]
         if sum(way is not None for way in ways) > 1:
-            raise ValueError(
-                "expected one of next_url, next_cursor, next_header and row_cursor at most"
-            )
+            yield "expected one of next_url, next_cursor, next_header and row_cursor at most"
         if self.row_cursor is not None and self.has_more is None:
-            raise ValueError("expected has_more beside row_cursor")
-        return self
+            yield "expected has_more beside row_cursor"
+
+
+BESIDE_ROWS = ("has_more", "total", "next_url", "next_cursor")
+"""The settings of paths in an answer beside its rows."""
+
+
+def within_rows(more: SettingsModel, rows: Path) -> Iterator[str]:
+    """Find paths within the rows, where nothing says whether more follow.
+
+    Each answer would look complete.
+
+    Args:
+        more: Settings with the names of ``BESIDE_ROWS``.
+        rows: Path of the rows.
+
+    Yields:
+        What is expected instead of each such path.
+    """
+    for name in BESIDE_ROWS:
+        path: Path | None = getattr(more, name)
+        if path is not None and path[: len(rows)] == rows:
+            if not rows:
+                yield f"expected rows beside {name}: without it, the answer is the rows"
+            else:
+                yield f"expected {name} outside of rows: each value within them is a row"
 
 
 class GroupSettings(SettingsModel):
@@ -285,31 +312,34 @@ class AnswerSettings(SettingsModel):
         Raises:
             ValueError: Another setting contradicts ``by_key`` or ``group``.
         """
-        if self.by_key and not self.many:
-            raise ValueError("expected many = true beside by_key = true")
-        if self.by_key and self.key is not None:
-            raise ValueError("expected no key beside by_key = true: the names are the keys")
-        if self.group is not None and not self.many:
-            raise ValueError("expected many = true beside group: it groups several rows")
-        if self.group is not None and self.by_key:
-            raise ValueError("expected no group beside by_key = true: each name has one row")
-        if self.match == "position" or self.parts is not None:
-            _check_parts(self, self.parts or PartSettings())
+        refuse(self._mistakes())
         return self
 
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
+        yield from within_rows(self.more, self.rows)
+        if self.by_key and not self.many:
+            yield "expected many = true beside by_key = true"
+        if self.by_key and self.key is not None:
+            yield "expected no key beside by_key = true: the names are the keys"
+        if self.group is not None and not self.many:
+            yield "expected many = true beside group: it groups several rows"
+        if self.group is not None and self.by_key:
+            yield "expected no group beside by_key = true: each name has one row"
+        if self.match == "position" or self.parts is not None:
+            yield from _mistakes_of_parts(self, self.parts or PartSettings())
 
-def _check_parts(answer: AnswerSettings, parts: PartSettings) -> None:
-    """Raise ``ValueError`` if other settings contradict ``match`` or ``parts``."""
+
+def _mistakes_of_parts(answer: AnswerSettings, parts: PartSettings) -> Iterator[str]:
+    """Yield which other settings contradict ``match`` or ``parts``."""
     which = "parts" if answer.match == "key" else 'match = "position"'
     if not answer.many or answer.by_key:
-        raise ValueError(f"expected a list beside {which}: many = true and by_key = false")
+        yield f"expected a list beside {which}: many = true and by_key = false"
     if answer.group is not None:
-        raise ValueError(
-            f"expected no group beside {which}: parts.per_user says how many there are"
-        )
+        yield f"expected no group beside {which}: parts.per_user says how many there are"
     if answer.more != MoreSettings():
-        raise ValueError(f"expected no more beside {which}: the answer has all items")
+        yield f"expected no more beside {which}: the answer has all items"
     if answer.match == "key" and parts.key is None:
-        raise ValueError('expected parts.key, or match = "position": whose an item is')
+        yield 'expected parts.key, or match = "position": whose an item is'
     if answer.match == "position" and parts.key is not None:
-        raise ValueError('expected no parts.key beside match = "position"')
+        yield 'expected no parts.key beside match = "position"'

@@ -23,7 +23,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from app.settings.base import BaseUrl, Seconds, SettingsModel
+from app.settings.base import BaseUrl, Seconds, SettingsModel, refuse
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.lists import ListName, ListSettings
@@ -472,49 +472,53 @@ class SourceSettings(SettingsModel):
         Raises:
             ValueError: A header or parameter has two values, or ``tls`` has no effect.
         """
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what does not fit together."""
         shapes: tuple[SourceSettings | CallSettings, ...] = (
             self,
             *self.endpoints.values(),
             *self.lookups.values(),
         )
         for shape in shapes:
-            _check_beside_auth(shape.request, shape.answer, self.auth)
+            yield from _mistakes_beside_auth(shape.request, shape.answer, self.auth)
         for name, one in self.lists.items():
-            _check_list_beside_auth(name, one, self.auth)
+            yield from _mistakes_of_list_beside_auth(name, one, self.auth)
         if both := {*self.lookups} & {*self.endpoints}:
-            raise ValueError(
-                f"expected another name than {min(both)} in lookups: an endpoint has it"
-            )
+            yield f"expected another name than {min(both)} in lookups: an endpoint has it"
         if both := {*self.lists} & {*self.without_lists}:
-            raise ValueError(f"expected {min(both)} in lists or in without_lists, not in both")
+            yield f"expected {min(both)} in lists or in without_lists, not in both"
         addresses = [self.base_url]
         if isinstance(self.auth, ClientCredentialsAuth):
             addresses.append(self.auth.token_url)
         if self.tls is not None and not any(one.startswith("https:") for one in addresses):
-            raise ValueError("expected https in base_url beside tls")
-        return self
+            yield "expected https in base_url beside tls"
 
 
-def _check_beside_auth(
+def _mistakes_beside_auth(
     request: RequestSettings | None, answer: AnswerSettings | None, auth: AuthSettings
-) -> None:
-    """Raise ``ValueError`` if a request itself sets a header or parameter of ``auth``."""
+) -> Iterator[str]:
+    """Yield which headers and parameters of ``auth`` a request itself sets."""
     headers = {name.lower() for name in (request.headers if request else ())}
     if taken := headers & {auth.own_header, *auth.forwards}:
-        raise ValueError(f"expected no {min(taken)} in request.headers: auth writes it")
+        yield f"expected no {min(taken)} in request.headers: auth writes it"
     own, more = auth.own_parameter, answer.more if answer else MoreSettings()
     parameters = request.all_parameters if request else ()
     if own is not None and own in {*parameters, more.cursor_parameter, more.offset_parameter}:
-        raise ValueError(f"expected another name than {own} in auth.parameter: it is taken")
+        yield f"expected another name than {own} in auth.parameter: it is taken"
 
 
-def _check_list_beside_auth(name: str, settings: ListSettings, auth: AuthSettings) -> None:
-    """Raise ``ValueError`` if a list itself sets a header or parameter of ``auth``."""
+def _mistakes_of_list_beside_auth(
+    name: str, settings: ListSettings, auth: AuthSettings
+) -> Iterator[str]:
+    """Yield which headers and parameters of ``auth`` a list itself sets."""
     headers = {header.lower() for header in settings.headers}
     if taken := headers & {auth.own_header, *auth.forwards}:
-        raise ValueError(f"expected no {min(taken)} in lists.{name}.headers: auth writes it")
+        yield f"expected no {min(taken)} in lists.{name}.headers: auth writes it"
     if auth.own_parameter in settings.all_parameters:
-        raise ValueError(
+        yield (
             f"expected another name than {auth.own_parameter} in auth.parameter: lists.{name} has"
             " it"
         )

@@ -9,11 +9,11 @@ import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import httpx
 from pydantic import ValidationError
@@ -29,7 +29,7 @@ from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Headers, RequestContext, SourceTrace, child_of
+from app.sources.base import Headers, RequestContext, SourceTrace, UserId, child_of
 from app.sources.cache.lifetime import ArrivalTime, read_arrival
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
@@ -71,16 +71,38 @@ class ServiceCall(Generic[T]):
     """A call to a service.
 
     Attributes:
-        request: The request.
+        request: The request of the next attempt.
         context: The context of the incoming request.
-        read: Converts the response to a value.
+        read: Converts the response of the next attempt to a value.
         absent: Statuses that mean "no such user".
+        arrivals: The arrival of the last readable response for each key, if it has cache headers
+            and there is a cache.
     """
 
     request: UpstreamRequest
     context: RequestContext
-    read: Callable[[RawAnswer], T]
+    read: "Read[T]"
     absent: frozenset[int]
+    arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished(Generic[T]):
+    """A response in which some keys failed by themselves.
+
+    Attributes:
+        failure: The failure of the response.
+        request: The request for these keys, which is sent if the call is repeated.
+        read: Converts the response to that request to a value.
+    """
+
+    failure: SourceFailure
+    request: UpstreamRequest
+    read: "Read[T]"
+
+
+Read: TypeAlias = Callable[[RawAnswer], T | Unfinished[T]]
+"""Converts a response to a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +111,9 @@ class _Response(Generic[T]):
 
     Attributes:
         value: The value that was read; ``None`` for an absent user.
-        arrival: Its arrival and lifetime, if it has cache headers and there is a cache.
     """
 
     value: T | None
-    arrival: ArrivalTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +123,13 @@ class Reply(Generic[T]):
     Attributes:
         value: The value that ``read`` returned, ``None`` for an absent user, or the failure.
         trace: What the call did: its attempts, its times, and the state of the service after it.
-        arrival: Its arrival and lifetime, if it has cache headers and there is a cache.
+        arrivals: The arrival of the response for each key, if it has cache headers and there is a
+            cache.
     """
 
     value: T | SourceFailure | None
     trace: SourceTrace
-    arrival: ArrivalTime | None = None
+    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
 
 
 class ServiceClient:
@@ -209,7 +230,7 @@ class ServiceClient:
         self,
         request: UpstreamRequest,
         context: RequestContext,
-        read: Callable[[RawAnswer], T],
+        read: Read[T],
         *,
         limit: float | None = None,
         absent: frozenset[int] = frozenset(),
@@ -220,7 +241,9 @@ class ServiceClient:
             request: The request.
             context: The context of the incoming request.
             read: Converts the response to a value. It raises ``MalformedError`` or pydantic's
-                ``ValidationError`` if the response does not fit the contract.
+                ``ValidationError`` if the response does not fit the contract. If it returns
+                ``Unfinished``, the response counts as a failure, and a repetition of the call is
+                the request for the keys that failed.
             limit: Seconds that one attempt may take; by default, the ``timeout`` of the settings.
             absent: Statuses that mean "no such user" and are no failure.
 
@@ -228,7 +251,8 @@ class ServiceClient:
             The value from ``read``, ``None`` for an ``absent`` status, or the failure; and what the
             call did.
         """
-        exchange = partial(self._exchange, ServiceCall(request, context, read, absent))
+        call = ServiceCall(request, context, read, absent)
+        exchange = partial(self._exchange, call)
         caller = self._identity(context)
         started = self._clock.monotonic()
         outcome = await self.pipeline.run(
@@ -253,7 +277,7 @@ class ServiceClient:
         )
         answer = outcome.answer
         if not isinstance(answer, SourceFailure):
-            return Reply(answer.value, trace, answer.arrival)
+            return Reply(answer.value, trace, call.arrivals)
         trace.code = answer.code
         if not outcome.attempts:  # each attempt is logged by ``_report``
             self._log.debug(
@@ -262,7 +286,7 @@ class ServiceClient:
                 source=self.name,
                 outcome=answer.code.value,
             )
-        return Reply(answer, trace)
+        return Reply(answer, trace, call.arrivals)
 
     def _identity(self, context: RequestContext) -> str:
         """Return the identity of a call."""
@@ -276,6 +300,7 @@ class ServiceClient:
     ) -> _Response[T] | SourceFailure:
         """Make one exchange within so many seconds, and log it."""
         started = self._clock.monotonic()
+        request, read = call.request, call.read
         status: int | None = None
         extensions: Mapping[str, Any] = {}
         answer: _Response[T] | SourceFailure
@@ -286,7 +311,7 @@ class ServiceClient:
             # httpx's timeouts are for each read; this timeout is for the whole exchange.
             async with self._clock.timeout(seconds):
                 response = await self._transport.handle_async_request(
-                    self._http_request(call, seconds, token_headers, traceparent)
+                    self._http_request(request, call.context, seconds, token_headers, traceparent)
                 )
                 try:
                     status, headers = response.status_code, fields_of(response)
@@ -295,39 +320,61 @@ class ServiceClient:
                     signal = self._signal(status, headers)
                     value = None
                     if status not in call.absent:
-                        value = await self._read(response, headers, call.read, signal)
-                    if isinstance(value, SourceFailure):
+                        value = await self._read(response, headers, read, signal)
+                    if not isinstance(value, SourceFailure):
+                        self._keep_arrival(call, request, headers, started)
+                    if isinstance(value, Unfinished):
+                        again = cast("Unfinished[T]", value)
+                        call.request, call.read = again.request, again.read
+                        answer = again.failure
+                    elif isinstance(value, SourceFailure):
                         answer = value
                     else:
                         if signal is not None:
                             self.pipeline.apply_signal(
                                 self._identity(call.context), signal, began=started
                             )
-                        answer = _Response(value, self._arrival(headers, started))
+                        answer = _Response(value)
                 finally:
                     await response.aclose()
         except FOREIGN as error:
             answer = failure_of_exception(self.name, error)
         took = self._clock.monotonic() - started
-        self._report(call, answer, extensions, status=status, seconds=took, traceparent=traceparent)
+        self._report(
+            request,
+            call.context,
+            answer,
+            extensions,
+            status=status,
+            seconds=took,
+            traceparent=traceparent,
+        )
         return answer
 
-    def _arrival(self, headers: Mapping[str, str], started: float) -> ArrivalTime | None:
-        """Return how long a response may be kept; ``None`` without a cache or without bounds."""
+    def _keep_arrival(
+        self,
+        call: "ServiceCall[T]",
+        request: UpstreamRequest,
+        headers: Mapping[str, str],
+        started: float,
+    ) -> None:
+        """Keep how long a response may be kept, if there is a cache and the response has bounds."""
         if not self.settings.cache.enabled:
-            return None
+            return
         now, took = self._clock.now(), self._clock.monotonic() - started
-        return read_arrival(headers, at=now, took=took)
+        arrival = read_arrival(headers, at=now, took=took)
+        if arrival is not None:
+            call.arrivals.update(dict.fromkeys(request.keys, arrival))
 
     def _http_request(
         self,
-        call: "ServiceCall[T]",
+        request: UpstreamRequest,
+        context: RequestContext,
         seconds: float,
         token_headers: Headers,
         traceparent: str | None,
     ) -> httpx.Request:
         """Return the HTTP request of a call."""
-        request, context = call.request, call.context
         headers = [*self._headers, ("X-Request-ID", context.request_id), *token_headers]
         if traceparent is not None:
             headers.append(("traceparent", traceparent))
@@ -361,9 +408,9 @@ class ServiceClient:
         self,
         response: httpx.Response,
         headers: Mapping[str, str],
-        read: Callable[[RawAnswer], T],
+        read: Read[T],
         signal: Signal | None,
-    ) -> T | SourceFailure:
+    ) -> T | Unfinished[T] | SourceFailure:
         """Convert a response to a value or a failure."""
         settings, absent = self.settings.answer, False
         if response.status_code != _OK:
@@ -392,7 +439,8 @@ class ServiceClient:
 
     def _report(
         self,
-        call: "ServiceCall[T]",
+        request: UpstreamRequest,
+        context: RequestContext,
         answer: object,
         extensions: Mapping[str, Any],
         *,
@@ -405,7 +453,7 @@ class ServiceClient:
             self.seldom.warn(
                 "source.unasked_answer",
                 self.name,
-                call.context,
+                context,
                 connections=strays,
                 hint="the service, or a proxy in front of it, sent bytes that belong to no"
                 " request; the gateway dropped them and closed the connections",
@@ -413,10 +461,10 @@ class ServiceClient:
         failed = answer if isinstance(answer, SourceFailure) else None
         (self._log.info if failed is None else self._log.warning)(
             "source.fetch",
-            **requests_of(call.context),
+            **requests_of(context),
             source=self.name,
-            path=call.request.path,
-            keys=len(call.request.keys),
+            path=request.path,
+            keys=len(request.keys),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,

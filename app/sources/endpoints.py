@@ -178,24 +178,30 @@ def _endpoints(
         if f"{spec.name}.{name}" not in taken
     }
     found: Mapping[str, Endpoint[R]]
+    mistakes: dict[tuple[str, ...], MappingMistake] = {}
     if own:
         found = {own: Endpoint(spec, _endpoint_settings(settings, settings.endpoints.get(own)))}
     elif others:
-        found = _partition(spec, settings, others)
+        found, wrong = _partition(spec, settings, others)
+        mistakes = {mistake.keys: mistake for mistake in wrong}
     else:
         found = {"": Endpoint(spec, settings)}
-    mistakes = [
-        _in_endpoint(name, mistake) for name in found for mistake in _mistakes_of(found[name])
-    ]
+    for name, endpoint in found.items():
+        for mistake in _mistakes_of(endpoint):
+            inner = _in_endpoint(name, mistake)
+            mistakes.setdefault(inner.keys, inner)
     if mistakes:
-        raise MappingError(mistakes)
+        raise MappingError([*mistakes.values()])
     return tuple(found.values())
 
 
 def _partition(
     spec: SourceSpec[R], settings: SourceSettings, parts: Mapping[str, EndpointSettings]
-) -> Mapping[str, Endpoint[R]]:
-    """Divide the record of a source over its endpoints, by the fields that they give."""
+) -> tuple[Mapping[str, Endpoint[R]], Sequence[MappingMistake]]:
+    """Divide the record of a source over its endpoints, by the fields that they give.
+
+    Return the endpoints, and the mistakes in which endpoint gives what.
+    """
     mistakes = [
         MappingMistake((name,), "stands beside endpoints: expected it in each of them.")
         for name in MAPPING_SETTINGS
@@ -213,9 +219,7 @@ def _partition(
     for field in spec.record.model_fields:
         if field not in given and field != spec.key:
             given[field] = first  # a field that no endpoint gives is missing in its rows
-    if mistakes:
-        raise MappingError(mistakes)
-    return {
+    endpoints = {
         name: Endpoint(
             replace(
                 partial(spec, [field for field, endpoint in given.items() if endpoint == name]),
@@ -225,6 +229,7 @@ def _partition(
         )
         for name, part in parts.items()
     }
+    return endpoints, mistakes
 
 
 def _endpoint_settings(settings: SourceSettings, own: EndpointSettings | None) -> SourceSettings:

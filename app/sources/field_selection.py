@@ -4,7 +4,8 @@ Each set of fields has its own request and its own record type, created when the
 wanted: a source like any other, with some of the fields.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +13,7 @@ import orjson
 from structlog.typing import FilteringBoundLogger
 
 from app.expressions.expression import compile_expression
+from app.expressions.reading import RowShape
 from app.settings.request import FIELDS, BodyRequest, RequestSettings, SelectSettings
 from app.settings.response import AnswerSettings, Segment
 from app.sources.base import (
@@ -31,6 +33,7 @@ from app.sources.records_in_parts import Endpoint, partial
 from app.sources.rest import RestSource
 
 R = TypeVar("R", bound=Record)
+V = TypeVar("V")
 
 AT = ("request", "select", "names")
 """Path of the setting with the names that each field needs."""
@@ -66,7 +69,8 @@ class Selector(Generic[R]):
             *request.select.always,
             *self._names[endpoint.spec.key],
             *_first(answer.more.row_cursor or ()),
-            *_of_foreign_keys(foreign_keys or {}),
+            *_of_rows_themselves(answer, request.select),
+            *_of_foreign_keys(foreign_keys or {}, _shape(answer)),
         )
 
     def names(self, fields: FieldSet | None) -> tuple[str, ...]:
@@ -94,14 +98,19 @@ class Selector(Generic[R]):
             them.
         """
         some = self._all if fields is None else fields
-        kept = self._settings.fields
-        if kept is not None:
-            found, _ = by_field(self._spec, kept)
-            kept = {
-                field: text for field, text in found.items() if field in {*some, self._spec.key}
-            }
-        changed = {"request": self._request_for(self.names(fields)), "fields": kept}
+        settings, kept = self._settings, {*some, self._spec.key}
+        changed = {
+            "request": self._request_for(self.names(fields)),
+            "fields": None if settings.fields is None else self._some(settings.fields, kept),
+            "words": self._some(settings.words, kept),
+            "defaults": self._some(settings.defaults, kept),
+        }
         return Endpoint(partial(self._spec, some), self._settings.model_copy(update=changed))
+
+    def _some(self, values: Mapping[str, V], kept: Collection[str]) -> Mapping[str, V]:
+        """Return what the settings say of some fields."""
+        found, _ = by_field(self._spec, values)
+        return {field: value for field, value in found.items() if field in kept}
 
     def _request_for(self, names: Sequence[str]) -> RequestSettings:
         """Return the request that selects some names; a query without names selects all."""
@@ -125,12 +134,18 @@ def _names(
     """Return the service's names that each field of a record needs, with the key."""
     configured, wrong = by_field(spec, select.names, AT)
     mapped, _ = by_field(spec, expressions or {})
+    shape = _shape(answer)
     mistakes = [*wrong]
     found: dict[str, Sequence[str]] = {}
     for field in spec.record.model_fields:
+        members: AbstractSet[str] | None = None
+        if field in mapped:
+            # A key is read of each row, before rows are grouped.
+            of = RowShape.ROW if field == spec.key and answer.group is not None else shape
+            members = compile_expression(mapped[field]).members_of(of)
         if field in configured:
             found[field] = configured[field]
-        elif field in mapped and (members := compile_expression(mapped[field]).members) is not None:
+        elif members is not None:
             found[field] = sorted(members)
         elif field in mapped:
             what = f"lacks {field}, whose expression reads the whole row: expected what it needs."
@@ -151,9 +166,38 @@ def _names(
     return found
 
 
-def _of_foreign_keys(expressions: Mapping[str, str]) -> Sequence[str]:
+def _shape(answer: AnswerSettings) -> RowShape:
+    """Return what the expressions of fields are evaluated on."""
+    if answer.parts is not None and answer.parts.per_user > 1:
+        return RowShape.ROWS if answer.parts.name is None else RowShape.NAMED_ROWS
+    return RowShape.ROW if answer.group is None else RowShape.ROWS
+
+
+def _of_rows_themselves(answer: AnswerSettings, select: SelectSettings) -> Sequence[str]:
+    """Return the names that decide which rows count, and in which order."""
+    shape = RowShape.ROW if answer.group is not None else _shape(answer)
+    order = None if answer.group is None else answer.group.order
+    found: list[str] = []
+    mistakes: list[MappingMistake] = []
+    for place, text, of in (
+        (("answer", "absent"), answer.absent, shape),
+        (("answer", "group", "order"), order, RowShape.ROW),
+    ):
+        members = frozenset[str]() if text is None else compile_expression(text).members_of(of)
+        if members is None and not select.always:
+            what = "reads the whole row: expected what it needs in request.select.always."
+            mistakes.append(MappingMistake(place, what))
+        found += sorted(members or ())
+    if mistakes:
+        raise MappingError(mistakes)
+    return found
+
+
+def _of_foreign_keys(expressions: Mapping[str, str], shape: RowShape) -> Sequence[str]:
     """Return the names that the keys of other sources need."""
-    every = {source: compile_expression(text).members for source, text in expressions.items()}
+    every = {
+        source: compile_expression(text).members_of(shape) for source, text in expressions.items()
+    }
     mistakes = [
         MappingMistake(AT, f"lack what the key of {source} needs, which is read of the whole row.")
         for source, members in every.items()

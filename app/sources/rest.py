@@ -20,8 +20,8 @@ from app.sources.base import (
     UserId,
     joined_fetches,
 )
-from app.sources.cache.lifetime import ArrivalTime
-from app.sources.client import Reply, ServiceClient
+from app.sources.client import ServiceClient
+from app.sources.failed_items import FailedItems
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import DecoderFactory, validating_decoder
 from app.sources.mapping.paging import target_of
@@ -71,6 +71,8 @@ class RestSource(Generic[R]):
             fold_case=fold_case,
             decoders=decoders,
         )
+        answer = client.settings.answer
+        self._has_items = answer is not None and answer.parts is not None
         self._origins = client.settings.origins
         self._log = log
 
@@ -192,8 +194,13 @@ class RestSource(Generic[R]):
             return self._reader.read(answer, request.keys)
 
         absent = self._encoder.absent
-        reply = await self._client.send(request, context, read, absent=absent)
-        rows, trace, arrivals = reply.value, reply.trace, _arrivals_of(request, reply)
+        items = FailedItems(self._reader, self._encoder, request) if self._has_items else None
+        reply = await self._client.send(
+            request, context, read if items is None else items.read, absent=absent
+        )
+        rows, trace, arrivals = reply.value, reply.trace, reply.arrivals
+        if items is not None and items.rows is not None:
+            rows = items.rows
         if isinstance(rows, SourceFailure):
             return FetchResult([rows] * len(request.keys), trace, arrivals)
         if rows is None:
@@ -204,7 +211,7 @@ class RestSource(Generic[R]):
             visited.add(page.target)
             reply = await self._client.send(page, context, read, absent=absent)
             trace.add(reply.trace)
-            arrivals = {**arrivals, **_arrivals_of(page, reply)}
+            arrivals = {**arrivals, **reply.arrivals}
             if isinstance(reply.value, SourceFailure):
                 rows = ended(rows, reply.value)
             elif reply.value is not None:
@@ -222,7 +229,7 @@ class RestSource(Generic[R]):
                 duplicate=rows.duplicate,
                 unasked=rows.unasked,
             )
-        if _ignored_filter(rows, request):
+        if rows.unasked:
             answers = self._without_guesses(answers, rows, request, context)
             trace.code = Code.SOURCE_MALFORMED
         return FetchResult(answers, trace, arrivals)
@@ -238,8 +245,11 @@ class RestSource(Generic[R]):
         target = target_of(rows.next, request.target, settings.base_url, more)
         if target is None or target in visited or len(visited) >= more.max_pages:
             return None
-        pairs = zip(request.keys, rows.answers, strict=True)
-        keys = tuple(key for key, answer in pairs if rows.needs_more(answer))
+        keys = tuple(
+            key
+            for place, (key, answer) in enumerate(zip(request.keys, rows.answers, strict=True))
+            if rows.needs_more(answer) or place in rows.other_case
+        )
         return replace(request, target=target, keys=keys)
 
     def _without_guesses(
@@ -249,10 +259,11 @@ class RestSource(Generic[R]):
         request: UpstreamRequest,
         context: RequestContext,
     ) -> Sequence[SourceResult[R]]:
-        """Return the results of a service that ignored the filter.
+        """Return the results of a service that did not apply the filter as it should.
 
         Rows of requested keys are right even then. But a key without a row gets a failure, because
-        the service may know it: "no such user" would be a guess.
+        the service may know it: "no such user" would be a guess. That does not depend on how many
+        rows there are, because the result of a key must not depend on the other requested keys.
         """
         detail = f"{rows.unasked} rows that were not requested, and {rows.found} that were"
         self._client.seldom.warn(
@@ -270,19 +281,6 @@ class RestSource(Generic[R]):
         failure = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
         rest, pairs = rows.remainder.answer, zip(rows.answers, answers, strict=True)
         return [failure if found is rest else answer for found, answer in pairs]
-
-
-def _ignored_filter(rows: Rows[R], request: UpstreamRequest) -> bool:
-    """Return whether a service ignored the filter, by the rows that were not requested.
-
-    It did if no row was requested, or if there are more rows than requested keys.
-    """
-    return rows.unasked > 0 and (not rows.found or rows.found + rows.unasked > len(request.keys))
-
-
-def _arrivals_of(request: UpstreamRequest, reply: Reply[Rows[R]]) -> Mapping[UserId, ArrivalTime]:
-    """Return the arrival of a response for each of its keys, if it has cache headers."""
-    return {} if reply.arrival is None else dict.fromkeys(request.keys, reply.arrival)
 
 
 def _failure_of_all(results: Sequence[SourceResult[R]]) -> SourceFailure | None:

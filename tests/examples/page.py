@@ -16,6 +16,21 @@ FOLDER = Path(app.__file__).parents[1] / "docs" / "sources"
 
 
 @dataclass(frozen=True)
+class GroupFigures:
+    """What the index says of a page whose activity is read from rows of events.
+
+    Attributes:
+        lines: The lines of activity.
+        calls: The calls to all sources for 20 users.
+        calls_of_short_pages: The same, where the service gives fewer rows at a time.
+    """
+
+    lines: int
+    calls: int
+    calls_of_short_pages: int
+
+
+@dataclass(frozen=True)
 class ExamplePage:
     """A page with one configuration file in it.
 
@@ -43,9 +58,26 @@ class ExamplePage:
 
         Blank ones and comments do not count, nor do sources that answer by the default contract.
         """
+        return sum(len(table) for table in self._tables if not _is_default(table))
+
+    def lines_of(self, source: str) -> int:
+        """Count the lines that say what one source is like."""
+        heads = (f"[sources.{source}]", f"[sources.{source}.")
+        return sum(len(table) for table in self._tables if table[0].startswith(heads))
+
+    @property
+    def figures(self) -> GroupFigures:
+        """What the index says of it."""
+        index = (FOLDER / "README.md").read_text(encoding="utf-8")
+        row = rf"\| \[[^\]]+\]\({self.name}\.md\) \| \d+ \| (\d+) \| \d+ \| (\d+) \| (\d+) \|"
+        [found] = re.findall(row, index)
+        return GroupFigures(*map(int, found))
+
+    @property
+    def _tables(self) -> Sequence[Sequence[str]]:
+        """The lines of each table, without blank ones and comments."""
         lines = re.sub(r"(?m)^\s*(#.*)?\n", "", self.configuration)
-        tables = [part.splitlines() for part in re.split(r"(?m)^(?=\[)", lines)]
-        return sum(len(table) for table in tables if not _is_default(table))
+        return [part.splitlines() for part in re.split(r"(?m)^(?=\[)", lines) if part]
 
 
 def _is_default(table: Sequence[str]) -> bool:

@@ -17,6 +17,7 @@ from tests.examples.crowd import (
     KNOWN,
     MAX_CALLS,
     PEOPLE,
+    START,
     Event,
     Person,
     ask,
@@ -123,7 +124,20 @@ async def test_every_user_comes_out_right_by_a_call_for_each_hundred_rows(
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 2}
-    assert len(project.asked) == 3 <= MAX_CALLS
+    assert len(project.asked) == PAGE.figures.calls
+
+
+async def test_short_pages_are_read_to_the_last(
+    project: Collections, variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    project.most = 50
+    sizes = {f"GATEWAY_SOURCES__{one}__REQUEST__PAGE_SIZE": "50" for one in ("PROFILE", "ACTIVITY")}
+    async with open_page(PAGE, {**variables, **sizes}) as gateway:
+        users, errors = await ask(gateway, IDS)
+
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
+    assert len(project.asked) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
 
 
 async def test_one_call_is_enough_where_the_server_allows_longer_pages(
@@ -137,6 +151,18 @@ async def test_one_call_is_enough_where_the_server_allows_longer_pages(
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 1}
+
+
+async def test_pages_of_nothing_but_logins_are_counted_to_the_last(
+    project: Collections, variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    logins = [event_row(Event(number, IDS[0], "login", START)) for number in range(250)]
+    project.rows = {**project.rows, "events": logins}
+    async with open_page(PAGE, variables) as gateway:
+        users, errors = await ask(gateway, IDS[:1], "loginCount")
+
+    assert (users, errors) == ([{"loginCount": 250}], {})
+    assert len(project.asked) == 4
 
 
 async def test_pages_longer_than_the_server_allows_are_a_failure_of_the_activity_alone(

@@ -9,7 +9,18 @@ import httpx
 import pytest
 
 from tests.examples.conftest import OpenPage
-from tests.examples.crowd import ERRORS, EVENTS, FIELDS, KNOWN, PEOPLE, Event, Person, ask, calls
+from tests.examples.crowd import (
+    ERRORS,
+    EVENTS,
+    FIELDS,
+    KNOWN,
+    MAX_CALLS,
+    PEOPLE,
+    Event,
+    Person,
+    ask,
+    calls,
+)
 from tests.examples.page import ExamplePage
 from tests.examples.serving import address_of, free_port, installed, program, script
 from tests.examples.users import Json
@@ -129,6 +140,7 @@ async def test_every_user_comes_out_right_by_one_call_to_each_collection(
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 1}
+    assert sum(calls(gateway).values()) == PAGE.figures.calls
 
 
 async def test_an_unknown_user_is_null_and_asks_nothing_of_the_events(
@@ -149,7 +161,7 @@ async def test_events_that_are_cut_off_are_read_to_their_end(
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
-    assert sum(calls(gateway).values()) <= 8
+    assert sum(calls(gateway).values()) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
 
 
 async def test_events_whose_next_page_is_not_known_are_a_failure_and_no_shorter_list(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from app.probe.probe import probe
+from app.probe.report import checks_text
+from app.probe.verdict import Redaction, check_of
+from app.settings.response import MoreSettings
 from tests.examples.conftest import OpenPage
 from tests.examples.crowd import (
     ERRORS,
@@ -24,7 +29,7 @@ from tests.examples.crowd import (
     calls,
     crowd,
 )
-from tests.examples.page import ExamplePage
+from tests.examples.page import ExamplePage, load
 from tests.examples.serving import serving
 from tests.examples.users import Json
 
@@ -143,7 +148,7 @@ async def test_every_user_comes_out_right_by_one_call_to_each_table(
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 1}
-    assert len(database.asked) == 2
+    assert len(database.asked) == PAGE.figures.calls
 
 
 async def test_a_server_that_cuts_answers_off_is_read_on(
@@ -155,7 +160,49 @@ async def test_a_server_that_cuts_answers_off_is_read_on(
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
+    assert len(database.asked) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
+
+
+NO_COUNT = {
+    f"GATEWAY_SOURCES__{name}__REQUEST__HEADERS": '{"Prefer": "count=none"}'
+    for name in ("PROFILE", "ACTIVITY")
+}
+"""What has the gateway not request the number of rows."""
+
+
+async def test_a_server_that_cuts_answers_off_and_does_not_say_so_is_read_on_too(
+    database: Tables, variables: Mapping[str, str], open_page: OpenPage
+) -> None:
+    database.max_rows = 40
+    async with open_page(PAGE, {**variables, **NO_COUNT}) as gateway:
+        users, errors = await ask(gateway, IDS)
+
+    assert users == [person.expected for person in PEOPLE]
+    assert errors == ERRORS
     assert 2 < len(database.asked) <= MAX_CALLS
+
+
+async def test_a_check_has_a_note_on_a_server_that_may_cut_answers_off_unseen(
+    variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    page = load(PAGE, tmp_path, {**variables, **NO_COUNT})
+    assert page.sources["activity"].answer is not None
+    answer = page.sources["activity"].answer.model_copy(update={"more": MoreSettings()})
+    source = page.sources["activity"].model_copy(update={"answer": answer})
+    activity = page.model_copy(update={"sources": {**page.sources, "activity": source}})
+
+    notes: list[Sequence[str]] = []
+    for settings in (page, activity):
+        [probed] = await probe(settings, IDS[:2], sources=["activity"])
+        check = check_of(probed, settings.sources["activity"], Redaction(settings), expected=True)
+        assert check.well
+        notes.append(check.notes)
+
+    assert not notes[0]
+    [note] = notes[1]
+    assert note.startswith("the service does not say how many rows there are (`Content-Range: 0-")
+    assert "count=exact" in note
+    assert f"  - activity: note: {note}" in checks_text([check], width=80)
 
 
 async def test_ids_of_any_text_stay_in_their_place(
@@ -182,4 +229,4 @@ async def test_no_more_columns_of_users_are_asked_for_than_a_query_needs(
 
     assert (users, errors) == ([{"email": "user1@example.com"}, None], {})
     [query] = database.asked
-    assert "select=deleted_at,id,email&" in f"{query}&".replace("%2C", ",")
+    assert "select=id,deleted_at,email&" in f"{query}&".replace("%2C", ",")

@@ -118,6 +118,17 @@ async def test_an_item_that_does_not_fit_says_which_field_and_why() -> None:
     assert [one.name for one in wrong.fields if one.wrong is not None] == ["issuedAt"]
 
 
+async def test_the_other_fields_of_an_item_that_does_not_fit_have_their_types() -> None:
+    rows = [row(1), {**row(2), "cents": "many"}]
+    own = STYLES[0].list_settings()
+
+    _, check = await checked(lambda _: json_response({"data": rows}), own)
+
+    right, wrong = check.rows
+    assert [one.type for one in right.fields] == ["text", "text", "time", "object"]
+    assert [one.type for one in wrong.fields] == ["text", "text", "time", None]
+
+
 WRONG_PAGES = [
     # The cursor is somewhere else, so that each page would be the last one.
     ("next_cursor", {"next_cursor": ["meta", "nxt"]}, "the list ends after 1 of 20 items"),

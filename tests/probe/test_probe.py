@@ -1,7 +1,8 @@
 """Asking sources as the gateway would, and what that says of them, through fakes and judged."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from app.probe.verdict import Redaction, SourceCheck, check_of, row_check
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
 from tests.fakes import (
+    Behaviour,
     FakeServices,
     FakeTransport,
     account_row,
@@ -394,3 +396,64 @@ async def test_users_who_have_the_same_values_are_not_the_same_answer() -> None:
     _, check = await billing_of(services, settings(request=each))
 
     assert check.well
+
+
+EACH: Mapping[str, Any] = {"form": "each", "path": "/accounts", "parameter": "user"}
+ONE: Mapping[str, Any] = {"many": False, "rows": ["data"]}
+GROUPED: Mapping[str, Any] = {"rows": ["data"], "group": {}, "without_row": "defaults"}
+BATCH: Mapping[str, Any] = {"form": "body", "path": "/batch", "template": '[{"get": "/{key}"}]'}
+ITEMS: Mapping[str, Any] = {"match": "position", "parts": {"row": ["body"]}}
+
+
+async def told_of(own: Mapping[str, Any], behave: Behaviour) -> Sequence[str]:
+    """Tell what is said of a billing that answers so about two users and a stranger."""
+    services = fakes()
+    services.others["billing"] = behave
+    used = settings(**own)
+    [probed] = await probe(used, IDS, sources=["billing"], transports=services.transport)
+    [nobody] = await probe(used, [user_id(99)], sources=["billing"], transports=services.transport)
+    return check_of(
+        probed, used.sources["billing"], Redaction(used), expected=True, stranger=nobody
+    ).wrong
+
+
+Around = Callable[[object, int], Any]
+"""Writes an answer with a row, and with the number of the call."""
+
+AROUND: Sequence[tuple[Mapping[str, Any], Around]] = [
+    ({"request": EACH, "answer": ONE}, lambda row, at: {"at": at, "data": row}),
+    ({"request": EACH, "answer": GROUPED}, lambda row, at: {"took": at, "data": [row, row]}),
+    ({"request": BATCH, "answer": ITEMS}, lambda row, _: [{"body": row}] * 2),
+]
+
+
+@pytest.mark.parametrize(
+    ("own", "around"), AROUND, ids=["with the time of the answer", "in a group", "in a batch"]
+)
+async def test_rows_that_are_the_same_for_everybody_are_told_whatever_is_around_them(
+    own: Mapping[str, Any], around: Around
+) -> None:
+    times = count()
+
+    def behave(request: httpx.Request) -> httpx.Response:
+        body = around({"tier": "pro"}, next(times))
+        users = len(json.loads(request.content)) if request.content else 0
+        return json_response(body[:users] if users else body)
+
+    plan = {"fields": {"plan": "[0].tier" if "group" in own["answer"] else "tier"}}
+    [wrong] = await told_of({**own, **plan}, behave)
+
+    assert "are the same" in wrong
+
+
+@pytest.mark.parametrize("empty", [[], [{"tier": None}]], ids=["no row", "a row of nothing"])
+async def test_a_user_without_rows_is_like_a_stranger_and_nothing_is_wrong(
+    empty: Sequence[object],
+) -> None:
+    def behave(request: httpx.Request) -> httpx.Response:
+        known = request.url.params["user"] == IDS[0]
+        return json_response({"data": [{"tier": "pro"}] if known else empty})
+
+    own = {"request": EACH, "answer": GROUPED, "fields": {"plan": "[0].tier"}}
+
+    assert await told_of(own, behave) == ()

@@ -1,9 +1,18 @@
 """Tables for a person's terminal."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.probe.report import fields_lines, padded, printable, shortened, table, written
+from app.probe.report import (
+    fields_lines,
+    padded,
+    printable,
+    shortened,
+    table,
+    wrapped,
+    written,
+)
 from app.probe.verdict import FieldCheck, RowCheck
 
 
@@ -22,6 +31,7 @@ def test_nothing_can_do_something_to_a_terminal(text: str) -> None:
 def test_long_values_are_cut() -> None:
     assert shortened("abcdef", 4) == "abc…"
     assert shortened("abcd", 4) == "abcd"
+    assert shortened("윤예준", 5) == "윤예…"
     assert written({"ä": [1, None]}) == '{"ä": [1, null]}'
     assert written(None) == ""
 
@@ -41,4 +51,55 @@ def test_expressions_have_a_column_where_there_are_some_and_what_is_wrong_is_sai
         '  a      b           "v"    text',
         '  c                  "v"    WRONG: no text',
         "  Not a valid record: c: no text",
+    ]
+
+
+LONG = (
+    "join(' ', [name.given, name.family][?@ != null]) || name.formatted || userName || "
+    "emails[?primary == `true`] | [0].value || 'nobody'"
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_a_long_expression_is_wrapped_at_the_width_of_the_terminal_and_never_cut(
+    width: int,
+) -> None:
+    long = "expected one of " + ", ".join(f"word{number}" for number in range(20))
+    fields = (
+        field("displayName", expression=LONG),
+        field("email", expression="emails[0].value", wrong=long),
+    )
+    row = RowCheck(source="profile", key="u", wrong=None, fields=fields)
+
+    head, *lines = fields_lines(row, width=width)
+
+    columns = [head.index(name) for name in ("expression", "value", "type")]
+    first = [line for line in lines if line[: columns[0]].strip() in {"displayName", ""}]
+    end = next(number for number, line in enumerate(lines) if "email" in line[: columns[0]])
+    assert max(map(len, [head, *lines])) <= width
+    cells = [line[columns[0] : columns[1]].strip() for line in first[:end]]
+    assert "".join(cells).replace(" ", "") == LONG.replace(" ", "")
+    kinds = [line[columns[2] :].strip() for line in lines[end:]]
+    assert " ".join(kinds) == f"WRONG: {long}"
+
+
+@given(st.text(st.characters(exclude_characters="\t\n")), st.integers(2, 40))
+def test_wrapped_lines_are_the_whole_text_and_no_wider_than_they_may_be(
+    text: str, room: int
+) -> None:
+    lines = wrapped(text, room)
+
+    assert "".join(lines) == text
+    assert all(padded(line, 100).count(" ") - line.count(" ") >= 100 - room for line in lines)
+
+
+def test_an_expression_of_several_lines_keeps_them() -> None:
+    row = RowCheck(
+        source="profile", key="u", wrong=None, fields=(field("a", expression="b ||\n\tc"),)
+    )
+
+    assert fields_lines(row, width=80) == [
+        "  field  expression  value  type",
+        '  a      b ||        "v"    text',
+        "             c",
     ]

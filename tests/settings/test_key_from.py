@@ -183,9 +183,12 @@ def test_each_place_that_cannot_work_is_told_with_its_file_table_and_line(write:
     known += " (did you mean profile?)"
     cycle = "expected no cycle ({}): none of these sources can be called first"
     used = 'expected source = "billing.unused" in the key_from of a source: nothing uses it'
+    keyless = "answer has no key: expected the path of the value by which rows are looked up"
     assert sorted(told) == [
         "gateway.toml:12: [sources.billing.key_from#2] source got 'billing.by_mail': "
         + cycle.format("billing ← billing.by_mail ← billing"),
+        f"gateway.toml:14: [sources.billing.lookups.by_mail] {keyless}",
+        f"gateway.toml:17: [sources.billing.lookups.unused] {keyless}",
         "gateway.toml:17: [sources.billing.lookups.unused] got a table: " + used,
         "gateway.toml:6: [sources.activity.key_from#1] source got 'profil': " + known,
     ]

@@ -49,7 +49,8 @@ def wrong(values: dict[str, Any]) -> str:
 def test_a_list_needs_little_and_is_part_of_the_settings_of_a_source(
     place: dict[str, Any], own: dict[str, Any], way: PagingWay
 ) -> None:
-    values = {"base_url": "http://billing", "lists": {"invoices": {**place, **own}}}
+    invoices = {"rows": ["data"], **place, **own}
+    values = {"base_url": "http://billing", "lists": {"invoices": invoices}}
 
     made = SourceSettings.model_validate(values)
 
@@ -87,6 +88,8 @@ def test_a_list_needs_little_and_is_part_of_the_settings_of_a_source(
         ({**LIST, "row_cursor": ["id"], "total": ["n"]}, "expected no total beside a cursor"),
         ({**LIST, "next_header": "Link", "total": ["n"]}, "expected no total beside a cursor"),
         ({**LIST, "page_parameter": "p", "total": ["n"]}, "expected page_size_parameter beside"),
+        ({**LIST, "next_cursor": ["next"]}, "expected rows beside next_cursor"),
+        ({**LIST, "rows": ["d"], "next_url": ["d", "n"]}, "expected next_url outside of rows"),
         ({**LIST, "first_page": 2}, "less than or equal to 1"),
     ],
 )
@@ -106,7 +109,7 @@ def test_a_parameter_for_cursors_is_free_where_pages_are_counted() -> None:
     ("own", "auth", "why"),
     [
         ({"parameters": {"token": "x"}}, API_KEY, "expected another name than token"),
-        ({"next_cursor": ["a"], "cursor_parameter": "token"}, API_KEY, "lists.invoices has it"),
+        ({"next_header": "N", "cursor_parameter": "token"}, API_KEY, "lists.invoices has it"),
         ({"headers": {"x-key": "v"}}, NAMES, "expected no x-key in lists.invoices.headers"),
     ],
 )

@@ -50,6 +50,10 @@ def test_without_a_word_the_answer_is_a_list_of_rows() -> None:
         ({"max_rows": 0}, ("max_rows",), "greater than or equal to 1"),
         ({"more": {"next_url": ["a"], "next_cursor": ["b"]}}, ("more",), "at most"),
         ({"more": {"row_cursor": ["id"]}}, ("more",), "has_more beside row_cursor"),
+        ({"rows": [], "more": {"next_cursor": ["n"]}}, (), "expected rows beside next_cursor"),
+        ({"rows": [], "more": {"next_url": ["n"]}}, (), "expected rows beside next_url"),
+        ({"rows": [], "more": {"has_more": ["n"]}}, (), "expected rows beside has_more"),
+        ({"rows": ["d"], "more": {"total": ["d", "t"]}}, (), "expected total outside of rows"),
         ({"more": {"cursor_parameter": "a b"}}, ("more", "cursor_parameter"), "ASCII"),
     ],
 )

@@ -214,10 +214,13 @@ async def test_other_ids_are_two_users_where_it_does_not(
     async with open_gateway(taking(re.compile("[a-zA-Z]+"))) as gateway:
         assert await names_of(gateway, ["bob", "ann"]) == ["user1", "user0"]
         reply = await gateway.query(QUERY, ids=["bob", "ANN"])
+        alone = await gateway.query(QUERY, ids=["ANN"])
 
-    known, unknown = reply.data["users"]
+    known, other = reply.data["users"]
     assert known["username"] == "user1"
-    assert unknown is None
+    # The services take ann for ANN, so that nothing can be said of ANN, alone or beside others.
+    assert other == alone.data["users"][0] == {"id": "ANN", **dict.fromkeys(FIELDS.split())}
+    assert set(reply.codes.values()) == set(alone.codes.values()) == {"SOURCE_MALFORMED"}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from app.settings.source import SourceSettings
 from app.sources.base import UserId
 from app.sources.endpoints import endpoints_of
 from app.sources.field_selection import Selector
+from app.sources.mapping.readers import reader_of
 from app.sources.mapping.requests import encoder_of
 from app.sources.mapping.row_mapper import MappingError
-from app.sources.records import BILLING, PROFILE, ProfileRecord
+from app.sources.records import ACTIVITY, BILLING, PROFILE, ActivityRecord, ProfileRecord
 from app.sources.records_in_parts import Endpoint
 from tests.partial import BALANCE, ENDPOINTS
 from tests.partial import PROFILE as SHAPE
@@ -77,7 +78,12 @@ def test_names_can_be_told() -> None:
         ({"answer": {"many": False}}, ()),
         ({"fields": {**SHAPE["fields"], "id": "external.id || uid"}}, ("external", "uid")),
         (
-            {"answer": {"more": {"has_more": ["more"], "row_cursor": ["cursor"]}}},
+            {
+                "answer": {
+                    "rows": ["data"],
+                    "more": {"has_more": ["more"], "row_cursor": ["cursor"]},
+                }
+            },
             ("id", "cursor"),
         ),
     ],
@@ -129,6 +135,59 @@ def test_a_field_whose_expression_reads_the_whole_row_needs_names() -> None:
     }
     told = selector({"names": {"displayName": ["a"]}}, fields=fields)
     assert told.names(frozenset({"display_name"})) == ("id", "a")
+
+
+GROUPED = {
+    "userId": "user.id",
+    "lastSeenAt": "[0].at",
+    "loginCount": "length([?kind == 'login'])",
+    "events": "[:20].{id: id, type: kind, occurredAt: at}",
+}
+
+
+def of_activity(answer: Mapping[str, Any], fields: Mapping[str, str]) -> Selector[ActivityRecord]:
+    """Make what narrows an activity source."""
+    request = {**SHAPE["request"], "select": {"parameter": "fields"}}
+    settings = {"base_url": "http://a", "request": request, "answer": answer, "fields": fields}
+    return Selector(Endpoint(ACTIVITY, SourceSettings.model_validate(settings)))
+
+
+def test_the_names_of_groups_are_those_that_are_read_of_each_row() -> None:
+    one = of_activity({"group": {}}, GROUPED)
+
+    assert one.names(frozenset({"last_seen_at"})) == ("user", "at")
+    assert one.names(frozenset({"login_count"})) == ("user", "kind")
+    assert one.names(None) == ("user", "at", "kind", "id")
+
+
+def test_the_names_of_the_rows_of_a_batch_api_are_those_that_are_read_of_each_row() -> None:
+    parts = {"key": "before(id, ':')", "per_user": 2}
+    named = {**parts, "name": "after(id, ':')"}
+    first, second = {"lastSeenAt": "[1].at"}, {"lastSeenAt": "seen.at"}
+
+    assert of_activity({"parts": parts}, first).names(None) == ("at",)
+    assert of_activity({"parts": named}, second).names(None) == ("at",)
+
+
+def test_what_decides_which_rows_count_and_in_which_order_is_always_asked_for() -> None:
+    answer = {"group": {"order": "at"}, "absent": "deleted || state == 'gone'"}
+
+    assert of_activity(answer, GROUPED).names(frozenset()) == ("user", "deleted", "state", "at")
+    assert selector(answer={"absent": "deleted"}).names(frozenset()) == ("id", "deleted")
+    assert mistakes(answer={"absent": "length(@) == `0`"}) == {
+        "answer.absent": "reads the whole row: expected what it needs in request.select.always."
+    }
+    told = selector({"always": ["a"]}, answer={"absent": "length(@) == `0`"})
+    assert told.names(frozenset()) == ("a", "id")
+
+
+def test_words_and_defaults_are_those_of_the_fields() -> None:
+    words, defaults = {"username": {"a": "b"}, "locale": {"x": "y"}}, {"locale": "de", "email": "m"}
+    narrowed = selector(words=words, defaults=defaults).narrowed(frozenset({"locale"}))
+
+    reader_of(narrowed.spec, narrowed.settings)
+    assert narrowed.settings.words == {"locale": {"x": "y"}}
+    assert narrowed.settings.defaults == {"locale": "de"}
 
 
 def test_names_of_no_field_and_names_with_the_separator_are_mistakes() -> None:

@@ -180,23 +180,22 @@ class PageReader(Generic[R]):
 
     def _shown(self, signs: PageSigns) -> _Extent | None:
         """Return whether items follow, if the response says so in words; else ``None``."""
-        if signs.has_more is False:
-            return _END
         if signs.following is not None:
             cursor = self._cursor_in(signs.following)
             return _Extent(more=True, cursor=cursor, sign="a next page")
         if signs.has_more:
             return _Extent(more=True, sign="`has_more`")
         part = signs.part
-        if part is not None and part.total is not None:
+        if part is not None and part.after is not None and part.total is not None:
             return _Extent(more=True, sign="`Content-Range`") if part.after < part.total else _END
-        return None
+        return _END if signs.has_more is False else None
 
     def _counted(
         self, count: int, signs: PageSigns, cursor: str | None, size: int, *, partial: bool
     ) -> _Extent:
         """Return whether items follow, by the number of items and by the status."""
-        if signs.total is not None:
+        # ``Content-Range`` may give the number, too, for a page of any way.
+        if signs.total is not None and (self._settings.total is not None or cursor is None):
             return self._by_total(count, signs.total, cursor, size)
         if partial:
             return _Extent(more=True, sign="its status")

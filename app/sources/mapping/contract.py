@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from operator import is_
 from types import NoneType, UnionType
-from typing import Annotated, Generic, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from app.errors import mistakes_in
 from app.expressions.functions import as_json
@@ -102,6 +102,25 @@ class RowContract(Generic[R]):
         rest = {name: value for name, value in members if self._names.get(name) not in record.wrong}
         undamaged = self._parse(rest)
         return record if isinstance(undamaged, RowDamage) else RowDamage(undamaged, record.wrong)
+
+    def value(self, name: str, value: object) -> object:
+        """Read the value of one field, whatever the other fields are.
+
+        Args:
+            name: The Python name of the field.
+            value: Its value in a row.
+
+        Returns:
+            The value that a record has; the same value if it does not fit.
+        """
+        info = self._record.model_fields[name]
+        fields: dict[str, Any] = {name: (info.annotation, info)}
+        alone = create_model(self._record.__name__, __base__=Record, **fields)
+        row = _readable({info.alias or name: value}, self._members)
+        try:
+            return getattr(alone.model_validate_json(as_json(row)), name)
+        except (ValidationError, TypeError):
+            return value
 
     def _parse(self, row: object) -> R | RowDamage[R]:
         """Parse a row as it is."""
@@ -211,12 +230,14 @@ class FieldObservation:
         name: Its name in JSON.
         expression: Its expression; ``None`` if it was read from the row by its name.
         value: The value of the expression.
+        made: The value that a record has, even if this row as a whole does not fit.
         mistake: Why the value cannot be used; ``None`` if it can.
     """
 
     name: str
     expression: str | None
     value: object = None
+    made: object = None
     mistake: str | None = None
 
 
@@ -227,7 +248,8 @@ class RowObservation:
     Attributes:
         source: Name of the source.
         key: The key, as it was requested.
-        record: The record; ``None`` if the row does not fit.
+        row: The row, or the rows of a group; empty if the service has none, and the values are
+            those of a user without a row.
         mistake: Why the row does not fit; ``None`` if it does.
         fields: How each field was made, in the order of the record, and then each key of another
             source.
@@ -235,7 +257,7 @@ class RowObservation:
 
     source: str
     key: str
-    record: Record | None
+    row: object
     mistake: str | None
     fields: Sequence[FieldObservation]
 

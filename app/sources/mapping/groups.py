@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, TypeVar
 
-from app.errors import SourceFailure
 from app.expressions.expression import EXACT, EvaluationError, Expression, ResponseFacts
+from app.expressions.ids import folded
 from app.settings.response import GroupSettings
 from app.sources.base import Record, SourceResult, UserId
 from app.sources.mapping.contract import RowDamage
-from app.sources.mapping.paging import Extent
+from app.sources.mapping.paging import Extent, More
 from app.sources.mapping.reader import KeyedRows, MappingReader, cut_off, more_after
-from app.sources.mapping.rows import Remainder, Rows, match_rows, result_of
+from app.sources.mapping.rows import AMBIGUOUS, Remainder, Rows, differs_in_case, result_of
 
 R = TypeVar("R", bound=Record)
 
@@ -27,14 +27,30 @@ class RowGroup:
     """The rows of one user.
 
     Attributes:
-        rows: The rows, in the order of the answer.
+        user: The requested key.
+        keyed: The key of each row, which may differ in case from the requested one, and the row, in
+            the order of the answer.
         facts: The first response with such a row.
         wrong: Why the rows cannot be read; ``None`` if they can.
     """
 
-    rows: Sequence[object]
+    user: UserId
+    keyed: Sequence[tuple[str, object]]
     facts: ResponseFacts
     wrong: str | None = None
+
+    @property
+    def rows(self) -> Sequence[object] | None:
+        """The rows of the user; ``None`` if they are of several users whose keys differ in case.
+
+        Rows with exactly the requested key have priority, as where a user has one row. In UUIDs,
+        case has no meaning: all rows are of the user.
+        """
+        keys = {key for key, _ in self.keyed if differs_in_case(self.user, key)}
+        if not keys or (len(keys) == 1 and all(key in keys for key, _ in self.keyed)):
+            return [row for _, row in self.keyed]
+        exact = [row for key, row in self.keyed if key not in keys]
+        return exact or None
 
 
 @dataclass(slots=True)
@@ -61,7 +77,7 @@ class GroupedRows(Rows[Any]):
         return not (
             isinstance(answer, RowGroup)
             and self.enough is not None
-            and len(answer.rows) >= self.enough
+            and len(answer.rows or ()) >= self.enough
         )
 
 
@@ -76,17 +92,15 @@ class GroupReader(MappingReader[R]):
         count = first.remainder.count + second.remainder.count
         nameless = first.remainder.nameless or second.remainder.nameless
         more = more_after(second.remainder, count)
+        total = second.remainder.total
+        if total is not None and (count > total or _is_repeated(first.answers, second.answers)):
+            # The number of rows would be reached with the same rows again and again.
+            more, total = More(_REPEATED), None
         answer = nameless or cut_off(self._name, more)
-        rest = Remainder(answer, nameless, more, count, second.remainder.total)
+        rest = Remainder(answer, nameless, more, count, total)
         pairs = zip(first.answers, second.answers, strict=True)
         return GroupedRows(
-            answers=[
-                _failure_in(before, first)
-                or _failure_in(after, second)
-                or _joined(before, after)
-                or rest.answer
-                for before, after in pairs
-            ],
+            answers=[_joined(before, after) or rest.answer for before, after in pairs],
             malformed=[*first.malformed, *second.malformed],
             duplicate=0,
             unasked=max(first.unasked, second.unasked),
@@ -128,26 +142,29 @@ class GroupReader(MappingReader[R]):
         self, rows: KeyedRows, keys: Sequence[UserId], extent: Extent, facts: ResponseFacts
     ) -> Rows[Any]:
         """Group the rows of each key."""
-        groups: dict[str, list[object]] = {}
+        names: dict[str, str] = {}
+        groups: dict[str, list[tuple[str, object]]] = {}
         wrong: dict[str, str] = {}
         for key, row in zip(rows.keys, rows.values, strict=True):
-            group = groups.setdefault(key, [])
+            name = names.get(key)
+            if name is None:
+                name = names[key] = folded(key, fold_case=self._fold_case)
             try:
                 if not self._is_absent(row, facts):
-                    group.append(row)
+                    groups.setdefault(name, []).append((key, row))
             except EvaluationError as error:
-                wrong[key] = f"absent: {error}"
-        names = [key for key, group in groups.items() if group or key in wrong]
-
-        def read(index: int, _: UserId) -> Any:  # noqa: ANN401 # a group in place of a record
-            name = names[index]
-            return RowGroup(groups[name], facts, wrong.get(name))
-
+                groups.setdefault(name, [])
+                wrong[name] = f"absent: {error}"
         remainder = self._remainder(rows, extent)
-        found = match_rows(self._name, keys, names, read, remainder, fold_case=self._fold_case)
-        return GroupedRows(
-            found.answers, found.malformed, 0, found.unasked, remainder, enough=self._enough
-        )
+        asked = [folded(key, fold_case=self._fold_case) for key in keys]
+        answers: list[Any] = [
+            RowGroup(user, groups[name], facts, wrong.get(name))
+            if name in groups
+            else remainder.answer
+            for user, name in zip(keys, asked, strict=True)
+        ]
+        unasked = len(groups.keys() - asked)
+        return GroupedRows(answers, [], 0, unasked, remainder, enough=self._enough)
 
     def _result(self, group: RowGroup, user: UserId, rows: Rows[Any]) -> SourceResult[R]:
         """Return the result of a complete group."""
@@ -161,12 +178,13 @@ class GroupReader(MappingReader[R]):
         """Convert a group to a record."""
         if group.wrong is not None:
             return RowDamage(None, {"": group.wrong})
-        if self._order is None:
-            chosen = group.rows
-        else:
+        chosen = group.rows
+        if chosen is None:
+            return RowDamage(None, {"": AMBIGUOUS})
+        if self._order is not None:
             try:
                 chosen = in_order(
-                    group.rows, self._order, group.facts, descending=self._group.descending
+                    chosen, self._order, group.facts, descending=self._group.descending
                 )
             except EvaluationError as error:
                 return RowDamage(None, {"": f"group.order: {error}"})
@@ -182,11 +200,12 @@ class UniqueReader(GroupReader[R]):
 
     def _record(self, group: RowGroup, user: UserId) -> R | RowDamage[R]:
         """Convert the row to a record; several rows have to give the same record."""
-        if group.wrong is not None:
+        rows = group.rows
+        if group.wrong is not None or rows is None:
             return super()._record(group, user)
-        first, *others = [self._one_record(row, user, group.facts) for row in group.rows]
+        first, *others = [self._one_record(row, user, group.facts) for row in rows]
         if any(other != first for other in others):
-            return RowDamage(None, {"": f"{len(group.rows)} different rows of one key"})
+            return RowDamage(None, {"": f"{len(rows)} different rows of one key"})
         return first
 
     def _one_record(self, row: object, user: UserId, facts: ResponseFacts) -> R | RowDamage[R]:
@@ -197,11 +216,20 @@ class UniqueReader(GroupReader[R]):
         return self._mapper.record(row, user, facts)
 
 
-def _failure_in(answer: object, rows: Rows[Any]) -> SourceFailure | None:
-    """Return why the rows of a user on a page cannot be told from those of another, if so."""
-    if isinstance(answer, SourceFailure) and answer is not rows.remainder.answer:
-        return answer
-    return None
+_REPEATED = (
+    "a page with rows of the page before (check `offset_parameter` and `first_offset`; with"
+    " `select`, `always` may name a member in which rows differ)"
+)
+
+
+def _is_repeated(before: Sequence[object], after: Sequence[object]) -> bool:
+    """Return whether the rows of a page are those at the end of the pages before."""
+    pairs = [
+        (first.keyed if isinstance(first, RowGroup) else (), second.keyed)
+        for first, second in zip(before, after, strict=True)
+        if isinstance(second, RowGroup)
+    ]
+    return bool(pairs) and all([*rows[-len(page) :]] == [*page] for rows, page in pairs)
 
 
 def _joined(before: object, after: object) -> RowGroup | None:
@@ -209,9 +237,9 @@ def _joined(before: object, after: object) -> RowGroup | None:
     groups = [group for group in (before, after) if isinstance(group, RowGroup)]
     if not groups:
         return None
-    rows = [row for group in groups for row in group.rows]
+    keyed = [pair for group in groups for pair in group.keyed]
     wrong = next((group.wrong for group in groups if group.wrong is not None), None)
-    return RowGroup(rows, groups[0].facts, wrong)
+    return RowGroup(groups[0].user, keyed, groups[0].facts, wrong)
 
 
 def in_order(

@@ -21,10 +21,11 @@ _LINK = re.compile(rf"<([^<>]*+)>((?:{_PARAMETER.pattern})*+)\s*+(?:,|$)")
 """The grammar of a ``Link`` header; possessive, so that no text takes long to match."""
 
 _RANGE = re.compile(
-    r"(?:(?P<unit>[A-Za-z-]+)[ =])?(?:\d{1,15}-(?P<last>\d{1,15})|\*)"
-    r"/(?:(?P<total>\d{1,15})|\*)",
+    r"(?:(?P<unit>[\w!#$%&'*+.^`|~-]+)[ =]\s*)?(?:\d{1,15}\s*-\s*(?P<last>\d{1,15})|\*)"
+    r"\s*/\s*(?:(?P<total>\d{1,15})|\*)(?:\s*,.*)?",
     re.ASCII,
 )
+"""A range of rows. Of several, which may come from two equal headers, the first counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,12 @@ class RowRange:
     """A ``Content-Range`` of rows.
 
     Attributes:
-        after: Number of rows up to and including the last one of the response.
+        after: Number of rows up to and including the last one of the response; ``None`` if the
+            response has no rows of the range.
         total: Number of rows on all pages; ``None`` if not given.
     """
 
-    after: int
+    after: int | None
     total: int | None
 
 
@@ -89,7 +91,8 @@ class PageSigns:
         following: The next page, if the response names it.
         has_more: Whether more rows follow, by ``has_more``; ``None`` without the setting.
         part: Its ``Content-Range``; ``None`` if it has none of rows.
-        total: Number of rows on all pages; ``None`` without the setting.
+        total: Number of rows on all pages, by the setting, or else by ``Content-Range``; ``None``
+            if neither says it.
     """
 
     following: NextPage | None
@@ -119,11 +122,13 @@ def signs_of(
     named = None if has_more is False else _next(document, settings)
     if settings.next_header is not None:
         named = page_in_header(headers, settings.next_header)
+    part = _content_range(headers.get("content-range"))
+    total = _total(document.around, settings.total)
     return PageSigns(
         following=named or linked_page(headers.get("link")),
         has_more=has_more,
-        part=_content_range(headers.get("content-range")),
-        total=_total(document.around, settings.total),
+        part=part,
+        total=part.total if total is None and part is not None else total,
     )
 
 
@@ -157,25 +162,49 @@ def extent_of(  # noqa: PLR0911 # one return for each sign, the most reliable fi
     part, total = signs.part, signs.total
     if signs.following is not None:
         return Extent(More("a next page", signs.following))
-    offset = NextPage(offset=count if part is None else part.after)
+    after = count if part is None or part.after is None else part.after
+    offset = NextPage(offset=after)
     if signs.has_more:
         return Extent(More("`has_more`", _row_cursor(document, settings) or offset))
-    if part is not None and part.total is not None:
-        return Extent(More("`Content-Range`", offset) if part.after < part.total else None)
+    if part is not None and part.total is not None and count and after < part.total:
+        return Extent(More("`Content-Range`", offset))
     if total is not None:
+        # Some services count from 1 in `Content-Range`: only the number of rows shows the end.
         more = More(f"{total:,} rows in all", offset) if count < total else None
         return Extent(more, total)
     if partial:
         return Extent(More("its status", offset))
-    has_sign = (
-        signs.has_more is not None
-        or settings.next_url is not None
-        or settings.next_cursor is not None
-        or settings.next_header is not None
-    )
-    if limit is not None and count >= limit and not has_sign:
+    if _has_sign(settings):
+        return Extent(None)
+    if limit is not None and count >= limit:
         return Extent(More(f"{count:,} rows, as many as there may be", offset))
+    if count and part is not None and settings.offset_parameter is not None:
+        # The service may have a limit of its own, and only an empty page shows the end.
+        return Extent(More("`Content-Range` without a number of rows", offset))
     return Extent(None)
+
+
+def _has_sign(settings: MoreSettings) -> bool:
+    """Return whether each response shows whether more rows follow."""
+    signs = (settings.has_more, settings.next_url, settings.next_cursor, settings.next_header)
+    return any(sign is not None for sign in signs)
+
+
+def lacks_total(headers: Mapping[str, str], settings: MoreSettings) -> bool:
+    """Return whether a response may be cut off without any sign.
+
+    Args:
+        headers: Its headers, by names in lower case.
+        settings: Where the service shows that rows are missing.
+
+    Returns:
+        Whether it has rows of an unknown number (``Content-Range: 0-39/*``), no other sign, and no
+        parameter to request rows after them.
+    """
+    part = _content_range(headers.get("content-range"))
+    named = (settings.total, settings.offset_parameter)
+    others = _has_sign(settings) or any(setting is not None for setting in named)
+    return part is not None and part.after is not None and part.total is None and not others
 
 
 def page_in_header(headers: Mapping[str, str], name: str) -> NextPage | None:
@@ -281,7 +310,7 @@ def linked_page(header: str | None) -> NextPage | None:
     for target, text, *_ in _LINK.findall(header or ""):
         parameters: dict[str, str] = {}
         for name, value in _PARAMETER.findall(text):
-            parameters.setdefault(name.lower(), value.strip('"'))
+            parameters.setdefault(name.lower(), value.strip("\"'"))
         if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
             return NextPage(url=target)
     return None
@@ -290,12 +319,10 @@ def linked_page(header: str | None) -> NextPage | None:
 def _content_range(header: str | None) -> RowRange | None:
     """Read ``Content-Range`` (RFC 9110, section 14.4) if its unit is rows, not bytes."""
     match = _RANGE.fullmatch(header.strip()) if header is not None else None
-    if match is None or match["unit"] == "bytes":
+    if match is None or (match["unit"] or "").lower() == "bytes":
         return None
-    total = None if match["total"] is None else int(match["total"])
-    if match["last"] is None:
-        return RowRange(0, 0) if total == 0 else None
-    return RowRange(int(match["last"]) + 1, total)
+    last, total = match["last"], match["total"]
+    return RowRange(None if last is None else int(last) + 1, None if total is None else int(total))
 
 
 def _path_text(path: Somewhere) -> str:

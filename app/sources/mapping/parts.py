@@ -78,7 +78,9 @@ class PartReader(MappingReader[R]):
         """Return the result of each key. A list by position has all rows, whatever else it says."""
         matched = super()._matched(rows, keys, Extent(None) if self._by_position else extent, facts)
         matched.malformed += [
-            failure.detail for failure in rows.values if isinstance(failure, SourceFailure)
+            failure.detail
+            for failure in rows.values
+            if isinstance(failure, SourceFailure) and not failure.retryable
         ]
         return matched
 
@@ -149,7 +151,9 @@ class PartReader(MappingReader[R]):
             return Absent.ABSENT
         failure = failure_of_answer(self._name, status, self._settings, None)
         code = Code.SOURCE_MALFORMED if failure is None else failure.code
-        return SourceFailure(self._name, code, f"an item with status {status}")
+        retryable = failure is not None and failure.retryable
+        detail = f"an item with status {status}"
+        return SourceFailure(self._name, code, detail, retryable=retryable)
 
     def _together(self, items: Sequence[object], rows: Sequence[object]) -> object:
         """Return the rows of one user as a list, or as an object by their names."""

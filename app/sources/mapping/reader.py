@@ -23,8 +23,15 @@ from app.sources.mapping.row_mapper import (
     name_in_json,
     wrong_foreign_keys,
 )
-from app.sources.mapping.rows import RawAnswer, Remainder, Rows, match_rows, result_of
-from app.sources.mapping.scan import ScannedRow, at, is_text, scan
+from app.sources.mapping.rows import (
+    AMBIGUOUS,
+    RawAnswer,
+    Remainder,
+    Rows,
+    match_rows,
+    result_of,
+)
+from app.sources.mapping.scan import ScannedRow, at, is_text, others_beside, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -77,21 +84,32 @@ def merged(source: str, first: Rows[R], second: Rows[R]) -> Rows[R]:
     rest = Remainder(
         nameless or cut_off(source, more), nameless, more, count, second.remainder.total
     )
-    answers = [
-        before
-        if before is not first.remainder.answer
-        else after
-        if after is not second.remainder.answer
-        else rest.answer
-        for before, after in zip(first.answers, second.answers, strict=True)
-    ]
+    answers: list[SourceResult[R]] = []
+    malformed = [*first.malformed, *second.malformed]
+    other_case: dict[int, str] = {}
+    for place, (before, after) in enumerate(zip(first.answers, second.answers, strict=True)):
+        earlier, later = first.other_case.get(place), second.other_case.get(place)
+        answer = before
+        if before is first.remainder.answer:
+            answer = rest.answer if after is second.remainder.answer else after
+            earlier = later
+        elif earlier is not None and after is not second.remainder.answer:
+            if later is None:  # exactly the requested key, or a failure
+                answer, earlier = after, None
+            elif later != earlier:
+                answer, earlier = SourceFailure(source, Code.SOURCE_MALFORMED, AMBIGUOUS), None
+                malformed.append(AMBIGUOUS)
+        answers.append(answer)
+        if earlier is not None:
+            other_case[place] = earlier
     return Rows(
         answers=answers,
-        malformed=[*first.malformed, *second.malformed],
+        malformed=malformed,
         duplicate=first.duplicate + second.duplicate + repeated,
         unasked=first.unasked + second.unasked,
         remainder=rest,
         facts=second.facts,
+        other_case=other_case,
     )
 
 
@@ -209,6 +227,8 @@ class MappingReader(Generic[R]):
             raise MalformedError(f"expected rows at {place}, got nothing")
         with localcontext(EXACT):
             rows = self._keyed(document.rows or (), keys)
+            if rows.without_key:
+                rows.without_key += others_beside(document.around, self._settings.rows)
             matched = self._matched(rows, keys, extent, facts)
         matched.malformed += ["a row without a key"] * rows.nameless
         matched.facts = facts
@@ -242,6 +262,10 @@ class MappingReader(Generic[R]):
         """Return the result of each key, from the row that matches it."""
 
         def read(index: int, key: UserId) -> Any:  # noqa: ANN401 # a subclass may read something else
+            if extent.more is not None and not self._settings.many:
+                what = f"the row was cut off, as told by {extent.more.sign}"
+                damage: RowDamage[R] = RowDamage(None, {"": what})
+                return damage
             return self._read(rows.values[index], key, facts)
 
         if rows.without_key > 1:

@@ -401,19 +401,21 @@ class ObservedRowMapper(RowMapper[R]):
                 value = field.value(row, facts)
             except EvaluationError:
                 value = None
-            name, mistake = field.json_name, wrong.get(field.name)
+            name, mistake, made = field.json_name, wrong.get(field.name), None
             if mistake is not None:
                 mistake = mistake.removeprefix(f"{name}: ").removeprefix(f"{name}.")
-            observed.append(FieldObservation(name, self._texts[name], value, mistake))
+            elif value is not None:
+                made = self._contract.value(field.name, value)
+            observed.append(FieldObservation(name, self._texts[name], value, made, mistake))
         for (_, text), source in self._keys.items():
             key = ForeignKey.of(row, self.foreign_keys[source], facts)
             mistake = None if key.wrong is None else key.wrong.removeprefix(f"{text}: ")
-            observed.append(FieldObservation(f"key of {source}", text, key.key, mistake))
+            observed.append(FieldObservation(f"key of {source}", text, key.key, key.key, mistake))
         self._observer(
             RowObservation(
                 source=self._name,
                 key=user,
-                record=record.record if isinstance(record, RowDamage) else record,
+                row=row,
                 mistake=None if damage is None else damage.text,
                 fields=observed,
             )
@@ -508,14 +510,23 @@ def _found_settings(spec: RecordSpec[R], settings: FieldSettings) -> _FoundSetti
     defaults, wrong_defaults = by_field(spec, settings.defaults, ("defaults",))
     every = [*mistakes, *wrong_words, *wrong_defaults]
     for name, value in defaults.items():
-        every += _misfit(spec, name, value, ("defaults", name))
+        every += _misfit(spec, name, value, ("defaults", _written(spec, name, settings.defaults)))
     for name, by_word in words.items():
+        at = ("words", _written(spec, name, settings.words))
+        if settings.fields is not None and name not in texts and name != spec.key:
+            every.append(MappingMistake(at, "has no words: expected an expression in fields."))
         for word, value in by_word.items():
-            every += _misfit(spec, name, value, ("words", name, word))
+            every += _misfit(spec, name, value, (*at, word))
     if every:
         raise MappingError(every)
     compiled = {name: compile_expression(text) for name, text in texts.items()}
     return _FoundSettings(None if settings.fields is None else compiled, words, defaults)
+
+
+def _written(spec: RecordSpec[Any], name: str, fields: Mapping[str, object]) -> str:
+    """Return the name that the settings use for a field."""
+    alias = name_in_json(spec, name)
+    return alias if alias in fields else name
 
 
 def _misfit(

@@ -1,7 +1,7 @@
 """From the bytes of a response to one source result per key: rows, and their keys. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -148,6 +148,9 @@ class Rows(Generic[R]):
         unasked: Number of rows ignored because their key was not requested.
         remainder: What applies to keys without a row.
         facts: The response, or the last page of it.
+        other_case: The keys of rows that differ in case from the requested ones, by the position of
+            these. A row with exactly the requested key on a later page has priority. UUIDs are left
+            out, in which case has no meaning.
     """
 
     answers: list[SourceResult[R]]
@@ -156,6 +159,7 @@ class Rows(Generic[R]):
     unasked: int
     remainder: Remainder = NOTHING
     facts: ResponseFacts = NO_RESPONSE
+    other_case: Mapping[int, str] = field(default_factory=dict[int, str])
 
     @property
     def unexpected(self) -> bool:
@@ -176,7 +180,9 @@ class Rows(Generic[R]):
     def next(self) -> NextPage | None:
         """The next page, if a key needs more rows; ``None`` if no page is needed or known."""
         more = self.remainder.more
-        return None if more is None or not any(map(self.needs_more, self.answers)) else more.next
+        if more is None or not (self.other_case or any(map(self.needs_more, self.answers))):
+            return None
+        return more.next
 
     def needs_more(self, answer: SourceResult[R]) -> bool:
         """Return whether a key may have rows on further pages that count.
@@ -224,7 +230,32 @@ def match_rows(
         if isinstance(row, RowDamage):
             malformed.append(row.text)
     answers = [results.get(key, remainder.answer) for key in keys]
-    return Rows(answers, malformed, matches.duplicate, matches.unasked, remainder)
+    other_case = {
+        place: found[matches.rows[key]]
+        for place, key in enumerate(keys)
+        if key in matches.rows and differs_in_case(key, found[matches.rows[key]])
+    }
+    return Rows(
+        answers,
+        malformed,
+        matches.duplicate,
+        matches.unasked,
+        remainder,
+        other_case=other_case,
+    )
+
+
+def differs_in_case(key: UserId, found: str) -> bool:
+    """Return whether a row could be of another user, whose key differs in case.
+
+    Args:
+        key: The requested key.
+        found: The key of its row, which is the same without case.
+
+    Returns:
+        Whether they differ. UUIDs do not, because case has no meaning in them.
+    """
+    return found != key and folded(found) != folded(key)
 
 
 def result_of(source: str, row: R | RowDamage[R] | None) -> SourceResult[R]:

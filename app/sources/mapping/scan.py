@@ -137,6 +137,24 @@ def at(value: object, path: Path) -> tuple[bool, object]:
     return True, value
 
 
+def others_beside(around: object, path: Path) -> int:
+    """Count what is beside the rows in the lists that their path leads through by position.
+
+    Args:
+        around: The JSON around the rows.
+        path: The path of the rows.
+
+    Returns:
+        The number of other items, of which any could be meant. 0 for a path of names.
+    """
+    others = 0
+    for depth, step in enumerate(path):
+        if isinstance(step, int):
+            _, items = at(around, path[:depth])
+            others += len(cast("Sequence[object]", items)) - 1 if isinstance(items, list) else 0
+    return others
+
+
 def is_text(text: str) -> bool:
     """Return whether a text is valid Unicode, without lone surrogates.
 

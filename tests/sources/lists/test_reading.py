@@ -117,6 +117,35 @@ async def test_a_list_ends_where_has_more_is_false_although_a_next_page_is_named
 
 
 @pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        ({"data": items(1), "more": False}, {"link": '</list?after=x>; rel="next"'}),
+        ({"data": items(1), "more": False}, {"content_range": "items 0-0/5"}),
+        ({"data": [], "more": True}, {"content_range": "items */5"}),
+    ],
+)
+async def test_a_header_that_says_that_more_follow_has_priority_over_a_body_that_says_none(
+    value: object, headers: Mapping[str, str]
+) -> None:
+    own = {**SIGNED, "next_cursor": ["next"], "cursor_parameter": "after"}
+
+    found = await asked(with_headers(value, 200, **headers), own, 5)
+
+    assert isinstance(found, SourceFailure) or page_of(found).has_next
+
+
+@pytest.mark.parametrize("own", [LIST, SIZED, CURSOR])
+async def test_a_first_page_without_items_of_which_there_are_some_is_a_failure(
+    own: Mapping[str, object],
+) -> None:
+    body: object = {"data": []} if "rows" in own else []
+
+    found = await asked(with_headers(body, content_range="items */5"), own, 5)
+
+    assert isinstance(found, SourceFailure)
+
+
+@pytest.mark.parametrize(
     ("value", "own"),
     [
         ({"data": items(1), "more": True}, {**SIGNED, "next_cursor": ["next"]}),

@@ -16,6 +16,7 @@ from app.sources.mapping.readers import reader_of
 from app.sources.mapping.row_mapper import MappingError
 from app.sources.mapping.rows import RawAnswer
 from app.sources.records import ACTIVITY, BILLING, AccountRecord, ActivityRecord
+from tests.sources.mapping.test_rows import LOWER, UPPER
 from tests.sources.mapping.test_shaped import EACH, ids, read
 
 Row = Mapping[str, Any]
@@ -248,6 +249,86 @@ def test_words_and_defaults_that_do_not_fit_are_told_at_start(settings: Row, mis
         reader_of(BILLING, SourceSettings.model_validate({"base_url": "http://a", **settings}))
 
     assert str(caught.value).startswith(mistake)
+
+
+def paged(pages: Sequence[Sequence[Row]], keys: Sequence[str], **answer: object) -> Any:  # noqa: ANN401 # rows of a test
+    """Read pages of events."""
+    more = {"next_cursor": ["next"], "cursor_parameter": "after"}
+    values = {**GROUP, "rows": ["rows"], "more": more, **answer}
+    settings = SourceSettings.model_validate(
+        {"base_url": "http://a", "answer": values, "fields": {"events": EVENTS}}
+    )
+    reader = reader_of(ACTIVITY, settings)
+    rows: Any = None
+    for number, page in enumerate(pages):
+        body = {"rows": page, "next": number + 1 if number + 1 < len(pages) else None}
+        one = reader.read(RawAnswer(200, {}, json.dumps(body).encode()), ids(*keys))
+        rows = one if rows is None else reader.merged(rows, one)
+    rows.answers = [*reader.results(rows, ids(*keys))]
+    return rows
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_rows_of_a_uuid_in_either_case_are_all_of_its_user(cut: int) -> None:
+    events = [event(UPPER, 1), event(LOWER, 2), event(UPPER, 3)]
+
+    rows = paged([events[:cut], events[cut:]], [LOWER, UPPER])
+
+    assert numbers(rows) == [[1, 2, 3], [1, 2, 3]]
+    assert (rows.duplicate, rows.unasked) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        (["ann", "ANN"], [[2], [1, 3]]),
+        (["ann"], [[2]]),
+        (["Ann"], ["SOURCE_MALFORMED"]),  # it could be either
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_two_users_never_share_rows_on_whichever_pages_these_are(
+    keys: Sequence[str], found: object, cut: int
+) -> None:
+    events = [event("ANN", 1), event("ann", 2), event("ANN", 3)]
+
+    rows = paged([events[:cut], events[cut:]], keys, fold_case=True)
+
+    assert numbers(rows) == found
+
+
+def test_rows_in_one_other_case_are_those_of_the_user_where_case_does_not_matter() -> None:
+    rows = paged([[event("ANN", 1)], [event("ANN", 2)]], ["ann"], fold_case=True)
+
+    assert numbers(rows) == [[1, 2]]
+    assert numbers(paged([[event("ANN", 1)]], ["ann"])) == [None]
+
+
+@pytest.mark.parametrize(
+    ("pages", "found"),
+    [
+        ([[1, 2], [3, 4], [5]], [[1, 2, 3, 4, 5]]),
+        ([[1, 2], [1, 2], [1, 2]], ["SOURCE_MALFORMED"]),  # the offset is ignored
+        ([[1, 2], [2, 3], [4, 5]], ["SOURCE_MALFORMED"]),  # it counts from 1
+    ],
+)
+def test_rows_that_come_twice_are_never_counted_up_to_the_number_of_all_rows(
+    pages: Sequence[Sequence[int]], found: object
+) -> None:
+    more = {"total": ["total"], "offset_parameter": "offset"}
+    answer = {**GROUP, "rows": ["rows"], "more": more}
+    settings = SourceSettings.model_validate(
+        {"base_url": "http://a", "answer": answer, "fields": {"events": EVENTS}}
+    )
+    reader = reader_of(ACTIVITY, settings)
+    rows: Any = None
+    for page in pages:
+        body = {"rows": [event("a", number) for number in page], "total": 5}
+        one = reader.read(RawAnswer(200, {}, json.dumps(body).encode()), ids("a"))
+        rows = one if rows is None else reader.merged(rows, one)
+    rows.answers = [*reader.results(rows, ids("a"))]
+
+    assert numbers(rows) == found
 
 
 @given(

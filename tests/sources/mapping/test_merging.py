@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,3 +121,36 @@ def test_pages_together_are_what_one_long_answer_is(pages: list[list[str]], cut:
     )
     assert whole.remainder.count == single.remainder.count - again
     assert whole.truncated == cut
+
+
+@pytest.mark.parametrize(
+    ("pages", "locales"),
+    [
+        ([["ANN"], ["ann"]], ["2"]),
+        ([["ann"], ["ANN"]], ["1"]),
+        ([["ANN"], ["ANN"]], ["1"]),
+        ([["ANN"], ["bob"]], ["1"]),
+        ([["ANN"], ["Ann"]], [None]),
+        ([["ANN"], ["Ann"], ["ann"]], [None]),
+    ],
+)
+def test_a_row_with_exactly_the_key_has_priority_on_whichever_page_it_is(
+    pages: Sequence[Sequence[str]], locales: Sequence[str | None]
+) -> None:
+    answer = {"rows": ["rows"], "fold_case": True, "more": {"next_cursor": ["next"]}}
+    reader = reader_of(
+        PROFILE, SourceSettings.model_validate({"base_url": "http://a", "answer": answer})
+    )
+    rows: Page | None = None
+    for number, keys in enumerate(pages, start=1):
+        written = [profile_row(1, id=key, locale=str(number)) for key in keys]
+        body = json.dumps({"rows": written, "next": number if number < len(pages) else None})
+        one = reader.read(RawAnswer(200, {}, body.encode()), [UserId("ann")])
+        rows = one if rows is None else merged("profile", rows, one)
+        if number == 1:
+            assert (rows.next is None) == ("ann" in keys)
+
+    assert rows is not None
+    assert [
+        answer.locale if isinstance(answer, ProfileRecord) else None for answer in rows.answers
+    ] == locales

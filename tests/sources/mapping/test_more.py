@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import MalformedError
 from app.settings.response import AnswerSettings, MoreSettings
-from app.sources.mapping.paging import Extent, NextPage, extent_of
+from app.sources.mapping.paging import Extent, NextPage, extent_of, lacks_total
 from app.sources.mapping.scan import scan
 
 
@@ -149,6 +149,7 @@ def test_an_answer_that_does_not_say_what_it_should_is_malformed(
         ('</1>; rel="prev", </3>; rel="next"; rel="prev"', "/3"),
         ('</3>; title="say \\"next\\""; rel=next', "/3"),
         ("<>; rel=next", ""),
+        ("</3>; rel='next'", "/3"),
     ],
 )
 def test_a_link_header_names_the_next_page(header: str, url: str) -> None:
@@ -180,7 +181,15 @@ def test_no_header_takes_long_or_raises(header: str) -> None:
 
 @pytest.mark.parametrize(
     ("header", "offset"),
-    [("items 0-1/319", 2), ("0-1/3", 2), ("users 25-49/51", 50), ("items=0-1/9", 2)],
+    [
+        ("items 0-1/319", 2),
+        ("0-1/3", 2),
+        ("users 25-49/51", 50),
+        ("items=0-1/9", 2),
+        ("x_1 0 - 1 / 9", 2),
+        ("items 0-1/9, items 0-1/9", 2),
+        ("*/319", 2),
+    ],
 )
 @pytest.mark.parametrize("partial", [False, True])
 def test_content_range_tells_that_there_is_more(header: str, offset: int, partial: bool) -> None:  # noqa: FBT001 # parametrized
@@ -189,12 +198,36 @@ def test_content_range_tells_that_there_is_more(header: str, offset: int, partia
     assert following(found) == NextPage(offset=offset)
 
 
-@pytest.mark.parametrize("header", ["items 0-1/2", "0-1/2", "*/0", "items 25-49/50"])
+@pytest.mark.parametrize("header", ["items 0-1/2", "0-1/2", "1-2/2", "*/0"])
 def test_content_range_tells_that_there_is_no_more(header: str) -> None:
-    assert extent(TWO, headers={"content-range": header}, partial=True, limit=2) == Extent(None)
+    assert extent(TWO, headers={"content-range": header}, partial=True, limit=2).more is None
 
 
-@pytest.mark.parametrize("header", ["", "0-1/*", "*/319", "bytes 0-1/2", "all", "items 0-x/2"])
+def test_a_range_of_no_rows_tells_how_many_are_missing() -> None:
+    found = extent({"rows": []}, headers={"content-range": "items */5"})
+
+    assert following(found) == NextPage(offset=0)
+    assert found.total == 5
+    assert extent({"rows": []}, headers={"content-range": "items */0"}).more is None
+
+
+def test_a_range_that_counts_from_one_is_not_the_end_before_all_rows_are_there() -> None:
+    found = extent(TWO, headers={"content-range": "items 1-2/3"})
+
+    assert following(found) == NextPage(offset=3)
+    last = extent({"rows": [{"id": "c"}]}, headers={"content-range": "items 3-3/3"})
+    assert last.total == 3  # as many as on both pages, so that nothing follows
+
+
+def test_more_by_a_number_in_the_body_has_priority_over_an_end_by_content_range() -> None:
+    headers = {"content-range": "items 0-1/2"}
+
+    assert following(extent({**TWO, "total": 9}, headers=headers, total=["total"])) is not None
+
+
+@pytest.mark.parametrize(
+    "header", ["", "0-1/*", "bytes 0-1/2", "BYTES 0-1/9", "all", "items 0-x/2"]
+)
 def test_a_content_range_that_tells_neither_leaves_it_to_the_status(header: str) -> None:
     assert extent(TWO, headers={"content-range": header}) == Extent(None)
     assert following(extent(TWO, headers={"content-range": header}, partial=True)) == NextPage(
@@ -236,3 +269,40 @@ def test_a_header_may_name_the_next_page(value: str | None, page: NextPage | Non
 def test_a_header_beside_another_way_to_the_next_page_is_refused() -> None:
     with pytest.raises(ValueError, match="at most"):
         MoreSettings.model_validate({"next_header": "Next-Page", "next_cursor": ["next"]})
+
+
+def test_rows_of_an_unknown_number_are_read_on_until_a_page_is_empty() -> None:
+    headers = {"content-range": "0-1/*"}
+
+    found = extent(TWO, headers=headers, offset_parameter="offset")
+
+    assert following(found) == NextPage(offset=2)
+    last = {"rows": list[object]()}
+    assert extent(last, headers={"content-range": "*/*"}, offset_parameter="offset") == Extent(None)
+    ended = extent(
+        {**TWO, "more": False}, headers=headers, has_more=["more"], offset_parameter="offset"
+    )
+    assert ended == Extent(None)
+
+
+@pytest.mark.parametrize(
+    ("header", "more", "lacking"),
+    [
+        ("0-1/*", {}, True),
+        ("items 0-1/*", {}, True),
+        ("0-1/2", {}, False),
+        ("*/*", {}, False),
+        ("*/9", {}, False),
+        ("bytes 0-1/*", {}, False),
+        ("0-1/*", {"offset_parameter": "offset"}, False),
+        ("0-1/*", {"total": ["n"]}, False),
+        ("0-1/*", {"next_header": "X-Next"}, False),
+    ],
+)
+def test_a_response_without_a_number_of_rows_and_without_another_sign_is_found(
+    header: str, more: Mapping[str, object], *, lacking: bool
+) -> None:
+    headers = {"content-range": header}
+
+    assert lacks_total(headers, MoreSettings.model_validate(more)) is lacking
+    assert not lacks_total({}, MoreSettings.model_validate(more))

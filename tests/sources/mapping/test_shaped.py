@@ -308,6 +308,39 @@ def test_one_row_is_never_as_many_as_there_may_be() -> None:
     assert told(read(row("x"), "a", answer)) == [None]
 
 
+def test_the_first_of_several_rows_is_not_taken_for_the_row_of_whoever_was_asked_for() -> None:
+    fields = {"username": "username"}
+    answer = {"many": False, "rows": ["data", 0]}
+    rows = [{"username": "one"}, {"username": "two"}]
+
+    assert told(read({"data": rows[:1]}, "a", answer, fields=fields)) == ["a"]
+    assert told(read({"data": []}, "a", answer, fields=fields)) == [None]
+    with pytest.raises(MalformedError, match="2 rows without a key for one user"):
+        read({"data": rows}, "a", answer, fields=fields)
+    keyed = [{**one, "id": key} for one, key in zip(rows, "ab", strict=True)]
+    assert told(read({"data": keyed}, "a", {**answer, "key": ["id"]}, fields=fields)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (206, {}),
+        (200, {"content-range": "items 0-19/100"}),
+        (200, {"link": '</users/a?page=2>; rel="next"'}),
+    ],
+)
+def test_one_row_that_is_cut_off_is_a_failure_and_no_shorter_one(
+    status: int, headers: Mapping[str, str]
+) -> None:
+    rows = read(row("a"), "a", {"many": False}, status=status, headers=headers)
+
+    assert told(rows) == ["SOURCE_MALFORMED"]
+    [wrong] = rows.malformed
+    assert wrong.startswith("the row was cut off, as told by ")
+    whole = read(row("a"), "a", {"many": False}, headers={"content-range": "items 0-0/1"})
+    assert told(whole) == ["a"]
+
+
 # Hostile answers
 
 
