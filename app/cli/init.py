@@ -106,7 +106,7 @@ def init(
     from app.starting.toml_file import starting_toml  # noqa: PLC0415
 
     users = _users(ids)
-    found = [_found(one, users) for one in given] if given else _asked(users)
+    found = _all_found(given, users) if given else _asked(users)
     proposed = propose(found)
     for source in proposed:
         click.echo(f"\n{source.service.source}, {users.ids[0]}")
@@ -176,10 +176,10 @@ def _asked_about(name: str, users: "TriedUsers") -> "FoundService | None":
     """Ask where a service is until users are found there; ``None`` if it is left out."""
     address, credentials = click.prompt(_ADDRESS), ""
     while address:
-        mistakes = _tried(GivenService(name, address, credentials), users)
-        if not isinstance(mistakes, list):
-            return mistakes
-        click.echo("\n".join(mistakes))
+        tried = _tried(GivenService(name, address, credentials), users)
+        if not isinstance(tried, str):
+            return tried
+        click.echo(tried)
         address = click.prompt(
             f"Another address for {name}, or the same; empty to leave it out",
             default="",
@@ -190,15 +190,15 @@ def _asked_about(name: str, users: "TriedUsers") -> "FoundService | None":
     return None
 
 
-def _found(given: GivenService, users: "TriedUsers") -> "FoundService":
-    """Find users at a service; if there are none, print why and exit."""
-    found = _tried(given, users)
-    if isinstance(found, list):
-        refuse(_NOT_WRITTEN, found, exit_code=EXIT_WRONG)
-    return found
+def _all_found(given: Sequence[GivenService], users: "TriedUsers") -> "Sequence[FoundService]":
+    """Find users at each service; if there are none at one, print why and exit."""
+    tried = [_tried(one, users) for one in given]
+    if mistakes := [one for one in tried if isinstance(one, str)]:
+        refuse(_NOT_WRITTEN, mistakes, exit_code=EXIT_WRONG)
+    return [one for one in tried if not isinstance(one, str)]
 
 
-def _tried(given: GivenService, users: "TriedUsers") -> "FoundService | list[str]":
+def _tried(given: GivenService, users: "TriedUsers") -> "FoundService | str":
     """Find users at a service, or say why there are none."""
     from app.starting.address import AddressError, given_address  # noqa: PLC0415
     from app.starting.credentials import CredentialsError, given_credentials  # noqa: PLC0415
@@ -214,9 +214,9 @@ def _tried(given: GivenService, users: "TriedUsers") -> "FoundService | list[str
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             found = runner.run(trial.run(address))
     except (AddressError, CredentialsError) as error:
-        return [f"{given.name}: {error}"]
+        return f"{given.name}: {error}"
     except NotFoundError as error:
-        return [*failure_text(given.name, error.attempts, None if own is None else own.variable)]
+        return failure_text(given.name, error.attempts, None if own is None else own.variable)
     click.echo(found_text(found))
     return replace(found, credentials=own)
 

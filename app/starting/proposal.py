@@ -151,7 +151,7 @@ class _Proposing:
     def _fields(self, around: Place, rows: Sequence[Table]) -> Iterator[ProposedField]:
         """Propose the fields of a row, or of a part of it that is no object of its own."""
         seen = seen_in("", rows)
-        members = seen.members if isinstance(seen, SeenObject) else {}
+        members: Mapping[str, Seen] = seen.members if isinstance(seen, SeenObject) else {}
         for name, one in members.items():
             place = (*around, name)
             if place == (self._service.answer.key or ()):

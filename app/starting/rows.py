@@ -41,7 +41,7 @@ class FoundRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _PlaceOfRows:
     """A place of rows.
 
     Attributes:
@@ -151,19 +151,19 @@ def _values(answer: object) -> Iterator[tuple[Names, object]]:
             waiting += [((*place, name), one) for name, one in (as_table(value) or {}).items()]
 
 
-def _candidates(place: Names, value: object, ids: Sequence[str]) -> Iterator[_Candidate]:
+def _candidates(place: Names, value: object, ids: Sequence[str]) -> Iterator[_PlaceOfRows]:
     """List what the rows may be at one place."""
     items = [row for one in as_list(value) or () if (row := as_table(one)) is not None]
     for key in dict.fromkeys(key for row in items for key in _keys(row, ids)):
-        yield _Candidate(place, "list", [(_text(_at(row, key)), row) for row in items], key)
+        yield _PlaceOfRows(place, "list", [(_text(_at(row, key)), row) for row in items], key)
     table = as_table(value)
     if table is None:
         return
     if len(ids) == 1:
         for key in _keys(table, ids):
-            yield _Candidate(place, "one", [(ids[0], table)], key)
+            yield _PlaceOfRows(place, "one", [(ids[0], table)], key)
     entries = [(name, row) for name, one in table.items() if (row := as_table(one)) is not None]
-    yield _Candidate(place, "by_key", entries, ())
+    yield _PlaceOfRows(place, "by_key", entries, ())
 
 
 def _keys(row: Table, ids: Sequence[str]) -> Iterator[Names]:
@@ -178,6 +178,6 @@ def _text(value: Any) -> str:  # noqa: ANN401 # decoded JSON
     return str(value) if isinstance(value, str) or type(value) is int else ""
 
 
-def _has_all(candidate: _Candidate, ids: Sequence[str]) -> bool:
+def _has_all(candidate: _PlaceOfRows, ids: Sequence[str]) -> bool:
     """Return whether each user has a row."""
     return all(any(same_user(key, user) for key, _ in candidate.rows) for user in ids)

@@ -226,10 +226,13 @@ def _text(name: str, values: Sequence[str]) -> SeenScalar:
 
 def _is_day(text: str) -> bool:
     """Return whether a text is a day."""
+    if not _DAY.fullmatch(text):
+        return False
     try:
-        return _DAY.fullmatch(text) is not None and date.fromisoformat(text) is not None
+        date.fromisoformat(text)
     except ValueError:
         return False
+    return True
 
 
 def _is_time(text: str) -> bool:

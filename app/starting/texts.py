@@ -6,18 +6,21 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from app.probe.report import MAX_VALUE, printable, shortened, table, written
+from app.probe.report import printable, shortened, table, written
 from app.settings.nested import NOTHING, Keys, Table, value_at
 from app.starting.found import FoundService
 from app.starting.proposal import ProposedSource
-from app.starting.trial import Attempt, Outcome
+from app.starting.trial import TrialOutcome, TrialRequest
+
+_MOST_VALUE = 60
+"""The most characters of a value that are shown."""
 
 _MOST_ATTEMPTS = 8
 """The most requests that a failure lists."""
 
 _WITH_PLACE = (
-    "Say where the id is, by the address of one user with {id} in it, such as"
-    " http://…/users/{id} or http://…/accounts?userId={id}"
+    "If the id has another place in its requests, give the address of one user with {id} in it,"
+    " such as http://…/users/{id} or http://…/accounts?userId={id}"
 )
 
 
@@ -46,7 +49,7 @@ def fields_text(source: ProposedSource, row: Table) -> str:
     """
     head = ("field", "type", "in the row", "value")
     body = [
-        (one.name, one.type, one.shown, shortened(_value(one.place, row), MAX_VALUE))
+        (one.name, one.type, one.shown, shortened(_value(one.place, row), _MOST_VALUE))
         for one in source.fields
     ]
     lines = [f"  {line}" for line in table([head, *body])]
@@ -60,7 +63,7 @@ def _value(place: Keys, row: Table) -> str:
     return "" if value is NOTHING else written(cast("JsonValue", value))
 
 
-def failure_text(source: str, attempts: Sequence[Attempt], variable: str | None) -> Sequence[str]:
+def failure_text(source: str, attempts: Sequence[TrialRequest], variable: str | None) -> str:
     """Say why no user was found at a service, and what to do.
 
     Args:
@@ -69,52 +72,44 @@ def failure_text(source: str, attempts: Sequence[Attempt], variable: str | None)
         variable: The variable with the credentials that were sent; ``None`` if there are none.
 
     Returns:
-        Sentences, then the requests.
+        A sentence, and the requests in lines of their own.
     """
-    last = attempts[-1]
-    worst = next((one for outcome in _ORDER for one in attempts if one.outcome is outcome), last)
-    return [
-        printable(line)
-        for line in (
-            f"{source}: {_sentence(source, worst, variable)}.",
-            *(_lines(attempts) if worst.outcome not in _ONE_IS_ENOUGH else ()),
-        )
-    ]
+    worst = next(one for outcome in _ORDER for one in attempts if one.outcome is outcome)
+    lines = _lines(attempts) if worst.outcome not in _ONE_IS_ENOUGH else ()
+    return printable("\n".join([f"{source}: {_sentence(source, worst, variable)}.", *lines]))
 
 
 _ORDER = (
-    Outcome.SILENT,
-    Outcome.DENIED,
-    Outcome.SEVERAL,
-    Outcome.HTML,
-    Outcome.MOVED,
-    Outcome.NOT_JSON,
-    Outcome.FAILING,
-    Outcome.IGNORED,
-    Outcome.EMPTY,
-    Outcome.ABSENT,
-    Outcome.REFUSED,
+    TrialOutcome.SILENT,
+    TrialOutcome.DENIED,
+    TrialOutcome.SEVERAL,
+    TrialOutcome.HTML,
+    TrialOutcome.MOVED,
+    TrialOutcome.NOT_JSON,
+    TrialOutcome.FAILING,
+    TrialOutcome.IGNORED,
+    TrialOutcome.EMPTY,
+    TrialOutcome.ABSENT,
+    TrialOutcome.REFUSED,
 )
 """Which outcome is told, if the requests had several: the clearest first."""
 
-_ONE_IS_ENOUGH = frozenset({Outcome.SILENT, Outcome.DENIED, Outcome.SEVERAL})
+_ONE_IS_ENOUGH = frozenset({TrialOutcome.SILENT, TrialOutcome.DENIED, TrialOutcome.SEVERAL})
 
 
-def _sentence(source: str, one: Attempt, variable: str | None) -> str:  # noqa: PLR0911 # a table
+def _sentence(source: str, one: TrialRequest, variable: str | None) -> str:  # noqa: PLR0911 # a table
     """Say what became of the request that tells most, and what to do."""
     detail = f" ({one.detail})" if one.detail else ""
     upper = "".join(sign if sign.isalnum() else "_" for sign in source).upper()
     match one.outcome:
-        case Outcome.SILENT:
-            return (
-                f"no answer to {one.request}{detail}. Check the address, and that the service runs"
-            )
-        case Outcome.DENIED if variable is not None:
+        case TrialOutcome.SILENT:
+            return f"{one.request}: {one.detail}. Check the address, and that the service runs"
+        case TrialOutcome.DENIED if variable is not None:
             return (
                 f"status {one.status} for {one.request}: it does not accept the credentials in the"
                 f" variable {variable}"
             )
-        case Outcome.DENIED:
+        case TrialOutcome.DENIED:
             return (
                 f"status {one.status} for {one.request}: it needs credentials. Put the secret into"
                 f" a variable, and name that: --auth {source}=bearer:{upper}_TOKEN (or"
@@ -122,30 +117,34 @@ def _sentence(source: str, one: Attempt, variable: str | None) -> str:  # noqa: 
                 f" is sources.{source}.auth; the file gets the name of the variable, never the"
                 " secret"
             )
-        case Outcome.SEVERAL:
+        case TrialOutcome.SEVERAL:
             return (
                 f"{one.request} answers several rows of one user. Such rows are described by"
                 " answer.group, or as a list page by page: see docs/sources/README.md"
             )
-        case Outcome.HTML | Outcome.NOT_JSON:
+        case TrialOutcome.HTML | TrialOutcome.NOT_JSON:
             return (
                 f"the answer to {one.request} {one.outcome}. Expected the address of an API that"
                 " answers JSON"
             )
-        case Outcome.MOVED:
+        case TrialOutcome.MOVED:
             return f"{one.request} leads to another address{detail}. Expected that one"
-        case Outcome.FAILING:
+        case TrialOutcome.FAILING:
             return f"status {one.status} for {one.request}. Try again when the service works"
-        case Outcome.IGNORED:
+        case TrialOutcome.IGNORED:
             return f"its answers do not depend on the id. {_WITH_PLACE}"
         case _:
-            return f"it knows no user of this id, by any request that was tried. {_WITH_PLACE}"
+            return (
+                "it knows no user of this id, by any request that was tried. Check the id. If its"
+                " users have other ids, leave it out for now, and see 'A source with its own keys'"
+                f" in docs/configuration.md. {_WITH_PLACE}"
+            )
 
 
-def _lines(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _lines(attempts: Sequence[TrialRequest]) -> Iterator[str]:
     """List requests, and what became of each."""
     for one in islice(attempts, _MOST_ATTEMPTS):
         status = "no answer" if one.status is None else f"status {one.status}"
-        yield f"    {one.request}: {status}, {one.outcome}"
+        yield f"      {one.request}: {status}, {one.outcome}"
     if len(attempts) > _MOST_ATTEMPTS:
-        yield f"    and {len(attempts) - _MOST_ATTEMPTS} more requests"
+        yield f"      and {len(attempts) - _MOST_ATTEMPTS} more requests"

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 
+import httpx
+
 from app.probe.probe import probe
 from app.probe.recorder import RecordedExchange
 from app.probe.verdict import Redaction
@@ -31,7 +33,7 @@ from app.transport.client import client_transport
 from app.transport.transport import TransportFactory
 
 
-class Outcome(StrEnum):
+class TrialOutcome(StrEnum):
     """What became of a request. The value says it in words."""
 
     FOUND = "finds the user"
@@ -49,7 +51,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TrialRequest:
     """A request that was tried.
 
     Attributes:
@@ -62,7 +64,7 @@ class Attempt:
 
     request: str
     status: int | None
-    outcome: Outcome
+    outcome: TrialOutcome
     found: FoundRows | None = None
     detail: str = ""
 
@@ -74,9 +76,31 @@ class NotFoundError(Exception):
         attempts: All requests that were tried.
     """
 
-    def __init__(self, attempts: Sequence[Attempt]) -> None:
+    def __init__(self, attempts: Sequence[TrialRequest]) -> None:
         super().__init__("no way finds the users")
         self.attempts = attempts
+
+
+_NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+
+
+class _KeptTransport(httpx.AsyncBaseTransport):
+    """Sends requests by a transport that stays open: opening one takes longer than a request."""
+
+    def __init__(self, opened: httpx.AsyncBaseTransport) -> None:
+        self._opened = opened
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and receive its answer."""
+        return await self._opened.handle_async_request(request)
+
+
+@dataclass(frozen=True, slots=True)
+class _TrialPlace:
+    """A place where users are looked for, and the transport to it."""
+
+    collection: UserCollection
+    opened: httpx.AsyncBaseTransport
 
 
 class ServiceTrial:
@@ -100,7 +124,7 @@ class ServiceTrial:
         self._auth = auth
         self._users = users
         self._transports = transports
-        self._attempts: list[Attempt] = []
+        self._attempts: list[TrialRequest] = []
 
     async def run(self, address: GivenAddress) -> FoundService:
         """Try the ways at an address, the likeliest first.
@@ -115,22 +139,28 @@ class ServiceTrial:
         Raises:
             NotFoundError: No way does, or the service cannot be called.
         """
-        for place in collections_of(address, self._source):
-            found = await self._at(place)
-            if found is not None:
-                return found
+        where = SourceSettings(base_url=address.origin, auth=self._auth)
+        async with self._transports(where) as opened:
+            for number, place in enumerate(collections_of(address, self._source)):
+                found = await self._at(place, opened)
+                if found is not None:
+                    return found
+                last = self._attempts[-1]
+                may_be_index = number == 0 and last.outcome is TrialOutcome.EMPTY
+                if last.status not in _NOT_THERE and not may_be_index:
+                    break  # the service has something there: users are not looked for elsewhere
         raise NotFoundError(self._attempts)
 
-    async def _at(self, place: UserCollection) -> FoundService | None:
+    async def _at(
+        self, collection: UserCollection, opened: httpx.AsyncBaseTransport
+    ) -> FoundService | None:
         """Try the ways at one place."""
-        single = None if place.by_path is None else await self._one(place, place.by_path)
-        for way in place.by_query:
+        place = _TrialPlace(collection, opened)
+        single = None if collection.by_path is None else await self._one(place, collection.by_path)
+        for way in collection.by_query:
             found = await self._one(place, way)
             if found is None:
-                if self._attempts[-1].status in {
-                    HTTPStatus.NOT_FOUND,
-                    HTTPStatus.METHOD_NOT_ALLOWED,
-                }:
+                if self._attempts[-1].status in _NOT_THERE:
                     break
                 continue
             several = await self._several(place, way, found)
@@ -139,10 +169,10 @@ class ServiceTrial:
             single = single or (found if isinstance(found.request, EachRequest) else None)
         return single
 
-    async def _one(self, place: UserCollection, way: Way) -> FoundService | None:
+    async def _one(self, place: "_TrialPlace", way: Way) -> FoundService | None:
         """Try the request for one user, for each user, and for one who does not exist."""
-        by_path = way is place.by_path
-        attempts: list[Attempt] = []
+        by_path = way is place.collection.by_path
+        attempts: list[TrialRequest] = []
         for user in self._users.ids:
             attempt = await self._try(place, way.one, [user], [user], by_path=by_path)
             attempts.append(attempt)
@@ -153,14 +183,14 @@ class ServiceTrial:
             place, way.one, [self._users.stranger], self._users.ids[:1], by_path=by_path and keyless
         )
         self._attempts.pop()  # it is not expected to find anybody
-        if stranger.outcome in {Outcome.FOUND, Outcome.IGNORED, Outcome.SEVERAL}:
-            self._attempts[-1] = replace(attempts[-1], outcome=Outcome.IGNORED, found=None)
+        if stranger.outcome in {TrialOutcome.FOUND, TrialOutcome.IGNORED, TrialOutcome.SEVERAL}:
+            self._attempts[-1] = replace(attempts[-1], outcome=TrialOutcome.IGNORED, found=None)
             return None
         status = {404: "absent"} if stranger.status == HTTPStatus.NOT_FOUND and not by_path else {}
         return self._found(place, way.one, attempts, status)
 
     async def _several(
-        self, place: UserCollection, way: Way, single: FoundService
+        self, place: "_TrialPlace", way: Way, single: FoundService
     ) -> FoundService | None:
         """Try the requests for several users, with one who does not exist before or after them."""
         ids = self._users.ids
@@ -176,9 +206,9 @@ class ServiceTrial:
 
     def _found(
         self,
-        place: UserCollection,
+        place: "_TrialPlace",
         request: RequestSettings,
-        attempts: Sequence[Attempt],
+        attempts: Sequence[TrialRequest],
         status: Mapping[int, object],
     ) -> FoundService:
         """Put together what was found."""
@@ -191,7 +221,7 @@ class ServiceTrial:
         )
         return FoundService(
             source=self._source,
-            base_url=place.base_url,
+            base_url=place.collection.base_url,
             request=request,
             answer=AnswerSettings.model_validate(settings),
             rows=[rows[user] for user in self._users.ids],
@@ -201,19 +231,21 @@ class ServiceTrial:
 
     async def _try(
         self,
-        place: UserCollection,
+        place: "_TrialPlace",
         request: RequestSettings,
         requested: Sequence[str],
         expected: Sequence[str],
         *,
         by_path: bool = False,
-    ) -> Attempt:
+    ) -> TrialRequest:
         """Send one request, and judge its answer.
 
         Raises:
             NotFoundError: No request to the service can succeed.
         """
-        source = SourceSettings(base_url=place.base_url, auth=self._auth, request=request)
+        source = SourceSettings(
+            base_url=place.collection.base_url, auth=self._auth, request=request
+        )
         field = UserFieldSettings(
             source=self._source, type="ID", value="id", description="Unused.", may="public"
         )
@@ -224,27 +256,33 @@ class ServiceTrial:
             user={"requested": field},
             sources={self._source: source},
         )
-        [result] = await probe(settings, requested, transports=self._transports)
+        [result] = await probe(
+            settings, requested, transports=lambda _: _KeptTransport(place.opened)
+        )
         hiding = Redaction(settings)
         own = [one for one in result.exchanges if one.url.startswith(source.base_url)]
         if own:
             attempt = _judged(own[0], hiding, expected, by_path=by_path)
         else:
             why = "; ".join(str(error.get("message")) for error in result.errors)
-            attempt = Attempt(place.base_url, None, Outcome.REFUSED, detail=hiding.text(why))
+            attempt = TrialRequest(
+                place.collection.base_url, None, TrialOutcome.REFUSED, detail=hiding.text(why)
+            )
         self._attempts.append(attempt)
-        if attempt.outcome is Outcome.SILENT or attempt.status == HTTPStatus.UNAUTHORIZED:
+        if attempt.outcome is TrialOutcome.SILENT or attempt.status == HTTPStatus.UNAUTHORIZED:
             raise NotFoundError(self._attempts)
         return attempt
 
 
 def _judged(
     exchange: RecordedExchange, hiding: Redaction, expected: Sequence[str], *, by_path: bool
-) -> Attempt:
+) -> TrialRequest:
     """Judge an answer by the rows of the users that are expected in it."""
-    sent = Attempt(f"{exchange.method} {hiding.text(exchange.url)}", exchange.status, Outcome.FOUND)
+    sent = TrialRequest(
+        f"{exchange.method} {hiding.text(exchange.url)}", exchange.status, TrialOutcome.FOUND
+    )
     if exchange.status is None:
-        return replace(sent, outcome=Outcome.SILENT, detail=exchange.failure or "it takes too long")
+        return replace(sent, outcome=TrialOutcome.SILENT, detail=_why_silent(exchange.failure))
     if exchange.status != HTTPStatus.OK:
         detail = exchange.answer_headers.get("location", "")
         return replace(sent, outcome=_outcome_of(exchange.status), detail=hiding.text(detail))
@@ -252,30 +290,37 @@ def _judged(
         answer: object = json.loads(exchange.answer)
     except (ValueError, RecursionError):
         is_page = exchange.answer.lstrip()[:1] == b"<"
-        return replace(sent, outcome=Outcome.HTML if is_page else Outcome.NOT_JSON)
+        return replace(sent, outcome=TrialOutcome.HTML if is_page else TrialOutcome.NOT_JSON)
     found = find_rows(answer, expected)
     if found is None and by_path:
         found = row_without_key(answer, expected[0])
     return _with_rows(sent, found)
 
 
-def _with_rows(sent: Attempt, found: FoundRows | None) -> Attempt:
+def _with_rows(sent: TrialRequest, found: FoundRows | None) -> TrialRequest:
     """Judge the rows in an answer."""
     if found is None:
-        return replace(sent, outcome=Outcome.EMPTY)
+        return replace(sent, outcome=TrialOutcome.EMPTY)
     if found.others:
-        return replace(sent, outcome=Outcome.IGNORED)
+        return replace(sent, outcome=TrialOutcome.IGNORED)
     if found.most > 1:
-        return replace(sent, outcome=Outcome.SEVERAL)
+        return replace(sent, outcome=TrialOutcome.SEVERAL)
     return replace(sent, found=found)
 
 
-def _outcome_of(status: int) -> Outcome:
+def _why_silent(failure: str | None) -> str:
+    """Say why there is no answer, by the type of the error."""
+    if failure is None:
+        return "no answer in time"
+    return f"{'no connection' if failure.startswith('Connect') else 'no answer'} ({failure})"
+
+
+def _outcome_of(status: int) -> TrialOutcome:
     """Return what a status other than 200 means."""
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Outcome.DENIED
+        return TrialOutcome.DENIED
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        return Outcome.ABSENT
+        return TrialOutcome.ABSENT
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Outcome.FAILING
-    return Outcome.MOVED if 300 <= status < 400 else Outcome.REFUSED  # noqa: PLR2004 # RFC 9110, 15.4
+        return TrialOutcome.FAILING
+    return TrialOutcome.MOVED if 300 <= status < 400 else TrialOutcome.REFUSED  # noqa: PLR2004 # RFC 9110, 15.4
