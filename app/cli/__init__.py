@@ -17,9 +17,9 @@ from app.cli.sources import sources
 def main() -> None:
     """One GraphQL endpoint over three REST sources of user data.
 
-    To try it: user-gateway demo. To run it over your own services: set the variables that
-    `user-gateway settings` lists, or write a configuration file. Then check the services with
-    user-gateway sources check, and start the gateway with user-gateway serve.
+    To try it: user-gateway demo. To run it over your own services: user-gateway init writes a
+    configuration file. Or set the variables that `user-gateway settings` lists. Then check the
+    services with user-gateway sources check, and start the gateway with user-gateway serve.
     """
 
 

@@ -32,6 +32,7 @@ _ID = "An id of an existing user"
 _NAME = "Name of a service, such as hr or support"
 _NEXT = "Name of the next service; empty if that is all"
 _ADDRESS = "Its address, or that of one user there, such as http://localhost:4001/users/{id}"
+_LEAVE_OUT = "-"
 _CREDENTIALS = "Its credentials, such as bearer:HR_TOKEN with the variable of the secret; or empty"
 
 
@@ -80,15 +81,17 @@ class GivenService:
 def init(
     services: Sequence[str], ids: Sequence[str], credentials: Sequence[str], output: Path
 ) -> None:
-    """Write a first configuration file, by what your services answer about one user.
+    """Write a first configuration file, by what services answer.
 
     The command asks for what the options do not say: the id of a user, and the names and addresses
-    of services. It calls each service as the gateway does, in the common ways: by a path such as
-    /users/{id}, by a parameter such as ids, id or userId, repeated or with commas. It shows the
+    of your services. It calls each service as the gateway does, in the common ways: by a path such
+    as /users/{id}, by a parameter such as ids, id or userId, repeated or with commas. It shows the
     fields that it saw, with their types and values, and writes tables for them: one for each
     source, field and object. It writes no values and no secrets.
 
-    Only the user itself may see each field (may = "self") until you say otherwise.
+    Where callers have tokens, only the user itself sees each field (may = "self") until you say
+    otherwise. Where they have none (auth.mode = "none", which the file begins with), anyone sees
+    everything, so run that on your own machine only.
 
     Exits with 0 if the file is written and each service gives its fields by it, with 1 if no user
     was found at a service, and with 2 if the options are wrong or the file exists.
@@ -175,17 +178,15 @@ def _asked(users: "TriedUsers") -> "Sequence[FoundService]":
 def _asked_about(name: str, users: "TriedUsers") -> "FoundService | None":
     """Ask where a service is until users are found there; ``None`` if it is left out."""
     address, credentials = click.prompt(_ADDRESS), ""
-    while address:
+    while address != _LEAVE_OUT:
         tried = _tried(GivenService(name, address, credentials), users)
         if not isinstance(tried, str):
             return tried
         click.echo(tried)
         address = click.prompt(
-            f"Another address for {name}, or the same; empty to leave it out",
-            default="",
-            show_default=False,
+            f"Its address again; {_LEAVE_OUT} to leave {name} out", default=address
         )
-        if address:
+        if address != _LEAVE_OUT:
             credentials = click.prompt(_CREDENTIALS, default=credentials, show_default=False)
     return None
 

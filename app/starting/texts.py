@@ -33,7 +33,7 @@ def found_text(service: FoundService) -> str:
     Returns:
         One line.
     """
-    many = "several users with one call" if service.has_many else "one call for each user"
+    many = "one call for several users" if service.has_many else "one call for each user"
     return printable(f"{service.source}: {service.shown} finds the user ({many}).")
 
 

@@ -69,7 +69,7 @@ def _source(source: ProposedSource) -> Iterator[str]:
     """Write the table of a source, and what its rows have besides."""
     service = source.service
     name = service.source
-    many = "several users with one call" if service.has_many else "one call for each user"
+    many = "one call for several users" if service.has_many else "one call for each user"
     yield f"# {comment_line(f'{name}: {many}')}"
     if service.around:
         around = ", ".join(service.around)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -218,6 +219,7 @@ async def test_sources_check_is_well_with_the_file() -> None:
         result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
 
     assert result.exit_code == 0, result.output
+    assert re.search('hired_on +"2021-03-02" +day', result.stdout)
 
 
 async def test_an_existing_file_is_not_changed_and_nothing_is_called() -> None:
@@ -405,8 +407,8 @@ async def test_what_the_options_do_not_say_is_asked_for(monkeypatch: pytest.Monk
             [
                 *("not an id", "e1"),
                 *("HR", "hr", f"{hr.base_url}/nothing", f"{hr.base_url}/employees", ""),
-                *("support", there, there, "bearer:SUPPORT_TOKEN"),
-                *("crm", "http://127.0.0.1:9", "", ""),
+                *("support", there, "", "bearer:SUPPORT_TOKEN"),
+                *("crm", "http://127.0.0.1:9", "-", ""),
             ]
         )
         result = await init(given=f"{given}\n")
