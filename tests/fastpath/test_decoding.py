@@ -376,7 +376,9 @@ def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: lis
         except ValidationError:
             return None
 
-    assert repr(read(struct_decoder(record))) == repr(read(validating_decoder(record)))
+    quick, right = (repr(read(made(record))) for made in (struct_decoder, validating_decoder))
+    # Both have their own object for UTC.
+    assert quick.replace("datetime.timezone.utc", "TzInfo(0)") == right
 
 
 @pytest.mark.parametrize("name", [one for one in OWN_TYPES if one != "URL"])
