@@ -211,7 +211,7 @@ def _partition(
         if not part.fields:
             what = "gives no field: expected an expression for at least one."
             mistakes.append(MappingMistake(("endpoints", name, "fields"), what))
-        fields, wrong = by_field(spec, part.fields)
+        fields, wrong = by_field(spec, part.fields or {})
         mistakes += [_in_endpoint(name, mistake) for mistake in wrong]
         for field in fields:
             if field != spec.key and (other := given.setdefault(field, name)) != name:
