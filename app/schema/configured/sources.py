@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, ReadObject, as_expression
 from app.settings.lists import ListSettings
-from app.settings.nested import Keys
+from app.settings.nested import Keys, bracketed
 from app.settings.public_schema import SchemaLookupSettings, UserFieldSettings
 from app.settings.response import AnswerSettings
 from app.settings.source import Endpoints, EndpointSettings, SourceSettings
@@ -136,6 +136,12 @@ class ConfiguredSources:
                 what = f"is {name}, {unknown(endpoint, endpoints, f'endpoint of {service}')}"
                 self._mistakes.add((*keys, "source"), what)
             return False
+        place = _SourcePlace(name, self.settings.get(service))
+        given = (None if place.mapping is None else place.mapping.fields) or {}
+        if settings.value is not None and keys[-1] in given:
+            table = bracketed(("sources", *name.replace(".", ".endpoints.").split("."), "fields"))
+            self._mistakes.add((*keys, "value"), f"is in {table}, too: expected it once.")
+            return True
         if not endpoint and endpoints and settings.value is not None:
             what = (
                 f"cannot be read, because {service} has endpoints: expected it in the fields of one"
