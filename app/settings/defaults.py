@@ -99,13 +99,9 @@ def with_defaults(values: Table, schema: FieldSchema) -> SettledValues:
 
 
 def _read_sources(values: Table, of_sources: FieldSchema) -> Iterator[str]:
-    """Yield the names of the sources that fields of the schema read."""
+    """Yield the names of the sources that the default schema reads: others need a table."""
     if value_at(values, ("schema", "extends")) != "none":
         yield from of_sources.usual
-    for one in (as_table(values.get("user")) or {}).values():
-        source = (as_table(one) or {}).get("source")
-        if isinstance(source, str):
-            yield source.partition(".")[0]
 
 
 def _unused(common: Table, schema: FieldSchema, used: set[str]) -> Iterator[tuple[Keys, str]]:

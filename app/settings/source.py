@@ -160,8 +160,8 @@ class CallSettings(SettingsModel):
 class EndpointSettings(CallSettings):
     """One endpoint of a service: its calls, and the record's fields that it has."""
 
-    fields: Mapping[FieldName, ExpressionText] = Field(
-        default={},
+    fields: Annotated[Fields, Field(min_length=1)] | None = Field(
+        default=None,
         description="The fields of the record that this endpoint has: an expression (JMESPath) for"
         " each. They may be absent if fields of `[user]` read the endpoint by its name.",
         examples=[{"balance": "money_minor(due, currency)"}],

@@ -211,12 +211,13 @@ def _partition(
         if not part.fields:
             what = "gives no field: expected an expression for at least one."
             mistakes.append(MappingMistake(("endpoints", name, "fields"), what))
-        fields, wrong = by_field(spec, part.fields)
+        written = {one: one for one in part.fields or {}}
+        fields, wrong = by_field(spec, written)
         mistakes += [_in_endpoint(name, mistake) for mistake in wrong]
-        for field in fields:
+        for field, one in fields.items():
             if field != spec.key and (other := given.setdefault(field, name)) != name:
                 what = f"is given by {other} too: expected one endpoint for each field."
-                mistakes.append(MappingMistake(("endpoints", name, "fields", field), what))
+                mistakes.append(MappingMistake(("endpoints", name, "fields", one), what))
     first = next(iter(parts))
     for field in spec.record.model_fields:
         if field not in given and field != spec.key:

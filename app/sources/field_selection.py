@@ -110,7 +110,11 @@ class Selector(Generic[R]):
     def _some(self, values: Mapping[str, V], kept: Collection[str]) -> Mapping[str, V]:
         """Return what the settings say of some fields."""
         found, _ = by_field(self._spec, values)
-        return {field: value for field, value in found.items() if field in kept}
+        return {
+            name_in_json(self._spec, field): value
+            for field, value in found.items()
+            if field in kept
+        }
 
     def _request_for(self, names: Sequence[str]) -> RequestSettings:
         """Return the request that selects some names; a query without names selects all."""

@@ -140,7 +140,9 @@ def _definition(
     """Put the definition together, of the fields and types that fit."""
     settings = tables.schema
     names = settings.names
-    if len({names.one, names.several, "me"}) < 3:  # noqa: PLR2004 # the root fields
+    if names.one == "me":
+        mistakes.add(("schema", "type"), f"is {names.type}, whose root field me is there already.")
+    elif names.several in {names.one, "me"}:
         mistakes.add(("schema", "plural"), f"gives two root fields one name: {names.several}.")
     existence = _existence(tables, sources, fields, mistakes)
     read = {one.source.name for one in fields} | {existence.name}

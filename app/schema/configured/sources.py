@@ -11,13 +11,14 @@ from pydantic import BeforeValidator, Field
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, ReadObject, as_expression
 from app.settings.lists import ListSettings
-from app.settings.nested import Keys
+from app.settings.nested import Keys, bracketed
 from app.settings.public_schema import SchemaLookupSettings, UserFieldSettings
 from app.settings.response import AnswerSettings
 from app.settings.source import Endpoints, EndpointSettings, SourceSettings
 from app.sources.base import PageSpec, Record, SourceSpec
 from app.sources.field_types import id_text
 from app.sources.lists.contract import default_list
+from app.sources.mapping.row_mapper import FOREIGN_KEYS
 
 
 class FoundUser(Record):
@@ -135,6 +136,12 @@ class ConfiguredSources:
                 what = f"is {name}, {unknown(endpoint, endpoints, f'endpoint of {service}')}"
                 self._mistakes.add((*keys, "source"), what)
             return False
+        place = _SourcePlace(name, self.settings.get(service))
+        given = (None if place.mapping is None else place.mapping.fields) or {}
+        if settings.value is not None and keys[-1] in given:
+            table = bracketed(("sources", *name.replace(".", ".endpoints.").split("."), "fields"))
+            self._mistakes.add((*keys, "value"), f"is in {table}, too: expected it once.")
+            return True
         if not endpoint and endpoints and settings.value is not None:
             what = (
                 f"cannot be read, because {service} has endpoints: expected it in the fields of one"
@@ -158,6 +165,7 @@ class ConfiguredSources:
         else:
             key = _key_in(None if mapping is None else mapping.answer)
             aliases = {key}
+        aliases.add(FOREIGN_KEYS)
         has_mapping = mapping is not None and bool(mapping.fields)
         names = None if has_mapping else self._types.member_names(fields, aliases)
         if place.is_divided or names is None:
@@ -166,8 +174,9 @@ class ConfiguredSources:
             names = _free_names(fields, aliases)
             if place.is_divided:
                 self._check_division(place, fields)
+                self._complete_division(place, fields)
             else:
-                self._add_expressions(place, base, fields)
+                self._add_expressions(place, base, fields, names)
         title = "".join(part.capitalize() for part in re.split(r"[._]", name))
         record = self._types.record(
             f"{title}Record" if base is None else base.record.__name__,
@@ -208,13 +217,8 @@ class ConfiguredSources:
         if item.expressions is not None:
             settings = settings or default_list(spec)
             given = settings.fields or {}
-            names = {one.name: one.attribute for one in item.definition.fields}
-            fields = {
-                names[name]: text
-                for name, text in item.expressions.items()
-                if not {name, names[name]} & given.keys()
-            }
-            settings = settings.model_copy(update={"fields": {**fields, **given}})
+            fields = {**item.expressions, **given}
+            settings = settings.model_copy(update={"fields": fields})
         if settings is not None:
             lists = {**source.lists, spec.list: settings}
             self.settings[spec.name] = source.model_copy(update={"lists": lists})
@@ -266,30 +270,56 @@ class ConfiguredSources:
                     self._mistakes.add(("sources", name, "request"), None)
 
     def _add_expressions(
-        self, place: _SourcePlace, base: SourceSpec[Any] | None, fields: Sequence[ReadField]
+        self,
+        place: _SourcePlace,
+        base: SourceSpec[Any] | None,
+        fields: Sequence[ReadField],
+        names: Mapping[str, str],
     ) -> None:
         """Add the expressions of fields to the settings of their source."""
         given = None if place.mapping is None else place.mapping.fields
         expressions = dict(given or {})
         if base is not None and not expressions:
             expressions = {
-                one: as_expression(info.alias or one)
+                info.alias or one: as_expression(info.alias or one)
                 for one, info in base.record.model_fields.items()
                 if one != base.key
             }
         for one in fields:
-            if not {one.name, one.attribute} & expressions.keys():
-                expressions[one.attribute] = self._types.expression(one)
+            name = names[one.name]
+            text = expressions.get(name, one.text)
+            expressions[name] = self._types.expression(replace(one, text=text))
         changed = place.with_fields(expressions)
         if changed is not None:
             self.settings[place.name.partition(".")[0]] = changed
 
+    def _complete_division(self, place: _SourcePlace, fields: Sequence[ReadField]) -> None:
+        """Add the fields of objects to the expressions that endpoints have."""
+        by_name = {one.name: one for one in fields}
+        completed = {
+            name: one.model_copy(
+                update={
+                    "fields": {
+                        field: self._types.expression(replace(by_name[field], text=text))
+                        if field in by_name
+                        else text
+                        for field, text in (one.fields or {}).items()
+                    }
+                    or None
+                }
+            )
+            for name, one in place.endpoints.items()
+        }
+        if place.settings is not None:
+            changed = place.settings.model_copy(update={"endpoints": completed})
+            self.settings[place.name] = changed
+
     def _check_division(self, place: _SourcePlace, fields: Sequence[ReadField]) -> None:
         """Report fields that no endpoint of a source gives."""
         endpoints = place.endpoints
-        given = {name for one in endpoints.values() for name in one.fields}
+        given = {name for one in endpoints.values() for name in one.fields or ()}
         for one in fields:
-            if not {one.name, one.attribute} & given:
+            if one.name not in given:
                 what = (
                     f"is {place.name}, whose endpoints do not give it: expected {one.name} in the"
                     f" fields of one of {', '.join(endpoints)}."

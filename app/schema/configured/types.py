@@ -32,8 +32,8 @@ from app.settings.public_schema import EnumSettings
 from app.sources.base import Record
 from app.sources.field_types import SCALAR_FIELDS, OneOf
 
-OWN_TYPES = ("Query", "PageInfo", *SCALARS)
-"""Types that every schema has or may have, besides those of lists."""
+OWN_TYPES = ("Query", "Mutation", "Subscription", "PageInfo", *SCALARS)
+"""Names of types that have a meaning in every schema, besides those of lists."""
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """A name that an expression has without quotes."""
@@ -101,12 +101,22 @@ class ConfiguredTypes:
         objects = (MONEY,) if base is None else base.objects
         self.objects = {one.name: ReadObject(one) for one in objects}
         self.enums = {one.name: one for one in (() if base is None else base.enums)}
-        of_lists = [f"{one}{end}" for one in tables.types for end in ("Edge", "Connection")]
-        self._taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists, tables.schema.type}
+        listed = [one.type for one in (() if base is None else base.fields) if one.pages]
+        listed += [one.type for one in tables.user.values() if one.connection and one.type]
+        of_lists = [f"{one}{end}" for one in listed for end in ("Edge", "Connection")]
+        self._taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists}
+        if tables.schema.type in self._taken:
+            what = f"is {tables.schema.type}, which is a type of the schema already."
+            mistakes.add(("schema", "type"), what)
+        self._taken.add(tables.schema.type)
         self._building: list[str] = []
+        self._circles: set[frozenset[str]] = set()
         self.enums |= {name: self._enum(name, one) for name, one in tables.enums.items()}
         for name in tables.types:
-            self._object(name, ("types", name))
+            if name in self._taken:
+                self._check_name(name, ("types", name))
+            else:
+                self._object(name, ("types", name))
 
     def kind_of(self, text: str, keys: Keys) -> TypeNode | None:
         """Parse a type, and report one that is wrong or unknown.
@@ -129,7 +139,7 @@ class ConfiguredTypes:
             return kind
         if name not in self._tables.unread and name not in self._tables.types:
             known = [*SCALARS, *self.objects, *self.enums, *self._tables.types]
-            self._mistakes.add(keys, f"has the type {name}, {unknown(name, known)}")
+            self._mistakes.add(keys, f"names {name}, {unknown(name, known)}")
         return None
 
     def record(
@@ -261,10 +271,12 @@ class ConfiguredTypes:
         if name in self.objects or name not in self._tables.types:
             return self.objects.get(name)
         if name in self._building:
-            circle = " → ".join([*self._building[self._building.index(name) :], name])
-            self._mistakes.add(place, f"makes a circle of objects: {circle}.")
+            circle = self._building[self._building.index(name) :]
+            if frozenset(circle) not in self._circles:
+                way = " → ".join([*circle, name])
+                self._mistakes.add(place, f"makes a circle of objects: {way}.")
+            self._circles.add(frozenset(circle))
             return None
-        self._check_name(name, ("types", name))
         settings = self._tables.types[name]
         fields: list[ReadField] = []
         self._building.append(name)

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import Field, JsonValue, create_model
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from app.errors import Code, SourceFailure
@@ -35,8 +36,9 @@ from app.sources.mapping.scan import is_text
 
 R = TypeVar("R", bound=Record)
 
-FOREIGN_KEYS = "foreignKeys"
-"""The JSON name of the foreign keys in a record. It is never read from a row."""
+FOREIGN_KEYS = "foreign keys"
+"""The JSON name of the foreign keys in a record: no name of a public field. It is never read from a
+row."""
 
 _KINDS: Mapping[type, str] = {bool: "true or false", dict: "an object", list: "a list"}
 
@@ -470,14 +472,17 @@ def by_field(
         The values by the Python names of the fields, and the mistakes in the names.
     """
     known: Mapping[str, FieldInfo] = spec.record.model_fields
-    names = {name_in_json(spec, name): name for name in known} | {name: name for name in known}
+    in_json = {name_in_json(spec, name): name for name in known}
+    # A field whose name in JSON is not made of that in Python is known by the former alone.
+    in_python = {name: name for name in known if in_json.get(to_camel(name)) == name}
+    names = in_python | in_json
     mistakes: list[MappingMistake] = []
     found: dict[str, V] = {}
     for written, text in fields.items():
         name = names.get(written)
         if name is None:
             near = get_close_matches(written, names, n=1)
-            every = ", ".join(sorted(name_in_json(spec, one) for one in known))
+            every = ", ".join(sorted(in_json))
             hint = f"did you mean {near[0]}?" if near else f"expected one of {every}."
             mistakes.append(MappingMistake((*at, written), f"is no field of {spec.name}: {hint}"))
         elif name in found:

@@ -83,7 +83,7 @@ def test_an_expression_that_does_not_work_is_wrong_too() -> None:
 
 
 def test_a_record_is_what_it_was_with_keys_beside_its_fields() -> None:
-    row = {**profile_row(1), "stripe": "cus_1", "crm": 7, "foreignKeys": {"billing": "spoofed"}}
+    row = {**profile_row(1), "stripe": "cus_1", "crm": 7, "foreign keys": {"billing": "spoofed"}}
     made = record(row, billing="stripe", activity="crm", other="nothing")
     plain = mapper_of(PROFILE, None).record(row, USER)
 

@@ -1,0 +1,390 @@
+"""Mistakes in the tables of a schema: each is told at the start with its file, table and line."""
+
+import json
+
+import pytest
+
+from app.settings.nested import as_table
+from tests.settings.conftest import Write
+from tests.settings.loading import load, mistakes
+
+SOURCES = """\
+[sources]
+profile.base_url = "http://profile"
+billing.base_url = "http://billing"
+activity.base_url = "http://activity"
+[sources.support]
+base_url = "http://support"
+request = { form = "repeat", path = "/rows", parameter = "id" }
+"""
+
+FIELD = {"source": "support", "type": "Int", "description": "A field.", "may": "public"}
+TICKET = """\
+[types.Ticket]
+description = "A ticket."
+fields.id = { type = "ID!", description = "Its number." }
+"""
+REQUEST = 'request = { form = "repeat", path = "/one", parameter = "id" }\n'
+
+
+def field(name: str = "open", **changes: object) -> str:
+    """Write the table of a field; a setting that is ``None`` is left out."""
+    settings = {name: value for name, value in {**FIELD, **changes}.items() if value is not None}
+    lines = [f"{key} = {written(value)}\n" for key, value in settings.items()]
+    return f"[user.{name}]\n" + "".join(lines)
+
+
+def written(value: object) -> str:
+    """Write a value in TOML."""
+    if (table := as_table(value)) is not None:
+        return "{ " + ", ".join(f"{key} = {written(one)}" for key, one in table.items()) + " }"
+    return json.dumps(value)
+
+
+def endpoints(**fields: str) -> str:
+    """Write the tables of a source with endpoints, of which each has one field."""
+    lines = [
+        f"[sources.crm.endpoints.{name}]\n{REQUEST}fields.{one} = 'x'\n"
+        for name, one in fields.items()
+    ]
+    return "[sources.crm]\nbase_url = 'http://crm'\n" + "".join(lines)
+
+
+def enum(*lines: str) -> str:
+    """Write the table of an enum."""
+    return '[enums.Level]\ndescription = "A level."\n' + "".join(f"{line}\n" for line in lines)
+
+
+def kind(name: str, **fields: str) -> str:
+    """Write the table of an object."""
+    lines = [f'{key} = {{ type = "{one}", description = "." }}' for key, one in fields.items()]
+    head = f'[types.{name}]\ndescription = "An object."\n[types.{name}.fields]\n'
+    return head + "".join(f"{line}\n" for line in lines)
+
+
+def told(text: str, write: Write) -> list[str]:
+    """List the mistakes of a file that has the sources and a text, without what is the same in all.
+
+    Lines are counted from the beginning of the text.
+    """
+    found: list[str] = []
+    for one in mistakes(write(SOURCES + text)):
+        file, line, rest = one.split(":", 2)
+        assert file == "gateway.toml"
+        found.append(f"{int(line) - SOURCES.count(chr(10))}:{rest.partition('. ')[0].rstrip('.')}")
+    return found
+
+
+NAME = "is not a valid name here: expected letters, digits and _, with no digit and no __ first"
+POLICY = 'expected "public", "self", a scope, or "self or" and a scope'
+TAKEN = "is a type of the schema already: expected another name"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # What a field needs.
+        (field(source=None), ["1: [user.open] source is missing: Source that the field is read"]),
+        (field(type=None), ["1: [user.open] type is missing: Type in GraphQL's notation"]),
+        (field(description=None), ["1: [user.open] description is missing: Description of the"]),
+        (field(may=None), ["1: [user.open] may is missing: Who may see the field"]),
+        ("[user.open]\n", [f"1: [user.open] {one} is missing" for one in FIELD]),
+        (field(description=""), ["4: [user.open] description got ''"]),
+        (field(sorce="x"), ["6: [user.open] sorce is not a setting: did you mean source?"]),
+        ("[user]\nopen = 3\n", ["2: [user] open got a single value: expected a table"]),
+        # Its name.
+        (field('"9a"'), [f"1: [user.9a] {NAME}"]),
+        (field("__a"), [f"1: [user.__a] {NAME}"]),
+        (field("a-b"), [f"1: [user.a-b] {NAME}"]),
+        (field('"é"'), [f'1: [user."é"] {NAME}']),
+        (field("id"), ["1: [user.id] is there always: expected another name"]),
+        (
+            field("username"),
+            [
+                (
+                    "1: [user.username] is a field of the default schema: expected another name,"
+                    ' only hidden = true, or extends = "none" in [schema]'
+                )
+            ],
+        ),
+        # Its source.
+        (
+            field(source="crm"),
+            [
+                (
+                    "2: [user.open] source is crm, which is not known: expected one of profile,"
+                    " billing, activity, support"
+                )
+            ],
+        ),
+        (
+            field(source="suport"),
+            ["2: [user.open] source is suport, which is not known: did you mean support?"],
+        ),
+        (
+            field(source="support.one"),
+            ["2: [user.open] source is support.one, which is no endpoint of support"],
+        ),
+        (
+            endpoints(one="other") + field("other", source="crm") + field(source="crm.on"),
+            ["12: [user.open] source is crm.on, which is no endpoint of crm: did you mean one?"],
+        ),
+        (
+            "[sources.crm]\nbase_url = 'http://crm'\n" + field(source="crm"),
+            ["1: [sources.crm] request is missing: How a request names the users"],
+        ),
+        # Its type.
+        (
+            field(type="Intt"),
+            ["3: [user.open] type names Intt, which is not known: did you mean Int?"],
+        ),
+        (
+            field(type="[Int"),
+            ["3: [user.open] type got '[Int': expected a type of GraphQL, such as Int or [Agent!]"],
+        ),
+        (
+            field(type="Int } type X { a"),
+            ["3: [user.open] type got 'Int } type X { a': expected a type of GraphQL"],
+        ),
+        (field(type="User"), ["3: [user.open] type names User, which is not known"]),
+        # Its value.
+        (
+            field(value="a["),
+            ["6: [user.open] value got 'a[': column 3: expected more, got the end"],
+        ),
+        (
+            field(value="nothing(a)"),
+            ["6: [user.open] value got 'nothing(a)': column 1: there is no nothing()"],
+        ),
+        (
+            "[sources.support.fields]\nopen = 'x'\n" + field(value="y"),
+            ["8: [user.open] value is in [sources.support] fields, too: expected it once"],
+        ),
+        (
+            endpoints(one="other") + field("other", source="crm") + field(source="crm", value="y"),
+            [
+                (
+                    "16: [user.open] value cannot be read, because crm has endpoints: expected it"
+                    ' in the fields of one of them, or source = "crm.one"'
+                )
+            ],
+        ),
+        # Who may see it.
+        *[
+            (field(may=one), [f"5: [user.open] may got '{one}': {POLICY}"])
+            for one in ("", "public or a", "self or self", "a b", "self or")
+        ],
+        # Hidden fields.
+        (
+            "[user.usernam]\nhidden = true\n",
+            ["1: [user.usernam] hides a field, which is no default field: did you mean username?"],
+        ),
+        (
+            '[user.username]\nhidden = true\nmay = "self"\n',
+            ["1: [user.username] is wrong: expected no may beside hidden = true"],
+        ),
+        # Lists.
+        (
+            field(assumed_size=3),
+            ["6: [user.open] assumed_size is for lists, and the type is Int"],
+        ),
+        (
+            field(list={"path": "/x", "parameter": "u"}),
+            ["1: [user.open] is wrong: expected connection = true beside list"],
+        ),
+        (
+            field(connection=True),
+            ["3: [user.open] type got 'Int': expected the object that an item is"],
+        ),
+        (
+            TICKET + field(connection=True, type="[Ticket!]"),
+            ["6: [user.open] type got '[Ticket!]': expected the object that an item is"],
+        ),
+        (
+            TICKET.replace("ID!", "ID") + field(connection=True, type="Ticket"),
+            [
+                (
+                    "6: [user.open] type is Ticket, which has no field of type ID!: expected one,"
+                    " by which the items of a page are told apart"
+                )
+            ],
+        ),
+        (
+            TICKET + field(connection=True, type="Ticket", value="x"),
+            ["4: [user.open] is wrong: expected no value and no assumed_size beside connection"],
+        ),
+        (
+            TICKET
+            + field(
+                connection=True,
+                type="Ticket",
+                list={"path": "/x", "parameter": "u", "fields": {"no": "x"}},
+            ),
+            [
+                "10: [user.open.list.fields] no is no field of support.open",
+                "10: [user.open.list.fields] lacks id: expected an expression for each",
+            ],
+        ),
+        # Objects.
+        (kind("A", b="B") + kind("B", a="[A!]"), ["8: [types.B.fields.a] type makes a circle"]),
+        (kind("A", a="A"), ["4: [types.A.fields.a] type makes a circle of objects: A → A"]),
+        (kind("A", b="Bx"), ["4: [types.A.fields.b] type names Bx, which is not known"]),
+        *[
+            (kind(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
+            for one in (
+                *("Event", "Money", "BillingStatus", "InvoiceEdge", "InvoiceConnection", "User"),
+                *("String", "Query", "Mutation", "PageInfo"),
+            )
+        ],
+        (
+            kind("_A", a="Int"),
+            [
+                (
+                    "1: [types._A] is not a valid name here: expected a name of GraphQL that begins"
+                    " with a letter, such as Agent"
+                )
+            ],
+        ),
+        (kind('"A b"', a="Int"), ['1: [types."A b"] is not a valid name here']),
+        (
+            TICKET + kind("TicketEdge", a="Int") + field(connection=True, type="Ticket"),
+            [f"4: [types.TicketEdge] {TAKEN}"],
+        ),
+        (
+            '[types.A]\ndescription = "An object."\n',
+            ["1: [types.A] fields is missing: The fields of the object, by name"],
+        ),
+        (
+            '[types.A.fields]\na = { type = "Int", description = "." }\n',
+            ["1: [types.A] description is missing: Description of the type in the schema"],
+        ),
+        (
+            '[types.A]\ndescription = "An object."\nfields.a = { type = "Int", may = "self" }\n',
+            [
+                "3: [types.A.fields.a] description is missing",
+                "3: [types.A.fields.a] may is not a setting: expected one of type, description,",
+            ],
+        ),
+        # Enums.
+        (
+            enum('unknown = "LO"', "values.LOW = {}"),
+            ["3: [enums.Level] unknown is LO, which is not known: did you mean LOW?"],
+        ),
+        (
+            enum('values.LOW = { value = "a" }', 'values.HIGH = { value = ["b", "A"] }'),
+            ["4: [enums.Level.values.HIGH] value has 'A', which LOW has, too"],
+        ),
+        (
+            enum("values.LOW = {}", 'values.HIGH = { value = "low" }'),
+            ["4: [enums.Level.values.HIGH] value has 'low', which LOW has, too"],
+        ),
+        (
+            enum("values.true = {}"),
+            ["3: [enums.Level.values.true] is no value of an enum in GraphQL"],
+        ),
+        (enum('values."a b" = {}'), [f'3: [enums.Level.values."a b"] {NAME}']),
+        (enum(), ["1: [enums.Level] values is missing: The values of the enum, by name"]),
+        (enum("values = {}"), ["3: [enums.Level.values] got a table"]),
+        (
+            kind("Level", a="Int") + enum("values.LOW = {}"),
+            ["5: [enums.Level] is in [types.Level], too: expected one of both"],
+        ),
+        # The schema as a whole.
+        (
+            '[schema]\nextends = "defaults"\n',
+            ["2: [schema] extends got 'defaults': input should be 'default' or 'none'"],
+        ),
+        (
+            '[schema]\nextend = "none"\n',
+            ["2: [schema] extend is not a setting: did you mean extends?"],
+        ),
+        (
+            '[schema]\nexistence = "profil"\n',
+            ["2: [schema] existence is profil, which is not known: did you mean profile?"],
+        ),
+        *[
+            (
+                f'[schema]\ntype = "{one}"\n',
+                [f"2: [schema] type is {one}, which is a type of the schema already"],
+            )
+            for one in ("Query", "Mutation", "String", "Event", "BillingStatus", "InvoiceEdge")
+        ],
+        (
+            '[schema]\ntype = "Me"\n',
+            ["2: [schema] type is Me, whose root field me is there already"],
+        ),
+        *[
+            (
+                f'[schema]\nplural = "{one}"\n',
+                [f"2: [schema] plural gives two root fields one name: {one}"],
+            )
+            for one in ("user", "me")
+        ],
+        # Endpoints.
+        (
+            endpoints(one="open", two="open") + field(source="crm"),
+            [
+                (
+                    "8: [sources.crm.endpoints.two.fields] open is given by one too: expected one"
+                    " endpoint for each field"
+                )
+            ],
+        ),
+        (
+            endpoints(one="opn") + field(source="crm"),
+            [
+                "5: [sources.crm.endpoints.one.fields] opn is no field of crm: did you mean open?",
+                (
+                    "7: [user.open] source is crm, whose endpoints do not give it: expected open in"
+                    " the fields of one of one"
+                ),
+            ],
+        ),
+    ],
+)
+def test_each_mistake_is_told_at_its_line_with_what_would_be_right(
+    text: str, expected: list[str], write: Write
+) -> None:
+    found = told(text, write)
+
+    assert len(found) == len(expected)
+    for one, beginning in zip(found, expected, strict=True):
+        assert one.startswith(beginning)
+
+
+ALL_AT_ONCE = [
+    field("a", source="suport"),
+    field("b", type="Intt"),
+    field("c", may=None),
+    field("d", value="a["),
+    field("username"),
+    kind("A", b="B", c="Nothing"),
+    kind("B", a="A"),
+    enum('unknown = "LO"', "values.LOW = {}"),
+    '[schema]\nexistence = "profil"\n',
+    "[sources.profile.fields]\nnick = 'x'\n",
+]
+
+
+def test_all_mistakes_are_told_at_once(write: Write) -> None:
+    found = told("".join(ALL_AT_ONCE), write)
+
+    tables = sorted(one.partition("[")[2].partition("]")[0] for one in found)
+    assert tables == [
+        "enums.Level",
+        "schema",
+        "sources.profile.fields",
+        "types.A.fields.c",
+        "types.B.fields.a",
+        *(f"user.{name}" for name in ("a", "b", "c", "d", "username")),
+    ]
+
+
+def test_names_that_python_and_graphql_use_otherwise_are_no_mistakes(write: Write) -> None:
+    names = ("class", "None", "mro", "key", "field_x", "x", "type", "_a", "model_dump", "user")
+    text = "".join(field(name, type="Level") for name in names)
+    types = kind("Ticket2", id="ID", key="Int") + kind("Edge", a="Ticket2")
+
+    settings = load(write(SOURCES + text + types + enum("values.mro = {}", "values.Query = {}")))
+
+    assert list(settings.user) == list(names)
