@@ -119,7 +119,11 @@ def test_a_name_of_an_endpoint_is_a_word(name: str) -> None:
 
 
 def test_an_endpoint_without_fields_gives_nothing() -> None:
-    assert mistakes(endpoints={"balance": {**BALANCE, "fields": {}}}) == {
+    without = {name: one for name, one in BALANCE.items() if name != "fields"}
+
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        settings(endpoints={"balance": {**BALANCE, "fields": {}}})
+    assert mistakes(endpoints={"balance": without}) == {
         "endpoints.balance.fields": "gives no field: expected an expression for at least one."
     }
 
