@@ -32,13 +32,17 @@ from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
 from app.execution.source_fit import misfits_in
 from app.execution.trusted import document_store_of
+from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
+from app.fastpath.paths import walking
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
+from app.schema.default import DEFAULT_SCHEMA
+from app.schema.examples import ExampleQuery, example_queries
 from app.server import pipelining
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
@@ -65,7 +69,7 @@ from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import open_pages
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import validating_decoder
+from app.sources.mapping.decoding import ReadMethods, validating_decoder
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.transport.client import client_transport
@@ -217,6 +221,15 @@ class Gateway:
             compiler=compiler_of(self._settings, self._schema),
         )
 
+    def examples(self) -> Sequence[ExampleQuery]:
+        """Write queries to explore the schema with.
+
+        Returns:
+            The queries; none for the default schema, which the page has queries for.
+        """
+        definition = self._schema.definition
+        return () if definition == DEFAULT_SCHEMA else example_queries(definition)
+
     def services(self) -> Sequence[ServiceClient] | None:
         """Return the clients of the sources.
 
@@ -304,7 +317,7 @@ class Gateway:
         # A source with its own keys is not called with ids of users.
         other_keys = {*keys, *(one.source.name for one in self._schema.definition.lookups)}
         fold_case = self._limits.fold_case and spec.name not in other_keys
-        decoders = struct_decoder if self._settings.fastpath.uses("rows") else validating_decoder
+        methods = read_methods(self._settings)
         source: Source[Record] = (
             SelectingSource(
                 endpoint,
@@ -313,7 +326,7 @@ class Gateway:
                 foreign,
                 observer=self._observer,
                 fold_case=fold_case,
-                decoders=decoders,
+                methods=methods,
             )
             if endpoint.selects
             else RestSource(
@@ -323,7 +336,7 @@ class Gateway:
                 foreign,
                 observer=self._observer,
                 fold_case=fold_case,
-                decoders=decoders,
+                methods=methods,
             )
         )
         if settings.cache.enabled:
@@ -433,7 +446,7 @@ def create_app(
         schema=schema,
     )
     health = Health(gateway.services, gateway.can_authenticate)
-    graphiql = GraphiQL() if settings.graphiql else None
+    graphiql = GraphiQL(examples=gateway.examples()) if settings.graphiql else None
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
     endpoint = GraphQLEndpoint(
@@ -536,6 +549,21 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 async def _home(_: Request) -> Response:
     """Redirect ``/`` to the page at ``/graphql``."""
     return RedirectResponse("graphql")
+
+
+def read_methods(settings: Settings) -> ReadMethods:
+    """Choose what decodes rows and evaluates expressions.
+
+    Args:
+        settings: All settings.
+
+    Returns:
+        The fast paths that are on, and else the libraries.
+    """
+    return ReadMethods(
+        decoders=struct_decoder if settings.fastpath.uses("rows") else validating_decoder,
+        expressions=walking if settings.fastpath.uses("paths") else compile_expression,
+    )
 
 
 def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler | None:

@@ -8,7 +8,7 @@ from benchmarks.glibc import loader
 from benchmarks.hive import supergraph
 from benchmarks.ours import ours
 from benchmarks.peer import Command, Kit, Peer, PeerAddress
-from benchmarks.places import PEERS, WORK
+from benchmarks.places import PEERS, ROOT, WORK
 from benchmarks.tools import Tools
 from benchmarks.workloads import Dialect
 
@@ -46,6 +46,16 @@ def catalog(tools: Tools) -> tuple[Peer, ...]:
             "user-gateway-reference",
             title="user-gateway, reference path",
             settings={"GATEWAY_FASTPATH__ENABLED": "false"},
+        ),
+        ours(
+            "user-gateway-file",
+            title="user-gateway, User by a file",
+            settings={"GATEWAY_CONFIG": str(ROOT / "examples/demo/gateway.toml")},
+        ),
+        ours(
+            "user-gateway-mapped",
+            title="user-gateway, mapped by expressions",
+            settings={"GATEWAY_CONFIG": str(ROOT / "benchmarks/mapped.toml")},
         ),
         _aggregator(REFERENCE, "aiohttp"),
         _aggregator("rest-httpx", "httpx"),

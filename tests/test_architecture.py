@@ -31,9 +31,10 @@ ARROW = (
 
 ASIDE: Mapping[str, frozenset[str]] = {
     "__main__": frozenset({"cli"}),
-    "cli": frozenset({*ARROW, "demo", "importing", "probe"}),
+    "cli": frozenset({*ARROW, "demo", "importing", "probe", "starting"}),
     "main": frozenset({*ARROW[ARROW.index("main") :], "fastpath"}),
     "probe": frozenset(ARROW[ARROW.index("main") :]),
+    "starting": frozenset({*ARROW[ARROW.index("main") :], "importing", "probe"}),
     "importing": frozenset(ARROW[ARROW.index("sources") :]),
     "fastpath": frozenset(ARROW[ARROW.index("server") :]),
     "demo": frozenset(),

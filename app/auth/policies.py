@@ -241,7 +241,7 @@ class Policies:
         self._scopes = frozenset(
             policy.scope for policy in (*policies.values(), *of_roots) if policy.scope is not None
         )
-        self._all = Rights(None, self._scopes, policies)
+        self._all = Rights(None, self._scopes, dict.fromkeys(policies, PUBLIC))
 
     def rights(self, caller: Caller) -> Rights:
         """Return what a caller may see.

@@ -5,6 +5,7 @@ import click
 from app import __version__
 from app.cli.demo import demo
 from app.cli.explain import explain
+from app.cli.init import init
 from app.cli.schema import schema
 from app.cli.serve import serve
 from app.cli.settings import config, settings
@@ -16,11 +17,11 @@ from app.cli.sources import sources
 def main() -> None:
     """One GraphQL endpoint over three REST sources of user data.
 
-    To try it: user-gateway demo. To run it over your own services: set the variables that
-    `user-gateway settings` lists, or write a configuration file. Then check the services with
-    user-gateway sources check, and start the gateway with user-gateway serve.
+    To try it: user-gateway demo. To run it over your own services: user-gateway init writes a
+    configuration file. Or set the variables that `user-gateway settings` lists. Then check the
+    services with user-gateway sources check, and start the gateway with user-gateway serve.
     """
 
 
-for command in (serve, demo, explain, schema, config, settings, sources):
+for command in (init, serve, demo, explain, schema, config, settings, sources):
     main.add_command(command)

@@ -9,7 +9,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from app.auth.policies import EVERYBODY
-from app.cli.base import EXIT_WRONG, config_option, refuse, sources_at
+from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse, sources_at
 from app.errors import ConfigurationError
 from app.execution.document_store import InlineDocuments
 from app.execution.documents import Documents
@@ -92,10 +92,15 @@ def _values_of(text: str | None) -> dict[str, Any] | None:
 
 
 def _settings_or_defaults(config: Path | None) -> Settings:
-    """Read the settings; if they are missing or wrong, use the defaults and print a note."""
+    """Read the settings; if they are missing or wrong, use the defaults and print a note.
+
+    A file that is named may have a schema of its own, so that the defaults would not do.
+    """
     try:
         return load_settings(config=config)
-    except ConfigurationError:
+    except ConfigurationError as error:
+        if config is not None:
+            refuse(UNUSABLE, error.mistakes)
         click.echo(
             "Note: the settings are missing or wrong (`user-gateway serve` prints the mistakes), so"
             " the defaults are used.\n",

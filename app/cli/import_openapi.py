@@ -7,6 +7,7 @@ from typing import Literal
 import click
 
 from app.cli.base import refuse
+from app.cli.new_file import write_new_file
 from app.schema.default import DEFAULT_SCHEMA
 
 
@@ -80,14 +81,7 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        refuse("The file cannot be written:", [f"{output} exists: expected the name of a new file"])
-    except OSError as error:
-        why = f"{output}: {error.strerror}: expected the path of a new file"
-        refuse("The file cannot be written:", [why])
+    write_new_file(text, output)
 
 
 def _warn(source: str, warnings: Sequence[str]) -> None:

@@ -16,14 +16,12 @@ from app.errors import ConfigurationError
 from app.main import load_settings
 from app.probe.probe import ProbeResult, probe
 from app.probe.report import checks_text, table, trial_text
+from app.probe.strangers import stranger_beside
 from app.probe.verdict import Redaction, SourceCheck, check_of
 from app.schema.configured import configured
 from app.settings.credentials import AUTHORIZATION
 from app.settings.models import Settings
 from app.settings.source import SourceSettings
-
-NOBODY = ("00000000-0000-0000-0000-000000000000", "0", "nobody", "nobody@example.com")
-"""Ids that no user has. The first one that matches the pattern of user ids is requested."""
 
 LINES = 60
 """Most lines of an answer that are shown without ``--full``."""
@@ -181,8 +179,8 @@ def _nobody(settings: Settings) -> Sequence[str]:
 
 def _strangers(settings: Settings, users: Sequence[str]) -> Sequence[str]:
     """Return an id that no user has; none if no example matches the pattern of ids."""
-    fitting = (one for one in NOBODY if settings.user_id_pattern.fullmatch(one))
-    return [one for one in fitting if one not in users][:1]
+    stranger = stranger_beside(users, settings.user_id_pattern)
+    return [] if stranger is None else [stranger]
 
 
 def _probe(

@@ -151,6 +151,11 @@ class Expression:
         """
         return members_read(self._node, shape)
 
+    @property
+    def path(self) -> tuple[str, ...] | None:
+        """The names that it walks from the row, if it does nothing else; else ``None``."""
+        return _path_of(self._node)
+
     def evaluate(self, row: object, facts: ResponseFacts = NO_RESPONSE) -> object:
         """Evaluate the expression for a row.
 
@@ -178,6 +183,17 @@ class Expression:
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise EvaluationError(type(error).__name__) from error
         return result
+
+
+def _path_of(node: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names that a tree walks; ``None`` if it does anything else."""
+    if node["type"] == "field":
+        return (str(node["value"]),)
+    if node["type"] != "subexpression":
+        return None
+    parts = [_path_of(child) for child in node["children"]]
+    known = [part for part in parts if part is not None]
+    return tuple(name for part in known for name in part) if len(known) == len(parts) else None
 
 
 def compile_expression(text: str) -> Expression:

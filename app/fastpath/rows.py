@@ -39,6 +39,10 @@ STRICT_TYPES: tuple[object, ...] = (str, int, float, bool, date)
 """Types that mean the same to msgspec and to strict pydantic."""
 
 
+_UNFIT_IN_NAME = re.compile(r'["\\\x00-\x1f]')
+"""Characters that msgspec does not accept in the name of a member."""
+
+
 class _UnsupportedTypeError(Exception):
     """Only pydantic can decode the record."""
 
@@ -109,7 +113,10 @@ def _name_in_json(name: str, info: FieldInfo) -> str:
     """Return the name of a field in JSON."""
     if info.validation_alias not in {None, info.alias}:
         raise _UnsupportedTypeError
-    return info.alias or name
+    found = info.alias or name
+    if _UNFIT_IN_NAME.search(found):
+        raise _UnsupportedTypeError
+    return found
 
 
 def _msgspec_type(annotation: object, metadata: Iterable[object]) -> Any:  # noqa: ANN401 # a type or a special form

@@ -35,6 +35,8 @@ def singular(name: str) -> str:
         return "person"
     if name.endswith("ies"):
         return f"{name[:-3]}y"
+    if name.endswith(("sses", "xes", "ches", "shes")):
+        return name[:-2]
     if name.endswith("s") and not name.endswith(("ss", "us", "is")):
         return name[:-1]
     return name

@@ -52,7 +52,7 @@ def source_toml(guess: SourceGuess, lists: Collection[str] = ()) -> str:
         "Check each line, and try it with an existing user:",
         f"  user-gateway sources try {guess.source} ID --config FILE",
     ):
-        document.add(tomlkit.comment(_line(line)))
+        document.add(tomlkit.comment(comment_line(line)))
     document.add(tomlkit.nl())
     sources = tomlkit.table(is_super_table=True)
     sources.add(guess.source, _source(guess, lists))
@@ -66,7 +66,7 @@ def _source(guess: SourceGuess, lists: Collection[str]) -> TomlTable:
     _add_address(table, guess.address)
     if lists:
         named = ", ".join(f"lists.{name}" for name in lists)
-        table.add(tomlkit.comment(_line(f"Not imported; describe it in {named} instead.")))
+        table.add(tomlkit.comment(comment_line(f"Not imported; describe it in {named} instead.")))
         table.add("without_lists", [*lists])
     if guess.request.max_keys is not None:
         table.add("max_keys", guess.request.max_keys)
@@ -89,9 +89,9 @@ def _add_address(table: TomlTable, address: AddressGuess) -> None:
     if address.base_url is not None:
         table.add("base_url", address.base_url)
     else:
-        table.add(tomlkit.comment(_line(f'base_url = "{address.example}"  # {NO_ADDRESS}')))
+        table.add(tomlkit.comment(comment_line(f'base_url = "{address.example}"  # {NO_ADDRESS}')))
     for other in address.others:
-        table.add(tomlkit.comment(_line(f"Also in the document: {other}")))
+        table.add(tomlkit.comment(comment_line(f"Also in the document: {other}")))
 
 
 def _settings(model: BaseModel, notes: Sequence[str]) -> TomlTable:
@@ -101,22 +101,29 @@ def _settings(model: BaseModel, notes: Sequence[str]) -> TomlTable:
     for name in sorted(values, key=lambda name: name != _FIRST):
         dotted = as_table(values[name]) if name == _DOTTED else None
         if dotted is None:
-            table.add(name, _value(values[name]))
+            table.add(name, toml_value(values[name]))
         for inner, value in (dotted or {}).items():
-            table.add(tomlkit.key([name, inner]), _value(value))
+            table.add(tomlkit.key([name, inner]), toml_value(value))
     for note in notes:
-        table.add(tomlkit.comment(_line(f"Check {note}")))
+        table.add(tomlkit.comment(comment_line(f"Check {note}")))
     table.add(tomlkit.nl())
     return table
 
 
-def _value(value: object) -> Item:
-    """Write a value; a table in one line."""
+def toml_value(value: object) -> Item:
+    """Write a value; a table in one line.
+
+    Args:
+        value: Plain data.
+
+    Returns:
+        The value as TOML.
+    """
     table = as_table(value)
     if table is not None:
         inline = tomlkit.inline_table()
         for name, inner in table.items():
-            inline.add(str(name), _value(inner))
+            inline.add(str(name), toml_value(inner))
         return inline
     if isinstance(value, str) and '"' in value and "'" not in value and value.isprintable():
         return tomlkit.string(value, literal=True)
@@ -128,10 +135,10 @@ def _fields(fields: Sequence[FieldGuess], rest: Sequence[Property]) -> TomlTable
     table = tomlkit.table()
     for field in fields:
         if field.expression is None:
-            table.add(tomlkit.comment(_line(_missing(field))))
+            table.add(tomlkit.comment(comment_line(_missing(field))))
         else:
-            table.add(tomlkit.comment(_line(_about(field))))
-            table.add(field.name, _value(field.expression))
+            table.add(tomlkit.comment(comment_line(_about(field))))
+            table.add(field.name, toml_value(field.expression))
     if rest:
         table.add(tomlkit.nl())
         table.add(tomlkit.comment("The other properties of a row:"))
@@ -155,7 +162,7 @@ def _words(words: WordsGuess) -> TomlTable:
 def _add_list(table: TomlTable, lines: Sequence[str]) -> None:
     """Write the first lines of a list as comments, and how many more there are."""
     for line in islice(lines, MAX_LISTED):
-        table.add(tomlkit.comment(_line(f"  {line}")))
+        table.add(tomlkit.comment(comment_line(f"  {line}")))
     if len(lines) > MAX_LISTED:
         table.add(tomlkit.comment(f"  and {len(lines) - MAX_LISTED} more"))
 
@@ -178,8 +185,15 @@ def _with_meaning(text: str, one: Property) -> str:
     return f"{text}. {one.description}" if one.description else text
 
 
-def _line(text: str) -> str:
-    """Make one printable line of a text, and cut it."""
+def comment_line(text: str) -> str:
+    """Make one printable line of a text, and cut it.
+
+    Args:
+        text: The text, which may come from a document or a service.
+
+    Returns:
+        The line, for a comment.
+    """
     line = "".join(char if char.isprintable() else " " for char in text).rstrip()
     words = " ".join(line.split(" ")) if line.startswith(" ") else line
     return words if len(words) <= WIDTH else f"{words[: WIDTH - 1].rstrip()}…"

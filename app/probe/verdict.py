@@ -5,7 +5,7 @@ A check lists each row field by field. Secrets are removed from all texts.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, cast
@@ -110,6 +110,8 @@ def _type_of(value: object) -> str:  # noqa: PLR0911 # a table
             return "text"
         case datetime():
             return "time"
+        case date():
+            return "day"
         case list() | tuple():
             return f"list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType] # of any kind
         case _:

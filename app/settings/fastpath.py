@@ -22,6 +22,11 @@ class FastpathSettings(SettingsModel):
         description="Whether msgspec reads rows of the default contract; pydantic reads only the"
         " rows that msgspec rejects.",
     )
+    paths: bool = Field(
+        default=True,
+        description="Whether expressions that only walk names, such as `stats.open`, are evaluated"
+        " without JMESPath's interpreter.",
+    )
     wire: bool = Field(
         default=True,
         description="Whether the gateway writes requests to services itself, instead of"

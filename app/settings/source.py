@@ -39,12 +39,26 @@ from app.settings.response import AnswerSettings, ExpressionText, FieldName, Fie
 from app.settings.transport import ProxySettings, TlsSettings
 from app.settings.variables import nearest
 
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
 
 def _check_name(name: str) -> str:
     """Check a name that appears in logs and in names of variables."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+    if not is_service_name(name):
         raise ValueError("expected small letters, digits and _, such as latest_invoice")
     return name
+
+
+def is_service_name(text: str) -> bool:
+    """Return whether a text can be the name of a source.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Whether it can.
+    """
+    return _NAME.fullmatch(text) is not None
 
 
 EndpointName: TypeAlias = Annotated[str, AfterValidator(_check_name)]

@@ -27,7 +27,7 @@ from app.sources.base import (
 )
 from app.sources.client import ServiceClient
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
 from app.sources.mapping.row_mapper import MappingError, MappingMistake, by_field, name_in_json
 from app.sources.records_in_parts import Endpoint, partial
 from app.sources.rest import RestSource
@@ -152,7 +152,8 @@ def _names(
         elif members is not None:
             found[field] = sorted(members)
         elif field in mapped:
-            what = f"lacks {field}, whose expression reads the whole row: expected what it needs."
+            written = name_in_json(spec, field)
+            what = f"lacks {written}, whose expression reads the whole row: expected what it needs."
             mistakes.append(MappingMistake(AT, what))
         elif field == spec.key:
             found[field] = _names_of_key(spec, answer)
@@ -239,7 +240,7 @@ class SelectingSource(Generic[R]):
         foreign_keys: Expressions for keys of other sources in its rows, by source name.
         observer: Called for each record with how it was made; ``None`` for no observer.
         fold_case: Whether keys that differ only in case are the same, whatever the settings say.
-        decoders: Creates the decoder from bytes to records.
+        methods: How rows are decoded and expressions evaluated.
 
     Raises:
         MappingError: The settings do not say which names some field needs. It has all mistakes.
@@ -254,7 +255,7 @@ class SelectingSource(Generic[R]):
         *,
         observer: Observer | None = None,
         fold_case: bool = False,
-        decoders: DecoderFactory = validating_decoder,
+        methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
         self._name = endpoint.spec.name
         selector = Selector(endpoint, foreign_keys)
@@ -268,7 +269,7 @@ class SelectingSource(Generic[R]):
                 foreign_keys,
                 observer=observer,
                 fold_case=fold_case,
-                decoders=decoders,
+                methods=methods,
             )
 
         self._narrowed = lru_cache(MAX_FIELD_SETS)(narrowed)

@@ -23,7 +23,7 @@ from app.sources.base import (
 from app.sources.client import ServiceClient
 from app.sources.failed_items import FailedItems
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
 from app.sources.mapping.paging import target_of
 from app.sources.mapping.reader import ended
 from app.sources.mapping.readers import reader_of
@@ -46,7 +46,7 @@ class RestSource(Generic[R]):
         *,
         observer: Observer | None = None,
         fold_case: bool = False,
-        decoders: DecoderFactory = validating_decoder,
+        methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
         """Create the source.
 
@@ -58,7 +58,7 @@ class RestSource(Generic[R]):
             observer: Called for each record with how it was made; ``None`` for no observer.
             fold_case: Whether keys that differ only in case are the same, whatever the settings
                 say.
-            decoders: Creates the decoder from bytes to records.
+            methods: How rows are decoded and expressions evaluated.
         """
         self._spec = spec
         self._client = client
@@ -69,7 +69,7 @@ class RestSource(Generic[R]):
             foreign_keys,
             observer=observer,
             fold_case=fold_case,
-            decoders=decoders,
+            methods=methods,
         )
         answer = client.settings.answer
         self._has_items = answer is not None and answer.parts is not None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.auth.policies import EVERYBODY, NOBODY, Policies, policy_of
 from app.settings.resilience import CacheSettings
 from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
@@ -43,6 +44,14 @@ async def gateway(open_gateway: OpenGateway, services: FakeServices) -> Any:  # 
     services.know(*range(1, 5))
     async with open_gateway(settings_for_fakes(explain=True), by_headers) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("may", ["public", "self", "hr:read", "self or hr:read"])
+def test_where_callers_are_not_known_each_of_them_sees_every_field(may: str) -> None:
+    policies = Policies({"salary": policy_of(may)})
+
+    assert policies.rights(EVERYBODY).allows("salary", own=False)
+    assert policies.rights(NOBODY).allows("salary", own=False) is (may == "public")
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,8 @@ def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: lis
             return None
         found = values_of(one)
         # A truth value equals a number.
-        return [(type(value), value) for value in (found["one"], *found["many"])]
+        values: list[object] = [found["one"], *found["many"]]
+        return [(type(value), value) for value in values]
 
     assert read(struct_decoder(record)) == read(validating_decoder(record))
 
@@ -405,6 +406,8 @@ UNUSUAL: Mapping[str, Any] = {
     "open_pattern": (str, Field(pattern="[0-9]+")),
     "multiple": (int, Field(multiple_of=2)),
     "alias": (str, Field(validation_alias="other")),
+    "quote": (str, Field(alias='a"b')),
+    "control": (str, Field(alias="a\nb")),
     "in_a_tuple": (tuple[Annotated[str, Field(min_length=1)], ...], Field()),
 }
 
@@ -420,7 +423,7 @@ def test_a_field_of_a_kind_that_is_not_known_to_be_the_same_is_read_by_its_contr
         "multiple": 2,
         "in_a_tuple": ["x"],
     }
-    row = {"odd": values.get(name, "1"), "other": "1"}
+    row = {"odd": values.get(name, "1"), "other": "1", 'a"b': "1", "a\nb": "1"}
 
     [made] = struct_decoder(record)(json.dumps([row]).encode())
 

@@ -119,8 +119,9 @@ def test_a_name_of_an_endpoint_is_a_word(name: str) -> None:
 
 
 def test_an_endpoint_without_fields_gives_nothing() -> None:
-    with pytest.raises(ValidationError, match="at least 1 item"):
-        settings(endpoints={"balance": {**BALANCE, "fields": {}}})
+    assert mistakes(endpoints={"balance": {**BALANCE, "fields": {}}}) == {
+        "endpoints.balance.fields": "gives no field: expected an expression for at least one."
+    }
 
 
 LATEST = SourceSpec(

@@ -130,7 +130,7 @@ def test_a_field_whose_expression_reads_the_whole_row_needs_names() -> None:
     fields = {**SHAPE["fields"], "displayName": "values(@)[0]"}
 
     assert mistakes(fields=fields) == {
-        "request.select.names": "lacks display_name, whose expression reads the whole row:"
+        "request.select.names": "lacks displayName, whose expression reads the whole row:"
         " expected what it needs."
     }
     told = selector({"names": {"displayName": ["a"]}}, fields=fields)

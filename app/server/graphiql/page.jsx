@@ -62,17 +62,22 @@ const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 // An entity's representation is an object; the variable editor takes unknown scalars for plain values.
 const scalars = { _Any: {} };
 
+// The demo's queries, unless the gateway has a schema of its own.
+const root = document.getElementById('graphiql');
+const own = JSON.parse(root.dataset.examples);
+const tabs = own.length > 0 ? own : examples;
+
 // GraphiQL fills the first tab's variables from its storage only, which is empty on a first visit.
 const firstVisit = localStorage.getItem('graphiql:tabState') === null;
 const start = firstVisit
-  ? { initialQuery: examples[0].query, initialVariables: examples[0].variables }
+  ? { initialQuery: tabs[0].query, initialVariables: tabs[0].variables }
   : {};
 
-createRoot(document.getElementById('graphiql')).render(
+createRoot(root).render(
   <GraphiQL
     fetcher={fetcher}
     plugins={plugins}
-    defaultTabs={examples}
+    defaultTabs={tabs}
     defaultEditorToolsVisibility="variables"
     customScalarSchemas={scalars}
     schemaDescription

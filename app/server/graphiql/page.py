@@ -1,5 +1,8 @@
 """The page that a browser gets at the URL of the GraphQL endpoint."""
 
+import json
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from string import Template
 from urllib.parse import quote
@@ -9,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from app.schema.examples import ExampleQuery
 from app.server.graphiql.assets import Assets
 
 _HERE = Path(__file__).parent
@@ -54,9 +58,15 @@ class GraphiQL:
     Args:
         dist: The folder of the bundle. It is read at each request of the page, so a bundle that is
             built later needs no restart.
+        examples: The queries that the page opens with; the demo's if there are none.
     """
 
-    def __init__(self, dist: Path = _DIST) -> None:
+    def __init__(self, dist: Path = _DIST, *, examples: Sequence[ExampleQuery] = ()) -> None:
+        tabs = [
+            {"query": one.query, "variables": json.dumps(dict(one.variables), indent=2)}
+            for one in examples
+        ]
+        self._examples = escape(json.dumps(tabs))
         self._manifest = dist / "manifest.json"
         self._assets = Assets(dist / "assets")
         self._page = Template((_HERE / "page.html").read_text(encoding="utf-8"))
@@ -90,6 +100,7 @@ class GraphiQL:
                 assets=_root_reference(request) + "graphiql/assets",
                 script=manifest.script,
                 style=manifest.style,
+                examples=self._examples,
             )
         return HTMLResponse(html, headers=_HEADERS)
 

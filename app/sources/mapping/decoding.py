@@ -5,10 +5,12 @@ bytes, in objects with the same attributes.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import FailFast, TypeAdapter
 
+from app.expressions.expression import Expression, compile_expression
 from app.sources.base import Record
 
 R = TypeVar("R", bound=Record)
@@ -32,6 +34,21 @@ class DecoderFactory(Protocol):
         ...
 
 
+class ExpressionCompiler(Protocol):
+    """Compiles the expressions of fields and keys."""
+
+    def __call__(self, text: str) -> Expression:
+        """Compile an expression.
+
+        Args:
+            text: The expression.
+
+        Returns:
+            The compiled expression.
+        """
+        ...
+
+
 def validating_decoder(record: type[R]) -> RowDecoder[R]:
     """Create the decoder that validates every row with pydantic.
 
@@ -43,6 +60,23 @@ def validating_decoder(record: type[R]) -> RowDecoder[R]:
     """
     adapter: TypeAdapter[list[R]] = TypeAdapter(Annotated[list[record], FailFast()])  # type: ignore[valid-type, arg-type] # a type at run time
     return adapter.validate_json
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMethods:
+    """How rows are decoded and expressions evaluated: by the libraries, or by fast paths.
+
+    Attributes:
+        decoders: Creates the decoder from bytes to records.
+        expressions: Compiles the expressions of fields and keys.
+    """
+
+    decoders: DecoderFactory = validating_decoder
+    expressions: ExpressionCompiler = compile_expression
+
+
+BY_LIBRARIES = ReadMethods()
+"""The reference."""
 
 
 def values_of(record: object) -> Mapping[str, Any]:

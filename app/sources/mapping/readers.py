@@ -9,7 +9,7 @@ from app.settings.response import AnswerSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Record, SourceResult, SourceSpec, UserId
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import DecoderFactory, validating_decoder
+from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
 from app.sources.mapping.groups import GroupReader, UniqueReader
 from app.sources.mapping.parts import PartReader
 from app.sources.mapping.reader import MappingReader
@@ -32,7 +32,7 @@ def reader_of(
     *,
     observer: Observer | None = None,
     fold_case: bool = False,
-    decoders: DecoderFactory = validating_decoder,
+    methods: ReadMethods = BY_LIBRARIES,
 ) -> Reader[R]:
     """Choose and create the reader of a source.
 
@@ -42,7 +42,7 @@ def reader_of(
         foreign_keys: Expressions for keys of other sources in its rows, by source name.
         observer: Called for each record with how it was made; ``None`` for no observer.
         fold_case: Whether keys that differ only in case are the same, whatever the settings say.
-        decoders: Creates the decoder from bytes to records.
+        methods: How rows are decoded and expressions evaluated.
 
     Returns:
         The reader. It decodes bytes directly to records if the source has the default contract, no
@@ -53,7 +53,7 @@ def reader_of(
     """
     answer = settings.answer or AnswerSettings()
     mapper = (
-        RowMapper(spec, settings, foreign_keys)
+        RowMapper(spec, settings, foreign_keys, expressions=methods.expressions)
         if observer is None
         else ObservedRowMapper(spec, settings, observer, foreign_keys)
     )
@@ -86,7 +86,7 @@ def reader_of(
     named = answer == AnswerSettings(key=(name_in_json(spec, spec.key),))
     if mapped or foreign_keys or observer or not (plain or named):
         return reader
-    rows = RowReader(spec, fold_case=fold_case, decoders=decoders)
+    rows = RowReader(spec, fold_case=fold_case, decoders=methods.decoders)
     return _DirectReader(rows, reader, numbers=named)
 
 

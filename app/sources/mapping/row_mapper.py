@@ -31,6 +31,7 @@ from app.sources.mapping.contract import (
     RowDamage,
     RowObservation,
 )
+from app.sources.mapping.decoding import ExpressionCompiler
 from app.sources.mapping.scan import is_text
 
 R = TypeVar("R", bound=Record)
@@ -248,6 +249,7 @@ class RowMapper(Generic[R]):
             expressions, rows have the fields of the record.
         foreign_keys: Expressions for keys of other sources, by source name. With them, records have
             foreign keys.
+        expressions: Compiles the expressions.
 
     Attributes:
         key: The expression for the key; ``None`` if there is none.
@@ -263,22 +265,22 @@ class RowMapper(Generic[R]):
         spec: RecordSpec[R],
         settings: FieldSettings,
         foreign_keys: Mapping[str, str] | None = None,
+        *,
+        expressions: ExpressionCompiler = compile_expression,
     ) -> None:
         self._record = with_foreign_keys(spec.record) if foreign_keys else spec.record
         self._contract = RowContract(self._record)
-        self.foreign_keys = {
-            name: compile_expression(text) for name, text in (foreign_keys or {}).items()
-        }
+        self.foreign_keys = {name: expressions(text) for name, text in (foreign_keys or {}).items()}
         self._key = name_in_json(spec, spec.key)
-        found = _found_settings(spec, settings)
+        found = _found_settings(spec, settings, expressions)
         self.key: Expression | None = (found.expressions or {}).get(spec.key)
         self._fields = tuple(
             field
             for name in spec.record.model_fields
             if name != spec.key and (field := _field(spec, name, found)) is not None
         )
-        expressions = [*(found.expressions or {}).values(), *self.foreign_keys.values()]
-        self.reads_response = any(expression.reads_response for expression in expressions)
+        every = [*(found.expressions or {}).values(), *self.foreign_keys.values()]
+        self.reads_response = any(expression.reads_response for expression in every)
 
     def recognizes(self, row: object) -> bool:
         """Return whether a row has anything that a field reads.
@@ -480,11 +482,8 @@ def by_field(
         name = names.get(written)
         if name is None:
             near = get_close_matches(written, names, n=1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"expected one of {', '.join(sorted(in_python.keys() or in_json))}."
-            )
+            every = ", ".join(sorted(in_json))
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {every}."
             mistakes.append(MappingMistake((*at, written), f"is no field of {spec.name}: {hint}"))
         elif name in found:
             mistakes.append(MappingMistake((*at, written), "is there already, by its other name."))
@@ -508,7 +507,9 @@ class _FoundSettings:
     defaults: Mapping[str, JsonValue]
 
 
-def _found_settings(spec: RecordSpec[R], settings: FieldSettings) -> _FoundSettings:
+def _found_settings(
+    spec: RecordSpec[R], settings: FieldSettings, expressions: ExpressionCompiler
+) -> _FoundSettings:
     """Find the fields that settings name, and check that words and defaults fit them."""
     texts, mistakes = by_field(spec, settings.fields or {})
     words, wrong_words = by_field(spec, settings.words, ("words",))
@@ -524,7 +525,7 @@ def _found_settings(spec: RecordSpec[R], settings: FieldSettings) -> _FoundSetti
             every += _misfit(spec, name, value, (*at, word))
     if every:
         raise MappingError(every)
-    compiled = {name: compile_expression(text) for name, text in texts.items()}
+    compiled = {name: expressions(text) for name, text in texts.items()}
     return _FoundSettings(None if settings.fields is None else compiled, words, defaults)
 
 

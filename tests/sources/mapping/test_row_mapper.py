@@ -148,7 +148,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(MappingError) as caught:
         mapper_of(PROFILE, fields)
 
-    everything = "avatar_url, created_at, display_name, email, id, locale, username"
+    everything = "avatarUrl, createdAt, displayName, email, id, locale, username"
     assert caught.value.mistakes == (
         MappingMistake(("fields", "display_name"), "is there already, by its other name."),
         MappingMistake(("fields", "emial"), "is no field of profile: did you mean email?"),

@@ -1,0 +1,39 @@
+"""A service in which users were found, and how. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.settings.nested import Table
+from app.settings.request import EachRequest, RequestSettings
+from app.settings.response import AnswerSettings
+from app.starting.credentials import GivenCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class FoundService:
+    """A service in which users were found.
+
+    Attributes:
+        source: The name of the source.
+        base_url: Its address.
+        request: How a request names users.
+        answer: Where rows and keys are in its answers.
+        rows: The row of each user that was requested.
+        shown: A request that found them, without secrets.
+        around: The other members of the object around a list of rows.
+        credentials: Its credentials; ``None`` if it needs none.
+    """
+
+    source: str
+    base_url: str
+    request: RequestSettings
+    answer: AnswerSettings
+    rows: Sequence[Table]
+    shown: str
+    around: Sequence[str] = ()
+    credentials: GivenCredentials | None = None
+
+    @property
+    def has_many(self) -> bool:
+        """Whether one call finds several users."""
+        return not isinstance(self.request, EachRequest)

@@ -1,0 +1,1 @@
+"""From running services to a first configuration file."""
