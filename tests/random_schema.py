@@ -333,13 +333,16 @@ class SchemaWriting:
                 return [name], None
 
     def _fields_of_object(self) -> Sequence[RandomField]:
-        """Draw the fields of an object."""
-        names = self._draw(st.lists(st.sampled_from(["id", *NAMES]), min_size=1, max_size=4,
-                                    unique=True))  # fmt: skip
-        return [
+        """Draw the fields of an object; every second one may be an item of a list."""
+        names = self._draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
+        fields = [
             RandomField(name, self._type(), *self._path(name, number))
             for number, name in enumerate(names)
         ]
+        if self._draw(st.booleans()):
+            key = RandomType("ID", required=True)
+            fields.append(RandomField("id", key, *self._path("id", len(names))))
+        return fields
 
     def _fields_of_user(self) -> Sequence[RandomField]:
         """Draw the fields of a user."""

@@ -232,6 +232,7 @@ class PageSpec(Generic[R]):
         path: Path of the request by the default contract, below the base URL.
         parameter: The query parameter for the user's key, by the default contract.
         key: The field of ``record`` that identifies an item, by its Python name.
+        numbers: Whether the key may be an integer in an item.
     """
 
     name: str
@@ -240,6 +241,7 @@ class PageSpec(Generic[R]):
     path: str
     parameter: str
     key: str
+    numbers: bool = False
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ class ConfiguredFields:
         mistakes: MistakeList,
     ) -> None:
         self._user = tables.user
+        self._own_objects = tables.types
         self._base: Mapping[str, UserField] = {} if base is None else base.by_name
         self._types = types
         self._sources = sources
@@ -152,6 +153,7 @@ class ConfiguredFields:
             path=f"/{one.name}",
             parameter="userId",
             key=_key_of(item.definition) or "",
+            numbers=item.definition.name in self._own_objects,
         )
         self._sources.add_list(pages, item, settings.list)
         cost = {} if settings.cost is None else {"weight": settings.cost}

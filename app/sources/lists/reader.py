@@ -115,6 +115,7 @@ class PageReader(Generic[R]):
             else ObservedRowMapper(named, settings, observer)
         )
         self._key = name_in_json(spec, spec.key)
+        self._numbers = spec.numbers or self._mapper.key is not None
 
     def read(
         self, answer: RawAnswer, cursor: str | None, size: int
@@ -261,7 +262,7 @@ class PageReader(Generic[R]):
             )
         except EvaluationError as error:
             return "", f"{self._key}: {error}"
-        if expression is not None and type(key) is int:
+        if self._numbers and type(key) is int:
             return str(key), ""
         if isinstance(key, str) and is_text(key):
             return key, ""
