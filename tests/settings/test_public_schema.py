@@ -233,8 +233,12 @@ TAKEN = "is a type of the schema already: expected another name"
             (kind(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
             for one in (
                 *("Event", "Money", "BillingStatus", "InvoiceEdge", "InvoiceConnection", "User"),
-                *("String", "Query", "Mutation", "PageInfo"),
+                *("String", "PageInfo"),
             )
+        ],
+        *[
+            (kind(one, a="Int"), [f"1: [types.{one}] has a meaning of its own in GraphQL"])
+            for one in ("Query", "Mutation", "Subscription")
         ],
         (
             kind("_A", a="Int"),

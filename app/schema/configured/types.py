@@ -32,7 +32,10 @@ from app.settings.public_schema import EnumSettings
 from app.sources.base import Record
 from app.sources.field_types import SCALAR_FIELDS, OneOf
 
-OWN_TYPES = ("Query", "Mutation", "Subscription", "PageInfo", *SCALARS)
+ROOT_TYPES = ("Query", "Mutation", "Subscription")
+"""Names of types that tools take for root types (GraphQL specification, section 3.3.1)."""
+
+OWN_TYPES = (*ROOT_TYPES, "PageInfo", *SCALARS)
 """Names of types that have a meaning in every schema, besides those of lists."""
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -261,7 +264,10 @@ class ConfiguredTypes:
 
     def _check_name(self, name: str, keys: Keys) -> None:
         """Report the name of a type that the schema has already."""
-        if name in self._taken:
+        if name in ROOT_TYPES:
+            what = "has a meaning of its own in GraphQL: expected another name."
+            self._mistakes.add(keys, what)
+        elif name in self._taken:
             self._mistakes.add(keys, "is a type of the schema already: expected another name.")
         elif keys[0] == "enums" and name in self._tables.types:
             self._mistakes.add(keys, f"is in [types.{name}], too: expected one of both.")
