@@ -77,6 +77,7 @@ def told(text: str, write: Write) -> list[str]:
 
 NAME = "is not a valid name here: expected letters, digits and _, with no digit and no __ first"
 POLICY = 'expected "public", "self", a scope, or "self or" and a scope'
+ROOT = "is a root type of GraphQL"
 TAKEN = "is a type of the schema already: expected another name"
 
 
@@ -233,8 +234,12 @@ TAKEN = "is a type of the schema already: expected another name"
             (kind(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
             for one in (
                 *("Event", "Money", "BillingStatus", "InvoiceEdge", "InvoiceConnection", "User"),
-                *("String", "Query", "Mutation", "PageInfo"),
+                *("String", "PageInfo"),
             )
+        ],
+        *[
+            (kind(one, a="Int"), [f"1: [types.{one}] {ROOT}: expected another name"])
+            for one in ("Query", "Mutation", "Subscription")
         ],
         (
             kind("_A", a="Int"),
@@ -307,7 +312,11 @@ TAKEN = "is a type of the schema already: expected another name"
                 f'[schema]\ntype = "{one}"\n',
                 [f"2: [schema] type is {one}, which is a type of the schema already"],
             )
-            for one in ("Query", "Mutation", "String", "Event", "BillingStatus", "InvoiceEdge")
+            for one in ("String", "Event", "BillingStatus", "InvoiceEdge")
+        ],
+        *[
+            (f'[schema]\ntype = "{one}"\n', [f"2: [schema] type is {one}, which {ROOT}"])
+            for one in ("Query", "Mutation")
         ],
         (
             '[schema]\ntype = "Me"\n',
