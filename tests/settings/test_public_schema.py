@@ -77,6 +77,7 @@ def told(text: str, write: Write) -> list[str]:
 
 NAME = "is not a valid name here: expected letters, digits and _, with no digit and no __ first"
 POLICY = 'expected "public", "self", a scope, or "self or" and a scope'
+ROOT = "is a root type of GraphQL"
 TAKEN = "is a type of the schema already: expected another name"
 
 
@@ -237,7 +238,7 @@ TAKEN = "is a type of the schema already: expected another name"
             )
         ],
         *[
-            (kind(one, a="Int"), [f"1: [types.{one}] has a meaning of its own in GraphQL"])
+            (kind(one, a="Int"), [f"1: [types.{one}] {ROOT}: expected another name"])
             for one in ("Query", "Mutation", "Subscription")
         ],
         (
@@ -311,7 +312,11 @@ TAKEN = "is a type of the schema already: expected another name"
                 f'[schema]\ntype = "{one}"\n',
                 [f"2: [schema] type is {one}, which is a type of the schema already"],
             )
-            for one in ("Query", "Mutation", "String", "Event", "BillingStatus", "InvoiceEdge")
+            for one in ("String", "Event", "BillingStatus", "InvoiceEdge")
+        ],
+        *[
+            (f'[schema]\ntype = "{one}"\n', [f"2: [schema] type is {one}, which {ROOT}"])
+            for one in ("Query", "Mutation")
         ],
         (
             '[schema]\ntype = "Me"\n',

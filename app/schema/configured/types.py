@@ -32,10 +32,10 @@ from app.settings.public_schema import EnumSettings
 from app.sources.base import Record
 from app.sources.field_types import SCALAR_FIELDS, OneOf
 
-ROOT_TYPES = ("Query", "Mutation", "Subscription")
-"""Names of types that tools take for root types (GraphQL specification, section 3.3.1)."""
+_ROOTS = frozenset({"Query", "Mutation", "Subscription"})
+"""Names that tools take for those of root types (GraphQL specification, section 3.3.1)."""
 
-OWN_TYPES = (*ROOT_TYPES, "PageInfo", *SCALARS)
+OWN_TYPES = (*sorted(_ROOTS), "PageInfo", *SCALARS)
 """Names of types that have a meaning in every schema, besides those of lists."""
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -109,7 +109,7 @@ class ConfiguredTypes:
         of_lists = [f"{one}{end}" for one in listed for end in ("Edge", "Connection")]
         self._taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists}
         if tables.schema.type in self._taken:
-            what = f"is {tables.schema.type}, which is a type of the schema already."
+            what = f"is {tables.schema.type}, which {_meaning(tables.schema.type)}."
             mistakes.add(("schema", "type"), what)
         self._taken.add(tables.schema.type)
         self._building: list[str] = []
@@ -264,11 +264,8 @@ class ConfiguredTypes:
 
     def _check_name(self, name: str, keys: Keys) -> None:
         """Report the name of a type that the schema has already."""
-        if name in ROOT_TYPES:
-            what = "has a meaning of its own in GraphQL: expected another name."
-            self._mistakes.add(keys, what)
-        elif name in self._taken:
-            self._mistakes.add(keys, "is a type of the schema already: expected another name.")
+        if name in self._taken:
+            self._mistakes.add(keys, f"{_meaning(name)}: expected another name.")
         elif keys[0] == "enums" and name in self._tables.types:
             self._mistakes.add(keys, f"is in [types.{name}], too: expected one of both.")
 
@@ -311,6 +308,11 @@ class ConfiguredTypes:
         definition = ObjectDefinition(name, settings.description, shown, record)
         self.objects[name] = ReadObject(definition, expressions)
         return self.objects[name]
+
+
+def _meaning(name: str) -> str:
+    """Say why no type of a file may have a name."""
+    return "is a root type of GraphQL" if name in _ROOTS else "is a type of the schema already"
 
 
 def _nullable(kind: TypeNode) -> TypeNode:
