@@ -154,6 +154,10 @@ class Gateway:
                     service.name: service.settings.base_url for service in self.running.services
                 },
             )
+            for one in self._schema.definition.outdated:
+                self._log.warning(
+                    "extension.deprecated", module=one.module, name=one.name, instead=one.instead
+                )
             try:
                 yield
             finally:

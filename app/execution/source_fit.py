@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from app.schema.configured import ConfiguredSchema, schema_of
+from app.schema.configured.modules import load_module
 from app.schema.configured.tables import SchemaTables
 from app.schema.definitions import EnumDefinition, SchemaDefinition, type_name
 from app.settings.base import SettingsModel
@@ -100,7 +101,7 @@ def _enums_of(spec: SourceSpec[Any], definition: SchemaDefinition) -> Mapping[st
     return {
         one.attribute: by_name[type_name(one.kind)]
         for one in definition.fields
-        if one.source is spec and type_name(one.kind) in by_name
+        if one.source is spec and one.attribute and type_name(one.kind) in by_name
     }
 
 
@@ -138,13 +139,14 @@ def _tables(values: object) -> SchemaTables:
         sources[name] = source
         lost = (as_table(value_at(own, ("endpoints",))) or {}).keys() - source.endpoints.keys()
         unread |= {f"{name}.{endpoint}" for endpoint in lost}
-    schema = value_at(values, ("schema",))
+    schema = _valid(SchemaSettings, value_at(values, ("schema",))) or SchemaSettings()
     return SchemaTables(
-        _valid(SchemaSettings, schema) or SchemaSettings(),
+        schema,
         _each(PublicName, UserFieldSettings, parts["user"], set()),
         _each(TypeName, ObjectSettings, parts["types"], unread),
         _each(TypeName, EnumSettings, parts["enums"], unread),
         sources,
+        None if schema.module is None else load_module(schema.module),
         frozenset(unread),
     )
 

@@ -112,6 +112,15 @@ class ConfiguredSources:
         self._base = base
         self._mistakes = mistakes
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the sources and endpoints that fields may read."""
+        known = {**self._base, **self.settings}
+        endpoints = [
+            f"{name}.{one}" for name, source in self.settings.items() for one in source.endpoints
+        ]
+        return [*known, *endpoints]
+
     def check(self, settings: UserFieldSettings, keys: Keys) -> bool:
         """Report the source of a field if nobody defines it, or if it cannot read the field.
 
