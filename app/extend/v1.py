@@ -40,6 +40,7 @@ from app.auth.policies import PUBLIC, SELF, Policy, scoped, self_or
 from app.schema.definitions import EnumDefinition, EnumValue, ObjectDefinition, ObjectField
 from app.schema.extension import API_VERSION, Extension, ExtensionField, Input
 from app.sources.base import Record
+from app.sources.own import OwnSource, RowSource, SourceCall
 
 __all__ = [
     "API_VERSION",
@@ -52,8 +53,11 @@ __all__ = [
     "Input",
     "ObjectDefinition",
     "ObjectField",
+    "OwnSource",
     "Policy",
     "Record",
+    "RowSource",
+    "SourceCall",
     "computed",
     "derived",
     "scoped",

@@ -19,6 +19,7 @@ from app.auth.policies import PUBLIC, Policy
 from app.errors import BadUserInputError, ExtensionError
 from app.settings.public_schema import USER_NAMES, UserNames
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
+from app.sources.own import OwnSource
 
 DEFAULT_FIRST = 20
 """The number of items of a page if the client does not give ``first``."""
@@ -428,6 +429,7 @@ class SchemaDefinition:
         others: The sources that no field reads. They may have keys of other sources.
         lookups: The root fields that find users by other keys than their ids.
         outdated: Names of the API for extensions that an extension should not use any more.
+        own: The sources that an extension brings, by name.
         by_name: The fields of a user by public name.
     """
 
@@ -440,6 +442,7 @@ class SchemaDefinition:
     others: tuple[SourceSpec[Any], ...] = ()
     lookups: tuple[LookupDefinition, ...] = ()
     outdated: tuple[OutdatedName, ...] = ()
+    own: Mapping[str, OwnSource] = field(default_factory=dict[str, OwnSource])
     by_name: Mapping[str, UserField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 
 from app.auth.policies import Policy
 from app.schema.definitions import EnumDefinition, ObjectDefinition
+from app.sources.own import OwnSource
 
 API_VERSION = "1.1"
 """The version of the API for extensions: major and minor. A minor version only adds."""
@@ -90,12 +91,14 @@ class Extension:
         fields: Fields of a user.
         objects: Objects inside these fields.
         enums: Enums inside these fields.
+        sources: Sources that the module brings.
     """
 
     api: str
     fields: Sequence[ExtensionField] = ()
     objects: Sequence[ObjectDefinition] = ()
     enums: Sequence[EnumDefinition] = ()
+    sources: Sequence[OwnSource] = ()
 
 
 def version_mistake(api: object) -> str | None:

@@ -38,6 +38,9 @@ SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str | None]]]
 place of each mistake, with a text that says what is wrong and what is expected; ``None`` if a
 setting is missing there, whose description then says what is expected."""
 
+SettingsCompletion: TypeAlias = Callable[[object], object]
+"""Adds values that no operator writes. It gets all values, valid or not, and returns all."""
+
 PLACEHOLDER = "x"
 """Replaces a secret that could not be read, or is not needed to check the rest."""
 
@@ -62,6 +65,18 @@ def _no_check(_: object) -> Iterable[tuple[Keys, str | None]]:
     return ()
 
 
+def as_they_are(values: object) -> object:
+    """Add no values. A ``SettingsCompletion``.
+
+    Args:
+        values: All values.
+
+    Returns:
+        The same values.
+    """
+    return values
+
+
 def read_settings(
     model: type[AnySettings],
     *,
@@ -69,6 +84,7 @@ def read_settings(
     written: type[AnySettings] | None = None,
     config: Path | None = None,
     check: SettingsCheck = _no_check,
+    complete: SettingsCompletion = as_they_are,
 ) -> LoadedSettings[AnySettings]:
     """Read settings from the environment and from files, and check them.
 
@@ -79,6 +95,7 @@ def read_settings(
             all sources.
         config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names.
         check: Finds mistakes that the model cannot know.
+        complete: Adds values before they are checked.
 
     Returns:
         The settings and their origins.
@@ -110,7 +127,7 @@ def read_settings(
         model.model_validate_json(_as_json(of_file.values), strict=True)
     except ValidationError as error:
         mistakes.add_types(error, of_file)
-    values = _with_read_values(origins, environment, mistakes)
+    values = complete(_with_read_values(origins, environment, mistakes))
     for keys, found in check(values):
         if found is not None:
             mistakes.add_found(keys, found)

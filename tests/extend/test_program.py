@@ -1,9 +1,10 @@
 """The module of the documentation, served by the real program, and upgraded as operators do."""
 
 import re
+import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ ROOT = Path(app.__file__).parents[1]
 USER = "00000000-0000-4000-8000-000000000001"
 
 
-def example(language: str) -> str:
-    """Return the block of the documentation in a language."""
+def example(language: str, number: int = 0) -> str:
+    """Return a block of the documentation in a language."""
     text = (ROOT / "docs/schema.md").read_text(encoding="utf-8")
     section = text.partition("## Python, where an expression does not do")[2]
-    found = re.search(rf"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
-    assert found is not None
-    return found[1]
+    blocks = re.findall(rf"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    block: str = blocks[number]
+    return block
 
 
 async def rows(request: Request) -> JSONResponse:
@@ -39,12 +40,13 @@ async def rows(request: Request) -> JSONResponse:
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncGenerator[tuple[str, list[Mapping[str, Any]]]]:
+async def served(
+    folder: Path, names: Sequence[str] = ("PROFILE", "BILLING", "ACTIVITY", "SUPPORT")
+) -> AsyncGenerator[tuple[str, list[Mapping[str, Any]]]]:
     """Serve what a folder has, and give the address and the events of the start."""
     port = free_port()
     paths = ("/users", "/accounts", "/summaries", "/requesters")
     async with serving("rows", Starlette(routes=[Route(one, rows) for one in paths])) as address:
-        names = ("PROFILE", "BILLING", "ACTIVITY", "SUPPORT")
         variables = {
             "PYTHONPATH": str(ROOT),
             "GATEWAY_AUTH__MODE": "none",
@@ -59,9 +61,9 @@ async def served(folder: Path) -> AsyncGenerator[tuple[str, list[Mapping[str, An
             yield f"http://127.0.0.1:{port}/graphql", [orjson.loads(line) for line in said]
 
 
-async def asked(url: str) -> object:
+async def asked(url: str, fields: str = "displayName initials care") -> object:
     """Ask for the fields of the module."""
-    query = "query($id: ID!) { user(id: $id) { displayName initials care } }"
+    query = f"query($id: ID!) {{ user(id: $id) {{ {fields} }} }}"
     async with httpx.AsyncClient(trust_env=False) as client:
         response = await client.post(url, json={"query": query, "variables": {"id": USER}})
     return response.json()
@@ -84,6 +86,20 @@ async def test_the_example_of_the_documentation_is_served(folder: Path) -> None:
 
     assert answer == ANSWER
     assert not [one for one in events if one["event"] == "extension.deprecated"]
+
+
+async def test_the_example_of_a_source_is_served(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(example("toml", 1), encoding="utf-8")
+    (tmp_path / "acme_points.py").write_text(example("python", 1), encoding="utf-8")
+    with closing(sqlite3.connect(tmp_path / "points.db")) as database:
+        database.execute("CREATE TABLE points (user_id TEXT PRIMARY KEY, points INTEGER)")
+        database.execute("INSERT INTO points VALUES (?, 42)", (USER,))
+        database.commit()
+
+    async with served(tmp_path, ("PROFILE", "BILLING", "ACTIVITY")) as (url, _):
+        answer = await asked(url, "displayName points")
+
+    assert answer == {"data": {"user": {"displayName": "Ada King", "points": 42}}}
 
 
 async def test_a_module_is_upgraded_across_a_deprecation_while_it_goes_on_working(

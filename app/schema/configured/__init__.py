@@ -14,6 +14,7 @@ from typing import Any
 
 from app.auth.policies import policy_of
 from app.errors import ConfigurationError
+from app.schema.configured.extended import own_sources
 from app.schema.configured.fields import ConfiguredFields
 from app.schema.configured.modules import load_module
 from app.schema.configured.sources import ConfiguredSources
@@ -87,7 +88,9 @@ def schema_of(tables: SchemaTables) -> ConfiguredSchema:
         for what in tables.module.mistakes:
             mistakes.add(("schema", "module"), f"{tables.module.name} {what}")
     types = ConfiguredTypes(tables, base, mistakes)
-    sources = ConfiguredSources(tables, types, _sources_of(base, tables), mistakes)
+    usual = _sources_of(base, tables)
+    own = own_sources(tables.module, usual, mistakes)
+    sources = ConfiguredSources(tables, types, usual, own, mistakes)
     making = ConfiguredFields(tables, base, types, sources, mistakes)
     fields = making.build()
     sources.check_all()
@@ -96,6 +99,7 @@ def schema_of(tables: SchemaTables) -> ConfiguredSchema:
         _definition(tables, types, sources, fields, mistakes),
         lookups=tuple(lookups),
         outdated=making.outdated,
+        own=own,
     )
     return ConfiguredSchema(definition, sources.settings, mistakes.found)
 

@@ -9,6 +9,7 @@ from graphql import TypeNode, print_ast
 
 from app.auth.policies import Policy
 from app.schema.computed import ValueTypes, arity_mistake
+from app.schema.configured.modules import LoadedModule
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
 from app.schema.definitions import Computation, OutdatedName, UserField
@@ -16,8 +17,11 @@ from app.schema.extension import Extension, ExtensionField, Input
 from app.settings.nested import Keys
 from app.settings.public_schema import PUBLIC_NAME
 from app.sources.base import Record, SourceSpec
+from app.sources.own import OwnSource
 
 _PLACE: Keys = ("schema", "module")
+
+_SOURCE_NAME = r"[a-z][a-z0-9_]{0,63}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,54 @@ class _DeclaredField:
 
     field: ExtensionField
     kind: TypeNode
+
+
+def own_sources(
+    module: LoadedModule | None, usual: Collection[str], mistakes: MistakeList
+) -> Mapping[str, OwnSource]:
+    """Check the sources that the module brings.
+
+    Args:
+        module: The module; ``None`` without one.
+        usual: The names of the default sources.
+        mistakes: Gets what does not fit.
+
+    Returns:
+        The sources that can be used, by name.
+    """
+    if module is None or module.extension is None:
+        return {}
+    found: dict[str, OwnSource] = {}
+
+    def add(what: str) -> None:
+        mistakes.add(_PLACE, f"{module.name}: {what}")
+
+    if len(module.sources) < len(module.extension.sources):
+        add("has something among its sources that is none: expected what OwnSource makes.")
+    for own in module.sources:
+        if not re.fullmatch(_SOURCE_NAME, own.name):
+            add(f"the source {own.name} has a wrong name: expected small letters, digits and _.")
+        elif own.name in usual or own.name in found:
+            add(f"the source {own.name} is there already: expected another name.")
+        elif (wrong := _spec_mistake(own)) is not None:
+            add(f"the source {own.name} cannot be used: {wrong}.")
+        else:
+            found[own.name] = own
+    return found
+
+
+def _spec_mistake(own: OwnSource) -> str | None:
+    """Return why a source cannot be used; ``None`` if it can."""
+    record = cast("object", own.record)
+    if not isinstance(record, type) or not issubclass(record, Record):
+        return f"its record is {record!r}, which is no Record"
+    if not callable(cast("object", own.open)):
+        return "its open is no function"
+    try:
+        _ = own.spec
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 class ExtendedFields:
@@ -54,6 +106,7 @@ class ExtendedFields:
         module = tables.module
         self._extension = Extension("") if module is None else module.extension or Extension("")
         self._module = "" if module is None else module.name
+        self._own = {one.name for one in (() if module is None else module.sources)}
         self._taken = taken
         self._types = types
         self._mistakes = mistakes
@@ -137,6 +190,9 @@ class ExtendedFields:
     ) -> ReadField | None:
         """Make a value that only functions read."""
         about = f"{field.name} reads {one.name}, which "
+        if field.source in self._own:
+            self._add(f"{about}is an Input: expected a field of the record of {field.source}.")
+            return None
         if not re.fullmatch(PUBLIC_NAME, one.name):
             self._add(f"{about}is no name: expected letters, digits and _.")
             return None

@@ -6,13 +6,15 @@ it, and that nothing in the folder replaces an installed package.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
+from typing import cast
 
 from app.schema.extension import API_VERSION, Extension, version_mistake
+from app.sources.own import OwnSource
 
 API = "app.extend.v"
 """The beginning of the names of the API's modules, of which there is one for each major version."""
@@ -34,6 +36,13 @@ class LoadedModule:
     name: str
     extension: Extension | None = None
     mistakes: Sequence[str] = ()
+
+    @property
+    def sources(self) -> Sequence[OwnSource]:
+        """The sources that it brings. What is no source is reported elsewhere."""
+        found = () if self.extension is None else self.extension.sources
+        every = cast("Sequence[object]", found)  # a module says what it wants
+        return [replace(one, module=self.name) for one in every if isinstance(one, OwnSource)]
 
 
 def load_module(place: str) -> LoadedModule:
