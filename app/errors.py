@@ -223,6 +223,20 @@ class ConfigurationError(Exception):
         self.mistakes = mistakes
 
 
+class ExtensionError(Exception):
+    """A function of an extension failed, or its value does not fit: a bug of the extension.
+
+    Attributes:
+        module: The module of the extension.
+        field: The public name of the field that the function computes.
+    """
+
+    def __init__(self, module: str, field: str) -> None:
+        super().__init__(f"{field} of the module {module} failed")
+        self.module = module
+        self.field = field
+
+
 class LibraryError(Exception):
     """An installed library is not the one that our code was written for."""
 

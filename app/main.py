@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,7 +31,7 @@ from app.execution.load import OpenSources
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
-from app.execution.source_fit import misfits_in
+from app.execution.source_fit import completed, misfits_in
 from app.execution.trusted import document_store_of
 from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
@@ -49,7 +50,7 @@ from app.server.cross_site import cors
 from app.server.endpoint import GraphQLEndpoint
 from app.server.graphiql import GraphiQL
 from app.server.head import HeadMiddleware
-from app.server.health import Health
+from app.server.health import Health, WatchedService
 from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
@@ -58,18 +59,19 @@ from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
-from app.settings.source import KeyFromSettings
+from app.settings.source import KeyFromSettings, SourceSettings
 from app.sources.base import Record, Source
 from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.store import EntityStore
-from app.sources.client import ServiceClient, open_service
+from app.sources.client import ServiceClient, open_service, pipeline_of
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import open_pages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, validating_decoder
+from app.sources.own import OwnService, OwnSource, open_own
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.transport.client import client_transport
@@ -88,7 +90,7 @@ class RunningGateway:
         authentication: Returns the callers of requests.
     """
 
-    services: Sequence[ServiceClient]
+    services: Sequence[ServiceClient | OwnService[Any]]
     engine: Engine
     router_engine: Engine
     authentication: Authentication
@@ -152,10 +154,12 @@ class Gateway:
                 "gateway.started",
                 version=__version__,
                 auth=self._callers.mode,
-                sources={
-                    service.name: service.settings.base_url for service in self.running.services
-                },
+                sources={service.name: service.address for service in self.running.services},
             )
+            for one in self._schema.definition.outdated:
+                self._log.warning(
+                    "extension.deprecated", module=one.module, name=one.name, instead=one.instead
+                )
             try:
                 yield
             finally:
@@ -230,7 +234,7 @@ class Gateway:
         definition = self._schema.definition
         return () if definition == DEFAULT_SCHEMA else example_queries(definition)
 
-    def services(self) -> Sequence[ServiceClient] | None:
+    def services(self) -> Sequence[WatchedService] | None:
         """Return the clients of the sources.
 
         Returns:
@@ -257,14 +261,19 @@ class Gateway:
                 )
             )
             for name in dict.fromkeys(spec.service for spec in specs)
+            if name not in definition.own
         }
         keys = keys_of(endpoints, self._settings.key_from)
+        own = {
+            name: await self._open_own(one, settings[name], stack, keys)
+            for name, one in definition.own.items()
+        }
         key_from = sources_of_keys(keys)
         sources = OpenSources(
             users={
                 endpoint.spec.name: await self._open_scheduler(
                     endpoint,
-                    services[endpoint.spec.service],
+                    own.get(endpoint.spec.name) or services[endpoint.spec.service],
                     keys,
                     stack,
                 )
@@ -301,16 +310,42 @@ class Gateway:
                 variants=self._documents.variants,
             )
             router_engine = self._engine(self._schema, sources, planner, documents)
-        return RunningGateway(tuple(services.values()), engine, router_engine, authentication)
+        every: list[ServiceClient | OwnService[Any]] = [*services.values(), *own.values()]
+        return RunningGateway(every, engine, router_engine, authentication)
+
+    async def _open_own(
+        self,
+        own: OwnSource,
+        settings: SourceSettings,
+        stack: AsyncExitStack,
+        keys: Mapping[str, Sequence[KeyFromSettings]],
+    ) -> OwnService[Any]:
+        """Open a source that a module brings."""
+        pipeline = pipeline_of(
+            own.name, settings, clock=self._clock, chance=self._chance, log=self._log
+        )
+        return await stack.enter_async_context(
+            open_own(
+                own,
+                settings,
+                pipeline,
+                deadlines=self._settings.deadline,
+                clock=self._clock,
+                log=self._log,
+                fold_case=self._limits.fold_case and own.name not in keys,
+            )
+        )
 
     async def _open_scheduler(
         self,
         endpoint: Endpoint[Record],
-        service: ServiceClient,
+        service: ServiceClient | OwnService[Record],
         keys: Mapping[str, Sequence[KeyFromSettings]],
         stack: AsyncExitStack,
     ) -> BatchedSource[Record]:
         """Open an endpoint: its batch scheduler, with a cache before it if that is enabled."""
+        if isinstance(service, OwnService):
+            return await self._schedule(service, service.settings, service.is_congested, stack)
         spec, settings = endpoint.spec, endpoint.settings
         client = service.endpoint(spec.name, settings)
         foreign = foreign_of(spec.name, keys)
@@ -339,6 +374,16 @@ class Gateway:
                 methods=methods,
             )
         )
+        return await self._schedule(source, settings, client.is_congested, stack)
+
+    async def _schedule(
+        self,
+        source: Source[Record],
+        settings: SourceSettings,
+        congested: Callable[[], bool],
+        stack: AsyncExitStack,
+    ) -> BatchedSource[Record]:
+        """Put a batch scheduler before a source, with a cache before it if that is enabled."""
         if settings.cache.enabled:
             return await stack.enter_async_context(
                 CachedSource(
@@ -348,7 +393,7 @@ class Gateway:
                     deadlines=self._settings.deadline,
                     clock=self._clock,
                     log=self._log,
-                    congested=client.is_congested,
+                    congested=congested,
                 )
             )
         return await stack.enter_async_context(
@@ -360,7 +405,7 @@ class Gateway:
                 deadlines=self._settings.deadline,
                 clock=self._clock,
                 log=self._log,
-                congested=client.is_congested,
+                congested=congested,
             )
         )
 
@@ -513,7 +558,9 @@ def load_settings(
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
-    return environment.load_settings(env_file, check=misfits_in, config=config, serving=serving)
+    return environment.load_settings(
+        env_file, check=misfits_in, complete=completed, config=config, serving=serving
+    )
 
 
 def app_from_environment() -> Starlette:

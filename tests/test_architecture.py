@@ -38,6 +38,7 @@ ASIDE: Mapping[str, frozenset[str]] = {
     "importing": frozenset(ARROW[ARROW.index("sources") :]),
     "fastpath": frozenset(ARROW[ARROW.index("server") :]),
     "demo": frozenset(),
+    "extend": frozenset(ARROW[ARROW.index("schema") :]),
 }
 """Rooms beside the arrow and rooms that import more. Only ``main`` imports ``fastpath``."""
 

@@ -61,18 +61,18 @@ class Policy:
     """Who may see a field of a user.
 
     Attributes:
-        scope: The scope that a caller needs; ``None`` if there is none. Without a scope, every
-            caller may see the field, or the user itself only.
-        own: Whether users see their own field without the scope.
+        scopes: The scopes of which a caller needs one. Without scopes, every caller may see the
+            field, or the user itself only.
+        own: Whether users see their own field without a scope.
     """
 
-    scope: str | None = None
+    scopes: tuple[str, ...] = ()
     own: bool = False
 
     @property
     def public(self) -> bool:
         """Whether every caller may see the field."""
-        return self.scope is None and not self.own
+        return not self.scopes and not self.own
 
     def allows(self, scopes: Collection[str], *, own: bool) -> bool:
         """Return whether a caller may see the field.
@@ -84,22 +84,25 @@ class Policy:
         Returns:
             Whether the caller may see it.
         """
-        return self.public or self.scope in scopes or (self.own and own)
+        if self.public or (self.own and own):
+            return True
+        return any(one in scopes for one in self.scopes)
 
     @property
     def directives(self) -> list[object]:
         """The directives of the field in the schema."""
         if self.own:
-            scopes = [] if self.scope is None else [self.scope]
-            return [Authenticated(), Owner(or_scopes=scopes)]
-        return [] if self.scope is None else [RequiresScopes(scopes=[[self.scope]])]
+            return [Authenticated(), Owner(or_scopes=[*self.scopes])]
+        return [RequiresScopes(scopes=[[one] for one in self.scopes])] if self.scopes else []
 
     @property
     def audience(self) -> str:
         """Who may see the field, in words, as part of a sentence."""
-        if self.scope is None:
+        if not self.scopes:
             return "the user itself" if self.own else "everyone"
-        others = f"callers with the scope {self.scope}"
+        several = len(self.scopes) > 1
+        which = f"one of the scopes {', '.join(self.scopes)}" if several else self.scopes[0]
+        others = f"callers with {which if several else f'the scope {which}'}"
         return f"the user itself and {others}" if self.own else others
 
 
@@ -120,28 +123,30 @@ PUBLIC = Policy()
 """Every caller may see the field."""
 
 
-def self_or(scope: str) -> Policy:
+def self_or(scope: str, *others: str) -> Policy:
     """Make the policy of a field for the user itself and callers with a scope.
 
     Args:
         scope: The scope.
+        others: Other scopes, each of which is as good.
 
     Returns:
         The policy.
     """
-    return Policy(scope, own=True)
+    return Policy((scope, *others), own=True)
 
 
-def scoped(scope: str) -> Policy:
+def scoped(scope: str, *others: str) -> Policy:
     """Make the policy of a field for callers with a scope only.
 
     Args:
         scope: The scope.
+        others: Other scopes, each of which is as good.
 
     Returns:
         The policy.
     """
-    return Policy(scope)
+    return Policy((scope, *others))
 
 
 SELF = Policy(own=True)
@@ -239,7 +244,7 @@ class Policies:
         self._policies = policies
         self._fold_case = fold_case
         self._scopes = frozenset(
-            policy.scope for policy in (*policies.values(), *of_roots) if policy.scope is not None
+            scope for policy in (*policies.values(), *of_roots) for scope in policy.scopes
         )
         self._all = Rights(None, self._scopes, dict.fromkeys(policies, PUBLIC))
 

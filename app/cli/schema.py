@@ -12,7 +12,7 @@ from graphql import GraphQLSyntaxError
 from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
 from app.errors import ConfigurationError
 from app.execution.schema import build_schema
-from app.execution.source_fit import definition_in, misfits_in
+from app.execution.source_fit import completed, definition_in, misfits_in
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.definitions import SchemaDefinition
 from app.schema.export import Drift, client_text, compare
@@ -139,7 +139,7 @@ def _definition(config: Path | None) -> SchemaDefinition:
         return misfits_in(values)
 
     try:
-        read(check=check, config=config)
+        read(check=check, complete=completed, config=config)
     except ConfigurationError as error:
         if not found or found[0] is None:
             refuse(UNUSABLE, error.mistakes)

@@ -8,7 +8,7 @@ import click
 
 from app.cli.base import UNUSABLE, config_option, refuse
 from app.errors import ConfigurationError
-from app.execution.source_fit import misfits_in
+from app.execution.source_fit import completed, misfits_in
 from app.settings.defaults import DEFAULTS
 from app.settings.environment import read, variables
 from app.settings.models import WrittenSettings
@@ -66,7 +66,11 @@ def config_show(config: Path | None, *, everything: bool) -> None:
     settings are wrong, and prints the mistakes, as serve does.
     """
     try:
-        click.echo(overview(read(check=misfits_in, config=config), everything=everything))
+        click.echo(
+            overview(
+                read(check=misfits_in, complete=completed, config=config), everything=everything
+            )
+        )
     except ConfigurationError as error:
         refuse(UNUSABLE, error.mistakes)
 

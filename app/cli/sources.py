@@ -21,7 +21,7 @@ from app.probe.verdict import Redaction, SourceCheck, check_of
 from app.schema.configured import configured
 from app.settings.credentials import AUTHORIZATION
 from app.settings.models import Settings
-from app.settings.source import SourceSettings
+from app.settings.source import OWN_ADDRESS, SourceSettings
 
 LINES = 60
 """Most lines of an answer that are shown without ``--full``."""
@@ -52,7 +52,7 @@ sources.add_command(import_openapi)
 def sources_list(config: Path | None) -> None:
     """List the sources, with the form of their requests, their addresses and contracts."""
     rows = [
-        (name, _form(one), one.base_url, one.contract)
+        (name, _form(one), _address(one), one.contract)
         for name, one in _settings(config).sources.items()
     ]
     click.echo("\n".join(table([("source", "form", "address", "contract"), *rows])))
@@ -245,7 +245,14 @@ def _pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
 
 def _form(settings: SourceSettings) -> str:
     """Return the form of the requests to a source."""
+    if settings.base_url == OWN_ADDRESS:
+        return "module"
     return "repeat" if settings.request is None else settings.request.form
+
+
+def _address(settings: SourceSettings) -> str:
+    """Return the address of a source; a source that a module brings has none."""
+    return "-" if settings.base_url == OWN_ADDRESS else settings.base_url
 
 
 def _width() -> int:

@@ -20,7 +20,7 @@ from graphql import (
 from structlog.typing import FilteringBoundLogger
 
 from app.auth.policies import Caller, Policies
-from app.errors import Code, RequestError, bare
+from app.errors import Code, ExtensionError, RequestError, bare
 from app.execution.context import Context
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Document, Documents
@@ -275,7 +275,8 @@ class Engine:
                 context.plan, results, required=self._required, request_id=call.request_id
             )
         except Exception as error:  # noqa: BLE001 # the executor finds the field that has the bug
-            self._log.error("graphql.bug", path=None, exc_info=error)
+            if not isinstance(error, ExtensionError):  # the executor logs that once for each field
+                self._log.error("graphql.bug", path=None, exc_info=error)
             bare(error)
             loaders.remember(fetches, results)
             return None
@@ -313,9 +314,23 @@ class Engine:
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
         """Log the bugs of ours among errors with their tracebacks, and drop all tracebacks."""
+        of_extensions = set[tuple[str, str]]()
         for error in errors:
-            if is_bug(error):
-                self._log.error("graphql.bug", path=error.path, exc_info=root_cause(error))
+            cause = root_cause(error)
+            if isinstance(cause, ExtensionError):
+                # A function that fails for one user may fail for all: once is enough.
+                place = cause.module, cause.field
+                if place not in of_extensions:
+                    of_extensions.add(place)
+                    self._log.error(
+                        "extension.bug",
+                        module=cause.module,
+                        field=cause.field,
+                        path=error.path,
+                        exc_info=cause,
+                    )
+            elif is_bug(error):
+                self._log.error("graphql.bug", path=error.path, exc_info=cause)
             drop_tracebacks(error)
 
     def _refuse(

@@ -42,7 +42,7 @@ from app.execution.variables import Coercion
 from app.schema.connection import page_request
 from app.schema.definitions import DEFAULT_FIRST
 from app.settings.models import Settings
-from app.settings.source import KeyFromSettings, SourceSettings
+from app.settings.source import OWN_ADDRESS, KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import Selector
@@ -133,6 +133,8 @@ class SourcesExplainer:
         self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> SourceExplanation:
         """Explain the calls to one source for some users."""
+        if endpoint.settings.base_url == OWN_ADDRESS:
+            return self._own_source(endpoint, groups)
         selects: tuple[str, ...] | None = None
         name = endpoint.spec.name
         if endpoint.selects:
@@ -181,6 +183,42 @@ class SourcesExplainer:
             max_keys=form.max_keys,
             max_url_bytes=settings.max_url_bytes,
             max_body_bytes=form.max_body_bytes,
+            cached=settings.cache.enabled,
+        )
+
+    def _own_source(
+        self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup]
+    ) -> SourceExplanation:
+        """Explain the calls to a source that a module brings, for some users."""
+        name, settings = endpoint.spec.name, endpoint.settings
+        users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
+        key_from = self._key_from.get(name, ())
+        needs = [one.selection.needs for one in groups if one.selection is not None]
+        unknown = [one.root.selection for one in groups if one.root.is_open]
+        only_one = len(unknown) == 1 and not unknown[0].is_list and not users
+        batches: tuple[int, ...] | None = None
+        if not unknown or only_one:
+            count = 1 if only_one else len(users)
+            batches = _split(count, settings.max_keys, self._starts(name, needs))
+        return SourceExplanation(
+            name=name,
+            form="module",
+            method="",
+            path="",
+            parameter=None,
+            key_from=key_from,
+            fallback=any(name in one.fallbacks for one in needs),
+            selects=None,
+            keys=() if key_from else users,
+            not_written=(),
+            more_at_run_time=bool(unknown),
+            batches=batches,
+            calls=None if batches is None else len(batches),
+            pages=(),
+            at_a_time=settings.max_calls,
+            max_keys=settings.max_keys,
+            max_url_bytes=settings.max_url_bytes,
+            max_body_bytes=None,
             cached=settings.cache.enabled,
         )
 

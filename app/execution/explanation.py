@@ -113,11 +113,12 @@ class SourceExplanation(_ExplanationModel):
     name: str = Field(description="Name of the source, or of its endpoint: `billing.balance`.")
     form: str = Field(
         description="How users are written into a call: `repeat`, `list`, `filter`, `body` or"
-        " `each`."
+        " `each`; `module` if a Python module makes the calls."
     )
-    method: str = Field(description="The HTTP method.")
+    method: str = Field(description="The HTTP method; empty if a module makes the calls.")
     path: str = Field(
-        description="The path of the calls, below its base URL; `{key}` stands for a user."
+        description="The path of the calls, below its base URL; `{key}` stands for a user. Empty if"
+        " a module makes the calls."
     )
     parameter: str | None = Field(
         description="The query parameter for the users; null if they are in the path or in the"
@@ -329,6 +330,8 @@ def _request(calls: SourceExplanation | PagesExplanation) -> str:
     """Write the request that calls send."""
     if isinstance(calls, PagesExplanation):
         return f"{calls.method} {calls.request.replace(KEY, '…')}"
+    if calls.form == "module":
+        return "by the module"
     query = "" if calls.parameter is None else f"?{calls.parameter}=…"
     return f"{calls.method} {calls.path}{query}"
 

@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from app.schema.configured import ConfiguredSchema, schema_of
-from app.schema.configured.tables import SchemaTables
+from app.schema.configured.extended import own_sources
+from app.schema.configured.modules import load_module
+from app.schema.configured.tables import MistakeList, SchemaTables
 from app.schema.definitions import EnumDefinition, SchemaDefinition, type_name
 from app.settings.base import SettingsModel
+from app.settings.models import DEFAULT_SOURCES
 from app.settings.nested import NOTHING, Keys, as_table, value_at
 from app.settings.public_schema import (
     EnumSettings,
@@ -22,7 +25,7 @@ from app.settings.public_schema import (
     TypeName,
     UserFieldSettings,
 )
-from app.settings.source import ServiceName, SourceSettings
+from app.settings.source import OWN_ADDRESS, ServiceName, SourceSettings
 from app.sources.base import SourceSpec
 from app.sources.endpoints import misfits, valid_part
 from app.sources.lists.contract import field_mistakes, list_misfits
@@ -45,6 +48,30 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str | None]]:
         if one.what is not None or value_at(values, one.keys) is NOTHING:
             yield one.keys, one.what
     yield from _misfits_of_sources(values, made)
+
+
+def completed(values: object) -> object:
+    """Add what the settings of a source need to those of the sources that a module brings.
+
+    Args:
+        values: All settings, nested as in the file.
+
+    Returns:
+        The settings, in which these sources have an address.
+    """
+    sources, whole = as_table(value_at(values, ("sources",))), as_table(values)
+    schema = _valid(SchemaSettings, value_at(values, ("schema",)))
+    if whole is None or schema is None or schema.module is None:
+        return values
+    if sources is None and "sources" in whole:
+        return values
+    usual = DEFAULT_SOURCES if schema.extends == "default" else ()
+    added = {
+        name: {"base_url": OWN_ADDRESS, **table}
+        for name in own_sources(load_module(schema.module), usual, MistakeList())
+        if (table := as_table((sources or {}).get(name, {}))) is not None
+    }
+    return {**whole, "sources": {**(sources or {}), **added}} if added else values
 
 
 def definition_in(values: object) -> SchemaDefinition | None:
@@ -102,7 +129,7 @@ def _enums_of(spec: SourceSpec[Any], definition: SchemaDefinition) -> Mapping[st
     return {
         one.attribute: by_name[type_name(one.kind)]
         for one in definition.fields
-        if one.source is spec and type_name(one.kind) in by_name
+        if one.source is spec and one.attribute and type_name(one.kind) in by_name
     }
 
 
@@ -140,13 +167,14 @@ def _tables(values: object) -> SchemaTables:
         sources[name] = source
         lost = (as_table(value_at(own, ("endpoints",))) or {}).keys() - source.endpoints.keys()
         unread |= {f"{name}.{endpoint}" for endpoint in lost}
-    schema = value_at(values, ("schema",))
+    schema = _valid(SchemaSettings, value_at(values, ("schema",))) or SchemaSettings()
     return SchemaTables(
-        _valid(SchemaSettings, schema) or SchemaSettings(),
+        schema,
         _each(PublicName, UserFieldSettings, parts["user"], set()),
         _each(TypeName, ObjectSettings, parts["types"], unread),
         _each(TypeName, EnumSettings, parts["enums"], unread),
         sources,
+        None if schema.module is None else load_module(schema.module),
         frozenset(unread),
     )
 

@@ -197,7 +197,7 @@ class Compiler:
             raise NotCoveredError(f"the field {field.name}, without which there is no user")
         record = writer.joined([records[source] for source in field.sources])
         value = f"{record}.{definition.attribute}"
-        if definition.assumed_size is not None:
+        if definition.assumed_size is not None or definition.computation is not None:
             in_schema = self._user.fields[field.name]
             arguments = get_argument_values(in_schema, field.nodes[0], variables)
             try:

@@ -18,7 +18,7 @@ from app.probe.probe import ProbeResult
 from app.probe.recorder import RecordedExchange
 from app.settings.nested import as_table
 from app.settings.response import AnswerSettings
-from app.settings.source import SourceSettings
+from app.settings.source import OWN_ADDRESS, SourceSettings
 from app.sources.failures import meaning_of
 from app.sources.mapping.contract import FieldObservation, RowObservation
 from app.sources.mapping.paging import lacks_total
@@ -232,6 +232,15 @@ class SourceCheck(ProbeModel):
         return not self.wrong and self.reachable is not False
 
 
+def _fetches(probed: ProbeResult) -> Sequence[Mapping[str, Any]]:
+    """Return the logged calls to a source that a module brings, which are no exchanges."""
+    return [
+        event
+        for event in probed.events
+        if event.get("event") == "source.fetch" and event.get("source") == probed.source
+    ]
+
+
 def check_of(
     probed: ProbeResult,
     settings: SourceSettings,
@@ -255,7 +264,11 @@ def check_of(
     # The server that issues tokens for a source is not the source.
     own = [one for one in probed.own if one.url.startswith(settings.base_url)]
     others = [one for one in probed.own if one not in own]
+    fetches = _fetches(probed) if settings.base_url == OWN_ADDRESS else ()
+    called = bool(probed.own or fetches)
     reachable = any(one.status is not None for one in own) if own else None
+    if fetches:
+        reachable = any(one.get("outcome") == "ok" for one in fetches)
     authenticated = None if not own else _authenticated(own, _answer_of(probed, settings))
     if any(map(_no_token, others)):
         authenticated = False
@@ -278,20 +291,20 @@ def check_of(
         and ((number not in failing and not is_list) or any(map(_is_there, user.values())))
         for number, user in enumerate(probed.users)
     )
-    if expected and probed.own and not found and not wrong:
+    if expected and called and not found and not wrong:
         wrong.append(_UNKNOWN_LIST if is_list else _UNKNOWN_USERS)
     rows = [row_check(row) for one in own for row in one.rows]
     return SourceCheck(
         source=probed.source,
         url=settings.base_url,
-        called=bool(probed.own),
+        called=called,
         reachable=reachable,
         authenticated=authenticated,
         understood=understood,
         asked=len(probed.ids),
         found=found,
         expected=expected,
-        calls=len(own),
+        calls=len(own) + len(fetches),
         seconds=probed.seconds,
         wrong=tuple(hiding.text(one) for one in wrong),
         notes=tuple(hiding.text(one) for one in _unbounded(own, _answer_of(probed, settings))),

@@ -16,9 +16,10 @@ from typing import Any
 from graphql import ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
 
 from app.auth.policies import PUBLIC, Policy
-from app.errors import BadUserInputError
+from app.errors import BadUserInputError, ExtensionError
 from app.settings.public_schema import USER_NAMES, UserNames
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
+from app.sources.own import OwnSource
 
 DEFAULT_FIRST = 20
 """The number of items of a page if the client does not give ``first``."""
@@ -164,8 +165,48 @@ class ObjectDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class Computation:
+    """A value that a function computes of some fields of a record.
+
+    Attributes:
+        inputs: The fields of the record that the function gets, in the order of its parameters.
+        function: The function. It may return anything, or raise.
+        checked: Returns the value as the schema needs it. Raises ``ValueError`` if it does not fit
+            the type of the field.
+        module: The module that has the function.
+    """
+
+    inputs: tuple[str, ...]
+    function: Callable[..., object]
+    checked: Callable[[object], object]
+    module: str
+
+    def of(self, field: str) -> Callable[[object], object]:
+        """Return the computation as a function of a record.
+
+        Args:
+            field: The public name of the field, for messages.
+
+        Returns:
+            The function. It raises ``ExtensionError`` if the computation fails.
+        """
+        inputs, function, checked = self.inputs, self.function, self.checked
+
+        def compute(record: object) -> object:
+            values = [getattr(record, name) for name in inputs]
+            try:
+                return checked(function(*values))
+            except Exception as error:
+                raise ExtensionError(self.module, field) from error
+
+        return compute
+
+
+@dataclass(frozen=True, slots=True)
 class UserField:
     """A field of a user. It shows an attribute of a source's record, or a list of the source.
+
+    A function may compute its value of the record.
 
     Attributes:
         name: The public name.
@@ -174,13 +215,14 @@ class UserField:
         description: The description in the schema.
         may: The policy of the field.
         attribute: The attribute of the record that it shows: a field or a property. Empty for a
-            list that is read page by page.
+            value that is computed, and for a list that is read page by page.
         reads: The fields of the record that it reads, without the key.
         assumed_size: For a list in the record, the number of items that the cost assumes. Then the
             field has the argument ``first``. ``None`` without that argument.
         pages: The list of the source, if the field is one that is read page by page.
         weight: The cost of the field, if its type does not say it: the weight of ``@cost``.
         deprecated: Why clients should not use the field any more; ``None`` if they may.
+        computation: How the value is computed of the record; ``None`` if an attribute is shown.
         kind: The type, parsed.
     """
 
@@ -195,6 +237,7 @@ class UserField:
     pages: PageSpec[Any] | None = None
     weight: int | None = None
     deprecated: str | None = None
+    computation: Computation | None = None
     kind: TypeNode = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -215,20 +258,24 @@ class UserField:
             arguments: The field's arguments: ``first``, if it has one and the client gives it.
 
         Returns:
-            A function from the record to the attribute's value, which may be ``None``.
+            A function from the record to the field's value, which may be ``None``. It raises
+            ``ExtensionError`` if the value is computed, and that fails.
 
         Raises:
             BadUserInputError: ``first`` is negative.
         """
-        attribute = self.attribute
+        computed = self.computation
+        read: Callable[[Any], Any] = (
+            attrgetter(self.attribute) if computed is None else computed.of(self.name)
+        )
         first: int | None = arguments.get("first")
         if first is None:
-            return attrgetter(attribute)
+            return read
         if first < 0:
             raise BadUserInputError(f"first takes 0 or more, got {first}")
 
         def read_first(record: object) -> object:
-            items = getattr(record, attribute)
+            items = read(record)
             return None if items is None else items[:first]
 
         return read_first
@@ -354,6 +401,21 @@ class LookupDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class OutdatedName:
+    """A name of the API for extensions that a later major version lacks, and that is used.
+
+    Attributes:
+        module: The module that uses it.
+        name: The name.
+        instead: What to write instead.
+    """
+
+    module: str
+    name: str
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaDefinition:
     """The whole public schema.
 
@@ -366,6 +428,8 @@ class SchemaDefinition:
         existence: The source that says whether a user exists, if no field reads a source.
         others: The sources that no field reads. They may have keys of other sources.
         lookups: The root fields that find users by other keys than their ids.
+        outdated: Names of the API for extensions that an extension should not use any more.
+        own: The sources that an extension brings, by name.
         by_name: The fields of a user by public name.
     """
 
@@ -377,6 +441,8 @@ class SchemaDefinition:
     names: UserNames = USER_NAMES
     others: tuple[SourceSpec[Any], ...] = ()
     lookups: tuple[LookupDefinition, ...] = ()
+    outdated: tuple[OutdatedName, ...] = ()
+    own: Mapping[str, OwnSource] = field(default_factory=dict[str, OwnSource])
     by_name: Mapping[str, UserField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -320,12 +320,12 @@ def _part_resolver(attribute: str, convert: Convert | None) -> Callable[..., Any
 
 
 def _attribute_resolver(field: UserField, convert: Convert | None) -> Callable[..., Any]:
-    """Make the resolver of a field that shows an attribute of a record."""
-    source, reads, attribute = field.source, field.reads, field.attribute
+    """Make the resolver of a field that shows a value of a record."""
+    source, reads, read = field.source, field.reads, field.reader({})
 
     def resolve(root: strawberry.Parent[ResolvedUser]) -> Any:  # noqa: ANN401 # the annotation says the type
         record = root.results.read(source, reads)
-        value = None if record is None else getattr(record, attribute)
+        value = None if record is None else read(record)
         return value if convert is None else convert(value)
 
     return resolve

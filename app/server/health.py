@@ -8,13 +8,40 @@ process is not ready: a rollout must not replace a working process with it.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.sources.client import ServiceClient
+from app.resilience.breaker import BreakerState
+from app.resilience.pace import PaceState
+from app.sources.client import LastContact
+
+
+class WatchedService(Protocol):
+    """What the health endpoints read of a source."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        ...
+
+    @property
+    def contact(self) -> LastContact | None:
+        """The last response; ``None`` before the first."""
+        ...
+
+    @property
+    def circuit(self) -> BreakerState:
+        """State of the circuit breaker."""
+        ...
+
+    @property
+    def pace_state(self) -> PaceState:
+        """State of the rate pacing."""
+        ...
 
 
 class SourceHealth(BaseModel):
@@ -25,7 +52,9 @@ class SourceHealth(BaseModel):
     last_reached_at: datetime | None = Field(
         description="When its last response of any status arrived; null before the first one."
     )
-    last_status: int | None = Field(description="HTTP status of that response.")
+    last_status: int | None = Field(
+        description="HTTP status of that response; null for a source of a module."
+    )
     circuit: str = Field(description="State of its circuit breaker: closed, open or half-open.")
     pace: str = Field(
         description="State of its rate pacing, by the source's own rate limits: free, slowed or"
@@ -50,7 +79,7 @@ class Health:
 
     def __init__(
         self,
-        services: Callable[[], Sequence[ServiceClient] | None],
+        services: Callable[[], Sequence[WatchedService] | None],
         can_authenticate: Callable[[], bool],
     ) -> None:
         """Set up the endpoints.

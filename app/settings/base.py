@@ -27,6 +27,11 @@ class UsualNames:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FromFolder:
+    """Marks the path of something that a file names relative to its own folder."""
+
+
 class SettingsModel(BaseModel):
     """Base of all settings models: values are immutable, and unknown names are rejected."""
 

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from app.settings.auth import WHO_MAY_ASK
 from app.settings.defaults import DEFAULTS, SOURCES
-from app.settings.loading import LoadedSettings, SettingsCheck, read_settings
+from app.settings.loading import (
+    LoadedSettings,
+    SettingsCheck,
+    SettingsCompletion,
+    as_they_are,
+    read_settings,
+)
 from app.settings.models import Settings, WrittenSettings
 from app.settings.nested import NOTHING, Keys, value_at
 from app.settings.variables import CONFIG, Variable, variables_of
@@ -22,6 +28,7 @@ def load_settings(
     env_file: Path | None = ENV_FILE,
     *,
     check: SettingsCheck,
+    complete: SettingsCompletion = as_they_are,
     config: Path | None = None,
     serving: bool = False,
 ) -> Settings:
@@ -31,6 +38,7 @@ def load_settings(
         env_file: A file of ``NAME=value`` lines, used for names that the environment lacks. It
             need not exist.
         check: Finds mistakes that the models cannot know.
+        complete: Adds values before they are checked.
         config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
         serving: Whether the gateway is going to serve requests, which requires ``auth``.
 
@@ -42,17 +50,22 @@ def load_settings(
     """
     checks = (_missing_callers, check) if serving else (check,)
     every: SettingsCheck = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
-    return read(env_file, check=every, config=config).settings
+    return read(env_file, check=every, complete=complete, config=config).settings
 
 
 def read(
-    env_file: Path | None = ENV_FILE, *, check: SettingsCheck, config: Path | None = None
+    env_file: Path | None = ENV_FILE,
+    *,
+    check: SettingsCheck,
+    complete: SettingsCompletion = as_they_are,
+    config: Path | None = None,
 ) -> LoadedSettings[Settings]:
     """Read the settings as ``load_settings`` does, with the origin of each.
 
     Args:
         env_file: A file of ``NAME=value`` lines.
         check: Finds mistakes that the models cannot know.
+        complete: Adds values before they are checked.
         config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
 
     Returns:
@@ -62,7 +75,12 @@ def read(
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
     return read_settings(
-        Settings, written=WrittenSettings, env_file=env_file, config=config, check=check
+        Settings,
+        written=WrittenSettings,
+        env_file=env_file,
+        config=config,
+        check=check,
+        complete=complete,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from app.settings.base import UsualNames
+from app.settings.base import FromFolder, UsualNames
 from app.settings.nested import Table
 
 
@@ -30,6 +30,7 @@ class FieldSchema:
         items: The schema of a list's items; ``None`` if no list is allowed.
         secret: Whether a secret is allowed.
         plain: Whether any other single value is allowed.
+        located: Whether a text is a path that a file names relative to its own folder.
         united: Whether it is a union of several types, so that pydantic's locations of mistakes
             below name one of them.
     """
@@ -41,6 +42,7 @@ class FieldSchema:
     items: "FieldSchema | None" = None
     secret: bool = False
     plain: bool = False
+    located: bool = False
     united: bool = False
 
     @property
@@ -235,7 +237,9 @@ def field_schema_of(annotation: object, tag: str | None = None) -> FieldSchema:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         tags = (_tag_of(getattr(one, "discriminator", None)) for one in args[1:])
-        return field_schema_of(args[0], next((one for one in tags if one is not None), tag))
+        schema = field_schema_of(args[0], next((one for one in tags if one is not None), tag))
+        located = any(isinstance(one, FromFolder) for one in args[1:])
+        return replace(schema, located=located or schema.located)
     if origin in {Union, UnionType}:
         members = [field_schema_of(one) for one in args if one is not NoneType]
         united = _together(members)
@@ -277,6 +281,7 @@ def _united(one: FieldSchema, other: FieldSchema) -> FieldSchema:
         items=_either(one.items, other.items),
         secret=one.secret or other.secret,
         plain=one.plain or other.plain,
+        located=one.located or other.located,
         united=one.united or other.united,
     )
 

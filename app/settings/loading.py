@@ -24,6 +24,7 @@ from app.settings.origins import Origins, without_other_kinds
 from app.settings.secret_values import (
     Reference,
     ReferenceMistakeError,
+    RelativePath,
     UnusableReference,
     resolved,
     with_references,
@@ -36,6 +37,9 @@ SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str | None]]]
 """Finds mistakes that the model cannot know. It gets all values, valid or not, and returns the
 place of each mistake, with a text that says what is wrong and what is expected; ``None`` if a
 setting is missing there, whose description then says what is expected."""
+
+SettingsCompletion: TypeAlias = Callable[[object], object]
+"""Adds values that no operator writes. It gets all values, valid or not, and returns all."""
 
 PLACEHOLDER = "x"
 """Replaces a secret that could not be read, or is not needed to check the rest."""
@@ -61,6 +65,18 @@ def _no_check(_: object) -> Iterable[tuple[Keys, str | None]]:
     return ()
 
 
+def as_they_are(values: object) -> object:
+    """Add no values. A ``SettingsCompletion``.
+
+    Args:
+        values: All values.
+
+    Returns:
+        The same values.
+    """
+    return values
+
+
 def read_settings(
     model: type[AnySettings],
     *,
@@ -68,6 +84,7 @@ def read_settings(
     written: type[AnySettings] | None = None,
     config: Path | None = None,
     check: SettingsCheck = _no_check,
+    complete: SettingsCompletion = as_they_are,
 ) -> LoadedSettings[AnySettings]:
     """Read settings from the environment and from files, and check them.
 
@@ -78,6 +95,7 @@ def read_settings(
             all sources.
         config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names.
         check: Finds mistakes that the model cannot know.
+        complete: Adds values before they are checked.
 
     Returns:
         The settings and their origins.
@@ -109,7 +127,7 @@ def read_settings(
         model.model_validate_json(_as_json(of_file.values), strict=True)
     except ValidationError as error:
         mistakes.add_types(error, of_file)
-    values = _with_secrets(origins, environment, mistakes)
+    values = complete(_with_read_values(origins, environment, mistakes))
     for keys, found in check(values):
         if found is not None:
             mistakes.add_found(keys, found)
@@ -140,17 +158,25 @@ def _as_json(in_file: Table) -> str:
     return json.dumps(replaced(in_file, written))
 
 
-def _with_secrets(origins: Origins, environment: SetVariables, mistakes: Mistakes) -> object:
-    """Read each secret from the place that the file names, and return all values."""
+def _with_read_values(origins: Origins, environment: SetVariables, mistakes: Mistakes) -> object:
+    """Read each secret from the place that the file names, and return all values.
+
+    Other paths of the file get its folder.
+    """
     file = origins.file
 
-    def with_secret(keys: Keys, value: object) -> object:
+    def folder_of(keys: Keys) -> Path:
+        return Path() if file is None else file.folder(origins.written(keys))
+
+    def read_value(keys: Keys, value: object) -> object:
+        if isinstance(value, RelativePath):
+            absolute = Path(value).is_absolute()
+            return str(value) if absolute else f"{folder_of(keys).absolute().as_posix()}/{value}"
         if isinstance(value, Reference):
-            folder = Path() if file is None else file.folder(origins.written(keys))
             try:
-                return resolved(value, environment.variables, folder)
+                return resolved(value, environment.variables, folder_of(keys))
             except ReferenceMistakeError as mistake:
                 mistakes.add_of_file(origins.written(keys), str(mistake))
         return SecretStr(PLACEHOLDER) if isinstance(value, Reference | UnusableReference) else value
 
-    return replaced(origins.settled.values, with_secret)
+    return replaced(origins.settled.values, read_value)

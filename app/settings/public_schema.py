@@ -18,31 +18,42 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from app.settings.base import SettingsModel
+from app.settings.base import FromFolder, SettingsModel
 from app.settings.lists import ListSettings
 from app.settings.request import RequestSettings
 from app.settings.response import AnswerSettings, ExpressionText
 
-_NAME = r"(?!__)[_A-Za-z][_0-9A-Za-z]{0,127}"
+PUBLIC_NAME = r"(?!__)[_A-Za-z][_0-9A-Za-z]{0,127}"
 """A name (GraphQL specification, section 2.1.9). Those that begin with ``__`` are GraphQL's own."""
 
-_TYPE_NAME = r"[A-Za-z][_0-9A-Za-z]{0,127}"
+TYPE_NAME = r"[A-Za-z][_0-9A-Za-z]{0,127}"
 """The name of a type. Those that begin with ``_`` are federation's."""
 
 _POLICY = r"(self or )?[!#-\[\]-~]+"
 """Who may see a field. A scope is a ``scope-token`` (RFC 6749, section 3.3)."""
 
 
+_MODULE = r"([^\n]*/)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+"""The name of a module, with or without the folder before it."""
+
+
+def _check_module(name: str) -> str:
+    """Check the name of a module."""
+    if not re.fullmatch(_MODULE, name, re.ASCII):
+        raise ValueError("expected the name of a Python module, such as acme_users")
+    return name
+
+
 def _check_name(name: str) -> str:
     """Check the public name of a field or of an enum's value."""
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(PUBLIC_NAME, name):
         raise ValueError("expected letters, digits and _, with no digit and no __ first")
     return name
 
 
 def _check_type_name(name: str) -> str:
     """Check the name of a type."""
-    if not re.fullmatch(_TYPE_NAME, name):
+    if not re.fullmatch(TYPE_NAME, name):
         raise ValueError("expected a name of GraphQL that begins with a letter, such as Agent")
     return name
 
@@ -57,17 +68,22 @@ def _check_policy(text: str) -> str:
 PublicName: TypeAlias = Annotated[
     str,
     AfterValidator(_check_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{PUBLIC_NAME}$"}),
 ]
 """The name of a field of a user or of an object, or of an enum's value."""
 
 TypeName: TypeAlias = Annotated[
     str,
     AfterValidator(_check_type_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{_TYPE_NAME}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{TYPE_NAME}$"}),
 ]
 """The name of an object or enum."""
 
+ModuleText: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_module),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MODULE}$"}),
+]
 TypeText: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=10_000)]
 PolicyText: TypeAlias = Annotated[
@@ -184,6 +200,12 @@ class SchemaSettings(SettingsModel):
         description="Source that says whether a user exists if a query reads no field of a source."
         " By default it is the source of the first field.",
         examples=["profile"],
+    )
+    module: Annotated[ModuleText, FromFolder()] | None = Field(
+        default=None,
+        description="Python module that adds fields and types, by the name that one imports. It is"
+        " in this file's folder or installed; `python/acme_users` is in another folder.",
+        examples=["acme_users"],
     )
     lookups: Mapping[PublicName, SchemaLookupSettings] = Field(
         default={},

@@ -85,20 +85,26 @@ class UnusableReference:
     """Replaces a wrong reference whose mistake is known, so that it is reported only once."""
 
 
+class RelativePath(str):
+    """A path in a file, relative to the folder of the file."""
+
+    __slots__ = ()
+
+
 class ReferenceMistakeError(Exception):
     """A reference is wrong, or its secret is missing; the message says what is expected."""
 
 
 def with_references(values: Table, schema: FieldSchema) -> tuple[Table, dict[Keys, str]]:
-    """Find the references to secrets in the values of a file.
+    """Find the references to secrets in the values of a file, and the paths.
 
     Args:
         values: The values of the file.
         schema: The settings that are allowed in it.
 
     Returns:
-        The values with a ``Reference`` for each secret, and ``UnusableReference`` for each wrong
-        one; and the mistakes, by place.
+        The values with a ``Reference`` for each secret, ``UnusableReference`` for each wrong one,
+        and ``RelativePath`` for each path; and the mistakes, by place.
     """
     mistakes: dict[Keys, str] = {}
     found = {
@@ -126,7 +132,7 @@ def _read(value: object, schema: FieldSchema, keys: Keys, mistakes: dict[Keys, s
     if (items := as_list(value)) is not None:
         inner = schema.below(0).schema
         return [_read(one, inner, (*keys, number), mistakes) for number, one in enumerate(items)]
-    return value
+    return RelativePath(value) if schema.located and isinstance(value, str) else value
 
 
 def _reference(table: Mapping[str, object] | None) -> Reference:

@@ -263,6 +263,10 @@ def _cycle(name: str, origins: Mapping[str, Sequence[str]]) -> Sequence[str]:
     return ()
 
 
+OWN_ADDRESS = "http://module.invalid"
+"""The address of a source that a Python module brings, which has none (RFC 2606, section 2)."""
+
+
 class SourceSettings(SettingsModel):
     """All settings of one source."""
 

@@ -52,11 +52,11 @@ class LastContact:
 
     Attributes:
         at: When the response arrived.
-        status: Its HTTP status.
+        status: Its HTTP status; ``None`` if the source does not speak HTTP.
     """
 
     at: datetime
-    status: int
+    status: int | None
 
 
 @dataclass(slots=True)
@@ -210,6 +210,11 @@ class ServiceClient:
     def contact(self) -> LastContact | None:
         """The last response of the service, from any endpoint; ``None`` before the first."""
         return self._contact.last
+
+    @property
+    def address(self) -> str:
+        """The base address of the service."""
+        return self.settings.base_url
 
     @property
     def circuit(self) -> BreakerState:
@@ -499,6 +504,38 @@ async def open_service(
     Yields:
         The client. Its connections are closed at the end.
     """
+    pipeline = pipeline_of(name, settings, clock=clock, chance=chance, log=log)
+    async with (
+        transports(settings) as transport,
+        open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,
+    ):
+        yield ServiceClient(
+            name,
+            settings,
+            transport,
+            deadlines=deadlines,
+            pipeline=pipeline,
+            clock=clock,
+            log=log,
+            tokens=tokens,
+        )
+
+
+def pipeline_of(
+    name: str, settings: SourceSettings, *, clock: Clock, chance: Chance, log: FilteringBoundLogger
+) -> ResiliencePipeline:
+    """Make the resilience pipeline of a source.
+
+    Args:
+        name: Name of the source.
+        settings: Settings of the source.
+        clock: The clock.
+        chance: Random numbers for the jitter of retries.
+        log: Where changes of the circuit and slowdowns are logged.
+
+    Returns:
+        The pipeline.
+    """
 
     def report(change: StateChange) -> None:
         log.warning(
@@ -518,20 +555,6 @@ async def open_service(
             signals=slowdown.signals,
         )
 
-    pipeline = ResiliencePipeline(
+    return ResiliencePipeline(
         name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace
     )
-    async with (
-        transports(settings) as transport,
-        open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,
-    ):
-        yield ServiceClient(
-            name,
-            settings,
-            transport,
-            deadlines=deadlines,
-            pipeline=pipeline,
-            clock=clock,
-            log=log,
-            tokens=tokens,
-        )

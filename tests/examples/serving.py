@@ -84,7 +84,7 @@ def program(
     ready: str,
     folder: Path,
     environment: Mapping[str, str] | None = None,
-) -> Generator[None]:
+) -> Generator[Sequence[str]]:
     """Run a program until the end of the context.
 
     Args:
@@ -94,7 +94,7 @@ def program(
         environment: Variables that it has besides those of the machine.
 
     Yields:
-        When it is ready.
+        The lines that it has said so far, when it is ready.
     """
     process = subprocess.Popen(  # noqa: S603 # programs of our own choice
         command,
@@ -110,7 +110,7 @@ def program(
     try:
         assert listener.settled.wait(WAIT), f"it is not ready: {''.join(listener.said)}"
         assert listener.is_ready, f"it has ended: {''.join(listener.said)}"
-        yield
+        yield listener.said
     finally:
         process.terminate()
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.execution.source_fit import misfits_in
+from app.execution.source_fit import completed, misfits_in
 from app.settings.environment import read
 from app.settings.loading import read_settings
 from app.settings.models import Settings
@@ -28,7 +28,7 @@ url = "http://users"
 
 def load(path: Path | None = None) -> Settings:
     """Read our settings."""
-    return read(Path(".env"), check=misfits_in, config=path).settings
+    return read(Path(".env"), check=misfits_in, complete=completed, config=path).settings
 
 
 def mistakes(path: Path | None = None) -> tuple[str, ...]:

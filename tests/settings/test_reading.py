@@ -188,6 +188,7 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     "type": st.sampled_from(["User", "Employee", "x_1"]),
     "extends": st.just("default"),
     "existence": st.sampled_from(["profile", "billing"]),
+    "module": st.nothing(),  # a file means its own folder, and a variable the working folder
     "description": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     "plural": st.sampled_from(["people", "_all"]),
     "path": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),

@@ -1,4 +1,6 @@
-"""Makes the public schema of the settings, and finds what does not fit together. Pure.
+"""Makes the public schema of the settings, and finds what does not fit together.
+
+Pure, but for the Python module that the settings may name (``modules.py``).
 
 The fields of ``[user]`` are added to the default schema, or to none. A source's record is made of
 the fields that read the source. Each ``value`` becomes an expression of the source's mapping. If
@@ -12,7 +14,9 @@ from typing import Any
 
 from app.auth.policies import policy_of
 from app.errors import ConfigurationError
+from app.schema.configured.extended import own_sources
 from app.schema.configured.fields import ConfiguredFields
+from app.schema.configured.modules import load_module
 from app.schema.configured.sources import ConfiguredSources
 from app.schema.configured.tables import MistakeList, SchemaMistake, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes
@@ -51,6 +55,7 @@ def configured(settings: Settings) -> tuple[SchemaDefinition, Settings]:
     Raises:
         ConfigurationError: The settings of the schema do not fit together. It has all mistakes.
     """
+    module = settings.public_schema.module
     made = schema_of(
         SchemaTables(
             settings.public_schema,
@@ -58,6 +63,7 @@ def configured(settings: Settings) -> tuple[SchemaDefinition, Settings]:
             settings.types,
             settings.enums,
             settings.sources,
+            None if module is None else load_module(module),
         )
     )
     if made.mistakes:
@@ -78,13 +84,22 @@ def schema_of(tables: SchemaTables) -> ConfiguredSchema:
     """
     base = DEFAULT_SCHEMA if tables.schema.extends == "default" else None
     mistakes = MistakeList()
+    if tables.module is not None:
+        for what in tables.module.mistakes:
+            mistakes.add(("schema", "module"), f"{tables.module.name} {what}")
     types = ConfiguredTypes(tables, base, mistakes)
-    sources = ConfiguredSources(tables, types, _sources_of(base, tables), mistakes)
-    fields = ConfiguredFields(tables, base, types, sources, mistakes).build()
+    usual = _sources_of(base, tables)
+    own = own_sources(tables.module, usual, mistakes)
+    sources = ConfiguredSources(tables, types, usual, own, mistakes)
+    making = ConfiguredFields(tables, base, types, sources, mistakes)
+    fields = making.build()
     sources.check_all()
     lookups = _lookups(tables, sources, mistakes)
     definition = replace(
-        _definition(tables, types, sources, fields, mistakes), lookups=tuple(lookups)
+        _definition(tables, types, sources, fields, mistakes),
+        lookups=tuple(lookups),
+        outdated=making.outdated,
+        own=own,
     )
     return ConfiguredSchema(definition, sources.settings, mistakes.found)
 

@@ -7,10 +7,17 @@ from typing import Any
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode, print_ast
 
 from app.auth.policies import policy_of
+from app.schema.configured.extended import ExtendedFields
 from app.schema.configured.sources import ConfiguredSources
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
-from app.schema.definitions import ObjectDefinition, SchemaDefinition, UserField, lists
+from app.schema.definitions import (
+    ObjectDefinition,
+    OutdatedName,
+    SchemaDefinition,
+    UserField,
+    lists,
+)
 from app.settings.nested import Keys
 from app.settings.public_schema import UserFieldSettings
 from app.sources.base import PageSpec, SourceSpec
@@ -44,12 +51,33 @@ class ConfiguredFields:
         self._types = types
         self._sources = sources
         self._mistakes = mistakes
+        self._kept = {
+            name: one
+            for name, one in self._base.items()
+            if name not in self._user or not self._user[name].hidden
+        }
+        default = "the default schema: expected another name, or hidden = true for that one."
+        shown = [name for name, one in tables.user.items() if not one.hidden]
+        self._extended = ExtendedFields(
+            tables,
+            {
+                **dict.fromkeys(self._kept, default),
+                **{name: f"the file, too ([user.{name}]): expected it once." for name in shown},
+            },
+            types,
+            mistakes,
+        )
+
+    @property
+    def outdated(self) -> tuple[OutdatedName, ...]:
+        """The deprecated names of the API for extensions that the module uses."""
+        return self._extended.outdated
 
     def build(self) -> Sequence[UserField]:
         """Make the fields.
 
         Returns:
-            The default fields that are not hidden, and those of the settings.
+            The default fields that are not hidden, and those of the settings and of the module.
         """
         own: dict[str, ReadField] = {}
         for name, settings in self._user.items():
@@ -61,16 +89,25 @@ class ConfiguredFields:
             of_source = by_source.setdefault(str(self._user[name].source), [])
             if not self._user[name].connection:
                 of_source.append(one)
+        for source, inputs in self._extended.inputs(self._sources.names).items():
+            self._add_inputs(by_source.setdefault(source, []), inputs)
         for source, fields in by_source.items():
             self._sources.add(source, fields)
         self._sources.add_unread()
         specs = self._sources.specs
-        kept = [
-            replace(one, source=specs[one.source.name])
-            for name, one in self._base.items()
-            if name not in self._user or not self._user[name].hidden
-        ]
-        return [*kept, *(self._defined(one, specs) for one in own.values())]
+        kept = [replace(one, source=specs[one.source.name]) for one in self._kept.values()]
+        defined = [self._defined(one, specs) for one in own.values()]
+        return [*kept, *defined, *self._extended.build(specs)]
+
+    def _add_inputs(self, fields: list[ReadField], inputs: Sequence[ReadField]) -> None:
+        """Add the values that only the module reads to the fields that read the same source."""
+        taken = {one.name for one in fields}
+        for one in inputs:
+            if one.name in taken:
+                what = f"reads {one.name} as an Input: expected only the name, since the file has"
+                self._mistakes.add(("schema", "module"), f"{what} [user.{one.name}].")
+            else:
+                fields.append(one)
 
     def _read_field(self, name: str, settings: UserFieldSettings) -> ReadField | None:
         """Check a field; ``None`` if it is none that can be made."""

@@ -10,15 +10,17 @@ from pydantic import BeforeValidator, Field
 
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, ReadObject, as_expression
+from app.settings.defaults import OF_ONE_SOURCE, WITHOUT
 from app.settings.lists import ListSettings
 from app.settings.nested import Keys, bracketed
 from app.settings.public_schema import SchemaLookupSettings, UserFieldSettings
 from app.settings.response import AnswerSettings
-from app.settings.source import Endpoints, EndpointSettings, SourceSettings
+from app.settings.source import OWN_ADDRESS, Endpoints, EndpointSettings, SourceSettings
 from app.sources.base import PageSpec, Record, SourceSpec
 from app.sources.field_types import id_text
 from app.sources.lists.contract import default_list
 from app.sources.mapping.row_mapper import FOREIGN_KEYS
+from app.sources.own import OwnSource
 
 
 class FoundUser(Record):
@@ -92,6 +94,7 @@ class ConfiguredSources:
         tables: The settings.
         types: The objects and enums.
         base: The sources of the schema that the settings are added to, by name.
+        own: The sources that the module brings, by name.
         mistakes: Gets what does not fit.
 
     Attributes:
@@ -104,14 +107,27 @@ class ConfiguredSources:
         tables: SchemaTables,
         types: ConfiguredTypes,
         base: Mapping[str, SourceSpec[Any]],
+        own: Mapping[str, OwnSource],
         mistakes: MistakeList,
     ) -> None:
+        base = {**base, **{name: one.spec for name, one in own.items()}}
         self.specs = dict(base)
-        self.settings = dict(tables.sources)
+        unset = SourceSettings(base_url=OWN_ADDRESS)
+        self.settings = {**dict.fromkeys(own, unset), **tables.sources}
         self._tables = tables
         self._types = types
         self._base = base
+        self._own = own
         self._mistakes = mistakes
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the sources and endpoints that fields may read."""
+        known = {**self._base, **self.settings}
+        endpoints = [
+            f"{name}.{one}" for name, source in self.settings.items() for one in source.endpoints
+        ]
+        return [*known, *endpoints]
 
     def check(self, settings: UserFieldSettings, keys: Keys) -> bool:
         """Report the source of a field if nobody defines it, or if it cannot read the field.
@@ -129,6 +145,10 @@ class ConfiguredSources:
         if service not in known:
             if service not in self._tables.unread:
                 self._mistakes.add((*keys, "source"), f"is {service}, {unknown(service, known)}")
+            return False
+        if service in self._own:
+            what = f"is {service}, a source of a module: expected the field in that module."
+            self._mistakes.add((*keys, "source"), what)
             return False
         endpoints = _SourcePlace(service, self.settings.get(service)).endpoints
         if endpoint and endpoint not in endpoints:
@@ -256,6 +276,8 @@ class ConfiguredSources:
 
     def check_all(self) -> None:
         """Report sources without settings, and those without a request."""
+        for name in self._own:
+            self._check_own(name)
         for name in self.specs:
             service, _, endpoint = name.partition(".")
             source = self.settings.get(service)
@@ -268,6 +290,19 @@ class ConfiguredSources:
                     self._mistakes.add(("sources", name), what)
                 else:
                     self._mistakes.add(("sources", name, "request"), None)
+
+    def _check_own(self, name: str) -> None:
+        """Report settings of a source of the module that are only for services."""
+        settings = self.settings[name]
+        own = OF_ONE_SOURCE - {"key_from", "lists", WITHOUT}
+        wrong = [
+            one for one in SourceSettings.model_fields if one in own & settings.model_fields_set
+        ]
+        if settings.base_url != OWN_ADDRESS:
+            wrong = ["base_url", *wrong]
+        for one in wrong:
+            what = f"is for services that speak HTTP, and {name} is a source of a module."
+            self._mistakes.add(("sources", name, one), what)
 
     def _add_expressions(
         self,

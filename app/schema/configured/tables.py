@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from app.schema.configured.modules import LoadedModule
 from app.settings.nested import Keys
 from app.settings.public_schema import (
     EnumSettings,
@@ -24,6 +25,7 @@ class SchemaTables:
         types: The objects.
         enums: The enums.
         sources: The sources.
+        module: The Python module; ``None`` without one.
         unread: Names of objects, enums, sources and endpoints whose settings are invalid by
             themselves.
     """
@@ -33,7 +35,13 @@ class SchemaTables:
     types: Mapping[str, ObjectSettings] = field(default_factory=dict[str, ObjectSettings])
     enums: Mapping[str, EnumSettings] = field(default_factory=dict[str, EnumSettings])
     sources: Mapping[str, SourceSettings] = field(default_factory=dict[str, SourceSettings])
+    module: LoadedModule | None = None
     unread: frozenset[str] = frozenset()
+
+    @property
+    def lost_module(self) -> bool:
+        """Whether it is not known what the module declares."""
+        return self.module is not None and self.module.extension is None
 
 
 @dataclass(frozen=True, slots=True)

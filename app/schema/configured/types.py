@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Optional, cast
 
 from graphql import (
     GraphQLSyntaxError,
@@ -27,8 +27,9 @@ from app.schema.definitions import (
     SchemaDefinition,
     type_name,
 )
+from app.schema.extension import Extension
 from app.settings.nested import Keys
-from app.settings.public_schema import EnumSettings
+from app.settings.public_schema import PUBLIC_NAME, TYPE_NAME, EnumSettings
 from app.sources.base import Record
 from app.sources.field_types import SCALAR_FIELDS, OneOf
 
@@ -104,6 +105,8 @@ class ConfiguredTypes:
         objects = (MONEY,) if base is None else base.objects
         self.objects = {one.name: ReadObject(one) for one in objects}
         self.enums = {one.name: one for one in (() if base is None else base.enums)}
+        if tables.module is not None and tables.module.extension is not None:
+            self._extend(tables.module.name, tables.module.extension)
         listed = [one.type for one in (() if base is None else base.fields) if one.pages]
         listed += [one.type for one in tables.user.values() if one.connection and one.type]
         of_lists = [f"{one}{end}" for one in listed for end in ("Edge", "Connection")]
@@ -121,12 +124,65 @@ class ConfiguredTypes:
             else:
                 self._object(name, ("types", name))
 
-    def kind_of(self, text: str, keys: Keys) -> TypeNode | None:
+    def _extend(self, module: str, extension: Extension) -> None:
+        """Add the objects and enums of a Python module."""
+        taken = {*OWN_TYPES, *self.objects, *self.enums, self._tables.schema.type}
+        # A module says what it wants.
+        for one in cast("Sequence[object]", (*extension.objects, *extension.enums)):
+            if not isinstance(one, ObjectDefinition | EnumDefinition):
+                what = f"{module}: has {one!r} among its types: expected definitions of types."
+                self._mistakes.add(("schema", "module"), what)
+                continue
+            about = f"{module}: {one.name} "
+            parts = one.fields if isinstance(one, ObjectDefinition) else one.values
+            if not re.fullmatch(TYPE_NAME, one.name):
+                what = f"{about}is no name of a type in GraphQL: expected one such as Agent."
+                self._mistakes.add(("schema", "module"), what)
+            if one.name in taken:
+                what = f"{about}is a type of the schema already: expected another name."
+                self._mistakes.add(("schema", "module"), what)
+            taken.add(one.name)
+            for part in parts:
+                refused = _NO_ENUM_VALUES if isinstance(one, EnumDefinition) else ()
+                if not re.fullmatch(PUBLIC_NAME, part.name) or part.name in refused:
+                    what = f"{about}has {part.name}, which is no name in GraphQL."
+                    self._mistakes.add(("schema", "module"), what)
+            if isinstance(one, EnumDefinition):
+                self.enums[one.name] = one
+            else:
+                self.objects[one.name] = ReadObject(one)
+        for one in extension.objects:
+            self._check_parts(module, one)
+
+    def _check_parts(self, module: str, definition: ObjectDefinition) -> None:
+        """Report the fields of an object of the module whose types are unknown, or in a circle."""
+        known = [*SCALARS, *self.enums, *self._tables.enums, *self.objects]
+        for part in definition.fields:
+            name = type_name(part.kind)
+            about = f"{module}: {definition.name}.{part.name} has the type {name}, "
+            if name not in known:
+                self._mistakes.add(("schema", "module"), f"{about}{unknown(name, known)}")
+            elif definition.name in self._inside(name):
+                self._mistakes.add(("schema", "module"), f"{about}which makes a circle of objects.")
+
+    def _inside(self, name: str) -> Collection[str]:
+        """Return the names of a type, and of all types inside."""
+        found: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            one = waiting.pop()
+            if one not in found and one in self.objects:
+                waiting += [type_name(part.kind) for part in self.objects[one].definition.fields]
+            found[one] = None
+        return found
+
+    def kind_of(self, text: str, keys: Keys, *, about: str = "") -> TypeNode | None:
         """Parse a type, and report one that is wrong or unknown.
 
         Args:
             text: The type in GraphQL's notation.
             keys: Its place.
+            about: What has the type, as the beginning of the sentence.
 
         Returns:
             The type; ``None`` if it cannot be used.
@@ -134,15 +190,16 @@ class ConfiguredTypes:
         try:
             kind = parse_type(text, no_location=True)
         except GraphQLSyntaxError:
-            what = f"got {text!r}: expected a type of GraphQL, such as Int or [Agent!]."
+            what = f"{about}got {text!r}: expected a type of GraphQL, such as Int or [Agent!]."
             self._mistakes.add(keys, what)
             return None
         name = type_name(kind)
         if name in SCALARS or name in self.enums or self._object(name, keys) is not None:
             return kind
-        if name not in self._tables.unread and name not in self._tables.types:
+        lost = name in self._tables.unread or self._tables.lost_module
+        if not lost and name not in self._tables.types:
             known = [*SCALARS, *self.objects, *self.enums, *self._tables.types]
-            self._mistakes.add(keys, f"names {name}, {unknown(name, known)}")
+            self._mistakes.add(keys, f"{about}names {name}, {unknown(name, known)}")
         return None
 
     def record(

@@ -1,0 +1,1 @@
+"""The public API for Python modules that extend the schema. All else of ``app`` is private."""

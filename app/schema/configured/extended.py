@@ -1,0 +1,256 @@
+"""The fields and types that a Python module adds to the schema."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from graphql import TypeNode, print_ast
+
+from app.auth.policies import Policy
+from app.schema.computed import ValueTypes, arity_mistake
+from app.schema.configured.modules import LoadedModule
+from app.schema.configured.tables import MistakeList, SchemaTables, unknown
+from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
+from app.schema.definitions import Computation, OutdatedName, UserField
+from app.schema.extension import Extension, ExtensionField, Input
+from app.settings.nested import Keys
+from app.settings.public_schema import PUBLIC_NAME
+from app.sources.base import Record, SourceSpec
+from app.sources.own import OwnSource
+
+_PLACE: Keys = ("schema", "module")
+
+_SOURCE_NAME = r"[a-z][a-z0-9_]{0,63}"
+
+
+@dataclass(frozen=True, slots=True)
+class _DeclaredField:
+    """A field of the module whose type and source are known.
+
+    Attributes:
+        field: The declaration.
+        kind: Its type.
+    """
+
+    field: ExtensionField
+    kind: TypeNode
+
+
+def own_sources(
+    module: LoadedModule | None, usual: Collection[str], mistakes: MistakeList
+) -> Mapping[str, OwnSource]:
+    """Check the sources that the module brings.
+
+    Args:
+        module: The module; ``None`` without one.
+        usual: The names of the default sources.
+        mistakes: Gets what does not fit.
+
+    Returns:
+        The sources that can be used, by name.
+    """
+    if module is None or module.extension is None:
+        return {}
+    found: dict[str, OwnSource] = {}
+
+    def add(what: str) -> None:
+        mistakes.add(_PLACE, f"{module.name}: {what}")
+
+    if len(module.sources) < len(module.extension.sources):
+        add("has something among its sources that is none: expected what OwnSource makes.")
+    for own in module.sources:
+        if not re.fullmatch(_SOURCE_NAME, own.name):
+            add(f"the source {own.name} has a wrong name: expected small letters, digits and _.")
+        elif own.name in usual or own.name in found:
+            add(f"the source {own.name} is there already: expected another name.")
+        elif (wrong := _spec_mistake(own)) is not None:
+            add(f"the source {own.name} cannot be used: {wrong}.")
+        else:
+            found[own.name] = own
+    return found
+
+
+def _spec_mistake(own: OwnSource) -> str | None:
+    """Return why a source cannot be used; ``None`` if it can."""
+    record = cast("object", own.record)
+    if not isinstance(record, type) or not issubclass(record, Record):
+        return f"its record is {record!r}, which is no Record"
+    if not callable(cast("object", own.open)):
+        return "its open is no function"
+    try:
+        _ = own.spec
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+class ExtendedFields:
+    """Makes the fields of a user that the module declares.
+
+    Args:
+        tables: The settings.
+        taken: The names of the fields that the schema has without the module, with where they are
+            from.
+        types: The objects and enums, with those of the module.
+        mistakes: Gets what does not fit.
+    """
+
+    def __init__(
+        self,
+        tables: SchemaTables,
+        taken: Mapping[str, str],
+        types: ConfiguredTypes,
+        mistakes: MistakeList,
+    ) -> None:
+        module = tables.module
+        self._extension = Extension("") if module is None else module.extension or Extension("")
+        self._module = "" if module is None else module.name
+        self._own = {one.name for one in (() if module is None else module.sources)}
+        self._taken = taken
+        self._types = types
+        self._mistakes = mistakes
+        self._declared: list[_DeclaredField] = []
+
+    @property
+    def outdated(self) -> tuple[OutdatedName, ...]:
+        """The deprecated names of the API that the module uses."""
+        used = (one.field.outdated for one in self._declared)
+        found = dict.fromkeys(one for one in used if one is not None)
+        return tuple(OutdatedName(self._module, *names) for names in found)
+
+    def inputs(self, sources: Collection[str]) -> Mapping[str, Sequence[ReadField]]:
+        """Check the declarations.
+
+        Args:
+            sources: The names of the sources and endpoints that fields may read.
+
+        Returns:
+            The values that the module reads besides the fields of records, by source.
+        """
+        found: dict[str, dict[str, ReadField]] = {}
+        names: set[str] = set()
+        # A module says what it wants.
+        for field in cast("Sequence[object]", self._extension.fields):
+            if not isinstance(field, ExtensionField):
+                self._add(f"has {field!r} among its fields: expected what shows or computed makes.")
+                continue
+            kind = self._kind_of(field, names, sources)
+            names.add(field.name)
+            own = found.setdefault(field.source, {})
+            read = [self._input(field, one, own) for one in field.reads if isinstance(one, Input)]
+            if kind is not None and None not in read:
+                self._declared.append(_DeclaredField(field, kind))
+                own |= {one.name: one for one in read if one is not None}
+        return {source: [*own.values()] for source, own in found.items() if source in sources}
+
+    def build(self, specs: Mapping[str, SourceSpec[Any]]) -> Sequence[UserField]:
+        """Make the fields.
+
+        Args:
+            specs: The sources by name, with the inputs of the module.
+
+        Returns:
+            The fields that fit.
+        """
+        made = (self._field(one, specs[one.field.source]) for one in self._declared)
+        return [one for one in made if one is not None]
+
+    def _kind_of(
+        self, field: ExtensionField, names: Collection[str], sources: Collection[str]
+    ) -> TypeNode | None:
+        """Check all of a field but what it reads, and return its type."""
+        about = f"{field.name} "
+        wrong = len(self._mistakes.found)
+        if not re.fullmatch(PUBLIC_NAME, field.name):
+            self._add(f"{about}is no name in GraphQL: expected letters, digits and _.")
+        elif field.name == "id":
+            self._add(f"{about}is there always: expected another name.")
+        elif field.name in names:
+            self._add(f"{about}is declared twice.")
+        elif (other := self._taken.get(field.name)) is not None:
+            self._add(f"{about}is a field of {other}")
+        if not field.description:
+            self._add(f"{about}has no description.")
+        may = cast("object", field.may)
+        if not isinstance(may, Policy):
+            self._add(f"{about}has may = {may!r}: expected a policy, such as PUBLIC.")
+        if field.source not in sources:
+            self._add(f"{about}reads the source {field.source}, {unknown(field.source, sources)}")
+        reads = [one if isinstance(one, str) else one.name for one in field.reads]
+        if field.compute is None and len(reads) != 1:
+            self._add(f"{about}reads {len(reads)} values: expected the one that it shows.")
+        elif field.compute is not None and (what := arity_mistake(field.compute, reads)):
+            self._add(f"{about}{what}")
+        kind = self._types.kind_of(field.type, _PLACE, about=f"{self._module}: {about}")
+        return kind if len(self._mistakes.found) == wrong else None
+
+    def _input(
+        self, field: ExtensionField, one: Input, own: Mapping[str, ReadField]
+    ) -> ReadField | None:
+        """Make a value that only functions read."""
+        about = f"{field.name} reads {one.name}, which "
+        if field.source in self._own:
+            self._add(f"{about}is an Input: expected a field of the record of {field.source}.")
+            return None
+        if not re.fullmatch(PUBLIC_NAME, one.name):
+            self._add(f"{about}is no name: expected letters, digits and _.")
+            return None
+        kind = self._types.kind_of(one.type, _PLACE, about=f"{self._module}: {about}")
+        if kind is None:
+            return None
+        made = ReadField(one.name, kind, one.value or as_expression(one.name), "Read by a module.")
+        other = own.get(one.name, made)
+        if (print_ast(other.kind), other.text) != (print_ast(kind), made.text):
+            self._add(f"{about}another field reads in another way: expected the same input.")
+            return None
+        return made
+
+    def _field(self, one: _DeclaredField, spec: SourceSpec[Any]) -> UserField | None:
+        """Make a field; ``None`` if the source lacks what it reads."""
+        field = one.field
+        inputs: list[str] = []
+        known = _names_in(spec.record)
+        for read in field.reads:
+            name = read if isinstance(read, str) else read.name
+            if name not in known:
+                hint = unknown(name, known)
+                self._add(f"{field.name} reads {name} of {spec.name}, {hint}")
+                return None
+            inputs.append(known[name])
+        enums = self._types.enums
+        objects = {name: made.definition for name, made in self._types.objects.items()}
+        return UserField(
+            field.name,
+            print_ast(one.kind),
+            spec,
+            field.description,
+            field.may,
+            reads=frozenset(inputs) - {spec.key},
+            assumed_size=field.assumed_size,
+            weight=field.cost,
+            deprecated=field.deprecated,
+            computation=Computation(
+                inputs=tuple(inputs),
+                function=field.compute or _itself,
+                checked=ValueTypes(objects, enums).check(one.kind),
+                module=self._module,
+            ),
+        )
+
+    def _add(self, what: str) -> None:
+        """Add a mistake of the module."""
+        self._mistakes.add(_PLACE, f"{self._module}: {what}")
+
+
+def _itself(value: object) -> object:
+    """Return a value, for a field that shows it."""
+    return value
+
+
+def _names_in(record: type[Record]) -> Mapping[str, str]:
+    """Return the fields of a record by their names, and by those of the public fields."""
+    names = {info.alias or name: name for name, info in record.model_fields.items()}
+    own = {name: name for name in record.model_fields}
+    public = {name.removeprefix("field_"): name for name in own if name.startswith("field_")}
+    return {**own, **names, **public}

@@ -1,0 +1,1 @@
+"""Python modules that extend the schema."""

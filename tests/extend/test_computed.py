@@ -1,0 +1,399 @@
+"""Fields that a function computes: the same in both ways of executing."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.execution.schema import schema_for
+from app.settings.fastpath import FastpathSettings
+from tests.callers import by_headers, headers_of
+from tests.conftest import GatewayClient, GatewayReply, OpenGateway
+from tests.extend.modules import ModuleFolder, imported, settings_with
+from tests.fakes import FakeServices, failing, json_response, profile_row, user_id
+from tests.ways import BOTH, Ways
+
+INITIALS = """
+def initials(name: str | None) -> str | None:
+    return None if name is None else "".join(part[0] for part in name.split())
+
+
+def extension() -> Extension:
+    return Extension(
+        api="1.1",
+        fields=[
+            computed(
+                "initials", "String", "profile", "The first letters of the name.",
+                may=PUBLIC, reads=["display_name"], compute=initials,
+            )
+        ],
+    )
+"""
+
+ONE = user_id(1)
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done in both ways."""
+    ways: Ways = request.param
+    return ways
+
+
+def was_compiled(gateway: GatewayClient) -> bool:
+    """Tell whether the last operation was compiled."""
+    compiled: bool = gateway.events("graphql.operation")[-1]["compiled"]
+    return compiled
+
+
+async def test_a_function_computes_the_value_of_a_field(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, ways: Ways
+) -> None:
+    services.know(1, 2)
+    services.profile.rows[user_id(1)] = profile_row(1, displayName="Ada King Lovelace")
+    services.profile.rows[user_id(2)] = profile_row(2, displayName=None)
+    query = "query($ids: [ID!]!) { users(ids: $ids) { initials plan } }"
+
+    async with open_gateway(settings_with(folder.write(INITIALS))) as gateway:
+        reply = await gateway.query(query, ids=[user_id(1), user_id(2), user_id(3)])
+        compiled = was_compiled(gateway)
+
+    assert reply.body == {
+        "data": {
+            "users": [{"initials": "AKL", "plan": "pro"}, {"initials": None, "plan": "pro"}, None]
+        }
+    }
+    assert compiled == ways.short
+
+
+async def test_a_damaged_input_is_an_error_at_the_fields_that_read_it(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    services.profile.rows[ONE] = profile_row(1, displayName=17)
+
+    async with open_gateway(settings_with(folder.write(INITIALS))) as gateway:
+        reply = await gateway.query("query($id: ID!) { user(id: $id) { initials email } }", id=ONE)
+        bugs = gateway.events("extension.bug")
+
+    assert reply.data == {"user": {"initials": None, "email": "user1@example.com"}}
+    assert reply.codes == {"user.initials": "SOURCE_MALFORMED"}
+    assert not bugs
+
+
+async def test_a_failed_source_is_an_error_at_its_computed_fields(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    services.profile.behaviour = failing(500)
+
+    async with open_gateway(settings_with(folder.write(INITIALS))) as gateway:
+        reply = await gateway.query("query($id: ID!) { user(id: $id) { initials plan } }", id=ONE)
+
+    assert reply.data == {"user": {"initials": None, "plan": "pro"}}
+    assert reply.codes == {"user.initials": "SOURCE_UNAVAILABLE"}
+
+
+async def test_an_exception_is_masked_at_its_field_alone_and_logged_once(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    services.profile.rows[user_id(1)] = profile_row(1, displayName="")
+    place = folder.write(INITIALS.replace("name.split()", "[name] * 2"))
+    services.profile.rows[user_id(2)] = profile_row(2, displayName="")
+    query = "query($ids: [ID!]!) { users(ids: $ids) { initials email } }"
+
+    async with open_gateway(settings_with(place)) as gateway:
+        reply = await gateway.query(query, ids=[user_id(1), user_id(2), user_id(3)])
+        [bug] = gateway.events("extension.bug")
+        others = gateway.events("graphql.bug")
+
+    assert reply.data["users"] == [
+        {"initials": None, "email": "user1@example.com"},
+        {"initials": None, "email": "user2@example.com"},
+        {"initials": "UU", "email": "user3@example.com"},
+    ]
+    assert reply.codes == {
+        "users.0.initials": "INTERNAL_SERVER_ERROR",
+        "users.1.initials": "INTERNAL_SERVER_ERROR",
+    }
+    assert "IndexError" not in reply.response.text
+    assert (bug["module"], bug["field"]) == (Path(place).name, "initials")
+    assert "IndexError" in bug["exception"]
+    assert not others
+
+
+async def test_a_policy_hides_a_computed_field_and_does_not_ask_its_source(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(INITIALS.replace("may=PUBLIC", 'may=self_or("hr:read", "admin")'))
+    query = "query($id: ID!) { user(id: $id) { initials plan } }"
+    asked = [
+        headers_of(None, "billing:read"),
+        headers_of(None, "billing:read", "admin"),
+        headers_of(None, "billing:read", "hr:read"),
+        headers_of(ONE, "billing:read"),
+    ]
+
+    async with open_gateway(settings_with(place), by_headers) as gateway:
+        replies = [await gateway.query_as(headers, query, id=ONE) for headers in asked]
+
+    assert [one.codes for one in replies] == [{"user.initials": "FORBIDDEN"}, {}, {}, {}]
+    assert replies[0].errors[0]["message"] == (
+        "initials is for the user itself and callers with one of the scopes hr:read, admin"
+    )
+    assert services.calls == {"profile": 3, "billing": 4, "activity": 0}
+
+
+SUPPORT: Mapping[str, Any] = {
+    "sources": {
+        "support": {
+            "base_url": "http://support",
+            "request": {
+                "form": "list",
+                "path": "/people",
+                "parameter": "ids",
+                "select": {"parameter": "fields", "always": ["id"]},
+            },
+        }
+    },
+    "user": {
+        "team": {"source": "support", "type": "String", "description": "Team.", "may": "public"}
+    },
+}
+
+FULL_NAME = """
+def full_name(first: str | None, last: str | None, team: str | None) -> str:
+    return f"{first} {last} of {team}"
+
+
+def extension() -> Extension:
+    return Extension(
+        api="1.1",
+        fields=[
+            computed(
+                "fullName", "String", "support", "The whole name.", may=PUBLIC,
+                reads=[Input("first", "String", "name.first"), Input("last", "String"), "team"],
+                compute=full_name,
+            ),
+            shows("seat", "Int", "support", "Number of the seat.", may=PUBLIC,
+                value=Input("seat", "Int", "place.seat")),
+        ],
+    )
+"""
+
+
+async def test_a_function_reads_values_of_a_source_of_the_file_that_the_schema_does_not_show(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    asked: list[str] = []
+
+    def people(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["fields"])
+        row = {"id": ONE, "name": {"first": "Ada"}, "last": "King", "team": "First line"}
+        return json_response([{**row, "place": {"seat": 7}}])
+
+    services.others["support"] = people
+    async with open_gateway(settings_with(folder.write(FULL_NAME), SUPPORT)) as gateway:
+        name = await gateway.query("query($id: ID!) { user(id: $id) { fullName } }", id=ONE)
+        seat = await gateway.query("query($id: ID!) { user(id: $id) { seat } }", id=ONE)
+
+    assert name.body == {"data": {"user": {"fullName": "Ada King of First line"}}}
+    assert seat.body == {"data": {"user": {"seat": 7}}}
+    assert sorted(asked[0].split(",")) == ["id", "last", "name", "team"]
+    assert sorted(asked[1].split(",")) == ["id", "place"]
+
+
+TYPES = """
+from dataclasses import dataclass
+
+
+class Part(Record):
+    level: int
+    label: str
+
+
+@dataclass
+class Other:
+    level: object
+    label: object
+
+
+VALUES: dict[str, object] = {}
+BADGE = ObjectDefinition(
+    "Badge",
+    "What a user has reached.",
+    (
+        ObjectField("level", "Int!", "Its level.", "level"),
+        ObjectField("label", "String", "Its name.", "label"),
+    ),
+    Part,
+)
+RANK = EnumDefinition(
+    "Rank", "How high.", (EnumValue("LOW", None, ("low",)), EnumValue("HIGH", None, ("high",)))
+)
+KINDS = [
+    "String", "Int", "Float", "Boolean", "ID", "DateTime", "Date", "SafeInt", "URL",
+    "[String!]", "[Int]", "Rank", "[Rank!]", "Badge", "[Badge]",
+]
+
+
+def value(name: str) -> object:
+    found = VALUES["value"]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def extension() -> Extension:
+    return Extension(
+        api="1.1",
+        fields=[
+            computed(f"as{number}", kind, "profile", "A value.", may=PUBLIC, reads=["username"],
+                compute=value)
+            for number, kind in enumerate(KINDS)
+        ],
+        objects=[BADGE],
+        enums=[RANK],
+    )
+"""
+
+_ANY = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.integers(-(2**32), 2**32),
+    st.floats(),
+    st.text(),
+    st.sampled_from(["low", "HIGH", "LOW", "http://a.b/c", "high\ud800", "x" * 40]),
+    st.dates(),
+    st.datetimes(),
+    st.datetimes(timezones=st.sampled_from([UTC, ZoneInfo("Europe/Vienna")])),
+    st.just(datetime(2026, 1, 1, tzinfo=timezone(timedelta(minutes=90)))),
+    st.just(datetime(2026, 1, 1, tzinfo=timezone(timedelta(seconds=61)))),
+    st.just(Decimal(1)),
+    st.just(object()),
+    st.builds(ValueError),
+)
+VALUES = st.one_of(_ANY, st.lists(_ANY, max_size=3), st.lists(_ANY, max_size=3).map(tuple))
+
+
+def parts_of(value: object, other: Any) -> object:  # noqa: ANN401 # a class of the module
+    """Make an object of a pair."""
+    if type(value) is not tuple:
+        return value
+    pair = cast("tuple[object, ...]", value)
+    return other(*pair) if len(pair) == 2 else pair
+
+
+@given(values=st.lists(VALUES, min_size=1, max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+async def test_whatever_a_function_returns_compiled_equals_interpreted(
+    folder: ModuleFolder,
+    services: FakeServices,
+    open_gateway: OpenGateway,
+    ways: Ways,
+    values: list[object],
+) -> None:
+    if not ways.short:
+        return  # the test compares both itself
+    services.know(1)
+    place = folder.write(TYPES)
+    made = settings_with(place)
+    interpreted = made.model_copy(update={"fastpath": FastpathSettings(enabled=False)})
+    schema, _ = schema_for(made)
+    names = [
+        f"{one.name} {'{ level label __typename }' if 'Badge' in one.type else ''}"
+        for one in schema.definition.fields
+        if one.computation is not None
+    ]
+    module = imported(place)
+
+    def seen(reply: GatewayReply) -> object:
+        errors = [
+            {**one, "extensions": {**one["extensions"], "requestId": ""}} for one in reply.errors
+        ]
+        return reply.response.status_code, reply.body.get("data"), errors
+
+    async with open_gateway(made) as compiled, open_gateway(interpreted) as reference:
+        for value in values:
+            module.VALUES["value"] = parts_of(value, module.Other)
+            for name in names:
+                query = f"query($id: ID!) {{ user(id: $id) {{ {name} username }} }}"
+                one = await compiled.query(query, id=ONE)
+                other = await reference.query(query, id=ONE)
+                assert seen(one) == seen(other)
+                assert one.data["user"]["username"] == "user1"
+
+
+FITTING: Mapping[str, tuple[object, object]] = {
+    "Float": (3, 3.0),
+    "DateTime": (datetime(2026, 6, 1, 9, tzinfo=UTC), "2026-06-01T09:00:00Z"),
+    "Date": (date(2026, 6, 1), "2026-06-01"),
+    "[String!]": (("a", "b"), ["a", "b"]),
+    "Rank": ("High", "HIGH"),
+    "SafeInt": (2**40, 2**40),
+}
+
+
+@pytest.mark.parametrize("kind", FITTING)
+async def test_a_value_that_fits_its_type_is_shown(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, kind: str
+) -> None:
+    services.know(1)
+    place = folder.write(TYPES)
+    value, shown = FITTING[kind]
+
+    async with open_gateway(settings_with(place)) as gateway:
+        module = imported(place)
+        module.VALUES["value"] = value
+        field = f"as{module.KINDS.index(kind)}"
+        reply = await gateway.query(f"query($id: ID!) {{ user(id: $id) {{ {field} }} }}", id=ONE)
+
+    assert reply.body == {"data": {"user": {field: shown}}}
+
+
+UNFIT: Mapping[str, tuple[object, ...]] = {
+    "String": (1, b"a", "\ud800"),
+    "Int": (2**31, True, 1.0, "1"),
+    "Float": (float("nan"), "1"),
+    "Boolean": (1,),
+    "ID": (1,),
+    "DateTime": (datetime(2026, 6, 1), date(2026, 6, 1), "2026-06-01T09:00:00Z"),  # noqa: DTZ001 # without an offset
+    "Date": (datetime(2026, 6, 1, tzinfo=UTC),),
+    "SafeInt": (2**53,),
+    "URL": ("ftp://a",),
+    "[String!]": (["a", None], "ab"),
+    "Rank": ("middle", "LO"),
+    "Badge": ("a", 1),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+async def test_a_value_that_does_not_fit_its_type_is_a_bug_of_the_module(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, kind: str
+) -> None:
+    services.know(1)
+    place = folder.write(TYPES)
+
+    async with open_gateway(settings_with(place)) as gateway:
+        module = imported(place)
+        field = f"as{module.KINDS.index(kind)}"
+        inner = " { level }" if kind == "Badge" else ""
+        query = f"query($id: ID!) {{ user(id: $id) {{ {field}{inner} username }} }}"
+        for value in UNFIT[kind]:
+            module.VALUES["value"] = value
+            gateway.forget()
+            reply = await gateway.query(query, id=ONE)
+            assert reply.data == {"user": {field: None, "username": "user1"}}
+            assert reply.codes == {f"user.{field}": "INTERNAL_SERVER_ERROR"}
+            [bug] = gateway.events("extension.bug")
+            assert "ValueError" in bug["exception"] or "Unicode" in bug["exception"]

@@ -1,0 +1,268 @@
+"""What is wrong with a module is said at the start: all at once, with the place in the file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.extend.modules import ModuleFolder
+from tests.settings.loading import load, mistakes
+
+NEEDED = """
+[sources]
+profile.base_url = "http://profile"
+billing.base_url = "http://billing"
+activity.base_url = "http://activity"
+"""
+
+RETURNS = """
+def extension():
+    return {what}
+"""
+
+
+def config(folder: ModuleFolder, place: str, more: str = "") -> Path:
+    """Write a configuration file that names a module of its folder."""
+    path = folder.path / "gateway.toml"
+    name = place.rpartition("/")[2]
+    path.write_text(f'[schema]\nmodule = "{name}"\n{more}{NEEDED}', encoding="utf-8")
+    return path
+
+
+def found(folder: ModuleFolder, text: str, more: str = "") -> list[str]:
+    """Return the mistakes with a module, without the place and the module's name."""
+    place = folder.write(text)
+    name = place.rpartition("/")[2]
+    path = config(folder, place, more)
+    start = f"{path}:2: [schema] module {name}"
+    return [
+        one.removeprefix(start).lstrip(": ") if one.startswith(start) else one
+        for one in mistakes(path)
+    ]
+
+
+def test_a_module_of_the_files_folder_is_found_from_any_other_folder(folder: ModuleFolder) -> None:
+    place = folder.write(RETURNS.format(what='Extension(api="1.0")'))
+
+    settings = load(config(folder, place))
+
+    assert settings.public_schema.module == place
+
+
+def test_a_module_may_be_in_another_folder_and_import_what_is_beside_it(
+    folder: ModuleFolder,
+) -> None:
+    inner = ModuleFolder(folder.path / "python")
+    inner.path.mkdir()
+    (inner.path / "acme_beside.py").write_text("VERSION = '1.0'\n", encoding="utf-8")
+    place = inner.write(
+        "from acme_beside import VERSION\n" + RETURNS.format(what="Extension(VERSION)")
+    )
+    path = config(folder, "x").parent / "gateway.toml"
+    name = place.rpartition("/")[2]
+    path.write_text(f'[schema]\nmodule = "python/{name}"\n{NEEDED}', encoding="utf-8")
+
+    assert load(path).public_schema.module == place
+
+
+def test_a_module_that_is_not_there_is_named_with_its_folder(folder: ModuleFolder) -> None:
+    path = config(folder, "acme_nowhere")
+
+    assert mistakes(path) == (
+        (
+            f"{path}:2: [schema] module acme_nowhere is not found: expected acme_nowhere.py in"
+            f" {folder.path}, or an installed package."
+        ),
+    )
+
+
+def test_a_name_that_python_has_already_is_refused(folder: ModuleFolder) -> None:
+    file = folder.path / "colorsys.py"
+    file.write_text("", encoding="utf-8")
+
+    [mistake] = mistakes(config(folder, "colorsys"))
+
+    assert "[schema] module colorsys is the name of another module, too (" in mistake
+    assert mistake.endswith(f"): rename {file}.")
+
+
+@pytest.mark.parametrize("name", ["acme-users", "acme.", "1acme", "acme users", "acme/", ""])
+def test_a_name_that_python_does_not_allow_is_refused(folder: ModuleFolder, name: str) -> None:
+    path = folder.path / "gateway.toml"
+    path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
+
+    [mistake] = mistakes(path)
+
+    assert "expected the name of a Python module, such as acme_users" in mistake
+
+
+BROKEN: Mapping[str, tuple[str, str]] = {
+    "an error while it is imported": (
+        "\n\nraise ValueError('no database')\n",
+        "cannot be loaded ({file}:5): ValueError: no database",
+    ),
+    "no Python": ("def extension(:\n", "cannot be loaded ({file}:3): SyntaxError: "),
+    "a module that is missing": (
+        "import acme_missing\n",
+        "cannot be loaded ({file}:3): ModuleNotFoundError: No module named 'acme_missing'",
+    ),
+    "an end of the program": ("raise SystemExit(3)", "cannot be loaded ({file}:3): SystemExit: 3"),
+    "an error in its function": (
+        "def extension():\n    return Extension()\n",
+        "cannot be loaded ({file}:4): TypeError: Extension.__init__() missing",
+    ),
+    "a text in the place of a list": (
+        "def extension():\n    shows('a', 'Int', 'b', 'D.', may=SELF, value=3)\n",
+        "cannot be loaded ({file}:4): TypeError: reads of a is (3,): expected a list of names",
+    ),
+    "no function": ("", "has no function extension: expected def extension() -> Extension."),
+    "another value": (
+        "def extension(): ...\n",
+        "has a function extension that returns None: expected an Extension.",
+    ),
+    "another major version": (
+        RETURNS.format(what='Extension(api="2.0")'),
+        "is written for version 2.0 of the API: this gateway has version 1.1, and another major",
+    ),
+    "another module of the API": (
+        "from app.extend.v2 import Extension\n",
+        "is written for version 2 of the API ({file}:3): this gateway has version 1.1.",
+    ),
+    "a later minor version": (
+        RETURNS.format(what='Extension(api="1.2")'),
+        "is written for version 1.2 of the API, and this gateway has version 1.1: expected a later",
+    ),
+    "no version": (
+        RETURNS.format(what='Extension(api="new")'),
+        """has api = 'new': expected the version of the API, "1.1".""",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_module_that_cannot_be_used_is_one_mistake(folder: ModuleFolder, kind: str) -> None:
+    text, expected = BROKEN[kind]
+    # What the file says of the types of the module is no mistake then.
+    more = '[user.badge]\nsource = "profile"\ntype = "Badge"\ndescription = "B."\nmay = "public"\n'
+
+    [mistake] = found(folder, text, more)
+
+    module = next(folder.path.glob("acme_*.py")).name
+    assert mistake.startswith(expected.replace("{file}", module))
+
+
+WRONG = """
+class Part(Record):
+    level: int
+
+
+def one(value):
+    return value
+
+
+async def later(value):
+    return value
+
+
+def extension():
+    def field(name="fresh", kind="String", source="profile", description="D.", **changes):
+        given = {"may": PUBLIC, "reads": ["email"], "compute": one}
+        return computed(name, kind, source, description, **{**given, **changes})
+
+    return Extension(
+        api="1.1",
+        fields=[
+            field("no-name"),
+            field("id"),
+            field("email"),
+            field("team"),
+            field("twice"),
+            field("twice"),
+            field("a", "Strin"),
+            field("b", "[String"),
+            field("c", source="profil"),
+            field("d", description=""),
+            field("e", may="public"),
+            field("f", reads=["emial"]),
+            field("g", reads=["email", "locale"]),
+            field("h", compute=later),
+            field("i", compute=None, reads=["email", "locale"]),
+            field("j", reads=[Input("x-y", "String")]),
+            field("k", reads=[Input("x", "Strin")]),
+            field("l", reads=[Input("y", "String")]),
+            field("m", reads=[Input("y", "Int")]),
+            "field",
+            field("fresh"),
+        ],
+        objects=[
+            ObjectDefinition("Money", "M.", (ObjectField("level", "Int!", "L.", "level"),), Part),
+            ObjectDefinition("Badge", "B.", (ObjectField("le-vel", "Int!", "L.", "level"),), Part),
+            ObjectDefinition("Loop", "L.", (ObjectField("level", "Loop", "L.", "level"),), Part),
+            ObjectDefinition("Open", "L.", (ObjectField("level", "Opne", "L.", "level"),), Part),
+        ],
+        enums=[EnumDefinition("_Rank", "R.", (EnumValue("true", None, ("true",)),)), 3],
+    )
+"""
+
+TEAM = '[user.team]\nsource = "profile"\ntype = "String"\ndescription = "T."\nmay = "public"\n'
+
+
+def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
+    assert found(folder, WRONG, TEAM) == [
+        "Money is a type of the schema already: expected another name.",
+        "Badge has le-vel, which is no name in GraphQL.",
+        "_Rank is no name of a type in GraphQL: expected one such as Agent.",
+        "_Rank has true, which is no name in GraphQL.",
+        "has 3 among its types: expected definitions of types.",
+        "Loop.level has the type Loop, which makes a circle of objects.",
+        "Open.level has the type Opne, which is not known: did you mean Open?",
+        "no-name is no name in GraphQL: expected letters, digits and _.",
+        "id is there always: expected another name.",
+        (
+            "email is a field of the default schema: expected another name, or hidden = true for"
+            " that one."
+        ),
+        "team is a field of the file, too ([user.team]): expected it once.",
+        "twice is declared twice.",
+        "a has the type Strin, which is not known: did you mean String?",
+        "b got '[String': expected a type of GraphQL, such as Int or [Agent!].",
+        "c reads the source profil, which is not known: did you mean profile?",
+        "d has no description.",
+        "e has may = 'public': expected a policy, such as PUBLIC.",
+        (
+            "g has a compute that does not take 2 values: expected a parameter for each of email,"
+            " locale."
+        ),
+        "h has a compute that is async: expected a plain function, because it must not wait.",
+        "i reads 2 values: expected the one that it shows.",
+        "j reads x-y, which is no name: expected letters, digits and _.",
+        "k reads x, which has the type Strin, which is not known: did you mean String?",
+        "m reads y, which another field reads in another way: expected the same input.",
+        "has 'field' among its fields: expected what shows or computed makes.",
+        "f reads emial of profile, which is not known: did you mean email?",
+    ]
+
+
+def test_a_hidden_default_field_may_be_declared_anew(folder: ModuleFolder) -> None:
+    place = folder.write(
+        RETURNS.format(
+            what='Extension("1.1", [shows("email", "String!", "profile", "E.", may=SELF,'
+            ' value="email")])'
+        )
+    )
+
+    settings = load(config(folder, place, "[user.email]\nhidden = true\n"))
+
+    assert settings.user["email"].hidden
+
+
+def test_a_mistake_in_the_module_does_not_hide_one_in_the_file(folder: ModuleFolder) -> None:
+    more = '[user.team]\nsource = "nowhere"\ntype = "String"\ndescription = "T."\nmay = "public"\n'
+
+    assert found(folder, "", more) == [
+        "has no function extension: expected def extension() -> Extension.",
+        (
+            f"{folder.path}/gateway.toml:4: [user.team] source is nowhere, which is not known:"
+            " expected one of profile, billing, activity."
+        ),
+    ]

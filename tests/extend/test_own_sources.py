@@ -1,0 +1,303 @@
+"""Sources that a module brings: guarded, batched and logged as services are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from app.settings.models import Settings
+from tests.clock import ManualClock
+from tests.conftest import OpenGateway
+from tests.extend.modules import ModuleFolder, imported, settings_with
+from tests.extend.test_mistakes import found
+from tests.fakes import FakeServices, user_id
+from tests.ways import BOTH, Ways
+
+LEDGER = """
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+
+class Entry(Record):
+    user: str
+    points: int | None = None
+    level: str | None = None
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.rows = {}
+        self.asked = []
+        self.calls = []
+        self.opened = []
+        self.error = None
+        self.answer = None
+        self.gate = None
+
+    async def fetch(self, keys: Sequence[str], call: SourceCall):
+        self.asked.append([*keys])
+        self.calls.append(call)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        if self.answer is not None:
+            return self.answer
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+
+LEDGER = Ledger()
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[RowSource]:
+    LEDGER.opened.append("open")
+    yield LEDGER
+    LEDGER.opened.append("closed")
+
+
+def rank(level: str | None, points: int | None) -> str:
+    return f"{level}:{points}"
+
+
+def extension() -> Extension:
+    return Extension(
+        api="1.1",
+        sources=[OwnSource("ledger", Entry, "user", opened)],
+        fields=[
+            shows("points", "Int", "ledger", "Points.", may=PUBLIC, value="points"),
+            computed("rank", "String", "ledger", "Rank.", may=PUBLIC,
+                reads=["level", "points"], compute=rank),
+        ],
+    )
+"""
+
+ONE, TWO, THREE = user_id(1), user_id(2), user_id(3)
+QUERY = "query($ids: [ID!]!) { users(ids: $ids) { username points rank } }"
+
+
+@pytest.fixture(params=BOTH, ids=str)
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Have every test done in both ways."""
+    ways: Ways = request.param
+    return ways
+
+
+def settings(place: str, **ledger: Any) -> Settings:  # noqa: ANN401 # any setting of a source
+    """Make settings with limits of the module's source."""
+    calm = {"retry": {"max_retries": 0}, **ledger}
+    own = {"base_url": "http://module.invalid", **calm}
+    return settings_with(place, {"sources": {"ledger": own}})
+
+
+async def test_its_rows_become_fields_of_users_and_its_life_is_the_gateways(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings_with(place)) as gateway:  # it needs no settings
+        ledger = imported(place).LEDGER
+        ledger.rows = {ONE: {"points": 3, "level": "high"}, TWO: {"points": None}}
+        during = [*ledger.opened]
+        reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
+        [fetch] = [one for one in gateway.events("source.fetch") if one["source"] == "ledger"]
+        health = await gateway.client.get("/readyz")
+        [started] = gateway.events("gateway.started")
+
+    assert reply.body == {
+        "data": {
+            "users": [
+                {"username": "user1", "points": 3, "rank": "high:3"},
+                {"username": "user2", "points": None, "rank": "None:None"},
+                {"username": "user3", "points": None, "rank": None},
+            ]
+        }
+    }
+    assert ledger.asked == [[ONE, TWO, THREE]]
+    assert (during, ledger.opened) == (["open"], ["open", "closed"])
+    assert (fetch["keys"], fetch["outcome"]) == (3, "ok")
+    assert fetch["request_id"] == ledger.calls[0].request_id
+    assert isinstance(fetch["duration_ms"], float)
+    own = health.json()["sources"]["ledger"]
+    assert (own["circuit"], own["lastStatus"]) == ("closed", None)
+    assert own["lastReachedAt"] is not None
+    assert started["sources"]["ledger"] == f"module {place.rpartition('/')[2]}"
+
+
+async def test_a_damaged_value_is_an_error_at_its_fields_alone(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place)) as gateway:
+        ledger = imported(place).LEDGER
+        ledger.rows = {ONE: {"points": 3, "level": 7}, TWO: "no row"}
+        reply = await gateway.query(QUERY, ids=[ONE, TWO])
+
+    assert reply.data["users"] == [
+        {"username": "user1", "points": 3, "rank": None},
+        {"username": "user2", "points": None, "rank": None},
+    ]
+    assert reply.codes == {
+        "users.0.rank": "SOURCE_MALFORMED",
+        "users.1.points": "SOURCE_MALFORMED",
+        "users.1.rank": "SOURCE_MALFORMED",
+    }
+
+
+FAILURES: Mapping[str, tuple[str, Any, str]] = {
+    "an exception": ("error", OSError("secret"), "SOURCE_UNAVAILABLE"),
+    "a timeout": ("error", TimeoutError(), "SOURCE_TIMEOUT"),
+    "another answer": ("answer", [1], "SOURCE_MALFORMED"),
+    "rows of others only": ("answer", {"somebody": {"points": 1}}, "SOURCE_MALFORMED"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+async def test_a_failure_costs_its_own_fields(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, kind: str
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+    name, value, code = FAILURES[kind]
+
+    async with open_gateway(settings(place)) as gateway:
+        setattr(imported(place).LEDGER, name, value)
+        reply = await gateway.query(QUERY, ids=[ONE])
+
+    assert reply.data == {"users": [{"username": "user1", "points": None, "rank": None}]}
+    assert reply.codes == {"users.0.points": code, "users.0.rank": code}
+    assert "secret" not in reply.response.text
+
+
+async def test_it_is_given_up_after_its_timeout(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, clock: ManualClock
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place, timeout=0.5)) as gateway:
+        module = imported(place)
+        module.LEDGER.gate = module.asyncio.Event()
+        async with module.asyncio.TaskGroup() as group:
+            asking = group.create_task(gateway.query(QUERY, ids=[ONE]))
+            while not module.LEDGER.asked:
+                await module.asyncio.sleep(0)
+            clock.advance(0.6)
+        reply = asking.result()
+
+    assert reply.codes == {"users.0.points": "SOURCE_TIMEOUT", "users.0.rank": "SOURCE_TIMEOUT"}
+    assert 0 < module.LEDGER.calls[0].seconds <= 0.5
+
+
+async def test_its_circuit_opens_and_it_is_not_asked_then(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place, breaker={"min_calls": 2})) as gateway:
+        ledger = imported(place).LEDGER
+        ledger.error = OSError()
+        codes = [
+            (await gateway.query(QUERY, ids=[user_id(number)])).codes for number in range(1, 6)
+        ]
+
+    opened = "SOURCE_CIRCUIT_OPEN"
+    assert codes[-1] == {"users.0.points": opened, "users.0.rank": opened}
+    assert len(ledger.asked) < len(codes)
+
+
+async def test_many_users_are_asked_for_in_calls_of_the_size_that_is_set(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place, max_keys=2)) as gateway:
+        await gateway.query(QUERY, ids=[ONE, TWO, THREE])
+
+    asked: Sequence[Sequence[str]] = imported(place).LEDGER.asked
+    assert sorted(map(len, asked)) == [1, 2]
+    assert sorted(key for keys in asked for key in keys) == [ONE, TWO, THREE]
+
+
+async def test_ids_that_differ_in_case_are_the_same_user(
+    folder: ModuleFolder, open_gateway: OpenGateway
+) -> None:
+    place = folder.write(LEDGER)
+    upper = "ABCDEFAB-0000-4000-8000-000000000001"
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.answer = {upper.lower(): {"points": 5}}
+        reply = await gateway.query("query($id: ID!) { user(id: $id) { points } }", id=upper)
+
+    assert reply.body == {"data": {"user": {"points": 5}}}
+
+
+WRONG = """
+class Entry(Record):
+    user: str
+    points: int
+
+
+def extension():
+    def field(source, value):
+        return shows(f"f_{source}", "Int", source, "D.", may=PUBLIC, value=value)
+
+    return Extension(
+        api="1.1",
+        sources=[
+            OwnSource("profile", Entry, "user", print),
+            OwnSource("Bad", Entry, "user", print),
+            OwnSource("one", Entry, "user", print),
+            OwnSource("two", Record, "user", print),
+            OwnSource("three", int, "user", print),
+            OwnSource("four", Record, "user", None),
+            "five",
+        ],
+        fields=[],
+    )
+"""
+
+
+def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) -> None:
+    assert found(folder, WRONG) == [
+        "has something among its sources that is none: expected what OwnSource makes.",
+        "the source profile is there already: expected another name.",
+        "the source Bad has a wrong name: expected small letters, digits and _.",
+        (
+            "the source one cannot be used: Entry.points needs the default None, because a service"
+            " may leave it out: declare it as points: … | None = None."
+        ),
+        "the source two cannot be used: Record has no field user.",
+        "the source three cannot be used: its record is <class 'int'>, which is no Record.",
+        "the source four cannot be used: its open is no function.",
+    ]
+
+
+def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
+    more = (
+        '[user.extra]\nsource = "ledger"\ntype = "Int"\ndescription = "D."\nmay = "public"\n'
+        "[sources.ledger]\ntimeout = 0.5\nfields = { points = 'p' }\nlists.a = { path = '/a',"
+        " parameter = 'b' }\n"
+    )
+    text = LEDGER.replace('value="points"', 'value=Input("points", "Int")')
+
+    told = found(folder, text, more)
+
+    assert [one.partition(".toml:")[2] or one for one in told] == [
+        "points reads points, which is an Input: expected a field of the record of ledger.",
+        (
+            "4: [user.extra] source is ledger, a source of a module: expected the field in that"
+            " module."
+        ),
+        (
+            "10: [sources.ledger.fields] is for services that speak HTTP, and ledger is a source"
+            " of a module."
+        ),
+        "11: [sources.ledger.lists.a] is no list of ledger: it has none.",
+    ]
