@@ -199,7 +199,8 @@ class ConfiguredTypes:
         lost = name in self._tables.unread or self._tables.lost_module
         if not lost and name not in self._tables.types:
             known = [*SCALARS, *self.objects, *self.enums, *self._tables.types]
-            self._mistakes.add(keys, f"{about}names {name}, {unknown(name, known)}")
+            where = f"{about}has the type" if about else "names"
+            self._mistakes.add(keys, f"{where} {name}, {unknown(name, known)}")
         return None
 
     def record(
