@@ -6,7 +6,7 @@ same rules: nothing is converted, but for an integer in the place of a ``Float``
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from inspect import iscoroutinefunction, signature
 from math import isfinite
 from typing import cast
@@ -118,7 +118,7 @@ def _time(value: object) -> datetime | None:
         return None
     if offset % timedelta(minutes=1):
         return None
-    return value.replace(tzinfo=timezone(offset))  # no zone of a library, which JSON may not know
+    return value
 
 
 def _day(value: object) -> date | None:

@@ -1,7 +1,7 @@
 """Fields that a function computes: the same in both ways of executing."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -334,9 +334,24 @@ async def test_whatever_a_function_returns_compiled_equals_interpreted(
                 assert one.data["user"]["username"] == "user1"
 
 
+class OwnZone(tzinfo):
+    """A zone of a library that JSON writers do not know."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        """Return the offset."""
+        return timedelta(hours=2)
+
+    def tzname(self, _: datetime | None) -> str:
+        """Return the name."""
+        return "own"
+
+    def dst(self, _: datetime | None) -> None:
+        """Return nothing: it is not known."""
+
+
 FITTING: Mapping[str, tuple[object, object]] = {
     "Float": (3, 3.0),
-    "DateTime": (datetime(2026, 6, 1, 9, tzinfo=UTC), "2026-06-01T09:00:00Z"),
+    "DateTime": (datetime(2026, 6, 1, 9, tzinfo=OwnZone()), "2026-06-01T09:00:00+02:00"),
     "Date": (date(2026, 6, 1), "2026-06-01"),
     "[String!]": (("a", "b"), ["a", "b"]),
     "Rank": ("High", "HIGH"),

@@ -301,3 +301,62 @@ def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
         ),
         "11: [sources.ledger.lists.a] is no list of ledger: it has none.",
     ]
+
+
+def test_it_has_no_keys_of_others_and_finds_nobody(folder: ModuleFolder) -> None:
+    more = (
+        "[sources.support]\nbase_url = 'http://support'\n"
+        "request = { form = 'list', path = '/a', parameter = 'b' }\n"
+        "key_from = { source = 'ledger', expression = 'id' }\n"
+        "[schema.lookups.byName]\nsource = 'ledger'\nkey = 'name'\ndescription = 'D.'\n"
+        "request = { form = 'list', path = '/a', parameter = 'b' }\nmay = 'public'\n"
+    )
+
+    told = found(folder, LEDGER, more)
+
+    assert [one.partition(".toml:")[2] for one in told] == [
+        (
+            "6: [sources.support.key_from] is ledger, a source of a module: expected one whose"
+            " rows are JSON."
+        ),
+        (
+            "8: [schema.lookups.byName] source is ledger, a source of a module: expected one that"
+            " speaks HTTP."
+        ),
+    ]
+
+
+async def test_its_keys_may_be_in_the_rows_of_a_service(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+    key_from = {"source": "profile", "expression": "username"}
+
+    async with open_gateway(settings(place, key_from=key_from)) as gateway:
+        imported(place).LEDGER.rows = {"user1": {"points": 3}}
+        reply = await gateway.query("query($id: ID!) { user(id: $id) { points } }", id=ONE)
+
+    assert reply.body == {"data": {"user": {"points": 3}}}
+    assert imported(place).LEDGER.asked == [["user1"]]
+
+
+async def test_old_rows_help_out_where_the_cache_is_on(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, clock: ManualClock
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+    cache = {"enabled": True, "ttl": 1}
+    query = "query($id: ID!) { user(id: $id) { points } }"
+
+    async with open_gateway(settings(place, cache=cache, contract="stale_ok")) as gateway:
+        ledger = imported(place).LEDGER
+        ledger.rows = {ONE: {"points": 3}}
+        first = await gateway.query(query, id=ONE)
+        clock.advance(5)
+        ledger.error = OSError()
+        second = await gateway.query(query, id=ONE)
+
+    assert first.data == second.data == {"user": {"points": 3}}
+    stale = {"ledger": {"status": "stale", "ageMs": 5000}}
+    assert second.body["extensions"] == {"sources": stale}

@@ -15,7 +15,13 @@ from app.settings.lists import ListSettings
 from app.settings.nested import Keys, bracketed
 from app.settings.public_schema import SchemaLookupSettings, UserFieldSettings
 from app.settings.response import AnswerSettings
-from app.settings.source import OWN_ADDRESS, Endpoints, EndpointSettings, SourceSettings
+from app.settings.source import (
+    OWN_ADDRESS,
+    Endpoints,
+    EndpointSettings,
+    KeyFromSettings,
+    SourceSettings,
+)
 from app.sources.base import PageSpec, Record, SourceSpec
 from app.sources.field_types import id_text
 from app.sources.lists.contract import default_list
@@ -254,6 +260,10 @@ class ConfiguredSources:
             The endpoint; ``None`` if its source is not known.
         """
         source = self.settings.get(settings.source)
+        if settings.source in self._own:
+            what = f"is {settings.source}, a source of a module: expected one that speaks HTTP."
+            self._mistakes.add(("schema", "lookups", name, "source"), what)
+            return None
         if source is None:
             known = {**self.settings, **self._base}
             if settings.source not in known and settings.source not in self._tables.unread:
@@ -278,6 +288,10 @@ class ConfiguredSources:
         """Report sources without settings, and those without a request."""
         for name in self._own:
             self._check_own(name)
+        for name, settings in self.settings.items():
+            self._check_origins(("sources", name), settings.origins)
+            for lookup, one in settings.lookups.items():
+                self._check_origins(("sources", name, "lookups", lookup), one.origins)
         for name in self.specs:
             service, _, endpoint = name.partition(".")
             source = self.settings.get(service)
@@ -290,6 +304,13 @@ class ConfiguredSources:
                     self._mistakes.add(("sources", name), what)
                 else:
                     self._mistakes.add(("sources", name, "request"), None)
+
+    def _check_origins(self, keys: Keys, origins: Sequence[KeyFromSettings]) -> None:
+        """Report keys that are to be in the rows of a source of the module."""
+        for one in origins:
+            if one.source in self._own:
+                what = f"is {one.source}, a source of a module: expected one whose rows are JSON."
+                self._mistakes.add((*keys, "key_from"), what)
 
     def _check_own(self, name: str) -> None:
         """Report settings of a source of the module that are only for services."""
