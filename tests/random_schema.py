@@ -153,6 +153,11 @@ MISSING = object()
 """What a row has that does not have a value."""
 
 
+def as_item(row: Json) -> Json:
+    """Write a value as an item of a list, which cannot lack one."""
+    return None if row is MISSING else row
+
+
 @dataclass
 class RandomSchema:
     """A schema.
@@ -394,7 +399,7 @@ class ValueDrawing:
         if kind.item is not None:
             items = [self.value(kind.item) for _ in range(self._draw(st.integers(0, 3)))]
             return Drawn(
-                [None if one.row is MISSING else one.row for one in items],
+                [as_item(one.row) for one in items],
                 [one.seen for one in items],
             )
         if kind.name in self._schema.objects:
@@ -437,8 +442,7 @@ class ValueDrawing:
             return self._wrong([7, "x", {}, True])
         items = [self.value(kind) for _ in range(self._draw(st.integers(0, 2)))]
         items.insert(self._draw(st.integers(0, len(items))), self.damaged(kind))
-        rows = [None if one.row is MISSING else one.row for one in items]
-        return Drawn(rows, None, fits=False)
+        return Drawn([as_item(one.row) for one in items], None, fits=False)
 
     def _damaged_object(self, fields: Sequence[RandomField]) -> Drawn:
         """Draw an object that does not fit, or of which a field does not."""

@@ -48,6 +48,7 @@ from tests.random_schema import (
     Selected,
     SelectionWriting,
     ValueDrawing,
+    as_item,
     projected,
     text_of,
 )
@@ -231,8 +232,8 @@ class RandomServices:
             return FAILURES[code](request)
         if "limit" in parameters:
             user = next(one for one, key in IDS.items() if key == parameters["userId"])
-            rows = [one.row for one in self._request.items[name, user]]
-            return json_response({"items": rows})
+            items = self._request.items[name, user]
+            return json_response({"items": [as_item(one.row) for one in items]})
         asked = parameters.get_list(KEYS.get(host, "id"))
         users = [one for one in self._request.known[place] if IDS[one] in asked]
         return json_response([self._row(host, place, one) for one in users])
