@@ -62,9 +62,9 @@ def import_openapi(
         raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="--source")
 
     # These libraries are for this command alone: the others start faster without them.
-    from app.importing.document import OpenApiError, read_document  # noqa: PLC0415
-    from app.importing.importer import guess_source  # noqa: PLC0415
-    from app.importing.toml_text import source_toml  # noqa: PLC0415
+    from app.importing.document import OpenApiError, read_document  # noqa: PLC0415 # for this command alone
+    from app.importing.importer import guess_source  # noqa: PLC0415 # for this command alone
+    from app.importing.toml_text import source_toml  # noqa: PLC0415 # for this command alone
 
     try:
         guess = guess_source(

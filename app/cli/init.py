@@ -104,9 +104,9 @@ def init(
     given = _given(services, credentials)
 
     # These libraries are for this command alone: the others start faster without them.
-    from app.starting.proposal import propose  # noqa: PLC0415
-    from app.starting.texts import fields_text  # noqa: PLC0415
-    from app.starting.toml_file import starting_toml  # noqa: PLC0415
+    from app.starting.proposal import propose  # noqa: PLC0415 # for this command alone
+    from app.starting.texts import fields_text  # noqa: PLC0415 # for this command alone
+    from app.starting.toml_file import starting_toml  # noqa: PLC0415 # for this command alone
 
     users = _users(ids)
     found = _all_found(given, users) if given else _asked(users)
@@ -149,7 +149,7 @@ def _given(services: Sequence[str], credentials: Sequence[str]) -> Sequence[Give
 
 def _users(ids: Sequence[str]) -> "TriedUsers":
     """Return the users to request; ask for one if there is none."""
-    from app.starting.users import UserIdError, tried_users  # noqa: PLC0415
+    from app.starting.users import UserIdError, tried_users  # noqa: PLC0415 # for this command alone
 
     while True:
         try:
@@ -201,10 +201,10 @@ def _all_found(given: Sequence[GivenService], users: "TriedUsers") -> "Sequence[
 
 def _tried(given: GivenService, users: "TriedUsers") -> "FoundService | str":
     """Find users at a service, or say why there are none."""
-    from app.starting.address import AddressError, given_address  # noqa: PLC0415
-    from app.starting.credentials import CredentialsError, given_credentials  # noqa: PLC0415
-    from app.starting.texts import failure_text, found_text  # noqa: PLC0415
-    from app.starting.trial import NotFoundError, ServiceTrial  # noqa: PLC0415
+    from app.starting.address import AddressError, given_address  # noqa: PLC0415 # for this command alone
+    from app.starting.credentials import CredentialsError, given_credentials  # noqa: PLC0415 # for this command alone
+    from app.starting.texts import failure_text, found_text  # noqa: PLC0415 # for this command alone
+    from app.starting.trial import NotFoundError, ServiceTrial  # noqa: PLC0415 # for this command alone
 
     own = None
     try:

@@ -221,8 +221,9 @@ def test_a_uuid_in_capitals_is_the_same_user(
 ) -> None:
     body = row(written) if answer.get("many") is False else [row(written)]
 
-    assert None not in told(read(body, [key], answer))
-    assert None not in told(read(body, [LOWER, UPPER], answer))
+    # Each is that user, by the key as it was requested or as the row writes it.
+    assert [str(one).lower() for one in told(read(body, [key], answer))] == [LOWER]
+    assert [str(one).lower() for one in told(read(body, [LOWER, UPPER], answer))] == [LOWER, LOWER]
 
 
 def test_a_uuid_in_capitals_may_name_its_row() -> None:
