@@ -41,8 +41,8 @@ class SourceReading(_ExplanationModel):
         " whether the user exists."
     )
     fallback: bool = Field(
-        description="Whether it is asked only about users to whom the sources before it gave no"
-        " such key."
+        description="Whether it is only asked about users who have no such key in the sources"
+        " before it."
     )
 
 

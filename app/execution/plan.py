@@ -56,8 +56,8 @@ class SourceNeeds:
             whether the user exists.
         for_keys: Other sources, asked only for the keys of these sources or of one another. Their
             results do not decide whether the user exists, and no field reads their records.
-        fallbacks: Other sources for keys, asked only about users to whom the sources before them
-            gave no key.
+        fallbacks: Other sources for keys, only asked about users who have no key in the sources
+            before them.
         fields: The record fields that are needed, by source, for the sources that can be asked for
             a part of the record fields.
     """

@@ -249,7 +249,7 @@ class OwnService(Generic[R]):
         except TimeoutError:
             detail = "no rows within the timeout"
             answer = SourceFailure(self.name, Code.SOURCE_TIMEOUT, detail, retryable=True)
-        except Exception as error:  # noqa: BLE001 # whatever the module's client raises
+        except Exception as error:  # noqa: BLE001 # the module's code may raise anything
             detail = f"fetch has raised {type(error).__name__}"
             answer = SourceFailure(self.name, Code.SOURCE_UNAVAILABLE, detail, retryable=True)
             self._log.warning(

@@ -92,7 +92,7 @@ _ORDER = (
     TrialOutcome.ABSENT,
     TrialOutcome.REFUSED,
 )
-"""Which outcome is told, if the requests had several: the clearest first."""
+"""The outcome to report if requests had different ones: the first of these."""
 
 _ONE_IS_ENOUGH = frozenset({TrialOutcome.SILENT, TrialOutcome.DENIED, TrialOutcome.SEVERAL})
 

@@ -37,7 +37,7 @@ class TrialOutcome(StrEnum):
     """What became of a request. The value says it in words."""
 
     FOUND = "finds the user"
-    IGNORED = "answers the same whatever user is requested"
+    IGNORED = "answers the same for every user"
     SEVERAL = "has several rows of the user"
     EMPTY = "has no row with the id"
     ABSENT = "does not exist there"

@@ -70,7 +70,7 @@ def load_module(place: str) -> LoadedModule:
             what = f"has no function {_FUNCTION}: expected def {_FUNCTION}() -> Extension."
             return LoadedModule(name, mistakes=(what,))
         extension = declare()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 # whatever the operator's code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 # the operator's code may raise anything
         return LoadedModule(name, mistakes=(_why(error, name, top),))
     if not isinstance(extension, Extension):
         found = "None" if extension is None else type(extension).__name__

@@ -104,7 +104,7 @@ class RowContract(Generic[R]):
         return record if isinstance(undamaged, RowDamage) else RowDamage(undamaged, record.wrong)
 
     def value(self, name: str, value: object) -> object:
-        """Read the value of one field, whatever the other fields are.
+        """Read the value of one field. The other fields do not matter.
 
         Args:
             name: The Python name of the field.
