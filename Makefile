@@ -54,7 +54,7 @@ schema: .venv/installed ## export schema.graphql from the code
 
 FUZZES := tests/test_isolation_storm.py tests/test_identities.py tests/server/test_fuzz.py tests/sources/test_fuzz.py tests/server/test_fuzz_pipelining.py tests/execution/test_fuzz.py tests/server/headers/test_fuzz.py tests/auth/test_fuzz.py
 fuzz: .venv/installed ## ten thousand requests and conversations of each kind, right and damaged, on the wire; documents, headers, tokens (FUZZ_EXAMPLES=1000)
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(FUZZES) --timeout 0 $(ARGS)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(FUZZES) --hypothesis-profile random --timeout 0 $(ARGS)
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-strip-extras --python-version 3.11 --upgrade
 chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")

@@ -42,8 +42,13 @@ PROPERTY_TIMEOUT = 300
 
 
 def pytest_configure() -> None:
-    """Let an example of a property take any time: a busy machine needs more than 200 ms."""
-    settings.register_profile("gateway", deadline=None)
+    """Let an example of a property take any time: a busy machine needs more than 200 ms.
+
+    A run makes the same examples each time, so that a failure comes from the change under test.
+    ``--hypothesis-profile random`` makes others each time, and looks for what nobody has found yet.
+    """
+    settings.register_profile("random", deadline=None)
+    settings.register_profile("gateway", settings.get_profile("random"), derandomize=True)
     settings.load_profile("gateway")
 
 

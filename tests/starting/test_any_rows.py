@@ -119,6 +119,8 @@ class Expected:
                 return _moment(value)
             case "Money":
                 return _in_minor_units(value)
+            case "Float":
+                return float(value)
             case _:
                 return value
 
@@ -161,6 +163,7 @@ def alike(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and 
 @example({"id": USER, "order": {"a": 1}, "orderEdge": {"a": "x"}, "Query": {"b": [{"c": 1}]}})
 @example({"id": USER, "first name": "A", "firstName": "B", "first_name": "C", "__x": 1})
 @example({"id": USER, "attributes": {"id": 5, "name": "A"}, "name": None})
+@example({"id": USER, "share": [2**53 + 1, 0.5]})
 async def test_the_file_loads_and_the_gateway_answers_with_the_values_of_the_row(
     tmp_path_factory: pytest.TempPathFactory, row: Json
 ) -> None:
