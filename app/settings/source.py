@@ -470,6 +470,14 @@ class SourceSettings(SettingsModel):
             raise ValueError(f"expected names of settings in source_defaults, not {wrong[0]!r}")
         return names
 
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the service or its token endpoint is called by https."""
+        addresses = [self.base_url]
+        if isinstance(self.auth, ClientCredentialsAuth):
+            addresses.append(self.auth.token_url)
+        return any(one.startswith("https:") for one in addresses)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """Require settings that fit together.
@@ -495,10 +503,7 @@ class SourceSettings(SettingsModel):
             yield f"expected another name than {min(both)} in lookups: an endpoint has it"
         if both := {*self.lists} & {*self.without_lists}:
             yield f"expected {min(both)} in lists or in without_lists, not in both"
-        addresses = [self.base_url]
-        if isinstance(self.auth, ClientCredentialsAuth):
-            addresses.append(self.auth.token_url)
-        if self.tls is not None and not any(one.startswith("https:") for one in addresses):
+        if self.tls is not None and not self.uses_tls:
             yield "expected https in base_url beside tls"
 
 

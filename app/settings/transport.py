@@ -94,7 +94,8 @@ class TlsSettings(SettingsModel):
             raise ValueError("expected client_certificate beside client_key")
         if self.client_certificate is None and self.client_key_password is not None:
             raise ValueError("expected client_certificate beside client_key_password")
-        self.context()
+        if self.ca_file is not None or self.client_certificate is not None:
+            self.context()
         return self
 
 

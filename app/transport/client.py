@@ -9,6 +9,7 @@ idempotent. POST, QUERY and SEARCH are not repeated here; the retries of the pip
 
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -38,11 +39,14 @@ class ClientTransport(httpx.AsyncBaseTransport):
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        # Reading the certificates that the system trusts takes 35 ms. Without https nobody needs
+        # them; `True` is aiohttp's own context, which verifies certificates as well.
+        tls = (settings.tls or TlsSettings()).context() if settings.uses_tls else True
         self._connector = UpstreamConnector(
             limit=settings.max_connections,
             keepalive_timeout=settings.keepalive,
             head_limit=settings.max_head_bytes,
-            ssl=(settings.tls or TlsSettings()).context(),
+            ssl=tls,
         )
         proxy: httpx.Proxy | None = None
         if settings.proxy is not None:
@@ -51,7 +55,11 @@ class ClientTransport(httpx.AsyncBaseTransport):
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(client=session, proxy=proxy),
+            # `verify` is only read for a session that the transport makes itself. Without it, the
+            # transport would read all certificates once more.
+            transport=AiohttpTransport(
+                client=session, proxy=proxy, verify=SSLContext(PROTOCOL_TLS_CLIENT)
+            ),
             # `ServiceClient` bounds the time of a whole exchange.
             timeout=httpx.Timeout(None, connect=settings.connect_timeout),
             # A cookie set for one user would be sent with the calls of all others.
