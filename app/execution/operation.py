@@ -13,8 +13,9 @@ from graphql.execution.values import VariableValues
 
 from app.auth.policies import Rights
 from app.execution.limits.price import Price
-from app.execution.planner import Planner, variables_in
+from app.execution.planner import Planner
 from app.execution.render import NotCoveredError, OperationCompiler
+from app.execution.selection import variables_in
 from app.execution.variables import Coercion
 from app.execution.variants import Variant, Variants
 

@@ -4,34 +4,27 @@
 what the caller may see. ``Planner.plan`` adds the users of one request.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from graphql import (
-    BooleanValueNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
-    InlineFragmentNode,
     NameNode,
-    Node,
     OperationDefinitionNode,
-    SelectionNode,
-    SelectionSetNode,
     VariableNode,
     get_named_type,
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
-from app.auth.policies import Policy, Rights, refusal
+from app.auth.policies import Rights, refusal
 from app.errors import BadUserInputError, Code, GatewayError, SourceError, SourceFailure, bare
 from app.execution.keys import InputLimits, Key, key_readers
 from app.execution.plan import (
@@ -45,253 +38,13 @@ from app.execution.plan import (
     UserGroup,
     UserSelection,
 )
+from app.execution.selection import grouped_fields, variables_in
+from app.execution.source_reads import LookupRoot, SourceReads
 from app.sources.base import FieldSet, UserId
 from app.sources.results import Result, failure_among, record_in
 
-
-def selected_fields(
-    nodes: Iterable[FieldNode],
-    *,
-    types: frozenset[str],
-    fragments: Mapping[str, FragmentDefinitionNode],
-    variables: Mapping[str, object],
-) -> set[str]:
-    """List the fields that are selected inside a field, by their names in the schema.
-
-    Follows fragments, and applies ``@skip`` and ``@include`` (GraphQL specification, section 6.3.2,
-    CollectFields). Each fragment is visited once, so that the work is linear in the size of the
-    document, however its fragments spread each other.
-
-    Args:
-        nodes: The nodes of the field.
-        types: Names of the type whose fields are needed, and of its abstract types.
-        fragments: The document's fragments, by name.
-        variables: Values of the operation's variables with their defaults, by name.
-
-    Returns:
-        Names of fields, ``__typename`` included.
-    """
-    sets = [node.selection_set for node in nodes]
-    return {node.name.value for node in _fields(sets, types, fragments, variables)}
-
-
-def is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
-    """Return whether a selection is included, by ``@skip`` and ``@include``.
-
-    Args:
-        node: The selection.
-        variables: Values of the operation's variables, by name.
-
-    Returns:
-        Whether the selection is part of the operation.
-    """
-    for directive in node.directives or ():
-        wanted = {"include": True, "skip": False}.get(directive.name.value)
-        if wanted is None:
-            continue
-        condition = directive.arguments[0].value if directive.arguments else None
-        match condition:
-            case BooleanValueNode(value=value):
-                met = value
-            case VariableNode():
-                met = bool(variables.get(condition.name.value))
-            case _:
-                met = wanted  # validation refuses anything else
-        if met is not wanted:
-            return False
-    return True
-
-
-def grouped_fields(
-    nodes: Iterable[FieldNode],
-    *,
-    types: frozenset[str],
-    fragments: Mapping[str, FragmentDefinitionNode],
-    variables: Mapping[str, object],
-) -> dict[str, list[FieldNode]]:
-    """Collect the fields that are selected inside a field, grouped by response key.
-
-    Args:
-        nodes: The nodes of the field.
-        types: Names of the type whose fields are needed, and of its abstract types.
-        fragments: The document's fragments, by name.
-        variables: Values of the operation's variables with their defaults, by name.
-
-    Returns:
-        The field nodes by response key, in the order of the answer.
-    """
-    groups: dict[str, list[FieldNode]] = {}
-    for node in _fields([node.selection_set for node in nodes], types, fragments, variables):
-        groups.setdefault((node.alias or node.name).value, []).append(node)
-    return groups
-
-
-def _fields(
-    selection_sets: Iterable[SelectionSetNode | None],
-    types: frozenset[str],
-    fragments: Mapping[str, FragmentDefinitionNode],
-    variables: Mapping[str, object],
-) -> Iterator[FieldNode]:
-    """Yield the fields of selection sets and of their fragments."""
-    visited: set[str] = set()
-    # Not recursive: a nested function that calls itself would be in a reference cycle.
-    rest = [iter(one.selections) for one in selection_sets if one is not None]
-    rest.reverse()
-    while rest:
-        node = next(rest[-1], None)
-        if node is None:
-            rest.pop()
-        elif is_included(node, variables):
-            match node:
-                case FieldNode():
-                    yield node
-                case InlineFragmentNode(type_condition=condition):
-                    if condition is None or condition.name.value in types:
-                        rest.append(iter(node.selection_set.selections))
-                case FragmentSpreadNode() if node.name.value not in visited:
-                    visited.add(node.name.value)
-                    fragment = fragments[node.name.value]
-                    if fragment.type_condition.name.value in types:
-                        rest.append(iter(fragment.selection_set.selections))
-                case _:
-                    pass  # a fragment that was visited before
-
-
-_WITHOUT_VARIABLES = frozenset(
-    {"loc", "name", "alias", "kind", "type_condition", "variable_definitions"}
-)
-"""The attributes of nodes in which no variables are used."""
-
-
-def variables_in(nodes: Sequence[Node], user_roots: Collection[str] = ()) -> tuple[str, ...]:
-    """List the variables that are used in parts of a document.
-
-    This uses no visitor of graphql-core, since visitors leave reference cycles.
-
-    Args:
-        nodes: The parts.
-        user_roots: The fields whose arguments name users.
-
-    Returns:
-        Names of the variables, except those that are used only in arguments that name users.
-    """
-    names: dict[str, None] = {}
-    rest = [*nodes]
-    while rest:
-        node = rest.pop()
-        if isinstance(node, VariableNode):
-            names[node.name.value] = None
-        else:
-            rest += reversed([*_parts(node, user_roots)])
-    return tuple(names)
-
-
-def _parts(node: Node, user_roots: Collection[str]) -> Iterator[Node]:
-    """Yield the parts of a node that may use deciding variables."""
-    names_users = isinstance(node, FieldNode) and node.name.value in user_roots
-    for name in node.keys:
-        if name in _WITHOUT_VARIABLES or (names_users and name == "arguments"):
-            continue
-        part: object = getattr(node, name)
-        if isinstance(part, Node):
-            yield part
-        elif isinstance(part, tuple):
-            yield from cast("tuple[Node, ...]", part)  # a tree has nothing else
-
-
-@dataclass(frozen=True, slots=True)
-class LookupRoot:
-    """A root field that finds users by another key than their ids.
-
-    Attributes:
-        source: The source that is asked by the keys.
-        argument: The argument with the key, or with the keys of a list.
-        is_list: Whether it returns several users.
-        attribute: The field of the source's record that has the id of the user.
-        may: Who may use it.
-    """
-
-    source: str
-    argument: str
-    is_list: bool
-    attribute: str
-    may: Policy
-
-
 Found: TypeAlias = Mapping[str, Sequence[Result]]
 """What lookups found, by the response key of the root field: the source result of each key."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReads:
-    """Which sources the fields of ``User`` read.
-
-    Attributes:
-        reads: The sources that each field reads, by the field's public name. More than one source
-            only if they are endpoints of one source. Fields that are missing (``id``,
-            ``__typename``) read none.
-        existence: The source that says whether a user exists, if no other source is needed.
-        key_from: For a source, the sources whose records have its keys, in order; without cycles.
-        narrow: By source, the record fields that each field reads, by the field's public name. Has
-            the sources that can be asked for a part of the record fields.
-        lookups: The root fields that find users by other keys than their ids, by name.
-    """
-
-    reads: Mapping[str, tuple[str, ...]]
-    existence: str
-    key_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    narrow: Mapping[str, Mapping[str, FieldSet]] = field(
-        default_factory=dict[str, Mapping[str, FieldSet]]
-    )
-    lookups: Mapping[str, LookupRoot] = field(default_factory=dict[str, LookupRoot])
-
-    def needs(self, fields: Iterable[str]) -> SourceNeeds:
-        """Find the sources that a selection needs.
-
-        Args:
-            fields: Public names of the selected fields.
-
-        Returns:
-            The sources that the fields read; if they read none, the source for existence.
-        """
-        selected = set(fields)
-        needed = {
-            source: None
-            for field, sources in self.reads.items()
-            if field in selected
-            for source in sources
-        }
-        sources = tuple(needed) or (self.existence,)
-        every, for_keys = self._for_keys(sources), self._for_keys(sources, first=True)
-        return SourceNeeds(
-            sources,
-            existence_only=not needed,
-            for_keys=for_keys,
-            fallbacks=tuple(name for name in every if name not in for_keys),
-            fields=self._fields(sources + every, selected),
-        )
-
-    def _for_keys(self, sources: tuple[str, ...], *, first: bool = False) -> tuple[str, ...]:
-        """List the other sources that lead to the keys of these, or the first of each only."""
-        found, left = dict[str, None](), [*sources] if self.key_from else []
-        while left:
-            parents = self.key_from.get(left.pop(0), ())
-            new = [one for one in parents[: 1 if first else None] if one not in found]
-            found |= dict.fromkeys(new)
-            left += new
-        return tuple(name for name in found if name not in sources)
-
-    def _fields(
-        self, sources: tuple[str, ...], selected: Collection[str]
-    ) -> Mapping[str, FieldSet]:
-        """Find the record fields that are needed, for sources that can be asked for a part."""
-        return {
-            source: frozenset[str]().union(
-                *(fields for name, fields in reads.items() if name in selected)
-            )
-            for source in (sources if self.narrow else ())
-            if (reads := self.narrow.get(source)) is not None
-        }
 
 
 class Planner:

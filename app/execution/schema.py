@@ -20,7 +20,7 @@ from app.auth.policies import Policies, enforce
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
-from app.execution.planner import LookupRoot, SourceReads
+from app.execution.source_reads import LookupRoot, SourceReads
 from app.schema.configured import configured
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.definitions import LookupDefinition, SchemaDefinition

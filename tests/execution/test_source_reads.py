@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.execution.plan import SourceNeeds
-from app.execution.planner import SourceReads
+from app.execution.source_reads import SourceReads
 
 READS = {
     "username": ("profile",),

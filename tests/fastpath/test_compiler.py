@@ -10,8 +10,9 @@ from graphql.execution.values import VariableValues
 from app.auth.policies import EVERYBODY, Policies
 from app.execution.keys import InputLimits
 from app.execution.plan import RootSelection
-from app.execution.planner import Planner, SourceReads
+from app.execution.planner import Planner
 from app.execution.schema import build_schema
+from app.execution.source_reads import SourceReads
 from app.fastpath.compiled import Compiler, UserWriter
 from app.sources.base import Record
 from app.sources.records import BILLING
