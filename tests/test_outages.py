@@ -346,14 +346,17 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
         assert [state["billing"] for state in states] == ["open", "half-open", "closed"]
         assert {state["profile"] for state in states} == {"closed"}
         assert [
-            (event["before"], event["state"]) for event in gateway.events("source.circuit")
+            (event["before"], event["state"], event["reason"])
+            for event in gateway.events("source.circuit")
         ] == [
-            ("closed", "open"),
-            ("open", "half-open"),
-            ("half-open", "open"),
-            ("open", "half-open"),
-            ("half-open", "closed"),
+            ("closed", "open", "failures"),
+            ("open", "half-open", "time to probe"),
+            ("half-open", "open", "a probe failed"),
+            ("open", "half-open", "time to probe"),
+            ("half-open", "closed", "probes succeeded"),
         ]
+        counted = {"calls": 4, "failures": 4, "slow_calls": 0}
+        assert counted.items() <= gateway.events("source.circuit")[0].items()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,38 @@ class BreakerState(StrEnum):
 _CLOSED, _OPEN, _HALF_OPEN = BreakerState
 
 
+class ChangeReason(StrEnum):
+    """Why a breaker changes its state."""
+
+    FAILURES = "failures"
+    """Too many of the calls in the window failed."""
+    SLOW_CALLS = "slow calls"
+    """Too many of the calls in the window were slow."""
+    TIME_TO_PROBE = "time to probe"
+    """It was open for its whole time."""
+    PROBE_FAILED = "a probe failed"
+    """A probe failed."""
+    PROBE_SLOW = "a probe was slow"
+    """A probe was slow."""
+    PROBES_SUCCEEDED = "probes succeeded"
+    """All probes succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallCounts:
+    """The calls within the window.
+
+    Attributes:
+        calls: All calls.
+        failures: Those that failed.
+        slow: Those that were slow; a call may be both.
+    """
+
+    calls: int
+    failures: int
+    slow: int
+
+
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A change of state.
@@ -47,11 +79,16 @@ class StateChange:
     Attributes:
         before: The state before.
         after: The state now.
+        reason: Why it changed.
+        counts: The calls that opened a closed breaker; ``None`` for other changes, which are due to
+            probes or to time.
         open_for: Seconds for which the breaker stays open; ``None`` unless ``after`` is open.
     """
 
     before: BreakerState
     after: BreakerState
+    reason: ChangeReason
+    counts: CallCounts | None = None
     open_for: float | None = None
 
 
@@ -156,7 +193,7 @@ class Breaker:
         if self.state is _CLOSED:
             return Permit(self, self._period)
         if self.state is _OPEN and self._clock.monotonic() >= self._probe_at:
-            self._change_state(_HALF_OPEN)
+            self._change_state(_HALF_OPEN, ChangeReason.TIME_TO_PROBE)
         if self.state is _OPEN:
             return None
         if self._all_probes_used:
@@ -190,26 +227,24 @@ class Breaker:
         if self.state is _HALF_OPEN:
             self._probes_in_flight -= 1
             if failed or slow:
-                self._open()
+                self._open(ChangeReason.PROBE_FAILED if failed else ChangeReason.PROBE_SLOW)
             elif failed is not None:
                 self._probes_succeeded += 1
                 if self._probes_succeeded == self._settings.probes:
                     self._times_opened = 0
-                    self._change_state(_CLOSED)
+                    self._change_state(_CLOSED, ChangeReason.PROBES_SUCCEEDED)
         elif failed is not None:
             kinds = [_CALL] * (1 if failed or slow else requests)
             kinds += [_FAILURE] * failed + [_SLOW] * slow
-            if self._exceeds_thresholds(*self._window.add(*kinds)):
-                self._open()
+            calls, failures, slow_calls = self._window.add(*kinds)
+            if calls < self._settings.min_calls:
+                return
+            if failures / calls >= self._settings.failure_rate:
+                self._open(ChangeReason.FAILURES, CallCounts(calls, failures, slow_calls))
+            elif slow_calls / calls >= self._settings.slow_rate:
+                self._open(ChangeReason.SLOW_CALLS, CallCounts(calls, failures, slow_calls))
 
-    def _exceeds_thresholds(self, calls: int, failures: int, slow: int) -> bool:
-        """Return whether there were enough calls, and too many of them failed or were slow."""
-        return calls >= self._settings.min_calls and (
-            failures / calls >= self._settings.failure_rate
-            or slow / calls >= self._settings.slow_rate
-        )
-
-    def _open(self) -> None:
+    def _open(self, reason: ChangeReason, counts: CallCounts | None = None) -> None:
         """Open. The time doubles with each failed round of probes, up to ``max_open``."""
         longest = min(
             self._settings.max_open, self._settings.open_for * 2 ** min(self._times_opened, 30)
@@ -217,12 +252,18 @@ class Breaker:
         open_for = longest * (0.5 + self._chance() / 2)
         self._times_opened += 1
         self._probe_at = self._clock.monotonic() + open_for
-        self._change_state(_OPEN, open_for)
+        self._change_state(_OPEN, reason, counts, open_for)
 
-    def _change_state(self, state: BreakerState, open_for: float | None = None) -> None:
+    def _change_state(
+        self,
+        state: BreakerState,
+        reason: ChangeReason,
+        counts: CallCounts | None = None,
+        open_for: float | None = None,
+    ) -> None:
         """Begin a new period in another state, and report it."""
         before, self.state = self.state, state
         self._period += 1
         self._probes_in_flight = self._probes_succeeded = 0
         self._window.clear()
-        self._on_change(StateChange(before, state, open_for))
+        self._on_change(StateChange(before, state, reason, counts, open_for))

@@ -21,13 +21,13 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
-from app.resilience.breaker import BreakerState, StateChange
+from app.resilience.breaker import BreakerState, CallCounts, StateChange
 from app.resilience.clock import Clock, Deadline, write_duration
 from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
 from app.resilience.pacer import Slowdown
 from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
-from app.settings.resilience import DeadlineSettings
+from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, SourceTrace, UserId, child_of
 from app.sources.cache.lifetime import ArrivalTime, read_arrival
@@ -536,6 +536,7 @@ def pipeline_of(
     Returns:
         The pipeline.
     """
+    breaker = settings.breaker
 
     def report(change: StateChange) -> None:
         log.warning(
@@ -543,7 +544,9 @@ def pipeline_of(
             source=name,
             before=change.before.value,
             state=change.after.value,
-            open_for_s=None if change.open_for is None else round(change.open_for, 3),
+            reason=change.reason.value,
+            **({} if change.counts is None else _counts_of(change.counts, breaker)),
+            **({} if change.open_for is None else {"open_for_s": round(change.open_for, 3)}),
         )
 
     def report_pace(slowdown: Slowdown) -> None:
@@ -558,3 +561,16 @@ def pipeline_of(
     return ResiliencePipeline(
         name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace
     )
+
+
+def _counts_of(counts: CallCounts, settings: BreakerSettings) -> Mapping[str, float]:
+    """Return the log fields that say why a circuit opened: what was counted, and the thresholds."""
+    return {
+        "calls": counts.calls,
+        "failures": counts.failures,
+        "slow_calls": counts.slow,
+        "window_s": settings.window,
+        "min_calls": settings.min_calls,
+        "failure_rate": settings.failure_rate,
+        "slow_rate": settings.slow_rate,
+    }

@@ -16,7 +16,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.resilience.breaker import Breaker, BreakerState, Permit, StateChange
+from app.resilience.breaker import (
+    Breaker,
+    BreakerState,
+    CallCounts,
+    ChangeReason,
+    Permit,
+    StateChange,
+)
 from app.resilience.retry import SLOTS
 from app.settings.resilience import BreakerSettings
 from tests.clock import ManualClock
@@ -83,24 +90,30 @@ class Model:
     opened: int = 0
     probe_at: float = 0.0
 
-    def change(self, state: BreakerState, open_for: float | None = None) -> None:
+    def change(
+        self,
+        state: BreakerState,
+        reason: ChangeReason,
+        counts: CallCounts | None = None,
+        open_for: float | None = None,
+    ) -> None:
         """Change, and forget all that happened."""
-        self.changes.append(StateChange(self.state, state, open_for))
+        self.changes.append(StateChange(self.state, state, reason, counts, open_for))
         self.state = state
         self.ended, self.out = [], 0
 
-    def open(self, luck: float) -> None:
+    def open(self, luck: float, reason: ChangeReason, counts: CallCounts | None = None) -> None:
         """Open, for twice as long as the last time."""
         most = min(self.settings.max_open, self.settings.open_for * 2**self.opened)
         open_for = most / 2 + luck * most / 2
         self.opened += 1
         self.probe_at = self.clock.seconds + open_for
-        self.change(BreakerState.OPEN, open_for)
+        self.change(BreakerState.OPEN, reason, counts, open_for)
 
     def admit(self) -> int | None:
         """Let a call through or not; a permit is the number of changes before it."""
         if self.state is BreakerState.OPEN and self.clock.seconds >= self.probe_at:
-            self.change(BreakerState.HALF_OPEN)
+            self.change(BreakerState.HALF_OPEN, ChangeReason.TIME_TO_PROBE)
         good = sum(not failed and not slow for _, failed, slow in self.ended)
         if self.state is BreakerState.OPEN or (
             self.state is BreakerState.HALF_OPEN and self.out + good >= self.settings.probes
@@ -129,15 +142,16 @@ class Model:
         slows = sum(slow for _, slow in lately)
         if self.state is BreakerState.HALF_OPEN:
             if any(failed or slow for _, failed, slow in self.ended):
-                self.open(luck)
+                self.open(luck, ChangeReason.PROBE_FAILED if failed else ChangeReason.PROBE_SLOW)
             elif len(self.ended) == self.settings.probes:
                 self.opened = 0
-                self.change(BreakerState.CLOSED)
-        elif len(lately) >= self.settings.min_calls and (
-            failures / len(lately) >= self.settings.failure_rate
-            or slows / len(lately) >= self.settings.slow_rate
-        ):
-            self.open(luck)
+                self.change(BreakerState.CLOSED, ChangeReason.PROBES_SUCCEEDED)
+        elif len(lately) >= self.settings.min_calls:
+            counts = CallCounts(len(lately), failures, slows)
+            if failures / len(lately) >= self.settings.failure_rate:
+                self.open(luck, ChangeReason.FAILURES, counts)
+            elif slows / len(lately) >= self.settings.slow_rate:
+                self.open(luck, ChangeReason.SLOW_CALLS, counts)
 
     def slot(self, at: float) -> int:
         """Tell in which tenth of a window's length a moment lies."""
@@ -337,7 +351,9 @@ def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
         assert watched.breaker.admit() is None  # one that succeeded makes no room for another
         assert permit is not None
         permit.record(failed=False, seconds=0.0)
-    assert watched.changes[-1] == StateChange(BreakerState.HALF_OPEN, BreakerState.CLOSED)
+    assert watched.changes[-1] == StateChange(
+        BreakerState.HALF_OPEN, BreakerState.CLOSED, ChangeReason.PROBES_SUCCEEDED
+    )
 
 
 @pytest.mark.parametrize(("failed", "seconds"), [(True, 0.0), (False, 1.5)])
