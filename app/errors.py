@@ -21,6 +21,7 @@ translated once, where they enter (``sources/failures.py``). Every other excepti
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -259,6 +260,21 @@ def quote(value: str, *, most: int = MAX_QUOTED) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def without_quotes(message: str) -> str:
+    """Leave out what a message quotes, for the log.
+
+    Args:
+        message: A message for a client. All words of the client in it are quoted by ``quote``.
+
+    Returns:
+        The message, with three dots between each pair of quotes.
+    """
+    return _QUOTED.sub('"…"', message)
 
 
 _JSON_MESSAGES = {

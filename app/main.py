@@ -54,7 +54,7 @@ from app.server.health import Health, WatchedService
 from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
-from app.server.responses import error_response, security_headers
+from app.server.responses import error_response, security_headers, wrong_method
 from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
@@ -503,6 +503,7 @@ def create_app(
         caller_key=by_subject(rate.trusted_proxies),
         settings=settings,
         clock=time,
+        log=log,
     )
 
     @asynccontextmanager
@@ -588,9 +589,8 @@ async def _not_found(request: Request, _: Exception) -> Response:
 async def _wrong_method(request: Request, error: Exception) -> Response:
     """Refuse a method, and name the allowed ones."""
     headers = error.headers if isinstance(error, HTTPException) else None
-    allowed = ", ".join(sorted((headers or {}).get("Allow", "GET").split(", ")))
-    message = f"{request.method} is not served here: expected {allowed}"
-    return error_response(405, Code.BAD_REQUEST, message, headers={"Allow": allowed})
+    allowed = sorted((headers or {}).get("Allow", "GET").split(", "))
+    return wrong_method(request.method, allowed, ", ".join(allowed))
 
 
 async def _home(_: Request) -> Response:

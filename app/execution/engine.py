@@ -6,7 +6,6 @@ the first two is kept.
 """
 
 from asyncio import CancelledError, TaskGroup, current_task
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from inspect import isawaitable
@@ -20,7 +19,7 @@ from graphql import (
 from structlog.typing import FilteringBoundLogger
 
 from app.auth.policies import Caller, Policies
-from app.errors import Code, ExtensionError, RequestError, bare
+from app.errors import Code, ExtensionError, RequestError, bare, without_quotes
 from app.execution.context import Context
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Document, Documents
@@ -31,7 +30,13 @@ from app.execution.operation import Operation
 from app.execution.outcome import bugs_in
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
-from app.execution.request import GraphQLRequest, GraphQLResponse, extensions_of, timings_of
+from app.execution.request import (
+    GraphQLRequest,
+    GraphQLResponse,
+    OperationReport,
+    extensions_of,
+    timings_of,
+)
 from app.execution.response_errors import (
     bounded,
     drop_tracebacks,
@@ -210,6 +215,7 @@ class Engine:
         is_compiled = False
         was_ready = False
         cost: int | None = None
+        reason: str | None = None
         try:
             text = self._document_store.text_of(request)
             if not (was_ready := text in self.documents):
@@ -220,6 +226,7 @@ class Engine:
                 document.check_safe(request.operation_name)
             if document.errors:
                 answer = self._refuse(document.errors, document.code, call)
+                reason = _reason_among(document.errors)
             else:
                 operation = document.operation(request.operation_name)
                 name = operation.name
@@ -242,6 +249,7 @@ class Engine:
             wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer = replace(answer, headers=error.headers)
+            reason = without_quotes(error.message)
         extensions = extensions_of(loaders.trace, report_sources=report_sources)
         if budget.reported and cost is not None:
             extensions = {**(extensions or {}), "cost": budget.report(cost)}
@@ -249,16 +257,15 @@ class Engine:
         if extensions is not None or report_sources:
             timings = timings_of(loaders.trace) if report_sources else None
             answer = replace(answer, extensions=extensions, timings=timings)
-        self._log.info(
-            "graphql.operation",
+        answer.report = OperationReport(
             name=name,
-            hash=document.hash if document is not None else None,
-            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
-            errors=_codes(answer.errors),
+            document=document.hash if document is not None else None,
+            seconds=self._clock.monotonic() - started,
             cost=cost,
             sources=sorted(loaders.used),
             compiled=is_compiled,
-            document="kept" if was_ready else "new",
+            document_kept=was_ready,
+            reason=reason,
         )
         return answer
 
@@ -348,8 +355,9 @@ class Engine:
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
 
 
-def _codes(errors: Sequence[GraphQLFormattedError]) -> dict[str, int]:
-    """Count errors by their codes, for the log."""
-    if not errors:
-        return {}
-    return dict(Counter(str(error.get("extensions", {}).get("code")) for error in errors))
+def _reason_among(errors: Sequence[GraphQLError]) -> str | None:
+    """Return why a document is refused by a limit; ``None`` if it is not valid GraphQL."""
+    found = (one.original_error for one in errors)
+    return next(
+        (without_quotes(one.message) for one in found if isinstance(one, RequestError)), None
+    )

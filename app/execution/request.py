@@ -49,6 +49,32 @@ class GraphQLRequest:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class OperationReport:
+    """What an operation was and did, for the log.
+
+    Attributes:
+        name: Its name; ``None`` if it has none, or was refused before it was found.
+        document: The hash of its document; ``None`` if there is no document.
+        seconds: How long it took.
+        cost: Its cost; ``None`` if it was refused before that was known.
+        sources: The sources that were asked, in alphabetical order.
+        compiled: Whether it ran compiled.
+        document_kept: Whether the prepared document was kept from an earlier request.
+        reason: Why it was refused, without words of the client; ``None`` if it was executed, or if
+            it is not valid GraphQL.
+    """
+
+    name: str | None = None
+    document: str | None = None
+    seconds: float = 0.0
+    cost: int | None = None
+    sources: Sequence[str] = ()
+    compiled: bool = False
+    document_kept: bool = False
+    reason: str | None = None
+
+
 @dataclass(slots=True)
 class GraphQLResponse:
     """The answer to a request.
@@ -61,6 +87,8 @@ class GraphQLResponse:
         extensions: ``extensions`` of the answer; ``None`` for none.
         timings: Seconds that each source took, by name; ``None`` if they are not reported.
         headers: Further HTTP headers of the answer, such as those that the status needs.
+        report: What the operation was and did; ``None`` if a bug of ours ended it, or if it was not
+            run at all.
     """
 
     executed: bool
@@ -70,6 +98,7 @@ class GraphQLResponse:
     extensions: Mapping[str, object] | None = None
     timings: Mapping[str, float] | None = None
     headers: Mapping[str, str] | None = None
+    report: OperationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,15 @@ import io
 import json
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Literal, TextIO
@@ -50,6 +53,12 @@ _MARK = 40
 LogFormat = Literal["json", "console"]
 """The format of lines: ``json`` for machines, ``console`` for people."""
 
+
+MAX_REPEATS = 100
+"""How many refusals with one status are logged within a minute."""
+
+_FIELDS = "event_fields"
+"""The attribute of a log record with the values of ``library_event``."""
 
 STREAM_PATIENCE = 0.5
 """The longest wait for a line to a stream that the caller passed, in seconds."""
@@ -218,6 +227,8 @@ class LibraryHandler(logging.Handler):
         level = record.levelname.lower()
         try:
             line = self.format(record)
+        except structlog.DropEvent:
+            return
         except Exception as error:  # noqa: BLE001 # arguments that do not fit into the text
             line = self._lines.otherwise(level, as_text(record.msg), error)
         write: Callable[[str], None] = getattr(self.writer, level, self.writer.info)
@@ -291,6 +302,81 @@ def _stream_writer(lines: LogLines, stream: TextIO) -> LogWriter:
         patience=STREAM_PATIENCE,
         patient=True,
     )
+
+
+def library_event(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
+    """Log an event through a logger of the standard library, in the form of our own events.
+
+    Args:
+        logger: A logger whose handler is the one of ``uvicorn_log_config``.
+        level: The level, by its number.
+        event: The name of the event.
+        fields: The values of the event.
+    """
+    logger.log(level, event, extra={_FIELDS: fields})
+
+
+class RepeatLimit:
+    """Drops events that one client could cause by the thousand. A structlog processor.
+
+    Of one kind of event, so many are logged within a minute. The first of the next minute says how
+    many were left out before it.
+    """
+
+    LIMITED = frozenset({"http.refused"})
+    """The kinds of events. Events with different ``status`` are different kinds."""
+
+    def __init__(
+        self,
+        most: int = MAX_REPEATS,
+        seconds: float = 60.0,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Create it.
+
+        Args:
+            most: How many events of one kind are logged within the period.
+            seconds: The length of the period.
+            now: Returns the time, in seconds from any moment.
+        """
+        self._most = most
+        self._seconds = seconds
+        self._now = now
+        self._counts: dict[tuple[object, object], _Repeats] = {}
+
+    def __call__(self, _: object, __: str, event: EventDict) -> EventDict:
+        """Return an event, or drop it.
+
+        Args:
+            event: The event, which is changed if others were left out before it.
+
+        Returns:
+            The event.
+
+        Raises:
+            structlog.DropEvent: The event is dropped.
+        """
+        if event["event"] not in self.LIMITED:
+            return event
+        kind, now = (event["event"], event.get("status")), self._now()
+        repeats = self._counts.get(kind)
+        if repeats is None or now >= repeats.until:
+            if repeats is not None and repeats.count > self._most:
+                event["left_out"] = repeats.count - self._most
+            repeats = self._counts[kind] = _Repeats(now + self._seconds)
+        repeats.count += 1
+        if repeats.count > self._most:
+            raise structlog.DropEvent
+        return event
+
+
+@dataclass(slots=True)
+class _Repeats:
+    """How often an event came within a period, and when that ends."""
+
+    until: float
+    count: int = 0
 
 
 class Sampler:
@@ -384,8 +470,8 @@ def _begin(form: LogFormat) -> Sequence[Processor]:
     """List the processors that every event runs through first."""
     if form == "console":
         clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-        return [structlog.processors.add_log_level, clock]
-    return [_stamp]
+        return [RepeatLimit(), structlog.processors.add_log_level, clock]
+    return [RepeatLimit(), _stamp(os.getpid())]
 
 
 def _render(form: LogFormat, *, colours: bool, max_line: int | None) -> Sequence[Processor]:
@@ -411,11 +497,17 @@ def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
     out.writelines(f"\n  {printable(line)}" for line in lines)
 
 
-def _stamp(_: object, level: str, event: EventDict) -> EventDict:
-    """Add level and time, in UTC, as ``datetime.isoformat`` would at ten times the cost."""
-    event["level"] = level
-    event["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
-    return event
+def _stamp(pid: int) -> Processor:
+    """Create the processor that adds level, time and the number of the process."""
+
+    def stamp(_: object, level: str, event: EventDict) -> EventDict:
+        event["level"] = level
+        # In UTC, as ``datetime.isoformat`` would write it at ten times the cost.
+        event["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
+        event["pid"] = pid
+        return event
+
+    return stamp
 
 
 def _json_writer(max_line: int) -> Processor:
@@ -457,7 +549,11 @@ def _loose_json(value: object) -> str:
 
 
 def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:
-    """Turn a message of uvicorn or of a library into an event with its own name."""
+    """Turn a message of uvicorn or of a library into an event; ``library_event`` names its own."""
+    fields: Mapping[str, object] | None = getattr(event.get("_record"), _FIELDS, None)
+    if fields is not None:
+        event.update(fields)
+        return event
     event["message"] = str(event.pop("event")).rstrip()
     event["event"] = "server.message"
     event.pop("color_message", None)

@@ -9,23 +9,32 @@ the security headers to every response.
 """
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, RequestError, quote
+from app.errors import Code, RequestError, quote, without_quotes
 from app.execution.response_errors import MASKED
+from app.observability.bounds import printable
 from app.resilience.clock import Clock, Deadline, read_duration
 from app.server.request import by_name, text_of
-from app.server.responses import SECURITY_HEADERS, Header, error_response
+from app.server.responses import (
+    METHODS,
+    SECURITY_HEADERS,
+    Header,
+    Refusal,
+    error_response,
+    refusal_of,
+)
 from app.settings.resilience import DeadlineSettings
 from app.sources.base import Headers as SourceHeaders
-from app.sources.base import new_request_id
+from app.sources.base import new_request_id, trace_id_of
 from app.sources.credentials import read_forwarded
 
 HEADER = "X-Request-Timeout"
@@ -65,6 +74,9 @@ VALID_TRACEPARENT = re.compile(
 )
 """W3C Trace Context, section 3.2: later versions may have more after the flags."""
 
+MAX_CLIENT = 64
+"""The most characters of a client's name and version in the log."""
+
 _STATE_KEY = "correlation"
 
 
@@ -76,11 +88,13 @@ class Correlation:
         request_id: The request id.
         traceparent: The ``traceparent`` header, if it is valid.
         forwarded: The headers of the request that are sent on to a source.
+        client: Name and version of the client program, for the log; ``None`` if it sends none.
     """
 
     request_id: str
     traceparent: str | None
     forwarded: SourceHeaders
+    client: str | None
 
 
 def correlation_of(scope: Scope) -> Correlation:
@@ -117,7 +131,8 @@ class CorrelationMiddleware:
         self._log = log
         self._forwards = forwards
         self._headers = headers
-        self._logged_id = _logged_id()
+        self._logged_id = _logged("request_id")
+        self._logged_trace = _logged("trace_id")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request.
@@ -144,8 +159,14 @@ class CorrelationMiddleware:
             return send(message)
 
         token = self._logged_id.set(request_id)
+        traceparent = correlation.traceparent
+        trace_token = None
+        if traceparent is not None:
+            trace_token = self._logged_trace.set(trace_id_of(traceparent))
         try:
             await self._app(scope, receive, send_with_id)
+            if (refusal := refusal_of(scope)) is not None:
+                self._log_refusal(scope, correlation, refusal)
         except Exception as error:  # noqa: BLE001 # nothing outside catches it, and it is logged
             self._log.error("http.bug", path=scope["path"], exc_info=error)
             if not started:
@@ -155,16 +176,34 @@ class CorrelationMiddleware:
                 await response(scope, receive, send_with_id)
         finally:
             self._logged_id.reset(token)
+            if trace_token is not None:
+                self._logged_trace.reset(trace_token)
+
+    def _log_refusal(self, scope: Scope, correlation: Correlation, refusal: Refusal) -> None:
+        """Log why a request was refused, without its own words."""
+        write = (
+            self._log.info
+            if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            else self._log.warning
+        )
+        write(
+            "http.refused",
+            status=refusal.status,
+            code=refusal.code.value,
+            reason=without_quotes(refusal.message),
+            method=scope["method"] if scope["method"] in METHODS else "other",
+            **({} if correlation.client is None else {"client": correlation.client}),
+        )
 
 
-def _logged_id() -> ContextVar[str]:
-    """Return the context variable of structlog that holds ``request_id`` for the log lines.
+def _logged(name: str) -> ContextVar[str]:
+    """Return the context variable of structlog that holds a value for the log lines.
 
     ``bound_contextvars`` searches all variables of the context twice for each request. Setting and
     resetting only this variable does the same in a thirteenth of the time.
     """
-    tokens = copy_context().run(bind_contextvars, request_id="")
-    return tokens["request_id"].var
+    tokens = copy_context().run(bind_contextvars, **{name: ""})
+    return tokens[name].var
 
 
 def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
@@ -176,7 +215,7 @@ def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
 
     Returns:
         The request id (a new one if the client sends none or an invalid one), the ``traceparent``
-        if it is valid, and the headers to send on.
+        if it is valid, the headers to send on, and the name of the client.
     """
     headers = by_name(scope["headers"])
     sent_id = (text_of(headers, b"x-request-id") or "").strip()
@@ -185,4 +224,18 @@ def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
         sent_id if sent_id and VALID_REQUEST_ID.fullmatch(sent_id) else new_request_id(),
         traceparent if traceparent and VALID_TRACEPARENT.fullmatch(traceparent) else None,
         read_forwarded(Headers(scope=scope).items(), forwards) if forwards else (),
+        _client_of(headers),
     )
+
+
+def _client_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return name and version of the client, as Apollo's clients send them, at most 64 characters.
+
+    Apollo's other tools read the same headers ("Client awareness").
+    """
+    name = headers.get(b"apollographql-client-name")
+    if name is None:
+        return None
+    version = headers.get(b"apollographql-client-version", b"")
+    text = b" ".join((name, version)).decode("ascii", "replace").strip()[:MAX_CLIENT]
+    return printable(text) or None

@@ -10,6 +10,7 @@ from typing import cast
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
 
 from app.auth.authentication import Authenticate
 from app.auth.policies import Caller
@@ -22,6 +23,7 @@ from app.resilience.clock import Clock
 from app.server.correlation import HEADER, correlation_of, read_deadline
 from app.server.cross_site import check_get
 from app.server.disconnect import DisconnectWatch
+from app.server.operation_log import log_operation
 from app.server.parameters import (
     RequestBatch,
     error_answer,
@@ -43,6 +45,7 @@ from app.server.responses import (
     error_response,
     negotiate,
     prefers_html,
+    wrong_method,
 )
 from app.settings.models import Settings
 from app.sources.base import RequestContext
@@ -74,7 +77,7 @@ def _tokens(value: bytes) -> list[bytes]:
     return [token.strip().lower() for token in value.split(b",")]
 
 
-METHODS = ("GET", "POST")
+ALLOWED = ("GET", "POST")
 
 _TIMEOUT = HEADER.lower().encode()
 
@@ -94,6 +97,7 @@ class GraphQLEndpoint:
         caller_key: Returns the name under which the rate limiter counts a request.
         settings: All settings.
         clock: The clock.
+        log: Where operations are logged.
     """
 
     def __init__(
@@ -107,7 +111,9 @@ class GraphQLEndpoint:
         caller_key: CallerKey,
         settings: Settings,
         clock: Clock,
+        log: FilteringBoundLogger,
     ) -> None:
+        self._log = log
         self._engine = engine
         self._page = page
         self._explainer = explainer
@@ -136,8 +142,8 @@ class GraphQLEndpoint:
         accept = request.text(b"accept")
         media_type = negotiate(accept)
         response: Response | None
-        if request.method not in METHODS:
-            response = _wrong_method(request.method)
+        if request.method not in ALLOWED:
+            response = wrong_method(request.method, ALLOWED, "POST with a JSON body, or GET")
         elif self._page is not None and _wants_page(request, accept):
             response = self._page(Request(scope))
         elif media_type is None:
@@ -167,7 +173,7 @@ class GraphQLEndpoint:
             finally:
                 self._admission.end()
         except ClientDisconnect:
-            return None
+            answer = None
         except RequestError as error:
             return error_response(
                 error.status,
@@ -177,9 +183,25 @@ class GraphQLEndpoint:
                 headers=error.headers,
                 media_type=media_type,
             )
-        return (
-            None if answer is None else answer_response(answer, media_type, partial=self._partial)
-        )
+        if answer is None:
+            self._log_disconnect(request)
+            return None
+        response = answer_response(answer, media_type, partial=self._partial)
+        self._log_answers(request, [answer], response)
+        return response
+
+    def _log_answers(
+        self, request: IncomingRequest, answers: Sequence[GraphQLResponse], response: Response
+    ) -> None:
+        """Log the operations of a request."""
+        client = correlation_of(request.scope).client
+        for answer in answers:
+            log_operation(self._log, answer, status=response.status_code, client=client)
+
+    def _log_disconnect(self, request: IncomingRequest) -> None:
+        """Log that a client has disconnected before its response was ready."""
+        client = correlation_of(request.scope).client
+        self._log.info("http.disconnected", **({} if client is None else {"client": client}))
 
     async def _serve_batch(
         self, request: IncomingRequest, batch: RequestBatch, caller: Caller, media_type: str
@@ -193,9 +215,13 @@ class GraphQLEndpoint:
         finally:
             self._admission.end(count)
         if executed is None:
+            self._log_disconnect(request)
             return None
         failed = partial(self._engine(caller).failed, request_id=_request_id(request))
-        return batch_response(batch.answers(executed), media_type, failed)
+        answers = batch.answers(executed)
+        response = batch_response(answers, media_type, failed)
+        self._log_answers(request, answers, response)
+        return response
 
     def _read_url(self, scope: Scope) -> GraphQLRequest:
         """Read the GraphQL request from the URL."""
@@ -311,16 +337,6 @@ def _wants_page(request: IncomingRequest, accept: str | None) -> bool:
         request.method == "GET"
         and not names_operation(request.scope["query_string"])
         and prefers_html(accept)
-    )
-
-
-def _wrong_method(method: str) -> Response:
-    """Refuse a method, and name the allowed ones."""
-    return error_response(
-        405,
-        Code.BAD_REQUEST,
-        f"{method} is not served here: expected POST with a JSON body, or GET",
-        headers={"Allow": ", ".join(METHODS)},
     )
 
 

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Code, quote
-from app.server.responses import error_response
+from app.server.responses import RefusalResponse, error_response
 from app.settings.server import EVERY_HOST, ConnectionSettings
 
 ANY_HOST_PATHS = frozenset({"/healthz", "/readyz"})
@@ -131,7 +131,7 @@ def host_name(value: bytes) -> str:
         return ""
 
 
-def url_too_long(limit: int) -> Response:
+def url_too_long(limit: int) -> RefusalResponse:
     """Make the response to a URL that is too long.
 
     Args:
@@ -148,7 +148,7 @@ def url_too_long(limit: int) -> Response:
     )
 
 
-def too_many_headers(limit: int) -> Response:
+def too_many_headers(limit: int) -> RefusalResponse:
     """Make the response to a head with too many headers.
 
     Args:
@@ -165,7 +165,7 @@ def too_many_headers(limit: int) -> Response:
     )
 
 
-def head_too_long(limit: int) -> Response:
+def head_too_long(limit: int) -> RefusalResponse:
     """Make the response to a head whose headers are too long in all.
 
     Args:
@@ -182,7 +182,7 @@ def head_too_long(limit: int) -> Response:
     )
 
 
-def _no_host(count: int) -> Response:
+def _no_host(count: int) -> RefusalResponse:
     """Refuse a request that has no ``Host``, or several (RFC 9112, section 3.2)."""
     return error_response(
         400,
@@ -191,7 +191,7 @@ def _no_host(count: int) -> Response:
     )
 
 
-def _misdirected(host: bytes) -> Response:
+def _misdirected(host: bytes) -> RefusalResponse:
     """Refuse another host (RFC 9110, section 15.5.20) without naming the gateway's own hosts."""
     return error_response(
         421,

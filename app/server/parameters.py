@@ -17,8 +17,8 @@ from graphql import GraphQLFormattedError
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from app.errors import Code, RequestError, what_is_wrong
-from app.execution.request import GraphQLRequest, GraphQLResponse, OnError
+from app.errors import Code, RequestError, what_is_wrong, without_quotes
+from app.execution.request import GraphQLRequest, GraphQLResponse, OnError, OperationReport
 from app.settings.server import BatchSettings
 
 
@@ -307,5 +307,10 @@ def error_answer(error: RequestError) -> GraphQLResponse:
         "extensions": {"code": error.code.value},
     }
     return GraphQLResponse(
-        executed=False, data=None, errors=[formatted], status=error.status, headers=error.headers
+        executed=False,
+        data=None,
+        errors=[formatted],
+        status=error.status,
+        headers=error.headers,
+        report=OperationReport(reason=without_quotes(error.message)),
     )

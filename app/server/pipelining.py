@@ -25,14 +25,14 @@ from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from httptools.parser.url_parser import URL
-from starlette.responses import Response
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.libraries import Requirement
-from app.server.refusals import encode_last_response, no_tunnel, not_http
+from app.server.refusals import encode_last_response, log_refusal, no_tunnel, not_http
 from app.server.response_sender import ResponseSender, WriteWhole
+from app.server.responses import RefusalResponse
 
 REQUIRES = Requirement(
     "connections",
@@ -410,8 +410,9 @@ class OrderedProtocol(HttpToolsProtocol):
                 self.pipeline.popleft()
             _drop(cycle)
 
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, response: RefusalResponse) -> None:
         """Read no more requests, and send a refusal after the responses to the requests before."""
+        log_refusal(self.logger, response.refusal)
         cycle = self._last_read()
         refused = cycle if cycle is not None and cycle.more_body else None
         self._end_requests()

@@ -19,6 +19,7 @@ from app.server.head import head_too_long, url_too_long
 from app.server.pipelining import OrderedProtocol
 from app.server.refusals import (
     encode_last_response,
+    log_refusal,
     too_late,
     too_many_connections,
     too_much_framing,
@@ -71,6 +72,7 @@ class BoundedProtocol(OrderedProtocol):
         if limit and len(self.connections) > limit:
             # Closed at once, because a connection that lingers counts as open.
             refusal = too_many_connections(limit)
+            log_refusal(self.logger, refusal.refusal)
             self._no_more = True
             transport.write(encode_last_response(refusal, self.server_state.default_headers))
             self._close()

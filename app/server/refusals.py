@@ -1,12 +1,15 @@
 """Responses that the connection writes itself, to what the application never sees."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
+from logging import INFO, WARNING, Logger
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from app.errors import Code
-from app.server.responses import SECURITY_HEADERS, error_response
+from app.errors import Code, without_quotes
+from app.observability.logs import library_event
+from app.server.responses import SECURITY_HEADERS, Refusal, RefusalResponse, error_response
 
 RETRY_AFTER = 1
 """Seconds after which a refused client may try to connect again."""
@@ -31,7 +34,25 @@ def encode_last_response(
     return STATUS_LINE[response.status_code] + lines + b"\r\n" + body
 
 
-def too_late(what: str, seconds: float) -> Response:
+def log_refusal(logger: Logger, refusal: Refusal) -> None:
+    """Log a refusal that the application never sees.
+
+    Args:
+        logger: uvicorn's logger.
+        refusal: Why the request is refused.
+    """
+    level = INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else WARNING
+    library_event(
+        logger,
+        level,
+        "http.refused",
+        status=refusal.status,
+        code=refusal.code.value,
+        reason=without_quotes(refusal.message),
+    )
+
+
+def too_late(what: str, seconds: float) -> RefusalResponse:
     """Make the response to a request that did not arrive in time.
 
     Args:
@@ -49,7 +70,7 @@ def too_late(what: str, seconds: float) -> Response:
     )
 
 
-def too_much_framing() -> Response:
+def too_much_framing() -> RefusalResponse:
     """Make the response to a body with too many bytes of chunks, extensions and trailers.
 
     Returns:
@@ -63,7 +84,7 @@ def too_much_framing() -> Response:
     )
 
 
-def too_many_connections(limit: int) -> Response:
+def too_many_connections(limit: int) -> RefusalResponse:
     """Make the response to a connection above the limit.
 
     Args:
@@ -80,7 +101,7 @@ def too_many_connections(limit: int) -> Response:
     )
 
 
-def not_http() -> Response:
+def not_http() -> RefusalResponse:
     """Make the response to bytes that are not an HTTP request.
 
     Returns:
@@ -94,7 +115,7 @@ def not_http() -> Response:
     )
 
 
-def no_tunnel() -> Response:
+def no_tunnel() -> RefusalResponse:
     """Make the response to ``CONNECT`` (RFC 9110, section 9.3.6).
 
     Returns:

@@ -7,13 +7,15 @@ response get lost, and it replaces GraphiQL's stricter policy by its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 from graphql import GraphQLFormattedError
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from app.errors import Code
+from app.errors import Code, quote
 from app.execution.request import GraphQLResponse
 
 Header = tuple[bytes, bytes]
@@ -77,6 +79,64 @@ class EncodedResponse(Response):
         self.status_code = status
         self.raw_headers = headers
         self.background = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request was refused before it became a GraphQL request.
+
+    Attributes:
+        status: The HTTP status.
+        code: The public code.
+        message: What is wrong, and what was expected. It may quote the request.
+    """
+
+    status: int
+    code: Code
+    message: str
+
+
+_REFUSAL_KEY = "refusal"
+
+
+class RefusalResponse(EncodedResponse):
+    """The response to a request that is refused. Sent, it leaves its refusal in the scope.
+
+    Args:
+        refusal: Why the request is refused.
+        response: The response.
+
+    Attributes:
+        refusal: Why the request is refused.
+    """
+
+    def __init__(self, refusal: Refusal, response: EncodedResponse) -> None:
+        super().__init__(bytes(response.body), response.status_code, response.raw_headers)
+        self.refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response.
+
+        Args:
+            scope: The ASGI scope.
+            receive: The ASGI channel of incoming messages.
+            send: The ASGI channel of outgoing messages.
+        """
+        scope.setdefault("state", {})[_REFUSAL_KEY] = self.refusal
+        await super().__call__(scope, receive, send)
+
+
+def refusal_of(scope: Scope) -> Refusal | None:
+    """Return why a request was refused.
+
+    Args:
+        scope: The request's scope, after its response was sent.
+
+    Returns:
+        The refusal; ``None`` if the request was not refused.
+    """
+    refusal: Refusal | None = scope["state"].get(_REFUSAL_KEY)
+    return refusal
 
 
 def answer_response(answer: GraphQLResponse, media_type: str, *, partial: int = OK) -> Response:
@@ -149,14 +209,16 @@ def _body(answer: GraphQLResponse) -> Mapping[str, object]:
     return body
 
 
-def _json(value: object, status: int, media_type: str, headers: Mapping[str, str]) -> Response:
+def _json(
+    value: object, status: int, media_type: str, headers: Mapping[str, str]
+) -> EncodedResponse:
     """Encode a value as JSON, and make the response."""
     return _json_response(msgspec.json.encode(value), status, media_type, headers)
 
 
 def _json_response(
     body: bytes, status: int, media_type: str, headers: Mapping[str, str]
-) -> Response:
+) -> EncodedResponse:
     """Make a response whose body is encoded JSON."""
     more = [
         (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
@@ -171,6 +233,30 @@ def _server_timing(timings: Mapping[str, float]) -> str:
     return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in timings.items())
 
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+"""The methods that messages and the log name as they are. A client may send any other word."""
+
+
+def wrong_method(method: str, allowed: Sequence[str], expected: str) -> RefusalResponse:
+    """Make the response to a method that is not served.
+
+    Args:
+        method: The method of the request.
+        allowed: The methods that are served.
+        expected: What to send instead.
+
+    Returns:
+        A response with status 405.
+    """
+    name = method if method in METHODS else quote(method)
+    return error_response(
+        405,
+        Code.BAD_REQUEST,
+        f"{name} is not served here: expected {expected}",
+        headers={"Allow": ", ".join(allowed)},
+    )
+
+
 def error_response(
     status: int,
     code: Code,
@@ -180,7 +266,7 @@ def error_response(
     retry_after: int | None = None,
     headers: Mapping[str, str] | None = None,
     media_type: str = JSON,
-) -> Response:
+) -> RefusalResponse:
     """Make the response to a request that is refused before it is a GraphQL request.
 
     Args:
@@ -198,7 +284,8 @@ def error_response(
     extensions = {"code": code.value} | ({"requestId": request_id} if request_id else {})
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
     more = {RETRY_AFTER: str(retry_after)} if retry_after else {}
-    return _json({"errors": [error]}, status, media_type, {**(headers or {}), **more})
+    response = _json({"errors": [error]}, status, media_type, {**(headers or {}), **more})
+    return RefusalResponse(Refusal(status, code, message), response)
 
 
 HTML = "text/html"

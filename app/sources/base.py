@@ -290,6 +290,18 @@ def new_request_id() -> str:
     return f"{getrandbits(128):032x}"
 
 
+def trace_id_of(traceparent: str) -> str:
+    """Return the trace id of a ``traceparent`` (W3C Trace Context, section 3.2.2.3).
+
+    Args:
+        traceparent: A valid ``traceparent``.
+
+    Returns:
+        The trace id, 32 characters.
+    """
+    return traceparent[3:35]
+
+
 def child_of(traceparent: str) -> str:
     """Return a ``traceparent`` of the same trace, version and flags, with a new parent id.
 

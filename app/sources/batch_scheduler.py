@@ -466,7 +466,7 @@ class BatchScheduler(Generic[R]):
         except Exception as error:  # noqa: BLE001 # all requests that wait for the batch get it
             batch.bug = error
             if not batch.waiters:
-                self._log.error("source.flight_failed", source=self.name, exc_info=error)
+                self._log.error("source.batch_failed", source=self.name, exc_info=error)
                 bare(error)
         finally:
             queue.remove(batch)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from app.resilience.clock import Clock
-from app.sources.base import RequestContext
+from app.sources.base import RequestContext, trace_id_of
 
 WARN_EVERY = 60.0
 """Seconds between two warnings of one kind about one source."""
@@ -22,17 +22,16 @@ def requests_of(call: RequestContext) -> Mapping[str, object]:
         call: The context of the call.
 
     Returns:
-        ``request_id``. If several requests share the call, also ``requests``, the ids of the first
-        twenty, and ``shared_by``, their number.
+        ``request_id``, and ``trace_id`` if the call belongs to a trace. If several requests share
+        the call, also ``requests``, the ids of the first twenty, and ``shared_by``, their number.
     """
     requests = call.requests if call.sharers is None else call.sharers()
+    ids = {"request_id": call.request_id}
+    if call.traceparent is not None:
+        ids["trace_id"] = trace_id_of(call.traceparent)
     if not call.requests and len(requests) < 2:  # noqa: PLR2004 # one request does not share
-        return {"request_id": call.request_id}
-    return {
-        "request_id": call.request_id,
-        "requests": requests[:MAX_NAMED],
-        "shared_by": len(requests),
-    }
+        return ids
+    return {**ids, "requests": requests[:MAX_NAMED], "shared_by": len(requests)}
 
 
 @dataclass(slots=True)

@@ -107,7 +107,7 @@ def test_many_long_values_are_left_out_rather_than_written_too_long() -> None:
     make_log(LogSettings(), "json", stream).info("event", request_id="req-1", **many)
 
     [line] = lines_of(stream.getvalue())
-    assert (line["event"], line["request_id"], line["cut"]) == ("event", "req-1", 204)
+    assert (line["event"], line["request_id"], line["cut"]) == ("event", "req-1", 205)
 
 
 @given(text=st.text(), most=st.integers(1, 100))

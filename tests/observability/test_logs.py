@@ -3,6 +3,7 @@
 import io
 import logging
 import logging.config
+import os
 import pickle
 import signal
 import sys
@@ -85,6 +86,7 @@ def test_an_event_is_one_line_of_json_with_its_level_time_and_values() -> None:
         "source": "billing",
         "keys": 2,
         "status": None,
+        "pid": os.getpid(),
         "timestamp": "",
     }
     moment = datetime.fromisoformat(line["timestamp"])
@@ -406,6 +408,7 @@ def test_uvicorn_s_sentences_are_events_of_the_same_form() -> None:
         "message": "Started server process [7]",
         "level": "info",
         "request_id": "req-1",
+        "pid": os.getpid(),
         "timestamp": "",
     }
 

@@ -430,7 +430,7 @@ async def test_a_bug_behind_everybodys_back_is_logged(harness: SchedulerHarness)
     await harness.let_go()
 
     (event,) = harness.events()
-    assert (event["event"], event["source"]) == ("source.flight_failed", NAME)
+    assert (event["event"], event["source"]) == ("source.batch_failed", NAME)
     assert "BugError" in event["exception"]
     assert harness.scheduler.in_flight == 0
 

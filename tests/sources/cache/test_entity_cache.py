@@ -399,7 +399,7 @@ async def test_a_renewal_that_raises_is_logged_and_nobody_is_failed_by_it(shop: 
     shop.upstream.error = ValueError()
 
     assert await shop.ask("a") == [0]
-    assert [event["event"] for event in shop.events()] == ["source.flight_failed"]
+    assert [event["event"] for event in shop.events()] == ["source.batch_failed"]
 
 
 async def test_leaving_ends_the_renewals_that_run(clock: ManualClock, shops: OpenShop) -> None:
