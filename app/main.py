@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 from app import __version__
 from app.auth.authentication import Authenticate, Authentication, open_authentication
 from app.auth.policies import Caller
-from app.errors import Code, LibraryError, quote
+from app.errors import Code, ConfigurationError, LibraryError, quote
 from app.execution.documents import Documents
 from app.execution.engine import Engine
 from app.execution.explain import Explainer
@@ -55,10 +56,11 @@ from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.responses import error_response, security_headers, wrong_method
+from app.server.serving import STARTUP_FAILURE, log_unusable
 from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
-from app.settings.models import Settings
+from app.settings.models import LogSettings, Settings
 from app.settings.source import KeyFromSettings, SourceSettings
 from app.sources.base import Record, Source
 from app.sources.batch import BatchedSource
@@ -151,7 +153,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             self.running = await self._open(stack)
             self._log.info(
-                "gateway.started",
+                "gateway.opened",
                 version=__version__,
                 auth=self._callers.mode,
                 sources={service.name: service.address for service in self.running.services},
@@ -564,16 +566,23 @@ def load_settings(
     )
 
 
-def app_from_environment() -> Starlette:
+def app_from_environment(config: Path | None = None) -> Starlette:
     """Assemble the gateway from the settings in the environment, for a server process.
+
+    Args:
+        config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
 
     Returns:
         The ASGI application.
 
     Raises:
-        ConfigurationError: The settings cannot be used.
+        SystemExit: The settings cannot be used. The log has one event with all mistakes.
     """
-    settings = load_settings(serving=True)
+    try:
+        settings = load_settings(config=config, serving=True)
+    except ConfigurationError as error:
+        log_unusable(make_log(LogSettings()), "The settings cannot be used", error.mistakes)
+        sys.exit(STARTUP_FAILURE)
     app = create_app(settings, make_log(settings.log))
     log_uncaught()
     tune_collector()

@@ -27,7 +27,7 @@ async def test_each_source_has_one_client_for_the_life_of_the_process(
         assert services.closed == 0
 
     assert services.closed == 3
-    assert [event["event"] for event in gateway.events("gateway.started")] == ["gateway.started"]
+    assert [event["event"] for event in gateway.events("gateway.opened")] == ["gateway.opened"]
     assert gateway.events("gateway.stopped")
 
 

@@ -6,28 +6,28 @@ within a company, are accepted. No option overrides a rule; each message names t
 change.
 """
 
-import os
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import click
 import uvicorn
 
-from app.cli.base import UNFIT, UNUSABLE, Port, config_option, refuse
+from app.cli.base import EXIT_MISUSE, UNFIT, UNUSABLE, Port, config_option, refuse
 from app.errors import ConfigurationError, LibraryError
 from app.execution.trusted import document_store_of
-from app.main import load_settings, protocol_of
-from app.observability.logs import log_format_of, uvicorn_log_config
+from app.main import app_from_environment, load_settings, protocol_of
+from app.observability.logs import log_format_of, make_log, uvicorn_log_config
 from app.server.process import open_standard_streams
+from app.server.serving import log_unusable, run_server
 from app.settings.auth import JwtCallers
-from app.settings.models import Settings
+from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
-from app.settings.variables import CONFIG
 
 UNSAFE = "The gateway does not start, because these settings are not safe:"
 
@@ -176,32 +176,40 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         # Each process reads the documents again. This only checks that they can be read.
         document_store_of(settings)
     except ConfigurationError as error:
-        refuse(UNUSABLE, error.mistakes)
+        _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes)
     host = host or settings.host
     if mistakes := forbidden(settings, host):
-        refuse(UNSAFE, mistakes)
+        _refuse_to_start(settings.log, UNSAFE, mistakes)
     try:
         protocol = protocol_of(settings)
     except LibraryError as error:
-        refuse(UNFIT, (str(error),))
-    if config is not None:
-        os.environ[CONFIG.name] = str(config)  # each server process reads it
-    uvicorn.run(
-        "app.main:app_from_environment",
-        factory=True,
-        host=host,
-        port=settings.port if port is None else port,
-        workers=workers or settings.workers,
-        http=protocol,
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        server_header=False,
-        ssl_context_factory=partial(_tls_context, settings.tls) if settings.tls else None,
-        proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
-        log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
-        timeout_graceful_shutdown=settings.shutdown_timeout,
+        _refuse_to_start(settings.log, UNFIT, (str(error),))
+    run_server(
+        uvicorn.Config(
+            partial(app_from_environment, config),  # each process makes its own
+            factory=True,
+            host=host,
+            port=settings.port if port is None else port,
+            workers=workers or settings.workers,
+            http=protocol,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            ssl_context_factory=partial(_tls_context, settings.tls) if settings.tls else None,
+            proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
+            log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
+            timeout_graceful_shutdown=settings.shutdown_timeout,
+        )
     )
+
+
+def _refuse_to_start(log: LogSettings, headline: str, mistakes: Sequence[str]) -> NoReturn:
+    """Say why the gateway does not start: to people as text, to a log as an event."""
+    if log_format_of(log, sys.stderr) == "console":
+        refuse(headline, mistakes)
+    log_unusable(make_log(log, stream=sys.stderr), headline.removesuffix(":"), mistakes)
+    sys.exit(EXIT_MISUSE)
 
 
 def _tls_context(

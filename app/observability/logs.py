@@ -323,7 +323,7 @@ class RepeatLimit:
     many were left out before it.
     """
 
-    LIMITED = frozenset({"http.refused"})
+    LIMITED = frozenset({"http.refused", "auth.refused"})
     """The kinds of events. Events with different ``status`` are different kinds."""
 
     def __init__(

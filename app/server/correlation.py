@@ -12,7 +12,6 @@ import re
 from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -181,12 +180,7 @@ class CorrelationMiddleware:
 
     def _log_refusal(self, scope: Scope, correlation: Correlation, refusal: Refusal) -> None:
         """Log why a request was refused, without its own words."""
-        write = (
-            self._log.info
-            if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR
-            else self._log.warning
-        )
-        write(
+        (self._log.warning if refusal.is_severe else self._log.info)(
             "http.refused",
             status=refusal.status,
             code=refusal.code.value,

@@ -1,7 +1,6 @@
 """Responses that the connection writes itself, to what the application never sees."""
 
 from collections.abc import Iterable
-from http import HTTPStatus
 from logging import INFO, WARNING, Logger
 
 from starlette.responses import Response
@@ -41,10 +40,9 @@ def log_refusal(logger: Logger, refusal: Refusal) -> None:
         logger: uvicorn's logger.
         refusal: Why the request is refused.
     """
-    level = INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else WARNING
     library_event(
         logger,
-        level,
+        WARNING if refusal.is_severe else INFO,
         "http.refused",
         status=refusal.status,
         code=refusal.code.value,

@@ -9,6 +9,7 @@ response get lost, and it replaces GraphiQL's stricter policy by its own.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 
 import msgspec
 from graphql import GraphQLFormattedError
@@ -94,6 +95,11 @@ class Refusal:
     status: int
     code: Code
     message: str
+
+    @property
+    def is_severe(self) -> bool:
+        """Whether the gateway is the reason, rather than the request."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 _REFUSAL_KEY = "refusal"

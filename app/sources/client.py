@@ -539,7 +539,7 @@ def pipeline_of(
     breaker = settings.breaker
 
     def report(change: StateChange) -> None:
-        log.warning(
+        (log.warning if change.after is BreakerState.OPEN else log.info)(
             "source.circuit",
             source=name,
             before=change.before.value,

@@ -152,7 +152,7 @@ async def test_the_log_says_why_somebody_was_not_let_in(
 
         refused = [one["why"] for one in gateway.events("auth.refused")]
         assert refused == ["there is no token", "the token is not a JWT"]
-        assert [one["auth"] for one in gateway.events("gateway.started")] == ["jwt"]
+        assert [one["auth"] for one in gateway.events("gateway.opened")] == ["jwt"]
 
 
 async def test_where_it_is_allowed_one_may_ask_without_a_token_but_not_with_a_bad_one(

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from app.cli import main
 from app.cli.serve import UNSAFE, forbidden
 from app.settings.auth import LEAST_SECRET, JwtCallers
+from tests.cli.refusals import start_refusal
 from tests.fakes import settings_for_fakes
 
 NAMES = ("PROFILE", "BILLING", "ACTIVITY")
@@ -73,9 +74,9 @@ def test_serve_says_what_is_not_safe_and_what_to_set(
     result = CliRunner().invoke(main, ["serve"])
 
     assert result.exit_code == 2
-    headline, told = result.stderr.splitlines()
-    assert headline == UNSAFE
-    assert told.startswith("  - ")
+    refusal = start_refusal(result.stderr)
+    [told] = refusal.mistakes
+    assert refusal.reason == UNSAFE.removesuffix(":")
     for mend in mends:
         assert mend in told
 
@@ -87,7 +88,7 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     result = CliRunner().invoke(main, ["serve", "--host", "::"])
 
     assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1 + 5
+    assert len(start_refusal(result.stderr).mistakes) == 5
 
 
 LIMITS = settings_for_fakes().limits
@@ -143,5 +144,5 @@ def test_the_process_ends_before_it_listens() -> None:
     )
 
     assert process.returncode == 2
-    assert process.stderr.splitlines()[0] == UNSAFE
+    assert start_refusal(process.stderr).reason == UNSAFE.removesuffix(":")
     assert not process.stdout

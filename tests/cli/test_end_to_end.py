@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import httpx
 import orjson
@@ -53,6 +54,10 @@ class Program:
         self.process.send_signal(sign)
         await self.ended()
         return monotonic() - sent
+
+    def events(self) -> list[Mapping[str, Any]]:
+        """Read the events that it has logged so far."""
+        return [orjson.loads(line) for line in self.said.splitlines()]
 
     async def ended(self) -> None:
         """Read what is left until the program has ended."""
@@ -232,25 +237,70 @@ async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_pat
     assert response.json() == {"data": {"user": {"username": "user1", "plan": "pro"}}}
     events = [orjson.loads(line) for line in served.said.splitlines()]
     names = [event["event"] for event in events if event["event"] != "server.message"]
-    assert names[0] == "gateway.started"
+    assert names[:2] == ["gateway.opened", "gateway.started"]
     assert names[-1] == "gateway.stopped"
     assert {"source.fetch", "graphql.operation"} <= set(names)
     assert "user1" not in served.said
     assert user_id(1) not in served.said
 
 
+NOWHERE = {
+    f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9"
+    for name in ("PROFILE", "BILLING", "ACTIVITY")
+} | {"GATEWAY_AUTH__MODE": "none"}
+"""Settings of a gateway whose sources cannot be reached."""
+
+SEVERAL = ("serve", "--port", "0", "--workers", "2")
+"""The command that runs the gateway in several processes."""
+
+
 async def test_serve_runs_several_workers(tmp_path: Path) -> None:
-    settings = {
-        f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9"
-        for name in ("PROFILE", "BILLING", "ACTIVITY")
-    } | {"GATEWAY_AUTH__MODE": "none"}
-    arguments = ("serve", "--port", "0", "--workers", "2")
-    async with program(*arguments, folder=tmp_path, environment=settings) as served:
-        await served.wait_for(r"(?s)gateway\.started.*gateway\.started")
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await served.wait_for(r"gateway\.started")
         await served.stop(signal.SIGTERM)
 
-    assert served.said.count("gateway.stopped") == 2
+    assert served.said.count("gateway.opened") == served.said.count("gateway.stopped") == 2
+    assert served.said.count("gateway.started") == 1
     assert "Traceback" not in served.said
+
+
+async def test_a_worker_that_is_killed_is_an_error_and_is_replaced(tmp_path: Path) -> None:
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await served.wait_for(r"gateway\.started")
+        first, *_ = [one for one in served.events() if one["event"] == "gateway.opened"]
+        os.kill(first["pid"], signal.SIGKILL)
+        await served.wait_for(r"worker\.died")
+        await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened.*gateway\.opened")
+        await served.stop(signal.SIGTERM)
+
+    [died] = [one for one in served.events() if one["event"] == "worker.died"]
+    expected = {"level": "error", "worker": first["pid"], "reason": "SIGKILL", "replaced": True}
+    assert died.items() >= expected.items()
+    assert died["pid"] == served.process.pid
+
+
+async def test_a_worker_whose_settings_have_become_wrong_says_so_in_one_event(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("port = 0\n", encoding="utf-8")
+    async with program(
+        *SEVERAL, "--config", str(file), folder=tmp_path, environment=NOWHERE
+    ) as served:
+        await served.wait_for(r"gateway\.started")
+        file.write_text("prot = 0\n", encoding="utf-8")
+        [first, *_] = [one for one in served.events() if one["event"] == "gateway.opened"]
+        os.kill(first["pid"], signal.SIGKILL)
+        await served.wait_for(r"gateway\.unusable")
+        await served.ended()
+
+    [unusable] = [one for one in served.events() if one["event"] == "gateway.unusable"]
+    [mistake] = unusable["mistakes"]
+    assert "prot" in mistake
+    assert "gateway.toml:1" in mistake
+    assert "Traceback" not in served.said
+    deaths = [one for one in served.events() if one["event"] == "worker.died"]
+    assert [one["reason"] for one in deaths] == ["SIGKILL", "exit code 3"]
 
 
 @pytest.mark.parametrize("command", ["serve"])

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from app.cli import main
 from tests.certificates import Certificates
+from tests.cli.refusals import start_refusal
 from tests.examples.serving import free_port, program
 
 ROOT = Path(__file__).parents[2]
@@ -95,9 +96,7 @@ def test_each_worker_speaks_https(
     serve = (sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", "2")
     with (
         program(serve, ready="gateway.started", folder=tmp_path, environment=variables),
-        # A worker says that it has started a moment before it listens.
-        httpx.HTTPTransport(verify=context(certificates, shows=False), retries=5) as transport,
-        httpx.Client(transport=transport) as client,
+        httpx.Client(verify=context(certificates, shows=False), trust_env=False) as client,
     ):
         response = client.get(f"https://127.0.0.1:{port}/healthz")
 
@@ -121,8 +120,7 @@ def test_files_that_cannot_be_used_are_told_as_other_mistakes_are(
     result = CliRunner().invoke(main, ["serve"])
 
     assert result.exit_code == 2
-    headline, mistake = result.stderr.splitlines()
-    assert headline == "The settings cannot be used:"
+    [mistake] = start_refusal(result.stderr).mistakes
     assert "GATEWAY_TLS" in mistake
     assert "expected in certificate a certificate in PEM, and in key the key to it" in mistake
 
@@ -141,6 +139,5 @@ def test_with_another_uvicorn_nothing_starts(
     result = CliRunner().invoke(main, [command])
 
     assert result.exit_code == 2
-    headline, reason = result.stderr.splitlines()
-    assert headline == "The gateway does not start, because of an installed library:"
-    assert "written for uvicorn 0.54, found 9.9" in reason
+    assert "an installed library" in result.stderr
+    assert "written for uvicorn 0.54, found 9.9" in result.stderr

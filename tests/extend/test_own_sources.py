@@ -104,7 +104,7 @@ async def test_its_rows_become_fields_of_users_and_its_life_is_the_gateways(
         reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
         [fetch] = [one for one in gateway.events("source.fetch") if one["source"] == "ledger"]
         health = await gateway.client.get("/readyz")
-        [started] = gateway.events("gateway.started")
+        [started] = gateway.events("gateway.opened")
 
     assert reply.body == {
         "data": {

@@ -229,4 +229,4 @@ async def test_what_is_no_request_leaves_no_line_but_those_of_the_log_s_form(
         logger.removeHandler(handler)
 
     found = lines_of(stream.getvalue())
-    assert {one["event"] for one in found} <= {"gateway.started", "gateway.stopped", SERVER}
+    assert {one["event"] for one in found} <= {"gateway.opened", "gateway.stopped", SERVER}

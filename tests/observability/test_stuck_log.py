@@ -294,7 +294,7 @@ def test_the_last_lines_of_a_process_get_out(workers: int, tmp_path: Path) -> No
         served("serve", "--workers", str(workers), stderr=log.fileno()) as gateway,
     ):
         gateway.ask()
-        while file.read_bytes().count(b"gateway.started") < workers:  # one may answer before
+        while file.read_bytes().count(b"gateway.opened") < workers:  # one may answer before
             time.sleep(0.02)
         gateway.stop()
 

@@ -1,0 +1,128 @@
+"""Runs uvicorn: in this process, or in several with a supervisor. Logs the start and each death.
+
+It is plain code. The supervisor sleeps and looks after its processes, and has no event loop.
+"""
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+import uvicorn
+from structlog.typing import FilteringBoundLogger
+from uvicorn.supervisors import Multiprocess
+
+from app import __version__
+from app.observability.logs import library_event
+
+_log = logging.getLogger("uvicorn.error")
+
+MAX_MISTAKES = 2_000
+"""The most characters of mistakes in one event: a character of JSON can take several bytes."""
+
+STARTUP_FAILURE = 3
+"""The exit code of a process that could not start. A supervisor does not start it again."""
+
+
+def run_server(config: uvicorn.Config) -> None:
+    """Run a server until a signal ends it.
+
+    Args:
+        config: How to serve, with the number of processes in ``workers``.
+
+    Raises:
+        SystemExit: The server could not start.
+    """
+    if config.workers > 1:
+        with config.bind_socket() as listener:
+            Supervisor(config, [listener]).run()
+        return
+    server = GatewayServer(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _log_start(workers: int) -> None:
+    """Log that requests are accepted."""
+    library_event(_log, logging.INFO, "gateway.started", version=__version__, workers=workers)
+
+
+def log_unusable(log: FilteringBoundLogger, reason: str, mistakes: Sequence[str]) -> None:
+    """Log why the gateway does not start.
+
+    Args:
+        log: The log.
+        reason: What is wrong.
+        mistakes: A sentence for each mistake. If they are too long for one line, there are several
+            events, so that none is cut.
+    """
+    rest = [*mistakes]
+    while rest:
+        now = [rest.pop(0)]
+        while rest and sum(map(len, now)) + len(rest[0]) < MAX_MISTAKES:
+            now.append(rest.pop(0))
+        log.error("gateway.unusable", reason=reason, mistakes=now)
+
+
+class GatewayServer(uvicorn.Server):
+    """A server that logs its start when its port is bound, and not before."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application, bind the port, and log the start.
+
+        Args:
+            sockets: Sockets that are bound already; ``None`` to bind one.
+        """
+        await super().startup(sockets)
+        if self.started:
+            _log_start(1)
+
+
+class Supervisor(Multiprocess):
+    """Starts the processes, replaces those that die, and logs both.
+
+    uvicorn itself writes the death of a process as information, without its reason.
+    """
+
+    _has_started = False
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the processes that have died or hang, and log them as errors."""
+        before = [(one, one.process.is_alive()) for one in self.processes]
+        super().keep_subprocess_alive()
+        for worker, was_alive in before:
+            if worker not in self.processes or worker.exitcode is not None:
+                library_event(
+                    _log,
+                    logging.ERROR,
+                    "worker.died",
+                    worker=worker.pid,
+                    reason="hung" if was_alive else death_of(worker.exitcode),
+                    replaced=worker not in self.processes,
+                )
+        if not self._has_started and all(one.is_ready() for one in self.processes):
+            self._has_started = True
+            _log_start(len(self.processes))
+
+
+def death_of(exit_code: int | None) -> str:
+    """Say how a process ended.
+
+    Args:
+        exit_code: Its exit code, negative for a signal; ``None`` if it is not known.
+
+    Returns:
+        The name of the signal, such as ``SIGKILL``, or the exit code.
+    """
+    if exit_code is None:
+        return "not known"
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
