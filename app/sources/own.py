@@ -4,7 +4,6 @@ The module opens its client and gives rows. All that protects the gateway and it
 the same as for a service: timeout, circuit breaker, bulkhead, retries, and batches.
 """
 
-import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,9 +32,9 @@ from app.sources.base import (
     SourceTrace,
     UserId,
     child_of,
-    joined_fetches,
 )
 from app.sources.client import LastContact
+from app.sources.division import divided, fetch_parts
 from app.sources.seldom import requests_of
 
 R = TypeVar("R", bound=Record)
@@ -193,11 +192,11 @@ class OwnService(Generic[R]):
         Returns:
             One source result per key, in the order of ``keys``.
         """
-        most = self.settings.max_keys
-        parts = [keys[start : start + most] for start in range(0, len(keys), most)]
-        async with asyncio.TaskGroup() as group:
-            calls = [group.create_task(self._call(part, context)) for part in parts]
-        return joined_fetches([one.result() for one in calls])
+        return await fetch_parts(
+            divided(keys, self.settings.max_keys),
+            lambda part: self._call(part, context),
+            at_a_time=self.settings.max_calls,
+        )
 
     async def _call(
         self, keys: Sequence[UserId], context: RequestContext

@@ -1,6 +1,5 @@
 """A paged list from a REST service: it calls the service for each upstream page that is needed."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -17,9 +16,9 @@ from app.sources.base import (
     Record,
     RequestContext,
     SourceTrace,
-    joined_fetches,
 )
 from app.sources.client import Reply, ServiceClient
+from app.sources.division import fetch_parts
 from app.sources.lists.building import PageBuilder
 from app.sources.lists.contract import settings_of
 from app.sources.lists.reader import MalformedPage, PageReader, UpstreamPage
@@ -114,15 +113,11 @@ class RestPages(Generic[R]):
         Returns:
             One result per request, in their order, as ``PagedSource.fetch_pages`` describes.
         """
-        semaphore = asyncio.Semaphore(self._client.settings.max_concurrent_pages)
-
-        async def fetch(request: PageRequest) -> FetchResult[PageResult[R]]:
-            async with semaphore:
-                return await self._fetch(request, context)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(fetch(request)) for request in requests]
-        return joined_fetches([task.result() for task in tasks])
+        return await fetch_parts(
+            requests,
+            lambda request: self._fetch(request, context),
+            at_a_time=self._client.settings.max_concurrent_pages,
+        )
 
     async def _fetch(
         self, request: PageRequest, context: RequestContext
