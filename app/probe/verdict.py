@@ -237,7 +237,8 @@ def _fetches(probed: ProbeResult) -> Sequence[Mapping[str, Any]]:
     return [
         event
         for event in probed.events
-        if event.get("event") == "source.fetch" and event.get("source") == probed.source
+        if event.get("event") == "source.fetch"
+        and ".".join(str(event[one]) for one in ("source", "list") if one in event) == probed.source
     ]
 
 

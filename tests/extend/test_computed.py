@@ -294,6 +294,14 @@ def parts_of(value: object, other: Any) -> object:  # noqa: ANN401 # a class of 
     return other(*pair) if len(pair) == 2 else pair
 
 
+SLOW = (
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.large_base_example,
+)
+"""What an example may be that opens gateways, and has many values."""
+
 USERS = 36
 """How many values one example has, each that of another user: opening two gateways takes as long as
 many operations."""
@@ -323,7 +331,7 @@ def part_of(whole: Mapping[str, Any], place: int, field: str) -> object:
 
 
 @given(values=st.lists(VALUES, min_size=USERS, max_size=USERS))
-@settings(suppress_health_check=[*HealthCheck], max_examples=5)
+@settings(suppress_health_check=SLOW, max_examples=5)
 async def test_whatever_a_function_returns_compiled_equals_interpreted(
     folder: ModuleFolder,
     services: FakeServices,

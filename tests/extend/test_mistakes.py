@@ -122,19 +122,19 @@ BROKEN: Mapping[str, tuple[str, str]] = {
     ),
     "another major version": (
         RETURNS.format(what='Extension(api="2.0")'),
-        "is written for version 2.0 of the API: this gateway has version 1.1, and another major",
+        "is written for version 2.0 of the API: this gateway has version 1.2, and another major",
     ),
     "another module of the API": (
         "from app.extend.v2 import Extension\n",
-        "is written for version 2 of the API ({file}:3): this gateway has version 1.1.",
+        "is written for version 2 of the API ({file}:3): this gateway has version 1.2.",
     ),
     "a later minor version": (
-        RETURNS.format(what='Extension(api="1.2")'),
-        "is written for version 1.2 of the API, and this gateway has version 1.1: expected a later",
+        RETURNS.format(what='Extension(api="1.3")'),
+        "is written for version 1.3 of the API, and this gateway has version 1.2: expected a later",
     ),
     "no version": (
         RETURNS.format(what='Extension(api="new")'),
-        """has api = 'new': expected the version of the API, "1.1".""",
+        """has api = 'new': expected the version of the API, "1.2".""",
     ),
 }
 
