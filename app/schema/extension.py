@@ -100,7 +100,8 @@ class ExtensionField:
         """Refuse what is not even of the right type, at the place in the module where it is.
 
         Raises:
-            TypeError: A text is none, or ``reads`` is one.
+            TypeError: A text is none, ``reads`` is one, or a list page by page has what is for
+                values of a row.
         """
         for name in ("name", "type", "source", "description"):
             if not isinstance(getattr(self, name), str):
@@ -110,6 +111,10 @@ class ExtensionField:
             isinstance(one, str | Input) for one in cast("Sequence[object]", reads)
         ):
             raise TypeError(f"reads of {self.name} is {reads!r}: expected a list of names")
+        if self.is_list and (self.reads or self.compute or self.assumed_size is not None):
+            raise TypeError(
+                f"{self.name} is a list page by page: expected no reads, compute or assumed_size"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,18 @@ def test_sources_check_says_that_nobody_is_known(file: str) -> None:
     result = said("sources", "check", "--source", "ledger", "--ids", other, "--config", file)
 
     assert result.exit_code == 1
+    assert "by which keys the module gives rows" in result.output
+
+
+def test_sources_check_says_what_the_source_of_a_module_lacks(folder: ModuleFolder) -> None:
+    path = folder.path / "gateway.toml"
+    name = folder.write(SHOP.replace("def fetch_page", "def fetch_orders")).rpartition("/")[2]
+    path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
+
+    result = said("sources", "check", "--source", "shop", "--ids", ONE, "--config", str(path))
+
+    assert result.exit_code == 2
+    assert f"module {name}: what the source shop opens is Shop, which has no" in result.output
 
 
 def test_sources_list_has_the_source_of_a_module(file: str) -> None:

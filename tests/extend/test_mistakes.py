@@ -115,6 +115,18 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension():\n    shows('a', 'Int', 'b', 'D.', may=SELF, value=3)\n",
         "cannot be loaded ({file}:4): TypeError: reads of a is (3,): expected a list of names",
     ),
+    "an option of another declaration": (
+        "def extension():\n    lists('a', 'B', 'c', 'D.', may=SELF, assumed_size=3)\n",
+        "cannot be loaded ({file}:4): TypeError: a is a list page by page: expected no reads,",
+    ),
+    "an option that is missing": (
+        "def extension():\n    lists('a', 'B', 'c', 'D.')\n",
+        "cannot be loaded ({file}:4): TypeError: ExtensionField.__init__() missing 1 required",
+    ),
+    "an option that there is not": (
+        "def extension():\n    shows('a', 'B', 'c', 'D.', may=SELF, value='d', vlaue=3)\n",
+        "cannot be loaded ({file}:4): TypeError: ",
+    ),
     "no function": ("", "has no function extension: expected def extension() -> Extension."),
     "another value": (
         "def extension(): ...\n",

@@ -225,6 +225,35 @@ async def test_many_users_are_asked_for_in_calls_of_the_size_that_is_set(
     assert sorted(key for keys in asked for key in keys) == [ONE, TWO, THREE]
 
 
+async def test_its_calls_for_one_batch_wait_for_each_other_and_not_in_the_bulkhead(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(
+        settings(place, max_keys=1, max_calls=1, max_waiting_calls=0)
+    ) as gateway:
+        reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
+
+    assert not reply.errors
+    assert sorted(imported(place).LEDGER.asked) == [[ONE], [TWO], [THREE]]
+
+
+async def test_a_module_that_changes_the_keys_mixes_up_nobody(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    changes = "        self.asked.append([*keys])\n        keys.reverse()\n"
+    place = folder.write(LEDGER.replace("        self.asked.append([*keys])\n", changes))
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.rows = {ONE: {"points": 1}, THREE: {"points": 3}}
+        reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
+
+    assert [user["points"] for user in reply.data["users"]] == [1, None, 3]
+
+
 async def test_ids_that_differ_in_case_are_the_same_user(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:

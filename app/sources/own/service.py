@@ -240,8 +240,9 @@ class OwnService(Generic[R]):
                     return SourceFailure(self.name, Code.SOURCE_MALFORMED, what)
                 return asked.add(self._results(left, cast("Mapping[str, object]", answer), call))
 
+            # A copy, since a module that changed the list would mix up whose rows these are.
             return await self._attempt(
-                lambda: self._rows.fetch(left, call), read, context, seconds, keys=len(left)
+                lambda: self._rows.fetch([*left], call), read, context, seconds, keys=len(left)
             )
 
         reply = await self._run(attempt, context, keys=len(keys), limit=self.settings.timeout)
