@@ -229,7 +229,8 @@ async def test_its_calls_for_one_batch_wait_for_each_other_and_not_in_the_bulkhe
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2, 3)
-    place = folder.write(LEDGER)
+    waits = "        self.calls.append(call)\n        await asyncio.sleep(0)\n"
+    place = folder.write(LEDGER.replace("        self.calls.append(call)\n", waits))
 
     async with open_gateway(
         settings(place, max_keys=1, max_calls=1, max_waiting_calls=0)
