@@ -242,6 +242,39 @@ async def test_a_page_begins_after_any_item_of_an_earlier_one(
     assert ids_in(second) == ["o2", "o3"]
 
 
+async def test_only_the_existence_of_the_user_is_read_before_a_page(
+    folder: ModuleFolder, open_gateway: OpenGateway
+) -> None:
+    text = SHOP.replace('"user", opened)', '"user", opened, selects=True)').replace(
+        "    async def fetch(self, keys, call):\n",
+        "    async def fetch(self, keys, call):\n        self.calls.append(call)\n",
+    )
+    place = folder.write(text)
+
+    async with open_gateway(settings(place)) as gateway:
+        shop = known(place)
+        reply = await gateway.query(QUERY, id=ONE, first=1)
+
+    assert ids_in(reply) == ["o1"]
+    assert next(call.fields for call in shop.calls) == frozenset()
+
+
+async def test_a_list_is_asked_for_by_the_key_that_a_service_has(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(SHOP)
+    key_from = {"source": "profile", "expression": "username"}
+
+    async with open_gateway(settings(place, key_from=key_from)) as gateway:
+        shop = imported(place).SHOP
+        shop.customers, shop.orders = {"user1": {}}, {"user1": [order(1)]}
+        reply = await gateway.query(QUERY, id=ONE, first=1)
+
+    assert ids_in(reply) == ["o1"]
+    assert [query.key for query in shop.queries] == ["user1"]
+
+
 async def test_a_user_whom_the_source_does_not_know_has_no_list_and_no_page_is_fetched(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:

@@ -193,6 +193,51 @@ async def test_it_is_given_up_after_its_timeout(
     assert 0 < module.LEDGER.calls[0].seconds <= 0.5
 
 
+async def test_the_deadline_of_the_request_is_that_of_its_call(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place, timeout=2, coalesce={"enabled": False})) as gateway:
+        for header in ({}, {"X-Request-Timeout": "400ms"}):
+            reply = await gateway.query_as(header, QUERY, ids=[ONE])
+            assert not reply.errors
+
+    [usual, short] = [call.seconds for call in imported(place).LEDGER.calls]
+    assert usual == 2
+    assert 0 < short < 0.4
+
+
+NOTES_END = """
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.opened.append("cancelled")
+                raise
+"""
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_cancelled(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER.replace("            await self.gate.wait()\n", NOTES_END))
+
+    async with open_gateway(settings(place)) as gateway:
+        module = imported(place)
+        module.LEDGER.gate = module.asyncio.Event()
+        asking = module.asyncio.create_task(gateway.query(QUERY, ids=[ONE]))
+        while not module.LEDGER.asked:
+            await module.asyncio.sleep(0)
+        asking.cancel()
+        await module.asyncio.wait([asking])
+        while "cancelled" not in module.LEDGER.opened:
+            await module.asyncio.sleep(0)
+
+    assert module.LEDGER.opened == ["open", "cancelled", "closed"]
+
+
 async def test_its_circuit_opens_and_it_is_not_asked_then(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:

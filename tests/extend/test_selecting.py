@@ -99,7 +99,7 @@ SELECTIONS = st.lists(
 @given(rows=st.lists(st.one_of(st.none(), VALUES), min_size=3, max_size=3), asked=SELECTIONS)
 @example_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    max_examples=15,
+    max_examples=8,
 )
 async def test_answers_are_the_same_whether_it_leaves_values_out_or_not(
     folder: ModuleFolder,
