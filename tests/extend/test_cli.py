@@ -102,6 +102,14 @@ def test_sources_check_reads_the_lists_of_a_module_page_by_page(shop_file: str) 
     assert result.exit_code == 0
 
 
+def test_a_list_of_a_module_is_printed_as_a_connection(shop_file: str) -> None:
+    result = said("schema", "print", "--config", shop_file)
+
+    assert "    first: Int = 20\n" in result.output
+    assert "  ): OrderConnection @cost(weight: 5) @listSize(assumedSize: 20," in result.output
+    assert "node: Order!" in result.output
+
+
 def test_explain_says_which_pages_a_module_is_asked_for(shop_file: str) -> None:
     query = f'{{ user(id: "{ONE}") {{ orders(first: 2) {{ edges {{ cursor }} }} }} }}'
     result = said("explain", query, "--config", shop_file)

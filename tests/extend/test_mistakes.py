@@ -250,7 +250,7 @@ def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
         "j reads x-y, which is no name: expected letters, digits and _.",
         "k reads x, which has the type Strin, which is not known: did you mean String?",
         "m reads y, which another field reads in another way: expected the same input.",
-        "has 'field' among its fields: expected what shows or computed makes.",
+        "has 'field' among its fields: expected what shows, computed or lists makes.",
         "f reads emial of profile, which is not known: did you mean email?",
     ]
 

@@ -156,7 +156,8 @@ class ExtendedFields:
         # A module says what it wants.
         for field in cast("Sequence[object]", self._extension.fields):
             if not isinstance(field, ExtensionField):
-                self._add(f"has {field!r} among its fields: expected what shows or computed makes.")
+                what = "expected what shows, computed or lists makes."
+                self._add(f"has {field!r} among its fields: {what}")
                 continue
             kind = self._kind_of(field, names, sources)
             names.add(field.name)
