@@ -62,7 +62,7 @@ from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import LogSettings, Settings
 from app.settings.source import KeyFromSettings, SourceSettings
-from app.sources.base import Record, Source
+from app.sources.base import PagedSource, PageSpec, Record, Source
 from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
@@ -70,10 +70,12 @@ from app.sources.cache.store import EntityStore
 from app.sources.client import ServiceClient, open_service, pipeline_of
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
-from app.sources.lists.pages import open_pages
+from app.sources.lists.pages import NoPages, RestPages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, validating_decoder
-from app.sources.own import OwnService, OwnSource, open_own
+from app.sources.own.contract import OwnSource
+from app.sources.own.pages import OwnPages
+from app.sources.own.service import OwnService, open_own
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.transport.client import client_transport
@@ -283,7 +285,7 @@ class Gateway:
                 for endpoint in of_source
             },
             pages={
-                spec: open_pages(spec, services[spec.name], observer=self._observer)
+                spec: self._open_pages(spec, own.get(spec.name) or services[spec.name])
                 for lists in definition.lists.values()
                 for spec in lists.values()
             },
@@ -337,6 +339,16 @@ class Gateway:
                 fold_case=self._limits.fold_case and own.name not in keys,
             )
         )
+
+    def _open_pages(
+        self, spec: PageSpec[Any], service: ServiceClient | OwnService[Any]
+    ) -> PagedSource[Any]:
+        """Open a list of a source. It knows no user if the settings say that there is no such."""
+        if spec.list in service.settings.without_lists:
+            return NoPages(spec.name)
+        if isinstance(service, OwnService):
+            return OwnPages(spec, service)
+        return RestPages(spec, service, observer=self._observer)
 
     async def _open_scheduler(
         self,

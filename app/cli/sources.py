@@ -191,8 +191,11 @@ def _probe(
 ) -> Sequence[ProbeResult]:
     """Call the sources. The results of the lists of a source follow its own."""
     pairs = _pairs(headers)
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        found = runner.run(probe(settings, ids, sources=names, headers=pairs))
+    try:
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            found = runner.run(probe(settings, ids, sources=names, headers=pairs))
+    except ConfigurationError as error:  # what a module opens is known only now
+        refuse(UNUSABLE, error.mistakes)
     return [one for result in found for one in (result, *result.lists)]
 
 

@@ -134,7 +134,7 @@ class SourcesExplainer:
     ) -> SourceExplanation:
         """Explain the calls to one source for some users."""
         if endpoint.settings.base_url == OWN_ADDRESS:
-            return self._own_source(endpoint, groups)
+            return self._own_source(endpoint, groups, variables)
         selects: tuple[str, ...] | None = None
         name = endpoint.spec.name
         if endpoint.selects:
@@ -187,13 +187,17 @@ class SourcesExplainer:
         )
 
     def _own_source(
-        self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup]
+        self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> SourceExplanation:
         """Explain the calls to a source that a module brings, for some users."""
         name, settings = endpoint.spec.name, endpoint.settings
         users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
         key_from = self._key_from.get(name, ())
         needs = [one.selection.needs for one in groups if one.selection is not None]
+        selects: tuple[str, ...] | None = None
+        if needs and all(name in one.fields for one in needs):
+            wanted = frozenset[str]().union(*(one.fields[name] for one in needs))
+            selects = (endpoint.spec.key, *sorted(wanted))
         unknown = [one.root.selection for one in groups if one.root.is_open]
         only_one = len(unknown) == 1 and not unknown[0].is_list and not users
         batches: tuple[int, ...] | None = None
@@ -208,13 +212,17 @@ class SourcesExplainer:
             parameter=None,
             key_from=key_from,
             fallback=any(name in one.fallbacks for one in needs),
-            selects=None,
+            selects=selects,
             keys=() if key_from else users,
             not_written=(),
             more_at_run_time=bool(unknown),
             batches=batches,
             calls=None if batches is None else len(batches),
-            pages=(),
+            pages=tuple(
+                _own_list(pages, wanted_pages, settings)
+                for pages, wanted_pages in self._pages(endpoint.spec, groups, variables).items()
+                if pages.list not in settings.without_lists
+            ),
             at_a_time=settings.max_calls,
             max_keys=settings.max_keys,
             max_url_bytes=settings.max_url_bytes,
@@ -289,6 +297,21 @@ def _list(
         path=own.path,
         parameter=own.parameter,
         request=encoder.example(sizes.pop() if len(sizes) == 1 else None),
+        calls=None if wanted is None else len(wanted),
+        at_a_time=settings.max_concurrent_pages,
+    )
+
+
+def _own_list(
+    spec: PageSpec[Any], wanted: Collection[PageRequest] | None, settings: SourceSettings
+) -> PagesExplanation:
+    """Explain the calls for a list of a source that a module brings."""
+    return PagesExplanation(
+        list=spec.list,
+        method="",
+        path="",
+        parameter=None,
+        request="",
         calls=None if wanted is None else len(wanted),
         at_a_time=settings.max_concurrent_pages,
     )

@@ -87,9 +87,10 @@ class PagesExplanation(_ExplanationModel):
     """The calls for one list that is read page by page."""
 
     list: str = Field(description="The name of the list in the settings.")
-    method: str = Field(description="The HTTP method.")
+    method: str = Field(description="The HTTP method; empty if a Python module makes the calls.")
     path: str = Field(
         description="The path of the list, below the source's base URL; `{key}` stands for a user."
+        " Empty if a module makes the calls."
     )
     parameter: str | None = Field(
         description="The query parameter for the user; null if the user is elsewhere."
@@ -97,7 +98,7 @@ class PagesExplanation(_ExplanationModel):
     request: str = Field(
         description="Path and query of a first page, as they are sent; `{key}` stands for a user,"
         " and `…` for a size that differs or is known only at run time. With `POST`, the page and"
-        " perhaps the user are in the body."
+        " perhaps the user are in the body. Empty if a module makes the calls."
     )
     calls: int | None = Field(
         description="The most pages, by one call each, or more where the service's pages are"
@@ -133,8 +134,8 @@ class SourceExplanation(_ExplanationModel):
         " `key_from` of another gave no key."
     )
     selects: tuple[str, ...] | None = Field(
-        description="The service's names of the fields that are asked for, the key's among them;"
-        " null if it sends all fields."
+        description="The service's names of the fields that are asked for, the key's among them, or"
+        " the names in Python if a module makes the calls; null if it sends all fields."
     )
     keys: tuple[str, ...] = Field(
         description="The users it is asked about, each once, as far as they are known. Empty if"
@@ -329,6 +330,8 @@ def _cost(explanation: Explanation) -> str:
 def _request(calls: SourceExplanation | PagesExplanation) -> str:
     """Write the request that calls send."""
     if isinstance(calls, PagesExplanation):
+        if not calls.method:
+            return f"{calls.list} by the module"
         return f"{calls.method} {calls.request.replace(KEY, '…')}"
     if calls.form == "module":
         return "by the module"

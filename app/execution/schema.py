@@ -341,6 +341,7 @@ class GatewaySchema(Schema):
         fields = self.definition.fields
         reads = {field.name: endpoints_for(field.source, field.reads) for field in fields}
         [existence] = endpoints_for(self.definition.existence, ())
+        selecting = {name for name, one in self.definition.own.items() if one.selects}
         narrow = {
             one.spec.name: {
                 field.name: field.reads & one.gives
@@ -349,7 +350,7 @@ class GatewaySchema(Schema):
             }
             for several in endpoints.values()
             for one in several
-            if one.selects
+            if one.selects or one.spec.name in selecting
         }
         lookups = {
             name: LookupRoot(one.source.name, argument, is_list, one.attribute, one.may)

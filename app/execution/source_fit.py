@@ -100,7 +100,6 @@ def _misfits_of_sources(
     values: object, made: ConfiguredSchema
 ) -> Iterator[tuple[Keys, str | None]]:
     """Find settings of sources that do not fit the records of the schema."""
-    lists = made.definition.lists
     services = dict[str, None]()
     lookups = {one.source.name: one.name for one in made.definition.lookups}
     for spec in made.definition.sources.values():
@@ -114,13 +113,23 @@ def _misfits_of_sources(
                     place = ("schema", "lookups", lookups[spec.name], *mistake.keys[2:])
                 yield place, mistake.what
     for service in services:
-        own = value_at(values, ("sources", service))
-        for mistake in list_misfits(lists.get(service, {}), service, own):
-            yield ("sources", service, *mistake.keys), mistake.what
-        for name, pages in lists.get(service, {}).items():
-            if value_at(values, ("user", name, "list")) is not NOTHING:
-                for mistake in field_mistakes(pages, made.sources[service].lists[name]):
-                    yield ("user", name, "list", *mistake.keys), mistake.what
+        yield from _misfits_of_lists(values, made, service)
+
+
+def _misfits_of_lists(
+    values: object, made: ConfiguredSchema, service: str
+) -> Iterator[tuple[Keys, str | None]]:
+    """Find settings of lists of a source that do not fit their items."""
+    lists = made.definition.lists.get(service, {})
+    own = value_at(values, ("sources", service))
+    if service in made.definition.own:  # its lists have no settings but ``without_lists``
+        own = {"without_lists": value_at(own, ("without_lists",))}
+    for mistake in list_misfits(lists, service, own):
+        yield ("sources", service, *mistake.keys), mistake.what
+    for name, pages in lists.items():
+        if value_at(values, ("user", name, "list")) is not NOTHING:
+            for mistake in field_mistakes(pages, made.sources[service].lists[name]):
+                yield ("user", name, "list", *mistake.keys), mistake.what
 
 
 def _enums_of(spec: SourceSpec[Any], definition: SchemaDefinition) -> Mapping[str, EnumDefinition]:

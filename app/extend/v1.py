@@ -11,7 +11,7 @@ A module is named by ``[schema] module`` and defines one function:
 
     def extension() -> Extension:
         return Extension(
-            api="1.1",
+            api="1.2",
             fields=[
                 computed(
                     "initials",
@@ -29,18 +29,42 @@ A minor version adds names. It may deprecate one, which then works until the nex
 using it is a ``DeprecationWarning``, and the gateway logs it at its start. A major version is
 another module, ``v2``.
 
-Changes: 1.1 calls ``derived`` ``computed``.
+Changes:
+
+1.1  calls ``derived`` ``computed``.
+1.2  ``ReadFailure`` for one key; ``OwnSource.selects``, with which ``SourceCall.fields`` says what
+     is needed; ``lists``, ``ListSource``, ``ListQuery``, ``ListPage`` and ``PositionGone`` for
+     lists page by page.
 """
 
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Unpack
 
 from app.auth.policies import PUBLIC, SELF, Policy, scoped, self_or
 from app.schema.definitions import EnumDefinition, EnumValue, ObjectDefinition, ObjectField
-from app.schema.extension import API_VERSION, Extension, ExtensionField, Input
-from app.sources.base import Record
-from app.sources.own import OwnSource, RowSource, SourceCall
+from app.schema.extension import (
+    API_VERSION,
+    Extension,
+    ExtensionField,
+    FieldOptions,
+    Input,
+    ValueOptions,
+)
+from app.sources.base import PositionGone, Record
+from app.sources.own.contract import (
+    FailureCode,
+    FetchPage,
+    ListPage,
+    ListQuery,
+    ListSource,
+    OwnSource,
+    ReadFailure,
+    Row,
+    RowSource,
+    SourceCall,
+)
 
 __all__ = [
     "API_VERSION",
@@ -50,16 +74,27 @@ __all__ = [
     "EnumValue",
     "Extension",
     "ExtensionField",
+    "FailureCode",
+    "FetchPage",
+    "FieldOptions",
     "Input",
+    "ListPage",
+    "ListQuery",
+    "ListSource",
     "ObjectDefinition",
     "ObjectField",
     "OwnSource",
     "Policy",
+    "PositionGone",
+    "ReadFailure",
     "Record",
+    "Row",
     "RowSource",
     "SourceCall",
+    "ValueOptions",
     "computed",
     "derived",
+    "lists",
     "scoped",
     "self_or",
     "shows",
@@ -72,12 +107,9 @@ def computed(
     source: str,
     description: str,
     *,
-    may: Policy,
     reads: Sequence[str | Input],
     compute: Callable[..., object],
-    assumed_size: int | None = None,
-    cost: int | None = None,
-    deprecated: str | None = None,
+    **options: Unpack[ValueOptions],
 ) -> ExtensionField:
     """Declare a field of a user whose value a function computes.
 
@@ -92,31 +124,16 @@ def computed(
         kind: The type, in GraphQL's notation.
         source: The name of the source: a default one, or one of the file.
         description: The description in the schema.
-        may: Who may see the field.
         reads: The values of the source that the function gets. A text is the name of a field that
             the source has: of its record (``display_name``), or of the public field that shows it
             (``displayName``). An ``Input`` is another value of its rows.
         compute: The function. For an enum, it returns one of its words.
-        assumed_size: For a list that is to have the argument ``first``, the number of items that
-            the cost assumes without it.
-        cost: What the field adds to the cost of a query. By default its type says it.
-        deprecated: Why clients should not use the field any more.
+        **options: ``may``, and what else ``ValueOptions`` lists.
 
     Returns:
         The declaration.
     """
-    return ExtensionField(
-        name,
-        kind,
-        source,
-        description,
-        may,
-        reads=reads,
-        compute=compute,
-        assumed_size=assumed_size,
-        cost=cost,
-        deprecated=deprecated,
-    )
+    return ExtensionField(name, kind, source, description, reads=reads, compute=compute, **options)
 
 
 def shows(
@@ -125,11 +142,8 @@ def shows(
     source: str,
     description: str,
     *,
-    may: Policy,
     value: str | Input,
-    assumed_size: int | None = None,
-    cost: int | None = None,
-    deprecated: str | None = None,
+    **options: Unpack[ValueOptions],
 ) -> ExtensionField:
     """Declare a field of a user that shows one value of a source as it is.
 
@@ -138,26 +152,42 @@ def shows(
         kind: The type, in GraphQL's notation.
         source: The name of the source.
         description: The description in the schema.
-        may: Who may see the field.
         value: The value, as in ``reads`` of ``computed``.
-        assumed_size: As for ``computed``.
-        cost: As for ``computed``.
-        deprecated: Why clients should not use the field any more.
+        **options: ``may``, and what else ``ValueOptions`` lists.
 
     Returns:
         The declaration.
     """
-    return ExtensionField(
-        name,
-        kind,
-        source,
-        description,
-        may,
-        reads=(value,),
-        assumed_size=assumed_size,
-        cost=cost,
-        deprecated=deprecated,
-    )
+    return ExtensionField(name, kind, source, description, reads=(value,), **options)
+
+
+def lists(
+    name: str,
+    item: str,
+    source: str,
+    description: str,
+    *,
+    pages: FetchPage | None = None,
+    **options: Unpack[FieldOptions],
+) -> ExtensionField:
+    """Declare a field of a user that is a list, read page by page.
+
+    The field is a connection (GraphQL Cursor Connections) with ``first`` and ``after``. The source
+    is asked for the user's row first, so that no page is fetched for a user that it does not know.
+
+    Args:
+        name: The public name.
+        item: The type of an item: an object of the module with a field of type ``ID!``.
+        source: The name of a source of the module.
+        description: The description in the schema.
+        pages: The async function that fetches a page, as ``ListSource.fetch_page`` does. By
+            default, that is a method of what the source opens.
+        **options: ``may``, and what else ``FieldOptions`` lists.
+
+    Returns:
+        The declaration.
+    """
+    return ExtensionField(name, item, source, description, is_list=True, pages=pages, **options)
 
 
 def derived(

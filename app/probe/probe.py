@@ -21,7 +21,7 @@ from app.probe.recorder import RecordedExchange, Recorder
 from app.resilience.clock import Clock, SystemClock
 from app.settings.auth import OpenCallers
 from app.settings.models import Settings
-from app.settings.source import SourceSettings
+from app.settings.source import OWN_ADDRESS, SourceSettings
 from app.sources.base import PageSpec
 from app.sources.lists.contract import settings_of
 from app.transport.client import client_transport
@@ -184,7 +184,8 @@ class _Probing:
         after: str | None = None
         for number in range(min(PAGES, len(whole.nodes)) if len(whole.nodes) > 1 else 0):
             page = _Listed(await self.ask(query, source, [user], first=1, after=after), field)
-            notes = page.mistakes or _difference(whole, page, number)
+            check = _CHECK_MODULE if settings.base_url == OWN_ADDRESS else _CHECK_PAGES
+            notes = page.mistakes or _difference(whole, page, number, check)
             if notes:
                 break
             after = page.end
@@ -258,8 +259,10 @@ _CHECK_PAGES = (
     " `page_parameter`, `offset_parameter`) and `cursor_parameter`"
 )
 
+_CHECK_MODULE = "check what the module does with `first` and `after`, and that `next` fits `after`"
 
-def _difference(whole: _Listed, page: _Listed, number: int) -> Sequence[str]:
+
+def _difference(whole: _Listed, page: _Listed, number: int, check: str) -> Sequence[str]:
     """Compare a page of one item, by its number from 0, with the page of many items."""
     count = len(whole.nodes)
     if page.nodes != whole.nodes[number : number + 1]:
@@ -268,7 +271,7 @@ def _difference(whole: _Listed, page: _Listed, number: int) -> Sequence[str]:
         what = f"the list ends after {number + 1} of {count} items if they are requested one by one"
     else:
         return ()
-    return [f"{what}: {_CHECK_PAGES}"]
+    return [f"{what}: {check}"]
 
 
 def _known_user(result: ProbeResult) -> str | None:

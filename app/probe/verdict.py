@@ -237,7 +237,8 @@ def _fetches(probed: ProbeResult) -> Sequence[Mapping[str, Any]]:
     return [
         event
         for event in probed.events
-        if event.get("event") == "source.fetch" and event.get("source") == probed.source
+        if event.get("event") == "source.fetch"
+        and ".".join(str(event[one]) for one in ("source", "list") if one in event) == probed.source
     ]
 
 
@@ -292,7 +293,8 @@ def check_of(
         for number, user in enumerate(probed.users)
     )
     if expected and called and not found and not wrong:
-        wrong.append(_UNKNOWN_LIST if is_list else _UNKNOWN_USERS)
+        by_http, by_module = _UNKNOWN_LIST if is_list else _UNKNOWN_USERS
+        wrong.append(by_module if settings.base_url == OWN_ADDRESS else by_http)
     rows = [row_check(row) for one in own for row in one.rows]
     return SourceCheck(
         source=probed.source,
@@ -314,13 +316,25 @@ def check_of(
 
 
 _UNKNOWN_USERS = (
-    "none of the requested users is known: check the ids, how requests name them (`request`) and"
-    " where rows have them (`answer.key`)"
+    (
+        "none of the requested users is known: check the ids, how requests name them (`request`)"
+        " and where rows have them (`answer.key`)"
+    ),
+    "none of the requested users is known: check the ids, and by which keys the module gives rows",
 )
+"""What is wrong with a service, and with a source of a module."""
+
 _UNKNOWN_LIST = (
-    "the service does not know the user there, by the status of its answer: check `path`, where the"
-    " user is in it, and `status`"
+    (
+        "the service does not know the user there, by the status of its answer: check `path`, where"
+        " the user is in it, and `status`"
+    ),
+    (
+        "the module gives None in the place of the page, which means that it does not know the"
+        " user: expected a page without items if the list is empty"
+    ),
 )
+"""The same for a list."""
 
 MAX_ITEMS = 5
 """Most items of a list that are shown, without those that are wrong."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from inspect import iscoroutinefunction, signature
 from math import isfinite
+from types import FunctionType
 from typing import cast
 
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode, print_ast
@@ -143,6 +144,28 @@ _SCALARS: Mapping[str, Callable[[object], object]] = {
     "URL": _url,
 }
 """The value of each scalar; ``None`` or ``ValueError`` if it does not fit."""
+
+
+def page_function_mistake(function: object) -> str | None:
+    """Find whether a function can be called for the pages of a list.
+
+    Args:
+        function: The function.
+
+    Returns:
+        What is wrong; ``None`` if nothing is.
+    """
+    if isinstance(function, FunctionType) and not iscoroutinefunction(function):
+        return "has pages that are not async: expected async def, because pages are waited for."
+    if not callable(function):
+        return "has pages that are no function."
+    try:
+        signature(function).bind("query", "call")
+    except TypeError:
+        return "has pages that do not take 2 values: expected a parameter for each of query, call."
+    except ValueError:
+        return None  # a function of C, which says nothing of its parameters
+    return None
 
 
 def arity_mistake(function: object, inputs: Sequence[str]) -> str | None:

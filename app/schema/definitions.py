@@ -19,7 +19,7 @@ from app.auth.policies import PUBLIC, Policy
 from app.errors import BadUserInputError, ExtensionError
 from app.settings.public_schema import USER_NAMES, UserNames
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
-from app.sources.own import OwnSource
+from app.sources.own.contract import OwnSource
 
 DEFAULT_FIRST = 20
 """The number of items of a page if the client does not give ``first``."""
@@ -502,6 +502,18 @@ SCALARS = (
     "URL",
 )
 """The scalars of the schema. A record has their values as JSON has them; times are times."""
+
+
+def key_of_items(item: ObjectDefinition) -> str | None:
+    """Return the attribute by which the items of a list are told apart.
+
+    Args:
+        item: The object that an item is.
+
+    Returns:
+        The attribute of its first field of type ``ID!``; ``None`` if there is none.
+    """
+    return next((one.attribute for one in item.fields if one.type == "ID!"), None)
 
 
 def type_name(kind: TypeNode) -> str:

@@ -7,13 +7,13 @@ mistakes of a module are found at once.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Required, TypedDict, cast
 
 from app.auth.policies import Policy
 from app.schema.definitions import EnumDefinition, ObjectDefinition
-from app.sources.own import OwnSource
+from app.sources.own.contract import FetchPage, OwnSource
 
-API_VERSION = "1.1"
+API_VERSION = "1.2"
 """The version of the API for extensions: major and minor. A minor version only adds."""
 
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")
@@ -34,6 +34,32 @@ class Input:
     value: str | None = None
 
 
+class FieldOptions(TypedDict, total=False):
+    """What may be said of every field that a module declares.
+
+    Attributes:
+        may: Who may see the field. It has no default, so that nobody publishes by accident.
+        cost: What the field adds to the cost of a query. By default its type says it, and a list
+            that is read page by page costs 5.
+        deprecated: Why clients should not use the field any more.
+    """
+
+    may: Required[Policy]
+    cost: int | None
+    deprecated: str | None
+
+
+class ValueOptions(FieldOptions, total=False):
+    """What may be said of a field that has a value of a row.
+
+    Attributes:
+        assumed_size: For a list that is to have the argument ``first``, the number of items that
+            the cost assumes without it.
+    """
+
+    assumed_size: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class ExtensionField:
     """A field of a user that a module declares.
@@ -52,6 +78,8 @@ class ExtensionField:
         cost: What the field adds to the cost of a query, if its type does not say it.
         deprecated: Why clients should not use the field any more; ``None`` if they may.
         outdated: The name of the API that declared it and the one to use, if that is deprecated.
+        is_list: Whether it is a list that is read page by page.
+        pages: The function that fetches the pages of such a list; ``None`` if the source does.
     """
 
     name: str
@@ -59,18 +87,21 @@ class ExtensionField:
     source: str
     description: str
     may: Policy
-    reads: Sequence[str | Input]
+    reads: Sequence[str | Input] = ()
     compute: Callable[..., object] | None = None
     assumed_size: int | None = None
     cost: int | None = None
     deprecated: str | None = None
     outdated: tuple[str, str] | None = None
+    is_list: bool = False
+    pages: FetchPage | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is not even of the right type, at the place in the module where it is.
 
         Raises:
-            TypeError: A text is none, or ``reads`` is one.
+            TypeError: A text is none, ``reads`` is one, or a list page by page has what is for
+                values of a row.
         """
         for name in ("name", "type", "source", "description"):
             if not isinstance(getattr(self, name), str):
@@ -80,6 +111,10 @@ class ExtensionField:
             isinstance(one, str | Input) for one in cast("Sequence[object]", reads)
         ):
             raise TypeError(f"reads of {self.name} is {reads!r}: expected a list of names")
+        if self.is_list and (self.reads or self.compute or self.assumed_size is not None):
+            raise TypeError(
+                f"{self.name} is a list page by page: expected no reads, compute or assumed_size"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +122,7 @@ class Extension:
     """All that a module declares.
 
     Attributes:
-        api: The version of the API that the module is written for: ``1.1``.
+        api: The version of the API that the module is written for: ``1.2``.
         fields: Fields of a user.
         objects: Objects inside these fields.
         enums: Enums inside these fields.
@@ -99,6 +134,12 @@ class Extension:
     objects: Sequence[ObjectDefinition] = ()
     enums: Sequence[EnumDefinition] = ()
     sources: Sequence[OwnSource] = ()
+
+    @property
+    def listed(self) -> Sequence[str]:
+        """The types of the items of its lists, each of which makes two more types."""
+        every = cast("Sequence[object]", self.fields)  # a module says what it wants
+        return [one.type for one in every if isinstance(one, ExtensionField) and one.is_list]
 
 
 def version_mistake(api: object) -> str | None:

@@ -21,6 +21,7 @@ from app.sources.base import (
     joined_fetches,
 )
 from app.sources.client import ServiceClient
+from app.sources.division import fetch_parts
 from app.sources.failed_items import FailedItems
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
@@ -95,10 +96,11 @@ class RestSource(Generic[R]):
             encode is not sent, and gets ``SOURCE_REJECTED``.
         """
         encoded = self._encoder.encode(keys)
-        if len(encoded.sent) == 1:
-            fetched = await self._fetch(encoded.sent[0], context)
-        else:
-            fetched = await self._fetch_all(encoded.sent, context)
+        fetched = await fetch_parts(
+            encoded.sent,
+            lambda request: self._fetch(request, context),
+            at_a_time=self._encoder.at_a_time,
+        )
         if encoded.refused:
             fetched = self._with_refused(fetched, keys, encoded.refused, context)
         if self._origins:
@@ -136,22 +138,6 @@ class RestSource(Generic[R]):
         results = [refusal if key in not_sent else next(others) for key in keys]
         trace = replace(fetched.trace, code=Code.SOURCE_REJECTED)
         return FetchResult(results, trace, fetched.arrivals)
-
-    async def _fetch_all(
-        self, requests: Sequence[UpstreamRequest], context: RequestContext
-    ) -> FetchResult[SourceResult[R]]:
-        """Send several requests, at most ``at_a_time`` at once; return their results in order."""
-        # Without the limit, one large batch would fill the bulkhead's queue. Then its other calls,
-        # and the calls of other batches, would fail.
-        semaphore = asyncio.Semaphore(self._encoder.at_a_time)
-
-        async def fetch(request: UpstreamRequest) -> FetchResult[SourceResult[R]]:
-            async with semaphore:
-                return await self._fetch(request, context)
-
-        async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(fetch(request)) for request in requests]
-        return joined_fetches([part.result() for part in parts])
 
     async def _fetch(
         self, request: UpstreamRequest, context: RequestContext

@@ -5,6 +5,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from tests.extend.modules import ModuleFolder
+from tests.extend.test_lists import SHOP
 from tests.extend.test_mistakes import NEEDED
 from tests.extend.test_own_sources import LEDGER, ONE
 
@@ -14,6 +15,19 @@ def file(folder: ModuleFolder) -> str:
     """Write a file whose module brings a source with one user."""
     row = f"{{{ONE!r}: {{'points': 3, 'level': 'high'}}}}"
     name = folder.write(LEDGER.replace("self.rows = {}", f"self.rows = {row}")).rpartition("/")[2]
+    path = folder.path / "gateway.toml"
+    path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def shop_file(folder: ModuleFolder) -> str:
+    """Write a file whose module brings a source with one user, who has three orders."""
+    orders = [{"id": f"o{number}", "total": number} for number in range(3)]
+    text = SHOP.replace("self.customers = {}", f"self.customers = {{{ONE!r}: {{}}}}").replace(
+        "self.orders = {}", f"self.orders = {{{ONE!r}: {orders}}}"
+    )
+    name = folder.write(text).rpartition("/")[2]
     path = folder.path / "gateway.toml"
     path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
     return str(path)
@@ -43,6 +57,18 @@ def test_sources_check_says_that_nobody_is_known(file: str) -> None:
     result = said("sources", "check", "--source", "ledger", "--ids", other, "--config", file)
 
     assert result.exit_code == 1
+    assert "by which keys the module gives rows" in result.output
+
+
+def test_sources_check_says_what_the_source_of_a_module_lacks(folder: ModuleFolder) -> None:
+    path = folder.path / "gateway.toml"
+    name = folder.write(SHOP.replace("def fetch_page", "def fetch_orders")).rpartition("/")[2]
+    path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
+
+    result = said("sources", "check", "--source", "shop", "--ids", ONE, "--config", str(path))
+
+    assert result.exit_code == 2
+    assert f"module {name}: what the source shop opens is Shop, which has no" in result.output
 
 
 def test_sources_list_has_the_source_of_a_module(file: str) -> None:
@@ -65,3 +91,29 @@ def test_the_schema_of_a_module_is_printed_without_addresses(file: str) -> None:
 
     assert "  points: Int\n" in result.output
     assert "  rank: String\n" in result.output
+
+
+def test_sources_check_reads_the_lists_of_a_module_page_by_page(shop_file: str) -> None:
+    result = said("sources", "check", "--source", "shop", "--ids", ONE, "--config", shop_file)
+
+    rows = [line.split() for line in result.output.splitlines()]
+    assert [row[0] for row in rows if row and row[0].startswith("shop")] == ["shop", "shop.orders"]
+    assert "3 items" in result.output
+    assert result.exit_code == 0
+
+
+def test_a_list_of_a_module_is_printed_as_a_connection(shop_file: str) -> None:
+    result = said("schema", "print", "--config", shop_file)
+
+    assert "    first: Int = 20\n" in result.output
+    assert "  ): OrderConnection @cost(weight: 5) @listSize(assumedSize: 20," in result.output
+    assert "node: Order!" in result.output
+
+
+def test_explain_says_which_pages_a_module_is_asked_for(shop_file: str) -> None:
+    query = f'{{ user(id: "{ONE}") {{ orders(first: 2) {{ edges {{ cursor }} }} }} }}'
+    result = said("explain", query, "--config", shop_file)
+
+    assert result.exit_code == 0
+    assert "  shop  by the module " in result.output
+    assert "orders by the module  after that, at most 1 call, 1 for each user" in result.output

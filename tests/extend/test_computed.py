@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.execution.schema import schema_for
 from app.settings.fastpath import FastpathSettings
 from tests.callers import by_headers, headers_of
-from tests.conftest import GatewayClient, GatewayReply, OpenGateway
+from tests.conftest import GatewayClient, OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
 from tests.fakes import FakeServices, failing, json_response, profile_row, user_id
 from tests.ways import BOTH, Ways
@@ -247,7 +247,7 @@ KINDS = [
 
 
 def value(name: str) -> object:
-    found = VALUES["value"]
+    found = VALUES[name]
     if isinstance(found, Exception):
         raise found
     return found
@@ -294,8 +294,44 @@ def parts_of(value: object, other: Any) -> object:  # noqa: ANN401 # a class of 
     return other(*pair) if len(pair) == 2 else pair
 
 
-@given(values=st.lists(VALUES, min_size=1, max_size=8))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+SLOW = (
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.large_base_example,
+)
+"""What an example may be that opens gateways, and has many values."""
+
+USERS = 36
+"""How many values one example has, each that of another user: opening two gateways takes as long as
+many operations."""
+
+IDS = [user_id(number) for number in range(1, USERS + 1)]
+
+
+def seen(answer: Mapping[str, Any]) -> object:
+    """Return the data of an answer, and its errors without what differs between two queries."""
+    errors = [
+        (one["path"], one["message"], {**one["extensions"], "requestId": ""})
+        for one in answer.get("errors", ())
+    ]
+    return answer["data"], errors
+
+
+def part_of(whole: Mapping[str, Any], place: int, field: str) -> object:
+    """Return what an answer about all users and fields has of one user's field."""
+    user = whole["data"]["users"][place]
+    errors = [
+        {**one, "path": ["user", *one["path"][2:]]}
+        for one in whole.get("errors", ())
+        if one["path"][1:3] == [place, field]
+    ]
+    data = {"user": {field: user[field], "username": user["username"]}}
+    return seen({"data": data, "errors": errors})
+
+
+@given(values=st.lists(VALUES, min_size=USERS, max_size=USERS))
+@settings(suppress_health_check=SLOW, max_examples=5)
 async def test_whatever_a_function_returns_compiled_equals_interpreted(
     folder: ModuleFolder,
     services: FakeServices,
@@ -305,33 +341,40 @@ async def test_whatever_a_function_returns_compiled_equals_interpreted(
 ) -> None:
     if not ways.short:
         return  # the test compares both itself
-    services.know(1)
-    place = folder.write(TYPES)
-    made = settings_with(place)
+    services.know(*range(1, USERS + 1))
+    made = settings_with(folder.write(TYPES), {"batch": {"enabled": True, "max_operations": 20}})
     interpreted = made.model_copy(update={"fastpath": FastpathSettings(enabled=False)})
     schema, _ = schema_for(made)
-    names = [
-        f"{one.name} {'{ level label __typename }' if 'Badge' in one.type else ''}"
+    module = imported(str(made.public_schema.module))
+    module.VALUES.update(
+        (f"user{number}", parts_of(value, module.Other)) for number, value in enumerate(values, 1)
+    )
+    texts = {
+        one.name: f"{one.name} {'{ level label __typename }' if 'Badge' in one.type else ''}"
         for one in schema.definition.fields
         if one.computation is not None
-    ]
-    module = imported(place)
-
-    def seen(reply: GatewayReply) -> object:
-        errors = [
-            {**one, "extensions": {**one["extensions"], "requestId": ""}} for one in reply.errors
-        ]
-        return reply.response.status_code, reply.body.get("data"), errors
+    }
+    several = "query($ids: [ID!]!) {{ users(ids: $ids) {{ {} username }} }}"
 
     async with open_gateway(made) as compiled, open_gateway(interpreted) as reference:
-        for value in values:
-            module.VALUES["value"] = parts_of(value, module.Other)
-            for name in names:
-                query = f"query($id: ID!) {{ user(id: $id) {{ {name} username }} }}"
-                one = await compiled.query(query, id=ONE)
-                other = await reference.query(query, id=ONE)
-                assert seen(one) == seen(other)
-                assert one.data["user"]["username"] == "user1"
+        whole = (await reference.query(several.format(" ".join(texts.values())), ids=IDS)).body
+        wrong = {(one["path"][1], one["path"][2]) for one in whole.get("errors", ())}
+        for field, text in texts.items():
+            places = [place for place in range(USERS) if (place, field) not in wrong]
+            reply = await compiled.query(several.format(text), ids=[IDS[place] for place in places])
+            users = [whole["data"]["users"][place] for place in places]
+            shown = [{field: one[field], "username": one["username"]} for one in users]
+            assert seen(reply.body) == ({"users": shown}, [])
+            assert was_compiled(compiled)
+        for place, one in enumerate(IDS):
+            # A value that does not fit leaves the operation to the interpreter: each has its own.
+            fields = [field for field in texts if (place, field) in wrong]
+            query = "query($id: ID!) {{ user(id: $id) {{ {} username }} }}"
+            asked = [
+                {"query": query.format(texts[field]), "variables": {"id": one}} for field in fields
+            ]
+            answers = (await compiled.client.post("/graphql", json=asked)).json() if asked else ()
+            assert [*map(seen, answers)] == [part_of(whole, place, field) for field in fields]
 
 
 class OwnZone(tzinfo):
@@ -369,7 +412,7 @@ async def test_a_value_that_fits_its_type_is_shown(
 
     async with open_gateway(settings_with(place)) as gateway:
         module = imported(place)
-        module.VALUES["value"] = value
+        module.VALUES["user1"] = value
         field = f"as{module.KINDS.index(kind)}"
         reply = await gateway.query(f"query($id: ID!) {{ user(id: $id) {{ {field} }} }}", id=ONE)
 
@@ -405,7 +448,7 @@ async def test_a_value_that_does_not_fit_its_type_is_a_bug_of_the_module(
         inner = " { level }" if kind == "Badge" else ""
         query = f"query($id: ID!) {{ user(id: $id) {{ {field}{inner} username }} }}"
         for value in UNFIT[kind]:
-            module.VALUES["value"] = value
+            module.VALUES["user1"] = value
             gateway.forget()
             reply = await gateway.query(query, id=ONE)
             assert reply.data == {"user": {field: None, "username": "user1"}}

@@ -115,6 +115,18 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension():\n    shows('a', 'Int', 'b', 'D.', may=SELF, value=3)\n",
         "cannot be loaded ({file}:4): TypeError: reads of a is (3,): expected a list of names",
     ),
+    "an option of another declaration": (
+        "def extension():\n    lists('a', 'B', 'c', 'D.', may=SELF, assumed_size=3)\n",
+        "cannot be loaded ({file}:4): TypeError: a is a list page by page: expected no reads,",
+    ),
+    "an option that is missing": (
+        "def extension():\n    lists('a', 'B', 'c', 'D.')\n",
+        "cannot be loaded ({file}:4): TypeError: ExtensionField.__init__() missing 1 required",
+    ),
+    "an option that there is not": (
+        "def extension():\n    shows('a', 'B', 'c', 'D.', may=SELF, value='d', vlaue=3)\n",
+        "cannot be loaded ({file}:4): TypeError: ",
+    ),
     "no function": ("", "has no function extension: expected def extension() -> Extension."),
     "another value": (
         "def extension(): ...\n",
@@ -122,19 +134,19 @@ BROKEN: Mapping[str, tuple[str, str]] = {
     ),
     "another major version": (
         RETURNS.format(what='Extension(api="2.0")'),
-        "is written for version 2.0 of the API: this gateway has version 1.1, and another major",
+        "is written for version 2.0 of the API: this gateway has version 1.2, and another major",
     ),
     "another module of the API": (
         "from app.extend.v2 import Extension\n",
-        "is written for version 2 of the API ({file}:3): this gateway has version 1.1.",
+        "is written for version 2 of the API ({file}:3): this gateway has version 1.2.",
     ),
     "a later minor version": (
-        RETURNS.format(what='Extension(api="1.2")'),
-        "is written for version 1.2 of the API, and this gateway has version 1.1: expected a later",
+        RETURNS.format(what='Extension(api="1.3")'),
+        "is written for version 1.3 of the API, and this gateway has version 1.2: expected a later",
     ),
     "no version": (
         RETURNS.format(what='Extension(api="new")'),
-        """has api = 'new': expected the version of the API, "1.1".""",
+        """has api = 'new': expected the version of the API, "1.2".""",
     ),
 }
 
@@ -238,7 +250,7 @@ def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
         "j reads x-y, which is no name: expected letters, digits and _.",
         "k reads x, which has the type Strin, which is not known: did you mean String?",
         "m reads y, which another field reads in another way: expected the same input.",
-        "has 'field' among its fields: expected what shows or computed makes.",
+        "has 'field' among its fields: expected what shows, computed or lists makes.",
         "f reads emial of profile, which is not known: did you mean email?",
     ]
 

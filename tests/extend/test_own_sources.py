@@ -193,6 +193,51 @@ async def test_it_is_given_up_after_its_timeout(
     assert 0 < module.LEDGER.calls[0].seconds <= 0.5
 
 
+async def test_the_deadline_of_the_request_is_that_of_its_call(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place, timeout=2, coalesce={"enabled": False})) as gateway:
+        for header in ({}, {"X-Request-Timeout": "400ms"}):
+            reply = await gateway.query_as(header, QUERY, ids=[ONE])
+            assert not reply.errors
+
+    [usual, short] = [call.seconds for call in imported(place).LEDGER.calls]
+    assert usual == 2
+    assert 0 < short < 0.4
+
+
+NOTES_END = """
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.opened.append("cancelled")
+                raise
+"""
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_cancelled(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    place = folder.write(LEDGER.replace("            await self.gate.wait()\n", NOTES_END))
+
+    async with open_gateway(settings(place)) as gateway:
+        module = imported(place)
+        module.LEDGER.gate = module.asyncio.Event()
+        asking = module.asyncio.create_task(gateway.query(QUERY, ids=[ONE]))
+        while not module.LEDGER.asked:
+            await module.asyncio.sleep(0)
+        asking.cancel()
+        await module.asyncio.wait([asking])
+        while "cancelled" not in module.LEDGER.opened:
+            await module.asyncio.sleep(0)
+
+    assert module.LEDGER.opened == ["open", "cancelled", "closed"]
+
+
 async def test_its_circuit_opens_and_it_is_not_asked_then(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
@@ -223,6 +268,36 @@ async def test_many_users_are_asked_for_in_calls_of_the_size_that_is_set(
     asked: Sequence[Sequence[str]] = imported(place).LEDGER.asked
     assert sorted(map(len, asked)) == [1, 2]
     assert sorted(key for keys in asked for key in keys) == [ONE, TWO, THREE]
+
+
+async def test_its_calls_for_one_batch_wait_for_each_other_and_not_in_the_bulkhead(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    waits = "        self.calls.append(call)\n        await asyncio.sleep(0)\n"
+    place = folder.write(LEDGER.replace("        self.calls.append(call)\n", waits))
+
+    async with open_gateway(
+        settings(place, max_keys=1, max_calls=1, max_waiting_calls=0)
+    ) as gateway:
+        reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
+
+    assert not reply.errors
+    assert sorted(imported(place).LEDGER.asked) == [[ONE], [TWO], [THREE]]
+
+
+async def test_a_module_that_changes_the_keys_mixes_up_nobody(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    changes = "        self.asked.append([*keys])\n        keys.reverse()\n"
+    place = folder.write(LEDGER.replace("        self.asked.append([*keys])\n", changes))
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.rows = {ONE: {"points": 1}, THREE: {"points": 3}}
+        reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
+
+    assert [user["points"] for user in reply.data["users"]] == [1, None, 3]
 
 
 async def test_ids_that_differ_in_case_are_the_same_user(
@@ -299,7 +374,10 @@ def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
             "10: [sources.ledger.fields] is for services that speak HTTP, and ledger is a source"
             " of a module."
         ),
-        "11: [sources.ledger.lists.a] is no list of ledger: it has none.",
+        (
+            "11: [sources.ledger.lists] is for services that speak HTTP, and ledger is a source"
+            " of a module."
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import httpx
@@ -88,18 +89,67 @@ async def test_the_example_of_the_documentation_is_served(folder: Path) -> None:
     assert not [one for one in events if one["event"] == "extension.deprecated"]
 
 
+OTHER = USER.replace("1", "2")
+
+TABLES = """
+CREATE TABLE points (user_id TEXT PRIMARY KEY, points INTEGER, tier TEXT, locked INTEGER);
+INSERT INTO points VALUES ('$USER', 42, 'gold', 0), ('$OTHER', 7, 'blue', 1);
+CREATE TABLE bookings (id INTEGER PRIMARY KEY, user_id TEXT, points INTEGER, booked_at TEXT);
+INSERT INTO bookings VALUES
+    (8, '$USER', 50, '2026-06-01T09:00:00+00:00'),
+    (9, '$USER', -3, '2026-06-02T09:00:00+00:00'),
+    (11, '$USER', -5, '2026-06-03T09:00:00+00:00');
+"""
+
+POINTS = """
+query($ids: [ID!]!, $after: String) {
+  users(ids: $ids) {
+    points
+    bookings(first: 2, after: $after) {
+      edges { node { id points bookedAt } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
+
 async def test_the_example_of_a_source_is_served(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(example("toml", 1), encoding="utf-8")
     (tmp_path / "acme_points.py").write_text(example("python", 1), encoding="utf-8")
     with closing(sqlite3.connect(tmp_path / "points.db")) as database:
-        database.execute("CREATE TABLE points (user_id TEXT PRIMARY KEY, points INTEGER)")
-        database.execute("INSERT INTO points VALUES (?, 42)", (USER,))
-        database.commit()
+        database.executescript(Template(TABLES).substitute(USER=USER, OTHER=OTHER))
 
-    async with served(tmp_path, ("PROFILE", "BILLING", "ACTIVITY")) as (url, _):
-        answer = await asked(url, "displayName points")
+    async with (
+        served(tmp_path, ("PROFILE", "BILLING", "ACTIVITY")) as (url, _),
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
 
-    assert answer == {"data": {"user": {"displayName": "Ada King", "points": 42}}}
+        async def ask(query: str, **variables: object) -> Any:  # noqa: ANN401 # tests index into it
+            body = {"query": query, "variables": variables}
+            return (await client.post(url, json=body)).json()
+
+        both = await asked(url, "displayName points tier")
+        first = await ask(POINTS, ids=[USER, OTHER])
+        page = first["data"]["users"][0]["bookings"]
+        with closing(sqlite3.connect(tmp_path / "points.db")) as database:
+            database.execute("ALTER TABLE points DROP COLUMN tier")  # nobody reads it below
+        second = await ask(POINTS, ids=[USER], after=page["pageInfo"]["endCursor"])
+
+    assert both == {"data": {"user": {"displayName": "Ada King", "points": 42, "tier": "gold"}}}
+    locked = [(one["path"], one["extensions"]["code"]) for one in first["errors"]]
+    assert (["users", 1, "points"], "SOURCE_UNAVAILABLE") in locked
+    assert {one["path"][1] for one in first["errors"]} == {1}
+    assert first["data"]["users"][0]["points"] == 42
+    assert page["pageInfo"]["hasNextPage"]
+    assert [edge["node"] for edge in page["edges"]] == [
+        {"id": "11", "points": -5, "bookedAt": "2026-06-03T09:00:00Z"},
+        {"id": "9", "points": -3, "bookedAt": "2026-06-02T09:00:00Z"},
+    ]
+    [rest] = second["data"]["users"]
+    assert rest["points"] == 42
+    assert [edge["node"]["id"] for edge in rest["bookings"]["edges"]] == ["8"]
+    assert not rest["bookings"]["pageInfo"]["hasNextPage"]
 
 
 async def test_a_module_is_upgraded_across_a_deprecation_while_it_goes_on_working(

@@ -99,7 +99,7 @@ def schema_of(tables: SchemaTables) -> ConfiguredSchema:
         _definition(tables, types, sources, fields, mistakes),
         lookups=tuple(lookups),
         outdated=making.outdated,
-        own=own,
+        own=making.with_lists(own),
     )
     return ConfiguredSchema(definition, sources.settings, mistakes.found)
 

@@ -2,22 +2,22 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from graphql import TypeNode, print_ast
+from graphql import NamedTypeNode, TypeNode, print_ast
 
 from app.auth.policies import Policy
-from app.schema.computed import ValueTypes, arity_mistake
+from app.schema.computed import ValueTypes, arity_mistake, page_function_mistake
 from app.schema.configured.modules import LoadedModule
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
-from app.schema.definitions import Computation, OutdatedName, UserField
+from app.schema.definitions import Computation, OutdatedName, UserField, key_of_items, lists
 from app.schema.extension import Extension, ExtensionField, Input
 from app.settings.nested import Keys
 from app.settings.public_schema import PUBLIC_NAME
-from app.sources.base import Record, SourceSpec
-from app.sources.own import OwnSource
+from app.sources.base import PageSpec, Record, SourceSpec
+from app.sources.own.contract import OwnList, OwnSource
 
 _PLACE: Keys = ("schema", "module")
 
@@ -119,6 +119,29 @@ class ExtendedFields:
         found = dict.fromkeys(one for one in used if one is not None)
         return tuple(OutdatedName(self._module, *names) for names in found)
 
+    def with_lists(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
+        """Add the lists of the module to its sources.
+
+        Args:
+            own: The sources of the module by name.
+
+        Returns:
+            The sources, with the lists whose fields ``build`` has made.
+        """
+        found: dict[str, dict[str, OwnList]] = {}
+        for one in self._declared:
+            if one.field.is_list:
+                check = self._values.check(one.kind)
+                of_source = found.setdefault(one.field.source, {})
+                of_source[one.field.name] = OwnList(check, one.field.pages)
+        return {name: replace(one, lists=found.get(name, {})) for name, one in own.items()}
+
+    @property
+    def _values(self) -> ValueTypes:
+        """The types of the schema, of which values are checked."""
+        objects = {name: made.definition for name, made in self._types.objects.items()}
+        return ValueTypes(objects, self._types.enums)
+
     def inputs(self, sources: Collection[str]) -> Mapping[str, Sequence[ReadField]]:
         """Check the declarations.
 
@@ -133,7 +156,8 @@ class ExtendedFields:
         # A module says what it wants.
         for field in cast("Sequence[object]", self._extension.fields):
             if not isinstance(field, ExtensionField):
-                self._add(f"has {field!r} among its fields: expected what shows or computed makes.")
+                what = "expected what shows, computed or lists makes."
+                self._add(f"has {field!r} among its fields: {what}")
                 continue
             kind = self._kind_of(field, names, sources)
             names.add(field.name)
@@ -177,13 +201,52 @@ class ExtendedFields:
             self._add(f"{about}has may = {may!r}: expected a policy, such as PUBLIC.")
         if field.source not in sources:
             self._add(f"{about}reads the source {field.source}, {unknown(field.source, sources)}")
+        if field.is_list:
+            self._check_list(field, sources)
+        else:
+            self._check_reads(field)
+        kind = self._types.kind_of(field.type, _PLACE, about=f"{self._module}: {about}")
+        if field.is_list and kind is not None:
+            self._check_item(field, kind)
+        return kind if len(self._mistakes.found) == wrong else None
+
+    def _check_reads(self, field: ExtensionField) -> None:
+        """Report a field whose function does not take what it reads, or that shows nothing."""
         reads = [one if isinstance(one, str) else one.name for one in field.reads]
         if field.compute is None and len(reads) != 1:
-            self._add(f"{about}reads {len(reads)} values: expected the one that it shows.")
+            self._add(f"{field.name} reads {len(reads)} values: expected the one that it shows.")
         elif field.compute is not None and (what := arity_mistake(field.compute, reads)):
-            self._add(f"{about}{what}")
-        kind = self._types.kind_of(field.type, _PLACE, about=f"{self._module}: {about}")
-        return kind if len(self._mistakes.found) == wrong else None
+            self._add(f"{field.name} {what}")
+
+    def _check_list(self, field: ExtensionField, sources: Collection[str]) -> None:
+        """Report a list whose pages cannot be fetched."""
+        if field.source in sources and field.source not in self._own:
+            self._add(
+                f"{field.name} is a list of {field.source}: expected a source of this module, such"
+                " as OwnSource makes."
+            )
+        if field.pages is not None and (what := page_function_mistake(field.pages)) is not None:
+            self._add(f"{field.name} {what}")
+
+    def _check_item(self, field: ExtensionField, kind: TypeNode) -> None:
+        """Report a list whose items cannot be told apart, or have no record of the module."""
+        name = print_ast(kind)
+        item = self._types.objects.get(name) if isinstance(kind, NamedTypeNode) else None
+        if item is None:
+            self._add(
+                f"{field.name} has the type {field.type}: expected the object that an item is,"
+                " without ! and []."
+            )
+        elif item.from_file:
+            self._add(
+                f"{field.name} has items of the type {name}, which is one of the file: expected an"
+                " object of the module."
+            )
+        elif key_of_items(item.definition) is None:
+            self._add(
+                f"{field.name} has items of the type {name}, which has no field of type ID!:"
+                " expected one, by which the items of a page are told apart."
+            )
 
     def _input(
         self, field: ExtensionField, one: Input, own: Mapping[str, ReadField]
@@ -209,6 +272,8 @@ class ExtendedFields:
     def _field(self, one: _DeclaredField, spec: SourceSpec[Any]) -> UserField | None:
         """Make a field; ``None`` if the source lacks what it reads."""
         field = one.field
+        if field.is_list:
+            return self._list(one, spec)
         inputs: list[str] = []
         known = _names_in(spec.record)
         for read in field.reads:
@@ -218,8 +283,6 @@ class ExtendedFields:
                 self._add(f"{field.name} reads {name} of {spec.name}, {hint}")
                 return None
             inputs.append(known[name])
-        enums = self._types.enums
-        objects = {name: made.definition for name, made in self._types.objects.items()}
         return UserField(
             field.name,
             print_ast(one.kind),
@@ -233,9 +296,32 @@ class ExtendedFields:
             computation=Computation(
                 inputs=tuple(inputs),
                 function=field.compute or _itself,
-                checked=ValueTypes(objects, enums).check(one.kind),
+                checked=self._values.check(one.kind),
                 module=self._module,
             ),
+        )
+
+    def _list(self, one: _DeclaredField, spec: SourceSpec[Any]) -> UserField:
+        """Make a field that is read page by page."""
+        field, item = one.field, self._types.objects[print_ast(one.kind)].definition
+        pages: PageSpec[Any] = PageSpec(
+            name=spec.service,
+            list=field.name,
+            record=item.record,
+            path=f"/{field.name}",
+            parameter="userId",
+            key=key_of_items(item) or "",
+        )
+        cost = {} if field.cost is None else {"weight": field.cost}
+        return lists(
+            field.name,
+            item.name,
+            spec,
+            pages,
+            field.description,
+            may=field.may,
+            deprecated=field.deprecated,
+            **cost,
         )
 
     def _add(self, what: str) -> None:

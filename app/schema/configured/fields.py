@@ -12,15 +12,16 @@ from app.schema.configured.sources import ConfiguredSources
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
 from app.schema.definitions import (
-    ObjectDefinition,
     OutdatedName,
     SchemaDefinition,
     UserField,
+    key_of_items,
     lists,
 )
 from app.settings.nested import Keys
 from app.settings.public_schema import UserFieldSettings
 from app.sources.base import PageSpec, SourceSpec
+from app.sources.own.contract import OwnSource
 
 _NEEDED = ("source", "type", "description", "may")
 """The settings that a field cannot do without."""
@@ -72,6 +73,17 @@ class ConfiguredFields:
     def outdated(self) -> tuple[OutdatedName, ...]:
         """The deprecated names of the API for extensions that the module uses."""
         return self._extended.outdated
+
+    def with_lists(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
+        """Add the lists of the module to its sources.
+
+        Args:
+            own: The sources of the module by name.
+
+        Returns:
+            The sources, with the lists whose fields ``build`` has made.
+        """
+        return self._extended.with_lists(own)
 
     def build(self) -> Sequence[UserField]:
         """Make the fields.
@@ -156,7 +168,7 @@ class ConfiguredFields:
             what = f"got {settings.type!r}: expected the object that an item is, without ! and []."
             self._mistakes.add((*keys, "type"), what)
             return False
-        if _key_of(item.definition) is None:
+        if key_of_items(item.definition) is None:
             what = (
                 f"is {settings.type}, which has no field of type ID!: expected one, by which the"
                 " items of a page are told apart."
@@ -189,7 +201,7 @@ class ConfiguredFields:
             record=item.definition.record,
             path=f"/{one.name}",
             parameter="userId",
-            key=_key_of(item.definition) or "",
+            key=key_of_items(item.definition) or "",
             numbers=item.definition.name in self._own_objects,
         )
         self._sources.add_list(pages, item, settings.list)
@@ -204,8 +216,3 @@ class ConfiguredFields:
             deprecated=settings.deprecated,
             **cost,
         )
-
-
-def _key_of(item: ObjectDefinition) -> str | None:
-    """Return the attribute that identifies an item of a list; ``None`` if there is none."""
-    return next((one.attribute for one in item.fields if one.type == "ID!"), None)

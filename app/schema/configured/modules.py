@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import cast
 
 from app.schema.extension import API_VERSION, Extension, version_mistake
-from app.sources.own import OwnSource
+from app.sources.own.contract import OwnSource
 
 API = "app.extend.v"
 """The beginning of the names of the API's modules, of which there is one for each major version."""

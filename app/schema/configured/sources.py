@@ -26,7 +26,7 @@ from app.sources.base import PageSpec, Record, SourceSpec
 from app.sources.field_types import id_text
 from app.sources.lists.contract import default_list
 from app.sources.mapping.row_mapper import FOREIGN_KEYS
-from app.sources.own import OwnSource
+from app.sources.own.contract import OwnSource
 
 
 class FoundUser(Record):
@@ -315,7 +315,7 @@ class ConfiguredSources:
     def _check_own(self, name: str) -> None:
         """Report settings of a source of the module that are only for services."""
         settings = self.settings[name]
-        own = OF_ONE_SOURCE - {"key_from", "lists", WITHOUT}
+        own = OF_ONE_SOURCE - {"key_from", WITHOUT}
         wrong = [
             one for one in SourceSettings.model_fields if one in own & settings.model_fields_set
         ]

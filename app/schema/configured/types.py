@@ -78,10 +78,12 @@ class ReadObject:
         definition: Its definition.
         expressions: The expression of each field, by its public name; ``None`` if the record has
             the names of the part.
+        from_file: Whether the settings define it.
     """
 
     definition: ObjectDefinition
     expressions: Mapping[str, str] | None = None
+    from_file: bool = False
 
 
 class ConfiguredTypes:
@@ -105,11 +107,13 @@ class ConfiguredTypes:
         objects = (MONEY,) if base is None else base.objects
         self.objects = {one.name: ReadObject(one) for one in objects}
         self.enums = {one.name: one for one in (() if base is None else base.enums)}
-        if tables.module is not None and tables.module.extension is not None:
-            self._extend(tables.module.name, tables.module.extension)
         listed = [one.type for one in (() if base is None else base.fields) if one.pages]
         listed += [one.type for one in tables.user.values() if one.connection and one.type]
+        extension = None if tables.module is None else tables.module.extension
+        listed += () if extension is None else extension.listed
         of_lists = [f"{one}{end}" for one in listed for end in ("Edge", "Connection")]
+        if tables.module is not None and extension is not None:
+            self._extend(tables.module.name, extension, of_lists)
         self._taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists}
         if tables.schema.type in self._taken:
             what = f"is {tables.schema.type}, which {_meaning(tables.schema.type)}."
@@ -124,9 +128,9 @@ class ConfiguredTypes:
             else:
                 self._object(name, ("types", name))
 
-    def _extend(self, module: str, extension: Extension) -> None:
+    def _extend(self, module: str, extension: Extension, of_lists: Collection[str]) -> None:
         """Add the objects and enums of a Python module."""
-        taken = {*OWN_TYPES, *self.objects, *self.enums, self._tables.schema.type}
+        taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists, self._tables.schema.type}
         # A module says what it wants.
         for one in cast("Sequence[object]", (*extension.objects, *extension.enums)):
             if not isinstance(one, ObjectDefinition | EnumDefinition):
@@ -364,7 +368,7 @@ class ConfiguredTypes:
         )
         record = self.record(f"{name}Part", fields, in_json)
         definition = ObjectDefinition(name, settings.description, shown, record)
-        self.objects[name] = ReadObject(definition, expressions)
+        self.objects[name] = ReadObject(definition, expressions, from_file=True)
         return self.objects[name]
 
 

@@ -1,15 +1,13 @@
 """A paged list from a REST service: it calls the service for each upstream page that is needed."""
 
-import asyncio
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 from app.errors import Code, MalformedError, SourceFailure
 from app.settings.lists import ListSettings
 from app.sources.base import (
     FetchResult,
     Page,
-    PagedSource,
     PageRequest,
     PageResult,
     PageSpec,
@@ -17,9 +15,9 @@ from app.sources.base import (
     Record,
     RequestContext,
     SourceTrace,
-    joined_fetches,
 )
 from app.sources.client import Reply, ServiceClient
+from app.sources.division import fetch_parts
 from app.sources.lists.building import PageBuilder
 from app.sources.lists.contract import settings_of
 from app.sources.lists.reader import MalformedPage, PageReader, UpstreamPage
@@ -32,25 +30,54 @@ MAX_CALLS = 5
 """Maximum number of calls for one page, even if the upstream pages are short."""
 
 
-def open_pages(
-    spec: PageSpec[R], client: ServiceClient, *, observer: Observer | None = None
-) -> PagedSource[R]:
-    """Create a list of a source.
+UpstreamAnswer: TypeAlias = UpstreamPage[R] | MalformedPage | SourceFailure | PositionGone | None
+"""What one call for an upstream page gives; ``None`` if the source does not know the user."""
+
+
+async def build_page(
+    builder: PageBuilder[R],
+    call: Callable[[], Awaitable[Reply[UpstreamAnswer[R]]]],
+    malformed: Callable[[str], SourceFailure],
+) -> FetchResult[PageResult[R]]:
+    """Build a page. One call is enough if it starts and ends where upstream pages do.
 
     Args:
-        spec: The list as data.
-        client: The client of the service.
-        observer: Called for each item with how it was made; ``None`` for no observer.
+        builder: Builds the page.
+        call: Fetches the upstream page that the builder needs.
+        malformed: Logs what does not fit the contract, and returns the failure.
 
     Returns:
-        The list. It knows no user if the settings say that the service does not have it.
+        The page, or why there is none.
     """
-    if spec.list in client.settings.without_lists:
-        return _NoPages[R](spec.name)
-    return RestPages(spec, client, observer=observer)
+    trace = SourceTrace()
+    result: PageResult[R] = None
+    for _ in range(MAX_CALLS):
+        reply = await call()
+        upstream = reply.value
+        trace.add(reply.trace)
+        if isinstance(upstream, MalformedPage):
+            result = malformed(upstream.detail)
+        elif isinstance(upstream, UpstreamPage):
+            try:
+                result = builder.add(upstream)
+            except MalformedError as error:
+                result = malformed(str(error))
+            if result is None:
+                continue
+        else:
+            result = upstream
+        break
+    else:
+        result = Page(tuple(builder.items), has_next=True)
+        if not builder.items:
+            detail = f"{MAX_CALLS} pages without the item looked for, or empty"
+            result = malformed(detail)
+    if isinstance(result, SourceFailure):
+        trace.code = result.code
+    return FetchResult([result], trace)
 
 
-class _NoPages(Generic[R]):
+class NoPages(Generic[R]):
     """A ``PagedSource`` for a list that the service does not have.
 
     Args:
@@ -114,52 +141,28 @@ class RestPages(Generic[R]):
         Returns:
             One result per request, in their order, as ``PagedSource.fetch_pages`` describes.
         """
-        semaphore = asyncio.Semaphore(self._client.settings.max_concurrent_pages)
-
-        async def fetch(request: PageRequest) -> FetchResult[PageResult[R]]:
-            async with semaphore:
-                return await self._fetch(request, context)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(fetch(request)) for request in requests]
-        return joined_fetches([task.result() for task in tasks])
+        return await fetch_parts(
+            requests,
+            lambda request: self._fetch(request, context),
+            at_a_time=self._client.settings.max_concurrent_pages,
+        )
 
     async def _fetch(
         self, request: PageRequest, context: RequestContext
     ) -> FetchResult[PageResult[R]]:
         """Fetch one page. One call is enough if it starts and ends where upstream pages do."""
-        builder, trace = PageBuilder[R](request, self._settings), SourceTrace()
+        builder = PageBuilder[R](request, self._settings)
         if not self._encoder.accepts(builder.cursor):
-            return FetchResult([PositionGone()], trace)
-        result: PageResult[R] = None
-        for _ in range(MAX_CALLS):
-            reply = await self._call(request, builder, context)
-            upstream = reply.value
-            trace.add(reply.trace)
-            if isinstance(upstream, MalformedPage):
-                result = self._malformed(upstream.detail, context)
-            elif isinstance(upstream, UpstreamPage):
-                try:
-                    result = builder.add(upstream)
-                except MalformedError as error:
-                    result = self._malformed(str(error), context)
-                if result is None:
-                    continue
-            else:
-                result = upstream
-            break
-        else:
-            result = Page(tuple(builder.items), has_next=True)
-            if not builder.items:
-                detail = f"{MAX_CALLS} pages without the item looked for, or empty"
-                result = self._malformed(detail, context)
-        if isinstance(result, SourceFailure):
-            trace.code = result.code
-        return FetchResult([result], trace)
+            return FetchResult([PositionGone()])
+        return await build_page(
+            builder,
+            lambda: self._call(request, builder, context),
+            lambda detail: self._malformed(detail, context),
+        )
 
     async def _call(
         self, page: PageRequest, builder: PageBuilder[R], context: RequestContext
-    ) -> Reply[UpstreamPage[R] | MalformedPage | SourceFailure | None]:
+    ) -> Reply[UpstreamAnswer[R]]:
         """Fetch the upstream page that the builder needs."""
         cursor, size = builder.cursor, builder.size
         request = self._encoder.encode(page.user, cursor, size)

@@ -80,6 +80,25 @@ class _Extent:
 _END = _Extent(more=False)
 
 
+def checked_cursor(cursor: str) -> str:
+    """Check a cursor of a source.
+
+    Args:
+        cursor: The cursor.
+
+    Returns:
+        The cursor, which can be requested and written.
+
+    Raises:
+        MalformedError: It is empty, too long, or no text.
+    """
+    if not cursor.strip() or not is_text(cursor) or len(cursor) > MAX_CURSOR:
+        raise MalformedError(
+            f"expected a cursor of 1 to {MAX_CURSOR:,} characters, got {len(cursor):,}"
+        )
+    return cursor
+
+
 class PageReader(Generic[R]):
     """Reads the pages of one list.
 
@@ -161,7 +180,9 @@ class PageReader(Generic[R]):
         rows = [row.value for row in document.rows or ()]
         cursors: list[str] = []
         if self._settings.row_cursor is not None:
-            cursors = [self._checked(cursor_of_row(row, self._settings.row_cursor)) for row in rows]
+            cursors = [
+                checked_cursor(cursor_of_row(row, self._settings.row_cursor)) for row in rows
+            ]
         if document.ended:
             signs = signs_of(document, answer.headers, self._more)
             extent = self._shown(signs) or self._counted(
@@ -230,17 +251,9 @@ class PageReader(Generic[R]):
         if self._way.counts or self._way is PagingWay.ROW:
             return None
         if page.cursor is not None:
-            return self._checked(page.cursor)
+            return checked_cursor(page.cursor)
         found = _parameter_of(page.url or "", self._settings.cursor_parameter)
-        return None if found is None else self._checked(found)
-
-    def _checked(self, cursor: str) -> str:
-        """Return a cursor that can be requested."""
-        if not cursor.strip() or not is_text(cursor) or len(cursor) > MAX_CURSOR:
-            raise MalformedError(
-                f"expected a cursor of 1 to {MAX_CURSOR:,} characters, got {len(cursor):,}"
-            )
-        return cursor
+        return None if found is None else checked_cursor(found)
 
     def _item(self, row: object, index: int, facts: ResponseFacts) -> tuple[str, R]:
         """Return the key of an item, and the item."""

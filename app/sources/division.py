@@ -1,0 +1,52 @@
+"""One request divided into several calls, and their results joined."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from app.sources.base import FetchResult, joined_fetches
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+def divided(keys: Sequence[T], most: int) -> Sequence[Sequence[T]]:
+    """Divide keys into as few parts as possible.
+
+    Args:
+        keys: The keys.
+        most: The most keys of a part.
+
+    Returns:
+        The parts, in the order of the keys.
+    """
+    return [keys[start : start + most] for start in range(0, len(keys), most)]
+
+
+async def fetch_parts(
+    parts: Sequence[P], fetch: Callable[[P], Awaitable[FetchResult[T]]], *, at_a_time: int
+) -> FetchResult[T]:
+    """Fetch the parts of one request, several at the same time.
+
+    Without the limit, one large batch would fill the bulkhead's queue. Then its other calls, and
+    the calls of other batches, would fail.
+
+    Args:
+        parts: The parts.
+        fetch: Fetches one part. An exception of one cancels the others.
+        at_a_time: The most parts that are fetched at the same time.
+
+    Returns:
+        The results in the order of the parts.
+    """
+    if len(parts) == 1:  # the common case: no task
+        return await fetch(parts[0])
+    semaphore = asyncio.Semaphore(at_a_time)
+
+    async def fetch_in_turn(part: P) -> FetchResult[T]:
+        async with semaphore:
+            return await fetch(part)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fetch_in_turn(part)) for part in parts]
+    return joined_fetches([task.result() for task in tasks])

@@ -1,0 +1,423 @@
+"""Calls a source of a module through the resilience pipeline, as services are called."""
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+from structlog.typing import FilteringBoundLogger
+
+from app.errors import Code, ConfigurationError, SourceFailure, bare
+from app.expressions.ids import folded
+from app.resilience.breaker import BreakerState
+from app.resilience.clock import Clock, Deadline
+from app.resilience.pace import PaceState
+from app.resilience.pipeline import ResiliencePipeline
+from app.settings.resilience import DeadlineSettings
+from app.settings.source import SourceSettings
+from app.sources.base import (
+    FetchResult,
+    Record,
+    RequestContext,
+    SourceResult,
+    SourceTrace,
+    UserId,
+    child_of,
+)
+from app.sources.client import LastContact, Reply
+from app.sources.division import divided, fetch_parts
+from app.sources.own.contract import (
+    FAULTS,
+    FetchPage,
+    ListQuery,
+    ListSource,
+    OwnSource,
+    ReadFailure,
+    RowSource,
+    SourceCall,
+    source_failure,
+)
+from app.sources.own.records import OwnRecords
+from app.sources.seldom import SeldomLog, requests_of
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+Ask = Callable[[SourceCall], Awaitable[object]]
+"""Calls the module."""
+
+_FAULT_CODES = frozenset(Code(one.value) for one in FAULTS)
+
+
+@dataclass(slots=True)
+class _AskedKeys(Generic[R]):
+    """The keys of one call, and their results so far. Repetitions ask for failed keys only.
+
+    Attributes:
+        keys: All keys.
+        results: The results so far.
+        left: The keys that are asked for next.
+    """
+
+    keys: Sequence[UserId]
+    results: dict[UserId, SourceResult[R]]
+    left: Sequence[UserId]
+
+    def add(self, results: Mapping[UserId, SourceResult[R]]) -> SourceFailure | None:
+        """Add results, and find out whether keys have to be asked for again.
+
+        Args:
+            results: The results of one attempt.
+
+        Returns:
+            The failure of the call; ``None`` if a repetition would give no more.
+        """
+        for key, result in results.items():
+            before = self.results.get(key, _NOTHING)
+            if before is _NOTHING or isinstance(before, SourceFailure):  # a hedged call has both
+                self.results[key] = result
+        failed = [
+            (key, result)
+            for key in self.keys
+            if isinstance(result := self.results.get(key), SourceFailure)
+            and result.code in _FAULT_CODES
+        ]
+        if not failed:
+            return None
+        self.left = [key for key, _ in failed]
+        first, count = failed[0][1], len(self.keys)
+        detail = f"{len(failed)} of {count} keys: {first.detail}" if count > 1 else first.detail
+        return replace(first, detail=detail, partial=len(failed) < count)
+
+    def all_results(self, rest: SourceFailure | None) -> Sequence[SourceResult[R]]:
+        """Return the result of each key.
+
+        Args:
+            rest: The failure of the call, for keys without a result.
+
+        Returns:
+            The results, in the order of the keys.
+        """
+        if rest is None:
+            return [self.results[key] for key in self.keys]  # each has one
+        return [self.results.get(key, rest) for key in self.keys]
+
+
+_NOTHING = object()
+
+
+class OwnService(Generic[R]):
+    """A ``Source`` whose rows a module gives.
+
+    Args:
+        own: The source.
+        rows: What gives the rows.
+        settings: The limits of the source.
+        pipeline: The resilience pipeline.
+        deadlines: ``reserve`` is subtracted from the time of a request.
+        clock: The clock.
+        log: Where calls are logged.
+        fold_case: Whether keys that differ only in case are the same.
+
+    Attributes:
+        name: Name of the source.
+        settings: The limits of the source.
+        contact: The last call that brought something; ``None`` before the first.
+        seldom: Rate-limited warnings.
+    """
+
+    def __init__(
+        self,
+        own: OwnSource,
+        rows: RowSource,
+        settings: SourceSettings,
+        *,
+        pipeline: ResiliencePipeline,
+        deadlines: DeadlineSettings,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        fold_case: bool,
+    ) -> None:
+        self.name = own.name
+        self.settings = settings
+        self.contact: LastContact | None = None
+        self.seldom = SeldomLog(log, clock)
+        self.own = own
+        self._rows = rows
+        self._records = OwnRecords[R](own)
+        self._pipeline = pipeline
+        self._deadlines = deadlines
+        self._clock = clock
+        self._log = log
+        self._folded = partial(folded, fold_case=fold_case)
+
+    @property
+    def address(self) -> str:
+        """What people read in the place of an address."""
+        return f"module {self.own.module}"
+
+    @property
+    def circuit(self) -> BreakerState:
+        """State of the circuit breaker."""
+        return self._pipeline.state
+
+    @property
+    def pace_state(self) -> PaceState:
+        """State of the rate pacing."""
+        return self._pipeline.pace_state
+
+    def is_congested(self) -> bool:
+        """Return whether calls wait before they are made, for any reason."""
+        return self._pipeline.congested
+
+    async def fetch_many(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[SourceResult[R]]:
+        """Fetch the records of users, by several calls if they are too many for one.
+
+        Args:
+            keys: Keys of users, without duplicates.
+            context: The context of the call; its ``fields`` are the wanted ones if the source
+                selects.
+
+        Returns:
+            One source result per key, in the order of ``keys``.
+        """
+        return await fetch_parts(
+            divided(keys, self.settings.max_keys),
+            lambda part: self._fetch(part, context),
+            at_a_time=self.settings.max_calls,
+        )
+
+    async def fetch_page(
+        self,
+        query: ListQuery,
+        context: RequestContext,
+        read: Callable[[object], T | SourceFailure],
+    ) -> Reply[T]:
+        """Fetch a page of a list.
+
+        Args:
+            query: The page.
+            context: The context of the call.
+            read: Converts what the module returns to a value or a failure.
+
+        Returns:
+            The value or the failure, and what the call did.
+        """
+        fetch = self._page_function(query.name)
+
+        async def attempt(seconds: float) -> T | SourceFailure:
+            call = self._call(context, seconds)
+            return await self._attempt(
+                lambda: fetch(query, call), read, context, seconds, keys=1, list=query.name
+            )
+
+        return await self._run(attempt, context, keys=1, limit=self.settings.page_timeout)
+
+    def _page_function(self, name: str) -> FetchPage:
+        """Return what fetches the pages of a list."""
+        own = self.own.lists[name].fetch
+        # The object has the method: it was looked for when the source was opened.
+        return cast("ListSource", self._rows).fetch_page if own is None else own
+
+    async def _fetch(
+        self, keys: Sequence[UserId], context: RequestContext
+    ) -> FetchResult[SourceResult[R]]:
+        """Make one call for the rows of users."""
+        asked = _AskedKeys[R](keys, {}, keys)
+
+        async def attempt(seconds: float) -> SourceFailure | None:
+            left, call = asked.left, self._call(context, seconds)
+
+            def read(answer: object) -> SourceFailure | None:
+                if isinstance(answer, ReadFailure):
+                    return source_failure(self.name, answer)
+                if not isinstance(answer, Mapping):
+                    what = f"fetch has returned {type(answer).__name__}: expected rows by key"
+                    return SourceFailure(self.name, Code.SOURCE_MALFORMED, what)
+                return asked.add(self._results(left, cast("Mapping[str, object]", answer), call))
+
+            # A copy, since a module that changed the list would mix up whose rows these are.
+            return await self._attempt(
+                lambda: self._rows.fetch([*left], call), read, context, seconds, keys=len(left)
+            )
+
+        reply = await self._run(attempt, context, keys=len(keys), limit=self.settings.timeout)
+        results = asked.all_results(reply.value)
+        failures = (one.code for one in results if isinstance(one, SourceFailure))
+        reply.trace.code = reply.trace.code or next(failures, None)
+        return FetchResult(results, reply.trace)
+
+    async def _run(
+        self,
+        attempt: Callable[[float], Awaitable[T | SourceFailure]],
+        context: RequestContext,
+        *,
+        keys: int,
+        limit: float,
+    ) -> Reply[T]:
+        """Make a call through the pipeline."""
+        started = self._clock.monotonic()
+        outcome = await self._pipeline.run(
+            attempt,
+            limit=limit,
+            deadline=context.deadline or Deadline(math.inf, self._clock),
+            reserve=self._deadlines.reserve,
+            isolated=context.isolated,
+            divisible=context.divisible,
+            requests=len(context.requests) or 1,
+        )
+        answer = outcome.answer
+        trace = SourceTrace(
+            calls=1,
+            attempts=outcome.attempts,
+            keys=keys,
+            started=started,
+            ended=self._clock.monotonic(),
+            code=answer.code if isinstance(answer, SourceFailure) else None,
+            circuit=str(self.circuit),
+            pace=str(self.pace_state),
+        )
+        return Reply(answer, trace)
+
+    def _call(self, context: RequestContext, seconds: float) -> SourceCall:
+        """Make what the module is told of a call."""
+        trace = context.traceparent
+        return SourceCall(
+            context.request_id,
+            None if trace is None else child_of(trace),
+            seconds,
+            context.fields if self.own.selects else None,
+        )
+
+    async def _attempt(
+        self,
+        ask: Callable[[], Awaitable[object]],
+        read: Callable[[object], T | SourceFailure],
+        context: RequestContext,
+        seconds: float,
+        *,
+        keys: int,
+        **facts: object,
+    ) -> T | SourceFailure:
+        """Ask the module within so many seconds, read what it returns, and log it."""
+        started = self._clock.monotonic()
+        answer: T | SourceFailure
+        try:
+            async with self._clock.timeout(seconds):
+                found = await ask()
+                if isinstance(found, Mapping):  # it may be any code of the module's
+                    found = {**cast("Mapping[object, object]", found)}
+        except TimeoutError:
+            answer = self._failure(Code.SOURCE_TIMEOUT, "no answer within the timeout")
+        except Exception as error:  # noqa: BLE001 # the module's code may raise anything
+            detail = f"the module has raised {type(error).__name__}"
+            answer = self._failure(Code.SOURCE_UNAVAILABLE, detail)
+            self._log.warning(
+                "extension.source_failed",
+                **requests_of(context),
+                source=self.name,
+                module=self.own.module,
+                **facts,
+                exc_info=error,
+            )
+            bare(error)
+        else:
+            answer = read(found)
+        failed = answer if isinstance(answer, SourceFailure) else None
+        if failed is None or failed.partial:
+            self.contact = LastContact(self._clock.now(), None)
+        (self._log.info if failed is None else self._log.warning)(
+            "source.fetch",
+            **requests_of(context),
+            source=self.name,
+            **facts,
+            keys=keys,
+            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
+            outcome="ok" if failed is None else failed.code.value,
+            **({} if failed is None else {"detail": failed.detail}),
+        )
+        return answer
+
+    def _failure(self, code: Code, detail: str) -> SourceFailure:
+        """Make a failure that a repetition may mend."""
+        return SourceFailure(self.name, code, detail, retryable=True)
+
+    def _results(
+        self, keys: Sequence[UserId], rows: Mapping[str, object], call: SourceCall
+    ) -> Mapping[UserId, SourceResult[R]]:
+        """Make the result of each key of its row.
+
+        A key without a row gets a failure if there are rows that nobody asked for: the source may
+        have looked for other users than it should.
+        """
+        absent: SourceFailure | None = None
+        by_key = {self._folded(str(key)): row for key, row in rows.items()}
+        if unasked := len(by_key.keys() - {*map(self._folded, keys)}):
+            detail = f"{unasked} rows that were not requested"
+            absent = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
+        return {
+            key: self._records.result(key, by_key[own], call.fields)
+            if (own := self._folded(key)) in by_key
+            else absent
+            for key in keys
+        }
+
+
+@asynccontextmanager
+async def open_own(
+    own: OwnSource,
+    settings: SourceSettings,
+    pipeline: ResiliencePipeline,
+    *,
+    deadlines: DeadlineSettings,
+    clock: Clock,
+    log: FilteringBoundLogger,
+    fold_case: bool,
+) -> AsyncGenerator[OwnService[Any]]:
+    """Open a source of a module for the life of the process.
+
+    Args:
+        own: The source.
+        settings: Its limits.
+        pipeline: Its resilience pipeline.
+        deadlines: The time budget of a request.
+        clock: The clock.
+        log: Where calls are logged.
+        fold_case: Whether keys that differ only in case are the same.
+
+    Yields:
+        The source. The module closes it at the end.
+
+    Raises:
+        ConfigurationError: What the module opens lacks a method that is needed.
+    """
+    async with own.open() as rows:
+        _check_methods(own, rows)
+        yield OwnService(
+            own,
+            rows,
+            settings,
+            pipeline=pipeline,
+            deadlines=deadlines,
+            clock=clock,
+            log=log,
+            fold_case=fold_case,
+        )
+
+
+def _check_methods(own: OwnSource, rows: object) -> None:
+    """Refuse what a module has opened if it lacks a method that is needed."""
+    lists = [name for name, one in own.lists.items() if one.fetch is None]
+    needed = {"fetch": "every source", **({"fetch_page": f"the list {lists[0]}"} if lists else {})}
+    mistakes = tuple(
+        f"module {own.module}: what the source {own.name} opens is {type(rows).__name__}, which has"
+        f" no method {name}: expected it, for {why}."
+        for name, why in needed.items()
+        if not callable(getattr(rows, name, None))
+    )
+    if mistakes:
+        raise ConfigurationError(mistakes)
