@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -29,6 +28,7 @@ from app.execution.engine import Engine
 from app.execution.explain import Explainer
 from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
+from app.execution.open_sources import OpenService, SourceOpener
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
@@ -61,23 +61,8 @@ from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import LogSettings, Settings
-from app.settings.source import KeyFromSettings, SourceSettings
-from app.sources.base import PagedSource, PageSpec, Record, Source
-from app.sources.batch import BatchedSource
-from app.sources.batch_scheduler import BatchScheduler, Sharing
-from app.sources.cache.entity_cache import CachedSource
-from app.sources.cache.store import EntityStore
-from app.sources.client import ServiceClient, open_service, pipeline_of
-from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
-from app.sources.field_selection import SelectingSource
-from app.sources.lists.pages import NoPages, RestPages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, validating_decoder
-from app.sources.own.contract import OwnSource
-from app.sources.own.pages import OwnPages
-from app.sources.own.service import OwnService, open_own
-from app.sources.records_in_parts import Endpoint, partitions_of
-from app.sources.rest import RestSource
 from app.transport.client import client_transport
 from app.transport.transport import TransportFactory
 
@@ -94,7 +79,7 @@ class RunningGateway:
         authentication: Returns the callers of requests.
     """
 
-    services: Sequence[ServiceClient | OwnService[Any]]
+    services: Sequence[OpenService]
     engine: Engine
     router_engine: Engine
     authentication: Authentication
@@ -247,52 +232,19 @@ class Gateway:
         return self.running.services if self.running is not None else None
 
     async def _open(self, stack: AsyncExitStack) -> RunningGateway:
-        """Open a client for each source that ``User`` reads, and make the running parts."""
-        definition = self._schema.definition
-        specs = definition.sources.values()
-        settings = self._settings.sources
-        endpoints = endpoints_of(specs, settings)
-        services = {
-            name: await stack.enter_async_context(
-                open_service(
-                    name,
-                    settings[name],
-                    self._transports,
-                    deadlines=self._settings.deadline,
-                    clock=self._clock,
-                    chance=self._chance,
-                    log=self._log,
-                )
-            )
-            for name in dict.fromkeys(spec.service for spec in specs)
-            if name not in definition.own
-        }
-        keys = keys_of(endpoints, self._settings.key_from)
-        own = {
-            name: await self._open_own(one, settings[name], stack, keys)
-            for name, one in definition.own.items()
-        }
-        key_from = sources_of_keys(keys)
-        sources = OpenSources(
-            users={
-                endpoint.spec.name: await self._open_scheduler(
-                    endpoint,
-                    own.get(endpoint.spec.name) or services[endpoint.spec.service],
-                    keys,
-                    stack,
-                )
-                for of_source in endpoints.values()
-                for endpoint in of_source
-            },
-            pages={
-                spec: self._open_pages(spec, own.get(spec.name) or services[spec.name])
-                for lists in definition.lists.values()
-                for spec in lists.values()
-            },
-            key_from=key_from,
-            partitions=partitions_of(endpoints),
+        """Open the sources that ``User`` reads, and make the running parts."""
+        opener = SourceOpener(
+            settings=self._settings,
+            fold_case=self._limits.fold_case,
+            transports=self._transports,
+            methods=read_methods(self._settings),
+            observer=self._observer,
+            clock=self._clock,
+            chance=self._chance,
+            log=self._log,
         )
-        reads = self._schema.reads(endpoints, key_from)
+        opened = await stack.enter_async_context(opener.opened(self._schema.definition))
+        reads = self._schema.reads(opened.endpoints, opened.sources.key_from)
         planner = Planner(self._schema.core, reads, self._limits)
         authentication = await stack.enter_async_context(
             open_authentication(
@@ -303,7 +255,7 @@ class Gateway:
                 log=self._log,
             )
         )
-        engine = router_engine = self._engine(self._schema, sources, planner, self._documents)
+        engine = router_engine = self._engine(opened.sources, planner, self._documents)
         if self._settings.router_token is not None:
             # A router may send other documents than clients may, so they are cached separately.
             documents = Documents.from_settings(
@@ -313,121 +265,12 @@ class Gateway:
                 router=True,
                 variants=self._documents.variants,
             )
-            router_engine = self._engine(self._schema, sources, planner, documents)
-        every: list[ServiceClient | OwnService[Any]] = [*services.values(), *own.values()]
-        return RunningGateway(every, engine, router_engine, authentication)
+            router_engine = self._engine(opened.sources, planner, documents)
+        return RunningGateway(opened.services, engine, router_engine, authentication)
 
-    async def _open_own(
-        self,
-        own: OwnSource,
-        settings: SourceSettings,
-        stack: AsyncExitStack,
-        keys: Mapping[str, Sequence[KeyFromSettings]],
-    ) -> OwnService[Any]:
-        """Open a source that a module brings."""
-        pipeline = pipeline_of(
-            own.name, settings, clock=self._clock, chance=self._chance, log=self._log
-        )
-        return await stack.enter_async_context(
-            open_own(
-                own,
-                settings,
-                pipeline,
-                deadlines=self._settings.deadline,
-                clock=self._clock,
-                log=self._log,
-                fold_case=self._limits.fold_case and own.name not in keys,
-            )
-        )
-
-    def _open_pages(
-        self, spec: PageSpec[Any], service: ServiceClient | OwnService[Any]
-    ) -> PagedSource[Any]:
-        """Open a list of a source. It knows no user if the settings say that there is no such."""
-        if spec.list in service.settings.without_lists:
-            return NoPages(spec.name)
-        if isinstance(service, OwnService):
-            return OwnPages(spec, service)
-        return RestPages(spec, service, observer=self._observer)
-
-    async def _open_scheduler(
-        self,
-        endpoint: Endpoint[Record],
-        service: ServiceClient | OwnService[Record],
-        keys: Mapping[str, Sequence[KeyFromSettings]],
-        stack: AsyncExitStack,
-    ) -> BatchedSource[Record]:
-        """Open an endpoint: its batch scheduler, with a cache before it if that is enabled."""
-        if isinstance(service, OwnService):
-            return await self._schedule(service, service.settings, service.is_congested, stack)
-        spec, settings = endpoint.spec, endpoint.settings
-        client = service.endpoint(spec.name, settings)
-        foreign = foreign_of(spec.name, keys)
-        # A source with its own keys is not called with ids of users.
-        other_keys = {*keys, *(one.source.name for one in self._schema.definition.lookups)}
-        fold_case = self._limits.fold_case and spec.name not in other_keys
-        methods = read_methods(self._settings)
-        source: Source[Record] = (
-            SelectingSource(
-                endpoint,
-                client,
-                self._log,
-                foreign,
-                observer=self._observer,
-                fold_case=fold_case,
-                methods=methods,
-            )
-            if endpoint.selects
-            else RestSource(
-                spec,
-                client,
-                self._log,
-                foreign,
-                observer=self._observer,
-                fold_case=fold_case,
-                methods=methods,
-            )
-        )
-        return await self._schedule(source, settings, client.is_congested, stack)
-
-    async def _schedule(
-        self,
-        source: Source[Record],
-        settings: SourceSettings,
-        congested: Callable[[], bool],
-        stack: AsyncExitStack,
-    ) -> BatchedSource[Record]:
-        """Put a batch scheduler before a source, with a cache before it if that is enabled."""
-        if settings.cache.enabled:
-            return await stack.enter_async_context(
-                CachedSource(
-                    source,
-                    settings,
-                    store=EntityStore(settings.cache.max_entries),
-                    deadlines=self._settings.deadline,
-                    clock=self._clock,
-                    log=self._log,
-                    congested=congested,
-                )
-            )
-        return await stack.enter_async_context(
-            BatchScheduler(
-                source.name,
-                source.fetch_many,
-                sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
-                settings=settings,
-                deadlines=self._settings.deadline,
-                clock=self._clock,
-                log=self._log,
-                congested=congested,
-            )
-        )
-
-    def _engine(
-        self, schema: GatewaySchema, sources: OpenSources, planner: Planner, documents: Documents
-    ) -> Engine:
+    def _engine(self, sources: OpenSources, planner: Planner, documents: Documents) -> Engine:
         """Make an engine over open sources."""
-        settings = self._settings.sources
+        schema, settings = self._schema, self._settings.sources
         return Engine(
             schema=schema,
             sources=sources,

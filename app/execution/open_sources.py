@@ -1,0 +1,251 @@
+"""Opens the sources that the fields of a schema read, for the life of the process.
+
+A source of the settings gets a client of its service, and a batch scheduler for each endpoint, with
+a cache before it if that is enabled. A source of a module is asked instead of a service. Opening is
+async because some sources open connections, or fetch a token.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from structlog.typing import FilteringBoundLogger
+
+from app.execution.load import OpenSources
+from app.resilience.clock import Clock
+from app.resilience.retry import Chance
+from app.schema.definitions import SchemaDefinition
+from app.settings.models import Settings
+from app.settings.source import KeyFromSettings, SourceSettings
+from app.sources.base import PagedSource, PageSpec, Record, Source
+from app.sources.batch import BatchedSource
+from app.sources.batch_scheduler import BatchScheduler, Sharing
+from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.store import EntityStore
+from app.sources.client import ServiceClient, open_service, pipeline_of
+from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
+from app.sources.field_selection import SelectingSource
+from app.sources.lists.pages import NoPages, RestPages
+from app.sources.mapping.contract import Observer
+from app.sources.mapping.decoding import ReadMethods
+from app.sources.own.contract import OwnSource
+from app.sources.own.pages import OwnPages
+from app.sources.own.service import OwnService, open_own
+from app.sources.records_in_parts import Endpoint, partitions_of
+from app.sources.rest import RestSource
+from app.transport.transport import TransportFactory
+
+OpenService: TypeAlias = ServiceClient | OwnService[Any]
+"""What is asked about users: a REST service, or a source of a module."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOpener:
+    """Opens sources. All that they need from outside is handed in.
+
+    Attributes:
+        settings: All settings.
+        fold_case: Whether ids of users that differ only by case are the same user's.
+        transports: Makes the transport to each service.
+        methods: What decodes rows and evaluates expressions.
+        observer: Gets each record and how it was made; ``None`` for no observer.
+        clock: The clock.
+        chance: Returns random numbers, for the jitter of waits.
+        log: The log.
+    """
+
+    settings: Settings
+    fold_case: bool
+    transports: TransportFactory
+    methods: ReadMethods
+    observer: Observer | None
+    clock: Clock
+    chance: Chance
+    log: FilteringBoundLogger
+
+    @asynccontextmanager
+    async def opened(self, definition: SchemaDefinition) -> AsyncGenerator["OpenedSources"]:
+        """Open the sources of a schema.
+
+        Args:
+            definition: The schema.
+
+        Yields:
+            The open sources. They are closed at the end.
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._open(definition, stack)
+
+    async def _open(self, definition: SchemaDefinition, stack: AsyncExitStack) -> "OpenedSources":
+        """Open all services first, then their endpoints and lists."""
+        settings = self.settings.sources
+        specs = definition.sources.values()
+        endpoints = endpoints_of(specs, settings)
+        keys = keys_of(endpoints, self.settings.key_from)
+        # A source with its own keys is not called with ids of users.
+        other_keys = {*keys, *(one.source.name for one in definition.lookups)}
+        services: dict[str, OpenService] = {
+            name: await self._open_service(name, stack)
+            for name in dict.fromkeys(spec.service for spec in specs)
+            if name not in definition.own
+        }
+        for name, one in definition.own.items():
+            fold_case = self.fold_case and name not in keys
+            services[name] = await self._open_own(one, stack, fold_case=fold_case)
+        users = {
+            one.spec.name: await self._schedule(
+                self._source_of(one, services[one.spec.service], keys, other_keys), stack
+            )
+            for of_source in endpoints.values()
+            for one in of_source
+        }
+        pages = {
+            spec: self._pages_of(spec, services[spec.name])
+            for lists in definition.lists.values()
+            for spec in lists.values()
+        }
+        return OpenedSources(
+            OpenSources(users, pages, sources_of_keys(keys), partitions_of(endpoints)),
+            [*services.values()],
+            endpoints,
+        )
+
+    async def _open_service(self, name: str, stack: AsyncExitStack) -> ServiceClient:
+        """Open the client of a service."""
+        return await stack.enter_async_context(
+            open_service(
+                name,
+                self.settings.sources[name],
+                self.transports,
+                deadlines=self.settings.deadline,
+                clock=self.clock,
+                chance=self.chance,
+                log=self.log,
+            )
+        )
+
+    async def _open_own(
+        self, own: OwnSource, stack: AsyncExitStack, *, fold_case: bool
+    ) -> OwnService[Any]:
+        """Open a source that a module brings."""
+        settings = self.settings.sources[own.name]
+        pipeline = pipeline_of(
+            own.name, settings, clock=self.clock, chance=self.chance, log=self.log
+        )
+        return await stack.enter_async_context(
+            open_own(
+                own,
+                settings,
+                pipeline,
+                deadlines=self.settings.deadline,
+                clock=self.clock,
+                log=self.log,
+                fold_case=fold_case,
+            )
+        )
+
+    def _source_of(
+        self,
+        endpoint: Endpoint[Record],
+        service: OpenService,
+        keys: Mapping[str, Sequence[KeyFromSettings]],
+        other_keys: set[str],
+    ) -> "_UnscheduledSource":
+        """Make the source of an endpoint."""
+        if isinstance(service, OwnService):
+            return _UnscheduledSource(service, service.settings, service.is_congested)
+        name, settings = endpoint.spec.name, endpoint.settings
+        client = service.endpoint(name, settings)
+        foreign = foreign_of(name, keys)
+        fold_case = self.fold_case and name not in other_keys
+        source: Source[Record] = (
+            SelectingSource(
+                endpoint,
+                client,
+                self.log,
+                foreign,
+                observer=self.observer,
+                fold_case=fold_case,
+                methods=self.methods,
+            )
+            if endpoint.selects
+            else RestSource(
+                endpoint.spec,
+                client,
+                self.log,
+                foreign,
+                observer=self.observer,
+                fold_case=fold_case,
+                methods=self.methods,
+            )
+        )
+        return _UnscheduledSource(source, settings, client.is_congested)
+
+    def _pages_of(self, spec: PageSpec[Any], service: OpenService) -> PagedSource[Any]:
+        """Make a list of a source. It knows no user if the settings say that there is no such."""
+        if spec.list in service.settings.without_lists:
+            return NoPages(spec.name)
+        if isinstance(service, OwnService):
+            return OwnPages(spec, service)
+        return RestPages(spec, service, observer=self.observer)
+
+    async def _schedule(
+        self, one: "_UnscheduledSource", stack: AsyncExitStack
+    ) -> BatchedSource[Record]:
+        """Put a batch scheduler before a source, with a cache before it if that is enabled."""
+        source, settings = one.source, one.settings
+        if settings.cache.enabled:
+            return await stack.enter_async_context(
+                CachedSource(
+                    source,
+                    settings,
+                    store=EntityStore(settings.cache.max_entries),
+                    deadlines=self.settings.deadline,
+                    clock=self.clock,
+                    log=self.log,
+                    congested=one.is_congested,
+                )
+            )
+        return await stack.enter_async_context(
+            BatchScheduler(
+                source.name,
+                source.fetch_many,
+                sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
+                settings=settings,
+                deadlines=self.settings.deadline,
+                clock=self.clock,
+                log=self.log,
+                congested=one.is_congested,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSources:
+    """All open sources of a schema.
+
+    Attributes:
+        sources: The sources, for the fetches of plans.
+        services: What is asked: the services, and the sources of modules.
+        endpoints: The endpoints of each source.
+    """
+
+    sources: OpenSources
+    services: Sequence[OpenService]
+    endpoints: Mapping[str, Sequence[Endpoint[Record]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnscheduledSource:
+    """A source before which there is no batch scheduler yet.
+
+    Attributes:
+        source: The source.
+        settings: Its settings.
+        is_congested: Returns whether its calls wait before they are sent.
+    """
+
+    source: Source[Record]
+    settings: SourceSettings
+    is_congested: Callable[[], bool]
