@@ -22,6 +22,7 @@ from app.errors import Code, RequestError, quote, without_quotes
 from app.execution.response_errors import MASKED
 from app.observability.bounds import printable
 from app.resilience.clock import Clock, Deadline, read_duration
+from app.server.lifespan import run_lifespan
 from app.server.request import by_name, text_of
 from app.server.responses import (
     METHODS,
@@ -141,6 +142,9 @@ class CorrelationMiddleware:
             receive: The ASGI channel of incoming messages.
             send: The ASGI channel of outgoing messages.
         """
+        if scope["type"] == "lifespan":
+            await run_lifespan(self._app, scope, receive, send, self._log)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
