@@ -101,6 +101,10 @@ def _misfits_of_sources(
 ) -> Iterator[tuple[Keys, str | None]]:
     """Find settings of sources that do not fit the records of the schema."""
     lists = made.definition.lists
+    # A field that could not be made is reported where it is defined, and not where it is read.
+    fields = (as_table(value_at(values, ("user",))) or {}).items()
+    shown = {name for name, own in fields if (as_table(own) or {}).get("hidden") is not True}
+    unmade = shown - made.definition.by_name.keys()
     services = dict[str, None]()
     lookups = {one.source.name: one.name for one in made.definition.lookups}
     for spec in made.definition.sources.values():
@@ -109,6 +113,8 @@ def _misfits_of_sources(
             own = value_at(values, ("sources", spec.service))
             enums = _enums_of(spec, made.definition)
             for mistake in (*misfits(spec, settings), *_wrong_words(spec, enums, own)):
+                if mistake.unknown in unmade:
+                    continue
                 place: Keys = ("sources", spec.service, *mistake.keys)
                 if spec.name in lookups and mistake.keys[0] == "endpoints":
                     place = ("schema", "lookups", lookups[spec.name], *mistake.keys[2:])
@@ -116,7 +122,8 @@ def _misfits_of_sources(
     for service in services:
         own = value_at(values, ("sources", service))
         for mistake in list_misfits(lists.get(service, {}), service, own):
-            yield ("sources", service, *mistake.keys), mistake.what
+            if mistake.unknown not in unmade:
+                yield ("sources", service, *mistake.keys), mistake.what
         for name, pages in lists.get(service, {}).items():
             if value_at(values, ("user", name, "list")) is not NOTHING:
                 for mistake in field_mistakes(pages, made.sources[service].lists[name]):
