@@ -244,12 +244,18 @@ class UserField:
         """Parse the type."""
         object.__setattr__(self, "kind", parse_type(self.type))
 
-    @property
-    def full_description(self) -> str:
-        """The description, with who may see the field: explorers do not show directives."""
+    def full_description(self, names: UserNames) -> str:
+        """Write the description, with who may see the field: explorers do not show directives.
+
+        Args:
+            names: What the schema calls users.
+
+        Returns:
+            The description in the schema.
+        """
         if self.may.public:
             return self.description
-        return f"{self.description} Only for {self.may.audience}."
+        return f"{self.description} Only for {names.in_text(self.may.audience)}."
 
     def reader(self, arguments: Mapping[str, Any]) -> Callable[[Any], Any]:
         """Make the function that reads the field from a record.

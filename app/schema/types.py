@@ -15,6 +15,7 @@ from typing import Annotated, Any, Optional, Protocol, TypeAlias, cast
 import strawberry
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
+from app.auth.policies import owner_directive
 from app.errors import BadUserInputError, Code, SourceError, SourceFailure
 from app.schema.connection import MAX_FIRST, PageInfo, page_request, resolved_page
 from app.schema.definitions import (
@@ -107,7 +108,7 @@ class TypeBuilder:
 
     def __init__(self, schema: SchemaDefinition, *, security_directives: bool) -> None:
         self._schema = schema
-        self._security_directives = security_directives
+        self._owner = owner_directive(schema.names) if security_directives else None
         self._enums = {one.name: _enum_type(one) for one in schema.enums}
         self._definitions = {one.name: one for one in schema.objects}
         self._objects: dict[str, PythonType] = {}
@@ -122,7 +123,9 @@ class TypeBuilder:
         fields: dict[str, tuple[PythonType, Any]] = {
             "id": (
                 strawberry.ID,
-                strawberry.field(description="Identifies the user in every source."),
+                strawberry.field(
+                    description=self._schema.names.in_text("Identifies the user in every source.")
+                ),
             )
         }
         for one in self._schema.fields:
@@ -137,7 +140,7 @@ class TypeBuilder:
 
     def _user_field(self, field: UserField) -> tuple[PythonType, Any]:
         """Build a field of a user: its type and its resolver."""
-        directives = [*(field.may.directives if self._security_directives else ())]
+        directives = [*(field.may.directives(self._owner) if self._owner is not None else ())]
         if field.weight is not None:
             directives.append(Cost(weight=field.weight))
         if field.pages is not None:
@@ -170,7 +173,7 @@ class TypeBuilder:
         return annotation, strawberry.field(
             resolver=resolver,
             name=field.name,
-            description=field.full_description,
+            description=field.full_description(self._schema.names),
             deprecation_reason=field.deprecated,
             directives=directives,
         )

@@ -48,6 +48,7 @@ class ConfiguredFields:
         self._user = tables.user
         self._own_objects = tables.types
         self._base: Mapping[str, UserField] = {} if base is None else base.by_name
+        self._names = tables.schema.names
         self._types = types
         self._sources = sources
         self._mistakes = mistakes
@@ -95,7 +96,14 @@ class ConfiguredFields:
             self._sources.add(source, fields)
         self._sources.add_unread()
         specs = self._sources.specs
-        kept = [replace(one, source=specs[one.source.name]) for one in self._kept.values()]
+        kept = [
+            replace(
+                one,
+                source=specs[one.source.name],
+                description=self._names.in_text(one.description),
+            )
+            for one in self._kept.values()
+        ]
         defined = [self._defined(one, specs) for one in own.values()]
         return [*kept, *defined, *self._extended.build(specs)]
 

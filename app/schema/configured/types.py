@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Optional, cast
 
 from graphql import (
@@ -102,9 +102,13 @@ class ConfiguredTypes:
     ) -> None:
         self._tables = tables
         self._mistakes = mistakes
-        objects = (MONEY,) if base is None else base.objects
-        self.objects = {one.name: ReadObject(one) for one in objects}
-        self.enums = {one.name: one for one in (() if base is None else base.enums)}
+        objects, enums = ((MONEY,), ()) if base is None else (base.objects, base.enums)
+        in_text = tables.schema.names.in_text
+        self.objects = {
+            one.name: ReadObject(replace(one, description=in_text(one.description)))
+            for one in objects
+        }
+        self.enums = {one.name: replace(one, description=in_text(one.description)) for one in enums}
         if tables.module is not None and tables.module.extension is not None:
             self._extend(tables.module.name, tables.module.extension)
         listed = [one.type for one in (() if base is None else base.fields) if one.pages]
