@@ -29,7 +29,7 @@ A minor version adds names. It may deprecate one, which then works until the nex
 using it is a ``DeprecationWarning``, and the gateway logs it at its start. A major version is
 another module, ``v2``.
 
-Changes: 1.1 calls ``derived`` ``computed``.
+Changes: 1.1 calls ``derived`` ``computed``, and adds ``ObjectField.assumed_size``.
 """
 
 import warnings

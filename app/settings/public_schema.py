@@ -97,6 +97,10 @@ _TYPE = (
     "Type in GraphQL's notation: `String`, `Int`, `Float`, `Boolean`, `ID`, `DateTime`, `Date`,"
     " `SafeInt`, `URL`, `Money`, an object or an enum; `!` for never null, `[…]` for a list."
 )
+_ASSUMED_SIZE = (
+    "For a list in the row: the number of items that the cost of a query assumes. The field then"
+    " has the argument `first`."
+)
 _DEPRECATED = "Why clients should not use it any more. When absent, they may."
 
 
@@ -303,8 +307,7 @@ class UserFieldSettings(SettingsModel):
         default=None,
         ge=1,
         le=100_000,
-        description="For a list in the row: the number of items that the cost of a query assumes."
-        " The field then has the argument `first`.",
+        description=_ASSUMED_SIZE,
         examples=[20],
     )
     cost: int | None = Field(
@@ -361,6 +364,9 @@ class ObjectFieldSettings(SettingsModel):
         examples=["full_name"],
     )
     deprecated: Description | None = Field(default=None, description=_DEPRECATED)
+    assumed_size: int | None = Field(
+        default=None, ge=1, le=100_000, description=_ASSUMED_SIZE, examples=[20]
+    )
 
 
 class ObjectSettings(SettingsModel):

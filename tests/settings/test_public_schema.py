@@ -190,6 +190,11 @@ TAKEN = "is a type of the schema already: expected another name"
             ["6: [user.open] assumed_size is for lists, and the type is Int"],
         ),
         (
+            "[types.A]\ndescription = '.'\n[types.A.fields]\n"
+            "a = { type = 'Int!', description = '.', assumed_size = 3 }\n" + field(type="A"),
+            ["4: [types.A.fields.a] assumed_size is for lists, and the type is Int!"],
+        ),
+        (
             field(list={"path": "/x", "parameter": "u"}),
             ["1: [user.open] is wrong: expected connection = true beside list"],
         ),

@@ -182,7 +182,9 @@ class ExtendedFields:
             self._add(f"{about}reads {len(reads)} values: expected the one that it shows.")
         elif field.compute is not None and (what := arity_mistake(field.compute, reads)):
             self._add(f"{about}{what}")
-        kind = self._types.kind_of(field.type, _PLACE, about=f"{self._module}: {about}")
+        about = f"{self._module}: {about}"
+        kind = self._types.kind_of(field.type, _PLACE, about=about)
+        self._types.is_sized_list(kind, field.assumed_size, _PLACE, about=about)
         return kind if len(self._mistakes.found) == wrong else None
 
     def _input(

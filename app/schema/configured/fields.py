@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphql import ListTypeNode, NonNullTypeNode, TypeNode, print_ast
+from graphql import TypeNode, print_ast
 
 from app.auth.policies import policy_of
 from app.schema.configured.extended import ExtendedFields
@@ -152,10 +152,7 @@ class ConfiguredFields:
 
     def _fits(self, settings: UserFieldSettings, kind: TypeNode, keys: Keys) -> bool:
         """Report settings that do not fit the type of a field."""
-        plain = kind.type if isinstance(kind, NonNullTypeNode) else kind
-        if settings.assumed_size is not None and not isinstance(plain, ListTypeNode):
-            what = f"is for lists, and the type is {settings.type}."
-            self._mistakes.add((*keys, "assumed_size"), what)
+        if not self._types.is_sized_list(kind, settings.assumed_size, keys):
             return False
         if not settings.connection:
             return True
