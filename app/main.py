@@ -263,7 +263,7 @@ class Gateway:
             for name in dict.fromkeys(spec.service for spec in specs)
             if name not in definition.own
         }
-        keys = keys_of(endpoints, self._settings.key_from)
+        keys = keys_of(endpoints, self._settings.key_from, settings)
         own = {
             name: await self._open_own(one, settings[name], stack, keys)
             for name, one in definition.own.items()
