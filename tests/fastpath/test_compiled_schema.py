@@ -1,4 +1,4 @@
-"""Compiled equals interpreted for random schemas of a file, and both show what rows have.
+"""All fast paths equal the reference for random schemas of a file, and both show what rows have.
 
 A schema has objects in lists in objects, enums with and without ``unknown``, all scalars, hidden
 default fields, several sources with endpoints, names and expressions, policies, lists page by page,
@@ -246,14 +246,14 @@ def next_page_in(request: RandomRequest, data: Json) -> NextPage | None:
 )
 @given(case=schema_cases())
 @example(case=APART)
-async def test_compiled_interpreted_and_rows_say_the_same(
+async def test_fast_paths_the_reference_and_rows_say_the_same(
     open_gateway: OpenGateway, services: FakeServices, case: SchemaCase
 ) -> None:
     tell_shares(case)
     wanted = settings_of(case.schema)
     both: list[list[Answered]] = []
-    for compiled in (True, False):
-        fastpath = FastpathSettings(compiled=compiled)
+    for fast in (True, False):
+        fastpath = FastpathSettings(enabled=fast)
         async with open_gateway(
             wanted.model_copy(update={"fastpath": fastpath}), by_headers
         ) as gateway:
@@ -263,12 +263,12 @@ async def test_compiled_interpreted_and_rows_say_the_same(
             for one in gateway.events("graphql.operation"):
                 event(f"compiled: {one['compiled']}")
 
-    for request, compiled_one, interpreted in zip(case.requests, *both, strict=True):
-        assert compiled_one == interpreted
-        assert compiled_one.status == 200
-        data = orjson.loads(compiled_one.data)
-        check(case.schema, request, data, compiled_one.errors)
-        check_next_page(case.schema, request, data, compiled_one.next_page)
+    for request, short, reference in zip(case.requests, *both, strict=True):
+        assert short == reference
+        assert short.status == 200
+        data = orjson.loads(short.data)
+        check(case.schema, request, data, short.errors)
+        check_next_page(case.schema, request, data, short.next_page)
 
 
 def tell_shares(case: SchemaCase) -> None:
