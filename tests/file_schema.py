@@ -45,15 +45,20 @@ def in_a_file(settings: Settings) -> Settings:
     }
     tables = {name: example()[name] for name in TABLES}
     tables["user"] = {
-        name: _read_by_endpoints(one) if settings.sources[one["source"]].endpoints else one
+        name: _read_by_source(one) if _reads(sources[one["source"]], name) else one
         for name, one in tables["user"].items()
     }
     made = Settings.model_validate({**settings_in(settings), **tables})
     return made.model_copy(update={"sources": sources})
 
 
-def _read_by_endpoints(field: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave the expression of a field to the endpoints of its source."""
+def _reads(source: SourceSettings, name: str) -> bool:
+    """Tell whether a source itself says how a field is read."""
+    return bool(source.endpoints) or name in (source.fields or {})
+
+
+def _read_by_source(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave the expression of a field to its source."""
     return {name: value for name, value in field.items() if name != "value"}
 
 
@@ -76,7 +81,8 @@ def _answer_with_key(source: Mapping[str, Any], own: Mapping[str, Any]) -> objec
     given, key = source["answer"], own.get("answer")
     if given is None or key is None:
         return given or key
-    if given["key"] or given["by_key"] or KEYS & (source["fields"] or {}).keys():
+    by_place = given["match"] == "position"
+    if by_place or given["key"] or given["by_key"] or KEYS & (source["fields"] or {}).keys():
         return given
     return {**given, **key}
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from app.schema.default import DEFAULT_SCHEMA
 from app.settings.nested import as_list
 
 Json: TypeAlias = Any
@@ -115,6 +116,7 @@ class RandomField:
         may: Who may see it.
         sized: Whether it has the argument ``first``.
         pages: Whether it is a list that is read page by page.
+        counts: Whether it is the number of a user's rows.
     """
 
     name: str
@@ -126,6 +128,7 @@ class RandomField:
     may: str = ""
     sized: bool = False
     pages: bool = False
+    counts: bool = False
 
     def put(self, row: dict[str, Json], value: Json) -> None:
         """Write a value into a row."""
@@ -158,6 +161,72 @@ def as_item(row: Json) -> Json:
     return None if row is MISSING else row
 
 
+@dataclass(frozen=True)
+class RandomReading:
+    """How a source or endpoint is asked, and its answer read.
+
+    Attributes:
+        grouped: Whether a user may have several rows.
+        ordered: Whether these are sorted.
+        selects: Whether requests name the members that rows have.
+    """
+
+    grouped: bool = False
+    ordered: bool = False
+    selects: bool = False
+
+    def expression(self, name: str) -> str:
+        """Write the expression of a member of the row that has the values."""
+        return f"[0].{name}" if self.grouped else name
+
+    def settings(self, path: str, key: str) -> dict[str, Json]:
+        """Write the settings of the request and the answer."""
+        request: dict[str, Json] = {"form": "repeat", "path": path, "parameter": "id"}
+        if self.selects:
+            request["select"] = {"parameter": "only"}
+        answer: dict[str, Json] = {} if key == "id" else {"key": [key]}
+        if self.grouped:
+            answer["group"] = {"order": "seq"} if self.ordered else {}
+        return {"request": request, **({"answer": answer} if answer else {})}
+
+
+@dataclass(frozen=True)
+class RandomLookup:
+    """Root fields that find users by a mail address.
+
+    Attributes:
+        one: The root field with one user.
+        several: The root field with several users.
+        source: The source that is asked.
+        may: Who may use it.
+    """
+
+    one: str
+    several: str
+    source: str
+    may: str
+
+    @property
+    def place(self) -> str:
+        """The endpoint that is asked."""
+        return f"{self.source}.{self.one}"
+
+    def table(self) -> Mapping[str, Json]:
+        """Write the table of the file."""
+        return {
+            "source": self.source,
+            "key": "mail",
+            "request": {"form": "repeat", "path": "/find", "parameter": "mail"},
+            "answer": {"key": ["mail"]},
+            "value": "found.id",
+            "description": "The one with this address.",
+            "may": self.may,
+        }
+
+
+DEFAULT_SOURCES = ("profile", "billing", "activity")
+
+
 @dataclass
 class RandomSchema:
     """A schema.
@@ -166,18 +235,24 @@ class RandomSchema:
         extends: What it begins with.
         hidden: The default fields that it does not have.
         type: The name of a user.
+        plural: The root field with several users; ``None`` for the usual one.
+        lookup: Root fields that find users by another key, if there are any.
         enums: The enums by name.
         objects: The fields of each object.
         fields: The fields of a user.
         endpoints: The endpoints of each source that has some; the first says who exists.
         apart: Whether fields name the endpoint that they are read from.
         keys: The name of the key in rows of each source.
+        readings: How each source and endpoint is read.
+        origins: For sources whose keys are in rows of others, these others in order.
     """
 
     apart: bool = False
     extends: str = "none"
     hidden: Sequence[str] = ()
     type: str = "User"
+    plural: str | None = None
+    lookup: RandomLookup | None = None
     enums: dict[str, RandomEnum] = field(default_factory=dict[str, RandomEnum])
     objects: dict[str, Sequence[RandomField]] = field(
         default_factory=dict[str, "Sequence[RandomField]"]
@@ -185,6 +260,35 @@ class RandomSchema:
     fields: Sequence[RandomField] = ()
     endpoints: dict[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
     keys: dict[str, str] = field(default_factory=dict[str, str])
+    readings: dict[str, RandomReading] = field(default_factory=dict[str, RandomReading])
+    origins: dict[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
+
+    @property
+    def default_sources(self) -> Sequence[str]:
+        """The default sources of which a field is left."""
+        if self.extends != "default":
+            return []
+        left = [one for one in DEFAULT_SCHEMA.fields if one.name not in self.hidden]
+        return list(dict.fromkeys(one.source.name for one in left))
+
+    @property
+    def root(self) -> str:
+        """The root field with one user."""
+        return self.type[:1].lower() + self.type[1:]
+
+    @property
+    def root_of_several(self) -> str:
+        """The root field with several users."""
+        return self.plural or f"{self.root}s"
+
+    def first_place(self, source: str) -> str:
+        """Find the endpoint of a source whose rows have the keys of other sources."""
+        first = next(iter(self.endpoints.get(source, ())), "")
+        return f"{source}.{first}" if first else source
+
+    def reading(self, place: str) -> RandomReading:
+        """Tell how a source or an endpoint is read."""
+        return self.readings.get(place, RandomReading())
 
     @property
     def places(self) -> Sequence[str]:
@@ -197,8 +301,13 @@ class RandomSchema:
 
     def tables(self) -> Mapping[str, Json]:
         """Write the tables of a file, without the sources."""
+        schema: dict[str, Json] = {"extends": self.extends, "type": self.type}
+        if self.plural is not None:
+            schema["plural"] = self.plural
+        if self.lookup is not None:
+            schema["lookups"] = {self.lookup.one: self.lookup.table()}
         return {
-            "schema": {"extends": self.extends, "type": self.type},
+            "schema": schema,
             "user": {
                 **{name: {"hidden": True} for name in self.hidden},
                 **{one.name: self._field(one) for one in self.fields},
@@ -217,18 +326,34 @@ class RandomSchema:
         """Write the settings of the sources, without their addresses."""
         made: dict[str, Mapping[str, Json]] = {}
         for source, key in self.keys.items():
-            answer = {} if key == "id" else {"answer": {"key": [key]}}
             divided = {
                 one: {
-                    "request": {"form": "repeat", "path": f"/{one}", "parameter": "id"},
+                    **self.reading(f"{source}.{one}").settings(f"/{one}", key),
                     **({} if self.apart else {"fields": self._expressions(f"{source}.{one}")}),
-                    **answer,
                 }
                 for one in self.endpoints.get(source, ())
             }
-            request = {"form": "repeat", "path": "/rows", "parameter": "id"}
-            made[source] = {"endpoints": divided} if divided else {"request": request, **answer}
+            whole = self.reading(source).settings("/rows", key)
+            made[source] = {
+                **({"endpoints": divided} if divided else whole),
+                **self._key_from(source),
+            }
         return made
+
+    def _key_from(self, source: str) -> Mapping[str, Json]:
+        """Write where the keys of a source are."""
+        places = [
+            {
+                "source": origin,
+                "expression": self.reading(self.first_place(origin)).expression(
+                    link_of(source, number)
+                ),
+            }
+            for number, origin in enumerate(self.origins.get(source, ()))
+        ]
+        if not places:
+            return {}
+        return {"key_from": places if len(places) > 1 else places[0]}
 
     def _expressions(self, place: str) -> Mapping[str, str]:
         """Write the expressions of the fields of an endpoint."""
@@ -241,17 +366,24 @@ class RandomSchema:
         divided = one.source in self.endpoints and not self.apart
         if divided or one.pages:
             table.pop("value", None)
-        if one.sized:
-            table["assumed_size"] = 3
         if one.pages:
             table["connection"] = True
         return table
 
 
+def link_of(source: str, number: int) -> str:
+    """Name the member of a row that has the key of another source."""
+    return f"link_{source}_{number}"
+
+
 def _table(one: RandomField) -> dict[str, Json]:
     """Write the table of a field."""
-    value = {} if one.value is None else {"value": one.value}
-    return {"type": str(one.type), "description": "A field.", **value}
+    table: dict[str, Json] = {"type": str(one.type), "description": "A field."}
+    if one.value is not None:
+        table["value"] = one.value
+    if one.sized:
+        table["assumed_size"] = 3
+    return table
 
 
 class SchemaWriting:
@@ -279,13 +411,12 @@ class SchemaWriting:
         if draw(st.booleans()):
             made.extends = "default"
             made.hidden = draw(st.lists(st.sampled_from(default), unique=True, max_size=4))
-        else:
-            made.type = draw(st.sampled_from(["User", "Employee"]))
+        made.type = draw(st.sampled_from(["User", "Employee", "TeamMember", "Person"]))
+        made.plural = draw(st.sampled_from([None, None, "people"]))
         for number in range(draw(st.integers(1, 3))):
-            source = f"s{number}"
-            made.keys[source] = draw(st.sampled_from(["id", "user_id"]))
-            if draw(st.integers(0, 2)) == 0:
-                made.endpoints[source] = ["one", "two"]
+            self._source(f"s{number}")
+        if draw(st.booleans()):
+            made.lookup = self._lookup()
         made.apart = draw(st.booleans())
         made.fields = self._fields_of_user()
         read = {one.place for one in made.fields}
@@ -294,6 +425,37 @@ class SchemaWriting:
             if not made.endpoints[source]:
                 del made.endpoints[source]
         return made
+
+    def _source(self, name: str) -> None:
+        """Draw a source."""
+        draw, made = self._draw, self._schema
+        made.keys[name] = draw(st.sampled_from(["id", "user_id"]))
+        if draw(st.integers(0, 2)) == 0:
+            made.endpoints[name] = ["one", "two"]
+        for place in [name, *(f"{name}.{one}" for one in made.endpoints.get(name, ()))]:
+            grouped = draw(st.integers(0, 2)) == 0
+            ordered, selects = draw(st.booleans()), draw(st.integers(0, 2)) == 0
+            made.readings[place] = RandomReading(grouped, ordered, selects)
+        before = [*(one for one in made.keys if one != name), *made.default_sources]
+        linked = draw(st.booleans())
+        if before and linked:
+            some = st.lists(st.sampled_from(before), unique=True, min_size=1, max_size=3)
+            made.origins[name] = draw(some)
+
+    def _lookup(self) -> RandomLookup:
+        """Draw root fields that find users by another key."""
+        draw, made = self._draw, self._schema
+        sources = [*made.keys, *made.default_sources]
+        one, several = draw(
+            st.sampled_from(
+                [
+                    (f"{made.root}ByMail", f"{made.root_of_several}ByMails"),
+                    ("findByMail", "findByMails"),
+                ]
+            )
+        )
+        may = draw(st.sampled_from(["public", "public", "a:read"]))
+        return RandomLookup(one, several, draw(st.sampled_from(sources)), may)
 
     def _enum(self, name: str) -> RandomEnum:
         """Draw an enum."""
@@ -320,30 +482,34 @@ class SchemaWriting:
         names = [*SCALARS, *made.enums, *made.enums, *made.objects, *made.objects, *made.objects]
         return RandomType(self._draw(st.sampled_from(names)), required=must)
 
-    def _path(self, name: str, number: int) -> tuple[Sequence[str], str | None]:
+    def _path(
+        self, name: str, number: int, reading: RandomReading = RandomReading()
+    ) -> tuple[Sequence[str], str | None]:
         """Draw where the value of a field stands, and the expression that reads it."""
+        of = reading.expression
         way = self._draw(
             st.sampled_from(["name", "name", "name", "other", "odd", "path", "either"])
         )
         match way:
             case "other":
-                return [f"m{number}"], f"m{number}"
+                return [f"m{number}"], of(f"m{number}")
             case "odd":
-                return [f"m:{number}"], f'"m:{number}"'
+                return [f"m:{number}"], of(f'"m:{number}"')
             case "path":
-                return [f"in{number}", "value"], f"in{number}.value"
+                return [f"in{number}", "value"], of(f"in{number}.value")
             case "either":
-                return [f"m{number}"], f"not_null(m{number}, nothing)"
+                return [f"m{number}"], f"not_null({of(f'm{number}')}, {of('nothing')})"
             case _:
-                return [name], None
+                return [name], of(name) if reading.grouped else None
 
     def _fields_of_object(self) -> Sequence[RandomField]:
         """Draw the fields of an object; every second one may be an item of a list."""
         names = self._draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
-        fields = [
-            RandomField(name, self._type(), *self._path(name, number))
-            for number, name in enumerate(names)
-        ]
+        fields: list[RandomField] = []
+        for number, name in enumerate(names):
+            kind = self._type()
+            sized = kind.item is not None and self._draw(st.booleans())
+            fields.append(RandomField(name, kind, *self._path(name, number), sized=sized))
         if self._draw(st.booleans()):
             key = RandomType("ID", required=True)
             fields.append(RandomField("id", key, *self._path("id", len(names))))
@@ -358,8 +524,7 @@ class SchemaWriting:
         """Draw a field of a user."""
         draw, made = self._draw, self._schema
         own = draw(st.sampled_from([*made.keys]))
-        base = ["profile", "billing", "activity"] if made.extends == "default" else []
-        source = draw(st.sampled_from([own, own, *base]))
+        source = draw(st.sampled_from([own, own, *made.default_sources]))
         may = draw(
             st.sampled_from(["public", "public", "self", "a:read", "self or a:read", "self or b"])
         )
@@ -368,15 +533,20 @@ class SchemaWriting:
             for one, fields in made.objects.items()
             if any(str(each.type) == "ID!" for each in fields)
         ]
-        if source == own and source not in made.endpoints and items and draw(st.booleans()):
-            listed = RandomType(draw(st.sampled_from(items)))
-            return RandomField(name, listed, [name], None, source, source, may, pages=True)
-        kind = self._type(required=draw(st.integers(0, 9)) == 0)
-        sized = kind.item is not None and draw(st.booleans())
-        path, value = self._path(name, number)
         place = source
         if source in made.endpoints:
             place = f"{source}.{draw(st.sampled_from(made.endpoints[source]))}"
+        has_lists = source == own and (made.apart or source not in made.endpoints)
+        if has_lists and items and draw(st.booleans()):
+            listed = RandomType(draw(st.sampled_from(items)))
+            return RandomField(name, listed, [name], None, source, place, may, pages=True)
+        reading = made.reading(place)
+        if reading.grouped and draw(st.integers(0, 3)) == 0:
+            count = "length([?seq != `null`])"
+            return RandomField(name, RandomType("Int"), [], count, source, place, may, counts=True)
+        kind = self._type(required=draw(st.integers(0, 9)) == 0)
+        sized = kind.item is not None and draw(st.booleans())
+        path, value = self._path(name, number, reading)
         return RandomField(name, kind, path, value, source, place, may, sized)
 
 
@@ -470,7 +640,7 @@ class Selected:
     Attributes:
         alias: Its alias.
         field: The field; ``None`` for ``__typename``.
-        first: Its argument ``first``, if it has one.
+        first: Its argument ``first``, if it is given.
         inner: What is selected of its objects.
     """
 
@@ -505,7 +675,9 @@ class SelectionWriting:
         if self._draw(st.integers(0, 9)) == 0:
             return Selected(alias, None)
         one = self._draw(st.sampled_from(list(fields)))
-        first = self._draw(st.sampled_from([None, 0, 1, 2])) if one.sized else None
+        first = None
+        if one.sized or one.pages:
+            first = self._draw(st.sampled_from([1, 1, 2, None] if one.pages else [0, 1, 2, None]))
         inner: Sequence[Selected] = ()
         kind = one.type.innermost
         if kind in self._schema.objects:
@@ -533,16 +705,23 @@ def _written(one: Selected) -> str:
     arguments = "" if one.first is None else f"(first: {one.first})"
     inner = text_of(one.inner) if one.inner else ""
     if one.field.pages:
-        inner = f"{{ edges {{ node {inner} }} }}"
+        inner = f"{{ edges {{ node {inner} }} pageInfo {{ hasNextPage endCursor }} }}"
     return f"{one.alias}: {one.field.name}{arguments} {inner}"
 
 
 def projected(value: Json, one: Selected) -> Json:
     """Tell what a client sees of a value by a selection."""
+    if (items := as_list(value)) is not None and one.first is not None:
+        value = items[: one.first]
+    return inside(value, one)
+
+
+def inside(value: Json, one: Selected) -> Json:
+    """Tell what a client sees of a value, or of each item of a list."""
     if one.field is None or not one.inner or value is None:
         return value
     if (items := as_list(value)) is not None:
-        return [projected(item, one) for item in items]
+        return [inside(item, one) for item in items]
     names = {inner.alias: inner for inner in one.inner}
     kind = one.field.type.innermost
     return {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from app.settings.models import Settings
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, Row, calm_source, json_response, settings_for_fakes, user_id
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 
 USERS = [user_id(number) for number in range(1, 5)]
 DAMAGES = ("missing", "null", "wrong")
@@ -55,7 +55,7 @@ WRONG: Mapping[str, object] = {
     "next": "soon",
     "cents": "12.5",
     "cur": "euro",
-    "seq": 1,
+    "seq": 1.5,
     "kind": 7,
     "at": "2026",
 }
@@ -337,7 +337,7 @@ async def test_every_undamaged_field_arrives_and_every_damaged_one_is_an_error_a
     assert reply.codes == codes
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
     """Read by all fast paths, and by the reference path."""
     ways: Ways = request.param

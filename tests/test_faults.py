@@ -16,7 +16,7 @@ from tests.fault_server import Fault
 from tests.faults import SECRET
 from tests.outage import Outage, outage
 from tests.truth import ALL, FIELDS, seen
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 
 TIMEOUT = "SOURCE_TIMEOUT"
 UNAVAILABLE = "SOURCE_UNAVAILABLE"
@@ -46,7 +46,7 @@ since they count for more where the machine is shared."""
 USERS = (3, 1, 2)
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
     """Have every test done in both ways."""
     ways: Ways = request.param

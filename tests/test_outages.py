@@ -17,7 +17,7 @@ from tests.fakes import user_id
 from tests.fakes.http_server import HttpRequest, hanging
 from tests.fault_server import Fault
 from tests.outage import Outage, outage
-from tests.ways import BOTH, LONG, Ways
+from tests.ways import ALSO_BY_FILE, LONG, Ways
 
 ONE = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
 PLAN = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
@@ -26,7 +26,7 @@ MANY = "query($ids: [ID!]!) { users(ids: $ids) { id plan } }"
 NO_RETRIES = {"max_retries": 0, "budget_minimum": 0, "budget_share": 0}
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
     """Have every test done in both ways."""
     ways: Ways = request.param

@@ -6,9 +6,9 @@ that users see their own field without a scope. So such a field has ``@owner``, 
 our tools, and ``@authenticated``, which routers enforce.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import strawberry
 from graphql import GraphQLField, GraphQLFieldResolver, GraphQLResolveInfo
@@ -17,6 +17,7 @@ from strawberry.schema_directive import Location
 
 from app.errors import ForbiddenError
 from app.expressions.ids import same_user
+from app.settings.public_schema import UserNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,33 @@ EVERYBODY = Caller(trusted=True)
 """Every caller, where callers are not authenticated."""
 
 
-@strawberry.schema_directive(
-    locations=[Location.FIELD_DEFINITION],
-    description=(
-        "Only the user itself and callers with one of the scopes may see the field. For all others"
-        " it is `null`, with the error `FORBIDDEN`."
-    ),
-)
-class Owner:
-    """Only the user itself and callers with one of the scopes see the field."""
+OwnerDirective: TypeAlias = Callable[[Sequence[str]], object]
+"""Makes ``@owner`` for some scopes."""
 
-    or_scopes: list[str]
+
+def owner_directive(names: UserNames) -> OwnerDirective:
+    """Define the directive ``@owner`` of a schema.
+
+    Args:
+        names: What the schema calls users.
+
+    Returns:
+        A function that makes the directive for some scopes.
+    """
+
+    @strawberry.schema_directive(
+        locations=[Location.FIELD_DEFINITION],
+        description=names.in_text(
+            "Only the user itself and callers with one of the scopes may see the field. For all"
+            " others it is `null`, with the error `FORBIDDEN`."
+        ),
+    )
+    class Owner:
+        """Only the user itself and callers with one of the scopes see the field."""
+
+        or_scopes: list[str]
+
+    return lambda scopes: Owner(or_scopes=[*scopes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +105,17 @@ class Policy:
             return True
         return any(one in scopes for one in self.scopes)
 
-    @property
-    def directives(self) -> list[object]:
-        """The directives of the field in the schema."""
+    def directives(self, owner: OwnerDirective) -> list[object]:
+        """Return the directives of the field in the schema.
+
+        Args:
+            owner: Makes the directive of fields that users see without a scope.
+
+        Returns:
+            The directives.
+        """
         if self.own:
-            return [Authenticated(), Owner(or_scopes=[*self.scopes])]
+            return [Authenticated(), owner(self.scopes)]
         return [RequiresScopes(scopes=[[one] for one in self.scopes])] if self.scopes else []
 
     @property

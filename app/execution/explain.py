@@ -379,7 +379,7 @@ class Explainer:
         limits = InputLimits.from_settings(settings)
         self._core = schema.core
         endpoints = endpoints_of(schema.definition.sources.values(), settings.sources)
-        keys = keys_of(endpoints, settings.key_from)
+        keys = keys_of(endpoints, settings.key_from, settings.sources)
         self._key_from = sources_of_keys(keys)
         reads = schema.reads(endpoints, self._key_from)
         self._planner = Planner(schema.core, reads, limits)

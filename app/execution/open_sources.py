@@ -82,7 +82,7 @@ class SourceOpener:
         settings = self.settings.sources
         specs = definition.sources.values()
         endpoints = endpoints_of(specs, settings)
-        keys = keys_of(endpoints, self.settings.key_from)
+        keys = keys_of(endpoints, self.settings.key_from, settings)
         # A source with its own keys is not called with ids of users.
         other_keys = {*keys, *(one.source.name for one in definition.lookups)}
         services: dict[str, OpenService] = {

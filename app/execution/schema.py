@@ -16,7 +16,7 @@ from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import Authenticated
 from strawberry.schema.config import StrawberryConfig
 
-from app.auth.policies import Policies, enforce
+from app.auth.policies import Policies, enforce, owner_directive
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
@@ -28,6 +28,7 @@ from app.schema.directives import ListSize
 from app.schema.scalars import DATE, DATE_TIME, SAFE_INT, URL, SafeInt, Url
 from app.schema.types import PythonType, ResolvedUser, TypeBuilder
 from app.settings.models import Settings
+from app.settings.public_schema import UserNames
 from app.sources.base import SourceSpec
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.results import SourceResults
@@ -76,76 +77,12 @@ async def resolve_keys(info: Info) -> list[Resolved]:
     return resolved
 
 
-async def _resolve_one(info: Info) -> ResolvedUser | None:
-    """Resolve a root field that names one user."""
+async def _resolve_one(info: Info) -> Any:  # noqa: ANN401 # the annotation of the field says the type
+    """Resolve a root field that names one user; raises its error."""
     [user] = await resolve_keys(info)
     if isinstance(user, GatewayError):
         raise user
     return user
-
-
-async def resolve_user(
-    info: Info,
-    id: Annotated[strawberry.ID, strawberry.argument(description="Id of the user.")],  # noqa: A002, ARG001 # the public name; the plan has read it
-) -> ResolvedUser | None:
-    """Find one user.
-
-    Args:
-        info: The resolver info.
-        id: The user's id.
-
-    Returns:
-        The user; ``None`` if no asked source knows the id.
-
-    Raises:
-        BadUserInputError: The id is invalid.
-        SourceError: A source failed whose failure fails the user.
-    """
-    return await _resolve_one(info)
-
-
-async def resolve_me(info: Info) -> ResolvedUser | None:
-    """Find the caller's own user.
-
-    Args:
-        info: The resolver info.
-
-    Returns:
-        The user; ``None`` if no asked source knows it.
-
-    Raises:
-        UnauthenticatedError: The caller is not authenticated.
-        BadUserInputError: The caller's subject is not a user id.
-        SourceError: A source failed whose failure fails the user.
-    """
-    return await _resolve_one(info)
-
-
-async def resolve_users(
-    info: Info,
-    ids: Annotated[  # noqa: ARG001 # the plan has read them
-        list[strawberry.ID],
-        strawberry.argument(
-            description="Ids of users, by default 100 at most; the same one may come twice."
-        ),
-    ],
-) -> list[ResolvedUser | None]:
-    """Find several users.
-
-    Args:
-        info: The resolver info.
-        ids: The users' ids.
-
-    Returns:
-        One item for each id, in their order; empty if there are no ids.
-
-    Raises:
-        BadUserInputError: An id is invalid, or there are too many.
-    """
-    users = await resolve_keys(info)
-    return cast(
-        "list[ResolvedUser | None]", users
-    )  # the executor reports an error in it at its position
 
 
 def query_type(
@@ -164,17 +101,40 @@ def query_type(
     optional: PythonType = Optional[user]  # noqa: UP045 # made at run time
     names = definition.names
 
+    async def resolve_user(
+        info: Info,
+        id: Annotated[  # noqa: A002, ARG001 # the public name; the plan has read it
+            strawberry.ID, strawberry.argument(description=names.in_text("Id of the user."))
+        ],
+    ) -> Any:  # noqa: ANN401 # the annotation of the field says the type
+        return await _resolve_one(info)
+
+    async def resolve_users(
+        info: Info,
+        ids: Annotated[  # noqa: ARG001 # the plan has read them
+            list[strawberry.ID],
+            strawberry.argument(
+                description=names.in_text(
+                    "Ids of users, by default 100 at most; the same one may come twice."
+                )
+            ),
+        ],
+    ) -> Any:  # noqa: ANN401 # the same; the executor reports an error in it at its position
+        return await resolve_keys(info)
+
     class Query:
         """The root fields."""
 
         user: optional = strawberry.field(
             resolver=resolve_user,
             name=names.one,
-            description="The user with this id; `null` when no asked source knows it.",
+            description=names.in_text(
+                "The user with this id; `null` when no asked source knows it."
+            ),
         )
         me: optional = strawberry.field(
-            resolver=resolve_me,
-            description=(
+            resolver=_resolve_one,
+            description=names.in_text(
                 "The user that the caller is, by its token; `null` when no asked source knows it."
             ),
             directives=[Authenticated()] if security_directives else [],
@@ -182,13 +142,16 @@ def query_type(
         users: list[optional] = strawberry.field(
             resolver=resolve_users,
             name=names.several,
-            description="The users with these ids, in their order; `null` for each one unknown.",
+            description=names.in_text(
+                "The users with these ids, in their order; `null` for each one unknown."
+            ),
             directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
         )
 
+    owner = owner_directive(names)
     for lookup in definition.lookups:
-        directives = lookup.may.directives if security_directives else []
-        for number, (name, field) in enumerate(_lookup_fields(lookup, directives)):
+        directives = lookup.may.directives(owner) if security_directives else []
+        for number, (name, field) in enumerate(_lookup_fields(lookup, names, directives)):
             kind: PythonType = list.__class_getitem__(optional) if number else optional
             Query.__annotations__[f"lookup_{name}"] = kind
             setattr(Query, f"lookup_{name}", field)
@@ -196,7 +159,7 @@ def query_type(
 
 
 def _lookup_fields(
-    lookup: LookupDefinition, directives: Sequence[object]
+    lookup: LookupDefinition, names: UserNames, directives: Sequence[object]
 ) -> Iterator[tuple[str, Any]]:
     """Make the two root fields of a lookup: one user, and several."""
     kind: PythonType = strawberry.ID if lookup.type == "ID" else str
@@ -235,7 +198,8 @@ def _lookup_fields(
             resolver=resolve_several,
             name=lookup.several,
             description=(
-                f"The users by their {lookup.keys}, in this order; `null` for each one unknown."
+                f"{names.in_text('The users')} by their {lookup.keys}, in this order; `null` for"
+                " each one unknown."
             ),
             directives=[*directives, ListSize(assumed_size=100)],
         ),

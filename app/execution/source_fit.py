@@ -4,7 +4,7 @@ The settings may be invalid. Then their valid parts are checked, so that all mis
 found at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -47,7 +47,11 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str | None]]:
     for one in made.mistakes:
         if one.what is not None or value_at(values, one.keys) is NOTHING:
             yield one.keys, one.what
-    yield from _misfits_of_sources(values, made)
+    # A field that could not be made is reported where it is defined, and not where it is read.
+    unmade = _unmade(values, made)
+    for keys, mistake in (*_misfits_of_records(values, made), *_misfits_of_lists(values, made)):
+        if mistake.unknown not in unmade:
+            yield keys, mistake.what
 
 
 def completed(values: object) -> object:
@@ -96,14 +100,19 @@ def definition_in(values: object) -> SchemaDefinition | None:
     return None if lost or wrong else made.definition
 
 
-def _misfits_of_sources(
+def _unmade(values: object, made: ConfiguredSchema) -> Collection[str]:
+    """Return the names of the fields of ``[user]`` that could not be made."""
+    fields = (as_table(value_at(values, ("user",))) or {}).items()
+    shown = {name for name, own in fields if (as_table(own) or {}).get("hidden") is not True}
+    return shown - made.definition.by_name.keys()
+
+
+def _misfits_of_records(
     values: object, made: ConfiguredSchema
-) -> Iterator[tuple[Keys, str | None]]:
+) -> Iterator[tuple[Keys, MappingMistake]]:
     """Find settings of sources that do not fit the records of the schema."""
-    services = dict[str, None]()
     lookups = {one.source.name: one.name for one in made.definition.lookups}
     for spec in made.definition.sources.values():
-        services[spec.service] = None
         if (settings := made.sources.get(spec.service)) is not None:
             own = value_at(values, ("sources", spec.service))
             enums = _enums_of(spec, made.definition)
@@ -111,25 +120,24 @@ def _misfits_of_sources(
                 place: Keys = ("sources", spec.service, *mistake.keys)
                 if spec.name in lookups and mistake.keys[0] == "endpoints":
                     place = ("schema", "lookups", lookups[spec.name], *mistake.keys[2:])
-                yield place, mistake.what
-    for service in services:
-        yield from _misfits_of_lists(values, made, service)
+                yield place, mistake
 
 
 def _misfits_of_lists(
-    values: object, made: ConfiguredSchema, service: str
-) -> Iterator[tuple[Keys, str | None]]:
-    """Find settings of lists of a source that do not fit their items."""
-    lists = made.definition.lists.get(service, {})
-    own = value_at(values, ("sources", service))
-    if service in made.definition.own:  # its lists have no settings but ``without_lists``
-        own = {"without_lists": value_at(own, ("without_lists",))}
-    for mistake in list_misfits(lists, service, own):
-        yield ("sources", service, *mistake.keys), mistake.what
-    for name, pages in lists.items():
-        if value_at(values, ("user", name, "list")) is not NOTHING:
-            for mistake in field_mistakes(pages, made.sources[service].lists[name]):
-                yield ("user", name, "list", *mistake.keys), mistake.what
+    values: object, made: ConfiguredSchema
+) -> Iterator[tuple[Keys, MappingMistake]]:
+    """Find settings of lists that do not fit the lists of the schema."""
+    for service in dict.fromkeys(one.service for one in made.definition.sources.values()):
+        lists = made.definition.lists.get(service, {})
+        own = value_at(values, ("sources", service))
+        if service in made.definition.own:  # its lists have no settings but ``without_lists``
+            own = {"without_lists": value_at(own, ("without_lists",))}
+        for mistake in list_misfits(lists, service, own):
+            yield ("sources", service, *mistake.keys), mistake
+        for name, pages in lists.items():
+            if value_at(values, ("user", name, "list")) is not NOTHING:
+                for mistake in field_mistakes(pages, made.sources[service].lists[name]):
+                    yield ("user", name, "list", *mistake.keys), mistake
 
 
 def _enums_of(spec: SourceSpec[Any], definition: SchemaDefinition) -> Mapping[str, EnumDefinition]:

@@ -31,7 +31,7 @@ another module, ``v2``.
 
 Changes:
 
-1.1  calls ``derived`` ``computed``.
+1.1  calls ``derived`` ``computed``, and adds ``ObjectField.assumed_size``.
 1.2  ``ReadFailure`` for one key; ``OwnSource.selects``, with which ``SourceCall.fields`` says what
      is needed; ``lists``, ``ListSource``, ``ListQuery``, ``ListPage`` and ``PositionGone`` for
      lists page by page.

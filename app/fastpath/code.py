@@ -7,13 +7,15 @@ literals.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType
 from typing import Any
 
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
+from app.errors import BadUserInputError
 from app.execution.plan import PlannedField
+from app.execution.render import NotCoveredError
 from app.schema.definitions import SCALARS, ObjectDefinition, SchemaDefinition, type_name
 from app.sources.records_in_parts import joined
 
@@ -26,9 +28,15 @@ class FunctionWriter:
 
     Args:
         schema: The definition of the schema.
+        arguments: Coerces the arguments of a field of an object; gets the name of the object.
     """
 
-    def __init__(self, schema: SchemaDefinition) -> None:
+    def __init__(
+        self,
+        schema: SchemaDefinition,
+        arguments: Callable[[str, PlannedField], Mapping[str, Any]],
+    ) -> None:
+        self._arguments = arguments
         self._enums = {one.name: one for one in schema.enums}
         self._objects = {one.name: one for one in schema.objects}
         self._bound: dict[str, object] = {}
@@ -109,8 +117,14 @@ class FunctionWriter:
                 parts.append(f"{field.key!r}: {kind.name!r}")
                 continue
             definition = kind.by_name[field.name]
-            attribute = f"{part}.{definition.attribute}"
-            value = self.value(definition.kind, field.fields, attribute)
+            value = f"{part}.{definition.attribute}"
+            if definition.assumed_size is not None:
+                try:
+                    read = definition.reader(self._arguments(kind.name, field))
+                except BadUserInputError as error:
+                    raise NotCoveredError(f"{field.name} with a wrong argument") from error
+                value = f"{self.bind(read)}({part})"
+            value = self.value(definition.kind, field.fields, value)
             parts.append(f"{field.key!r}: {value}")
         return "{" + ", ".join(parts) + "}"
 

@@ -12,9 +12,15 @@ all other operations, and its resolvers define what is right.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from graphql import GraphQLError, GraphQLFormattedError, NonNullTypeNode, located_error
+from graphql import (
+    GraphQLError,
+    GraphQLFormattedError,
+    GraphQLObjectType,
+    NonNullTypeNode,
+    located_error,
+)
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.language.location import FormattedSourceLocation
 
@@ -114,6 +120,7 @@ class Compiler:
             schema: The schema.
         """
         self._user = schema.user
+        self._types = schema.core.type_map
         self._definition = schema.definition
         self._policies = schema.definition.policies
         # The fields of a user that read no source, and the text of their values.
@@ -151,7 +158,12 @@ class Compiler:
         sources = selection.needs.sources
         records = [f"record{number}" for number in range(len(sources))]
         by_source = dict(zip(sources, records, strict=True))
-        writer = FunctionWriter(self._definition)
+
+        def arguments_of(kind: str, field: PlannedField) -> Mapping[str, Any]:
+            in_schema = cast("GraphQLObjectType", self._types[kind]).fields[field.name]
+            return get_argument_values(in_schema, field.nodes[0], variables)
+
+        writer = FunctionWriter(self._definition, arguments_of)
         fields: list[FieldFailure] = []
         whole: list[str] = []
         partial: list[str] = []

@@ -120,6 +120,8 @@ class ObjectField:
         description: The description in the schema.
         attribute: The attribute of the part of the record that it shows.
         deprecated: Why clients should not use the field any more; ``None`` if they may.
+        assumed_size: For a list, the number of items that the cost assumes. Then the field has the
+            argument ``first``. ``None`` without that argument.
         kind: The type, parsed.
     """
 
@@ -128,11 +130,26 @@ class ObjectField:
     description: str
     attribute: str
     deprecated: str | None = None
+    assumed_size: int | None = None
     kind: TypeNode = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Parse the type."""
         object.__setattr__(self, "kind", parse_type(self.type))
+
+    def reader(self, arguments: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """Make the function that reads the field from a part of a record.
+
+        Args:
+            arguments: The field's arguments: ``first``, if it has one and the client gives it.
+
+        Returns:
+            A function from the part to the field's value, which may be ``None``.
+
+        Raises:
+            BadUserInputError: ``first`` is negative.
+        """
+        return _first_of(attrgetter(self.attribute), arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +261,18 @@ class UserField:
         """Parse the type."""
         object.__setattr__(self, "kind", parse_type(self.type))
 
-    @property
-    def full_description(self) -> str:
-        """The description, with who may see the field: explorers do not show directives."""
+    def full_description(self, names: UserNames) -> str:
+        """Write the description, with who may see the field: explorers do not show directives.
+
+        Args:
+            names: What the schema calls users.
+
+        Returns:
+            The description in the schema.
+        """
         if self.may.public:
             return self.description
-        return f"{self.description} Only for {self.may.audience}."
+        return f"{self.description} Only for {names.in_text(self.may.audience)}."
 
     def reader(self, arguments: Mapping[str, Any]) -> Callable[[Any], Any]:
         """Make the function that reads the field from a record.
@@ -268,17 +291,22 @@ class UserField:
         read: Callable[[Any], Any] = (
             attrgetter(self.attribute) if computed is None else computed.of(self.name)
         )
-        first: int | None = arguments.get("first")
-        if first is None:
-            return read
-        if first < 0:
-            raise BadUserInputError(f"first takes 0 or more, got {first}")
+        return _first_of(read, arguments)
 
-        def read_first(record: object) -> object:
-            items = read(record)
-            return None if items is None else items[:first]
 
-        return read_first
+def _first_of(read: Callable[[Any], Any], arguments: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return a function that reads the first items of a list, as the argument ``first`` says."""
+    first: int | None = arguments.get("first")
+    if first is None:
+        return read
+    if first < 0:
+        raise BadUserInputError(f"first takes 0 or more, got {first}")
+
+    def read_first(record: object) -> object:
+        items = read(record)
+        return None if items is None else items[:first]
+
+    return read_first
 
 
 def shows(

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Optional, Protocol, TypeAlias, cast
 import strawberry
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
+from app.auth.policies import owner_directive
 from app.errors import BadUserInputError, Code, SourceError, SourceFailure
 from app.schema.connection import MAX_FIRST, PageInfo, page_request, resolved_page
 from app.schema.definitions import (
@@ -97,6 +98,12 @@ ResolverInfo = strawberry.Info[LoadsPages, None]
 """The info that Strawberry passes to a resolver, with the context that it needs."""
 
 
+First: TypeAlias = Annotated[
+    int | None, strawberry.argument(description="How many at most; all when absent.")
+]
+"""The argument ``first`` of a list that is in the record."""
+
+
 class TypeBuilder:
     """Builds the types of one schema.
 
@@ -107,7 +114,7 @@ class TypeBuilder:
 
     def __init__(self, schema: SchemaDefinition, *, security_directives: bool) -> None:
         self._schema = schema
-        self._security_directives = security_directives
+        self._owner = owner_directive(schema.names) if security_directives else None
         self._enums = {one.name: _enum_type(one) for one in schema.enums}
         self._definitions = {one.name: one for one in schema.objects}
         self._objects: dict[str, PythonType] = {}
@@ -122,7 +129,9 @@ class TypeBuilder:
         fields: dict[str, tuple[PythonType, Any]] = {
             "id": (
                 strawberry.ID,
-                strawberry.field(description="Identifies the user in every source."),
+                strawberry.field(
+                    description=self._schema.names.in_text("Identifies the user in every source.")
+                ),
             )
         }
         for one in self._schema.fields:
@@ -137,7 +146,7 @@ class TypeBuilder:
 
     def _user_field(self, field: UserField) -> tuple[PythonType, Any]:
         """Build a field of a user: its type and its resolver."""
-        directives = [*(field.may.directives if self._security_directives else ())]
+        directives = [*(field.may.directives(self._owner) if self._owner is not None else ())]
         if field.weight is not None:
             directives.append(Cost(weight=field.weight))
         if field.pages is not None:
@@ -160,17 +169,11 @@ class TypeBuilder:
                 directives += self._size(field.kind)
             else:
                 resolver = _first_resolver(field, convert)
-                directives.append(
-                    ListSize(
-                        assumed_size=field.assumed_size,
-                        slicing_arguments=["first"],
-                        require_one_slicing_argument=False,
-                    )
-                )
+                directives.append(_sliced(field.assumed_size))
         return annotation, strawberry.field(
             resolver=resolver,
             name=field.name,
-            description=field.full_description,
+            description=field.full_description(self._schema.names),
             deprecation_reason=field.deprecated,
             directives=directives,
         )
@@ -208,14 +211,21 @@ class TypeBuilder:
     def _object_field(self, field: ObjectField, name: str) -> tuple[PythonType, Any]:
         """Build a field of an object under a Python name."""
         convert = self._convert(field.kind)
-        plain = convert is None and name == field.attribute
-        return self._annotation(field.kind), strawberry.field(
+        resolver: Callable[..., Any] | None
+        if field.assumed_size is not None:
+            resolver = _first_part_resolver(field, convert)
+            directives: list[object] = [_sliced(field.assumed_size)]
+        else:
             # Without a resolver, Strawberry reads the attribute itself.
-            resolver=cast("Any", None if plain else _part_resolver(field.attribute, convert)),
+            plain = convert is None and name == field.attribute
+            resolver = None if plain else _part_resolver(field.attribute, convert)
+            directives = self._size(field.kind)
+        return self._annotation(field.kind), strawberry.field(
+            resolver=cast("Any", resolver),
             name=field.name,
             description=field.description,
             deprecation_reason=field.deprecated,
-            directives=self._size(field.kind),
+            directives=directives,
         )
 
     def _size(self, kind: TypeNode) -> list[object]:
@@ -253,6 +263,15 @@ class TypeBuilder:
         read = next(one for one in self._schema.enums if one.name == name).name_for
         members = {one.value: one for one in self._enums[name]}
         return _unless_none(lambda word: members[read(word)])
+
+
+def _sliced(assumed_size: int) -> ListSize:
+    """Return the directive for the length of a list whose argument ``first`` decides it."""
+    return ListSize(
+        assumed_size=assumed_size,
+        slicing_arguments=["first"],
+        require_one_slicing_argument=False,
+    )
 
 
 def _with_fields(name: str, fields: Mapping[str, tuple[PythonType, Any]]) -> type:
@@ -319,6 +338,17 @@ def _part_resolver(attribute: str, convert: Convert | None) -> Callable[..., Any
     return resolve
 
 
+def _first_part_resolver(field: ObjectField, convert: Convert | None) -> Callable[..., Any]:
+    """Make the resolver of a field of an object that shows the first items of a list."""
+
+    def resolve(root: strawberry.Parent[object], first: First = strawberry.UNSET) -> Any:  # noqa: ANN401 # the annotation says the type
+        read = field.reader({} if first is strawberry.UNSET else {"first": first})
+        value = read(root)
+        return value if convert is None else convert(value)
+
+    return resolve
+
+
 def _attribute_resolver(field: UserField, convert: Convert | None) -> Callable[..., Any]:
     """Make the resolver of a field that shows a value of a record."""
     source, reads, read = field.source, field.reads, field.reader({})
@@ -335,12 +365,7 @@ def _first_resolver(field: UserField, convert: Convert | None) -> Callable[..., 
     """Make the resolver of a field that shows the first items of a list of a record."""
     source, reads = field.source, field.reads
 
-    def resolve(
-        root: strawberry.Parent[ResolvedUser],
-        first: Annotated[
-            int | None, strawberry.argument(description="How many at most; all when absent.")
-        ] = strawberry.UNSET,
-    ) -> Any:  # noqa: ANN401 # the annotation says the type
+    def resolve(root: strawberry.Parent[ResolvedUser], first: First = strawberry.UNSET) -> Any:  # noqa: ANN401 # the annotation says the type
         read = field.reader({} if first is strawberry.UNSET else {"first": first})
         record = root.results.read(source, reads)
         value = None if record is None else read(record)

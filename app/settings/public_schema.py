@@ -12,7 +12,7 @@ finds what does not fit together.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -97,7 +97,23 @@ _TYPE = (
     "Type in GraphQL's notation: `String`, `Int`, `Float`, `Boolean`, `ID`, `DateTime`, `Date`,"
     " `SafeInt`, `URL`, `Money`, an object or an enum; `!` for never null, `[…]` for a list."
 )
+_ASSUMED_SIZE = (
+    "For a list in the row: the number of items that the cost of a query assumes. The field then"
+    " has the argument `first`."
+)
 _DEPRECATED = "Why clients should not use it any more. When absent, they may."
+
+
+_USER_WORD = re.compile(r"\b(?:(?P<article>[Aa]) )?(?P<user>users?)\b")
+
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z_]+")
+"""One word of a name: `HR` and `Person` of `HRPerson`."""
+
+
+def _words(name: str) -> str:
+    """Write a name as words of a sentence: ``team member`` for ``TeamMember``."""
+    parts: Sequence[str] = _PART.findall(name)
+    return " ".join(one if one.isupper() and len(one) > 1 else one.lower() for one in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,26 @@ class UserNames:
     type: str = "User"
     one: str = "user"
     several: str = "users"
+
+    def in_text(self, text: str) -> str:
+        """Write a text of the gateway about users in the words of the schema.
+
+        Args:
+            text: The text: "A user, and all users."
+
+        Returns:
+            The text: "An employee, and all employees."
+        """
+        one = _words(self.type)
+        several = f"{one}s" if self.several == f"{self.one}s" else _words(self.several)
+
+        def written(found: re.Match[str]) -> str:
+            word = several if found["user"] == "users" else one
+            if not (article := found["article"]):
+                return word
+            return f"{article}{'n' if word[0] in 'aeioAEIO' else ''} {word}"
+
+        return _USER_WORD.sub(written, text)
 
 
 USER_NAMES = UserNames()
@@ -271,8 +307,7 @@ class UserFieldSettings(SettingsModel):
         default=None,
         ge=1,
         le=100_000,
-        description="For a list in the row: the number of items that the cost of a query assumes."
-        " The field then has the argument `first`.",
+        description=_ASSUMED_SIZE,
         examples=[20],
     )
     cost: int | None = Field(
@@ -329,6 +364,9 @@ class ObjectFieldSettings(SettingsModel):
         examples=["full_name"],
     )
     deprecated: Description | None = Field(default=None, description=_DEPRECATED)
+    assumed_size: int | None = Field(
+        default=None, ge=1, le=100_000, description=_ASSUMED_SIZE, examples=[20]
+    )
 
 
 class ObjectSettings(SettingsModel):

@@ -104,12 +104,14 @@ def _says_key(settings: SourceSettings) -> bool:
 def keys_of(
     endpoints: Mapping[str, Sequence[Endpoint[Any]]],
     key_from: Mapping[str, Sequence[KeyFromSettings]],
+    services: Mapping[str, SourceSettings],
 ) -> Mapping[str, Sequence[KeyFromSettings]]:
     """Return the places of keys for each endpoint whose keys come from other sources.
 
     Args:
         endpoints: The endpoints by name of the source or lookup.
         key_from: The places of keys by name of the service or lookup.
+        services: The settings of the services by name.
 
     Returns:
         The places in order, by name of the endpoint, and by name of the source for its lists.
@@ -121,17 +123,25 @@ def keys_of(
         # What finds users by another key is not asked by the keys of its service.
         places = key_from.get(name, () if spec.unique else key_from.get(spec.service, ()))
         if places:
-            at_endpoints = tuple(_at_endpoint(one, endpoints) for one in places)
-            children = (name, *(endpoint.spec.name for endpoint in several))
+            at_endpoints = tuple(_at_endpoint(one, endpoints, services) for one in places)
+            of_lists = name if spec.unique else spec.service
+            children = (name, of_lists, *(endpoint.spec.name for endpoint in several))
             found |= dict.fromkeys(children, at_endpoints)
     return found
 
 
 def _at_endpoint(
-    place: KeyFromSettings, endpoints: Mapping[str, Sequence[Endpoint[Any]]]
+    place: KeyFromSettings,
+    endpoints: Mapping[str, Sequence[Endpoint[Any]]],
+    services: Mapping[str, SourceSettings],
 ) -> KeyFromSettings:
     """Replace the source of a place of keys by its first endpoint."""
-    return place.model_copy(update={"source": endpoints[place.source][0].spec.name})
+    service = place.source.partition(".")[0]
+    first = f"{place.source}.{next(iter(services[service].endpoints), '')}"
+    several = endpoints.get(first, ())
+    if not several or several[0].spec.unique:
+        several = endpoints[place.source]  # the first endpoint is not read apart
+    return place.model_copy(update={"source": several[0].spec.name})
 
 
 def sources_of_keys(

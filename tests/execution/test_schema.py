@@ -16,10 +16,11 @@ from graphql import build_schema as build_core
 from pydantic import SecretStr
 
 import app
-from app.execution.schema import build_schema
+from app.execution.schema import build_schema, schema_for
 from app.schema.export import client_text
 from app.settings.auth import JwtCallers
-from app.settings.models import DEFAULT_SOURCES
+from app.settings.field_schema import settings_in
+from app.settings.models import DEFAULT_SOURCES, Settings
 from tests.conftest import OpenGateway
 from tests.fakes import settings_for_fakes
 
@@ -235,3 +236,64 @@ def test_amounts_are_integers_of_their_own_kind() -> None:
 
 def test_every_source_that_user_reads_has_settings_and_the_other_way_round() -> None:
     assert {*build_schema().definition.sources} == set(DEFAULT_SOURCES)
+
+
+LOOKUP = {
+    "source": "profile",
+    "key": "email",
+    "request": {"form": "list", "path": "/users", "parameter": "email"},
+    "answer": {"key": ["email"]},
+    "description": "The one with this mail address.",
+    "may": "profile:read",
+}
+
+
+def named(**schema: object) -> str:
+    """Print the default schema with other names, a lookup, and a field of the operator's own."""
+    settings = settings_for_fakes()
+    added = {
+        "schema": {"lookups": {"findByEmail": LOOKUP}, **schema},
+        "user": {
+            "open": {
+                "source": "profile",
+                "type": "Int",
+                "description": "Tickets of the user.",
+                "may": "self",
+            }
+        },
+    }
+    wanted = Settings.model_validate({**settings_in(settings), **added})
+    return schema_for(wanted, security_directives=True)[0].as_str()
+
+
+def test_every_description_of_the_gateway_has_the_schema_s_own_word_for_users() -> None:
+    usual, other = named(), named(type="Employee")
+
+    texts = re.findall(r'"""(.*?)"""', other, re.DOTALL)
+    assert [one for one in texts if "user" in one.lower().replace("username", "")] == [
+        "Tickets of the user. Only for the employee itself."
+    ]
+    # Nothing else of the schema differs.
+    words = (("An employee", "A user"), ("an employee", "a user"), ("employee", "user"))
+    for word, user in (*words, ("Employee", "User")):
+        other = other.replace(word, user)
+    assert sorted(other.replace('"""', " ").split()) == sorted(usual.replace('"""', " ").split())
+
+
+@pytest.mark.parametrize(
+    ("names", "one", "several"),
+    [
+        ({"type": "Employee", "plural": "staff"}, "The employee", "The staff with"),
+        ({"type": "TeamMember"}, "The team member", "The team members with"),
+        ({"type": "HRPerson", "plural": "hr_people"}, "The HR person", "The hr people with"),
+        ({"plural": "people"}, "The user", "The people with"),
+        ({"type": "Customer"}, "A customer, merged", "The customers with"),
+    ],
+)
+def test_names_of_several_words_are_words_of_a_sentence(
+    names: dict[str, str], one: str, several: str
+) -> None:
+    text = named(**names)
+
+    assert one in text
+    assert several in text

@@ -176,6 +176,9 @@ async def later(value):
     return value
 
 
+LEVEL = ObjectField("level", "Int!", "L.", "level", assumed_size=3)
+
+
 def extension():
     def field(name="fresh", kind="String", source="profile", description="D.", **changes):
         given = {"may": PUBLIC, "reads": ["email"], "compute": one}
@@ -203,6 +206,7 @@ def extension():
             field("k", reads=[Input("x", "Strin")]),
             field("l", reads=[Input("y", "String")]),
             field("m", reads=[Input("y", "Int")]),
+            field("n", assumed_size=3),
             "field",
             field("fresh"),
         ],
@@ -211,6 +215,7 @@ def extension():
             ObjectDefinition("Badge", "B.", (ObjectField("le-vel", "Int!", "L.", "level"),), Part),
             ObjectDefinition("Loop", "L.", (ObjectField("level", "Loop", "L.", "level"),), Part),
             ObjectDefinition("Open", "L.", (ObjectField("level", "Opne", "L.", "level"),), Part),
+            ObjectDefinition("Sized", "L.", (LEVEL,), Part),
         ],
         enums=[EnumDefinition("_Rank", "R.", (EnumValue("true", None, ("true",)),)), 3],
     )
@@ -228,6 +233,7 @@ def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
         "has 3 among its types: expected definitions of types.",
         "Loop.level has the type Loop, which makes a circle of objects.",
         "Open.level has the type Opne, which is not known: did you mean Open?",
+        "Sized.level has assumed_size, which is for lists, and the type is Int!.",
         "no-name is no name in GraphQL: expected letters, digits and _.",
         "id is there always: expected another name.",
         (
@@ -250,6 +256,7 @@ def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
         "j reads x-y, which is no name: expected letters, digits and _.",
         "k reads x, which has the type Strin, which is not known: did you mean String?",
         "m reads y, which another field reads in another way: expected the same input.",
+        "n has assumed_size, which is for lists, and the type is String.",
         "has 'field' among its fields: expected what shows, computed or lists makes.",
         "f reads emial of profile, which is not known: did you mean email?",
     ]

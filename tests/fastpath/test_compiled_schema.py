@@ -1,19 +1,19 @@
-"""Compiled equals interpreted for random schemas of a file, and both show what rows have.
+"""All fast paths equal the reference for random schemas of a file, and both show what rows have.
 
 A schema has objects in lists in objects, enums with and without ``unknown``, all scalars, hidden
-default fields, several sources with endpoints, names and expressions, policies, and lists page by
-page. Rows are damaged at random, and sources fail at random.
+default fields, several sources with endpoints, names and expressions, policies, lists page by page,
+groups of rows, requests for some members alone, keys in the rows of other sources, and users who
+are found by another key. Rows are damaged at random, and sources fail at random.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import httpx
 import orjson
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from app.settings.fastpath import FastpathSettings
@@ -23,22 +23,19 @@ from app.settings.models import Settings
 from app.settings.nested import as_list, as_table
 from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
-from tests.fakes import (
-    Behaviour,
-    FakeServices,
-    account_row,
-    activity_row,
-    calm_source,
-    failing,
-    json_response,
-    profile_row,
-    raising,
-    saying,
-    settings_for_fakes,
-    user_id,
+from tests.fakes import FakeServices, calm_source, settings_for_fakes
+from tests.random_rows import (
+    IDS,
+    USERS,
+    Found,
+    KeyFinding,
+    Link,
+    RandomRequest,
+    RandomServices,
+    RequestDrawing,
 )
 from tests.random_schema import (
-    MISSING,
+    DEFAULT_SOURCES,
     Drawn,
     Json,
     RandomField,
@@ -46,9 +43,7 @@ from tests.random_schema import (
     RandomType,
     SchemaWriting,
     Selected,
-    SelectionWriting,
-    ValueDrawing,
-    as_item,
+    inside,
     projected,
     text_of,
 )
@@ -59,83 +54,15 @@ CASES = int(os.environ.get("COMPILED_CASES", "60"))
 REQUESTS = 3
 """How many requests each schema gets."""
 
-USERS = (1, 2, 3)
-IDS = {number: user_id(number) for number in USERS}
+FIRST = 20
+"""How many items a page has without ``first``."""
+
 DEFAULT = {
     **dict.fromkeys(("username", "displayName", "email", "avatarUrl", "locale"), "profile"),
     **dict.fromkeys(("createdAt", "plan", "billingStatus", "renewsAt"), "billing"),
     **dict.fromkeys(("lastSeenAt", "loginCount", "balance", "events"), "activity"),
 }
 """The default fields, which may be hidden; their own tests are elsewhere."""
-
-SHOWN = [
-    RandomField(
-        "username", RandomType("String"), ["username"], None, "profile", "profile", "public"
-    ),
-    RandomField(
-        "lastSeenAt",
-        RandomType("DateTime"),
-        ["lastSeenAt"],
-        None,
-        "activity",
-        "activity",
-        "self or activity:read",
-    ),
-]
-"""Default fields that are selected, where they are not hidden."""
-
-ROWS = {"profile": profile_row, "billing": account_row, "activity": activity_row}
-PATHS = {"profile": "/users", "billing": "/accounts", "activity": "/summaries"}
-KEYS = {"profile": "id", "billing": "userId", "activity": "userId"}
-
-FAILURES: Mapping[str, Behaviour] = {
-    "SOURCE_UNAVAILABLE": failing(503),
-    "SOURCE_REJECTED": failing(403),
-    "SOURCE_MALFORMED": saying(b"[{"),
-    "SOURCE_TIMEOUT": raising(httpx.ReadTimeout("slow")),
-}
-
-
-@dataclass(frozen=True)
-class RandomRequest:
-    """A request, and what the sources have of its users.
-
-    Attributes:
-        root: The root field: one user, several, or the caller.
-        on_error: What an error does to the answer.
-        asked: The users, by number.
-        selection: What is selected of each.
-        caller: The number of the caller, if it is a user; else ``None``.
-        scopes: The caller's scopes.
-        known: Whom each endpoint knows.
-        failing: The code of each endpoint that fails.
-        values: The value of each field of each user.
-        items: The items of each list of each user.
-    """
-
-    root: str
-    on_error: str
-    asked: Sequence[int]
-    selection: Sequence[Selected]
-    caller: int | None
-    scopes: frozenset[str]
-    known: Mapping[str, frozenset[int]]
-    failing: Mapping[str, str]
-    values: Mapping[tuple[str, int], Drawn]
-    items: Mapping[tuple[str, int], Sequence[Drawn]]
-
-    def may_see(self, one: RandomField, user: int) -> bool:
-        """Tell whether the caller may see a field of a user."""
-        words = set(one.may.split(" or "))
-        own = "self" in words and self.caller == user
-        return "public" in words or own or bool(words & self.scopes)
-
-    def value(self, one: RandomField, user: int) -> Drawn:
-        """Tell what a field of a user is."""
-        if not one.pages:
-            return self.values[one.name, user]
-        items = self.items[one.name, user]
-        return Drawn(None, [each.seen for each in items], all(each.fits for each in items))
 
 
 @dataclass(frozen=True)
@@ -146,54 +73,57 @@ class SchemaCase:
     requests: Sequence[RandomRequest]
 
 
+KEY = RandomField("id", RandomType("ID", required=True), ["id"], None)
+TEXT = RandomField("x", RandomType("String"), ["x"], None, "s0", "s0.two", "public")
+LISTED = RandomField(
+    "key", RandomType("Object0"), ["key"], None, "s1", "s1.one", "public", pages=True
+)
+APART = SchemaCase(
+    RandomSchema(
+        apart=True,
+        objects={"Object0": [KEY]},
+        fields=[TEXT, LISTED],
+        endpoints={"s0": ["two"], "s1": ["one"]},
+        keys={"s0": "id", "s1": "id"},
+        origins={"s1": ["s0"]},
+    ),
+    [
+        RandomRequest(
+            root="several",
+            on_error="NULL",
+            asked=[1, 2],
+            mails=[],
+            selection=[Selected("a1", LISTED, 1, [Selected("a2", KEY)]), Selected("a3", TEXT)],
+            caller=None,
+            scopes=frozenset(),
+            known={"s0.two": frozenset(USERS), "s1.one": frozenset(USERS)},
+            failing={},
+            values={("x", row): Drawn("a", "a") for row in USERS},
+            items={
+                ("key", row): [Drawn({"id": one}, {"id": one}) for one in (f"{row}a", f"{row}b")]
+                for row in USERS
+            },
+            counts={},
+            links={
+                ("s1", 0, 1): Link("703", Found(3)),
+                ("s1", 0, 2): Link(None),
+                ("s1", 0, 3): Link(None),
+            },
+            found={},
+        )
+    ],
+)
+"""Sources of which all endpoints are read apart, and keys of one in the rows of the other.
+
+Such a gateway did not start, and it requested lists by the ids of users instead of these keys.
+"""
+
+
 @st.composite
 def schema_cases(draw: st.DrawFn) -> SchemaCase:
     """Make schemas and requests."""
     schema = SchemaWriting(draw).schema([*DEFAULT])
-    return SchemaCase(schema, [_request(draw, schema) for _ in range(REQUESTS)])
-
-
-def _request(draw: st.DrawFn, schema: RandomSchema) -> RandomRequest:
-    """Make a request."""
-    drawing = ValueDrawing(draw, schema)
-    places = [*schema.places, *PATHS] if schema.extends == "default" else [*schema.places]
-    default = [
-        one for one in SHOWN if schema.extends == "default" and one.name not in schema.hidden
-    ]
-    values: dict[tuple[str, int], Drawn] = {}
-    for one in default:
-        for user in USERS:
-            value = ROWS[one.source](user)[one.name]
-            values[one.name, user] = Drawn(value, value)
-    items: dict[tuple[str, int], Sequence[Drawn]] = {}
-    for one in schema.fields:
-        for user in USERS:
-            damage = draw(st.integers(0, 5)) == 0
-            if not one.pages:
-                values[one.name, user] = (drawing.damaged if damage else drawing.value)(one.type)
-                continue
-            kind = RandomType(one.type.name, required=True)
-            rows = [drawing.value(kind) for _ in range(draw(st.integers(0, 2)))]
-            items[one.name, user] = [*rows, drawing.damaged(kind)] if damage else rows
-    root = draw(st.sampled_from(["one", "several", "several", "me"]))
-    caller = draw(st.sampled_from([None, *USERS]))
-    asked = draw(st.lists(st.sampled_from(USERS), min_size=1, max_size=1 if root == "one" else 4))
-    return RandomRequest(
-        root=root,
-        on_error=draw(st.sampled_from(["NULL", "NULL", "PROPAGATE", "HALT"])),
-        asked=asked if root != "me" else [caller or 1],
-        selection=SelectionWriting(draw, schema).of([*schema.fields, *default]),
-        caller=caller,
-        scopes=draw(st.frozensets(st.sampled_from(["a:read", "b"]))),
-        known={one: draw(st.sampled_from([frozenset(USERS), frozenset([1])])) for one in places},
-        failing={
-            one: draw(st.sampled_from([*FAILURES]))
-            for one in places
-            if draw(st.integers(0, 7)) == 0
-        },
-        values=values,
-        items=items,
-    )
+    return SchemaCase(schema, [RequestDrawing(draw, schema).request() for _ in range(REQUESTS)])
 
 
 def settings_of(schema: RandomSchema) -> Settings:
@@ -203,96 +133,127 @@ def settings_of(schema: RandomSchema) -> Settings:
         name: calm_source(base_url=f"http://{name}", **one)
         for name, one in schema.sources().items()
     }
-    if schema.extends == "default":
-        own = {**base.sources, **own}
+    own = {**{name: base.sources[name] for name in schema.default_sources}, **own}
     given = {**settings_in(base), **schema.tables(), "sources": own}
     return Settings.model_validate({**given, "user_id_pattern": base.user_id_pattern})
 
 
-class RandomServices:
-    """Answers for the sources of a schema.
+@dataclass(frozen=True)
+class Answered:
+    """What a client got.
 
-    Args:
-        schema: The schema.
-        request: What the sources have.
+    Attributes:
+        data: The data as text.
+        errors: The errors, in their order.
+        calls: The calls to sources.
+        status: The HTTP status.
+        next_page: The data of the page after the first list in the answer that has one.
     """
 
-    def __init__(self, schema: RandomSchema, request: RandomRequest) -> None:
-        self._schema = schema
-        self._request = request
-        self.calls: list[tuple[str, str, Sequence[tuple[str, str]]]] = []
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request."""
-        host, path, parameters = request.url.host, request.url.path, request.url.params
-        self.calls.append((host, path, sorted(parameters.multi_items())))
-        name = path.removeprefix("/")
-        place = f"{host}.{name}" if name in self._schema.endpoints.get(host, ()) else host
-        if (code := self._request.failing.get(place)) is not None:
-            return FAILURES[code](request)
-        if "limit" in parameters:
-            user = next(one for one, key in IDS.items() if key == parameters["userId"])
-            items = self._request.items[name, user]
-            return json_response({"items": [as_item(one.row) for one in items]})
-        asked = parameters.get_list(KEYS.get(host, "id"))
-        users = [one for one in self._request.known[place] if IDS[one] in asked]
-        return json_response([self._row(host, place, one) for one in users])
-
-    def _row(self, host: str, place: str, user: int) -> Mapping[str, Json]:
-        """Write the row of a user."""
-        row: dict[str, Json] = {}
-        if host in ROWS:
-            row |= ROWS[host](user)
-        else:
-            row[self._schema.keys[host]] = IDS[user]
-        for one in self._schema.fields:
-            if one.place == place and not one.pages:
-                value = self._request.values[one.name, user].row
-                if value is not MISSING:
-                    one.put(row, value)
-        return row
+    data: bytes
+    errors: Sequence[Json]
+    calls: Sequence[object]
+    status: int
+    next_page: Json = None
 
 
 async def answered(
     gateway: GatewayClient, services: FakeServices, schema: RandomSchema, request: RandomRequest
-) -> tuple[bytes, Any, Any, int]:
-    """Send a request; give the data as text, the errors in their order, and the calls."""
+) -> Answered:
+    """Send a request, and one for a next page."""
     sources = RandomServices(schema, request)
-    services.others = dict.fromkeys([*schema.keys, *PATHS], sources.answer)
+    services.others = dict.fromkeys([*schema.keys, *DEFAULT_SOURCES], sources.answer)
     caller = None if request.caller is None else IDS[request.caller]
-    response = await gateway.client.post(
-        "/graphql",
-        json={"query": query_of(schema, request), "onError": request.on_error},
-        headers={
-            "X-Request-ID": "same",
-            "Accept": "application/graphql-response+json",
-            **headers_of(caller, *sorted(request.scopes)),
-        },
-    )
+
+    async def ask(query: str) -> httpx.Response:
+        return await gateway.client.post(
+            "/graphql",
+            json={"query": query, "onError": request.on_error},
+            headers={
+                "X-Request-ID": "same",
+                "Accept": "application/graphql-response+json",
+                **headers_of(caller, *sorted(request.scopes)),
+            },
+        )
+
+    response = await ask(query_of(schema, request))
     body = orjson.loads(response.content)
-    data = orjson.dumps(body.get("data", "none"))
-    return data, body.get("errors", []), sorted(sources.calls), response.status_code
+    data = body.get("data", "none")
+    following = None
+    if (next_page := next_page_in(request, data)) is not None:
+        following = (await ask(next_page.query(schema))).json()["data"]
+    return Answered(
+        orjson.dumps(data),
+        body.get("errors", []),
+        sorted(sources.calls),
+        response.status_code,
+        following,
+    )
 
 
 def query_of(schema: RandomSchema, request: RandomRequest) -> str:
     """Write the query of a request."""
-    one = schema.type.lower()
+    one, several, lookup = schema.root, schema.root_of_several, schema.lookup
     ids = ", ".join(f'"{IDS[user]}"' for user in request.asked)
-    head = {"one": f"{one}(id: {ids})", "several": f"{one}s(ids: [{ids}])", "me": "me"}
+    mails = ", ".join(f'"{mail}"' for mail in request.mails)
+    head = {"one": f"{one}(id: {ids})", "several": f"{several}(ids: [{ids}])", "me": "me"}
+    if lookup is not None:
+        head["found"] = f"{lookup.one}(mail: {mails})"
+        head["several found"] = f"{lookup.several}(mails: [{mails}])"
     return f"{{ r: {head[request.root]} {text_of(request.selection)} }}"
+
+
+@dataclass(frozen=True)
+class NextPage:
+    """A list in an answer that has a next page.
+
+    Attributes:
+        selected: What is selected of it.
+        field: Its field.
+        user: The number of the user.
+        cursor: The cursor of its last item.
+    """
+
+    selected: Selected
+    field: RandomField
+    user: int
+    cursor: str
+
+    def query(self, schema: RandomSchema) -> str:
+        """Write the query of the next page."""
+        arguments = f'first: 2, after: "{self.cursor}"'
+        nodes = f"edges {{ node {text_of(self.selected.inner)} }}"
+        user = f'{schema.root}(id: "{IDS[self.user]}")'
+        return f"{{ r: {user} {{ list: {self.field.name}({arguments}) {{ {nodes} }} }} }}"
+
+
+def next_page_in(request: RandomRequest, data: Json) -> NextPage | None:
+    """Find the first list of an answer that has a next page."""
+    if request.root not in {"one", "several"} or data is None:
+        return None
+    users = data["r"] if request.root == "several" else [data["r"]]
+    for user, node in zip(request.asked, users, strict=True):
+        for one in request.selection:
+            if one.field is not None and one.field.pages and node and node[one.alias]:
+                info = node[one.alias]["pageInfo"]
+                if info["hasNextPage"]:
+                    return NextPage(one, one.field, user, info["endCursor"])
+    return None
 
 
 @settings(
     max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(case=schema_cases())
-async def test_compiled_interpreted_and_rows_say_the_same(
+@example(case=APART)
+async def test_fast_paths_the_reference_and_rows_say_the_same(
     open_gateway: OpenGateway, services: FakeServices, case: SchemaCase
 ) -> None:
+    tell_shares(case)
     wanted = settings_of(case.schema)
-    both: list[list[tuple[bytes, Any, Any, int]]] = []
-    for compiled in (True, False):
-        fastpath = FastpathSettings(compiled=compiled)
+    both: list[list[Answered]] = []
+    for fast in (True, False):
+        fastpath = FastpathSettings(enabled=fast)
         async with open_gateway(
             wanted.model_copy(update={"fastpath": fastpath}), by_headers
         ) as gateway:
@@ -302,11 +263,37 @@ async def test_compiled_interpreted_and_rows_say_the_same(
             for one in gateway.events("graphql.operation"):
                 event(f"compiled: {one['compiled']}")
 
-    for request, compiled_one, interpreted in zip(case.requests, *both, strict=True):
-        assert compiled_one == interpreted
-        data, errors, _, status = compiled_one
-        assert status == 200
-        check(case.schema, request, orjson.loads(data), errors)
+    for request, short, reference in zip(case.requests, *both, strict=True):
+        assert short == reference
+        assert short.status == 200
+        data = orjson.loads(short.data)
+        check(case.schema, request, data, short.errors)
+        check_next_page(case.schema, request, data, short.next_page)
+
+
+def tell_shares(case: SchemaCase) -> None:
+    """Count how many cases have what (``--hypothesis-show-statistics``)."""
+    schema = case.schema
+    readings = [schema.reading(one.place) for one in schema.fields]
+    shares = {
+        "endpoints": bool(schema.endpoints),
+        "key_from": bool(schema.origins),
+        "key_from of several": any(len(one) > 1 for one in schema.origins.values()),
+        "groups": any(one.grouped for one in readings),
+        "select": any(one.selects for one in readings),
+        "lookups": any("found" in one.root for one in case.requests),
+        "lists page by page": any(one.pages for one in schema.fields),
+        "another type": schema.type != "User",
+        "first in an object": any(
+            inner.first is not None
+            for request in case.requests
+            for one in request.selection
+            for inner in one.inner
+        ),
+    }
+    for name, there in shares.items():
+        if there:
+            event(name)
 
 
 def check(schema: RandomSchema, request: RandomRequest, data: Json, errors: Sequence[Json]) -> None:
@@ -317,22 +304,84 @@ def check(schema: RandomSchema, request: RandomRequest, data: Json, errors: Sequ
         assert data is None
         return
     codes = {tuple(one["path"]): one["extensions"]["code"] for one in errors}
-    users = data["r"] if request.root == "several" else [data["r"]]
-    for index, (user, node) in enumerate(zip(request.asked, users, strict=True)):
-        path = ("r", index) if request.root == "several" else ("r",)
+    several = request.root.startswith("several")
+    whose = users_of(schema, request)
+    if request.root == "several found" and whose[0].code == "FORBIDDEN":
+        assert codes == {("r",): "FORBIDDEN"}  # nobody is looked up
+        assert data == (None if request.on_error == "PROPAGATE" else {"r": None})
+        return
+    users = data["r"] if several else [data["r"]]
+    for index, (user, node) in enumerate(zip(whose, users, strict=True)):
+        path = ("r", index) if several else ("r",)
         own = {one: code for one, code in codes.items() if one[: len(path)] == path}
-        wanted = expected(schema, request, user)
-        if request.on_error == "PROPAGATE" and any(
-            one.field is not None and one.field.type.required and wanted[one.alias].code
-            for one in request.selection
-        ):
+        if user.row is None:
             assert node is None
-        elif node is None:
-            assert _is_nobody(request, user)
+            assert own == ({} if user.code is None else {path: user.code})
         else:
-            assert own == {(*path, name): one.code for name, one in wanted.items() if one.code}
-            assert list(node) == list(wanted)
-            assert with_times(node) == {name: with_times(one.value) for name, one in wanted.items()}
+            check_user(schema, request, Seen(user.row, node, path, own))
+
+
+def users_of(schema: RandomSchema, request: RandomRequest) -> Sequence[Found]:
+    """Tell which users a request is about."""
+    lookup = schema.lookup
+    if lookup is None or "found" not in request.root:
+        return [Found(user) for user in request.asked]
+    if lookup.may not in {"public", *request.scopes}:
+        return [Found(code="FORBIDDEN") for _ in request.mails]
+    failure = request.failing.get(lookup.place)
+    return [
+        request.found[mail].found if failure is None else Found(code=failure)
+        for mail in request.mails
+    ]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A user in an answer.
+
+    Attributes:
+        user: The number of the user.
+        node: What the answer has.
+        path: Where.
+        codes: The codes of the errors there, by their paths.
+    """
+
+    user: int
+    node: Json
+    path: tuple[str | int, ...]
+    codes: Mapping[tuple[str | int, ...], str]
+
+
+def check_user(schema: RandomSchema, request: RandomRequest, seen: Seen) -> None:
+    """Check what a client sees of one user."""
+    finding = KeyFinding(schema, request)
+    places = {
+        one.field.place: finding.at(one.field.place, seen.user)
+        for one in request.selection
+        if one.field is not None and request.may_see(one.field, seen.user)
+    }
+    wanted = {
+        one.alias: Expected(schema.type)
+        if one.field is None
+        else _expected(request, seen.user, one, one.field, places)
+        for one in request.selection
+    }
+    if places and all(one == Found() for one in places.values()):
+        assert seen.node is None  # no source that is asked has said that there is the user
+        assert not seen.codes
+    elif request.on_error == "PROPAGATE" and any(
+        one.field is not None and one.field.type.required and wanted[one.alias].code
+        for one in request.selection
+    ):
+        assert seen.node is None
+    elif places or seen.node is not None:
+        assert seen.codes == {
+            (*seen.path, name): one.code for name, one in wanted.items() if one.code
+        }
+        assert list(seen.node) == list(wanted)
+        assert with_times(without_cursors(seen.node)) == {
+            name: with_times(one.value) for name, one in wanted.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -348,41 +397,66 @@ class Expected:
     code: str | None = None
 
 
-def expected(schema: RandomSchema, request: RandomRequest, user: int) -> Mapping[str, Expected]:
-    """Tell what a client should see of each field of a user that a source knows."""
-    return {
-        one.alias: Expected(schema.type)
-        if one.field is None
-        else _expected(request, user, one, one.field)
-        for one in request.selection
-    }
-
-
-def _expected(request: RandomRequest, user: int, selected: Selected, one: RandomField) -> Expected:
+def _expected(
+    request: RandomRequest,
+    user: int,
+    selected: Selected,
+    one: RandomField,
+    places: Mapping[str, Found],
+) -> Expected:
     """Tell what a client should see of a field of a user."""
     if not request.may_see(one, user):
         return Expected(code="FORBIDDEN")
-    if one.place in request.failing:
-        return Expected(code=request.failing[one.place])
-    drawn = request.value(one, user) if user in request.known[one.place] else Drawn(None, None)
+    found = places[one.place]
+    if found.code is not None:
+        return Expected(code=found.code)
+    if found.row is None:
+        return Expected(code="SOURCE_MALFORMED" if one.type.required else None)
+    if one.pages:
+        return _expected_page(request, found.row, selected, one)
+    drawn = request.value(one, found.row)
     if not drawn.fits or (drawn.seen is None and one.type.required):
         return Expected(code="SOURCE_MALFORMED")
-    value = projected(drawn.seen, selected)
-    if value is not None and selected.first is not None:
-        value = value[: selected.first]
-    if value is not None and one.pages:
-        value = {"edges": [{"node": each} for each in value]}
-    return Expected(value)
+    return Expected(projected(drawn.seen, selected))
 
 
-def _is_nobody(request: RandomRequest, user: int) -> bool:
-    """Tell whether no source that is asked has said that a user exists."""
-    places = {
-        one.field.place
-        for one in request.selection
-        if one.field is not None and request.may_see(one.field, user)
-    }
-    return not any(user in request.known[one] and one not in request.failing for one in places)
+def _expected_page(
+    request: RandomRequest, row: int, selected: Selected, one: RandomField
+) -> Expected:
+    """Tell what a client should see of a page of a list."""
+    items = request.items[one.name, row]
+    shown = items[: selected.first or FIRST]
+    if not all(each.fits for each in shown):
+        return Expected(code="SOURCE_MALFORMED")
+    edges = [{"node": inside(each.seen, selected)} for each in shown]
+    return Expected({"edges": edges, "pageInfo": {"hasNextPage": len(shown) < len(items)}})
+
+
+def check_next_page(
+    schema: RandomSchema, request: RandomRequest, data: Json, next_page: Json
+) -> None:
+    """Check that a next page goes on where the one before has ended."""
+    found = next_page_in(request, data)
+    if found is None:
+        return
+    event("a next page")
+    row = KeyFinding(schema, request).at(found.field.place, found.user).row
+    assert row is not None
+    items = request.items[found.field.name, row]
+    after = found.selected.first or FIRST
+    nodes = [{"node": inside(each.seen, found.selected)} for each in items[after : after + 2]]
+    assert with_times(next_page) == with_times({"r": {"list": {"edges": nodes}}})
+
+
+def without_cursors(node: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Leave out the cursors of pages, which are opaque."""
+    changed = dict(node)
+    for name, value in node.items():
+        page = as_table(value)
+        if page is not None and (info := as_table(page.get("pageInfo"))) is not None:
+            assert (info["endCursor"] is None) is (not page["edges"])
+            changed[name] = {**page, "pageInfo": {"hasNextPage": info["hasNextPage"]}}
+    return changed
 
 
 def with_times(value: Json) -> Json:

@@ -190,6 +190,11 @@ TAKEN = "is a type of the schema already: expected another name"
             ["6: [user.open] assumed_size is for lists, and the type is Int"],
         ),
         (
+            "[types.A]\ndescription = '.'\n[types.A.fields]\n"
+            "a = { type = 'Int!', description = '.', assumed_size = 3 }\n" + field(type="A"),
+            ["4: [types.A.fields.a] assumed_size is for lists, and the type is Int!"],
+        ),
+        (
             field(list={"path": "/x", "parameter": "u"}),
             ["1: [user.open] is wrong: expected connection = true beside list"],
         ),
@@ -359,6 +364,48 @@ def test_each_mistake_is_told_at_its_line_with_what_would_be_right(
     assert len(found) == len(expected)
     for one, beginning in zip(found, expected, strict=True):
         assert one.startswith(beginning)
+
+
+UNMADE = {
+    "an unknown type": field(type="Intt"),
+    "an unknown source": field(source="suport"),
+    "no policy": field(may=None),
+    "a wrong policy": field(may="self or self"),
+    "another setting": field(colour="red"),
+    "assumed_size of a number": field(assumed_size=3),
+}
+READ = {
+    "fields": "[sources.support.fields]\nopen = 'x'\n",
+    "words": "[sources.support]\nwords.open = { a = 'b' }\n",
+    "defaults": "[sources.support]\ndefaults.open = 3\n",
+    "endpoints": endpoints(one="open"),
+    "lists": "[sources.support.lists.open]\npath = '/open'\nparameter = 'user'\n",
+    "without_lists": "[sources.support]\nwithout_lists = ['open']\n",
+}
+
+
+@pytest.mark.parametrize("wrong", UNMADE.values(), ids=UNMADE)
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+def test_a_field_that_cannot_be_made_is_told_once(wrong: str, read: str, write: Write) -> None:
+    read = read.replace("[sources.support]\n", "")  # the sources end with its table
+
+    [one] = told(read + wrong, write)
+
+    assert "[user.open]" in one
+
+
+def test_beside_a_field_that_cannot_be_made_other_mistakes_are_told(write: Write) -> None:
+    text = "[sources.support.fields]\nopen = 'x'\nopn = 'y'\n" + field(type="Intt")
+
+    assert [one.partition(":")[0] for one in told(text, write)] == ["3", "6"]
+
+
+def test_a_list_of_a_field_that_is_hidden_is_told(write: Write) -> None:
+    listed = "[sources.billing.lists.invoices]\npath = '/all'\nparameter = 'id'\n"
+
+    [one] = told("[user.invoices]\nhidden = true\n" + listed, write)
+
+    assert one.startswith("3: [sources.billing.lists.invoices] is no list of billing")
 
 
 ALL_AT_ONCE = [

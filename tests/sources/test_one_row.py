@@ -14,7 +14,7 @@ from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.fakes import FakeServices, Row, account_row, profile_row, settings_for_fakes, user_id
 from tests.key_from import linked
 from tests.sources.odd import ODD, STRANGE, with_member
-from tests.ways import BOTH, Ways
+from tests.ways import ALSO_BY_FILE, Ways
 
 VICTIM = user_id(7)
 EVERYBODY = [user_id(number) for number in range(50)]
@@ -27,7 +27,7 @@ QUERY = "query($ids: [ID!]!) { users(ids: $ids) { username displayName } }"
 ALONE = "query($id: ID!) { user(id: $id) { username displayName } }"
 
 
-@pytest.fixture(params=BOTH, ids=str)
+@pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
     """Have every test done in both ways."""
     ways: Ways = request.param
@@ -113,7 +113,7 @@ ENDPOINTS: Mapping[str, Any] = {
     "names": {"request": EACH, "fields": {"username": "username", "displayName": "displayName"}},
     "rest": {
         "request": {**EACH, "path": "/rest"},
-        "fields": {"email": "email", "createdAt": "createdAt"},
+        "fields": {name: name for name in ("email", "avatarUrl", "locale", "createdAt")},
     },
 }
 READINGS: Mapping[str, Mapping[str, Any]] = {

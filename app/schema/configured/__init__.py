@@ -163,7 +163,7 @@ def _definition(
     read = {one.source.name for one in fields} | {existence.name}
     used = _types_in(fields, types)
     return SchemaDefinition(
-        description=settings.description or DEFAULT_SCHEMA.description,
+        description=settings.description or names.in_text(DEFAULT_SCHEMA.description),
         fields=tuple(fields),
         objects=tuple(one.definition for key, one in types.objects.items() if key in used),
         enums=tuple(one for key, one in types.enums.items() if key in used),

@@ -205,7 +205,9 @@ class ExtendedFields:
             self._check_list(field, sources)
         else:
             self._check_reads(field)
-        kind = self._types.kind_of(field.type, _PLACE, about=f"{self._module}: {about}")
+        about = f"{self._module}: {about}"
+        kind = self._types.kind_of(field.type, _PLACE, about=about)
+        self._types.is_sized_list(kind, field.assumed_size, _PLACE, about=about)
         if field.is_list and kind is not None:
             self._check_item(field, kind)
         return kind if len(self._mistakes.found) == wrong else None

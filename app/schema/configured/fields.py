@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphql import ListTypeNode, NonNullTypeNode, TypeNode, print_ast
+from graphql import TypeNode, print_ast
 
 from app.auth.policies import policy_of
 from app.schema.configured.extended import ExtendedFields
@@ -49,6 +49,7 @@ class ConfiguredFields:
         self._user = tables.user
         self._own_objects = tables.types
         self._base: Mapping[str, UserField] = {} if base is None else base.by_name
+        self._names = tables.schema.names
         self._types = types
         self._sources = sources
         self._mistakes = mistakes
@@ -107,7 +108,14 @@ class ConfiguredFields:
             self._sources.add(source, fields)
         self._sources.add_unread()
         specs = self._sources.specs
-        kept = [replace(one, source=specs[one.source.name]) for one in self._kept.values()]
+        kept = [
+            replace(
+                one,
+                source=specs[one.source.name],
+                description=self._names.in_text(one.description),
+            )
+            for one in self._kept.values()
+        ]
         defined = [self._defined(one, specs) for one in own.values()]
         return [*kept, *defined, *self._extended.build(specs)]
 
@@ -156,10 +164,7 @@ class ConfiguredFields:
 
     def _fits(self, settings: UserFieldSettings, kind: TypeNode, keys: Keys) -> bool:
         """Report settings that do not fit the type of a field."""
-        plain = kind.type if isinstance(kind, NonNullTypeNode) else kind
-        if settings.assumed_size is not None and not isinstance(plain, ListTypeNode):
-            what = f"is for lists, and the type is {settings.type}."
-            self._mistakes.add((*keys, "assumed_size"), what)
+        if not self._types.is_sized_list(kind, settings.assumed_size, keys):
             return False
         if not settings.connection:
             return True

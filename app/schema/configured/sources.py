@@ -224,6 +224,18 @@ class ConfiguredSources:
         for name in self._tables.sources:
             if name not in services:
                 self.add(name, [])
+        services_with_keys = dict.fromkeys(
+            one.source
+            for settings in self.settings.values()
+            for origins in (settings.origins, *(one.origins for one in settings.lookups.values()))
+            for one in origins
+        )
+        for service in services_with_keys:
+            # If all endpoints are read apart, the first one has the keys, whoever reads it.
+            endpoints = _SourcePlace(service, self.settings.get(service)).endpoints
+            first = f"{service}.{next(iter(endpoints), '')}"
+            if endpoints and service not in self.specs and first not in self.specs:
+                self.add(first, [])
 
     def add_list(self, spec: PageSpec[Any], item: ReadObject, own: ListSettings | None) -> None:
         """Add a list that is read page by page.

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Optional, cast
 
 from graphql import (
@@ -104,9 +104,13 @@ class ConfiguredTypes:
     ) -> None:
         self._tables = tables
         self._mistakes = mistakes
-        objects = (MONEY,) if base is None else base.objects
-        self.objects = {one.name: ReadObject(one) for one in objects}
-        self.enums = {one.name: one for one in (() if base is None else base.enums)}
+        objects, enums = ((MONEY,), ()) if base is None else (base.objects, base.enums)
+        in_text = tables.schema.names.in_text
+        self.objects = {
+            one.name: ReadObject(replace(one, description=in_text(one.description)))
+            for one in objects
+        }
+        self.enums = {one.name: replace(one, description=in_text(one.description)) for one in enums}
         listed = [one.type for one in (() if base is None else base.fields) if one.pages]
         listed += [one.type for one in tables.user.values() if one.connection and one.type]
         extension = None if tables.module is None else tables.module.extension
@@ -163,7 +167,9 @@ class ConfiguredTypes:
         known = [*SCALARS, *self.enums, *self._tables.enums, *self.objects]
         for part in definition.fields:
             name = type_name(part.kind)
-            about = f"{module}: {definition.name}.{part.name} has the type {name}, "
+            of_part = f"{module}: {definition.name}.{part.name} "
+            about = f"{of_part}has the type {name}, "
+            self.is_sized_list(part.kind, part.assumed_size, ("schema", "module"), about=of_part)
             if name not in known:
                 self._mistakes.add(("schema", "module"), f"{about}{unknown(name, known)}")
             elif definition.name in self._inside(name):
@@ -206,6 +212,29 @@ class ConfiguredTypes:
             where = f"{about}has the type" if about else "names"
             self._mistakes.add(keys, f"{where} {name}, {unknown(name, known)}")
         return None
+
+    def is_sized_list(
+        self, kind: TypeNode | None, assumed_size: int | None, keys: Keys, *, about: str = ""
+    ) -> bool:
+        """Report the number of items of a field that is no list.
+
+        Args:
+            kind: The type of the field; ``None`` if it is not known.
+            assumed_size: The number of items that its cost assumes; ``None`` if it has none.
+            keys: The place of the field.
+            about: What has the number, as the beginning of the sentence, for a field of a module.
+
+        Returns:
+            Whether it is a list, or has no such number.
+        """
+        if kind is None or assumed_size is None or isinstance(_nullable(kind), ListTypeNode):
+            return True
+        what = f"is for lists, and the type is {print_ast(kind)}."
+        if keys[:2] == ("schema", "module"):
+            self._mistakes.add(keys, f"{about}has assumed_size, which {what}")
+        else:
+            self._mistakes.add((*keys, "assumed_size"), what)
+        return False
 
     def record(
         self,
@@ -346,8 +375,9 @@ class ConfiguredTypes:
         fields: list[ReadField] = []
         self._building.append(name)
         for public, one in settings.fields.items():
-            kind = self.kind_of(one.type, ("types", name, "fields", public, "type"))
-            if kind is not None:
+            keys: Keys = ("types", name, "fields", public)
+            kind = self.kind_of(one.type, (*keys, "type"))
+            if kind is not None and self.is_sized_list(kind, one.assumed_size, keys):
                 text = one.value or as_expression(public)
                 fields.append(ReadField(public, kind, text, one.description))
         self._building.pop()
@@ -363,6 +393,7 @@ class ConfiguredTypes:
                 one.description,
                 one.attribute,
                 settings.fields[one.name].deprecated,
+                settings.fields[one.name].assumed_size,
             )
             for one in fields
         )

@@ -82,7 +82,8 @@ def list_misfits(
     table = as_table(values) or {}
     for name, value in (as_table(table.get("lists")) or {}).items():
         if name not in lists:
-            yield MappingMistake(("lists", name), f"is no list of {source}: {_hint(name, lists)}")
+            what = f"is no list of {source}: {_hint(name, lists)}"
+            yield MappingMistake(("lists", name), what, unknown=name)
             continue
         try:
             settings = ListSettings.model_validate(value)
@@ -93,7 +94,7 @@ def list_misfits(
     for missing in as_list(table.get("without_lists")) or ():
         if isinstance(missing, str) and missing not in lists:
             what = f"has {missing}, which is no list of {source}: {_hint(missing, lists)}"
-            yield MappingMistake(("without_lists",), what)
+            yield MappingMistake(("without_lists",), what, unknown=missing)
 
 
 def _hint(name: str, lists: Mapping[str, object]) -> str:

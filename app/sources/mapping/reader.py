@@ -215,6 +215,8 @@ class MappingReader(Generic[R]):
         if meaning not in {"rows", "partial"}:
             raise MalformedError(f"status {answer.status}")
         document = scan(answer.body, self._settings)
+        if document.null and self._settings.many and not self._settings.rows:
+            raise MalformedError("expected rows, got nothing")  # as by the default contract
         extent = extent_of(
             document,
             answer.headers,

@@ -178,10 +178,13 @@ class MappingMistake:
     Attributes:
         keys: Path of the setting, below the settings of the source.
         what: What is wrong, and what was expected.
+        unknown: The name that is neither a field of the record nor a list of the source; empty for
+            other mistakes.
     """
 
     keys: tuple[str, ...]
     what: str
+    unknown: str = ""
 
 
 class MappingError(ValueError):
@@ -484,7 +487,8 @@ def by_field(
             near = get_close_matches(written, names, n=1)
             every = ", ".join(sorted(in_json))
             hint = f"did you mean {near[0]}?" if near else f"expected one of {every}."
-            mistakes.append(MappingMistake((*at, written), f"is no field of {spec.name}: {hint}"))
+            what = f"is no field of {spec.name}: {hint}"
+            mistakes.append(MappingMistake((*at, written), what, unknown=written))
         elif name in found:
             mistakes.append(MappingMistake((*at, written), "is there already, by its other name."))
         else:

@@ -287,6 +287,15 @@ def test_a_status_may_be_a_part_by_the_table() -> None:
     assert told(read([], "a", {"status": {"207": "rows"}}, status=207)) == [None]
 
 
+@pytest.mark.parametrize("answer", [{"key": ["id"]}, {"by_key": True}, {"group": {}}], ids=str)
+def test_null_instead_of_all_rows_is_malformed_as_by_the_default_contract(
+    answer: dict[str, object],
+) -> None:
+    with pytest.raises(MalformedError, match="expected rows, got nothing"):
+        read(None, "a", answer)
+    assert told(read(None, "a", {"many": False})) == [None]  # one row that is not there
+
+
 def test_missing_rows_are_malformed_and_null_rows_are_none() -> None:
     assert told(read({"data": None}, "a", {"rows": ["data"]})) == [None]
     bodies: list[object] = [{"error": "no"}, {"data": {"rows": []}}, []]
