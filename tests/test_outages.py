@@ -573,14 +573,37 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
             assert "extensions" not in reply.body
             assert "server-timing" not in reply.response.headers
             return
-        profile = {"status": "ok", "calls": 1, "keys": 1, "attempts": 1, "ms": 0.0}
-        billing = {"status": "failed", "calls": 1, "keys": 1, "attempts": 2, "ms": 3000.0}
+        failed = {"code": "SOURCE_UNAVAILABLE"}
+        at_once = {"startMs": 0.0, "ms": 0.0}
+        late = {"startMs": 3000.0, "ms": 0.0}
+        profile = {"status": "ok", "calls": 1, "keys": 1, "attempts": 1, "circuit": "closed"}
+        billing = {"status": "failed", "calls": 1, "keys": 1, "attempts": 2, "circuit": "closed"}
+        attempt = {"kind": "attempt"}
         assert reply.body["extensions"] == {
+            "request": {"ms": 3000.0, "deadlineMs": 5000.0},
             "sources": {
-                "profile": profile | {"circuit": "closed"},
+                "profile": profile
+                | at_once
+                | {"timeline": [{"keys": 1, **at_once, "steps": [attempt | at_once]}]},
                 "billing": billing
-                | {"circuit": "closed", "code": "SOURCE_UNAVAILABLE", "pace": "paused"},
-            }
+                | failed
+                | {"startMs": 0.0, "ms": 3000.0, "pace": "paused"}
+                | {
+                    "timeline": [
+                        {
+                            "keys": 1,
+                            "startMs": 0.0,
+                            "ms": 3000.0,
+                            **failed,
+                            "steps": [
+                                attempt | at_once | failed,
+                                {"kind": "pacing", "startMs": 0.0, "ms": 3000.0},
+                                attempt | late | failed,
+                            ],
+                        }
+                    ]
+                },
+            },
         }
         timing = "profile;dur=0.00, billing;dur=3000.00"
         assert reply.response.headers["server-timing"] == timing

@@ -7,7 +7,6 @@ the first two is kept.
 
 from asyncio import CancelledError, TaskGroup, current_task
 from collections.abc import Sequence
-from dataclasses import replace
 from inspect import isawaitable
 
 from graphql import (
@@ -16,9 +15,10 @@ from graphql import (
     GraphQLFormattedError,
     execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
+from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
-from app.auth.policies import Caller, Policies
+from app.auth.policies import Caller, Policies, Rights
 from app.errors import Code, ExtensionError, RequestError, bare, without_quotes
 from app.execution.context import Context
 from app.execution.document_store import DocumentStore
@@ -34,8 +34,6 @@ from app.execution.request import (
     GraphQLRequest,
     GraphQLResponse,
     OperationReport,
-    extensions_of,
-    timings_of,
 )
 from app.execution.response_errors import (
     bounded,
@@ -47,6 +45,7 @@ from app.execution.response_errors import (
     root_cause,
 )
 from app.execution.schema import GatewaySchema
+from app.execution.source_report import OperationTimes, extensions_of, timings_of
 from app.execution.variants import Variant
 from app.resilience.clock import Clock
 from app.sources.base import RequestContext
@@ -238,29 +237,27 @@ class Engine:
                     await budget.charge(cost, operation.price)
                     rights = self._policies.rights(caller)
                     variant = operation.variant(self._planner, self._compiler, variables, rights)
-                    lookups = self._planner.lookups(variant.roots, variables, rights)
-                    found = await loaders.look_up(lookups) if lookups else None
-                    plan = self._planner.plan(variant.roots, variables, rights, found=found)
-                    context = Context(plan, self._planner, loaders, self._required, rights)
+                    context = await self._planned(variant, variables, rights, loaders)
                     compiled = await self._compiled(variant, request, context, call)
                     is_compiled = compiled is not None
                     answer = compiled or await self._execute(operation, request, context, call)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)
-            answer = replace(answer, headers=error.headers)
+            answer.headers = error.headers
             reason = without_quotes(error.message)
-        extensions = extensions_of(loaders.trace, report_sources=report_sources)
+        deadline = None if call.deadline is None else call.deadline.at
+        times = OperationTimes(started, self._clock.monotonic(), deadline)
+        extensions = extensions_of(loaders.trace, times, report_sources=report_sources)
         if budget.reported and cost is not None:
             extensions = {**(extensions or {}), "cost": budget.report(cost)}
-            answer = replace(answer, headers=budget.headers())
-        if extensions is not None or report_sources:
-            timings = timings_of(loaders.trace) if report_sources else None
-            answer = replace(answer, extensions=extensions, timings=timings)
+            answer.headers = budget.headers()
+        answer.extensions = extensions
+        answer.timings = timings_of(loaders.trace) if report_sources else None
         answer.report = OperationReport(
             name=name,
             document=document.hash if document is not None else None,
-            seconds=self._clock.monotonic() - started,
+            seconds=times.ended - started,
             cost=cost,
             sources=sorted(loaders.used),
             compiled=is_compiled,
@@ -268,6 +265,15 @@ class Engine:
             reason=reason,
         )
         return answer
+
+    async def _planned(
+        self, variant: Variant, variables: VariableValues, rights: Rights, loaders: Loaders
+    ) -> Context:
+        """Plan an operation, after the lookups that find its users."""
+        lookups = self._planner.lookups(variant.roots, variables, rights)
+        found = await loaders.look_up(lookups) if lookups else None
+        plan = self._planner.plan(variant.roots, variables, rights, found=found)
+        return Context(plan, self._planner, loaders, self._required, rights)
 
     async def _compiled(
         self, variant: Variant, request: GraphQLRequest, context: Context, call: RequestContext

@@ -34,13 +34,13 @@ from app.sources.base import (
     PageSpec,
     Record,
     RequestContext,
-    Trace,
     UserId,
 )
 from app.sources.batch import BatchedSource, PendingFetch, wait_for_batches
 from app.sources.mapping.row_mapper import foreign_key_of
 from app.sources.records_in_parts import EndpointPartition, EndpointPartitions
 from app.sources.results import Result
+from app.sources.trace import Trace
 
 R = TypeVar("R", bound=Record)
 V = TypeVar("V")

@@ -1,16 +1,10 @@
-"""GraphQL requests and responses, and what a response reports of its sources. Pure.
-
-The report of the sources is in ``extensions`` and in the header ``Server-Timing``.
-"""
+"""GraphQL requests and responses. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
-
-from app.resilience.pace import PaceState
-from app.sources.base import SourceTrace, Trace
 
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
 """What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
@@ -99,88 +93,3 @@ class GraphQLResponse:
     timings: Mapping[str, float] | None = None
     headers: Mapping[str, str] | None = None
     report: OperationReport | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReport:
-    """What ``extensions.sources`` reports of one source. The attribute names are public.
-
-    Attributes:
-        status: What became of the request at the source.
-        code: The code of its failure.
-        calls: How many calls were made.
-        keys: How many keys were asked for.
-        attempts: How many attempts the calls took, retries included.
-        ms: How long it took, in milliseconds.
-        circuit: The state of its circuit breaker.
-        pace: The state of its rate pacing, unless it is free.
-        ageMs: The age of a stale record that was used, in milliseconds.
-    """
-
-    status: str
-    code: str | None = None
-    calls: int | None = None
-    keys: int | None = None
-    attempts: int | None = None
-    ms: float | None = None
-    circuit: str | None = None
-    pace: str | None = None
-    ageMs: int | None = None  # noqa: N815 # the public name
-
-    def known(self) -> Mapping[str, object]:
-        """Return the attributes that are not ``None``, by name.
-
-        Returns:
-            The report, as JSON values.
-        """
-        pairs = ((name, getattr(self, name)) for name in self.__slots__)
-        return {name: value for name, value in pairs if value is not None}
-
-
-def extensions_of(trace: Trace, *, report_sources: bool) -> Mapping[str, object] | None:
-    """Return the ``extensions`` that report the sources.
-
-    Args:
-        trace: What became of the request at each source.
-        report_sources: Whether to report everything. Stale records are always reported, since a
-            client should know that it shows old values.
-
-    Returns:
-        The answer's ``extensions``; ``None`` if there is nothing to report.
-    """
-    reports = {
-        name: _report(source, report_sources=report_sources).known()
-        for name, source in trace.sources.items()
-        if report_sources or source.stale is not None
-    }
-    return {"sources": reports} if reports else None
-
-
-def timings_of(trace: Trace) -> Mapping[str, float]:
-    """Return how long each source took.
-
-    Args:
-        trace: What became of the request at each source.
-
-    Returns:
-        Seconds, by name of the source.
-    """
-    return {name: source.seconds for name, source in trace.sources.items()}
-
-
-def _report(source: SourceTrace, *, report_sources: bool) -> SourceReport:
-    """Make the report of one source."""
-    age = None if source.stale is None else int(source.stale * 1000)
-    if not report_sources:
-        return SourceReport(status=source.status, ageMs=age)
-    return SourceReport(
-        status=source.status,
-        code=None if source.code is None else source.code.value,
-        calls=source.calls,
-        keys=source.keys,
-        attempts=source.attempts,
-        ms=round(source.seconds * 1000, 2),
-        circuit=source.circuit,
-        pace=None if source.pace == PaceState.FREE else source.pace,
-        ageMs=age,
-    )

@@ -20,9 +20,9 @@ the calls that follow do. Otherwise the requests would open the circuit sooner t
 its own.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from app.errors import Code, SourceFailure
@@ -33,9 +33,13 @@ from app.resilience.hedge import Latencies, hedged
 from app.resilience.pace import PaceState, Signal
 from app.resilience.pacer import Pacer, Paces, Slowdown
 from app.resilience.retry import Chance, RetryBudget, backoff
+from app.resilience.steps import SHORTEST_WAIT, CallStep, StepKind
 from app.settings.source import SourceSettings
 
 T = TypeVar("T")
+
+# Each call reads them, and Python 3.11 reads enum members slowly.
+_ATTEMPT, _HEDGE = StepKind.ATTEMPT, StepKind.HEDGE
 
 UNHEALTHY = frozenset(
     {
@@ -75,10 +79,12 @@ class PipelineResult(Generic[T]):
     Attributes:
         answer: The answer or the failure.
         attempts: How many calls were made.
+        steps: The attempts, and the waits before them, in the order in which they began.
     """
 
     answer: T | SourceFailure
     attempts: int
+    steps: Sequence[CallStep] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)
@@ -95,6 +101,8 @@ class _PipelineRun(Generic[T]):
         requests: How many requests share it.
         inner: The bulkhead of the endpoint; ``None`` if it has no limit of its own.
         made: How many calls were made so far.
+        running: How many of them are in flight.
+        steps: What it did so far.
     """
 
     attempt: Attempt[T]
@@ -106,6 +114,13 @@ class _PipelineRun(Generic[T]):
     requests: int
     inner: EndpointBulkhead | None
     made: int = 0
+    running: int = 0
+    steps: list[CallStep] = field(default_factory=list[CallStep])
+
+    def add_wait(self, kind: StepKind, started: float, ended: float) -> None:
+        """Add a wait, unless it is too short."""
+        if ended - started >= SHORTEST_WAIT:
+            self.steps.append(CallStep(kind, started, ended))
 
 
 @dataclass(slots=True)
@@ -116,11 +131,13 @@ class _StartedCall:
         permit: The breaker's permit for it.
         started: When it began, by the clock's ``monotonic``.
         seconds: How long it may take.
+        step: What the report says of it.
     """
 
     permit: Permit
     started: float
     seconds: float
+    step: CallStep
 
 
 class ResiliencePipeline:
@@ -269,7 +286,7 @@ class ResiliencePipeline:
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
-        return PipelineResult(answer, work.made)
+        return PipelineResult(answer, work.made, work.steps)
 
     async def _retry(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
         """Repeat a failed call where that can help, and return the last answer."""
@@ -285,7 +302,9 @@ class ResiliencePipeline:
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
             if wait >= self._seconds_left(work) or self._breaker.refuses or not self._budget.take():
                 break
+            began = self._clock.monotonic()
             await self._clock.sleep(wait)
+            work.add_wait(StepKind.BACKOFF, began, self._clock.monotonic())
             before = work.made
             again = await self._attempt_at_pace(work)
             if isinstance(again, SourceFailure):
@@ -326,9 +345,11 @@ class ResiliencePipeline:
 
     async def _attempt_in_turn(self, pacer: Pacer, work: _PipelineRun[T]) -> T | SourceFailure:
         """Make an attempt when its turn comes."""
+        asked = self._clock.monotonic()
         try:
             async with pacer.turn(self._seconds_left(work)):
                 began = self._clock.monotonic()
+                work.add_wait(StepKind.PACING, asked, began)
                 answer = await self._attempt_once(work)
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
@@ -404,9 +425,10 @@ class ResiliencePipeline:
         self, work: _PipelineRun[T], seconds: float
     ) -> T | SourceFailure:
         """Make one attempt in a place of the bulkhead, with a bounded wait for the place."""
+        asked = self._clock.monotonic()
         try:
             async with self._bulkhead.slot(seconds):
-                started_call = self._begin(work)
+                started_call = self._begin(work, asked)
                 if isinstance(started_call, SourceFailure):
                     return started_call
                 try:
@@ -414,12 +436,15 @@ class ResiliencePipeline:
                     self._record(work, started_call, answer)
                     return answer
                 finally:
+                    work.running -= 1
+                    if started_call.step.ended == started_call.started:  # it was cancelled
+                        started_call.step.ended = self._clock.monotonic()
                     # Has an effect only if no result was recorded: the call was cancelled.
                     started_call.permit.release()
         except FullError as error:
             return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
-    def _begin(self, work: _PipelineRun[T]) -> _StartedCall | SourceFailure:
+    def _begin(self, work: _PipelineRun[T], asked: float) -> _StartedCall | SourceFailure:
         """Begin a call, if time, rate and breaker still allow it after the wait for a place."""
         pacer = self._paces.pacer_of(work.caller)
         if pacer is not None and pacer.pause:
@@ -432,14 +457,21 @@ class ResiliencePipeline:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
         if not work.made:
             self._budget.count_call()
+        work.add_wait(StepKind.BULKHEAD, asked, started)
+        step = CallStep(_HEDGE if work.running else _ATTEMPT, started, started)
+        work.steps.append(step)
         work.made += 1
-        return _StartedCall(permit, started, min(work.limit, left))
+        work.running += 1
+        return _StartedCall(permit, started, min(work.limit, left), step)
 
     def _record(
         self, work: _PipelineRun[T], started_call: _StartedCall, answer: T | SourceFailure
     ) -> None:
         """Record what an answer says about the service's health and rate."""
-        took = self._clock.monotonic() - started_call.started
+        started_call.step.ended = ended = self._clock.monotonic()
+        if isinstance(answer, SourceFailure):
+            started_call.step.code = answer.code
+        took = ended - started_call.started
         if not isinstance(answer, SourceFailure) or answer.partial:
             if not work.isolated:
                 started_call.permit.record(

@@ -16,96 +16,11 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
-from app.errors import Code, SourceFailure
+from app.errors import SourceFailure
 from app.resilience.clock import Deadline
 from app.sources.cache.lifetime import ArrivalTime
 from app.sources.mapping.strict import without_made_up_values
-
-
-@dataclass(slots=True)
-class SourceTrace:
-    """What one request, batch or call did at one source.
-
-    Attributes:
-        calls: Number of calls: one for each batch and page.
-        attempts: Number of attempts of these calls, retries included.
-        keys: Number of requested keys.
-        started: When the first call began, by ``clock.monotonic()``.
-        ended: When the last call ended, by ``clock.monotonic()``.
-        code: Code of the last failure; ``None`` if there was none.
-        circuit: State of the circuit breaker after the last call.
-        pace: State of the rate pacing after the last call.
-        stale: Age in seconds of the oldest stale record that was used; ``None`` if none was.
-    """
-
-    calls: int = 0
-    attempts: int = 0
-    keys: int = 0
-    started: float | None = None
-    ended: float = 0.0
-    code: Code | None = None
-    circuit: str | None = None
-    pace: str | None = None
-    stale: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds from the start of the first call to the end of the last; 0 without calls."""
-        return 0.0 if self.started is None else self.ended - self.started
-
-    @property
-    def status(self) -> str:
-        """The result in one word: ``stale``, ``failed`` or ``ok``."""
-        if self.stale is not None:
-            return "stale"
-        return "failed" if self.code is not None else "ok"
-
-    def add(self, later: "SourceTrace") -> None:
-        """Add what a later call did.
-
-        Args:
-            later: The trace of the call. It is not changed.
-        """
-        self.calls += later.calls
-        self.attempts += later.attempts
-        self.keys += later.keys
-        if self.started is None or (later.started is not None and later.started < self.started):
-            self.started = later.started
-        self.ended = max(self.ended, later.ended)
-        self.code = later.code or self.code
-        self.circuit = later.circuit or self.circuit
-        self.pace = later.pace or self.pace
-        if later.stale is not None:
-            self.stale = max(self.stale or 0.0, later.stale)
-
-
-@dataclass(slots=True)
-class Trace:
-    """What one request did at each source.
-
-    Attributes:
-        sources: The traces by name of the source, in the order of their first calls.
-    """
-
-    sources: dict[str, SourceTrace] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start without sources."""
-        self.sources = {}
-
-    def add(self, name: str, later: SourceTrace) -> None:
-        """Add what the request did at a source.
-
-        Args:
-            name: Name of the source.
-            later: What it did. It belongs to this trace from now on.
-        """
-        known = self.sources.get(name)
-        if known is None:
-            self.sources[name] = later
-        else:
-            known.add(later)
-
+from app.sources.trace import SourceTrace
 
 FieldSet: TypeAlias = frozenset[str]
 """A set of fields of a record, by their Python names."""

@@ -19,14 +19,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from app.errors import Code, SourceFailure
 from app.resilience.clock import Clock
-from app.sources.base import (
-    FieldSet,
-    Record,
-    RequestContext,
-    SourceResult,
-    SourceTrace,
-    UserId,
-)
+from app.sources.base import FieldSet, Record, RequestContext, SourceResult, UserId
+from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
 
@@ -385,6 +379,9 @@ class PendingBatch(Generic[R]):
         if batch in self.own_batches:
             trace.calls += batch.trace.calls
             trace.attempts += batch.trace.attempts
+        else:
+            trace.coalesced += count
+        trace.timeline += batch.trace.timeline
         trace.keys += count
         trace.started = self.asked_at
         ended = batch.trace.ended if batch.completed else 0.0

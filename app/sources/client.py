@@ -29,7 +29,7 @@ from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
 from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Headers, RequestContext, SourceTrace, UserId, child_of
+from app.sources.base import Headers, RequestContext, UserId, child_of
 from app.sources.cache.lifetime import ArrivalTime, read_arrival
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
@@ -37,6 +37,7 @@ from app.sources.mapping.requests import UpstreamRequest
 from app.sources.mapping.rows import RawAnswer
 from app.sources.oauth import Tokens, open_tokens
 from app.sources.seldom import SeldomLog, requests_of
+from app.sources.trace import SourceTrace, trace_of_call
 from app.transport.body import ACCEPT_ENCODING, read_body
 from app.transport.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
 
@@ -271,19 +272,17 @@ class ServiceClient:
             inner=self.bulkhead,
             requests=len(context.requests) or 1,
         )
-        trace = SourceTrace(
-            calls=1,
-            attempts=outcome.attempts,
+        answer = outcome.answer
+        trace = trace_of_call(
+            outcome,
             keys=len(request.keys),
             started=started,
             ended=self._clock.monotonic(),
-            circuit=str(self.circuit),
-            pace=str(self.pipeline.pace_state_of(caller)),  # faster than ``.value``
+            circuit=self.circuit,
+            pace=self.pipeline.pace_state_of(caller),
         )
-        answer = outcome.answer
         if not isinstance(answer, SourceFailure):
             return Reply(answer.value, trace, call.arrivals)
-        trace.code = answer.code
         if not outcome.attempts:  # each attempt is logged by ``_report``
             self._log.debug(
                 "source.not_asked",

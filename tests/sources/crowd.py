@@ -17,9 +17,10 @@ from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import FetchResult, RequestContext, SourceTrace, UserId
+from app.sources.base import FetchResult, RequestContext, UserId
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.store import EntityStore
+from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
 from tests.sources.upstream import NAME, PersonRecord, Requests, Said, failure
 

@@ -18,10 +18,11 @@ from app.observability.logs import make_log
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CoalesceSettings, DeadlineSettings
-from app.sources.base import FetchResult, FieldSet, RequestContext, SourceTrace, UserId
+from app.sources.base import FetchResult, FieldSet, RequestContext, UserId
 from app.sources.batch import PendingBatch
 from app.sources.batch_scheduler import SLOW_SOURCE_S, BatchScheduler, Sharing
 from app.sources.round_trip import WINDOW
+from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.sources.upstream import (
@@ -514,6 +515,7 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
         ended=began + 2,
         code=Code.SOURCE_UNAVAILABLE,
         circuit="half_open",
+        coalesced=2,
     )
 
 

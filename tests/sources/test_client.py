@@ -28,13 +28,14 @@ from app.resilience.breaker import BreakerState
 from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.resilience import BreakerSettings, DeadlineSettings, RetrySettings
-from app.sources.base import PageRequest, Position, RequestContext, SourceTrace, UserId
+from app.sources.base import PageRequest, Position, RequestContext, UserId
 from app.sources.client import LastContact, ServiceClient, open_service
 from app.sources.failures import FOREIGN, code_of_status, translate
 from app.sources.lists.pages import RestPages
 from app.sources.mapping.requests import UpstreamRequest
 from app.sources.records import INVOICES, PROFILE
 from app.sources.rest import RestSource
+from app.sources.trace import SourceTrace
 from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
 from app.transport.transport import TransportFactory
 from tests.clock import ManualClock

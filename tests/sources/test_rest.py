@@ -15,10 +15,11 @@ from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings, RetrySettings
-from app.sources.base import FetchResult, RequestContext, SourceResult, SourceTrace, UserId
+from app.sources.base import FetchResult, RequestContext, SourceResult, UserId
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
+from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
 from tests.fakes import (
     FakeServices,

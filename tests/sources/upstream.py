@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.errors import Code, SourceFailure
-from app.sources.base import FetchResult, Record, RequestContext, SourceResult, SourceTrace, UserId
+from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId
 from app.sources.batch import PendingFetch, wait_for_batches
+from app.sources.trace import SourceTrace
 
 NAME = "profile"
 

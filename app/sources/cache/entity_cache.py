@@ -35,7 +35,6 @@ from app.sources.base import (
     RequestContext,
     Source,
     SourceResult,
-    SourceTrace,
     UserId,
 )
 from app.sources.batch import Collected, PendingBatch
@@ -44,6 +43,7 @@ from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.credentials import identity_of
 from app.sources.records_in_parts import joined
+from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
 
@@ -294,6 +294,7 @@ class CachedSource(Generic[R]):
         for key, entry, use in zip(lookup.keys, lookup.entries, lookup.uses, strict=True):
             if entry is not None and use in AT_ONCE:
                 trace.keys += 1
+                trace.cached += 1
                 results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:

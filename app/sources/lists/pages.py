@@ -14,7 +14,6 @@ from app.sources.base import (
     PositionGone,
     Record,
     RequestContext,
-    SourceTrace,
 )
 from app.sources.client import Reply, ServiceClient
 from app.sources.division import fetch_parts
@@ -23,6 +22,7 @@ from app.sources.lists.contract import settings_of
 from app.sources.lists.reader import MalformedPage, PageReader, UpstreamPage
 from app.sources.lists.requests import ListEncoder
 from app.sources.mapping.contract import Observer
+from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
 

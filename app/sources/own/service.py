@@ -17,15 +17,7 @@ from app.resilience.pace import PaceState
 from app.resilience.pipeline import ResiliencePipeline
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import (
-    FetchResult,
-    Record,
-    RequestContext,
-    SourceResult,
-    SourceTrace,
-    UserId,
-    child_of,
-)
+from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId, child_of
 from app.sources.client import LastContact, Reply
 from app.sources.division import divided, fetch_parts
 from app.sources.own.contract import (
@@ -41,6 +33,7 @@ from app.sources.own.contract import (
 )
 from app.sources.own.records import OwnRecords
 from app.sources.seldom import SeldomLog, requests_of
+from app.sources.trace import trace_of_call
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -270,18 +263,15 @@ class OwnService(Generic[R]):
             divisible=context.divisible,
             requests=len(context.requests) or 1,
         )
-        answer = outcome.answer
-        trace = SourceTrace(
-            calls=1,
-            attempts=outcome.attempts,
+        trace = trace_of_call(
+            outcome,
             keys=keys,
             started=started,
             ended=self._clock.monotonic(),
-            code=answer.code if isinstance(answer, SourceFailure) else None,
-            circuit=str(self.circuit),
-            pace=str(self.pace_state),
+            circuit=self.circuit,
+            pace=self.pace_state,
         )
-        return Reply(answer, trace)
+        return Reply(outcome.answer, trace)
 
     def _call(self, context: RequestContext, seconds: float) -> SourceCall:
         """Make what the module is told of a call."""
