@@ -188,7 +188,7 @@ async def test_what_is_at_a_limit_is_given_and_one_over_it_is_not(
 def numbers_of(model: type[BaseModel], place: str = "") -> Iterator[str]:
     """List the settings that are whole numbers, but for those of sources and of the schema."""
     for name, one in model.model_fields.items():
-        if name in {"sources", "user", "public_schema"}:
+        if name in {"sources", "user", "types", "public_schema"}:
             continue
         kinds: tuple[object, ...] = (one.annotation, *get_args(one.annotation))
         if int in kinds:

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -93,15 +94,19 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace the processes that have died or hang, and log them as errors."""
         before = [(one, one.process.is_alive()) for one in self.processes]
+        began = time.monotonic()
         super().keep_subprocess_alive()
+        # A process that hangs is ended after this time without an answer.
+        has_waited = time.monotonic() - began >= self.config.timeout_worker_healthcheck
         for worker, was_alive in before:
             if worker not in self.processes or worker.exitcode is not None:
+                is_hung = was_alive and has_waited and worker.exitcode == -signal.SIGKILL
                 library_event(
                     _log,
                     logging.ERROR,
                     "worker.died",
                     worker=worker.pid,
-                    reason="hung" if was_alive else death_of(worker.exitcode),
+                    reason="hung" if is_hung else death_of(worker.exitcode),
                     replaced=worker not in self.processes,
                 )
         if not self._has_started and all(one.is_ready() for one in self.processes):

@@ -19,6 +19,7 @@ class DisconnectingClient:
 
     def __init__(self) -> None:
         self.asked = self.waiting = 0
+        self.was_asked = asyncio.Event()
         self._left = asyncio.Event()
 
     def leave(self) -> None:
@@ -28,6 +29,7 @@ class DisconnectingClient:
     async def receive(self) -> Message:
         """Say that there is nothing more to come."""
         self.asked += 1
+        self.was_asked.set()
         self.waiting += 1
         try:
             await self._left.wait()
@@ -42,12 +44,18 @@ async def answer(seconds: float) -> str:
     return "answer"
 
 
+async def answer_after(event: asyncio.Event) -> str:
+    """Make an answer when something has happened."""
+    await event.wait()
+    return "answer"
+
+
 async def test_a_client_that_stays_gets_what_was_made_for_it() -> None:
     watch, quick, slow = DisconnectWatch(), DisconnectingClient(), DisconnectingClient()
 
     async with asyncio.TaskGroup() as group:
         soon = group.create_task(watch.while_connected(quick.receive, answer(0)))
-        later = group.create_task(watch.while_connected(slow.receive, answer(0.3)))
+        later = group.create_task(watch.while_connected(slow.receive, answer_after(slow.was_asked)))
 
     assert (soon.result(), later.result()) == ("answer", "answer")
     assert (quick.asked, slow.asked) == (0, 1)

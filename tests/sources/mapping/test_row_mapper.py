@@ -151,9 +151,15 @@ def test_all_mistakes_are_told_at_once() -> None:
     everything = "avatarUrl, createdAt, displayName, email, id, locale, username"
     assert caught.value.mistakes == (
         MappingMistake(("fields", "display_name"), "is there already, by its other name."),
-        MappingMistake(("fields", "emial"), "is no field of profile: did you mean email?"),
         MappingMistake(
-            ("fields", "shoeSize"), f"is no field of profile: expected one of {everything}."
+            ("fields", "emial"),
+            "is no field of profile: did you mean email?",
+            unknown="emial",
+        ),
+        MappingMistake(
+            ("fields", "shoeSize"),
+            f"is no field of profile: expected one of {everything}.",
+            unknown="shoeSize",
         ),
     )
     assert str(caught.value).startswith("fields.display_name is there already")
