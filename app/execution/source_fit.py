@@ -112,11 +112,12 @@ def _misfits_of_records(
 ) -> Iterator[tuple[Keys, MappingMistake]]:
     """Find settings of sources that do not fit the records of the schema."""
     lookups = {one.source.name: one.name for one in made.definition.lookups}
+    taken = {spec.name for spec in made.definition.sources.values()}
     for spec in made.definition.sources.values():
         if (settings := made.sources.get(spec.service)) is not None:
             own = value_at(values, ("sources", spec.service))
             enums = _enums_of(spec, made.definition)
-            for mistake in (*misfits(spec, settings), *_wrong_words(spec, enums, own)):
+            for mistake in (*misfits(spec, settings, taken), *_wrong_words(spec, enums, own)):
                 place: Keys = ("sources", spec.service, *mistake.keys)
                 if spec.name in lookups and mistake.keys[0] == "endpoints":
                     place = ("schema", "lookups", lookups[spec.name], *mistake.keys[2:])

@@ -291,18 +291,23 @@ _ANY_EXPRESSION = "anything"
 """A valid expression in place of an invalid one, whose mistake is reported elsewhere."""
 
 
-def misfits(spec: SourceSpec[Any], settings: SourceSettings) -> tuple[MappingMistake, ...]:
+def misfits(
+    spec: SourceSpec[Any], settings: SourceSettings, taken: Collection[str]
+) -> tuple[MappingMistake, ...]:
     """Find settings of a source that do not fit its record.
 
     Args:
         spec: The source.
         settings: Its settings.
+        taken: The names of all sources. An endpoint of the settings that has one of them belongs to
+            that source.
 
     Returns:
         All mistakes.
     """
     try:
-        endpoints_of([spec], {spec.service: settings})
+        _endpoints(spec, settings, taken)
+        _lookups(spec.service, settings, taken)
     except MappingError as error:
         return error.mistakes
     return ()

@@ -11,7 +11,7 @@ EVERY = {"plan": "a", "status": "b", "balance": "c"}
 def told(values: object) -> list[tuple[str, str]]:
     """Say where something does not fit, and what, up to the colon."""
     settings = valid_part(values)
-    found = () if settings is None else misfits(BILLING, settings)
+    found = () if settings is None else misfits(BILLING, settings, {BILLING.name})
     return [(".".join(one.keys), one.what.partition(":")[0]) for one in found]
 
 

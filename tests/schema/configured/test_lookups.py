@@ -1,6 +1,7 @@
 """Users found by another key than their ids: by root fields that the file adds."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.execution.schema import schema_for
+from app.main import load_settings
 from app.settings.field_schema import settings_in
 from app.settings.models import Settings
 from tests.callers import by_headers, headers_of
@@ -265,3 +267,79 @@ def test_a_lookup_that_cannot_be_is_told(changes: Mapping[str, str], told: str) 
 
     [mistake] = raised.value.mistakes
     assert told in mistake
+
+
+FILE = """
+auth = { mode = "none" }
+hosts = ["gateway"]
+
+[schema]
+extends = "none"
+type = "Employee"
+
+[sources.hr]
+base_url = "http://profile"
+request = { form = "list", path = "/employees", parameter = "ids" }
+
+[user.name]
+source = "hr"
+type = "String"
+description = "Name."
+may = "public"
+
+[schema.lookups.employeeByEmail]
+source = "hr"
+key = "email"
+request = { form = "list", path = "/by-mail", parameter = "mail" }
+answer = { key = ["mail"] }
+value = "user.id"
+description = "The employee with this mail address."
+may = "public"
+"""
+
+
+async def test_a_lookup_of_a_file_stands_beside_the_request_of_its_source(
+    open_gateway: OpenGateway, services: FakeServices, tmp_path: Path
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/by-mail":
+            return json_response([{"mail": "a@example.com", "user": {"id": user_id(1)}}])
+        assert request.url.path == "/employees"
+        return json_response([{"id": user_id(1), "name": "Ada"}])
+
+    services.others["profile"] = answer
+    file = tmp_path / "gateway.toml"
+    file.write_text(FILE, encoding="utf-8")
+
+    async with open_gateway(load_settings(None, config=file, serving=True)) as gateway:
+        reply = await gateway.query('{ employeeByEmail(email: "a@example.com") { id name } }')
+
+    assert reply.body == {"data": {"employeeByEmail": {"id": user_id(1), "name": "Ada"}}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "mistake"),
+    [
+        (
+            'form = "list", path = "/by-mail"',
+            'form = "lst", path = "/by-mail"',
+            "[schema.lookups.employeeByEmail.request] form",
+        ),
+        ('value = "user.id"', 'value = "user."', "[schema.lookups.employeeByEmail] value"),
+        (
+            '{ key = ["mail"] }',
+            "{ }",
+            "[schema.lookups.employeeByEmail.answer] has no key: expected the path of the value by",
+        ),
+    ],
+)
+def test_a_mistake_in_a_lookup_of_a_file_is_told_at_its_table(
+    tmp_path: Path, wrong: str, right: str, mistake: str
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(FILE.replace(wrong, right), encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(None, config=file, serving=True)
+
+    assert any(mistake in one for one in caught.value.mistakes), caught.value.mistakes
