@@ -217,11 +217,13 @@ class ConfigurationError(Exception):
 
     Attributes:
         mistakes: One sentence per mistake: the variable, its value, and what was expected.
+        unreadable: Whether a file with settings cannot be read, so that any of them may be missing.
     """
 
-    def __init__(self, mistakes: tuple[str, ...]) -> None:
+    def __init__(self, mistakes: tuple[str, ...], *, unreadable: bool = False) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+        self.unreadable = unreadable
 
 
 class ExtensionError(Exception):

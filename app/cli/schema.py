@@ -141,7 +141,7 @@ def _definition(config: Path | None) -> SchemaDefinition:
     try:
         read(check=check, complete=completed, config=config)
     except ConfigurationError as error:
-        if not found or found[0] is None:
+        if not found or found[0] is None or error.unreadable:
             refuse(UNUSABLE, error.mistakes)
     definition = found[0]
     return DEFAULT_SCHEMA if definition is None else definition

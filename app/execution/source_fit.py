@@ -15,7 +15,7 @@ from app.schema.configured.modules import load_module
 from app.schema.configured.tables import MistakeList, SchemaTables
 from app.schema.definitions import EnumDefinition, SchemaDefinition, type_name
 from app.settings.base import SettingsModel
-from app.settings.models import DEFAULT_SOURCES
+from app.settings.models import DEFAULT_SOURCES, Settings
 from app.settings.nested import NOTHING, Keys, as_table, value_at
 from app.settings.public_schema import (
     EnumSettings,
@@ -78,6 +78,10 @@ def completed(values: object) -> object:
     return {**whole, "sources": {**(sources or {}), **added}} if added else values
 
 
+_TABLES = {one.alias or name for name, one in Settings.model_fields.items()}
+"""The names of all settings and tables, as they are in a file."""
+
+
 def definition_in(values: object) -> SchemaDefinition | None:
     """Make the schema of settings that may lack what the schema does not need.
 
@@ -96,6 +100,8 @@ def definition_in(values: object) -> SchemaDefinition | None:
     lost = lost or not shown <= made.definition.by_name.keys()
     schema = value_at(values, ("schema",))
     lost = lost or (schema is not NOTHING and _valid(SchemaSettings, schema) is None)
+    # A table with a misspelt name may be one that the schema is made of.
+    lost = lost or not (as_table(values) or {}).keys() <= _TABLES
     wrong = any(one.keys[0] != "sources" for one in made.mistakes)
     return None if lost or wrong else made.definition
 

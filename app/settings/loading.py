@@ -140,7 +140,7 @@ def read_settings(
     else:
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)
-    raise ConfigurationError(mistakes.sentences())
+    raise ConfigurationError(mistakes.sentences(), unreadable=bool(read.mistakes))
 
 
 def _as_json(in_file: Table) -> str:

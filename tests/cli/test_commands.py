@@ -547,3 +547,28 @@ def test_the_demo_without_a_gateway_says_how_to_put_one_over_the_services() -> N
     for number, name in enumerate(("PROFILE", "BILLING", "ACTIVITY"), start=1):
         assert f"export GATEWAY_SOURCES__{name}__BASE_URL=http://127.0.0.1:{number}\n" in text
     assert "user-gateway serve" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (None, "gateway.toml cannot be read: No such file or directory"),
+        ("[x\n", "gateway.toml:1:3: not TOML"),
+        ("[user.mail]\nhidden = true\n[user.mail]\nhidden = true\n", "not TOML"),
+        ('[users.mail]\nsource = "profile"\n', "[users] is not a setting: did you mean user?"),
+        ('include = ["more.toml"]\n', "more.toml cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", [("print",), ("check",)])
+def test_a_file_that_cannot_be_read_is_not_taken_for_the_default_schema(
+    command: tuple[str, ...], text: str | None, mistake: str
+) -> None:
+    if text is not None:
+        Path("gateway.toml").write_text(text, encoding="utf-8")
+    Path("schema.graphql").write_text(build_schema().as_str(), encoding="utf-8")
+
+    result = run("schema", *command, "--config", "gateway.toml")
+
+    assert result.exit_code == 2
+    assert not result.stdout
+    assert mistake in flat(result.stderr)
