@@ -32,7 +32,7 @@ from app.execution.explanation import (
 from app.execution.keys import InputLimits
 from app.execution.limits.budget import check_cost, check_introspection, check_variables
 from app.execution.operation import deciding_variables
-from app.execution.plan import PlannedField, PlannedRoot, SourceNeeds, UserSelection
+from app.execution.plan import Lookup, PlannedField, PlannedRoot, SourceNeeds, UserSelection
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.request import GraphQLRequest, GraphQLResponse
@@ -129,6 +129,61 @@ class SourcesExplainer:
         ]
         return tuple(self._source(one, asking, variables) for one, asking in by_endpoint if asking)
 
+    def explain_lookups(
+        self, roots: Sequence[PlannedRoot], lookups: Sequence[Lookup]
+    ) -> tuple[SourceExplanation, ...]:
+        """Explain the calls that find users by other keys than their ids.
+
+        Args:
+            roots: The root fields.
+            lookups: The lookups whose keys are known.
+
+        Returns:
+            One explanation for each source that finds users.
+        """
+        sources = dict.fromkeys(root.lookup for root in roots if root.lookup is not None)
+        sources |= dict.fromkeys(one.source for one in lookups)
+        unknown = {root.lookup for root in roots if root.missing}
+        return tuple(
+            self._lookup(
+                self._endpoints[source][0],
+                [key for one in lookups if one.source == source for key in one.keys],
+                more=source in unknown,
+            )
+            for source in sources
+        )
+
+    def _lookup(
+        self, endpoint: Endpoint[Any], keys: Sequence[UserId], *, more: bool
+    ) -> SourceExplanation:
+        """Explain the calls of one lookup; ``more`` for keys that are known only at run time."""
+        settings = endpoint.settings
+        form = encoder_of(endpoint.spec, settings)
+        requests = form.encode(list(dict.fromkeys(keys)))
+        batches = None if more else tuple(len(request.keys) for request in requests.sent)
+        return SourceExplanation(
+            name=endpoint.spec.name,
+            form=form.request.form,
+            method=form.method,
+            path=form.request.path,
+            parameter=form.parameter,
+            lookup=True,
+            key_from=(),
+            fallback=False,
+            selects=None,
+            keys=tuple(key for request in requests.sent for key in request.keys),
+            not_written=tuple(requests.refused),
+            more_at_run_time=more,
+            batches=batches,
+            calls=None if batches is None else len(batches),
+            pages=(),
+            at_a_time=form.at_a_time,
+            max_keys=form.max_keys,
+            max_url_bytes=settings.max_url_bytes,
+            max_body_bytes=form.max_body_bytes,
+            cached=settings.cache.enabled,
+        )
+
     def _source(
         self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> SourceExplanation:
@@ -166,6 +221,7 @@ class SourcesExplainer:
             method=form.method,
             path=form.request.path,
             parameter=form.parameter,
+            lookup=False,
             key_from=key_from,
             fallback=any(name in one.fallbacks for one in needs),
             selects=selects,
@@ -210,6 +266,7 @@ class SourcesExplainer:
             method="",
             path="",
             parameter=None,
+            lookup=False,
             key_from=key_from,
             fallback=any(name in one.fallbacks for one in needs),
             selects=selects,
@@ -441,7 +498,11 @@ class Explainer:
         if self._compiler is not None and request.on_error not in {None, "NULL"}:
             reason = f"onError is {request.on_error}"
         groups = [group for root in plan.roots.values() for group in explained_groups(root)]
-        sources = self._sources.explain(groups, variables)
+        lookups = self._planner.lookups(variant.roots, variables, rights)
+        sources = (
+            *self._sources.explain_lookups([*plan.roots.values()], lookups),
+            *self._sources.explain(groups, variables),
+        )
         cost = None if missing else operation.price.cost_for(given)
         explanation = Explanation(
             operation=operation.name,

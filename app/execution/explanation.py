@@ -125,6 +125,9 @@ class SourceExplanation(_ExplanationModel):
         description="The query parameter for the users; null if they are in the path or in the"
         " body."
     )
+    lookup: bool = Field(
+        description="Whether it finds users by another key than their ids, before all others."
+    )
     key_from: tuple[str, ...] = Field(
         description="The sources that have its keys, and are asked before it, in order: the first"
         " key counts. Empty if users' ids are its keys."
@@ -182,8 +185,9 @@ class Explanation(_ExplanationModel):
     interpreted_because: str | None = Field(description="Why it is not compiled, if so.")
     fields: tuple[FieldExplanation, ...] = Field(description="The root fields, in their order.")
     sources: tuple[SourceExplanation, ...] = Field(
-        description="The sources. All are asked at the same time, except fallbacks and those whose"
-        " keys are in the records of another. Fields share their calls."
+        description="The sources. Those that find users by another key are asked first. All others"
+        " are asked at the same time, except fallbacks and those whose keys are in the records of"
+        " another. Fields share their calls."
     )
     calls: int | None = Field(
         description="The most calls in all. Null if that is known only at run time."
@@ -300,13 +304,15 @@ def _table(explanation: Explanation) -> Iterator[str]:
 
 def _order(sources: Sequence[SourceExplanation]) -> str:
     """Write in which order sources are asked."""
+    first = [one.name for one in sources if one.lookup]
     later = [
         f"{one.name} after {_joined(after)}" for one in sources if (after := _before(one, sources))
     ]
-    together = len(sources) - len(later)
-    if not later:
+    together = len(sources) - len(later) - len(first)
+    steps = ([f"{_joined(first)} first"] if first else []) + later
+    if not steps:
         return ", all sources at the same time" if together > 1 else ""
-    order = ", " + "; ".join(later)
+    order = ", " + "; ".join(steps)
     return order + (", all others at the same time" if together > 1 else "")
 
 

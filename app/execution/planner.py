@@ -236,14 +236,16 @@ class Planner:
         if root.others is None or root.own is None:
             return PlannedRoot(root, count=None)
         if missing and (unknown := [one for one in _variables_of(root) if one in missing]):
-            return PlannedRoot(root, count=None, missing=tuple(unknown))
+            lookup = self._reads.lookups.get(root.name)
+            source = None if lookup is None else lookup.source
+            return PlannedRoot(root, count=None, missing=tuple(unknown), lookup=source)
         try:
             keys = self._keys(root, variables, rights, found)
         except (GatewayError, GraphQLError) as error:
             return PlannedRoot(root, count=None, error=bare(error))
         if keys is None:
-            lookup = self._reads.lookups[root.name].source
-            return PlannedRoot(root, count=None, lookup=lookup)
+            source = self._reads.lookups[root.name].source
+            return PlannedRoot(root, count=None, lookup=source)
         users, places = cast("Sequence[UserId]", keys), range(len(keys))
         if {*map(type, keys)} <= {str}:  # the common case
             groups = self._groups(root.others, root.own, users, places, rights)

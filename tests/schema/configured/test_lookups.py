@@ -238,9 +238,31 @@ async def test_what_would_be_called_is_explained(
             {"X-Gateway-Explain": "1"}, '{ userByEmail(email: "1@example.com") { plan } }'
         )
 
-    [field] = reply.body["extensions"]["explain"]["fields"]
+    explanation = reply.body["extensions"]["explain"]
+    [field] = explanation["fields"]
     assert field["lookup"] == "profile.userByEmail"
-    assert [one["name"] for one in reply.body["extensions"]["explain"]["sources"]] == ["billing"]
+    lookup, billing = explanation["sources"]
+    assert (lookup["name"], lookup["lookup"]) == ("profile.userByEmail", True)
+    assert (lookup["path"], lookup["parameter"]) == ("/by-mail", "mail")
+    assert (lookup["keys"], lookup["calls"]) == (["1@example.com"], 1)
+    assert (billing["name"], billing["lookup"], explanation["calls"]) == ("billing", False, 2)
+    assert not directory.asked
+
+
+async def test_a_lookup_whose_key_is_not_known_yet_is_explained_too(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    explained = settings().model_copy(update={"explain": True})
+    query = "query ($mails: [String!]!) { usersByEmails(emails: $mails) { plan } }"
+    async with open_gateway(explained) as gateway:
+        reply = await gateway.query_as({"X-Gateway-Explain": "1"}, query)
+
+    assert not reply.errors, reply.errors
+    explanation = reply.body["extensions"]["explain"]
+    lookup, billing = explanation["sources"]
+    assert (lookup["name"], lookup["calls"]) == ("profile.userByEmail", None)
+    assert lookup["moreAtRunTime"]
+    assert billing["calls"] is None
     assert not directory.asked
 
 
