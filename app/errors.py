@@ -80,6 +80,7 @@ class SourceFailure:
         divisible: Whether one key may be the cause, so that a call with fewer keys may succeed.
         unauthorized: Whether the source does not accept the gateway's credentials.
         partial: Whether the same call gave good results for other keys.
+        unwritten: Whether the source was not asked: the key cannot be written in a request to it.
     """
 
     source: str
@@ -90,6 +91,7 @@ class SourceFailure:
     divisible: bool = False
     unauthorized: bool = False
     partial: bool = False
+    unwritten: bool = False
 
     @property
     def public_source(self) -> str:
@@ -99,7 +101,8 @@ class SourceFailure:
     @property
     def message(self) -> str:
         """The public message. No part of it comes from the source."""
-        return f"The {self.public_source} source {_MESSAGES[self.code]}."
+        what = "cannot be asked for this key" if self.unwritten else _MESSAGES[self.code]
+        return f"The {self.public_source} source {what}."
 
 
 class GatewayError(Exception):

@@ -133,7 +133,7 @@ class RestSource(Generic[R]):
         """Add the failure of keys that cannot be encoded, and log them."""
         self._client.seldom.warn("source.not_written", self.name, context, keys=len(refused))
         detail = "the key cannot be written in the form of the request, and was not sent"
-        refusal = SourceFailure(self.name, Code.SOURCE_REJECTED, detail)
+        refusal = SourceFailure(self.name, Code.SOURCE_REJECTED, detail, unwritten=True)
         not_sent, others = set(refused), iter(fetched.results)
         results = [refusal if key in not_sent else next(others) for key in keys]
         trace = replace(fetched.trace, code=Code.SOURCE_REJECTED)

@@ -169,7 +169,7 @@ class RestPages(Generic[R]):
         if request is None:
             self._client.seldom.warn("source.not_written", self.name, context, keys=1)
             detail = "the key cannot be written in the form of the request, and was not sent"
-            failure = SourceFailure(self.name, Code.SOURCE_REJECTED, detail)
+            failure = SourceFailure(self.name, Code.SOURCE_REJECTED, detail, unwritten=True)
             return Reply(failure, SourceTrace(code=failure.code))
         return await self._client.send(
             request,

@@ -365,3 +365,16 @@ def test_a_mistake_in_a_lookup_of_a_file_is_told_at_its_table(
         load_settings(None, config=file, serving=True)
 
     assert any(mistake in one for one in caught.value.mistakes), caught.value.mistakes
+
+
+async def test_a_key_that_cannot_be_written_is_not_called_a_refusal_of_the_source(
+    open_gateway: OpenGateway, directory: Directory
+) -> None:
+    query = '{ userByEmail(email: "a,b@example.com") { username } }'
+    async with open_gateway(settings()) as gateway:
+        reply = await gateway.query(query)
+
+    [error] = reply.errors
+    assert error["message"] == "The profile source cannot be asked for this key."
+    assert error["extensions"] == {"code": "SOURCE_REJECTED", "source": "profile"}
+    assert not directory.asked
