@@ -45,10 +45,13 @@ def pytest_configure() -> None:
     """Let an example of a property take any time: a busy machine needs more than 200 ms.
 
     A run makes the same examples each time, so that a failure comes from the change under test.
+    With the next run they find nothing new, so that there are fewer (``properties.py``).
     ``--hypothesis-profile random`` makes others each time, and looks for what nobody has found yet.
     """
     settings.register_profile("random", deadline=None)
-    settings.register_profile("gateway", settings.get_profile("random"), derandomize=True)
+    settings.register_profile(
+        "gateway", settings.get_profile("random"), derandomize=True, max_examples=40
+    )
     settings.load_profile("gateway")
 
 

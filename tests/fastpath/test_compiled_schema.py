@@ -5,7 +5,6 @@ default fields, several sources with endpoints, names and expressions, policies,
 page. Rows are damaged at random, and sources fail at random.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +36,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.properties import examples
 from tests.random_schema import (
     MISSING,
     Drawn,
@@ -53,7 +53,7 @@ from tests.random_schema import (
     text_of,
 )
 
-CASES = int(os.environ.get("COMPILED_CASES", "60"))
+CASES = examples(60, "COMPILED_CASES")
 """How many schemas the property is tried with; many more before a release."""
 
 REQUESTS = 3
