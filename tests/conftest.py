@@ -192,6 +192,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(trustme.CA(), tmp_path_factory.mktemp("certificates"))
 
 
+@pytest.fixture(scope="module")
+def only_what_is_new() -> None:
+    """Keep what earlier tests have made out of the collector's sight.
+
+    It is for tests that have it look through all that is there, once or many times each.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def ways() -> Ways:
     """Give the ways in which the gateway works; a test of promises has it work in both."""
