@@ -11,7 +11,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,11 +24,9 @@ from starlette.types import ASGIApp
 
 import app
 from app.auth.authentication import Authenticate
-from app.execution.schema import GatewaySchema, build_schema
-from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.models import Settings
-from app.settings.public_schema import SchemaSettings
+from tests.apps import make_app
 from tests.certificates import Certificates
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, settings_for_fakes
@@ -45,10 +43,13 @@ def pytest_configure() -> None:
     """Let an example of a property take any time: a busy machine needs more than 200 ms.
 
     A run makes the same examples each time, so that a failure comes from the change under test.
+    With the next run they find nothing new, so that there are fewer (``properties.py``).
     ``--hypothesis-profile random`` makes others each time, and looks for what nobody has found yet.
     """
     settings.register_profile("random", deadline=None)
-    settings.register_profile("gateway", settings.get_profile("random"), derandomize=True)
+    settings.register_profile(
+        "gateway", settings.get_profile("random"), derandomize=True, max_examples=40
+    )
     settings.load_profile("gateway")
 
 
@@ -84,12 +85,6 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
         val.isascii() and val.decode("ascii").isprintable()
     )
     return argname if unreadable else None
-
-
-@cache
-def built_schema(*, security_directives: bool) -> GatewaySchema:
-    """Build the schema once for all tests of a process: nothing writes into it."""
-    return build_schema(security_directives=security_directives)
 
 
 @dataclass(frozen=True)
@@ -197,6 +192,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(trustme.CA(), tmp_path_factory.mktemp("certificates"))
 
 
+@pytest.fixture(scope="module")
+def only_what_is_new() -> None:
+    """Keep what earlier tests have made out of the collector's sight.
+
+    It is for tests that have it look through all that is there, once or many times each.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def ways() -> Ways:
     """Give the ways in which the gateway works; a test of promises has it work in both."""
@@ -220,14 +225,11 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
     ) -> AsyncGenerator[GatewayClient]:
         stream = io.StringIO()
         settings = ways.of(settings)
-        made = create_app(
+        made = make_app(
             settings,
             make_log(settings.log, stream=stream),
             clock=clock,
             transports=services.transport,
-            schema=built_schema(security_directives=settings.has_security_directives)
-            if settings.public_schema == SchemaSettings() and not settings.user
-            else None,
             authenticate=authenticate,
         )
         transport = httpx.ASGITransport(app=made)

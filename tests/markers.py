@@ -7,6 +7,7 @@ of an answer, its data, a message of its errors, a value of an event in the log.
 import base64
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, cast, get_args
 from urllib.parse import quote
 
@@ -22,8 +23,12 @@ def marker(kind: str) -> str:
     return f"zq7{kind}7qz"
 
 
-def kinds_in(text: str) -> set[str]:
-    """Find which markers a text has in it, plain or in any encoding that something here writes."""
+@lru_cache(maxsize=10_000)
+def kinds_in(text: str) -> frozenset[str]:
+    """Find which markers a text has in it, plain or in any encoding that something here writes.
+
+    Most texts come again and again: the same error for each field of each user.
+    """
     found = {kind.lower() for kind in _MARKER.findall(text.lower())}
     for word in re.findall(r"[A-Za-z0-9+/_-]{16,}={0,2}", text):
         raw = word.replace("-", "+").replace("_", "/") + "=" * (-len(word) % 4)
@@ -32,7 +37,7 @@ def kinds_in(text: str) -> set[str]:
         except ValueError:
             continue
         found |= set(_MARKER.findall(decoded.decode("latin-1")))
-    return found | set(_MARKER.findall(quote(text)))
+    return frozenset(found | set(_MARKER.findall(quote(text))))
 
 
 def outlets_of(response: httpx.Response) -> Iterator[tuple[str, str]]:

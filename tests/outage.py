@@ -19,10 +19,10 @@ import orjson
 from starlette.types import ASGIApp
 
 from app.fastpath.wire import wire_transport
-from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.models import DEFAULT_SOURCES, LogSettings, Settings
 from app.settings.source import SourceSettings
+from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, GatewayReply
 from tests.fakes.http_server import NUMBER, Changes
@@ -250,7 +250,7 @@ async def outage(
                 **changes,
             }
         )
-        app = create_app(
+        app = make_app(
             ways.of(settings),
             make_log(settings.log, stream=stream),
             clock=clock,

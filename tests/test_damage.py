@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from app.settings.models import Settings
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, Row, calm_source, json_response, settings_for_fakes, user_id
+from tests.properties import examples
 from tests.ways import ALSO_BY_FILE, Ways
 
 USERS = [user_id(number) for number in range(1, 5)]
@@ -310,7 +311,7 @@ def reference(
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(150),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -5,7 +5,6 @@ The fakes answer with what they were sent, so that an answer shows for whom it w
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +31,9 @@ from tests.fakes import (
     user_id,
 )
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, signed
+from tests.properties import examples
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+EXAMPLES = examples(40, "FUZZ_EXAMPLES")
 
 SECRET = "a secret of some thirty-two bytes"
 KEY = OctKey.import_key(SECRET.encode())

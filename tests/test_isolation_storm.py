@@ -17,10 +17,10 @@ import httpx
 import orjson
 import pytest
 
-from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.fastpath import FastpathSettings
 from app.settings.models import DEFAULT_SOURCES
+from tests.apps import make_app
 from tests.fakes import (
     account_row,
     activity_row,
@@ -134,7 +134,7 @@ async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast:
             sources=dict.fromkeys(DEFAULT_SOURCES, source),
             fastpath=FastpathSettings(enabled=fast),
         )
-        app = create_app(settings, make_log(settings.log, stream=stream))
+        app = make_app(settings, make_log(settings.log, stream=stream))
         left, whole = iter(range(REQUESTS)), 0
 
         async def ask(client: httpx.AsyncClient) -> None:

@@ -3,9 +3,10 @@
 import httpx
 import pytest
 
-from app.main import app_from_environment, create_app
+from app.main import app_from_environment
 from app.observability.logs import make_log
 from app.settings.resilience import CacheSettings
+from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
@@ -35,7 +36,7 @@ async def test_a_request_before_the_start_is_a_clear_bug_and_not_a_hang(
     services: FakeServices,
 ) -> None:
     settings = settings_for_fakes()
-    app = create_app(settings, make_log(settings.log), transports=services.transport)
+    app = make_app(settings, make_log(settings.log), transports=services.transport)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         response = await client.post("/graphql", json={"query": "{ __typename }"})

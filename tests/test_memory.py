@@ -23,6 +23,8 @@ from app.settings.models import Settings
 from app.sources.endpoints import endpoints_of
 from tests.fakes import settings_for_fakes
 
+pytestmark = pytest.mark.usefixtures("only_what_is_new")
+
 SETTINGS = settings_for_fakes()
 SCHEMA = build_schema()
 READS = SCHEMA.reads(endpoints_of(SCHEMA.definition.sources.values(), dict(SETTINGS.sources)), {})

@@ -23,6 +23,7 @@ from tests.key_from import (
     origins,
     own_key,
 )
+from tests.properties import examples
 from tests.ways import EVERY, Ways
 
 SOURCES = ("profile", "billing", "activity")
@@ -253,7 +254,7 @@ def arrange(services: FakeServices, world: MergeWorld) -> None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     # A gateway keeps nothing between requests, so that all examples may share it.
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -12,6 +12,8 @@ from tests.conftest import OpenGateway
 from tests.fakes import FakeServices
 from tests.variety import USERS, hostile, hostile_settings
 
+pytestmark = pytest.mark.usefixtures("only_what_is_new")
+
 BOUND = 100_000
 """Bytes for each of the three kinds of what is kept."""
 

@@ -5,7 +5,6 @@
 
 import base64
 import json
-import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import cast
 
@@ -26,8 +25,9 @@ from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, FakeTransport
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, jwk, key_of, knowing, raw_token
+from tests.properties import examples
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
+EXAMPLES = examples(75, "FUZZ_EXAMPLES")
 """How many tokens and documents are made of each kind."""
 
 LEEWAY = 30

@@ -22,6 +22,7 @@ from tests.fakes import (
 )
 from tests.fastpath.test_compiled import Writing
 from tests.partial import SelectingActivity, SelectingProfile, selecting
+from tests.properties import examples
 from tests.ways import EVERY, Ways
 
 FIELDS = "username email plan loginCount lastSeenAt"
@@ -445,7 +446,9 @@ def operations(draw: st.DrawFn) -> tuple[str, Mapping[str, object]]:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     operation=operations(),

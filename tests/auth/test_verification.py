@@ -17,6 +17,7 @@ from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices
 from tests.issuer import AUDIENCE, FakeIssuer, jwk, key_of, knowing, signed
+from tests.properties import examples
 
 
 def why(response: httpx.Response) -> str:
@@ -322,7 +323,9 @@ TOKENS = st.one_of(
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=examples(20),
 )
 @given(tokens=st.lists(TOKENS, min_size=50, max_size=100), cut=st.integers(0, 300))
 async def test_whatever_is_shown_as_a_token_is_refused_and_breaks_nothing(

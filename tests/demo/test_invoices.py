@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.demo.people import user_id
 from app.demo.services import decode_cursor, demo_services, encode_cursor
 from tests.demo.support import client_of
+from tests.properties import examples
 
 FIRST = user_id(1)
 OF_FIRST = f"/invoices?userId={FIRST}"
@@ -46,7 +47,7 @@ async def test_a_page_is_newest_first_and_has_twenty_when_nothing_is_said(
     assert issued == sorted(issued, reverse=True)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(limit=st.integers(1, 100))
 async def test_pages_of_any_length_show_each_invoice_once_and_in_order(
     folder: Path, limit: int

@@ -9,8 +9,8 @@ from typing import Protocol
 import httpx
 import pytest
 
-from app.main import create_app
 from app.observability.logs import make_log
+from tests.apps import make_app
 from tests.conftest import GatewayClient
 from tests.examples.page import ExampleFolder, ExamplePage, load
 from tests.examples.serving import serving
@@ -44,7 +44,7 @@ def open_page(ways: Ways, tmp_path: Path) -> OpenPage:
     ) -> AsyncGenerator[GatewayClient]:
         settings = ways.of(load(page, tmp_path, variables))
         stream = io.StringIO()
-        app = create_app(settings, make_log(settings.log, stream=stream))
+        app = make_app(settings, make_log(settings.log, stream=stream))
         async with (
             serving("the gateway", app) as address,
             httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client,

@@ -1,6 +1,5 @@
 """Explaining an operation: what is told is what a run does, and nothing is called for it."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -46,10 +45,11 @@ from tests.partial import (
     divided,
     in_parts,
 )
+from tests.properties import examples
 from tests.sources.readers import CASES as FORMS
 from tests.sources.readers import EncoderCase
 
-CASES = int(os.environ.get("EXPLAINED_CASES", "50"))
+CASES = examples(50, "EXPLAINED_CASES")
 """How many operations the property is tried with."""
 
 SCHEMA = build_schema()

@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
@@ -24,8 +23,9 @@ from app.settings.server import BatchSettings, PersistedSettings
 from tests.conftest import GatewayClient, OpenGateway
 from tests.execution.documents import REQUESTS, as_json
 from tests.fakes import FakeServices, account_row, failing, invoice, settings_for_fakes, user_id
+from tests.properties import examples
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
+EXAMPLES = examples(75, "FUZZ_EXAMPLES")
 """How many requests are made."""
 
 PYTHON = re.compile(

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.execution.selection import grouped_fields
+from tests.properties import examples
 
 TYPES = frozenset({"User", "_Entity"})
 
@@ -148,7 +149,7 @@ def documents(draw: st.DrawFn) -> str:
     return f"query{variables} {{ {' '.join(roots)} }} {' '.join(fragments)}"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(text=documents())
 def test_for_any_document_it_finds_what_graphql_core_executes(text: str) -> None:
     found: list[list[str]] = []

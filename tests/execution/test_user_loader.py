@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.errors import Code, SourceFailure
 from app.execution.user_loader import LoadedResults, UserLoader
 from app.sources.base import FieldSet, Record, UserId
+from tests.properties import examples
 
 A, B, C = UserId("a"), UserId("b"), UserId("c")
 ALL = frozenset("xyz")
@@ -217,7 +218,7 @@ X, Y, Z = map(frozenset, "xyz")
 NONE: FieldSet = frozenset()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     steps=st.lists(
         st.tuples(

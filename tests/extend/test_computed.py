@@ -18,6 +18,7 @@ from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
 from tests.fakes import FakeServices, failing, json_response, profile_row, user_id
+from tests.properties import examples
 from tests.ways import BOTH, Ways
 
 INITIALS = """
@@ -331,7 +332,7 @@ def part_of(whole: Mapping[str, Any], place: int, field: str) -> object:
 
 
 @given(values=st.lists(VALUES, min_size=USERS, max_size=USERS))
-@settings(suppress_health_check=SLOW, max_examples=5)
+@settings(suppress_health_check=SLOW, max_examples=examples(5))
 async def test_whatever_a_function_returns_compiled_equals_interpreted(
     folder: ModuleFolder,
     services: FakeServices,

@@ -1,6 +1,5 @@
 """Compiled equals interpreted: the same data, key order, errors and upstream calls."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,8 +38,9 @@ from tests.key_from import (
     own_key,
 )
 from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts
+from tests.properties import examples
 
-CASES = int(os.environ.get("COMPILED_CASES", "60"))
+CASES = examples(60, "COMPILED_CASES")
 """How many operations the property is tried with; many more before a release."""
 
 LEAVES = [

@@ -6,7 +6,6 @@ groups of rows, requests for some members alone, keys in the rows of other sourc
 are found by another key. Rows are damaged at random, and sources fail at random.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +23,7 @@ from app.settings.nested import as_list, as_table
 from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, calm_source, settings_for_fakes
+from tests.properties import examples
 from tests.random_rows import (
     IDS,
     USERS,
@@ -48,7 +48,7 @@ from tests.random_schema import (
     text_of,
 )
 
-CASES = int(os.environ.get("COMPILED_CASES", "60"))
+CASES = examples(60, "COMPILED_CASES")
 """How many schemas the property is tried with; many more before a release."""
 
 REQUESTS = 3

@@ -29,6 +29,7 @@ from tests.importing.documents import (
     of,
     operation,
 )
+from tests.properties import examples
 
 Schemas = st.SearchStrategy[object]
 
@@ -152,7 +153,7 @@ def guessed(contents: Json, path: str, spec: SourceSpec[Any]) -> SourceGuess | N
         return None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(documents(), st.sampled_from(NAMES))
 def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_refused(
     made: tuple[Json, str], source: str
@@ -173,7 +174,7 @@ def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_ref
     assert {mistake.keys for mistake in misfits(spec, read, {spec.name})} <= allowed
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
 def test_any_bytes_that_are_no_document_are_refused(content: bytes) -> None:
     with pytest.raises(OpenApiError):

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.main import create_app
 from app.observability.bounds import MAX_LINE, cut, plain, printable
 from app.observability.logs import LogFormat, make_log, uvicorn_formatter
 from app.settings.models import LogSettings
 from app.settings.server import ConnectionSettings
+from tests.apps import make_app
 from tests.fakes import FakeServices, raising, settings_for_fakes, user_id
+from tests.properties import examples
 from tests.wire import served
 
 HUGE = 100_000
@@ -153,7 +154,7 @@ async def opened(services: FakeServices) -> AsyncGenerator[Open]:
     # The log is bounded by itself, whatever else is.
     unbounded = ConnectionSettings(max_url_bytes=0, max_head_bytes=0)
     chosen = settings_for_fakes(connections=unbounded)
-    app = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
+    app = make_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
@@ -168,7 +169,9 @@ def as_header(text: str) -> bytes:
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(text=HOSTILE)
 async def test_whatever_a_client_sends_each_event_is_one_bounded_line(
@@ -220,7 +223,7 @@ async def test_what_is_no_request_leaves_no_line_but_those_of_the_log_s_form(
     handler.setFormatter(uvicorn_formatter("json"))
     logger = logging.getLogger("uvicorn.error")
     chosen = settings_for_fakes()
-    app = create_app(chosen, make_log(chosen.log, stream=stream), transports=services.transport)
+    app = make_app(chosen, make_log(chosen.log, stream=stream), transports=services.transport)
     logger.addHandler(handler)
     try:
         async with served(app) as address:

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 
@@ -40,8 +41,9 @@ def events_of_page() -> Mapping[str, LoggedEvent]:
     }
 
 
+@cache
 def events_of_code() -> Mapping[str, LoggedEvent]:
-    """Read the calls that log an event."""
+    """Read the calls that log an event, once: parsing all of the code takes long."""
     found: dict[str, LoggedEvent] = defaultdict(LoggedEvent)
     for file in APP.rglob("*.py"):
         for call in calls_in(ast.parse(file.read_text("utf-8"))):

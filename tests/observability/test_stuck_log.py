@@ -269,7 +269,9 @@ def test_what_was_dropped_is_counted_and_told_when_the_log_is_read_again(
     assert len(operations) + told["lines"] >= len(long)
 
 
-def test_a_disk_that_was_full_has_all_lines_when_it_has_room_again(tmp_path: Path) -> None:
+def test_a_disk_that_was_full_has_all_lines_to_the_last_when_it_has_room_again(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "log"
     with file.open("wb") as log, served("serve", stderr=log.fileno()) as gateway:
         # A bound on the size of files is what comes closest to a disk that is full for a while.
@@ -282,29 +284,15 @@ def test_a_disk_that_was_full_has_all_lines_when_it_has_room_again(tmp_path: Pat
         gateway.stop()
 
     found = events(file.read_bytes())
-    assert [one["event"] for one in found].count("graphql.operation") == REQUESTS
+    names = [one["event"] for one in found]
+    assert names.count("graphql.operation") == REQUESTS
+    assert names.count("gateway.stopped") == 1
     assert found[-1]["message"] == f"Finished server process [{gateway.process.pid}]"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_last_lines_of_a_process_get_out(workers: int, tmp_path: Path) -> None:
-    file = tmp_path / "log"
-    with (
-        file.open("wb") as log,
-        served("serve", "--workers", str(workers), stderr=log.fileno()) as gateway,
-    ):
-        gateway.ask()
-        while file.read_bytes().count(b"gateway.opened") < workers:  # one may answer before
-            time.sleep(0.02)
-        gateway.stop()
-
-    names = [one["event"] for one in events(file.read_bytes())]
-    assert names.count("gateway.stopped") == workers
-    finished = [one for one in events(file.read_bytes()) if "Finished" in one.get("message", "")]
-    assert len(finished) == workers
-
-
-def test_lines_of_several_workers_are_never_mixed(pipe: tuple[int, int]) -> None:
+def test_lines_of_several_workers_are_never_mixed_and_the_last_of_each_get_out(
+    pipe: tuple[int, int],
+) -> None:
     reader, writer = pipe
     text = b""
     with served("serve", "--workers", "2", stderr=writer) as gateway:
@@ -318,11 +306,15 @@ def test_lines_of_several_workers_are_never_mixed(pipe: tuple[int, int]) -> None
         # The lines of both workers: the last request's may come before those of the other worker.
         while not all(f"N{number}n".encode() in text for number in range(REQUESTS)):
             text += os.read(reader, 65_536)
+        while text.count(b"gateway.opened") < 2:  # one of them may have answered all
+            text += os.read(reader, 65_536)
         gateway.stop()
         os.close(writer)
         text += read_all(reader)
 
     found = events(text)
+    assert [one["event"] for one in found].count("gateway.stopped") == 2
+    assert len([one for one in found if "Finished" in one.get("message", "")]) == 2
     assert all(len(line) < 4_096 for line in text.splitlines())
     operations = [one for one in found if one["event"] == "graphql.operation"]
     assert len(operations) == REQUESTS

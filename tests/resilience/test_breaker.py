@@ -27,6 +27,7 @@ from app.resilience.breaker import (
 from app.resilience.retry import SLOTS
 from app.settings.resilience import BreakerSettings
 from tests.clock import ManualClock
+from tests.properties import examples
 
 LUCK = (0.0, 0.5, 0.999)
 
@@ -234,7 +235,8 @@ class BreakerAndModel(RuleBasedStateMachine):
 
 def test_the_breaker_does_what_a_list_of_all_that_happened_says() -> None:
     run_state_machine_as_test(
-        BreakerAndModel, settings=settings(max_examples=60, stateful_step_count=50, deadline=None)
+        BreakerAndModel,
+        settings=settings(max_examples=examples(60), stateful_step_count=50, deadline=None),
     )
 
 

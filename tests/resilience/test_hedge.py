@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.resilience.hedge import MAX_SAMPLES, MIN_SAMPLES, Latencies, hedged
 from tests.clock import ManualClock
+from tests.properties import examples
 from tests.resilience.script import (
     Answer,
     Come,
@@ -73,7 +74,7 @@ class Hedging:
         return answer
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(may_repeat=st.booleans(), script=scripts(answers=["good", "fine", failure()]))
 async def test_whatever_happens_a_good_answer_wins_and_no_call_is_left(
     script: Sequence[Step], *, may_repeat: bool

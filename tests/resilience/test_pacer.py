@@ -15,6 +15,7 @@ from app.resilience.pacer import MAX_CALLERS, Pacer, Paces, Slowdown
 from app.settings.resilience import PacingSettings, RetrySettings
 from app.settings.source import SourceSettings
 from tests.clock import ManualClock
+from tests.properties import examples
 from tests.resilience.script import (
     Answer,
     Come,
@@ -89,7 +90,7 @@ class PacerVisits:
         await self.clock.settle()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(limit=st.integers(1, 3), queue=st.integers(0, 3), script=scripts(answers=["good", REFUSED]))
 @example(  # the one who gives up has just got its turn
     limit=1,

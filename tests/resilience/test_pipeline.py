@@ -17,6 +17,7 @@ from app.resilience.pace import PaceState, Signal
 from app.resilience.pacer import MAX_CALLERS, Slowdown
 from app.resilience.pipeline import UNHEALTHY, Attempt, PipelineResult
 from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
+from tests.properties import examples
 from tests.resilience.script import (
     Answer,
     Come,
@@ -42,7 +43,7 @@ OF_A_SOURCE = [code for code in Code if code.startswith("SOURCE_")]
 # What callers may do to it
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(
     max_calls=st.integers(1, 3),
     max_waiting_calls=st.integers(0, 3),

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 from app.resilience.retry import SLOTS, RetryBudget, backoff
 from app.settings.resilience import RetrySettings
 from tests.clock import ManualClock
+from tests.properties import examples
 
 
 class BudgetAndModel(RuleBasedStateMachine):
@@ -65,7 +66,8 @@ class BudgetAndModel(RuleBasedStateMachine):
 
 def test_the_budget_allows_what_lists_of_all_calls_and_repetitions_allow() -> None:
     run_state_machine_as_test(
-        BudgetAndModel, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        BudgetAndModel,
+        settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None),
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.resilience.pace import MAX_WAIT, SIGNALS, Signal, read_retry_after, read_signal
 from tests.clock import ManualClock
+from tests.properties import examples
 
 MOMENT = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
 """The moment that RFC 9110, section 5.6.7, writes in three forms."""
@@ -110,7 +111,7 @@ DATE_LIKE = st.lists(
 ).map(" ".join)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(text=st.text() | DATE_LIKE)
 @example("Mon, 01 Jan 0001 00:00:00 +2359")
 @example("Fri, 31 Dec 9999 23:59:59 -2359")

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from app.resilience.retry import SLOTS, SlidingWindow
 from tests.clock import ManualClock
+from tests.properties import examples
 
 KINDS = 3
 
@@ -56,7 +57,8 @@ class WindowAndModel(RuleBasedStateMachine):
 
 def test_the_window_counts_what_a_list_of_all_events_counts() -> None:
     run_state_machine_as_test(
-        WindowAndModel, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        WindowAndModel,
+        settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None),
     )
 
 

@@ -18,12 +18,12 @@ from joserfc.jwk import OctKey
 from pydantic import BaseModel, Field, SecretStr
 
 from app.execution.schema import build_schema
-from app.main import create_app
 from app.observability.logs import make_log
 from app.schema.export import client_text
 from app.server.graphiql.build import NodePrograms
 from app.settings.auth import JwtCallers
 from app.settings.models import Settings
+from tests.apps import make_app
 from tests.conftest import GatewayReply
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, signed
@@ -92,7 +92,7 @@ async def router(
     node: NodePrograms, program: str, services: FakeServices, settings: Settings
 ) -> AsyncGenerator[RouterStarted]:
     """Serve the gateway, and start a router over it."""
-    app = create_app(
+    app = make_app(
         settings.model_copy(update={"router_token": SecretStr(ROUTER_TOKEN)}),
         make_log(settings.log, stream=io.StringIO()),
         transports=services.transport,

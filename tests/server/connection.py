@@ -14,10 +14,10 @@ import httpx
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.main import create_app
 from app.observability.logs import make_log
 from app.server.protocol import BoundedProtocol
 from app.settings.server import ConnectionSettings
+from tests.apps import make_app
 from tests.certificates import Certificates
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.fakes.http_server import Changes
@@ -225,7 +225,7 @@ async def listening(
         connections=ConnectionSettings.model_validate(limits), max_body_bytes=body
     )
     log = io.StringIO()
-    gateway = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
+    gateway = make_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
     ours = theirs = None
     if certificates is not None:
         ours = certificates.server()

@@ -1,7 +1,6 @@
 """Several operations in one HTTP request."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +32,9 @@ from tests.fakes import (
 from tests.fastpath.test_compiled import CompiledCase, arrange, cases
 from tests.key_from import linked
 from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts, selecting
+from tests.properties import examples
 
-BATCH_CASES = int(os.environ.get("BATCH_CASES", "12"))
+BATCH_CASES = examples(12, "BATCH_CASES")
 """How many batches the property is tried with."""
 
 BATCHES = BatchSettings(enabled=True, max_operations=3)

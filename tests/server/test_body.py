@@ -11,11 +11,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from app.errors import RequestError
-from app.main import create_app
 from app.observability.logs import make_log
 from app.server.request import check_type, read_body
+from tests.apps import make_app
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
+from tests.properties import examples
 from tests.wire import served
 
 QUERY = b'{"query": "{ __typename }"}'
@@ -193,7 +194,7 @@ async def test_on_the_wire_the_refusal_comes_before_the_rest_of_the_body(
 ) -> None:
     chosen = settings_for_fakes(max_body_bytes=2_048)
     log = make_log(chosen.log, stream=io.StringIO())
-    app = create_app(chosen, log, transports=services.transport)
+    app = make_app(chosen, log, transports=services.transport)
     head = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
     head += b"Connection: close\r\n"
     async with served(app) as address:
@@ -218,7 +219,7 @@ async def test_on_the_wire_a_partial_answer_has_its_status(services: FakeService
     services.billing.behaviour = failing(503)
     chosen = settings_for_fakes(partial_status=True)
     log = make_log(chosen.log, stream=io.StringIO())
-    app = create_app(chosen, log, transports=services.transport)
+    app = make_app(chosen, log, transports=services.transport)
     async with served(app) as address, httpx.AsyncClient() as client:
         response = await client.post(
             address.url,
@@ -276,7 +277,9 @@ TEXTS = st.sampled_from(
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     body=st.dictionaries(MEMBERS | st.text(max_size=5), JSON_VALUES | TEXTS, max_size=6)

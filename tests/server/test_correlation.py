@@ -8,6 +8,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from tests.conftest import GatewayClient
 from tests.fakes import FakeServices, user_id
+from tests.properties import examples
 from tests.traces import is_child
 
 QUERY = f'{{ user(id: "{user_id(1)}") {{ username plan loginCount }} }}'
@@ -85,7 +86,9 @@ async def test_a_valid_trace_is_forwarded_and_another_is_not(
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(value=st.binary(max_size=200))
 async def test_what_is_returned_is_always_sane(gateway: GatewayClient, value: bytes) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.server.responses import GRAPHQL_JSON, JSON
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
+from tests.properties import examples
 
 QUERY = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
 ASKED = {"GraphQL-Require-Preflight": "1"}
@@ -341,7 +342,9 @@ async def test_no_answer_is_kept_by_anybody_on_its_way(gateway: GatewayClient) -
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 async def test_no_body_is_answered_by_a_server_error(gateway: GatewayClient, body: bytes) -> None:

@@ -4,7 +4,6 @@
 """
 
 import io
-import os
 import re
 from collections.abc import AsyncGenerator, Sequence
 
@@ -12,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.server import BatchSettings, PersistedSettings
+from tests.apps import make_app
 from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.properties import examples
 from tests.wire import PATIENCE, Address, served
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
+EXAMPLES = examples(75, "FUZZ_EXAMPLES")
 """How many requests are made of each kind."""
 
 IDLE = 0.02
@@ -140,7 +140,7 @@ async def wire(services: FakeServices) -> AsyncGenerator[FuzzedGateway]:
         batch=BatchSettings(enabled=True),
         persisted=PersistedSettings(enabled=True),
     )
-    app = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
+    app = make_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
     async with served(app) as address:
         yield FuzzedGateway(address, log)
 

@@ -7,7 +7,6 @@ the same for longer.
 import asyncio
 import io
 import logging
-import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, Sequence
@@ -20,15 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.main import create_app
 from app.observability.logs import make_log
+from tests.apps import make_app
 from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.properties import examples
 from tests.server.connection import CHUNKED, GARBAGE, HEAD, Received, read_answers
 from tests.wire import HOST, PATIENCE, Address, served
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
+EXAMPLES = examples(75, "FUZZ_EXAMPLES")
 """How many conversations are held of each kind."""
 
 LINES = st.lists(
@@ -218,7 +218,7 @@ async def wire(
     services.before = take_a_while
     log = io.StringIO()
     chosen = settings_for_fakes()
-    app = create_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
+    app = make_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
     async with served(app) as address:
         yield PipelinedGateway(address, log, caplog)
 

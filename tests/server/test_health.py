@@ -3,8 +3,8 @@
 import httpx
 import orjson
 
-from app.main import create_app
 from app.observability.logs import make_log
+from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
@@ -62,7 +62,7 @@ async def test_the_gateway_is_not_ready_before_its_clients_are_open_and_after_th
     services: FakeServices,
 ) -> None:
     settings = settings_for_fakes()
-    app = create_app(settings, make_log(settings.log), transports=services.transport)
+    app = make_app(settings, make_log(settings.log), transports=services.transport)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         before = await client.get("/readyz")

@@ -36,7 +36,10 @@ from tests.server.connection import (
 )
 from tests.wire import HOST, PATIENCE
 
-pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+pytestmark = [
+    pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"]),
+    pytest.mark.usefixtures("only_what_is_new"),
+]
 
 SOON = 0.2
 """Seconds that a limit has here."""

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from app.main import create_app
 from app.observability.logs import make_log
+from tests.apps import make_app
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.wire import served
 
@@ -22,7 +22,7 @@ async def test_an_upgrade_is_told_what_is_served_instead(
 ) -> None:
     settings = settings_for_fakes()
     log = make_log(settings.log, stream=io.StringIO())
-    app = create_app(settings, log, transports=services.transport)
+    app = make_app(settings, log, transports=services.transport)
     async with served(app) as address:
         answer = await address.exchange(HANDSHAKE % token)
 
@@ -37,7 +37,7 @@ async def test_an_offer_that_comes_with_a_query_is_passed_over(
 ) -> None:
     settings = settings_for_fakes(csrf_prevention=False)
     log = make_log(settings.log, stream=io.StringIO())
-    app = create_app(settings, log, transports=services.transport)
+    app = make_app(settings, log, transports=services.transport)
     asks = HANDSHAKE.replace(b"/graphql", b"/graphql?query={__typename}")
     async with served(app) as address:
         answer = await address.exchange(asks % token)

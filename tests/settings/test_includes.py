@@ -14,6 +14,7 @@ from app.settings.loading import read_settings
 from app.settings.models import WrittenSettings
 from app.settings.nested import Keys, Table, laid_over, value_at
 from app.settings.reference import rows
+from tests.properties import examples
 from tests.settings.loading import NEEDED, SECRET, load, load_own, mistakes, mistakes_own
 from tests.settings.models import Basic, Bearer, TestSettings
 from tests.settings.toml import toml
@@ -321,7 +322,7 @@ def name_of(number: int) -> str:
     return f"{number}.toml"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(said=st.lists(LEAVES, min_size=1, max_size=5))
 def test_in_any_chain_of_files_each_wins_over_those_after_it(
     said: list[dict[Keys, object]],
@@ -343,7 +344,7 @@ def test_in_any_chain_of_files_each_wins_over_those_after_it(
                 assert value_at(read.files.values, keys) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(said=st.lists(LEAVES, min_size=2, max_size=5), data=st.data())
 def test_the_order_of_a_list_of_files_never_matters(
     said: list[dict[Keys, object]], data: st.DataObject

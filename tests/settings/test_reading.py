@@ -14,6 +14,7 @@ from app.settings.models import Settings
 from app.settings.nested import Table
 from app.settings.reference import file_schema
 from app.settings.variables import Variable, variables_of
+from tests.properties import examples
 from tests.settings.conftest import Write
 from tests.settings.loading import NEEDED, SECRET, load, load_own
 from tests.settings.models import Bearer, Paging, Rule
@@ -225,7 +226,7 @@ TOKENS = st.dictionaries(
 )
 
 
-@hypothesis.settings(deadline=None, max_examples=50)  # two whole readings each
+@hypothesis.settings(deadline=None, max_examples=examples(50))  # two whole readings each
 @given(values=SOME, tokens=TOKENS)
 def test_any_settings_in_a_file_are_what_they_are_in_variables(
     values: Mapping[Variable, str | int | float | bool], tokens: Mapping[str, str]

@@ -19,6 +19,7 @@ from app.settings.reference import file_schema, rows
 from app.settings.request import EachRequest, ListRequest, RepeatRequest
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.properties import examples
 from tests.settings.conftest import Write
 from tests.settings.loading import NEEDED, SECRET, load, mistakes
 from tests.settings.toml import toml
@@ -363,7 +364,7 @@ def table_of(leaves: Mapping[Keys, object], auth: Mapping[str, object] | None) -
     return table
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     common=SETTINGS,
     common_auth=AUTH,

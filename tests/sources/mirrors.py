@@ -15,12 +15,12 @@ import httpx
 import orjson
 from starlette.types import ASGIApp
 
-from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.auth import OpenCallers
 from app.settings.fastpath import FastpathSettings
 from app.settings.models import LogSettings, Settings
 from app.settings.resilience import DeadlineSettings
+from tests.apps import make_app
 from tests.fakes import account_row, activity_row, calm_source, invoice, profile_row
 from tests.fakes.http_server import HttpExchange, HttpRequest, HttpServer
 from tests.wire import PromptServer
@@ -136,7 +136,7 @@ async def hall(
             deadline=DeadlineSettings(budget=PATIENCE),
             log=LogSettings(level="debug"),
         )
-        app = create_app(settings, make_log(settings.log, "json", log))
+        app = make_app(settings, make_log(settings.log, "json", log))
         url = await stack.enter_async_context(_listening(app))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE))
         yield Hall(mirrors, client, log)

@@ -51,6 +51,7 @@ from tests.fakes.http_server import (
 )
 from tests.fakes.raw_server import RawConnection, RawServer, answered
 from tests.poison import POISON, behind
+from tests.properties import examples
 from tests.sources.login import until
 from tests.traces import is_child
 
@@ -198,7 +199,7 @@ HOSTILE = [
 
 
 @example(keys=HOSTILE)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(keys=st.lists(st.text(max_size=20), min_size=1, max_size=8))
 async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: list[str]) -> None:
     async with exchange(saying()) as (asked, server):

@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from app.settings.source import SourceSettings
 from app.sources.failures import FOREIGN
 from tests.certificates import Certificates
 from tests.fakes.raw_server import RawConnection, RawServer, answered, chunked, settle
+from tests.properties import examples
 from tests.transport.test_connections import HEADERS, reached
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
+EXAMPLES = examples(75, "FUZZ_EXAMPLES")
 """How many scripts are played."""
 
 NAME = re.compile(rb"<(/[0-9]+)>")

@@ -46,6 +46,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.properties import examples
 
 USUAL = 0.008
 """Seconds that the source takes for anybody else."""
@@ -294,7 +295,7 @@ breaker sooner: a request for two failing users makes one call, and two if each 
     max_calls=st.sampled_from([24, 64]),
     guards=st.sampled_from([CALM, STRICT]),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 async def test_no_users_raise_the_failures_of_others_above_what_they_are_without_sharing(
     *,
     arrivals: list[Arrival],

@@ -27,6 +27,7 @@ from app.starting.rows import find_rows
 from app.starting.toml_file import starting_toml
 from app.starting.users import tried_users
 from tests.fakes import FakeTransport, json_response
+from tests.properties import examples
 from tests.starting.services import FILE
 
 Json = dict[str, Any]
@@ -159,7 +160,7 @@ def alike(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and 
 
 
 @given(rows)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @example({"id": USER, "order": {"a": 1}, "orderEdge": {"a": "x"}, "Query": {"b": [{"c": 1}]}})
 @example({"id": USER, "first name": "A", "firstName": "B", "first_name": "C", "__x": 1})
 @example({"id": USER, "attributes": {"id": 5, "name": "A"}, "name": None})

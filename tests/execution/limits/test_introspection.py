@@ -27,6 +27,7 @@ from app.execution.schema import build_schema as build_ours
 from app.settings.limits import LimitsSettings
 from app.settings.models import Settings
 from tests.fakes import settings_for_fakes
+from tests.properties import examples
 
 TYPES = 300
 """How many types the large schema has."""
@@ -344,7 +345,7 @@ SMALL = build_schema("""
 """)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(selected=selections())
 @example(selected="{ a: types { b: possibleTypes { c: interfaces { d: possibleTypes { name }}}}}")
 def test_what_is_counted_is_what_the_answer_has(selected: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 
-from app.main import create_app
 from app.observability.logs import make_log
 from app.server.graphiql.build import NodePrograms
+from tests.apps import make_app
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.npm import node_with, running
 from tests.ways import ALSO_BY_FILE, Ways
@@ -54,7 +54,7 @@ async def test_every_must_and_every_should_is_kept(
 ) -> None:
     settings = ways.of(settings_for_fakes(introspection=True))  # the suite asks for types
     log = make_log(settings.log, stream=io.StringIO())
-    app = create_app(settings, log, transports=services.transport)
+    app = make_app(settings, log, transports=services.transport)
     async with (
         served(app, settings) as address,
         running(node, FOLDER, "audit.mjs", address.url) as printed,

@@ -4,7 +4,6 @@
 """
 
 import io
-import os
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -16,17 +15,18 @@ from hypothesis import strategies as st
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
 
-from app.main import create_app
 from app.observability.logs import make_log
 from app.settings.auth import JwtCallers
 from app.settings.limits import LimitsSettings, RateSettings
 from app.settings.server import BatchSettings, CorsSettings, PersistedSettings
+from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, calm_source, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, signed
+from tests.properties import examples
 from tests.wire import Address, served
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = examples(150, "FUZZ_EXAMPLES")
 """How many requests are made."""
 
 SECRET = "a secret of some thirty-two bytes"
@@ -149,7 +149,7 @@ async def wire(services: FakeServices, clock: ManualClock) -> AsyncGenerator[Hea
         batch=BatchSettings(enabled=True),
         persisted=PersistedSettings(enabled=True),
     )
-    app = create_app(
+    app = make_app(
         chosen, make_log(chosen.log, stream=log), clock=clock, transports=services.transport
     )
     token = signed(FakeIssuer(clock).claims(), OctKey.import_key(SECRET.encode()), "HS256")

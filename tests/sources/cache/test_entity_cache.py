@@ -34,6 +34,7 @@ from app.sources.mapping.decoding import values_of
 from app.sources.records_in_parts import partial
 from tests.clock import ManualClock
 from tests.fakes import calm_source
+from tests.properties import examples
 from tests.sources.crowd import RESERVE, Crowd, Word
 from tests.sources.upstream import (
     NAME,
@@ -708,7 +709,8 @@ class CacheAndModel(RuleBasedStateMachine):
 
 def test_whatever_happens_everybody_gets_what_a_plain_model_says() -> None:
     run_state_machine_as_test(
-        CacheAndModel, settings=settings(max_examples=70, stateful_step_count=50, deadline=None)
+        CacheAndModel,
+        settings=settings(max_examples=examples(70), stateful_step_count=50, deadline=None),
     )
 
 

@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 
 from app.sources.base import UserId
 from app.sources.cache.store import UNKNOWN_SHARE, EntityStore, Entry, EntryKey
+from tests.properties import examples
 from tests.sources.upstream import PersonRecord, ids
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -72,7 +73,8 @@ class StoreAndModel(RuleBasedStateMachine):
 
 def test_the_store_does_what_a_list_of_its_entries_says() -> None:
     run_state_machine_as_test(
-        StoreAndModel, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        StoreAndModel,
+        settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None),
     )
 
 

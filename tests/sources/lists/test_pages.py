@@ -19,6 +19,7 @@ from app.sources.base import Page, PageRequest, Position, PositionGone, RequestC
 from app.sources.lists.pages import MAX_CALLS
 from tests.clock import ManualClock
 from tests.fakes import Handler, failing, invoice, json_response
+from tests.properties import examples
 from tests.sources.lists.listing import (
     CALL,
     USER,
@@ -76,7 +77,7 @@ async def code_of(handler: Handler, first: int, after: Position | None = None) -
     return answer.code
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     number=st.integers(0, 60),
     most=st.integers(1, 30),
@@ -96,7 +97,7 @@ async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_end
     assert not more
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     number=st.integers(1, 30),
     most=st.integers(1, 30),
@@ -120,7 +121,7 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
     assert page.has_next == (edge + 1 + len(page.items) < number)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     number=st.integers(2, 30),
     sizes=st.lists(st.integers(1, 8), min_size=1, max_size=3),
@@ -275,7 +276,7 @@ async def test_a_list_ends_where_the_cursor_of_the_next_page_is_empty(
     assert set(calls) == {None, "second"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     straight=st.integers(0, 9),
     around=st.integers(1, 9),
@@ -300,7 +301,7 @@ async def test_pages_that_go_in_a_circle_are_malformed_before_long(
     assert calls <= 4 * (straight + around + 1) * items + 4 * MAX_CALLS
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(number=st.integers(0, 300), most=st.integers(1, 40), size=st.integers(1, 40))
 async def test_a_long_list_is_never_taken_for_a_circle(number: int, most: int, size: int) -> None:
     upstream = PagedUpstream(list(range(number)), most=most)

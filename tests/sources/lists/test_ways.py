@@ -9,6 +9,7 @@ from app.errors import Code, SourceFailure
 from app.settings.lists import PagingWay
 from app.sources.base import PageRequest, Position, PositionGone
 from app.sources.lists.pages import MAX_CALLS
+from tests.properties import examples
 from tests.sources.lists.listing import (
     CALL,
     USER,
@@ -47,7 +48,7 @@ def services(
 
 
 @every_style
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_ends(
     style: PagingStyle, data: st.DataObject
@@ -63,7 +64,7 @@ async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_end
 
 
 @every_style
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_is_right(
     style: PagingStyle, data: st.DataObject
@@ -90,7 +91,7 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
 
 
 @every_style
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     number=st.integers(2, 30),
     sizes=st.lists(st.integers(1, 8), min_size=1, max_size=3),
@@ -176,7 +177,7 @@ async def test_the_end_costs_a_second_call_only_where_no_answer_shows_it(
 
 
 @every_style
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
 async def test_a_list_whose_service_fails_on_the_way_never_ends_early(
     style: PagingStyle, data: st.DataObject
@@ -192,7 +193,7 @@ async def test_a_list_whose_service_fails_on_the_way_never_ends_early(
 
 
 @every_style
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     number=st.integers(3, 60), most=st.integers(2, 20), size=st.integers(1, 12), sized=st.booleans()
 )

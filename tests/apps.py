@@ -1,0 +1,103 @@
+"""The gateway's application as tests make it: its default schema is built once for all of them."""
+
+import random
+from collections import deque
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from structlog.typing import FilteringBoundLogger
+
+from app.auth.authentication import Authenticate
+from app.execution.schema import GatewaySchema, build_schema, schema_for
+from app.main import create_app
+from app.resilience.clock import Clock
+from app.resilience.retry import Chance
+from app.settings.models import Settings
+from app.settings.public_schema import SchemaSettings
+from app.settings.source import SourceSettings
+from app.transport.transport import TransportFactory
+
+MOST = 8
+"""How many schemas of files are kept."""
+
+
+def make_app(
+    settings: Settings,
+    log: FilteringBoundLogger,
+    *,
+    clock: Clock | None = None,
+    chance: Chance = random.random,
+    transports: TransportFactory | None = None,
+    authenticate: Authenticate | None = None,
+) -> Starlette:
+    """Make the application by ``create_app``.
+
+    Most of the time that this takes is for the schema. So a schema is built once for all tests of a
+    process that have the same settings of it: nothing writes into it.
+
+    Args:
+        settings: All settings.
+        log: The log.
+        clock: The clock; the system's by default.
+        chance: Returns random numbers between 0 and 1.
+        transports: Makes the transport to each service.
+        authenticate: Returns the caller of a request.
+
+    Returns:
+        The application.
+    """
+    if settings.public_schema == SchemaSettings() and not settings.user:
+        schema, used = _default(security_directives=settings.has_security_directives), settings
+    else:
+        schema, used = _built().of(settings)
+    return create_app(
+        used,
+        log,
+        clock=clock,
+        chance=chance,
+        transports=transports,
+        schema=schema,
+        authenticate=authenticate,
+        version_of=_installed,
+    )
+
+
+class _BuiltSchemas:
+    """The schemas that were built last, by all that ``schema_for`` reads."""
+
+    def __init__(self) -> None:
+        self._built: deque[tuple[object, GatewaySchema, Mapping[str, SourceSettings]]] = deque(
+            maxlen=MOST
+        )
+
+    def of(self, settings: Settings) -> tuple[GatewaySchema, Settings]:
+        """Return the schema, and the settings with the expressions of its fields."""
+        tables = (settings.public_schema, settings.user, settings.types, settings.enums)
+        key = (tables, settings.sources, settings.has_security_directives)
+        for known, schema, sources in self._built:
+            if known == key:
+                return schema, settings.model_copy(update={"sources": sources})
+        schema, used = schema_for(settings)
+        if settings.public_schema.module is None:  # a test may write its module anew
+            self._built.appendleft((key, schema, used.sources))
+        return schema, used
+
+
+@cache
+def _built() -> _BuiltSchemas:
+    """Return those of this process."""
+    return _BuiltSchemas()
+
+
+@cache
+def _default(*, security_directives: bool) -> GatewaySchema:
+    """Build the default schema."""
+    return build_schema(security_directives=security_directives)
+
+
+@cache
+def _installed(package: str) -> str:
+    """Return the version of a package, which stays what it is."""
+    return version(package)
