@@ -46,6 +46,7 @@ class ProbeResult:
         events: The events that the gateway logged.
         items: The items of a list in the gateway's response; ``None`` for a source.
         notes: What is wrong with how the pages of a list continue.
+        unchecked: What could not be checked of a list.
         lists: The results of the lists of a source.
     """
 
@@ -58,6 +59,7 @@ class ProbeResult:
     events: Sequence[Mapping[str, Any]]
     items: Sequence[Mapping[str, Any]] | None = None
     notes: Sequence[str] = ()
+    unchecked: Sequence[str] = ()
     lists: Sequence["ProbeResult"] = ()
 
     @property
@@ -189,6 +191,10 @@ class _Probing:
             if notes:
                 break
             after = page.end
+        unchecked: Sequence[str] = ()
+        has_short_pages = settings_of(spec, settings).page_size_parameter is not None
+        if not (notes or has_short_pages or whole.has_next) and len(whole.nodes) > 1:
+            unchecked = [_unchecked(len(whole.nodes))] if settings.base_url != OWN_ADDRESS else ()
         exchanges = [
             exchange
             for exchange in whole.result.exchanges
@@ -200,6 +206,7 @@ class _Probing:
             seconds=sum(exchange.seconds for exchange in exchanges),
             items=whole.nodes,
             notes=notes,
+            unchecked=unchecked,
         )
 
 
@@ -260,6 +267,14 @@ _CHECK_PAGES = (
 )
 
 _CHECK_MODULE = "check what the module does with `first` and `after`, and that `next` fits `after`"
+
+
+def _unchecked(count: int) -> str:
+    """Say that a list may end too early: its pages have the same length, whatever is asked for."""
+    return (
+        f"the first page has {count} items and does not say that more follow: if there are more,"
+        f" {_CHECK_PAGES}; with `page_size_parameter`, this check asks for shorter pages"
+    )
 
 
 def _difference(whole: _Listed, page: _Listed, number: int, check: str) -> Sequence[str]:

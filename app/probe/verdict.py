@@ -309,7 +309,10 @@ def check_of(
         calls=len(own) + len(fetches),
         seconds=probed.seconds,
         wrong=tuple(hiding.text(one) for one in wrong),
-        notes=tuple(hiding.text(one) for one in _unbounded(own, _answer_of(probed, settings))),
+        notes=tuple(
+            hiding.text(one)
+            for one in (*probed.unchecked, *_unbounded(own, _answer_of(probed, settings)))
+        ),
         items=None if probed.items is None else len(probed.items),
         rows=tuple(shown_rows(rows) if is_list else rows),
     )

@@ -155,6 +155,29 @@ async def test_settings_that_do_not_say_how_pages_continue_are_told(
     assert any(what in sentence for sentence in check.wrong), check.wrong
 
 
+@pytest.mark.parametrize(
+    ("number", "change", "noted"),
+    [
+        (15, {"next_cursor": ["meta", "nxt"], "page_size_parameter": None}, True),
+        (15, {"page_size_parameter": None}, True),
+        (30, {"page_size_parameter": None}, False),
+        (15, {}, False),
+    ],
+)
+async def test_a_page_that_may_be_the_last_is_noted_where_no_shorter_one_can_be_asked_for(
+    number: int, change: Mapping[str, object], *, noted: bool
+) -> None:
+    style = BY_NAME["next_cursor"]
+    own = {**style.list_settings().model_dump(), **change}
+
+    listed, check = await checked(ListService(style, list(range(number))), own)
+
+    assert check.well, check.wrong
+    assert bool(listed.unchecked) is noted
+    notes = [one for one in check.notes if "does not say that more follow" in one]
+    assert [CHECK_PAGES in one for one in notes] == [True] * noted
+
+
 async def test_a_list_is_asked_for_by_the_keys_of_another_source() -> None:
     parents = {"billing": "profile"}
     services = services_with(lambda _: json_response({"data": [row(1)]}))
