@@ -137,7 +137,15 @@ def sources_try(
 
 def _check_source(name: str, settings: Settings) -> None:
     """Check the name of a source; if there is none of this name, print the names and exit."""
-    known = [*configured(settings)[0].sources]
+    definition, _ = configured(settings)
+    lookups = {one.source.name: one.name for one in definition.lookups}
+    known = [one for one in definition.sources if one not in lookups]
+    if name in lookups:
+        raise click.BadParameter(
+            f"{name} is asked by other keys than ids: run a query with {lookups[name]}, and see"
+            " source.fetch in the log",
+            param_hint="SOURCE",
+        )
     if name not in known:
         raise click.BadParameter(f"expected one of {', '.join(known)}", param_hint="SOURCE")
 
@@ -250,7 +258,9 @@ def _form(settings: SourceSettings) -> str:
     """Return the form of the requests to a source."""
     if settings.base_url == OWN_ADDRESS:
         return "module"
-    return "repeat" if settings.request is None else settings.request.form
+    forms = [one.request.form for one in settings.endpoints.values()]
+    own = "repeat" if settings.request is None else settings.request.form
+    return ", ".join(dict.fromkeys(forms)) or own
 
 
 def _address(settings: SourceSettings) -> str:

@@ -187,3 +187,39 @@ async def test_where_nobody_fits_the_pattern_check_wants_ids(
 
     assert result.exit_code == 2
     assert "expected --ids with users that match u-.*" in result.stderr
+
+
+LOOKUP_AND_ENDPOINTS = """
+[sources.billing.endpoints.plans]
+request = { form = "list", path = "/plans", parameter = "ids" }
+fields = { plan = "plan", status = "status", renews_at = "renewsAt" }
+
+[sources.billing.endpoints.balances]
+request = { form = "each", path = "/users/{key}/balance" }
+fields = { balance = "balance" }
+
+[schema.lookups.userByEmail]
+source = "profile"
+key = "email"
+request = { form = "repeat", path = "/users", parameter = "email" }
+answer = { key = ["email"] }
+value = "id"
+description = "The user with this mail address."
+may = "profile:read"
+"""
+
+
+async def test_the_forms_of_all_endpoints_are_listed_and_a_lookup_is_no_source_to_try(
+    servers: dict[str, HttpServer],
+) -> None:
+    file = Path("gateway.toml")
+    await asyncio.to_thread(file.write_text, LOOKUP_AND_ENDPOINTS, encoding="utf-8")
+
+    listed = await run("list", "--config", "gateway.toml")
+    tried = await run("try", "profile.userByEmail", "a@example.com", "--config", "gateway.toml")
+
+    [billing] = [line for line in listed.output.splitlines() if line.startswith("billing ")]
+    assert "list, each" in billing
+    assert tried.exit_code == 2
+    assert "run a query with userByEmail" in re.sub(r"\s+", " ", tried.output.replace("│", ""))
+    assert not any(server.requests for server in servers.values())
