@@ -1,5 +1,6 @@
 """Sources that a module brings: guarded, batched and logged as services are."""
 
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -151,6 +152,10 @@ async def test_a_damaged_value_is_an_error_at_its_fields_alone(
 FAILURES: Mapping[str, tuple[str, Any, str]] = {
     "an exception": ("error", OSError("secret"), "SOURCE_UNAVAILABLE"),
     "a timeout": ("error", TimeoutError(), "SOURCE_TIMEOUT"),
+    "an end of the program": ("error", SystemExit(3), "SOURCE_UNAVAILABLE"),
+    "an interruption": ("error", KeyboardInterrupt(), "SOURCE_UNAVAILABLE"),
+    "an end of a generator": ("error", GeneratorExit(), "SOURCE_UNAVAILABLE"),
+    "a cancellation of its own": ("error", CancelledError(), "SOURCE_UNAVAILABLE"),
     "another answer": ("answer", [1], "SOURCE_MALFORMED"),
     "rows of others only": ("answer", {"somebody": {"points": 1}}, "SOURCE_MALFORMED"),
 }

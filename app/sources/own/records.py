@@ -59,7 +59,7 @@ class OwnRecords(Generic[R]):
             if fields is not None:
                 given = {name: given[name] for name in fields & given.keys()}
             record, failures = self._record({**given, spec.key: key})
-        except Exception as error:  # noqa: BLE001 # no row at all, or a validator of the module
+        except BaseException as error:  # noqa: BLE001 # no row, or a validator of the module
             return self._malformed(f"a row: {type(error).__name__}")
         if fields is not None:
             kept = {one: getattr(record, one) for one in (*fields, spec.key)}
@@ -112,7 +112,7 @@ class OwnItems(Generic[R]):
             made: R = record.model_validate(given, by_name=True, by_alias=False)
         except ValidationError as error:
             raise ValueError(what_is_wrong(error)) from None
-        except Exception as error:
+        except BaseException as error:  # a validator of the module may raise anything
             raise ValueError(f"an item: {type(error).__name__}") from error
         self._check(made)
         return str(getattr(made, self._spec.key)), made  # the check has found text, as for any ID

@@ -15,6 +15,7 @@ from app.resilience.breaker import BreakerState
 from app.resilience.clock import Clock, Deadline
 from app.resilience.pace import PaceState
 from app.resilience.pipeline import ResiliencePipeline
+from app.resilience.tasks import ends_task
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId, child_of
@@ -303,7 +304,9 @@ class OwnService(Generic[R]):
                     found = {**cast("Mapping[object, object]", found)}
         except TimeoutError:
             answer = self._failure(Code.SOURCE_TIMEOUT, "no answer within the timeout")
-        except Exception as error:  # noqa: BLE001 # the module's code may raise anything
+        except BaseException as error:  # the module's code may raise anything, such as SystemExit
+            if ends_task(error):
+                raise
             detail = f"the module has raised {type(error).__name__}"
             answer = self._failure(Code.SOURCE_UNAVAILABLE, detail)
             self._log.warning(
