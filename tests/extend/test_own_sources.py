@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import ConfigurationError
 from app.settings.models import Settings
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
@@ -324,6 +325,13 @@ class Entry(Record):
     points: int
 
 
+async def later(): ...
+
+
+async def parts():
+    yield
+
+
 def extension():
     def field(source, value):
         return shows(f"f_{source}", "Int", source, "D.", may=PUBLIC, value=value)
@@ -337,11 +345,64 @@ def extension():
             OwnSource("two", Record, "user", print),
             OwnSource("three", int, "user", print),
             OwnSource("four", Record, "user", None),
+            OwnSource("six", Entry, "user", later),
+            OwnSource("seven", Entry, "user", parts),
             "five",
         ],
         fields=[],
     )
 """
+
+
+RIGHT_OPEN = (
+    "expected an async context manager, such as an async function with yield and"
+    " @asynccontextmanager makes"
+)
+
+OPENINGS: Mapping[str, tuple[str, str, str | None]] = {
+    "another value": ("lambda: 3", f"returns int: {RIGHT_OPEN}.", None),
+    "a coroutine": ("lambda: asyncio.sleep(0)", f"returns coroutine: {RIGHT_OPEN}.", None),
+    "an exception": ("failing", "has raised OSError: no database.", "OSError"),
+    "an exception without text": ("bare", "has raised KeyError.", "KeyError"),
+    "an end of the program": ("ending", "has raised SystemExit: 3.", "SystemExit"),
+    "an end before the context": ("lambda: sys.exit(3)", "has raised SystemExit: 3.", "SystemExit"),
+}
+
+FAILING = """
+import sys
+
+
+def opening(error):
+    @asynccontextmanager
+    async def opened():
+        raise error
+        yield
+
+    return opened
+
+
+failing, bare, ending = opening(OSError("no database")), opening(KeyError()), opening(SystemExit(3))
+"""
+
+
+@pytest.mark.parametrize("kind", OPENINGS)
+async def test_a_source_that_cannot_be_opened_is_named_with_what_would_be_right(
+    folder: ModuleFolder, open_gateway: OpenGateway, kind: str
+) -> None:
+    opening, what, cause = OPENINGS[kind]
+    text = LEDGER.replace('"user", opened', f'"user", {opening}').replace(
+        "def rank(", f"{FAILING}\n\ndef rank("
+    )
+    place = folder.write(text)
+    name = place.rpartition("/")[2]
+
+    with pytest.raises(ConfigurationError) as caught:
+        async with open_gateway(settings(place)):
+            pass
+
+    assert caught.value.mistakes == (f"module {name}: open of the source ledger {what}",)
+    found_cause = caught.value.__cause__
+    assert (None if found_cause is None else type(found_cause).__name__) == cause
 
 
 def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) -> None:
@@ -356,6 +417,8 @@ def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) ->
         "the source two cannot be used: Record has no field user.",
         "the source three cannot be used: its record is <class 'int'>, which is no Record.",
         "the source four cannot be used: its open is no function.",
+        f"the source six cannot be used: its open is a plain function: {RIGHT_OPEN}.",
+        f"the source seven cannot be used: its open is a plain function: {RIGHT_OPEN}.",
     ]
 
 

@@ -91,4 +91,5 @@ def unknown(name: str, known: Collection[str], kind: str = "") -> str:
     wrong = f"which is no {kind}" if kind else "which is not known"
     if near := get_close_matches(name, known, n=1):
         return f"{wrong}: did you mean {near[0]}?"
-    return f"{wrong}: expected one of {', '.join(known)}." if known else f"{wrong}: there is none."
+    names = ", ".join(dict.fromkeys(known))
+    return f"{wrong}: expected one of {names}." if known else f"{wrong}: there is none."

@@ -18,6 +18,13 @@ MAX_DETAIL = 200
 """The most characters of a module's ``detail`` in the log."""
 
 
+OPEN_EXPECTED = (
+    "expected an async context manager, such as an async function with yield and"
+    " @asynccontextmanager makes"
+)
+"""What is right for the ``open`` of a source."""
+
+
 class FailureCode(StrEnum):
     """Why something could not be read. Each stands for one code that clients get."""
 

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import iscoroutine
 from typing import Any, Generic, TypeVar, cast
 
 from structlog.typing import FilteringBoundLogger
@@ -23,6 +24,7 @@ from app.sources.client import LastContact, Reply
 from app.sources.division import divided, fetch_parts
 from app.sources.own.contract import (
     FAULTS,
+    OPEN_EXPECTED,
     FetchPage,
     ListQuery,
     ListSource,
@@ -386,9 +388,11 @@ async def open_own(
         The source. The module closes it at the end.
 
     Raises:
-        ConfigurationError: What the module opens lacks a method that is needed.
+        ConfigurationError: The module cannot open the source, or what it opens lacks a method that
+            is needed.
     """
-    async with own.open() as rows:
+    async with AsyncExitStack() as stack:
+        rows = await _entered(own, stack)
         _check_methods(own, rows)
         yield OwnService(
             own,
@@ -400,6 +404,26 @@ async def open_own(
             log=log,
             fold_case=fold_case,
         )
+
+
+async def _entered(own: OwnSource, stack: AsyncExitStack) -> RowSource:
+    """Enter what a module opens for a source, and refuse what cannot be entered."""
+    about = f"module {own.module}: open of the source {own.name}"
+    try:
+        opened: object = own.open()
+        if hasattr(type(opened), "__aenter__") and hasattr(type(opened), "__aexit__"):
+            return await stack.enter_async_context(
+                cast("AbstractAsyncContextManager[RowSource]", opened)
+            )
+    except BaseException as error:  # the module's code may raise anything, such as SystemExit
+        if ends_task(error):
+            raise
+        what = f"{about} has raised {type(error).__name__}: {error}".rstrip(": ")
+        raise ConfigurationError((f"{what}.",)) from error
+    if iscoroutine(opened):
+        opened.close()  # nobody awaits it
+    what = f"{about} returns {type(opened).__name__}: {OPEN_EXPECTED}."
+    raise ConfigurationError((what,))
 
 
 def _check_methods(own: OwnSource, rows: object) -> None:
