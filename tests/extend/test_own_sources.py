@@ -150,6 +150,96 @@ async def test_a_damaged_value_is_an_error_at_its_fields_alone(
     }
 
 
+BIG = """
+    big: int | None = None
+    words: list[str | None] | None = None
+
+
+class Ledger:"""
+
+
+async def test_a_value_that_is_none_of_its_type_in_the_schema_is_an_error_at_its_field(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2)
+    text = LEDGER.replace("\n\nclass Ledger:", BIG).replace(
+        "        fields=[",
+        """        fields=[
+            shows("big", "Int", "ledger", "Big.", may=PUBLIC, value="big"),
+            shows("words", "[String!]", "ledger", "Words.", may=PUBLIC, value="words"),""",
+    )
+    place = folder.write(text)
+    query = "query($ids: [ID!]!) { users(ids: $ids) { big words points } }"
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.rows = {
+            ONE: {"big": 2**40, "points": 3, "level": None, "words": [None]},
+            TWO: {"big": 2**20, "points": 3, "level": None, "words": ["a"]},
+        }
+        reply = await gateway.query(query, ids=[ONE, TWO])
+        [odd] = gateway.events("source.odd_rows")
+        bugs = [*gateway.events("extension.bug"), *gateway.events("graphql.bug")]
+
+    assert reply.data["users"] == [
+        {"big": None, "words": None, "points": 3},
+        {"big": 2**20, "words": ["a"], "points": 3},
+    ]
+    assert reply.codes == {
+        "users.0.big": "SOURCE_MALFORMED",
+        "users.0.words": "SOURCE_MALFORMED",
+    }
+    assert (odd["source"], odd["malformed"]) == ("ledger", 1)
+    assert odd["first_malformed"] == "big: the value is int: expected Int"
+    assert not bugs
+
+
+async def test_a_row_that_says_that_it_is_anothers_is_nobodys(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.rows = {
+            ONE: {"user": TWO, "points": 3},
+            TWO: {"user": TWO.upper(), "points": 4},
+        }
+        reply = await gateway.query(QUERY, ids=[ONE, TWO])
+        [odd] = gateway.events("source.odd_rows")
+
+    assert reply.data["users"] == [
+        {"username": "user1", "points": None, "rank": None},
+        {"username": "user2", "points": 4, "rank": "None:4"},
+    ]
+    assert reply.codes == {
+        "users.0.points": "SOURCE_MALFORMED",
+        "users.0.rank": "SOURCE_MALFORMED",
+    }
+    assert odd["first_malformed"] == "the row under a key has another one in user"
+
+
+async def test_members_that_no_field_has_are_told_once_if_others_are_missing(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place)) as gateway:
+        ledger = imported(place).LEDGER
+        ledger.rows = {ONE: {"points": 3, "level": "high", "more": 1}, TWO: {"points": 3}}
+        await gateway.query(QUERY, ids=[ONE, TWO])
+        fine = gateway.events("extension.odd_members")
+        ledger.rows = {key: {"pts": 3, "level": "high"} for key in (ONE, TWO, THREE)}
+        await gateway.query(QUERY, ids=[ONE, TWO])
+        reply = await gateway.query(QUERY, ids=[THREE])
+        [odd] = gateway.events("extension.odd_members")
+
+    assert not fine
+    assert reply.data["users"] == [{"username": "user3", "points": None, "rank": "high:None"}]
+    assert not reply.errors
+    assert (odd["source"], odd["members"], odd["missing"]) == ("ledger", ["pts"], ["points"])
+
+
 FAILURES: Mapping[str, tuple[str, Any, str]] = {
     "an exception": ("error", OSError("secret"), "SOURCE_UNAVAILABLE"),
     "a timeout": ("error", TimeoutError(), "SOURCE_TIMEOUT"),

@@ -10,7 +10,7 @@ from graphql import NamedTypeNode, TypeNode, print_ast
 
 from app.auth.policies import Policy
 from app.expressions.expression import ExpressionError, checked_expression
-from app.schema.computed import ValueTypes, arity_mistake, page_function_mistake
+from app.schema.computed import ValueCheck, ValueTypes, arity_mistake, page_function_mistake
 from app.schema.configured.modules import LoadedModule
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
@@ -136,22 +136,44 @@ class ExtendedFields:
         found = dict.fromkeys(one for one in used if one is not None)
         return tuple(OutdatedName(self._module, *names) for names in found)
 
-    def with_lists(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
-        """Add the lists of the module to its sources.
+    def completed(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
+        """Add to the sources of the module what its fields say.
 
         Args:
             own: The sources of the module by name.
 
         Returns:
-            The sources, with the lists whose fields ``build`` has made.
+            The sources, with their lists, and with the checks of the values that are shown.
         """
+        lists, checks = self._lists(), self._checks(own)
+        return {
+            name: replace(one, lists=lists.get(name, {}), checks=checks[name])
+            for name, one in own.items()
+        }
+
+    def _checks(
+        self, own: Mapping[str, OwnSource]
+    ) -> Mapping[str, Mapping[str, Sequence[ValueCheck]]]:
+        """Make the checks of the values that are shown as they are, by source and field."""
+        found = {name: dict[str, list[ValueCheck]]() for name in own}
+        for one in self._declared:
+            source, field = own.get(one.field.source), one.field
+            if source is not None and field.compute is None and not field.is_list:
+                names = _names_in(source.record)
+                for name in (names[str(one)] for one in field.reads if one in names):
+                    check = self._values.check(one.kind)
+                    found[source.name].setdefault(name, []).append(check)
+        return found
+
+    def _lists(self) -> Mapping[str, Mapping[str, OwnList]]:
+        """Make the lists of the module's sources, by source and field."""
         found: dict[str, dict[str, OwnList]] = {}
         for one in self._declared:
             if one.field.is_list:
                 check = self._values.check(one.kind)
                 of_source = found.setdefault(one.field.source, {})
                 of_source[one.field.name] = OwnList(check, one.field.pages)
-        return {name: replace(one, lists=found.get(name, {})) for name, one in own.items()}
+        return found
 
     @property
     def _values(self) -> ValueTypes:

@@ -75,7 +75,7 @@ class ConfiguredFields:
         """The deprecated names of the API for extensions that the module uses."""
         return self._extended.outdated
 
-    def with_lists(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
+    def completed(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
         """Add the lists of the module to its sources.
 
         Args:
@@ -84,7 +84,7 @@ class ConfiguredFields:
         Returns:
             The sources, with the lists whose fields ``build`` has made.
         """
-        return self._extended.with_lists(own)
+        return self._extended.completed(own)
 
     def build(self) -> Sequence[UserField]:
         """Make the fields.

@@ -254,6 +254,8 @@ class OwnSource:
             the source can leave out the others.
         module: The module; the gateway fills it in.
         lists: Its lists by the names of their fields; the gateway fills them in.
+        checks: For each field of the record that the schema shows, what checks its values: each
+            raises ``ValueError`` for one that the schema cannot show. The gateway fills them in.
     """
 
     name: str
@@ -263,6 +265,9 @@ class OwnSource:
     selects: bool = False
     module: str = field(default="", compare=False)
     lists: Mapping[str, OwnList] = field(default_factory=dict[str, OwnList], compare=False)
+    checks: Mapping[str, Sequence[Callable[[object], object]]] = field(
+        default_factory=dict[str, Sequence[Callable[[object], object]]], compare=False
+    )
 
     @property
     def spec(self) -> SourceSpec[Any]:
