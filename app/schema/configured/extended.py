@@ -125,6 +125,7 @@ class ExtendedFields:
         }
         self._own = {one.name for one in (() if module is None else module.sources)}
         self._taken = taken
+        self._unread = tables.unread
         self._types = types
         self._mistakes = mistakes
         self._declared: list[_DeclaredField] = []
@@ -202,22 +203,25 @@ class ExtendedFields:
             names.add(field.name)
             own = found.setdefault(field.source, {})
             read = [self._input(field, one, own) for one in field.reads if isinstance(one, Input)]
-            if kind is not None and None not in read:
+            if kind is not None and None not in read and field.source in sources:
                 self._declared.append(_DeclaredField(field, kind))
                 own |= {one.name: one for one in read if one is not None}
         readable = {*sources} - self._apart.keys()
         return {source: [*own.values()] for source, own in found.items() if source in readable}
 
-    def build(self, specs: Mapping[str, SourceSpec[Any]]) -> Sequence[UserField]:
+    def build(
+        self, specs: Mapping[str, SourceSpec[Any]], lost: Collection[str]
+    ) -> Sequence[UserField]:
         """Make the fields.
 
         Args:
             specs: The sources by name, with the inputs of the module.
+            lost: The names of the fields of the file that could not be made.
 
         Returns:
             The fields that fit.
         """
-        made = (self._field(one, specs[one.field.source]) for one in self._declared)
+        made = (self._field(one, specs[one.field.source], lost) for one in self._declared)
         return [one for one in made if one is not None]
 
     def _kind_of(
@@ -255,6 +259,8 @@ class ExtendedFields:
         """Report a source that is not known, or whose endpoints are read apart."""
         about = f"{field.name} reads the source {field.source},"
         if field.source not in sources:
+            if not self._unread.isdisjoint({field.source, field.source.partition(".")[0]}):
+                return  # its mistake is reported where it is
             self._add(f"{about} {unknown(field.source, sources)}")
         elif (endpoints := self._apart.get(field.source)) is not None:
             self._add(f"{about} which has endpoints: expected one of {', '.join(endpoints)}.")
@@ -322,7 +328,9 @@ class ExtendedFields:
             return None
         return made
 
-    def _field(self, one: _DeclaredField, spec: SourceSpec[Any]) -> UserField | None:
+    def _field(
+        self, one: _DeclaredField, spec: SourceSpec[Any], lost: Collection[str]
+    ) -> UserField | None:
         """Make a field; ``None`` if the source lacks what it reads."""
         field = one.field
         if field.is_list:
@@ -331,6 +339,8 @@ class ExtendedFields:
         known = _names_in(spec.record)
         for read in field.reads:
             name = read if isinstance(read, str) else read.name
+            if name not in known and name in lost:
+                return None  # the mistake is reported there
             if name not in known:
                 hint = unknown(name, _names_to_write(spec))
                 self._add(f"{field.name} reads {name} of {spec.name}, {hint}")

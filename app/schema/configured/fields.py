@@ -60,6 +60,7 @@ class ConfiguredFields:
         }
         default = "the default schema: expected another name, or hidden = true for that one."
         shown = [name for name, one in tables.user.items() if not one.hidden]
+        self._lost = tables.lost_fields | {*shown}
         self._extended = ExtendedFields(
             tables,
             {
@@ -117,7 +118,7 @@ class ConfiguredFields:
             for one in self._kept.values()
         ]
         defined = [self._defined(one, specs) for one in own.values()]
-        return [*kept, *defined, *self._extended.build(specs)]
+        return [*kept, *defined, *self._extended.build(specs, self._lost - own.keys())]
 
     def _add_inputs(self, fields: list[ReadField], inputs: Sequence[ReadField]) -> None:
         """Add the values that only the module reads to the fields that read the same source."""

@@ -28,6 +28,7 @@ class SchemaTables:
         module: The Python module; ``None`` without one.
         unread: Names of objects, enums, sources and endpoints whose settings are invalid by
             themselves.
+        lost_fields: Names of the fields of a user of which that is so.
     """
 
     schema: SchemaSettings = field(default_factory=SchemaSettings)
@@ -37,6 +38,7 @@ class SchemaTables:
     sources: Mapping[str, SourceSettings] = field(default_factory=dict[str, SourceSettings])
     module: LoadedModule | None = None
     unread: frozenset[str] = frozenset()
+    lost_fields: frozenset[str] = frozenset()
 
     @property
     def lost_module(self) -> bool:
