@@ -11,8 +11,9 @@ from app.settings.models import Settings
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
-from tests.extend.test_mistakes import found
+from tests.extend.test_mistakes import config, found
 from tests.fakes import FakeServices, user_id
+from tests.settings.loading import load
 from tests.ways import BOTH, Ways
 
 LEDGER = """
@@ -534,6 +535,28 @@ def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
         ),
         (
             "11: [sources.ledger.lists] is for services that speak HTTP, and ledger is a source"
+            " of a module."
+        ),
+    ]
+
+
+def test_a_request_in_its_table_is_told_and_a_default_of_all_sources_is_not(
+    folder: ModuleFolder,
+) -> None:
+    request = "{ form = 'list', path = '/a', parameter = 'b' }"
+    defaults = f"[source_defaults]\nanswer.rows = ['data']\nrequest = {request}\n"
+
+    load(config(folder, folder.write(LEDGER), defaults))
+    own = f"[sources.ledger]\nrequest = {request}\nanswer.key = ['id']\n"
+    told = found(folder, LEDGER, f"{defaults}{own}")
+
+    assert [one.partition(".toml:")[2] for one in told] == [
+        (
+            "7: [sources.ledger.request] is for services that speak HTTP, and ledger is a source"
+            " of a module."
+        ),
+        (
+            "8: [sources.ledger.answer] is for services that speak HTTP, and ledger is a source"
             " of a module."
         ),
     ]
