@@ -111,6 +111,12 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
             "18: [user.firstName] value got 'first_name('",
         ],
     ),
+    "a field of the default schema that is not there": (
+        [("[user.lastName]", "[user.email]\nhidden = true\n[user.lastName]")],
+        [
+            '27: [user.email] hides a field of the default schema, which extends = "none" lacks',
+        ],
+    ),
     "one of each kind": (
         [
             ('type = "Employee"', "type = 3"),

@@ -159,6 +159,11 @@ class ConfiguredFields:
                 ' extends = "none" in [schema].'
             )
             self._mistakes.add(("user", name), what)
+        elif not self._base:
+            what = (
+                'hides a field of the default schema, which extends = "none" lacks: leave it out.'
+            )
+            self._mistakes.add(("user", name), what)
         elif name not in self._base:
             hint = unknown(name, self._base, "default field")
             self._mistakes.add(("user", name), f"hides a field, {hint}")

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import iscoroutine
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from structlog.typing import FilteringBoundLogger
 
@@ -464,15 +464,18 @@ async def open_own(
         )
 
 
+def _is_context(value: object) -> TypeGuard[AbstractAsyncContextManager[RowSource]]:
+    """Return whether a value is an async context manager, of whatever."""
+    return hasattr(type(value), "__aenter__") and hasattr(type(value), "__aexit__")
+
+
 async def _entered(own: OwnSource, stack: AsyncExitStack) -> RowSource:
     """Enter what a module opens for a source, and refuse what cannot be entered."""
     about = f"module {own.module}: open of the source {own.name}"
     try:
         opened: object = own.open()
-        if hasattr(type(opened), "__aenter__") and hasattr(type(opened), "__aexit__"):
-            return await stack.enter_async_context(
-                cast("AbstractAsyncContextManager[RowSource]", opened)
-            )
+        if _is_context(opened):
+            return await stack.enter_async_context(opened)
     except BaseException as error:  # the module's code may raise anything, such as SystemExit
         if ends_task(error):
             raise
