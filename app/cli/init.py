@@ -112,7 +112,7 @@ def init(
     found = _all_found(given, users) if given else _asked(users)
     proposed = propose(found)
     for source in proposed:
-        click.echo(f"\n{source.service.source}, {users.ids[0]}")
+        click.echo(f"\n{source.service.source}, {source.service.users[0]}")
         click.echo(fields_text(source, source.service.rows[0]))
     write_new_file(starting_toml(proposed, users.pattern, str(output)), output)
     click.echo(f"\nWritten: {output}")

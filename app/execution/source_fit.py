@@ -5,6 +5,8 @@ found at once.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,13 +27,16 @@ from app.settings.public_schema import (
     TypeName,
     UserFieldSettings,
 )
-from app.settings.source import OWN_ADDRESS, ServiceName, SourceSettings
+from app.settings.source import OWN_ADDRESS, EndpointSettings, ServiceName, SourceSettings
 from app.sources.base import SourceSpec
 from app.sources.endpoints import misfits, valid_part
 from app.sources.lists.contract import field_mistakes, list_misfits
 from app.sources.mapping.row_mapper import MappingMistake, name_in_json
 
 M = TypeVar("M", bound=SettingsModel)
+
+_ANY_ENDPOINT = {"request": {"form": "list", "path": "/", "parameter": "ids"}}
+"""The settings that an endpoint needs."""
 
 
 def misfits_in(values: object) -> Iterator[tuple[Keys, str | None]]:
@@ -45,12 +50,13 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str | None]]:
     """
     made = schema_of(_tables(values))
     for one in made.mistakes:
-        if one.what is not None or value_at(values, one.keys) is NOTHING:
+        if one.what is not None or not _is_told(values, one.keys):
             yield one.keys, one.what
     # A field that could not be made is reported where it is defined, and not where it is read.
-    unmade = _unmade(values, made)
+    wrong = _wrong_fields(values)
+    unmade = {*_unmade(values, made), *wrong}
     for keys, mistake in (*_misfits_of_records(values, made), *_misfits_of_lists(values, made)):
-        if mistake.unknown not in unmade:
+        if mistake.unknown not in unmade and wrong.isdisjoint(map(str, mistake.keys)):
             yield keys, mistake.what
 
 
@@ -64,8 +70,8 @@ def completed(values: object) -> object:
         The settings, in which these sources have an address.
     """
     sources, whole = as_table(value_at(values, ("sources",))), as_table(values)
-    schema = _valid(SchemaSettings, value_at(values, ("schema",)))
-    if whole is None or schema is None or schema.module is None:
+    schema = _schema_in(values)
+    if whole is None or schema.module is None:
         return values
     if sources is None and "sources" in whole:
         return values
@@ -96,6 +102,7 @@ def definition_in(values: object) -> SchemaDefinition | None:
     given = {name: as_table(value_at(values, (name,))) or {} for name in ("user", "types", "enums")}
     read = {"user": tables.user, "types": tables.types, "enums": tables.enums}
     lost = any(given[name].keys() - read[name].keys() for name in given)
+    lost = lost or any(_valid(UserFieldSettings, one) is None for one in given["user"].values())
     shown = {name for name, one in tables.user.items() if not one.hidden}
     lost = lost or not shown <= made.definition.by_name.keys()
     schema = value_at(values, ("schema",))
@@ -111,6 +118,12 @@ def _unmade(values: object, made: ConfiguredSchema) -> Collection[str]:
     fields = (as_table(value_at(values, ("user",))) or {}).items()
     shown = {name for name, own in fields if (as_table(own) or {}).get("hidden") is not True}
     return shown - made.definition.by_name.keys()
+
+
+def _wrong_fields(values: object) -> AbstractSet[str]:
+    """Return the names of the fields of ``[user]`` of which some settings were left out."""
+    fields = (as_table(value_at(values, ("user",))) or {}).items()
+    return {name for name, own in fields if _valid(UserFieldSettings, own) is None}
 
 
 def _misfits_of_records(
@@ -184,23 +197,115 @@ def _tables(values: object) -> SchemaTables:
     }
     sources = dict[str, SourceSettings]()
     for name, own in parts["sources"].items():
-        source = valid_part(own) if _fits(ServiceName, name) else None
+        source = valid_part(_with_valid_endpoints(own)) if _fits(ServiceName, name) else None
         if source is None:
             unread.add(name)
             continue
         sources[name] = source
         lost = (as_table(value_at(own, ("endpoints",))) or {}).keys() - source.endpoints.keys()
         unread |= {f"{name}.{endpoint}" for endpoint in lost}
-    schema = _valid(SchemaSettings, value_at(values, ("schema",))) or SchemaSettings()
+    schema, lost_fields = _schema_in(values), set[str]()
     return SchemaTables(
         schema,
-        _each(PublicName, UserFieldSettings, parts["user"], set()),
+        _user_fields(parts["user"], lost_fields),
         _each(TypeName, ObjectSettings, parts["types"], unread),
         _each(TypeName, EnumSettings, parts["enums"], unread),
         sources,
         None if schema.module is None else load_module(schema.module),
         frozenset(unread),
+        frozenset(lost_fields),
     )
+
+
+def _is_told(values: object, keys: Keys) -> bool:
+    """Return whether what is missing at a place is reported already: there, or as misspelt."""
+    if value_at(values, keys) is not NOTHING:
+        return True
+    around = as_table(value_at(values, keys[:-1])) if keys[0] == "user" else None
+    others = (around or {}).keys() - UserFieldSettings.model_fields.keys()
+    return bool(get_close_matches(str(keys[-1]), others, n=1))
+
+
+def _schema_in(values: object) -> SchemaSettings:
+    """Return what is valid in the settings of the schema as a whole."""
+    table = as_table(value_at(values, ("schema",))) or {}
+    lookups = as_table(table.get("lookups")) or {}
+    fitting = {
+        name: one
+        for name, one in lookups.items()
+        if _valid(SchemaSettings, {"lookups": {name: one}}) is not None
+    }
+    kept = {**_valid_settings(SchemaSettings, table), "lookups": fitting}
+    if "extends" in table and "extends" not in kept:
+        # What it begins with is not known. Missing default sources are no mistake then.
+        given = as_table(value_at(values, ("sources",))) or {}
+        kept["extends"] = "none" if given.keys().isdisjoint(DEFAULT_SOURCES) else "default"
+    return _valid(SchemaSettings, kept) or SchemaSettings()
+
+
+def _user_fields(tables: Mapping[str, object], lost: set[str]) -> Mapping[str, UserFieldSettings]:
+    """Return what is valid in each field of a user, and add the names of the others to ``lost``."""
+    found: dict[str, UserFieldSettings] = {}
+    for name, table in tables.items():
+        one = None
+        if _fits(PublicName, name) and (own := as_table(table)) is not None:
+            kept = _valid_settings(UserFieldSettings, own, beside={"connection": True})
+            one = _valid(UserFieldSettings, own) or _valid(UserFieldSettings, kept)
+        if one is None:
+            lost.add(name)
+        else:
+            found[name] = one
+    return found
+
+
+def _with_valid_endpoints(source: object) -> object:
+    """Replace what is wrong in the endpoints of a source, so that it counts as there."""
+    table = as_table(source)
+    endpoints = None if table is None else as_table(table.get("endpoints"))
+    if table is None or endpoints is None:
+        return source
+    return {**table, "endpoints": {name: _usable(one) for name, one in endpoints.items()}}
+
+
+def _usable(endpoint: object) -> object:
+    """Replace what is wrong in an endpoint by what is valid."""
+    table = as_table(endpoint)
+    if table is None or _valid(EndpointSettings, table) is not None:
+        return endpoint
+    given = {
+        name: _usable_fields(value) if name == "fields" else value for name, value in table.items()
+    }
+    return {**_ANY_ENDPOINT, **_valid_settings(EndpointSettings, given, beside=_ANY_ENDPOINT)}
+
+
+def _usable_fields(fields: object) -> object:
+    """Replace each expression that is none by a valid one."""
+    table = as_table(fields)
+    return (
+        fields
+        if table is None
+        else {
+            name: one
+            if _valid(EndpointSettings, {**_ANY_ENDPOINT, "fields": {name: one}}) is not None
+            else "anything"
+            for name, one in table.items()
+        }
+    )
+
+
+def _valid_settings(
+    model: type[SettingsModel],
+    table: Mapping[str, object],
+    *,
+    beside: Mapping[str, object] | None = None,
+) -> Mapping[str, object]:
+    """Return the settings of a table that are valid by themselves, or beside some others."""
+    return {
+        name: value
+        for name, value in table.items()
+        if _valid(model, {name: value}) is not None
+        or _valid(model, {**(beside or {}), name: value}) is not None
+    }
 
 
 def _each(

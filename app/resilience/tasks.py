@@ -9,6 +9,23 @@ from typing import Any, Self, TypeVar
 T = TypeVar("T")
 
 
+def ends_task(error: BaseException) -> bool:
+    """Tell whether an exception is the cancellation of the task that runs.
+
+    Code of others may raise anything, even ``CancelledError``: of a task of its own, say.
+
+    Args:
+        error: The exception that was caught in the task.
+
+    Returns:
+        Whether somebody cancels the task.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Tasks:
     """The owner of tasks that outlive the function that began them.
 

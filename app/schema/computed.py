@@ -7,7 +7,7 @@ same rules: nothing is converted, but for an integer in the place of a ``Float``
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from inspect import iscoroutinefunction, signature
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from math import isfinite
 from types import FunctionType
 from typing import cast
@@ -182,13 +182,24 @@ def arity_mistake(function: object, inputs: Sequence[str]) -> str | None:
         return "has a compute that is no function."
     if iscoroutinefunction(function):
         return "has a compute that is async: expected a plain function, because it must not wait."
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        return (
+            "has a compute that is a generator: expected a plain function that returns the value."
+        )
     try:
         signature(function).bind(*inputs)
     except TypeError:
-        return (
-            f"has a compute that does not take {len(inputs)} values: expected a parameter for each"
-            f" of {', '.join(inputs)}."
-        )
+        match inputs:
+            case ():
+                what = "takes values, and reads none: expected the names of them in reads"
+            case (name,):
+                what = f"does not take 1 value: expected a parameter for {name}"
+            case _:
+                names = ", ".join(inputs)
+                what = (
+                    f"does not take {len(inputs)} values: expected a parameter for each of {names}"
+                )
+        return f"has a compute that {what}."
     except ValueError:
         return None  # a function of C, which says nothing of its parameters
     return None

@@ -213,7 +213,7 @@ class Computation:
             values = [getattr(record, name) for name in inputs]
             try:
                 return checked(function(*values))
-            except Exception as error:
+            except BaseException as error:  # nothing was awaited: all of it is of the module
                 raise ExtensionError(self.module, field) from error
 
         return compute

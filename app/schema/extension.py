@@ -135,6 +135,17 @@ class Extension:
     enums: Sequence[EnumDefinition] = ()
     sources: Sequence[OwnSource] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what is no list, at the place in the module where it is.
+
+        Raises:
+            TypeError: It is none.
+        """
+        for name in ("fields", "objects", "enums", "sources"):
+            given: object = getattr(self, name)
+            if not isinstance(given, list | tuple):
+                raise TypeError(f"{name} of Extension is {type(given).__name__}: expected a list")
+
     @property
     def listed(self) -> Sequence[str]:
         """The types of the items of its lists, each of which makes two more types."""

@@ -33,7 +33,7 @@ async def run_lifespan(
     try:
         await app(scope, receive, send_without_traceback)
     except ConfigurationError as error:
-        log_unusable(log, "The settings cannot be used", error.mistakes)
+        log_unusable(log, "The settings cannot be used", error.mistakes, cause=error.__cause__)
         raise
     except Exception as error:
         if has_failed:

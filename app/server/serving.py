@@ -52,7 +52,13 @@ def _log_start(workers: int) -> None:
     library_event(_log, logging.INFO, "gateway.started", version=__version__, workers=workers)
 
 
-def log_unusable(log: FilteringBoundLogger, reason: str, mistakes: Sequence[str]) -> None:
+def log_unusable(
+    log: FilteringBoundLogger,
+    reason: str,
+    mistakes: Sequence[str],
+    *,
+    cause: BaseException | None = None,
+) -> None:
     """Log why the gateway does not start.
 
     Args:
@@ -60,13 +66,15 @@ def log_unusable(log: FilteringBoundLogger, reason: str, mistakes: Sequence[str]
         reason: What is wrong.
         mistakes: A sentence for each mistake. If they are too long for one line, there are several
             events, so that none is cut.
+        cause: The exception of an operator's module that is behind it; ``None`` if there is none.
     """
+    more = {} if cause is None else {"exc_info": cause}
     rest = [*mistakes]
     while rest:
         now = [rest.pop(0)]
         while rest and sum(map(len, now)) + len(rest[0]) < MAX_MISTAKES:
             now.append(rest.pop(0))
-        log.error("gateway.unusable", reason=reason, mistakes=now)
+        log.error("gateway.unusable", reason=reason, mistakes=now, **more)
 
 
 class GatewayServer(uvicorn.Server):

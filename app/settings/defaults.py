@@ -23,7 +23,7 @@ OF_ONE_SOURCE = frozenset(
 )
 """The settings of a source that say something about this source alone, and have no default."""
 
-_OF_CALLS = ("request", "answer")
+OF_CALLS = ("request", "answer")
 """The settings that each endpoint of a source has instead of the source, and each lookup too."""
 
 
@@ -141,7 +141,7 @@ class _Laying:
         without = own.get(WITHOUT)
         if isinstance(without, list):
             common = {name: value for name, value in common.items() if name not in without}
-        theirs = {name: common[name] for name in _OF_CALLS if name in common}
+        theirs = {name: common[name] for name in OF_CALLS if name in common}
         laid = dict(own)
         for group in ("endpoints", "lookups"):
             if calls := as_table(own.get(group)):

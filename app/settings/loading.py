@@ -29,6 +29,7 @@ from app.settings.secret_values import (
     resolved,
     with_references,
 )
+from app.settings.source import requests_of_own
 from app.settings.variables import CONFIG, SetVariables, from_variables, read_environment
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
@@ -128,7 +129,7 @@ def read_settings(
     except ValidationError as error:
         mistakes.add_types(error, of_file)
     values = complete(_with_read_values(origins, environment, mistakes))
-    for keys, found in check(values):
+    for keys, found in (*requests_of_own(values, settled), *check(values)):
         if found is not None:
             mistakes.add_found(keys, found)
         elif not read.mistakes:  # missing values may be in a file that cannot be read

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -99,6 +100,12 @@ def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
         setting = schema.below(part)
         schema, keys = setting.schema, (*keys, part)
     return Finding(keys, setting, around, details, kind, kinds, union, label)
+
+
+def _is_misspelt(keys: Keys, unknown: Iterable[Keys]) -> bool:
+    """Return whether a missing setting seems to be there under a name that is reported anyway."""
+    beside = [str(one[-1]) for one in unknown if one[:-1] == keys[:-1]]
+    return bool(get_close_matches(str(keys[-1]), beside, n=1))
 
 
 def _nearest(types: Iterable[list[Finding]]) -> Iterable[Finding]:
@@ -204,8 +211,12 @@ class Mistakes:
             error: The error from pydantic.
             missing: Whether to report missing settings.
         """
-        for one in self._findings(error, self._origins.settled):
-            if one.details["type"] == "missing" and not missing:
+        found = [*self._findings(error, self._origins.settled)]
+        unknown = [one.keys for one in found if one.details["type"] == "extra_forbidden"]
+        for one in found:
+            if one.details["type"] == "missing" and (
+                not missing or _is_misspelt(one.keys, unknown)
+            ):
                 continue
             around = (one.keys[:depth] for depth in range(len(one.keys) + 1))
             if self._origins.variable(one.keys) is not None or not self._reported.intersection(

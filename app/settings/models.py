@@ -5,12 +5,14 @@ environment and from files, and the demo and the tests make them in code.
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     ValidationError,
     create_model,
@@ -73,6 +75,24 @@ class LogSettings(SettingsModel):
         description="Share of the requests whose successful operations and calls are logged."
         " Failures are always logged.",
     )
+
+
+def _check_pattern(value: object) -> object:
+    """Refuse a pattern that a later Python reads in another way: it has a sign that means a set."""
+    if not isinstance(value, str):
+        return value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        try:
+            re.compile(value)
+        except FutureWarning as warning:
+            raise ValueError(
+                f"{str(warning).lower()}: expected \\ before a [, -, &, ~ or | that stands for"
+                " itself"
+            ) from None
+        except (re.error, RecursionError, OverflowError):
+            return value  # pydantic says what is wrong
+    return value
 
 
 class Settings(SettingsModel):
@@ -150,7 +170,7 @@ class Settings(SettingsModel):
         " (`@authenticated`, `@requiresScopes`, `@owner`); `auto`: if `auth.mode` is `jwt`."
         " Apollo's JavaScript gateway needs `never`. The policies apply with any of these values.",
     )
-    user_id_pattern: re.Pattern[str] = Field(
+    user_id_pattern: Annotated[re.Pattern[str], BeforeValidator(_check_pattern)] = Field(
         default=UUID_PATTERN,
         description="Pattern that a whole user id has to match. Ids that differ only in case name"
         " the same user if they are UUIDs, or if the pattern begins with `(?i)`.",

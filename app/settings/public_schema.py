@@ -33,6 +33,10 @@ _POLICY = r"(self or )?[!#-\[\]-~]+"
 """Who may see a field. A scope is a ``scope-token`` (RFC 6749, section 3.3)."""
 
 
+_AUDIENCES = frozenset({"public", "self"})
+"""The words that are no scopes. In capitals they are none either, since they are mistakes."""
+
+
 _MODULE = r"([^\n]*/)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 """The name of a module, with or without the folder before it."""
 
@@ -60,6 +64,9 @@ def _check_type_name(name: str) -> str:
 
 def _check_policy(text: str) -> str:
     """Check who may see a field."""
+    words = [one for one in text.split(" ") if one != one.lower() and one.lower() in _AUDIENCES]
+    if words:
+        raise ValueError(f'did you mean "{words[0].lower()}"?')
     if not re.fullmatch(_POLICY, text) or text in {"self or self", "self or public"}:
         raise ValueError('expected "public", "self", a scope, or "self or" and a scope')
     return text

@@ -25,8 +25,9 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel, refuse
 from app.settings.credentials import AuthSettings, ClientCredentialsAuth, NoAuth
-from app.settings.defaults import OF_ONE_SOURCE
+from app.settings.defaults import OF_CALLS, OF_ONE_SOURCE, SOURCES, SettledValues
 from app.settings.lists import ListName, ListSettings
+from app.settings.nested import Keys, as_table, value_at
 from app.settings.request import RequestSettings
 from app.settings.resilience import (
     BreakerSettings,
@@ -265,6 +266,26 @@ def _cycle(name: str, origins: Mapping[str, Sequence[str]]) -> Sequence[str]:
 
 OWN_ADDRESS = "http://module.invalid"
 """The address of a source that a Python module brings, which has none (RFC 2606, section 2)."""
+
+
+def requests_of_own(values: object, settled: SettledValues) -> Iterator[tuple[Keys, str]]:
+    """Find settings of requests and answers in the table of a source that a module brings.
+
+    Defaults of all sources are there, too, and are no mistake.
+
+    Args:
+        values: All values, with the address of each such source.
+        settled: The same without that, and with the places of the defaults.
+
+    Yields:
+        The place of each, and what is wrong.
+    """
+    for name, source in (as_table(value_at(values, (SOURCES,))) or {}).items():
+        table = as_table(source) or {}
+        for one in OF_CALLS if table.get("base_url") == OWN_ADDRESS else ():
+            place: Keys = (SOURCES, name, one)
+            if one in table and place not in settled.inherited:
+                yield place, f"is for services that speak HTTP, and {name} is a source of a module."
 
 
 class SourceSettings(SettingsModel):

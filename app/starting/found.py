@@ -18,9 +18,11 @@ class FoundService:
         base_url: Its address.
         request: How a request names users.
         answer: Where rows and keys are in its answers.
-        rows: The row of each user that was requested.
+        rows: The row of each user that was found.
         shown: A request that found them, without secrets.
         around: The other members of the object around a list of rows.
+        users: The ids of the users that were found.
+        missing: The ids of the users that it does not know.
         credentials: Its credentials; ``None`` if it needs none.
     """
 
@@ -31,6 +33,8 @@ class FoundService:
     rows: Sequence[Table]
     shown: str
     around: Sequence[str] = ()
+    users: Sequence[str] = ()
+    missing: Sequence[str] = ()
     credentials: GivenCredentials | None = None
 
     @property

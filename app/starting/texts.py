@@ -31,10 +31,15 @@ def found_text(service: FoundService) -> str:
         service: The service.
 
     Returns:
-        One line.
+        One line, and one more if it does not know all users.
     """
     many = "one call for several users" if service.has_many else "one call for each user"
-    return printable(f"{service.source}: {service.shown} finds the user ({many}).")
+    lines = [f"{service.source}: {service.shown} finds the user ({many})."]
+    if service.missing:
+        lines.append(
+            f"{service.source}: it knows no user with the id {', '.join(service.missing)}."
+        )
+    return printable("\n".join(lines))
 
 
 def fields_text(source: ProposedSource, row: Table) -> str:

@@ -81,6 +81,9 @@ class NotFoundError(Exception):
         self.attempts = attempts
 
 
+_MAY_BE_UNKNOWN = frozenset({TrialOutcome.EMPTY, TrialOutcome.ABSENT})
+"""What becomes of a request for a user that the service does not know."""
+
 _NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
@@ -125,6 +128,7 @@ class ServiceTrial:
         self._users = users
         self._transports = transports
         self._attempts: list[TrialRequest] = []
+        self._all = True  # whether a way has to find all users, or at least one
 
     async def run(self, address: GivenAddress) -> FoundService:
         """Try the ways at an address, the likeliest first.
@@ -134,11 +138,26 @@ class ServiceTrial:
 
         Returns:
             The best way that finds all users: one that finds several with one call, if there is
-            one.
+            one. If no way finds all, the best one that finds some.
 
         Raises:
             NotFoundError: No way does, or the service cannot be called.
         """
+        self._all = True
+        try:
+            return await self._run(address)
+        except NotFoundError as error:
+            outcomes = {one.outcome for one in error.attempts}
+            if len(self._users.ids) == 1 or not outcomes & _MAY_BE_UNKNOWN:
+                raise
+            self._all, self._attempts = False, []
+            try:
+                return await self._run(address)
+            except NotFoundError:
+                raise error from None
+
+    async def _run(self, address: GivenAddress) -> FoundService:
+        """Try the ways at an address."""
         where = SourceSettings(base_url=address.origin, auth=self._auth)
         async with self._transports(where) as opened:
             for number, place in enumerate(collections_of(address, self._source)):
@@ -175,12 +194,16 @@ class ServiceTrial:
         attempts: list[TrialRequest] = []
         for user in self._users.ids:
             attempt = await self._try(place, way.one, [user], [user], by_path=by_path)
-            attempts.append(attempt)
-            if attempt.found is None:
+            if attempt.found is not None:
+                attempts.append(attempt)
+            elif self._all or attempt.outcome not in _MAY_BE_UNKNOWN:
                 return None
+        known = [user for one in attempts if one.found is not None for user in one.found.rows]
+        if not known:
+            return None
         keyless = attempts[0].found is not None and attempts[0].found.settings.key is None
         stranger = await self._try(
-            place, way.one, [self._users.stranger], self._users.ids[:1], by_path=by_path and keyless
+            place, way.one, [self._users.stranger], known[:1], by_path=by_path and keyless
         )
         self._attempts.pop()  # it is not expected to find anybody
         if stranger.outcome in {TrialOutcome.FOUND, TrialOutcome.IGNORED, TrialOutcome.SEVERAL}:
@@ -193,7 +216,7 @@ class ServiceTrial:
         self, place: "_TrialPlace", way: Way, single: FoundService
     ) -> FoundService | None:
         """Try the requests for several users, with one who does not exist before or after them."""
-        ids = self._users.ids
+        ids = single.users
         for request in way.several:
             before = await self._try(place, request, [self._users.stranger, *ids], ids)
             if before.found is None:
@@ -219,12 +242,15 @@ class ServiceTrial:
         settings = found[0].settings.model_dump(exclude_defaults=True) | (
             {"status": dict(status)} if status else {}
         )
+        known = [user for user in self._users.ids if user in rows]
         return FoundService(
             source=self._source,
             base_url=place.collection.base_url,
             request=request,
             answer=AnswerSettings.model_validate(settings),
-            rows=[rows[user] for user in self._users.ids],
+            users=known,
+            rows=[rows[user] for user in known],
+            missing=[user for user in self._users.ids if user not in rows],
             shown=attempts[0].request,
             around=found[0].around,
         )

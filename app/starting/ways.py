@@ -69,20 +69,20 @@ def collections_of(address: GivenAddress, source: str) -> Iterator[UserCollectio
         by_path = Way(
             EachRequest(form="each", path=f"{path}{place}{after}", parameters=address.fixed)
         )
-        by_query = () if after or not path else tuple(_by_query(path, address))
+        by_query = () if after or not path else tuple(_by_query(path, address, source))
         yield UserCollection(base_url, by_path, by_query)
         return
     if address.path:
-        yield _collection(*_split(address.origin, address.path), address)
+        yield _collection(*_split(address.origin, address.path), address, source)
     plural = source if source.endswith("s") else f"{source}s"
     for name in dict.fromkeys(("users", source, plural, *_PATHS)):
-        yield _collection(f"{address.origin}{address.path}", f"/{name}", address)
+        yield _collection(f"{address.origin}{address.path}", f"/{name}", address, source)
 
 
-def _collection(base_url: str, path: str, address: GivenAddress) -> UserCollection:
+def _collection(base_url: str, path: str, address: GivenAddress, source: str) -> UserCollection:
     """Make the ways at one path."""
     by_path = Way(EachRequest(form="each", path=f"{path}/{KEY}", parameters=address.fixed))
-    return UserCollection(base_url, by_path, tuple(_by_query(path, address)))
+    return UserCollection(base_url, by_path, tuple(_by_query(path, address, source)))
 
 
 def _split(origin: str, path: str) -> tuple[str, str]:
@@ -91,10 +91,10 @@ def _split(origin: str, path: str) -> tuple[str, str]:
     return f"{origin}{before}", f"{slash}{last}"
 
 
-def _by_query(path: str, address: GivenAddress) -> Iterator[Way]:
+def _by_query(path: str, address: GivenAddress, source: str) -> Iterator[Way]:
     """List the ways with the id in the query."""
-    noun = singular(squashed(path))
-    words = dict.fromkeys(("user", noun)) if noun else ("user",)
+    nouns = ("user", singular(squashed(path)), singular(squashed(source)))
+    words = dict.fromkeys(one for one in nouns if one)
     own = [
         name
         for word in words

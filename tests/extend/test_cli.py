@@ -86,6 +86,17 @@ def test_explain_says_what_a_computed_field_calls(file: str) -> None:
     assert "profile" not in result.output
 
 
+def test_what_a_module_prints_is_no_output_of_a_command(folder: ModuleFolder) -> None:
+    path = folder.path / "gateway.toml"
+    name = folder.write("print('hello')\n" + LEDGER).rpartition("/")[2]
+    path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
+
+    result = said("schema", "print", "--config", str(path))
+
+    assert "hello" in result.stderr
+    assert "hello" not in result.stdout
+
+
 def test_the_schema_of_a_module_is_printed_without_addresses(file: str) -> None:
     result = said("schema", "print", "--config", file)
 

@@ -131,6 +131,37 @@ async def test_an_exception_is_masked_at_its_field_alone_and_logged_once(
     assert not others
 
 
+@pytest.mark.parametrize(
+    "error", ["SystemExit(3)", "KeyboardInterrupt()", "GeneratorExit()", "CancelledError()"]
+)
+async def test_an_exception_that_would_end_the_program_costs_its_own_field(
+    folder: ModuleFolder,
+    services: FakeServices,
+    open_gateway: OpenGateway,
+    error: str,
+) -> None:
+    services.know(1, 2)
+    text = INITIALS.replace(
+        "    return None if",
+        f"    if name == 'User 1':\n        raise {error}\n    return None if",
+        1,
+    )
+    place = folder.write("from asyncio import CancelledError\n" + text)
+    services.profile.rows[user_id(1)] = profile_row(1, displayName="User 1")
+    query = "query($ids: [ID!]!) { users(ids: $ids) { initials plan } }"
+
+    async with open_gateway(settings_with(place)) as gateway:
+        reply = await gateway.query(query, ids=[user_id(1), user_id(2)])
+        [bug] = gateway.events("extension.bug")
+
+    assert reply.data["users"] == [
+        {"initials": None, "plan": "pro"},
+        {"initials": "U2", "plan": "pro"},
+    ]
+    assert reply.codes == {"users.0.initials": "INTERNAL_SERVER_ERROR"}
+    assert error.partition("(")[0] in bug["exception"]
+
+
 async def test_a_policy_hides_a_computed_field_and_does_not_ask_its_source(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:

@@ -76,6 +76,15 @@ def test_a_module_that_is_not_there_is_named_with_its_folder(folder: ModuleFolde
     )
 
 
+def test_a_name_with_the_end_of_a_file_is_told_without_it(folder: ModuleFolder) -> None:
+    name = folder.write("").rpartition("/")[2]
+    path = config(folder, f"{name}.py")
+
+    assert mistakes(path) == (
+        f"{path}:2: [schema] module {name}.py is not found: write it without .py, as in {name}.",
+    )
+
+
 def test_a_name_that_python_has_already_is_refused(folder: ModuleFolder) -> None:
     file = folder.path / "colorsys.py"
     file.write_text("", encoding="utf-8")
@@ -132,6 +141,24 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension(): ...\n",
         "has a function extension that returns None: expected an Extension.",
     ),
+    "an async function": (
+        "async def extension():\n    return Extension('1.1')\n",
+        "has a function extension that is async ({file}:3): expected def extension() -> Extension.",
+    ),
+    "a function with parameters": (
+        "def extension(settings):\n    return Extension('1.1')\n",
+        "has a function extension with parameters ({file}:3): expected def extension() -> Extens",
+    ),
+    "a field in the place of a list": (
+        RETURNS.format(
+            what="Extension('1.1', shows('a', 'Int', 'profile', 'D.', may=SELF, value='email'))"
+        ),
+        "cannot be loaded ({file}:5): TypeError: fields of Extension is ExtensionField: expected a",
+    ),
+    "the end of a generator": (
+        "raise GeneratorExit",
+        "cannot be loaded ({file}:3): GeneratorExit: ",
+    ),
     "another major version": (
         RETURNS.format(what='Extension(api="2.0")'),
         "is written for version 2.0 of the API: this gateway has version 1.2, and another major",
@@ -172,6 +199,10 @@ def one(value):
     return value
 
 
+def several(value):
+    yield value
+
+
 async def later(value):
     return value
 
@@ -207,6 +238,10 @@ def extension():
             field("l", reads=[Input("y", "String")]),
             field("m", reads=[Input("y", "Int")]),
             field("n", assumed_size=3),
+            field("o", reads=[Input("o", "Int", "a(")]),
+            field("p", compute=several),
+            field("q", reads=[]),
+            field("r", compute=lambda: 3),
             "field",
             field("fresh"),
         ],
@@ -257,6 +292,10 @@ def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
         "k reads x, which has the type Strin, which is not known: did you mean String?",
         "m reads y, which another field reads in another way: expected the same input.",
         "n has assumed_size, which is for lists, and the type is String.",
+        "o reads o, which has the value 'a(': column 3: expected more, got the end.",
+        ("p has a compute that is a generator: expected a plain function that returns the value."),
+        "q has a compute that takes values, and reads none: expected the names of them in reads.",
+        "r has a compute that does not take 1 value: expected a parameter for email.",
         "has 'field' among its fields: expected what shows, computed or lists makes.",
         "f reads emial of profile, which is not known: did you mean email?",
     ]
@@ -285,3 +324,77 @@ def test_a_mistake_in_the_module_does_not_hide_one_in_the_file(folder: ModuleFol
             " expected one of profile, billing, activity."
         ),
     ]
+
+
+SUPPORT = """
+[sources.support]
+base_url = "http://support"
+endpoints.main.request = { form = "list", path = "/people", parameter = "ids" }
+endpoints.other.request = { form = "list", path = "/others", parameter = "ids" }
+[sources.desk]
+base_url = "http://desk"
+request = { form = "list", path = "/people", parameter = "ids" }
+[user.team]
+source = "support.main"
+type = "String"
+description = "T."
+may = "public"
+[user.seatNumber]
+source = "desk"
+type = "Int"
+value = "seat.number"
+description = "S."
+may = "public"
+[schema.lookups.userByMail]
+source = "support"
+key = "mail"
+request = { form = "list", path = "/people", parameter = "mails" }
+answer = { key = ["mail"] }
+description = "F."
+may = "public"
+"""
+
+
+def test_a_field_of_a_source_with_endpoints_is_told_to_name_one(folder: ModuleFolder) -> None:
+    text = RETURNS.format(
+        what='Extension("1.1", [shows("fresh", "String", "support", "D.", may=SELF, value="team")])'
+    )
+
+    assert found(folder, text, SUPPORT) == [
+        (
+            "fresh reads the source support, which has endpoints: expected one of support.main,"
+            " support.other."
+        )
+    ]
+
+
+def test_a_name_that_a_source_lacks_is_told_with_the_names_of_the_file(
+    folder: ModuleFolder,
+) -> None:
+    text = RETURNS.format(
+        what='Extension("1.1", [shows("fresh", "String", "desk", "D.", may=SELF, value="team")])'
+    )
+
+    assert found(folder, text, SUPPORT) == [
+        "fresh reads team of desk, which is not known: expected one of seatNumber."
+    ]
+
+
+def test_the_types_that_there_are_have_each_name_once(folder: ModuleFolder) -> None:
+    more = """
+[types.Seat]
+description = "S."
+fields.number = { type = "Int", description = "N." }
+[enums.Rank]
+description = "R."
+values.LOW = {}
+"""
+    text = RETURNS.format(
+        what='Extension("1.1", [shows("fresh", "Xyz", "profile", "D.", may=SELF, value="email")])'
+    )
+
+    [mistake] = found(folder, text, more)
+
+    names = mistake.partition("expected one of ")[2].rstrip(".").split(", ")
+    assert {"Seat", "Rank", "String"} <= {*names}
+    assert sorted(names) == sorted({*names})

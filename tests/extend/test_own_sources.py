@@ -1,16 +1,19 @@
 """Sources that a module brings: guarded, batched and logged as services are."""
 
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from app.errors import ConfigurationError
 from app.settings.models import Settings
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
-from tests.extend.test_mistakes import found
+from tests.extend.test_mistakes import config, found
 from tests.fakes import FakeServices, user_id
+from tests.settings.loading import load
 from tests.ways import BOTH, Ways
 
 LEDGER = """
@@ -148,9 +151,103 @@ async def test_a_damaged_value_is_an_error_at_its_fields_alone(
     }
 
 
+BIG = """
+    big: int | None = None
+    words: list[str | None] | None = None
+
+
+class Ledger:"""
+
+
+async def test_a_value_that_is_none_of_its_type_in_the_schema_is_an_error_at_its_field(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2)
+    text = LEDGER.replace("\n\nclass Ledger:", BIG).replace(
+        "        fields=[",
+        """        fields=[
+            shows("big", "Int", "ledger", "Big.", may=PUBLIC, value="big"),
+            shows("words", "[String!]", "ledger", "Words.", may=PUBLIC, value="words"),""",
+    )
+    place = folder.write(text)
+    query = "query($ids: [ID!]!) { users(ids: $ids) { big words points } }"
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.rows = {
+            ONE: {"big": 2**40, "points": 3, "level": None, "words": [None]},
+            TWO: {"big": 2**20, "points": 3, "level": None, "words": ["a"]},
+        }
+        reply = await gateway.query(query, ids=[ONE, TWO])
+        [odd] = gateway.events("source.odd_rows")
+        bugs = [*gateway.events("extension.bug"), *gateway.events("graphql.bug")]
+
+    assert reply.data["users"] == [
+        {"big": None, "words": None, "points": 3},
+        {"big": 2**20, "words": ["a"], "points": 3},
+    ]
+    assert reply.codes == {
+        "users.0.big": "SOURCE_MALFORMED",
+        "users.0.words": "SOURCE_MALFORMED",
+    }
+    assert (odd["source"], odd["malformed"]) == ("ledger", 1)
+    assert odd["first_malformed"] == "big: the value is int: expected Int"
+    assert not bugs
+
+
+async def test_a_row_that_says_that_it_is_anothers_is_nobodys(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place)) as gateway:
+        imported(place).LEDGER.rows = {
+            ONE: {"user": TWO, "points": 3},
+            TWO: {"user": TWO.upper(), "points": 4},
+        }
+        reply = await gateway.query(QUERY, ids=[ONE, TWO])
+        [odd] = gateway.events("source.odd_rows")
+
+    assert reply.data["users"] == [
+        {"username": "user1", "points": None, "rank": None},
+        {"username": "user2", "points": 4, "rank": "None:4"},
+    ]
+    assert reply.codes == {
+        "users.0.points": "SOURCE_MALFORMED",
+        "users.0.rank": "SOURCE_MALFORMED",
+    }
+    assert odd["first_malformed"] == "the row under a key has another one in user"
+
+
+async def test_members_that_no_field_has_are_told_once_if_others_are_missing(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2, 3)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place)) as gateway:
+        ledger = imported(place).LEDGER
+        ledger.rows = {ONE: {"points": 3, "level": "high", "more": 1}, TWO: {"points": 3}}
+        await gateway.query(QUERY, ids=[ONE, TWO])
+        fine = gateway.events("extension.odd_members")
+        ledger.rows = {key: {"pts": 3, "level": "high"} for key in (ONE, TWO, THREE)}
+        await gateway.query(QUERY, ids=[ONE, TWO])
+        reply = await gateway.query(QUERY, ids=[THREE])
+        [odd] = gateway.events("extension.odd_members")
+
+    assert not fine
+    assert reply.data["users"] == [{"username": "user3", "points": None, "rank": "high:None"}]
+    assert not reply.errors
+    assert (odd["source"], odd["members"], odd["missing"]) == ("ledger", ["pts"], ["points"])
+
+
 FAILURES: Mapping[str, tuple[str, Any, str]] = {
     "an exception": ("error", OSError("secret"), "SOURCE_UNAVAILABLE"),
     "a timeout": ("error", TimeoutError(), "SOURCE_TIMEOUT"),
+    "an end of the program": ("error", SystemExit(3), "SOURCE_UNAVAILABLE"),
+    "an interruption": ("error", KeyboardInterrupt(), "SOURCE_UNAVAILABLE"),
+    "an end of a generator": ("error", GeneratorExit(), "SOURCE_UNAVAILABLE"),
+    "a cancellation of its own": ("error", CancelledError(), "SOURCE_UNAVAILABLE"),
     "another answer": ("answer", [1], "SOURCE_MALFORMED"),
     "rows of others only": ("answer", {"somebody": {"points": 1}}, "SOURCE_MALFORMED"),
 }
@@ -319,6 +416,13 @@ class Entry(Record):
     points: int
 
 
+async def later(): ...
+
+
+async def parts():
+    yield
+
+
 def extension():
     def field(source, value):
         return shows(f"f_{source}", "Int", source, "D.", may=PUBLIC, value=value)
@@ -332,11 +436,64 @@ def extension():
             OwnSource("two", Record, "user", print),
             OwnSource("three", int, "user", print),
             OwnSource("four", Record, "user", None),
+            OwnSource("six", Entry, "user", later),
+            OwnSource("seven", Entry, "user", parts),
             "five",
         ],
         fields=[],
     )
 """
+
+
+RIGHT_OPEN = (
+    "expected an async context manager, such as an async function with yield and"
+    " @asynccontextmanager makes"
+)
+
+OPENINGS: Mapping[str, tuple[str, str, str | None]] = {
+    "another value": ("lambda: 3", f"returns int: {RIGHT_OPEN}.", None),
+    "a coroutine": ("lambda: asyncio.sleep(0)", f"returns coroutine: {RIGHT_OPEN}.", None),
+    "an exception": ("failing", "has raised OSError: no database.", "OSError"),
+    "an exception without text": ("bare", "has raised KeyError.", "KeyError"),
+    "an end of the program": ("ending", "has raised SystemExit: 3.", "SystemExit"),
+    "an end before the context": ("lambda: sys.exit(3)", "has raised SystemExit: 3.", "SystemExit"),
+}
+
+FAILING = """
+import sys
+
+
+def opening(error):
+    @asynccontextmanager
+    async def opened():
+        raise error
+        yield
+
+    return opened
+
+
+failing, bare, ending = opening(OSError("no database")), opening(KeyError()), opening(SystemExit(3))
+"""
+
+
+@pytest.mark.parametrize("kind", OPENINGS)
+async def test_a_source_that_cannot_be_opened_is_named_with_what_would_be_right(
+    folder: ModuleFolder, open_gateway: OpenGateway, kind: str
+) -> None:
+    opening, what, cause = OPENINGS[kind]
+    text = LEDGER.replace('"user", opened', f'"user", {opening}').replace(
+        "def rank(", f"{FAILING}\n\ndef rank("
+    )
+    place = folder.write(text)
+    name = place.rpartition("/")[2]
+
+    with pytest.raises(ConfigurationError) as caught:
+        async with open_gateway(settings(place)):
+            pass
+
+    assert caught.value.mistakes == (f"module {name}: open of the source ledger {what}",)
+    found_cause = caught.value.__cause__
+    assert (None if found_cause is None else type(found_cause).__name__) == cause
 
 
 def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) -> None:
@@ -351,6 +508,8 @@ def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) ->
         "the source two cannot be used: Record has no field user.",
         "the source three cannot be used: its record is <class 'int'>, which is no Record.",
         "the source four cannot be used: its open is no function.",
+        f"the source six cannot be used: its open is a plain function: {RIGHT_OPEN}.",
+        f"the source seven cannot be used: its open is a plain function: {RIGHT_OPEN}.",
     ]
 
 
@@ -376,6 +535,28 @@ def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
         ),
         (
             "11: [sources.ledger.lists] is for services that speak HTTP, and ledger is a source"
+            " of a module."
+        ),
+    ]
+
+
+def test_a_request_in_its_table_is_told_and_a_default_of_all_sources_is_not(
+    folder: ModuleFolder,
+) -> None:
+    request = "{ form = 'list', path = '/a', parameter = 'b' }"
+    defaults = f"[source_defaults]\nanswer.rows = ['data']\nrequest = {request}\n"
+
+    load(config(folder, folder.write(LEDGER), defaults))
+    own = f"[sources.ledger]\nrequest = {request}\nanswer.key = ['id']\n"
+    told = found(folder, LEDGER, f"{defaults}{own}")
+
+    assert [one.partition(".toml:")[2] for one in told] == [
+        (
+            "7: [sources.ledger.request] is for services that speak HTTP, and ledger is a source"
+            " of a module."
+        ),
+        (
+            "8: [sources.ledger.answer] is for services that speak HTTP, and ledger is a source"
             " of a module."
         ),
     ]

@@ -86,7 +86,6 @@ VALUES = st.fixed_dictionaries(
         "points": st.one_of(st.none(), st.integers(0, 9), st.just("seven")),
         "level": st.one_of(st.none(), st.sampled_from(["low", "high"]), st.just(7)),
         "note": st.one_of(st.none(), st.text(max_size=3), st.just(b"?")),
-        "user": st.just("somebody else"),
     },
 )
 SELECTIONS = st.lists(

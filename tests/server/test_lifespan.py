@@ -52,6 +52,16 @@ async def lifespan_of(
     return sent, [orjson.loads(line) for line in stream.getvalue().splitlines()]
 
 
+async def test_the_exception_behind_a_mistake_is_in_the_event() -> None:
+    mistake = ConfigurationError(MISTAKES)
+    mistake.__cause__ = OSError("no database")
+
+    _, [event] = await lifespan_of(start=mistake)
+
+    assert event["mistakes"] == [*MISTAKES]
+    assert "OSError: no database" in event["exception"]
+
+
 async def test_settings_that_cannot_be_used_are_one_event_with_all_mistakes() -> None:
     sent, logged = await lifespan_of(start=ConfigurationError(MISTAKES))
 

@@ -203,12 +203,9 @@ def test_a_mistake_in_a_list_of_places_is_told_at_its_line(write: Write) -> None
 
     told = mistakes(path)
 
-    assert [one.partition(": ")[0] for one in told] == [
-        "gateway.toml:5",
-        *["gateway.toml:6"] * 2,
-    ]
+    assert [one.partition(": ")[0] for one in told] == ["gateway.toml:5", "gateway.toml:6"]
     assert "[sources.billing.key_from#1] expression got 'a.[b'" in told[0]
-    assert any("expresion is not a setting: did you mean expression?" in one for one in told)
+    assert "expresion is not a setting: did you mean expression?" in told[1]
 
 
 @pytest.mark.parametrize(

@@ -303,3 +303,20 @@ def test_a_path_that_is_one_text_is_told_what_a_path_looks_like(write: Write) ->
     [mistake] = mistakes(write(text))
 
     assert ' key got a single value: expected a list such as ["properties", "id"]. ' in mistake
+
+
+def test_a_pattern_that_a_later_python_reads_in_another_way_is_told(write: Write) -> None:
+    path = write(f"user_id_pattern = '[[a-z]+'\n{NEEDED}")
+
+    [mistake] = mistakes(path)
+
+    assert mistake.startswith(
+        "gateway.toml:1: user_id_pattern got '[[a-z]+': possible nested set at position 1:"
+        " expected \\ before a [, -, &, ~ or | that stands for itself"
+    )
+
+
+def test_a_pattern_that_is_none_is_told_once(write: Write) -> None:
+    [mistake] = mistakes(write(f"user_id_pattern = '[a-z'\n{NEEDED}"))
+
+    assert "user_id_pattern got '[a-z'" in mistake

@@ -175,6 +175,15 @@ TAKEN = "is a type of the schema already: expected another name"
             (field(may=one), [f"5: [user.open] may got '{one}': {POLICY}"])
             for one in ("", "public or a", "self or self", "a b", "self or")
         ],
+        *[
+            (field(may=one), [f"5: [user.open] may got '{one}': did you mean \"{right}\"?"])
+            for one, right in {
+                "Public": "public",
+                "SELF": "self",
+                "Self or hr:read": "self",
+                "self or Public": "public",
+            }.items()
+        ],
         # Hidden fields.
         (
             "[user.usernam]\nhidden = true\n",

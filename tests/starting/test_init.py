@@ -201,6 +201,36 @@ async def test_a_user_of_two_services_is_merged_and_names_that_clash_get_that_of
     assert {one["may"] for one in written()["user"].values()} == {"self"}
 
 
+@pytest.mark.parametrize("service", [Service(by_path=True), Service(asked=repeated("id"))])
+@pytest.mark.parametrize("ids", [("e9", "e1", "e2"), ("e1", "e9", "e2")])
+async def test_an_id_without_a_row_is_named_and_the_file_is_written_by_the_others(
+    service: Service, ids: Sequence[str]
+) -> None:
+    async with serving(service) as server:
+        options = [part for one in ids for part in ("--id", one)]
+        result = await init(*options, "--source", f"hr={server.base_url}")
+        got = await asked(ALL % ('"e3", "e9"', "firstName"))
+
+    assert result.exit_code == 0, result.output
+    assert "hr: it knows no user with the id e9." in result.output
+    assert "\nhr, e1\n" in result.output
+    assert got == {"data": {"users": [{"id": "e3", "firstName": "Cy"}, None]}}
+
+
+async def test_a_parameter_may_be_called_like_the_source() -> None:
+    service = Service(path="/directory", asked=repeated("employee"))
+    async with serving(service) as server:
+        address = f"employees={server.base_url}/directory"
+        result = await init("--id", "e1", "--source", address)
+
+    assert result.exit_code == 0, result.output
+    assert written()["sources"]["employees"]["request"] == {
+        "form": "repeat",
+        "path": "/directory",
+        "parameter": "employee",
+    }
+
+
 async def test_the_file_has_no_value_of_a_row() -> None:
     async with serving(Service(by_path=True)) as server:
         result = await init("--id", "e1", "--source", f"hr={server.base_url}/employees")

@@ -99,7 +99,7 @@ def schema_of(tables: SchemaTables) -> ConfiguredSchema:
         _definition(tables, types, sources, fields, mistakes),
         lookups=tuple(lookups),
         outdated=making.outdated,
-        own=making.with_lists(own),
+        own=making.completed(own),
     )
     return ConfiguredSchema(definition, sources.settings, mistakes.found)
 

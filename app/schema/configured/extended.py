@@ -3,12 +3,14 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, cast
 
 from graphql import NamedTypeNode, TypeNode, print_ast
 
 from app.auth.policies import Policy
-from app.schema.computed import ValueTypes, arity_mistake, page_function_mistake
+from app.expressions.expression import ExpressionError, checked_expression
+from app.schema.computed import ValueCheck, ValueTypes, arity_mistake, page_function_mistake
 from app.schema.configured.modules import LoadedModule
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.configured.types import ConfiguredTypes, ReadField, as_expression
@@ -17,11 +19,14 @@ from app.schema.extension import Extension, ExtensionField, Input
 from app.settings.nested import Keys
 from app.settings.public_schema import PUBLIC_NAME
 from app.sources.base import PageSpec, Record, SourceSpec
-from app.sources.own.contract import OwnList, OwnSource
+from app.sources.own.contract import OPEN_EXPECTED, OwnList, OwnSource
 
 _PLACE: Keys = ("schema", "module")
 
 _SOURCE_NAME = r"[a-z][a-z0-9_]{0,63}"
+
+_OF_FILE = "field_"
+"""The beginning of the names that fields of the file have in a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,12 @@ def _spec_mistake(own: OwnSource) -> str | None:
         return f"its record is {record!r}, which is no Record"
     if not callable(cast("object", own.open)):
         return "its open is no function"
+    if (
+        iscoroutinefunction(own.open)
+        or isasyncgenfunction(own.open)
+        or isgeneratorfunction(own.open)
+    ):
+        return f"its open is a plain function: {OPEN_EXPECTED}"
     try:
         _ = own.spec
     except TypeError as error:
@@ -106,8 +117,15 @@ class ExtendedFields:
         module = tables.module
         self._extension = Extension("") if module is None else module.extension or Extension("")
         self._module = "" if module is None else module.name
+        # The sources whose endpoints are read apart: none of them says which fields it gives.
+        self._apart = {
+            name: [f"{name}.{one}" for one in source.endpoints]
+            for name, source in tables.sources.items()
+            if source.endpoints and not any(one.fields for one in source.endpoints.values())
+        }
         self._own = {one.name for one in (() if module is None else module.sources)}
         self._taken = taken
+        self._unread = tables.unread
         self._types = types
         self._mistakes = mistakes
         self._declared: list[_DeclaredField] = []
@@ -119,22 +137,44 @@ class ExtendedFields:
         found = dict.fromkeys(one for one in used if one is not None)
         return tuple(OutdatedName(self._module, *names) for names in found)
 
-    def with_lists(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
-        """Add the lists of the module to its sources.
+    def completed(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
+        """Add to the sources of the module what its fields say.
 
         Args:
             own: The sources of the module by name.
 
         Returns:
-            The sources, with the lists whose fields ``build`` has made.
+            The sources, with their lists, and with the checks of the values that are shown.
         """
+        lists, checks = self._lists(), self._checks(own)
+        return {
+            name: replace(one, lists=lists.get(name, {}), checks=checks[name])
+            for name, one in own.items()
+        }
+
+    def _checks(
+        self, own: Mapping[str, OwnSource]
+    ) -> Mapping[str, Mapping[str, Sequence[ValueCheck]]]:
+        """Make the checks of the values that are shown as they are, by source and field."""
+        found = {name: dict[str, list[ValueCheck]]() for name in own}
+        for one in self._declared:
+            source, field = own.get(one.field.source), one.field
+            if source is not None and field.compute is None and not field.is_list:
+                names = _names_in(source.record)
+                for name in (names[str(one)] for one in field.reads if one in names):
+                    check = self._values.check(one.kind)
+                    found[source.name].setdefault(name, []).append(check)
+        return found
+
+    def _lists(self) -> Mapping[str, Mapping[str, OwnList]]:
+        """Make the lists of the module's sources, by source and field."""
         found: dict[str, dict[str, OwnList]] = {}
         for one in self._declared:
             if one.field.is_list:
                 check = self._values.check(one.kind)
                 of_source = found.setdefault(one.field.source, {})
                 of_source[one.field.name] = OwnList(check, one.field.pages)
-        return {name: replace(one, lists=found.get(name, {})) for name, one in own.items()}
+        return found
 
     @property
     def _values(self) -> ValueTypes:
@@ -163,21 +203,25 @@ class ExtendedFields:
             names.add(field.name)
             own = found.setdefault(field.source, {})
             read = [self._input(field, one, own) for one in field.reads if isinstance(one, Input)]
-            if kind is not None and None not in read:
+            if kind is not None and None not in read and field.source in sources:
                 self._declared.append(_DeclaredField(field, kind))
                 own |= {one.name: one for one in read if one is not None}
-        return {source: [*own.values()] for source, own in found.items() if source in sources}
+        readable = {*sources} - self._apart.keys()
+        return {source: [*own.values()] for source, own in found.items() if source in readable}
 
-    def build(self, specs: Mapping[str, SourceSpec[Any]]) -> Sequence[UserField]:
+    def build(
+        self, specs: Mapping[str, SourceSpec[Any]], lost: Collection[str]
+    ) -> Sequence[UserField]:
         """Make the fields.
 
         Args:
             specs: The sources by name, with the inputs of the module.
+            lost: The names of the fields of the file that could not be made.
 
         Returns:
             The fields that fit.
         """
-        made = (self._field(one, specs[one.field.source]) for one in self._declared)
+        made = (self._field(one, specs[one.field.source], lost) for one in self._declared)
         return [one for one in made if one is not None]
 
     def _kind_of(
@@ -199,8 +243,7 @@ class ExtendedFields:
         may = cast("object", field.may)
         if not isinstance(may, Policy):
             self._add(f"{about}has may = {may!r}: expected a policy, such as PUBLIC.")
-        if field.source not in sources:
-            self._add(f"{about}reads the source {field.source}, {unknown(field.source, sources)}")
+        self._check_source(field, sources)
         if field.is_list:
             self._check_list(field, sources)
         else:
@@ -211,6 +254,16 @@ class ExtendedFields:
         if field.is_list and kind is not None:
             self._check_item(field, kind)
         return kind if len(self._mistakes.found) == wrong else None
+
+    def _check_source(self, field: ExtensionField, sources: Collection[str]) -> None:
+        """Report a source that is not known, or whose endpoints are read apart."""
+        about = f"{field.name} reads the source {field.source},"
+        if field.source not in sources:
+            if not self._unread.isdisjoint({field.source, field.source.partition(".")[0]}):
+                return  # its mistake is reported where it is
+            self._add(f"{about} {unknown(field.source, sources)}")
+        elif (endpoints := self._apart.get(field.source)) is not None:
+            self._add(f"{about} which has endpoints: expected one of {', '.join(endpoints)}.")
 
     def _check_reads(self, field: ExtensionField) -> None:
         """Report a field whose function does not take what it reads, or that shows nothing."""
@@ -264,14 +317,20 @@ class ExtendedFields:
         kind = self._types.kind_of(one.type, _PLACE, about=f"{self._module}: {about}")
         if kind is None:
             return None
-        made = ReadField(one.name, kind, one.value or as_expression(one.name), "Read by a module.")
+        text = as_expression(one.name) if one.value is None else one.value
+        if (wrong := _expression_mistake(text)) is not None:
+            self._add(f"{about}has the value {text!r}: {wrong}.")
+            return None
+        made = ReadField(one.name, kind, text, "Read by a module.")
         other = own.get(one.name, made)
         if (print_ast(other.kind), other.text) != (print_ast(kind), made.text):
             self._add(f"{about}another field reads in another way: expected the same input.")
             return None
         return made
 
-    def _field(self, one: _DeclaredField, spec: SourceSpec[Any]) -> UserField | None:
+    def _field(
+        self, one: _DeclaredField, spec: SourceSpec[Any], lost: Collection[str]
+    ) -> UserField | None:
         """Make a field; ``None`` if the source lacks what it reads."""
         field = one.field
         if field.is_list:
@@ -280,8 +339,10 @@ class ExtendedFields:
         known = _names_in(spec.record)
         for read in field.reads:
             name = read if isinstance(read, str) else read.name
+            if name not in known and name in lost:
+                return None  # the mistake is reported there
             if name not in known:
-                hint = unknown(name, known)
+                hint = unknown(name, _names_to_write(spec))
                 self._add(f"{field.name} reads {name} of {spec.name}, {hint}")
                 return None
             inputs.append(known[name])
@@ -331,14 +392,40 @@ class ExtendedFields:
         self._mistakes.add(_PLACE, f"{self._module}: {what}")
 
 
+def _expression_mistake(text: object) -> str | None:
+    """Return why a value is no expression; ``None`` if it is one."""
+    if not isinstance(text, str):
+        return "expected an expression (JMESPath)"
+    try:
+        checked_expression(text)
+    except ExpressionError as error:
+        return str(error)
+    return None
+
+
 def _itself(value: object) -> object:
     """Return a value, for a field that shows it."""
     return value
+
+
+def _names_to_write(spec: SourceSpec[Any]) -> Sequence[str]:
+    """Return the names by which a module should read the fields of a source, for messages."""
+    fields = spec.record.model_fields.items()
+    return [
+        text
+        for name, info in fields
+        if name != spec.key
+        for text in (
+            (name.removeprefix(_OF_FILE),)
+            if name.startswith(_OF_FILE)
+            else dict.fromkeys((name, info.alias or name))
+        )
+    ]
 
 
 def _names_in(record: type[Record]) -> Mapping[str, str]:
     """Return the fields of a record by their names, and by those of the public fields."""
     names = {info.alias or name: name for name, info in record.model_fields.items()}
     own = {name: name for name in record.model_fields}
-    public = {name.removeprefix("field_"): name for name in own if name.startswith("field_")}
+    public = {name.removeprefix(_OF_FILE): name for name in own if name.startswith(_OF_FILE)}
     return {**own, **names, **public}

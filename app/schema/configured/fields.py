@@ -60,6 +60,7 @@ class ConfiguredFields:
         }
         default = "the default schema: expected another name, or hidden = true for that one."
         shown = [name for name, one in tables.user.items() if not one.hidden]
+        self._lost = tables.lost_fields | {*shown}
         self._extended = ExtendedFields(
             tables,
             {
@@ -75,7 +76,7 @@ class ConfiguredFields:
         """The deprecated names of the API for extensions that the module uses."""
         return self._extended.outdated
 
-    def with_lists(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
+    def completed(self, own: Mapping[str, OwnSource]) -> Mapping[str, OwnSource]:
         """Add the lists of the module to its sources.
 
         Args:
@@ -84,7 +85,7 @@ class ConfiguredFields:
         Returns:
             The sources, with the lists whose fields ``build`` has made.
         """
-        return self._extended.with_lists(own)
+        return self._extended.completed(own)
 
     def build(self) -> Sequence[UserField]:
         """Make the fields.
@@ -117,7 +118,7 @@ class ConfiguredFields:
             for one in self._kept.values()
         ]
         defined = [self._defined(one, specs) for one in own.values()]
-        return [*kept, *defined, *self._extended.build(specs)]
+        return [*kept, *defined, *self._extended.build(specs, self._lost - own.keys())]
 
     def _add_inputs(self, fields: list[ReadField], inputs: Sequence[ReadField]) -> None:
         """Add the values that only the module reads to the fields that read the same source."""
@@ -156,6 +157,11 @@ class ConfiguredFields:
             what = (
                 "is a field of the default schema: expected another name, only hidden = true, or"
                 ' extends = "none" in [schema].'
+            )
+            self._mistakes.add(("user", name), what)
+        elif not self._base:
+            what = (
+                'hides a field of the default schema, which extends = "none" lacks: leave it out.'
             )
             self._mistakes.add(("user", name), what)
         elif name not in self._base:

@@ -6,11 +6,13 @@ it, and that nothing in the folder replaces an installed package.
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib import import_module, invalidate_caches
+from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from pathlib import Path
 from traceback import walk_tb
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import cast
 
 from app.schema.extension import API_VERSION, Extension, version_mistake
@@ -21,6 +23,8 @@ API = "app.extend.v"
 
 _FUNCTION = "extension"
 """The name of the function that a module defines."""
+
+_EXPECTED = f"expected def {_FUNCTION}() -> Extension"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,16 @@ def load_module(place: str) -> LoadedModule:
         sys.path.append(str(top))
     invalidate_caches()  # of a folder that has just been written
     try:
-        module = import_module(name)
-        if (other := _shadow(name, top)) is not None:
-            return LoadedModule(name, mistakes=(other,))
-        declare = getattr(module, _FUNCTION, None)
-        if not callable(declare):
-            what = f"has no function {_FUNCTION}: expected def {_FUNCTION}() -> Extension."
-            return LoadedModule(name, mistakes=(what,))
-        extension = declare()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 # the operator's code may raise anything
+        with redirect_stdout(sys.stderr):  # what a module prints is no output of ours
+            module = import_module(name)
+            what = _shadow(name, top) or _function_mistake(module, top)
+            extension = None if what is not None else getattr(module, _FUNCTION)()
+    except KeyboardInterrupt:  # the operator does not want to wait any longer
+        raise
+    except BaseException as error:  # noqa: BLE001 # the operator's code may raise anything
         return LoadedModule(name, mistakes=(_why(error, name, top),))
+    if what is not None:
+        return LoadedModule(name, mistakes=(what,))
     if not isinstance(extension, Extension):
         found = "None" if extension is None else type(extension).__name__
         what = f"has a function {_FUNCTION} that returns {found}: expected an Extension."
@@ -98,8 +102,32 @@ def _origin(module: ModuleType) -> Path | None:
     return None if origin is None else Path(origin).resolve()
 
 
+def _function_mistake(module: ModuleType, folder: Path) -> str | None:
+    """Return why a module cannot be asked what it declares; ``None`` if it can."""
+    function: object = getattr(module, _FUNCTION, None)
+    if not callable(function):
+        return f"has no function {_FUNCTION}: {_EXPECTED}."
+    code = getattr(function, "__code__", None)
+    place = ""
+    if isinstance(code, CodeType):
+        path = Path(code.co_filename)
+        shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+        place = f" ({shown}:{code.co_firstlineno})"
+    if iscoroutinefunction(function) or isasyncgenfunction(function):
+        return f"has a function {_FUNCTION} that is async{place}: {_EXPECTED}."
+    try:
+        signature(function).bind()
+    except TypeError:
+        return f"has a function {_FUNCTION} with parameters{place}: {_EXPECTED}."
+    except ValueError:
+        return None  # a function of C, which says nothing of its parameters
+    return None
+
+
 def _why(error: BaseException, name: str, folder: Path) -> str:
     """Say why a module cannot be imported or asked."""
+    if isinstance(error, ModuleNotFoundError) and error.name == name and name.endswith(".py"):
+        return f"is not found: write it without .py, as in {name.removesuffix('.py')}."
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is not None and (name == missing or name.startswith(f"{missing}.")):
         return (

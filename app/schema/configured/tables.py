@@ -28,6 +28,7 @@ class SchemaTables:
         module: The Python module; ``None`` without one.
         unread: Names of objects, enums, sources and endpoints whose settings are invalid by
             themselves.
+        lost_fields: Names of the fields of a user of which that is so.
     """
 
     schema: SchemaSettings = field(default_factory=SchemaSettings)
@@ -37,6 +38,7 @@ class SchemaTables:
     sources: Mapping[str, SourceSettings] = field(default_factory=dict[str, SourceSettings])
     module: LoadedModule | None = None
     unread: frozenset[str] = frozenset()
+    lost_fields: frozenset[str] = frozenset()
 
     @property
     def lost_module(self) -> bool:
@@ -91,4 +93,5 @@ def unknown(name: str, known: Collection[str], kind: str = "") -> str:
     wrong = f"which is no {kind}" if kind else "which is not known"
     if near := get_close_matches(name, known, n=1):
         return f"{wrong}: did you mean {near[0]}?"
-    return f"{wrong}: expected one of {', '.join(known)}." if known else f"{wrong}: there is none."
+    names = ", ".join(dict.fromkeys(known))
+    return f"{wrong}: expected one of {names}." if known else f"{wrong}: there is none."

@@ -18,6 +18,13 @@ MAX_DETAIL = 200
 """The most characters of a module's ``detail`` in the log."""
 
 
+OPEN_EXPECTED = (
+    "expected an async context manager, such as an async function with yield and"
+    " @asynccontextmanager makes"
+)
+"""What is right for the ``open`` of a source."""
+
+
 class FailureCode(StrEnum):
     """Why something could not be read. Each stands for one code that clients get."""
 
@@ -247,6 +254,8 @@ class OwnSource:
             the source can leave out the others.
         module: The module; the gateway fills it in.
         lists: Its lists by the names of their fields; the gateway fills them in.
+        checks: For each field of the record that the schema shows, what checks its values: each
+            raises ``ValueError`` for one that the schema cannot show. The gateway fills them in.
     """
 
     name: str
@@ -256,6 +265,9 @@ class OwnSource:
     selects: bool = False
     module: str = field(default="", compare=False)
     lists: Mapping[str, OwnList] = field(default_factory=dict[str, OwnList], compare=False)
+    checks: Mapping[str, Sequence[Callable[[object], object]]] = field(
+        default_factory=dict[str, Sequence[Callable[[object], object]]], compare=False
+    )
 
     @property
     def spec(self) -> SourceSpec[Any]:

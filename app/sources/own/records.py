@@ -1,6 +1,6 @@
 """From the rows and items of a module to records. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -28,11 +28,15 @@ class OwnRecords(Generic[R]):
 
     Args:
         own: The source.
+        fold: Makes equal keys the same text.
     """
 
-    def __init__(self, own: OwnSource) -> None:
+    def __init__(self, own: OwnSource, fold: Callable[[str], str]) -> None:
         spec: SourceSpec[R] = own.spec
         self._spec = spec
+        self._checks = own.checks
+        self._fold = fold
+        self._members = frozenset(own.record.model_fields) - {spec.key}
 
         def narrowed(fields: FieldSet) -> type[R]:
             return partial(spec, fields).record
@@ -56,16 +60,55 @@ class OwnRecords(Generic[R]):
             return source_failure(spec.name, row)
         try:
             given: Mapping[str, object] = {**cast("Mapping[str, object]", row)}
+            own = given.get(spec.key)
+            if own is not None and self._fold(str(own)) != self._fold(key):
+                return self._malformed(f"the row under a key has another one in {spec.key}")
             if fields is not None:
                 given = {name: given[name] for name in fields & given.keys()}
-            record, failures = self._record({**given, spec.key: key})
-        except Exception as error:  # noqa: BLE001 # no row at all, or a validator of the module
+            record, failures = self._checked(*self._record({**given, spec.key: key}))
+        except BaseException as error:  # noqa: BLE001 # no row, or a validator of the module
             return self._malformed(f"a row: {type(error).__name__}")
         if fields is not None:
             kept = {one: getattr(record, one) for one in (*fields, spec.key)}
             narrow: type[Any] = self._narrowed(fields)
             record = narrow.model_construct(**kept)
         return DamagedRecord(record, failures) if failures else record
+
+    def odd_members(
+        self, row: object, fields: FieldSet | None
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Find members of a row that may be misspelt: no field has them, and others are missing.
+
+        Args:
+            row: A row, or a ``ReadFailure``.
+            fields: The fields that were asked for; ``None`` for all.
+
+        Returns:
+            The members that no field has, and those that are missing; none of both if the row has
+            all that it should have.
+        """
+        if not isinstance(row, Mapping):
+            return frozenset(), frozenset()
+        given = frozenset(map(str, cast("Mapping[object, object]", row)))
+        missing = (self._members if fields is None else self._members & fields) - given
+        odd = given - self._members - {self._spec.key}
+        return (odd, missing) if odd and missing else (frozenset(), frozenset())
+
+    def _checked(
+        self, record: R, failures: Mapping[str, SourceFailure]
+    ) -> tuple[R, Mapping[str, SourceFailure]]:
+        """Remove the values that the schema cannot show, and add their failures."""
+        unfit: dict[str, SourceFailure] = {}
+        for name, checks in self._checks.items():
+            value: object = getattr(record, name)
+            try:
+                for check in checks if value is not None else ():
+                    check(value)
+            except ValueError as error:
+                unfit[name] = self._malformed(f"{name}: {error}")
+        if not unfit:
+            return record, failures
+        return record.model_copy(update=dict.fromkeys(unfit)), {**failures, **unfit}
 
     def _record(self, values: Mapping[str, object]) -> tuple[R, Mapping[str, SourceFailure]]:
         """Make a record, without the values that do not fit, and their failures."""
@@ -112,7 +155,7 @@ class OwnItems(Generic[R]):
             made: R = record.model_validate(given, by_name=True, by_alias=False)
         except ValidationError as error:
             raise ValueError(what_is_wrong(error)) from None
-        except Exception as error:
+        except BaseException as error:  # a validator of the module may raise anything
             raise ValueError(f"an item: {type(error).__name__}") from error
         self._check(made)
         return str(getattr(made, self._spec.key)), made  # the check has found text, as for any ID

@@ -1,11 +1,12 @@
 """Calls a source of a module through the resilience pipeline, as services are called."""
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from inspect import iscoroutine
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,13 +16,23 @@ from app.resilience.breaker import BreakerState
 from app.resilience.clock import Clock, Deadline
 from app.resilience.pace import PaceState
 from app.resilience.pipeline import ResiliencePipeline
+from app.resilience.tasks import ends_task
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId, child_of
+from app.sources.base import (
+    DamagedRecord,
+    FetchResult,
+    Record,
+    RequestContext,
+    SourceResult,
+    UserId,
+    child_of,
+)
 from app.sources.client import LastContact, Reply
 from app.sources.division import divided, fetch_parts
 from app.sources.own.contract import (
     FAULTS,
+    OPEN_EXPECTED,
     FetchPage,
     ListQuery,
     ListSource,
@@ -100,6 +111,12 @@ class _AskedKeys(Generic[R]):
 
 _NOTHING = object()
 
+MAX_NAMES = 20
+"""The most members of rows that a line of the log names."""
+
+MAX_NAME = 64
+"""The most characters of each."""
+
 
 class OwnService(Generic[R]):
     """A ``Source`` whose rows a module gives.
@@ -139,12 +156,12 @@ class OwnService(Generic[R]):
         self.seldom = SeldomLog(log, clock)
         self.own = own
         self._rows = rows
-        self._records = OwnRecords[R](own)
         self._pipeline = pipeline
         self._deadlines = deadlines
         self._clock = clock
         self._log = log
         self._folded = partial(folded, fold_case=fold_case)
+        self._records = OwnRecords[R](own, self._folded)
 
     @property
     def address(self) -> str:
@@ -231,7 +248,8 @@ class OwnService(Generic[R]):
                 if not isinstance(answer, Mapping):
                     what = f"fetch has returned {type(answer).__name__}: expected rows by key"
                     return SourceFailure(self.name, Code.SOURCE_MALFORMED, what)
-                return asked.add(self._results(left, cast("Mapping[str, object]", answer), call))
+                rows = cast("Mapping[str, object]", answer)
+                return asked.add(self._results(left, rows, call, context))
 
             # A copy, since a module that changed the list would mix up whose rows these are.
             return await self._attempt(
@@ -303,7 +321,9 @@ class OwnService(Generic[R]):
                     found = {**cast("Mapping[object, object]", found)}
         except TimeoutError:
             answer = self._failure(Code.SOURCE_TIMEOUT, "no answer within the timeout")
-        except Exception as error:  # noqa: BLE001 # the module's code may raise anything
+        except BaseException as error:  # the module's code may raise anything, such as SystemExit
+            if ends_task(error):
+                raise
             detail = f"the module has raised {type(error).__name__}"
             answer = self._failure(Code.SOURCE_UNAVAILABLE, detail)
             self._log.warning(
@@ -337,7 +357,11 @@ class OwnService(Generic[R]):
         return SourceFailure(self.name, code, detail, retryable=True)
 
     def _results(
-        self, keys: Sequence[UserId], rows: Mapping[str, object], call: SourceCall
+        self,
+        keys: Sequence[UserId],
+        rows: Mapping[str, object],
+        call: SourceCall,
+        context: RequestContext,
     ) -> Mapping[UserId, SourceResult[R]]:
         """Make the result of each key of its row.
 
@@ -349,12 +373,51 @@ class OwnService(Generic[R]):
         if unasked := len(by_key.keys() - {*map(self._folded, keys)}):
             detail = f"{unasked} rows that were not requested"
             absent = SourceFailure(self.name, Code.SOURCE_MALFORMED, detail)
-        return {
-            key: self._records.result(key, by_key[own], call.fields)
-            if (own := self._folded(key)) in by_key
-            else absent
-            for key in keys
-        }
+        given = {key: by_key[own] for key in keys if (own := self._folded(key)) in by_key}
+        made = {key: self._records.result(key, row, call.fields) for key, row in given.items()}
+        self._warn_of_rows(made, given, call, context, unasked=unasked)
+        return {key: made.get(key, absent) for key in keys}
+
+    def _warn_of_rows(
+        self,
+        made: Mapping[UserId, SourceResult[R]],
+        rows: Mapping[UserId, object],
+        call: SourceCall,
+        context: RequestContext,
+        *,
+        unasked: int,
+    ) -> None:
+        """Log rows that do not fit, and members that may be misspelt. Both would be a riddle."""
+        wrong = [
+            next(iter(one.failures.values())) if isinstance(one, DamagedRecord) else one
+            for key, one in made.items()
+            if isinstance(one, DamagedRecord | SourceFailure)
+            and not isinstance(rows[key], ReadFailure)  # the module knows of it
+        ]
+        if wrong or unasked:
+            self.seldom.warn(
+                "source.odd_rows",
+                self.name,
+                context,
+                malformed=len(wrong),
+                first_malformed=wrong[0].detail if wrong else None,
+                unasked=unasked,
+            )
+        odd = [self._records.odd_members(row, call.fields) for row in rows.values()]
+        if any(members for members, _ in odd):
+            self.seldom.warn(
+                "extension.odd_members",
+                self.name,
+                context,
+                module=self.own.module,
+                members=_some(name for members, _ in odd for name in members),
+                missing=_some(name for _, missing in odd for name in missing),
+            )
+
+
+def _some(names: Iterable[str]) -> Sequence[str]:
+    """Return names for the log: not more, and not longer, than people read."""
+    return [one[:MAX_NAME] for one in sorted({*names})[:MAX_NAMES]]
 
 
 @asynccontextmanager
@@ -383,9 +446,11 @@ async def open_own(
         The source. The module closes it at the end.
 
     Raises:
-        ConfigurationError: What the module opens lacks a method that is needed.
+        ConfigurationError: The module cannot open the source, or what it opens lacks a method that
+            is needed.
     """
-    async with own.open() as rows:
+    async with AsyncExitStack() as stack:
+        rows = await _entered(own, stack)
         _check_methods(own, rows)
         yield OwnService(
             own,
@@ -397,6 +462,29 @@ async def open_own(
             log=log,
             fold_case=fold_case,
         )
+
+
+def _is_context(value: object) -> TypeGuard[AbstractAsyncContextManager[RowSource]]:
+    """Return whether a value is an async context manager, of whatever."""
+    return hasattr(type(value), "__aenter__") and hasattr(type(value), "__aexit__")
+
+
+async def _entered(own: OwnSource, stack: AsyncExitStack) -> RowSource:
+    """Enter what a module opens for a source, and refuse what cannot be entered."""
+    about = f"module {own.module}: open of the source {own.name}"
+    try:
+        opened: object = own.open()
+        if _is_context(opened):
+            return await stack.enter_async_context(opened)
+    except BaseException as error:  # the module's code may raise anything, such as SystemExit
+        if ends_task(error):
+            raise
+        what = f"{about} has raised {type(error).__name__}: {error}".rstrip(": ")
+        raise ConfigurationError((f"{what}.",)) from error
+    if iscoroutine(opened):
+        opened.close()  # nobody awaits it
+    what = f"{about} returns {type(opened).__name__}: {OPEN_EXPECTED}."
+    raise ConfigurationError((what,))
 
 
 def _check_methods(own: OwnSource, rows: object) -> None:
