@@ -124,6 +124,9 @@ def rows_of(source: SourceReport) -> Sequence[WaterfallRow]:
     if first is not None and source.start_ms is not None and first > source.start_ms:
         queued = round(first - source.start_ms, 2)
         rows.append(WaterfallRow("queued", source.start_ms, queued, is_wait=True))
+    if first is None and source.start_ms is not None and source.ms is not None:
+        # The operation went on before a call ended, such as at its deadline.
+        rows.append(WaterfallRow("waiting", source.start_ms, source.ms, source.code, is_wait=True))
     for number, call in enumerate(calls, start=1):
         steps = list(_steps(call))
         if len(calls) > 1 or not steps or call.code not in (None, steps[-1].code):

@@ -116,6 +116,15 @@ def test_calls_have_rows_where_there_are_several_and_where_one_was_refused() -> 
     assert [one.code for one in rows_of(late)] == ["SOURCE_MALFORMED", None]
 
 
+def test_a_source_that_had_not_answered_at_the_deadline_has_a_row_for_the_wait() -> None:
+    late = source(start=4, ms=96, status="failed", code="SOURCE_TIMEOUT")
+
+    [row] = rows_of(late)
+
+    assert (row.label, row.start, row.ms, row.code) == ("waiting", 4, 96, "SOURCE_TIMEOUT")
+    assert row.is_wait
+
+
 moments = st.floats(-1000, 100_000).map(lambda moment: round(moment, 2))
 durations = st.floats(0, 100_000).map(lambda ms: round(ms, 2))
 codes = st.none() | st.just("SOURCE_CIRCUIT_OPEN")
