@@ -1,7 +1,7 @@
 /**
  * The panel "Trace": the plan of the operation, and the waterfall of its last run.
  */
-import { Button, useGraphiQL, useGraphiQLActions, pick } from '@graphiql/react';
+import { Button, pick, tryParseJSONC, useGraphiQL, useGraphiQLActions } from '@graphiql/react';
 import { useEffect, useSyncExternalStore } from 'react';
 import { duration, planOf, waterfallOf } from './reports.js';
 
@@ -115,8 +115,10 @@ function TracePanel({ reports }) {
         )}
       </header>
       {allowed.explain && (
-        <section aria-labelledby="trace-plan">
-          <h3 id="trace-plan">Plan</h3>
+        <details open>
+          <summary>
+            <h3>Plan</h3>
+          </summary>
           {planErrors.length > 0 && (
             <ul className="trace-errors" aria-label="Errors of the operation">
               {planErrors.map((text, index) => (
@@ -126,7 +128,7 @@ function TracePanel({ reports }) {
           )}
           {plan && <Plan plan={plan} />}
           {!plan && planErrors.length === 0 && <p>Write an operation to see its plan.</p>}
-        </section>
+        </details>
       )}
       {allowed.trace && (
         <section aria-labelledby="trace-waterfall">
@@ -145,10 +147,10 @@ function TracePanel({ reports }) {
   );
 }
 
-/** Reads the text of an editor as JSON; what is not JSON yet counts as missing. */
+/** Reads the text of an editor as GraphiQL does; what is not JSON yet counts as missing. */
 function parsed(text) {
   try {
-    return text?.trim() ? JSON.parse(text) : undefined;
+    return tryParseJSONC(text);
   } catch {
     return undefined;
   }
