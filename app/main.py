@@ -198,6 +198,18 @@ class Gateway:
             raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
         return self.running
 
+    def graphiql(self) -> GraphiQL | None:
+        """Make the page for browsers.
+
+        Returns:
+            The page; ``None`` if the settings do not allow it.
+        """
+        settings = self._settings
+        if not settings.graphiql:
+            return None
+        trace = settings.trace != "never"
+        return GraphiQL(examples=self.examples(), trace=trace, explain=settings.explain)
+
     def explainer(self) -> Explainer | None:
         """Make the explainer of operations.
 
@@ -348,7 +360,7 @@ def create_app(
         schema=schema,
     )
     health = Health(gateway.services, gateway.can_authenticate)
-    graphiql = GraphiQL(examples=gateway.examples()) if settings.graphiql else None
+    graphiql = gateway.graphiql()
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
     endpoint = GraphQLEndpoint(

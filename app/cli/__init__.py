@@ -10,6 +10,7 @@ from app.cli.schema import schema
 from app.cli.serve import serve
 from app.cli.settings import config, settings
 from app.cli.sources import sources
+from app.cli.trace import trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (init, serve, demo, explain, schema, config, settings, sources):
+for command in (init, serve, demo, explain, trace, schema, config, settings, sources):
     main.add_command(command)

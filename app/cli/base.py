@@ -1,11 +1,12 @@
-"""Shared by all commands: an option, exit codes, error messages, and placeholder settings."""
+"""Shared by all commands: reading of options, exit codes, error messages, placeholder settings."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from app.settings.models import DEFAULT_SOURCES
 from app.settings.source import SourceSettings
@@ -45,6 +46,69 @@ def refuse(headline: str, mistakes: Sequence[str], *, exit_code: int = EXIT_MISU
     for mistake in mistakes:
         click.echo(f"  - {mistake}", err=True)
     sys.exit(exit_code)
+
+
+def document_text(document: str) -> str:
+    """Read a GraphQL document from an argument.
+
+    Args:
+        document: The text itself; `@FILE` for a file, or `-` for standard input.
+
+    Returns:
+        The text.
+
+    Raises:
+        SystemExit: The file or the input cannot be read, or is not UTF-8.
+    """
+    try:
+        if document == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        if document.startswith("@"):
+            return Path(document[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        refuse("The document cannot be read:", [str(error)])
+    return document
+
+
+def variable_values(text: str | None) -> dict[str, Any] | None:
+    """Read the values of an operation's variables from an option.
+
+    Args:
+        text: A JSON object; ``None`` without the option.
+
+    Returns:
+        The values by name.
+
+    Raises:
+        click.BadParameter: The text is not a JSON object.
+    """
+    try:
+        return None if text is None else TypeAdapter(dict[str, Any]).validate_json(text)
+    except ValidationError as error:
+        raise click.BadParameter(
+            """expected a JSON object such as '{"id": "…"}'""", param_hint="--variables"
+        ) from error
+
+
+def header_pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """Split headers of options into names and values.
+
+    Args:
+        headers: Headers as `NAME:VALUE`.
+
+    Returns:
+        Names and values, without white space around them.
+
+    Raises:
+        click.BadParameter: A header has no name, or is not printable ASCII.
+    """
+    pairs: list[tuple[str, str]] = []
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip() or not header.isascii() or not header.isprintable():
+            raise click.BadParameter("expected NAME:VALUE in ASCII", param_hint="--header")
+        pairs.append((name.strip(), value.strip()))
+    return pairs
 
 
 UNSERVED = "http://127.0.0.1:9"

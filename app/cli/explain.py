@@ -3,13 +3,19 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from app.auth.policies import EVERYBODY
-from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse, sources_at
+from app.cli.base import (
+    EXIT_WRONG,
+    UNUSABLE,
+    config_option,
+    document_text,
+    refuse,
+    sources_at,
+    variable_values,
+)
 from app.errors import ConfigurationError
 from app.execution.document_store import InlineDocuments
 from app.execution.documents import Documents
@@ -43,7 +49,7 @@ def explain(
     Exits with 1 if the document, its variables or its ids are wrong, and prints the errors.
     """
     request = GraphQLRequest(
-        query=_text_of(document), operation_name=operation, variables=_values_of(values)
+        query=document_text(document), operation_name=operation, variables=variable_values(values)
     )
     schema, settings = schema_for(_settings_or_defaults(config), security_directives=True)
     explainer = Explainer(
@@ -67,28 +73,6 @@ def explain(
         headline = headline if explained.explanation is None else f"\n{headline}"
         mistakes = [error_line(error) for error in explained.errors]
         refuse(headline, mistakes, exit_code=EXIT_WRONG)
-
-
-def _text_of(document: str) -> str:
-    """Read the document from the argument itself, from a file, or from standard input."""
-    try:
-        if document == "-":
-            return sys.stdin.buffer.read().decode("utf-8")
-        if document.startswith("@"):
-            return Path(document[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        refuse("The document cannot be read:", [str(error)])
-    return document
-
-
-def _values_of(text: str | None) -> dict[str, Any] | None:
-    """Read the values of variables from JSON."""
-    try:
-        return None if text is None else TypeAdapter(dict[str, Any]).validate_json(text)
-    except ValidationError as error:
-        raise click.BadParameter(
-            """expected a JSON object such as '{"id": "…"}'""", param_hint="--variables"
-        ) from error
 
 
 def _settings_or_defaults(config: Path | None) -> Settings:

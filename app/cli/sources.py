@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
+from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, header_pairs, refuse
 from app.cli.import_openapi import import_openapi
 from app.errors import ConfigurationError
 from app.main import load_settings
@@ -198,7 +198,7 @@ def _probe(
     headers: Sequence[str],
 ) -> Sequence[ProbeResult]:
     """Call the sources. The results of the lists of a source follow its own."""
-    pairs = _pairs(headers)
+    pairs = header_pairs(headers)
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             found = runner.run(probe(settings, ids, sources=names, headers=pairs))
@@ -240,18 +240,9 @@ def _hiding(settings: Settings, headers: Sequence[str], found: Sequence[ProbeRes
         for name, value in exchange.headers
         if name.lower() == AUTHORIZATION
     ]
-    return Redaction(settings, [value.rpartition(" ")[2] for _, value in (*_pairs(headers), *sent)])
-
-
-def _pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """Split headers into names and values."""
-    pairs: list[tuple[str, str]] = []
-    for header in headers:
-        name, colon, value = header.partition(":")
-        if not colon or not name.strip() or not header.isascii() or not header.isprintable():
-            raise click.BadParameter("expected NAME:VALUE in ASCII", param_hint="--header")
-        pairs.append((name.strip(), value.strip()))
-    return pairs
+    return Redaction(
+        settings, [value.rpartition(" ")[2] for _, value in (*header_pairs(headers), *sent)]
+    )
 
 
 def _form(settings: SourceSettings) -> str:

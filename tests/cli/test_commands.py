@@ -90,6 +90,10 @@ def flat(text: str) -> str:
             ["explain"],
             ["No source is called", "@FILE", "--variables", "--operation", "--json"],
         ),
+        (
+            ["trace"],
+            ["GATEWAY_TRACE=asked", "--url", "--variables", "--header", "Exits with 1", "with 2"],
+        ),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -26,6 +26,10 @@ _INPUTS = (
     "bundle.mjs",
     "page.jsx",
     "page.css",
+    "trace.jsx",
+    "trace.css",
+    "reports.js",
+    "introspection.js",
     "examples.js",
 )
 _NPM_CI = (

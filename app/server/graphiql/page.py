@@ -59,14 +59,25 @@ class GraphiQL:
         dist: The folder of the bundle. It is read at each request of the page, so a bundle that is
             built later needs no restart.
         examples: The queries that the page opens with; the demo's if there are none.
+        trace: Whether clients get the report of a request, which the panel "Trace" shows.
+        explain: Whether clients get the plan of an operation, which it shows as well. With neither
+            there is no panel.
     """
 
-    def __init__(self, dist: Path = _DIST, *, examples: Sequence[ExampleQuery] = ()) -> None:
+    def __init__(
+        self,
+        dist: Path = _DIST,
+        *,
+        examples: Sequence[ExampleQuery] = (),
+        trace: bool = False,
+        explain: bool = False,
+    ) -> None:
         tabs = [
             {"query": one.query, "variables": json.dumps(dict(one.variables), indent=2)}
             for one in examples
         ]
         self._examples = escape(json.dumps(tabs))
+        self._allowed = escape(json.dumps({"trace": trace, "explain": explain}))
         self._manifest = dist / "manifest.json"
         self._assets = Assets(dist / "assets")
         self._page = Template((_HERE / "page.html").read_text(encoding="utf-8"))
@@ -101,6 +112,7 @@ class GraphiQL:
                 script=manifest.script,
                 style=manifest.style,
                 examples=self._examples,
+                allowed=self._allowed,
             )
         return HTMLResponse(html, headers=_HEADERS)
 

@@ -1,8 +1,11 @@
 """The page in a real browser: over the real demo, and each example in both ways."""
 
+import asyncio
 import os
+import re
 import shutil
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +20,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 EXAMPLES = ["OneUser", "FiftyUsers", "ProfileOnly", "InvoicePages", "MaybeBilling", "Entities"]
 SLOW_MS = 45_000.0  # five megabytes of script, on a machine with other work
+SHOWN = {
+    "GATEWAY_AUTH__MODE": "none",
+    "GATEWAY_GRAPHIQL": "true",
+    "GATEWAY_INTROSPECTION": "true",
+    "GATEWAY_TRACE": "asked",
+    "GATEWAY_EXPLAIN": "true",
+}
+DEADLINE = {"GATEWAY_DEADLINE__BUDGET": "1"}
 USER_7 = "00000000-0000-4000-8000-000000000007"
 USER_50 = "00000000-0000-4000-8000-000000000050"
 
@@ -51,15 +62,8 @@ async def test_a_person_explores_the_demo_and_no_other_host_is_asked(chromium: s
 async def test_every_example_answers_without_an_error(
     chromium: str, tmp_path: Path, ways: Ways
 ) -> None:
-    shown = {
-        "GATEWAY_AUTH__MODE": "none",
-        "GATEWAY_GRAPHIQL": "true",
-        "GATEWAY_INTROSPECTION": "true",
-        "GATEWAY_TRACE": "asked",
-        "GATEWAY_EXPLAIN": "true",
-    }
     async with (
-        serve_over_demo(tmp_path, {**shown, **ways.variables}) as address,
+        serve_over_demo(tmp_path, {**SHOWN, **ways.variables}) as address,
         open_page(chromium) as (page, seen),
     ):
         await page.goto(address)
@@ -88,6 +92,119 @@ async def test_the_stop_button_ends_the_request(chromium: str) -> None:
             await page.get_by_role("button", name="Stop query").click()
         assert (await failed.value).failure == "net::ERR_ABORTED"
         await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
+async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
+    chromium: str, tmp_path: Path, width: int, theme: Literal["light", "dark"]
+) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    async with (
+        await asyncio.start_server(silent, "127.0.0.1", 0) as billing,
+        serve_over_demo(
+            tmp_path, {**SHOWN, **DEADLINE, "GATEWAY_SOURCES__BILLING__BASE_URL": _url(billing)}
+        ) as address,
+        open_page(chromium) as (page, seen),
+    ):
+        await page.set_viewport_size({"width": width, "height": 844})
+        await page.emulate_media(color_scheme=theme)
+        await page.goto(address)
+        await _opened(page)
+        await page.get_by_role("button", name="Show Trace").press("Enter")
+        panel = page.get_by_role("region", name="Trace")
+        plan = panel.get_by_role("list", name="Plan of OneUser")
+        await expect(plan.get_by_role("list", name="Sources of step 1")).to_contain_text(
+            "GET /accounts?userId=…"
+        )
+        await expect(plan).to_contain_text("fields: plan, billingStatus, balance")
+        await panel.get_by_role("button", name="Run").press("Enter")
+
+        await expect(panel.get_by_role("status")).to_contain_text("OneUser was answered in")
+        table = panel.get_by_role("table", name="Waits and attempts at each source")
+        await expect(
+            table.get_by_role("row", name="billing ✕ failed SOURCE_TIMEOUT")
+        ).to_be_visible()
+        waiting = table.get_by_role("row").filter(has_text="SOURCE_TIMEOUT").last
+        await expect(waiting.get_by_role("rowheader")).to_have_text("waiting")
+        await expect(waiting.locator(".trace-mark")).to_be_attached()
+        await expect(panel).to_contain_text(re.compile(r"Deadline at [\d,.]+ ms: the dashed line"))
+        await expect(table.get_by_role("row", name="profile ✓ ok")).to_be_visible()
+        # Nothing is wider than its place, and no pane is too narrow to read.
+        wider = await page.evaluate(
+            "() => [document.documentElement, document.querySelector('.graphiql-plugin')]"
+            ".some(one => one.scrollWidth > one.clientWidth)"
+        )
+        assert not wider
+        for pane in (".graphiql-query-editor", ".graphiql-response", ".graphiql-plugin"):
+            box = await page.locator(pane).bounding_box()
+            assert box is not None
+            assert box["width"] > 300, pane
+        assert seen.hosts == {urlsplit(address).netloc}
+        assert seen.complaints == []
+
+
+async def test_without_a_report_and_a_plan_there_is_no_trace_panel(
+    chromium: str, tmp_path: Path
+) -> None:
+    hidden = {"GATEWAY_TRACE": "never", "GATEWAY_EXPLAIN": "false"}
+    async with (
+        serve_over_demo(tmp_path, {**SHOWN, **hidden}) as address,
+        open_page(chromium) as (page, _),
+    ):
+        await page.goto(address)
+        await _opened(page)
+        await expect(page.get_by_role("button", name="Show Documentation Explorer")).to_be_visible()
+        await expect(page.get_by_role("button", name="Show Trace")).to_have_count(0)
+
+
+async def test_federation_is_hidden_from_the_documentation_and_known_to_the_editor(
+    chromium: str,
+) -> None:
+    async with running_demo() as address, open_page(chromium) as (page, seen):
+        await page.goto(address)
+        await _opened(page)
+        await page.get_by_role("button", name="Show Documentation Explorer").click()
+        documentation = page.locator(".graphiql-doc-explorer")
+        await expect(documentation.get_by_text("User", exact=True)).to_be_visible()
+        for name in ("_Any", "_Entity", "_Service"):
+            await expect(documentation.get_by_text(name, exact=True)).to_have_count(0)
+        await documentation.get_by_text("Query", exact=True).click()
+        await expect(documentation.get_by_text("users", exact=True)).to_be_visible()
+        for name in ("_entities", "_service"):
+            await expect(documentation.get_by_text(name)).to_have_count(0)
+
+        await page.get_by_role("tab", name="Entities").click()
+        await _taken_in(page, "query Entities")
+        await page.locator(".graphiql-query-editor .monaco-editor").click()
+        await page.keyboard.press("Control+End")
+        await page.keyboard.type("{ nobody }")
+        # A mistake is marked, so the editor has checked the text: all of it but the example.
+        marks = page.locator(".graphiql-query-editor .squiggly-error")
+        await expect(marks.first).to_be_attached()
+        lines = await marks.evaluate_all(
+            "(marks, top) => marks.map(mark => mark.getBoundingClientRect().top - top)",
+            await page.locator(".graphiql-query-editor .view-line").first.evaluate(
+                "line => line.getBoundingClientRect().top"
+            ),
+        )
+        assert min(lines) > 100, lines
+        assert seen.complaints == []
+
+
+async def test_variables_that_were_not_edited_are_there_after_a_reload(chromium: str) -> None:
+    async with running_demo() as address, open_page(chromium) as (page, _):
+        await page.goto(address)
+        for _visit in range(2):
+            await _opened(page)
+            variables = page.get_by_role("region", name="Variables")
+            await expect(variables).to_contain_text("00000000-0000-4000-8000-000000000001")
+            await expect(page.locator(".graphiql-tab-button")).to_have_text(EXAMPLES)
+            await page.wait_for_function("() => localStorage['graphiql:tabState'] !== undefined")
+            await page.reload()
 
 
 async def _type_and_run(page: Page) -> None:
@@ -127,6 +244,17 @@ async def _come_back(page: Page) -> None:
         [*EXAMPLES, "Typed"], timeout=SLOW_MS
     )
     await expect(page.locator(".graphiql-query-editor")).to_contain_text("Typed")
+
+
+def _url(server: asyncio.Server) -> str:
+    """The address of a server."""
+    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def _opened(page: Page) -> None:
+    """Waits until GraphiQL shows the first example."""
+    editor = page.locator(".graphiql-query-editor")
+    await expect(editor).to_contain_text("OneUser", timeout=SLOW_MS)
 
 
 async def _taken_in(page: Page, text: str) -> None:

@@ -1,13 +1,19 @@
 """The page with its bundle and without."""
 
+import json
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from app.server.graphiql import GraphiQL
 
 
 async def test_a_browser_gets_the_page_that_names_its_script_and_style(
@@ -96,3 +102,17 @@ async def test_a_manifest_cannot_write_markup_into_the_page(
 def _addresses(html: str) -> list[str]:
     """All addresses of the page but those that carry their own data."""
     return re.findall(r'(?:src|href)="(?!data:)([^"]+)"', html)
+
+
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize("explain", [True, False])
+async def test_the_page_knows_which_reports_clients_get(
+    dist: Path, *, trace: bool, explain: bool
+) -> None:
+    graphiql = GraphiQL(dist, trace=trace, explain=explain)
+    app = Starlette(routes=[Route("/graphql", graphiql.page), *graphiql.routes])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        html = (await client.get("/graphql")).text
+    [allowed] = re.findall(r'data-allowed="([^"]+)"', html)
+    assert json.loads(unescape(allowed)) == {"trace": trace, "explain": explain}
