@@ -43,7 +43,7 @@ class GraphQLRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OperationReport:
     """What an operation was and did, for the log.
 

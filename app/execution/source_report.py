@@ -79,7 +79,7 @@ class RequestReport(_Report):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OperationTimes:
     """The times of an operation, by ``clock.monotonic()``.
 

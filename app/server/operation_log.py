@@ -24,7 +24,14 @@ def log_operation(
     if report is None:
         return
     errors = answer.errors
-    lost = _lost_sources(errors)
+    lost = _lost_sources(errors) if errors else None
+    more: dict[str, object] = {}
+    if lost:
+        more["lost"] = lost
+    if report.reason is not None:
+        more["reason"] = report.reason
+    if client is not None:
+        more["client"] = client
     (log.warning if lost else log.info)(
         "graphql.operation",
         name=report.name,
@@ -36,9 +43,7 @@ def log_operation(
         sources=report.sources,
         compiled=report.compiled,
         document="kept" if report.document_kept else "new",
-        **({"lost": lost} if lost else {}),
-        **({} if report.reason is None else {"reason": report.reason}),
-        **({} if client is None else {"client": client}),
+        **more,
     )
 
 

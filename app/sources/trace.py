@@ -11,7 +11,7 @@ from app.resilience.pipeline import PipelineResult
 from app.resilience.steps import CallStep
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallTrace:
     """What one call did.
 
