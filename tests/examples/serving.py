@@ -1,13 +1,14 @@
 """Services on free ports of 127.0.0.1: real programs, and applications of the tests' own."""
 
 import asyncio
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -37,12 +38,27 @@ def script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+FIRST_PORT = 20_000
+"""Below the ports that systems give to whoever asks for any (32768 and above on Linux)."""
+
+PORTS = 1_000
+"""How many ports each of the processes has that share the tests."""
+
+_taken = itertools.count()
+
+
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+    """Find a port that nobody listens on, and that no other test gets before it is used.
+
+    A port that the system gives may be given once more until a program listens on it: to a server
+    of another test, which would answer in its place.
+    """
+    first = FIRST_PORT + PORTS * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    while True:
+        port = first + next(_taken) % PORTS
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def address_of(client: httpx.Client) -> str:
