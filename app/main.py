@@ -56,7 +56,7 @@ from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.responses import error_response, security_headers, wrong_method
-from app.server.serving import STARTUP_FAILURE, log_unusable
+from app.server.serving import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
@@ -447,10 +447,10 @@ def app_from_environment(config: Path | None = None) -> Starlette:
     """
     try:
         settings = load_settings(config=config, serving=True)
+        app = create_app(settings, make_log(settings.log))
     except ConfigurationError as error:
-        log_unusable(make_log(LogSettings()), "The settings cannot be used", error.mistakes)
+        log_unusable(make_log(LogSettings()), UNUSABLE, error.mistakes, cause=error.__cause__)
         sys.exit(STARTUP_FAILURE)
-    app = create_app(settings, make_log(settings.log))
     log_uncaught()
     tune_collector()
     return app

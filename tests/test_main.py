@@ -1,6 +1,7 @@
 """The gateway as a whole: what it opens, and that it closes it."""
 
 import httpx
+import orjson
 import pytest
 
 from app.main import app_from_environment
@@ -76,6 +77,24 @@ async def test_a_server_process_starts_from_the_environment(
             response = await client.get("/readyz")
 
     assert set(response.json()["sources"]) == {"profile", "billing", "activity"}
+
+
+def test_a_server_process_that_cannot_start_says_why_in_one_event(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    monkeypatch.setenv("GATEWAY_TRUSTED__PATH", "nowhere.json")
+
+    with pytest.raises(SystemExit) as ended:
+        app_from_environment()
+
+    assert ended.value.code == 3
+    [line] = capfd.readouterr().err.splitlines()
+    event = orjson.loads(line)
+    assert (event["event"], event["level"]) == ("gateway.unusable", "error")
+    assert event["mistakes"][0].startswith("nowhere.json cannot be read: ")
 
 
 async def test_an_old_answer_during_an_outage_is_data_and_says_how_old_it_is(

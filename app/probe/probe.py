@@ -270,7 +270,7 @@ _CHECK_MODULE = "check what the module does with `first` and `after`, and that `
 
 
 def _unchecked(count: int) -> str:
-    """Say that a list may end too early: its pages have the same length, whatever is asked for."""
+    """Return the note on a list that may end too early: no shorter page can be requested."""
     return (
         f"the first page has {count} items and does not say that more follow: if there are more,"
         f" {_CHECK_PAGES}; with `page_size_parameter`, this check asks for shorter pages"

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import ConfigurationError
-from app.server.serving import log_unusable
+from app.server.serving import UNUSABLE, log_unusable
 
 
 async def run_lifespan(
@@ -33,7 +33,7 @@ async def run_lifespan(
     try:
         await app(scope, receive, send_without_traceback)
     except ConfigurationError as error:
-        log_unusable(log, "The settings cannot be used", error.mistakes, cause=error.__cause__)
+        log_unusable(log, UNUSABLE, error.mistakes, cause=error.__cause__)
         raise
     except Exception as error:
         if has_failed:

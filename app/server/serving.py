@@ -23,6 +23,9 @@ _log = logging.getLogger("uvicorn.error")
 MAX_MISTAKES = 2_000
 """The most characters of mistakes in one event: a character of JSON can take several bytes."""
 
+UNUSABLE = "The settings cannot be used"
+"""Why the gateway does not start, if its settings have mistakes."""
+
 STARTUP_FAILURE = 3
 """The exit code of a process that could not start. A supervisor does not start it again."""
 

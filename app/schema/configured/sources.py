@@ -231,7 +231,7 @@ class ConfiguredSources:
             for one in origins
         )
         for service in services_with_keys:
-            # If all endpoints are read apart, the first one has the keys, whoever reads it.
+            # If each endpoint is a source of its own, the rows of the first one have the keys.
             endpoints = _SourcePlace(service, self.settings.get(service)).endpoints
             first = f"{service}.{next(iter(endpoints), '')}"
             if endpoints and service not in self.specs and first not in self.specs:

@@ -112,8 +112,8 @@ class SourceCall:
             client sent none.
         seconds: How long the call may take. It is cancelled then.
         fields: The fields of the record that are needed, by their names in Python, without the key;
-            ``None`` for all. Only a source that ``selects`` is told. If it is empty, it only
-            matters whether the users exist.
+            ``None`` for all, and for each source without ``selects``. An empty set asks only
+            whether the users exist.
     """
 
     request_id: str

@@ -292,7 +292,7 @@ class OwnService(Generic[R]):
         return Reply(outcome.answer, trace)
 
     def _call(self, context: RequestContext, seconds: float) -> SourceCall:
-        """Make what the module is told of a call."""
+        """Make the ``SourceCall`` that the module gets."""
         trace = context.traceparent
         return SourceCall(
             context.request_id,
@@ -465,7 +465,7 @@ async def open_own(
 
 
 def _is_context(value: object) -> TypeGuard[AbstractAsyncContextManager[RowSource]]:
-    """Return whether a value is an async context manager, of whatever."""
+    """Return whether a value is an async context manager."""
     return hasattr(type(value), "__aenter__") and hasattr(type(value), "__aexit__")
 
 
