@@ -126,6 +126,7 @@ class RequestError(GatewayError):
         status: The HTTP status, by "GraphQL over HTTP".
         retry_after: Seconds after which the same request may succeed.
         headers: Further headers that the status requires.
+        limit: Name of the limit in the settings that it would exceed; ``None`` for none.
     """
 
     def __init__(
@@ -136,8 +137,10 @@ class RequestError(GatewayError):
         status: int = 400,
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
+        limit: str | None = None,
     ) -> None:
         super().__init__(code, message)
+        self.limit = limit
         self.status = status
         self.retry_after = retry_after
         self.headers = headers
@@ -147,7 +150,6 @@ class LimitError(RequestError):
     """The request would exceed a limit.
 
     Attributes:
-        limit: Name of the limit in the settings.
         allowed: Value of the limit.
     """
 
@@ -172,8 +174,7 @@ class LimitError(RequestError):
             headers: Further headers that the status requires.
         """
         message = f"{found}: at most {allowed:,} are allowed ({limit})"
-        super().__init__(code, message, status=status, headers=headers)
-        self.limit = limit
+        super().__init__(code, message, status=status, headers=headers, limit=limit)
         self.allowed = allowed
 
 

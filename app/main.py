@@ -28,11 +28,13 @@ from app.execution.engine import Engine
 from app.execution.explain import Explainer
 from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
+from app.execution.observation import observe_documents
 from app.execution.open_sources import OpenService, SourceOpener
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
 from app.execution.source_fit import completed, misfits_in
+from app.execution.telemetry import OperationTelemetry
 from app.execution.trusted import document_store_of
 from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
@@ -41,6 +43,7 @@ from app.fastpath.paths import walking
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
+from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.schema.default import DEFAULT_SCHEMA
@@ -52,11 +55,14 @@ from app.server.endpoint import GraphQLEndpoint
 from app.server.graphiql import GraphiQL
 from app.server.head import HeadMiddleware
 from app.server.health import Health, WatchedService
+from app.server.observation import observe_server
 from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
+from app.server.refusals import COUNT_REFUSAL
 from app.server.responses import error_response, security_headers, wrong_method
 from app.server.serving import STARTUP_FAILURE, UNUSABLE, log_unusable
+from app.server.telemetry import HttpTelemetry
 from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
@@ -97,6 +103,7 @@ class Gateway:
         observer: Gets each record and how it was made; ``None`` for no observer.
         schema: The schema that was built of the settings, which then have the expressions of its
             fields; ``None`` to build it here.
+        telemetry: What its parts measure with.
 
     Attributes:
         running: The parts that exist from start to stop; ``None`` before and after.
@@ -112,6 +119,7 @@ class Gateway:
         transports: TransportFactory,
         observer: Observer | None,
         schema: GatewaySchema | None,
+        telemetry: Telemetry,
     ) -> None:
         self.running: RunningGateway | None = None
         self._log = log
@@ -119,6 +127,7 @@ class Gateway:
         self._chance = chance
         self._transports = transports
         self._observer = observer
+        self._telemetry = telemetry
         self._limits = InputLimits.from_settings(settings)
         if schema is None:
             schema, settings = schema_for(settings)
@@ -126,8 +135,12 @@ class Gateway:
         self._settings = settings
         self._callers = require_callers(settings.auth)
         self._documents = Documents.from_settings(
-            self._schema.core, settings, size=settings.document_cache
+            self._schema.core,
+            settings,
+            size=settings.document_cache,
+            monotonic=clock.monotonic,
         )
+        observe_documents(telemetry.metrics.registry, self._documents)
         self._document_store = document_store_of(settings)
 
     @asynccontextmanager
@@ -254,6 +267,7 @@ class Gateway:
             clock=self._clock,
             chance=self._chance,
             log=self._log,
+            telemetry=self._telemetry,
         )
         opened = await stack.enter_async_context(opener.opened(self._schema.definition))
         reads = self._schema.reads(opened.endpoints, opened.sources.key_from)
@@ -265,6 +279,7 @@ class Gateway:
                 self._transports,
                 clock=self._clock,
                 log=self._log,
+                metrics=self._telemetry.metrics,
             )
         )
         engine = router_engine = self._engine(opened.sources, planner, self._documents)
@@ -274,9 +289,11 @@ class Gateway:
                 self._schema.core,
                 self._settings,
                 size=self._settings.document_cache,
+                monotonic=self._clock.monotonic,
                 router=True,
                 variants=self._documents.variants,
             )
+            observe_documents(self._telemetry.metrics.registry, documents)
             router_engine = self._engine(opened.sources, planner, documents)
         return RunningGateway(opened.services, engine, router_engine, authentication)
 
@@ -298,6 +315,9 @@ class Gateway:
             ),
             clock=self._clock,
             log=self._log,
+            telemetry=OperationTelemetry(
+                self._telemetry, documents=self._settings.telemetry.documents
+            ),
         )
 
 
@@ -323,6 +343,7 @@ def create_app(
     observer: Observer | None = None,
     schema: GatewaySchema | None = None,
     authenticate: Authenticate | None = None,
+    telemetry: Telemetry | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
     """Assemble the gateway.
@@ -337,6 +358,8 @@ def create_app(
         schema: The schema, if ``schema_for`` has built it of the settings; ``settings`` are those
             that it returned. By default, it is built here.
         authenticate: Returns the caller of a request; by default as the settings say.
+        telemetry: What the parts of the gateway measure with; by default metrics that are counted
+            and not exported.
         version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
@@ -350,6 +373,8 @@ def create_app(
     settings, missing = usable(settings, version_of)
     for name, reason in missing.items():
         log.warning("fastpath.unavailable", fastpath=name, reason=reason)
+    telemetry = telemetry or Telemetry(GatewayMetrics(settings.telemetry.operation_names))
+    http_telemetry = HttpTelemetry(telemetry)
     gateway = Gateway(
         settings,
         log,
@@ -358,6 +383,7 @@ def create_app(
         transports=transports or _transports_of(settings),
         observer=observer,
         schema=schema,
+        telemetry=telemetry,
     )
     health = Health(gateway.services, gateway.can_authenticate)
     graphiql = gateway.graphiql()
@@ -376,11 +402,14 @@ def create_app(
     )
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Open the gateway, and close the endpoint at the end."""
         async with gateway.lifespan(app):
             with closing(endpoint):
-                yield
+                yield {COUNT_REFUSAL: http_telemetry.count_refusal}
+
+    registry = telemetry.metrics.registry
+    observe_server(registry, endpoint, settings.fastpath)
 
     hsts = settings.tls.hsts if settings.tls is not None else 0
     forwards = frozenset[str]().union(
@@ -396,7 +425,12 @@ def create_app(
         ],
         middleware=[
             Middleware(
-                CorrelationMiddleware, log=log, forwards=forwards, headers=security_headers(hsts)
+                CorrelationMiddleware,
+                log=log,
+                telemetry=http_telemetry,
+                clock=time,
+                forwards=forwards,
+                headers=security_headers(hsts),
             ),
             Middleware(HeadMiddleware, hosts=settings.hosts, limits=settings.connections),
             *cors(settings.cors),

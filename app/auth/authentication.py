@@ -4,6 +4,7 @@ import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from joserfc.jwk import Key
 from pydantic import SecretStr
@@ -15,6 +16,8 @@ from app.auth.issuer import open_keyring
 from app.auth.keys import KeySet, secret_keys
 from app.auth.policies import EVERYBODY, NOBODY, Caller
 from app.auth.tokens import BadTokenError, FindKey, Verifier, no_token, read_bearer, unauthenticated
+from app.errors import RequestError
+from app.observability.telemetry import GatewayMetrics
 from app.resilience.clock import Clock
 from app.settings.auth import CallersSettings, JwtCallers
 from app.transport.transport import TransportFactory
@@ -96,6 +99,7 @@ async def open_authentication(
     *,
     clock: Clock,
     log: FilteringBoundLogger,
+    metrics: GatewayMetrics,
 ) -> AsyncGenerator[Authentication]:
     """Open the authentication for the life of the process.
 
@@ -105,6 +109,7 @@ async def open_authentication(
         transports: Makes the transport to the issuer of the keys.
         clock: The clock.
         log: The log of key fetches and of refused callers.
+        metrics: Where callers are counted.
 
     Yields:
         The authentication. Its connections are closed at the end.
@@ -114,7 +119,38 @@ async def open_authentication(
         if isinstance(settings, JwtCallers):
             tokens = _open_tokens(settings, router_token, transports, clock=clock, log=log)
             opened = await stack.enter_async_context(tokens)
-        yield Authentication(recognizing_router(opened.authenticate, router_token), opened.ready)
+        authenticate = recognizing_router(opened.authenticate, router_token)
+        if authenticate is not everybody:
+            authenticate = counting(authenticate, metrics)
+        yield Authentication(authenticate, opened.ready)
+
+
+def counting(authenticate: Authenticate, metrics: GatewayMetrics) -> Authenticate:
+    """Count callers by the result of their authentication.
+
+    Args:
+        authenticate: Returns the caller of a request.
+        metrics: Where callers are counted.
+
+    Returns:
+        The same, which counts.
+    """
+    count = metrics.authentication.add
+
+    async def authenticate_and_count(scope: Scope) -> Caller:
+        try:
+            caller = await authenticate(scope)
+        except RequestError as error:
+            is_refused = error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            count(1, "refused" if is_refused else "unavailable")
+            raise
+        if caller.router:
+            count(1, "router")
+        else:
+            count(1, "anonymous" if caller.subject is None else "known")
+        return caller
+
+    return authenticate_and_count
 
 
 def always_ready() -> bool:

@@ -39,6 +39,17 @@ class DocumentStore(Protocol):
         """
         ...
 
+    def is_trusted(self, text: str) -> bool:
+        """Return whether the operator has provided a document.
+
+        Args:
+            text: The text of the document.
+
+        Returns:
+            Whether it is a trusted document.
+        """
+        ...
+
     def keep(self, request: GraphQLRequest) -> None:
         """Keep the document of a request for later requests, after its caller has paid for it.
 
@@ -73,6 +84,18 @@ class InlineDocuments:
                 Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported", status=200
             )
         raise no_document_error()
+
+    def is_trusted(self, text: str) -> bool:
+        """Return that no document is trusted.
+
+        Args:
+            text: The text of the document.
+
+        Returns:
+            ``False``.
+        """
+        del text
+        return False
 
     def keep(self, request: GraphQLRequest) -> None:
         """Keep nothing.
@@ -189,6 +212,18 @@ class PersistedDocumentStore:
                 "provided sha does not match query: expected the SHA-256 of the document, in hex",
             )
         return text
+
+    def is_trusted(self, text: str) -> bool:
+        """Return that no document is trusted: any client may keep one.
+
+        Args:
+            text: The text of the document.
+
+        Returns:
+            ``False``.
+        """
+        del text
+        return False
 
     def keep(self, request: GraphQLRequest) -> None:
         """Keep the text of a request that also names its document.

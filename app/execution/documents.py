@@ -4,8 +4,9 @@ They are kept by their text in an LRU cache that is bounded by bytes.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from graphql import (
@@ -31,6 +32,21 @@ MAX_CACHED = 32_768
 
 
 @dataclass(frozen=True, slots=True)
+class Preparation:
+    """When a document was prepared, by ``clock.monotonic()``.
+
+    Attributes:
+        started: When it began to be parsed.
+        parsed: When it was parsed; ``None`` if it could not be.
+        ended: When it was validated, or refused.
+    """
+
+    started: float
+    parsed: float | None
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A document, ready to be executed, or its errors.
 
@@ -41,6 +57,7 @@ class Document:
         code: The code of those errors.
         operations: The operations by name; empty if there are errors.
         tokens: The number of tokens in the text.
+        preparation: When it was prepared.
     """
 
     hash: str
@@ -51,6 +68,7 @@ class Document:
         default_factory=dict[str | None, Operation], compare=False
     )
     tokens: int = 0
+    preparation: Preparation | None = field(default=None, compare=False)
 
     def operation(self, name: str | None) -> Operation:
         """Find the operation to execute (GraphQL specification, section 6.1, GetOperation).
@@ -128,6 +146,7 @@ class Documents:
         variants: Keeps the variants of operations.
         size: The most documents that are kept.
         max_bytes: The most bytes that all kept documents may have.
+        monotonic: Returns the time, in seconds from any moment.
 
     Attributes:
         hits: How many documents were found ready.
@@ -143,12 +162,14 @@ class Documents:
         *,
         size: int,
         max_bytes: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hits = 0
         self.misses = 0
         self.variants = variants
         self._checks = checks
         self._pricing = pricing
+        self._monotonic = monotonic
         self._kept = BoundedCache[str, Document](max_bytes, max_entries=size, dropped=_dropped)
 
     @classmethod
@@ -158,6 +179,7 @@ class Documents:
         settings: Settings,
         *,
         size: int,
+        monotonic: Callable[[], float] = time.monotonic,
         router: bool = False,
         variants: Variants | None = None,
     ) -> Self:
@@ -167,6 +189,7 @@ class Documents:
             core: The schema.
             settings: All settings.
             size: The most documents that are kept.
+            monotonic: Returns the time, in seconds from any moment.
             router: Whether a federation router sends them, which may read the schema by
                 ``_service``.
             variants: Keeps their variants together with those of other documents; ``None`` for a
@@ -191,7 +214,14 @@ class Documents:
         memory = settings.limits.memory
         if variants is None:
             variants = Variants(memory.compiled)
-        return cls(checks, pricing, variants, size=size, max_bytes=memory.documents)
+        return cls(
+            checks,
+            pricing,
+            variants,
+            size=size,
+            max_bytes=memory.documents,
+            monotonic=monotonic,
+        )
 
     @property
     def bytes(self) -> int:
@@ -224,14 +254,25 @@ class Documents:
 
     def _prepare(self, text: str) -> Document:
         """Parse and validate a document, within its limits."""
-        encoded = text.encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(encoded).hexdigest()
+        started = self._monotonic()
+        tree = self._parse(text)
+        if isinstance(tree, Document):
+            return replace(tree, preparation=Preparation(started, None, self._monotonic()))
+        parsed = self._monotonic()
+        document = self._validate(tree, _digest(text))
+        return replace(document, preparation=Preparation(started, parsed, self._monotonic()))
+
+    def _parse(self, text: str) -> DocumentNode | Document:
+        """Parse a document within its limits; return a refused document if that fails."""
         try:
-            tree = self._checks.parse(text, len(encoded))
+            return self._checks.parse(text, len(text.encode("utf-8", "surrogatepass")))
         except GraphQLError as error:
-            return Document(digest, None, (bare(error),), Code.GRAPHQL_PARSE_FAILED)
+            return Document(_digest(text), None, (bare(error),), Code.GRAPHQL_PARSE_FAILED)
         except RequestError as error:
-            return _refused(digest, error)
+            return _refused(_digest(text), error)
+
+    def _validate(self, tree: DocumentNode, digest: str) -> Document:
+        """Validate a document within its limits."""
         try:
             errors = tuple(map(bare, self._checks.validate(tree)))
             operations: Mapping[str | None, Operation] = {}
@@ -258,6 +299,11 @@ class Documents:
 def _dropped(_: str, document: Document) -> None:
     """Remove the variants of a document that was evicted."""
     document.forget_variants()
+
+
+def _digest(text: str) -> str:
+    """Return the SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _refused(digest: str, error: RequestError) -> Document:

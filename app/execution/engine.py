@@ -19,21 +19,21 @@ from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
 from app.auth.policies import Caller, Policies, Rights
-from app.errors import Code, ExtensionError, RequestError, bare, without_quotes
+from app.errors import Code, ExtensionError, RequestError, bare
 from app.execution.context import Context
 from app.execution.document_store import DocumentStore
-from app.execution.documents import Document, Documents
+from app.execution.documents import Documents
 from app.execution.executor import Executor
 from app.execution.limits.budget import CostBudget
 from app.execution.load import Loaders, OpenSources
 from app.execution.operation import Operation
+from app.execution.operation_run import OperationRun
 from app.execution.outcome import bugs_in
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.request import (
     GraphQLRequest,
     GraphQLResponse,
-    OperationReport,
 )
 from app.execution.response_errors import (
     bounded,
@@ -46,6 +46,7 @@ from app.execution.response_errors import (
 )
 from app.execution.schema import GatewaySchema
 from app.execution.source_report import OperationTimes, extensions_of, timings_of
+from app.execution.telemetry import OperationTelemetry
 from app.execution.variants import Variant
 from app.resilience.clock import Clock
 from app.sources.base import RequestContext
@@ -71,6 +72,7 @@ class Engine:
         compiler: OperationCompiler | None,
         clock: Clock,
         log: FilteringBoundLogger,
+        telemetry: OperationTelemetry,
     ) -> None:
         """Make an engine.
 
@@ -85,6 +87,7 @@ class Engine:
             compiler: Compiles operations; ``None`` to run all of them by the executor.
             clock: Measures the duration of operations.
             log: The log of operations and bugs.
+            telemetry: Where operations are counted, and their spans go.
         """
         self.documents = documents
         self._schema = schema
@@ -96,6 +99,7 @@ class Engine:
         self._compiler = compiler
         self._clock = clock
         self._log = log
+        self._telemetry = telemetry
 
     async def run(
         self,
@@ -121,9 +125,20 @@ class Engine:
         Returns:
             The response. Errors of clients, sources and resolvers are in it; none is raised.
         """
-        async with Loaders(self._sources, call) as loaders:
+        context = self._telemetry.begin(call)
+        async with Loaders(self._sources, context) as loaders:
             return await self._answer(
-                request, call, caller, loaders, budget, report_sources=report_sources, safe=safe
+                OperationRun(
+                    request,
+                    context,
+                    caller,
+                    loaders,
+                    budget,
+                    call.trace,
+                    self._times(call),
+                    report_sources,
+                    safe,
+                )
             )
 
     async def run_batch(
@@ -148,14 +163,20 @@ class Engine:
             The responses, in the order of the requests.
         """
         async with Loaders(self._sources, call, shared=True) as loaders, TaskGroup() as group:
-            running = [
-                group.create_task(
-                    self._answer(
-                        request, call, caller, loaders, budget, report_sources=report_sources
-                    )
+            runs = [
+                OperationRun(
+                    request,
+                    self._telemetry.begin(call),
+                    caller,
+                    loaders,
+                    budget,
+                    call.trace,
+                    self._times(call),
+                    report_sources,
                 )
                 for request in requests
             ]
+            running = [group.create_task(self._answer(run)) for run in runs]
         return [one.result() for one in running]
 
     def failed(self, bug: BaseException, request_id: str) -> GraphQLResponse:
@@ -172,99 +193,84 @@ class Engine:
         bare(bug)
         return GraphQLResponse(executed=False, data=None, errors=[masked(request_id)], status=500)
 
-    async def _answer(
-        self,
-        request: GraphQLRequest,
-        call: RequestContext,
-        caller: Caller,
-        loaders: Loaders,
-        budget: CostBudget,
-        *,
-        report_sources: bool,
-        safe: bool = False,
-    ) -> GraphQLResponse:
+    def _times(self, call: RequestContext) -> OperationTimes:
+        """Make the times of an operation that begins now."""
+        deadline = None if call.deadline is None else call.deadline.at
+        return OperationTimes(self._clock.monotonic(), deadline)
+
+    async def _answer(self, run: OperationRun) -> GraphQLResponse:
         """Run one operation; a bug of ours fails this operation only, not the others of a batch."""
+        request_id = run.context.request_id
         try:
-            return await self._run(
-                request, call, caller, loaders, budget, report_sources=report_sources, safe=safe
-            )
+            return await self._run(run)
         except CancelledError as error:
             task = current_task()
             if task is None or task.cancelling():
                 raise  # the request itself was cancelled
-            return self.failed(error, call.request_id)  # it waited for something that was cancelled
+            return self.failed(error, request_id)  # it waited for something that was cancelled
         except Exception as error:  # noqa: BLE001 # any bug of ours is logged and masked
-            return self.failed(error, call.request_id)
+            return self.failed(error, request_id)
 
-    async def _run(
-        self,
-        request: GraphQLRequest,
-        call: RequestContext,
-        caller: Caller,
-        loaders: Loaders,
-        budget: CostBudget,
-        *,
-        report_sources: bool,
-        safe: bool = False,
-    ) -> GraphQLResponse:
-        """Run one operation."""
-        started = self._clock.monotonic()
-        document: Document | None = None
-        name: str | None = None
-        is_compiled = False
-        was_ready = False
-        cost: int | None = None
-        reason: str | None = None
+    async def _run(self, run: OperationRun) -> GraphQLResponse:
+        """Run one operation, and report it."""
+        report, times = run.report, run.times
         try:
-            text = self._document_store.text_of(request)
-            if not (was_ready := text in self.documents):
-                await budget.charge_document(text)
-            self._document_store.keep(request)
-            document = self.documents.get(text)
-            if safe:
-                document.check_safe(request.operation_name)
-            if document.errors:
-                answer = self._refuse(document.errors, document.code, call)
-                reason = _reason_among(document.errors)
-            else:
-                operation = document.operation(request.operation_name)
-                name = operation.name
-                cost = budget.count(operation.price, request.variables or {})
-                variables = operation.coerce(self._schema.core, request.variables or {})
-                if isinstance(variables, list):
-                    answer = self._refuse(variables, Code.BAD_USER_INPUT, call)
-                else:
-                    await budget.charge(cost, operation.price)
-                    rights = self._policies.rights(caller)
-                    variant = operation.variant(self._planner, self._compiler, variables, rights)
-                    context = await self._planned(variant, variables, rights, loaders)
-                    compiled = await self._compiled(variant, request, context, call)
-                    is_compiled = compiled is not None
-                    answer = compiled or await self._execute(operation, request, context, call)
+            answer = await self._respond(run)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=bare(error))
-            answer = self._refuse([wrapped], error.code, call, status=error.status)
+            answer = self._refuse([wrapped], error.code, run.context, status=error.status)
             answer.headers = error.headers
-            reason = without_quotes(error.message)
-        deadline = None if call.deadline is None else call.deadline.at
-        times = OperationTimes(started, self._clock.monotonic(), deadline)
-        extensions = extensions_of(loaders.trace, times, report_sources=report_sources)
-        if budget.reported and cost is not None:
-            extensions = {**(extensions or {}), "cost": budget.report(cost)}
+            report.refuse(error)
+        times.ended = self._clock.monotonic()
+        report.seconds = times.ended - times.started
+        report.sources = sorted(run.loaders.used)
+        trace, budget = run.loaders.trace, run.budget
+        extensions = extensions_of(trace, times, report_sources=run.report_sources)
+        if budget.reported and report.cost is not None:
+            extensions = {**(extensions or {}), "cost": budget.report(report.cost)}
             answer.headers = budget.headers()
         answer.extensions = extensions
-        answer.timings = timings_of(loaders.trace) if report_sources else None
-        answer.report = OperationReport(
-            name=name,
-            document=document.hash if document is not None else None,
-            seconds=times.ended - started,
-            cost=cost,
-            sources=sorted(loaders.used),
-            compiled=is_compiled,
-            document_kept=was_ready,
-            reason=reason,
-        )
+        answer.timings = timings_of(trace) if run.report_sources else None
+        answer.report = report
+        self._telemetry.record(run, answer)
         return answer
+
+    async def _respond(self, run: OperationRun) -> GraphQLResponse:
+        """Prepare, plan and execute one operation.
+
+        Raises:
+            RequestError: It cannot be executed.
+        """
+        request, call, budget, report = run.request, run.context, run.budget, run.report
+        text = run.text = self._document_store.text_of(request)
+        report.document_kept = text in self.documents
+        if not report.document_kept:
+            await budget.charge_document(text)
+        self._document_store.keep(request)
+        document = run.document = self.documents.get(text)
+        report.document = document.hash
+        if run.safe:
+            document.check_safe(request.operation_name)
+        if document.errors:
+            if (refusal := _refusal_among(document.errors)) is not None:
+                report.refuse(refusal)
+            return self._refuse(document.errors, document.code, call)
+        operation = document.operation(request.operation_name)
+        report.name = operation.name
+        report.trusted = self._document_store.is_trusted(text)
+        report.cost = budget.count(operation.price, request.variables or {})
+        variables = operation.coerce(self._schema.core, request.variables or {})
+        if isinstance(variables, list):
+            return self._refuse(variables, Code.BAD_USER_INPUT, call)
+        await budget.charge(report.cost, operation.price)
+        run.times.planning = self._clock.monotonic()
+        rights = self._policies.rights(run.caller)
+        variant = operation.variant(self._planner, self._compiler, variables, rights)
+        context = await self._planned(variant, variables, rights, run.loaders)
+        run.times.executing = self._clock.monotonic()
+        compiled = await self._compiled(variant, request, context, call)
+        report.compiled = compiled is not None
+        return compiled or await self._execute(operation, request, context, call)
 
     async def _planned(
         self, variant: Variant, variables: VariableValues, rights: Rights, loaders: Loaders
@@ -361,9 +367,7 @@ class Engine:
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
 
 
-def _reason_among(errors: Sequence[GraphQLError]) -> str | None:
+def _refusal_among(errors: Sequence[GraphQLError]) -> RequestError | None:
     """Return why a document is refused by a limit; ``None`` if it is not valid GraphQL."""
     found = (one.original_error for one in errors)
-    return next(
-        (without_quotes(one.message) for one in found if isinstance(one, RequestError)), None
-    )
+    return next((one for one in found if isinstance(one, RequestError)), None)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from structlog.typing import FilteringBoundLogger
 
 from app.execution.load import OpenSources
+from app.observability.telemetry import Telemetry
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
 from app.schema.definitions import SchemaDefinition
@@ -29,11 +30,13 @@ from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import NoPages, RestPages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods
+from app.sources.observation import observe_cache, observe_scheduler
 from app.sources.own.contract import OwnSource
 from app.sources.own.pages import OwnPages
 from app.sources.own.service import OwnService, open_own
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
+from app.sources.telemetry import SourceTelemetry
 from app.transport.transport import TransportFactory
 
 OpenService: TypeAlias = ServiceClient | OwnService[Any]
@@ -53,6 +56,7 @@ class SourceOpener:
         clock: The clock.
         chance: Returns random numbers, for the jitter of waits.
         log: The log.
+        telemetry: What sources measure with.
     """
 
     settings: Settings
@@ -63,6 +67,7 @@ class SourceOpener:
     clock: Clock
     chance: Chance
     log: FilteringBoundLogger
+    telemetry: Telemetry
 
     @asynccontextmanager
     async def opened(self, definition: SchemaDefinition) -> AsyncGenerator["OpenedSources"]:
@@ -122,6 +127,7 @@ class SourceOpener:
                 clock=self.clock,
                 chance=self.chance,
                 log=self.log,
+                telemetry=self.telemetry,
             )
         )
 
@@ -131,7 +137,12 @@ class SourceOpener:
         """Open a source that a module brings."""
         settings = self.settings.sources[own.name]
         pipeline = pipeline_of(
-            own.name, settings, clock=self.clock, chance=self.chance, log=self.log
+            own.name,
+            settings,
+            clock=self.clock,
+            chance=self.chance,
+            log=self.log,
+            metrics=self.telemetry.metrics,
         )
         return await stack.enter_async_context(
             open_own(
@@ -141,6 +152,7 @@ class SourceOpener:
                 deadlines=self.settings.deadline,
                 clock=self.clock,
                 log=self.log,
+                telemetry=self.telemetry,
                 fold_case=fold_case,
             )
         )
@@ -195,30 +207,35 @@ class SourceOpener:
     ) -> BatchedSource[Record]:
         """Put a batch scheduler before a source, with a cache before it if that is enabled."""
         source, settings = one.source, one.settings
+        metrics, telemetry = self.telemetry.metrics.registry, SourceTelemetry(self.telemetry)
         if settings.cache.enabled:
-            return await stack.enter_async_context(
-                CachedSource(
-                    source,
-                    settings,
-                    store=EntityStore(settings.cache.max_entries),
-                    deadlines=self.settings.deadline,
-                    clock=self.clock,
-                    log=self.log,
-                    congested=one.is_congested,
-                )
-            )
-        return await stack.enter_async_context(
-            BatchScheduler(
-                source.name,
-                source.fetch_many,
-                sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
-                settings=settings,
+            store = EntityStore[Record](settings.cache.max_entries)
+            cached = CachedSource(
+                source,
+                settings,
+                store=store,
                 deadlines=self.settings.deadline,
                 clock=self.clock,
                 log=self.log,
+                telemetry=telemetry,
                 congested=one.is_congested,
             )
+            observe_scheduler(metrics, cached.scheduler)
+            observe_cache(metrics, cached, store)
+            return await stack.enter_async_context(cached)
+        scheduler = BatchScheduler(
+            source.name,
+            source.fetch_many,
+            sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
+            settings=settings,
+            deadlines=self.settings.deadline,
+            clock=self.clock,
+            log=self.log,
+            telemetry=telemetry,
+            congested=one.is_congested,
         )
+        observe_scheduler(metrics, scheduler)
+        return await stack.enter_async_context(scheduler)
 
 
 @dataclass(frozen=True, slots=True)

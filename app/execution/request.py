@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
 
+from app.errors import RequestError, without_quotes
+
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
 """What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
 
@@ -57,6 +59,8 @@ class OperationReport:
         document_kept: Whether the prepared document was kept from an earlier request.
         reason: Why it was refused, without words of the client; ``None`` if it was executed, or if
             it is not valid GraphQL.
+        limit: The setting of the limit that it exceeded; ``None`` if it exceeded none.
+        trusted: Whether the operator has provided its document.
     """
 
     name: str | None = None
@@ -67,6 +71,16 @@ class OperationReport:
     compiled: bool = False
     document_kept: bool = False
     reason: str | None = None
+    limit: str | None = None
+    trusted: bool = False
+
+    def refuse(self, error: RequestError) -> None:
+        """Note why the operation was refused.
+
+        Args:
+            error: The reason.
+        """
+        self.reason, self.limit = without_quotes(error.message), error.limit
 
 
 @dataclass(slots=True)

@@ -85,13 +85,17 @@ class OperationTimes:
 
     Attributes:
         started: When it began.
-        ended: When its answer was ready.
         deadline: When it has to be answered; ``None`` if there is no limit.
+        planning: When it began to be planned; ``None`` if it was refused before.
+        executing: When it began to be executed; ``None`` if it was refused before.
+        ended: When its answer was ready.
     """
 
     started: float
-    ended: float
     deadline: float | None
+    planning: float | None = None
+    executing: float | None = None
+    ended: float = 0.0
 
     def since_start(self, moment: float) -> float:
         """Return the milliseconds from the start to a moment."""

@@ -118,6 +118,17 @@ class TrustedDocumentStore:
             " expected the hash of one, or exactly its text",
         )
 
+    def is_trusted(self, text: str) -> bool:
+        """Return whether a document is trusted.
+
+        Args:
+            text: The text of the document.
+
+        Returns:
+            Whether the operator has provided it.
+        """
+        return text in self._documents.texts
+
     def keep(self, request: GraphQLRequest) -> None:
         """Keep a document that is not trusted, if such documents are executed.
 

@@ -23,15 +23,22 @@ class Bulkhead:
         clock: The time.
 
     Attributes:
+        limit: The most calls that run at the same time.
         waiting: How many calls wait now.
     """
 
     def __init__(self, *, limit: int, queue: int, clock: Clock) -> None:
+        self.limit = limit
         self.waiting = 0
         self._admitted = 0
         self._capacity = limit + queue
         self._semaphore = asyncio.Semaphore(limit)
         self._clock = clock
+
+    @property
+    def running(self) -> int:
+        """How many calls have a place now."""
+        return self._admitted - self.waiting
 
     def slot(self, seconds: float) -> "Slot":
         """Return a context that holds a place for one call.

@@ -169,9 +169,9 @@ class ResiliencePipeline:
         self._settings = settings
         self._clock = clock
         self._chance = chance
-        self._budget = RetryBudget(settings.retry, clock)
+        self.retry_budget = RetryBudget(settings.retry, clock)
         self._breaker = Breaker(settings.breaker, clock=clock, chance=chance, on_change=on_change)
-        self._bulkhead = Bulkhead(
+        self.bulkhead = Bulkhead(
             limit=settings.max_calls, queue=settings.max_waiting_calls, clock=clock
         )
         self._isolation = Bulkhead(
@@ -196,7 +196,7 @@ class ResiliencePipeline:
     def congested(self) -> bool:
         """Whether calls wait for a place or a turn, or the circuit is not closed."""
         return (
-            self._bulkhead.waiting > 0
+            self.bulkhead.waiting > 0
             or self._breaker.state is not BreakerState.CLOSED
             or self.pace_state is not PaceState.FREE
         )
@@ -231,7 +231,7 @@ class ResiliencePipeline:
         Returns:
             Whether the budget had so many; if not, none is taken.
         """
-        return self._budget.take(count)
+        return self.retry_budget.take(count)
 
     def endpoint_bulkhead(self, limit: int) -> EndpointBulkhead:
         """Make the bulkhead of one endpoint of the service.
@@ -300,7 +300,9 @@ class ResiliencePipeline:
             ):
                 break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
-            if wait >= self._seconds_left(work) or self._breaker.refuses or not self._budget.take():
+            if wait >= self._seconds_left(work) or self._breaker.refuses:
+                break
+            if not self.retry_budget.take():
                 break
             began = self._clock.monotonic()
             await self._clock.sleep(wait)
@@ -374,7 +376,7 @@ class ResiliencePipeline:
         return hedged(
             lambda: self._attempt_once(work),
             delay=delay,
-            may_repeat=self._budget.take,
+            may_repeat=self.retry_budget.take,
             is_good=lambda answer: not isinstance(answer, SourceFailure),
             clock=self._clock,
         )
@@ -427,7 +429,7 @@ class ResiliencePipeline:
         """Make one attempt in a place of the bulkhead, with a bounded wait for the place."""
         asked = self._clock.monotonic()
         try:
-            async with self._bulkhead.slot(seconds):
+            async with self.bulkhead.slot(seconds):
                 started_call = self._begin(work, asked)
                 if isinstance(started_call, SourceFailure):
                     return started_call
@@ -456,7 +458,7 @@ class ResiliencePipeline:
         if permit is None:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
         if not work.made:
-            self._budget.count_call()
+            self.retry_budget.count_call()
         work.add_wait(StepKind.BULKHEAD, asked, started)
         step = CallStep(_HEDGE if work.running else _ATTEMPT, started, started)
         work.steps.append(step)

@@ -114,6 +114,13 @@ class RetryBudget:
         self._window.add(*[_RETRY] * count)
         return True
 
+    @property
+    def remaining(self) -> int:
+        """How many retries it allows now."""
+        calls, retries = self._window.totals()
+        share = int(calls * self._settings.budget_share)
+        return max(0, self._settings.budget_minimum + share - retries)
+
 
 def backoff(
     attempt: int, retry_after: float | None, settings: RetrySettings, chance: Chance

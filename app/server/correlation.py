@@ -9,8 +9,8 @@ the security headers to every response.
 """
 
 import re
-from collections.abc import Awaitable, Mapping
-from contextvars import ContextVar, copy_context
+from collections.abc import Awaitable, Mapping, Sequence
+from contextvars import ContextVar, Token, copy_context
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from app.errors import Code, RequestError, quote, without_quotes
 from app.execution.response_errors import MASKED
 from app.observability.bounds import printable
+from app.observability.trace_context import VALID_BAGGAGE, TraceContext, read_trace_context
 from app.resilience.clock import Clock, Deadline, read_duration
 from app.server.lifespan import run_lifespan
 from app.server.request import by_name, text_of
@@ -32,9 +33,10 @@ from app.server.responses import (
     error_response,
     refusal_of,
 )
+from app.server.telemetry import HttpTelemetry, ServedRequest
 from app.settings.resilience import DeadlineSettings
 from app.sources.base import Headers as SourceHeaders
-from app.sources.base import new_request_id, trace_id_of
+from app.sources.base import new_request_id
 from app.sources.credentials import read_forwarded
 
 HEADER = "X-Request-Timeout"
@@ -69,11 +71,6 @@ def read_deadline(timeout: str | None, settings: DeadlineSettings, clock: Clock)
 VALID_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 """1 to 128 characters of printable ASCII, which cannot end a header or a log line."""
 
-VALID_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,128})?"
-)
-"""W3C Trace Context, section 3.2: later versions may have more after the flags."""
-
 MAX_CLIENT = 64
 """The most characters of a client's name and version in the log."""
 
@@ -86,13 +83,15 @@ class Correlation:
 
     Attributes:
         request_id: The request id.
-        traceparent: The ``traceparent`` header, if it is valid.
+        trace: The span of the request; ``None`` if it belongs to no trace.
+        baggage: The ``baggage`` header, if it is valid.
         forwarded: The headers of the request that are sent on to a source.
         client: Name and version of the client program, for the log; ``None`` if it sends none.
     """
 
     request_id: str
-    traceparent: str | None
+    trace: TraceContext | None
+    baggage: str | None
     forwarded: SourceHeaders
     client: str | None
 
@@ -116,6 +115,8 @@ class CorrelationMiddleware:
     Args:
         app: The application.
         log: The log for bugs.
+        telemetry: Where requests are counted, and their spans go.
+        clock: Measures the duration of requests.
         forwards: Names of the request headers that are sent on to a source, in lower case.
         headers: Headers that are added to every response.
     """
@@ -123,16 +124,22 @@ class CorrelationMiddleware:
     def __init__(
         self,
         app: ASGIApp,
+        *,
         log: FilteringBoundLogger,
+        telemetry: HttpTelemetry,
+        clock: Clock,
         forwards: frozenset[str] = frozenset(),
         headers: tuple[Header, ...] = SECURITY_HEADERS,
     ) -> None:
         self._app = app
         self._log = log
+        self._telemetry = telemetry
+        self._clock = clock
         self._forwards = forwards
         self._headers = headers
         self._logged_id = _logged("request_id")
         self._logged_trace = _logged("trace_id")
+        self._logged_span = _logged("span_id")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request.
@@ -148,42 +155,67 @@ class CorrelationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve an HTTP request."""
+        started = self._clock.monotonic()
         correlation = read_correlation(scope, self._forwards)
+        caller = correlation.trace
+        correlation.trace = self._telemetry.begin(scope, caller)
         request_id = correlation.request_id
         scope.setdefault("state", {})[_STATE_KEY] = correlation
-        started = False
+        status: int | None = None
 
         def send_with_id(message: Message) -> Awaitable[None]:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 id_header = (b"x-request-id", request_id.encode())
                 message["headers"] = [*message.get("headers", ()), id_header, *self._headers]
             return send(message)
 
-        token = self._logged_id.set(request_id)
-        traceparent = correlation.traceparent
-        trace_token = None
-        if traceparent is not None:
-            trace_token = self._logged_trace.set(trace_id_of(traceparent))
+        tokens = self._log_ids(correlation, caller)
         try:
             await self._app(scope, receive, send_with_id)
             if (refusal := refusal_of(scope)) is not None:
                 self._log_refusal(scope, correlation, refusal)
         except Exception as error:  # noqa: BLE001 # nothing outside catches it, and it is logged
             self._log.error("http.bug", path=scope["path"], exc_info=error)
-            if not started:
+            if status is None:
                 response = error_response(
                     500, Code.INTERNAL_SERVER_ERROR, MASKED, request_id=request_id
                 )
                 await response(scope, receive, send_with_id)
         finally:
-            self._logged_id.reset(token)
-            if trace_token is not None:
-                self._logged_trace.reset(trace_token)
+            for variable, token in tokens:
+                variable.reset(token)
+            served = ServedRequest(
+                scope,
+                status,
+                started,
+                self._clock.monotonic(),
+                request_id,
+                correlation.trace,
+                caller,
+            )
+            self._telemetry.record(served)
+
+    def _log_ids(
+        self, correlation: Correlation, caller: TraceContext | None
+    ) -> Sequence[tuple[ContextVar[str], Token[str]]]:
+        """Add the ids of a request to all lines of the log; return what removes them again."""
+        tokens = [(self._logged_id, self._logged_id.set(correlation.request_id))]
+        trace = correlation.trace
+        if trace is not None:
+            tokens.append((self._logged_trace, self._logged_trace.set(trace.trace_id)))
+            if trace is not caller:  # the span is ours
+                tokens.append((self._logged_span, self._logged_span.set(trace.span_id)))
+        return tokens
 
     def _log_refusal(self, scope: Scope, correlation: Correlation, refusal: Refusal) -> None:
-        """Log why a request was refused, without its own words."""
+        """Log and count why a request was refused, without its own words."""
+        self._telemetry.count_refusal(refusal.limit)
         (self._log.warning if refusal.is_severe else self._log.info)(
             "http.refused",
             status=refusal.status,
@@ -212,15 +244,17 @@ def read_correlation(scope: Scope, forwards: frozenset[str]) -> Correlation:
         forwards: Names of the request headers that are sent on to a source, in lower case.
 
     Returns:
-        The request id (a new one if the client sends none or an invalid one), the ``traceparent``
-        if it is valid, the headers to send on, and the name of the client.
+        The request id (a new one if the client sends none or an invalid one), the span of the
+        caller, the headers to send on, and the name of the client.
     """
     headers = by_name(scope["headers"])
     sent_id = (text_of(headers, b"x-request-id") or "").strip()
-    traceparent = text_of(headers, b"traceparent") or ""
+    traceparent = text_of(headers, b"traceparent")
+    baggage = text_of(headers, b"baggage")
     return Correlation(
         sent_id if sent_id and VALID_REQUEST_ID.fullmatch(sent_id) else new_request_id(),
-        traceparent if traceparent and VALID_TRACEPARENT.fullmatch(traceparent) else None,
+        (traceparent and read_trace_context(traceparent, text_of(headers, b"tracestate"))) or None,
+        baggage if baggage and VALID_BAGGAGE.fullmatch(baggage) else None,
         read_forwarded(Headers(scope=scope).items(), forwards) if forwards else (),
         _client_of(headers),
     )

@@ -126,6 +126,11 @@ class GraphQLEndpoint:
         self._watch = DisconnectWatch()
         self._partial = PARTIAL if settings.partial_status else OK
 
+    @property
+    def running(self) -> int:
+        """How many operations run now."""
+        return self._admission.running
+
     def close(self) -> None:
         """Stop watching for disconnects, at the end of the application."""
         self._watch.close()
@@ -182,6 +187,7 @@ class GraphQLEndpoint:
                 retry_after=error.retry_after,
                 headers=error.headers,
                 media_type=media_type,
+                limit=error.limit,
             )
         if answer is None:
             self._log_disconnect(request)
@@ -311,9 +317,10 @@ class GraphQLEndpoint:
         correlation = correlation_of(request.scope)
         return RequestContext(
             correlation.request_id,
-            correlation.traceparent,
+            correlation.trace,
             deadline=read_deadline(timeout, self._settings.deadline, self._clock),
             forwarded=correlation.forwarded,
+            baggage=correlation.baggage,
         )
 
     def _budget(self, request: IncomingRequest, caller: Caller) -> CostBudget:

@@ -145,6 +145,7 @@ def url_too_long(limit: int) -> RefusalResponse:
         Code.BAD_REQUEST,
         f"the address is longer than {limit} bytes: expected a POST with a JSON body, which may be"
         " longer",
+        limit="connections.max_url_bytes",
     )
 
 
@@ -162,6 +163,7 @@ def too_many_headers(limit: int) -> RefusalResponse:
         Code.BAD_REQUEST,
         f"the request has more than {limit} headers: expected only those that it needs, such as"
         " Content-Type, Accept and Authorization",
+        limit="connections.max_headers",
     )
 
 
@@ -179,6 +181,7 @@ def head_too_long(limit: int) -> RefusalResponse:
         Code.BAD_REQUEST,
         f"the headers are longer than {limit} bytes in all: expected shorter ones, perhaps without"
         " cookies, which are not read here",
+        limit="connections.max_head_bytes",
     )
 
 

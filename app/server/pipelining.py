@@ -412,7 +412,7 @@ class OrderedProtocol(HttpToolsProtocol):
 
     def _refuse(self, response: RefusalResponse) -> None:
         """Read no more requests, and send a refusal after the responses to the requests before."""
-        log_refusal(self.logger, response.refusal)
+        log_refusal(self.logger, response.refusal, self.app_state)
         cycle = self._last_read()
         refused = cycle if cycle is not None and cycle.more_body else None
         self._end_requests()

@@ -72,7 +72,7 @@ class BoundedProtocol(OrderedProtocol):
         if limit and len(self.connections) > limit:
             # Closed at once, because a connection that lingers counts as open.
             refusal = too_many_connections(limit)
-            log_refusal(self.logger, refusal.refusal)
+            log_refusal(self.logger, refusal.refusal, self.app_state)
             self._no_more = True
             transport.write(encode_last_response(refusal, self.server_state.default_headers))
             self._close()

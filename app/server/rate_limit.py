@@ -69,6 +69,7 @@ class Admission:
                 f"the gateway is busy: try again in {RETRY_AFTER} s",
                 status=503,
                 retry_after=RETRY_AFTER,
+                limit="max_operations",
             )
         self.running += count
 

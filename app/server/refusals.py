@@ -1,7 +1,8 @@
 """Responses that the connection writes itself, to what the application never sees."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import INFO, WARNING, Logger
+from typing import Any
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -9,6 +10,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from app.errors import Code, without_quotes
 from app.observability.logs import library_event
 from app.server.responses import SECURITY_HEADERS, Refusal, RefusalResponse, error_response
+
+COUNT_REFUSAL = "count_refusal"
+"""The name in the server's state of the function that counts a refusal."""
 
 RETRY_AFTER = 1
 """Seconds after which a refused client may try to connect again."""
@@ -33,13 +37,17 @@ def encode_last_response(
     return STATUS_LINE[response.status_code] + lines + b"\r\n" + body
 
 
-def log_refusal(logger: Logger, refusal: Refusal) -> None:
-    """Log a refusal that the application never sees.
+def log_refusal(logger: Logger, refusal: Refusal, state: Mapping[str, Any]) -> None:
+    """Log and count a refusal that the application never sees.
 
     Args:
         logger: uvicorn's logger.
         refusal: Why the request is refused.
+        state: The state that the lifespan of the application has given to the server.
     """
+    count: Callable[[str | None], None] | None = state.get(COUNT_REFUSAL)
+    if count is not None:
+        count(refusal.limit)
     library_event(
         logger,
         WARNING if refusal.is_severe else INFO,
@@ -65,6 +73,7 @@ def too_late(what: str, seconds: float) -> RefusalResponse:
         Code.BAD_REQUEST,
         f"the {what} of the request did not arrive within {seconds:g} s: expected all of it in this"
         " time",
+        limit=f"connections.{what}_timeout",
     )
 
 
@@ -79,6 +88,7 @@ def too_much_framing() -> RefusalResponse:
         Code.BAD_REQUEST,
         "the framing of the body is too long: expected Content-Length, or larger chunks"
         " without extensions and trailers",
+        limit="max_body_bytes",
     )
 
 
@@ -96,6 +106,7 @@ def too_many_connections(limit: int) -> RefusalResponse:
         Code.GATEWAY_OVERLOADED,
         f"{limit} connections are open, and no more are allowed: try again in a moment",
         retry_after=RETRY_AFTER,
+        limit="connections.max_connections",
     )
 
 

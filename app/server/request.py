@@ -224,4 +224,5 @@ def _too_long(limit: int) -> RequestError:
         f"the body is longer than the limit of {limit} bytes:"
         " expected a shorter one, or several requests",
         status=413,
+        limit="max_body_bytes",
     )

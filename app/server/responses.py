@@ -90,11 +90,13 @@ class Refusal:
         status: The HTTP status.
         code: The public code.
         message: What is wrong, and what was expected. It may quote the request.
+        limit: The setting of the limit that refused it; ``None`` if no limit did.
     """
 
     status: int
     code: Code
     message: str
+    limit: str | None = None
 
     @property
     def is_severe(self) -> bool:
@@ -272,6 +274,7 @@ def error_response(
     retry_after: int | None = None,
     headers: Mapping[str, str] | None = None,
     media_type: str = JSON,
+    limit: str | None = None,
 ) -> RefusalResponse:
     """Make the response to a request that is refused before it is a GraphQL request.
 
@@ -283,6 +286,7 @@ def error_response(
         retry_after: Seconds after which the client may try again.
         headers: Further headers that the status requires.
         media_type: The media type of the response.
+        limit: The setting of the limit that refuses it; ``None`` if no limit does.
 
     Returns:
         The response, whose body is a GraphQL response with one error.
@@ -291,7 +295,7 @@ def error_response(
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
     more = {RETRY_AFTER: str(retry_after)} if retry_after else {}
     response = _json({"errors": [error]}, status, media_type, {**(headers or {}), **more})
-    return RefusalResponse(Refusal(status, code, message), response)
+    return RefusalResponse(Refusal(status, code, message, limit), response)
 
 
 HTML = "text/html"

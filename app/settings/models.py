@@ -26,6 +26,7 @@ from app.settings.base import SettingsModel, Share, UsualNames
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings
+from app.settings.operations import AdminSettings, TelemetrySettings
 from app.settings.public_schema import (
     EnumSettings,
     ObjectSettings,
@@ -217,6 +218,15 @@ class Settings(SettingsModel):
         default="never",
         description="Whether responses report the calls to each source and their results; `asked`:"
         " if the request has `X-Gateway-Trace: 1`.",
+    )
+    admin: AdminSettings = Field(
+        default=AdminSettings(),
+        description="The port for operators: metrics, and the states of sources.",
+    )
+    telemetry: TelemetrySettings = Field(
+        default=TelemetrySettings(),
+        description="The content of metrics and traces. Where they are sent is said by the standard"
+        " variables of OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.",
     )
     explain: bool = Field(
         default=False,

@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from app.errors import SourceFailure
+from app.observability.trace_context import TraceContext
 from app.resilience.clock import Deadline
 from app.sources.cache.lifetime import ArrivalTime
 from app.sources.mapping.strict import without_made_up_values
@@ -165,8 +166,9 @@ class RequestContext:
 
     Attributes:
         request_id: Sent as ``X-Request-ID``.
-        traceparent: The trace of the request, if the client sent a valid one (W3C Trace Context).
-            Each exchange with a source sends it with a new parent id (``child_of``).
+        trace: The span of the request; ``None`` if it belongs to no trace. Each exchange with a
+            source sends a child of it.
+        baggage: The header ``baggage``, which each exchange sends on (W3C Baggage).
         identity: The identity of the caller for one source, by ``credentials.identity_of``. Nothing
             is shared between two identities. Empty if the source is sent nothing of the caller.
         deadline: When the request must be answered; ``None`` if there is no limit.
@@ -183,7 +185,7 @@ class RequestContext:
     """
 
     request_id: str
-    traceparent: str | None = None
+    trace: TraceContext | None = None
     identity: str = ""
     deadline: Deadline | None = None
     requests: tuple[str, ...] = ()
@@ -192,6 +194,7 @@ class RequestContext:
     isolated: bool = False
     divisible: bool = False
     sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
+    baggage: str | None = field(default=None, repr=False)
 
 
 def new_request_id() -> str:
@@ -203,33 +206,6 @@ def new_request_id() -> str:
         The id, 32 characters.
     """
     return f"{getrandbits(128):032x}"
-
-
-def trace_id_of(traceparent: str) -> str:
-    """Return the trace id of a ``traceparent`` (W3C Trace Context, section 3.2.2.3).
-
-    Args:
-        traceparent: A valid ``traceparent``.
-
-    Returns:
-        The trace id, 32 characters.
-    """
-    return traceparent[3:35]
-
-
-def child_of(traceparent: str) -> str:
-    """Return a ``traceparent`` of the same trace, version and flags, with a new parent id.
-
-    Each exchange with a source is its own span, so that a tracing system does not mix up what the
-    source does for two exchanges (W3C Trace Context, section 3.2.2.4).
-
-    Args:
-        traceparent: A valid ``traceparent``.
-
-    Returns:
-        The ``traceparent`` to send. Its parent id is random, and never zero, which is invalid.
-    """
-    return f"{traceparent[:36]}{getrandbits(64) or 1:016x}{traceparent[52:]}"
 
 
 @dataclass(frozen=True, slots=True)

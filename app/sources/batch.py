@@ -18,6 +18,7 @@ from operator import getitem
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.errors import Code, SourceFailure
+from app.observability.trace_context import TraceContext
 from app.resilience.clock import Clock
 from app.sources.base import FieldSet, Record, RequestContext, SourceResult, UserId
 from app.sources.trace import SourceTrace
@@ -52,6 +53,7 @@ class Batch(Generic[R]):
         pending_batches: The pending batches that wait for it.
         timer_at: When its timer fires.
         cancel_timer: Cancels the timer; ``None`` if there is none.
+        span: Its span; ``None`` if its trace is not exported.
     """
 
     identity: str
@@ -76,6 +78,23 @@ class Batch(Generic[R]):
     pending_batches: "list[PendingBatch[R]]" = field(default_factory=list["PendingBatch[R]"])
     timer_at: float = math.inf
     cancel_timer: Callable[[], object] | None = None
+    span: TraceContext | None = None
+
+    @property
+    def trace_of_requests(self) -> TraceContext | None:
+        """The span of the request that it continues: the first that is exported, or has a trace."""
+        traces = [one.trace for one in self.requests if one.trace is not None]
+        return next((one for one in traces if one.exported), traces[0]) if traces else None
+
+    def exported_spans(self) -> Sequence[TraceContext]:
+        """List the exported spans of all requests that wait for it.
+
+        Returns:
+            The spans without duplicates; first of the requests that added keys.
+        """
+        waiting = [pending.context for pending in self.pending_batches]
+        traces = (one.trace for one in (*self.requests, *waiting))
+        return [*{one.span_id: one for one in traces if one is not None and one.exported}.values()]
 
     def sharers(self) -> Sequence[str]:
         """List the ids of the requests that share it.

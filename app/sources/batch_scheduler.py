@@ -32,6 +32,7 @@ from typing import Generic, Self, TypeAlias, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceFailure, bare
+from app.observability.trace_context import TraceContext
 from app.resilience.clock import Clock, Deadline
 from app.resilience.tasks import Tasks
 from app.settings.resilience import DeadlineSettings
@@ -49,6 +50,7 @@ from app.sources.batch import Batch, BatchQueue, PendingBatch
 from app.sources.credentials import identity_of
 from app.sources.round_trip import RoundTrip
 from app.sources.suspects import Suspects
+from app.sources.telemetry import SourceTelemetry, batch_span
 
 R = TypeVar("R", bound=Record)
 
@@ -109,6 +111,7 @@ class BatchScheduler(Generic[R]):
         deadlines: DeadlineSettings,
         clock: Clock,
         log: FilteringBoundLogger,
+        telemetry: SourceTelemetry,
         congested: Callable[[], bool] = never,
     ) -> None:
         """Create a scheduler without batches.
@@ -122,6 +125,7 @@ class BatchScheduler(Generic[R]):
                 a request.
             clock: The clock.
             log: Gets the exception of a batch that no request waits for.
+            telemetry: Where batches are counted, and their spans go.
             congested: Returns whether calls to the source wait before they are sent. Then the time
                 of a call depends on this wait, not on its keys, and more calls would do harm.
         """
@@ -139,6 +143,7 @@ class BatchScheduler(Generic[R]):
         self._deadlines = deadlines
         self._clock = clock
         self._log = log
+        self._telemetry = telemetry
         self._queues: dict[str, BatchQueue[R]] = {}
         self._congested = congested
         self._round_trip = RoundTrip()
@@ -454,6 +459,7 @@ class BatchScheduler(Generic[R]):
             fetched = await self._fetch(batch.keys, context)
             batch.trace = fetched.trace
             batch.results = dict(zip(batch.keys, fetched.results, strict=True))
+            self._telemetry.record_batch(self.name, fetched.results, batch.trace.code)
             self._record_outcome(queue, batch, sent_at)
         except (asyncio.CancelledError, TimeoutError) as error:
             if not (batch.timed_out or isinstance(error, TimeoutError)):
@@ -461,6 +467,8 @@ class BatchScheduler(Generic[R]):
             batch.trace.code = Code.SOURCE_TIMEOUT
             failure = SourceFailure(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
             batch.results = dict.fromkeys(batch.keys, failure)
+            results = [failure] * len(batch.keys)
+            self._telemetry.record_batch(self.name, results, Code.SOURCE_TIMEOUT)
             if batch.shared and self._shares_batches:
                 self._suspects.add(batch.keys, len(batch.keys), began=batch.began)
         except Exception as error:  # noqa: BLE001 # all requests that wait for the batch get it
@@ -470,7 +478,26 @@ class BatchScheduler(Generic[R]):
                 bare(error)
         finally:
             queue.remove(batch)
+            if batch.span is not None:
+                self._export_span(batch, batch.span)
             batch.complete()
+
+    def _export_span(self, batch: Batch[R], span: TraceContext) -> None:
+        """Export the span of a batch that is over."""
+        requests = batch.exported_spans()
+        self._telemetry.export_batch(
+            batch_span(
+                self.name,
+                span,
+                batch.trace_of_requests or span,
+                requests,
+                started=batch.began,
+                ended=self._clock.monotonic(),
+                keys=len(batch.keys),
+                requests=len(batch.sharers()),
+                code=batch.trace.code,
+            )
+        )
 
     def _record_outcome(self, queue: BatchQueue[R], batch: Batch[R], sent_at: float) -> None:
         """Record how long a batch took, and which keys were slow or failed."""
@@ -538,6 +565,8 @@ class BatchScheduler(Generic[R]):
     def _context_of(self, batch: Batch[R]) -> RequestContext:
         """Return the context of a batch: that of its one request, or a new one for several."""
         first = batch.requests[0]
+        trace = batch.trace_of_requests
+        batch.span = self._telemetry.begin_span(trace)
         isolated = bool(self._suspects.by_key) and self._is_isolated(batch)
         deadline = first.deadline
         if batch.shared:
@@ -545,7 +574,7 @@ class BatchScheduler(Generic[R]):
         if len(batch.requests) == 1:
             return RequestContext(
                 first.request_id,
-                first.traceparent,
+                batch.span or trace,
                 batch.identity,
                 deadline,
                 forwarded=first.forwarded,
@@ -553,11 +582,11 @@ class BatchScheduler(Generic[R]):
                 isolated=isolated,
                 divisible=self._shares_batches and batch.has_partial_waiters,
                 sharers=batch.sharers if batch.shared else None,
+                baggage=first.baggage,
             )
         return RequestContext(
             new_request_id(),
-            # A call belongs to one trace: that of the first request that has one.
-            next((request.traceparent for request in batch.requests if request.traceparent), None),
+            batch.span or trace,  # a call belongs to one trace
             batch.identity,
             deadline,
             tuple(request.request_id for request in batch.requests),
@@ -566,6 +595,7 @@ class BatchScheduler(Generic[R]):
             isolated=isolated,
             divisible=self._shares_batches and batch.has_partial_waiters,
             sharers=batch.sharers,
+            baggage=first.baggage,
         )
 
     def _is_isolated(self, batch: Batch[R]) -> bool:

@@ -21,15 +21,18 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
+from app.observability.telemetry import GatewayMetrics, Telemetry
+from app.observability.trace_context import TraceContext
 from app.resilience.breaker import BreakerState, CallCounts, StateChange
 from app.resilience.clock import Clock, Deadline, write_duration
+from app.resilience.observation import observe_pipeline
 from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
 from app.resilience.pacer import Slowdown
 from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
 from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Headers, RequestContext, UserId, child_of
+from app.sources.base import Headers, RequestContext, UserId
 from app.sources.cache.lifetime import ArrivalTime, read_arrival
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
@@ -37,6 +40,7 @@ from app.sources.mapping.requests import UpstreamRequest
 from app.sources.mapping.rows import RawAnswer
 from app.sources.oauth import Tokens, open_tokens
 from app.sources.seldom import SeldomLog, requests_of
+from app.sources.telemetry import HttpExchange, SourceTelemetry
 from app.sources.trace import SourceTrace, trace_of_call
 from app.transport.body import ACCEPT_ENCODING, read_body
 from app.transport.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
@@ -76,6 +80,8 @@ class ServiceCall(Generic[T]):
         context: The context of the incoming request.
         read: Converts the response of the next attempt to a value.
         absent: Statuses that mean "no such user".
+        span: The span of its next exchanges' parent; ``None`` if it belongs to no trace.
+        exchanges: How many exchanges have begun.
         arrivals: The arrival of the last readable response for each key, if it has cache headers
             and there is a cache.
     """
@@ -84,6 +90,8 @@ class ServiceCall(Generic[T]):
     context: RequestContext
     read: "Read[T]"
     absent: frozenset[int]
+    span: TraceContext | None
+    exchanges: int = 0
     arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
 
 
@@ -145,6 +153,7 @@ class ServiceClient:
         pipeline: The resilience pipeline.
         clock: The clock.
         log: Where exchanges are logged.
+        telemetry: Where calls and exchanges are counted, and their spans go.
         tokens: The OAuth tokens for the service; ``None`` if it needs none.
 
     Attributes:
@@ -165,6 +174,7 @@ class ServiceClient:
         pipeline: ResiliencePipeline,
         clock: Clock,
         log: FilteringBoundLogger,
+        telemetry: Telemetry,
         tokens: Tokens | None = None,
     ) -> None:
         self.name = name
@@ -179,8 +189,11 @@ class ServiceClient:
         self._clock = clock
         self._log = log
         self.seldom = SeldomLog(log, clock)
+        url = httpx.URL(settings.base_url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        self._telemetry = SourceTelemetry(telemetry, url.host, str(port))
         self._headers = [
-            ("Host", httpx.URL(settings.base_url).netloc.decode("ascii")),
+            ("Host", url.netloc.decode("ascii")),
             ("Accept", "application/json"),
             ("Accept-Encoding", ACCEPT_ENCODING),
             ("User-Agent", f"user-gateway/{__version__}"),
@@ -257,7 +270,8 @@ class ServiceClient:
             The value from ``read``, ``None`` for an ``absent`` status, or the failure; and what the
             call did.
         """
-        call = ServiceCall(request, context, read, absent)
+        span = self._telemetry.begin_span(context.trace)
+        call = ServiceCall(request, context, read, absent, span or context.trace)
         exchange = partial(self._exchange, call)
         caller = self._identity(context)
         started = self._clock.monotonic()
@@ -281,6 +295,7 @@ class ServiceClient:
             circuit=self.circuit,
             pace=self.pipeline.pace_state_of(caller),
         )
+        self._telemetry.record_call(self.name, trace.timeline[0], span, context.trace)
         if not isinstance(answer, SourceFailure):
             return Reply(answer.value, trace, call.arrivals)
         if not outcome.attempts:  # each attempt is logged by ``_report``
@@ -308,14 +323,13 @@ class ServiceClient:
         status: int | None = None
         extensions: Mapping[str, Any] = {}
         answer: _Response[T] | SourceFailure
-        traceparent = call.context.traceparent
-        if traceparent is not None:
-            traceparent = child_of(traceparent)
+        call.exchanges = number = call.exchanges + 1
+        span = None if call.span is None else call.span.child()
         try:
             # httpx's timeouts are for each read; this timeout is for the whole exchange.
             async with self._clock.timeout(seconds):
                 response = await self._transport.handle_async_request(
-                    self._http_request(request, call.context, seconds, token_headers, traceparent)
+                    self._http_request(request, call.context, seconds, token_headers, span)
                 )
                 try:
                     status, headers = response.status_code, fields_of(response)
@@ -343,16 +357,20 @@ class ServiceClient:
                     await response.aclose()
         except FOREIGN as error:
             answer = failure_of_exception(self.name, error)
-        took = self._clock.monotonic() - started
-        self._report(
-            request,
-            call.context,
-            answer,
-            extensions,
-            status=status,
-            seconds=took,
-            traceparent=traceparent,
+        ended = self._clock.monotonic()
+        code = answer.code if isinstance(answer, SourceFailure) else None
+        exchange = HttpExchange(
+            request.method,
+            request.path,
+            status,
+            code,
+            len(request.keys),
+            started,
+            ended,
+            number,
         )
+        self._telemetry.record_exchange(self.name, exchange, span, call.span)
+        self._report(exchange, call.context, answer, extensions, span)
         return answer
 
     def _keep_arrival(
@@ -376,12 +394,16 @@ class ServiceClient:
         context: RequestContext,
         seconds: float,
         token_headers: Headers,
-        traceparent: str | None,
+        span: TraceContext | None,
     ) -> httpx.Request:
         """Return the HTTP request of a call."""
         headers = [*self._headers, ("X-Request-ID", context.request_id), *token_headers]
-        if traceparent is not None:
-            headers.append(("traceparent", traceparent))
+        if span is not None:
+            headers.append(("traceparent", span.traceparent))
+            if span.tracestate is not None:
+                headers.append(("tracestate", span.tracestate))
+        if context.baggage is not None:
+            headers.append(("baggage", context.baggage))
         if context.deadline is not None:
             headers.append((self._deadlines.header, write_duration(seconds)))
         if self._forwards:
@@ -443,14 +465,11 @@ class ServiceClient:
 
     def _report(
         self,
-        request: UpstreamRequest,
+        exchange: HttpExchange,
         context: RequestContext,
         answer: object,
         extensions: Mapping[str, Any],
-        *,
-        status: int | None,
-        seconds: float,
-        traceparent: str | None,
+        span: TraceContext | None,
     ) -> None:
         """Log the exchange."""
         if strays := extensions.get(STRAYS):
@@ -467,14 +486,14 @@ class ServiceClient:
             "source.fetch",
             **requests_of(context),
             source=self.name,
-            path=request.path,
-            keys=len(request.keys),
-            status=status,
-            duration_ms=round(seconds * 1000, 2),
+            path=exchange.path,
+            keys=exchange.keys,
+            status=exchange.status,
+            duration_ms=round((exchange.ended - exchange.started) * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
             **({"repeated": True} if extensions.get(REPEATED) else {}),
-            **({} if traceparent is None else {"span_id": traceparent[36:52]}),
+            **({} if span is None else {"span_id": span.span_id}),
         )
 
 
@@ -488,6 +507,7 @@ async def open_service(
     clock: Clock,
     chance: Chance,
     log: FilteringBoundLogger,
+    telemetry: Telemetry,
 ) -> AsyncGenerator[ServiceClient]:
     """Open the client of a service for the life of the process.
 
@@ -499,11 +519,14 @@ async def open_service(
         clock: The clock.
         chance: Random numbers for the jitter of retries.
         log: Where exchanges are logged.
+        telemetry: Where calls and exchanges are counted, and their spans go.
 
     Yields:
         The client. Its connections are closed at the end.
     """
-    pipeline = pipeline_of(name, settings, clock=clock, chance=chance, log=log)
+    pipeline = pipeline_of(
+        name, settings, clock=clock, chance=chance, log=log, metrics=telemetry.metrics
+    )
     async with (
         transports(settings) as transport,
         open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,
@@ -516,12 +539,19 @@ async def open_service(
             pipeline=pipeline,
             clock=clock,
             log=log,
+            telemetry=telemetry,
             tokens=tokens,
         )
 
 
 def pipeline_of(
-    name: str, settings: SourceSettings, *, clock: Clock, chance: Chance, log: FilteringBoundLogger
+    name: str,
+    settings: SourceSettings,
+    *,
+    clock: Clock,
+    chance: Chance,
+    log: FilteringBoundLogger,
+    metrics: GatewayMetrics,
 ) -> ResiliencePipeline:
     """Make the resilience pipeline of a source.
 
@@ -531,6 +561,7 @@ def pipeline_of(
         clock: The clock.
         chance: Random numbers for the jitter of retries.
         log: Where changes of the circuit and slowdowns are logged.
+        metrics: Where changes of the circuit are counted, and its state is shown.
 
     Returns:
         The pipeline.
@@ -538,6 +569,7 @@ def pipeline_of(
     breaker = settings.breaker
 
     def report(change: StateChange) -> None:
+        metrics.circuit_transitions.add(1, name, change.after.value, change.reason.value)
         (log.warning if change.after is BreakerState.OPEN else log.info)(
             "source.circuit",
             source=name,
@@ -557,9 +589,11 @@ def pipeline_of(
             signals=slowdown.signals,
         )
 
-    return ResiliencePipeline(
+    pipeline = ResiliencePipeline(
         name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace
     )
+    observe_pipeline(metrics.registry, name, pipeline)
+    return pipeline
 
 
 def _counts_of(counts: CallCounts, settings: BreakerSettings) -> Mapping[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from app.resilience.clock import Clock
-from app.sources.base import RequestContext, trace_id_of
+from app.sources.base import RequestContext
 
 WARN_EVERY = 60.0
 """Seconds between two warnings of one kind about one source."""
@@ -27,8 +27,8 @@ def requests_of(call: RequestContext) -> Mapping[str, object]:
     """
     requests = call.requests if call.sharers is None else call.sharers()
     ids = {"request_id": call.request_id}
-    if call.traceparent is not None:
-        ids["trace_id"] = trace_id_of(call.traceparent)
+    if call.trace is not None:
+        ids["trace_id"] = call.trace.trace_id
     if not call.requests and len(requests) < 2:  # noqa: PLR2004 # one request does not share
         return ids
     return {**ids, "requests": requests[:MAX_NAMED], "shared_by": len(requests)}

@@ -22,14 +22,17 @@ from app.execution.planner import Planner
 from app.execution.request import GraphQLRequest, GraphQLResponse
 from app.execution.response_errors import MASKED
 from app.execution.schema import build_schema
+from app.execution.telemetry import OperationTelemetry
 from app.fastpath.compiled import Compiler
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.resilience.clock import SystemClock
 from app.settings.resilience import DeadlineSettings
 from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.endpoints import endpoints_of
 from app.sources.records import ProfileRecord
+from app.sources.telemetry import SourceTelemetry
 from tests.conftest import GatewayClient
 from tests.fakes import (
     FakeServices,
@@ -185,6 +188,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
                 deadlines=DeadlineSettings(),
                 clock=clock,
                 log=log,
+                telemetry=SourceTelemetry(Telemetry()),
             )
         )
         engine = Engine(
@@ -198,6 +202,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
             compiler=Compiler(schema) if compiles else None,
             clock=clock,
             log=log,
+            telemetry=OperationTelemetry(Telemetry()),
         )
         yield RunningEngine(engine, stream)
 

@@ -14,6 +14,8 @@ from app.errors import Code, SourceFailure
 from app.execution.load import Loaders, OpenSources
 from app.execution.plan import Fetch, SourceNeeds
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
+from app.observability.trace_context import TraceContext
 from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings
@@ -32,9 +34,10 @@ from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.mapping.row_mapper import ForeignKey
 from app.sources.records import InvoiceRecord
 from app.sources.results import Result
+from app.sources.telemetry import SourceTelemetry
 from tests.fakes import calm_source
 
-CALL = RequestContext("request-1", "trace")
+CALL = RequestContext("request-1", TraceContext("trace"))
 A, B, C = UserId("a"), UserId("b"), UserId("c")
 ONE = SourceNeeds(("profile",), existence_only=False)
 BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
@@ -178,6 +181,7 @@ def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
         deadlines=DeadlineSettings(),
         clock=SystemClock(),
         log=make_log(LogSettings()),
+        telemetry=SourceTelemetry(Telemetry()),
     )
 
 
@@ -287,7 +291,7 @@ async def test_what_of_the_request_goes_on_reaches_the_sources(world: LoaderWorl
 
     for source in (world.profile, world.billing):
         (call,) = source.calls
-        assert (call.request_id, call.traceparent) == (CALL.request_id, CALL.traceparent)
+        assert (call.request_id, call.trace) == (CALL.request_id, CALL.trace)
 
 
 async def test_used_names_the_sources_that_were_asked(world: LoaderWorld) -> None:

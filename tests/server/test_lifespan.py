@@ -13,7 +13,10 @@ from starlette.types import Message
 
 from app.errors import ConfigurationError
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
+from app.resilience.clock import SystemClock
 from app.server.correlation import CorrelationMiddleware
+from app.server.telemetry import HttpTelemetry
 from app.settings.models import LogSettings
 
 MISTAKES = ("[sources.shop] no address: expected base_url.", "[user.orders] no type: expected one.")
@@ -34,7 +37,12 @@ async def lifespan_of(
 
     stream = io.StringIO()
     log = make_log(LogSettings(), "json", stream)
-    app = CorrelationMiddleware(Starlette(lifespan=lifespan), log)
+    app = CorrelationMiddleware(
+        Starlette(lifespan=lifespan),
+        log=log,
+        telemetry=HttpTelemetry(Telemetry()),
+        clock=SystemClock(),
+    )
     sent: list[Message] = []
     incoming: asyncio.Queue[Message] = asyncio.Queue()
     for kind in ("startup", "shutdown"):

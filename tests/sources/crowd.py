@@ -13,6 +13,7 @@ from typing import Literal
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings
@@ -20,6 +21,7 @@ from app.settings.source import SourceSettings
 from app.sources.base import FetchResult, RequestContext, UserId
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.store import EntityStore
+from app.sources.telemetry import SourceTelemetry
 from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
 from tests.sources.upstream import NAME, PersonRecord, Requests, Said, failure
@@ -138,6 +140,7 @@ class Crowd:
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(), stream=io.StringIO()),
+            telemetry=SourceTelemetry(Telemetry()),
         )
 
     # What the upstream does.

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
+from app.observability.trace_context import TraceContext
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CoalesceSettings, DeadlineSettings
@@ -22,6 +24,7 @@ from app.sources.base import FetchResult, FieldSet, RequestContext, UserId
 from app.sources.batch import PendingBatch
 from app.sources.batch_scheduler import SLOW_SOURCE_S, BatchScheduler, Sharing
 from app.sources.round_trip import WINDOW
+from app.sources.telemetry import SourceTelemetry
 from app.sources.trace import SourceTrace
 from tests.clock import ManualClock
 from tests.fakes import calm_source
@@ -86,6 +89,7 @@ class SchedulerHarness:
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(format="json"), stream=self.log),
+            telemetry=SourceTelemetry(Telemetry()),
         )
 
     def call(
@@ -450,6 +454,7 @@ async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
         deadlines=DeadlineSettings(),
         clock=clock,
         log=make_log(LogSettings()),
+        telemetry=SourceTelemetry(Telemetry()),
     )
     pending = batches.enqueue(ids("ab"), RequestContext("r"))
     with pytest.raises(ValueError, match="shorter"):
@@ -636,7 +641,7 @@ async def test_a_joined_call_has_an_id_of_its_own_and_names_its_requests(
     for name in ("r1", "r2"):
         await joint.ask("a", joint.call(name))  # to have the air full
         await joint.ask("b", joint.call(name))
-    context = replace(joint.call("r3"), traceparent="trace-3")
+    context = replace(joint.call("r3"), trace=TraceContext("trace-3"))
     await joint.ask("c", context)
     await joint.ask("d", joint.call("r4"))
     await joint.let_go(0)
@@ -644,16 +649,16 @@ async def test_a_joined_call_has_an_id_of_its_own_and_names_its_requests(
     batch_trace = joint.upstream.calls[-1]
     assert batch_trace.requests == ("r3", "r4")
     assert batch_trace.request_id not in {"", "r3", "r4"}
-    assert batch_trace.traceparent == "trace-3"
+    assert batch_trace.trace == TraceContext("trace-3")
 
 
 async def test_a_call_for_one_request_is_that_request_s(joint: SchedulerHarness) -> None:
-    await joint.ask("a", replace(joint.call("r1"), traceparent="trace-1"))
+    await joint.ask("a", replace(joint.call("r1"), trace=TraceContext("trace-1")))
 
     (batch_trace,) = joint.upstream.calls
-    assert (batch_trace.request_id, batch_trace.traceparent, batch_trace.requests) == (
+    assert (batch_trace.request_id, batch_trace.trace, batch_trace.requests) == (
         "r1",
-        "trace-1",
+        TraceContext("trace-1"),
         (),
     )
 

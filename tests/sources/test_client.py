@@ -24,6 +24,8 @@ from app import __version__
 from app.errors import Code, MalformedError, SourceFailure
 from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
+from app.observability.trace_context import TraceContext
 from app.resilience.breaker import BreakerState
 from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
@@ -128,6 +130,7 @@ async def asking(
         clock=clock or SystemClock(),
         chance=lambda: 0.5,
         log=log,
+        telemetry=Telemetry(),
     ) as client:
         yield OpenClient(client, stream)
 
@@ -144,7 +147,7 @@ async def exchange(
 
 async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> None:
     async with exchange(saying(b"[1]"), auth=AUTH) as (asked, server):
-        assert await asked.get("/users?id=1", RequestContext("req-7", TRACE)) == "[1]"
+        assert await asked.get("/users?id=1", RequestContext("req-7", TraceContext(TRACE))) == "[1]"
 
     [seen] = server.requests
     assert seen.target == "/users?id=1"

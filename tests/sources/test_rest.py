@@ -13,6 +13,7 @@ import pytest
 from app.errors import Code, SourceFailure
 from app.fastpath.wire import wire_transport
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings, RetrySettings
 from app.sources.base import FetchResult, RequestContext, SourceResult, UserId
@@ -102,6 +103,7 @@ async def opened(
         clock=clock,
         chance=lambda: 0.5,
         log=log,
+        telemetry=Telemetry(),
     ) as client:
         yield Opened(RestSource(PROFILE, client, log), stream, clock)
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from app.errors import SourceFailure
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.resilience.breaker import BreakerState
 from app.resilience.clock import Deadline
 from app.resilience.pipeline import ResiliencePipeline
@@ -36,6 +37,7 @@ from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
+from app.sources.telemetry import SourceTelemetry
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
@@ -208,6 +210,7 @@ async def staged(
         clock=service.clock,
         chance=lambda: 0.5,
         log=logger,
+        telemetry=Telemetry(),
     ) as client:
         source = RestSource(PROFILE, client, logger)
         batches: BatchScheduler[ProfileRecord] = BatchScheduler(
@@ -218,6 +221,7 @@ async def staged(
             deadlines=DeadlineSettings(),
             clock=service.clock,
             log=logger,
+            telemetry=SourceTelemetry(Telemetry()),
             congested=client.is_congested,
         )
         async with batches:

@@ -43,6 +43,7 @@ from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.credentials import identity_of
 from app.sources.records_in_parts import joined
+from app.sources.telemetry import SourceTelemetry
 from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
@@ -204,6 +205,7 @@ class CachedSource(Generic[R]):
         deadlines: DeadlineSettings,
         clock: Clock,
         log: FilteringBoundLogger,
+        telemetry: SourceTelemetry,
         congested: Callable[[], bool] = never,
     ) -> None:
         """Create the cache of a source.
@@ -215,6 +217,7 @@ class CachedSource(Generic[R]):
             deadlines: The time budget of a request.
             clock: The clock.
             log: Where the first response is logged that the service does not allow to keep.
+            telemetry: Where batches are counted, and their spans go.
             congested: Returns whether calls to the source wait before they are sent.
         """
         self.name = source.name
@@ -233,6 +236,7 @@ class CachedSource(Generic[R]):
             deadlines=deadlines,
             clock=clock,
             log=log,
+            telemetry=telemetry,
             congested=congested,
         )
 

@@ -82,6 +82,9 @@ class EntityStore(Generic[R]):
     A client that requests invented users must not displace real ones. So records and unknown users
     have separate LRU lists. A full store removes an unknown user if these take more than their
     share, and a record otherwise.
+
+    Attributes:
+        evicted: How many entries were removed because it was full, in total.
     """
 
     def __init__(self, max_entries: int) -> None:
@@ -90,6 +93,7 @@ class EntityStore(Generic[R]):
         Args:
             max_entries: Maximum number of entries, at least 1.
         """
+        self.evicted = 0
         self._max = max_entries
         self._records: OrderedDict[EntryKey, Entry[R]] = OrderedDict()
         self._unknown: OrderedDict[EntryKey, Entry[R]] = OrderedDict()
@@ -123,6 +127,7 @@ class EntityStore(Generic[R]):
             if self.size > self._max:
                 crowded = len(self._unknown) > self._max // UNKNOWN_SHARE
                 (self._unknown if crowded else self._records).popitem(last=False)
+                self.evicted += 1
 
     def _get(self, key: EntryKey) -> Entry[R] | None:
         """Return one entry."""

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, ConfigurationError, SourceFailure, bare
 from app.expressions.ids import folded
+from app.observability.telemetry import Telemetry
 from app.resilience.breaker import BreakerState
 from app.resilience.clock import Clock, Deadline
 from app.resilience.pace import PaceState
@@ -26,7 +27,6 @@ from app.sources.base import (
     RequestContext,
     SourceResult,
     UserId,
-    child_of,
 )
 from app.sources.client import LastContact, Reply
 from app.sources.division import divided, fetch_parts
@@ -44,6 +44,7 @@ from app.sources.own.contract import (
 )
 from app.sources.own.records import OwnRecords
 from app.sources.seldom import SeldomLog, requests_of
+from app.sources.telemetry import SourceTelemetry
 from app.sources.trace import trace_of_call
 
 R = TypeVar("R", bound=Record)
@@ -129,6 +130,7 @@ class OwnService(Generic[R]):
         deadlines: ``reserve`` is subtracted from the time of a request.
         clock: The clock.
         log: Where calls are logged.
+        telemetry: Where calls are counted.
         fold_case: Whether keys that differ only in case are the same.
 
     Attributes:
@@ -148,6 +150,7 @@ class OwnService(Generic[R]):
         deadlines: DeadlineSettings,
         clock: Clock,
         log: FilteringBoundLogger,
+        telemetry: Telemetry,
         fold_case: bool,
     ) -> None:
         self.name = own.name
@@ -160,6 +163,7 @@ class OwnService(Generic[R]):
         self._deadlines = deadlines
         self._clock = clock
         self._log = log
+        self._telemetry = SourceTelemetry(telemetry)
         self._folded = partial(folded, fold_case=fold_case)
         self._records = OwnRecords[R](own, self._folded)
 
@@ -272,6 +276,7 @@ class OwnService(Generic[R]):
     ) -> Reply[T]:
         """Make a call through the pipeline."""
         started = self._clock.monotonic()
+        span = self._telemetry.begin_span(context.trace)
         outcome = await self._pipeline.run(
             attempt,
             limit=limit,
@@ -289,14 +294,15 @@ class OwnService(Generic[R]):
             circuit=self.circuit,
             pace=self.pace_state,
         )
+        self._telemetry.record_call(self.name, trace.timeline[0], span, context.trace)
         return Reply(outcome.answer, trace)
 
     def _call(self, context: RequestContext, seconds: float) -> SourceCall:
         """Make the ``SourceCall`` that the module gets."""
-        trace = context.traceparent
+        trace = context.trace
         return SourceCall(
             context.request_id,
-            None if trace is None else child_of(trace),
+            None if trace is None else trace.child().traceparent,
             seconds,
             context.fields if self.own.selects else None,
         )
@@ -429,6 +435,7 @@ async def open_own(
     deadlines: DeadlineSettings,
     clock: Clock,
     log: FilteringBoundLogger,
+    telemetry: Telemetry,
     fold_case: bool,
 ) -> AsyncGenerator[OwnService[Any]]:
     """Open a source of a module for the life of the process.
@@ -440,6 +447,7 @@ async def open_own(
         deadlines: The time budget of a request.
         clock: The clock.
         log: Where calls are logged.
+        telemetry: Where calls are counted, and their spans go.
         fold_case: Whether keys that differ only in case are the same.
 
     Yields:
@@ -460,6 +468,7 @@ async def open_own(
             deadlines=deadlines,
             clock=clock,
             log=log,
+            telemetry=telemetry,
             fold_case=fold_case,
         )
 

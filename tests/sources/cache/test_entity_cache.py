@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
@@ -32,6 +33,7 @@ from app.sources.cache.lifetime import OVER, Lifetime
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.mapping.decoding import values_of
 from app.sources.records_in_parts import partial
+from app.sources.telemetry import SourceTelemetry
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.properties import examples
@@ -160,6 +162,7 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=clock,
             log=make_log(LogSettings(format="json"), stream=log),
+            telemetry=SourceTelemetry(Telemetry()),
         )
         opened.append(await cached.__aenter__())
         return Shop(clock, upstream, cached, log)

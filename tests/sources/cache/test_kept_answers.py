@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import SourceFailure
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.settings.models import LogSettings
 from app.settings.request import EachRequest
 from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSettings
@@ -22,6 +23,7 @@ from app.sources.cache.store import EntityStore
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
 from app.sources.rest import RestSource
+from app.sources.telemetry import SourceTelemetry
 from tests.clock import ManualClock
 from tests.fakes import FakeTransport, calm_source, json_response, profile_row, user_id
 
@@ -129,6 +131,7 @@ async def serving(**changes: Any) -> AsyncGenerator[CachedService]:  # noqa: ANN
             clock=service.clock,
             chance=lambda: 0.5,
             log=log,
+            telemetry=Telemetry(),
         ) as client,
         CachedSource(
             RestSource(PROFILE, client, log),
@@ -137,6 +140,7 @@ async def serving(**changes: Any) -> AsyncGenerator[CachedService]:  # noqa: ANN
             deadlines=DeadlineSettings(),
             clock=service.clock,
             log=log,
+            telemetry=SourceTelemetry(Telemetry()),
         ) as source,
     ):
         service.source = source

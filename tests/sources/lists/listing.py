@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.schema.connection import MAX_CURSOR, decode_cursor, encode_cursor
 from app.settings.models import LogSettings
 from app.settings.resilience import DeadlineSettings
@@ -42,6 +43,7 @@ async def listing(
         clock=clock or ManualClock(),
         chance=lambda: 0.5,
         log=log or make_log(LogSettings(), "json", io.StringIO()),
+        telemetry=Telemetry(),
     ) as client:
         yield RestPages(INVOICES, client)
 

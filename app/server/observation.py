@@ -1,0 +1,51 @@
+"""What metrics read of the endpoint and the process whenever a snapshot is taken."""
+
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.observability import metric_list
+from app.observability.metrics import Metrics, Observation
+from app.server.endpoint import GraphQLEndpoint
+from app.settings.fastpath import FastpathSettings
+
+_STATM = Path("/proc/self/statm")
+
+
+def observe_server(metrics: Metrics, endpoint: GraphQLEndpoint, fastpath: FastpathSettings) -> None:
+    """Let metrics read how many operations run, and which fast paths are in use.
+
+    Args:
+        metrics: The metrics.
+        endpoint: The endpoint.
+        fastpath: The fast paths.
+    """
+    uses = [(name, fastpath.uses(name)) for name in FastpathSettings.model_fields]
+    metrics.observe(metric_list.GRAPHQL_ACTIVE, lambda: [((), endpoint.running)])
+    metrics.observe(metric_list.FASTPATHS, lambda: [((name,), float(on)) for name, on in uses])
+
+
+def observe_process(metrics: Metrics) -> None:
+    """Let metrics read the CPU time and the memory of the process.
+
+    Args:
+        metrics: The metrics.
+    """
+    metrics.observe(metric_list.CPU_TIME, _cpu_time)
+    metrics.observe(metric_list.MEMORY_USAGE, _memory)
+    metrics.observe(metric_list.WORKERS, lambda: [((), 1)])
+
+
+def _cpu_time() -> Sequence[Observation]:
+    """Return the CPU seconds of the process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return [(("user",), usage.ru_utime), (("system",), usage.ru_stime)]
+
+
+def _memory() -> Sequence[Observation]:
+    """Return the resident bytes of the process; nothing where the system does not say."""
+    try:
+        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+    except OSError:
+        return []
+    return [((), float(pages * resource.getpagesize()))]

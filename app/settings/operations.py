@@ -1,0 +1,38 @@
+"""Settings for operators: the admin port, and the content of metrics and traces."""
+
+from pydantic import Field
+
+from app.settings.base import SettingsModel
+
+
+class AdminSettings(SettingsModel):
+    """The admin port. It has no authentication, so only operators should be able to reach it."""
+
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Port for operators, with `/metrics` (Prometheus), `/healthz` and `/readyz`; 0"
+        " for any free port. When absent, there is none.",
+        examples=[9090],
+    )
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address that the admin port listens on."
+    )
+
+
+class TelemetrySettings(SettingsModel):
+    """The content of metrics and traces."""
+
+    operation_names: int = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="How many names of operations metrics show, besides those of trusted documents;"
+        " other operations are counted as `other`.",
+    )
+    documents: bool = Field(
+        default=False,
+        description="Whether spans have the texts of documents. A document may contain values that"
+        " the client has written into it.",
+    )

@@ -1,0 +1,41 @@
+"""What metrics read of schedulers and caches whenever a snapshot is taken."""
+
+from typing import Any
+
+from app.observability import metric_list
+from app.observability.metrics import Metrics
+from app.sources.batch_scheduler import BatchScheduler
+from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.store import EntityStore
+
+
+def observe_scheduler(metrics: Metrics, scheduler: BatchScheduler[Any]) -> None:
+    """Let metrics read how many keys a scheduler has coalesced.
+
+    Args:
+        metrics: The metrics.
+        scheduler: The scheduler.
+    """
+    name = scheduler.name
+    metrics.observe(metric_list.COALESCED_KEYS, lambda: [((name,), scheduler.shared)])
+
+
+def observe_cache(metrics: Metrics, cached: CachedSource[Any], store: EntityStore[Any]) -> None:
+    """Let metrics read what an entity cache has done, and how full it is.
+
+    Args:
+        metrics: The metrics.
+        cached: The source with the cache.
+        store: The entries of the cache.
+    """
+    name = cached.name
+    metrics.observe(
+        metric_list.ENTITY_CACHE_LOOKUPS,
+        lambda: [
+            ((name, "hit"), cached.hits),
+            ((name, "miss"), cached.misses),
+            ((name, "stale"), cached.stale_hits),
+        ],
+    )
+    metrics.observe(metric_list.ENTITY_CACHE_ENTRIES, lambda: [((name,), store.size)])
+    metrics.observe(metric_list.ENTITY_CACHE_EVICTIONS, lambda: [((name,), store.evicted)])
