@@ -1,6 +1,7 @@
 """Assembles the application and its lifespan. No other module does."""
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -43,6 +44,7 @@ from app.fastpath.paths import walking
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
+from app.observability.otlp import open_telemetry, read_otlp
 from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
@@ -60,9 +62,11 @@ from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.refusals import COUNT_REFUSAL
+from app.server.reports import ReportAddress
 from app.server.responses import error_response, security_headers, wrong_method
 from app.server.serving import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.server.telemetry import HttpTelemetry
+from app.server.watch import watching
 from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
@@ -344,6 +348,7 @@ def create_app(
     schema: GatewaySchema | None = None,
     authenticate: Authenticate | None = None,
     telemetry: Telemetry | None = None,
+    report_to: ReportAddress | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
     """Assemble the gateway.
@@ -360,6 +365,7 @@ def create_app(
         authenticate: Returns the caller of a request; by default as the settings say.
         telemetry: What the parts of the gateway measure with; by default metrics that are counted
             and not exported.
+        report_to: Where this process reports to, for the admin port; ``None`` if there is none.
         version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
@@ -404,7 +410,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Open the gateway, and close the endpoint at the end."""
-        async with gateway.lifespan(app):
+        async with watching(telemetry, health.readiness, report_to), gateway.lifespan(app):
             with closing(endpoint):
                 yield {COUNT_REFUSAL: http_telemetry.count_refusal}
 
@@ -467,11 +473,14 @@ def load_settings(
     )
 
 
-def app_from_environment(config: Path | None = None) -> Starlette:
+def app_from_environment(
+    config: Path | None = None, report_to: ReportAddress | None = None
+) -> Starlette:
     """Assemble the gateway from the settings in the environment, for a server process.
 
     Args:
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
+        report_to: Where this process reports to, for the admin port; ``None`` if there is none.
 
     Returns:
         The ASGI application.
@@ -481,7 +490,20 @@ def app_from_environment(config: Path | None = None) -> Starlette:
     """
     try:
         settings = load_settings(config=config, serving=True)
-        app = create_app(settings, make_log(settings.log))
+        clock = SystemClock()
+        telemetry = open_telemetry(
+            read_otlp(os.environ),
+            GatewayMetrics(settings.telemetry.operation_names),
+            version=__version__,
+            monotonic=clock.monotonic,
+        )
+        app = create_app(
+            settings,
+            make_log(settings.log),
+            clock=clock,
+            telemetry=telemetry,
+            report_to=report_to,
+        )
     except ConfigurationError as error:
         log_unusable(make_log(LogSettings()), UNUSABLE, error.mistakes, cause=error.__cause__)
         sys.exit(STARTUP_FAILURE)

@@ -160,7 +160,7 @@ DOORS: Mapping[str, tuple[Takes, str]] = {
     "a range of rows": (pages_on, "items 0-24/100"),
     "an id of a request": (by_header(b"x-request-id", lambda known: known.request_id), "abc-1"),
     "a trace": (
-        by_header(b"traceparent", lambda known: known.traceparent),
+        by_header(b"traceparent", lambda known: known.trace and known.trace.traceparent),
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     ),
     "a header that is sent on": (

@@ -3,6 +3,7 @@
 import asyncio
 import logging.config
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,16 @@ import click
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
+from app import __version__
 from app.cli.base import UNFIT, Port, refuse, sources_at
 from app.demo.faults import DemoOptions, Fault, Latency, fail_option, latency_option
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.errors import LibraryError
 from app.main import create_app, protocol_of
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
+from app.server.admin import AdminPort, bind_admin, open_admin
 from app.server.process import log_uncaught, open_standard_streams
+from app.server.reports import ReportAddress
 from app.settings.auth import OpenCallers
 from app.settings.limits import LimitsSettings
 from app.settings.models import LogSettings, Settings
@@ -42,6 +46,11 @@ _NOT_KNOWN_YET = SourceUrls(*["http://127.0.0.1:9"] * 3)
 )
 @latency_option
 @fail_option
+@click.option(
+    "--admin-port",
+    type=Port,
+    help="Port for operators, with /metrics, /healthz and /readyz; 0 for any. None when absent.",
+)
 @click.option("--sources-only", is_flag=True, help="Run the three services without the gateway.")
 def demo(
     host: str,
@@ -50,6 +59,7 @@ def demo(
     latency: tuple[Latency, ...],
     faults: tuple[Fault, ...],
     *,
+    admin_port: int | None,
     sources_only: bool,
 ) -> None:
     """Run three services with 1,000 users, and the gateway over them.
@@ -69,23 +79,38 @@ def demo(
         protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET))
     except LibraryError as error:
         refuse(UNFIT, (str(error),))
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        gateway = partial(demo_gateway, host)
-        runner.run(run_demo(options, gateway, _announce, protocol=protocol))
+    with ExitStack() as stack:
+        admin = None
+        if admin_port is not None and not sources_only:
+            admin = stack.enter_context(_admin(admin_port))
+        gateway = partial(demo_gateway, host, report_to=admin.report_to if admin else None)
+        announce = partial(_announce, admin=admin.address if admin else None)
+        runner = stack.enter_context(asyncio.Runner(loop_factory=auto_loop_factory()))
+        runner.run(run_demo(options, gateway, announce, protocol=protocol))
 
 
-def demo_gateway(host: str, urls: SourceUrls) -> ASGIApp:
+def _admin(port: int) -> AbstractContextManager[AdminPort]:
+    """Open the admin port, or say why that is not possible."""
+    try:
+        listener = bind_admin("127.0.0.1", port)
+    except OSError as error:
+        refuse("The demo does not start:", (f"--admin-port {port}: {error.strerror}",))
+    return open_admin(listener, workers=1, version=__version__)
+
+
+def demo_gateway(host: str, urls: SourceUrls, *, report_to: ReportAddress | None = None) -> ASGIApp:
     """Make the gateway over the demo's services.
 
     Args:
         host: The address on which the gateway listens.
         urls: The addresses of the services.
+        report_to: Where it reports to, for the admin port; ``None`` if there is none.
 
     Returns:
         The application.
     """
     settings = _demo_settings(host, urls)
-    return create_app(settings, make_log(settings.log))
+    return create_app(settings, make_log(settings.log), report_to=report_to)
 
 
 def _demo_settings(host: str, urls: SourceUrls) -> Settings:
@@ -107,17 +132,18 @@ def _demo_settings(host: str, urls: SourceUrls) -> Settings:
     )
 
 
-def _announce(addresses: DemoAddresses) -> None:
+def _announce(addresses: DemoAddresses, *, admin: str | None) -> None:
     """Print the addresses, and an example of a request."""
     # Not with `click.echo`: the demo should run even if its output cannot be written.
-    writer_to(sys.stdout).warning(announcement(addresses))
+    writer_to(sys.stdout).warning(announcement(addresses, admin=admin))
 
 
-def announcement(addresses: DemoAddresses) -> str:
+def announcement(addresses: DemoAddresses, *, admin: str | None = None) -> str:
     """Write the addresses of the demo, and an example of a request.
 
     Args:
         addresses: The addresses.
+        admin: The address of the admin port; ``None`` if there is none.
 
     Returns:
         Lines for a terminal.
@@ -144,6 +170,7 @@ def announcement(addresses: DemoAddresses) -> str:
             f"GraphiQL   {addresses.graphiql}",
             f"Services   {sources.profile} {sources.billing} {sources.activity}",
             f"Users      {_user_id(1)} to {_user_id(1000)}",
+            *([] if admin is None else [f"Metrics    {admin}/metrics"]),
             "",
             f"  curl {addresses.graphiql} -H 'Content-Type: application/json' \\",
             f"""    -d '{{"query": "{query}"}}'""",

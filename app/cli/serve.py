@@ -6,6 +6,7 @@ within a company, are accepted. No option overrides a rule; each message names t
 change.
 """
 
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
@@ -23,11 +24,15 @@ from app.errors import ConfigurationError, LibraryError
 from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
+from app.server.admin import bind_admin
 from app.server.process import open_standard_streams
+from app.server.reports import ReportAddress
 from app.server.serving import log_unusable, run_server
 from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
+
+ADMIN_PORT = "The gateway does not start, because of its admin port:"
 
 UNSAFE = "The gateway does not start, because these settings are not safe:"
 
@@ -184,13 +189,16 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         protocol = protocol_of(settings)
     except LibraryError as error:
         _refuse_to_start(settings.log, UNFIT, (str(error),))
-    run_server(
-        uvicorn.Config(
-            partial(app_from_environment, config),  # each process makes its own
+    admin = _bind_admin(settings) if settings.admin.port is not None else None
+    workers = workers or settings.workers
+
+    def server_config(report_to: ReportAddress | None) -> uvicorn.Config:
+        return uvicorn.Config(
+            partial(app_from_environment, config, report_to),  # each process makes its own
             factory=True,
             host=host,
             port=settings.port if port is None else port,
-            workers=workers or settings.workers,
+            workers=workers,
             http=protocol,
             ws="none",
             lifespan="on",
@@ -201,7 +209,20 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
             timeout_graceful_shutdown=settings.shutdown_timeout,
         )
-    )
+
+    run_server(server_config, workers, admin)
+
+
+def _bind_admin(settings: Settings) -> socket.socket:
+    """Bind the admin port, or say why that is not possible."""
+    admin = settings.admin
+    try:
+        return bind_admin(admin.host, admin.port or 0)
+    except OSError as error:
+        mistake = (
+            f"{admin.host}:{admin.port} cannot be used (GATEWAY_ADMIN__PORT): {error.strerror}"
+        )
+        _refuse_to_start(settings.log, ADMIN_PORT, (mistake,))
 
 
 def _refuse_to_start(log: LogSettings, headline: str, mistakes: Sequence[str]) -> NoReturn:

@@ -554,8 +554,10 @@ def _as_server_event(_: object, __: str, event: EventDict) -> EventDict:
     if fields is not None:
         event.update(fields)
         return event
+    record: logging.LogRecord | None = event.get("_record")
+    is_export = record is not None and record.name.startswith("opentelemetry.")
     event["message"] = str(event.pop("event")).rstrip()
-    event["event"] = "server.message"
+    event["event"] = "telemetry.message" if is_export else "server.message"
     event.pop("color_message", None)
     return event
 

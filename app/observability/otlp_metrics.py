@@ -29,6 +29,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from app.observability.metrics import Metric as OwnMetric
 from app.observability.metrics import MetricInfo, MetricKind, Point, Snapshot
+from app.observability.otlp_resource import SERVICE
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
@@ -39,7 +40,7 @@ class OtlpMetrics:
     Args:
         snapshot: Takes a snapshot.
         resource: What the gateway is, for the collector.
-        scope: The name and version of the gateway.
+        version: The version of the gateway.
         seconds: The interval.
         exporter: Sends metrics; by default by OTLP over HTTP.
     """
@@ -48,14 +49,14 @@ class OtlpMetrics:
         self,
         snapshot: Callable[[], Snapshot],
         resource: Resource,
-        scope: InstrumentationScope,
         *,
+        version: str,
         seconds: float,
         exporter: MetricExporter | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._resource = resource
-        self._scope = scope
+        self._scope = InstrumentationScope(SERVICE, version)
         self._seconds = seconds
         self._exporter = exporter or OTLPMetricExporter()
         self._closing = threading.Event()

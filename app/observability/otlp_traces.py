@@ -30,6 +30,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import SpanKind as SdkKind
 
+from app.observability.otlp_resource import SERVICE
 from app.observability.trace_context import TraceContext, new_span_id, new_trace_id
 from app.observability.tracing import Span, SpanAttributes, SpanKind
 
@@ -38,9 +39,6 @@ _KINDS: Mapping[SpanKind, SdkKind] = {
     SpanKind.CLIENT: SdkKind.CLIENT,
     SpanKind.INTERNAL: SdkKind.INTERNAL,
 }
-
-SCOPE = "user-gateway"
-"""The name of the instrumentation scope."""
 
 
 class _GivenIds(IdGenerator):
@@ -88,7 +86,7 @@ class OtlpTracer:
             id_generator=self._ids,
         )
         self._provider.add_span_processor(processor or BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = self._provider.get_tracer(SCOPE, version)
+        self._tracer = self._provider.get_tracer(SERVICE, version)
 
     def begin(
         self, parent: TraceContext | None, name: str, attributes: SpanAttributes

@@ -1,5 +1,6 @@
 """What the parts of the gateway measure with: its metrics, and the tracer if there is one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.observability import metric_list
@@ -44,7 +45,11 @@ class Telemetry:
     Attributes:
         metrics: The metrics. They are always counted, because that is cheap.
         tracer: Exports spans; ``None`` if traces are switched off.
+        baggage: Whether the header ``baggage`` is sent on to sources.
+        closers: Send what waits to be exported. They may wait for a collector.
     """
 
     metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
     tracer: Tracer | None = None
+    baggage: bool = True
+    closers: tuple[Callable[[], None], ...] = ()

@@ -163,6 +163,8 @@ class CorrelationMiddleware:
         correlation = read_correlation(scope, self._forwards)
         caller = correlation.trace
         correlation.trace = self._telemetry.begin(scope, caller)
+        if not self._telemetry.telemetry.baggage:
+            correlation.baggage = None
         request_id = correlation.request_id
         scope.setdefault("state", {})[_STATE_KEY] = correlation
         status: int | None = None

@@ -1,5 +1,7 @@
 """The health endpoints: liveness and readiness.
 
+The public port tells nothing of sources; the admin port does (``admin.py``).
+
 Neither endpoint calls a source. If it did, one failing source would take the gateway out of
 service, although the gateway can still answer from the other sources. The same holds for an
 identity provider once its keys have been fetched. Until then no request can be answered, so the
@@ -8,7 +10,7 @@ process is not ready: a rollout must not replace a working process with it.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -61,6 +63,16 @@ class SourceHealth(BaseModel):
         " paused; with several callers, the slowest state."
     )
 
+    @property
+    def badness(self) -> tuple[int, int, float]:
+        """How bad the state is: a greater value is worse; of two equal ones, the later contact."""
+        contact = 0.0 if self.last_reached_at is None else self.last_reached_at.timestamp()
+        return _CIRCUITS.index(self.circuit), _PACES.index(self.pace), contact
+
+
+_CIRCUITS = (BreakerState.CLOSED.value, BreakerState.HALF_OPEN.value, BreakerState.OPEN.value)
+_PACES = (PaceState.FREE.value, PaceState.SLOWED.value, PaceState.PAUSED.value)
+
 
 class Readiness(BaseModel):
     """Whether the gateway can answer requests."""
@@ -72,6 +84,27 @@ class Readiness(BaseModel):
         " to verify tokens are there."
     )
     sources: dict[str, SourceHealth] = Field(description="The state of each source, by its name.")
+
+    @classmethod
+    def of(cls, *, is_ready: bool, sources: dict[str, SourceHealth]) -> Self:
+        """Make the readiness.
+
+        Args:
+            is_ready: Whether requests can be answered.
+            sources: The state of each source.
+
+        Returns:
+            The readiness.
+        """
+        return cls(status=READY if is_ready else "starting", sources=sources)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be answered."""
+        return self.status == READY
+
+
+READY = "ready"
 
 
 class Health:
@@ -103,12 +136,20 @@ class Health:
         """Answer the readiness probe.
 
         Returns:
-            The ``Readiness`` as JSON, with status 200 if the gateway is ready, else 503.
+            Its status as JSON, with status 200 if the gateway is ready, else 503. It tells nothing
+            of the sources.
+        """
+        return readiness_response(self.readiness(), with_sources=False)
+
+    def readiness(self) -> Readiness:
+        """Return whether the gateway can answer requests, and the states of its sources.
+
+        Returns:
+            The readiness of this process.
         """
         services = self._services()
-        is_ready = services is not None and self._can_authenticate()
-        readiness = Readiness(
-            status="ready" if is_ready else "starting",
+        return Readiness.of(
+            is_ready=services is not None and self._can_authenticate(),
             sources={
                 service.name: SourceHealth(
                     last_reached_at=service.contact.at if service.contact else None,
@@ -119,8 +160,17 @@ class Health:
                 for service in services or ()
             },
         )
-        return Response(
-            readiness.model_dump_json(by_alias=True),
-            200 if is_ready else 503,
-            media_type="application/json",
-        )
+
+
+def readiness_response(readiness: Readiness, *, with_sources: bool) -> Response:
+    """Make the response of a readiness probe.
+
+    Args:
+        readiness: The readiness.
+        with_sources: Whether the response has the states of sources.
+
+    Returns:
+        JSON, with status 200 if the gateway is ready, else 503.
+    """
+    body = readiness.model_dump_json(by_alias=True, include=None if with_sources else {"status"})
+    return Response(body, 200 if readiness.is_ready else 503, media_type="application/json")

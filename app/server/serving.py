@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import uvicorn
@@ -17,6 +17,10 @@ from uvicorn.supervisors import Multiprocess
 
 from app import __version__
 from app.observability.logs import library_event
+from app.observability.metric_list import WORKER_DEATHS
+from app.observability.metrics import Counter
+from app.server.admin import open_admin
+from app.server.reports import ReportAddress
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -30,18 +34,35 @@ STARTUP_FAILURE = 3
 """The exit code of a process that could not start. A supervisor does not start it again."""
 
 
-def run_server(config: uvicorn.Config) -> None:
+MakeConfig = Callable[[ReportAddress | None], uvicorn.Config]
+"""Makes the configuration of a server whose processes report to an address, or to nobody."""
+
+
+def run_server(make: MakeConfig, workers: int, admin: socket.socket | None) -> None:
     """Run a server until a signal ends it.
 
     Args:
-        config: How to serve, with the number of processes in ``workers``.
+        make: Makes the configuration.
+        workers: The number of processes.
+        admin: The bound socket of the admin port; ``None`` for no such port.
 
     Raises:
         SystemExit: The server could not start.
     """
+    if admin is None:
+        _run(make(None), None)
+        return
+    with open_admin(admin, workers=workers, version=__version__) as port:
+        config = make(port.report_to)
+        library_event(_log, logging.INFO, "admin.started", address=port.address)
+        _run(config, port.metrics.counter(WORKER_DEATHS))
+
+
+def _run(config: uvicorn.Config, deaths: Counter | None) -> None:
+    """Run a server in this process, or in several."""
     if config.workers > 1:
         with config.bind_socket() as listener:
-            Supervisor(config, [listener]).run()
+            Supervisor(config, [listener], deaths).run()
         return
     server = GatewayServer(config)
     with suppress(KeyboardInterrupt):
@@ -97,10 +118,20 @@ class GatewayServer(uvicorn.Server):
 class Supervisor(Multiprocess):
     """Starts the processes, replaces those that die, and logs both.
 
+    Args:
+        config: How to serve.
+        sockets: The bound sockets.
+        deaths: Counts the processes that die; ``None`` if nobody reads that.
+
     uvicorn itself writes the death of a process as information, without its reason.
     """
 
-    _has_started = False
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], deaths: Counter | None
+    ) -> None:
+        super().__init__(config, sockets)
+        self._deaths = deaths
+        self._has_started = False
 
     def keep_subprocess_alive(self) -> None:
         """Replace the processes that have died or hang, and log them as errors."""
@@ -112,12 +143,15 @@ class Supervisor(Multiprocess):
         for worker, was_alive in before:
             if worker not in self.processes or worker.exitcode is not None:
                 is_hung = was_alive and has_waited and worker.exitcode == -signal.SIGKILL
+                reason = "hung" if is_hung else death_of(worker.exitcode)
+                if self._deaths is not None:
+                    self._deaths.add(1, reason)
                 library_event(
                     _log,
                     logging.ERROR,
                     "worker.died",
                     worker=worker.pid,
-                    reason="hung" if is_hung else death_of(worker.exitcode),
+                    reason=reason,
                     replaced=worker not in self.processes,
                 )
         if not self._has_started and all(one.is_ready() for one in self.processes):

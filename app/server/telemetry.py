@@ -23,6 +23,9 @@ DISCONNECTED = "disconnected"
 ROUTES = frozenset({"/", "/graphql", "/healthz", "/readyz"})
 """The paths that are shown as they are."""
 
+PROBES = frozenset({"/healthz", "/readyz"})
+"""The paths whose requests are no spans: they come every few seconds, and say nothing."""
+
 ASSETS, ASSET_ROUTE = "/graphiql/assets/", "/graphiql/assets/{name}"
 
 
@@ -70,14 +73,14 @@ class HttpTelemetry:
             The span of the request. Without a tracer, the span of the client.
         """
         tracer = self.telemetry.tracer
-        if tracer is None:
+        if tracer is None or scope["path"] in PROBES:
             return caller
         method, route = _method_of(scope), route_of(scope["path"])
         # The attributes on which samplers may depend.
         attributes = {
             "http.request.method": method,
             "http.route": route,
-            "url.scheme": str(scope["scheme"]),
+            "url.scheme": scope.get("scheme", "http"),
         }
         return tracer.begin(caller, _name(method, route), attributes)
 
@@ -88,7 +91,7 @@ class HttpTelemetry:
             served: The request.
         """
         scope, status, span = served.scope, served.status, served.span
-        method, route, scheme = _method_of(scope), route_of(scope["path"]), scope["scheme"]
+        method, route = _method_of(scope), route_of(scope["path"])
         error = ""
         if status is None:
             error = DISCONNECTED
@@ -98,7 +101,7 @@ class HttpTelemetry:
         self.telemetry.metrics.http_server.record(
             served.ended - served.started,
             method,
-            scheme,
+            scope.get("scheme", "http"),
             route,
             "" if status is None else str(status),
             error,
@@ -121,7 +124,7 @@ def _span(served: ServedRequest, span: TraceContext, method: str, route: str, er
     """Make the span of a request."""
     attributes: dict[str, str | int] = {
         "http.request.method": method,
-        "url.scheme": str(served.scope["scheme"]),
+        "url.scheme": str(served.scope.get("scheme", "http")),
         "network.protocol.version": str(served.scope.get("http_version", "1.1")),
         "gateway.request_id": served.request_id,
     }

@@ -1,0 +1,151 @@
+"""The admin port: metrics for Prometheus, and health with the states of sources.
+
+It is a server of its own, in a thread with an event loop of its own. So it answers even if all
+processes hang, and then says so. With several processes it runs in their supervisor, which has no
+event loop.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from app.observability.metrics import Metrics
+from app.observability.prometheus import exposition
+from app.server.health import readiness_response
+from app.server.reports import ReportAddress, ReportListener, Reports
+
+PATHS = ("/metrics", "/healthz", "/readyz")
+
+
+def admin_app(reports: Reports, version: str) -> Starlette:
+    """Make the application of the admin port.
+
+    Args:
+        reports: The reports of the processes.
+        version: The version of the gateway.
+
+    Returns:
+        The application.
+    """
+    target = {"service.name": "user-gateway", "service.version": version}
+
+    async def metrics(request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        # In a thread: adding up thousands of numbers takes longer than a loop should be held up.
+        written = await asyncio.to_thread(lambda: exposition(reports.snapshot(), accept, target))
+        return Response(written.body, headers={"content-type": written.media_type})
+
+    async def alive(_: Request) -> Response:
+        is_alive = reports.is_alive()
+        body = '{"status":"ok"}' if is_alive else '{"status":"hanging"}'
+        return Response(body, 200 if is_alive else 503, media_type="application/json")
+
+    async def ready(_: Request) -> Response:
+        return readiness_response(reports.readiness(), with_sources=True)
+
+    async def index(_: Request) -> Response:
+        return PlainTextResponse("".join(f"{path}\n" for path in PATHS))
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/metrics", metrics),
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+        ]
+    )
+
+
+def bind_admin(host: str, port: int) -> socket.socket:
+    """Bind the socket of the admin port.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for any free one.
+
+    Returns:
+        The socket.
+
+    Raises:
+        OSError: The address cannot be used, for example because another program uses it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
+@contextmanager
+def serving_admin(app: Starlette, listener: socket.socket) -> Generator[None]:
+    """Serve the admin port in a thread, until the end of the context.
+
+    Args:
+        app: The application.
+        listener: The bound socket. It is closed at the end.
+
+    Yields:
+        Nothing. The port is served meanwhile.
+    """
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    # A daemon: a client that reads slowly must not keep the process alive.
+    thread = threading.Thread(target=server.run, args=([listener],), name="admin port", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(2.0)
+        listener.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPort:
+    """An open admin port.
+
+    Attributes:
+        report_to: Where processes report to.
+        metrics: The metrics of the process that has the port.
+        address: The address of the port, without a slash at the end.
+    """
+
+    report_to: ReportAddress
+    metrics: Metrics
+    address: str
+
+
+@contextmanager
+def open_admin(listener: socket.socket, *, workers: int, version: str) -> Generator[AdminPort]:
+    """Collect the reports of processes, and serve the admin port.
+
+    Args:
+        listener: The bound socket of the port, from ``bind_admin``.
+        workers: How many processes there should be.
+        version: The version of the gateway.
+
+    Yields:
+        The port. It is closed at the end.
+    """
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    reports = Reports(workers, time.monotonic)
+    app = admin_app(reports, version)
+    with ReportListener(reports) as collector, serving_admin(app, listener):
+        yield AdminPort(collector.address, reports.metrics, f"http://{shown}:{port}")

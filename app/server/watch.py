@@ -1,0 +1,85 @@
+"""Watches the process while the gateway runs: the lag of its event loop, and its reports."""
+
+import asyncio
+import os
+import threading
+from asyncio import get_running_loop
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from app.observability.metrics import Histogram
+from app.observability.telemetry import Telemetry
+from app.resilience.tasks import Tasks
+from app.server.health import Readiness
+from app.server.observation import observe_process
+from app.server.reports import Report, ReportAddress, send_reports
+
+LAG_EVERY = 0.25
+"""Seconds between two measurements of the lag."""
+
+CLOSE_WITHIN = 5.0
+"""Seconds in which waiting spans and metrics may be sent at the end."""
+
+
+@asynccontextmanager
+async def watching(
+    telemetry: Telemetry, readiness: Callable[[], Readiness], report_to: ReportAddress | None
+) -> AsyncGenerator[None]:
+    """Watch the process, if anybody reads what is found.
+
+    Args:
+        telemetry: What the gateway measures with. What waits to be exported is sent at the end.
+        readiness: Returns whether the gateway can answer requests.
+        report_to: Where this process reports to; ``None`` if there is no admin port.
+
+    Yields:
+        Nothing. The process is watched meanwhile.
+    """
+    registry = telemetry.metrics.registry
+
+    def report() -> Report:
+        return Report(pid=os.getpid(), readiness=readiness(), snapshot=registry.snapshot())
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(close_within, telemetry, CLOSE_WITHIN)
+        if report_to is not None or telemetry.closers:
+            observe_process(registry)
+            tasks = await stack.enter_async_context(Tasks())
+            tasks.begin(_measure_lag(telemetry.metrics.event_loop_lag), "event loop lag")
+            if report_to is not None:
+                tasks.begin(send_reports(report_to, report), "reports")
+        yield
+
+
+async def _measure_lag(lag: Histogram) -> None:
+    """Record how late the loop runs a timer, again and again."""
+    loop = get_running_loop()
+    while True:
+        due = loop.time() + LAG_EVERY
+        await asyncio.sleep(LAG_EVERY)
+        lag.record(max(0.0, loop.time() - due))
+
+
+async def close_within(telemetry: Telemetry, seconds: float) -> None:
+    """Send what waits to be exported, but end in time even if the collector does not answer.
+
+    Args:
+        telemetry: What the gateway has measured with.
+        seconds: The longest wait.
+    """
+    loop = get_running_loop()
+    closed = [asyncio.Event() for _ in telemetry.closers]
+    for close, event in zip(telemetry.closers, closed, strict=True):
+
+        def run(close: Callable[[], None] = close, event: asyncio.Event = event) -> None:
+            close()
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(event.set)
+
+        # A daemon, unlike the threads of ``asyncio.to_thread``: it ends with the process.
+        threading.Thread(target=run, name="telemetry", daemon=True).start()
+    if closed:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for event in closed:
+                    await event.wait()
