@@ -369,7 +369,8 @@ def create_app(
         version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
-        The ASGI application. Its lifespan opens and closes the clients of the sources.
+        The ASGI application. Its lifespan opens and closes the clients of the sources. Its
+        ``state.readiness`` returns the ``Readiness``, with the states of sources.
 
     Raises:
         ConfigurationError: The settings do not say how callers are authenticated, or their schema
@@ -421,7 +422,7 @@ def create_app(
     forwards = frozenset[str]().union(
         *(source.auth.forwards for source in settings.sources.values())
     )
-    return _App(
+    made = _App(
         routes=[
             Route(PATH, endpoint),
             Route("/healthz", health.alive),
@@ -449,6 +450,8 @@ def create_app(
         exception_handlers={404: _not_found, 405: _wrong_method},
         lifespan=lifespan,
     )
+    made.state.readiness = health.readiness
+    return made
 
 
 def load_settings(

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from app.auth.authentication import Authenticate
 from app.execution.schema import GatewaySchema, build_schema, schema_for
 from app.main import create_app
+from app.observability.telemetry import Telemetry
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
 from app.settings.models import Settings
@@ -31,6 +32,7 @@ def make_app(
     chance: Chance = random.random,
     transports: TransportFactory | None = None,
     authenticate: Authenticate | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Starlette:
     """Make the application by ``create_app``.
 
@@ -44,6 +46,7 @@ def make_app(
         chance: Returns random numbers between 0 and 1.
         transports: Makes the transport to each service.
         authenticate: Returns the caller of a request.
+        telemetry: What the gateway measures with.
 
     Returns:
         The application.
@@ -60,6 +63,7 @@ def make_app(
         transports=transports,
         schema=schema,
         authenticate=authenticate,
+        telemetry=telemetry,
         version_of=_installed,
     )
 

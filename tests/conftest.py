@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 import app
 from app.auth.authentication import Authenticate
 from app.observability.logs import make_log
+from app.observability.telemetry import Telemetry
 from app.settings.models import Settings
 from tests.apps import make_app
 from tests.certificates import Certificates
@@ -166,7 +167,11 @@ class OpenGateway(Protocol):
     """Opens a gateway with settings of the test's own."""
 
     def __call__(
-        self, settings: Settings, authenticate: Authenticate | None = None
+        self,
+        settings: Settings,
+        authenticate: Authenticate | None = None,
+        *,
+        telemetry: Telemetry | None = None,
     ) -> AbstractAsyncContextManager[GatewayClient]:
         """Open it."""
         ...
@@ -221,7 +226,10 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
 
     @asynccontextmanager
     async def opened(
-        settings: Settings, authenticate: Authenticate | None = None
+        settings: Settings,
+        authenticate: Authenticate | None = None,
+        *,
+        telemetry: Telemetry | None = None,
     ) -> AsyncGenerator[GatewayClient]:
         stream = io.StringIO()
         settings = ways.of(settings)
@@ -231,6 +239,7 @@ def open_gateway(services: FakeServices, clock: ManualClock, ways: Ways) -> Open
             clock=clock,
             transports=services.transport,
             authenticate=authenticate,
+            telemetry=telemetry,
         )
         transport = httpx.ASGITransport(app=made)
         async with AsyncExitStack() as stack:

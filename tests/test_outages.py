@@ -17,6 +17,7 @@ from tests.fakes import user_id
 from tests.fakes.http_server import HttpRequest, hanging
 from tests.fault_server import Fault
 from tests.outage import Outage, outage
+from tests.readiness import source_states
 from tests.ways import ALSO_BY_FILE, LONG, Ways
 
 ONE = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
@@ -303,7 +304,7 @@ async def circuits(gateway: Outage) -> dict[str, str]:
     """Read the state of the circuits that matter here."""
     ready = await gateway.client.get("/readyz")
     assert ready.status_code == 200
-    sources = orjson.loads(ready.content)["sources"]
+    sources = source_states(gateway.app)
     return {name: sources[name]["circuit"] for name in ("profile", "billing")}
 
 
@@ -609,11 +610,11 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
         assert reply.response.headers["server-timing"] == timing
 
 
-async def test_readyz_tells_when_a_source_was_last_reached(ways: Ways) -> None:
+async def test_the_readiness_tells_when_a_source_was_last_reached(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503))
         await gateway.ask(ONE)
-        sources = orjson.loads((await gateway.client.get("/readyz")).content)["sources"]
+        sources = source_states(gateway.app)
 
         assert sources["billing"]["lastStatus"] == 503
         assert sources["profile"]["lastStatus"] == 200

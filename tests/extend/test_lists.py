@@ -13,6 +13,7 @@ from tests.conftest import GatewayClient, GatewayReply, OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
 from tests.extend.test_mistakes import found
 from tests.fakes import FakeServices, user_id
+from tests.readiness import source_states
 from tests.ways import BOTH, Ways
 
 SHOP = """
@@ -395,7 +396,7 @@ async def test_a_position_that_is_gone_is_a_mistake_of_the_client(
         shop.orders[ONE] = shop.orders[ONE][2:]
         cursor = page_of(first)["pageInfo"]["endCursor"]
         second = await gateway.query(QUERY, id=ONE, first=2, after=cursor)
-        circuit = (await gateway.client.get("/readyz")).json()["sources"]["shop"]["circuit"]
+        circuit = source_states(gateway.app)["shop"]["circuit"]
 
     assert second.codes == {"user.orders": "BAD_USER_INPUT"}
     assert circuit == "closed"

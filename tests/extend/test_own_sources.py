@@ -13,6 +13,7 @@ from tests.conftest import OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
 from tests.extend.test_mistakes import config, found
 from tests.fakes import FakeServices, user_id
+from tests.readiness import source_states
 from tests.settings.loading import load
 from tests.ways import BOTH, Ways
 
@@ -106,7 +107,7 @@ async def test_its_rows_become_fields_of_users_and_its_life_is_the_gateways(
         during = [*ledger.opened]
         reply = await gateway.query(QUERY, ids=[ONE, TWO, THREE])
         [fetch] = [one for one in gateway.events("source.fetch") if one["source"] == "ledger"]
-        health = await gateway.client.get("/readyz")
+        health = source_states(gateway.app)
         [started] = gateway.events("gateway.opened")
 
     assert reply.body == {
@@ -123,7 +124,7 @@ async def test_its_rows_become_fields_of_users_and_its_life_is_the_gateways(
     assert (fetch["keys"], fetch["outcome"]) == (3, "ok")
     assert fetch["request_id"] == ledger.calls[0].request_id
     assert isinstance(fetch["duration_ms"], float)
-    own = health.json()["sources"]["ledger"]
+    own = health["ledger"]
     assert (own["circuit"], own["lastStatus"]) == ("closed", None)
     assert own["lastReachedAt"] is not None
     assert started["sources"]["ledger"] == f"module {place.rpartition('/')[2]}"

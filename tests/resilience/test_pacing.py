@@ -2,12 +2,12 @@
 
 import asyncio
 
-import orjson
 import pytest
 
 from tests import faults
 from tests.fakes import user_id
 from tests.outage import Outage, outage
+from tests.readiness import source_states
 from tests.ways import BOTH, LONG, Ways
 
 PLAN = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
@@ -26,10 +26,9 @@ def ways(request: pytest.FixtureRequest) -> Ways:
     return ways
 
 
-async def pace(gateway: Outage) -> str:
+def pace(gateway: Outage) -> str:
     """Read the pace of billing."""
-    sources = orjson.loads((await gateway.client.get("/readyz")).content)["sources"]
-    return str(sources["billing"]["pace"])
+    return str(source_states(gateway.app)["billing"]["pace"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ async def test_what_comes_too_late_for_a_request_fails_at_once_and_others_with_i
         assert [reply.codes for reply in replies] == [{"user.plan": "SOURCE_OVERLOADED"}] * 3
         assert gateway.clock.seconds - started == pytest.approx(0.0, abs=1e-3)
         assert len(gateway.server.calls("billing")) == 1
-        assert await pace(gateway) == "paused"
+        assert pace(gateway) == "paused"
 
 
 async def test_what_a_source_says_is_believed_for_so_long_and_then_it_is_asked_again(
@@ -173,7 +172,7 @@ async def test_a_quota_that_is_nearly_used_up_is_not_run_into_by_many_at_once() 
         await gateway.answer_of(asyncio.wait_for(requests, None))
 
         assert gateway.clock.seconds - started == pytest.approx(0.2, abs=1e-3)
-        assert await pace(gateway) == "slowed"
+        assert pace(gateway) == "slowed"
 
 
 async def test_a_list_of_invoices_keeps_the_pace_of_its_source(ways: Ways) -> None:
@@ -187,18 +186,18 @@ async def test_a_list_of_invoices_keeps_the_pace_of_its_source(ways: Ways) -> No
         assert gateway.clock.seconds - started == pytest.approx(2.0, abs=1e-3)
 
 
-async def test_it_is_told_in_the_log_the_trace_and_at_readyz(ways: Ways) -> None:
+async def test_it_is_told_in_the_log_the_trace_and_the_readiness(ways: Ways) -> None:
     async with outage({"billing": {"max_calls": 4}}, ways=ways, trace="always") as gateway:
-        assert await pace(gateway) == "free"
+        assert pace(gateway) == "free"
         gateway.server.fail("billing", faults.first(1, faults.telling(429, Retry_After="2")))
         slow = await gateway.ask(PLAN)
-        slowed = await pace(gateway)
+        slowed = pace(gateway)
         quick = [await gateway.ask(PLAN) for _ in range(5)][-1]
 
         assert slow.body["extensions"]["sources"]["billing"]["pace"] == "slowed"
         assert slow.body["extensions"]["sources"]["billing"]["attempts"] == 2
         assert "pace" not in quick.body["extensions"]["sources"]["billing"]
-        assert [slowed, await pace(gateway)] == ["slowed", "free"]
+        assert [slowed, pace(gateway)] == ["slowed", "free"]
         [event] = gateway.events("source.paced")
         assert (event["source"], event["level"]) == ("billing", "warning")
         assert (event["max_calls"], event["pause_s"], event["signals"]) == (2, 2.0, 1)
@@ -211,5 +210,5 @@ async def test_switched_off_a_429_is_repeated_like_any_failure(ways: Ways) -> No
 
         assert reply.codes == {"user.plan": "SOURCE_OVERLOADED"}
         assert len(gateway.server.calls("billing")) == 2
-        assert await pace(gateway) == "free"
+        assert pace(gateway) == "free"
         assert not gateway.events("source.paced")

@@ -18,6 +18,7 @@ from tests.partial import (
     divided,
     settings_with,
 )
+from tests.readiness import source_states
 from tests.ways import ALSO_BY_FILE, BOTH, Ways
 
 A, B = user_id(1), user_id(2)
@@ -175,12 +176,11 @@ async def test_endpoints_share_the_circuit_breaker_of_their_service(
         for _ in range(2):
             await gateway.query(f'{{ user(id: "{A}") {{ balance {{ amount }} }} }}')
         reply = await gateway.query(f'{{ user(id: "{A}") {{ username plan }} }}')
-        ready = await gateway.client.get("/readyz")
+        told = source_states(gateway.app)["billing"]
 
     assert reply.codes == {"user.plan": "SOURCE_CIRCUIT_OPEN"}
     assert reply.errors[0]["extensions"]["source"] == "billing"
     assert "/subscriptions" not in billing.asked
-    told = ready.json()["sources"]["billing"]
     assert (told["circuit"], told["lastStatus"]) == ("open", 503)
 
 
