@@ -69,7 +69,9 @@ class Recorded:
         return {key: point.count for key, point in self.points(name).items()}
 
 
-def recorded(monotonic: Callable[[], float], *, traces: bool = True) -> Recorded:
+def recorded(
+    monotonic: Callable[[], float], *, traces: bool = True, operation_names: int = 100
+) -> Recorded:
     """Make telemetry that a test can read."""
     exporter = InMemorySpanExporter()
     tracer = OtlpTracer(
@@ -78,13 +80,15 @@ def recorded(monotonic: Callable[[], float], *, traces: bool = True) -> Recorded
         version="test",
         processor=SimpleSpanProcessor(exporter),
     )
-    return Recorded(Telemetry(GatewayMetrics(), tracer if traces else None), exporter)
+    return Recorded(
+        Telemetry(GatewayMetrics(operation_names), tracer if traces else None), exporter
+    )
 
 
 def id_of(span: ReadableSpan) -> int:
     """Return the id of a span."""
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 def parent_of(span: ReadableSpan) -> int | None:

@@ -6,6 +6,7 @@ within a company, are accepted. No option overrides a rule; each message names t
 change.
 """
 
+import os
 import socket
 import ssl
 import sys
@@ -24,6 +25,7 @@ from app.errors import ConfigurationError, LibraryError
 from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
+from app.observability.otlp import read_otlp
 from app.server.admin import bind_admin
 from app.server.process import open_standard_streams
 from app.server.reports import ReportAddress
@@ -31,6 +33,10 @@ from app.server.serving import log_unusable, run_server
 from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
+
+START_WITHIN = 20
+"""Seconds after which a process that does not answer its supervisor is taken to hang. It cannot
+answer while it starts, which takes several seconds on a busy machine."""
 
 ADMIN_PORT = "The gateway does not start, because of its admin port:"
 
@@ -178,8 +184,9 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     open_standard_streams()
     try:
         settings = load_settings(config=config, serving=True)
-        # Each process reads the documents again. This only checks that they can be read.
+        # Each process reads these again. This only checks that they can be read.
         document_store_of(settings)
+        read_otlp(os.environ)
     except ConfigurationError as error:
         _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes)
     host = host or settings.host
@@ -208,6 +215,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
             log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
             timeout_graceful_shutdown=settings.shutdown_timeout,
+            timeout_worker_healthcheck=START_WITHIN,
         )
 
     run_server(server_config, workers, admin)
@@ -219,9 +227,8 @@ def _bind_admin(settings: Settings) -> socket.socket:
     try:
         return bind_admin(admin.host, admin.port or 0)
     except OSError as error:
-        mistake = (
-            f"{admin.host}:{admin.port} cannot be used (GATEWAY_ADMIN__PORT): {error.strerror}"
-        )
+        place, reason = f"{admin.host}:{admin.port}", os.strerror(error.errno or 0)
+        mistake = f"{place} cannot be used (GATEWAY_ADMIN__PORT): {reason}"
         _refuse_to_start(settings.log, ADMIN_PORT, (mistake,))
 
 

@@ -69,11 +69,12 @@ class OtlpMetrics:
         while not self._closing.wait(self._seconds):
             self._send()
         self._send()
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # pyright: ignore[reportUnknownMemberType] # takes anything
 
     def _send(self) -> None:
         """Send a snapshot. The exporter logs what goes wrong."""
-        self._exporter.export(metrics_data(self._snapshot(), self._resource, self._scope))
+        data = metrics_data(self._snapshot(), self._resource, self._scope)
+        self._exporter.export(data)  # pyright: ignore[reportUnknownMemberType] # takes anything
 
     def close(self) -> None:
         """Send a last snapshot, and end the thread. It may wait for the collector."""

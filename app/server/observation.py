@@ -20,7 +20,8 @@ def observe_server(metrics: Metrics, endpoint: GraphQLEndpoint, fastpath: Fastpa
         endpoint: The endpoint.
         fastpath: The fast paths.
     """
-    uses = [(name, fastpath.uses(name)) for name in FastpathSettings.model_fields]
+    names = FastpathSettings.model_fields.keys() - {"enabled"}
+    uses = [(name, fastpath.uses(name)) for name in sorted(names)]
     metrics.observe(metric_list.GRAPHQL_ACTIVE, lambda: [((), endpoint.running)])
     metrics.observe(metric_list.FASTPATHS, lambda: [((name,), float(on)) for name, on in uses])
 

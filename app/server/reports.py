@@ -11,6 +11,7 @@ milliseconds, for which an event loop should not wait.
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import AuthenticationError, current_process
 from multiprocessing.connection import Client, Connection, Listener
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -164,13 +165,13 @@ class ReportListener:
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
         self._listener = Listener(("127.0.0.1", 0), authkey=_key())
-        address: ReportAddress = self._listener.address
-        self.address = address
+        self.address = cast("ReportAddress", self._listener.address)
         self._closed = False
+        # A daemon, like those that read: it ends with the process, whatever it waits for.
+        self._thread = threading.Thread(target=self._accept, name="reports", daemon=True)
 
     def __enter__(self) -> Self:
-        # Daemons: they end with the process, whatever they wait for.
-        threading.Thread(target=self._accept, name="reports", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -180,6 +181,10 @@ class ReportListener:
         traceback: TracebackType | None,
     ) -> None:
         self._closed = True
+        # The thread waits for a connection, and closing the socket would not wake it.
+        with suppress(OSError):
+            socket.create_connection(self.address, timeout=1.0).close()
+        self._thread.join(1.0)
         self._listener.close()
 
     def _accept(self) -> None:

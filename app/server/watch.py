@@ -17,7 +17,7 @@ from app.server.reports import Report, ReportAddress, send_reports
 LAG_EVERY = 0.25
 """Seconds between two measurements of the lag."""
 
-CLOSE_WITHIN = 5.0
+CLOSE_WITHIN = 3.0
 """Seconds in which waiting spans and metrics may be sent at the end."""
 
 

@@ -266,7 +266,11 @@ def batch_span(
 def _events(call: CallTrace) -> Sequence[SpanEvent]:
     """List the waits, repetitions and refusals of a call as events."""
     events = [_event(step, _EVENTS[step.kind]) for step in call.steps if step.kind in _EVENTS]
-    if call.code in _REFUSED and not any(one.kind in {_ATTEMPT, _HEDGE} for one in call.steps):
+    if (
+        call.code is not None
+        and call.code in _REFUSED
+        and not any(one.kind in {_ATTEMPT, _HEDGE} for one in call.steps)
+    ):
         events.append(SpanEvent(_REFUSED[call.code], call.ended))
     return events
 

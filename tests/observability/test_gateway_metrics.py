@@ -1,0 +1,264 @@
+"""What the gateway counts: what operations cost, what sources did, and who was refused."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from app.settings.limits import LimitsSettings, RateSettings
+from app.settings.models import Settings
+from app.settings.resilience import BreakerSettings, CacheSettings, RetrySettings
+from app.settings.server import TrustedSettings
+from app.settings.source import SourceSettings
+from tests.clock import ManualClock
+from tests.conftest import OpenGateway
+from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
+from tests.telemetry import Recorded, recorded
+from tests.ways import BOTH, Ways
+
+NAME = "query Name($ids: [ID!]!) { users(ids: $ids) { username } }"
+PLAN = "query Plan($ids: [ID!]!) { users(ids: $ids) { username plan } }"
+ONE, TWO = user_id(1), user_id(2)
+DOWN = "SOURCE_UNAVAILABLE"
+
+
+@pytest.fixture
+def telemetry(clock: ManualClock) -> Recorded:
+    """Give metrics without traces."""
+    return recorded(clock.monotonic, traces=False)
+
+
+def with_profile(profile: SourceSettings, settings: Settings | None = None) -> Settings:
+    """Make settings with another source of names."""
+    settings = settings or settings_for_fakes()
+    return settings.model_copy(update={"sources": {**settings.sources, "profile": profile}})
+
+
+async def test_requests_operations_and_calls_are_measured(
+    open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
+) -> None:
+    services.know(1, 2)
+    services.billing.behaviour = failing(503)
+
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        await gateway.query(NAME, ids=[ONE, TWO])
+        await gateway.query(PLAN, ids=[ONE, TWO])
+        await gateway.client.get("/nowhere/at/all")
+        await gateway.client.request("BREW", "/graphql")
+
+    assert telemetry.counts("http.server.request.duration") == {
+        ("POST", "http", "/graphql", "200", ""): 2,
+        ("GET", "http", "", "404", ""): 1,
+        ("_OTHER", "http", "/graphql", "405", ""): 1,
+    }
+    assert telemetry.counts("graphql.server.request.duration") == {
+        ("query", "Name", ""): 1,
+        ("query", "Plan", DOWN): 1,
+    }
+    assert telemetry.counts("http.client.request.duration") == {
+        ("GET", "profile", "80", "200", "", "profile"): 2,
+        ("GET", "billing", "80", "503", DOWN, "billing"): 1,
+    }
+    assert telemetry.values("gateway.source.results") == {
+        ("profile", ""): 4,
+        ("billing", DOWN): 2,
+    }
+    assert telemetry.values("gateway.source.calls") == {("profile", ""): 2, ("billing", DOWN): 1}
+    assert telemetry.values("gateway.operations.partial") == {("billing", DOWN): 1}
+    assert telemetry.counts("gateway.batch.keys") == {("profile",): 2, ("billing",): 1}
+    assert telemetry.values("gateway.document_cache.lookups") == {("hit",): 0, ("miss",): 2}
+    assert telemetry.values("graphql.server.active_requests") == {(): 0}
+
+
+@pytest.mark.parametrize("ways", BOTH, ids=str)
+async def test_it_is_counted_what_rendered_the_answer(
+    open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded, ways: Ways
+) -> None:
+    services.know(1)
+
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        await gateway.query(NAME, ids=[ONE])
+        await gateway.query("{ __typename }")
+        await gateway.query("{ nothing }")
+
+    renderer = "compiled" if ways is BOTH[0] else "executor"
+    assert telemetry.values("gateway.operations")[renderer,] >= 1
+    assert sum(telemetry.values("gateway.operations").values()) == 2
+
+
+async def test_attempts_are_told_apart_and_the_budget_shrinks(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
+) -> None:
+    services.know(1)
+    services.profile.behaviour = failing(503)
+    retry = RetrySettings(max_retries=2, budget_minimum=5)
+    settings = with_profile(calm_source(base_url="http://profile", retry=retry))
+
+    async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
+        before = telemetry.values("gateway.retry_budget.remaining")["profile",]
+        await clock.run(gateway.query(NAME, ids=[ONE]))
+        after = telemetry.values("gateway.retry_budget.remaining")["profile",]
+
+    assert telemetry.values("gateway.source.attempts") == {
+        ("profile", "first"): 1,
+        ("profile", "retry"): 2,
+    }
+    assert (before, after) == (5, 3)
+
+
+async def test_the_circuit_shows_its_state_and_counts_its_changes(
+    open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
+) -> None:
+    services.know(1)
+    services.profile.behaviour = failing(503)
+    breaker = BreakerSettings(min_calls=1)
+    settings = with_profile(calm_source(base_url="http://profile", breaker=breaker))
+
+    async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
+        closed = telemetry.values("gateway.circuit.state")
+        await gateway.query(NAME, ids=[ONE])
+        opened = telemetry.values("gateway.circuit.state")
+        await gateway.query(NAME, ids=[ONE])
+
+    assert (closed["profile", "closed"], closed["profile", "open"]) == (1, 0)
+    assert (opened["profile", "closed"], opened["profile", "open"]) == (0, 1)
+    assert telemetry.values("gateway.circuit.transitions") == {("profile", "open", "failures"): 1}
+    assert telemetry.values("gateway.source.calls")["profile", "SOURCE_CIRCUIT_OPEN"] == 1
+    assert telemetry.values("gateway.source.attempts") == {("profile", "first"): 1}
+
+
+async def test_places_of_the_bulkhead_and_running_operations_are_seen_while_they_are_taken(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
+) -> None:
+    services.know(1, 2)
+    under_way, gate = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: httpx.Request) -> None:
+        under_way.set()
+        await gate.wait()
+
+    services.before = hold
+    async with (
+        open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(gateway.query(NAME, ids=[ONE]))
+        await under_way.wait()
+        group.create_task(gateway.query(NAME, ids=[ONE]))
+        await clock.settle()
+        during = [
+            telemetry.values(name)
+            for name in ("gateway.bulkhead.calls", "graphql.server.active_requests")
+        ]
+        gate.set()
+
+    assert (during[0]["profile",], during[0]["billing",], during[1][()]) == (1, 0, 2)
+    assert telemetry.values("gateway.bulkhead.calls")["profile",] == 0
+    assert telemetry.values("gateway.bulkhead.limit")["profile",] > 1
+    assert telemetry.values("gateway.coalesced.keys")["profile",] == 1
+
+
+async def test_the_entity_cache_counts_hits_misses_stale_keys_and_evictions(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
+) -> None:
+    services.know(1, 2)
+    cache = CacheSettings(enabled=True, ttl=10, stale_while_revalidate=60, max_entries=1)
+    settings = with_profile(calm_source(base_url="http://profile", cache=cache))
+
+    async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
+        await gateway.query(NAME, ids=[ONE])
+        await gateway.query(NAME, ids=[ONE])
+        clock.advance(20)
+        await gateway.query(NAME, ids=[ONE])
+        await clock.settle()
+        await gateway.query(NAME, ids=[TWO])
+        entries = telemetry.values("gateway.entity_cache.entries")
+
+    assert telemetry.values("gateway.entity_cache.lookups") == {
+        ("profile", "hit"): 1,
+        ("profile", "miss"): 2,
+        ("profile", "stale"): 1,
+    }
+    assert entries == {("profile",): 1}
+    assert telemetry.values("gateway.entity_cache.evictions") == {("profile",): 1}
+
+
+async def test_refusals_are_counted_by_the_limit(
+    open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
+) -> None:
+    services.know(1)
+    limits = LimitsSettings(tokens=30, cost=2, rate=RateSettings(enabled=True, quota=3))
+    settings = settings_for_fakes(limits=limits, max_body_bytes=1_024)
+
+    async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
+        await gateway.query("{ " + "__typename " * 40 + "}")
+        await gateway.query(NAME, ids=[user_id(number) for number in range(1, 9)])
+        await gateway.client.post("/graphql", json={"query": " " * 2_000})
+        await gateway.client.get("/" + "a" * 20_000)
+        for _ in range(5):
+            await gateway.query(NAME, ids=[ONE])
+
+    refused = telemetry.values("gateway.limit.refusals")
+    assert refused["max_body_bytes",] == refused["connections.max_url_bytes",] == 1
+    assert refused["tokens",] + refused.get(("cost",), 0) + refused["rate.quota",] >= 4
+    assert {name for (name,) in refused} <= {
+        *("tokens", "cost", "rate.quota", "max_body_bytes", "connections.max_url_bytes"),
+    }
+
+
+async def test_names_of_operations_are_bounded_and_those_of_trusted_documents_are_shown(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    clock: ManualClock,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    services.know(1)
+    folder = tmp_path_factory.mktemp("trusted")
+    trusted = "query Trusted { __typename }"
+    (folder / "one.graphql").write_text(trusted, encoding="utf-8")
+    telemetry = recorded(clock.monotonic, traces=False, operation_names=2)
+    settings = settings_for_fakes(trusted=TrustedSettings(path=folder, mode="also"))
+
+    async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
+        for number in range(50):
+            await gateway.query(f"query N{number} {{ __typename }}")
+        await gateway.query(trusted)
+        await gateway.query("{ __typename }")
+
+    assert telemetry.counts("graphql.server.request.duration") == {
+        ("query", "N0", ""): 1,
+        ("query", "N1", ""): 1,
+        ("query", "other", ""): 48,
+        ("query", "Trusted", ""): 1,
+        ("query", "", ""): 1,
+    }
+
+
+async def test_a_client_that_goes_is_counted_as_such(
+    open_gateway: OpenGateway, telemetry: Recorded
+) -> None:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        raise AssertionError("nobody is there")
+
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        scope = {
+            "type": "http", "method": "POST", "path": "/graphql", "query_string": b"",
+            "scheme": "https",
+            "headers": [(b"host", b"gateway"), (b"content-type", b"application/json")],
+        }  # fmt: skip
+        await gateway.app(scope, receive, send)
+
+    assert telemetry.counts("http.server.request.duration") == {
+        ("POST", "https", "/graphql", "", "disconnected"): 1
+    }
+
+
+async def test_fast_paths_in_use_are_shown(open_gateway: OpenGateway, telemetry: Recorded) -> None:
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry):
+        shown = telemetry.values("gateway.fastpath.in_use")
+
+    assert shown["compiled",] == 1
+    assert "enabled" not in {name for (name,) in shown}
