@@ -1,6 +1,6 @@
 """What the gateway measures in a test: its spans by the SDK, kept in memory, and its metrics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from opentelemetry.sdk.resources import Resource
@@ -83,6 +83,22 @@ def recorded(
     return Recorded(
         Telemetry(GatewayMetrics(operation_names), tracer if traces else None), exporter
     )
+
+
+def outlets_of_telemetry(recorded: Recorded) -> Iterator[tuple[str, str]]:
+    """List where something comes out in spans and metrics, and what."""
+    for span in recorded.spans:
+        yield "span name", span.name
+        yield "span status", str(span.status.description)
+        for owner in (span, *span.events, *span.links):
+            for name, value in (owner.attributes or {}).items():
+                yield f"span {name}", str(value)
+        for event in span.events:
+            yield "span event", event.name
+    for metric in recorded.telemetry.metrics.registry.snapshot().metrics:
+        for point in metric.points:
+            for name, value in zip(metric.info.attributes, point.attributes, strict=True):
+                yield f"metric {name}", value
 
 
 def id_of(span: ReadableSpan) -> int:

@@ -38,6 +38,7 @@ from app.settings.resilience import CacheSettings
 from app.settings.server import BatchSettings, CorsSettings, PersistedSettings
 from tests.callers import SCOPES, by_headers, headers_of
 from tests.certificates import Certificates
+from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import (
     Behaviour,
@@ -59,6 +60,7 @@ from tests.markers import (
     secret_places,
     secrets_of,
 )
+from tests.telemetry import Recorded, outlets_of_telemetry, recorded
 from tests.ways import ALSO_BY_FILE, Ways
 from tests.wire import served
 
@@ -66,9 +68,15 @@ ID = marker("user_id")
 
 ALLOWED: Mapping[str, set[str]] = {
     # What a client says of itself to be found again.
-    "request_id": {"header x-request-id", "log request_id", "errors extensions"},
+    "request_id": {
+        *("header x-request-id", "log request_id", "errors extensions"),
+        "span gateway.request_id",
+    },
     # A document's own words are answered with, and name what is wrong with it.
-    "operation": {"log graphql.operation name", "extensions explain"},
+    "operation": {
+        *("log graphql.operation name", "extensions explain"),
+        *("span graphql.operation.name", "metric graphql.operation.name"),
+    },
     "alias": {"data", "errors path", "extensions explain", "log graphql.bug path"},
     "field": {"errors message"},
     "text": {"errors message"},
@@ -103,6 +111,7 @@ ALLOWED: Mapping[str, set[str]] = {
 PLANTED = {
     *ALLOWED,
     *("authorization", "cookie", "agent", "referer", "origin", "forwarded_for", "trace_context"),
+    *("trace_state", "baggage"),
     *("tenant", "other_header", "parameter", "garbage", "hash", "document_id", "extension"),
     *("body", "reason", "location", "answer_header", "unknown_field", "unknown_name", "status"),
     *("subject", "scope"),
@@ -321,6 +330,8 @@ class Spy:
             "X-Forwarded-For": marker("forwarded_for"),
             "X-Request-ID": marker("request_id"),
             "traceparent": f"01-{'1' * 32}-{'2' * 16}-01-{marker('trace_context')}",
+            "tracestate": f"a={marker('trace_state')}",
+            "baggage": f"a={marker('baggage')}",
             "X-Tenant": marker("tenant"),
             "X-Other": marker("other_header"),
             "X-Gateway-Cost": "1",
@@ -337,6 +348,11 @@ class Spy:
     def note_log(self) -> None:
         """Look for markers in the log."""
         for outlet, text in outlets_of_log(self.gateway.log):
+            self._note(outlet, text)
+
+    def note_telemetry(self, telemetry: Recorded) -> None:
+        """Look for markers in spans and metrics."""
+        for outlet, text in outlets_of_telemetry(telemetry):
             self._note(outlet, text)
 
     def _note(self, outlet: str, text: str) -> None:
@@ -526,12 +542,15 @@ async def test_what_comes_in_comes_out_only_where_it_may(
     open_gateway: OpenGateway,
     services: MarkedServices,
     certificates: Certificates,
+    clock: ManualClock,
     secrets: MakeSecrets,
 ) -> None:
     own = settings_of(secrets(certificates))
-    async with open_gateway(own, by_headers_if_any) as gateway:
+    telemetry = recorded(clock.monotonic)
+    async with open_gateway(own, by_headers_if_any, telemetry=telemetry.telemetry) as gateway:
         spy = Spy(gateway)
         await send_everything(spy, services)
+        spy.note_telemetry(telemetry)
 
     assert spy.seen == ALLOWED
     # And it was all there, and everything was tried.
@@ -569,7 +588,7 @@ async def test_sources_are_sent_their_own_secrets_and_of_the_caller_s_what_is_fo
     secrets: MakeSecrets,
     sent: set[str],
 ) -> None:
-    always = {"user_id", "request_id", "trace_context"}
+    always = {"user_id", "request_id", "trace_context", "trace_state", "baggage"}
     async with open_gateway(settings_of(secrets(certificates)), everybody) as gateway:
         await Spy(gateway).send(json=GOOD[0])
 

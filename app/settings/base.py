@@ -121,7 +121,10 @@ HEADER_VALUE = re.compile(r"[!-~]([ -~\t]*[!-~])?")
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 OUR_HEADERS = frozenset(
-    {"host", "content-length", "accept-encoding", "expect", "x-request-id", "traceparent"}
+    {
+        *("host", "content-length", "accept-encoding", "expect", "x-request-id"),
+        *("traceparent", "tracestate", "baggage"),
+    }
     | {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 """Headers that the gateway writes, and those of one connection (RFC 9110, section 7.6.1)."""

@@ -95,6 +95,7 @@ def test_what_cannot_be_is_refused_with_the_reason(given: object, why: str) -> N
         *("Cookie", "Set-Cookie", "Proxy-Authorization", "Host", "Content-Length", "Content-Type"),
         *("Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"),
         *("Proxy-Connection", "If-None-Match", "Range", "Accept", "X-Request-ID", "traceparent"),
+        *("tracestate", "Baggage"),
     ],
 )
 def test_what_is_of_the_connection_the_cookies_or_of_the_gateway_is_never_sent_on(
