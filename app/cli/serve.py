@@ -34,10 +34,6 @@ from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
 
-START_WITHIN = 20
-"""Seconds after which a process that does not answer its supervisor is taken to hang. It cannot
-answer while it starts, which takes several seconds on a busy machine."""
-
 ADMIN_PORT = "The gateway does not start, because of its admin port:"
 
 UNSAFE = "The gateway does not start, because these settings are not safe:"
@@ -215,7 +211,6 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
             log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
             timeout_graceful_shutdown=settings.shutdown_timeout,
-            timeout_worker_healthcheck=START_WITHIN,
         )
 
     run_server(server_config, workers, admin)

@@ -40,7 +40,7 @@ from app.execution.response_errors import public_error
 from app.execution.schema import GatewaySchema, policies_of
 from app.execution.variables import Coercion
 from app.schema.connection import page_request
-from app.schema.definitions import DEFAULT_FIRST
+from app.schema.definitions import DEFAULT_FIRST, UserField
 from app.settings.models import Settings
 from app.settings.source import OWN_ADDRESS, KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
@@ -171,6 +171,7 @@ class SourcesExplainer:
             key_from=(),
             fallback=False,
             selects=None,
+            record_fields=(),
             keys=tuple(key for request in requests.sent for key in request.keys),
             not_written=tuple(requests.refused),
             more_at_run_time=more,
@@ -225,6 +226,7 @@ class SourcesExplainer:
             key_from=key_from,
             fallback=any(name in one.fallbacks for one in needs),
             selects=selects,
+            record_fields=_record_fields(self._fields, endpoint, groups),
             keys=tuple(key for request in requests.sent for key in request.keys),
             not_written=tuple(requests.refused),
             more_at_run_time=bool(unknown),
@@ -270,6 +272,7 @@ class SourcesExplainer:
             key_from=key_from,
             fallback=any(name in one.fallbacks for one in needs),
             selects=selects,
+            record_fields=_record_fields(self._fields, endpoint, groups),
             keys=() if key_from else users,
             not_written=(),
             more_at_run_time=bool(unknown),
@@ -557,6 +560,20 @@ class Explainer:
             for_keys_only=source not in needs.sources,
             fallback=source in needs.fallbacks,
         )
+
+
+def _record_fields(
+    definitions: Mapping[str, UserField], endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup]
+) -> tuple[str, ...]:
+    """List the fields of a record that the selected fields of some users read."""
+    name = endpoint.spec.name
+    selected = (one for group in groups if group.selection for one in group.selection.fields)
+    read = (
+        definitions[one.name].reads
+        for one in selected
+        if not one.hidden and name in one.sources and one.name in definitions
+    )
+    return tuple(sorted(frozenset[str]().union(*read) & endpoint.gives))
 
 
 def explained_groups(root: PlannedRoot) -> Sequence[ExplainedGroup]:

@@ -140,6 +140,9 @@ class SourceExplanation(_ExplanationModel):
         description="The service's names of the fields that are asked for, the key's among them, or"
         " the names in Python if a module makes the calls; null if it sends all fields."
     )
+    record_fields: tuple[str, ...] = Field(
+        description="The fields of its record that the selected fields read, in alphabetical order."
+    )
     keys: tuple[str, ...] = Field(
         description="The users it is asked about, each once, as far as they are known. Empty if"
         " another source has its keys: they are known only at run time."

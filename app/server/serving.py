@@ -14,6 +14,7 @@ from contextlib import suppress
 import uvicorn
 from structlog.typing import FilteringBoundLogger
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from app import __version__
 from app.observability.logs import library_event
@@ -29,6 +30,9 @@ MAX_MISTAKES = 2_000
 
 UNUSABLE = "The settings cannot be used"
 """Why the gateway does not start, if its settings have mistakes."""
+
+START_WITHIN = 60.0
+"""Seconds after which a process that has not started is taken to hang."""
 
 STARTUP_FAILURE = 3
 """The exit code of a process that could not start. A supervisor does not start it again."""
@@ -123,7 +127,8 @@ class Supervisor(Multiprocess):
         sockets: The bound sockets.
         deaths: Counts the processes that die; ``None`` if nobody reads that.
 
-    uvicorn itself writes the death of a process as information, without its reason.
+    uvicorn itself writes the death of a process as information, without its reason. It also ends a
+    process that takes more than five seconds to start.
     """
 
     def __init__(
@@ -132,31 +137,75 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self._deaths = deaths
         self._has_started = False
+        self._starting: dict[Process, float] = {}
+        self._asked: set[Process] = set()
+        self._ready: set[Process] = set()
 
     def keep_subprocess_alive(self) -> None:
         """Replace the processes that have died or hang, and log them as errors."""
-        before = [(one, one.process.is_alive()) for one in self.processes]
-        began = time.monotonic()
-        super().keep_subprocess_alive()
-        # A process that hangs is ended after this time without an answer.
-        has_waited = time.monotonic() - began >= self.config.timeout_worker_healthcheck
-        for worker, was_alive in before:
-            if worker not in self.processes or worker.exitcode is not None:
-                is_hung = was_alive and has_waited and worker.exitcode == -signal.SIGKILL
-                reason = "hung" if is_hung else death_of(worker.exitcode)
-                if self._deaths is not None:
-                    self._deaths.add(1, reason)
-                library_event(
-                    _log,
-                    logging.ERROR,
-                    "worker.died",
-                    worker=worker.pid,
-                    reason=reason,
-                    replaced=worker not in self.processes,
-                )
-        if not self._has_started and all(one.is_ready() for one in self.processes):
+        for place, worker in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            reason = self._why_it_ended(worker)
+            if reason is not None:
+                self._replace(place, worker, reason)
+        if not self._has_started and len(self._ready) == len(self.processes):
             self._has_started = True
             _log_start(len(self.processes))
+
+    def _why_it_ended(self, worker: Process) -> str | None:
+        """Return why a process has ended, and end one that hangs; ``None`` if it lives."""
+        if not worker.process.is_alive():
+            return death_of(worker.exitcode)
+        if worker in self._ready:
+            if worker.ping(self.config.timeout_worker_healthcheck):
+                return None
+        elif self._starts(worker):
+            return None
+        has_died = not worker.process.is_alive()  # while it was asked
+        worker.kill()
+        return death_of(worker.exitcode) if has_died else "hung"
+
+    def _starts(self, worker: Process) -> bool:
+        """Ask a process whether it has started; return whether it may still do so."""
+        now = time.monotonic()
+        if worker not in self._starting:
+            self._starting[worker] = now
+            self._asked.discard(worker)
+        # One question at a time: it cannot answer while it imports the application.
+        with suppress(OSError, EOFError):
+            if worker not in self._asked:
+                worker.parent_conn.send(b"ping")
+                self._asked.add(worker)
+            if worker.parent_conn.poll(0):
+                self._asked.discard(worker)
+                if worker.parent_conn.recv():
+                    self._ready.add(worker)
+        return worker in self._ready or now - self._starting[worker] < START_WITHIN
+
+    def _replace(self, place: int, worker: Process, reason: str) -> None:
+        """Start a process in the place of another, unless that could not even start."""
+        worker.join()
+        self._ready.discard(worker)
+        self._asked.discard(worker)
+        self._starting.pop(worker, None)
+        # The next one could not start either: the settings or the port are wrong.
+        is_replaced = worker.exitcode != STARTUP_FAILURE
+        if is_replaced:
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+        else:
+            self.should_exit.set()
+        if self._deaths is not None:
+            self._deaths.add(1, reason)
+        library_event(
+            _log,
+            logging.ERROR,
+            "worker.died",
+            worker=worker.pid,
+            reason=reason,
+            replaced=is_replaced,
+        )
 
 
 def death_of(exit_code: int | None) -> str:

@@ -21,7 +21,7 @@ from app.errors import Code, SourceFailure
 from app.observability.trace_context import TraceContext
 from app.resilience.clock import Clock
 from app.sources.base import FieldSet, Record, RequestContext, SourceResult, UserId
-from app.sources.trace import SourceTrace
+from app.sources.trace import CallTrace, SourceTrace
 
 R = TypeVar("R", bound=Record)
 
@@ -409,6 +409,9 @@ class PendingBatch(Generic[R]):
         trace.pace = batch.trace.pace or trace.pace
         if not batch.completed:
             trace.code = Code.SOURCE_TIMEOUT
+            if batch.task is not None:  # its call still runs, and is seen as one without steps
+                seen = CallTrace(len(batch.keys), batch.began, trace.ended, (), trace.code)
+                trace.timeline.append(seen)
         elif batch.results is None:
             trace.code = Code.SOURCE_UNAVAILABLE
         else:

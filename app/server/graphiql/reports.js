@@ -120,6 +120,7 @@ export function planOf(explanation) {
       keys: keysOf(source),
       calls: callsOf(source),
       fields: [...new Set(readings.flatMap(reading => reading.fields))],
+      recordFields: source.recordFields,
       purpose: purposeOf(readings),
       selects: source.selects ?? [],
       lists: source.pages.map(page => `${page.method} ${page.request}`.trim() || page.list),

@@ -194,6 +194,7 @@ function PlannedSource({ source }) {
       <span>{source.calls}</span>
       <span>{source.keys}</span>
       {source.fields.length > 0 && <span>fields: {source.fields.join(', ')}</span>}
+      {source.recordFields.length > 0 && <span>of the record: {source.recordFields.join(', ')}</span>}
       {source.purpose && <span>{source.purpose}</span>}
       {source.selects.length > 0 && <span>sent: {source.selects.join(', ')}</span>}
       {source.lists.map(list => (
