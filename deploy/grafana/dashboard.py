@@ -217,6 +217,7 @@ class Variable(GrafanaModel):
     query: str
     datasource: DataSource | None = None
     definition: str | None = None
+    regex: str | None = None
     refresh: int = 2
     include_all: bool = False
     multi: bool = False
@@ -272,12 +273,13 @@ def dashboard(rows: Sequence[Row]) -> Dashboard:
             "source",
             "Source",
             'label_values(gateway_source_calls_total{job=~"$job"}, gateway_source)',
+            regex="/^([^.]+)/",  # without the endpoint
         ),
     )
     return Dashboard(templating=Templating(list=choices), panels=[*_placed(rows)])
 
 
-def _choice(name: str, label: str, query: str) -> Variable:
+def _choice(name: str, label: str, query: str, regex: str | None = None) -> Variable:
     """Make a choice of one, some or all values of a label."""
     return Variable(
         name=name,
@@ -285,6 +287,7 @@ def _choice(name: str, label: str, query: str) -> Variable:
         type="query",
         query=query,
         definition=query,
+        regex=regex,
         datasource=DataSource(),
         include_all=True,
         multi=True,
