@@ -216,7 +216,6 @@ class Variable(GrafanaModel):
     type: Literal["datasource", "query"]
     query: str
     datasource: DataSource | None = None
-    definition: str | None = None
     regex: str | None = None
     refresh: int = 2
     include_all: bool = False
@@ -286,7 +285,6 @@ def _choice(name: str, label: str, query: str, regex: str | None = None) -> Vari
         label=label,
         type="query",
         query=query,
-        definition=query,
         regex=regex,
         datasource=DataSource(),
         include_all=True,

@@ -21,6 +21,9 @@ from tests.deploy.queries import label_of
 
 PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text("utf-8")
 ROW = re.compile(r"^\| `([a-z_.]+)` \| `\w+` \| (?:counter|gauge|histogram),.*\|$", re.MULTILINE)
+BUCKETS = (HTTP_CLIENT_DURATION, EVENT_LOOP_LAG, BATCH_KEYS)
+"""Histograms with different buckets."""
+
 ATTRIBUTE = re.compile(r"^\| `([a-z_.]+)` \| `(\w+)` \| ([^|]*) \|$", re.MULTILINE)
 
 
@@ -71,6 +74,6 @@ def test_the_page_has_the_values_that_an_attribute_can_have(
     assert re.findall(r"`([^`]+)`", text) == [*map(str, values)]
 
 
-@pytest.mark.parametrize("info", [HTTP_CLIENT_DURATION, EVENT_LOOP_LAG, BATCH_KEYS], ids=str)
+@pytest.mark.parametrize("info", BUCKETS, ids=lambda info: info.name)
 def test_the_page_has_the_buckets(info: MetricInfo) -> None:
     assert ", ".join(f"{bound:g}" for bound in info.bounds) in PAGE

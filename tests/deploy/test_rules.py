@@ -11,6 +11,7 @@ from tests.deploy.files import (
     ROOT,
     RULES,
     RULES_TEST,
+    Rule,
     RulesTest,
     alerts,
     rule_file,
@@ -23,9 +24,9 @@ PAGE = ROOT / "docs" / "operations" / "alerts.md"
 HEADING = re.compile(r"^## (Gateway\w+)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("expr", [rule.expr for rule in rules()])
-def test_metrics_labels_and_buckets_of_rules_exist(expr: str) -> None:
-    assert mistakes_of(expr) == []
+@pytest.mark.parametrize("rule", [*rules()], ids=lambda rule: rule.record or rule.alert)
+def test_metrics_labels_and_buckets_of_rules_exist(rule: Rule) -> None:
+    assert mistakes_of(rule.expr) == []
 
 
 @pytest.mark.parametrize(
