@@ -1,0 +1,1 @@
+"""Files for operators: alerts and scraping for Prometheus, and the dashboard for Grafana."""
