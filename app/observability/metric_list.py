@@ -129,6 +129,12 @@ SOURCE_ATTEMPTS = _counter(
 RETRY_BUDGET = _gauge(
     "gateway.retry_budget.remaining", "{retry}", "Retries that the budget allows now.", SOURCE
 )
+RETRY_REFUSALS = _counter(
+    "gateway.retry_budget.refusals",
+    "{refusal}",
+    "Repetitions that the budget did not allow: retries, hedges, and halves of failed calls.",
+    SOURCE,
+)
 CIRCUIT_STATE = _gauge(
     "gateway.circuit.state",
     "{process}",
@@ -239,6 +245,7 @@ ALL_METRICS: tuple[MetricInfo, ...] = (
     SOURCE_CALLS,
     SOURCE_ATTEMPTS,
     RETRY_BUDGET,
+    RETRY_REFUSALS,
     CIRCUIT_STATE,
     CIRCUIT_TRANSITIONS,
     PACE_STATE,

@@ -28,6 +28,6 @@ def observe_pipeline(metrics: Metrics, source: str, pipeline: ResiliencePipeline
     metrics.observe(metric_list.BULKHEAD_CALLS, lambda: [((source,), bulkhead.running)])
     metrics.observe(metric_list.BULKHEAD_WAITING, lambda: [((source,), bulkhead.waiting)])
     metrics.observe(metric_list.BULKHEAD_LIMIT, lambda: [((source,), bulkhead.limit)])
-    metrics.observe(
-        metric_list.RETRY_BUDGET, lambda: [((source,), pipeline.retry_budget.remaining)]
-    )
+    budget = pipeline.retry_budget
+    metrics.observe(metric_list.RETRY_BUDGET, lambda: [((source,), budget.remaining)])
+    metrics.observe(metric_list.RETRY_REFUSALS, lambda: [((source,), budget.refused)])

@@ -88,9 +88,13 @@ class RetryBudget:
     Args:
         settings: The share, the minimum, and the window in seconds.
         clock: The time.
+
+    Attributes:
+        refused: How often it did not allow what was asked for, in total.
     """
 
     def __init__(self, settings: RetrySettings, clock: Clock) -> None:
+        self.refused = 0
         self._settings = settings
         self._window = SlidingWindow(kinds=2, seconds=settings.budget_window, clock=clock)
 
@@ -110,6 +114,7 @@ class RetryBudget:
         calls, retries = self._window.totals()
         beyond = retries + count - self._settings.budget_minimum
         if beyond > 0 and (not calls or beyond / calls > self._settings.budget_share):
+            self.refused += 1
             return False
         self._window.add(*[_RETRY] * count)
         return True

@@ -135,6 +135,9 @@ class Supervisor(Multiprocess):
         self, config: uvicorn.Config, sockets: list[socket.socket], deaths: Counter | None
     ) -> None:
         super().__init__(config, sockets)
+        if deaths is not None:
+            for usual in ("SIGKILL", "hung"):  # else the first death of a kind is no increase
+                deaths.add(0, usual)
         self._deaths = deaths
         self._has_started = False
         self._starting: dict[Process, float] = {}

@@ -14,7 +14,7 @@ class AdminSettings(SettingsModel):
         le=65_535,
         description="Port for operators, with `/metrics` (Prometheus), `/healthz` and `/readyz`; 0"
         " for any free port. When absent, there is none.",
-        examples=[9090],
+        examples=[9464],
     )
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that the admin port listens on."

@@ -104,6 +104,7 @@ async def test_attempts_are_told_apart_and_the_budget_shrinks(
         ("profile", "retry"): 2,
     }
     assert (before, after) == (5, 3)
+    assert telemetry.values("gateway.retry_budget.refusals")["profile",] == 0
 
 
 async def test_the_circuit_shows_its_state_and_counts_its_changes(
