@@ -90,8 +90,9 @@ def outlets_of_telemetry(recorded: Recorded) -> Iterator[tuple[str, str]]:
     for span in recorded.spans:
         yield "span name", span.name
         yield "span status", str(span.status.description)
-        for owner in (span, *span.events, *span.links):
-            for name, value in (owner.attributes or {}).items():
+        others = [*(one.attributes for one in span.events), *(one.attributes for one in span.links)]
+        for attributes in (span.attributes, *others):
+            for name, value in (attributes or {}).items():
                 yield f"span {name}", str(value)
         for event in span.events:
             yield "span event", event.name
