@@ -35,7 +35,7 @@ _REFUSED: Final = {
 """The events of a call that made no attempt, by the code of its failure."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpExchange:
     """One HTTP exchange with a service, as metrics and traces have it.
 

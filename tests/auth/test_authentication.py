@@ -22,6 +22,7 @@ from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, calm_source, profile_row, settings_for_fakes, user_id
 from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, knowing, signed
+from tests.telemetry import recorded
 
 QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
 SERVICE = {"query": "{ _service { sdl } }"}
@@ -496,3 +497,37 @@ async def test_many_who_ask_at_once_are_each_who_they_are(
 
     assert statuses == [200 if one % 2 else 401 for one in range(40)]
     assert issuer.fetches == 1
+
+
+async def test_callers_are_counted_by_what_they_are(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    measured = recorded(clock.monotonic, traces=False)
+    settings = knowing(issuer, services, router_token=SecretStr(ROUTER))
+
+    async with open_gateway(settings, telemetry=measured.telemetry) as gateway:
+        await post(gateway, QUERY, bearer(issuer.token()))
+        await post(gateway, QUERY, bearer(issuer.token(sub=None, client_id="a service")))
+        await post(gateway)
+        await post(gateway, QUERY, bearer("nonsense"))
+        await post(gateway, SERVICE, ("X-Router-Token", ROUTER))
+
+    assert measured.values("gateway.authentication.results") == {
+        ("known",): 1,
+        ("anonymous",): 1,  # a service, not a user
+        ("refused",): 2,
+        ("router",): 1,
+    }
+
+
+async def test_callers_that_cannot_be_recognized_without_keys_are_counted_apart(
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    measured = recorded(clock.monotonic, traces=False)
+    issuer.down = True
+
+    async with open_gateway(knowing(issuer, services), telemetry=measured.telemetry) as gateway:
+        await clock.settle()
+        await post(gateway, QUERY, bearer(issuer.token()))
+
+    assert measured.values("gateway.authentication.results") == {("unavailable",): 1}
