@@ -51,6 +51,7 @@ from app.sources.credentials import identity_of
 from app.sources.round_trip import RoundTrip
 from app.sources.suspects import Suspects
 from app.sources.telemetry import SourceTelemetry, batch_span
+from app.sources.trace import CallTrace
 
 R = TypeVar("R", bound=Record)
 
@@ -465,6 +466,10 @@ class BatchScheduler(Generic[R]):
             if not (batch.timed_out or isinstance(error, TimeoutError)):
                 raise
             batch.trace.code = Code.SOURCE_TIMEOUT
+            # What its calls did is lost with them. At least it is seen how long they took.
+            ended, count = self._clock.monotonic(), len(batch.keys)
+            cut_short = CallTrace(count, batch.began, ended, (), Code.SOURCE_TIMEOUT)
+            batch.trace.timeline.append(cut_short)
             failure = SourceFailure(self.name, Code.SOURCE_TIMEOUT, "no time was left for the call")
             batch.results = dict.fromkeys(batch.keys, failure)
             results = [failure] * len(batch.keys)

@@ -133,6 +133,13 @@ def error_of_ids(ran: Mapping[str, Any]) -> object:
     return next((one for one in ran["errors"] if "'$ids'" in one["message"]), None)
 
 
+def test_the_fields_of_the_record_that_are_read_are_named() -> None:
+    query = f'{{ user(id: "{user_id(1)}") {{ balance {{ amount }} billingStatus plan }} }}'
+
+    assert only_source(query).record_fields == ("balance", "plan", "status")
+    assert only_source(f'{{ user(id: "{user_id(1)}") {{ id }} }}').record_fields == ()
+
+
 @settings(
     max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -342,7 +342,11 @@ async def test_a_batch_whose_source_forgets_the_time_ends_with_its_budget(
     await harness.pass_time(BUDGET)
 
     assert told(first.result()) == told(second.result()) == [TIMEOUT]
-    assert harness.requests.trace_of(context).code is Code.SOURCE_TIMEOUT
+    trace = harness.requests.trace_of(context)
+    assert trace.code is Code.SOURCE_TIMEOUT
+    [running] = trace.timeline  # the call that goes on for the other request
+    assert (running.code, running.steps) == (Code.SOURCE_TIMEOUT, ())
+    assert running.ended == trace.ended
     assert harness.scheduler.in_flight == 0
 
 
