@@ -121,6 +121,7 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
             "GET /accounts?userId=…"
         )
         await expect(plan).to_contain_text("fields: plan, billingStatus, balance")
+        await expect(plan).to_contain_text("of the record: balance, plan, status")
         await panel.get_by_role("button", name="Run").press("Enter")
 
         await expect(panel.get_by_role("status")).to_contain_text("OneUser was answered in")
@@ -128,9 +129,9 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
         await expect(
             table.get_by_role("row", name="billing ✕ failed SOURCE_TIMEOUT")
         ).to_be_visible()
-        waiting = table.get_by_role("row").filter(has_text="SOURCE_TIMEOUT").last
-        await expect(waiting.get_by_role("rowheader")).to_have_text("waiting")
-        await expect(waiting.locator(".trace-mark")).to_be_attached()
+        cut_short = table.get_by_role("row").filter(has_text="SOURCE_TIMEOUT").last
+        await expect(cut_short.get_by_role("rowheader")).to_have_text("call 1, 1 key")
+        await expect(cut_short.locator(".trace-mark")).to_be_attached()
         await expect(panel).to_contain_text(re.compile(r"Deadline at [\d,.]+ ms: the dashed line"))
         await expect(table.get_by_role("row", name="profile ✓ ok")).to_be_visible()
         # Nothing is wider than its place, and no pane is too narrow to read.
