@@ -6,15 +6,17 @@ the first two is kept.
 """
 
 from asyncio import CancelledError, TaskGroup, current_task
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from inspect import isawaitable
 
 from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLFormattedError,
-    execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+    experimental_execute_incrementally,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
+from graphql.execution import ExperimentalIncrementalExecutionResults
 from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
@@ -24,13 +26,21 @@ from app.execution.context import Context
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Document, Documents
 from app.execution.executor import Executor
+from app.execution.incremental import LaterPayloads
 from app.execution.limits.budget import CostBudget
-from app.execution.load import Loaders, OpenSources
+from app.execution.load import Loaders, OpenSources, RunningFetches
 from app.execution.operation import Operation
 from app.execution.outcome import bugs_in
+from app.execution.payloads import (
+    OperationEnd,
+    pending_of,
+    public_payloads,
+    reported_payloads,
+)
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.request import (
+    Delivery,
     GraphQLRequest,
     GraphQLResponse,
     OperationReport,
@@ -126,6 +136,50 @@ class Engine:
                 request, call, caller, loaders, budget, report_sources=report_sources, safe=safe
             )
 
+    @asynccontextmanager
+    async def run_in_parts(
+        self,
+        request: GraphQLRequest,
+        call: RequestContext,
+        caller: Caller,
+        budget: CostBudget,
+        *,
+        report_sources: bool = False,
+        safe: bool = False,
+    ) -> AsyncGenerator[GraphQLResponse]:
+        """Run one operation whose answer may come in several payloads.
+
+        Leaving the context ends everything that still runs for the operation.
+
+        Args:
+            request: The request.
+            call: The request context, for the calls to sources.
+            caller: The caller.
+            budget: What the operation may cost.
+            report_sources: Whether the last payload reports what became of the request at each
+                source.
+            safe: Whether the HTTP method is safe, so that only queries may run.
+
+        Yields:
+            The whole answer, or the first payload with those after it.
+        """
+        async with Loaders(self._sources, call) as loaders:
+            answer = await self._answer(
+                request,
+                call,
+                caller,
+                loaders,
+                budget,
+                report_sources=report_sources,
+                safe=safe,
+                delivery=Delivery.IN_PARTS,
+            )
+            try:
+                yield answer
+            finally:
+                if answer.later is not None:
+                    await answer.later.payloads.aclose()
+
     async def run_batch(
         self,
         requests: Sequence[GraphQLRequest],
@@ -134,6 +188,7 @@ class Engine:
         budget: CostBudget,
         *,
         report_sources: bool = False,
+        delivery: Delivery = Delivery.WHOLE,
     ) -> list[GraphQLResponse]:
         """Run several operations at the same time; together they ask a source about a user once.
 
@@ -143,6 +198,7 @@ class Engine:
             caller: The caller.
             budget: What the operations may cost together.
             report_sources: Whether each answer reports what became of all of them at each source.
+            delivery: Whether operations with ``@defer`` or ``@stream`` are refused.
 
         Returns:
             The responses, in the order of the requests.
@@ -151,7 +207,13 @@ class Engine:
             running = [
                 group.create_task(
                     self._answer(
-                        request, call, caller, loaders, budget, report_sources=report_sources
+                        request,
+                        call,
+                        caller,
+                        loaders,
+                        budget,
+                        report_sources=report_sources,
+                        delivery=delivery,
                     )
                 )
                 for request in requests
@@ -182,11 +244,19 @@ class Engine:
         *,
         report_sources: bool,
         safe: bool = False,
+        delivery: Delivery = Delivery.WHOLE,
     ) -> GraphQLResponse:
         """Run one operation; a bug of ours fails this operation only, not the others of a batch."""
         try:
             return await self._run(
-                request, call, caller, loaders, budget, report_sources=report_sources, safe=safe
+                request,
+                call,
+                caller,
+                loaders,
+                budget,
+                report_sources=report_sources,
+                safe=safe,
+                delivery=delivery,
             )
         except CancelledError as error:
             task = current_task()
@@ -205,7 +275,8 @@ class Engine:
         budget: CostBudget,
         *,
         report_sources: bool,
-        safe: bool = False,
+        safe: bool,
+        delivery: Delivery,
     ) -> GraphQLResponse:
         """Run one operation."""
         started = self._clock.monotonic()
@@ -238,6 +309,8 @@ class Engine:
                     rights = self._policies.rights(caller)
                     variant = operation.variant(self._planner, self._compiler, variables, rights)
                     context = await self._planned(variant, variables, rights, loaders)
+                    if variant.delays and delivery is not Delivery.WHOLE:
+                        context.running = _begun(context, delivery)
                     compiled = await self._compiled(variant, request, context, call)
                     is_compiled = compiled is not None
                     answer = compiled or await self._execute(operation, request, context, call)
@@ -248,12 +321,15 @@ class Engine:
             reason = without_quotes(error.message)
         deadline = None if call.deadline is None else call.deadline.at
         times = OperationTimes(started, self._clock.monotonic(), deadline)
-        extensions = extensions_of(loaders.trace, times, report_sources=report_sources)
+        is_last = answer.later is None  # the last payload reports the sources
+        extensions = (
+            extensions_of(loaders.trace, times, report_sources=report_sources) if is_last else None
+        )
         if budget.reported and cost is not None:
             extensions = {**(extensions or {}), "cost": budget.report(cost)}
             answer.headers = budget.headers()
         answer.extensions = extensions
-        answer.timings = timings_of(loaders.trace) if report_sources else None
+        answer.timings = timings_of(loaders.trace) if report_sources and is_last else None
         answer.report = OperationReport(
             name=name,
             document=document.hash if document is not None else None,
@@ -264,6 +340,16 @@ class Engine:
             document_kept=was_ready,
             reason=reason,
         )
+        if answer.later is not None:
+            end = OperationEnd(
+                answer.report, loaders, times, self._clock, report_sources=report_sources
+            )
+            answer.later.payloads = reported_payloads(
+                answer.later.payloads,
+                answer.later.pending,
+                end,
+                lambda bug: self.failed(bug, call.request_id).errors,
+            )
         return answer
 
     async def _planned(
@@ -279,7 +365,11 @@ class Engine:
         self, variant: Variant, request: GraphQLRequest, context: Context, call: RequestContext
     ) -> GraphQLResponse | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
-        if variant.compiled is None or request.on_error not in {None, "NULL"}:
+        if (
+            variant.compiled is None
+            or request.on_error not in {None, "NULL"}
+            or context.running is not None
+        ):
             return None
         fetches, loaders = context.plan.fetches, context.loaders
         results = await loaders.fetch(fetches)
@@ -308,22 +398,42 @@ class Engine:
     ) -> GraphQLResponse:
         """Run an operation by Strawberry's executor."""
         on_error = request.on_error or "NULL"
-        result = execute(
+        result = experimental_execute_incrementally(
             self._schema.core,
             operation.tree,
             context_value=context,
             variable_values=request.variables,
             operation_name=operation.name,
+            enable_early_execution=True,
             executor_class=Executor,
             on_error=on_error,
+            in_parts=context.running is not None,
         )
-        done: ExecutionResult = await result if isawaitable(result) else result
+        done: ExecutionResult | ExperimentalIncrementalExecutionResults = (
+            await result if isawaitable(result) else result
+        )
+        if isinstance(done, ExperimentalIncrementalExecutionResults):
+            return self._first_payload(done, call)
         errors = done.errors or []
         if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
             # Errors without a path are not errors of fields: the request is invalid.
             return self._refuse(errors, Code.BAD_USER_INPUT, call)
         ordered = in_answer_order(self._public_errors(errors, call), done.data)
         return GraphQLResponse(executed=True, data=done.data, errors=ordered)
+
+    def _first_payload(
+        self, results: ExperimentalIncrementalExecutionResults, call: RequestContext
+    ) -> GraphQLResponse:
+        """Make the first payload of an answer, with those after it."""
+        first = results.initial_result
+        errors = in_answer_order(self._public_errors(first.errors or (), call), first.data)
+        pending = pending_of(first.pending)
+        payloads = public_payloads(
+            results.subsequent_results, pending, lambda later: self._public_errors(later, call)
+        )
+        return GraphQLResponse(
+            executed=True, data=first.data, errors=errors, later=LaterPayloads(pending, payloads)
+        )
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
         """Log the bugs of ours among errors with their tracebacks, and drop all tracebacks."""
@@ -359,6 +469,17 @@ class Engine:
         """Return errors as clients see them, and log bugs of ours."""
         self._log_bugs(errors)
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
+
+
+def _begun(context: Context, delivery: Delivery) -> RunningFetches:
+    """Begin all fetches of an operation whose answer comes in several payloads."""
+    if delivery is Delivery.REFUSED:
+        raise RequestError(
+            Code.BAD_REQUEST,
+            "the answer to a batch is one piece, and @defer and @stream ask for several: expected"
+            " the operation alone in its request, or Accept: application/json",
+        )
+    return context.loaders.begin(context.plan.fetches)
 
 
 def _reason_among(errors: Sequence[GraphQLError]) -> str | None:
