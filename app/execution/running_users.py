@@ -45,7 +45,7 @@ class ResultsOfUser(Mapping[str, Result]):
         return (one for one in self._sources if one not in unanswered)
 
     def __len__(self) -> int:
-        return len([*self])
+        return sum(1 for _ in self)
 
 
 @dataclass(frozen=True, slots=True)

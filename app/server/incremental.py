@@ -232,8 +232,8 @@ class Writer2022:
 
     def later(self, payload: Payload) -> Body | None:
         """Write a later payload."""
+        self.pending |= {one.id: one for one in payload.pending}  # data of it may be here already
         incremental = [self._incremental(one) for one in payload.incremental]
-        self.pending |= {one.id: one for one in payload.pending}
         incremental += [*self._failed(payload.completed)]
         body: Body = {"hasNext": payload.has_next}
         if incremental:

@@ -34,6 +34,8 @@ class Conversation:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     pieces: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue[bytes])
     body: bytes = b""
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _left: asyncio.Event = field(default_factory=asyncio.Event)
     _read: bytes = b""
 
@@ -44,11 +46,17 @@ class Conversation:
             self.headers = {
                 name.decode(): value.decode("latin-1") for name, value in message["headers"]
             }
+            self._begun.set()
             return
         self.body += message.get("body", b"")
         self.pieces.put_nowait(message.get("body", b""))
         if not message.get("more_body", False):
-            self.pieces.put_nowait(b"")
+            self.end()
+
+    def end(self) -> None:
+        """Note that nothing more comes."""
+        self._ended.set()
+        self.pieces.put_nowait(b"")
 
     def leave(self) -> None:
         """Disconnect."""
@@ -64,6 +72,7 @@ class Conversation:
         while (found := self._next()) is None:
             async with asyncio.timeout(PATIENCE):
                 self._read += await self.pieces.get()
+            assert self._read or not self._ended.is_set(), "no payload is left"
         return found
 
     async def all(self) -> list[Json]:
@@ -73,11 +82,14 @@ class Conversation:
             payloads.append(await self.next())
         return payloads
 
+    async def is_whole(self) -> bool:
+        """Wait for the head, and tell whether the answer is one piece of JSON."""
+        await asyncio.wait_for(self._begun.wait(), PATIENCE)
+        return self.headers["content-type"].startswith("application/")
+
     async def whole(self) -> Json:
         """Read the whole body, which is JSON."""
-        while self.body == b"" or self.pieces.empty():
-            async with asyncio.timeout(PATIENCE):
-                await self.pieces.get()
+        await asyncio.wait_for(self._ended.wait(), PATIENCE)
         answer: Json = orjson.loads(self.body)
         return answer
 
@@ -149,12 +161,20 @@ async def asking(
         "raw_path": b"/graphql",
         "query_string": b"",
         "root_path": "",
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
+        "headers": [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()
+        ],
         "client": ("127.0.0.1", 1),
         "server": ("gateway", 80),
         "state": {},
     }
-    serving = asyncio.ensure_future(app(scope, receive, talk.take))
+    async def serve() -> None:
+        try:
+            await app(scope, receive, talk.take)
+        finally:
+            talk.end()
+
+    serving = asyncio.ensure_future(serve())
     try:
         yield talk
     finally:
@@ -173,6 +193,8 @@ def applied(payloads: Sequence[Json]) -> Json:
         The answer: its data, and the errors of all payloads.
     """
     first = payloads[0]
+    if "hasNext" not in first:
+        return first
     data, errors = first.get("data"), [*first.get("errors", ())]
     pending: dict[str, Json] = {}
     for payload in payloads:
@@ -202,6 +224,8 @@ def applied_2022(payloads: Sequence[Json]) -> Json:
         The answer: its data, and the errors of all payloads.
     """
     first = payloads[0]
+    if "hasNext" not in first:
+        return first
     data, errors = first.get("data"), [*first.get("errors", ())]
     for payload in payloads[1:]:
         for part in payload.get("incremental", ()):

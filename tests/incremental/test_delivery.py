@@ -51,10 +51,10 @@ async def test_the_first_payload_waits_for_its_own_sources_only(
         "pending": [{"id": "0", "path": ["user"], "label": "bill"}],
         "hasNext": True,
     }
-    print(gateway.log)
     assert last == {
         "incremental": [{"id": "0", "data": {"plan": "pro"}}],
         "completed": [{"id": "0"}],
         "hasNext": False,
     }
     assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
+
