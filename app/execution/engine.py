@@ -55,7 +55,7 @@ from app.execution.response_errors import (
     root_cause,
 )
 from app.execution.schema import GatewaySchema
-from app.execution.source_report import OperationTimes, extensions_of, timings_of
+from app.execution.source_report import OperationTimes
 from app.execution.variants import Variant
 from app.resilience.clock import Clock
 from app.sources.base import RequestContext
@@ -319,38 +319,42 @@ class Engine:
             answer = self._refuse([wrapped], error.code, call, status=error.status)
             answer.headers = error.headers
             reason = without_quotes(error.message)
-        deadline = None if call.deadline is None else call.deadline.at
-        times = OperationTimes(started, self._clock.monotonic(), deadline)
-        is_last = answer.later is None  # the last payload reports the sources
-        extensions = (
-            extensions_of(loaders.trace, times, report_sources=report_sources) if is_last else None
-        )
-        if budget.reported and cost is not None:
-            extensions = {**(extensions or {}), "cost": budget.report(cost)}
-            answer.headers = budget.headers()
-        answer.extensions = extensions
-        answer.timings = timings_of(loaders.trace) if report_sources and is_last else None
         answer.report = OperationReport(
             name=name,
             document=document.hash if document is not None else None,
-            seconds=times.ended - started,
             cost=cost,
-            sources=sorted(loaders.used),
             compiled=is_compiled,
             document_kept=was_ready,
             reason=reason,
         )
-        if answer.later is not None:
-            end = OperationEnd(
-                answer.report, loaders, times, self._clock, report_sources=report_sources
-            )
-            answer.later.payloads = reported_payloads(
-                answer.later.payloads,
-                answer.later.pending,
+        deadline = None if call.deadline is None else call.deadline.at
+        times = OperationTimes(started, self._clock.monotonic(), deadline)
+        end = OperationEnd(
+            answer.report, loaders, times, self._clock, report_sources=report_sources
+        )
+        self._report(answer, end, budget, call)
+        return answer
+
+    def _report(
+        self, answer: GraphQLResponse, end: OperationEnd, budget: CostBudget, call: RequestContext
+    ) -> None:
+        """Add what is reported of an operation to its answer, or to the last payload of it."""
+        end.measure()
+        later = answer.later
+        if later is not None:
+            later.payloads = reported_payloads(
+                later.payloads,
+                later.pending,
                 end,
                 lambda bug: self.failed(bug, call.request_id).errors,
             )
-        return answer
+        else:
+            answer.extensions = end.extensions()
+            answer.timings = end.timings()
+        cost = end.report.cost
+        if budget.reported and cost is not None:
+            answer.extensions = {**(answer.extensions or {}), "cost": budget.report(cost)}
+            answer.headers = budget.headers()
 
     async def _planned(
         self, variant: Variant, variables: VariableValues, rights: Rights, loaders: Loaders

@@ -29,7 +29,7 @@ from app.execution.incremental import (
 from app.execution.load import Loaders
 from app.execution.request import OperationReport
 from app.execution.response_errors import in_answer_order
-from app.execution.source_report import OperationTimes, extensions_of
+from app.execution.source_report import OperationTimes, extensions_of, timings_of
 from app.resilience.clock import Clock
 
 PublicErrors: TypeAlias = Callable[[Sequence[GraphQLError]], Sequence[GraphQLFormattedError]]
@@ -99,14 +99,14 @@ def _completed(result: CompletedResult, public_errors: PublicErrors) -> Complete
 
 @dataclass(slots=True)
 class OperationEnd:
-    """What is reported of an operation when its last payload is ready.
+    """What is reported of an operation when its answer, or its last payload, is ready.
 
     Attributes:
         report: The report for the log. It is completed with each payload.
         loaders: The loaders of the request.
         times: The times of the operation.
         clock: Measures them.
-        report_sources: Whether the last payload reports what became of the request at each source.
+        report_sources: Whether it is reported what became of the request at each source.
     """
 
     report: OperationReport
@@ -114,6 +114,12 @@ class OperationEnd:
     times: OperationTimes
     clock: Clock
     report_sources: bool
+
+    def measure(self) -> None:
+        """Measure how long the operation has taken so far, and list the sources so far."""
+        self.times.ended = self.clock.monotonic()
+        self.report.seconds = self.times.ended - self.times.started
+        self.report.sources = sorted(self.loaders.used)
 
     def add(self, payload: Payload) -> None:
         """Add a payload to the report.
@@ -124,15 +130,17 @@ class OperationEnd:
         report = self.report
         if report.first_seconds is None:
             report.first_seconds = report.seconds
-        self.times.ended = self.clock.monotonic()
-        report.seconds = self.times.ended - self.times.started
-        report.sources = sorted(self.loaders.used)
+        self.measure()
         report.payloads += 1
         report.later_errors = [*report.later_errors, *payload.errors]
 
     def extensions(self) -> Mapping[str, object] | None:
-        """Return the ``extensions`` of the last payload."""
+        """Return the ``extensions`` of the answer, or of its last payload."""
         return extensions_of(self.loaders.trace, self.times, report_sources=self.report_sources)
+
+    def timings(self) -> Mapping[str, float] | None:
+        """Return the seconds that each source took; ``None`` if they are not reported."""
+        return timings_of(self.loaders.trace) if self.report_sources else None
 
 
 async def reported_payloads(

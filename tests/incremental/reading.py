@@ -123,7 +123,8 @@ async def asking(
     *,
     accept: str | None = CURRENT,
     headers: Mapping[str, str] | None = None,
-    **more: object,
+    on_error: str | None = None,
+    version: str = "1.1",
 ) -> AsyncGenerator[Conversation]:
     """Send an operation, or a batch of them, and read its response.
 
@@ -133,13 +134,15 @@ async def asking(
         variables: The variables.
         accept: The ``Accept`` header.
         headers: Further headers.
-        more: Further parameters of the request.
+        on_error: What an error does to the answer.
+        version: The version of HTTP.
 
     Yields:
         The conversation. At its end the client disconnects.
     """
     texts = [query] if isinstance(query, str) else query
-    bodies = [{"query": text, "variables": variables or {}, **more} for text in texts]
+    chosen = {} if on_error is None else {"onError": on_error}
+    bodies = [{"query": text, "variables": variables or {}, **chosen} for text in texts]
     parts = [orjson.dumps(bodies[0] if isinstance(query, str) else bodies)]
     talk = Conversation()
 
@@ -154,7 +157,7 @@ async def asking(
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
+        "http_version": version,
         "method": "POST",
         "scheme": "http",
         "path": "/graphql",
@@ -168,6 +171,7 @@ async def asking(
         "server": ("gateway", 80),
         "state": {},
     }
+
     async def serve() -> None:
         try:
             await app(scope, receive, talk.take)
