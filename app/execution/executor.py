@@ -236,15 +236,16 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             How it is streamed; ``None`` if all items come with the list.
 
         Raises:
-            BadUserInputError: The number of the first items is negative.
+            BadUserInputError: The number of the first items is negative or null.
         """
         if not self._in_parts:
             return None
         try:
             return super().get_stream_usage(field_details_list, path)
         except ValueError as error:
-            # The schema refuses all other values.
-            raise BadUserInputError("initialCount is negative: expected 0 or more") from error
+            raise BadUserInputError(
+                "initialCount is negative or null: expected a number, 0 or more"
+            ) from error
 
     def handle_field_error(
         self,

@@ -307,7 +307,7 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield f"  {label} {' '.join(group.keys)}"
             for one in group.selection.fields:
                 reads = "is hidden" if one.hidden else f"reads {' '.join(one.sources) or 'nothing'}"
-                yield f"    {one.key} {reads}"
+                yield f"    {one.key} {reads}{', after the first payload' if one.deferred else ''}"
     for number, step in enumerate(plan.steps, start=1):
         yield f"step {number}"
         for fetch in step:

@@ -48,17 +48,17 @@ class ResultsOfUser(Mapping[str, Result]):
         return sum(1 for _ in self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningResults(SourceResults):
     """The source results of one user, some of which may not be there yet.
 
     Attributes:
-        running: The fetches; ``None`` is not used.
+        running: The fetches.
         sources: The sources that are asked about the user.
     """
 
-    running: RunningFetches | None = None
-    sources: Sequence[str] = ()
+    running: RunningFetches
+    sources: Sequence[str]
 
     def unanswered(self, sources: Iterable[str]) -> Sequence[str]:
         """List the sources whose results are not there yet.
@@ -69,8 +69,7 @@ class RunningResults(SourceResults):
         Returns:
             Those of them that are still being asked about the user.
         """
-        asked = [one for one in sources if one in self.sources]
-        return [] if self.running is None else self.running.unanswered(asked)
+        return self.running.unanswered(one for one in sources if one in self.sources)
 
     async def wait_for(self, sources: Iterable[str]) -> None:
         """Wait for the results of sources.
@@ -78,8 +77,7 @@ class RunningResults(SourceResults):
         Args:
             sources: Sources that are asked about the user.
         """
-        if self.running is not None:
-            await self.running.wait_for(sources)
+        await self.running.wait_for(sources)
 
 
 class RunningRoot:
@@ -141,5 +139,10 @@ class RunningRoot:
             return SourceError(outcome.failure)
         if not outcome.known:
             return None
-        partitions = self._context.loaders.partitions
-        return ResolvedUser(key, RunningResults(results, partitions, self._running, needs.sources))
+        running = RunningResults(
+            results=results,
+            partitions=self._context.loaders.partitions,
+            running=self._running,
+            sources=needs.sources,
+        )
+        return ResolvedUser(key, running)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import subprocess
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from app.observability.logs import make_log
 from app.schema.export import client_text
 from app.server.graphiql.build import NodePrograms
 from tests.apps import make_app
-from tests.conftest import GatewayClient
+from tests.conftest import APP, GatewayClient
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 from tests.incremental.gates import Gates
 from tests.incremental.reading import CURRENT, Json, applied, asking
@@ -152,6 +153,13 @@ async def test_payloads_are_read_without_a_cache(
     assert first["data"]["user"] == {"id": user_id(1), "username": "user1"}
     expected = {"id": user_id(1), "username": "user1", "plan": "pro"}
     assert applied(payloads) == {"data": {"user": expected}}
+
+
+def test_the_code_of_the_documentation_is_what_is_tested() -> None:
+    guide = (APP.parent / "docs" / "incremental-delivery.md").read_text()
+    [shown] = re.findall(r"```js\n(.*?)```", guide, re.DOTALL)
+
+    assert shown in (FOLDER / "fetch.mjs").read_text()
 
 
 async def test_relay_fills_its_store_with_each_payload(

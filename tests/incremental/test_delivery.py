@@ -9,7 +9,7 @@ from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, failing, invoice, settings_for_fakes, user_id
 from tests.incremental.gates import Gates
-from tests.incremental.reading import Json, applied, asking
+from tests.incremental.reading import CURRENT, Json, applied, asking
 
 PAGE = 'query Page($id: ID!) { user(id: $id) { username ... @defer(label: "bill") { plan } } }'
 ID = {"id": user_id(1)}
@@ -337,7 +337,7 @@ async def test_a_negative_number_of_first_items_is_an_error_of_the_list(
 
     assert whole["data"] == {"user": {"events": None}}
     assert codes(whole) == ["BAD_USER_INPUT"]
-    assert "expected 0 or more" in whole["errors"][0]["message"]
+    assert "expected a number, 0 or more" in whole["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -366,6 +366,21 @@ async def test_what_is_wrong_is_answered_as_without_the_directives(
     assert talk.headers["content-type"].startswith("application/graphql-response+json")
     assert talk.status == (400 if code == "GRAPHQL_VALIDATION_FAILED" else 200)
     assert codes(answer) == [code]
+
+
+@pytest.mark.parametrize("accept", [CURRENT, "application/json"])
+async def test_a_condition_that_is_null_is_an_error_in_each_form(
+    gateway: GatewayClient, services: FakeServices, accept: str
+) -> None:
+    services.know(1)
+    query = (
+        "query($id: ID!, $x: Boolean = true) { user(id: $id) { id ... @defer(if: $x) { plan } } }"
+    )
+
+    async with asking(gateway.app, query, {**ID, "x": None}, accept=accept) as talk:
+        answer = await talk.whole()
+
+    assert codes(answer) == ["BAD_USER_INPUT"]
 
 
 async def test_a_client_that_leaves_ends_the_calls_that_still_run(
