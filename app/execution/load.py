@@ -480,7 +480,7 @@ class Loaders:
         return await carry_out(fetches, _ByLoader(self._user_loader))
 
     def begin(self, fetches: Sequence[Fetch]) -> RunningFetches:
-        """Begin fetches through the loaders of this request, without waiting for any.
+        """Begin fetches, without waiting for any.
 
         Args:
             fetches: All fetches of an operation.
@@ -489,7 +489,11 @@ class Loaders:
             The fetches. Their tasks belong to these loaders.
         """
         tasks = self._tasks = self._tasks or Tasks()
-        method = _ByLoader(self._user_loader)
+        # Pages whose keys another source has find them by the loaders. Without these, it is less
+        # work to ask in bulk.
+        method: FetchMethod[Any] = (
+            _ByLoader(self._user_loader) if self._sources.key_from else self._in_bulk
+        )
         return RunningFetches(fetches, method, lambda work: tasks.begin(work, "fetch for payloads"))
 
     async def fetch(self, fetches: Sequence[Fetch]) -> Results:
