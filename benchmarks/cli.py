@@ -102,6 +102,12 @@ def _parser() -> Parser:
     startup.add_argument("--times", type=_above_zero, default=5, help="%(default)s")
     startup.add_argument("--save", type=Path, metavar="FILE.json")
 
+    incremental = _staged(command("incremental", commands.incremental))
+    incremental.add_argument("--seconds", type=_above_zero, default=20, help="each; %(default)s")
+    incremental.add_argument(
+        "--save", type=Path, default=RESULTS / "incremental.json", metavar="FILE.json"
+    )
+
     _soaked(_staged(command("soak", commands.soak)))
     return parser
 

@@ -11,6 +11,9 @@ from benchmarks.console import say
 from benchmarks.curves import curves as measure_curves
 from benchmarks.curves_report import tell_curves, write_curves
 from benchmarks.errors import BenchmarkError
+from benchmarks.incremental import as_json as payloads_json
+from benchmarks.incremental import measure_payloads
+from benchmarks.incremental import table as payloads_table
 from benchmarks.load import Load
 from benchmarks.peer import Peer
 from benchmarks.places import RESULTS, WORK
@@ -136,6 +139,16 @@ def startup(options: Namespace) -> int:
     )
     save(file, found)
     say(startup_table(found).text())
+    say(f"\nwritten: {file}")
+    return 0
+
+
+def incremental(options: Namespace) -> int:
+    """Measure when the payloads of an answer are there."""
+    found = measure_payloads(options.port_base, options.seconds, say)
+    file: Path = options.save
+    file.write_text(payloads_json(found), encoding="utf-8")
+    say(payloads_table(found))
     say(f"\nwritten: {file}")
     return 0
 

@@ -121,6 +121,27 @@ async def running(
     Yields:
         The first line that it prints.
     """
+    async with talking(node, folder, *arguments, environment=environment) as lines:
+        async with asyncio.timeout(START):
+            line = await lines.readline()
+        yield line
+
+
+@asynccontextmanager
+async def talking(
+    node: NodePrograms, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> AsyncGenerator[asyncio.StreamReader]:
+    """Run a program of a folder until the end of the context.
+
+    Args:
+        node: How to call Node.
+        folder: Where it runs.
+        arguments: The program, and its arguments.
+        environment: All variables that it has; those of the machine by default.
+
+    Yields:
+        What it prints.
+    """
     process = await asyncio.create_subprocess_exec(
         *(*node.node, *arguments),
         cwd=folder,
@@ -131,9 +152,7 @@ async def running(
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(START):
-            line = await process.stdout.readline()
-        yield line
+        yield process.stdout
     finally:
         _kill(process.pid)
         await process.communicate()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import strawberry
 
 from app.auth.policies import Rights
-from app.execution.load import Loaders
+from app.execution.load import Loaders, RunningFetches
 from app.execution.plan import Plan
 from app.execution.planner import Planner
 
@@ -20,6 +20,8 @@ class Context:
         loaders: Ask the sources.
         required: Names of the sources whose failure fails the user.
         rights: What the caller may see.
+        running: The fetches of the plan, if its answer comes in several payloads: all have begun,
+            and each field waits for its own sources only. ``None`` for one whole answer.
     """
 
     plan: Plan
@@ -27,6 +29,7 @@ class Context:
     loaders: Loaders
     required: frozenset[str]
     rights: Rights
+    running: RunningFetches | None = None
 
 
 Info = strawberry.Info[Context, None]

@@ -6,15 +6,17 @@ the first two is kept.
 """
 
 from asyncio import CancelledError, TaskGroup, current_task
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from inspect import isawaitable
 
 from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLFormattedError,
-    execute,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+    experimental_execute_incrementally,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
 )
+from graphql.execution import ExperimentalIncrementalExecutionResults
 from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
@@ -24,14 +26,17 @@ from app.execution.context import Context
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Documents
 from app.execution.executor import Executor
+from app.execution.incremental import LaterPayloads
 from app.execution.limits.budget import CostBudget
-from app.execution.load import Loaders, OpenSources
+from app.execution.load import Loaders, OpenSources, RunningFetches
 from app.execution.operation import Operation
 from app.execution.operation_run import OperationRun
 from app.execution.outcome import bugs_in
+from app.execution.payloads import pending_of, public_payloads, reported_payloads
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.request import (
+    Delivery,
     GraphQLRequest,
     GraphQLResponse,
 )
@@ -45,7 +50,7 @@ from app.execution.response_errors import (
     root_cause,
 )
 from app.execution.schema import GatewaySchema
-from app.execution.source_report import OperationTimes, extensions_of, timings_of
+from app.execution.source_report import OperationTimes
 from app.execution.telemetry import OperationTelemetry
 from app.execution.variants import Variant
 from app.resilience.clock import Clock
@@ -141,6 +146,55 @@ class Engine:
                 )
             )
 
+    @asynccontextmanager
+    async def run_in_parts(
+        self,
+        request: GraphQLRequest,
+        call: RequestContext,
+        caller: Caller,
+        budget: CostBudget,
+        *,
+        report_sources: bool = False,
+        safe: bool = False,
+    ) -> AsyncGenerator[GraphQLResponse]:
+        """Run one operation whose answer may come in several payloads.
+
+        Leaving the context ends everything that still runs for the operation.
+
+        Args:
+            request: The request.
+            call: The request context, for the calls to sources.
+            caller: The caller.
+            budget: What the operation may cost.
+            report_sources: Whether the last payload reports what became of the request at each
+                source.
+            safe: Whether the HTTP method is safe, so that only queries may run.
+
+        Yields:
+            The whole answer, or the first payload with those after it.
+        """
+        context = self._telemetry.begin(call)
+        async with Loaders(self._sources, context) as loaders:
+            run = OperationRun(
+                request,
+                context,
+                caller,
+                loaders,
+                budget,
+                call.trace,
+                self._times(call),
+                report_sources,
+                safe,
+                Delivery.IN_PARTS,
+            )
+            answer = await self._answer(run)
+            try:
+                yield answer
+            finally:
+                if answer.later is not None:
+                    await answer.later.payloads.aclose()
+                    self._telemetry.record(run, answer)
+
     async def run_batch(
         self,
         requests: Sequence[GraphQLRequest],
@@ -149,6 +203,7 @@ class Engine:
         budget: CostBudget,
         *,
         report_sources: bool = False,
+        delivery: Delivery = Delivery.WHOLE,
     ) -> list[GraphQLResponse]:
         """Run several operations at the same time; together they ask a source about a user once.
 
@@ -158,6 +213,7 @@ class Engine:
             caller: The caller.
             budget: What the operations may cost together.
             report_sources: Whether each answer reports what became of all of them at each source.
+            delivery: Whether operations with ``@defer`` or ``@stream`` are refused.
 
         Returns:
             The responses, in the order of the requests.
@@ -173,6 +229,7 @@ class Engine:
                     call.trace,
                     self._times(call),
                     report_sources,
+                    delivery=delivery,
                 )
                 for request in requests
             ]
@@ -213,27 +270,36 @@ class Engine:
 
     async def _run(self, run: OperationRun) -> GraphQLResponse:
         """Run one operation, and report it."""
-        report, times = run.report, run.times
         try:
             answer = await self._respond(run)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, run.context, status=error.status)
             answer.headers = error.headers
-            report.refuse(error)
-        times.ended = self._clock.monotonic()
-        report.seconds = times.ended - times.started
-        report.sources = sorted(run.loaders.used)
-        trace, budget = run.loaders.trace, run.budget
-        extensions = extensions_of(trace, times, report_sources=run.report_sources)
-        if budget.reported and report.cost is not None:
-            extensions = {**(extensions or {}), "cost": budget.report(report.cost)}
-            answer.headers = budget.headers()
-        answer.extensions = extensions
-        answer.timings = timings_of(trace) if run.report_sources else None
-        answer.report = report
-        self._telemetry.record(run, answer)
+            run.report.refuse(error)
+        answer.report = run.report
+        self._report(run, answer)
         return answer
+
+    def _report(self, run: OperationRun, answer: GraphQLResponse) -> None:
+        """Add what is reported of an operation to its answer, or to the last payload of it."""
+        run.measure(self._clock.monotonic())
+        later, cost = answer.later, run.report.cost
+        if later is not None:
+            later.payloads = reported_payloads(
+                later.payloads,
+                later.pending,
+                run,
+                self._clock,
+                lambda bug: self.failed(bug, run.context.request_id).errors,
+            )
+        else:
+            answer.extensions = run.extensions()
+            answer.timings = run.timings()
+            self._telemetry.record(run, answer)
+        if run.budget.reported and cost is not None:
+            answer.extensions = {**(answer.extensions or {}), "cost": run.budget.report(cost)}
+            answer.headers = run.budget.headers()
 
     async def _respond(self, run: OperationRun) -> GraphQLResponse:
         """Prepare, plan and execute one operation.
@@ -268,6 +334,8 @@ class Engine:
         variant = operation.variant(self._planner, self._compiler, variables, rights)
         context = await self._planned(variant, variables, rights, run.loaders)
         run.times.executing = self._clock.monotonic()
+        if variant.delays and run.delivery is not Delivery.WHOLE:
+            context.running = _begun(context, run.delivery)
         compiled = await self._compiled(variant, request, context, call)
         report.compiled = compiled is not None
         return compiled or await self._execute(operation, request, context, call)
@@ -285,7 +353,11 @@ class Engine:
         self, variant: Variant, request: GraphQLRequest, context: Context, call: RequestContext
     ) -> GraphQLResponse | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
-        if variant.compiled is None or request.on_error not in {None, "NULL"}:
+        if (
+            variant.compiled is None
+            or request.on_error not in {None, "NULL"}
+            or context.running is not None
+        ):
             return None
         fetches, loaders = context.plan.fetches, context.loaders
         results = await loaders.fetch(fetches)
@@ -314,22 +386,42 @@ class Engine:
     ) -> GraphQLResponse:
         """Run an operation by Strawberry's executor."""
         on_error = request.on_error or "NULL"
-        result = execute(
+        result = experimental_execute_incrementally(
             self._schema.core,
             operation.tree,
             context_value=context,
             variable_values=request.variables,
             operation_name=operation.name,
+            enable_early_execution=True,
             executor_class=Executor,
             on_error=on_error,
+            in_parts=context.running is not None,
         )
-        done: ExecutionResult = await result if isawaitable(result) else result
+        done: ExecutionResult | ExperimentalIncrementalExecutionResults = (
+            await result if isawaitable(result) else result
+        )
+        if isinstance(done, ExperimentalIncrementalExecutionResults):
+            return self._first_payload(done, call)
         errors = done.errors or []
         if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
             # Errors without a path are not errors of fields: the request is invalid.
             return self._refuse(errors, Code.BAD_USER_INPUT, call)
         ordered = in_answer_order(self._public_errors(errors, call), done.data)
         return GraphQLResponse(executed=True, data=done.data, errors=ordered)
+
+    def _first_payload(
+        self, results: ExperimentalIncrementalExecutionResults, call: RequestContext
+    ) -> GraphQLResponse:
+        """Make the first payload of an answer, with those after it."""
+        first = results.initial_result
+        errors = in_answer_order(self._public_errors(first.errors or (), call), first.data)
+        pending = pending_of(first.pending)
+        payloads = public_payloads(
+            results.subsequent_results, pending, lambda later: self._public_errors(later, call)
+        )
+        return GraphQLResponse(
+            executed=True, data=first.data, errors=errors, later=LaterPayloads(pending, payloads)
+        )
 
     def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
         """Log the bugs of ours among errors with their tracebacks, and drop all tracebacks."""
@@ -365,6 +457,17 @@ class Engine:
         """Return errors as clients see them, and log bugs of ours."""
         self._log_bugs(errors)
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
+
+
+def _begun(context: Context, delivery: Delivery) -> RunningFetches:
+    """Begin all fetches of an operation whose answer comes in several payloads."""
+    if delivery is Delivery.REFUSED:
+        raise RequestError(
+            Code.BAD_REQUEST,
+            "the answer to a batch is one piece, and @defer and @stream ask for several: expected"
+            " the operation alone in its request, or Accept: application/json",
+        )
+    return context.loaders.begin(context.plan.fetches)
 
 
 def _refusal_among(errors: Sequence[GraphQLError]) -> RequestError | None:

@@ -1,8 +1,10 @@
 """The executor that runs Strawberry's resolvers, and the errors of failed fields.
 
-It differs from Strawberry's in three ways:
+It differs from Strawberry's in four ways:
 
 - The client chooses what an error does (``onError``).
+- ``@defer`` and ``@stream`` apply only if the answer may come in several payloads. Then the fields
+  of a user wait for the sources that they read, and for no others.
 - Errors of fields are cheap. A failed source fails every field that reads it: fifty fields of a
   hundred users are five thousand errors. graphql-core makes each one anew, with its cause, its
   traceback and a search for its location in the document. This took most of the time of such an
@@ -14,6 +16,7 @@ It differs from Strawberry's in three ways:
 import asyncio
 import weakref
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -24,16 +27,19 @@ from graphql import (
     GraphQLOutputType,
     located_error,
 )
-from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
-from graphql.execution.executor import to_nodes
+from graphql.execution.collect_fields import DeferUsage, FieldDetailsList, GroupedFieldSet
+from graphql.execution.executor import StreamUsage, to_nodes
 from graphql.language.location import FormattedSourceLocation
 from graphql.pyutils import Path
 from graphql.type.definition import GraphQLResolveInfoHelpers
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from app.errors import GatewayError
+from app.errors import BadUserInputError, GatewayError
+from app.execution.context import Context
 from app.execution.outcome import propagates
 from app.execution.request import OnError
+from app.execution.running_users import RunningResults
+from app.schema.types import ResolvedUser
 
 
 class FieldFailedError(GraphQLError):
@@ -65,6 +71,19 @@ FIELDS_A_TURN = 1_000
 """How many fields are executed before the event loop may run others: 10 to 25 ms of work."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What was executed since the event loop could run others; shared by all payloads.
+
+    Attributes:
+        fields: The number of fields.
+        one_at_a_time: Held while an object waits for its turn.
+    """
+
+    fields: int = 0
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Executor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation.
 
@@ -74,16 +93,23 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
     Args:
         args: Passed on to graphql-core.
         on_error: What an error does to the answer.
+        in_parts: Whether the answer may come in several payloads.
         kwargs: Passed on to graphql-core.
     """
 
-    def __init__(self, *args: Any, on_error: OnError = "NULL", **kwargs: Any) -> None:  # noqa: ANN401 # graphql-core's own
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 # graphql-core's own
+        on_error: OnError = "NULL",
+        in_parts: bool = False,
+        **kwargs: Any,  # noqa: ANN401 # the same
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.async_helpers = _make_helpers(self)
         self._on_error: OnError = on_error
         self.error_propagation = on_error == "PROPAGATE"
-        self._fields = 0
-        self._one_at_a_time = asyncio.Lock()
+        self._in_parts = in_parts
+        self._turn = _Turn()
         self._places: dict[int, tuple[FieldDetailsList, list[FormattedSourceLocation]]] = {}
 
     def execute_fields(
@@ -94,7 +120,9 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,  # noqa: ANN401 # the same
     ) -> Awaitable[dict[str, Any]] | dict[str, Any]:
-        """Execute the fields of an object; after a pause if ``FIELDS_A_TURN`` were executed.
+        """Execute the fields of an object, as soon as the sources that they read have answered.
+
+        There is a pause before if ``FIELDS_A_TURN`` fields were executed.
 
         Args:
             parent_type: The type of the object.
@@ -106,24 +134,118 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         Returns:
             The values of the fields by response key, or an awaitable of them.
         """
-        if self._fields < FIELDS_A_TURN:
-            self._fields += len(grouped_field_set)
+        turn = self._turn
+        results = source_value.results if isinstance(source_value, ResolvedUser) else None
+        unanswered: Sequence[str] = ()
+        if isinstance(results, RunningResults):
+            names = [one[0].node.name.value for one in grouped_field_set.values()]
+            context: Context = self.context_value
+            unanswered = results.unanswered(context.planner.sources_of(names))
+        if not unanswered and turn.fields < FIELDS_A_TURN:
+            turn.fields += len(grouped_field_set)
             return super().execute_fields(
                 parent_type, source_value, path, grouped_field_set, position_context
             )
 
         async def later() -> dict[str, Any]:
+            if isinstance(results, RunningResults):
+                await results.wait_for(unanswered)
             # One object after the other, or all waiting objects would run without a pause.
-            async with self._one_at_a_time:
-                if self._fields >= FIELDS_A_TURN:
+            async with turn.one_at_a_time:
+                if turn.fields >= FIELDS_A_TURN:
                     await asyncio.sleep(0)
-                    self._fields = 0
+                    turn.fields = 0
                 fields = self.execute_fields(
                     parent_type, source_value, path, grouped_field_set, position_context
                 )
             return fields if isinstance(fields, dict) else await fields
 
         return later()
+
+    def execute_collected_root_fields(
+        self,
+        root_type: GraphQLObjectType,
+        root_value: Any,  # noqa: ANN401 # graphql-core's own
+        grouped_field_set: GroupedFieldSet,
+        serially: bool,  # noqa: FBT001 # the same
+        new_defer_usages: Sequence[DeferUsage],
+    ) -> Awaitable[dict[str, Any]] | dict[str, Any]:
+        """Execute the root fields; without those of deferred fragments if these come later.
+
+        Args:
+            root_type: The type of the operation.
+            root_value: Passed on to graphql-core.
+            grouped_field_set: The selected fields.
+            serially: Whether they are executed one after the other.
+            new_defer_usages: The deferred fragments.
+
+        Returns:
+            The values of the fields by response key, or an awaitable of them.
+        """
+        if self._in_parts:
+            return super().execute_collected_root_fields(
+                root_type, root_value, grouped_field_set, serially, new_defer_usages
+            )
+        return self.execute_root_grouped_field_set(
+            root_type, root_value, grouped_field_set, serially, None
+        )
+
+    def execute_collected_subfields(  # noqa: PLR0917 # graphql-core's own
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,  # noqa: ANN401 # graphql-core's own
+        path: Path,
+        grouped_field_set: GroupedFieldSet,
+        new_defer_usages: Sequence[DeferUsage],
+        delivery_group_map: Any,  # noqa: ANN401 # the same
+    ) -> Awaitable[dict[str, Any]] | dict[str, Any]:
+        """Execute the fields of an object; without those of deferred fragments if these come later.
+
+        Args:
+            parent_type: The type of the object.
+            source_value: The object.
+            path: The path of the object in the answer.
+            grouped_field_set: Its selected fields.
+            new_defer_usages: The deferred fragments.
+            delivery_group_map: Passed on to graphql-core.
+
+        Returns:
+            The values of the fields by response key, or an awaitable of them.
+        """
+        if self._in_parts:
+            return super().execute_collected_subfields(
+                parent_type,
+                source_value,
+                path,
+                grouped_field_set,
+                new_defer_usages,
+                delivery_group_map,
+            )
+        return self.execute_fields(parent_type, source_value, path, grouped_field_set, None)
+
+    def get_stream_usage(
+        self, field_details_list: FieldDetailsList, path: Path
+    ) -> StreamUsage | None:
+        """Return how a list is streamed.
+
+        Args:
+            field_details_list: The field's nodes in the document.
+            path: The path of the list in the answer.
+
+        Returns:
+            How it is streamed; ``None`` if all items come with the list.
+
+        Raises:
+            BadUserInputError: The number of the first items is negative or null.
+        """
+        if not self._in_parts:
+            return None
+        try:
+            return super().get_stream_usage(field_details_list, path)
+        except ValueError as error:
+            raise BadUserInputError(
+                "initialCount is negative or null: expected a number, 0 or more"
+            ) from error
 
     def handle_field_error(
         self,
@@ -155,14 +277,15 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             raise error
         self.collected_errors.add(error, path)
 
-    def _places_of(self, field: FieldDetailsList) -> list[FormattedSourceLocation]:
+    def _places_of(self, nodes: FieldDetailsList) -> list[FormattedSourceLocation]:
         """Return the locations of a field in the document; found once for all objects."""
-        known = self._places.get(id(field))
+        known = self._places.get(id(nodes))
         if known is None:
-            locations = GraphQLError("", to_nodes(field)).locations or []
-            known = field, [location.formatted for location in locations]
+            locations = GraphQLError("", to_nodes(nodes)).locations or []
+            # A fragment that is spread twice, once deferred, has its fields twice.
+            places = {one: one.formatted for one in locations}
             # The entry keeps the field alive: otherwise, a new object could get the same id.
-            self._places[id(field)] = known
+            known = self._places[id(nodes)] = nodes, [*places.values()]
         return known[1]
 
 

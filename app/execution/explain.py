@@ -547,6 +547,7 @@ class Explainer:
             existence_only=needs is not None and needs.existence_only,
             sourceless=tuple(name for name, sources in visible.items() if not sources),
             hidden=tuple(dict.fromkeys(one.name for one in fields if one.hidden)),
+            deferred=tuple(dict.fromkeys(one.name for one in fields if one.deferred)),
         )
 
     def _reading(

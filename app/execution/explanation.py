@@ -81,6 +81,10 @@ class FieldExplanation(_ExplanationModel):
         description="The selected fields of these users that the caller may not see: no source is"
         " asked for them."
     )
+    deferred: tuple[str, ...] = Field(
+        description="The selected fields of users that come after the first payload, where a client"
+        " accepts several. The first payload waits for the sources of the others only."
+    )
 
 
 class PagesExplanation(_ExplanationModel):
@@ -251,6 +255,8 @@ def _tree(field: FieldExplanation) -> Iterator[str]:
         branches.append(("no source", ", ".join(field.sourceless)))
     if field.hidden:
         branches.append(("hidden", ", ".join(field.hidden)))
+    if field.deferred:
+        branches.append(("deferred", ", ".join(field.deferred)))
     width = max((len(name) for name, _ in branches), default=0)
     for number, (name, text) in enumerate(branches, start=1):
         line = "└─" if number == len(branches) else "├─"

@@ -13,11 +13,11 @@ and a fetch always settles its futures, even if it fails or is cancelled.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -127,7 +127,7 @@ async def carry_out(fetches: Sequence[Fetch], method: FetchMethod[P]) -> Results
             for one, call in zip(fetches, started, strict=True)
         }
     async with asyncio.TaskGroup() as tasks:
-        keyed = _KeyedFetches(fetches, method, tasks)
+        keyed = _KeyedFetches(fetches, method, tasks.create_task)
         for one in fetches:
             keyed.ask(one.source, one.users)
     return keyed.results
@@ -145,7 +145,12 @@ async def keys_for(fetch: Fetch, fetches: Sequence[Fetch], method: FetchMethod[P
         The keys.
     """
     async with asyncio.TaskGroup() as tasks:
-        return await _KeyedFetches(fetches, method, tasks).keys(fetch, fetch.users)
+        keyed = _KeyedFetches(fetches, method, tasks.create_task)
+        return await keyed.keys(fetch, fetch.users)
+
+
+BeginTask: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+"""Begins a task that somebody owns."""
 
 
 class _KeyedFetches(Generic[P]):
@@ -156,7 +161,7 @@ class _KeyedFetches(Generic[P]):
     """
 
     def __init__(
-        self, fetches: Sequence[Fetch], method: FetchMethod[P], tasks: asyncio.TaskGroup
+        self, fetches: Sequence[Fetch], method: FetchMethod[P], begin_task: BeginTask
     ) -> None:
         self.results: dict[str, dict[UserId, Result]] = {one.source: {} for one in fetches}
         self._fetches = {one.source: one for one in fetches}
@@ -164,7 +169,7 @@ class _KeyedFetches(Generic[P]):
             one.source: {} for one in fetches
         }
         self._method = method
-        self._tasks = tasks
+        self._begin_task = begin_task
 
     def ask(self, source: str, users: Sequence[UserId]) -> None:
         """Ask a source about users, except those that it was asked about before."""
@@ -174,8 +179,12 @@ class _KeyedFetches(Generic[P]):
             call: P | Exception | None = None
             if not fetch.key_from:
                 call = _start(fetch, new, self._method)
-            task = self._tasks.create_task(self._finish(fetch, new, call))
+            task = self._begin_task(self._finish(fetch, new, call))
             asked.update(dict.fromkeys(new, task))
+
+    def tasks_of(self, source: str) -> Collection[asyncio.Task[None]]:
+        """Return the tasks of a source that have begun so far."""
+        return set(self._asked[source].values())
 
     async def keys(self, fetch: Fetch, users: Sequence[UserId]) -> "KeyMapping":
         """Find the keys of users: ask one source after the other about those who have none yet."""
@@ -199,6 +208,61 @@ class _KeyedFetches(Generic[P]):
             await self._method.wait(calls)
         found = keys.by_user(_collected(fetch, keys.distinct, call, self._method))
         self.results[fetch.source].update(found)
+
+
+class RunningFetches:
+    """Fetches that have all begun. The results of each source can be awaited on their own.
+
+    Attributes:
+        results: The results so far, by source and user. Those of a source are complete for the
+            users of its fetch once it has answered.
+    """
+
+    def __init__(
+        self, fetches: Sequence[Fetch], method: FetchMethod[Any], begin_task: BeginTask
+    ) -> None:
+        """Begin all fetches, each as soon as its keys are known.
+
+        Args:
+            fetches: One for each source. The fetches that have the keys of another are among them.
+            method: How keys are fetched.
+            begin_task: Begins the tasks that wait for the sources.
+        """
+        keyed = _KeyedFetches(fetches, method, begin_task)
+        for one in fetches:
+            keyed.ask(one.source, one.users)
+        self.results: Results = keyed.results
+        self._tasks = {one.source: keyed.tasks_of(one.source) for one in fetches}
+
+    def unanswered(self, sources: Iterable[str]) -> Sequence[str]:
+        """List the sources that have not answered yet.
+
+        Args:
+            sources: Some of the sources.
+
+        Returns:
+            Those of them that are still being asked.
+        """
+        return [one for one in sources if not all(task.done() for task in self._tasks[one])]
+
+    async def wait_for(self, sources: Iterable[str], *, first: bool = False) -> None:
+        """Wait until sources have answered.
+
+        Args:
+            sources: The sources; one that has answered is not waited for.
+            first: Whether to wait for any one of them only.
+
+        Raises:
+            Exception: A bug of ours in the fetch of one of them.
+            CancelledError: The request has ended.
+        """
+        tasks = [task for name in sources for task in self._tasks[name]]
+        if waiting := [task for task in tasks if not task.done()]:
+            condition = asyncio.FIRST_COMPLETED if first else asyncio.ALL_COMPLETED
+            await asyncio.wait(waiting, return_when=condition)
+        for task in tasks:
+            if task.done():
+                task.result()
 
 
 def _start(fetch: Fetch, keys: Sequence[UserId], method: FetchMethod[P]) -> P | Exception | None:
@@ -414,6 +478,23 @@ class Loaders:
             Results by source and user.
         """
         return await carry_out(fetches, _ByLoader(self._user_loader))
+
+    def begin(self, fetches: Sequence[Fetch]) -> RunningFetches:
+        """Begin fetches, without waiting for any.
+
+        Args:
+            fetches: All fetches of an operation.
+
+        Returns:
+            The fetches. Their tasks belong to these loaders.
+        """
+        tasks = self._tasks = self._tasks or Tasks()
+        # Pages whose keys another source has find them by the loaders. Without these, it is less
+        # work to ask in bulk.
+        method: FetchMethod[Any] = (
+            _ByLoader(self._user_loader) if self._sources.key_from else self._in_bulk
+        )
+        return RunningFetches(fetches, method, lambda work: tasks.begin(work, "fetch for payloads"))
 
     async def fetch(self, fetches: Sequence[Fetch]) -> Results:
         """Carry out fetches in bulk, without a future for each user.

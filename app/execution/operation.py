@@ -5,6 +5,7 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -15,7 +16,7 @@ from app.auth.policies import Rights
 from app.execution.limits.price import Price
 from app.execution.planner import Planner
 from app.execution.render import NotCoveredError, OperationCompiler
-from app.execution.selection import variables_in
+from app.execution.selection import has_delays, variables_in
 from app.execution.variables import Coercion
 from app.execution.variants import Variant, Variants
 
@@ -130,14 +131,20 @@ class Operation:
     ) -> Variant:
         """Make a variant; without a compiler, ``reason`` says why it is not compiled."""
         roots = planner.select(self.tree, self.node, variables, rights)
+        fragments = {
+            one.name.value: one
+            for one in self.tree.definitions
+            if isinstance(one, FragmentDefinitionNode)
+        }
+        delays = has_delays(self.node.selection_set, fragments, variables.coerced)
         if any(one.name.value not in {"include", "skip"} for one in self.node.directives or ()):
             compiler, reason = None, "a directive of the operation"
         if compiler is None:
-            return Variant(roots, not_compiled=reason)
+            return Variant(roots, not_compiled=reason, delays=delays)
         try:
-            return Variant(roots, compiler.compile(roots, variables))
+            return Variant(roots, compiler.compile(roots, variables), delays=delays)
         except NotCoveredError as error:
-            return Variant(roots, not_compiled=str(error))
+            return Variant(roots, not_compiled=str(error), delays=delays)
 
 
 def deciding_variables(document: DocumentNode, user_roots: Collection[str]) -> tuple[str, ...]:

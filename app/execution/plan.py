@@ -9,6 +9,7 @@ request; nobody writes to them, but every request makes them, and frozen datacla
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from graphql import FieldNode, GraphQLError, get_location
@@ -30,6 +31,8 @@ class PlannedField:
         sources: The sources or endpoints that the field reads; empty for ``id``, for
             ``__typename``, and inside objects.
         hidden: Whether the caller may not see the field.
+        deferred: Whether the field of a user comes after the first payload, if the answer comes in
+            several.
     """
 
     key: str
@@ -38,6 +41,7 @@ class PlannedField:
     fields: "Sequence[PlannedField]" = ()
     sources: tuple[str, ...] = ()
     hidden: bool = False
+    deferred: bool = False
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:
@@ -91,6 +95,12 @@ class UserSelection:
     fields: Sequence[PlannedField]
     needs: SourceNeeds
 
+    @property
+    def first(self) -> AbstractSet[str]:
+        """The sources that the visible fields of the first payload read."""
+        visible = [one for one in self.fields if not (one.deferred or one.hidden)]
+        return {source for one in visible for source in one.sources}
+
 
 @dataclass(frozen=True, slots=True)
 class RootSelection:
@@ -106,6 +116,8 @@ class RootSelection:
         own: The selection for the caller itself; the same object as ``others`` if it is equal.
         variables: The variable of each argument, by the argument's name; ``None`` if an argument is
             not a variable alone.
+        streamed: Whether the items of the list come one after the other, if the answer comes in
+            several payloads.
     """
 
     key: str
@@ -115,6 +127,7 @@ class RootSelection:
     others: UserSelection | None = None
     own: UserSelection | None = None
     variables: Mapping[str, str] | None = None
+    streamed: bool = False
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:
@@ -294,7 +307,7 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield f"  {label} {' '.join(group.keys)}"
             for one in group.selection.fields:
                 reads = "is hidden" if one.hidden else f"reads {' '.join(one.sources) or 'nothing'}"
-                yield f"    {one.key} {reads}"
+                yield f"    {one.key} {reads}{', after the first payload' if one.deferred else ''}"
     for number, step in enumerate(plan.steps, start=1):
         yield f"step {number}"
         for fetch in step:

@@ -4,7 +4,8 @@
 what the caller may see. ``Planner.plan`` adds the users of one request.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from graphql import (
@@ -38,7 +39,7 @@ from app.execution.plan import (
     UserGroup,
     UserSelection,
 )
-from app.execution.selection import grouped_fields, variables_in
+from app.execution.selection import grouped_fields, is_delayed, variables_in
 from app.execution.source_reads import LookupRoot, SourceReads
 from app.sources.base import FieldSet, UserId
 from app.sources.results import Result, failure_among, record_in
@@ -125,9 +126,11 @@ class Planner:
         """
         reader = _SelectionReader(self._user, self._reads, document, variables)
         root = FieldNode(name=NameNode(value=""), selection_set=operation.selection_set)
+        query = frozenset({"Query"})
+        first = reader.below([root], query, deferred=False)
         return [
-            self._root(key, nodes, reader, rights)
-            for key, nodes in reader.below([root], frozenset({"Query"})).items()
+            self._root(key, nodes, first.get(key, ()), reader, rights)
+            for key, nodes in reader.below([root], query).items()
         ]
 
     def plan(
@@ -154,6 +157,17 @@ class Planner:
             root.key: self._planned(root, variables, rights, missing, found or {}) for root in roots
         }
         return Plan(planned, self.fetches([*planned.values()]))
+
+    def sources_of(self, fields: Iterable[str]) -> Collection[str]:
+        """List the sources that fields of users read.
+
+        Args:
+            fields: Public names of the fields.
+
+        Returns:
+            The sources, or endpoints of sources.
+        """
+        return {source for one in fields for source in self._reads.reads.get(one, ())}
 
     def fetches(self, roots: Sequence[PlannedRoot]) -> Sequence[Fetch]:
         """List the fetches of some root fields.
@@ -201,20 +215,31 @@ class Planner:
         ]
 
     def _root(
-        self, key: str, nodes: Sequence[FieldNode], reader: "_SelectionReader", rights: Rights
+        self,
+        key: str,
+        nodes: Sequence[FieldNode],
+        first: Sequence[FieldNode],
+        reader: "_SelectionReader",
+        rights: Rights,
     ) -> RootSelection:
-        """Read one root field."""
+        """Read one root field; ``first`` are its nodes outside deferred fragments."""
         name = nodes[0].name.value
         if name not in self.user_roots:
             return RootSelection(key, name, nodes)
         kind: object = self._query.fields[name].type
         if isinstance(kind, GraphQLNonNull):
             kind = cast("GraphQLList[Any]", kind).of_type
-        fields = reader.fields(nodes, self._user_types, self._user)
+        at_once = reader.below(first, self._user_types, deferred=False)
+        fields = [
+            one if one.key in at_once else replace(one, deferred=True)
+            for one in reader.fields(nodes, self._user_types, self._user)
+        ]
         others, own = (self._selection(fields, rights, own=own) for own in (False, True))
         is_list = isinstance(kind, GraphQLList)
         own = others if own == others else own
-        return RootSelection(key, name, nodes, is_list, others, own, _variables_only(nodes[0]))
+        variables = _variables_only(nodes[0])
+        streamed = is_list and reader.streams(nodes[0])
+        return RootSelection(key, name, nodes, is_list, others, own, variables, streamed)
 
     def _selection(
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
@@ -356,12 +381,20 @@ class _SelectionReader:
         }
 
     def below(
-        self, nodes: Sequence[FieldNode], types: frozenset[str]
+        self, nodes: Sequence[FieldNode], types: frozenset[str], *, deferred: bool = True
     ) -> Mapping[str, Sequence[FieldNode]]:
         """Collect the fields inside a field, by response key."""
         return grouped_fields(
-            nodes, types=types, fragments=self._fragments, variables=self._variables.coerced
+            nodes,
+            types=types,
+            fragments=self._fragments,
+            variables=self._variables.coerced,
+            deferred=deferred,
         )
+
+    def streams(self, node: FieldNode) -> bool:
+        """Return whether the list of a field is streamed."""
+        return is_delayed(node, self._variables.coerced)
 
     def fields(
         self, nodes: Sequence[FieldNode], types: frozenset[str], kind: GraphQLObjectType
@@ -386,7 +419,7 @@ class _SelectionReader:
 
 def _hidden(field: PlannedField) -> PlannedField:
     """Return a field as hidden, without sources and inner fields."""
-    return PlannedField(field.key, field.name, field.nodes, hidden=True)
+    return PlannedField(field.key, field.name, field.nodes, hidden=True, deferred=field.deferred)
 
 
 def _in_order(groups: Sequence[UserGroup]) -> Sequence[tuple[UserId, SourceNeeds]]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
 
 from app.errors import RequestError, without_quotes
+from app.execution.incremental import LaterPayloads
 
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
 """What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
@@ -14,6 +16,14 @@ OnError = Literal["NULL", "PROPAGATE", "HALT"]
 ``NULL``: the field is null, even if its type is non-null. ``PROPAGATE``: an error in a non-null
 field makes its parent null, too. ``HALT``: the first error ends the operation, without data.
 """
+
+
+class Delivery(Enum):
+    """What becomes of an operation whose answer could come in several payloads."""
+
+    WHOLE = auto()  # the client understands one answer only
+    IN_PARTS = auto()
+    REFUSED = auto()  # it is in a batch, whose answer is one piece
 
 
 @dataclass(slots=True)
@@ -52,7 +62,7 @@ class OperationReport:
     Attributes:
         name: Its name; ``None`` if it has none, or was refused before it was found.
         document: The hash of its document; ``None`` if there is no document.
-        seconds: How long it took.
+        seconds: How long it took, until the last payload.
         cost: Its cost; ``None`` if it was refused before that was known.
         sources: The sources that were asked, in alphabetical order.
         compiled: Whether it ran compiled.
@@ -61,6 +71,9 @@ class OperationReport:
             it is not valid GraphQL.
         limit: The setting of the limit that it exceeded; ``None`` if it exceeded none.
         trusted: Whether the operator has provided its document.
+        payloads: In how many payloads its answer came.
+        first_seconds: How long the first payload took, if there are several.
+        later_errors: The errors of the payloads after the first.
     """
 
     name: str | None = None
@@ -73,6 +86,9 @@ class OperationReport:
     reason: str | None = None
     limit: str | None = None
     trusted: bool = False
+    payloads: int = 1
+    first_seconds: float | None = None
+    later_errors: Sequence[GraphQLFormattedError] = ()
 
     def refuse(self, error: RequestError) -> None:
         """Note why the operation was refused.
@@ -96,7 +112,8 @@ class GraphQLResponse:
         timings: Seconds that each source took, by name; ``None`` if they are not reported.
         headers: Further HTTP headers of the answer, such as those that the status needs.
         report: What the operation was and did; ``None`` if a bug of ours ended it, or if it was not
-            run at all.
+            run at all. It is complete after the last payload.
+        later: What comes after this first payload; ``None`` if this is the whole answer.
     """
 
     executed: bool
@@ -107,3 +124,4 @@ class GraphQLResponse:
     timings: Mapping[str, float] | None = None
     headers: Mapping[str, str] | None = None
     report: OperationReport | None = None
+    later: LaterPayloads | None = None

@@ -28,7 +28,7 @@ SortKey: TypeAlias = tuple[list[int], list[int]]
 
 
 def in_answer_order(
-    errors: Sequence[GraphQLFormattedError], data: Mapping[str, Any] | None
+    errors: Sequence[GraphQLFormattedError], data: Mapping[str, Any] | None, *, above: int = 0
 ) -> Sequence[GraphQLFormattedError]:
     """Sort errors by their positions in the answer.
 
@@ -36,6 +36,7 @@ def in_answer_order(
         errors: The errors, with their paths.
         data: The data of the answer. If an error made a parent ``null`` (``PROPAGATE``), it is
             sorted by the part of its path that is left, and then by its location in the document.
+        above: How many parts of the paths are above the data, if it is a part of the answer.
 
     Returns:
         The same errors, sorted.
@@ -52,7 +53,7 @@ def in_answer_order(
     def sort_key(error: GraphQLFormattedError) -> SortKey:
         value: object = data
         steps: list[int] = []
-        for part in error.get("path", ()):
+        for part in error.get("path", ())[above:]:
             if isinstance(value, dict) and isinstance(part, str) and part in value:
                 fields = cast("Mapping[str, Any]", value)
                 steps.append(positions_in(fields)[part])

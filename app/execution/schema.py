@@ -5,7 +5,7 @@ representations. The plan has the users of each root field (``execution/keys.py`
 runs. A resolver finds its part of the plan by its response key, and loads it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Optional, cast
 
@@ -20,11 +20,13 @@ from app.auth.policies import Policies, enforce, owner_directive
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
+from app.execution.running_users import RunningRoot
 from app.execution.source_reads import LookupRoot, SourceReads
 from app.schema.configured import configured
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.definitions import LookupDefinition, SchemaDefinition
 from app.schema.directives import ListSize
+from app.schema.incremental import INCREMENTAL_DIRECTIVES
 from app.schema.scalars import DATE, DATE_TIME, SAFE_INT, URL, SafeInt, Url
 from app.schema.types import PythonType, ResolvedUser, TypeBuilder
 from app.settings.models import Settings
@@ -56,6 +58,8 @@ async def resolve_keys(info: Info) -> list[Resolved]:
     root = context.plan.roots[str(info.path.key)]
     if root.error is not None:
         raise root.error
+    if context.running is not None:
+        return [*await RunningRoot(root, context.running, context).users()]
     results = await context.loaders.load(context.planner.fetches([root]))
     found = [(group, results_of(group, results)) for group in root.groups]
     for _, of_group in found:
@@ -75,6 +79,15 @@ async def resolve_keys(info: Info) -> list[Resolved]:
                 of_user = SourceResults(by_source, context.loaders.partitions)
                 resolved[place] = ResolvedUser(key, of_user)
     return resolved
+
+
+async def _resolve_several(info: Info) -> list[Resolved] | AsyncGenerator[Resolved]:
+    """Resolve a root field that names several users; one after the other if they are streamed."""
+    context = info.context
+    root = context.plan.roots[str(info.path.key)]
+    if context.running is None or not root.selection.streamed or root.error is not None:
+        return await resolve_keys(info)
+    return RunningRoot(root, context.running, context).stream()
 
 
 async def _resolve_one(info: Info) -> Any:  # noqa: ANN401 # the annotation of the field says the type
@@ -120,7 +133,7 @@ def query_type(
             ),
         ],
     ) -> Any:  # noqa: ANN401 # the same; the executor reports an error in it at its position
-        return await resolve_keys(info)
+        return await _resolve_several(info)
 
     class Query:
         """The root fields."""
@@ -181,7 +194,7 @@ def _lookup_fields(
             ),
         ],
     ) -> Any:  # noqa: ANN401 # the same
-        return await resolve_keys(info)
+        return await _resolve_several(info)
 
     yield (
         lookup.name,
@@ -248,6 +261,7 @@ class GatewaySchema(Schema):
             config=StrawberryConfig(
                 scalar_map={datetime: DATE_TIME, date: DATE, SafeInt: SAFE_INT, Url: URL}
             ),
+            directives=INCREMENTAL_DIRECTIVES,  # type: ignore[arg-type] # Strawberry's own type is wrong
             federation_version="2.9",  # one of the composers in use refuses newer versions
         )
         enforce(self.user.fields, definition.policies)

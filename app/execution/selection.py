@@ -15,6 +15,8 @@ from graphql import (
     VariableNode,
 )
 
+from app.schema.incremental import DEFER, STREAM
+
 
 def is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
     """Return whether a selection is included, by ``@skip`` and ``@include``.
@@ -43,12 +45,71 @@ def is_included(node: SelectionNode, variables: Mapping[str, object]) -> bool:
     return True
 
 
+def is_delayed(node: SelectionNode, variables: Mapping[str, object]) -> bool:
+    """Return whether ``@defer`` or ``@stream`` applies to a selection.
+
+    Args:
+        node: The selection.
+        variables: Values of the operation's variables, by name.
+
+    Returns:
+        Whether the fragment is deferred, or the list of the field is streamed.
+    """
+    for directive in node.directives or ():
+        if directive.name.value in {DEFER, STREAM}:
+            given = {one.name.value: one.value for one in directive.arguments or ()}
+            match given.get("if"):
+                case BooleanValueNode(value=value):
+                    return value
+                case VariableNode(name=name):
+                    return variables.get(name.value, True) is not False
+                case _:
+                    return True  # the default
+    return False
+
+
+def has_delays(
+    selection_set: SelectionSetNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, object],
+) -> bool:
+    """Return whether ``@defer`` or ``@stream`` applies anywhere in an operation.
+
+    Args:
+        selection_set: The selections of the operation.
+        fragments: The document's fragments, by name.
+        variables: Values of the operation's variables with their defaults, by name.
+
+    Returns:
+        Whether its answer can come in several payloads.
+    """
+    visited: set[str] = set()
+    rest = [*selection_set.selections]
+    while rest:
+        node = rest.pop()
+        if not is_included(node, variables):
+            continue
+        if is_delayed(node, variables):
+            return True
+        match node:
+            case FragmentSpreadNode(name=name):
+                if name.value not in visited:
+                    visited.add(name.value)
+                    rest += fragments[name.value].selection_set.selections
+            case FieldNode(selection_set=inner) | InlineFragmentNode(selection_set=inner):
+                rest += inner.selections if inner is not None else ()
+            case _:
+                pass  # there are no other selections
+    return False
+
+
 def grouped_fields(
     nodes: Iterable[FieldNode],
     *,
     types: frozenset[str],
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
+    deferred: bool = True,
 ) -> dict[str, list[FieldNode]]:
     """Collect the fields that are selected inside a field, grouped by response key.
 
@@ -61,12 +122,14 @@ def grouped_fields(
         types: Names of the type whose fields are needed, and of its abstract types.
         fragments: The document's fragments, by name.
         variables: Values of the operation's variables with their defaults, by name.
+        deferred: Whether fields of deferred fragments are collected, too.
 
     Returns:
         The field nodes by response key, in the order of the answer.
     """
     groups: dict[str, list[FieldNode]] = {}
-    for node in _fields([node.selection_set for node in nodes], types, fragments, variables):
+    inside = [node.selection_set for node in nodes]
+    for node in _fields(inside, types, fragments, variables, deferred=deferred):
         groups.setdefault((node.alias or node.name).value, []).append(node)
     return groups
 
@@ -76,6 +139,8 @@ def _fields(
     types: frozenset[str],
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
+    *,
+    deferred: bool,
 ) -> Iterator[FieldNode]:
     """Yield the fields of selection sets and of their fragments."""
     visited: set[str] = set()
@@ -90,6 +155,8 @@ def _fields(
             match node:
                 case FieldNode():
                     yield node
+                case _ if not deferred and is_delayed(node, variables):
+                    pass  # a deferred fragment
                 case InlineFragmentNode(type_condition=condition):
                     if condition is None or condition.name.value in types:
                         rest.append(iter(node.selection_set.selections))

@@ -59,7 +59,8 @@ class OperationTelemetry:
             run: The operation.
             answer: Its answer.
         """
-        report, errors, metrics = run.report, answer.errors, self.telemetry.metrics
+        report, metrics = run.report, self.telemetry.metrics
+        errors = [*answer.errors, *report.later_errors] if report.later_errors else answer.errors
         error = _code_of(errors[0]) if errors else ""
         name = metrics.names.shown(report.name, trusted=report.trusted)
         kind = "" if report.cost is None else OPERATION_TYPE
@@ -73,11 +74,11 @@ class OperationTelemetry:
                 metrics.partial_operations.add(1, source, code)
         tracer = self.telemetry.tracer
         if tracer is not None and run.span is not None:
-            for span in (*_phases(run, run.span, error), self._span(run, run.span, answer, error)):
+            for span in (*_phases(run, run.span, error), self._span(run, run.span, errors)):
                 tracer.export(span)
 
     def _span(
-        self, run: OperationRun, span: TraceContext, answer: GraphQLResponse, error: str
+        self, run: OperationRun, span: TraceContext, errors: Sequence[GraphQLFormattedError]
     ) -> Span:
         """Make the span of an operation."""
         report, times = run.report, run.times
@@ -88,12 +89,14 @@ class OperationTelemetry:
             attributes["graphql.operation.name"] = report.name
         if report.cost is not None:
             attributes["graphql.operation.type"] = OPERATION_TYPE
-        if answer.errors:
-            attributes["graphql.error.count"] = len(answer.errors)
+        if errors:
+            attributes["graphql.error.count"] = len(errors)
+        if report.payloads > 1:
+            attributes["gateway.payloads"] = report.payloads
         if self.documents:
             attributes["graphql.document"] = run.text
         events = [*_source_events(run.loaders.trace, times.ended)]
-        events += _error_events(answer.errors, times.ended)
+        events += _error_events(errors, times.ended)
         return Span(
             OPERATION_TYPE if report.cost is not None else "GraphQL Operation",
             SpanKind.SERVER,
@@ -103,7 +106,7 @@ class OperationTelemetry:
             times.ended,
             attributes,
             events,
-            error=error or None,
+            error=(_code_of(errors[0]) or None) if errors else None,
         )
 
 

@@ -91,11 +91,14 @@ class Variant:
         roots: The root fields with their selections.
         compiled: The compiled operation; ``None`` if only the executor can run it.
         not_compiled: Why only the executor can run it; ``None`` if it is compiled.
+        delays: Whether ``@defer`` or ``@stream`` applies, so that its answer can come in several
+            payloads.
     """
 
     roots: Sequence[RootSelection]
     compiled: CompiledOperation | None = None
     not_compiled: str | None = None
+    delays: bool = False
 
 
 VariantKey: TypeAlias = tuple[int, tuple[str, ...], frozenset[str]]

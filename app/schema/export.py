@@ -11,16 +11,19 @@ from graphql import (
     build_schema,
     find_breaking_changes,
     find_dangerous_changes,
+    is_specified_directive,
     print_schema,
 )
+
+from app.schema.incremental import DEFER, STREAM
 
 
 def client_text(core: GraphQLSchema) -> str:
     """Print a schema for client tools, without the parts of federation.
 
     Names that begin with an underscore are federation's: ``_entities`` and ``_service`` with their
-    types. Only directives of the GraphQL specification are printed: tools refuse directives without
-    a definition, and the others are for routers.
+    types. Only directives of the GraphQL specification and its drafts are printed: tools refuse
+    directives without a definition, and the others are for routers.
 
     Args:
         core: The schema, with the parts of federation.
@@ -41,6 +44,11 @@ def client_text(core: GraphQLSchema) -> str:
         query=GraphQLObjectType(**query),
         mutation=core.mutation_type,
         subscription=core.subscription_type,
+        directives=[
+            one
+            for one in core.directives
+            if is_specified_directive(one) or one.name in {DEFER, STREAM}
+        ],
         # Objects that only interfaces lead to. Fields lead to all others.
         types=[
             kind

@@ -4,6 +4,7 @@ WebSockets are not served: there are no subscriptions, and nothing else needs th
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -18,11 +19,17 @@ from app.errors import Code, RequestError, quote
 from app.execution.engine import Engine
 from app.execution.explain import Explainer
 from app.execution.limits.budget import CostBudget
-from app.execution.request import GraphQLRequest, GraphQLResponse
+from app.execution.request import Delivery, GraphQLRequest, GraphQLResponse
 from app.resilience.clock import Clock
 from app.server.correlation import HEADER, correlation_of, read_deadline
 from app.server.cross_site import check_get
 from app.server.disconnect import DisconnectWatch
+from app.server.incremental import (
+    IncrementalType,
+    PayloadEncoder,
+    accepted_type,
+    whole_response,
+)
 from app.server.operation_log import log_operation
 from app.server.parameters import (
     RequestBatch,
@@ -33,6 +40,7 @@ from app.server.parameters import (
     parse_json,
     read_batch,
 )
+from app.server.payload_sender import PayloadSender
 from app.server.rate_limit import Admission, CallerKey, RateLimiter
 from app.server.request import IncomingRequest, read_body
 from app.server.responses import (
@@ -75,6 +83,25 @@ def refuse_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> None:
 def _tokens(value: bytes) -> list[bytes]:
     """Read a comma-separated list of protocols."""
     return [token.strip().lower() for token in value.split(b",")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """The media types in which a client accepts an answer; at least one.
+
+    Attributes:
+        media_type: The type of one whole answer; ``None`` for none.
+        parts: The type of several payloads; ``None`` for none.
+    """
+
+    media_type: str | None
+    parts: IncrementalType | None
+
+    def response(self, answer: GraphQLResponse, *, partial: int) -> Response:
+        """Make the response of a whole answer; ``partial`` is the status of data with errors."""
+        if self.media_type is None and self.parts is not None:
+            return whole_response(answer, self.parts)
+        return answer_response(answer, self.media_type or JSON, partial=partial)
 
 
 ALLOWED = ("GET", "POST")
@@ -146,20 +173,23 @@ class GraphQLEndpoint:
         request = IncomingRequest.of(scope, receive)
         accept = request.text(b"accept")
         media_type = negotiate(accept)
+        parts = accepted_type(accept)
         response: Response | None
         if request.method not in ALLOWED:
             response = wrong_method(request.method, ALLOWED, "POST with a JSON body, or GET")
         elif self._page is not None and _wants_page(request, accept):
             response = self._page(Request(scope))
-        elif media_type is None:
+        elif media_type is None and parts is None:
             response = _not_acceptable(accept)
         else:
-            response = await self._serve(request, media_type)
+            response = await self._serve(request, _Accepted(media_type, parts), send)
         if response is not None:
             await response(scope, receive, send)
 
-    async def _serve(self, request: IncomingRequest, media_type: str) -> Response | None:
-        """Return the response in this media type; ``None`` if the client has disconnected."""
+    async def _serve(
+        self, request: IncomingRequest, accepted: "_Accepted", send: Send
+    ) -> Response | None:
+        """Return the response; ``None`` if it is sent, or if the client has disconnected."""
         try:
             caller = await self._authenticate(request.scope)
             parsed: GraphQLRequest | RequestBatch
@@ -170,7 +200,9 @@ class GraphQLEndpoint:
                 body = await read_body(request.scope, request.receive, limit=limit)
                 parsed = self._read_json(body)
             if isinstance(parsed, RequestBatch):
-                return await self._serve_batch(request, parsed, caller, media_type)
+                return await self._serve_batch(request, parsed, caller, accepted)
+            if accepted.parts is not None and self._sends_parts(request, accepted.parts):
+                return await self._serve_in_parts(request, parsed, caller, accepted, send)
             self._admission.begin()
             try:
                 work = self._answer(request, parsed, caller)
@@ -186,23 +218,82 @@ class GraphQLEndpoint:
                 error.message,
                 retry_after=error.retry_after,
                 headers=error.headers,
-                media_type=media_type,
+                media_type=accepted.media_type or JSON,
                 limit=error.limit,
             )
         if answer is None:
             self._log_disconnect(request)
             return None
-        response = answer_response(answer, media_type, partial=self._partial)
-        self._log_answers(request, [answer], response)
+        response = accepted.response(answer, partial=self._partial)
+        self._log_answers(request, [answer], response.status_code)
         return response
 
+    def _sends_parts(self, request: IncomingRequest, parts: IncrementalType) -> bool:
+        """Return whether the answer to a request may come in several payloads."""
+        explains = self._explainer is not None and request.wants(b"x-gateway-explain")
+        # HTTP/1.0 has no chunks, so the client could not tell the end of the response from a loss.
+        return parts.preferred and request.scope["http_version"] != "1.0" and not explains
+
+    async def _serve_in_parts(
+        self,
+        request: IncomingRequest,
+        parsed: GraphQLRequest,
+        caller: Caller,
+        accepted: "_Accepted",
+        send: Send,
+    ) -> Response | None:
+        """Send payloads as they come; return the response if the answer is whole after all."""
+        assert accepted.parts is not None  # noqa: S101 # for the type checkers
+        async with PayloadSender(send, accepted.parts.content_type) as sender:
+            self._admission.begin()
+            try:
+                work = self._deliver(request, parsed, caller, accepted.parts, sender)
+                answer = await self._watch.while_connected(request.receive, work)
+            finally:
+                self._admission.end()
+            if answer is None:
+                sender.abandon()
+                self._log_disconnect(request)
+                return None
+        if sender.started:
+            self._log_answers(request, [answer], OK)
+            return None
+        response = accepted.response(answer, partial=self._partial)
+        self._log_answers(request, [answer], response.status_code)
+        return response
+
+    async def _deliver(
+        self,
+        request: IncomingRequest,
+        parsed: GraphQLRequest,
+        caller: Caller,
+        parts: IncrementalType,
+        sender: PayloadSender,
+    ) -> GraphQLResponse:
+        """Execute the operation of a request, and give all payloads to the sender."""
+        running = self._engine(caller).run_in_parts(
+            parsed,
+            self._context(request),
+            caller,
+            self._budget(request, caller),
+            report_sources=request.gets_report(self._settings.trace, b"x-gateway-trace"),
+            safe=request.method == "GET",
+        )
+        async with running as answer:
+            if answer.later is not None:
+                encoder = PayloadEncoder(parts)
+                sender.start(encoder.first(answer, answer.later.pending), answer.headers or {})
+                async for payload in answer.later.payloads:
+                    sender.add(encoder.later(payload))
+            return answer
+
     def _log_answers(
-        self, request: IncomingRequest, answers: Sequence[GraphQLResponse], response: Response
+        self, request: IncomingRequest, answers: Sequence[GraphQLResponse], status: int
     ) -> None:
         """Log the operations of a request."""
         client = correlation_of(request.scope).client
         for answer in answers:
-            log_operation(self._log, answer, status=response.status_code, client=client)
+            log_operation(self._log, answer, status=status, client=client)
 
     def _log_disconnect(self, request: IncomingRequest) -> None:
         """Log that a client has disconnected before its response was ready."""
@@ -210,13 +301,21 @@ class GraphQLEndpoint:
         self._log.info("http.disconnected", **({} if client is None else {"client": client}))
 
     async def _serve_batch(
-        self, request: IncomingRequest, batch: RequestBatch, caller: Caller, media_type: str
+        self,
+        request: IncomingRequest,
+        batch: RequestBatch,
+        caller: Caller,
+        accepted: "_Accepted",
     ) -> Response | None:
         """Return the response to a batch; ``None`` if the client has disconnected."""
         count = len(batch.items)
         self._admission.begin(count)
         try:
-            work = self._answer_batch(request, batch, caller)
+            parts = accepted.parts
+            delivery = Delivery.WHOLE
+            if parts is not None and parts.preferred:
+                delivery = Delivery.REFUSED
+            work = self._answer_batch(request, batch, caller, delivery)
             executed = await self._watch.while_connected(request.receive, work)
         finally:
             self._admission.end(count)
@@ -225,8 +324,8 @@ class GraphQLEndpoint:
             return None
         failed = partial(self._engine(caller).failed, request_id=_request_id(request))
         answers = batch.answers(executed)
-        response = batch_response(answers, media_type, failed)
-        self._log_answers(request, answers, response)
+        response = batch_response(answers, accepted.media_type or JSON, failed)
+        self._log_answers(request, answers, response.status_code)
         return response
 
     def _read_url(self, scope: Scope) -> GraphQLRequest:
@@ -261,7 +360,7 @@ class GraphQLEndpoint:
         )
 
     async def _answer_batch(
-        self, request: IncomingRequest, batch: RequestBatch, caller: Caller
+        self, request: IncomingRequest, batch: RequestBatch, caller: Caller, delivery: Delivery
     ) -> Sequence[GraphQLResponse]:
         """Execute or explain the valid operations of a batch."""
         budget = self._budget(request, caller)
@@ -273,6 +372,7 @@ class GraphQLEndpoint:
             caller,
             budget,
             report_sources=request.gets_report(self._settings.trace, b"x-gateway-trace"),
+            delivery=delivery,
         )
 
     async def _explain(

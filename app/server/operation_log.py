@@ -23,11 +23,14 @@ def log_operation(
     report = answer.report
     if report is None:
         return
-    errors = answer.errors
+    errors = [*answer.errors, *report.later_errors] if report.later_errors else answer.errors
     lost = _lost_sources(errors) if errors else None
     more: dict[str, object] = {}
     if lost:
         more["lost"] = lost
+    if report.first_seconds is not None:
+        more["payloads"] = report.payloads
+        more["first_ms"] = round(report.first_seconds * 1000, 2)
     if report.reason is not None:
         more["reason"] = report.reason
     if client is not None:

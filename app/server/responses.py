@@ -171,7 +171,7 @@ def answer_response(answer: GraphQLResponse, media_type: str, *, partial: int = 
     headers = answer.headers or {}
     if answer.timings:
         headers = {"Server-Timing": _server_timing(answer.timings), **headers}
-    return _json(_body(answer), status, media_type, headers)
+    return _json(answer_body(answer), status, media_type, headers)
 
 
 def batch_response(
@@ -198,16 +198,23 @@ def batch_response(
         waits += [int(own.pop(RETRY_AFTER))] if RETRY_AFTER in own else []
         headers |= own
         try:
-            bodies.append(msgspec.json.encode(_body(answer)))
+            bodies.append(msgspec.json.encode(answer_body(answer)))
         except Exception as error:  # noqa: BLE001 # `failed` logs it
-            bodies.append(msgspec.json.encode(_body(failed(error))))
+            bodies.append(msgspec.json.encode(answer_body(failed(error))))
     if waits:
         headers[RETRY_AFTER] = str(max(waits))
     return _json_response(b"[" + b",".join(bodies) + b"]", OK, media_type, headers)
 
 
-def _body(answer: GraphQLResponse) -> Mapping[str, object]:
-    """Return the body of a GraphQL response, as the specification defines it."""
+def answer_body(answer: GraphQLResponse) -> Mapping[str, object]:
+    """Return the body of a GraphQL response, as the specification defines it.
+
+    Args:
+        answer: The GraphQL response.
+
+    Returns:
+        The JSON values.
+    """
     # Specification, section 7.1: errors come first, so that people notice them.
     body: dict[str, object] = {"errors": answer.errors} if answer.errors else {}
     if answer.executed:
@@ -228,12 +235,24 @@ def _json_response(
     body: bytes, status: int, media_type: str, headers: Mapping[str, str]
 ) -> EncodedResponse:
     """Make a response whose body is encoded JSON."""
-    more = [
-        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
-    ]
     length = (b"content-length", b"%d" % len(body))
     kind = (b"content-type", f"{media_type}; charset=utf-8".encode())
+    more = encoded_headers(headers)
     return EncodedResponse(body, status, [PRIVATE, BY_ACCEPT, *more, length, kind])
+
+
+def encoded_headers(headers: Mapping[str, str]) -> list[Header]:
+    """Encode headers as ASGI has them.
+
+    Args:
+        headers: The headers.
+
+    Returns:
+        The same, with their names in lower case.
+    """
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+    ]
 
 
 def _server_timing(timings: Mapping[str, float]) -> str:
@@ -343,6 +362,24 @@ def _choose(accept: str | None) -> str | None:
 
 _chosen = lru_cache(maxsize=256)(_choose)
 """``_choose`` with a cache: clients send few different values, and one with every request."""
+
+
+def json_quality(accept: str) -> float:
+    """Return how much a client likes one whole answer.
+
+    Args:
+        accept: The ``Accept`` header.
+
+    Returns:
+        The highest quality of a media type of a GraphQL response, wildcards included; 0 if the
+        client accepts none.
+    """
+    ranges = _ranges(accept)
+    matching = (
+        next((ranges[match][0] for match in matches if match in ranges), 0.0)
+        for matches in _OFFERS.values()
+    )
+    return max(matching)
 
 
 def prefers_html(accept: str | None) -> bool:

@@ -218,3 +218,40 @@ def test_of_two_fallbacks_that_are_each_before_the_other_both_are_in_one_step() 
         [crm, erp],
         [billing, activity],
     ]
+
+
+def test_a_plan_says_which_fields_come_after_the_first_payload() -> None:
+    found = plan(
+        f"""query($yes: Boolean!, $no: Boolean!) {{
+        user(id: "{A}") {{
+            username ...Bill @defer(label: "x") ... @defer(if: $no) {{ loginCount }}
+            ... @defer(if: $yes) {{ ... {{ lastSeenAt }} }} }}
+        ... @defer {{ other: user(id: "{B}") {{ email }} }}
+        user(id: "{A}") {{ ... {{ balance {{ amount }} }} }} }}
+        fragment Bill on User {{ plan username balance {{ currency }} }}""",
+        {"yes": True, "no": False},
+    )
+
+    assert [one for one in str(found).splitlines() if "reads" in one] == [
+        "    username reads profile",
+        "    plan reads billing, after the first payload",
+        "    balance reads billing",
+        "    loginCount reads activity",
+        "    lastSeenAt reads activity, after the first payload",
+        "    email reads profile, after the first payload",
+    ]
+    [first, _] = found.roots.values()
+    assert first.groups[0].selection.first == {"profile", "billing", "activity"}
+    assert asked(found) == [("profile", [A, B]), ("billing", [A]), ("activity", [A])]
+
+
+def test_a_plan_says_which_lists_of_users_are_streamed() -> None:
+    found = plan(
+        f"""query($no: Boolean!) {{
+        a: users(ids: ["{A}"]) @stream {{ id }}
+        b: users(ids: ["{A}"]) @stream(if: $no, initialCount: 1) {{ id }}
+        c: users(ids: ["{A}"]) {{ id }} }}""",
+        {"no": False},
+    )
+
+    assert [one.selection.streamed for one in found.roots.values()] == [True, False, False]

@@ -74,7 +74,7 @@ def test_the_schema_for_clients_has_nothing_of_federation() -> None:
     text = client_text(build_schema().core)
     built = build_core(text)
 
-    assert names_of_directives(text) == {"specifiedBy"}
+    assert names_of_directives(text) == {"specifiedBy", "defer", "stream"}
     assert not [name for name in built.type_map if name.startswith("_") and name[:2] != "__"]
     assert built.query_type is not None
     assert set(built.query_type.fields) == {"user", "users", "me"}

@@ -5,7 +5,8 @@ how many items a page has, whether a selection is skipped (``cost_expression.py`
 sum of a few products, and takes about a microsecond for each request.
 
 The cost of a field is its weight (``cost_expression.py``) plus the cost of the fields inside it,
-times the length of its list. A field that is selected twice counts twice, even if both are merged
+times the length of its list. A deferred fragment and a streamed list cost more than others.
+A field that is selected twice counts twice, even if both are merged
 in the answer. Introspection is counted separately (``introspection.py``).
 """
 
@@ -43,6 +44,7 @@ from app.execution.limits.cost_expression import (
     switches,
 )
 from app.execution.limits.introspection import COUNTLESS, ROOTS, IntrospectionPricing
+from app.execution.selection import is_delayed
 
 Times = tuple[int, tuple[CostFactor, ...]]
 """The length of a list: the known factor, and those that depend on variables."""
@@ -52,6 +54,10 @@ Sizes = tuple[tuple[str, Times], ...]
 
 MOST_SCHEMAS = 100
 """Where counting of introspection stops without a limit, as a multiple of the whole schema."""
+
+DELAY = 3
+"""The cost of each ``@defer`` and ``@stream``, for each object that has it: what is announced,
+executed and delivered on its own takes about as long as three objects."""
 
 ONCE: Times = (1, ())
 NOTHING = CostExpression(0)
@@ -193,7 +199,10 @@ class _PricingRun:
             factors = switches(node)
             if factors is None:
                 continue
-            cost = self._selection(node, parent, sizes).times(1, factors)
+            cost = self._selection(node, parent, sizes)
+            if is_delayed(node, {}):
+                cost = CostExpression(cost.fixed + DELAY, cost.products)
+            cost = cost.times(1, factors)
             fixed += cost.fixed
             products += cost.products
         return CostExpression(fixed, tuple(products))

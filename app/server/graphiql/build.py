@@ -30,6 +30,7 @@ _INPUTS = (
     "trace.css",
     "reports.js",
     "introspection.js",
+    "payloads.js",
     "examples.js",
 )
 _NPM_CI = (

@@ -21,6 +21,7 @@ import './page.css';
 import './trace.css';
 import { examples } from './examples.js';
 import { INTROSPECTION, withoutFederation } from './introspection.js';
+import { answerOf, payloadsOf } from './payloads.js';
 import { TraceReports, tracePlugin } from './trace.jsx';
 
 // bundle.mjs puts the workers' hashed file names here, by Monaco's label for each.
@@ -29,25 +30,18 @@ globalThis.MonacoEnvironment = {
     new Worker(new URL(WORKERS[label] ?? WORKERS.editor, import.meta.url), { name: label }),
 };
 
-async function post(body, headers, signal) {
-  const response = await fetch(location.pathname, {
+const ANSWER = 'application/graphql-response+json, application/json;q=0.9';
+const PAYLOADS = `text/event-stream, ${ANSWER}`;
+
+const send = (body, headers, signal) =>
+  fetch(location.pathname, {
     method: 'POST',
-    headers: {
-      'Content-Type': 'application/json',
-      Accept: 'application/graphql-response+json, application/json;q=0.9',
-      ...headers,
-    },
+    headers: { 'Content-Type': 'application/json', Accept: ANSWER, ...headers },
     body: JSON.stringify(body),
     signal,
   });
-  const text = await response.text();
-  try {
-    return JSON.parse(text);
-  } catch {
-    // A proxy in between answers in HTML: its status says more than a parser's complaint.
-    throw new Error(`HTTP ${response.status} ${response.statusText}, and no JSON in the body`);
-  }
-}
+
+const post = async (body, headers, signal) => answerOf(await send(body, headers, signal));
 
 const root = document.getElementById('graphiql');
 const allowed = JSON.parse(root.dataset.allowed);
@@ -56,29 +50,33 @@ const reports = new TraceReports(allowed, post);
 // The whole schema, which the editor checks operations by.
 let wholeSchema = null;
 
-/** Asks the gateway. The answer of GraphiQL's introspection is for its documentation. */
-async function ask(params, headers, signal) {
+/** Asks the gateway, and yields what comes. The answer of GraphiQL's introspection is for its documentation. */
+async function* ask(params, headers, signal) {
   if (params.operationName === INTROSPECTION) {
     const result = await post(params, headers, signal);
-    if (!result.data?.__schema) return result;
-    wholeSchema = buildClientSchema(result.data);
-    return { ...result, data: withoutFederation(result.data) };
+    if (result.data?.__schema) {
+      wholeSchema = buildClientSchema(result.data);
+      yield { ...result, data: withoutFederation(result.data) };
+    } else {
+      yield result;
+    }
+    return;
   }
-  const result = await post(params, { ...reports.headers, ...headers }, signal);
-  reports.ran(params, headers, result);
-  return result;
+  const asked = { Accept: PAYLOADS, ...reports.headers, ...headers };
+  let last;
+  for await (last of payloadsOf(await send(params, asked, signal))) yield last;
+  reports.ran(params, headers, last); // the last payload has the report
 }
 
 /** An observable, not a promise: only so does GraphiQL's stop button end the request. */
 const fetcher = (params, { headers } = {}) => ({
   subscribe(observer) {
     const abort = new AbortController();
-    ask(params, headers, abort.signal)
-      .then(result => {
-        observer.next(result);
-        observer.complete();
-      })
-      .catch(error => abort.signal.aborted || observer.error(error));
+    const run = async () => {
+      for await (const result of ask(params, headers, abort.signal)) observer.next(result);
+      observer.complete();
+    };
+    run().catch(error => abort.signal.aborted || observer.error(error));
     return { unsubscribe: () => abort.abort() };
   },
 });

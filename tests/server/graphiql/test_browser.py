@@ -148,6 +148,47 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
         assert seen.complaints == []
 
 
+async def test_payloads_are_shown_as_they_come(chromium: str, tmp_path: Path) -> None:
+    answer = asyncio.Event()
+    patient = {
+        "GATEWAY_DEADLINE__BUDGET": "60",
+        "GATEWAY_SOURCES__BILLING__TIMEOUT": "60",
+        "GATEWAY_SOURCES__BILLING__RETRY__MAX_RETRIES": "0",
+    }
+
+    async def held(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await answer.wait()
+        writer.write(b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with (
+        await asyncio.start_server(held, "127.0.0.1", 0) as billing,
+        serve_over_demo(
+            tmp_path, {**SHOWN, **patient, "GATEWAY_SOURCES__BILLING__BASE_URL": _url(billing)}
+        ) as address,
+        open_page(chromium) as (page, seen),
+    ):
+        await page.goto(address)
+        await _opened(page)
+        await page.get_by_role("button", name="New tab").click()
+        await page.locator(".graphiql-query-editor .monaco-editor").click()
+        text = f'query Late {{ user(id: "{USER_7}") {{ username ... @defer {{ plan'
+        await page.keyboard.type(text)
+        await _taken_in(page, "query Late")
+        await page.keyboard.press("Control+Enter")
+        shown = page.locator(".result-window")
+        await expect(shown).to_contain_text("username", timeout=SLOW_MS)
+        await expect(shown).not_to_contain_text("plan")
+        await expect(page.get_by_role("button", name="Stop query")).to_be_visible()
+        answer.set()
+
+        await expect(shown).to_contain_text("plan", timeout=SLOW_MS)
+        await expect(shown).to_contain_text("SOURCE_UNAVAILABLE")
+        await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
+        assert seen.complaints == []
+
+
 async def test_without_a_report_and_a_plan_there_is_no_trace_panel(
     chromium: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,1 @@
+"""Tests of answers that come in several payloads: ``@defer`` and ``@stream``."""

@@ -1,0 +1,429 @@
+"""What comes in which payload, and when."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from tests.clock import ManualClock
+from tests.conftest import GatewayClient, OpenGateway
+from tests.fakes import FakeServices, failing, invoice, settings_for_fakes, user_id
+from tests.incremental.gates import Gates
+from tests.incremental.reading import CURRENT, Json, applied, asking
+
+PAGE = 'query Page($id: ID!) { user(id: $id) { username ... @defer(label: "bill") { plan } } }'
+ID = {"id": user_id(1)}
+ALL = {"ids": [user_id(number) for number in (1, 2, 3)]}
+
+
+async def payloads_of(
+    gateway: GatewayClient,
+    query: str,
+    variables: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
+    on_error: str | None = None,
+) -> Sequence[Json]:
+    """Ask, and read all payloads."""
+    async with asking(gateway.app, query, variables, headers=headers, on_error=on_error) as talk:
+        return [await talk.whole()] if await talk.is_whole() else await talk.all()
+
+
+def codes(payload: Json) -> list[str]:
+    """Read the codes of all errors of a payload."""
+    parts = [payload, *payload.get("incremental", ()), *payload.get("completed", ())]
+    errors = [error for part in parts for error in part.get("errors", ())]
+    return [error["extensions"]["code"] for error in errors]
+
+
+async def test_the_first_payload_waits_for_its_own_sources_only(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+
+    async with asking(gateway.app, PAGE, ID) as talk:
+        first = await talk.next()
+        assert gates.asked["billing"].is_set()
+        gates.open("billing")
+        last = await talk.next()
+
+    assert talk.status == 200
+    assert talk.headers["content-type"] == 'multipart/mixed; boundary="-"; incrementalSpec=v0.2'
+    assert first == {
+        "data": {"user": {"username": "user1"}},
+        "pending": [{"id": "0", "path": ["user"], "label": "bill"}],
+        "hasNext": True,
+    }
+    assert last == {
+        "incremental": [{"id": "0", "data": {"plan": "pro"}}],
+        "completed": [{"id": "0"}],
+        "hasNext": False,
+    }
+    assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
+
+
+async def test_all_sources_are_asked_at_once_and_each_group_comes_when_its_own_has_answered(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    gates = Gates(services, "profile", "billing", "activity")
+    query = """query($id: ID!) { user(id: $id) {
+        username ... @defer(label: "b") { plan } ... @defer(label: "a") { loginCount } } }"""
+
+    async with asking(gateway.app, query, ID) as talk:
+        for asked in gates.asked.values():
+            await asyncio.wait_for(asked.wait(), 5)
+        gates.open("profile")
+        first = await talk.next()
+        gates.open("activity")
+        second = await talk.next()
+        gates.open("billing")
+        third = await talk.next()
+
+    assert first["data"] == {"user": {"username": "user1"}}
+    assert [one["label"] for one in first["pending"]] == ["b", "a"]
+    assert second["incremental"] == [{"id": "1", "data": {"loginCount": 1}}]
+    assert third["incremental"] == [{"id": "0", "data": {"plan": "pro"}}]
+    assert [one["hasNext"] for one in (first, second, third)] == [True, True, False]
+
+
+async def test_a_group_whose_source_has_answered_comes_at_once(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    query = "query($id: ID!) { user(id: $id) { username ... @defer { email } } }"
+
+    first, second = await payloads_of(gateway, query, ID)
+
+    assert first["data"] == {"user": {"username": "user1"}}
+    assert second["incremental"][0]["data"] == {"email": "user1@example.com"}
+    assert services.calls == {"profile": 1, "billing": 0, "activity": 0}
+
+
+async def test_a_source_that_fails_is_an_error_in_its_payload(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(503)
+
+    first, second = await payloads_of(gateway, PAGE, ID)
+
+    assert "errors" not in first
+    [part] = second["incremental"]
+    assert part["data"] == {"plan": None}
+    [error] = part["errors"]
+    assert error["path"] == ["user", "plan"]
+    assert error["extensions"] == {"code": "SOURCE_UNAVAILABLE", "source": "billing"}
+    assert second["completed"] == [{"id": "0"}]
+
+
+async def test_a_user_whom_only_a_later_source_knows_exists_from_the_first_payload_on(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.profile.rows.clear()
+
+    first, second = await payloads_of(gateway, PAGE, ID)
+
+    assert first["data"] == {"user": {"username": None}}
+    assert second["incremental"][0]["data"] == {"plan": "pro"}
+
+
+async def test_a_user_whom_nobody_knows_is_null_in_one_whole_answer(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    [whole] = await payloads_of(gateway, PAGE, ID)
+
+    assert whole == {"data": {"user": None}}
+    assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
+
+
+async def test_without_a_field_of_a_source_the_first_payload_waits_for_the_first_that_knows(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+    query = "query($id: ID!) { user(id: $id) { id ... @defer { plan loginCount } } }"
+
+    async with asking(gateway.app, query, ID) as talk:
+        first = await talk.next()
+        gates.open("billing")
+        second = await talk.next()
+
+    assert first["data"] == {"user": {"id": user_id(1)}}
+    assert second["incremental"][0]["data"] == {"plan": "pro", "loginCount": 1}
+    assert services.calls["profile"] == 0
+
+
+async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(503)
+    settings = settings_for_fakes()
+    billing = settings.sources["billing"].model_copy(update={"contract": "required"})
+    settings = settings.model_copy(update={"sources": {**settings.sources, "billing": billing}})
+
+    async with open_gateway(settings) as gateway:
+        [whole] = await payloads_of(gateway, PAGE, ID)
+
+    assert whole["data"] == {"user": None}
+    assert codes(whole) == ["SOURCE_UNAVAILABLE"]
+
+
+async def test_a_field_that_is_not_deferred_elsewhere_comes_once_and_first(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    query = """query($id: ID!) { user(id: $id) {
+        balance { amount } ... @defer { username balance { amount currency } } } }"""
+
+    first, second = await payloads_of(gateway, query, ID)
+
+    assert first["data"] == {"user": {"balance": {"amount": 100}}}
+    assert sorted(second["incremental"], key=len) == [
+        {"id": "0", "data": {"username": "user1"}},
+        {"id": "0", "subPath": ["balance"], "data": {"currency": "EUR"}},
+    ]
+
+
+async def test_a_group_in_a_group_is_announced_when_that_is_delivered(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing", "activity")
+    query = """query($id: ID!) { user(id: $id) { username
+        ... @defer(label: "outer") { plan ... @defer(label: "inner") { loginCount } } } }"""
+
+    async with asking(gateway.app, query, ID) as talk:
+        first = await talk.next()
+        await asyncio.wait_for(gates.asked["activity"].wait(), 5)
+        gates.open("billing")
+        second = await talk.next()
+        gates.open("activity")
+        third = await talk.next()
+
+    assert [one["label"] for one in first["pending"]] == ["outer"]
+    assert second["pending"] == [{"id": "1", "path": ["user"], "label": "inner"}]
+    assert third["incremental"] == [{"id": "1", "data": {"loginCount": 1}}]
+
+
+@pytest.mark.parametrize("condition", ["if: false", "if: $no", 'label: "x", if: $no'])
+async def test_what_is_not_deferred_after_all_comes_in_one_whole_compiled_answer(
+    gateway: GatewayClient, services: FakeServices, condition: str
+) -> None:
+    services.know(1)
+    query = f"""query($id: ID!, $no: Boolean! = false) {{ user(id: $id) {{
+        username ... @defer({condition}) {{ plan }}
+        events(first: 1) @stream(if: $no) {{ id }} }} }}"""
+
+    [whole] = await payloads_of(gateway, query, ID)
+
+    expected = {"username": "user1", "plan": "pro", "events": [{"id": "e3"}]}
+    assert whole == {"data": {"user": expected}}
+    [logged] = gateway.events("graphql.operation")
+    assert logged["compiled"] is True
+    assert "payloads" not in logged
+
+
+async def test_root_fields_may_be_deferred(gateway: GatewayClient, services: FakeServices) -> None:
+    services.know(1, 2)
+    gates = Gates(services, "billing")
+    query = """query($id: ID!) { user(id: $id) { username }
+        ... @defer { other: user(id: "%s") { plan } } __typename }"""
+
+    async with asking(gateway.app, query % user_id(2), ID) as talk:
+        first = await talk.next()
+        gates.open("billing")
+        second = await talk.next()
+
+    assert first["data"] == {"user": {"username": "user1"}, "__typename": "Query"}
+    assert first["pending"] == [{"id": "0", "path": []}]
+    assert second["incremental"] == [{"id": "0", "data": {"other": {"plan": "pro"}}}]
+
+
+async def test_each_user_of_a_list_has_its_own_group(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1, 3)
+    query = "query($ids: [ID!]!) { users(ids: $ids) { username ... @defer { plan } } }"
+
+    payloads = await payloads_of(gateway, query, ALL)
+
+    assert payloads[0]["data"] == {"users": [{"username": "user1"}, None, {"username": "user3"}]}
+    assert [one["path"] for one in payloads[0]["pending"]] == [["users", 0], ["users", 2]]
+    assert applied(payloads)["data"]["users"][2] == {"username": "user3", "plan": "pro"}
+    assert services.billing.batches == [ALL["ids"]]
+
+
+async def test_users_are_streamed_after_the_first_ones(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1, 3)
+    query = """query($ids: [ID!]!) {
+        users(ids: $ids) @stream(initialCount: 1, label: "more") { username } }"""
+
+    payloads = await payloads_of(gateway, query, ALL)
+
+    assert payloads[0]["data"] == {"users": [{"username": "user1"}]}
+    assert payloads[0]["pending"] == [{"id": "0", "path": ["users"], "label": "more"}]
+    assert applied(payloads)["data"] == {
+        "users": [{"username": "user1"}, None, {"username": "user3"}]
+    }
+    assert services.profile.batches == [ALL["ids"]]
+
+
+async def test_a_list_without_first_items_is_there_before_any_source_has_answered(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    gates = Gates(services, "profile")
+    query = "query($ids: [ID!]!) { users(ids: $ids) @stream { username } }"
+
+    async with asking(gateway.app, query, {"ids": [user_id(1)]}) as talk:
+        first = await talk.next()
+        gates.open("profile")
+        rest = [first]
+        while rest[-1]["hasNext"]:
+            rest.append(await talk.next())
+
+    assert first["data"] == {"users": []}
+    assert applied(rest) == {"data": {"users": [{"username": "user1"}]}}
+
+
+async def test_events_and_invoices_are_streamed(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.invoices[user_id(1)] = [invoice(number) for number in (1, 2, 3)]
+    query = """query($id: ID!) { user(id: $id) {
+        events @stream(initialCount: 2) { id }
+        invoices(first: 3) {
+            edges @stream(initialCount: 1) { node { id } } pageInfo { hasNextPage } } } }"""
+
+    payloads = await payloads_of(gateway, query, ID)
+
+    user = payloads[0]["data"]["user"]
+    assert user["events"] == [{"id": "e3"}, {"id": "e2"}]
+    assert user["invoices"]["edges"] == [{"node": {"id": "inv-1"}}]
+    assert user["invoices"]["pageInfo"] == {"hasNextPage": False}
+    whole = applied(payloads)["data"]["user"]
+    assert whole["events"] == [{"id": "e3"}, {"id": "e2"}, {"id": "e1"}]
+    assert [one["node"]["id"] for one in whole["invoices"]["edges"]] == ["inv-1", "inv-2", "inv-3"]
+
+
+async def test_a_deferred_page_is_asked_for_as_soon_as_its_source_has_answered(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.invoices[user_id(1)] = [invoice(1)]
+    query = """query($id: ID!) { user(id: $id) {
+        username ... @defer { invoices(first: 1) { edges { node { id } } } } } }"""
+
+    first, second = await payloads_of(gateway, query, ID)
+
+    assert first["data"] == {"user": {"username": "user1"}}
+    edges = second["incremental"][0]["data"]["invoices"]["edges"]
+    assert edges == [{"node": {"id": "inv-1"}}]
+
+
+async def test_a_negative_number_of_first_items_is_an_error_of_the_list(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    query = "query($id: ID!) { user(id: $id) { events @stream(initialCount: -1) { id } } }"
+
+    [whole] = await payloads_of(gateway, query, ID)
+
+    assert whole["data"] == {"user": {"events": None}}
+    assert codes(whole) == ["BAD_USER_INPUT"]
+    assert "expected a number, 0 or more" in whole["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("{ user { ... @defer { plan } } }", "GRAPHQL_VALIDATION_FAILED"),
+        ('{ user(id: "%s") @stream { plan } }', "GRAPHQL_VALIDATION_FAILED"),
+        (
+            '{ user(id: "%s") { events @stream(initialCount: null) { id } } }',
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            '{ user(id: "%s") { ... @defer(label: "x") { plan } ... @defer(label: "x") { id } } }',
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        ('{ user(id: "wrong") { id ... @defer { plan } } }', "BAD_USER_INPUT"),
+    ],
+)
+async def test_what_is_wrong_is_answered_as_without_the_directives(
+    gateway: GatewayClient, query: str, code: str
+) -> None:
+    async with asking(gateway.app, query.replace("%s", user_id(1))) as talk:
+        assert await talk.is_whole()
+        answer = await talk.whole()
+
+    assert talk.headers["content-type"].startswith("application/graphql-response+json")
+    assert talk.status == (400 if code == "GRAPHQL_VALIDATION_FAILED" else 200)
+    assert codes(answer) == [code]
+
+
+@pytest.mark.parametrize("accept", [CURRENT, "application/json"])
+async def test_a_condition_that_is_null_is_an_error_in_each_form(
+    gateway: GatewayClient, services: FakeServices, accept: str
+) -> None:
+    services.know(1)
+    query = (
+        "query($id: ID!, $x: Boolean = true) { user(id: $id) { id ... @defer(if: $x) { plan } } }"
+    )
+
+    async with asking(gateway.app, query, {**ID, "x": None}, accept=accept) as talk:
+        answer = await talk.whole()
+
+    assert codes(answer) == ["BAD_USER_INPUT"]
+
+
+async def test_a_client_that_leaves_ends_the_calls_that_still_run(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+
+    async with asking(gateway.app, PAGE, ID) as talk:
+        await talk.next()
+        await asyncio.wait_for(gates.asked["billing"].wait(), 5)
+
+    assert gates.cancelled == ["billing"]
+    assert gateway.events("http.disconnected")
+    assert not gateway.events("graphql.bug")
+
+
+async def test_all_payloads_are_bounded_by_the_one_deadline(
+    gateway: GatewayClient, services: FakeServices, clock: ManualClock
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+    soon = {"X-Request-Timeout": "300ms"}
+
+    async with asking(gateway.app, PAGE, ID, headers=soon) as talk:
+        first = await talk.next()
+        await asyncio.wait_for(gates.asked["billing"].wait(), 5)
+        clock.advance(0.31)
+        last = await talk.next()
+
+    assert first["data"] == {"user": {"username": "user1"}}
+    assert codes(last) == ["SOURCE_TIMEOUT"]
+    assert last["hasNext"] is False
+
+
+async def test_introspection_may_be_deferred(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    del services
+    query = "{ __typename ... @defer { __schema { queryType { name } } } }"
+
+    async with open_gateway(settings_for_fakes(introspection=True)) as gateway:
+        first, second = await payloads_of(gateway, query, {})
+
+    assert first["data"] == {"__typename": "Query"}
+    assert second["incremental"][0]["data"] == {"__schema": {"queryType": {"name": "Query"}}}

@@ -1,0 +1,169 @@
+"""All payloads of an operation, applied in their order, are the answer without ``@defer``."""
+
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+from app.auth.authentication import everybody
+from app.settings.fastpath import FastpathSettings
+from app.settings.models import Settings
+from tests.callers import by_headers
+from tests.conftest import GatewayClient, OpenGateway
+from tests.fakes import FakeServices, settings_for_fakes
+from tests.fastpath.test_compiled import (
+    CompiledCase,
+    Writing,
+    arrange,
+    cases,
+    parameters_of,
+)
+from tests.incremental.reading import CURRENT, EVENTS, OF_2022, Json, applied, applied_2022, asking
+from tests.key_from import linked
+from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, in_parts
+from tests.properties import examples
+
+CASES = examples(60, "INCREMENTAL_CASES")
+"""How many operations the property is tried with; many more before a release."""
+
+HEAD = re.compile(r"(?:[.]{3} on User|[.]{3}F\d|[.]{3})(?= @| \{|$)")
+"""The head of a fragment."""
+
+
+class DelayedWriting(Writing):
+    """Writes random operations with ``@defer`` and ``@stream``."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        super().__init__(draw)
+        self._number = 0
+
+    def _next(self) -> int:
+        """Return a number that nothing else in the operation has."""
+        self._number += 1
+        return self._number
+
+    def _stream(self) -> str:
+        """Write how a list is streamed, or nothing."""
+        way = self._draw(st.sampled_from(["", "()", "initialCount: 0", "initialCount: 2", "no"]))
+        written = {"": "", "()": " @stream", "no": " @stream(if: false)"}
+        return written.get(way, f" @stream({way})")
+
+    def _root(self, number: int) -> str:
+        text = super()._root(number)
+        if text.count("users(") == 1:  # streamed fields cannot be merged
+            text = re.sub(r"(users\([^)]*\))", rf"\1{self._stream()}", text)
+        return f"... @defer {{ {text} }}" if self._draw(st.integers(0, 4)) == 0 else text
+
+    def _part(self, depth: int) -> str:
+        text = super()._part(depth)
+        if text.startswith("invoices"):
+            return f"s{self._next()}: {text.replace('edges', f'edges{self._stream()}')}"
+        if "events" in text and not text.startswith("..."):
+            text = text[text.index("events") :]
+            streamed = re.sub(r"(events(?:\([^)]*\))?)", rf"\1{self._stream()}", text, count=1)
+            return f"s{self._next()}: {streamed}"
+        head = HEAD.match(text)
+        if head is None or self._draw(st.integers(0, 2)) == 0:
+            return text
+        return f"{head[0]} {self._defer()}{text[head.end() :]}"
+
+    def _defer(self) -> str:
+        """Write that a fragment is deferred, or is not after all."""
+        arguments: list[str] = []
+        if self._draw(st.booleans()):
+            arguments.append(f'label: "l{self._next()}"')
+        condition = self._draw(st.sampled_from(["", "", "true", "false", "$yes", "$no"]))
+        if condition.startswith("$"):
+            self.draft.variables[condition[1:]] = f"{condition}: Boolean!"
+        if condition:
+            arguments.append(f"if: {condition}")
+        return f"@defer({', '.join(arguments)})" if arguments else "@defer"
+
+
+async def answer_of(gateway: GatewayClient, case: CompiledCase, accept: str) -> tuple[Json, int]:
+    """Ask in one way; give the answer, and in how many payloads it came."""
+    headers = {"X-Request-ID": "same", **(case.caller or {})}
+    async with asking(
+        gateway.app, case.query, case.variables, accept=accept, headers=headers
+    ) as talk:
+        if await talk.is_whole():
+            return await talk.whole(), 1
+        payloads = await talk.all()
+    merged = applied_2022(payloads) if "deferSpec" in accept else applied(payloads)
+    return merged, len(payloads)
+
+
+def in_order(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write the data as text, and sort the errors: these come with their payloads."""
+    errors = sorted(answer.get("errors", ()), key=orjson.dumps)
+    return {"data": answer.get("data", "none"), "errors": errors}
+
+
+@settings(
+    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(case=cases(DelayedWriting, bugs=False), accept=st.sampled_from([CURRENT, OF_2022, EVENTS]))
+async def test_all_payloads_in_order_are_the_whole_answer(
+    open_gateway: OpenGateway, services: FakeServices, case: CompiledCase, accept: str
+) -> None:
+    await check(open_gateway, services, case, settings_for_fakes(), accept)
+
+
+@settings(
+    max_examples=max(1, CASES // 2),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(case=cases(DelayedWriting, bugs=False))
+async def test_they_are_the_same_where_records_come_in_parts(
+    open_gateway: OpenGateway, services: FakeServices, case: CompiledCase
+) -> None:
+    services.billing = DividedBilling("")
+    services.profile, services.activity = SelectingProfile(""), SelectingActivity("")
+
+    await check(open_gateway, services, case, in_parts(), CURRENT)
+
+
+async def check(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    case: CompiledCase,
+    wanted: Settings,
+    accept: str,
+) -> None:
+    """Run a case whole and in payloads, and compare."""
+    contracts = {
+        name: one.model_copy(update={"contract": "required"}) if name in case.required else one
+        for name, one in wanted.sources.items()
+    }
+    fastpath = FastpathSettings(compiled=False)
+    wanted = wanted.model_copy(
+        update={"sources": {**wanted.sources, **contracts}, "fastpath": fastpath}
+    )
+    wanted = linked(wanted, case.parents)
+    authenticate = everybody if case.caller is None else by_headers
+    found: list[tuple[Mapping[str, Any], Mapping[str, AbstractSet[object]]]] = []
+    async with open_gateway(wanted, authenticate) as gateway:
+        for way in ("application/json", accept):
+            arrange(services, case)
+            answer, number = await answer_of(gateway, case, way)
+            asked: dict[str, AbstractSet[object]] = {
+                name: {
+                    (one.url.path, pair)
+                    for one in made.requests
+                    for pair in parameters_of(one, case)
+                }
+                for name, made in services.by_name.items()
+            }
+            found.append((in_order(answer), asked))
+    event(f"payloads: {min(number, 4)}")
+    (whole, calls), (parts, made) = found
+    # A bug fails a whole root field at once, and only its group in payloads.
+    assume("INTERNAL_SERVER_ERROR" not in str(whole))
+    assert parts == whole
+    # If a required source fails, nobody waits for the other sources of the user.
+    assert all(made[name] <= calls[name] for name in calls)

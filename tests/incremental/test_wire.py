@@ -1,0 +1,111 @@
+"""Payloads over real connections: each is sent at once, whoever reads slowly or leaves."""
+
+import asyncio
+import io
+from collections.abc import Mapping
+
+import orjson
+import pytest
+
+from app.observability.logs import make_log
+from app.settings.limits import LimitsSettings
+from app.settings.server import ConnectionSettings
+from tests.apps import make_app
+from tests.fakes import FakeServices, activity_row, event, settings_for_fakes, user_id
+from tests.incremental.gates import Gates
+from tests.incremental.reading import CURRENT, EVENTS, OF_2022
+from tests.incremental.test_delivery import ID, PAGE
+from tests.server.connection import RawClient, listening
+from tests.server.test_protocol import deaf
+from tests.wire import served
+
+SOON = 0.3
+"""Seconds that a client may take in these tests."""
+
+
+def request(query: str, variables: Mapping[str, object], accept: str = CURRENT) -> bytes:
+    """Write a request."""
+    body = orjson.dumps({"query": query, "variables": variables})
+    head = (
+        "POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+        f"Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def chunk(client: RawClient) -> bytes:
+    """Read a chunk of a body."""
+    size = int(await client.until(b"\r\n"), 16)
+    data = await asyncio.wait_for(client.reader.readexactly(size + 2), 10)
+    return data[:-2]
+
+
+@pytest.mark.parametrize("accept", [CURRENT, OF_2022, EVENTS])
+async def test_each_payload_is_on_the_wire_as_soon_as_it_is_there(
+    services: FakeServices, accept: str
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+
+    async with listening(services) as connect:
+        client = await connect()
+        await client.send(request(PAGE, ID, accept))
+        head = await client.until(b"\r\n\r\n")
+        first = await chunk(client)
+        gates.open("billing")
+        second = await chunk(client)
+        end = await chunk(client)
+        await client.send(request("{ __typename }", {}))
+        again = await client.until(b'{"data":{"__typename":"Query"}}')
+
+    assert b"\r\ntransfer-encoding: chunked\r\n" in head
+    assert b'"username":"user1"' in first
+    assert b'"plan":"pro"' in second
+    assert end == b""
+    assert again.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_a_client_that_leaves_between_two_payloads_ends_the_calls(
+    services: FakeServices,
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+
+    async with listening(services) as connect:
+        client = await connect()
+        await client.send(request(PAGE, ID))
+        await client.until(b"hasNext")
+        await client.leave(reset=True)
+        async with asyncio.timeout(5):
+            while not gates.cancelled:
+                await connect.settle()
+
+    assert gates.cancelled == ["billing"]
+
+
+async def test_a_client_that_reads_nothing_holds_no_place_of_an_operation_and_is_closed(
+    services: FakeServices,
+) -> None:
+    numbers = range(1, 101)
+    services.know(*numbers)
+    many = [event(1 + number % 28) for number in range(200)]
+    for number in numbers:
+        services.activity.rows[user_id(number)] = activity_row(number, events=many)
+    query = """query($ids: [ID!]!) { users(ids: $ids) {
+        username ... @defer { events { id type occurredAt } } } }"""
+    ids = {"ids": [user_id(number) for number in numbers]}
+    settings = settings_for_fakes(
+        max_operations=1,
+        limits=LimitsSettings(cost=0),
+        connections=ConnectionSettings(write_timeout=SOON),
+    )
+    log = io.StringIO()
+    app = make_app(settings, make_log(settings.log, stream=log), transports=services.transport)
+
+    async with served(app, settings) as address, deaf(address.port, request(query, ids)):
+        async with asyncio.timeout(30):
+            while b'"payloads":' not in log.getvalue().encode():
+                await address.exchange(request("{ __typename }", {}), idle=SOON / 10)
+        answer = await address.exchange(request("{ __typename }", {}), idle=SOON)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
