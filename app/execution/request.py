@@ -13,6 +13,9 @@ OnError = Literal["NULL", "PROPAGATE", "HALT"]
 field makes its parent null, too. ``HALT``: the first error ends the operation, without data.
 """
 
+ErrorForm = Literal["each", "grouped"]
+"""How errors are reported: ``each`` at its path, or ``grouped`` by root field and source."""
+
 
 @dataclass(slots=True)
 class GraphQLRequest:
@@ -41,6 +44,11 @@ class GraphQLRequest:
         return self.document_id is not None or (
             self.extensions is not None and "persistedQuery" in self.extensions
         )
+
+    @property
+    def errors(self) -> object:
+        """How the client wants errors: an ``ErrorForm``, or ``None`` where it does not say it."""
+        return None if self.extensions is None else self.extensions.get("errors")
 
 
 @dataclass(slots=True)
@@ -83,6 +91,8 @@ class GraphQLResponse:
         headers: Further HTTP headers of the answer, such as those that the status needs.
         report: What the operation was and did; ``None`` if a bug of ours ended it, or if it was not
             run at all.
+        grouped: Whether the client gets the errors of an executed operation grouped. ``errors`` has
+            each of them, for the log.
     """
 
     executed: bool
@@ -93,3 +103,4 @@ class GraphQLResponse:
     timings: Mapping[str, float] | None = None
     headers: Mapping[str, str] | None = None
     report: OperationReport | None = None
+    grouped: bool = False

@@ -186,9 +186,15 @@ class GraphQLEndpoint:
         if answer is None:
             self._log_disconnect(request)
             return None
+        answer.grouped = self._groups(parsed)
         response = answer_response(answer, media_type, partial=self._partial)
         self._log_answers(request, [answer], response)
         return response
+
+    def _groups(self, request: GraphQLRequest | RequestError) -> bool:
+        """Return whether errors are grouped: as the client says, or else as the settings say."""
+        wanted = request.errors if isinstance(request, GraphQLRequest) else None
+        return (wanted or self._settings.errors) == "grouped"
 
     def _log_answers(
         self, request: IncomingRequest, answers: Sequence[GraphQLResponse], response: Response
@@ -219,6 +225,8 @@ class GraphQLEndpoint:
             return None
         failed = partial(self._engine(caller).failed, request_id=_request_id(request))
         answers = batch.answers(executed)
+        for item, answer in zip(batch.items, answers, strict=True):
+            answer.grouped = self._groups(item)
         response = batch_response(answers, media_type, failed)
         self._log_answers(request, answers, response)
         return response

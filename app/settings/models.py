@@ -213,6 +213,12 @@ class Settings(SettingsModel):
         description="Whether a response with data and errors has status 294 instead of 200, for"
         " clients that accept `application/graphql-response+json`.",
     )
+    errors: Literal["each", "grouped"] = Field(
+        default="each",
+        description="Whether each failed field has an error at its path (`each`), or each failed"
+        " source one error for each root field, with the paths as patterns (`grouped`). A client"
+        ' chooses by `"extensions": {"errors": "grouped"}` in its request.',
+    )
     trace: Literal["never", "asked", "always"] = Field(
         default="never",
         description="Whether responses report the calls to each source and their results; `asked`:"

@@ -82,6 +82,7 @@ class CompiledCase:
         keys: What is in the place of keys in a row, by its source and user, and by the source that
             they are for.
         caller: Headers that say who asks; none where everyone sees everything.
+        grouped: Whether the client wants errors grouped.
     """
 
     query: str
@@ -92,6 +93,7 @@ class CompiledCase:
     parents: Parents
     keys: Mapping[tuple[str, int], Mapping[str, object]]
     caller: Mapping[str, str] | None
+    grouped: bool = False
 
 
 class Writing:
@@ -238,6 +240,7 @@ def cases(draw: st.DrawFn) -> CompiledCase:
             for number in range(1, 6)
         },
         caller=draw(st.none() | CALLERS),
+        grouped=draw(st.booleans()),
     )
 
 
@@ -267,9 +270,12 @@ async def answered(
 ) -> tuple[bytes, list[Any], Any, int]:
     """Send the request; give the data as text, the errors in their order, the calls."""
     arrange(services, case)
+    request: dict[str, object] = {"query": case.query, "variables": case.variables}
+    if case.grouped:
+        request["extensions"] = {"errors": "grouped"}
     response = await gateway.client.post(
         "/graphql",
-        json={"query": case.query, "variables": case.variables},
+        json=request,
         headers={
             "X-Request-ID": "same",
             "Accept": "application/graphql-response+json",
