@@ -60,7 +60,7 @@ def _group(errors: Sequence[GraphQLFormattedError]) -> GraphQLFormattedError:
         counts[pattern] = counts.get(pattern, 0) + 1
     paths = [{"path": [*pattern], "count": count} for pattern, count in counts.items()]
     group: GraphQLFormattedError = {
-        "message": _joined(dict.fromkeys(error["message"] for error in errors)),
+        "message": _joined(dict.fromkeys(error.get("message", "") for error in errors)),
         "path": [*first.get("path", ())][:1],
         "extensions": {**first.get("extensions", {}), "paths": paths},
     }

@@ -172,6 +172,8 @@ class GraphQLEndpoint:
                 answer = await self._watch.while_connected(request.receive, work)
             finally:
                 self._admission.end()
+            if answer is not None:
+                answer.grouped = self._groups(parsed)
         except ClientDisconnect:
             answer = None
         except RequestError as error:
@@ -186,7 +188,6 @@ class GraphQLEndpoint:
         if answer is None:
             self._log_disconnect(request)
             return None
-        answer.grouped = self._groups(parsed)
         response = answer_response(answer, media_type, partial=self._partial)
         self._log_answers(request, [answer], response)
         return response
