@@ -203,7 +203,8 @@ class Settings(SettingsModel):
     csrf_prevention: bool = Field(
         default=True,
         description="Whether a GET request needs a header that pages of other sites cannot send"
-        " without a CORS preflight, such as `GraphQL-Require-Preflight: 1`.",
+        " without a CORS preflight, such as `GraphQL-Require-Preflight: 1`, `X-Requested-With` or"
+        " `Authorization: Bearer …`.",
     )
     cors: CorsSettings = Field(
         default=CorsSettings(), description="Which pages of other sites may read responses (CORS)."

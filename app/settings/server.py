@@ -226,10 +226,19 @@ class TrustedSettings(SettingsModel):
     )
 
 
+ANY_PORT = ":*"
+"""The end of an origin that stands for all ports of this machine."""
+
+
 def _check_origin(origin: str) -> str:
     """Check the origin of a site (RFC 6454, section 6.2); ``*`` and ``null`` are rejected."""
-    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
+    host = origin.removesuffix(ANY_PORT)
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", host):
         raise ValueError("expected an origin such as https://app.example.com, in lower case")
+    if host != origin and not is_loopback(host.partition("://")[2]):
+        raise ValueError(
+            f"expected a port: {ANY_PORT} is for pages of this machine, such as http://localhost:*"
+        )
     return origin
 
 
@@ -241,7 +250,8 @@ class CorsSettings(SettingsModel):
 
     origins: tuple[Origin, ...] = Field(
         default=(),
-        description="Origins whose pages may send requests and read the responses.",
+        description="Origins whose pages may send requests and read the responses. For development,"
+        " `http://localhost:*` stands for all ports of this machine.",
         examples=[["https://app.example.com"]],
     )
     credentials: bool = Field(
