@@ -24,6 +24,7 @@ from app.execution.context import Context
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Document, Documents
 from app.execution.executor import Executor
+from app.execution.freshness import FreshnessRules
 from app.execution.limits.budget import CostBudget
 from app.execution.load import Loaders, OpenSources
 from app.execution.operation import Operation
@@ -69,6 +70,7 @@ class Engine:
         policies: Policies,
         required: frozenset[str],
         compiler: OperationCompiler | None,
+        freshness: FreshnessRules | None = None,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
@@ -83,6 +85,7 @@ class Engine:
             policies: Who may see the fields of a user.
             required: Names of the sources whose failure fails the user.
             compiler: Compiles operations; ``None`` to run all of them by the executor.
+            freshness: Decides how long caches may store answers; ``None`` for not at all.
             clock: Measures the duration of operations.
             log: The log of operations and bugs.
         """
@@ -94,6 +97,7 @@ class Engine:
         self._policies = policies
         self._required = required
         self._compiler = compiler
+        self._freshness = freshness
         self._clock = clock
         self._log = log
 
@@ -241,6 +245,10 @@ class Engine:
                     compiled = await self._compiled(variant, request, context, call)
                     is_compiled = compiled is not None
                     answer = compiled or await self._execute(operation, request, context, call)
+                    if safe and self._freshness is not None and request.names_document:
+                        answer.freshness = self._freshness.freshness_of(
+                            answer, context.plan, loaders.trace, caller, self._clock.now()
+                        )
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=bare(error))
             answer = self._refuse([wrapped], error.code, call, status=error.status)

@@ -77,6 +77,19 @@ class OperationReport:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerFreshness:
+    """How long caches outside the gateway may store an answer.
+
+    Attributes:
+        seconds: For how many seconds, at least 1.
+        public: Whether shared caches may store it, too.
+    """
+
+    seconds: int
+    public: bool
+
+
 @dataclass(slots=True)
 class GraphQLResponse:
     """The answer to a request.
@@ -93,6 +106,7 @@ class GraphQLResponse:
             run at all.
         grouped: Whether the client gets the errors of an executed operation grouped. ``errors`` has
             each of them, for the log.
+        freshness: How long caches may store the answer; ``None`` for not at all.
     """
 
     executed: bool
@@ -104,3 +118,4 @@ class GraphQLResponse:
     headers: Mapping[str, str] | None = None
     report: OperationReport | None = None
     grouped: bool = False
+    freshness: AnswerFreshness | None = None

@@ -76,6 +76,7 @@ REQUEST_HEADERS = (
 """Request headers that the gateway reads."""
 
 EXPOSED_HEADERS = (
+    "ETag",
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",

@@ -20,6 +20,7 @@ from app.execution.explain import Explainer
 from app.execution.limits.budget import CostBudget
 from app.execution.request import GraphQLRequest, GraphQLResponse
 from app.resilience.clock import Clock
+from app.server.client_caching import storable
 from app.server.correlation import HEADER, correlation_of, read_deadline
 from app.server.cross_site import check_get
 from app.server.disconnect import DisconnectWatch
@@ -189,6 +190,8 @@ class GraphQLEndpoint:
             self._log_disconnect(request)
             return None
         response = answer_response(answer, media_type, partial=self._partial)
+        if answer.freshness is not None:
+            response = storable(response, answer, request.text(b"if-none-match"))
         self._log_answers(request, [answer], response)
         return response
 

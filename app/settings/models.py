@@ -40,6 +40,7 @@ from app.settings.resilience import (
 from app.settings.server import (
     LOOPBACK_HOSTS,
     BatchSettings,
+    CacheControlSettings,
     ConnectionSettings,
     CorsSettings,
     HostName,
@@ -199,6 +200,10 @@ class Settings(SettingsModel):
     )
     trusted: TrustedSettings = Field(
         default=TrustedSettings(), description="Documents that the operator provides."
+    )
+    cache_control: CacheControlSettings = Field(
+        default=CacheControlSettings(),
+        description="Which responses caches between the gateway and its clients may store.",
     )
     csrf_prevention: bool = Field(
         default=True,

@@ -6,6 +6,7 @@ one byte at a time, takes memory from other clients.
 
 import re
 import ssl
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -223,6 +224,32 @@ class TrustedSettings(SettingsModel):
         default="also",
         description="Whether the gateway executes other documents, too (`also`), or only these"
         " (`only`). `only` also rejects the queries of GraphiQL.",
+    )
+
+
+CacheSeconds = Annotated[int, Field(ge=0, le=31_536_000)]
+
+
+class CacheControlSettings(SettingsModel):
+    """`Cache-Control` of responses to GET, for documents that clients name by a hash or an id."""
+
+    scope: Literal["never", "private", "public"] = Field(
+        default="never",
+        description="Which caches may store responses to a GET that names a persisted or trusted"
+        " document: none (`never`), those of clients (`private`), or also shared ones (`public`)"
+        " for what callers without a token may see. Never stored are responses with an error,"
+        " with the caller's own user, or with data of a source that gets headers of the caller.",
+    )
+    max_age: CacheSeconds = Field(
+        default=0,
+        description="Whole seconds for which data may be stored of which neither the source (by its"
+        " own `Cache-Control` or `Expires`) nor `fields` says it; 0 for not at all.",
+    )
+    fields: Mapping[str, CacheSeconds] = Field(
+        default={},
+        description="Whole seconds for which fields of a user may be stored, by their names in the"
+        " schema. A source can shorten them by its own `Cache-Control`.",
+        examples=[{"displayName": 300, "plan": 60}],
     )
 
 

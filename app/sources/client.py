@@ -30,7 +30,13 @@ from app.resilience.retry import Chance
 from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, UserId, child_of
-from app.sources.cache.lifetime import ArrivalTime, read_arrival
+from app.sources.cache.lifetime import (
+    SILENT,
+    ArrivalTime,
+    FreshnessBound,
+    bound_of,
+    read_arrival,
+)
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
 from app.sources.mapping.requests import UpstreamRequest
@@ -78,6 +84,7 @@ class ServiceCall(Generic[T]):
         absent: Statuses that mean "no such user".
         arrivals: The arrival of the last readable response for each key, if it has cache headers
             and there is a cache.
+        bound: What the cache headers of the readable responses allow.
     """
 
     request: UpstreamRequest
@@ -85,6 +92,7 @@ class ServiceCall(Generic[T]):
     read: "Read[T]"
     absent: frozenset[int]
     arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+    bound: FreshnessBound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +289,7 @@ class ServiceClient:
             circuit=self.circuit,
             pace=self.pipeline.pace_state_of(caller),
         )
+        trace.bound = call.bound
         if not isinstance(answer, SourceFailure):
             return Reply(answer.value, trace, call.arrivals)
         if not outcome.attempts:  # each attempt is logged by ``_report``
@@ -362,12 +371,12 @@ class ServiceClient:
         headers: Mapping[str, str],
         started: float,
     ) -> None:
-        """Keep how long a response may be kept, if there is a cache and the response has bounds."""
-        if not self.settings.cache.enabled:
-            return
+        """Keep how long a response may be kept, by the gateway and by clients."""
         now, took = self._clock.now(), self._clock.monotonic() - started
         arrival = read_arrival(headers, at=now, took=took)
-        if arrival is not None:
+        bound = SILENT if arrival is None else bound_of(now, arrival.lifetime)
+        call.bound = bound.joined(call.bound)
+        if arrival is not None and self.settings.cache.enabled:
             call.arrivals.update(dict.fromkeys(request.keys, arrival))
 
     def _http_request(

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 HEADERS = frozenset({"cache-control", "expires"})
@@ -85,6 +85,60 @@ class ArrivalTime:
 
     at: datetime
     lifetime: Lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessBound:
+    """What the cache headers of some responses allow to those who get data of them.
+
+    Attributes:
+        until: When the first of them is no longer fresh, by the time of day; ``None`` if none of
+            them says it.
+        silent: Whether one of them does not say it.
+        private: Whether data of one of them may be kept only for the same caller.
+    """
+
+    until: datetime | None = None
+    silent: bool = True
+    private: bool = False
+
+    def joined(self, other: "FreshnessBound | None") -> "FreshnessBound":
+        """Return what further responses and these allow together.
+
+        Args:
+            other: What further responses allow; ``None`` if there are none.
+
+        Returns:
+            The earlier time of both.
+        """
+        if other is None or other is self:
+            return self
+        times = [one.until for one in (self, other) if one.until is not None]
+        return FreshnessBound(
+            min(times, default=None), self.silent or other.silent, self.private or other.private
+        )
+
+
+SILENT = FreshnessBound()
+"""What a response without cache headers allows."""
+
+
+def bound_of(at: datetime, lifetime: Lifetime) -> FreshnessBound:
+    """Return what one response allows.
+
+    Args:
+        at: When it arrived.
+        lifetime: Its lifetime from then on.
+
+    Returns:
+        The bound.
+    """
+    if lifetime is UNBOUNDED:
+        return SILENT
+    if math.isinf(lifetime.fresh):
+        return FreshnessBound(private=lifetime.private)
+    until = at + timedelta(seconds=max(lifetime.fresh, 0.0))
+    return FreshnessBound(until, silent=False, private=lifetime.private)
 
 
 def read_arrival(headers: Mapping[str, str], *, at: datetime, took: float) -> ArrivalTime | None:
