@@ -20,6 +20,7 @@ from app.auth.policies import Policies, enforce, owner_directive
 from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
+from app.execution.service_capabilities import CapableSchema
 from app.execution.source_reads import LookupRoot, SourceReads
 from app.schema.configured import configured
 from app.schema.default import DEFAULT_SCHEMA
@@ -281,6 +282,8 @@ class GatewaySchema(Schema):
             ),
             federation_version="2.9",  # one of the composers in use refuses newer versions
         )
+        if definition.drafts.service_capabilities:
+            self._schema: GraphQLSchema = CapableSchema(self._schema)
         enforce(self.user.fields, definition.policies)
 
     async def entities_resolver(  # type: ignore[override] # Strawberry awaits what is awaitable

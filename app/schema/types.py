@@ -27,7 +27,7 @@ from app.schema.definitions import (
     UserField,
     type_name,
 )
-from app.schema.directives import Cost, ListSize
+from app.schema.directives import Cost, ListSize, SemanticNonNull
 from app.schema.node import UserNode
 from app.schema.scalars import SafeInt, Url
 from app.sources.base import Page, PageRequest, PageSpec, PositionGone, Record, UserId
@@ -166,6 +166,9 @@ class TypeBuilder:
             annotation, convert = self._annotation(field.kind), self._convert(field.kind)
             if isinstance(field.kind, NonNullTypeNode):
                 convert = _never_none(field, convert)
+                if self._schema.drafts.semantic_non_null:
+                    annotation = self._annotation(field.kind.type)
+                    directives.append(SemanticNonNull())
             if field.assumed_size is None:
                 resolver = _attribute_resolver(field, convert)
                 directives += self._size(field.kind)

@@ -230,6 +230,21 @@ class SchemaLookupSettings(SettingsModel):
         return self
 
 
+class DraftSettings(SettingsModel):
+    """What is only a draft in the GraphQL specification. It may change with each release."""
+
+    semantic_non_null: bool = Field(
+        default=False,
+        description="Draft: whether a field of a user whose `type` ends with `!` is nullable in the"
+        " schema and has `@semanticNonNull`: it is `null` only with an error.",
+    )
+    service_capabilities: bool = Field(
+        default=False,
+        description="Draft: whether clients can ask by `__service` what the gateway can do beyond"
+        " the specification, such as `onError`.",
+    )
+
+
 class SchemaSettings(SettingsModel):
     """The public schema as a whole."""
 
@@ -270,6 +285,9 @@ class SchemaSettings(SettingsModel):
         description="Whether the schema has the interface `Node` and the root fields `node` and"
         " `nodes`, which Relay's `@refetchable` needs. Of several subgraphs behind a federation"
         " router, only one may have them.",
+    )
+    drafts: DraftSettings = Field(
+        default=DraftSettings(), description="What is only a draft in the GraphQL specification."
     )
     lookups: Mapping[PublicName, SchemaLookupSettings] = Field(
         default={},

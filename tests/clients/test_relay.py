@@ -59,19 +59,25 @@ class RelayPages(BaseModel):
     sent: list[SentQuery] = Field(description="What it sent.")
 
 
-def compiled(node: NodePrograms, folder: Path, settings: Settings) -> tuple[Path, str]:
+def compiled(
+    node: NodePrograms,
+    folder: Path,
+    settings: Settings,
+    *,
+    page: str = PAGE,
+    language: str = "javascript",
+) -> tuple[Path, str]:
     """Compile a component's queries; return the folder of the artifacts, and what is complained."""
     schema, _ = schema_for(settings)
     names = schema.definition.names
+    ending = {"javascript": "js", "typescript": "ts"}[language]
     config: dict[str, object] = {"src": "./src", "schema": "./schema.graphql"}
     files = {
         "schema.graphql": client_text(schema.core),
         # Node finds what modules of CommonJS name without an ending.
-        "relay.config.json": json.dumps(
-            {**config, "language": "javascript", "eagerEsModules": False}
-        ),
+        "relay.config.json": json.dumps({**config, "language": language, "eagerEsModules": False}),
         "package.json": "{}",
-        "src/Page.js": PAGE % {"type": names.type, "one": names.one},
+        f"src/Page.{ending}": page % {"type": names.type, "one": names.one},
     }
     (folder / "src").mkdir()
     for name, text in files.items():
@@ -129,3 +135,32 @@ def test_without_node_the_compiler_refuses_such_a_list(node: NodePrograms, tmp_p
     _, complaint = compiled(node, tmp_path, settings)
 
     assert "@refetchable" in complaint
+
+
+LOGIN_PAGE = """
+import { graphql } from "relay-runtime";
+
+graphql`
+  query PageQuery($id: ID!) @throwOnFieldError { %(one)s(id: $id) { login displayName } }
+`;
+"""
+
+
+def test_a_semantic_non_null_field_is_not_null_to_relay_which_throws_its_errors(
+    node: NodePrograms, tmp_path: Path
+) -> None:
+    login = {"source": "profile", "value": "username", "description": "Its name.", "may": "public"}
+    tables: Mapping[str, Any] = {
+        "schema": {"drafts": {"semantic_non_null": True}},
+        "user": {"login": {**login, "type": "String!"}},
+    }
+    settings = Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
+
+    artifacts, complaint = compiled(
+        node, tmp_path, settings, page=LOGIN_PAGE, language="typescript"
+    )
+
+    assert not complaint
+    types = (artifacts / "PageQuery.graphql.ts").read_text(encoding="utf-8")
+    assert "readonly login: string;" in types
+    assert "readonly displayName: string | null | undefined;" in types

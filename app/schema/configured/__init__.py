@@ -172,6 +172,7 @@ def _definition(
         existence=existence,
         names=names,
         others=tuple(one for key, one in sources.specs.items() if key not in read),
+        drafts=settings.drafts,
     )
 
 
