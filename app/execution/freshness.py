@@ -8,16 +8,18 @@ The least of them counts. An answer that depends on who asks, or that has an err
 at all: a cache finds it by its address.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 
 from app.auth.policies import Caller
 from app.execution.plan import Plan, PlannedField, PlannedRoot
 from app.execution.request import AnswerFreshness, GraphQLResponse
 from app.settings.models import Settings
 from app.settings.server import CacheControlSettings
-from app.sources.trace import Trace
+from app.sources.cache.lifetime import SILENT, FreshnessBound
+from app.sources.trace import SourceTrace, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,16 @@ class FreshnessRules:
             return None
         if any(name.partition(".")[0] in self.forwarding for name in trace.sources):
             return None
-        seconds = min(self._seconds(_fields_of(plan), trace, now))
+        bounds = {name: _bound_of(one) for name, one in trace.sources.items()}
+        seconds = min(self._seconds(_fields_of(plan), bounds, now))
         if seconds < 1:
             return None
-        bounds = [one.bound for one in trace.sources.values() if one.bound is not None]
         is_anyone = caller.trusted or (caller.subject is None and not caller.scopes)
-        is_public = is_anyone and not any(one.private for one in bounds)
+        is_public = is_anyone and not any(one.private for one in bounds.values())
         return AnswerFreshness(int(seconds), is_public and self.settings.scope == "public")
 
     def _seconds(
-        self, fields: Iterable[PlannedField], trace: Trace, now: datetime
+        self, fields: Iterable[PlannedField], bounds: Mapping[str, FreshnessBound], now: datetime
     ) -> Iterator[float]:
         """Yield each bound, in seconds."""
         said = self.settings.fields
@@ -87,14 +89,19 @@ class FreshnessRules:
                 yield said[field.name]
             for source in field.sources:
                 readers.setdefault(source, []).append(field.name)
-        for name, traced in trace.sources.items():
-            bound = traced.bound
-            if bound is not None and bound.until is not None:
+        for name, bound in bounds.items():
+            if bound.until is not None:
                 yield (bound.until - now).total_seconds()
             reading = readers.get(name, ())
             is_said = bool(reading) and all(one in said for one in reading)
-            if (bound is None or bound.silent) and not is_said:
+            if bound.silent and not is_said:
                 yield self.settings.max_age
+
+
+def _bound_of(source: SourceTrace) -> FreshnessBound:
+    """Return what the responses of a source allow together."""
+    bounds = [one.bound() for one in source.seen]
+    return reduce(FreshnessBound.joined, bounds) if bounds else SILENT
 
 
 def _depends_on_caller(root: PlannedRoot) -> bool:

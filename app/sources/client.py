@@ -30,13 +30,7 @@ from app.resilience.retry import Chance
 from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, UserId, child_of
-from app.sources.cache.lifetime import (
-    SILENT,
-    ArrivalTime,
-    FreshnessBound,
-    bound_of,
-    read_arrival,
-)
+from app.sources.cache.lifetime import ArrivalTime, SeenResponse, read_arrival
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
 from app.sources.mapping.requests import UpstreamRequest
@@ -84,7 +78,7 @@ class ServiceCall(Generic[T]):
         absent: Statuses that mean "no such user".
         arrivals: The arrival of the last readable response for each key, if it has cache headers
             and there is a cache.
-        bound: What the cache headers of the readable responses allow.
+        seen: The readable responses, with their cache headers.
     """
 
     request: UpstreamRequest
@@ -92,7 +86,7 @@ class ServiceCall(Generic[T]):
     read: "Read[T]"
     absent: frozenset[int]
     arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
-    bound: FreshnessBound | None = None
+    seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +283,7 @@ class ServiceClient:
             circuit=self.circuit,
             pace=self.pipeline.pace_state_of(caller),
         )
-        trace.bound = call.bound
+        trace.seen = call.seen
         if not isinstance(answer, SourceFailure):
             return Reply(answer.value, trace, call.arrivals)
         if not outcome.attempts:  # each attempt is logged by ``_report``
@@ -373,10 +367,13 @@ class ServiceClient:
     ) -> None:
         """Keep how long a response may be kept, by the gateway and by clients."""
         now, took = self._clock.now(), self._clock.monotonic() - started
+        seen = SeenResponse(now, took, headers)
+        call.seen.append(seen)
+        if not self.settings.cache.enabled:
+            return
         arrival = read_arrival(headers, at=now, took=took)
-        bound = SILENT if arrival is None else bound_of(now, arrival.lifetime)
-        call.bound = bound.joined(call.bound)
-        if arrival is not None and self.settings.cache.enabled:
+        if arrival is not None:
+            seen.lifetime = arrival.lifetime
             call.arrivals.update(dict.fromkeys(request.keys, arrival))
 
     def _http_request(

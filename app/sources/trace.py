@@ -9,7 +9,7 @@ from app.resilience.breaker import BreakerState
 from app.resilience.pace import PaceState
 from app.resilience.pipeline import PipelineResult
 from app.resilience.steps import CallStep
-from app.sources.cache.lifetime import FreshnessBound
+from app.sources.cache.lifetime import SeenResponse
 
 
 @dataclass(slots=True)
@@ -48,8 +48,7 @@ class SourceTrace:
         cached: Number of keys that the entity cache had.
         coalesced: Number of keys that another request's batch fetched.
         timeline: What the calls did. Of a shared batch, each of its requests has the same calls.
-        bound: What the cache headers of its responses allow; ``None`` if there are no responses
-            with headers.
+        seen: The responses whose data was used, with their cache headers.
     """
 
     calls: int = 0
@@ -64,7 +63,7 @@ class SourceTrace:
     cached: int = 0
     coalesced: int = 0
     timeline: list[CallTrace] = field(default_factory=list[CallTrace], compare=False)
-    bound: FreshnessBound | None = field(default=None, compare=False)
+    seen: list[SeenResponse] = field(default_factory=list[SeenResponse], compare=False)
 
     @property
     def seconds(self) -> float:
@@ -98,16 +97,7 @@ class SourceTrace:
         self.cached += later.cached
         self.coalesced += later.coalesced
         self.timeline += later.timeline
-        self.add_bound(later.bound)
-
-    def add_bound(self, bound: FreshnessBound | None) -> None:
-        """Add what the cache headers of further responses allow.
-
-        Args:
-            bound: What they allow; ``None`` for no responses.
-        """
-        if bound is not None:
-            self.bound = bound.joined(self.bound)
+        self.seen += later.seen
 
 
 def trace_of_call(
