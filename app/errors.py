@@ -25,7 +25,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -55,6 +55,118 @@ class Code(StrEnum):
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeMeaning:
+    """What a code tells a client.
+
+    Attributes:
+        about: What the error is about: ``field``, of an answer that has data; or ``request``, which
+            has no data.
+        meaning: What happened, in a sentence.
+        again: Whether the same request may succeed later.
+        members: Further members of ``extensions``.
+    """
+
+    about: Literal["field", "request", "field or request"]
+    meaning: str
+    again: bool = False
+    members: tuple[str, ...] = ()
+
+
+_OF_A_SOURCE = ("source",)
+
+MEANINGS: Mapping[Code, CodeMeaning] = {
+    Code.SOURCE_TIMEOUT: CodeMeaning(
+        "field", "The source did not answer in time.", again=True, members=_OF_A_SOURCE
+    ),
+    Code.SOURCE_UNAVAILABLE: CodeMeaning(
+        "field",
+        "There is no connection to the source, or it answered with a status of 500 or more.",
+        again=True,
+        members=_OF_A_SOURCE,
+    ),
+    Code.SOURCE_CIRCUIT_OPEN: CodeMeaning(
+        "field",
+        "The source was not called, because earlier calls failed.",
+        again=True,
+        members=_OF_A_SOURCE,
+    ),
+    Code.SOURCE_REJECTED: CodeMeaning(
+        "field",
+        "The source refused the call: a status from 400 to 499, such as one for credentials.",
+        members=_OF_A_SOURCE,
+    ),
+    Code.SOURCE_MALFORMED: CodeMeaning(
+        "field",
+        "The source answered with something that does not fit its contract.",
+        members=_OF_A_SOURCE,
+    ),
+    Code.SOURCE_OVERLOADED: CodeMeaning(
+        "field",
+        "The source asked for fewer calls, or too many calls to it wait already.",
+        again=True,
+        members=_OF_A_SOURCE,
+    ),
+    Code.FORBIDDEN: CodeMeaning(
+        "field", "The caller may not see the field. The message says who may see it."
+    ),
+    Code.UNAUTHENTICATED: CodeMeaning(
+        "field or request",
+        "The token is missing, invalid or expired (status 401); or the field is about the caller,"
+        " and there is no token.",
+    ),
+    Code.BAD_USER_INPUT: CodeMeaning(
+        "field or request", "An argument or a variable has an invalid value."
+    ),
+    Code.BAD_REQUEST: CodeMeaning(
+        "request", "The HTTP request is not a GraphQL request. The message says what is expected."
+    ),
+    Code.GRAPHQL_PARSE_FAILED: CodeMeaning("request", "The document is not GraphQL."),
+    Code.GRAPHQL_VALIDATION_FAILED: CodeMeaning("request", "The document does not fit the schema."),
+    Code.OPERATION_RESOLUTION_FAILURE: CodeMeaning(
+        "request",
+        "The document has no operation with this name, or several and the request names none; or"
+        " it came by GET and is no query (status 405).",
+    ),
+    Code.QUERY_TOO_COMPLEX: CodeMeaning(
+        "request", "The operation exceeds a limit.", members=("limit", "allowed")
+    ),
+    Code.INTROSPECTION_DISABLED: CodeMeaning(
+        "request", "The document selects the schema, which clients may not read here."
+    ),
+    Code.PERSISTED_QUERY_NOT_SUPPORTED: CodeMeaning(
+        "request", "The request has only the hash of its document: send the document, too."
+    ),
+    Code.PERSISTED_QUERY_NOT_FOUND: CodeMeaning(
+        "request",
+        "The document of this hash is not known yet: send it with the hash. Apollo's clients do.",
+    ),
+    Code.DOCUMENT_NOT_TRUSTED: CodeMeaning(
+        "request", "The document is none of those that the operator provides."
+    ),
+    Code.RATE_LIMITED: CodeMeaning(
+        "request",
+        "The caller has used its quota (status 429). `Retry-After` says when there is more.",
+        again=True,
+        members=("limit", "allowed"),
+    ),
+    Code.GATEWAY_OVERLOADED: CodeMeaning(
+        "request",
+        "Too many operations run at the moment, or too many connections are open (status 503).",
+        again=True,
+    ),
+    Code.AUTHENTICATION_UNAVAILABLE: CodeMeaning(
+        "request", "The keys of the identity provider cannot be had (status 503).", again=True
+    ),
+    Code.INTERNAL_SERVER_ERROR: CodeMeaning(
+        "field or request",
+        "The gateway has a bug. Its log has the details under the request id.",
+        members=("requestId",),
+    ),
+}
+"""What each code means. The reference for clients is generated of it."""
 
 
 _MESSAGES = {

@@ -27,6 +27,7 @@ from app.errors import Code, ConfigurationError, LibraryError, quote
 from app.execution.documents import Documents
 from app.execution.engine import Engine
 from app.execution.explain import Explainer
+from app.execution.freshness import FreshnessRules
 from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
 from app.execution.observation import observe_documents
@@ -312,6 +313,7 @@ class Gateway:
             store=self._document_store,
             policies=policies_of(schema.definition, fold_case=self._limits.fold_case),
             compiler=compiler_of(self._settings, schema),
+            freshness=FreshnessRules.of(self._settings),
             required=frozenset(
                 name
                 for name in sources.users

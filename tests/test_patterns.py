@@ -132,7 +132,10 @@ def pages_on(text: str) -> bool:
 
 DOORS: Mapping[str, tuple[Takes, str]] = {
     "a user's id": (raises_not(guards().user_id), UUID),
-    "one of several users' ids": (raises_not(lambda text: guards().user_ids([UUID, text])), UUID),
+    "one of several users' ids": (
+        raises_not(lambda text: guards().user_ids([UUID, text], "users")),
+        UUID,
+    ),
     "an id of another pattern": (raises_not(guards(re.compile("[0-9]+|[a-z]{2}")).user_id), "12"),
     "the subject of a token": (raises_not(guards().own_id), UUID),
     "a key in capitals": (lambda text: folded(text) != text, UUID.upper()),

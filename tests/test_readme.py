@@ -13,9 +13,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import app
+from app.cli.errors import table_of_codes, typescript_of_codes
 from app.cli.settings import settings_table
 from app.demo.database import data_folder
 from app.demo.services import demo_services
+from app.errors import MEANINGS, Code
 from app.main import create_app, load_settings
 from app.observability.logs import make_log
 from app.settings.models import WrittenSettings
@@ -39,6 +41,18 @@ def block(language: str, containing: str, text: str = README) -> str:
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
     assert settings_table() in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+
+
+def test_the_codes_of_errors_are_those_of_the_code_on_the_page_and_in_typescript() -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    typescript = (ROOT / "docs/clients/error-codes.ts").read_text(encoding="utf-8")
+
+    assert page == table_of_codes()
+    assert typescript == typescript_of_codes()
+    assert re.findall(r"^\| `([A-Z_]+)` \|", page, flags=re.MULTILINE) == [*Code]
+    codes, _, rest = typescript.partition("] as const;")
+    assert re.findall(r'"([A-Z_]+)"', codes) == [*Code]
+    assert {*re.findall(r'"([A-Z_]+)"', rest)} == {one for one in Code if MEANINGS[one].again}
 
 
 async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> None:

@@ -4,6 +4,7 @@ import click
 
 from app import __version__
 from app.cli.demo import demo
+from app.cli.errors import errors
 from app.cli.explain import explain
 from app.cli.init import init
 from app.cli.schema import schema
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (init, serve, demo, explain, trace, schema, config, settings, sources):
+for command in (init, serve, demo, explain, trace, schema, config, settings, errors, sources):
     main.add_command(command)

@@ -3,18 +3,28 @@
 import asyncio
 import logging.config
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from app import __version__
 from app.cli.base import UNFIT, Port, refuse, sources_at
-from app.demo.faults import DemoOptions, Fault, Latency, fail_option, latency_option
+from app.cli.demo_callers import DemoCallers, DemoToken
+from app.demo.faults import (
+    DemoOptions,
+    Fault,
+    Latency,
+    fail_option,
+    latency_option,
+    ports_option,
+)
 from app.demo.run import DemoAddresses, SourceUrls, run_demo
 from app.errors import LibraryError
 from app.main import create_app, protocol_of
@@ -25,9 +35,50 @@ from app.server.reports import ReportAddress
 from app.settings.auth import OpenCallers
 from app.settings.limits import LimitsSettings
 from app.settings.models import LogSettings, Settings
-from app.settings.server import EVERY_HOST, LOOPBACK_HOSTS, is_loopback
+from app.settings.server import (
+    ANY_PORT,
+    EVERY_HOST,
+    LOOPBACK_HOSTS,
+    CorsSettings,
+    Origin,
+    is_loopback,
+)
 
 _NOT_KNOWN_YET = SourceUrls(*["http://127.0.0.1:9"] * 3)
+
+_LOCAL_PAGES = tuple(
+    f"{scheme}://{host}{ANY_PORT}"
+    for scheme in ("http", "https")
+    for host in ("localhost", "127.0.0.1", "[::1]")
+)
+"""Pages of this machine, on any port: those of a frontend that is being developed."""
+
+_ORIGINS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[Origin, ...])
+
+
+def checked_origins(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Check the origins of ``--cors``. A click callback.
+
+    Args:
+        ctx: The context of the command.
+        param: The option.
+        values: The origins.
+
+    Returns:
+        The origins.
+
+    Raises:
+        click.BadParameter: One is not an origin.
+    """
+    try:
+        return _ORIGINS.validate_python(values)
+    except ValidationError as error:
+        wrong = "".join(
+            f"{one['input']!r}: {one['msg'].split(', ', 1)[-1]}" for one in error.errors()[:1]
+        )
+        raise click.BadParameter(wrong, ctx=ctx, param=param) from None
 
 
 @click.command()
@@ -44,6 +95,16 @@ _NOT_KNOWN_YET = SourceUrls(*["http://127.0.0.1:9"] * 3)
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to keep the services' data in; a temporary one when absent.",
 )
+@ports_option
+@click.option(
+    "--cors",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    callback=checked_origins,
+    help="Origin whose pages may ask, as https://app.example.com. Repeatable. Pages of localhost"
+    " always may.",
+)
 @latency_option
 @fail_option
 @click.option(
@@ -53,12 +114,14 @@ _NOT_KNOWN_YET = SourceUrls(*["http://127.0.0.1:9"] * 3)
 )
 @click.option("--sources-only", is_flag=True, help="Run the three services without the gateway.")
 def demo(
+    *,
     host: str,
     port: int,
     data: Path | None,
+    ports: tuple[int, int, int] | None,
+    origins: tuple[str, ...],
     latency: tuple[Latency, ...],
     faults: tuple[Fault, ...],
-    *,
     admin_port: int | None,
     sources_only: bool,
 ) -> None:
@@ -66,25 +129,36 @@ def demo(
 
     By default the demo can be reached only from this machine. Ctrl-C ends it. To see partial
     responses, for example: user-gateway demo --fail billing=503 --latency activity=300ms
+
+    Without a token, all fields can be seen. Two tokens are printed, to try what their callers may
+    see.
     """
     open_standard_streams()
     # uvicorn and the libraries use the gateway's log; uvicorn logs only warnings and errors.
     logging.config.dictConfig(uvicorn_log_config(LogSettings(level="warning"), "console"))
     log_uncaught()
     options = DemoOptions(
-        host=host, port=port, data=data, latency=latency, faults=faults, sources_only=sources_only
+        host=host,
+        port=port,
+        data=data,
+        ports=ports,
+        latency=latency,
+        faults=faults,
+        sources_only=sources_only,
     )
+    callers = DemoCallers((_user_id(1), _user_id(2)))
     try:
         # The protocol of clients' connections does not depend on the addresses of the services.
-        protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET))
+        protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET, origins))
     except LibraryError as error:
         refuse(UNFIT, (str(error),))
     with ExitStack() as stack:
         admin = None
         if admin_port is not None and not sources_only:
             admin = stack.enter_context(_admin(admin_port))
-        gateway = partial(demo_gateway, host, report_to=admin.report_to if admin else None)
-        announce = partial(_announce, admin=admin.address if admin else None)
+        report_to = admin.report_to if admin else None
+        gateway = partial(demo_gateway, host, callers=callers, origins=origins, report_to=report_to)
+        announce = partial(_announce, tokens=callers.tokens, admin=admin.address if admin else None)
         runner = stack.enter_context(asyncio.Runner(loop_factory=auto_loop_factory()))
         runner.run(run_demo(options, gateway, announce, protocol=protocol))
 
@@ -98,22 +172,32 @@ def _admin(port: int) -> AbstractContextManager[AdminPort]:
     return open_admin(listener, workers=1, version=__version__)
 
 
-def demo_gateway(host: str, urls: SourceUrls, *, report_to: ReportAddress | None = None) -> ASGIApp:
+def demo_gateway(
+    host: str,
+    urls: SourceUrls,
+    *,
+    callers: DemoCallers,
+    origins: Sequence[str] = (),
+    report_to: ReportAddress | None = None,
+) -> ASGIApp:
     """Make the gateway over the demo's services.
 
     Args:
         host: The address on which the gateway listens.
         urls: The addresses of the services.
+        callers: Authenticates callers.
+        origins: The origins whose pages may ask, besides those of this machine.
         report_to: Where it reports to, for the admin port; ``None`` if there is none.
 
     Returns:
         The application.
     """
-    settings = _demo_settings(host, urls)
-    return create_app(settings, make_log(settings.log), report_to=report_to)
+    settings = _demo_settings(host, urls, origins)
+    log = make_log(settings.log)
+    return create_app(settings, log, authenticate=callers.authenticate(log), report_to=report_to)
 
 
-def _demo_settings(host: str, urls: SourceUrls) -> Settings:
+def _demo_settings(host: str, urls: SourceUrls, origins: Sequence[str]) -> Settings:
     """Make the settings of the demo's gateway."""
     # The users are made up. So if other machines can reach the demo, any host name is accepted.
     hosts = LOOPBACK_HOSTS if is_loopback(host) else (EVERY_HOST,)
@@ -122,6 +206,7 @@ def _demo_settings(host: str, urls: SourceUrls) -> Settings:
         sources=sources_at(asdict(urls)),
         auth=OpenCallers(),
         hosts=hosts,
+        cors=CorsSettings(origins=(*_LOCAL_PAGES, *origins)),
         trace="asked",
         explain=True,
         limits=LimitsSettings(report="asked"),
@@ -132,17 +217,20 @@ def _demo_settings(host: str, urls: SourceUrls) -> Settings:
     )
 
 
-def _announce(addresses: DemoAddresses, *, admin: str | None) -> None:
-    """Print the addresses, and an example of a request."""
+def _announce(addresses: DemoAddresses, *, tokens: Sequence[DemoToken], admin: str | None) -> None:
+    """Print the addresses, an example of a request, and the tokens."""
     # Not with `click.echo`: the demo should run even if its output cannot be written.
-    writer_to(sys.stdout).warning(announcement(addresses, admin=admin))
+    writer_to(sys.stdout).warning(announcement(addresses, tokens, admin=admin))
 
 
-def announcement(addresses: DemoAddresses, *, admin: str | None = None) -> str:
-    """Write the addresses of the demo, and an example of a request.
+def announcement(
+    addresses: DemoAddresses, tokens: Sequence[DemoToken] = (), *, admin: str | None = None
+) -> str:
+    """Write the addresses of the demo, an example of a request, and the tokens.
 
     Args:
         addresses: The addresses.
+        tokens: The tokens with which the policies can be tried.
         admin: The address of the admin port; ``None`` if there is none.
 
     Returns:
@@ -175,9 +263,16 @@ def announcement(addresses: DemoAddresses, *, admin: str | None = None) -> str:
             f"  curl {addresses.graphiql} -H 'Content-Type: application/json' \\",
             f"""    -d '{{"query": "{query}"}}'""",
             "",
+            *(["Without a token, all fields can be seen. Two tokens:", ""] if tokens else []),
+            *(line for one in tokens for line in _token_lines(one)),
             "Ctrl-C ends everything.",
         ]
     )
+
+
+def _token_lines(token: DemoToken) -> list[str]:
+    """Write a token as a header."""
+    return [f"  {token.who}", f"    Authorization: Bearer {token.text}", ""]
 
 
 def _user_id(number: int) -> str:

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import click
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -117,6 +118,9 @@ _STATUS = re.compile(r"[45][0-9]{2}")
 _OfSource = TypeVar("_OfSource", Latency, Fault)
 
 
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
 class DemoOptions(BaseModel):
     """What the person who starts the demo may choose."""
 
@@ -134,7 +138,54 @@ class DemoOptions(BaseModel):
     )
     latency: tuple[Latency, ...] = Field(default=(), description="Slow services, one each.")
     faults: tuple[Fault, ...] = Field(default=(), description="Failing services, one each.")
+    ports: tuple[Port, Port, Port] | None = Field(
+        default=None,
+        description="The ports of profile, billing and activity, or the next free ones; 0 takes"
+        " any. By default 8001 to 8003, or any if the gateway takes any.",
+    )
     sources_only: bool = Field(default=False, description="Run the services, not the gateway.")
+
+    @property
+    def service_ports(self) -> Mapping[SourceName, int]:
+        """The wanted port of each service."""
+        usual = (8001, 8002, 8003) if self.port else (0, 0, 0)
+        return dict(zip(SourceName, self.ports or usual, strict=True))
+
+
+class PortsType(click.ParamType[tuple[int, int, int]]):
+    """`9001,9002,9003`: the ports of profile, billing and activity."""
+
+    name = "port,port,port"
+
+    def convert(
+        self,
+        value: str | tuple[int, int, int],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[int, int, int]:
+        """The ports that were written.
+
+        Raises:
+            click.BadParameter: They are not three ports.
+        """
+        if isinstance(value, tuple):
+            return value
+        try:
+            return _PORTS.validate_python(value.split(","))
+        except ValidationError:
+            expected = "write one for each of profile, billing and activity, as 9001,9002,9003"
+            self.fail(f"{value!r} is not three ports from 0 to 65535: {expected}", param, ctx)
+
+
+_PORTS: TypeAdapter[tuple[int, int, int]] = TypeAdapter(tuple[Port, Port, Port])
+
+ports_option = click.option(
+    "--ports",
+    type=PortsType(),
+    help="Ports of profile, billing and activity, or the next free ones; 0 for any."
+    "  [default: 8001,8002,8003]",
+)
+"""The command line's `--ports`; it gives three ports, or None."""
 
 
 class LatencyType(click.ParamType[Latency]):

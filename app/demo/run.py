@@ -17,7 +17,6 @@ from app.demo.faults import DemoOptions, FaultKind, FaultMiddleware, SlowMiddlew
 from app.demo.server import DemoServer, base_url, listen, reserve
 from app.demo.services import DemoServices, demo_services
 
-_PORTS = {SourceName.PROFILE: 8001, SourceName.BILLING: 8002, SourceName.ACTIVITY: 8003}
 _GATEWAY_GRACE_S = 0.5  # its requests end soon after the services have ended theirs
 _SERVICE_GRACE_S = 0.0  # what still runs there is slow or hangs on purpose
 _STOP_WITHIN_S = 1.7
@@ -129,9 +128,10 @@ def _place_services(
     """Give each service its port and its faults, and add a site for each that listens."""
     slow = {latency.source: latency.seconds for latency in options.latency}
     faults = {fault.source: fault.effect for fault in options.faults}
+    ports = options.service_ports
 
     def place(name: SourceName, app: ASGIApp) -> str:
-        wanted = _PORTS[name] if options.port else 0
+        wanted = ports[name]
         effect = faults.get(name)
         if effect is FaultKind.REFUSE:
             return base_url(stack.enter_context(reserve(options.host, wanted)))

@@ -26,6 +26,7 @@ from app.execution.context import Context
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Documents
 from app.execution.executor import Executor
+from app.execution.freshness import FreshnessRules
 from app.execution.incremental import LaterPayloads
 from app.execution.limits.budget import CostBudget
 from app.execution.load import Loaders, OpenSources, RunningFetches
@@ -75,6 +76,7 @@ class Engine:
         policies: Policies,
         required: frozenset[str],
         compiler: OperationCompiler | None,
+        freshness: FreshnessRules | None = None,
         clock: Clock,
         log: FilteringBoundLogger,
         telemetry: OperationTelemetry,
@@ -90,6 +92,7 @@ class Engine:
             policies: Who may see the fields of a user.
             required: Names of the sources whose failure fails the user.
             compiler: Compiles operations; ``None`` to run all of them by the executor.
+            freshness: Decides how long caches may store answers; ``None`` for not at all.
             clock: Measures the duration of operations.
             log: The log of operations and bugs.
             telemetry: Where operations are counted, and their spans go.
@@ -102,6 +105,7 @@ class Engine:
         self._policies = policies
         self._required = required
         self._compiler = compiler
+        self._freshness = freshness
         self._clock = clock
         self._log = log
         self._telemetry = telemetry
@@ -338,7 +342,12 @@ class Engine:
             context.running = _begun(context, run.delivery)
         compiled = await self._compiled(variant, request, context, call)
         report.compiled = compiled is not None
-        return compiled or await self._execute(operation, request, context, call)
+        answer = compiled or await self._execute(operation, request, context, call)
+        if run.safe and self._freshness is not None and request.names_document:
+            answer.freshness = self._freshness.freshness_of(
+                answer, context.plan, run.loaders.trace, run.caller, self._clock.now()
+            )
+        return answer
 
     async def _planned(
         self, variant: Variant, variables: VariableValues, rights: Rights, loaders: Loaders

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.auth.policies import Rights
 from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, bare, quote
 from app.settings.models import Settings
-from app.settings.public_schema import USER_NAMES, UserNames
+from app.settings.public_schema import NODE, NODES, USER_NAMES, UserNames
 from app.sources.base import UserId
 
 MAX_KEY = 1_000
@@ -77,11 +77,12 @@ class InputLimits:
             raise self._mismatch(value)
         return UserId(value)
 
-    def user_ids(self, values: Sequence[str]) -> Sequence[UserId]:
+    def user_ids(self, values: Sequence[str], root: str) -> Sequence[UserId]:
         """Check a list of user ids.
 
         Args:
             values: The ids that the client sent; may be empty.
+            root: The root field.
 
         Returns:
             The same texts, as keys.
@@ -91,7 +92,7 @@ class InputLimits:
         """
         if len(values) > self.max_ids:
             raise BadUserInputError(
-                f"{self.names.several} takes at most {self.max_ids:,} ids, got {len(values):,}"
+                f"{root} takes at most {self.max_ids:,} ids, got {len(values):,}"
             )
         match = self.user_id_pattern.fullmatch
         if not all(map(match, values)):
@@ -203,9 +204,18 @@ def key_readers(names: UserNames) -> Mapping[str, KeyReader]:
     Returns:
         The readers by the name of the field.
     """
+
+    def several(root: str) -> KeyReader:
+        return lambda limits, arguments, _: limits.user_ids(arguments["ids"], root)
+
+    one, many = (
+        ((names.one, NODE), (names.several, NODES))
+        if names.node
+        else ((names.one,), (names.several,))
+    )
     return {
-        names.one: lambda limits, arguments, _: [limits.user_id(arguments["id"])],
-        names.several: lambda limits, arguments, _: limits.user_ids(arguments["ids"]),
+        **{name: lambda limits, arguments, _: [limits.user_id(arguments["id"])] for name in one},
+        **{name: several(name) for name in many},
         "me": lambda limits, _, rights: [limits.own_id(rights.subject)],
         "_entities": lambda limits, arguments, _: limits.representations(
             arguments["representations"]

@@ -41,6 +41,7 @@ from app.execution.plan import (
 )
 from app.execution.selection import grouped_fields, is_delayed, variables_in
 from app.execution.source_reads import LookupRoot, SourceReads
+from app.settings.public_schema import NODE_TYPE
 from app.sources.base import FieldSet, UserId
 from app.sources.results import Result, failure_among, record_in
 
@@ -69,8 +70,9 @@ class Planner:
         self._readers = key_readers(limits.names)
         self.user_roots: Collection[str] = self._readers.keys() | reads.lookups.keys()
         self._user_type = limits.names.type
-        # The type conditions that match a user: its type, and the union of ``_entities``.
-        self._user_types = frozenset({self._user_type, "_Entity"})
+        # The type conditions that match a user: its type, its interface, and the union of
+        # ``_entities``.
+        self._user_types = frozenset({self._user_type, NODE_TYPE, "_Entity"})
 
     def lookups(
         self, roots: Sequence[RootSelection], variables: VariableValues, rights: Rights

@@ -17,6 +17,9 @@ OnError = Literal["NULL", "PROPAGATE", "HALT"]
 field makes its parent null, too. ``HALT``: the first error ends the operation, without data.
 """
 
+ErrorForm = Literal["each", "grouped"]
+"""How errors are reported: ``each`` at its path, or ``grouped`` by root field and source."""
+
 
 class Delivery(Enum):
     """What becomes of an operation whose answer could come in several payloads."""
@@ -53,6 +56,11 @@ class GraphQLRequest:
         return self.document_id is not None or (
             self.extensions is not None and "persistedQuery" in self.extensions
         )
+
+    @property
+    def errors(self) -> object:
+        """How the client wants errors: an ``ErrorForm``, or ``None`` where it does not say it."""
+        return None if self.extensions is None else self.extensions.get("errors")
 
 
 @dataclass(slots=True)
@@ -99,6 +107,19 @@ class OperationReport:
         self.reason, self.limit = without_quotes(error.message), error.limit
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerFreshness:
+    """How long caches outside the gateway may store an answer.
+
+    Attributes:
+        seconds: For how many seconds, at least 1.
+        public: Whether shared caches may store it, too.
+    """
+
+    seconds: int
+    public: bool
+
+
 @dataclass(slots=True)
 class GraphQLResponse:
     """The answer to a request.
@@ -114,6 +135,9 @@ class GraphQLResponse:
         report: What the operation was and did; ``None`` if a bug of ours ended it, or if it was not
             run at all. It is complete after the last payload.
         later: What comes after this first payload; ``None`` if this is the whole answer.
+        grouped: Whether the client gets the errors of an executed operation grouped. ``errors`` has
+            each of them, for the log.
+        freshness: How long caches may store the answer; ``None`` for not at all.
     """
 
     executed: bool
@@ -125,3 +149,5 @@ class GraphQLResponse:
     headers: Mapping[str, str] | None = None
     report: OperationReport | None = None
     later: LaterPayloads | None = None
+    grouped: bool = False
+    freshness: AnswerFreshness | None = None

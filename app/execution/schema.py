@@ -5,7 +5,7 @@ representations. The plan has the users of each root field (``execution/keys.py`
 runs. A resolver finds its part of the plan by its response key, and loads it.
 """
 
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Optional, cast
 
@@ -21,16 +21,18 @@ from app.errors import GatewayError, SourceError
 from app.execution.context import Info
 from app.execution.outcome import outcome_of, results_of
 from app.execution.running_users import RunningRoot
+from app.execution.service_capabilities import CapableSchema
 from app.execution.source_reads import LookupRoot, SourceReads
 from app.schema.configured import configured
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.definitions import LookupDefinition, SchemaDefinition
 from app.schema.directives import ListSize
 from app.schema.incremental import INCREMENTAL_DIRECTIVES
+from app.schema.node import UserNode
 from app.schema.scalars import DATE, DATE_TIME, SAFE_INT, URL, SafeInt, Url
 from app.schema.types import PythonType, ResolvedUser, TypeBuilder
 from app.settings.models import Settings
-from app.settings.public_schema import UserNames
+from app.settings.public_schema import NODE, NODES, UserNames
 from app.sources.base import SourceSpec
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.results import SourceResults
@@ -161,14 +163,44 @@ def query_type(
             directives=[ListSize(assumed_size=100)],  # the gateway itself counts the ids
         )
 
+    if names.node:
+        for name, kind, field in _node_fields(resolve_user, resolve_users):
+            Query.__annotations__[name] = kind
+            setattr(Query, name, field)
     owner = owner_directive(names)
     for lookup in definition.lookups:
         directives = lookup.may.directives(owner) if security_directives else []
         for number, (name, field) in enumerate(_lookup_fields(lookup, names, directives)):
-            kind: PythonType = list.__class_getitem__(optional) if number else optional
-            Query.__annotations__[f"lookup_{name}"] = kind
+            several: PythonType = list.__class_getitem__(optional)
+            Query.__annotations__[f"lookup_{name}"] = several if number else optional
             setattr(Query, f"lookup_{name}", field)
     return strawberry.type(Query, description="The ways into the graph.")
+
+
+def _node_fields(
+    resolve_one: Callable[..., Any], resolve_several: Callable[..., Any]
+) -> Iterator[tuple[str, PythonType, Any]]:
+    """Make the root fields ``node`` and ``nodes``: the same users, as objects of an interface."""
+    optional: PythonType = Optional[UserNode]  # noqa: UP045 # as of the others
+    yield (
+        NODE,
+        optional,
+        strawberry.field(
+            resolver=resolve_one,
+            name=NODE,
+            description="The object with this id; `null` when no asked source knows it.",
+        ),
+    )
+    yield (
+        NODES,
+        list.__class_getitem__(optional),
+        strawberry.field(
+            resolver=resolve_several,
+            name=NODES,
+            description="The objects with these ids, in their order; `null` for each one unknown.",
+            directives=[ListSize(assumed_size=100)],
+        ),
+    )
 
 
 def _lookup_fields(
@@ -264,6 +296,8 @@ class GatewaySchema(Schema):
             directives=INCREMENTAL_DIRECTIVES,  # type: ignore[arg-type] # Strawberry's own type is wrong
             federation_version="2.9",  # one of the composers in use refuses newer versions
         )
+        if definition.drafts.service_capabilities:
+            self._schema: GraphQLSchema = CapableSchema(self._schema)
         enforce(self.user.fields, definition.policies)
 
     async def entities_resolver(  # type: ignore[override] # Strawberry awaits what is awaitable

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.schema.configured import ConfiguredSchema, schema_of
 from app.schema.configured.extended import own_sources
 from app.schema.configured.modules import load_module
-from app.schema.configured.tables import MistakeList, SchemaTables
+from app.schema.configured.tables import MistakeList, SchemaTables, unknown
 from app.schema.definitions import EnumDefinition, SchemaDefinition, type_name
 from app.settings.base import SettingsModel
 from app.settings.models import DEFAULT_SOURCES, Settings
@@ -58,6 +58,11 @@ def misfits_in(values: object) -> Iterator[tuple[Keys, str | None]]:
     for keys, mistake in (*_misfits_of_records(values, made), *_misfits_of_lists(values, made)):
         if mistake.unknown not in unmade and wrong.isdisjoint(map(str, mistake.keys)):
             yield keys, mistake.what
+    stored: Keys = ("cache_control", "fields")
+    known = {*made.definition.by_name, *unmade}
+    for name in as_table(value_at(values, stored)) or ():
+        if name not in known:
+            yield (*stored, name), unknown(name, sorted(known), "field of a user")
 
 
 def completed(values: object) -> object:

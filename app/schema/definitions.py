@@ -17,7 +17,7 @@ from graphql import ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, pars
 
 from app.auth.policies import PUBLIC, Policy
 from app.errors import BadUserInputError, ExtensionError
-from app.settings.public_schema import USER_NAMES, UserNames
+from app.settings.public_schema import USER_NAMES, DraftSettings, UserNames
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
 from app.sources.own.contract import OwnSource
 
@@ -401,6 +401,10 @@ def lists(
     )
 
 
+NO_DRAFTS = DraftSettings()
+"""The specification as it is published."""
+
+
 @dataclass(frozen=True, slots=True)
 class LookupDefinition:
     """Two root fields that find users by another unique key than their ids.
@@ -458,6 +462,7 @@ class SchemaDefinition:
         lookups: The root fields that find users by other keys than their ids.
         outdated: Names of the API for extensions that an extension should not use any more.
         own: The sources that an extension brings, by name.
+        drafts: Which drafts of the GraphQL specification the schema follows.
         by_name: The fields of a user by public name.
     """
 
@@ -471,6 +476,7 @@ class SchemaDefinition:
     lookups: tuple[LookupDefinition, ...] = ()
     outdated: tuple[OutdatedName, ...] = ()
     own: Mapping[str, OwnSource] = field(default_factory=dict[str, OwnSource])
+    drafts: DraftSettings = NO_DRAFTS
     by_name: Mapping[str, UserField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,20 +1,30 @@
 """The schema as text for client tools, and the differences of two such texts. Pure."""
 
 import difflib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from graphql import (
     BreakingChange,
+    ConstDirectiveNode,
     DangerousChange,
+    FieldDefinitionNode,
     GraphQLObjectType,
     GraphQLSchema,
+    NameNode,
+    ObjectTypeDefinitionNode,
+    Visitor,
     build_schema,
     find_breaking_changes,
     find_dangerous_changes,
     is_specified_directive,
+    parse,
+    print_ast,
     print_schema,
+    visit,
 )
 
+from app.schema.directives import SemanticNonNull, directives_of
 from app.schema.incremental import DEFER, STREAM
 
 
@@ -56,7 +66,57 @@ def client_text(core: GraphQLSchema) -> str:
             if isinstance(kind, GraphQLObjectType) and kind.interfaces
         ],
     )
-    return print_schema(client)
+    return _with_draft_directives(print_schema(client), core)
+
+
+def _with_draft_directives(text: str, core: GraphQLSchema) -> str:
+    """Add ``@semanticNonNull`` to the text of a schema, which graphql-core prints without it."""
+    marked = {
+        (kind.name, name)
+        for kind in core.type_map.values()
+        if isinstance(kind, GraphQLObjectType)
+        for name, field in kind.fields.items()
+        if any(isinstance(one, SemanticNonNull) for one in directives_of(field))
+    }
+    if not marked:
+        return text
+    visitor = _Marking(marked)
+    return f"{_SEMANTIC_NON_NULL}\n\n{print_ast(visit(parse(text), visitor))}"
+
+
+class _Marking(Visitor):
+    """Adds the directive to the fields of a schema.
+
+    Args:
+        marked: The type and the name of each field.
+    """
+
+    def __init__(self, marked: Collection[tuple[str, str]]) -> None:
+        super().__init__()
+        self._marked = marked
+        self._type = ""
+
+    def enter_object_type_definition(self, node: ObjectTypeDefinitionNode, *_: object) -> None:
+        """Keep the name of the type."""
+        self._type = node.name.value
+
+    def enter_field_definition(
+        self, node: FieldDefinitionNode, *_: object
+    ) -> FieldDefinitionNode | None:
+        """Add the directive to a field."""
+        if (self._type, node.name.value) not in self._marked:
+            return None
+        return FieldDefinitionNode(
+            name=node.name,
+            description=node.description,
+            arguments=node.arguments,
+            type=node.type,
+            directives=(*(node.directives or ()), _DIRECTIVE),
+        )
+
+
+_DIRECTIVE = ConstDirectiveNode(name=NameNode(value="semanticNonNull"), arguments=())
+_SEMANTIC_NON_NULL = "directive @semanticNonNull(levels: [Int!]! = [0]) on FIELD_DEFINITION"
 
 
 def _is_federations(name: str) -> bool:

@@ -27,7 +27,8 @@ from app.schema.definitions import (
     UserField,
     type_name,
 )
-from app.schema.directives import Cost, ListSize
+from app.schema.directives import Cost, ListSize, SemanticNonNull
+from app.schema.node import UserNode
 from app.schema.scalars import SafeInt, Url
 from app.sources.base import Page, PageRequest, PageSpec, PositionGone, Record, UserId
 from app.sources.results import SourceResults
@@ -137,7 +138,8 @@ class TypeBuilder:
         for one in self._schema.fields:
             # Another Python name, since a public name may be `id_` or a keyword of Python.
             fields[f"field_{one.name}"] = self._user_field(one)
-        user = _with_fields(self._schema.names.type, fields)
+        bases = (UserNode,) if self._schema.names.node else ()
+        user = _with_fields(self._schema.names.type, fields, bases)
         user.is_type_of = classmethod(lambda _, value, __: isinstance(value, ResolvedUser))  # type: ignore[attr-defined] # Strawberry looks for it
         built: type = strawberry.federation.type(
             user, keys=["id"], description=self._schema.description
@@ -164,6 +166,9 @@ class TypeBuilder:
             annotation, convert = self._annotation(field.kind), self._convert(field.kind)
             if isinstance(field.kind, NonNullTypeNode):
                 convert = _never_none(field, convert)
+                if self._schema.drafts.semantic_non_null:
+                    annotation = self._annotation(field.kind.type)
+                    directives.append(SemanticNonNull())
             if field.assumed_size is None:
                 resolver = _attribute_resolver(field, convert)
                 directives += self._size(field.kind)
@@ -274,11 +279,13 @@ def _sliced(assumed_size: int) -> ListSize:
     )
 
 
-def _with_fields(name: str, fields: Mapping[str, tuple[PythonType, Any]]) -> type:
+def _with_fields(
+    name: str, fields: Mapping[str, tuple[PythonType, Any]], bases: tuple[type, ...] = ()
+) -> type:
     """Make a class with annotated attributes, as a class body would."""
     body = {one: value for one, (_, value) in fields.items()}
     body["__annotations__"] = {one: annotation for one, (annotation, _) in fields.items()}
-    return types.new_class(name, (), {}, lambda namespace: namespace.update(body))
+    return types.new_class(name, bases, {}, lambda namespace: namespace.update(body))
 
 
 def _described(name: str, description: str, **fields: tuple[PythonType, str]) -> PythonType:

@@ -10,7 +10,8 @@ that. This module lists the headers, and writes refusals as JSON. Without listed
 middleware is not installed.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -20,14 +21,18 @@ from starlette.responses import Response
 from app.errors import Code, RequestError
 from app.server.correlation import HEADER as TIMEOUT_HEADER
 from app.server.responses import error_response
-from app.settings.server import CorsSettings
+from app.settings.server import ANY_PORT, CorsSettings
 
 PREFLIGHT_HEADERS = (
     "Apollo-Require-Preflight",
     "X-Apollo-Operation-Name",
+    "X-Requested-With",
     "GraphQL-Require-Preflight",
 )
 """Headers that clients send only to cause a preflight. One of them is enough."""
+
+_BEARER = b"bearer "
+"""How ``Authorization`` begins that no browser adds by itself, as it does with passwords."""
 
 _PREFLIGHT_NAMES = frozenset(name.lower().encode() for name in PREFLIGHT_HEADERS)
 
@@ -46,10 +51,14 @@ def check_get(headers: Iterable[tuple[bytes, bytes]]) -> None:
             return
         if name == b"content-type" and value.split(b";")[0].strip().lower() == b"application/json":
             return
+        if name == b"authorization" and value.lower().startswith(_BEARER):
+            return
     raise RequestError(
         Code.BAD_REQUEST,
         "a GET like this could come from a page of another site: expected the header"
-        f" {PREFLIGHT_HEADERS[-1]}: 1, or a POST with Content-Type: application/json",
+        f" {PREFLIGHT_HEADERS[-1]}: 1, or a POST with Content-Type: application/json (in urql:"
+        f' fetchOptions: {{ headers: {{ "{PREFLIGHT_HEADERS[-1]}": "1" }} }}, or preferGetMethod:'
+        " false)",
     )
 
 
@@ -67,6 +76,7 @@ REQUEST_HEADERS = (
 """Request headers that the gateway reads."""
 
 EXPOSED_HEADERS = (
+    "ETag",
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
@@ -107,6 +117,12 @@ def _cors_headers(response: Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name.startswith("access-")}
 
 
+def _any_port(origins: Sequence[str]) -> str | None:
+    """Return the pattern of the origins of which every port is allowed; ``None`` without any."""
+    hosts = [re.escape(one.removesuffix(ANY_PORT)) for one in origins if one.endswith(ANY_PORT)]
+    return f"({'|'.join(hosts)})(:[0-9]{{1,5}})?" if hosts else None
+
+
 def cors(settings: CorsSettings) -> list[Middleware]:
     """Return the CORS middleware.
 
@@ -121,7 +137,8 @@ def cors(settings: CorsSettings) -> list[Middleware]:
     return [
         Middleware(
             Cors,
-            allow_origins=settings.origins,
+            allow_origins=[one for one in settings.origins if not one.endswith(ANY_PORT)],
+            allow_origin_regex=_any_port(settings.origins),
             allow_methods=("GET", "POST"),
             allow_headers=(*REQUEST_HEADERS, *settings.headers),
             allow_credentials=settings.credentials,

@@ -21,6 +21,7 @@ from app.execution.explain import Explainer
 from app.execution.limits.budget import CostBudget
 from app.execution.request import Delivery, GraphQLRequest, GraphQLResponse
 from app.resilience.clock import Clock
+from app.server.client_caching import storable
 from app.server.correlation import HEADER, correlation_of, read_deadline
 from app.server.cross_site import check_get
 from app.server.disconnect import DisconnectWatch
@@ -209,6 +210,8 @@ class GraphQLEndpoint:
                 answer = await self._watch.while_connected(request.receive, work)
             finally:
                 self._admission.end()
+            if answer is not None:
+                answer.grouped = self._groups(parsed)
         except ClientDisconnect:
             answer = None
         except RequestError as error:
@@ -225,6 +228,8 @@ class GraphQLEndpoint:
             self._log_disconnect(request)
             return None
         response = accepted.response(answer, partial=self._partial)
+        if answer.freshness is not None:
+            response = storable(response, answer, request.text(b"if-none-match"))
         self._log_answers(request, [answer], response.status_code)
         return response
 
@@ -287,6 +292,11 @@ class GraphQLEndpoint:
                     sender.add(encoder.later(payload))
             return answer
 
+    def _groups(self, request: GraphQLRequest | RequestError) -> bool:
+        """Return whether errors are grouped: as the client says, or else as the settings say."""
+        wanted = request.errors if isinstance(request, GraphQLRequest) else None
+        return (wanted or self._settings.errors) == "grouped"
+
     def _log_answers(
         self, request: IncomingRequest, answers: Sequence[GraphQLResponse], status: int
     ) -> None:
@@ -324,6 +334,8 @@ class GraphQLEndpoint:
             return None
         failed = partial(self._engine(caller).failed, request_id=_request_id(request))
         answers = batch.answers(executed)
+        for item, answer in zip(batch.items, answers, strict=True):
+            answer.grouped = self._groups(item)
         response = batch_response(answers, accepted.media_type or JSON, failed)
         self._log_answers(request, answers, response.status_code)
         return response

@@ -9,7 +9,7 @@ A batch is a JSON array of GraphQL requests. The response is a JSON array in the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, cast
+from typing import Any, cast, get_args
 from urllib.parse import parse_qsl
 
 import jiter
@@ -18,7 +18,13 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, Va
 from pydantic.alias_generators import to_camel
 
 from app.errors import Code, RequestError, what_is_wrong, without_quotes
-from app.execution.request import GraphQLRequest, GraphQLResponse, OnError, OperationReport
+from app.execution.request import (
+    ErrorForm,
+    GraphQLRequest,
+    GraphQLResponse,
+    OnError,
+    OperationReport,
+)
 from app.settings.server import BatchSettings
 
 
@@ -100,7 +106,7 @@ def from_json(value: object) -> GraphQLRequest:
     """
     request = _read_common(value)
     if request is not None:
-        return _with_document(request)
+        return _checked(request)
     try:
         request = GraphQLRequest(**dict(Parameters.model_validate(value)))
     except ValidationError as error:
@@ -110,7 +116,7 @@ def from_json(value: object) -> GraphQLRequest:
             ' expected a JSON object such as {"query": "{ … }", "variables": {}}',
             status=422,
         ) from error
-    return _with_document(request)
+    return _checked(request)
 
 
 _COMMON_PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
@@ -179,7 +185,7 @@ def from_query(query_string: bytes) -> GraphQLRequest:
             " expected ?query=…&variables=… with variables as a JSON object",
             status=422,
         ) from error
-    return _with_document(request)
+    return _checked(request)
 
 
 def _parameters(query_string: bytes) -> dict[str, str]:
@@ -212,11 +218,22 @@ def _object(name: str, parameters: dict[str, str]) -> dict[str, Any] | None:
     return _OBJECT.validate_python(parse_json(text.encode(), what=name), strict=True)
 
 
-def _with_document(request: GraphQLRequest) -> GraphQLRequest:
-    """Refuse a GraphQL request without a document and without the id of one."""
+_ERROR_FORMS = frozenset(get_args(ErrorForm))
+
+
+def _checked(request: GraphQLRequest) -> GraphQLRequest:
+    """Refuse a request that names no document, or that wants errors in an unknown form."""
     if not request.query and not request.names_document:
         raise RequestError(
             Code.BAD_REQUEST, 'there is no document: expected its text as "query"', status=422
+        )
+    form = request.errors
+    if form is not None and (not isinstance(form, str) or form not in _ERROR_FORMS):
+        raise RequestError(
+            Code.BAD_REQUEST,
+            'extensions.errors is wrong: expected "grouped" for one error for each failed source'
+            ' and root field, or "each" for one at each path',
+            status=422,
         )
     return request
 

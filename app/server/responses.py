@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, quote
+from app.execution.grouped_errors import grouped
 from app.execution.request import GraphQLResponse
 
 Header = tuple[bytes, bytes]
@@ -216,7 +217,10 @@ def answer_body(answer: GraphQLResponse) -> Mapping[str, object]:
         The JSON values.
     """
     # Specification, section 7.1: errors come first, so that people notice them.
-    body: dict[str, object] = {"errors": answer.errors} if answer.errors else {}
+    body: dict[str, object] = {}
+    if answer.errors:
+        is_grouped = answer.grouped and answer.executed
+        body["errors"] = grouped(answer.errors) if is_grouped else answer.errors
     if answer.executed:
         body["data"] = answer.data
     if answer.extensions is not None:

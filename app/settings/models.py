@@ -41,6 +41,7 @@ from app.settings.resilience import (
 from app.settings.server import (
     LOOPBACK_HOSTS,
     BatchSettings,
+    CacheControlSettings,
     ConnectionSettings,
     CorsSettings,
     HostName,
@@ -201,10 +202,15 @@ class Settings(SettingsModel):
     trusted: TrustedSettings = Field(
         default=TrustedSettings(), description="Documents that the operator provides."
     )
+    cache_control: CacheControlSettings = Field(
+        default=CacheControlSettings(),
+        description="Which responses caches between the gateway and its clients may store.",
+    )
     csrf_prevention: bool = Field(
         default=True,
         description="Whether a GET request needs a header that pages of other sites cannot send"
-        " without a CORS preflight, such as `GraphQL-Require-Preflight: 1`.",
+        " without a CORS preflight, such as `GraphQL-Require-Preflight: 1`, `X-Requested-With` or"
+        " `Authorization: Bearer …`.",
     )
     cors: CorsSettings = Field(
         default=CorsSettings(), description="Which pages of other sites may read responses (CORS)."
@@ -213,6 +219,12 @@ class Settings(SettingsModel):
         default=False,
         description="Whether a response with data and errors has status 294 instead of 200, for"
         " clients that accept `application/graphql-response+json`.",
+    )
+    errors: Literal["each", "grouped"] = Field(
+        default="each",
+        description="Whether each failed field has an error at its path (`each`), or each failed"
+        " source one error for each root field, with the paths as patterns (`grouped`). A client"
+        ' chooses by `"extensions": {"errors": "grouped"}` in its request.',
     )
     trace: Literal["never", "asked", "always"] = Field(
         default="never",

@@ -123,6 +123,14 @@ def _words(name: str) -> str:
     return " ".join(one if one.isupper() and len(one) > 1 else one.lower() for one in parts)
 
 
+NODE_TYPE = "Node"
+"""The interface of objects that a client can ask for by their id (GraphQL Global Object
+Identification)."""
+
+NODE, NODES = "node", "nodes"
+"""The root fields with one and with several of these objects."""
+
+
 @dataclass(frozen=True, slots=True)
 class UserNames:
     """What the public schema calls users.
@@ -131,11 +139,18 @@ class UserNames:
         type: The type of a user.
         one: The root field with one user.
         several: The root field with several users.
+        node: Whether users are also found as ``Node``, by the root fields ``node`` and ``nodes``.
     """
 
     type: str = "User"
     one: str = "user"
     several: str = "users"
+    node: bool = True
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The root fields that the gateway itself defines."""
+        return (self.one, self.several, "me", *((NODE, NODES) if self.node else ()))
 
     def in_text(self, text: str) -> str:
         """Write a text of the gateway about users in the words of the schema.
@@ -215,6 +230,21 @@ class SchemaLookupSettings(SettingsModel):
         return self
 
 
+class DraftSettings(SettingsModel):
+    """What is only a draft in the GraphQL specification. It may change with each release."""
+
+    semantic_non_null: bool = Field(
+        default=False,
+        description="Draft: whether a field of a user whose `type` ends with `!` is nullable in the"
+        " schema and has `@semanticNonNull`: it is `null` only with an error.",
+    )
+    service_capabilities: bool = Field(
+        default=False,
+        description="Draft: whether clients can ask by `__service` what the gateway can do beyond"
+        " the specification, such as `onError`.",
+    )
+
+
 class SchemaSettings(SettingsModel):
     """The public schema as a whole."""
 
@@ -250,6 +280,15 @@ class SchemaSettings(SettingsModel):
         " in this file's folder or installed; `python/acme_users` is in another folder.",
         examples=["acme_users"],
     )
+    node: bool = Field(
+        default=True,
+        description="Whether the schema has the interface `Node` and the root fields `node` and"
+        " `nodes`, which Relay's `@refetchable` needs. Of several subgraphs behind a federation"
+        " router, only one may have them.",
+    )
+    drafts: DraftSettings = Field(
+        default=DraftSettings(), description="What is only a draft in the GraphQL specification."
+    )
     lookups: Mapping[PublicName, SchemaLookupSettings] = Field(
         default={},
         description="Root fields that find users by another unique key, by the name of the field"
@@ -272,7 +311,7 @@ class SchemaSettings(SettingsModel):
     def names(self) -> UserNames:
         """What the schema calls users."""
         one = self.type[:1].lower() + self.type[1:]
-        return UserNames(self.type, one, self.plural or f"{one}s")
+        return UserNames(self.type, one, self.plural or f"{one}s", self.node)
 
 
 class UserFieldSettings(SettingsModel):

@@ -6,6 +6,7 @@ one byte at a time, takes memory from other clients.
 
 import re
 import ssl
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -226,10 +227,45 @@ class TrustedSettings(SettingsModel):
     )
 
 
+CacheSeconds = Annotated[int, Field(ge=0, le=31_536_000)]
+
+
+class CacheControlSettings(SettingsModel):
+    """`Cache-Control` of responses to GET, for documents that clients name by a hash or an id."""
+
+    scope: Literal["never", "private", "public"] = Field(
+        default="never",
+        description="Which caches may store responses to a GET that names a persisted or trusted"
+        " document: none (`never`), those of clients (`private`), or also shared ones (`public`)"
+        " for what callers without a token may see. Never stored are responses with an error,"
+        " with the caller's own user, or with data of a source that gets headers of the caller.",
+    )
+    max_age: CacheSeconds = Field(
+        default=0,
+        description="Whole seconds for which data may be stored of which neither the source (by its"
+        " own `Cache-Control` or `Expires`) nor `fields` says it; 0 for not at all.",
+    )
+    fields: Mapping[str, CacheSeconds] = Field(
+        default={},
+        description="Whole seconds for which fields of a user may be stored, by their names in the"
+        " schema. A source can shorten them by its own `Cache-Control`.",
+        examples=[{"displayName": 300, "plan": 60}],
+    )
+
+
+ANY_PORT = ":*"
+"""The end of an origin that stands for all ports of this machine."""
+
+
 def _check_origin(origin: str) -> str:
     """Check the origin of a site (RFC 6454, section 6.2); ``*`` and ``null`` are rejected."""
-    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
+    host = origin.removesuffix(ANY_PORT)
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", host):
         raise ValueError("expected an origin such as https://app.example.com, in lower case")
+    if host != origin and not is_loopback(host.partition("://")[2]):
+        raise ValueError(
+            f"expected a port: {ANY_PORT} is for pages of this machine, such as http://localhost:*"
+        )
     return origin
 
 
@@ -241,7 +277,8 @@ class CorsSettings(SettingsModel):
 
     origins: tuple[Origin, ...] = Field(
         default=(),
-        description="Origins whose pages may send requests and read the responses.",
+        description="Origins whose pages may send requests and read the responses. For development,"
+        " `http://localhost:*` stands for all ports of this machine.",
         examples=[["https://app.example.com"]],
     )
     credentials: bool = Field(

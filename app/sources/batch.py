@@ -401,6 +401,7 @@ class PendingBatch(Generic[R]):
         else:
             trace.coalesced += count
         trace.timeline += batch.trace.timeline
+        trace.seen += batch.trace.seen
         trace.keys += count
         trace.started = self.asked_at
         ended = batch.trace.ended if batch.completed else 0.0

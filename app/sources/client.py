@@ -33,7 +33,7 @@ from app.resilience.retry import Chance
 from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, UserId
-from app.sources.cache.lifetime import ArrivalTime, read_arrival
+from app.sources.cache.lifetime import ArrivalTime, SeenResponse, read_arrival
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
 from app.sources.mapping.requests import UpstreamRequest
@@ -84,6 +84,7 @@ class ServiceCall(Generic[T]):
         exchanges: How many exchanges have begun.
         arrivals: The arrival of the last readable response for each key, if it has cache headers
             and there is a cache.
+        seen: The readable responses, with their cache headers.
     """
 
     request: UpstreamRequest
@@ -93,6 +94,7 @@ class ServiceCall(Generic[T]):
     span: TraceContext | None
     exchanges: int = 0
     arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+    seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,7 @@ class ServiceClient:
             pace=self.pipeline.pace_state_of(caller),
         )
         self._telemetry.record_call(self.name, trace.timeline[0], span, context.trace)
+        trace.seen = call.seen
         if not isinstance(answer, SourceFailure):
             return Reply(answer.value, trace, call.arrivals)
         if not outcome.attempts:  # each attempt is logged by ``_report``
@@ -380,12 +383,15 @@ class ServiceClient:
         headers: Mapping[str, str],
         started: float,
     ) -> None:
-        """Keep how long a response may be kept, if there is a cache and the response has bounds."""
+        """Keep how long a response may be kept, by the gateway and by clients."""
+        now, took = self._clock.now(), self._clock.monotonic() - started
+        seen = SeenResponse(now, took, headers)
+        call.seen.append(seen)
         if not self.settings.cache.enabled:
             return
-        now, took = self._clock.now(), self._clock.monotonic() - started
         arrival = read_arrival(headers, at=now, took=took)
         if arrival is not None:
+            seen.lifetime = arrival.lifetime
             call.arrivals.update(dict.fromkeys(request.keys, arrival))
 
     def _http_request(

@@ -9,6 +9,7 @@ from app.resilience.breaker import BreakerState
 from app.resilience.pace import PaceState
 from app.resilience.pipeline import PipelineResult
 from app.resilience.steps import CallStep
+from app.sources.cache.lifetime import SeenResponse
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class SourceTrace:
         cached: Number of keys that the entity cache had.
         coalesced: Number of keys that another request's batch fetched.
         timeline: What the calls did. Of a shared batch, each of its requests has the same calls.
+        seen: The responses whose data was used, with their cache headers.
     """
 
     calls: int = 0
@@ -61,6 +63,7 @@ class SourceTrace:
     cached: int = 0
     coalesced: int = 0
     timeline: list[CallTrace] = field(default_factory=list[CallTrace], compare=False)
+    seen: list[SeenResponse] = field(default_factory=list[SeenResponse], compare=False)
 
     @property
     def seconds(self) -> float:
@@ -94,6 +97,7 @@ class SourceTrace:
         self.cached += later.cached
         self.coalesced += later.coalesced
         self.timeline += later.timeline
+        self.seen += later.seen
 
 
 def trace_of_call(

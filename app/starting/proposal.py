@@ -7,6 +7,7 @@ from app.importing.places import Place, written
 from app.schema.configured.types import OWN_TYPES
 from app.schema.default import MONEY
 from app.settings.nested import Table
+from app.settings.public_schema import NODE_TYPE
 from app.starting.found import FoundService
 from app.starting.public_names import public_name, type_name_of
 from app.starting.seen import (
@@ -22,7 +23,7 @@ from app.starting.seen import (
 _WRAPPERS = frozenset({"attributes", "properties", "fields", "traits"})
 """Members with an object whose members are those of the row itself (JSON:API, GeoJSON)."""
 
-_RESERVED_TYPES = frozenset({*OWN_TYPES, MONEY.name, "User", "Mutation", "Subscription"})
+_RESERVED_TYPES = frozenset({*OWN_TYPES, NODE_TYPE, MONEY.name, "User"})
 _ENDS_OF_LISTS = ("Edge", "Connection")
 """Ends of names that the types of a list of others have."""
 

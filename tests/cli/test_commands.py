@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from app import __version__
 from app.cli import main
 from app.cli.demo import announcement
+from app.cli.demo_callers import DemoToken
 from app.cli.settings import settings_table
 from app.demo.run import DemoAddresses, SourceUrls
 from app.execution.schema import build_schema
@@ -506,6 +507,10 @@ def test_settings_shows_no_value_that_is_set(monkeypatch: pytest.MonkeyPatch) ->
         (["--fail", "billing=503", "--fail", "billing=timeout"], "more than one value"),
         (["--port", "99999"], "0<=x<=65535"),
         (["--port", "http"], "is not a valid integer"),
+        (["--ports", "8001"], "as 9001,9002,9003"),
+        (["--ports", "1,2,70000"], "not three ports from 0 to 65535"),
+        (["--cors", "localhost:3000"], "expected an origin such as https://app.example.com"),
+        (["--cors", "https://app.example.com:*"], "expected a port"),
     ],
 )
 def test_an_option_of_the_demo_that_cannot_be_right_exits_with_2_and_says_what_would_be(
@@ -543,6 +548,16 @@ def test_the_demo_says_where_everything_is_and_how_to_ask() -> None:
         "Content-Type: application/json",
     ]
     assert json.loads(words[5])["query"].startswith('{ user(id: "00000000-0000-4000-8000-')
+
+
+def test_the_demo_prints_tokens_as_headers() -> None:
+    tokens = [DemoToken("the user 1", "a.b.c"), DemoToken("a support person", "d.e.f")]
+
+    text = announcement(DemoAddresses("http://127.0.0.1:8000", SOURCES, Path("data")), tokens)
+
+    assert "  the user 1\n    Authorization: Bearer a.b.c\n" in text
+    assert "  a support person\n    Authorization: Bearer d.e.f\n" in text
+    assert text.endswith("Ctrl-C ends everything.")
 
 
 def test_the_demo_without_a_gateway_says_how_to_put_one_over_the_services() -> None:

@@ -97,6 +97,18 @@ async def test_taken_ports_move_to_the_next_free_ones(
                 assert (await client.get(f"{at.sources.activity}/healthz")).status_code == 200
 
 
+async def test_the_ports_of_the_services_can_be_chosen(
+    folder: Path, client: httpx.AsyncClient
+) -> None:
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        options = DemoOptions(port=0, data=folder, ports=(port, port + 20, 0))
+        async with running(options) as at:
+            assert port < port_of(at.sources.profile) < port + 20
+            assert port + 20 <= port_of(at.sources.billing) < port + 40
+            assert (await client.get(f"{at.sources.activity}/healthz")).status_code == 200
+
+
 async def test_with_sources_only_there_is_no_gateway(
     folder: Path, client: httpx.AsyncClient
 ) -> None:

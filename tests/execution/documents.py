@@ -12,7 +12,20 @@ from tests.fakes import user_id
 
 USERS = [user_id(number) for number in (1, 2, 3)]
 KNOWN = [
-    *("user", "users", "_entities", "__typename", "id", "username", "email", "plan", "balance"),
+    *(
+        "user",
+        "users",
+        "node",
+        "nodes",
+        "Node",
+        "_entities",
+        "__typename",
+        "id",
+        "username",
+        "email",
+        "plan",
+        "balance",
+    ),
     *("amount", "currency", "invoices", "edges", "node", "cursor", "pageInfo", "events", "type"),
     *("billingStatus", "loginCount", "renewsAt", "createdAt", "__schema", "__type", "_service"),
     *("User", "Query", "Money", "ID", "Int", "String", "Boolean", "_Any", "DateTime", "sdl"),
@@ -75,7 +88,9 @@ def selections(draw: st.DrawFn, depth: int = 4) -> str:
             case 0:
                 parts.append(f"...{draw(FRAGMENTS)}{draw(DIRECTED)}")
             case 1 if depth:
-                on = draw(st.sampled_from(["", "on User", "on Query", "on Money", "on No"]))
+                on = draw(
+                    st.sampled_from(["", "on User", "on Node", "on Query", "on Money", "on No"])
+                )
                 parts.append(f"... {on}{draw(DIRECTED)} {draw(selections(depth - 1))}")
             case _:
                 alias = draw(st.sampled_from(["", "", "", "a: ", "b: "]))
@@ -104,7 +119,13 @@ FIELDS = st.lists(
                 "...F",
                 "...G",
             ),
-            *("... on User { plan }", "plan @skip(if: $b)", "email @include(if: true)", "no"),
+            *(
+                "... on User { plan }",
+                "... on Node { id }",
+                "plan @skip(if: $b)",
+                "email @include(if: true)",
+                "no",
+            ),
             *(f"events(first: {LARGE}) {{ id }}", "events(first: 1e999) { id }"),
             *(f"invoices(first: -{LARGE}) {{ edges {{ cursor }} }}", f"plan @skip(if: {LARGE})"),
             *('invoices(after: "\\u0000") { edges { cursor } }', "events(first: null) { id }"),
@@ -118,6 +139,7 @@ ROOTS = st.sampled_from(
     [
         "user(id: $id)",
         "users(ids: $ids)",
+        *("node(id: $id)", "nodes(ids: $ids)", f'node(id: "{USERS[0]}")'),
         f'user(id: "{USERS[0]}")',
         *("user(id: 1)", f"user(id: {LARGE})", "user(id: null)", "user(id: [true])"),
         *("users(ids: [null, 1.5])", "users(ids: {a: 1})", f"users(ids: [{LARGE}])"),

@@ -269,7 +269,7 @@ async def test_a_router_reads_the_schema_and_its_key(open_gateway: OpenGateway) 
         reply = await gateway.query("{ _service { sdl } }")
 
     sdl = reply.data["_service"]["sdl"]
-    assert 'type User @key(fields: "id")' in sdl
+    assert 'type User implements Node @key(fields: "id")' in sdl
     assert "https://specs.apollo.dev/federation/v2.9" in sdl
     assert build_schema(sdl, assume_valid_sdl=True).get_type("User") is not None
 

@@ -77,7 +77,7 @@ def test_the_schema_for_clients_has_nothing_of_federation() -> None:
     assert names_of_directives(text) == {"specifiedBy", "defer", "stream"}
     assert not [name for name in built.type_map if name.startswith("_") and name[:2] != "__"]
     assert built.query_type is not None
-    assert set(built.query_type.fields) == {"user", "users", "me"}
+    assert set(built.query_type.fields) == {"user", "users", "me", "node", "nodes"}
     assert print_schema(built) == text
 
 

@@ -82,6 +82,7 @@ class CompiledCase:
         keys: What is in the place of keys in a row, by its source and user, and by the source that
             they are for.
         caller: Headers that say who asks; none where everyone sees everything.
+        grouped: Whether the client wants errors grouped.
     """
 
     query: str
@@ -92,6 +93,7 @@ class CompiledCase:
     parents: Parents
     keys: Mapping[tuple[str, int], Mapping[str, object]]
     caller: Mapping[str, str] | None
+    grouped: bool = False
 
 
 class Writing:
@@ -113,26 +115,37 @@ class Writing:
 
     def _root(self, number: int) -> str:
         """Write a field of the operation."""
-        head = f"r{number}: {self._users()}"
-        fields = [head + self._directive() + " " + self._selection(depth=0)]
+        users = self._users()
+        head = f"r{number}: {users}"
+        fields = [head + self._directive() + " " + self._selected(users)]
         if self._draw(st.integers(0, 4)) == 0:  # the same once more: the two are merged
-            fields.append(head + self._directive() + " " + self._selection(depth=0))
+            fields.append(head + self._directive() + " " + self._selected(users))
         return " ".join(fields)
+
+    def _selected(self, users: str) -> str:
+        """Write what is selected of the users of a field, which may be nodes."""
+        selection = self._selection(depth=0)
+        if not users.startswith("node"):
+            return selection
+        own = self._draw(st.sampled_from(["", "id ", "... on Node { me: id __typename } "]))
+        return f"{{ {own}... on User{self._directive()} {selection} }}"
 
     def _users(self) -> str:
         """Write a field that gives users, with its arguments."""
-        kind = self._draw(st.sampled_from(["user", "users", "users", "variable", "wrong", "me"]))
+        kinds = ["user", "users", "users", "variable", "wrong", "me", "node", "nodes"]
+        kind = self._draw(st.sampled_from(kinds))
         if kind == "me":
             return "me"
-        if kind == "user":
-            return f'user(id: "{self._draw(st.sampled_from(IDS))}")'
+        if kind in {"user", "node"}:
+            return f'{kind}(id: "{self._draw(st.sampled_from(IDS))}")'
         if kind == "variable":
             self.draft.variables["ids"] = "$ids: [ID!]!"
             return "users(ids: $ids)"
         if kind == "wrong":
             return 'user(id: "wrong")'
         ids = self._draw(st.lists(st.sampled_from(IDS), max_size=5))
-        return "users(ids: [" + ", ".join(f'"{one}"' for one in ids) + "])"
+        root = "nodes" if kind == "nodes" else "users"
+        return f"{root}(ids: [" + ", ".join(f'"{one}"' for one in ids) + "])"
 
     def _selection(self, depth: int) -> str:
         """Write what is selected of users."""
@@ -242,6 +255,7 @@ def cases(
             for number in range(1, 6)
         },
         caller=draw(st.none() | CALLERS),
+        grouped=draw(st.booleans()),
     )
 
 
@@ -271,9 +285,12 @@ async def answered(
 ) -> tuple[bytes, list[Any], Any, int]:
     """Send the request; give the data as text, the errors in their order, the calls."""
     arrange(services, case)
+    request: dict[str, object] = {"query": case.query, "variables": case.variables}
+    if case.grouped:
+        request["extensions"] = {"errors": "grouped"}
     response = await gateway.client.post(
         "/graphql",
-        json={"query": case.query, "variables": case.variables},
+        json=request,
         headers={
             "X-Request-ID": "same",
             "Accept": "application/graphql-response+json",

@@ -59,6 +59,33 @@ async def test_a_listed_origin_may_ask_send_and_read(open_gateway: OpenGateway) 
                 assert "access-control-allow-credentials" not in response.headers
 
 
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://localhost:3000", True),
+        ("http://localhost:65535", True),
+        ("http://localhost", True),
+        ("https://localhost:3000", False),
+        ("http://localhost:3000.evil.example", False),
+        ("http://localhost:", False),
+        ("http://xlocalhost:3000", False),
+        ("http://evil.example", False),
+        (OURS, True),
+    ],
+)
+async def test_all_ports_of_this_machine_may_be_listed(
+    open_gateway: OpenGateway, origin: str, *, allowed: bool
+) -> None:
+    cors = CorsSettings(origins=("http://localhost:*", OURS))
+    async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
+        asked = await gateway.client.options("/graphql", headers=preflight(origin))
+        sent = await gateway.client.post("/graphql", json=BODY, headers={"Origin": origin})
+
+    expected = origin if allowed else None
+    for response in (asked, sent):
+        assert response.headers.get("access-control-allow-origin") == expected
+
+
 @pytest.mark.parametrize("origin", THEIRS)
 async def test_no_other_origin_is_ever_told_that_it_may(
     open_gateway: OpenGateway, origin: str

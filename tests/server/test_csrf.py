@@ -42,10 +42,19 @@ async def test_a_get_that_says_it_is_json_is_executed(
     assert (await get(gateway, **{"Content-Type": "application/json"})).json() == ANSWER
 
 
+async def test_a_get_with_a_token_is_executed_since_no_browser_adds_one(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+
+    assert (await get(gateway, Authorization="Bearer a.b.c")).json() == ANSWER
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {},
+        {"Authorization": "Basic YTpi"},
         {"Cookie": "session=1", "Origin": "https://evil.example"},
         {"GraphQL-Require-Preflight": ""},
         {"Content-Type": "text/plain"},
@@ -63,6 +72,7 @@ async def test_a_get_that_any_page_can_make_is_refused_and_nothing_is_called(
     message = response.json()["errors"][0]["message"]
     assert "GraphQL-Require-Preflight: 1" in message
     assert "POST" in message
+    assert "in urql" in message
     assert not any(services.calls.values())
 
 

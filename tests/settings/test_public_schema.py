@@ -453,3 +453,13 @@ def test_names_that_python_and_graphql_use_otherwise_are_no_mistakes(write: Writ
     settings = load(write(SOURCES + text + types + enum("values.mro = {}", "values.Query = {}")))
 
     assert list(settings.user) == list(names)
+
+
+def test_a_field_whose_answers_may_be_stored_is_one_of_a_user(write: Write) -> None:
+    text = "[cache_control]\nfields = { displayName = 60, openTickets = 5, plam = 30 }\n"
+
+    found = told(text + field("openTickets"), write)
+
+    assert found == [
+        "2: [cache_control.fields] plam which is no field of a user: did you mean plan?"
+    ]

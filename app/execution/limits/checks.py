@@ -266,11 +266,17 @@ def _parse(text: str, max_tokens: int) -> DocumentNode:
     """Parse a document with a limit of tokens, as ``graphql.parse`` does.
 
     ``graphql.parse`` does not return the tokens. They have to be unlinked even if parsing fails.
+    Unlike it, this refuses ``{ }``: a selection set has a selection (specification, section 2.4).
     """
     source = IndexedSource(text)
     lexer = Lexer(source)
     try:
-        return Parser(source, lexer=lexer, max_lexical_tokens=max_tokens or None).parse_document()
+        return Parser(
+            source,
+            lexer=lexer,
+            max_lexical_tokens=max_tokens or None,
+            allow_empty_selection_sets=False,
+        ).parse_document()
     except GraphQLSyntaxError as error:
         unlink_tokens(lexer.token)
         if not _TOO_MANY.search(error.message):

@@ -4,7 +4,7 @@ The schema's ``@cost`` and ``@listSize`` decide the cost of a field. ``@skip`` a
 selection are factors, too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from graphql import (
 )
 
 from app.schema.connection import MAX_FIRST
-from app.schema.directives import Cost, ListSize
+from app.schema.directives import Cost, ListSize, directives_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Rates:
         """Read the cost of a field from its directives."""
         weight = 1 if is_composite_type(named_type(definition)) else 0
         size, sized = ONE, dict[str, Size]()
-        for directive in _directives(definition):
+        for directive in directives_of(definition):
             match directive:
                 case Cost(weight=given):
                     weight = given
@@ -158,12 +158,6 @@ def _is_list(definition: GraphQLField | GraphQLArgument) -> bool:
     """Return whether a field or an argument is a list."""
     kind: object = definition.type  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # the same
     return isinstance(kind.of_type if isinstance(kind, GraphQLNonNull) else kind, GraphQLList)  # pyright: ignore[reportUnknownMemberType] # the same
-
-
-def _directives(definition: GraphQLField) -> Iterable[object]:
-    """List the directives of a field that was defined by Strawberry."""
-    field_definition = definition.extensions.get("strawberry-definition")
-    return getattr(field_definition, "directives", None) or ()
 
 
 Values = Mapping[str, Any]

@@ -217,8 +217,7 @@ class _PricingRun:
             case InlineFragmentNode(type_condition=None):
                 return self._sum(node.selection_set, parent, sizes)
             case InlineFragmentNode(type_condition=condition) if condition is not None:
-                kind = self._core.type_map[condition.name.value]
-                return self._sum(node.selection_set, kind, sizes)
+                return self._sum(node.selection_set, self._type(condition.name.value), sizes)
             case FragmentSpreadNode():
                 return self._fragment(node.name.value, sizes)
             case _:
@@ -228,12 +227,18 @@ class _PricingRun:
         """Compute the cost of a fragment, once for each set of list lengths."""
         if (cost := self._done.get((name, sizes))) is None:
             fragment = self._fragments[name]
-            kind = self._core.type_map[fragment.type_condition.name.value]
+            kind = self._type(fragment.type_condition.name.value)
             cost = self._sum(fragment.selection_set, kind, sizes)
             if cost.products:  # one shared expression, evaluated once for all spreads
                 cost = CostExpression(0, (CostProduct(1, (), cost),))
             self._done[name, sizes] = cost
         return cost
+
+    def _type(self, name: str) -> GraphQLNamedType:
+        """Return a type that a valid document names."""
+        kind = self._core.get_type(name)
+        assert kind is not None  # noqa: S101 # for the type checkers: the document is valid
+        return kind
 
     def _field(self, node: FieldNode, parent: GraphQLNamedType, sizes: Sizes) -> CostExpression:
         """Compute the cost of a field."""

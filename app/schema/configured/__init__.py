@@ -121,7 +121,7 @@ def _lookups(
 ) -> Iterator[LookupDefinition]:
     """Make the root fields that find users by other keys than their ids."""
     names = tables.schema.names
-    taken = {names.one, names.several, "me"}
+    taken = {*names.roots}
     for name, settings in tables.schema.lookups.items():
         rest = name.removeprefix(names.one)
         several = settings.several or (f"{names.several}{rest}s" if rest != name else f"{name}s")
@@ -155,9 +155,11 @@ def _definition(
     """Put the definition together, of the fields and types that fit."""
     settings = tables.schema
     names = settings.names
-    if names.one == "me":
-        mistakes.add(("schema", "type"), f"is {names.type}, whose root field me is there already.")
-    elif names.several in {names.one, "me"}:
+    _, _, *others = names.roots
+    if names.one in others:
+        what = f"is {names.type}, whose root field {names.one} is there already."
+        mistakes.add(("schema", "type"), what)
+    elif names.several in {names.one, *others}:
         mistakes.add(("schema", "plural"), f"gives two root fields one name: {names.several}.")
     existence = _existence(tables, sources, fields, mistakes)
     read = {one.source.name for one in fields} | {existence.name}
@@ -170,6 +172,7 @@ def _definition(
         existence=existence,
         names=names,
         others=tuple(one for key, one in sources.specs.items() if key not in read),
+        drafts=settings.drafts,
     )
 
 

@@ -29,7 +29,7 @@ from app.schema.definitions import (
 )
 from app.schema.extension import Extension
 from app.settings.nested import Keys
-from app.settings.public_schema import PUBLIC_NAME, TYPE_NAME, EnumSettings
+from app.settings.public_schema import NODE_TYPE, PUBLIC_NAME, TYPE_NAME, EnumSettings
 from app.sources.base import Record
 from app.sources.field_types import SCALAR_FIELDS, OneOf
 
@@ -118,7 +118,7 @@ class ConfiguredTypes:
         of_lists = [f"{one}{end}" for one in listed for end in ("Edge", "Connection")]
         if tables.module is not None and extension is not None:
             self._extend(tables.module.name, extension, of_lists)
-        self._taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists}
+        self._taken = {*_own_types(tables), *self.objects, *self.enums, *of_lists}
         if tables.schema.type in self._taken:
             what = f"is {tables.schema.type}, which {_meaning(tables.schema.type)}."
             mistakes.add(("schema", "type"), what)
@@ -134,7 +134,8 @@ class ConfiguredTypes:
 
     def _extend(self, module: str, extension: Extension, of_lists: Collection[str]) -> None:
         """Add the objects and enums of a Python module."""
-        taken = {*OWN_TYPES, *self.objects, *self.enums, *of_lists, self._tables.schema.type}
+        own = _own_types(self._tables)
+        taken = {*own, *self.objects, *self.enums, *of_lists, self._tables.schema.type}
         # A module says what it wants.
         for one in cast("Sequence[object]", (*extension.objects, *extension.enums)):
             if not isinstance(one, ObjectDefinition | EnumDefinition):
@@ -403,8 +404,15 @@ class ConfiguredTypes:
         return self.objects[name]
 
 
+def _own_types(tables: SchemaTables) -> Sequence[str]:
+    """Return the types of every schema with these settings."""
+    return (*OWN_TYPES, NODE_TYPE) if tables.schema.node else OWN_TYPES
+
+
 def _meaning(name: str) -> str:
     """Say why no type of a file may have a name."""
+    if name == NODE_TYPE:
+        return "is a type of the schema already, unless [schema] has node = false"
     return "is a root type of GraphQL" if name in _ROOTS else "is a type of the schema already"
 
 

@@ -39,7 +39,7 @@ from app.sources.base import (
 )
 from app.sources.batch import Collected, PendingBatch
 from app.sources.batch_scheduler import BatchScheduler, Sharing, never
-from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime
+from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime, SeenResponse
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.credentials import identity_of
 from app.sources.records_in_parts import joined
@@ -299,6 +299,10 @@ class CachedSource(Generic[R]):
             if entry is not None and use in AT_ONCE:
                 trace.keys += 1
                 trace.cached += 1
+                last = trace.seen[-1] if trace.seen else None
+                # Entries of one response have the same objects: once is enough.
+                if last is None or (last.at, last.lifetime) != (entry.fetched_at, entry.lifetime):
+                    trace.seen.append(SeenResponse(entry.fetched_at, lifetime=entry.lifetime))
                 results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:

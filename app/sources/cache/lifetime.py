@@ -15,8 +15,8 @@ read means "not fresh" (section 4.2.1). Of two different values the stricter one
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 HEADERS = frozenset({"cache-control", "expires"})
@@ -85,6 +85,77 @@ class ArrivalTime:
 
     at: datetime
     lifetime: Lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessBound:
+    """What the cache headers of some responses allow to those who get data of them.
+
+    Attributes:
+        until: When the first of them is no longer fresh, by the time of day; ``None`` if none of
+            them says it.
+        silent: Whether one of them does not say it.
+        private: Whether data of one of them may be kept only for the same caller.
+    """
+
+    until: datetime | None = None
+    silent: bool = True
+    private: bool = False
+
+    def joined(self, other: "FreshnessBound") -> "FreshnessBound":
+        """Return what further responses and these allow together.
+
+        Args:
+            other: What further responses allow.
+
+        Returns:
+            The earlier time of both.
+        """
+        times = [one.until for one in (self, other) if one.until is not None]
+        return FreshnessBound(
+            min(times, default=None), self.silent or other.silent, self.private or other.private
+        )
+
+
+SILENT = FreshnessBound()
+"""What a response without cache headers allows."""
+
+
+@dataclass(slots=True)
+class SeenResponse:
+    """When a response was seen, and its cache headers, which are read only if somebody asks.
+
+    Reading them takes longer than the rest of a call's accounting, and few gateways let others
+    store their answers.
+
+    Attributes:
+        at: When it arrived, by the time of day.
+        took: Seconds from the request to its arrival.
+        headers: Its headers, by names in lower case.
+        lifetime: Its lifetime, if that is known already.
+    """
+
+    at: datetime
+    took: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    lifetime: Lifetime | None = None
+
+    def bound(self) -> FreshnessBound:
+        """Return what the response allows to those who get data of it.
+
+        Returns:
+            The bound.
+        """
+        lifetime = self.lifetime
+        if lifetime is None:
+            arrival = read_arrival(self.headers, at=self.at, took=self.took)
+            lifetime = UNBOUNDED if arrival is None else arrival.lifetime
+        if lifetime == UNBOUNDED:
+            return SILENT
+        if math.isinf(lifetime.fresh):
+            return FreshnessBound(private=lifetime.private)
+        until = self.at + timedelta(seconds=max(lifetime.fresh, 0.0))
+        return FreshnessBound(until, silent=False, private=lifetime.private)
 
 
 def read_arrival(headers: Mapping[str, str], *, at: datetime, took: float) -> ArrivalTime | None:

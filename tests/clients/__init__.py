@@ -1,0 +1,1 @@
+"""The gateway as real clients of frontend engineers see it."""

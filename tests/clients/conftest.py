@@ -1,0 +1,35 @@
+"""What tests with real clients share: Node with the clients, and the served gateway."""
+
+import io
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.observability.logs import make_log
+from app.server.graphiql.build import NodePrograms
+from app.settings.models import Settings
+from tests.apps import make_app
+from tests.fakes import FakeServices
+from tests.npm import node_with
+from tests.wire import Address, served
+
+FOLDER = Path(__file__).parent
+INSTALL = 180.0
+"""Seconds that npm may take where `make test` has not installed the clients."""
+
+
+@pytest.fixture(scope="module")
+def node() -> NodePrograms:
+    """Give Node with the clients installed."""
+    return node_with(FOLDER, search_path="", install=INSTALL)
+
+
+@asynccontextmanager
+async def at_address(services: FakeServices, settings: Settings) -> AsyncGenerator[Address]:
+    """Serve the gateway over the fakes."""
+    log = make_log(settings.log, stream=io.StringIO())
+    app = make_app(settings, log, transports=services.transport)
+    async with served(app, settings) as address:
+        yield address
