@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link
 
 from app.observability.metrics import Point
 from app.observability.otlp_traces import OtlpTracer
@@ -90,9 +91,9 @@ def outlets_of_telemetry(recorded: Recorded) -> Iterator[tuple[str, str]]:
     for span in recorded.spans:
         yield "span name", span.name
         yield "span status", str(span.status.description)
-        others = [*(one.attributes for one in span.events), *(one.attributes for one in span.links)]
-        for attributes in (span.attributes, *others):
-            for name, value in (attributes or {}).items():
+        owners: list[ReadableSpan | Event | Link] = [span, *span.events, *span.links]
+        for owner in owners:
+            for name, value in (owner.attributes or {}).items():
                 yield f"span {name}", str(value)
         for event in span.events:
             yield "span event", event.name

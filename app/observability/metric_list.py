@@ -129,9 +129,15 @@ SOURCE_ATTEMPTS = _counter(
 RETRY_BUDGET = _gauge(
     "gateway.retry_budget.remaining", "{retry}", "Retries that the budget allows now.", SOURCE
 )
+RETRY_USES = _counter(
+    "gateway.retry_budget.uses",
+    "{repetition}",
+    "Repetitions that the budget allowed: retries, hedges, and halves of failed calls.",
+    SOURCE,
+)
 RETRY_REFUSALS = _counter(
     "gateway.retry_budget.refusals",
-    "{refusal}",
+    "{repetition}",
     "Repetitions that the budget did not allow: retries, hedges, and halves of failed calls.",
     SOURCE,
 )
@@ -245,6 +251,7 @@ ALL_METRICS: tuple[MetricInfo, ...] = (
     SOURCE_CALLS,
     SOURCE_ATTEMPTS,
     RETRY_BUDGET,
+    RETRY_USES,
     RETRY_REFUSALS,
     CIRCUIT_STATE,
     CIRCUIT_TRANSITIONS,

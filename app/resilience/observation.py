@@ -30,4 +30,5 @@ def observe_pipeline(metrics: Metrics, source: str, pipeline: ResiliencePipeline
     metrics.observe(metric_list.BULKHEAD_LIMIT, lambda: [((source,), bulkhead.limit)])
     budget = pipeline.retry_budget
     metrics.observe(metric_list.RETRY_BUDGET, lambda: [((source,), budget.remaining)])
+    metrics.observe(metric_list.RETRY_USES, lambda: [((source,), budget.allowed)])
     metrics.observe(metric_list.RETRY_REFUSALS, lambda: [((source,), budget.refused)])

@@ -90,10 +90,12 @@ class RetryBudget:
         clock: The time.
 
     Attributes:
-        refused: How often it did not allow what was asked for, in total.
+        allowed: How many retries it has allowed, in total.
+        refused: How many retries it has not allowed, in total.
     """
 
     def __init__(self, settings: RetrySettings, clock: Clock) -> None:
+        self.allowed = 0
         self.refused = 0
         self._settings = settings
         self._window = SlidingWindow(kinds=2, seconds=settings.budget_window, clock=clock)
@@ -114,8 +116,9 @@ class RetryBudget:
         calls, retries = self._window.totals()
         beyond = retries + count - self._settings.budget_minimum
         if beyond > 0 and (not calls or beyond / calls > self._settings.budget_share):
-            self.refused += 1
+            self.refused += count
             return False
+        self.allowed += count
         self._window.add(*[_RETRY] * count)
         return True
 

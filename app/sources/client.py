@@ -498,6 +498,7 @@ class ServiceClient:
             duration_ms=round((exchange.ended - exchange.started) * 1000, 2),
             outcome="ok" if failed is None else failed.code.value,
             **({} if failed is None else {"detail": failed.detail}),
+            **({"attempt": exchange.number} if exchange.number > 1 else {}),
             **({"repeated": True} if extensions.get(REPEATED) else {}),
             **({} if span is None else {"span_id": span.span_id}),
         )

@@ -120,6 +120,8 @@ def translate(error: Exception) -> tuple[Code, str]:
     detail = type(cause).__name__
     if (reason := _reason(cause)) is not None:
         detail += f": {reason}"
+    elif isinstance(cause, TimeoutError):  # of the gateway's own clock, not of the system
+        detail = "no complete answer within the timeout"
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return Code.SOURCE_TIMEOUT, detail
     if isinstance(cause, aiohttp.ClientHttpProxyError):  # the proxy did not reach the service

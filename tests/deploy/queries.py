@@ -11,7 +11,6 @@ from promql_parser import (
     Expr,
     Matcher,
     MatchOp,
-    StringLiteral,
     VectorSelector,
 )
 
@@ -114,10 +113,6 @@ def labels_of(expr: Expr, known: Mapping[str, frozenset[str]]) -> frozenset[str]
             return frozenset(expr.modifier.labels if expr.modifier is not None else ())
         case VectorSelector():
             return known.get(expr.name or "", frozenset())
-        case Call() if expr.func.name == "label_replace":
-            made = expr.args[1]
-            assert isinstance(made, StringLiteral)
-            return labels_of(expr.args[0], known) | {made.val}
         case _:
             return frozenset[str]().union(*(labels_of(one, known) for one in _parts(expr)))
 

@@ -185,7 +185,7 @@ async def prometheus_of(gateway: StagedGateway, folder: Path) -> AsyncGenerator[
     command = prometheus_program("prometheus")
     file, port = folder / "prometheus.yml", free_port()
     (folder / "alerts.yml").write_text(faster_rules(), "utf-8")
-    text = PROMETHEUS.read_text("utf-8").replace("127.0.0.1:9090", gateway.admin)
+    text = PROMETHEUS.read_text("utf-8").replace("127.0.0.1:9464", gateway.admin)
     # Not more often than the processes of the gateway report.
     for period, shorter in (("scrape_interval: 15s", "1s"), ("evaluation_interval: 30s", "1s")):
         assert period in text

@@ -104,7 +104,21 @@ async def test_attempts_are_told_apart_and_the_budget_shrinks(
         ("profile", "retry"): 2,
     }
     assert (before, after) == (5, 3)
-    assert telemetry.values("gateway.retry_budget.refusals")["profile",] == 0
+
+
+async def test_repetitions_that_the_budget_allows_and_refuses_are_counted(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
+) -> None:
+    services.know(1)
+    services.profile.behaviour = failing(503)
+    retry = RetrySettings(max_retries=2, budget_minimum=1)
+    settings = with_profile(calm_source(base_url="http://profile", retry=retry))
+
+    async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
+        await clock.run(gateway.query(NAME, ids=[ONE]))
+
+    assert telemetry.values("gateway.retry_budget.uses")["profile",] == 1
+    assert telemetry.values("gateway.retry_budget.refusals")["profile",] == 1
 
 
 async def test_the_circuit_shows_its_state_and_counts_its_changes(

@@ -315,6 +315,9 @@ async def test_an_answer_that_is_not_whole_in_time_is_a_timeout(answer: Answer) 
     async with exchange(answer, timeout=0.1) as (asked, _):
         assert await asked.code() is Code.SOURCE_TIMEOUT
 
+    [event] = asked.events
+    assert event["detail"] == "no complete answer within the timeout"
+
 
 async def test_a_compressed_answer_is_understood() -> None:
     body = gzip.compress(b"[1, 2]")
@@ -401,6 +404,7 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
         assert await asked.get() == "[1]"
 
     assert [event["outcome"] for event in asked.events].count("SOURCE_UNAVAILABLE") == 1
+    assert [event.get("attempt") for event in asked.events] == [None] * 21 + [2]
 
 
 async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:

@@ -412,7 +412,7 @@ async def test_a_token_is_waited_for_no_longer_than_its_own_timeout() -> None:
         answer = await context
 
     assert answer.code is Code.SOURCE_TIMEOUT
-    assert answer.detail == "token endpoint: TimeoutError"
+    assert answer.detail == "token endpoint: no complete answer within the timeout"
 
 
 async def test_who_runs_out_of_time_or_gives_up_meanwhile_leaves_the_token_to_the_others() -> None:
