@@ -33,7 +33,7 @@ NO_LIMITS = {
     *("limits.memory.documents", "limits.memory.compiled"),
     "limits.memory.persisted",
     *("limits.rate.window", "limits.rate.max_callers", "limits.rate.trusted_proxies"),  # of a quota
-    *("cors.max_age", "tls.hsts"),  # for browsers
+    *("cors.max_age", "tls.hsts", "cache_control.max_age"),  # for browsers and caches
     # Of connections rather than requests: tests/server/test_head.py and test_protocol.py.
     *("connections.max_url_bytes", "connections.max_headers", "connections.max_head_bytes"),
     *("connections.max_connections", "connections.idle_timeout"),
