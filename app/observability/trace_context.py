@@ -18,7 +18,7 @@ VALID_BAGGAGE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,8191}")
 _SAMPLED = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TraceContext:
     """A span, as its children need it.
 
