@@ -261,16 +261,19 @@ class Engine:
 
     async def _answer(self, run: OperationRun) -> GraphQLResponse:
         """Run one operation; a bug of ours fails this operation only, not the others of a batch."""
-        request_id = run.context.request_id
         try:
             return await self._run(run)
         except CancelledError as error:
             task = current_task()
             if task is None or task.cancelling():
                 raise  # the request itself was cancelled
-            return self.failed(error, request_id)  # it waited for something that was cancelled
+            bug: BaseException = error  # it waited for something that was cancelled
         except Exception as error:  # noqa: BLE001 # any bug of ours is logged and masked
-            return self.failed(error, request_id)
+            bug = error
+        answer = self.failed(bug, run.context.request_id)
+        run.measure(self._clock.monotonic())
+        self._telemetry.record(run, answer)
+        return answer
 
     async def _run(self, run: OperationRun) -> GraphQLResponse:
         """Run one operation, and report it."""

@@ -2,7 +2,7 @@
 
 The SDK's own spans begin when a step begins. A span here is made when its step is over, because
 only then it is known whether it is worth its cost; and its id was sent to a source before. So the
-SDK is told the ids and both times. Only public interfaces of the SDK are used.
+SDK gets the ids and both times from here. Only public interfaces of the SDK are used.
 
 The SDK sends spans in a thread of its own. A collector that is slow or down costs spans, and never
 a request.
@@ -119,7 +119,7 @@ class OtlpTracer:
         Args:
             span: The span.
         """
-        # Monotonic times have no date, so each is told by its distance to now.
+        # A monotonic time has no date. Its distance to now gives the date.
         now_ns, now = time.time_ns(), self._monotonic()
 
         def at(moment: float) -> int:

@@ -1,7 +1,7 @@
 """The interface ``Node``, by which Relay finds an object again.
 
 It is that of "GraphQL Global Object Identification". A user is the only object that the gateway can
-look up by its id. So the id of a user is its global id, as it is.
+look up by its id. So the id of a user is its global id, without any change.
 """
 
 import strawberry

@@ -188,7 +188,7 @@ class GraphQLEndpoint:
             await response(scope, receive, send)
 
     async def _serve(
-        self, request: IncomingRequest, accepted: "_Accepted", send: Send
+        self, request: IncomingRequest, accepted: _Accepted, send: Send
     ) -> Response | None:
         """Return the response; ``None`` if it is sent, or if the client has disconnected."""
         try:
@@ -211,9 +211,9 @@ class GraphQLEndpoint:
             finally:
                 self._admission.end()
             if answer is not None:
-                answer.grouped = self._groups(parsed)
+                return self._whole_response(request, parsed, answer, accepted)
         except ClientDisconnect:
-            answer = None
+            pass  # it is logged below, like a client that goes during the operation
         except RequestError as error:
             return error_response(
                 error.status,
@@ -224,11 +224,20 @@ class GraphQLEndpoint:
                 media_type=accepted.media_type or JSON,
                 limit=error.limit,
             )
-        if answer is None:
-            self._log_disconnect(request)
-            return None
+        self._log_disconnect(request)
+        return None
+
+    def _whole_response(
+        self,
+        request: IncomingRequest,
+        parsed: GraphQLRequest,
+        answer: GraphQLResponse,
+        accepted: _Accepted,
+    ) -> Response:
+        """Make the response of a whole answer, and log the operation."""
+        answer.grouped = self._groups(parsed)
         response = accepted.response(answer, partial=self._partial)
-        if answer.freshness is not None:
+        if answer.freshness is not None and accepted.media_type is not None:
             response = storable(response, answer, request.text(b"if-none-match"))
         self._log_answers(request, [answer], response.status_code)
         return response
@@ -244,7 +253,7 @@ class GraphQLEndpoint:
         request: IncomingRequest,
         parsed: GraphQLRequest,
         caller: Caller,
-        accepted: "_Accepted",
+        accepted: _Accepted,
         send: Send,
     ) -> Response | None:
         """Send payloads as they come; return the response if the answer is whole after all."""
@@ -263,9 +272,7 @@ class GraphQLEndpoint:
         if sender.started:
             self._log_answers(request, [answer], OK)
             return None
-        response = accepted.response(answer, partial=self._partial)
-        self._log_answers(request, [answer], response.status_code)
-        return response
+        return self._whole_response(request, parsed, answer, accepted)
 
     async def _deliver(
         self,
@@ -315,7 +322,7 @@ class GraphQLEndpoint:
         request: IncomingRequest,
         batch: RequestBatch,
         caller: Caller,
-        accepted: "_Accepted",
+        accepted: _Accepted,
     ) -> Response | None:
         """Return the response to a batch; ``None`` if the client has disconnected."""
         count = len(batch.items)

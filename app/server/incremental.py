@@ -350,7 +350,7 @@ class PayloadEncoder:
 
 
 def whole_response(answer: GraphQLResponse, accepted: IncrementalType) -> Response:
-    """Make the response of a whole answer for a client that accepts nothing but payloads.
+    """Make the response with one whole answer, for a client that accepts only payloads.
 
     The status is always 200: "GraphQL over Server-Sent Events" demands it, since browsers do not
     show the body of any other.

@@ -1,6 +1,6 @@
 """What metrics read of the endpoint and the process whenever a snapshot is taken."""
 
-import resource
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,8 +39,8 @@ def observe_process(metrics: Metrics) -> None:
 
 def _cpu_time() -> Sequence[Observation]:
     """Return the CPU seconds of the process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return [(("user",), usage.ru_utime), (("system",), usage.ru_stime)]
+    times = os.times()
+    return [(("user",), times.user), (("system",), times.system)]
 
 
 def _memory() -> Sequence[Observation]:
@@ -49,4 +49,4 @@ def _memory() -> Sequence[Observation]:
         pages = int(_STATM.read_text(encoding="ascii").split()[1])
     except OSError:
         return []
-    return [((), float(pages * resource.getpagesize()))]
+    return [((), float(pages * os.sysconf("SC_PAGE_SIZE")))]

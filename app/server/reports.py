@@ -167,7 +167,7 @@ class ReportListener:
         self._listener = Listener(("127.0.0.1", 0), authkey=_key())
         self.address = cast("ReportAddress", self._listener.address)
         self._closed = False
-        # A daemon, like those that read: it ends with the process, whatever it waits for.
+        # A daemon thread ends with the process, even while it waits.
         self._thread = threading.Thread(target=self._accept, name="reports", daemon=True)
 
     def __enter__(self) -> Self:
@@ -212,7 +212,7 @@ class ReportListener:
 async def send_reports(address: ReportAddress, make: Callable[[], Report]) -> None:
     """Send a report every second, until it is cancelled or nobody collects reports any more.
 
-    Sending is done in a thread, because the collector may be slow.
+    A report is encoded and sent in a thread: it may be large, and the collector may be slow.
 
     Args:
         address: Where reports are collected.
@@ -223,16 +223,16 @@ async def send_reports(address: ReportAddress, make: Callable[[], Report]) -> No
         with connection:
             try:
                 while True:
-                    await asyncio.to_thread(connection.send_bytes, _encoded(make()))
+                    await asyncio.to_thread(_send, connection, make())
                     await asyncio.sleep(REPORT_EVERY)
             finally:
                 # The last counts. It does not wait: the collector has read all before.
-                connection.send_bytes(_encoded(make()))
+                _send(connection, make())
 
 
-def _encoded(report: Report) -> bytes:
-    """Encode a report."""
-    return report.model_dump_json().encode()
+def _send(connection: Connection, report: Report) -> None:
+    """Encode and send a report."""
+    connection.send_bytes(report.model_dump_json().encode())
 
 
 def _key() -> bytes:

@@ -42,6 +42,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.telemetry import Recorded, recorded
 
 QUERY = "query Page($id: ID!) { user(id: $id) { username email plan balance { amount } } }"
 
@@ -151,10 +152,11 @@ class FakeProfile:
 
 @dataclass(frozen=True)
 class RunningEngine:
-    """An engine over one source, and its log."""
+    """An engine over one source, its log and its metrics."""
 
     engine: Engine
     log: io.StringIO
+    measured: Recorded
 
     async def run(self, *texts: str) -> Sequence[GraphQLResponse]:
         """Run operations in one batch."""
@@ -176,6 +178,7 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
     """Run an engine over a source of profiles."""
     made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
     log, clock = make_log(made.log, stream=stream), SystemClock()
+    measured = recorded(clock.monotonic, traces=False)
     endpoints = endpoints_of(schema.definition.sources.values(), made.sources)
     planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.from_settings(made))
     async with AsyncExitStack() as stack:
@@ -202,9 +205,9 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
             compiler=Compiler(schema) if compiles else None,
             clock=clock,
             log=log,
-            telemetry=OperationTelemetry(Telemetry()),
+            telemetry=OperationTelemetry(measured.telemetry),
         )
-        yield RunningEngine(engine, stream)
+        yield RunningEngine(engine, stream, measured)
 
 
 A, B = user_id(1), user_id(2)
@@ -238,6 +241,11 @@ async def test_a_bug_in_one_operation_fails_that_one_and_is_logged_with_its_trac
     [event] = gateway.errors()
     assert event["event"] == "graphql.bug"
     assert "secret" in event["exception"]
+    counts = gateway.measured.counts("graphql.server.request.duration")
+    assert {error: count for (*_, error), count in counts.items()} == {
+        "": 2,
+        "INTERNAL_SERVER_ERROR": 1,
+    }
 
 
 async def test_a_bug_in_an_operation_of_its_own_is_an_answer_too() -> None:

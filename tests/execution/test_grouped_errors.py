@@ -195,3 +195,24 @@ async def test_errors_of_a_request_that_is_not_executed_are_not_grouped(
 
     assert len(answer["errors"]) == 2
     assert all("paths" not in error["extensions"] for error in answer["errors"])
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "multipart/mixed;incrementalSpec=v0.2,application/json;q=0.9",
+        "multipart/mixed;deferSpec=20220824,application/json",
+        "text/event-stream",
+    ],
+)
+async def test_a_whole_answer_is_grouped_whatever_else_the_client_accepts(
+    open_gateway: OpenGateway, services: FakeServices, accept: str
+) -> None:
+    services.know(*range(1, 51))
+    services.billing.behaviour = failing(503)
+
+    async with open_gateway(settings_for_fakes()) as gateway:
+        answer = await ask(gateway, PAGE, {"ids": FIFTY}, headers={"Accept": accept})
+
+    assert answer.text.count("SOURCE_UNAVAILABLE") == 1
+    assert '"paths"' in answer.text
