@@ -15,6 +15,7 @@ from graphql import (
     GraphQLError,
     GraphQLFormattedError,
     experimental_execute_incrementally,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
+    located_error,
 )
 from graphql.execution import ExperimentalIncrementalExecutionResults
 from graphql.execution.values import VariableValues
@@ -32,10 +33,15 @@ from app.execution.limits.budget import CostBudget
 from app.execution.load import Loaders, OpenSources, RunningFetches
 from app.execution.operation import Operation
 from app.execution.operation_run import OperationRun
-from app.execution.outcome import bugs_in
+from app.execution.outcome import bugs_in, ended_by
 from app.execution.payloads import pending_of, public_payloads, reported_payloads
 from app.execution.planner import Planner
-from app.execution.render import OperationCompiler
+from app.execution.render import (
+    ExecutorReason,
+    OperationCompiler,
+    PageResults,
+    RenderRequest,
+)
 from app.execution.request import (
     Delivery,
     GraphQLRequest,
@@ -341,10 +347,17 @@ class Engine:
         variant = operation.variant(self._planner, self._compiler, variables, rights)
         context = await self._planned(variant, variables, rights, run.loaders)
         run.times.executing = self._clock.monotonic()
+        if (ended := ended_by(context.plan, request.on_error or "NULL")) is not None:
+            root, error = ended
+            located = located_error(error, root.selection.nodes, [root.selection.key])
+            errors = self._public_errors([located], call)
+            return GraphQLResponse(executed=True, data=None, errors=errors)
         if variant.delays and run.delivery is not Delivery.WHOLE:
             context.running = _begun(context, run.delivery)
-        compiled = await self._compiled(variant, request, context, call)
+        compiled = await self._compiled(variant, request, variables, context, call)
         report.compiled = compiled is not None
+        if compiled is None:
+            report.executor = _reason_of(variant, context)
         answer = compiled or await self._execute(operation, request, context, call)
         if run.safe and self._freshness is not None and request.names_document:
             answer.freshness = self._freshness.freshness_of(
@@ -362,21 +375,29 @@ class Engine:
         return Context(plan, self._planner, loaders, self._required, rights)
 
     async def _compiled(
-        self, variant: Variant, request: GraphQLRequest, context: Context, call: RequestContext
+        self,
+        variant: Variant,
+        request: GraphQLRequest,
+        variables: VariableValues,
+        context: Context,
+        call: RequestContext,
     ) -> GraphQLResponse | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
-        if (
-            variant.compiled is None
-            or request.on_error not in {None, "NULL"}
-            or context.running is not None
-        ):
+        if variant.compiled is None or context.running is not None:
             return None
         fetches, loaders = context.plan.fetches, context.loaders
         results = await loaders.fetch(fetches)
         try:
-            rendered = variant.compiled.render(
-                context.plan, results, required=self._required, request_id=call.request_id
+            on_error = request.on_error or "NULL"
+            of_request = RenderRequest(
+                context.plan, results, variables, self._required, on_error, call.request_id
             )
+            pages: PageResults = {}
+            if variant.compiled.has_lists:
+                if loaders.has_keyed_lists:
+                    loaders.remember(fetches, results)
+                pages = await loaders.fetch_pages(variant.compiled.pages(of_request))
+            rendered = variant.compiled.render(of_request, pages)
         except Exception as error:  # noqa: BLE001 # the executor finds the field that has the bug
             if not isinstance(error, ExtensionError):  # the executor logs that once for each field
                 self._log.error("graphql.bug", path=None, exc_info=error)
@@ -469,6 +490,13 @@ class Engine:
         """Return errors as clients see them, and log bugs of ours."""
         self._log_bugs(errors)
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
+
+
+def _reason_of(variant: Variant, context: Context) -> ExecutorReason:
+    """Return why the executor renders an answer."""
+    if variant.not_compiled is not None:
+        return variant.not_compiled.reason
+    return ExecutorReason.BUG if context.running is None else ExecutorReason.PAYLOADS
 
 
 def _begun(context: Context, delivery: Delivery) -> RunningFetches:

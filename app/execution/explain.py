@@ -497,9 +497,7 @@ class Explainer:
         rights = self._policies.rights(caller)
         variant = operation.variant(self._planner, self._compiler, variables, rights)
         plan = self._planner.plan(variant.roots, variables, rights, missing)
-        reason = variant.not_compiled
-        if self._compiler is not None and request.on_error not in {None, "NULL"}:
-            reason = f"onError is {request.on_error}"
+        not_compiled = variant.not_compiled
         groups = [group for root in plan.roots.values() for group in explained_groups(root)]
         lookups = self._planner.lookups(variant.roots, variables, rights)
         sources = (
@@ -510,8 +508,8 @@ class Explainer:
         explanation = Explanation(
             operation=operation.name,
             missing_variables=missing,
-            compiled=reason is None,
-            interpreted_because=reason,
+            compiled=not_compiled is None,
+            interpreted_because=None if not_compiled is None else not_compiled.detail,
             fields=tuple(self._field(group) for group in groups),
             sources=sources,
             calls=_sum(n for one in sources for n in (one.calls, *(p.calls for p in one.pages))),

@@ -24,6 +24,7 @@ from aiodataloader import DataLoader
 from app.errors import Code, SourceFailure
 from app.execution.outcome import Results
 from app.execution.plan import Fetch, Lookup
+from app.execution.render import PageFetch, PageResults
 from app.execution.user_loader import LoadedResults, UserLoader
 from app.resilience.tasks import Tasks
 from app.sources.base import (
@@ -468,6 +469,11 @@ class Loaders:
         """How sources are divided into endpoints."""
         return self._sources.partitions
 
+    @property
+    def has_keyed_lists(self) -> bool:
+        """Whether sources may have the keys of lists, so that these are found by the loaders."""
+        return bool(self._sources.key_from)
+
     async def load(self, fetches: Sequence[Fetch]) -> Results:
         """Carry out fetches through the loaders of this request.
 
@@ -559,6 +565,33 @@ class Loaders:
         result: PageResult[R] = page.result()
         return result
 
+    async def fetch_pages(self, wanted: Sequence[PageFetch]) -> PageResults:
+        """Fetch pages of lists.
+
+        Args:
+            wanted: The pages, by list.
+
+        Returns:
+            The result of each page.
+
+        Raises:
+            Exception: A bug of ours prevented a call.
+        """
+        found = await asyncio.gather(*[self._pages_of(one) for one in wanted])
+        return {
+            one.spec: dict(zip(one.requests, results, strict=True))
+            for one, results in zip(wanted, found, strict=True)
+        }
+
+    async def _pages_of(self, wanted: PageFetch) -> Sequence[PageResult[Any]]:
+        """Fetch the pages of one list."""
+        spec, requests = wanted.spec, wanted.requests
+        if self._shared or spec.name in self._sources.key_from:
+            return await asyncio.gather(*[self.load_page(spec, one) for one in requests])
+        return await self._run(
+            spec.name, len(requests), lambda: self._ask_for_pages(spec, requests)
+        )
+
     def remember(self, fetches: Sequence[Fetch], results: Results) -> None:
         """Keep the results of ``fetch``, so that ``load`` does not ask again.
 
@@ -590,17 +623,21 @@ class Loaders:
 
     def _make_page_loader(self, spec: PageSpec[R]) -> DataLoader[PageRequest, Any]:
         """Make the loader of a list."""
-        pages = self._sources.pages[spec]
-
-        async def fetch_pages(requests: Sequence[PageRequest]) -> Sequence[PageResult[R]]:
-            fetched = await pages.fetch_pages(requests, self._context)
-            self._in_bulk.trace.add(spec.name, fetched.trace)
-            return fetched.results
 
         async def fetch(requests: list[PageRequest]) -> list[PageResult[R]]:
-            return await self._run(spec.name, len(requests), lambda: fetch_pages(requests))
+            return await self._run(
+                spec.name, len(requests), lambda: self._ask_for_pages(spec, requests)
+            )
 
         return DataLoader(fetch)
+
+    async def _ask_for_pages(
+        self, spec: PageSpec[R], requests: Sequence[PageRequest]
+    ) -> Sequence[PageResult[R]]:
+        """Ask the source for pages of a list."""
+        fetched = await self._sources.pages[spec].fetch_pages(requests, self._context)
+        self._in_bulk.trace.add(spec.name, fetched.trace)
+        return fetched.results
 
     def _fetches_of_keys(self, fetch: Fetch) -> Sequence[Fetch]:
         """List the fetches that lead to the keys of a fetch.

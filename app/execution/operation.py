@@ -15,13 +15,27 @@ from graphql.execution.values import VariableValues
 from app.auth.policies import Rights
 from app.execution.limits.price import Price
 from app.execution.planner import Planner
-from app.execution.render import NotCoveredError, OperationCompiler
-from app.execution.selection import has_delays, variables_in
+from app.execution.render import (
+    ExecutorReason,
+    NotCompiled,
+    NotCoveredError,
+    OperationCompiler,
+)
+from app.execution.selection import has_delays, switches_in, variables_in
 from app.execution.variables import Coercion
 from app.execution.variants import Variant, Variants
 
 MAX_VALUES = 1_000
 """The most characters of variable values that a kept variant may have in its key."""
+
+
+_SWITCHED_OFF = NotCompiled(ExecutorReason.SWITCHED_OFF, "compiling is switched off")
+
+_TOO_LONG = NotCompiled(ExecutorReason.LONG_VALUES, "values too long to be kept")
+
+_OWN_DIRECTIVE = NotCompiled(ExecutorReason.DIRECTIVE, "a directive of the operation")
+
+_NULL_SWITCH = NotCompiled(ExecutorReason.DIRECTIVE, "a directive whose variable is null")
 
 
 class Operation:
@@ -95,22 +109,17 @@ class Operation:
             The variant.
         """
         if self._deciding is None:
-            self._deciding = deciding_variables(self.tree, planner.user_roots)
+            found = compiler.deciding_variables if compiler is not None else deciding_variables
+            self._deciding = found(self.tree, planner.user_roots)
         texts: tuple[str, ...] = ()
         if self._deciding:
-            values = [variables.coerced.get(name) for name in self._deciding]
-            if None in values:
-                reason = "a variable that is null, where that may be an error"
-                return self._make_variant(planner, None, variables, rights, reason)
-            texts = tuple(map(repr, values))
+            texts = tuple([repr(variables.coerced.get(name)) for name in self._deciding])
             if sum(map(len, texts)) > MAX_VALUES:
-                reason = "values too long to be kept"
-                return self._make_variant(planner, None, variables, rights, reason)
+                return self._make_variant(planner, None, variables, rights, _TOO_LONG)
         key = (self._number, texts, rights.scopes)
         kept = None if self._variants is None else self._variants.get(key)
         if kept is None:
-            reason = "compiling is switched off"
-            kept = self._make_variant(planner, compiler, variables, rights, reason)
+            kept = self._make_variant(planner, compiler, variables, rights, _SWITCHED_OFF)
             if self._variants is not None:
                 self._variants.keep(key, kept)
         return kept
@@ -127,7 +136,7 @@ class Operation:
         compiler: OperationCompiler | None,
         variables: VariableValues,
         rights: Rights,
-        reason: str,
+        reason: NotCompiled,
     ) -> Variant:
         """Make a variant; without a compiler, ``reason`` says why it is not compiled."""
         roots = planner.select(self.tree, self.node, variables, rights)
@@ -138,13 +147,15 @@ class Operation:
         }
         delays = has_delays(self.node.selection_set, fragments, variables.coerced)
         if any(one.name.value not in {"include", "skip"} for one in self.node.directives or ()):
-            compiler, reason = None, "a directive of the operation"
+            compiler, reason = None, _OWN_DIRECTIVE
+        elif any(variables.coerced.get(one) is None for one in switches_in([self.tree])):
+            compiler, reason = None, _NULL_SWITCH
         if compiler is None:
             return Variant(roots, not_compiled=reason, delays=delays)
         try:
             return Variant(roots, compiler.compile(roots, variables), delays=delays)
         except NotCoveredError as error:
-            return Variant(roots, not_compiled=str(error), delays=delays)
+            return Variant(roots, not_compiled=error.why, delays=delays)
 
 
 def deciding_variables(document: DocumentNode, user_roots: Collection[str]) -> tuple[str, ...]:

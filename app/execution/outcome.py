@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias
 
-from app.errors import SourceFailure
-from app.execution.plan import SourceNeeds, UserGroup
+from graphql import GraphQLError
+
+from app.errors import GatewayError, SourceFailure
+from app.execution.plan import Plan, PlannedRoot, SourceNeeds, UserGroup
 from app.execution.request import OnError
 from app.sources.base import DamagedRecord, UserId
 from app.sources.results import Result, failure_among
@@ -161,3 +163,21 @@ def propagates(on_error: OnError, *, nullable: bool) -> bool:
         Whether the error propagates.
     """
     return on_error == "HALT" or (on_error == "PROPAGATE" and not nullable)
+
+
+def ended_by(
+    plan: Plan, on_error: OnError
+) -> tuple[PlannedRoot, GatewayError | GraphQLError] | None:
+    """Find the error that fails the whole operation before any source is asked.
+
+    Args:
+        plan: The plan of the request.
+        on_error: The client's choice.
+
+    Returns:
+        The first root field with such an error, and the error; ``None`` if there is none.
+    """
+    for root in plan.roots.values() if on_error != "NULL" else ():
+        if root.error is not None and propagates(on_error, nullable=root.selection.nullable):
+            return root, root.error
+    return None

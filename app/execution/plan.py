@@ -118,6 +118,7 @@ class RootSelection:
             not a variable alone.
         streamed: Whether the items of the list come one after the other, if the answer comes in
             several payloads.
+        nullable: Whether the field may be ``null`` by the schema.
     """
 
     key: str
@@ -128,6 +129,7 @@ class RootSelection:
     own: UserSelection | None = None
     variables: Mapping[str, str] | None = None
     streamed: bool = False
+    nullable: bool = True
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:

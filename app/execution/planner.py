@@ -229,6 +229,7 @@ class Planner:
         if name not in self.user_roots:
             return RootSelection(key, name, nodes)
         kind: object = self._query.fields[name].type
+        nullable = not isinstance(kind, GraphQLNonNull)
         if isinstance(kind, GraphQLNonNull):
             kind = cast("GraphQLList[Any]", kind).of_type
         at_once = reader.below(first, self._user_types, deferred=False)
@@ -241,7 +242,7 @@ class Planner:
         own = others if own == others else own
         variables = _variables_only(nodes[0])
         streamed = is_list and reader.streams(nodes[0])
-        return RootSelection(key, name, nodes, is_list, others, own, variables, streamed)
+        return RootSelection(key, name, nodes, is_list, others, own, variables, streamed, nullable)
 
     def _selection(
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool

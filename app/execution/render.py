@@ -4,19 +4,103 @@ The reference is the executor with its resolvers. A compiled renderer may replac
 operations that it covers, and has to give the same answer.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
 
-from graphql import GraphQLError, GraphQLFormattedError
+from graphql import DocumentNode, GraphQLError, GraphQLFormattedError
 from graphql.execution.values import VariableValues
 
 from app.execution.outcome import Results
 from app.execution.plan import Plan, RootSelection
+from app.execution.request import OnError
+from app.sources.base import PageRequest, PageResult, PageSpec
+
+
+class ExecutorReason(StrEnum):
+    """Why the executor renders an answer."""
+
+    SWITCHED_OFF = "switched_off"
+    """Compiling is switched off."""
+    INTROSPECTION = "introspection"
+    """A root field gives the schema, and no users: ``__schema``, ``__type``, ``_service``."""
+    DIRECTIVE = "directive"
+    """The operation itself has a directive, or a directive has a variable that is ``null``."""
+    ARGUMENT = "argument"
+    """An argument of a field is wrong."""
+    LONG_VALUES = "long_values"
+    """The variables that decide what is compiled are too long to be kept."""
+    PAYLOADS = "payloads"
+    """The answer comes in several payloads."""
+    BUG = "bug"
+    """The compiled operation has a bug of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotCompiled:
+    """Why an operation is not compiled.
+
+    Attributes:
+        reason: Why, as one of few words.
+        detail: Why, in words for people.
+    """
+
+    reason: ExecutorReason
+    detail: str
 
 
 class NotCoveredError(Exception):
-    """The operation needs something that only the executor can do; the message says what."""
+    """The operation needs something that only the executor can do.
+
+    Args:
+        why: What it needs.
+
+    Attributes:
+        why: What it needs.
+    """
+
+    def __init__(self, why: NotCompiled) -> None:
+        super().__init__(why.detail)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class PageFetch:
+    """The pages of one list that an answer needs.
+
+    Attributes:
+        spec: The list.
+        requests: The pages, each once.
+    """
+
+    spec: PageSpec[Any]
+    requests: Sequence[PageRequest]
+
+
+PageResults: TypeAlias = Mapping[PageSpec[Any], Mapping[PageRequest, PageResult[Any]]]
+"""The result of each page, by its list and its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """What an answer is rendered of, besides pages of lists.
+
+    Attributes:
+        plan: The plan of the request; its root fields select what was compiled.
+        results: The source results.
+        variables: The coerced values of the operation's variables.
+        required: Names of the sources whose failure fails the user.
+        on_error: What an error does to the answer.
+        request_id: Written into masked errors.
+    """
+
+    plan: Plan
+    results: Results
+    variables: VariableValues
+    required: Collection[str]
+    on_error: OnError
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +108,12 @@ class Rendered:
     """An answer.
 
     Attributes:
-        data: The data, as JSON values except for times.
+        data: The data, as JSON values except for times; ``None`` if an error propagated to it.
         errors: The errors, as clients see them.
         bugs: Errors that may be bugs of ours, for the log.
     """
 
-    data: dict[str, Any]
+    data: dict[str, Any] | None
     errors: Sequence[GraphQLFormattedError]
     bugs: Sequence[GraphQLError]
 
@@ -42,16 +126,28 @@ class CompiledOperation(Protocol):
         """The bytes that it takes in memory, by estimate."""
         ...
 
-    def render(
-        self, plan: Plan, results: Results, *, required: Collection[str], request_id: str
-    ) -> Rendered:
+    @property
+    def has_lists(self) -> bool:
+        """Whether it has lists that are read page by page."""
+        ...
+
+    def pages(self, request: RenderRequest) -> Sequence[PageFetch]:
+        """List the pages that the answer needs.
+
+        Args:
+            request: What the answer is rendered of.
+
+        Returns:
+            The pages, by list.
+        """
+        ...
+
+    def render(self, request: RenderRequest, pages: PageResults) -> Rendered:
         """Write the answer.
 
         Args:
-            plan: The plan of the request; its root fields select what was compiled.
-            results: The source results.
-            required: Names of the sources whose failure fails the user.
-            request_id: Written into masked errors.
+            request: What the answer is rendered of.
+            pages: The results of all pages that ``pages`` lists.
 
         Returns:
             The answer.
@@ -64,6 +160,20 @@ class CompiledOperation(Protocol):
 
 class OperationCompiler(Protocol):
     """Compiles operations. Shared by all requests."""
+
+    def deciding_variables(
+        self, document: DocumentNode, user_roots: Collection[str]
+    ) -> tuple[str, ...]:
+        """List the variables that decide what an operation selects and how it is compiled.
+
+        Args:
+            document: The document.
+            user_roots: The root fields whose arguments name users.
+
+        Returns:
+            Names of the variables. The values of all others may differ in each request.
+        """
+        ...
 
     def compile(
         self, roots: Sequence[RootSelection], variables: VariableValues

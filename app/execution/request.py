@@ -74,6 +74,7 @@ class OperationReport:
         cost: Its cost; ``None`` if it was refused before that was known.
         sources: The sources that were asked, in alphabetical order.
         compiled: Whether it ran compiled.
+        executor: Why the executor rendered the answer; ``None`` if it did not.
         document_kept: Whether the prepared document was kept from an earlier request.
         reason: Why it was refused, without words of the client; ``None`` if it was executed, or if
             it is not valid GraphQL.
@@ -90,6 +91,7 @@ class OperationReport:
     cost: int | None = None
     sources: Sequence[str] = ()
     compiled: bool = False
+    executor: str | None = None
     document_kept: bool = False
     reason: str | None = None
     limit: str | None = None

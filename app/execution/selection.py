@@ -5,6 +5,7 @@ from typing import cast
 
 from graphql import (
     BooleanValueNode,
+    DirectiveNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -167,6 +168,26 @@ def _fields(
                         rest.append(iter(fragment.selection_set.selections))
                 case _:
                     pass  # a fragment that was visited before
+
+
+def switches_in(nodes: Sequence[Node]) -> Collection[str]:
+    """List the variables that are used in directives.
+
+    Args:
+        nodes: Parts of a document.
+
+    Returns:
+        Names of the variables.
+    """
+    names: set[str] = set()
+    rest = [*nodes]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, DirectiveNode):
+            names.update(variables_in([node]))
+        else:
+            rest += _parts(node, ())
+    return names
 
 
 _WITHOUT_VARIABLES = frozenset(

@@ -66,7 +66,8 @@ class OperationTelemetry:
         kind = "" if report.cost is None else OPERATION_TYPE
         metrics.graphql.record(report.seconds, kind, name, error, trace=run.span)
         if answer.executed:
-            metrics.operations.add(1, "compiled" if report.compiled else "executor")
+            renderer = "executor" if report.executor else "compiled"
+            metrics.operations.add(1, renderer, report.executor or "")
         if report.limit is not None:
             metrics.limit_refusals.add(1, report.limit)
         if errors:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from app.execution.bounded_cache import BoundedCache
 from app.execution.plan import PlannedField, RootSelection
-from app.execution.render import CompiledOperation
+from app.execution.render import CompiledOperation, NotCompiled
 
 DOCUMENT_BYTES = 1_500
 """Bytes of an empty document."""
@@ -97,7 +97,7 @@ class Variant:
 
     roots: Sequence[RootSelection]
     compiled: CompiledOperation | None = None
-    not_compiled: str | None = None
+    not_compiled: NotCompiled | None = None
     delays: bool = False
 
 

@@ -15,8 +15,9 @@ from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
 from app.errors import BadUserInputError
 from app.execution.plan import PlannedField
-from app.execution.render import NotCoveredError
+from app.execution.render import ExecutorReason, NotCompiled, NotCoveredError
 from app.schema.definitions import SCALARS, ObjectDefinition, SchemaDefinition, type_name
+from app.schema.page_types import page_types
 from app.sources.records_in_parts import joined
 
 BOUND_BYTES = 500
@@ -38,7 +39,8 @@ class FunctionWriter:
     ) -> None:
         self._arguments = arguments
         self._enums = {one.name: one for one in schema.enums}
-        self._objects = {one.name: one for one in schema.objects}
+        objects = (*schema.objects, *page_types(schema))
+        self._objects = {one.name: one for one in objects}
         self._bound: dict[str, object] = {}
         self._names = 0
 
@@ -122,7 +124,8 @@ class FunctionWriter:
                 try:
                     read = definition.reader(self._arguments(kind.name, field))
                 except BadUserInputError as error:
-                    raise NotCoveredError(f"{field.name} with a wrong argument") from error
+                    detail = f"{field.name} with a wrong argument"
+                    raise NotCoveredError(NotCompiled(ExecutorReason.ARGUMENT, detail)) from error
                 value = f"{self.bind(read)}({part})"
             value = self.value(definition.kind, field.fields, value)
             parts.append(f"{field.key!r}: {value}")

@@ -97,6 +97,7 @@ OPERATIONS = _counter(
     "{operation}",
     "Operations that were executed, by what rendered their answers: `compiled` or `executor`.",
     "gateway.renderer",
+    "gateway.executor.reason",
 )
 PARTIAL_OPERATIONS = _counter(
     "gateway.operations.partial",

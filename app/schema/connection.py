@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
-import strawberry
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.errors import BadUserInputError
+from app.errors import BadUserInputError, SourceError, SourceFailure
 from app.expressions.ids import folded
-from app.sources.base import MAX_INT, Page, PageRequest, PageTrail, Position, Record, UserId
+from app.sources.base import (
+    MAX_INT,
+    PageItem,
+    PageRequest,
+    PageResult,
+    PageTrail,
+    Position,
+    PositionGone,
+    Record,
+    UserId,
+)
 
 MAX_FIRST = 100
 """Most items of one page."""
@@ -94,63 +103,82 @@ def page_request(user: UserId, first: int, after: str | None) -> PageRequest:
     return PageRequest(user, first, None if after is None else decode_cursor(user, after))
 
 
-@strawberry.federation.type(shareable=True, description="Where a page lies in its list.")
-class PageInfo:
-    """Where a page lies in its list."""
-
-    has_next_page: bool = strawberry.field(description="Whether items follow the page.")
-    has_previous_page: bool = strawberry.field(description="Whether items precede the page.")
-    start_cursor: str | None = strawberry.field(description="Cursor of the page's first item.")
-    end_cursor: str | None = strawberry.field(
-        description="Cursor of the page's last item: `after` for the next page."
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class PageEdge:
     """An item of a page.
 
     Attributes:
-        cursor: The cursor of the item.
-        node: The item.
+        user: The id of the user that the list belongs to.
+        entry: The item and its position.
     """
 
-    cursor: str
-    node: Record
+    user: UserId
+    entry: PageItem[Record]
+
+    @property
+    def cursor(self) -> str:
+        """The cursor of the item. Most clients ask for one or two of a page: so it is made late."""
+        return encode_cursor(self.user, self.entry.position)
+
+    @property
+    def node(self) -> Record:
+        """The item."""
+        return self.entry.item
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPage:
-    """A page that a client reads.
+    """A page that a client reads: the connection, and its ``PageInfo``.
 
     Attributes:
         edges: The items, each with its cursor.
-        page_info: Where the page lies in its list.
+        has_next_page: Whether items follow the page.
+        has_previous_page: Whether items precede the page.
     """
 
     edges: Sequence[PageEdge]
-    page_info: PageInfo
+    has_next_page: bool
+    has_previous_page: bool
+
+    @property
+    def page_info(self) -> "ResolvedPage":
+        """Where the page lies in its list: the page itself."""
+        return self
+
+    @property
+    def start_cursor(self) -> str | None:
+        """The cursor of the first item; ``None`` without items."""
+        return self.edges[0].cursor if self.edges else None
+
+    @property
+    def end_cursor(self) -> str | None:
+        """The cursor of the last item; ``None`` without items."""
+        return self.edges[-1].cursor if self.edges else None
 
 
-def resolved_page(request: PageRequest, page: Page[Record]) -> ResolvedPage:
-    """Make the page that a client reads from a page of a source.
+def resolved_page(request: PageRequest, result: PageResult[Record]) -> ResolvedPage | None:
+    """Make the page that a client reads of what a source answered.
 
     Args:
-        request: The request of the page.
-        page: The page of the source.
+        request: The request of the page, by the user's id.
+        result: The result of the source.
 
     Returns:
-        The page, with a cursor for each item.
+        The page; ``None`` if the source does not know the user.
+
+    Raises:
+        SourceError: The source failed.
+        BadUserInputError: The list no longer has the item after which the page starts.
     """
-    edges = [
-        PageEdge(encode_cursor(request.user, entry.position), entry.item) for entry in page.items
-    ]
-    return ResolvedPage(
-        edges=edges,
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=request.after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
-    )
+    match result:
+        case SourceFailure():
+            raise SourceError(result)
+        case PositionGone():
+            raise BadUserInputError(
+                "after is the cursor of an item that is gone: start again without it"
+            )
+        case None:
+            return None
+        case _:
+            edges = [PageEdge(request.user, entry) for entry in result.items]
+            return ResolvedPage(edges, result.has_next, request.after is not None)

@@ -16,7 +16,7 @@ from typing import Any
 from graphql import ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
 
 from app.auth.policies import PUBLIC, Policy
-from app.errors import BadUserInputError, ExtensionError
+from app.errors import BadUserInputError, Code, ExtensionError, SourceFailure
 from app.settings.public_schema import USER_NAMES, DraftSettings, UserNames
 from app.sources.base import FieldSet, PageSpec, Record, SourceSpec
 from app.sources.own.contract import OwnSource
@@ -154,7 +154,7 @@ class ObjectField:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDefinition:
-    """An object inside a user's fields. It shows a part of a record.
+    """An object inside a user's fields. It shows a part of a record, or of a page.
 
     Attributes:
         name: The public name.
@@ -167,7 +167,7 @@ class ObjectDefinition:
     name: str
     description: str
     fields: tuple[ObjectField, ...]
-    record: type[Record]
+    record: type[Any]
     by_name: Mapping[str, ObjectField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -179,6 +179,18 @@ class ObjectDefinition:
         object.__setattr__(self, "by_name", {one.name: one for one in self.fields})
         for one in self.fields:
             _check_attribute(self.record, one.attribute)
+
+
+def connection_name(item: str) -> str:
+    """Return the name of the connection of a type of items.
+
+    Args:
+        item: The type of the items.
+
+    Returns:
+        The name.
+    """
+    return f"{item}Connection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +272,18 @@ class UserField:
     def __post_init__(self) -> None:
         """Parse the type."""
         object.__setattr__(self, "kind", parse_type(self.type))
+
+    @property
+    def shown(self) -> TypeNode:
+        """The type in the schema: of a list that is read page by page, its connection."""
+        return self.kind if self.pages is None else parse_type(connection_name(self.type))
+
+    @property
+    def missing(self) -> SourceFailure | None:
+        """The failure if there is no value; ``None`` if the field may be ``null``."""
+        if not isinstance(self.kind, NonNullTypeNode):
+            return None
+        return SourceFailure(self.source.name, Code.SOURCE_MALFORMED, f"{self.name} is missing")
 
     def full_description(self, names: UserNames) -> str:
         """Write the description, with who may see the field: explorers do not show directives.
@@ -570,7 +594,7 @@ def _attribute_for(record: type[Record], name: str) -> str:
     return next((one for one, info in record.model_fields.items() if info.alias == name), name)
 
 
-def _check_attribute(record: type[Record], attribute: str) -> None:
+def _check_attribute(record: type[Any], attribute: str) -> None:
     """Raise ``TypeError`` if a record has no such field or property."""
-    if attribute not in record.model_fields and not hasattr(record, attribute):
+    if attribute not in getattr(record, "model_fields", ()) and not hasattr(record, attribute):
         raise TypeError(f"{record.__name__} has no attribute {attribute}")

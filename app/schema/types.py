@@ -16,8 +16,8 @@ import strawberry
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
 from app.auth.policies import owner_directive
-from app.errors import BadUserInputError, Code, SourceError, SourceFailure
-from app.schema.connection import MAX_FIRST, PageInfo, page_request, resolved_page
+from app.errors import SourceError, SourceFailure
+from app.schema.connection import MAX_FIRST, PageEdge, page_request, resolved_page
 from app.schema.definitions import (
     DEFAULT_FIRST,
     EnumDefinition,
@@ -29,8 +29,9 @@ from app.schema.definitions import (
 )
 from app.schema.directives import Cost, ListSize, SemanticNonNull
 from app.schema.node import UserNode
+from app.schema.page_types import PAGE_INFO, page_types
 from app.schema.scalars import SafeInt, Url
-from app.sources.base import Page, PageRequest, PageSpec, PositionGone, Record, UserId
+from app.sources.base import PageRequest, PageResult, PageSpec, Record, UserId
 from app.sources.results import SourceResults
 
 ASSUMED_SIZE = 20
@@ -71,9 +72,7 @@ class ResolvedUser:
 class PageLoader(Protocol):
     """Loads pages of lists, for one request."""
 
-    async def load_page(
-        self, spec: PageSpec[Record], request: PageRequest
-    ) -> Page[Record] | SourceFailure | PositionGone | None:
+    async def load_page(self, spec: PageSpec[Record], request: PageRequest) -> PageResult[Record]:
         """Ask for one page of one user's list.
 
         Args:
@@ -117,9 +116,9 @@ class TypeBuilder:
         self._schema = schema
         self._owner = owner_directive(schema.names) if security_directives else None
         self._enums = {one.name: _enum_type(one) for one in schema.enums}
-        self._definitions = {one.name: one for one in schema.objects}
+        objects = (*schema.objects, *page_types(schema))
+        self._definitions = {one.name: one for one in objects}
         self._objects: dict[str, PythonType] = {}
-        self._connections: dict[str, PythonType] = {}
 
     def user(self) -> type:
         """Build the type of a user.
@@ -152,7 +151,7 @@ class TypeBuilder:
         if field.weight is not None:
             directives.append(Cost(weight=field.weight))
         if field.pages is not None:
-            annotation: PythonType = Optional[self._connection(field.type)]  # noqa: UP045 # made at run time
+            annotation: PythonType = self._annotation(field.shown)
             resolver = _page_resolver(field, field.pages)
             directives.append(
                 ListSize(
@@ -164,8 +163,8 @@ class TypeBuilder:
             )
         else:
             annotation, convert = self._annotation(field.kind), self._convert(field.kind)
-            if isinstance(field.kind, NonNullTypeNode):
-                convert = _never_none(field, convert)
+            if isinstance(field.kind, NonNullTypeNode) and field.missing is not None:
+                convert = _never_none(field.missing, convert)
                 if self._schema.drafts.semantic_non_null:
                     annotation = self._annotation(field.kind.type)
                     directives.append(SemanticNonNull())
@@ -183,23 +182,6 @@ class TypeBuilder:
             directives=directives,
         )
 
-    def _connection(self, item: str) -> PythonType:
-        """Return the connection of a type of items (GraphQL Cursor Connections), built once."""
-        if item not in self._connections:
-            edge = _described(
-                f"{item}Edge",
-                "An item of a page.",
-                cursor=(str, "`after` for the page that follows this item."),
-                node=(self._object(self._definitions[item]), "The item."),
-            )
-            self._connections[item] = _described(
-                f"{item}Connection",
-                "A page of a list.",
-                edges=(list.__class_getitem__(edge), "The page's items, in the order of the list."),
-                page_info=(PageInfo, "Where the page lies in the list."),
-            )
-        return self._connections[item]
-
     def _object(self, definition: ObjectDefinition) -> PythonType:
         """Return the type of an object, built once."""
         if definition.name not in self._objects:
@@ -208,8 +190,10 @@ class TypeBuilder:
                 # Strawberry's default resolver reads the attribute with the Python name.
                 name = f"field_{one.name}" if one.attribute in fields else one.attribute
                 fields[name] = self._object_field(one, name)
-            self._objects[definition.name] = strawberry.type(
-                _with_fields(definition.name, fields), description=definition.description
+            self._objects[definition.name] = strawberry.federation.type(
+                _with_fields(definition.name, fields),
+                description=definition.description,
+                shareable=definition is PAGE_INFO,  # other subgraphs have it, too
             )
         return self._objects[definition.name]
 
@@ -236,8 +220,11 @@ class TypeBuilder:
     def _size(self, kind: TypeNode) -> list[object]:
         """Return the directive for the length of a list of objects, if a type is one."""
         plain = kind.type if isinstance(kind, NonNullTypeNode) else kind
-        if isinstance(plain, ListTypeNode) and type_name(plain) in self._definitions:
-            return [ListSize(assumed_size=ASSUMED_SIZE)]
+        if isinstance(plain, ListTypeNode):
+            definition = self._definitions.get(type_name(plain))
+            # The size of a page is said at its connection.
+            if definition is not None and definition.record is not PageEdge:
+                return [ListSize(assumed_size=ASSUMED_SIZE)]
         return []
 
     def _annotation(self, kind: TypeNode) -> PythonType:
@@ -288,15 +275,6 @@ def _with_fields(
     return types.new_class(name, bases, {}, lambda namespace: namespace.update(body))
 
 
-def _described(name: str, description: str, **fields: tuple[PythonType, str]) -> PythonType:
-    """Make a type whose fields are attributes, each with its annotation and description."""
-    built = {
-        one: (annotation, strawberry.field(description=text))
-        for one, (annotation, text) in fields.items()
-    }
-    return strawberry.type(_with_fields(name, built), description=description)
-
-
 def _enum_type(definition: EnumDefinition) -> type[Enum]:
     """Build the type of an enum."""
     # Numbered, since a public name may be one that an ``Enum`` cannot have, such as ``mro``.
@@ -318,9 +296,8 @@ def _unless_none(convert: Convert) -> Convert:
     return lambda value: None if value is None else convert(value)
 
 
-def _never_none(field: UserField, convert: Convert | None) -> Convert:
+def _never_none(missing: SourceFailure, convert: Convert | None) -> Convert:
     """Return the conversion of a field that is never ``null``: without a value, it is an error."""
-    missing = SourceFailure(field.source.name, Code.SOURCE_MALFORMED, f"{field.name} is missing")
 
     def converted(value: object) -> object:
         if value is None:
@@ -403,16 +380,6 @@ def _page_resolver(field: UserField, pages: PageSpec[Any]) -> Callable[..., Any]
         if root.results.read(source, reads) is None:
             return None  # no call for a user that the source does not know
         page = await info.context.loaders.load_page(pages, request)
-        match page:
-            case SourceFailure():
-                raise SourceError(page)
-            case PositionGone():
-                raise BadUserInputError(
-                    "after is the cursor of an item that is gone: start again without it"
-                )
-            case None:
-                return None
-            case _:
-                return resolved_page(request, page)
+        return resolved_page(request, page)
 
     return resolve

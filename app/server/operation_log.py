@@ -31,6 +31,8 @@ def log_operation(
     if report.first_seconds is not None:
         more["payloads"] = report.payloads
         more["first_ms"] = round(report.first_seconds * 1000, 2)
+    if report.executor is not None:
+        more["executor"] = report.executor
     if report.reason is not None:
         more["reason"] = report.reason
     if client is not None:

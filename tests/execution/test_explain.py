@@ -660,8 +660,8 @@ ONE = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
         (ONE, True, None, None),
         (ONE, True, "NULL", None),
         (ONE, False, None, "compiling is switched off"),
-        (ONE, True, "PROPAGATE", "onError is PROPAGATE"),
-        (ONE, True, "HALT", "onError is HALT"),
+        (ONE, True, "PROPAGATE", None),
+        (ONE, True, "HALT", None),
         ("{ __schema { queryType { name } } }", True, None, "the field __schema"),
     ],
 )

@@ -1,0 +1,127 @@
+"""Lists that are read page by page, in compiled operations.
+
+Part of ``compiled.py``, which says what it replaces. The pages are requested after the records,
+because no page is requested of a user whom the source does not know.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql.execution.values import VariableValues
+
+from app.errors import SourceError
+from app.schema.connection import ResolvedPage, page_request, resolved_page
+from app.schema.definitions import DEFAULT_FIRST
+from app.sources.base import PageRequest, PageResult, PageSpec, UserId
+from app.sources.results import Result, failure_among, record_in
+
+LIST_BYTES = 400
+"""Estimated bytes of a ``CompiledList``, without the field. A test checks all estimates."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListArguments:
+    """The arguments of a list, as one request has them.
+
+    Attributes:
+        first: The number of items.
+        after: The cursor after which the page starts; ``None`` for the first page.
+    """
+
+    first: int
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledList:
+    """A field of a user that is a list, read page by page.
+
+    Attributes:
+        key: The response key.
+        spec: The list.
+        sources: The sources that say whether there is such a user.
+        coerce: Coerces the arguments of the field. They are no part of what is compiled, because
+            each page has another cursor.
+    """
+
+    key: str
+    spec: PageSpec[Any]
+    sources: tuple[str, ...]
+    coerce: Callable[[VariableValues], Mapping[str, Any]]
+
+    def arguments(self, variables: VariableValues) -> ListArguments:
+        """Read the arguments.
+
+        Args:
+            variables: The coerced values of the operation's variables.
+
+        Returns:
+            The arguments.
+        """
+        given = self.coerce(variables)
+        first = given.get("first")
+        return ListArguments(DEFAULT_FIRST if first is None else first, given.get("after"))
+
+    def request(
+        self, user: UserId, results: Mapping[str, Result], arguments: ListArguments
+    ) -> PageRequest | None:
+        """Make the request of a page.
+
+        Args:
+            user: The id of the user.
+            results: The results of the user's sources.
+            arguments: The arguments of the list.
+
+        Returns:
+            The request; ``None`` if the source does not know the user.
+
+        Raises:
+            BadUserInputError: An argument is wrong, for this user.
+            SourceError: The source has failed.
+        """
+        request = page_request(user, arguments.first, arguments.after)
+        if (failure := failure_among(self.sources, results, ())) is not None:
+            raise SourceError(failure)
+        known = all(record_in(results[name]) is not None for name in self.sources)
+        return request if known else None
+
+    def page(
+        self,
+        user: UserId,
+        results: Mapping[str, Result],
+        arguments: ListArguments,
+        pages: Mapping[PageRequest, PageResult[Any]],
+    ) -> ResolvedPage | None:
+        """Return the page of a user.
+
+        Args:
+            user: The id of the user.
+            results: The results of the user's sources.
+            arguments: The arguments of the list.
+            pages: The results of all pages of this list.
+
+        Returns:
+            The page; ``None`` if the source does not know the user.
+
+        Raises:
+            BadUserInputError: An argument is wrong, for this user.
+            SourceError: The source has failed.
+        """
+        request = self.request(user, results, arguments)
+        return None if request is None else resolved_page(request, pages.get(request))
+
+
+def lists_of(
+    lists: Sequence[CompiledList], variables: VariableValues
+) -> Sequence[tuple[CompiledList, ListArguments]]:
+    """Read the arguments of lists.
+
+    Args:
+        lists: The lists.
+        variables: The coerced values of the operation's variables.
+
+    Returns:
+        Each list with its arguments.
+    """
+    return [(one, one.arguments(variables)) for one in lists]
