@@ -1,0 +1,141 @@
+import type { ReactNode } from "react";
+import type { Failures } from "./failures";
+import { capitalized, dayText, moneyText, statusText } from "./format";
+import type { UsersQuery } from "./gql/graphql";
+
+export type User = NonNullable<UsersQuery["users"][number]>;
+
+/** A user, and its position in the answer, by which errors name it. */
+export interface Row {
+  user: User;
+  position: number;
+}
+
+/** The users of an answer. Those that no source knows are null there, and left out here. */
+export function rowsOf({ users }: UsersQuery): Row[] {
+  return users.flatMap((user, position) => (user ? [{ user, position }] : []));
+}
+
+const SKELETON_ROWS = 12;
+
+interface Props {
+  rows: Row[] | undefined;
+  failures: Failures;
+  loading: boolean;
+  onChoose: (user: User) => void;
+}
+
+/**
+ * Shows a row for each user.
+ *
+ * The roles repeat what the elements mean: a browser forgets it where the style sheet makes a
+ * table of two-line rows for narrow windows.
+ */
+export function UsersTable({ rows, failures, loading, onChoose }: Props) {
+  if (rows?.length === 0) return <p className="empty">There are no users with these ids.</p>;
+  return (
+    <table className="users" role="table" aria-label="Users" aria-busy={loading}>
+      <thead role="rowgroup">
+        <tr role="row">
+          {["Name", "Plan", "Status", "Balance", "Last seen", "Invoices"].map((title) => (
+            <th key={title} role="columnheader" scope="col" data-column={title}>
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        {rows?.map((row) => (
+          <UserRow
+            key={row.position}
+            row={row}
+            failures={failures}
+            loading={loading}
+            onChoose={onChoose}
+          />
+        )) ?? Array.from({ length: SKELETON_ROWS }, (_, index) => <SkeletonRow key={index} />)}
+      </tbody>
+    </table>
+  );
+}
+
+interface RowProps extends Omit<Props, "rows"> {
+  row: Row;
+}
+
+function UserRow({ row: { user, position }, failures, loading, onChoose }: RowProps) {
+  const fails = (field: string) => failures.has(position, field);
+  const name = user.displayName ?? user.username;
+  const billingFailed = ["plan", "billingStatus", "balance"].every(fails);
+
+  /** Shows a value, or why there is none. */
+  function shown<T>(source: string, field: keyof User, value: T, show: (one: T & {}) => ReactNode) {
+    if (fails(field)) return <Unavailable source={source} />;
+    // While the query is repeated, null may be what an earlier failure has left.
+    if (value === undefined || (value === null && loading)) return <Skeleton />;
+    return value === null ? <span className="none">None</span> : show(value as T & {});
+  }
+
+  return (
+    <tr role="row">
+      <th role="rowheader" scope="row" data-column="Name">
+        {shown("profile", "displayName", user.displayName, (text) => text)}
+        {user.username && <small>{user.username}</small>}
+      </th>
+      {billingFailed ? (
+        <td role="cell" data-column="Billing" colSpan={3}>
+          <Unavailable source="billing" />
+        </td>
+      ) : (
+        <>
+          <td role="cell" data-column="Plan">
+            {shown("billing", "plan", user.plan, capitalized)}
+          </td>
+          <td role="cell" data-column="Status">
+            {shown("billing", "billingStatus", user.billingStatus, (status) => (
+              <span className="badge" data-status={status}>
+                {statusText(status)}
+              </span>
+            ))}
+          </td>
+          <td role="cell" data-column="Balance">
+            {shown("billing", "balance", user.balance, moneyText)}
+          </td>
+        </>
+      )}
+      <td role="cell" data-column="Last seen">
+        {shown("activity", "lastSeenAt", user.lastSeenAt, dayText)}
+      </td>
+      <td role="cell" data-column="Invoices">
+        <button
+          type="button"
+          aria-label={`Invoices of ${name ?? user.id}`}
+          onClick={() => onChoose(user)}
+        >
+          Show
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+function SkeletonRow() {
+  return (
+    <tr role="row">
+      {["Name", "Plan", "Status", "Balance", "Last seen", "Invoices"].map((column) => (
+        <td key={column} role="cell" data-column={column}>
+          <Skeleton />
+        </td>
+      ))}
+    </tr>
+  );
+}
+
+/** Keeps the place of a value that is not there yet. `aria-busy` of the table says so in words. */
+function Skeleton() {
+  return <span className="skeleton" aria-hidden="true" />;
+}
+
+function Unavailable({ source }: { source: string }) {
+  return <span className="unavailable">{capitalized(source)} is unavailable</span>;
+}
