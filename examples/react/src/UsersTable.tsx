@@ -12,10 +12,13 @@ export interface Row {
 }
 
 /** The users of an answer. Those that no source knows are null there, and left out here. */
-export function rowsOf({ users }: UsersQuery): Row[] {
-  return users.flatMap((user, position) => (user ? [{ user, position }] : []));
+export function rowsOf(data: UsersQuery): Row[] | undefined {
+  // Null although the schema says `[User]!`: by default, null stands where the error is.
+  const users = data.users as UsersQuery["users"] | null;
+  return users?.flatMap((user, position) => (user ? [{ user, position }] : []));
 }
 
+const COLUMNS = ["Name", "Plan", "Status", "Balance", "Last seen", "Invoices"];
 const SKELETON_ROWS = 12;
 
 interface Props {
@@ -37,7 +40,7 @@ export function UsersTable({ rows, failures, loading, onChoose }: Props) {
     <table className="users" role="table" aria-label="Users" aria-busy={loading}>
       <thead role="rowgroup">
         <tr role="row">
-          {["Name", "Plan", "Status", "Balance", "Last seen", "Invoices"].map((title) => (
+          {COLUMNS.map((title) => (
             <th key={title} role="columnheader" scope="col" data-column={title}>
               {title}
             </th>
@@ -69,17 +72,22 @@ function UserRow({ row: { user, position }, failures, loading, onChoose }: RowPr
   const billingFailed = ["plan", "billingStatus", "balance"].every(fails);
 
   /** Shows a value, or why there is none. */
-  function shown<T>(source: string, field: keyof User, value: T, show: (one: T & {}) => ReactNode) {
+  function shown<F extends keyof User>(
+    field: F,
+    source: string,
+    show: (value: NonNullable<User[F]>) => ReactNode,
+  ): ReactNode {
+    const value = user[field];
     if (fails(field)) return <Unavailable source={source} />;
     // While the query is repeated, null may be what an earlier failure has left.
     if (value === undefined || (value === null && loading)) return <Skeleton />;
-    return value === null ? <span className="none">None</span> : show(value as T & {});
+    return value === null ? <span className="none">None</span> : show(value);
   }
 
   return (
     <tr role="row">
       <th role="rowheader" scope="row" data-column="Name">
-        {shown("profile", "displayName", user.displayName, (text) => text)}
+        {shown("displayName", "profile", (name) => name)}
         {user.username && <small>{user.username}</small>}
       </th>
       {billingFailed ? (
@@ -89,22 +97,22 @@ function UserRow({ row: { user, position }, failures, loading, onChoose }: RowPr
       ) : (
         <>
           <td role="cell" data-column="Plan">
-            {shown("billing", "plan", user.plan, capitalized)}
+            {shown("plan", "billing", capitalized)}
           </td>
           <td role="cell" data-column="Status">
-            {shown("billing", "billingStatus", user.billingStatus, (status) => (
+            {shown("billingStatus", "billing", (status) => (
               <span className="badge" data-status={status}>
                 {statusText(status)}
               </span>
             ))}
           </td>
           <td role="cell" data-column="Balance">
-            {shown("billing", "balance", user.balance, moneyText)}
+            {shown("balance", "billing", moneyText)}
           </td>
         </>
       )}
       <td role="cell" data-column="Last seen">
-        {shown("activity", "lastSeenAt", user.lastSeenAt, dayText)}
+        {shown("lastSeenAt", "activity", dayText)}
       </td>
       <td role="cell" data-column="Invoices">
         <button
@@ -112,7 +120,7 @@ function UserRow({ row: { user, position }, failures, loading, onChoose }: RowPr
           aria-label={`Invoices of ${name ?? user.id}`}
           onClick={() => onChoose(user)}
         >
-          Show
+          Invoices
         </button>
       </td>
     </tr>
@@ -122,7 +130,7 @@ function UserRow({ row: { user, position }, failures, loading, onChoose }: RowPr
 function SkeletonRow() {
   return (
     <tr role="row">
-      {["Name", "Plan", "Status", "Balance", "Last seen", "Invoices"].map((column) => (
+      {COLUMNS.map((column) => (
         <td key={column} role="cell" data-column={column}>
           <Skeleton />
         </td>
