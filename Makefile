@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check audit format schema dashboard fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +54,9 @@ schema: .venv/installed ## export schema.graphql from the code
 
 dashboard: .venv/installed ## write the Grafana dashboard from deploy/grafana/panels.yml
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboard.json
+
+pictures: .venv/installed examples/react/node_modules/installed ## make the pictures of the React example anew, by Chromium
+	$(BIN)/python -m tests.examples.pictures $(ARGS)
 
 FUZZES := tests/test_isolation_storm.py tests/test_identities.py tests/server/test_fuzz.py tests/sources/test_fuzz.py tests/server/test_fuzz_pipelining.py tests/execution/test_fuzz.py tests/server/headers/test_fuzz.py tests/auth/test_fuzz.py
 fuzz: .venv/installed ## ten thousand requests and conversations of each kind, right and damaged, on the wire; documents, headers, tokens (FUZZ_EXAMPLES=1000)

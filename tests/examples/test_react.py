@@ -122,6 +122,8 @@ async def test_names_are_shown_first_and_each_deferred_part_when_it_is_there(vis
     await visit.has("Activity", "up to date")
     await expect(first).to_contain_text("Apr 19, 2026")
     await expect(first.locator(".skeleton")).to_have_count(3)
+    never_seen = visit.rows.filter(has_text=NAMES[1])
+    await expect(never_seen).to_contain_text("None")
     visit.stage.billing.free.set()
     await visit.is_complete()
 
@@ -151,7 +153,12 @@ async def test_a_source_that_is_down_is_said_beside_the_data_until_it_is_back(
     await expect(notice).to_contain_text("The billing source is unavailable.")
     await expect(notice).to_contain_text("missing for 50 of 50 users")
     visit.stage.billing.status = None
+    visit.stage.billing.free.clear()
     await notice.get_by_role("button", name="Try again").press("Enter")
+    await visit.has("Billing", "loading")
+    await visit.has("Profile", "up to date")
+    await expect(visit.rows.first.locator(".skeleton")).to_have_count(3)
+    visit.stage.billing.free.set()
     await visit.is_complete()
 
     await expect(visit.rows.first).to_contain_text("Pro")

@@ -1,6 +1,6 @@
 import type { Failures } from "./failures";
 import { capitalized } from "./format";
-import type { Row, User } from "./UsersTable";
+import { isPending, type Row, type User } from "./UsersTable";
 
 // A field of each source. It is undefined until the payload with the data of the source is there.
 const SOURCES: Record<string, keyof User> = {
@@ -14,18 +14,21 @@ const STATE_TEXT = { loading: "loading", ready: "up to date", failed: "unavailab
 interface Props {
   rows: Row[] | undefined;
   failures: Failures;
+  /** What failed in the answer before, if the query is being repeated. */
+  retried: Failures | undefined;
   loading: boolean;
   onRetry: () => void;
 }
 
 /** Shows the state of each source, and what a source that failed costs. */
-export function Sources({ rows, failures, loading, onRetry }: Props) {
+export function Sources({ rows, failures, retried, loading, onRetry }: Props) {
   const failed = [...failures.bySource.values()];
 
   function stateOf(source: string, field: keyof User): keyof typeof STATE_TEXT {
     if (failures.bySource.has(source)) return "failed";
-    const isThere = rows?.every(({ user }) => user[field] !== undefined);
-    return isThere || !loading ? "ready" : "loading";
+    const isMissing = !rows || rows.some((row) => isPending(row, field, retried));
+    if (loading && isMissing) return "loading";
+    return isMissing ? "failed" : "ready";
   }
 
   return (

@@ -1,6 +1,6 @@
 import { useQuery } from "@apollo/client/react";
 import { useState } from "react";
-import { failuresOf } from "./failures";
+import { failuresOf, type Failures } from "./failures";
 import { graphql } from "./gql";
 import { InvoicesDialog } from "./InvoicesDialog";
 import { RequestFailed } from "./RequestFailed";
@@ -33,9 +33,16 @@ const usersQuery = graphql(`
 export function UsersPage({ ids }: { ids: string[] }) {
   const { data, error, loading, refetch } = useQuery(usersQuery, { variables: { ids } });
   const [chosen, choose] = useState<User>();
+  const [retried, setRetried] = useState<Failures>();
   const failures = failuresOf(error);
   const rows = data && rowsOf(data);
-  const tryAgain = () => void refetch();
+  const shown = { rows, failures, retried: loading ? retried : undefined, loading };
+
+  function tryAgain() {
+    // Apollo Client forgets the errors as soon as it repeats the query.
+    setRetried(failures);
+    void refetch();
+  }
 
   return (
     <main>
@@ -45,8 +52,8 @@ export function UsersPage({ ids }: { ids: string[] }) {
       </header>
       {rows || !error ? (
         <>
-          <Sources rows={rows} failures={failures} loading={loading} onRetry={tryAgain} />
-          <UsersTable rows={rows} failures={failures} loading={loading} onChoose={choose} />
+          <Sources {...shown} onRetry={tryAgain} />
+          <UsersTable {...shown} onChoose={choose} />
         </>
       ) : (
         <RequestFailed failures={failures} onRetry={tryAgain} />

@@ -18,12 +18,20 @@ export function rowsOf(data: UsersQuery): Row[] | undefined {
   return users?.flatMap((user, position) => (user ? [{ user, position }] : []));
 }
 
+/** Whether the answer that is on its way may have another value than this one. */
+export function isPending({ user, position }: Row, field: keyof User, retried?: Failures): boolean {
+  // Null is what the failure has left: the cache keeps it until the new value is there.
+  return user[field] === undefined || (user[field] === null && !!retried?.has(position, field));
+}
+
 const COLUMNS = ["Name", "Plan", "Status", "Balance", "Last seen", "Invoices"];
 const SKELETON_ROWS = 12;
 
 interface Props {
   rows: Row[] | undefined;
   failures: Failures;
+  /** What failed in the answer before, if the query is being repeated. */
+  retried: Failures | undefined;
   loading: boolean;
   onChoose: (user: User) => void;
 }
@@ -34,7 +42,7 @@ interface Props {
  * The roles repeat what the elements mean: a browser forgets it where the style sheet makes a
  * table of two-line rows for narrow windows.
  */
-export function UsersTable({ rows, failures, loading, onChoose }: Props) {
+export function UsersTable({ rows, failures, retried, loading, onChoose }: Props) {
   if (rows?.length === 0) return <p className="empty">There are no users with these ids.</p>;
   return (
     <table className="users" role="table" aria-label="Users" aria-busy={loading}>
@@ -42,7 +50,8 @@ export function UsersTable({ rows, failures, loading, onChoose }: Props) {
         <tr role="row">
           {COLUMNS.map((title) => (
             <th key={title} role="columnheader" scope="col" data-column={title}>
-              {title}
+              {/* The buttons below say the same. */}
+              <span className={title === "Invoices" ? "hidden" : undefined}>{title}</span>
             </th>
           ))}
         </tr>
@@ -53,6 +62,7 @@ export function UsersTable({ rows, failures, loading, onChoose }: Props) {
             key={row.position}
             row={row}
             failures={failures}
+            retried={retried}
             loading={loading}
             onChoose={onChoose}
           />
@@ -66,7 +76,8 @@ interface RowProps extends Omit<Props, "rows"> {
   row: Row;
 }
 
-function UserRow({ row: { user, position }, failures, loading, onChoose }: RowProps) {
+function UserRow({ row, failures, retried, loading, onChoose }: RowProps) {
+  const { user, position } = row;
   const fails = (field: string) => failures.has(position, field);
   const name = user.displayName ?? user.username;
   const billingFailed = ["plan", "billingStatus", "balance"].every(fails);
@@ -79,8 +90,9 @@ function UserRow({ row: { user, position }, failures, loading, onChoose }: RowPr
   ): ReactNode {
     const value = user[field];
     if (fails(field)) return <Unavailable source={source} />;
-    // While the query is repeated, null may be what an earlier failure has left.
-    if (value === undefined || (value === null && loading)) return <Skeleton />;
+    if (loading && isPending(row, field, retried)) return <Skeleton />;
+    // The connection was lost before the payload with this field.
+    if (value === undefined) return <span className="none">Not loaded</span>;
     return value === null ? <span className="none">None</span> : show(value);
   }
 
