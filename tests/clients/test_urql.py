@@ -15,7 +15,7 @@ from tests.npm import running
 
 pytestmark = pytest.mark.timeout(INSTALL + 60)
 
-GUIDE = (Path(app.__file__).parents[1] / "docs/clients/README.md").read_text(encoding="utf-8")
+GUIDE = (Path(app.__file__).parents[1] / "docs/guides/frontend.md").read_text(encoding="utf-8")
 QUERY = f'query Page {{ user(id: "{user_id(1)}") {{ username }} }}'
 ANSWER = {"user": {"username": "user1"}}
 
