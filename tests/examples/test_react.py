@@ -1,6 +1,8 @@
 """The React example: built as its README says, and driven in a real browser over the demo."""
 
+import itertools
 import os
+import re
 import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -261,18 +263,11 @@ class Violation(BaseModel):
     help: str = Field(description="What it wants.")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-async def test_the_page_is_accessible_and_fits_in_each_width_and_theme(
-    visit: Visit, width: int, theme: Literal["light", "dark"]
-) -> None:
+async def test_the_page_is_accessible_and_fits_in_each_width_and_theme(visit: Visit) -> None:
     node_with(CLIENTS, search_path="", install=INSTALL)
     visit.stage.billing.status = 503
     visit.stage.activity.free.clear()
     page = visit.page
-    await page.set_viewport_size({"width": width, "height": 844})
-    # An animation changes the colours while they are measured.
-    await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     await page.goto(visit.address)
     await visit.has("Billing", "unavailable")
 
@@ -289,20 +284,30 @@ async def test_the_page_is_accessible_and_fits_in_each_width_and_theme(
     assert visit.seen.complaints == []
 
 
-async def violations(page: Page) -> list[Violation]:
-    """Check the page by axe, and that nothing is wider than the window."""
-    assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+async def violations(page: Page) -> list[tuple[int, str, Violation]]:
+    """Check the page by axe in each width and theme, and that it is not wider than the window."""
     await page.add_script_tag(path=CLIENTS / "node_modules/axe-core/axe.min.js")
-    found = await page.evaluate("axe.run().then(({ violations }) => violations)")
-    return [Violation.model_validate(one) for one in found]
+    found: list[tuple[int, str, Violation]] = []
+    for width, theme in itertools.product((1440, 390), THEMES):
+        await page.set_viewport_size({"width": width, "height": 844})
+        # An animation changes the colours while they are measured.
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth"), width
+        broken = await page.evaluate("axe.run().then(({ violations }) => violations)")
+        found += [(width, theme, Violation.model_validate(one)) for one in broken]
+    return found
 
 
-async def test_it_works_over_the_demo_as_it_is_started(
+async def test_it_works_over_the_demo_as_its_readme_starts_it(
     built: Built, chromium: str, port: int
 ) -> None:
-    slow = ("--port", str(port), "--ports", "0,0,0", "--latency", "billing=800ms")
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    [arguments] = re.findall(r'^make demo ARGS="(.*)"$', readme, flags=re.MULTILINE)
     async with (
-        running_demo(*slow) as gateway,
+        running_demo("--port", str(port), "--ports", "0,0,0", *arguments.split()) as gateway,
         served_site(built) as address,
         open_page(chromium) as (page, seen),
     ):
@@ -311,6 +316,7 @@ async def test_it_works_over_the_demo_as_it_is_started(
         rows = page.locator("tbody tr")
         await expect(rows).to_have_count(SHOWN, timeout=SLOW_MS)
         await expect(page.locator(".sources")).to_contain_text("Billing up to date")
+        await expect(page.locator(".sources")).to_contain_text("Activity up to date")
         await expect(rows.first).to_contain_text("Pro")
         assert seen.complaints == []
 
