@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check audit format schema dashboard fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,7 +21,7 @@ help: ## list the targets
 	@touch $@
 
 # Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
-NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients
+NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react
 NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
 # The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
 $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installed
@@ -54,6 +54,9 @@ schema: .venv/installed ## export schema.graphql from the code
 
 dashboard: .venv/installed ## write the Grafana dashboard from deploy/grafana/panels.yml
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboard.json
+
+pictures: .venv/installed examples/react/node_modules/installed ## make the pictures of the React example anew, by Chromium
+	$(BIN)/python -m tests.examples.pictures $(ARGS)
 
 FUZZES := tests/test_isolation_storm.py tests/test_identities.py tests/server/test_fuzz.py tests/sources/test_fuzz.py tests/server/test_fuzz_pipelining.py tests/execution/test_fuzz.py tests/server/headers/test_fuzz.py tests/auth/test_fuzz.py
 fuzz: .venv/installed ## ten thousand requests and conversations of each kind, right and damaged, on the wire; documents, headers, tokens (FUZZ_EXAMPLES=1000)

@@ -44,7 +44,7 @@ is a minor version: clients should treat an unknown one as a failure of its fiel
 
 _FOOT = """
 `source` is the name of the source that failed. Grouped errors also have `paths`
-([how to ask for them](../clients/README.md#errors)).
+([how to ask for them](../guides/frontend.md#one-error-for-each-source)).
 """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.demo_callers import DemoCallers
 from app.observability.logs import make_log
 from app.server.graphiql.build import NodePrograms
 from app.settings.models import Settings
@@ -27,9 +28,12 @@ def node() -> NodePrograms:
 
 
 @asynccontextmanager
-async def at_address(services: FakeServices, settings: Settings) -> AsyncGenerator[Address]:
-    """Serve the gateway over the fakes."""
+async def at_address(
+    services: FakeServices, settings: Settings, callers: DemoCallers | None = None
+) -> AsyncGenerator[Address]:
+    """Serve the gateway over the fakes; without callers, to everybody."""
     log = make_log(settings.log, stream=io.StringIO())
-    app = make_app(settings, log, transports=services.transport)
+    authenticate = callers.authenticate(log) if callers else None
+    app = make_app(settings, log, transports=services.transport, authenticate=authenticate)
     async with served(app, settings) as address:
         yield address

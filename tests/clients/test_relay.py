@@ -1,7 +1,5 @@
 """Relay's compiler takes a list in pages, and Relay's runtime reads two pages of it."""
 
-import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,19 +7,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from app.execution.schema import schema_for
-from app.schema.export import client_text
 from app.server.graphiql.build import NodePrograms
 from app.settings.field_schema import settings_in
 from app.settings.models import Settings
 from tests.clients.conftest import FOLDER, INSTALL, at_address
+from tests.clients.relay_compiler import compiled
 from tests.fakes import FakeServices, invoice, settings_for_fakes, user_id
 from tests.npm import running
 from tests.ways import ALSO_BY_FILE, Ways
 
 pytestmark = pytest.mark.timeout(INSTALL + 60)
 
-COMPILER = FOLDER / "node_modules/relay-compiler/cli.js"
 PAGE = """
 import { graphql } from "relay-runtime";
 
@@ -59,35 +55,6 @@ class RelayPages(BaseModel):
     sent: list[SentQuery] = Field(description="What it sent.")
 
 
-def compiled(
-    node: NodePrograms,
-    folder: Path,
-    settings: Settings,
-    *,
-    page: str = PAGE,
-    language: str = "javascript",
-) -> tuple[Path, str]:
-    """Compile a component's queries; return the folder of the artifacts, and what is complained."""
-    schema, _ = schema_for(settings)
-    names = schema.definition.names
-    ending = {"javascript": "js", "typescript": "ts"}[language]
-    config: dict[str, object] = {"src": "./src", "schema": "./schema.graphql"}
-    files = {
-        "schema.graphql": client_text(schema.core),
-        # Node finds what modules of CommonJS name without an ending.
-        "relay.config.json": json.dumps({**config, "language": language, "eagerEsModules": False}),
-        "package.json": "{}",
-        f"src/Page.{ending}": page % {"type": names.type, "one": names.one},
-    }
-    (folder / "src").mkdir()
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    done = subprocess.run(  # noqa: S603 # the compiler
-        (*node.node, COMPILER), cwd=folder, capture_output=True, text=True, check=False
-    )
-    return folder / "src/__generated__", "" if done.returncode == 0 else done.stdout + done.stderr
-
-
 def employees() -> Settings:
     """Call the users of the default schema employees."""
     tables = {"schema": {"type": "Employee", "plural": "staff"}}
@@ -100,7 +67,7 @@ async def two_pages(
     """Compile, and read two pages of two invoices of five."""
     services.know(1)
     services.billing.invoices[user_id(1)] = [invoice(number) for number in range(5, 0, -1)]
-    artifacts, complaint = compiled(node, folder, settings)
+    artifacts, complaint = compiled(node, folder, settings, page=PAGE)
     assert not complaint
     async with (
         at_address(services, settings) as address,
@@ -132,7 +99,7 @@ def test_without_node_the_compiler_refuses_such_a_list(node: NodePrograms, tmp_p
     tables = {"schema": {"node": False}}
     settings = Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
 
-    _, complaint = compiled(node, tmp_path, settings)
+    _, complaint = compiled(node, tmp_path, settings, page=PAGE)
 
     assert "@refetchable" in complaint
 

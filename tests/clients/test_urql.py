@@ -2,43 +2,27 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
 
 import app
 from app.server.graphiql.build import NodePrograms
 from app.settings.models import Settings
+from tests.clients.asking import ClientResult
 from tests.clients.conftest import FOLDER, INSTALL, at_address
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.npm import running
 
 pytestmark = pytest.mark.timeout(INSTALL + 60)
 
-GUIDE = (Path(app.__file__).parents[1] / "docs/clients/README.md").read_text(encoding="utf-8")
+GUIDE = (Path(app.__file__).parents[1] / "docs/guides/frontend.md").read_text(encoding="utf-8")
 QUERY = f'query Page {{ user(id: "{user_id(1)}") {{ username }} }}'
 ANSWER = {"user": {"username": "user1"}}
 
 
-class UrqlError(BaseModel):
-    """An error, as urql shows it."""
-
-    message: str
-    code: str | None
-
-
-class UrqlResult(BaseModel):
-    """What urql makes of an answer."""
-
-    data: Any = Field(description="The data, if there is any.")
-    errors: list[UrqlError] = Field(description="The errors in the answer.")
-    network: str | None = Field(description="The error of the network, if there is one.")
-
-
 async def ask(
     node: NodePrograms, services: FakeServices, options: object, settings: Settings | None = None
-) -> UrqlResult:
+) -> ClientResult:
     """Ask a gateway by a client with options."""
     services.know(1)
     arguments = (QUERY, json.dumps(options))
@@ -46,7 +30,7 @@ async def ask(
         at_address(services, settings or settings_for_fakes()) as address,
         running(node, FOLDER, "urql.mjs", address.url, *arguments) as line,
     ):
-        return UrqlResult.model_validate_json(line)
+        return ClientResult.model_validate_json(line)
 
 
 async def test_by_default_it_sends_get_and_the_refusal_says_what_to_set(
@@ -81,7 +65,7 @@ async def test_with_these_options_it_is_answered(
 ) -> None:
     result = await ask(node, services, options)
 
-    assert (result.data, result.errors, result.network) == (ANSWER, [], None)
+    assert (result.data, result.errors) == (ANSWER, [])
 
 
 async def test_a_gateway_without_the_prevention_answers_it_as_it_is(

@@ -1,12 +1,30 @@
 // Asks the gateway by urql, and prints what comes of it as one line of JSON.
-// Arguments: the address, the document, and further options of the client as JSON.
-import { Client, fetchExchange } from "@urql/core";
+// Arguments: the address, the document, options of the client, and options of the request as JSON.
+import { print } from "./recording.mjs";
+import { Client, createRequest, fetchExchange } from "@urql/core";
+import { persistedExchange } from "@urql/exchange-persisted";
 
-const [url, document, options] = process.argv.slice(2);
-const client = new Client({ url, exchanges: [fetchExchange], ...JSON.parse(options) });
-const { data, error } = await client.query(document, {}).toPromise();
-const errors = error?.graphQLErrors.map(({ message, extensions }) => ({
-  message,
-  code: extensions?.code ?? null,
-}));
-console.log(JSON.stringify({ data: data ?? null, errors: errors ?? [], network: error?.networkError?.message ?? null }));
+const [url, document, ofClient, ofRequest = "{}"] = process.argv.slice(2);
+const { variables = {}, grouped, hash, get, after, token } = JSON.parse(ofRequest);
+const byHash = persistedExchange({
+  generateHash: async () => hash,
+  enforcePersistedQueries: true,
+  preferGetForPersistedQueries: get,
+});
+const exchanges = hash ? [byHash, fetchExchange] : [fetchExchange];
+const authorized = { fetchOptions: () => ({ headers: { Authorization: `Bearer ${token}` } }) };
+const options = { ...JSON.parse(ofClient), ...(token ? authorized : {}) };
+const client = new Client({ url, exchanges, ...options });
+const extensions = grouped ? { errors: "grouped" } : undefined;
+
+async function ask(values) {
+  return client.executeQuery(createRequest(document, values, extensions)).toPromise();
+}
+
+let { data, error } = await ask(variables);
+if (after) {
+  const { endCursor } = data.user.invoices.pageInfo;
+  const next = await ask({ ...variables, after: endCursor });
+  data.user.invoices.edges.push(...next.data.user.invoices.edges);
+}
+print(data, [...(error?.graphQLErrors ?? []), ...(error?.networkError ? [error.networkError] : [])]);

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import httpx
@@ -161,12 +162,20 @@ async def serving(name: str, served: ASGIApp) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def serve_over_demo(folder: Path, variables: Mapping[str, str]) -> AsyncGenerator[str]:
+async def serve_over_demo(
+    folder: Path,
+    variables: Mapping[str, str],
+    *,
+    port: int | None = None,
+    around: Mapping[str, Callable[[ASGIApp], ASGIApp]] = MappingProxyType({}),
+) -> AsyncGenerator[str]:
     """Run `user-gateway serve` as a process, over the demo's three services.
 
     Args:
         folder: Where it runs.
         variables: Its settings, besides the addresses of the services.
+        port: Its port; a free one when absent.
+        around: What to wrap services in, by their name in variables (`BILLING`).
 
     Yields:
         The address of the GraphQL endpoint.
@@ -174,13 +183,14 @@ async def serve_over_demo(folder: Path, variables: Mapping[str, str]) -> AsyncGe
     async with AsyncExitStack() as stack:
         demo = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
         services = {"PROFILE": demo.profile, "BILLING": demo.billing, "ACTIVITY": demo.activity}
+        wrapped = {**services, **{name: wrap(services[name]) for name, wrap in around.items()}}
         addresses = {
             f"GATEWAY_SOURCES__{name}__BASE_URL": await stack.enter_async_context(
                 serving(name, one)
             )
-            for name, one in services.items()
+            for name, one in wrapped.items()
         }
-        port = free_port()
+        port = port or free_port()
         root = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
         serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
         environment = {**root, **addresses, **variables}

@@ -135,10 +135,27 @@ async def test_a_client_adds_the_items_of_a_stream(
     assert [one["username"] for one in line["data"]["users"]] == ["user1", "user2", "user3"]
 
 
-@pytest.mark.parametrize(
+WITHOUT_CACHE = pytest.mark.parametrize(
     ("program", "accept"),
     [("fetch.mjs", ""), ("sse.mjs", ""), ("meros.mjs", "multipart/mixed, application/json")],
 )
+
+
+@WITHOUT_CACHE
+async def test_items_of_a_stream_are_read_without_a_cache(
+    node: NodePrograms, services: FakeServices, program: str, accept: str
+) -> None:
+    services.know(1, 2, 3)
+
+    async with client(node, services, program, accept, STREAM, IDS) as lines:
+        payloads = await lines.rest()
+
+    assert len(payloads) > 1
+    users = applied(payloads)["data"]["users"]
+    assert [one["username"] for one in users] == ["user1", "user2", "user3"]
+
+
+@WITHOUT_CACHE
 async def test_payloads_are_read_without_a_cache(
     node: NodePrograms, services: FakeServices, program: str, accept: str
 ) -> None:

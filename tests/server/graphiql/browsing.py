@@ -35,10 +35,10 @@ class BrowserReports:
 
 
 @asynccontextmanager
-async def running_demo() -> AsyncGenerator[str]:
-    """Runs the demo on free ports; the value is the address that it prints for GraphiQL."""
+async def running_demo(*arguments: str) -> AsyncGenerator[str]:
+    """Runs the demo, on free ports by default; the value is the address that it prints."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "demo", "--port", "0"),
+        *(sys.executable, "-m", "app", "demo", *(arguments or ("--port", "0"))),
         stdout=PIPE,
         stderr=STDOUT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -1,0 +1,187 @@
+"""Builds the React example, and serves its files beside a gateway whose sources can fail."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import app
+from app.demo.faults import FaultMiddleware
+from app.server.graphiql.build import NodePrograms
+from tests.examples.serving import clean_environment, serve_over_demo, serving
+
+ROOT = Path(app.__file__).parents[1]
+FOLDER = ROOT / "examples/react"
+OUTSIDE = ("schema.graphql", "docs/clients/error-codes.ts")
+"""What the example reads outside of its folder."""
+
+PATIENT = {
+    "GATEWAY_DEADLINE__BUDGET": "60",
+    **{
+        f"GATEWAY_SOURCES__{name}__{setting}": value
+        for name in ("PROFILE", "BILLING", "ACTIVITY")
+        for setting, value in (("TIMEOUT", "60"), ("RETRY__MAX_RETRIES", "0"))
+    },
+}
+"""A held source is waited for, and a failure is one call."""
+
+OPEN = {"GATEWAY_AUTH__MODE": "none", "GATEWAY_CORS__ORIGINS": '["http://127.0.0.1:*"]'}
+"""Anyone may ask, and so may the page, which is served on another port."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The example, as `npm run build` left it.
+
+    Attributes:
+        folder: A copy of the example.
+        complaint: What the build printed, if it failed.
+    """
+
+    folder: Path
+    complaint: str
+
+    @property
+    def site(self) -> Path:
+        """The files for a web server."""
+        return self.folder / "dist"
+
+    @property
+    def manifest(self) -> Path:
+        """The documents by their hash."""
+        return self.folder / "src/gql/persisted-documents.json"
+
+
+def build(
+    node: NodePrograms, folder: Path, variables: Mapping[str, str], *, schema: str | None = None
+) -> Built:
+    """Build a copy of the example, so that tests share no files.
+
+    Args:
+        node: How to call Node.
+        folder: A new folder for the copy.
+        variables: Settings of the build.
+        schema: Another schema than the one of the repository.
+
+    Returns:
+        The copy.
+    """
+    copy = folder / FOLDER.relative_to(ROOT)
+    ignored = shutil.ignore_patterns("node_modules", "dist", "gql")
+    shutil.copytree(FOLDER, copy, ignore=ignored)
+    (copy / "node_modules").symlink_to(FOLDER / "node_modules", target_is_directory=True)
+    for name in OUTSIDE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    if schema is not None:
+        (folder / "schema.graphql").write_text(schema, encoding="utf-8")
+    # The scripts call `node` by its name.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    done = subprocess.run(  # noqa: S603 # npm
+        (*node.npm, "run", "build"),
+        cwd=copy,
+        env={**clean_environment(variables), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Built(copy, done.stdout + done.stderr if done.returncode else "")
+
+
+@dataclass
+class Switch:
+    """Stands before a service: holds its answers, or fails in its place.
+
+    Attributes:
+        status: The status to fail with; `None` to let the service answer.
+        free: Set while answers are not held.
+    """
+
+    status: int | None = None
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.free.set()
+
+    def around(self, service: ASGIApp) -> ASGIApp:
+        """Stand before a service.
+
+        Args:
+            service: The service.
+
+        Returns:
+            What is served in its place.
+        """
+
+        async def switched(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                await self.free.wait()
+            chosen = service if self.status is None else FaultMiddleware(service, self.status)
+            await chosen(scope, receive, send)
+
+        return switched
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A gateway over the demo's services.
+
+    Attributes:
+        profile: Stands before profile.
+        billing: Stands before billing.
+        activity: Stands before activity.
+    """
+
+    profile: Switch = field(default_factory=Switch)
+    billing: Switch = field(default_factory=Switch)
+    activity: Switch = field(default_factory=Switch)
+
+
+@asynccontextmanager
+async def gateway_at(
+    port: int, folder: Path, variables: Mapping[str, str] | None = None
+) -> AsyncGenerator[Stage]:
+    """Run `user-gateway serve` over the demo's services.
+
+    Args:
+        port: Where the page expects it.
+        folder: Where it runs.
+        variables: Further settings.
+
+    Yields:
+        The switches of the services.
+    """
+    stage = Stage()
+    around = {
+        "PROFILE": stage.profile.around,
+        "BILLING": stage.billing.around,
+        "ACTIVITY": stage.activity.around,
+    }
+    settings = {**OPEN, **PATIENT, **(variables or {})}
+    async with serve_over_demo(folder, settings, port=port, around=around):
+        yield stage
+
+
+@asynccontextmanager
+async def served_site(built: Built) -> AsyncGenerator[str]:
+    """Serve the files of a build.
+
+    Args:
+        built: The example.
+
+    Yields:
+        The address of the page.
+    """
+    files = StaticFiles(directory=built.site, html=True)
+    async with serving("the page", Starlette(routes=[Mount("/", files)])) as address:
+        yield f"{address}/"
