@@ -162,7 +162,9 @@ def record(number: int) -> Record:
 def connection(request: PageRequest, *numbers: int, has_next: bool) -> ResolvedPage:
     """Make a connection of a page with these invoices."""
     items = tuple(PageItem(record(n), Position("c", f"i{n}")) for n in numbers)
-    return resolved_page(request, Page(items, has_next=has_next))
+    page = resolved_page(request, Page(items, has_next=has_next))
+    assert page is not None
+    return page
 
 
 def test_each_edge_has_the_cursor_of_the_place_behind_it() -> None:
