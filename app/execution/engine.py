@@ -278,6 +278,7 @@ class Engine:
             bug = error
         answer = self.failed(bug, run.context.request_id)
         run.measure(self._clock.monotonic())
+        run.report.count(answer.errors)
         self._telemetry.record(run, answer)
         return answer
 
@@ -297,6 +298,7 @@ class Engine:
     def _report(self, run: OperationRun, answer: GraphQLResponse) -> None:
         """Add what is reported of an operation to its answer, or to the last payload of it."""
         run.measure(self._clock.monotonic())
+        run.report.count(answer.errors)
         later, cost = answer.later, run.report.cost
         if later is not None:
             later.payloads = reported_payloads(

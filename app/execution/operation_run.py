@@ -77,7 +77,7 @@ class OperationRun:
             report.first_seconds = report.seconds
         self.measure(now)
         report.payloads += 1
-        report.later_errors = [*report.later_errors, *payload.errors]
+        report.count(payload.errors)
 
     def extensions(self) -> Mapping[str, object] | None:
         """Return the ``extensions`` of the answer, or of its last payload."""

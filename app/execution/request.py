@@ -1,7 +1,8 @@
 """GraphQL requests and responses. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal
 
@@ -82,7 +83,8 @@ class OperationReport:
         trusted: Whether the operator has provided its document.
         payloads: In how many payloads its answer came.
         first_seconds: How long the first payload took, if there are several.
-        later_errors: The errors of the payloads after the first.
+        errors: How many errors it has, of all payloads, by code and source. The first one is the
+            first error; the source is empty if the error is about none.
     """
 
     name: str | None = None
@@ -98,7 +100,7 @@ class OperationReport:
     trusted: bool = False
     payloads: int = 1
     first_seconds: float | None = None
-    later_errors: Sequence[GraphQLFormattedError] = ()
+    errors: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
     def refuse(self, error: RequestError) -> None:
         """Note why the operation was refused.
@@ -107,6 +109,17 @@ class OperationReport:
             error: The reason.
         """
         self.reason, self.limit = without_quotes(error.message), error.limit
+
+    def count(self, errors: Sequence[GraphQLFormattedError]) -> None:
+        """Count errors, once: a source that is down may be hundreds of them.
+
+        Args:
+            errors: The errors of the answer, or of a payload.
+        """
+        extensions = [one.get("extensions", {}) for one in errors]
+        self.errors.update(
+            [(str(one.get("code")), str(one.get("source", ""))) for one in extensions]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ and paths, because these may contain words of the client.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-from graphql import GraphQLFormattedError
 
 from app.execution.operation_run import OperationRun
 from app.execution.request import GraphQLResponse
@@ -60,8 +58,7 @@ class OperationTelemetry:
             answer: Its answer.
         """
         report, metrics = run.report, self.telemetry.metrics
-        errors = [*answer.errors, *report.later_errors] if report.later_errors else answer.errors
-        error = _code_of(errors[0]) if errors else ""
+        error = next((code for code, _ in report.errors), "")
         name = metrics.names.shown(report.name, trusted=report.trusted)
         kind = "" if report.cost is None else OPERATION_TYPE
         metrics.graphql.record(report.seconds, kind, name, error, trace=run.span)
@@ -70,17 +67,15 @@ class OperationTelemetry:
             metrics.operations.add(1, renderer, report.executor or "")
         if report.limit is not None:
             metrics.limit_refusals.add(1, report.limit)
-        if errors:
-            for source, code in {pair for one in errors if (pair := _lost_source(one)) is not None}:
+        for code, source in report.errors:
+            if source:
                 metrics.partial_operations.add(1, source, code)
         tracer = self.telemetry.tracer
         if tracer is not None and run.span is not None:
-            for span in (*_phases(run, run.span, error), self._span(run, run.span, errors)):
+            for span in (*_phases(run, run.span, error), self._span(run, run.span, error)):
                 tracer.export(span)
 
-    def _span(
-        self, run: OperationRun, span: TraceContext, errors: Sequence[GraphQLFormattedError]
-    ) -> Span:
+    def _span(self, run: OperationRun, span: TraceContext, error: str) -> Span:
         """Make the span of an operation."""
         report, times = run.report, run.times
         attributes: dict[str, str | int | float | bool] = {"gateway.compiled": report.compiled}
@@ -90,14 +85,14 @@ class OperationTelemetry:
             attributes["graphql.operation.name"] = report.name
         if report.cost is not None:
             attributes["graphql.operation.type"] = OPERATION_TYPE
-        if errors:
-            attributes["graphql.error.count"] = len(errors)
+        if report.errors:
+            attributes["graphql.error.count"] = report.errors.total()
         if report.payloads > 1:
             attributes["gateway.payloads"] = report.payloads
         if self.documents:
             attributes["graphql.document"] = run.text
         events = [*_source_events(run.loaders.trace, times.ended)]
-        events += _error_events(errors, times.ended)
+        events += _error_events(report.errors, times.ended)
         return Span(
             OPERATION_TYPE if report.cost is not None else "GraphQL Operation",
             SpanKind.SERVER,
@@ -107,7 +102,7 @@ class OperationTelemetry:
             times.ended,
             attributes,
             events,
-            error=(_code_of(errors[0]) or None) if errors else None,
+            error=error or None,
         )
 
 
@@ -164,27 +159,10 @@ def _source_events(sources: Trace, at: float) -> Iterator[SpanEvent]:
             yield SpanEvent("gateway.stale", at, facts)
 
 
-def _error_events(errors: Sequence[GraphQLFormattedError], at: float) -> Iterator[SpanEvent]:
+def _error_events(errors: Counter[tuple[str, str]], at: float) -> Iterator[SpanEvent]:
     """List the errors by code and source, with their numbers."""
-    counts = Counter((_code_of(one), _source_of(one)) for one in errors)
-    for (code, source), number in counts.most_common(MAX_EVENTS):
+    for (code, source), number in errors.most_common(MAX_EVENTS):
         facts: dict[str, str | int] = {"graphql.error.code": code, "graphql.error.count": number}
         if source:
             facts["gateway.source"] = source
         yield SpanEvent("graphql.error", at, facts)
-
-
-def _code_of(error: GraphQLFormattedError) -> str:
-    """Return the code of an error."""
-    return str(error.get("extensions", {}).get("code", ""))
-
-
-def _source_of(error: GraphQLFormattedError) -> str:
-    """Return the source that an error is about; an empty text for none."""
-    return str(error.get("extensions", {}).get("source", ""))
-
-
-def _lost_source(error: GraphQLFormattedError) -> tuple[str, str] | None:
-    """Return source and code of an error that a source has caused; ``None`` for other errors."""
-    source = _source_of(error)
-    return (source, _code_of(error)) if source else None

@@ -10,30 +10,22 @@ It covers all operations except those that ``docs/performance.md`` lists. The ex
 these, and its resolvers define what is right.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from graphql import (
     DocumentNode,
-    GraphQLError,
     GraphQLFormattedError,
     GraphQLNonNull,
     GraphQLObjectType,
-    located_error,
 )
 from graphql.execution.values import VariableValues, get_argument_values
-from graphql.language.location import FormattedSourceLocation
 
 from app.auth.policies import refusal
-from app.errors import BadUserInputError, Code, GatewayError, SourceError, SourceFailure, bare
-from app.execution.outcome import GroupResults, outcome_of, results_of
+from app.errors import BadUserInputError, GatewayError, bare
 from app.execution.plan import (
     PlannedField,
-    PlannedRoot,
     RootSelection,
-    UserGroup,
     UserSelection,
 )
 from app.execution.render import (
@@ -45,14 +37,13 @@ from app.execution.render import (
     Rendered,
     RenderRequest,
 )
-from app.execution.response_errors import in_answer_order, public_error
+from app.execution.response_errors import in_answer_order
 from app.execution.schema import GatewaySchema
 from app.execution.selection import variables_in
 from app.fastpath.code import FunctionWriter, function_bytes
-from app.fastpath.lists import LIST_BYTES, CompiledList, lists_of
-from app.schema.connection import ResolvedPage
-from app.sources.base import FieldSet, PageRequest, PageSpec
-from app.sources.results import record_in
+from app.fastpath.lists import LIST_BYTES, CompiledList
+from app.fastpath.rendering import CompiledRoot, FieldFailure, Rendering, UserWriter
+from app.sources.base import PageRequest, PageSpec
 
 ROOT_BYTES = 500
 """Estimated bytes of a compiled root field, without its writers. A test checks all estimates."""
@@ -62,73 +53,6 @@ WRITER_BYTES = 700
 
 FIELD_BYTES = 330
 """Estimated bytes of a field of users, with its locations in the document."""
-
-UserData = dict[str, Any]
-"""A user in the response."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldFailure:
-    """The errors that one field of the users of a selection can have.
-
-    Attributes:
-        key: The response key.
-        sources: The sources that the field reads.
-        reads: The record fields that it reads.
-        wrong: The error that the field always has, if any: the caller may not see it, or an
-            argument is not valid.
-        missing: The failure if there is no value; ``None`` if the field may be ``null``.
-        nullable: Whether the field may be ``null`` by the schema.
-        locations: The locations of the field in the document.
-    """
-
-    key: str
-    sources: tuple[str, ...]
-    reads: FieldSet
-    wrong: GatewayError | None
-    missing: SourceFailure | None
-    nullable: bool
-    locations: Sequence[FormattedSourceLocation]
-
-
-@dataclass(frozen=True, slots=True)
-class UserWriter:
-    """Makes the users of one selection in the response.
-
-    Attributes:
-        fields: The selected fields.
-        write_user: Makes a user from its id and the record of each needed source. Returns ``None``
-            if no source knows the user.
-        write_known: Like ``write_user``, for a user that exists although all records may be
-            ``None``, because a source has failed. Its first argument has the response keys of the
-            fields that have failed.
-        always_wrong: Whether a field always has an error.
-        never_null: The response keys of the fields that need a value.
-        lists: The lists that are read page by page. The functions get their pages after the
-            records.
-    """
-
-    fields: Sequence[FieldFailure]
-    write_user: Callable[..., UserData | None]
-    write_known: Callable[..., UserData]
-    always_wrong: bool
-    never_null: Sequence[str] = ()
-    lists: Sequence[CompiledList] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledRoot:
-    """One root field, compiled.
-
-    Attributes:
-        locations: The locations of the field in the document.
-        others: Makes other users than the caller; ``None`` if the field does not return users.
-        own: Makes the caller's own user. It is ``others`` if the caller may see the same of both.
-    """
-
-    locations: Sequence[FormattedSourceLocation]
-    others: UserWriter | None = None
-    own: UserWriter | None = None
 
 
 class Compiler:
@@ -345,7 +269,7 @@ class CompiledSelection:
         """
         if request.on_error == "HALT" and self.render(request, {}).errors:
             return []
-        rendering = _Rendering(request, {})
+        rendering = Rendering(request, {})
         wanted: dict[PageSpec[Any], dict[PageRequest, None]] = {}
         for key, root in request.plan.roots.items():
             for spec, one in rendering.wanted_pages(root, self.roots[key]):
@@ -367,7 +291,7 @@ class CompiledSelection:
             Exception: A bug of ours. The executor finds the same bug, and the field of it.
         """
         plan, on_error = request.plan, request.on_error
-        rendering = _Rendering(request, pages)
+        rendering = Rendering(request, pages)
         data: dict[str, Any] | None = {
             key: rendering.root(root, self.roots[key]) for key, root in plan.roots.items()
         }
@@ -381,198 +305,3 @@ class CompiledSelection:
         elif on_error == "HALT" and errors:
             data, errors = None, errors[:1]
         return Rendered(data, errors, rendering.bugs)
-
-
-class _Rendering:
-    """One run of a compiled operation. Collects the errors while it makes the users.
-
-    Attributes:
-        errors: The errors so far, as clients see them.
-        bugs: Errors that may be bugs of ours.
-        ended: The first error of a field that may not be ``null``.
-    """
-
-    def __init__(self, request: RenderRequest, pages: PageResults) -> None:
-        self.errors: list[GraphQLFormattedError] = []
-        self.bugs: list[GraphQLError] = []
-        self.ended: GraphQLFormattedError | None = None
-        self._request = request
-        self._pages = pages
-
-    def root(self, root: PlannedRoot, compiled: CompiledRoot) -> object:
-        """Return the value of a root field.
-
-        Args:
-            root: The planned root field.
-            compiled: The same root field, compiled.
-
-        Returns:
-            The value in the response: the users, one user, or a type name.
-        """
-        if compiled.others is None or compiled.own is None:
-            return "Query"  # the field is __typename
-        found = [results_of(group, self._request.results) for group in root.groups]
-        failed = root.error or next((one.bug for one in found if one.bug is not None), None)
-        if failed is not None:
-            self._fail(root.selection, failed, [root.selection.key])
-            if not root.selection.nullable:
-                self.ended = self.ended or self.errors[-1]
-            return None
-        users: list[UserData | None]
-        if len(root.groups) == 1 and len(root.groups[0].keys) == root.count:  # the common case
-            [group] = root.groups
-            writer = compiled.own if group.is_own else compiled.others
-            users = self._users(root.selection, compiled, writer, group, found[0])
-        else:
-            users = [None] * (root.count or 0)
-            for place, error in root.wrong.items():
-                path: list[str | int] = [root.selection.key]
-                self._fail(
-                    root.selection, error, [*path, place] if root.selection.is_list else path
-                )
-            for group, of_group in zip(root.groups, found, strict=True):
-                writer = compiled.own if group.is_own else compiled.others
-                members = self._users(root.selection, compiled, writer, group, of_group)
-                for place, user in zip(group.places, members, strict=True):
-                    users[place] = user
-        return users if root.selection.is_list else users[0]
-
-    def _users(
-        self,
-        root: RootSelection,
-        compiled: CompiledRoot,
-        writer: UserWriter,
-        group: UserGroup,
-        found: GroupResults,
-    ) -> list[UserData | None]:
-        """Make the users of a group. The caller may see the same fields of all of them."""
-        users: list[UserData | None]
-        if found.whole and not (writer.always_wrong or writer.lists):
-            users = list(map(writer.write_user, group.keys, *found.columns))
-            if not any(_lacks(user, writer.never_null) for user in users if writer.never_null):
-                return users
-        users, needs = [], group.selection.needs
-        lists = lists_of(writer.lists, self._request.variables)
-        for place, key, *row in zip(group.places, group.keys, *found.columns, strict=True):
-            path: list[str | int] = [root.key, place] if root.is_list else [root.key]
-            results = dict(zip(needs.sources, row, strict=True))
-            outcome = outcome_of(results, needs, self._request.required)
-            if outcome.failure is not None:
-                self._add_source_error(outcome.failure, compiled.locations, path)
-            if not outcome.known:
-                users.append(None)
-                continue
-            failures: dict[str, SourceFailure | GatewayError] = {
-                field.key: failure
-                for field in writer.fields
-                if (failure := outcome.failure_of(field.sources, field.reads)) is not None
-            }
-            shown: list[ResolvedPage | None] = []
-            for one, arguments in lists:
-                pages = self._pages.get(one.spec, {})
-                try:
-                    shown.append(one.page(key, results, arguments, pages))
-                except GatewayError as error:
-                    failures[one.key] = bare(error)
-                    shown.append(None)
-            user = writer.write_known(failures, key, *map(record_in, row), *shown)
-            complete = self._add_field_errors(writer, user, failures, path)
-            users.append(user if complete else None)
-        return users
-
-    def wanted_pages(
-        self, root: PlannedRoot, compiled: CompiledRoot
-    ) -> Iterator[tuple[PageSpec[Any], PageRequest]]:
-        """Yield the pages that a root field needs, with their lists.
-
-        Args:
-            root: The planned root field.
-            compiled: The same root field, compiled.
-
-        Yields:
-            The pages. A page that cannot be requested is left out: it is an error in the response.
-        """
-        for group in root.groups:
-            writer = compiled.own if group.is_own else compiled.others
-            lists = lists_of(writer.lists if writer else (), self._request.variables)
-            found = results_of(group, self._request.results) if lists else None
-            if found is None or found.bug is not None:
-                continue
-            needs = group.selection.needs
-            for key, *row in zip(group.keys, *found.columns, strict=True):
-                results = dict(zip(needs.sources, row, strict=True))
-                if not outcome_of(results, needs, self._request.required).known:
-                    continue
-                for one, arguments in lists:
-                    with suppress(GatewayError):
-                        if (request := one.request(key, results, arguments)) is not None:
-                            yield one.spec, request
-
-    def _add_field_errors(
-        self,
-        writer: UserWriter,
-        user: UserData,
-        failures: Mapping[str, SourceFailure | GatewayError],
-        path: list[str | int],
-    ) -> bool:
-        """Add the errors of the fields of one user; return whether none propagates to the user."""
-        for field in writer.fields:
-            place = [*path, field.key]
-            failure = failures.get(field.key)
-            if failure is None and field.wrong is None and user[field.key] is None:
-                failure = field.missing
-            error = field.wrong or failure
-            if isinstance(error, SourceError):
-                error = error.failure
-            if error is None:
-                continue
-            if isinstance(error, SourceFailure):
-                self._add_source_error(error, field.locations, place)
-            else:
-                self._add_error(error.message, field.locations, place, error.code)
-            if self._request.on_error == "PROPAGATE" and not field.nullable:
-                return False
-        return True
-
-    def _add_source_error(
-        self,
-        failure: SourceFailure,
-        locations: Sequence[FormattedSourceLocation],
-        path: list[str | int],
-    ) -> None:
-        """Add the error of a failed source at a path."""
-        self._add_error(failure.message, locations, path, failure.code, failure.public_source)
-
-    def _add_error(
-        self,
-        message: str,
-        locations: Sequence[FormattedSourceLocation],
-        path: list[str | int],
-        code: Code,
-        source: str | None = None,
-    ) -> None:
-        """Add an error at a path."""
-        extensions = {"code": code.value} | ({"source": source} if source is not None else {})
-        self.errors.append(
-            {
-                "message": message,
-                "locations": list(locations),
-                "path": path,
-                "extensions": extensions,
-            }
-        )
-
-    def _fail(self, root: RootSelection, error: Exception, path: list[str | int]) -> None:
-        """Add the error of a root field, or of one key in its arguments."""
-        located = located_error(error, root.nodes, path)
-        self.bugs.append(located)
-        self.errors.append(
-            public_error(
-                located, otherwise=Code.BAD_USER_INPUT, request_id=self._request.request_id
-            )
-        )
-
-
-def _lacks(user: UserData | None, keys: Sequence[str]) -> bool:
-    """Return whether a user lacks one of some values."""
-    return user is not None and any(user[key] is None for key in keys)

@@ -1,9 +1,7 @@
 """The log line of each operation: what it was, what it cost, and which sources it lost."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from graphql import GraphQLFormattedError
 from structlog.typing import FilteringBoundLogger
 
 from app.execution.request import GraphQLResponse
@@ -23,8 +21,7 @@ def log_operation(
     report = answer.report
     if report is None:
         return
-    errors = [*answer.errors, *report.later_errors] if report.later_errors else answer.errors
-    lost = _lost_sources(errors) if errors else None
+    lost = _lost_sources(report.errors)
     more: dict[str, object] = {}
     if lost:
         more["lost"] = lost
@@ -43,7 +40,7 @@ def log_operation(
         hash=report.document,
         status=status,
         duration_ms=round(report.seconds * 1000, 2),
-        errors=_codes(errors) if errors else {},
+        errors=_codes(report.errors),
         cost=report.cost,
         sources=report.sources,
         compiled=report.compiled,
@@ -52,16 +49,18 @@ def log_operation(
     )
 
 
-def _codes(errors: Sequence[GraphQLFormattedError]) -> Mapping[str, int]:
+def _codes(errors: Mapping[tuple[str, str], int]) -> Mapping[str, int]:
     """Count errors by their codes."""
-    return dict(Counter(str(error.get("extensions", {}).get("code")) for error in errors))
+    counts: dict[str, int] = {}
+    for (code, _), number in errors.items():
+        counts[code] = counts.get(code, 0) + number
+    return counts
 
 
-def _lost_sources(errors: Sequence[GraphQLFormattedError]) -> Mapping[str, Sequence[str]]:
+def _lost_sources(errors: Mapping[tuple[str, str], int]) -> Mapping[str, Sequence[str]]:
     """List the codes of the sources that failed, by name of the source."""
-    lost: dict[str, dict[str, None]] = {}
-    for error in errors:
-        extensions = error.get("extensions", {})
-        if (source := extensions.get("source")) is not None:
-            lost.setdefault(str(source), {})[str(extensions.get("code"))] = None
-    return {source: list(codes) for source, codes in lost.items()}
+    lost: dict[str, list[str]] = {}
+    for code, source in errors:
+        if source:
+            lost.setdefault(source, []).append(code)
+    return lost

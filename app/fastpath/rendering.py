@@ -1,0 +1,347 @@
+"""One run of a compiled operation: from the source results to data and errors.
+
+Part of ``compiled.py``, which says what it replaces.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from graphql import GraphQLError, GraphQLFormattedError, located_error
+from graphql.language.location import FormattedSourceLocation
+
+from app.errors import Code, GatewayError, SourceError, SourceFailure, bare
+from app.execution.outcome import GroupResults, Outcome, outcome_of, results_of
+from app.execution.plan import PlannedRoot, RootSelection, SourceNeeds, UserGroup
+from app.execution.render import PageResults, RenderRequest
+from app.execution.response_errors import public_error
+from app.fastpath.lists import CompiledList, ListArguments, lists_of
+from app.schema.connection import ResolvedPage
+from app.sources.base import DamagedRecord, FieldSet, PageRequest, PageSpec, UserId
+from app.sources.results import Result, record_in
+
+UserData = dict[str, Any]
+"""A user in the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFailure:
+    """The errors that one field of the users of a selection can have.
+
+    Attributes:
+        key: The response key.
+        sources: The sources that the field reads.
+        reads: The record fields that it reads.
+        wrong: The error that the field always has, if any: the caller may not see it, or an
+            argument is not valid.
+        missing: The failure if there is no value; ``None`` if the field may be ``null``.
+        nullable: Whether the field may be ``null`` by the schema.
+        locations: The locations of the field in the document.
+    """
+
+    key: str
+    sources: tuple[str, ...]
+    reads: FieldSet
+    wrong: GatewayError | None
+    missing: SourceFailure | None
+    nullable: bool
+    locations: Sequence[FormattedSourceLocation]
+
+
+@dataclass(frozen=True, slots=True)
+class UserWriter:
+    """Makes the users of one selection in the response.
+
+    Attributes:
+        fields: The selected fields.
+        write_user: Makes a user from its id and the record of each needed source. Returns ``None``
+            if no source knows the user.
+        write_known: Like ``write_user``, for a user that exists although all records may be
+            ``None``, because a source has failed. Its first argument has the response keys of the
+            fields that have failed.
+        always_wrong: Whether a field always has an error.
+        never_null: The response keys of the fields that need a value.
+        lists: The lists that are read page by page. The functions get their pages after the
+            records.
+    """
+
+    fields: Sequence[FieldFailure]
+    write_user: Callable[..., UserData | None]
+    write_known: Callable[..., UserData]
+    always_wrong: bool
+    never_null: Sequence[str] = ()
+    lists: Sequence[CompiledList] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRoot:
+    """One root field, compiled.
+
+    Attributes:
+        locations: The locations of the field in the document.
+        others: Makes other users than the caller; ``None`` if the field does not return users.
+        own: Makes the caller's own user. It is ``others`` if the caller may see the same of both.
+    """
+
+    locations: Sequence[FormattedSourceLocation]
+    others: UserWriter | None = None
+    own: UserWriter | None = None
+
+
+class Rendering:
+    """One run of a compiled operation. Collects the errors while it makes the users.
+
+    Attributes:
+        errors: The errors so far, as clients see them.
+        bugs: Errors that may be bugs of ours.
+        ended: The first error of a field that may not be ``null``.
+    """
+
+    def __init__(self, request: RenderRequest, pages: PageResults) -> None:
+        self.errors: list[GraphQLFormattedError] = []
+        self.bugs: list[GraphQLError] = []
+        self.ended: GraphQLFormattedError | None = None
+        self._request = request
+        self._pages = pages
+
+    def root(self, root: PlannedRoot, compiled: CompiledRoot) -> object:
+        """Return the value of a root field.
+
+        Args:
+            root: The planned root field.
+            compiled: The same root field, compiled.
+
+        Returns:
+            The value in the response: the users, one user, or a type name.
+        """
+        if compiled.others is None or compiled.own is None:
+            return "Query"  # the field is __typename
+        found = [results_of(group, self._request.results) for group in root.groups]
+        failed = root.error or next((one.bug for one in found if one.bug is not None), None)
+        if failed is not None:
+            self._fail(root.selection, failed, [root.selection.key])
+            if not root.selection.nullable:
+                self.ended = self.ended or self.errors[-1]
+            return None
+        users: list[UserData | None]
+        if len(root.groups) == 1 and len(root.groups[0].keys) == root.count:  # the common case
+            [group] = root.groups
+            writer = compiled.own if group.is_own else compiled.others
+            users = self._users(root.selection, compiled, writer, group, found[0])
+        else:
+            users = [None] * (root.count or 0)
+            for place, error in root.wrong.items():
+                path: list[str | int] = [root.selection.key]
+                self._fail(
+                    root.selection, error, [*path, place] if root.selection.is_list else path
+                )
+            for group, of_group in zip(root.groups, found, strict=True):
+                writer = compiled.own if group.is_own else compiled.others
+                members = self._users(root.selection, compiled, writer, group, of_group)
+                for place, user in zip(group.places, members, strict=True):
+                    users[place] = user
+        return users if root.selection.is_list else users[0]
+
+    def _users(
+        self,
+        root: RootSelection,
+        compiled: CompiledRoot,
+        writer: UserWriter,
+        group: UserGroup,
+        found: GroupResults,
+    ) -> list[UserData | None]:
+        """Make the users of a group. The caller may see the same fields of all of them."""
+        users: list[UserData | None]
+        if found.whole and not (writer.always_wrong or writer.lists):
+            users = list(map(writer.write_user, group.keys, *found.columns))
+            if not any(_lacks(user, writer.never_null) for user in users if writer.never_null):
+                return users
+        users, needs = [], group.selection.needs
+        lists = lists_of(writer.lists, self._request.variables)
+        # A source that fails gives all users of a batch the same failure. What it does to a user is
+        # found once for all of them.
+        known: dict[Hashable, _Consequence] = {}
+        for place, key, *row in zip(group.places, group.keys, *found.columns, strict=True):
+            path: list[str | int] = [root.key, place] if root.is_list else [root.key]
+            shape = _shape_of(row)
+            consequence = known.get(shape)
+            if consequence is None:
+                consequence = self._consequence(writer, needs, row)
+                if shape is not None:
+                    known[shape] = consequence
+            outcome, failures = consequence.outcome, consequence.failures
+            if outcome.failure is not None:
+                self._add_source_error(outcome.failure, compiled.locations, path)
+            if not outcome.known:
+                users.append(None)
+                continue
+            shown: list[ResolvedPage | None] = []
+            if lists:
+                results = dict(zip(needs.sources, row, strict=True))
+                shown, wrong = self._pages_of(key, results, lists)
+                failures = {**failures, **wrong}
+            user = writer.write_known(failures, key, *map(record_in, row), *shown)
+            if consequence.errors is not None:
+                self.errors += [
+                    cast("GraphQLFormattedError", {**error, "path": [*path, name]})
+                    for name, error in consequence.errors
+                ]
+                users.append(user)
+            else:
+                complete = self._add_field_errors(writer, user, failures, path)
+                users.append(user if complete else None)
+        return users
+
+    def _consequence(
+        self, writer: UserWriter, needs: SourceNeeds, row: Sequence[Result]
+    ) -> "_Consequence":
+        """Find what the results of a user's sources do to the user."""
+        results = dict(zip(needs.sources, row, strict=True))
+        outcome = outcome_of(results, needs, self._request.required)
+        failures = {
+            field.key: failure
+            for field in writer.fields
+            if (failure := outcome.failure_of(field.sources, field.reads)) is not None
+        }
+        if writer.lists or writer.never_null or self._request.on_error == "PROPAGATE":
+            return _Consequence(outcome, failures, None)
+        errors = [
+            (field.key, _error_of(error, field.locations, []))
+            for field in writer.fields
+            if (error := field.wrong or failures.get(field.key)) is not None
+        ]
+        return _Consequence(outcome, failures, errors)
+
+    def _pages_of(
+        self,
+        user: UserId,
+        results: Mapping[str, Result],
+        lists: Sequence[tuple[CompiledList, ListArguments]],
+    ) -> tuple[list[ResolvedPage | None], Mapping[str, GatewayError]]:
+        """Return the page of each list of a user, and the errors by response key."""
+        shown: list[ResolvedPage | None] = []
+        wrong: dict[str, GatewayError] = {}
+        for one, arguments in lists:
+            pages = self._pages.get(one.spec, {})
+            try:
+                shown.append(one.page(user, results, arguments, pages))
+            except GatewayError as error:
+                wrong[one.key] = bare(error)
+                shown.append(None)
+        return shown, wrong
+
+    def wanted_pages(
+        self, root: PlannedRoot, compiled: CompiledRoot
+    ) -> Iterator[tuple[PageSpec[Any], PageRequest]]:
+        """Yield the pages that a root field needs, with their lists.
+
+        Args:
+            root: The planned root field.
+            compiled: The same root field, compiled.
+
+        Yields:
+            The pages. A page that cannot be requested is left out: it is an error in the response.
+        """
+        for group in root.groups:
+            writer = compiled.own if group.is_own else compiled.others
+            lists = lists_of(writer.lists if writer else (), self._request.variables)
+            found = results_of(group, self._request.results) if lists else None
+            if found is None or found.bug is not None:
+                continue
+            needs = group.selection.needs
+            for key, *row in zip(group.keys, *found.columns, strict=True):
+                results = dict(zip(needs.sources, row, strict=True))
+                if not outcome_of(results, needs, self._request.required).known:
+                    continue
+                for one, arguments in lists:
+                    with suppress(GatewayError):
+                        if (request := one.request(key, results, arguments)) is not None:
+                            yield one.spec, request
+
+    def _add_field_errors(
+        self,
+        writer: UserWriter,
+        user: UserData,
+        failures: Mapping[str, SourceFailure | GatewayError],
+        path: list[str | int],
+    ) -> bool:
+        """Add the errors of the fields of one user; return whether none propagates to the user."""
+        for field in writer.fields:
+            failure = failures.get(field.key)
+            if failure is None and field.wrong is None and user[field.key] is None:
+                failure = field.missing
+            error = field.wrong or failure
+            if error is None:
+                continue
+            self.errors.append(_error_of(error, field.locations, [*path, field.key]))
+            if self._request.on_error == "PROPAGATE" and not field.nullable:
+                return False
+        return True
+
+    def _add_source_error(
+        self,
+        failure: SourceFailure,
+        locations: Sequence[FormattedSourceLocation],
+        path: list[str | int],
+    ) -> None:
+        """Add the error of a failed source at a path."""
+        self.errors.append(_error_of(failure, locations, path))
+
+    def _fail(self, root: RootSelection, error: Exception, path: list[str | int]) -> None:
+        """Add the error of a root field, or of one key in its arguments."""
+        located = located_error(error, root.nodes, path)
+        self.bugs.append(located)
+        self.errors.append(
+            public_error(
+                located, otherwise=Code.BAD_USER_INPUT, request_id=self._request.request_id
+            )
+        )
+
+
+def _lacks(user: UserData | None, keys: Sequence[str]) -> bool:
+    """Return whether a user lacks one of some values."""
+    return user is not None and any(user[key] is None for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Consequence:
+    """What the results of a user's sources do to the user.
+
+    Attributes:
+        outcome: What becomes of the user.
+        failures: The failures of fields, by response key.
+        errors: The errors of fields by response key, without their paths; ``None`` if they are
+            another matter for each user.
+    """
+
+    outcome: Outcome
+    failures: Mapping[str, SourceFailure | GatewayError]
+    errors: Sequence[tuple[str, GraphQLFormattedError]] | None
+
+
+def _shape_of(row: Sequence[Result]) -> Hashable | None:
+    """Return what decides about a user; ``None`` if a record is damaged, which is its own matter.
+
+    Rows with equal values have the same failures, and lack the same records.
+    """
+    if any(type(one) is DamagedRecord for one in row):
+        return None
+    return tuple([id(one) if type(one) is SourceFailure else one is None for one in row])
+
+
+def _error_of(
+    error: SourceFailure | GatewayError,
+    locations: Sequence[FormattedSourceLocation],
+    path: list[str | int],
+) -> GraphQLFormattedError:
+    """Make the error at a path, as clients see it."""
+    failure = error.failure if isinstance(error, SourceError) else error
+    source = failure.public_source if isinstance(failure, SourceFailure) else None
+    return {
+        "message": failure.message,
+        "locations": list(locations),
+        "path": path,
+        "extensions": {"code": failure.code.value}
+        | ({"source": source} if source is not None else {}),
+    }
