@@ -45,7 +45,8 @@ from app.fastpath.paths import walking
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
-from app.observability.otlp import open_telemetry, read_otlp
+from app.observability.otlp import open_telemetry
+from app.observability.otlp_variables import read_otlp
 from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance

@@ -25,7 +25,7 @@ from app.errors import ConfigurationError, LibraryError
 from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
-from app.observability.otlp import read_otlp
+from app.observability.otlp_variables import read_otlp
 from app.server.admin import bind_admin
 from app.server.process import open_standard_streams
 from app.server.reports import ReportAddress
