@@ -416,7 +416,7 @@ def create_app(
         """Open the gateway, and close the endpoint at the end."""
         async with watching(telemetry, health.readiness, report_to), gateway.lifespan(app):
             with closing(endpoint):
-                yield {COUNT_REFUSAL: http_telemetry.count_refusal}
+                yield {COUNT_REFUSAL: http_telemetry.count_connection_refusal}
 
     registry = telemetry.metrics.registry
     observe_server(registry, endpoint, settings.fastpath)
@@ -612,7 +612,7 @@ def protocol_of(
         )
     chosen, _ = usable(settings, version_of)
     write = responses.whole_response if chosen.fastpath.uses("responses") else None
-    return protocol_for(chosen, write)
+    return protocol_for(chosen.connections, chosen.max_body_bytes, write)
 
 
 def _transports_of(settings: Settings) -> TransportFactory:
