@@ -120,9 +120,13 @@ async def test_repetitions_that_the_budget_allows_and_refuses_are_counted(
 
     async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
         await clock.run(gateway.query(NAME, ids=[ONE]))
+        [event] = gateway.events("source.not_repeated")
+        attempts = gateway.events("source.fetch")
 
     assert telemetry.values("gateway.retry_budget.uses")["profile",] == 1
     assert telemetry.values("gateway.retry_budget.refusals")["profile",] == 1
+    assert (event["outcome"], event["reason"]) == (DOWN, "the retry budget is used up")
+    assert {one["request_id"] for one in attempts} == {event["request_id"]}
 
 
 async def test_the_circuit_shows_its_state_and_counts_its_changes(
