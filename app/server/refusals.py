@@ -46,7 +46,7 @@ class CountRefusal(Protocol):
 
 
 def log_refusal(
-    logger: Logger, refusal: Refusal, state: Mapping[str, Any], scheme: str, *, is_seen: bool
+    logger: Logger, refusal: Refusal, state: Mapping[str, Any], scheme: str | None, *, is_seen: bool
 ) -> None:
     """Log and count a refusal that the application does not write.
 
@@ -54,12 +54,12 @@ def log_refusal(
         logger: uvicorn's logger.
         refusal: Why the request is refused.
         state: The state that the lifespan of the application has given to the server.
-        scheme: ``http`` or ``https``.
+        scheme: ``http`` or ``https``; ``None`` if the connection was never open.
         is_seen: Whether the application has begun to serve the request.
     """
     count: CountRefusal | None = state.get(COUNT_REFUSAL)
     if count is not None:
-        count(refusal, scheme, is_seen=is_seen)
+        count(refusal, scheme or "http", is_seen=is_seen)
     library_event(
         logger,
         WARNING if refusal.is_severe else INFO,
