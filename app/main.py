@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Scope
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
-from app.auth.authentication import Authenticate, Authentication, open_authentication
+from app.auth.authentication import open_authentication
+from app.auth.callers import Authenticate, Authentication
 from app.auth.policies import Caller
 from app.errors import Code, ConfigurationError, LibraryError, quote
 from app.execution.documents import Documents
