@@ -26,7 +26,6 @@ from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
 from app.observability.otlp_variables import read_otlp
-from app.server.admin import bind_admin
 from app.server.process import open_standard_streams
 from app.server.reports import ReportAddress
 from app.server.serving import log_unusable, run_server
@@ -218,6 +217,8 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
 
 def _bind_admin(settings: Settings) -> socket.socket:
     """Bind the admin port, or say why that is not possible."""
+    from app.server.admin import bind_admin  # noqa: PLC0415 # few have an admin port
+
     admin = settings.admin
     try:
         return bind_admin(admin.host, admin.port or 0)
