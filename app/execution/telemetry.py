@@ -14,6 +14,7 @@ from graphql import GraphQLFormattedError
 
 from app.execution.operation_run import OperationRun
 from app.execution.request import GraphQLResponse
+from app.observability.operation_names import LONGEST
 from app.observability.telemetry import Telemetry
 from app.observability.trace_context import TraceContext
 from app.observability.tracing import Span, SpanAttributes, SpanEvent, SpanKind
@@ -86,7 +87,8 @@ class OperationTelemetry:
         if report.document is not None:
             attributes["graphql.document.hash"] = f"sha256:{report.document}"
         if report.name is not None:
-            attributes["graphql.operation.name"] = report.name
+            # A client chooses it, and spans wait in memory: a thousand long names would be too much.
+            attributes["graphql.operation.name"] = report.name[:LONGEST]
         if report.cost is not None:
             attributes["graphql.operation.type"] = OPERATION_TYPE
         if errors:

@@ -369,6 +369,16 @@ async def test_the_text_of_a_document_is_there_only_if_the_operator_asks_for_it(
     assert texts == [None, NAME]
 
 
+async def test_a_long_name_of_an_operation_is_cut(
+    open_gateway: OpenGateway, telemetry: Recorded
+) -> None:
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        await gateway.query(f"query {'N' * 5_000} {{ __typename }}")
+
+    [operation] = telemetry.named("query")
+    assert facts(operation)["graphql.operation.name"] == "N" * 100
+
+
 async def test_probes_make_no_spans_and_unknown_paths_are_not_named(
     open_gateway: OpenGateway, telemetry: Recorded
 ) -> None:
