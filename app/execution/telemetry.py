@@ -87,7 +87,7 @@ class OperationTelemetry:
         if report.document is not None:
             attributes["graphql.document.hash"] = f"sha256:{report.document}"
         if report.name is not None:
-            # A client chooses it, and spans wait in memory: a thousand long names would be too much.
+            # A client chooses it, and spans wait in memory.
             attributes["graphql.operation.name"] = report.name[:LONGEST]
         if report.cost is not None:
             attributes["graphql.operation.type"] = OPERATION_TYPE

@@ -128,6 +128,27 @@ async def test_a_taken_admin_port_keeps_the_gateway_from_starting(tmp_path: Path
     assert second.process.returncode == 2
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "[::1]"])
+async def test_an_address_of_another_machine_keeps_the_gateway_from_starting(
+    tmp_path: Path, host: str
+) -> None:
+    environment = {
+        **SOURCES,
+        "GATEWAY_AUTH__MODE": "none",
+        "GATEWAY_ADMIN__PORT": "0",
+        "GATEWAY_ADMIN__HOST": host,
+    }
+    async with program("serve", folder=tmp_path, environment=environment) as running:
+        await running.ended()
+
+    [event] = running.events()
+    [mistake] = event["mistakes"]
+    assert mistake == (
+        f'"{host}" is not an address of this machine: expected one in GATEWAY_ADMIN__HOST,'
+        " such as 127.0.0.1, ::1 or 0.0.0.0"
+    )
+
+
 async def test_connections_to_the_admin_port_are_limited(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway, AsyncExitStack() as stack:
         address = gateway.admin.removeprefix("http://").split(":")
