@@ -51,6 +51,6 @@ def open_telemetry(
 
 def _unset_empty(environ: MutableMapping[str, str]) -> None:
     """Remove empty variables: they count as not set, but the SDK fails to read some of them."""
-    for name in [name for name, value in environ.items() if name.startswith("OTEL_")]:
+    for name in [name for name in environ if name.startswith("OTEL_")]:
         if not environ[name].strip():
             del environ[name]
