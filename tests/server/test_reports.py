@@ -163,7 +163,7 @@ async def test_a_program_without_the_key_changes_nothing(clock: ManualClock) -> 
 async def test_the_last_report_arrives_though_another_is_being_sent(clock: ManualClock) -> None:
     made = asyncio.Event()
     large = Metrics()
-    for number in range(50_000):
+    for number in range(20_000):
         large.counter(OPERATIONS).add(1, f"renderer {number:060}")
     sent = [
         report(1, 2),
@@ -180,10 +180,7 @@ async def test_the_last_report_arrives_though_another_is_being_sent(clock: Manua
         await made.wait()
         sending.cancel()
         await asyncio.wait([sending])
-        await until(lambda: "graphql.server.active_requests" in values(reports))
-        await until(lambda: "graphql.server.active_requests" not in values(reports))
-
-    assert values(reports) == {"gateway.operations": 2}
+        await until(lambda: values(reports) == {"gateway.operations": 2})
 
 
 async def test_a_program_that_says_nothing_does_not_hold_up_the_others(clock: ManualClock) -> None:
