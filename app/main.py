@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Scope
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
-from app.auth.authentication import Authenticate, Authentication, open_authentication
+from app.auth.authentication import open_authentication
+from app.auth.callers import Authenticate, Authentication
 from app.auth.policies import Caller
 from app.errors import Code, ConfigurationError, LibraryError, quote
 from app.execution.documents import Documents
@@ -45,7 +46,8 @@ from app.fastpath.paths import walking
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
 from app.observability.logs import make_log
-from app.observability.otlp import open_telemetry, read_otlp
+from app.observability.otlp import open_telemetry
+from app.observability.otlp_variables import read_otlp
 from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
@@ -415,7 +417,7 @@ def create_app(
         """Open the gateway, and close the endpoint at the end."""
         async with watching(telemetry, health.readiness, report_to), gateway.lifespan(app):
             with closing(endpoint):
-                yield {COUNT_REFUSAL: http_telemetry.count_refusal}
+                yield {COUNT_REFUSAL: http_telemetry.count_connection_refusal}
 
     registry = telemetry.metrics.registry
     observe_server(registry, endpoint, settings.fastpath)
@@ -611,7 +613,7 @@ def protocol_of(
         )
     chosen, _ = usable(settings, version_of)
     write = responses.whole_response if chosen.fastpath.uses("responses") else None
-    return protocol_for(chosen, write)
+    return protocol_for(chosen.connections, chosen.max_body_bytes, write)
 
 
 def _transports_of(settings: Settings) -> TransportFactory:

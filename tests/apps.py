@@ -9,7 +9,7 @@ from importlib.metadata import version
 from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
-from app.auth.authentication import Authenticate
+from app.auth.callers import Authenticate
 from app.execution.schema import GatewaySchema, build_schema, schema_for
 from app.main import create_app
 from app.observability.telemetry import Telemetry

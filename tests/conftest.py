@@ -23,7 +23,7 @@ from hypothesis import settings
 from starlette.types import ASGIApp
 
 import app
-from app.auth.authentication import Authenticate
+from app.auth.callers import Authenticate
 from app.observability.logs import make_log
 from app.observability.telemetry import Telemetry
 from app.settings.models import Settings

@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from app.auth.authentication import everybody
+from app.auth.callers import everybody
 from app.auth.policies import Caller
 from app.cli import main
 from app.errors import Code

@@ -356,7 +356,7 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
             ("open", "half-open", "time to probe"),
             ("half-open", "closed", "probes succeeded"),
         ]
-        counted = {"calls": 4, "failures": 4, "slow_calls": 0}
+        counted = {"calls": 4, "codes": {"SOURCE_UNAVAILABLE": 4}, "failures": 4, "slow_calls": 0}
         assert counted.items() <= gateway.events("source.circuit")[0].items()
 
 

@@ -1,20 +1,48 @@
 """The command line. Each command reads its options and calls the module that does the work."""
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final
+
 import click
 
 from app import __version__
-from app.cli.demo import demo
-from app.cli.errors import errors
-from app.cli.explain import explain
-from app.cli.init import init
-from app.cli.schema import schema
-from app.cli.serve import serve
-from app.cli.settings import config, settings
-from app.cli.sources import sources
-from app.cli.trace import trace
+
+MODULES: Final[Mapping[str, str]] = {
+    "init": "app.cli.init",
+    "serve": "app.cli.serve",
+    "demo": "app.cli.demo",
+    "explain": "app.cli.explain",
+    "trace": "app.cli.trace",
+    "schema": "app.cli.schema",
+    "config": "app.cli.settings",
+    "settings": "app.cli.settings",
+    "errors": "app.cli.errors",
+    "sources": "app.cli.sources",
+}
+"""The module of each command. It has the command under its own name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Imports the module of a command when the command is used: most have much to import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # of the base
+        """List the names of all commands."""
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 # of the base
+        """Import a command; ``None`` if there is none of that name."""
+        module = MODULES.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(import_module(module), cmd_name)
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="user-gateway")
 def main() -> None:
     """One GraphQL endpoint over three REST sources of user data.
@@ -23,7 +51,3 @@ def main() -> None:
     configuration file. Or set the variables that `user-gateway settings` lists. Then check the
     services with user-gateway sources check, and start the gateway with user-gateway serve.
     """
-
-
-for command in (init, serve, demo, explain, trace, schema, config, settings, errors, sources):
-    main.add_command(command)

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
-from app.auth.authentication import Authenticate, by_token
+from app.auth.by_token import by_token
+from app.auth.callers import Authenticate
 from app.auth.keys import secret_keys
 from app.auth.policies import EVERYBODY, NOBODY, Caller
 from app.auth.tokens import Verifier

@@ -6,6 +6,7 @@ within a company, are accepted. No option overrides a rule; each message names t
 change.
 """
 
+import errno
 import os
 import socket
 import ssl
@@ -21,12 +22,11 @@ import click
 import uvicorn
 
 from app.cli.base import EXIT_MISUSE, UNFIT, UNUSABLE, Port, config_option, refuse
-from app.errors import ConfigurationError, LibraryError
+from app.errors import ConfigurationError, LibraryError, quote
 from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
-from app.observability.otlp import read_otlp
-from app.server.admin import bind_admin
+from app.observability.otlp_variables import read_otlp
 from app.server.process import open_standard_streams
 from app.server.reports import ReportAddress
 from app.server.serving import log_unusable, run_server
@@ -218,12 +218,21 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
 
 def _bind_admin(settings: Settings) -> socket.socket:
     """Bind the admin port, or say why that is not possible."""
+    from app.server.admin import bind_admin  # noqa: PLC0415 # few have an admin port
+
     admin = settings.admin
     try:
         return bind_admin(admin.host, admin.port or 0)
     except OSError as error:
-        place, reason = f"{admin.host}:{admin.port}", os.strerror(error.errno or 0)
-        mistake = f"{place} cannot be used (GATEWAY_ADMIN__PORT): {reason}"
+        number = error.errno or 0
+        mistake = (
+            f"{admin.host}:{admin.port} cannot be used (GATEWAY_ADMIN__PORT): {os.strerror(number)}"
+        )
+        if number < 0 or number == errno.EADDRNOTAVAIL:  # names have negative numbers
+            mistake = (
+                f"{quote(admin.host)} is not an address of this machine: expected one in"
+                " GATEWAY_ADMIN__HOST, such as 127.0.0.1, ::1 or 0.0.0.0"
+            )
         _refuse_to_start(settings.log, ADMIN_PORT, (mistake,))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from app.execution.operation_run import OperationRun
 from app.execution.request import GraphQLResponse
+from app.observability.operation_names import LONGEST
 from app.observability.telemetry import Telemetry
 from app.observability.trace_context import TraceContext
 from app.observability.tracing import Span, SpanAttributes, SpanEvent, SpanKind
@@ -82,7 +83,8 @@ class OperationTelemetry:
         if report.document is not None:
             attributes["graphql.document.hash"] = f"sha256:{report.document}"
         if report.name is not None:
-            attributes["graphql.operation.name"] = report.name
+            # A client chooses it, and spans wait in memory.
+            attributes["graphql.operation.name"] = report.name[:LONGEST]
         if report.cost is not None:
             attributes["graphql.operation.type"] = OPERATION_TYPE
         if report.errors:

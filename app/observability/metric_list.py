@@ -230,6 +230,9 @@ FASTPATHS = _gauge(
     "gateway.fastpath.in_use", "{process}", "Processes that use this fast path.", "gateway.fastpath"
 )
 WORKERS = _gauge("gateway.workers", "{process}", "Processes that report metrics.")
+WORKERS_HANGING = _gauge(
+    "gateway.workers.hanging", "{process}", "Processes that have not reported for 10 s."
+)
 WORKER_DEATHS = _counter(
     "gateway.worker.deaths",
     "{process}",
@@ -272,6 +275,7 @@ ALL_METRICS: tuple[MetricInfo, ...] = (
     EVENT_LOOP_LAG,
     FASTPATHS,
     WORKERS,
+    WORKERS_HANGING,
     WORKER_DEATHS,
     CPU_TIME,
     MEMORY_USAGE,

@@ -9,8 +9,17 @@ VALID_TRACEPARENT = re.compile(
 )
 """W3C Trace Context, section 3.2: later versions may have more after the flags."""
 
-VALID_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
-"""W3C Trace Context, section 3.3.1.5: at least 512 characters have to be sent on."""
+MAX_TRACESTATE = 512
+"""The most characters of ``tracestate`` that are sent on (W3C Trace Context, section 3.3.1.5)."""
+
+MAX_MEMBERS = 32
+"""The most members of ``tracestate`` (section 3.3.1.1)."""
+
+_MEMBER = re.compile(
+    r"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+"""A member of ``tracestate``, with its key (sections 3.3.1.3.1 and 3.3.1.3.2)."""
 
 VALID_BAGGAGE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,8191}")
 """W3C Baggage, section 3.3.2: at least 8192 bytes have to be sent on."""
@@ -91,5 +100,17 @@ def read_trace_context(traceparent: str | None, tracestate: str | None) -> Trace
     """
     if not traceparent or not VALID_TRACEPARENT.fullmatch(traceparent):
         return None
-    valid = tracestate if tracestate and VALID_TRACESTATE.fullmatch(tracestate) else None
+    valid = tracestate if tracestate and _is_tracestate(tracestate) else None
     return TraceContext(traceparent, valid)
+
+
+def _is_tracestate(text: str) -> bool:
+    """Return whether a text is a list of members with different keys.
+
+    The SDK reads the text again for each span. It would log each text that is not such a list.
+    """
+    if len(text) > MAX_TRACESTATE:
+        return False
+    members = [member for one in text.split(",") if (member := one.strip(" \t"))]
+    keys = [found[1] for member in members if (found := _MEMBER.fullmatch(member))]
+    return 0 < len(members) == len(set(keys)) <= MAX_MEMBERS and len(keys) == len(members)

@@ -13,16 +13,24 @@ gateway does not need. The hundred lines below are enough.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.errors import Code
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance, SlidingWindow
 from app.settings.resilience import BreakerSettings
 
-_CALL, _FAILURE, _SLOW = range(3)
+FAILURE_CODES = (
+    Code.SOURCE_TIMEOUT,
+    Code.SOURCE_UNAVAILABLE,
+    Code.SOURCE_MALFORMED,
+    Code.SOURCE_OVERLOADED,
+)
+"""The codes of failures that count against a service's health."""
 
+_CALL, _SLOW, _FIRST_CODE = range(3)
 
 SLOW_SHARE = 0.9
 """A call is slow from this share of its time limit on, unless ``slow_call`` is set."""
@@ -63,13 +71,18 @@ class CallCounts:
 
     Attributes:
         calls: All calls.
-        failures: Those that failed.
+        failures: How many failed, by the code of the failure.
         slow: Those that were slow; a call may be both.
     """
 
     calls: int
-    failures: int
+    failures: Mapping[Code, int]
     slow: int
+
+    @property
+    def failed(self) -> int:
+        """Those that failed."""
+        return sum(self.failures.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +123,18 @@ class Permit:
         self._period = period
 
     def record(
-        self, *, failed: bool, seconds: float, limit: float = math.inf, requests: int = 1
+        self,
+        *,
+        failure: Code | None,
+        seconds: float,
+        limit: float = math.inf,
+        requests: int = 1,
     ) -> None:
         """Report the result of the call.
 
         Args:
-            failed: Whether it failed because of the service's health.
+            failure: Why it failed because of the service's health, one of ``FAILURE_CODES``;
+                ``None`` if it did not.
             seconds: How long it took.
             limit: The seconds it was allowed to take. Without a ``slow_call`` setting, a call is
                 slow from nine tenths of them on.
@@ -124,14 +143,14 @@ class Permit:
         """
         if self._breaker is not None:
             self._breaker.settle(
-                self._period, failed=failed, seconds=seconds, limit=limit, requests=requests
+                self._period, failure, seconds=seconds, limit=limit, requests=requests
             )
             self._breaker = None
 
     def release(self) -> None:
         """Give the permit back without a result: the call was not made, or was cancelled."""
         if self._breaker is not None:
-            self._breaker.settle(self._period, failed=None)
+            self._breaker.release(self._period)
             self._breaker = None
 
 
@@ -161,7 +180,9 @@ class Breaker:
         self._clock = clock
         self._chance = chance
         self._on_change = on_change
-        self._window = SlidingWindow(kinds=3, seconds=settings.window, clock=clock)
+        self._window = SlidingWindow(
+            kinds=_FIRST_CODE + len(FAILURE_CODES), seconds=settings.window, clock=clock
+        )
         self._period = 0
         self._probe_at = 0.0
         self._times_opened = 0
@@ -201,21 +222,24 @@ class Breaker:
         self._probes_in_flight += 1
         return Permit(self, self._period)
 
+    def release(self, period: int) -> None:
+        """Take back a permit of a call without a result. ``Permit`` calls it.
+
+        Args:
+            period: The period in which the permit was given.
+        """
+        if period == self._period and self.state is _HALF_OPEN:
+            self._probes_in_flight -= 1
+
     def settle(
-        self,
-        period: int,
-        *,
-        failed: bool | None,
-        seconds: float = 0.0,
-        limit: float = math.inf,
-        requests: int = 1,
+        self, period: int, failure: Code | None, *, seconds: float, limit: float, requests: int
     ) -> None:
         """Count the result of a call, and change the state if that follows. ``Permit`` calls it.
 
         Args:
             period: The period in which the permit was given. Results of an earlier period are
                 ignored.
-            failed: Whether the call failed; ``None`` for a call without a result.
+            failure: Why the call failed; ``None`` if it did not.
             seconds: How long it took.
             limit: The seconds it was allowed to take.
             requests: How many requests share the call.
@@ -224,25 +248,33 @@ class Breaker:
             return
         slow_call = self._settings.slow_call
         slow = seconds >= (SLOW_SHARE * limit if slow_call is None else slow_call)
+        failed = failure is not None
         if self.state is _HALF_OPEN:
             self._probes_in_flight -= 1
             if failed or slow:
                 self._open(ChangeReason.PROBE_FAILED if failed else ChangeReason.PROBE_SLOW)
-            elif failed is not None:
-                self._probes_succeeded += 1
-                if self._probes_succeeded == self._settings.probes:
-                    self._times_opened = 0
-                    self._change_state(_CLOSED, ChangeReason.PROBES_SUCCEEDED)
-        elif failed is not None:
-            kinds = [_CALL] * (1 if failed or slow else requests)
-            kinds += [_FAILURE] * failed + [_SLOW] * slow
-            calls, failures, slow_calls = self._window.add(*kinds)
-            if calls < self._settings.min_calls:
                 return
-            if failures / calls >= self._settings.failure_rate:
-                self._open(ChangeReason.FAILURES, CallCounts(calls, failures, slow_calls))
-            elif slow_calls / calls >= self._settings.slow_rate:
-                self._open(ChangeReason.SLOW_CALLS, CallCounts(calls, failures, slow_calls))
+            self._probes_succeeded += 1
+            if self._probes_succeeded == self._settings.probes:
+                self._times_opened = 0
+                self._change_state(_CLOSED, ChangeReason.PROBES_SUCCEEDED)
+            return
+        kinds = [_CALL] * (1 if failed or slow else requests) + [_SLOW] * slow
+        if failure is not None:
+            kinds.append(_FIRST_CODE + FAILURE_CODES.index(failure))
+        calls, slow_calls, *by_code = self._window.add(*kinds)
+        if calls < self._settings.min_calls:
+            return
+        if sum(by_code) / calls >= self._settings.failure_rate:
+            reason = ChangeReason.FAILURES
+        elif slow_calls / calls >= self._settings.slow_rate:
+            reason = ChangeReason.SLOW_CALLS
+        else:
+            return
+        failures = {
+            code: count for code, count in zip(FAILURE_CODES, by_code, strict=True) if count
+        }
+        self._open(reason, CallCounts(calls, failures, slow_calls))
 
     def _open(self, reason: ChangeReason, counts: CallCounts | None = None) -> None:
         """Open. The time doubles with each failed round of probes, up to ``max_open``."""

@@ -23,10 +23,18 @@ its own.
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from app.errors import Code, SourceFailure
-from app.resilience.breaker import SLOW_SHARE, Breaker, BreakerState, Permit, StateChange
+from app.resilience.breaker import (
+    FAILURE_CODES,
+    SLOW_SHARE,
+    Breaker,
+    BreakerState,
+    Permit,
+    StateChange,
+)
 from app.resilience.bulkhead import Bulkhead, FullError
 from app.resilience.clock import Clock, Deadline
 from app.resilience.hedge import Latencies, hedged
@@ -41,14 +49,7 @@ T = TypeVar("T")
 # Each call reads them, and Python 3.11 reads enum members slowly.
 _ATTEMPT, _HEDGE = StepKind.ATTEMPT, StepKind.HEDGE
 
-UNHEALTHY = frozenset(
-    {
-        Code.SOURCE_TIMEOUT,
-        Code.SOURCE_UNAVAILABLE,
-        Code.SOURCE_MALFORMED,
-        Code.SOURCE_OVERLOADED,
-    }
-)
+UNHEALTHY = frozenset(FAILURE_CODES)
 """The failures that count against a service's health; others may be the fault of our request."""
 
 ISOLATED_SHARE = 4
@@ -68,6 +69,14 @@ class EndpointBulkhead:
     isolation: Bulkhead
 
 
+class NotRepeated(StrEnum):
+    """Why a failed call is not repeated, though that could help."""
+
+    BUDGET = "the retry budget is used up"
+    TIME = "the time is used up"
+    CIRCUIT = "the circuit is open"
+
+
 Attempt = Callable[[float], Awaitable[T | SourceFailure]]
 """Makes one call within so many seconds. A failure of the service is returned, never raised."""
 
@@ -80,11 +89,14 @@ class PipelineResult(Generic[T]):
         answer: The answer or the failure.
         attempts: How many calls were made.
         steps: The attempts, and the waits before them, in the order in which they began.
+        not_repeated: Why a failed call was not repeated, though that could have helped; ``None``
+            for other calls.
     """
 
     answer: T | SourceFailure
     attempts: int
     steps: Sequence[CallStep] = field(default=(), compare=False)
+    not_repeated: NotRepeated | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -103,6 +115,7 @@ class _PipelineRun(Generic[T]):
         made: How many calls were made so far.
         running: How many of them are in flight.
         steps: What it did so far.
+        not_repeated: Why it is not repeated.
     """
 
     attempt: Attempt[T]
@@ -116,6 +129,7 @@ class _PipelineRun(Generic[T]):
     made: int = 0
     running: int = 0
     steps: list[CallStep] = field(default_factory=list[CallStep])
+    not_repeated: NotRepeated | None = None
 
     def add_wait(self, kind: StepKind, started: float, ended: float) -> None:
         """Add a wait, unless it is too short."""
@@ -286,7 +300,7 @@ class ResiliencePipeline:
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
-        return PipelineResult(answer, work.made, work.steps)
+        return PipelineResult(answer, work.made, work.steps, work.not_repeated)
 
     async def _retry(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
         """Repeat a failed call where that can help, and return the last answer."""
@@ -300,9 +314,8 @@ class ResiliencePipeline:
             ):
                 break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
-            if wait >= self._seconds_left(work) or self._breaker.refuses:
-                break
-            if not self.retry_budget.take():
+            work.not_repeated = self._why_not_repeated(work, wait)
+            if work.not_repeated is not None:
                 break
             began = self._clock.monotonic()
             await self._clock.sleep(wait)
@@ -315,6 +328,14 @@ class ResiliencePipeline:
                 break
             answer = again
         return answer
+
+    def _why_not_repeated(self, work: _PipelineRun[T], wait: float) -> NotRepeated | None:
+        """Return why a call is not repeated after a wait; ``None`` if it is, by the budget."""
+        if self._breaker.refuses:
+            return NotRepeated.CIRCUIT
+        if wait >= self._seconds_left(work):
+            return NotRepeated.TIME
+        return None if self.retry_budget.take() else NotRepeated.BUDGET
 
     def _seconds_left(self, work: _PipelineRun[T]) -> float:
         """Return the seconds until the run has to end."""
@@ -477,7 +498,7 @@ class ResiliencePipeline:
         if not isinstance(answer, SourceFailure) or answer.partial:
             if not work.isolated:
                 started_call.permit.record(
-                    failed=False, seconds=took, limit=work.limit, requests=work.requests
+                    failure=None, seconds=took, limit=work.limit, requests=work.requests
                 )
                 self._latencies.add(took)
             if not isinstance(answer, SourceFailure):
@@ -496,8 +517,8 @@ class ResiliencePipeline:
             answer.code is not Code.SOURCE_TIMEOUT
             or started_call.seconds >= SLOW_SHARE * work.limit
         ):
-            failed = answer.code in UNHEALTHY
-            started_call.permit.record(failed=failed, seconds=took, limit=work.limit)
+            failure = answer.code if answer.code in UNHEALTHY else None
+            started_call.permit.record(failure=failure, seconds=took, limit=work.limit)
 
     def _paused_meanwhile(self) -> SourceFailure:
         """Make the failure of a call that must not begin, as the service now wants a pause."""

@@ -22,7 +22,15 @@ from starlette.routing import Route
 from app.observability.metrics import Metrics
 from app.observability.prometheus import exposition
 from app.server.health import readiness_response
+from app.server.protocol import protocol_for
 from app.server.reports import ReportAddress, ReportListener, Reports
+from app.settings.server import ConnectionSettings
+
+LIMITS = ConnectionSettings(max_connections=100)
+"""The limits of connections, so that a client cannot use up what the supervisor needs."""
+
+MAX_BODY_BYTES = 1_024
+"""The most bytes of a request body. No path reads one."""
 
 PATHS = ("/metrics", "/healthz", "/readyz")
 
@@ -96,6 +104,7 @@ def serving_admin(app: Starlette, listener: socket.socket) -> Generator[None]:
     """
     config = uvicorn.Config(
         app,
+        http=protocol_for(LIMITS, MAX_BODY_BYTES),
         lifespan="off",
         ws="none",
         access_log=False,

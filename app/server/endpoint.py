@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from app.auth.authentication import Authenticate
+from app.auth.callers import Authenticate
 from app.auth.policies import Caller
 from app.errors import Code, RequestError, quote
 from app.execution.engine import Engine

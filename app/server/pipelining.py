@@ -412,9 +412,10 @@ class OrderedProtocol(HttpToolsProtocol):
 
     def _refuse(self, response: RefusalResponse) -> None:
         """Read no more requests, and send a refusal after the responses to the requests before."""
-        log_refusal(self.logger, response.refusal, self.app_state)
         cycle = self._last_read()
         refused = cycle if cycle is not None and cycle.more_body else None
+        is_seen = refused is not None and not (self.pipeline and self.pipeline[0][0] is refused)
+        log_refusal(self.logger, response.refusal, self.app_state, self.scheme, is_seen=is_seen)
         self._end_requests()
         if refused is None or not refused.response_started:
             bodiless = refused is not None and refused.scope["method"] == "HEAD"

@@ -25,7 +25,6 @@ from app.server.refusals import (
     too_much_framing,
 )
 from app.server.response_sender import WriteWhole
-from app.settings.models import Settings
 from app.settings.server import ConnectionSettings
 
 OVERHEAD = 8
@@ -72,7 +71,8 @@ class BoundedProtocol(OrderedProtocol):
         if limit and len(self.connections) > limit:
             # Closed at once, because a connection that lingers counts as open.
             refusal = too_many_connections(limit)
-            log_refusal(self.logger, refusal.refusal, self.app_state)
+            state, scheme = self.app_state, self.scheme
+            log_refusal(self.logger, refusal.refusal, state, scheme, is_seen=False)
             self._no_more = True
             transport.write(encode_last_response(refusal, self.server_state.default_headers))
             self._close()
@@ -215,21 +215,19 @@ class BoundedProtocol(OrderedProtocol):
 
 
 def protocol_for(
-    settings: Settings, write_whole: WriteWhole | None = None
+    limits: ConnectionSettings, max_body_bytes: int, write_whole: WriteWhole | None = None
 ) -> type[asyncio.Protocol]:
     """Make the value of uvicorn's option ``http``.
 
     Args:
-        settings: All settings.
+        limits: The limits of a connection.
+        max_body_bytes: The most bytes of a request body.
         write_whole: Encodes whole responses; ``None`` to leave all responses to uvicorn.
 
     Returns:
         A factory of the protocol of each connection. It can be pickled for other processes.
     """
     factory = partial(
-        BoundedProtocol,
-        limits=settings.connections,
-        max_body_bytes=settings.max_body_bytes,
-        write_whole=write_whole,
+        BoundedProtocol, limits=limits, max_body_bytes=max_body_bytes, write_whole=write_whole
     )
     return cast("type[asyncio.Protocol]", factory)  # uvicorn only calls it

@@ -1,8 +1,8 @@
 """Responses that the connection writes itself, to what the application never sees."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from logging import INFO, WARNING, Logger
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -37,17 +37,29 @@ def encode_last_response(
     return STATUS_LINE[response.status_code] + lines + b"\r\n" + body
 
 
-def log_refusal(logger: Logger, refusal: Refusal, state: Mapping[str, Any]) -> None:
-    """Log and count a refusal that the application never sees.
+class CountRefusal(Protocol):
+    """Counts a refusal; see ``HttpTelemetry.count_connection_refusal``."""
+
+    def __call__(self, refusal: Refusal, scheme: str, *, is_seen: bool) -> None:
+        """Count a refusal."""
+        ...
+
+
+def log_refusal(
+    logger: Logger, refusal: Refusal, state: Mapping[str, Any], scheme: str | None, *, is_seen: bool
+) -> None:
+    """Log and count a refusal that the application does not write.
 
     Args:
         logger: uvicorn's logger.
         refusal: Why the request is refused.
         state: The state that the lifespan of the application has given to the server.
+        scheme: ``http`` or ``https``; ``None`` if the connection was never open.
+        is_seen: Whether the application has begun to serve the request.
     """
-    count: Callable[[str | None], None] | None = state.get(COUNT_REFUSAL)
+    count: CountRefusal | None = state.get(COUNT_REFUSAL)
     if count is not None:
-        count(refusal.limit)
+        count(refusal, scheme or "http", is_seen=is_seen)
     library_event(
         logger,
         WARNING if refusal.is_severe else INFO,

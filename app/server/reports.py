@@ -13,17 +13,25 @@ milliseconds, for which an event loop should not wait.
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from asyncio import get_running_loop
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError, current_process
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+)
 from types import TracebackType
 from typing import Self, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.observability.metrics import Metrics, Snapshot, lasting, summed
+from app.observability.metric_list import WORKERS_HANGING
+from app.observability.metrics import Metrics, Observation, Snapshot, lasting, summed
 from app.server.health import Readiness
 
 REPORT_EVERY = 1.0
@@ -34,6 +42,9 @@ OVERDUE_AFTER = 10.0
 
 MAX_REPORT = 64 * 1024 * 1024
 """The most bytes of a report."""
+
+MAX_WAITING = 64
+"""The most connections that wait to be accepted: as many as there may be processes."""
 
 ReportAddress: TypeAlias = tuple[str, int]
 """Where reports are collected."""
@@ -75,6 +86,7 @@ class Reports:
         self._lock = threading.Lock()
         self._latest: dict[int, _Latest] = {}
         self._ended: Snapshot | None = None
+        self.metrics.observe(WORKERS_HANGING, self._hanging)
 
     def put(self, report: Report) -> None:
         """Keep a report in the place of the one before.
@@ -114,20 +126,30 @@ class Reports:
         Returns:
             Whether none is overdue. A process that does not report does not answer requests.
         """
-        now = self._monotonic()
         with self._lock:
-            return all(now - one.at < OVERDUE_AFTER for one in self._latest.values())
+            return len(self._in_time()) == len(self._latest)
 
     def readiness(self) -> Readiness:
         """Join what the processes say of their readiness.
 
         Returns:
-            ``ready`` if at least as many processes are ready as there should be. Of a source, the
-            state of the process whose circuit is the worst, and the last contact of any process.
+            ``ready`` if at least as many processes are ready as there should be; one that hangs is
+            not. Of a source, the state of the process whose circuit is the worst, and the last
+            contact of any process.
         """
         with self._lock:
-            known = [one.report.readiness for one in self._latest.values()]
+            known = [one.readiness for one in self._in_time()]
         return joined_readiness(known, self._expected)
+
+    def _in_time(self) -> Sequence[Report]:
+        """Return the reports that are not overdue. The lock is held."""
+        now = self._monotonic()
+        return [one.report for one in self._latest.values() if now - one.at < OVERDUE_AFTER]
+
+    def _hanging(self) -> Sequence[Observation]:
+        """Return how many processes are overdue."""
+        with self._lock:
+            return [((), len(self._latest) - len(self._in_time()))]
 
 
 def joined_readiness(known: list[Readiness], expected: int) -> Readiness:
@@ -164,7 +186,7 @@ class ReportListener:
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
-        self._listener = Listener(("127.0.0.1", 0), authkey=_key())
+        self._listener = Listener(("127.0.0.1", 0), backlog=MAX_WAITING)
         self.address = cast("ReportAddress", self._listener.address)
         self._closed = False
         # A daemon thread ends with the process, even while it waits.
@@ -190,8 +212,7 @@ class ReportListener:
     def _accept(self) -> None:
         """Accept the connections of processes."""
         while not self._closed:
-            # A program that does not have the key, or goes away at once, changes nothing.
-            with suppress(OSError, EOFError, AuthenticationError):
+            with suppress(OSError):  # the program has gone at once
                 connection = self._listener.accept()
                 threading.Thread(
                     target=self._read, args=(connection,), name="reports of a process", daemon=True
@@ -200,7 +221,11 @@ class ReportListener:
     def _read(self, connection: Connection) -> None:
         """Read the reports of one process until it ends."""
         pid: int | None = None
-        with connection, suppress(OSError, EOFError, ValidationError):
+        # A program that does not have the key changes nothing. It is asked for it here, because one
+        # that does not answer must not hold up the others.
+        with connection, suppress(OSError, EOFError, AuthenticationError, ValidationError):
+            deliver_challenge(connection, _key())
+            answer_challenge(connection, _key())
             while True:
                 report = Report.model_validate_json(connection.recv_bytes(MAX_REPORT))
                 pid = report.pid
@@ -221,11 +246,16 @@ async def send_reports(address: ReportAddress, make: Callable[[], Report]) -> No
     with suppress(OSError, EOFError):
         connection = await asyncio.to_thread(Client, address, authkey=_key())
         with connection:
+            sent: asyncio.Future[None] | None = None
             try:
                 while True:
-                    await asyncio.to_thread(_send, connection, make())
+                    # Shielded: a thread goes on if it is no longer waited for.
+                    sent = get_running_loop().run_in_executor(None, _send, connection, make())
+                    await asyncio.shield(sent)
                     await asyncio.sleep(REPORT_EVERY)
             finally:
+                if sent is not None:
+                    await asyncio.wait([sent])  # the last report must not overtake another
                 # The last counts. It does not wait: the collector has read all before.
                 _send(connection, make())
 

@@ -20,7 +20,6 @@ from app import __version__
 from app.observability.logs import library_event
 from app.observability.metric_list import WORKER_DEATHS
 from app.observability.metrics import Counter
-from app.server.admin import open_admin
 from app.server.reports import ReportAddress
 
 _log = logging.getLogger("uvicorn.error")
@@ -56,6 +55,8 @@ def run_server(make: MakeConfig, workers: int, admin: socket.socket | None) -> N
     if admin is None:
         _run(make(None), None)
         return
+    from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
+
     with open_admin(admin, workers=workers, version=__version__) as port:
         config = make(port.report_to)
         library_event(_log, logging.INFO, "admin.started", address=port.address)

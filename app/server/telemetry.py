@@ -12,7 +12,7 @@ from starlette.types import Scope
 from app.observability.telemetry import Telemetry
 from app.observability.trace_context import TraceContext
 from app.observability.tracing import Span, SpanKind
-from app.server.responses import METHODS
+from app.server.responses import METHODS, Refusal
 
 OTHER_METHOD = "_OTHER"
 """Stands for a method that is not one of HTTP's (semantic conventions)."""
@@ -118,6 +118,21 @@ class HttpTelemetry:
         """
         if limit is not None:
             self.telemetry.metrics.limit_refusals.add(1, limit)
+
+    def count_connection_refusal(self, refusal: Refusal, scheme: str, *, is_seen: bool) -> None:
+        """Count a refusal that the connection has written itself.
+
+        Args:
+            refusal: The refusal.
+            scheme: ``http`` or ``https``.
+            is_seen: Whether the application has the request, and so counts it, as one whose client
+                has gone. What is not seen has no method, route and duration that are known.
+        """
+        self.count_refusal(refusal.limit)
+        if not is_seen:
+            status = str(refusal.status)
+            error = status if refusal.is_severe else ""
+            self.telemetry.metrics.http_server.record(0.0, OTHER_METHOD, scheme, "", status, error)
 
 
 def _span(served: ServedRequest, span: TraceContext, method: str, route: str, error: str) -> Span:

@@ -36,7 +36,11 @@ class SettingsModel(BaseModel):
     """Base of all settings models: values are immutable, and unknown names are rejected."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        serialize_by_alias=True,
+        defer_build=True,
     )
 
 

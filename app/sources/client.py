@@ -34,6 +34,7 @@ from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, UserId
 from app.sources.cache.lifetime import ArrivalTime, SeenResponse, read_arrival
+from app.sources.call_log import log_call
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
 from app.sources.mapping.requests import UpstreamRequest
@@ -298,16 +299,10 @@ class ServiceClient:
             pace=self.pipeline.pace_state_of(caller),
         )
         self._telemetry.record_call(self.name, trace.timeline[0], span, context.trace)
+        log_call(self._log, context, self.name, outcome)
         trace.seen = call.seen
         if not isinstance(answer, SourceFailure):
             return Reply(answer.value, trace, call.arrivals)
-        if not outcome.attempts:  # each attempt is logged by ``_report``
-            self._log.debug(
-                "source.not_asked",
-                **requests_of(context),
-                source=self.name,
-                outcome=answer.code.value,
-            )
         return Reply(answer, trace, call.arrivals)
 
     def _identity(self, context: RequestContext) -> str:
@@ -603,11 +598,12 @@ def pipeline_of(
     return pipeline
 
 
-def _counts_of(counts: CallCounts, settings: BreakerSettings) -> Mapping[str, float]:
+def _counts_of(counts: CallCounts, settings: BreakerSettings) -> Mapping[str, object]:
     """Return the log fields that say why a circuit opened: what was counted, and the thresholds."""
     return {
         "calls": counts.calls,
-        "failures": counts.failures,
+        "failures": counts.failed,
+        "codes": {code.value: count for code, count in counts.failures.items()},
         "slow_calls": counts.slow,
         "window_s": settings.window,
         "min_calls": settings.min_calls,

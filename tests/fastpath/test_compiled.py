@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from app.auth.authentication import everybody
+from app.auth.callers import everybody
 from app.schema.connection import encode_cursor
 from app.settings.fastpath import FastpathSettings
 from app.settings.models import Settings

@@ -9,7 +9,7 @@ import orjson
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from app.auth.authentication import everybody
+from app.auth.callers import everybody
 from app.settings.fastpath import FastpathSettings
 from app.settings.models import Settings
 from tests.callers import by_headers

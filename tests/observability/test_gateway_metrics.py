@@ -1,20 +1,24 @@
 """What the gateway counts: what operations cost, what sources did, and who was refused."""
 
 import asyncio
+import io
 
 import httpx
 import pytest
 
+from app.observability.logs import make_log
 from app.settings.limits import LimitsSettings, RateSettings
 from app.settings.models import Settings
 from app.settings.resilience import BreakerSettings, CacheSettings, RetrySettings
-from app.settings.server import TrustedSettings
+from app.settings.server import ConnectionSettings, TrustedSettings
 from app.settings.source import SourceSettings
+from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
 from tests.telemetry import Recorded, recorded
 from tests.ways import BOTH, Ways
+from tests.wire import HOST, served
 
 NAME = "query Name($ids: [ID!]!) { users(ids: $ids) { username } }"
 PLAN = "query Plan($ids: [ID!]!) { users(ids: $ids) { username plan } }"
@@ -116,9 +120,13 @@ async def test_repetitions_that_the_budget_allows_and_refuses_are_counted(
 
     async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
         await clock.run(gateway.query(NAME, ids=[ONE]))
+        [event] = gateway.events("source.not_repeated")
+        attempts = gateway.events("source.fetch")
 
     assert telemetry.values("gateway.retry_budget.uses")["profile",] == 1
     assert telemetry.values("gateway.retry_budget.refusals")["profile",] == 1
+    assert (event["outcome"], event["reason"]) == (DOWN, "the retry budget is used up")
+    assert {one["request_id"] for one in attempts} == {event["request_id"]}
 
 
 async def test_the_circuit_shows_its_state_and_counts_its_changes(
@@ -268,6 +276,41 @@ async def test_a_client_that_goes_is_counted_as_such(
 
     assert telemetry.counts("http.server.request.duration") == {
         ("POST", "https", "/graphql", "", "disconnected"): 1
+    }
+
+
+async def test_requests_that_the_connection_refuses_are_counted_too(
+    services: FakeServices, telemetry: Recorded
+) -> None:
+    limits = ConnectionSettings(
+        head_timeout=0.2, body_timeout=0.2, max_head_bytes=2_000, max_connections=1
+    )
+    settings = settings_for_fakes(connections=limits)
+    log = make_log(settings.log, stream=io.StringIO())
+    app = make_app(settings, log, transports=services.transport, telemetry=telemetry.telemetry)
+    head = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+
+    async with served(app, settings) as address:
+        for data in (
+            b"this is not HTTP\r\n\r\n",
+            head + b"X: " + b"x" * 3_000,
+            head,  # the end of the head is missing
+            head + b"Content-Length: 9\r\n\r\n",  # the body is missing
+            b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n",
+        ):
+            await address.exchange(data)
+        _, idle = await asyncio.open_connection(HOST, address.port)
+        await address.exchange(b"")
+        idle.close()
+
+    unknown = ("_OTHER", "http", "")
+    assert telemetry.counts("http.server.request.duration") == {
+        (*unknown, "400", ""): 1,
+        (*unknown, "431", ""): 1,
+        (*unknown, "408", ""): 1,
+        ("POST", "http", "/graphql", "", "disconnected"): 1,
+        ("GET", "http", "/healthz", "200", ""): 1,
+        (*unknown, "503", "503"): 1,
     }
 
 

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from app.errors import ConfigurationError
-from app.observability.otlp import OtlpSettings, read_otlp
+from app.observability.otlp_variables import OtlpSettings, read_otlp
 from tests.cli.test_end_to_end import Program, program
 from tests.examples.serving import free_port
 
@@ -39,6 +39,23 @@ WAIT = 20.0
         ({**ENDPOINT, "OTEL_TRACES_EXPORTER": "none"}, OtlpSettings(metrics=True)),
         ({**ENDPOINT, "OTEL_METRICS_EXPORTER": "none"}, OtlpSettings(traces=True)),
         ({"OTEL_TRACES_EXPORTER": "otlp"}, OtlpSettings(traces=True)),
+        ({**ENDPOINT, "OTEL_TRACES_EXPORTER": "None"}, OtlpSettings(metrics=True)),
+        (
+            {
+                **ENDPOINT,
+                "OTEL_BSP_SCHEDULE_DELAY": "200",
+                "OTEL_BSP_MAX_QUEUE_SIZE": "",
+                "OTEL_SPAN_LINK_COUNT_LIMIT": "0",
+                "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5",
+                "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+                "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20abc, x-team=a=b,",
+                "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__,
+                "OTEL_RESOURCE_ATTRIBUTES": "team=red,empty=",
+            },
+            OtlpSettings(traces=True, metrics=True),
+        ),
+        # What is switched off is not checked.
+        ({"OTEL_BSP_SCHEDULE_DELAY": "soon", "OTEL_TRACES_EXPORTER": "none"}, OtlpSettings()),
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://c/v1/m"}, OtlpSettings(metrics=True)),
         ({**ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT": " "}, OtlpSettings()),
         (
@@ -82,6 +99,31 @@ def test_variables_switch_traces_and_metrics_on(
         ({**ENDPOINT, "OTEL_METRIC_EXPORT_INTERVAL": "1s"}, "expected whole milliseconds"),
         ({**ENDPOINT, "OTEL_METRIC_EXPORT_INTERVAL": "0"}, "expected whole milliseconds"),
         ({"OTEL_PROPAGATORS": "b3"}, 'OTEL_PROPAGATORS has "b3"'),
+        ({"OTEL_SDK_DISABLED": "yes"}, 'OTEL_SDK_DISABLED is "yes": expected true or false'),
+        ({**ENDPOINT, "OTEL_BSP_SCHEDULE_DELAY": "5s"}, "expected a whole number from 1 on"),
+        ({**ENDPOINT, "OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "expected a whole number from 1 on"),
+        (
+            {**ENDPOINT, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096"},
+            "is greater than OTEL_BSP_MAX_QUEUE_SIZE, which is 2048: expected at most as many",
+        ),
+        (
+            {**ENDPOINT, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1"},
+            'OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is "-1": expected a whole number from 0 on',
+        ),
+        (
+            {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "10000"},
+            'OTEL_EXPORTER_OTLP_TRACES_TIMEOUT is "10000": expected seconds, at most 600',
+        ),
+        ({**ENDPOINT, "OTEL_EXPORTER_OTLP_TIMEOUT": "nan"}, "expected seconds"),
+        ({**ENDPOINT, "OTEL_EXPORTER_OTLP_COMPRESSION": "zip"}, "expected none, gzip or deflate"),
+        (
+            {**ENDPOINT, "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": "missing.pem"},
+            'OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE is "missing.pem", and there is no such file',
+        ),
+        (
+            {**ENDPOINT, "OTEL_RESOURCE_ATTRIBUTES": "team=red,broken"},
+            'OTEL_RESOURCE_ATTRIBUTES has "broken": expected name=value,name=value',
+        ),
         (
             {**ENDPOINT, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"},
             "expected cumulative",
@@ -97,10 +139,23 @@ def test_a_wrong_variable_is_a_mistake_that_says_what_is_right(
     assert [one for one in refused.value.mistakes if mistake in one]
 
 
+@pytest.mark.parametrize("value", ["Bearer s3cr3t", "authorization=s3cr3t;x", "a=b\ns3cr3t"])
+def test_a_mistake_in_the_headers_does_not_show_them(value: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_otlp({**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": value})
+
+    [mistake] = refused.value.mistakes
+    assert mistake.startswith("OTEL_EXPORTER_OTLP_HEADERS has a part that is not name=value")
+    assert "s3cr3t" not in mistake
+
+
 @given(
     st.dictionaries(
         st.sampled_from(
             [
+                *("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_RESOURCE_ATTRIBUTES"),
+                *("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_HEADERS"),
+                *("OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
                 *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"),
                 *("OTEL_TRACES_SAMPLER_ARG", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_PROPAGATORS"),
                 *("OTEL_SDK_DISABLED", "OTEL_EXPORTER_OTLP_PROTOCOL"),
@@ -122,7 +177,8 @@ def test_any_values_give_settings_or_mistakes(variables: Mapping[str, str]) -> N
 def test_without_a_variable_nothing_of_the_sdk_is_imported() -> None:
     code = (
         "import sys, app.main\n"
-        "from app.observability.otlp import open_telemetry, read_otlp\n"
+        "from app.observability.otlp import open_telemetry\n"
+        "from app.observability.otlp_variables import read_otlp\n"
         "from app.observability.telemetry import GatewayMetrics\n"
         "open_telemetry(read_otlp({}), GatewayMetrics(), version='1', monotonic=lambda: 0.0)\n"
         "print([m for m in sys.modules if m.split('.')[0] in {'opentelemetry', 'requests'}])"
@@ -217,6 +273,8 @@ async def test_a_collector_gets_spans_and_metrics_of_a_running_gateway(tmp_path:
             tmp_path,
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
+            OTEL_BSP_SCHEDULE_DELAY="",  # an empty variable counts as not set
+            OTEL_SPAN_LINK_COUNT_LIMIT=" ",
         ) as (running, url):
             assert (await ask(url)).status_code == 200
             running.process.terminate()  # what waits is sent at the end

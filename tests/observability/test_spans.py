@@ -4,8 +4,11 @@ import asyncio
 
 import httpx
 import pytest
-from opentelemetry.trace import SpanKind, StatusCode
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.trace import SpanKind, StatusCode, TraceState
 
+from app.observability.trace_context import read_trace_context
 from app.settings.operations import TelemetrySettings
 from app.settings.resilience import BreakerSettings, CacheSettings, RetrySettings
 from app.settings.server import BatchSettings
@@ -189,19 +192,46 @@ async def test_a_trace_that_the_client_does_not_record_is_continued_and_not_expo
 
 
 @pytest.mark.parametrize(
-    ("header", "value"),
-    [("tracestate", "a=1\x7f"), ("tracestate", "a" * 600), ("baggage", "a" * 9000)],
+    "header",
+    [
+        ("tracestate", "a=1\x7f"),
+        ("tracestate", "a=" + "b" * 600),
+        ("tracestate", "a=1,Words of a client"),
+        ("tracestate", "a=1,a=2"),
+        ("tracestate", ",".join(f"a{number}=1" for number in range(33))),
+        ("baggage", "a" * 9000),
+    ],
 )
-async def test_what_is_not_valid_is_not_sent_on_and_the_trace_is(
-    open_gateway: OpenGateway, services: FakeServices, header: str, value: str
+async def test_what_is_not_valid_is_not_sent_on_or_logged_and_the_trace_is_continued(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    telemetry: Recorded,
+    caplog: pytest.LogCaptureFixture,
+    header: tuple[str, str],
 ) -> None:
+    name, value = header
     services.know(1)
 
-    async with open_gateway(settings_for_fakes()) as gateway:
-        await gateway.query_as({"traceparent": TRACES[0], header: value}, NAME, ids=[ONE])
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        await gateway.query_as({"traceparent": TRACES[0], name: value}, NAME, ids=[ONE])
 
-    assert sent(services, header) == [None]
+    assert sent(services, name) == [None]
     assert is_child(sent(services)[0], TRACES[0])
+    assert not [one for one in caplog.records if one.name.startswith("opentelemetry")]
+
+
+@given(
+    st.lists(st.from_regex(r"[a-zA-Z0-9@_]{0,4}=?[ -~]{0,4}", fullmatch=True), max_size=40).map(
+        ",".join
+    )
+)
+def test_the_sdk_can_read_each_trace_state_that_is_continued(state: str) -> None:
+    trace = read_trace_context(TRACES[0], state)
+
+    assert trace is not None
+    if trace.tracestate is not None:
+        members = [one for one in trace.tracestate.split(",") if one.strip(" \t")]
+        assert len(TraceState.from_header([trace.tracestate])) == len(members) > 0
 
 
 async def test_a_batch_of_several_requests_is_one_span_with_a_link_to_each(
@@ -337,6 +367,16 @@ async def test_the_text_of_a_document_is_there_only_if_the_operator_asks_for_it(
 
     texts = [facts(one).get("graphql.document") for one in telemetry.named("query")]
     assert texts == [None, NAME]
+
+
+async def test_a_long_name_of_an_operation_is_cut(
+    open_gateway: OpenGateway, telemetry: Recorded
+) -> None:
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        await gateway.query(f"query {'N' * 5_000} {{ __typename }}")
+
+    [operation] = telemetry.named("query")
+    assert facts(operation)["graphql.operation.name"] == "N" * 100
 
 
 async def test_probes_make_no_spans_and_unknown_paths_are_not_named(

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.errors import Code
 from app.resilience.breaker import (
     Breaker,
     BreakerState,
@@ -30,6 +31,9 @@ from tests.clock import ManualClock
 from tests.properties import examples
 
 LUCK = (0.0, 0.5, 0.999)
+
+DOWN = Code.SOURCE_UNAVAILABLE
+"""Why calls fail, unless a test says more."""
 
 SLOW = 1.5
 """Seconds from which on a call is slow to the breaker that has a model beside it."""
@@ -71,7 +75,7 @@ class WatchedBreaker:
 
     def call(self, *, failed: bool = False, seconds: float = 0.0) -> None:
         """Make a call."""
-        self.admit().record(failed=failed, seconds=seconds)
+        self.admit().record(failure=DOWN if failed else None, seconds=seconds)
 
     def open_times(self) -> list[float]:
         """Read for how long it opened each time."""
@@ -148,7 +152,7 @@ class Model:
                 self.opened = 0
                 self.change(BreakerState.CLOSED, ChangeReason.PROBES_SUCCEEDED)
         elif len(lately) >= self.settings.min_calls:
-            counts = CallCounts(len(lately), failures, slows)
+            counts = CallCounts(len(lately), {DOWN: failures} if failures else {}, slows)
             if failures / len(lately) >= self.settings.failure_rate:
                 self.open(luck, ChangeReason.FAILURES, counts)
             elif slows / len(lately) >= self.settings.slow_rate:
@@ -190,7 +194,7 @@ class BreakerAndModel(RuleBasedStateMachine):
     @rule(which=WHICH, failed=st.booleans(), seconds=st.sampled_from([0.0, 1.499, SLOW, 60.0]))
     def record(self, *, which: int, failed: bool, seconds: float) -> None:
         given, expected = self.permits[-1 - which % len(self.permits)]
-        given.record(failed=failed, seconds=seconds)
+        given.record(failure=DOWN if failed else None, seconds=seconds)
         if self.is_first(given):
             self.model.record(expected, failed=failed, seconds=seconds, luck=self.watched.luck)
 
@@ -308,7 +312,7 @@ def test_what_is_slow_is_what_the_settings_say_and_otherwise_nine_tenths_of_the_
         permit = breaker.admit()
         assert permit is not None
 
-        permit.record(failed=False, seconds=seconds, limit=limit)
+        permit.record(failure=None, seconds=seconds, limit=limit)
 
         assert breaker.state is state
 
@@ -352,7 +356,7 @@ def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
         assert watched.state() is BreakerState.HALF_OPEN
         assert watched.breaker.admit() is None  # one that succeeded makes no room for another
         assert permit is not None
-        permit.record(failed=False, seconds=0.0)
+        permit.record(failure=None, seconds=0.0)
     assert watched.changes[-1] == StateChange(
         BreakerState.HALF_OPEN, BreakerState.CLOSED, ChangeReason.PROBES_SUCCEEDED
     )
@@ -394,28 +398,38 @@ def test_a_call_from_before_a_change_is_no_probe_and_counts_for_nothing() -> Non
     watched.clock.advance(60.0)
     probe = watched.admit()
 
-    old[0].record(failed=False, seconds=0.0)
-    old[1].record(failed=True, seconds=0.0)
+    old[0].record(failure=None, seconds=0.0)
+    old[1].record(failure=DOWN, seconds=0.0)
     old[2].release()
 
     assert watched.state() is BreakerState.HALF_OPEN
     assert watched.breaker.admit() is None
-    probe.record(failed=False, seconds=0.0)
+    probe.record(failure=None, seconds=0.0)
     assert watched.state() is BreakerState.CLOSED
+
+
+def test_the_failures_that_opened_it_are_counted_by_their_codes() -> None:
+    watched = WatchedBreaker(min_calls=5, failure_rate=0.6)
+    codes = [DOWN, Code.SOURCE_TIMEOUT, None, None, DOWN]
+
+    for code in codes:
+        watched.admit().record(failure=code, seconds=0.0)
+
+    assert watched.changes[0].counts == CallCounts(5, {DOWN: 2, Code.SOURCE_TIMEOUT: 1}, 0)
 
 
 def test_only_the_first_way_of_giving_a_permit_back_counts() -> None:
     watched = WatchedBreaker(min_calls=2, failure_rate=0.1)
     permit = watched.admit()
-    permit.record(failed=False, seconds=0.0)
+    permit.record(failure=None, seconds=0.0)
 
-    permit.record(failed=True, seconds=0.0)
+    permit.record(failure=DOWN, seconds=0.0)
     permit.release()
 
     assert watched.state() is BreakerState.CLOSED
     released = watched.admit()
     released.release()
-    released.record(failed=True, seconds=0.0)
+    released.record(failure=DOWN, seconds=0.0)
     assert watched.state() is BreakerState.CLOSED
 
 

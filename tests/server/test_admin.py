@@ -1,15 +1,17 @@
 """The admin port of a running gateway: with one process and with several."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.server.admin import LIMITS
 from tests.cli.test_end_to_end import Program, program
 from tests.examples.serving import free_port
 from tests.server.test_reports import until_async
@@ -124,6 +126,42 @@ async def test_a_taken_admin_port_keeps_the_gateway_from_starting(tmp_path: Path
         f"127.0.0.1:{port} cannot be used (GATEWAY_ADMIN__PORT): Address already in use"
     ]
     assert second.process.returncode == 2
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "[::1]"])
+async def test_an_address_of_another_machine_keeps_the_gateway_from_starting(
+    tmp_path: Path, host: str
+) -> None:
+    environment = {
+        **SOURCES,
+        "GATEWAY_AUTH__MODE": "none",
+        "GATEWAY_ADMIN__PORT": "0",
+        "GATEWAY_ADMIN__HOST": host,
+    }
+    async with program("serve", folder=tmp_path, environment=environment) as running:
+        await running.ended()
+
+    [event] = running.events()
+    [mistake] = event["mistakes"]
+    assert mistake == (
+        f'"{host}" is not an address of this machine: expected one in GATEWAY_ADMIN__HOST,'
+        " such as 127.0.0.1, ::1 or 0.0.0.0"
+    )
+
+
+async def test_connections_to_the_admin_port_are_limited(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway, AsyncExitStack() as stack:
+        address = gateway.admin.removeprefix("http://").split(":")
+        for _ in range(LIMITS.max_connections):
+            _, writer = await asyncio.open_connection(*address)
+            stack.callback(writer.close)
+            writer.write(b"GET /metrics HTTP/1.1\r\n")  # and no more
+        refused = await gateway.client.get(f"{gateway.admin}/metrics")
+        await stack.aclose()
+        await until_async(lambda: gateway.total("gateway_workers"), 1)
+        await gateway.program.wait_for("100 connections are open")
+
+    assert refused.status_code == 503
 
 
 async def test_the_demo_has_an_admin_port_where_it_is_asked_for(tmp_path: Path) -> None:

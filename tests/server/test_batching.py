@@ -12,7 +12,7 @@ from hypothesis import settings as tried
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from app.auth.authentication import everybody
+from app.auth.callers import everybody
 from app.server.responses import GRAPHQL_JSON
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings, RateSettings

@@ -380,6 +380,6 @@ async def test_what_came_with_the_request_before_does_not_count(services: FakeSe
 
 
 def test_it_can_be_handed_to_other_processes() -> None:
-    made = pickle.loads(pickle.dumps(protocol_for(settings_for_fakes())))  # noqa: S301 # our own
+    made = pickle.loads(pickle.dumps(protocol_for(ConnectionSettings(), 1_000)))  # noqa: S301 # our own
 
     assert made.func is BoundedProtocol

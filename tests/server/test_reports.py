@@ -1,6 +1,7 @@
 """Reports of processes are joined: metrics add up, and the worst state of a source counts."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from multiprocessing import AuthenticationError
@@ -8,7 +9,7 @@ from multiprocessing.connection import Client
 
 import pytest
 
-from app.observability.metric_list import GRAPHQL_ACTIVE, OPERATIONS
+from app.observability.metric_list import GRAPHQL_ACTIVE, OPERATIONS, WORKERS_HANGING
 from app.observability.metrics import Metrics
 from app.server.health import Readiness, SourceHealth
 from app.server.reports import (
@@ -38,8 +39,18 @@ def report(pid: int, operations: float, *, ready: bool = True, running: int = 0)
 
 
 def values(reports: Reports) -> dict[str, float]:
-    """Return the sums by the name of the metric."""
-    return {one.info.name: one.points[0].value for one in reports.snapshot().metrics}
+    """Return the sums of what processes report, by the name of the metric."""
+    return {
+        one.info.name: one.points[0].value
+        for one in reports.snapshot().metrics
+        if one.info is not WORKERS_HANGING
+    }
+
+
+def hanging(reports: Reports) -> float:
+    """Return how many processes hang."""
+    [metric] = [one for one in reports.snapshot().metrics if one.info is WORKERS_HANGING]
+    return metric.points[0].value
 
 
 def test_the_metrics_of_processes_add_up(clock: ManualClock) -> None:
@@ -104,6 +115,19 @@ def test_a_process_that_no_longer_reports_is_taken_to_hang(clock: ManualClock) -
     assert (before, hanging, reports.is_alive()) == (True, False, True)
 
 
+def test_a_process_that_hangs_is_counted_and_is_not_ready(clock: ManualClock) -> None:
+    reports = Reports(2, clock.monotonic)
+    seen: list[tuple[float, bool]] = []
+    for wait in (0, OVERDUE_AFTER, 0):
+        clock.advance(wait)
+        reports.put(report(2, 0))
+        if not seen or seen[-1][0]:
+            reports.put(report(1, 0))
+        seen.append((hanging(reports), reports.readiness().is_ready))
+
+    assert seen == [(0, True), (1, False), (0, True)]
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a function returns something true, which a thread brings about."""
     async with asyncio.timeout(10):
@@ -130,6 +154,42 @@ async def test_a_program_without_the_key_changes_nothing(clock: ManualClock) -> 
     with ReportListener(reports) as listener:
         with pytest.raises(AuthenticationError):
             await asyncio.to_thread(Client, listener.address, authkey=b"guess")
+        sending = asyncio.create_task(send_reports(listener.address, lambda: report(1, 5)))
+        await until(lambda: values(reports).get("gateway.operations") == 5)
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+async def test_the_last_report_arrives_though_another_is_being_sent(clock: ManualClock) -> None:
+    made = asyncio.Event()
+    large = Metrics()
+    for number in range(20_000):
+        large.counter(OPERATIONS).add(1, f"renderer {number:060}")
+    sent = [
+        report(1, 2),
+        Report(pid=1, readiness=Readiness.of(is_ready=True, sources={}), snapshot=large.snapshot()),
+    ]
+
+    def make() -> Report:
+        made.set()
+        return sent.pop()
+
+    reports = Reports(1, clock.monotonic)
+    with ReportListener(reports) as listener:
+        sending = asyncio.create_task(send_reports(listener.address, make))
+        await made.wait()
+        sending.cancel()
+        await asyncio.wait([sending])
+        await until(lambda: values(reports) == {"gateway.operations": 2})
+
+
+async def test_a_program_that_says_nothing_does_not_hold_up_the_others(clock: ManualClock) -> None:
+    reports = Reports(1, clock.monotonic)
+    with (
+        ReportListener(reports) as listener,
+        socket.create_connection(listener.address),
+        socket.create_connection(listener.address),
+    ):
         sending = asyncio.create_task(send_reports(listener.address, lambda: report(1, 5)))
         await until(lambda: values(reports).get("gateway.operations") == 5)
         sending.cancel()

@@ -28,6 +28,7 @@ from app.sources.base import (
     SourceResult,
     UserId,
 )
+from app.sources.call_log import log_call
 from app.sources.client import LastContact, Reply
 from app.sources.division import divided, fetch_parts
 from app.sources.own.contract import (
@@ -295,6 +296,7 @@ class OwnService(Generic[R]):
             pace=self.pace_state,
         )
         self._telemetry.record_call(self.name, trace.timeline[0], span, context.trace)
+        log_call(self._log, context, self.name, outcome)
         return Reply(outcome.answer, trace)
 
     def _call(self, context: RequestContext, seconds: float) -> SourceCall:
