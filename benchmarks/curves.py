@@ -40,8 +40,6 @@ class Point:
         p99_ms: 99 of 100 took no longer, in the median round.
         requests_per_second: How many answers came in a second.
         calls: Calls to all sources per request.
-        errors: Answers with another status than 200, or none.
-        failed: Largest share of answers that said that something failed.
     """
 
     along: str
@@ -54,8 +52,6 @@ class Point:
     p99_ms: float
     requests_per_second: float
     calls: float
-    errors: int
-    failed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +180,6 @@ def _point(place: _Place, workers: int, delay_ms: int, samples: Sequence[Sample]
         p99_ms=spread(one.p99_ms for one in samples).median,
         requests_per_second=spread(one.requests_per_second for one in samples).median,
         calls=spread(one.calls.total for one in samples).median,
-        errors=sum(one.errors for one in samples),
-        failed=max(one.failed for one in samples),
     )
 
 

@@ -29,11 +29,10 @@ def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
                 *(figure(one.p50_ms.median), figure(one.p99_ms)),
                 figure(one.requests_per_second),
                 f"{one.calls:.2f}",
-                f"{one.errors} {one.failed:.1%}",
             )
             for one in curve
         ]
-        say(Table((*header, "calls", "errors, failed"), tuple(rows)).text())
+        say(Table((*header, "calls"), tuple(rows)).text())
         line = growth(found, workers, delay_ms)
         say(
             f"CPU = {line.constant:.3f} ms + {line.slope:.4f} ms · users; the worst point is"

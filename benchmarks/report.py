@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.bars import bars
+from benchmarks.picture import picture
 from benchmarks.run import Run
 from benchmarks.table import details, notes, overview
 
@@ -26,7 +26,7 @@ def write(run: Run, path: Path) -> None:
         path: The file of the run; the others have its name with another ending.
     """
     path.with_suffix(".md").write_text(markdown(run), encoding="utf-8")
-    path.with_suffix(".svg").write_text(bars(run).svg(), encoding="utf-8")
+    path.with_suffix(".svg").write_text(picture(run).svg(), encoding="utf-8")
 
 
 def markdown(run: Run) -> str:

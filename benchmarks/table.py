@@ -71,7 +71,7 @@ def details(run: Run, workload: Workload) -> Table:
     beside = ("× " + workload.beside, "range") if workload.beside else ()
     header = (
         *("peer", "CPU ms", "range", "ratio", "range", *beside),
-        *("calls p/b/a", "req/s", "p50 ms", "p99 ms", "peak MB", "errors"),
+        *("calls p/b/a", "req/s", "p50 ms", "p99 ms", "peak MB"),
     )
     rows = [
         (part.name, *_cells(summary, is_beside=workload.beside is not None))
@@ -94,7 +94,6 @@ def _cells(summary: Summary, *, is_beside: bool) -> tuple[str, ...]:
         f"{summary.p50_ms:.1f}",
         f"{summary.p99_ms:.1f}",
         f"{summary.peak_mb:.0f}",
-        str(summary.errors),
     )
 
 
@@ -128,18 +127,6 @@ def _overview_cell(summary: Summary | None) -> str:
 def notes(run: Run) -> Sequence[str]:
     """Say what was not measured, and what to distrust."""
     found = [str(one) for one in run.omissions]
-    for workload in run.workloads():
-        for part in run.parts:
-            summary = run.summary(part, workload)
-            if summary is None:
-                continue
-            if summary.errors:
-                found.append(f"{part.name} {workload.name}: {summary.errors} answers were errors")
-            if summary.failed and not workload.lost:
-                found.append(
-                    f"{part.name} {workload.name}: up to {summary.failed:.1%} of the answers under"
-                    " load said that something failed"
-                )
     other = sorted(sample.other_cores for sample in run.samples)
     if other and other[-1] > _DISTURBED:
         found.append(

@@ -1,5 +1,9 @@
-"""What one would write first: Strawberry, a resolver per field, aiodataloader, httpx."""
+"""What one would write first: Strawberry, a resolver per field, aiodataloader, httpx.
 
+It is a subgraph too, as Strawberry's documentation shows it.
+"""
+
+import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +24,7 @@ Row = dict[str, Any]
 UPSTREAM = os.environ["UPSTREAM"]
 
 
-class Loader(DataLoader[str, Row]):
+class Loader(DataLoader[str, Row | None]):
     """The rows of one source, by user."""
 
     def __init__(self, client: httpx.AsyncClient, path: str, parameter: str) -> None:
@@ -29,23 +33,29 @@ class Loader(DataLoader[str, Row]):
         self._path = path
         self._parameter = parameter
 
-    async def batch_load_fn(self, keys: list[str]) -> list[Row]:
-        """Fetch the rows of many users in one call."""
+    async def batch_load_fn(self, keys: list[str]) -> list[Row | None]:
+        """Fetch the rows of many users in one call; null for unknown ones."""
         answer = await self._client.get(
             self._path, params=[(self._parameter, user) for user in keys]
         )
         answer.raise_for_status()
         rows = {row[self._parameter]: row for row in answer.json()}
-        return [rows.get(user, {}) for user in keys]
+        return [rows.get(user) for user in keys]
 
 
 @dataclass
 class Loaders:
     """The loaders of one request."""
 
+    client: httpx.AsyncClient
     profile: Loader
     billing: Loader
     activity: Loader
+
+    async def value(self, loader: Loader, user: str, name: str) -> Any:  # noqa: ANN401 # any JSON
+        """Read a value of a user's row; null where there is no row."""
+        row = await loader.load(user)
+        return None if row is None else row.get(name)
 
 
 Info = strawberry.Info[Loaders, None]
@@ -69,79 +79,147 @@ class Event:
 
 
 @strawberry.type
+class Invoice:
+    """What a user was billed."""
+
+    id: strawberry.ID
+    number: str
+    status: str
+    issued_at: str
+    total: Balance
+
+
+@strawberry.type
+class InvoiceEdge:
+    """A place in a list of invoices."""
+
+    node: Invoice
+
+
+@strawberry.type
+class PageInfo:
+    """Whether a list goes on."""
+
+    has_next_page: bool
+
+
+@strawberry.type
+class InvoiceConnection:
+    """A page of invoices."""
+
+    edges: list[InvoiceEdge]
+    page_info: PageInfo
+
+
+@strawberry.federation.type(keys=["id"])
 class User:
     """A user."""
 
     id: strawberry.ID
 
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID) -> "User | None":  # noqa: A002 # the key
+        """Find the user that a router names."""
+        return await find(info, id)
+
     @strawberry.field
     async def username(self, info: Info) -> str | None:
         """From profile."""
-        return (await info.context.profile.load(self.id)).get("username")
+        return await info.context.value(info.context.profile, self.id, "username")
 
     @strawberry.field
     async def display_name(self, info: Info) -> str | None:
         """From profile."""
-        return (await info.context.profile.load(self.id)).get("displayName")
+        return await info.context.value(info.context.profile, self.id, "displayName")
 
     @strawberry.field
     async def email(self, info: Info) -> str | None:
         """From profile."""
-        return (await info.context.profile.load(self.id)).get("email")
+        return await info.context.value(info.context.profile, self.id, "email")
 
     @strawberry.field
     async def avatar_url(self, info: Info) -> str | None:
         """From profile."""
-        return (await info.context.profile.load(self.id)).get("avatarUrl")
+        return await info.context.value(info.context.profile, self.id, "avatarUrl")
 
     @strawberry.field
     async def locale(self, info: Info) -> str | None:
         """From profile."""
-        return (await info.context.profile.load(self.id)).get("locale")
+        return await info.context.value(info.context.profile, self.id, "locale")
 
     @strawberry.field
     async def created_at(self, info: Info) -> str | None:
         """From profile."""
-        return (await info.context.profile.load(self.id)).get("createdAt")
+        return await info.context.value(info.context.profile, self.id, "createdAt")
 
     @strawberry.field
     async def plan(self, info: Info) -> str | None:
         """From billing."""
-        return (await info.context.billing.load(self.id)).get("plan")
+        return await info.context.value(info.context.billing, self.id, "plan")
 
     @strawberry.field
     async def billing_status(self, info: Info) -> str | None:
         """From billing."""
-        return (await info.context.billing.load(self.id)).get("status")
+        return await info.context.value(info.context.billing, self.id, "status")
 
     @strawberry.field
     async def balance(self, info: Info) -> Balance | None:
         """From billing."""
-        balance = (await info.context.billing.load(self.id)).get("balance")
+        balance = await info.context.value(info.context.billing, self.id, "balance")
         return Balance(**balance) if balance else None
 
     @strawberry.field
     async def renews_at(self, info: Info) -> str | None:
         """From billing."""
-        return (await info.context.billing.load(self.id)).get("renewsAt")
+        return await info.context.value(info.context.billing, self.id, "renewsAt")
 
     @strawberry.field
     async def last_seen_at(self, info: Info) -> str | None:
         """From activity."""
-        return (await info.context.activity.load(self.id)).get("lastSeenAt")
+        return await info.context.value(info.context.activity, self.id, "lastSeenAt")
 
     @strawberry.field
     async def login_count(self, info: Info) -> int | None:
         """From activity."""
-        return (await info.context.activity.load(self.id)).get("loginCount")
+        return await info.context.value(info.context.activity, self.id, "loginCount")
 
     @strawberry.field
     async def events(self, info: Info) -> list[Event] | None:
         """From activity."""
-        events = (await info.context.activity.load(self.id)).get("events")
+        events = await info.context.value(info.context.activity, self.id, "events")
         if events is None:
             return None
         return [Event(id=e["id"], type=e["type"], occurred_at=e["occurredAt"]) for e in events]
+
+    @strawberry.field
+    async def invoices(self, info: Info, first: int = 20) -> InvoiceConnection | None:
+        """From billing, with a call for each user."""
+        answer = await info.context.client.get(
+            "/billing/invoices", params={"userId": self.id, "limit": first}
+        )
+        answer.raise_for_status()
+        page = answer.json()
+        edges = [
+            InvoiceEdge(
+                node=Invoice(
+                    id=one["id"],
+                    number=one["number"],
+                    status=one["status"],
+                    issued_at=one["issuedAt"],
+                    total=Balance(**one["total"]),
+                )
+            )
+            for one in page["items"]
+        ]
+        return InvoiceConnection(
+            edges=edges, page_info=PageInfo(has_next_page="nextCursor" in page)
+        )
+
+
+async def find(info: Info, user: strawberry.ID) -> User | None:
+    """Find a user that profile knows."""
+    row = await info.context.profile.load(user)
+    return None if row is None else User(id=user)
 
 
 @strawberry.type
@@ -149,14 +227,14 @@ class Query:
     """What can be asked."""
 
     @strawberry.field
-    def user(self, id: strawberry.ID) -> User | None:  # noqa: A002 # the public name
+    async def user(self, info: Info, id: strawberry.ID) -> User | None:  # noqa: A002 # the public name
         """Find one user."""
-        return User(id=id)
+        return await find(info, id)
 
     @strawberry.field
-    def users(self, ids: list[strawberry.ID]) -> list[User | None]:
+    async def users(self, info: Info, ids: list[strawberry.ID]) -> list[User | None]:
         """Find many users."""
-        return [User(id=user) for user in ids]
+        return await asyncio.gather(*(find(info, user) for user in ids))
 
 
 class Gateway(GraphQL[Loaders, None]):
@@ -170,6 +248,7 @@ class Gateway(GraphQL[Loaders, None]):
         """Make the loaders of one request."""
         client: httpx.AsyncClient = request.state.client
         return Loaders(
+            client=client,
             profile=Loader(client, "/profile/users", "id"),
             billing=Loader(client, "/billing/accounts", "userId"),
             activity=Loader(client, "/activity/summaries", "userId"),
@@ -184,6 +263,6 @@ async def lifespan(_: Starlette) -> AsyncGenerator[dict[str, httpx.AsyncClient]]
 
 
 app = Starlette(
-    routes=[Route("/graphql", Gateway(strawberry.Schema(Query)))],
+    routes=[Route("/graphql", Gateway(strawberry.federation.Schema(Query)))],
     lifespan=lifespan,
 )

@@ -20,7 +20,7 @@ _LONGEST: Final = 4.0
 """How many times the reference the longest bar is; what costs more is cut off there."""
 
 
-def bars(run: Run) -> Picture:
+def picture(run: Run) -> Picture:
     """Draw the CPU that each peer needs per request."""
     workloads = run.workloads()
     width = 2 * _MARGIN + _LABELS + _COLUMN * len(workloads)
