@@ -138,7 +138,8 @@ def _naive() -> Peer:
         kit=Kit.PYTHON,
         packages=("strawberry-graphql", "aiodataloader", "httpx", "uvicorn"),
         command=lambda address: _uvicorn("naive", address, {}),
-        answers=_SUBGRAPH,
+        # With 50 calls for each request, httpx's pool is slower than anybody waits.
+        answers=_SUBGRAPH - names_of(W7),
     )
 
 

@@ -1,6 +1,6 @@
 """How the gateway's cost grows: with users, with connections, with slow sources, with workers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,7 +15,7 @@ from benchmarks.source import commit
 from benchmarks.stage import Stage, StageOptions, Standing, open_stage
 from benchmarks.summary import Spread, spread
 from benchmarks.tools import Tools
-from benchmarks.workloads import W2, UpstreamDoor, Workload, of_users
+from benchmarks.workloads import W2, W3, W9, UpstreamDoor, Workload, of_users
 
 USERS: Final = (1, 2, 5, 10, 20, 50, 100, 500)
 CONNECTIONS: Final = (1, 4, 16, 32, 64, 256)
@@ -23,6 +23,9 @@ WORKERS: Final = (1, 2)
 USUAL_CONNECTIONS: Final = 32
 BY_USERS: Final = "users"
 BY_CONNECTIONS: Final = "connections"
+BY_WORKERS: Final = "workers"
+SCALED: Final[Mapping[str, str]] = {one.name: one.title for one in (W3, W9)}
+"""The workloads that are measured over workers, and their titles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,8 @@ class Point:
     """What was measured at one place.
 
     Attributes:
-        along: Along which curve it lies: ``users`` or ``connections``.
+        along: Along which curve it lies: ``users``, ``connections`` or ``workers``.
+        workload: What was asked.
         workers: How many processes the gateway had.
         delay_ms: How long each source waited before it answered.
         users: How many users each request asked for.
@@ -43,6 +47,7 @@ class Point:
     """
 
     along: str
+    workload: str
     workers: int
     delay_ms: int
     users: int
@@ -86,6 +91,10 @@ class Curves:
         """List the workers and delays for which there are curves."""
         return list(dict.fromkeys((one.workers, one.delay_ms) for one in self.points))
 
+    def scaling(self, workload: str) -> list[Point]:
+        """Choose what more workers make of a workload."""
+        return [one for one in self.points if (one.along, one.workload) == (BY_WORKERS, workload)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -94,6 +103,25 @@ class _Place:
     along: str
     workload: Workload
     connections: int
+
+
+def _growth(door: UpstreamDoor) -> tuple[_Place, ...]:
+    """List the places of the curves over users and over connections."""
+    return (
+        *(_Place(BY_USERS, of_users(users, door), USUAL_CONNECTIONS) for users in USERS),
+        *(_Place(BY_CONNECTIONS, W2, connections) for connections in CONNECTIONS),
+    )
+
+
+_PLACES: Final[Mapping[UpstreamDoor, tuple[_Place, ...]]] = {
+    UpstreamDoor.FAST: (
+        *_growth(UpstreamDoor.FAST),
+        _Place(BY_WORKERS, W3, USUAL_CONNECTIONS),
+    ),
+    UpstreamDoor.SLOW: _growth(UpstreamDoor.SLOW),
+    UpstreamDoor.FOREIGN: (_Place(BY_WORKERS, W9, USUAL_CONNECTIONS),),
+}
+"""Where the gateway is measured, with each number of workers."""
 
 
 def curves(
@@ -116,7 +144,7 @@ def curves(
         standing = {
             (workers, door): stage.put_up(_with_workers(workers), door)
             for workers in WORKERS
-            for door in (UpstreamDoor.FAST, UpstreamDoor.SLOW)
+            for door in _PLACES
         }
         for number in range(rounds):
             for (workers, door), one in standing.items():
@@ -155,11 +183,7 @@ def _along(
     stage: Stage, standing: Standing, seconds: int, number: int
 ) -> Iterator[tuple[_Place, Sample]]:
     """Measure at each place."""
-    places = [
-        *(_Place(BY_USERS, of_users(users), USUAL_CONNECTIONS) for users in USERS),
-        *(_Place(BY_CONNECTIONS, W2, connections) for connections in CONNECTIONS),
-    ]
-    for place in places:
+    for place in _PLACES[standing.door]:
         load = Load(place.connections, seconds)
         yield (
             place,
@@ -171,6 +195,7 @@ def _point(place: _Place, workers: int, delay_ms: int, samples: Sequence[Sample]
     """Tell what the rounds say of one place."""
     return Point(
         along=place.along,
+        workload=place.workload.name,
         workers=workers,
         delay_ms=delay_ms,
         users=place.workload.users,

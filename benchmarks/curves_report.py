@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.curves import (
     BY_CONNECTIONS,
     BY_USERS,
+    SCALED,
     USUAL_CONNECTIONS,
     Curves,
     Point,
@@ -21,10 +22,20 @@ def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
     for workers, delay_ms in found.kinds():
         say(f"\n{_name(workers, delay_ms)}")
         curve = [one for one in found.points if (one.workers, one.delay_ms) == (workers, delay_ms)]
-        header = ("along", "users", "connections", "CPU ms", "range", "p50 ms", "p99 ms", "req/s")
+        header = (
+            "along",
+            "asked",
+            "users",
+            "connections",
+            "CPU ms",
+            "range",
+            "p50 ms",
+            "p99 ms",
+            "req/s",
+        )
         rows = [
             (
-                *(one.along, str(one.users), str(one.connections)),
+                *(one.along, one.workload, str(one.users), str(one.connections)),
                 *(figure(one.cpu_ms.median), range_of(one.cpu_ms)),
                 *(figure(one.p50_ms.median), figure(one.p99_ms)),
                 figure(one.requests_per_second),
@@ -45,9 +56,27 @@ def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
                 f" the {delay_ms} ms of the sources"
             )
 
+    say("\n" + scaling_table(found).text())
+
+
+def scaling_table(found: Curves) -> Table:
+    """Make the table of what more workers answer."""
+    header = ("", "workers", "req/s", "over 1 worker", "CPU ms", "range")
+    rows = [
+        (
+            *(f"{workload}: {title}", str(one.workers), figure(one.requests_per_second)),
+            f"{one.requests_per_second / curve[0].requests_per_second:.2f}",
+            *(figure(one.cpu_ms.median), range_of(one.cpu_ms)),
+        )
+        for workload, title in SCALED.items()
+        if (curve := found.scaling(workload))
+        for one in curve
+    ]
+    return Table(header, tuple(rows))
+
 
 def write_curves(found: Curves, path: Path) -> None:
-    """Draw the curves beside their file."""
+    """Draw the curves beside their file, and those over workers in ``.workers.svg``."""
     kinds = found.kinds()
 
     def panel(title: str, axis: str, along: str, value: Callable[[Point], float]) -> Panel:
@@ -74,6 +103,25 @@ def write_curves(found: Curves, path: Path) -> None:
     )
     title = f"How cost grows: {USUAL_CONNECTIONS} connections unless said otherwise"
     path.with_suffix(".svg").write_text(lines(title, panels).svg(), encoding="utf-8")
+    if any(found.scaling(workload) for workload in SCALED):
+        drawn = lines(f"More workers: {USUAL_CONNECTIONS} connections", _scaling_panels(found))
+        path.with_suffix(".workers.svg").write_text(drawn.svg(), encoding="utf-8")
+
+
+def _scaling_panels(found: Curves) -> tuple[Panel, ...]:
+    """Draw what more workers answer, and what a request costs then."""
+
+    def panel(title: str, value: Callable[[Point], float]) -> Panel:
+        series = [
+            Series(name, tuple((one.workers, value(one)) for one in found.scaling(workload)))
+            for workload, name in SCALED.items()
+        ]
+        return Panel(title, "workers", tuple(series))
+
+    return (
+        panel("answers in a second", lambda one: one.requests_per_second),
+        panel("CPU ms per request", lambda one: one.cpu_ms.median),
+    )
 
 
 def _name(workers: int, delay_ms: int) -> str:

@@ -136,8 +136,10 @@ def press(
     told = (str(requests), kind, workload.media_type, str(offset), str(book.known), str(book.aside))
     answers = run_wrk(wrk, _SCRIPT, f"http://{HOST}:{port}{peer.path}", load, told, cpu=cpu)
     complaints = book.learn()
+    if not answers.requests:
+        raise BenchmarkError(f"no answer came within {load.seconds} s")
     wrong = answers.failed + answers.errors + len(complaints)
-    if wrong or not answers.requests:
+    if wrong:
         reason = complaints[0] if complaints else "another status, no answer, or not what was asked"
         raise BenchmarkError(f"{wrong} of {answers.requests} answers are not right: {reason}")
     return answers

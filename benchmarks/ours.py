@@ -13,6 +13,14 @@ from benchmarks.workloads import SOURCES, WORKLOADS, UpstreamDoor, names_of
 
 NAME: Final = "user-gateway"
 
+_PATIENT: Final[Mapping[str, str]] = {
+    "GATEWAY_SOURCE_DEFAULTS__TIMEOUT": "10",
+    "GATEWAY_SOURCE_DEFAULTS__CONNECT_TIMEOUT": "10",
+    "GATEWAY_SOURCE_DEFAULTS__PAGE_TIMEOUT": "10",
+    "GATEWAY_DEADLINE__BUDGET": "30",
+}
+"""The time that peers give a source. A gateway without a free CPU would refuse some of the load."""
+
 _OF_DOORS: Final[Mapping[UpstreamDoor, Mapping[str, str]]] = {
     UpstreamDoor.FOREIGN: {"GATEWAY_CONFIG": str(HERE / "mapped.toml")},
     UpstreamDoor.CACHED: {
@@ -46,8 +54,8 @@ def ours(
             f"GATEWAY_SOURCES__{source.upper()}__BASE_URL": f"{address.upstream}/{source}"
             for source in SOURCES
         }
-        variables |= {"GATEWAY_LOG__FORMAT": "json", **_OF_DOORS.get(address.door, {})}
-        variables |= settings or {}
+        variables |= {"GATEWAY_LOG__FORMAT": "json", **_PATIENT}
+        variables |= {**_OF_DOORS.get(address.door, {}), **(settings or {})}
         # All of the load comes from one address, and nobody says who asks.
         variables |= {"GATEWAY_LIMITS__RATE__ENABLED": "false", "GATEWAY_AUTH__MODE": "none"}
         program: tuple[str, ...] = (str(Path(sys.executable).with_name("user-gateway")),)

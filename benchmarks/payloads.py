@@ -1,7 +1,6 @@
 """Reading a body: JSON, or payloads in parts, which are put together."""
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 from benchmarks.client import Json
@@ -29,8 +28,9 @@ def read_body(body: bytes) -> Json:
 
 def _together(text: bytes) -> dict[str, Json]:
     """Put payloads together."""
-    payloads = _payloads(text)
-    whole = next(payloads)
+    boundary = text.partition(b"\r\n")[0]
+    parts = (b"\r\n" + text).split(b"\r\n" + boundary)[1:-1]
+    whole, *payloads = (_payload(part) for part in parts)
     places: dict[str, list[str | int]] = {}
     errors: list[Json] = whole.get("errors") or []
     _remember(places, whole)
@@ -57,8 +57,7 @@ def _remember(places: dict[str, list[str | int]], payload: dict[str, Any]) -> No
     places.update({one["id"]: one["path"] for one in payload.get("pending", ())})
 
 
-def _payloads(text: bytes) -> Iterator[dict[str, Any]]:
-    """Read the parts."""
-    boundary = text.partition(b"\r\n")[0]
-    for part in (b"\r\n" + text).split(b"\r\n" + boundary)[1:-1]:
-        yield json.loads(part.partition(b"\r\n\r\n")[2])
+def _payload(part: bytes) -> dict[str, Any]:
+    """Read a part."""
+    payload: dict[str, Any] = json.loads(part.partition(b"\r\n\r\n")[2])
+    return payload

@@ -6,7 +6,7 @@ from benchmarks.run import Part, Run
 from benchmarks.summary import Summary
 from benchmarks.svg import Picture, line, rectangle, text
 from benchmarks.table import figure
-from benchmarks.workloads import Workload
+from benchmarks.workloads import EVERYDAY, Workload
 
 _LABELS: Final = 226
 _COLUMN: Final = 152
@@ -21,8 +21,8 @@ _LONGEST: Final = 4.0
 
 
 def picture(run: Run) -> Picture:
-    """Draw the CPU that each peer needs per request."""
-    workloads = run.workloads()
+    """Draw the CPU that each peer needs per request under the workloads that all are asked."""
+    workloads = [one for one in run.workloads() if one in EVERYDAY] or run.workloads()
     width = 2 * _MARGIN + _LABELS + _COLUMN * len(workloads)
     height = _TOP + _ROW * len(run.parts) + _BOTTOM
     [reference] = [part.title for part in run.parts if part.name == run.reference] or [""]

@@ -240,9 +240,8 @@ async def many_users(request: Request) -> Response:
         rows = await load(request, ids)
         return answer([merge(user, rows) for user in ids])
     get: Get = request.state.clients["billing"]
-    rows, *pages = await asyncio.gather(
-        load(request, ids), *(invoices(get, user, limit) for user in ids)
-    )
+    calls = asyncio.gather(*(invoices(get, user, limit) for user in ids))
+    rows, pages = await asyncio.gather(load(request, ids), calls)
     users = [merge(user, rows) for user in ids]
     return answer(
         [user and {**user, "invoices": page} for user, page in zip(users, pages, strict=True)]

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 UPSTREAM = os.environ["UPSTREAM"]
 
 
-class Loader(DataLoader[str, Row | None]):
+class Loader(DataLoader[str, Row]):
     """The rows of one source, by user."""
 
     def __init__(self, client: httpx.AsyncClient, path: str, parameter: str) -> None:
@@ -33,14 +33,14 @@ class Loader(DataLoader[str, Row | None]):
         self._path = path
         self._parameter = parameter
 
-    async def batch_load_fn(self, keys: list[str]) -> list[Row | None]:
-        """Fetch the rows of many users in one call; null for unknown ones."""
+    async def batch_load_fn(self, keys: list[str]) -> list[Row]:
+        """Fetch the rows of many users in one call; empty ones for unknown users."""
         answer = await self._client.get(
             self._path, params=[(self._parameter, user) for user in keys]
         )
         answer.raise_for_status()
         rows = {row[self._parameter]: row for row in answer.json()}
-        return [rows.get(user) for user in keys]
+        return [rows.get(user, {}) for user in keys]
 
 
 @dataclass
@@ -51,11 +51,6 @@ class Loaders:
     profile: Loader
     billing: Loader
     activity: Loader
-
-    async def value(self, loader: Loader, user: str, name: str) -> Any:  # noqa: ANN401 # any JSON
-        """Read a value of a user's row; null where there is no row."""
-        row = await loader.load(user)
-        return None if row is None else row.get(name)
 
 
 Info = strawberry.Info[Loaders, None]
@@ -125,68 +120,68 @@ class User:
     @strawberry.field
     async def username(self, info: Info) -> str | None:
         """From profile."""
-        return await info.context.value(info.context.profile, self.id, "username")
+        return (await info.context.profile.load(self.id)).get("username")
 
     @strawberry.field
     async def display_name(self, info: Info) -> str | None:
         """From profile."""
-        return await info.context.value(info.context.profile, self.id, "displayName")
+        return (await info.context.profile.load(self.id)).get("displayName")
 
     @strawberry.field
     async def email(self, info: Info) -> str | None:
         """From profile."""
-        return await info.context.value(info.context.profile, self.id, "email")
+        return (await info.context.profile.load(self.id)).get("email")
 
     @strawberry.field
     async def avatar_url(self, info: Info) -> str | None:
         """From profile."""
-        return await info.context.value(info.context.profile, self.id, "avatarUrl")
+        return (await info.context.profile.load(self.id)).get("avatarUrl")
 
     @strawberry.field
     async def locale(self, info: Info) -> str | None:
         """From profile."""
-        return await info.context.value(info.context.profile, self.id, "locale")
+        return (await info.context.profile.load(self.id)).get("locale")
 
     @strawberry.field
     async def created_at(self, info: Info) -> str | None:
         """From profile."""
-        return await info.context.value(info.context.profile, self.id, "createdAt")
+        return (await info.context.profile.load(self.id)).get("createdAt")
 
     @strawberry.field
     async def plan(self, info: Info) -> str | None:
         """From billing."""
-        return await info.context.value(info.context.billing, self.id, "plan")
+        return (await info.context.billing.load(self.id)).get("plan")
 
     @strawberry.field
     async def billing_status(self, info: Info) -> str | None:
         """From billing."""
-        return await info.context.value(info.context.billing, self.id, "status")
+        return (await info.context.billing.load(self.id)).get("status")
 
     @strawberry.field
     async def balance(self, info: Info) -> Balance | None:
         """From billing."""
-        balance = await info.context.value(info.context.billing, self.id, "balance")
+        balance = (await info.context.billing.load(self.id)).get("balance")
         return Balance(**balance) if balance else None
 
     @strawberry.field
     async def renews_at(self, info: Info) -> str | None:
         """From billing."""
-        return await info.context.value(info.context.billing, self.id, "renewsAt")
+        return (await info.context.billing.load(self.id)).get("renewsAt")
 
     @strawberry.field
     async def last_seen_at(self, info: Info) -> str | None:
         """From activity."""
-        return await info.context.value(info.context.activity, self.id, "lastSeenAt")
+        return (await info.context.activity.load(self.id)).get("lastSeenAt")
 
     @strawberry.field
     async def login_count(self, info: Info) -> int | None:
         """From activity."""
-        return await info.context.value(info.context.activity, self.id, "loginCount")
+        return (await info.context.activity.load(self.id)).get("loginCount")
 
     @strawberry.field
     async def events(self, info: Info) -> list[Event] | None:
         """From activity."""
-        events = await info.context.value(info.context.activity, self.id, "events")
+        events = (await info.context.activity.load(self.id)).get("events")
         if events is None:
             return None
         return [Event(id=e["id"], type=e["type"], occurred_at=e["occurredAt"]) for e in events]
@@ -219,7 +214,7 @@ class User:
 async def find(info: Info, user: strawberry.ID) -> User | None:
     """Find a user that profile knows."""
     row = await info.context.profile.load(user)
-    return None if row is None else User(id=user)
+    return User(id=user) if row else None
 
 
 @strawberry.type
