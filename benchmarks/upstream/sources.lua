@@ -149,7 +149,7 @@ end
 local function plain(text) answer(text) end
 local function enveloped(text) answer('{"status":"ok","items":' .. text .. "}") end
 local function kept(text)
-  ngx.header.cache_control = "private, max-age=300"
+  ngx.header.cache_control = "public, max-age=300"
   answer(text)
 end
 

@@ -7,13 +7,14 @@ from typing import Final
 import pytest
 
 from benchmarks.check import check
+from benchmarks.conversation import ask
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load
 from benchmarks.ours import ours
 from benchmarks.stage import Stage, StageOptions, Standing, open_stage
 from benchmarks.tools import find_tools
-from benchmarks.users import Ids
-from benchmarks.workloads import USUAL, UpstreamDoor
+from benchmarks.users import Ids, user_id
+from benchmarks.workloads import USUAL, W11, UpstreamDoor
 
 PORT_BASE: Final = 10_000 + 200 * (os.getpid() % 100)
 """Ports that two test processes do not share, below those that the system gives to clients."""
@@ -43,3 +44,17 @@ def test_each_usual_workload_is_answered_with_what_the_upstream_holds(stage: Sta
 
         assert not verdict.wrong
         assert answers.requests > 0
+
+
+@pytest.mark.timeout(120)
+def test_users_in_the_cache_cost_no_call(stage: Stage) -> None:
+    one = stage.put_up(ours(), W11.door)
+    users = [user_id(number) for number in range(1, 51)]
+
+    ask(one.peer, one.port, W11, users)
+    calls = stage.upstream.counts()
+    again = ask(one.peer, one.port, W11, users)
+
+    assert again.status == 200
+    assert calls.total > 0
+    assert stage.upstream.counts() == calls
