@@ -1,10 +1,11 @@
 """How the gateway's cost grows: with users, with connections, with slow sources, with workers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.fit import Fit, fit
 from benchmarks.load import Load
 from benchmarks.machine import Machine, look_at_machine
@@ -12,7 +13,7 @@ from benchmarks.measure import Sample, measure
 from benchmarks.ours import ours
 from benchmarks.peer import Peer
 from benchmarks.source import commit
-from benchmarks.stage import Stage, StageOptions, Standing, open_stage
+from benchmarks.stage import StageOptions, open_stage
 from benchmarks.summary import Spread, spread
 from benchmarks.tools import Tools
 from benchmarks.workloads import W2, W3, W9, UpstreamDoor, Workload, of_users
@@ -148,13 +149,21 @@ def curves(
         }
         for number in range(rounds):
             for (workers, door), one in standing.items():
-                for place, sample in _along(stage, one, seconds, number):
-                    found.setdefault((workers, door, place), []).append(sample)
-                    say(
+                for place in _PLACES[door]:
+                    name = (
                         f"{number + 1}/{rounds} {workers} workers, {door}, {place.workload.name},"
-                        f" {place.connections} connections: {sample.cpu_ms:.3f} ms CPU,"
-                        f" p50 {sample.p50_ms:.2f} ms"
+                        f" {place.connections} connections"
                     )
+                    load = Load(place.connections, seconds)
+                    try:
+                        sample = measure(
+                            stage, one, place.workload, load, warmup=1, round_number=number
+                        )
+                    except BenchmarkError as error:
+                        say(f"{name}: left out, since {error}")
+                        continue
+                    found.setdefault((workers, door, place), []).append(sample)
+                    say(f"{name}: {sample.cpu_ms:.3f} ms CPU, p50 {sample.p50_ms:.2f} ms")
     return Curves(
         date=datetime.now(UTC).date().isoformat(),
         commit=commit(),
@@ -177,18 +186,6 @@ def _with_workers(workers: int) -> Peer:
         "GATEWAY_LIMITS__VARIABLES_BYTES": "0",
     }
     return ours(f"ours-{workers}", settings=settings)
-
-
-def _along(
-    stage: Stage, standing: Standing, seconds: int, number: int
-) -> Iterator[tuple[_Place, Sample]]:
-    """Measure at each place."""
-    for place in _PLACES[standing.door]:
-        load = Load(place.connections, seconds)
-        yield (
-            place,
-            measure(stage, standing, place.workload, load, warmup=1, round_number=number),
-        )
 
 
 def _point(place: _Place, workers: int, delay_ms: int, samples: Sequence[Sample]) -> Point:
