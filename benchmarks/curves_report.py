@@ -14,7 +14,7 @@ from benchmarks.curves import (
     growth,
 )
 from benchmarks.lines import Panel, Series, lines
-from benchmarks.table import Table, figure, range_of
+from benchmarks.table import NOTHING, Table, figure, range_of
 
 
 def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
@@ -65,7 +65,7 @@ def scaling_table(found: Curves) -> Table:
     rows = [
         (
             *(f"{workload}: {title}", str(one.workers), figure(one.requests_per_second)),
-            f"{one.requests_per_second / curve[0].requests_per_second:.2f}",
+            _over_one(one, curve[0]),
             *(figure(one.cpu_ms.median), range_of(one.cpu_ms)),
         )
         for workload, title in SCALED.items()
@@ -73,6 +73,13 @@ def scaling_table(found: Curves) -> Table:
         for one in curve
     ]
     return Table(header, tuple(rows))
+
+
+def _over_one(point: Point, first: Point) -> str:
+    """Write how many times as much as one worker this answers; a dash where one was left out."""
+    if first.workers != 1:
+        return NOTHING
+    return f"{point.requests_per_second / first.requests_per_second:.2f}"
 
 
 def write_curves(found: Curves, path: Path) -> None:
