@@ -66,10 +66,10 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-h
 chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: .venv/installed ## the gateway beside its peers, in about 45 minutes: table, JSON, chart (ARGS="--rounds 1")
+bench: .venv/installed ## the gateway beside its peers, in about 70 minutes: table, JSON, chart (ARGS="--rounds 1")
 	$(BIN)/python -m benchmarks run $(ARGS)
 
-bench-quick: .venv/installed ## the working tree beside the previous commit, in two minutes
+bench-quick: .venv/installed ## the working tree beside the previous commit, in five minutes
 	$(BIN)/python -m benchmarks quick $(ARGS)
 
 graphiql: .venv/installed ## build the GraphiQL page anew, where its source has changed

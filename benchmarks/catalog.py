@@ -10,7 +10,7 @@ from benchmarks.ours import ours
 from benchmarks.peer import Command, Kit, Peer, PeerAddress
 from benchmarks.places import PEERS, ROOT, WORK
 from benchmarks.tools import Tools
-from benchmarks.workloads import Dialect
+from benchmarks.workloads import EVERYDAY, W2_SLOW, W6, W7, W8, W9, W10, W11, W12, Dialect, names_of
 
 REFERENCE: Final = "rest-aiohttp"
 """The peer that all are compared with."""
@@ -18,10 +18,34 @@ REFERENCE: Final = "rest-aiohttp"
 _TUNING: Final = "--max-semi-space-size=64"
 """A larger nursery for new objects: about halves what Node.js needs for long lists."""
 
+_EVERYDAY: Final = names_of(*EVERYDAY, W2_SLOW)
+_PAGES: Final = _EVERYDAY | names_of(W7, W8, W12)
+_SUBGRAPH: Final = _PAGES | names_of(W6)
+_BY_HAND: Final = _SUBGRAPH | names_of(W9, W11)
+
+_PROGRAMS: Final[tuple[tuple[str, str, str, Mapping[str, str], frozenset[str]], ...]] = (
+    ("apollo-fetch", "Apollo Server, fetch", "apollo", {"CLIENT": "fetch"}, _EVERYDAY),
+    ("apollo-undici", "Apollo Server, undici", "apollo", {"CLIENT": "undici"}, _SUBGRAPH),
+    # Yoga refuses a body with onError.
+    ("yoga", "GraphQL Yoga", "yoga", {}, (_PAGES | names_of(W10)) - names_of(W8)),
+    ("mercurius", "Mercurius + JIT", "mercurius", {}, _SUBGRAPH),
+    (
+        "mercurius-lookahead",
+        "Mercurius + JIT, look-ahead",
+        "mercurius",
+        {"MODE": "lookahead"},
+        _SUBGRAPH,
+    ),
+)
+"""Programs of ``peers/node``: name, title, file, variables, and the workloads that each is asked.
+
+Plain Node.js is asked all of them; ``-tuned`` only those that everybody is asked.
+"""
+
 _PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
-    "apollo": ("@apollo/server", "dataloader"),
-    "yoga": ("graphql-yoga", "dataloader", "undici"),
-    "mercurius": ("mercurius", "fastify", "dataloader", "undici"),
+    "apollo": ("@apollo/server", "@apollo/subgraph", "dataloader"),
+    "yoga": ("graphql-yoga", "@graphql-yoga/plugin-defer-stream", "dataloader", "undici"),
+    "mercurius": ("mercurius", "@mercuriusjs/federation", "fastify", "dataloader", "undici"),
 }
 """What a program of ``peers/node`` is made of."""
 
@@ -32,14 +56,6 @@ def catalog(tools: Tools) -> tuple[Peer, ...]:
     Args:
         tools: Has Node.js. Without it, Node peers are listed and cannot be started.
     """
-    look = "Mercurius + JIT, look-ahead"
-    programs: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
-        ("apollo-fetch", "Apollo Server, fetch", "apollo", {"CLIENT": "fetch"}),
-        ("apollo-undici", "Apollo Server, undici", "apollo", {"CLIENT": "undici"}),
-        ("yoga", "GraphQL Yoga", "yoga", {}),
-        ("mercurius", "Mercurius + JIT", "mercurius", {}),
-        ("mercurius-lookahead", look, "mercurius", {"MODE": "lookahead"}),
-    )
     return (
         ours(),
         ours(
@@ -51,20 +67,22 @@ def catalog(tools: Tools) -> tuple[Peer, ...]:
             "user-gateway-file",
             title="user-gateway, User by a file",
             settings={"GATEWAY_CONFIG": str(ROOT / "examples/demo/gateway.toml")},
+            answers=_EVERYDAY,
         ),
-        ours(
-            "user-gateway-mapped",
-            title="user-gateway, mapped by expressions",
-            settings={"GATEWAY_CONFIG": str(ROOT / "benchmarks/mapped.toml")},
-        ),
-        _aggregator(REFERENCE, "aiohttp"),
-        _aggregator("rest-httpx", "httpx"),
+        _aggregator(REFERENCE, "aiohttp", _BY_HAND),
+        _aggregator("rest-httpx", "httpx", _EVERYDAY),
         _naive(),
         *(
             _node(
-                tools, name + suffix, title + words, program, variables=variables, options=options
+                tools,
+                name + suffix,
+                title + words,
+                program,
+                variables=variables,
+                options=options,
+                answers=_EVERYDAY if options else answers,
             )
-            for name, title, program, variables in programs
+            for name, title, program, variables, answers in _PROGRAMS
             for suffix, words, options in (("", "", ()), ("-tuned", ", tuned", (_TUNING,)))
         ),
         _tailcall("flat", Dialect.FLAT),
@@ -94,15 +112,21 @@ def choose(peers: Sequence[Peer], names: Sequence[str] | None) -> tuple[Peer, ..
     return tuple(peer for peer in peers if peer.name in names)
 
 
-def _aggregator(name: str, client: str) -> Peer:
+def _aggregator(name: str, client: str, answers: frozenset[str]) -> Peer:
     """Describe the aggregator that is written by hand."""
+
+    def command(address: PeerAddress) -> Command:
+        variables = {"CLIENT": client, "DOOR": address.door}
+        return _uvicorn("aggregator", address, variables)
+
     return Peer(
         name=name,
         title=f"Starlette + {client} by hand",
         kit=Kit.PYTHON,
         packages=("starlette", client, "orjson", "uvicorn"),
-        command=lambda address: _uvicorn("aggregator", address, {"CLIENT": client}),
+        command=command,
         dialect=Dialect.REST,
+        answers=answers,
     )
 
 
@@ -114,6 +138,8 @@ def _naive() -> Peer:
         kit=Kit.PYTHON,
         packages=("strawberry-graphql", "aiodataloader", "httpx", "uvicorn"),
         command=lambda address: _uvicorn("naive", address, {}),
+        # With 50 calls for each request, httpx's pool is slower than anybody waits.
+        answers=_SUBGRAPH - names_of(W7),
     )
 
 
@@ -138,6 +164,7 @@ def _node(
     *,
     variables: Mapping[str, str],
     options: tuple[str, ...],
+    answers: frozenset[str],
 ) -> Peer:
     """Describe a program of ``peers/node``."""
 
@@ -157,6 +184,7 @@ def _node(
         packages=(*_PACKAGES[program], *undici),
         command=command,
         path="/" if program == "apollo" else "/graphql",
+        answers=answers,
     )
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from benchmarks.client import TimedReply
-from benchmarks.conversation import User, ask, has_errors, users_in
+from benchmarks.conversation import ask
+from benchmarks.judge import judge
 from benchmarks.stage import Standing
 from benchmarks.truth import Truth
 from benchmarks.users import Ids
-from benchmarks.workloads import Dialect, Workload, some_ids
+from benchmarks.workloads import Workload, some_ids
 
 QUESTIONS: Final = 60
 AT_ONCE: Final = 16
@@ -67,33 +67,3 @@ def check(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         complaints = list(pool.map(complaint, asked))
     return CheckVerdict(questions, tuple(one for one in complaints if one is not None))
-
-
-def judge(
-    reply: TimedReply, workload: Workload, dialect: Dialect, expected: Sequence[User]
-) -> str | None:
-    """Judge an answer.
-
-    A source that is down costs its own fields, and GraphQL has to say so by errors.
-
-    Returns:
-        What is wrong with it, if anything.
-    """
-    if reply.status != http.client.OK:
-        return f"status {reply.status}"
-    if dialect is not Dialect.REST and has_errors(reply) != bool(workload.lost):
-        return "no errors where a source is down" if workload.lost else "errors"
-    users = users_in(reply, workload, dialect)
-    if len(users) != len(expected):
-        return f"{len(users)} users rather than {len(expected)}" if users else "no data at all"
-    return next(filter(None, map(_difference, users, expected)), None)
-
-
-def _difference(user: User | None, right: User) -> str | None:
-    """Say in what a user is not what it should be."""
-    if user is None:
-        return f"null rather than user {right['id']}"
-    for name, value in right.items():
-        if user.get(name) != value:
-            return f"{name} is {user.get(name)!r} rather than {value!r}"
-    return None

@@ -88,9 +88,11 @@ def _parser() -> Parser:
 
     readme = command("readme", commands.readme)
     readme.add_argument("readme", type=Path, nargs="?", default=ROOT / "README.md")
+    readme.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
     readme.add_argument("--file", type=Path, default=commands.LATEST)
 
-    quick = _loaded(_staged(command("quick", commands.quick)), seconds=2, rounds=5)
+    quick = _with_workloads(_staged(command("quick", commands.quick)))
+    _loaded(quick, seconds=2, rounds=3)
     quick.add_argument("--commit", help="to compare with; HEAD, or the one before")
 
     curves = _staged(command("curves", commands.curves))

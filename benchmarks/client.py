@@ -15,19 +15,26 @@ _PATIENCE: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class TimedReply:
-    """An answer.
+class RawReply:
+    """An answer as it came.
 
     Attributes:
         status: Its HTTP status.
-        body: What it says; the text itself where that is no JSON.
+        body: Its bytes.
     """
 
     status: int
-    body: Json
+    body: bytes
 
 
-def exchange(port: int, method: str, path: str, body: str | None = None) -> TimedReply:
+def exchange(
+    port: int,
+    method: str,
+    path: str,
+    body: str | None = None,
+    *,
+    accept: str = "application/json",
+) -> RawReply:
     """Ask once, over a connection of its own.
 
     Raises:
@@ -35,18 +42,14 @@ def exchange(port: int, method: str, path: str, body: str | None = None) -> Time
         http.client.HTTPException: The answer is no HTTP.
     """
     connection = http.client.HTTPConnection(HOST, port, timeout=_PATIENCE)
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": accept}
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         text = response.read()
     finally:
         connection.close()
-    try:
-        value: Json = json.loads(text)
-    except ValueError:
-        value = text.decode("utf-8", "replace")
-    return TimedReply(response.status, value)
+    return RawReply(response.status, text)
 
 
 def get_json(port: int, path: str) -> Json:
@@ -58,7 +61,8 @@ def get_json(port: int, path: str) -> Json:
     reply = exchange(port, "GET", path)
     if reply.status != http.client.OK:
         raise BenchmarkError(f"port {port} answered {reply.status} to {path.partition('?')[0]}")
-    return reply.body
+    found: Json = json.loads(reply.body)
+    return found
 
 
 def number(value: Json, name: str) -> float:

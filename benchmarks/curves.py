@@ -1,10 +1,11 @@
 """How the gateway's cost grows: with users, with connections, with slow sources, with workers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.fit import Fit, fit
 from benchmarks.load import Load
 from benchmarks.machine import Machine, look_at_machine
@@ -12,10 +13,10 @@ from benchmarks.measure import Sample, measure
 from benchmarks.ours import ours
 from benchmarks.peer import Peer
 from benchmarks.source import commit
-from benchmarks.stage import Stage, StageOptions, Standing, open_stage
+from benchmarks.stage import StageOptions, open_stage
 from benchmarks.summary import Spread, spread
 from benchmarks.tools import Tools
-from benchmarks.workloads import W2, UpstreamDoor, Workload, of_users
+from benchmarks.workloads import W2, W3, W9, UpstreamDoor, Workload, of_users
 
 USERS: Final = (1, 2, 5, 10, 20, 50, 100, 500)
 CONNECTIONS: Final = (1, 4, 16, 32, 64, 256)
@@ -23,6 +24,9 @@ WORKERS: Final = (1, 2)
 USUAL_CONNECTIONS: Final = 32
 BY_USERS: Final = "users"
 BY_CONNECTIONS: Final = "connections"
+BY_WORKERS: Final = "workers"
+SCALED: Final[Mapping[str, str]] = {one.name: one.title for one in (W3, W9)}
+"""The workloads that are measured over workers, and their titles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,8 @@ class Point:
     """What was measured at one place.
 
     Attributes:
-        along: Along which curve it lies: ``users`` or ``connections``.
+        along: Along which curve it lies: ``users``, ``connections`` or ``workers``.
+        workload: What was asked.
         workers: How many processes the gateway had.
         delay_ms: How long each source waited before it answered.
         users: How many users each request asked for.
@@ -40,11 +45,10 @@ class Point:
         p99_ms: 99 of 100 took no longer, in the median round.
         requests_per_second: How many answers came in a second.
         calls: Calls to all sources per request.
-        errors: Answers with another status than 200, or none.
-        failed: Largest share of answers that said that something failed.
     """
 
     along: str
+    workload: str
     workers: int
     delay_ms: int
     users: int
@@ -54,8 +58,6 @@ class Point:
     p99_ms: float
     requests_per_second: float
     calls: float
-    errors: int
-    failed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,10 @@ class Curves:
         """List the workers and delays for which there are curves."""
         return list(dict.fromkeys((one.workers, one.delay_ms) for one in self.points))
 
+    def scaling(self, workload: str) -> list[Point]:
+        """Choose what more workers make of a workload."""
+        return [one for one in self.points if (one.along, one.workload) == (BY_WORKERS, workload)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -98,6 +104,25 @@ class _Place:
     along: str
     workload: Workload
     connections: int
+
+
+def _growth(door: UpstreamDoor) -> tuple[_Place, ...]:
+    """List the places of the curves over users and over connections."""
+    return (
+        *(_Place(BY_USERS, of_users(users, door), USUAL_CONNECTIONS) for users in USERS),
+        *(_Place(BY_CONNECTIONS, W2, connections) for connections in CONNECTIONS),
+    )
+
+
+_PLACES: Final[Mapping[UpstreamDoor, tuple[_Place, ...]]] = {
+    UpstreamDoor.FAST: (
+        *_growth(UpstreamDoor.FAST),
+        _Place(BY_WORKERS, W3, USUAL_CONNECTIONS),
+    ),
+    UpstreamDoor.SLOW: _growth(UpstreamDoor.SLOW),
+    UpstreamDoor.FOREIGN: (_Place(BY_WORKERS, W9, USUAL_CONNECTIONS),),
+}
+"""Where the gateway is measured, with each number of workers."""
 
 
 def curves(
@@ -120,17 +145,25 @@ def curves(
         standing = {
             (workers, door): stage.put_up(_with_workers(workers), door)
             for workers in WORKERS
-            for door in (UpstreamDoor.FAST, UpstreamDoor.SLOW)
+            for door in _PLACES
         }
         for number in range(rounds):
             for (workers, door), one in standing.items():
-                for place, sample in _along(stage, one, seconds, number):
-                    found.setdefault((workers, door, place), []).append(sample)
-                    say(
+                for place in _PLACES[door]:
+                    name = (
                         f"{number + 1}/{rounds} {workers} workers, {door}, {place.workload.name},"
-                        f" {place.connections} connections: {sample.cpu_ms:.3f} ms CPU,"
-                        f" p50 {sample.p50_ms:.2f} ms"
+                        f" {place.connections} connections"
                     )
+                    load = Load(place.connections, seconds)
+                    try:
+                        sample = measure(
+                            stage, one, place.workload, load, warmup=1, round_number=number
+                        )
+                    except BenchmarkError as error:
+                        say(f"{name}: left out, since {error}")
+                        continue
+                    found.setdefault((workers, door, place), []).append(sample)
+                    say(f"{name}: {sample.cpu_ms:.3f} ms CPU, p50 {sample.p50_ms:.2f} ms")
     return Curves(
         date=datetime.now(UTC).date().isoformat(),
         commit=commit(),
@@ -155,26 +188,11 @@ def _with_workers(workers: int) -> Peer:
     return ours(f"ours-{workers}", settings=settings)
 
 
-def _along(
-    stage: Stage, standing: Standing, seconds: int, number: int
-) -> Iterator[tuple[_Place, Sample]]:
-    """Measure at each place."""
-    places = [
-        *(_Place(BY_USERS, of_users(users), USUAL_CONNECTIONS) for users in USERS),
-        *(_Place(BY_CONNECTIONS, W2, connections) for connections in CONNECTIONS),
-    ]
-    for place in places:
-        load = Load(place.connections, seconds)
-        yield (
-            place,
-            measure(stage, standing, place.workload, load, warmup=1, round_number=number),
-        )
-
-
 def _point(place: _Place, workers: int, delay_ms: int, samples: Sequence[Sample]) -> Point:
     """Tell what the rounds say of one place."""
     return Point(
         along=place.along,
+        workload=place.workload.name,
         workers=workers,
         delay_ms=delay_ms,
         users=place.workload.users,
@@ -184,8 +202,6 @@ def _point(place: _Place, workers: int, delay_ms: int, samples: Sequence[Sample]
         p99_ms=spread(one.p99_ms for one in samples).median,
         requests_per_second=spread(one.requests_per_second for one in samples).median,
         calls=spread(one.calls.total for one in samples).median,
-        errors=sum(one.errors for one in samples),
-        failed=max(one.failed for one in samples),
     )
 
 

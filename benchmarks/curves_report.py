@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.curves import (
     BY_CONNECTIONS,
     BY_USERS,
+    SCALED,
     USUAL_CONNECTIONS,
     Curves,
     Point,
@@ -13,7 +14,7 @@ from benchmarks.curves import (
     growth,
 )
 from benchmarks.lines import Panel, Series, lines
-from benchmarks.table import Table, figure, range_of
+from benchmarks.table import NOTHING, Table, figure, range_of
 
 
 def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
@@ -21,19 +22,28 @@ def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
     for workers, delay_ms in found.kinds():
         say(f"\n{_name(workers, delay_ms)}")
         curve = [one for one in found.points if (one.workers, one.delay_ms) == (workers, delay_ms)]
-        header = ("along", "users", "connections", "CPU ms", "range", "p50 ms", "p99 ms", "req/s")
+        header = (
+            "along",
+            "asked",
+            "users",
+            "connections",
+            "CPU ms",
+            "range",
+            "p50 ms",
+            "p99 ms",
+            "req/s",
+        )
         rows = [
             (
-                *(one.along, str(one.users), str(one.connections)),
+                *(one.along, one.workload, str(one.users), str(one.connections)),
                 *(figure(one.cpu_ms.median), range_of(one.cpu_ms)),
                 *(figure(one.p50_ms.median), figure(one.p99_ms)),
                 figure(one.requests_per_second),
                 f"{one.calls:.2f}",
-                f"{one.errors} {one.failed:.1%}",
             )
             for one in curve
         ]
-        say(Table((*header, "calls", "errors, failed"), tuple(rows)).text())
+        say(Table((*header, "calls"), tuple(rows)).text())
         line = growth(found, workers, delay_ms)
         say(
             f"CPU = {line.constant:.3f} ms + {line.slope:.4f} ms · users; the worst point is"
@@ -46,9 +56,34 @@ def tell_curves(found: Curves, say: Callable[[str], None]) -> None:
                 f" the {delay_ms} ms of the sources"
             )
 
+    say("\n" + scaling_table(found).text())
+
+
+def scaling_table(found: Curves) -> Table:
+    """Make the table of what more workers answer."""
+    header = ("", "workers", "req/s", "over 1 worker", "CPU ms", "range")
+    rows = [
+        (
+            *(f"{workload}: {title}", str(one.workers), figure(one.requests_per_second)),
+            _over_one(one, curve[0]),
+            *(figure(one.cpu_ms.median), range_of(one.cpu_ms)),
+        )
+        for workload, title in SCALED.items()
+        if (curve := found.scaling(workload))
+        for one in curve
+    ]
+    return Table(header, tuple(rows))
+
+
+def _over_one(point: Point, first: Point) -> str:
+    """Write how many times as much as one worker this answers; a dash where one was left out."""
+    if first.workers != 1:
+        return NOTHING
+    return f"{point.requests_per_second / first.requests_per_second:.2f}"
+
 
 def write_curves(found: Curves, path: Path) -> None:
-    """Draw the curves beside their file."""
+    """Draw the curves beside their file, and those over workers in ``.workers.svg``."""
     kinds = found.kinds()
 
     def panel(title: str, axis: str, along: str, value: Callable[[Point], float]) -> Panel:
@@ -75,6 +110,25 @@ def write_curves(found: Curves, path: Path) -> None:
     )
     title = f"How cost grows: {USUAL_CONNECTIONS} connections unless said otherwise"
     path.with_suffix(".svg").write_text(lines(title, panels).svg(), encoding="utf-8")
+    if any(found.scaling(workload) for workload in SCALED):
+        drawn = lines(f"More workers: {USUAL_CONNECTIONS} connections", _scaling_panels(found))
+        path.with_suffix(".workers.svg").write_text(drawn.svg(), encoding="utf-8")
+
+
+def _scaling_panels(found: Curves) -> tuple[Panel, ...]:
+    """Draw what more workers answer, and what a request costs then."""
+
+    def panel(title: str, value: Callable[[Point], float]) -> Panel:
+        series = [
+            Series(name, tuple((one.workers, value(one)) for one in found.scaling(workload)))
+            for workload, name in SCALED.items()
+        ]
+        return Panel(title, "workers", tuple(series))
+
+    return (
+        panel("answers in a second", lambda one: one.requests_per_second),
+        panel("CPU ms per request", lambda one: one.cpu_ms.median),
+    )
 
 
 def _name(workers: int, delay_ms: int) -> str:

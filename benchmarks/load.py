@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from benchmarks.answers import AnswerBook
 from benchmarks.client import HOST, number
 from benchmarks.errors import BenchmarkError
 from benchmarks.peer import Peer
@@ -18,7 +19,7 @@ from benchmarks.workloads import Dialect, Workload, request, some_ids
 
 _SCRIPT: Final = HERE / "wrk" / "requests.lua"
 _MOST_REQUESTS: Final = 2000
-_MOST_USERS: Final = 100_000
+_MOST_USERS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Answers:
         p90_ms: So did 90 of 100.
         p99_ms: So did 99 of 100.
         max_ms: So did all.
-        errors: How many had another status than 200, or did not come.
-        failed: How many said that something failed, where answers were looked into.
+        errors: How many did not come; of a soak, also those with another status than 200.
+        failed: How many were not right; of a soak, those that said that something failed.
         cpu_seconds: What wrk itself worked for it.
     """
 
@@ -63,62 +64,85 @@ class Answers:
     cpu_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class RequestFile:
+    """A file of requests.
+
+    Attributes:
+        path: The file; a request is a line.
+        asked: The users of each.
+    """
+
+    path: Path
+    asked: tuple[tuple[str, ...], ...]
+
+
 class RequestFiles:
     """Files of requests, each written once: the same users for all peers."""
 
     def __init__(self, folder: Path, ids: Ids) -> None:
         self._folder = folder
         self._ids = ids
-        self._files: dict[tuple[Workload, Dialect], Path] = {}
+        self._files: dict[tuple[Workload, Dialect], RequestFile] = {}
 
-    def of(self, workload: Workload, dialect: Dialect) -> Path:
-        """Tell in which file the requests of a workload are, one a line."""
+    def of(self, workload: Workload, dialect: Dialect) -> RequestFile:
+        """Tell in which file the requests of a workload are."""
         found = self._files.get((workload, dialect))
         if found is None:
             found = self._files[workload, dialect] = self._write(workload, dialect)
         return found
 
-    def _write(self, workload: Workload, dialect: Dialect) -> Path:
+    def _write(self, workload: Workload, dialect: Dialect) -> RequestFile:
         """Write the file."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"{workload.name}-{dialect}-{self._ids}.txt"
         chance = Random(42)
-        with file.open("w", encoding="ascii") as output:
-            for _ in range(min(_MOST_REQUESTS, _MOST_USERS // workload.users)):
-                users = some_ids(workload, chance, self._ids)
-                output.write(request(workload, dialect, users) + "\n")
-        return file
+        count = min(_MOST_REQUESTS, _MOST_USERS // workload.users)
+        asked = tuple(tuple(some_ids(workload, chance, self._ids)) for _ in range(count))
+        lines = (request(workload, dialect, users) + "\n" for users in asked)
+        file.write_text("".join(lines), encoding="ascii")
+        return RequestFile(file, asked)
 
 
 def press(
     wrk: str,
     peer: Peer,
     port: int,
-    requests: Path,
+    workload: Workload,
     load: Load,
     *,
+    requests: Path,
+    book: AnswerBook,
     offset: int = 0,
-    inspect: bool = False,
     cpu: int | None = None,
 ) -> Answers:
-    """Send requests to a peer, as fast as it answers.
+    """Send requests to a peer, as fast as it answers, and compare each answer.
 
     Args:
         wrk: Path of wrk.
         peer: Who is asked.
         port: Where it listens.
-        requests: The file of its requests.
+        workload: What is asked.
         load: How much.
+        requests: The file of its requests.
+        book: What it may answer. Learns what else is right.
         offset: With which request to begin.
-        inspect: Whether to look into the answers, which costs wrk time.
         cpu: The one CPU that wrk may use, if not all.
 
     Raises:
-        BenchmarkError: wrk does not work.
+        BenchmarkError: wrk does not work, or an answer is not right.
     """
     kind = "rest" if peer.dialect is Dialect.REST else "graphql"
-    arguments = (str(requests), kind, str(offset), "inspect" if inspect else "count")
-    return run_wrk(wrk, _SCRIPT, f"http://{HOST}:{port}{peer.path}", load, arguments, cpu=cpu)
+    told = (str(requests), kind, workload.media_type, str(offset), str(book.known), str(book.aside))
+    answers = run_wrk(wrk, _SCRIPT, f"http://{HOST}:{port}{peer.path}", load, told, cpu=cpu)
+    complaints = book.learn()
+    if not answers.requests:
+        raise BenchmarkError(f"no answer came within {load.seconds} s")
+    wrong = answers.failed + answers.errors + len(complaints)
+    if wrong:
+        reason = complaints[0] if complaints else "another status, no answer, or not what was asked"
+        raise BenchmarkError(f"{wrong} of {answers.requests} answers are not right: {reason}")
+    return answers
 
 
 def run_wrk(

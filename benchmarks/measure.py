@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from benchmarks.load import Load, press
+from benchmarks.load import Load
 from benchmarks.machine import work_so_far
 from benchmarks.stage import Stage, Standing
 from benchmarks.upstream import UpstreamCounts
@@ -29,8 +29,6 @@ class Sample:
         peak_mb: Most memory meanwhile.
         calls: Calls to each source per request.
         size: Bytes of an answer with its headers.
-        errors: Answers with another status than 200, or none.
-        failed: Share of the answers of the warm-up that said that something failed.
         peer_cores: How many CPUs the peer kept busy.
         upstream_cores: How many the upstream did.
         load_cores: How many wrk did.
@@ -52,8 +50,6 @@ class Sample:
     peak_mb: float
     calls: UpstreamCounts
     size: float
-    errors: int
-    failed: float
     peer_cores: float
     upstream_cores: float
     load_cores: float
@@ -72,9 +68,6 @@ def measure(
 ) -> Sample:
     """Put load on a peer and see what it uses.
 
-    The warm-up puts the same load on it and looks into its answers; what is timed does not, since
-    that would take time from the peer.
-
     Args:
         stage: Has the upstream and the requests.
         standing: The peer.
@@ -82,23 +75,20 @@ def measure(
         load: How much.
         warmup: Seconds of load before; 0 for none.
         round_number: Which round it is; each begins with another request.
+
+    Raises:
+        BenchmarkError: An answer is not what the upstream holds, or does not come.
     """
-    peer, process, wrk = standing.peer, standing.process, stage.tools.wrk
-    upstream = stage.upstream
-    requests = stage.requests.of(workload, peer.dialect)
-    cpu = 1 if stage.options.pinned else None
+    process, upstream = standing.process, stage.upstream
     offset = round_number * 331
-    failed = 0.0
     if warmup:
-        warm = Load(load.connections, warmup)
-        seen = press(wrk, peer, standing.port, requests, warm, offset=offset, inspect=True, cpu=cpu)
-        failed = seen.failed / max(1, seen.requests)
+        stage.press(standing, workload, Load(load.connections, warmup), offset)
         process.settle()
     process.forget_log()
     process.forget_peak()
     work, calls = work_so_far(), upstream.counts()
     own, theirs, start = process.cpu_seconds(), upstream.process.cpu_seconds(), time.monotonic()
-    answers = press(wrk, peer, standing.port, requests, load, offset=offset + 1000, cpu=cpu)
+    answers = stage.press(standing, workload, load, offset + 1000)
     process.settle()
     seconds = time.monotonic() - start
     own = process.cpu_seconds() - own
@@ -108,7 +98,7 @@ def measure(
     # answers those too, and its work until it is idle again is counted.
     total = answers.requests + load.connections
     return Sample(
-        peer=peer.name,
+        peer=standing.peer.name,
         workload=workload.name,
         round=round_number,
         connections=load.connections,
@@ -122,8 +112,6 @@ def measure(
         peak_mb=process.peak_mb(),
         calls=upstream.counts().since(calls, total),
         size=answers.size,
-        errors=answers.errors,
-        failed=failed,
         peer_cores=own / seconds,
         upstream_cores=theirs / seconds,
         load_cores=answers.cpu_seconds / seconds,

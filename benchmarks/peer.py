@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from benchmarks.workloads import Dialect
+from benchmarks.workloads import EVERYDAY, W2_SLOW, Dialect, UpstreamDoor, names_of
 
 
 class Kit(StrEnum):
@@ -25,10 +25,12 @@ class PeerAddress:
     Attributes:
         port: Its port on 127.0.0.1.
         upstream: Where the three sources are, such as ``http://127.0.0.1:9500``.
+        door: Through which door that is: how the upstream behaves.
     """
 
     port: int
     upstream: str
+    door: UpstreamDoor = UpstreamDoor.FAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Peer:
         command: Says how it is started. May write files that it needs.
         path: Where it takes GraphQL.
         dialect: How it is asked.
+        answers: The names of the workloads that it is asked.
         usual: Whether it is measured when no peer is named.
     """
 
@@ -68,4 +71,5 @@ class Peer:
     command: Callable[[PeerAddress], Command]
     path: str = "/graphql"
     dialect: Dialect = Dialect.FLAT
+    answers: frozenset[str] = names_of(*EVERYDAY, W2_SLOW)
     usual: bool = True

@@ -1,6 +1,6 @@
-"""The working tree beside the commit before it, in about two minutes."""
+"""The working tree beside the commit before it, in about five minutes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from benchmarks.load import Load
@@ -12,12 +12,11 @@ from benchmarks.stage import StageOptions, Standing, open_stage
 from benchmarks.summary import of, ratio, spread
 from benchmarks.table import Table, figure, ratios_of
 from benchmarks.tools import Tools
-from benchmarks.workloads import W1, W2, W3, W4
+from benchmarks.workloads import WORKLOADS, Workload
 
 NOW: Final = "now"
 BEFORE: Final = "before"
 _WARMUP: Final = 2
-_WORKLOADS: Final = (W1, W2, W3, W4)
 
 
 def quick(
@@ -26,6 +25,7 @@ def quick(
     load: Load,
     *,
     rounds: int,
+    workloads: Sequence[Workload],
     revision: str | None,
     say: Callable[[str], None],
 ) -> None:
@@ -36,23 +36,29 @@ def quick(
         options: How things are put up.
         load: How much load.
         rounds: How many times each is measured under each workload.
+        workloads: What is asked.
         revision: The commit to compare with. When absent it is ``HEAD``, or, where nothing has
             changed since that, the one before.
         say: Is told what was found.
 
     Raises:
-        BenchmarkError: There is no such commit, or one of both does not start.
+        BenchmarkError: There is no such commit, or one of both does not start or answers what the
+            upstream does not hold.
     """
     revision = revision or ("HEAD~1" if is_clean() else "HEAD")
     say(f"the working tree beside {revision}")
     samples: list[Sample] = []
     with tree_of(revision) as before, open_stage(tools, options) as stage:
-        pair = [
-            stage.put_up(ours(name, tree=tree)) for name, tree in ((NOW, ROOT), (BEFORE, before))
-        ]
+        pairs = {
+            door: [
+                stage.put_up(ours(name, tree=tree), door)
+                for name, tree in ((NOW, ROOT), (BEFORE, before))
+            ]
+            for door in dict.fromkeys(workload.door for workload in workloads)
+        }
         for number in range(rounds):
-            for workload in _WORKLOADS:
-                for one in _order(pair, number):
+            for workload in workloads:
+                for one in _order(pairs[workload.door], number):
                     sample = measure(
                         stage,
                         one,
@@ -74,7 +80,7 @@ def _order(pair: list[Standing], number: int) -> list[Standing]:
 def comparison(samples: list[Sample]) -> Table:
     """Tell how the working tree compares with the commit."""
     rows: list[tuple[str, ...]] = []
-    for workload in _WORKLOADS:
+    for workload in WORKLOADS:
         now, before = of(samples, NOW, workload.name), of(samples, BEFORE, workload.name)
         if not now or not before:
             continue

@@ -1,4 +1,4 @@
-"""The block of a README that shows the latest figures."""
+"""The blocks of pages that show the latest figures."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Final
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.run import Run
-from benchmarks.table import overview
+from benchmarks.table import overview, ratios, standing
+from benchmarks.workloads import EVERYDAY
 
 START: Final = "<!-- benchmarks -->"
 END: Final = "<!-- /benchmarks -->"
@@ -14,8 +15,8 @@ _PICTURE: Final = "benchmarks/results/latest.svg"
 _TABLES: Final = "benchmarks/results/latest.md"
 
 
-def block(run: Run) -> str:
-    """Write what the README shows of a run: picture, table, and under which conditions."""
+def short_form(run: Run) -> str:
+    """Write what the README shows of a run: picture, tables, and under which conditions."""
     machine = run.machine
     node = f", Node.js {machine.node.removeprefix('v')}" if machine.node else ""
     how = (
@@ -27,7 +28,23 @@ def block(run: Run) -> str:
         " [benchmarks/README.md](benchmarks/README.md)."
     )
     picture = f"![CPU milliseconds per request of each gateway]({_PICTURE})"
-    return "\n\n".join([picture, overview(run).markdown(), how])
+    everyday = [one for one in run.workloads() if one in EVERYDAY]
+    return "\n\n".join([picture, overview(run, everyday).markdown(), standing(run).markdown(), how])
+
+
+def long_form(run: Run) -> str:
+    """Write what the page on performance shows of a run: the bars, and all peers with ranges."""
+    how = (
+        f"Medians and ranges of {run.rounds} interleaved rounds of {run.seconds} s,"
+        f" {run.connections} connections, {run.date}: CPU of all processes per request, over that"
+        " of the hand-written aggregator in the same round."
+    )
+    parts = [how, standing(run).markdown()]
+    for is_everyday in (True, False):
+        some = [one for one in run.workloads() if (one in EVERYDAY) is is_everyday]
+        if some:
+            parts.append(ratios(run, some).markdown())
+    return "\n\n".join(parts)
 
 
 def with_block(readme: str, new: str) -> str:
@@ -46,10 +63,10 @@ def with_block(readme: str, new: str) -> str:
     return between.sub(lambda _: f"{START}\n{new}\n{END}", readme)
 
 
-def update(path: Path, run: Run) -> None:
-    """Put the block of a run into a file.
+def update(path: Path, new: str) -> None:
+    """Put a block into a file.
 
     Raises:
         BenchmarkError: The file has not exactly one place for it.
     """
-    path.write_text(with_block(path.read_text("utf-8"), block(run)), encoding="utf-8")
+    path.write_text(with_block(path.read_text("utf-8"), new), encoding="utf-8")

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.bars import bars
+from benchmarks.picture import picture
 from benchmarks.run import Run
-from benchmarks.table import details, notes, overview
+from benchmarks.table import details, notes, overview, standing
 
 
 def tell(run: Run, say: Callable[[str], None]) -> None:
@@ -13,6 +13,8 @@ def tell(run: Run, say: Callable[[str], None]) -> None:
     for workload in run.workloads():
         say(f"\n{workload.name}: {workload.title}")
         say(details(run, workload).text())
+    if run.parts:
+        say("\n" + standing(run).text())
     remarks = notes(run)
     if remarks:
         say("\n" + "\n".join(remarks))
@@ -26,7 +28,7 @@ def write(run: Run, path: Path) -> None:
         path: The file of the run; the others have its name with another ending.
     """
     path.with_suffix(".md").write_text(markdown(run), encoding="utf-8")
-    path.with_suffix(".svg").write_text(bars(run).svg(), encoding="utf-8")
+    path.with_suffix(".svg").write_text(picture(run).svg(), encoding="utf-8")
 
 
 def markdown(run: Run) -> str:
@@ -40,7 +42,9 @@ def markdown(run: Run) -> str:
     parts = [
         f"# Benchmarks of {run.date}",
         how,
-        overview(run).markdown(),
+        overview(run, run.workloads()).markdown(),
+        "## The bars",
+        standing(run).markdown(),
     ]
     for workload in run.workloads():
         parts += [f"## {workload.name}: {workload.title}", details(run, workload).markdown()]

@@ -5,20 +5,23 @@ import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Final
 
+from benchmarks.answers import AnswerBook
 from benchmarks.client import is_taken
 from benchmarks.conversation import ask, has_errors
 from benchmarks.errors import BenchmarkError, UnavailableError
-from benchmarks.load import RequestFiles
+from benchmarks.load import Answers, Load, RequestFiles, press
 from benchmarks.peer import Peer, PeerAddress
 from benchmarks.places import WORK
 from benchmarks.processes import Process, running
 from benchmarks.tools import Tools
+from benchmarks.truth import Truth, truth_of
 from benchmarks.upstream import BenchUpstream, running_upstream
 from benchmarks.users import Ids, user_id
-from benchmarks.workloads import W1, UpstreamDoor
+from benchmarks.workloads import W1, UpstreamDoor, Workload
 
 PORT_BASE: Final = 9400
 _TO_UPSTREAM: Final = 100
@@ -42,7 +45,7 @@ class StageOptions:
     ids: Ids = Ids.RANDOM
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Standing:
     """A peer that runs.
 
@@ -70,9 +73,46 @@ class Stage:
         self.tools = tools
         self.options = options
         self.upstream = upstream
-        self.requests = RequestFiles(WORK / "requests", options.ids)
+        self._requests = RequestFiles(WORK / "requests", options.ids)
+        self._books: dict[tuple[Standing, Workload], AnswerBook] = {}
         self._stack = stack
         self._ports = count(options.port_base + 1)
+
+    @cached_property
+    def truth(self) -> Truth:
+        """What the upstream holds."""
+        return truth_of(self.upstream)
+
+    def press(self, standing: Standing, workload: Workload, load: Load, offset: int) -> Answers:
+        """Put load on a peer, and compare each answer with what the upstream holds.
+
+        Args:
+            standing: The peer.
+            workload: What is asked.
+            load: How much.
+            offset: With which request to begin.
+
+        Raises:
+            BenchmarkError: An answer is not right, or does not come.
+        """
+        peer = standing.peer
+        requests = self._requests.of(workload, peer.dialect)
+        book = self._books.get((standing, workload))
+        if book is None:
+            folder = WORK / "answers" / f"{peer.name}-{workload.name}-{standing.port}"
+            book = AnswerBook(folder, workload, peer.dialect, requests.asked, self.truth)
+            self._books[standing, workload] = book
+        return press(
+            self.tools.wrk,
+            peer,
+            standing.port,
+            workload,
+            load,
+            requests=requests.path,
+            book=book,
+            offset=offset,
+            cpu=1 if self.options.pinned else None,
+        )
 
     def put_up(self, peer: Peer, door: UpstreamDoor = UpstreamDoor.FAST) -> Standing:
         """Start a peer and wait until it answers; it runs as long as the stage.
@@ -89,7 +129,7 @@ class Stage:
         Raises:
             UnavailableError: It does not come up.
         """
-        address = PeerAddress(self._free_port(), self.upstream.url(door))
+        address = PeerAddress(self._free_port(), self.upstream.url(door), door)
         command = peer.command(address)
         cpu = 0 if self.options.pinned else None
         start = time.monotonic()

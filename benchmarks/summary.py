@@ -39,8 +39,6 @@ class Summary:
         p99_ms: 99 of 100 took no longer (median of the rounds).
         peak_mb: The most memory in any round.
         calls: Calls to each source per request (medians).
-        errors: Answers with another status than 200, or none, in all rounds.
-        failed: Largest share of answers in any warm-up that said that something failed.
         other_cores: How many CPUs all else on the machine kept busy, in the worst round.
     """
 
@@ -55,8 +53,6 @@ class Summary:
     p99_ms: float
     peak_mb: float
     calls: UpstreamCounts
-    errors: int
-    failed: float
     other_cores: float
 
 
@@ -131,7 +127,5 @@ def summarise(
             billing=median(one.calls.billing for one in mine),
             activity=median(one.calls.activity for one in mine),
         ),
-        errors=sum(one.errors for one in mine),
-        failed=max(one.failed for one in mine),
         other_cores=max(one.other_cores for one in mine),
     )

@@ -1,8 +1,9 @@
 """Tables, for the terminal and for Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.bars import BARS
 from benchmarks.run import Run
 from benchmarks.summary import Spread, Summary
 from benchmarks.workloads import Workload
@@ -71,7 +72,7 @@ def details(run: Run, workload: Workload) -> Table:
     beside = ("× " + workload.beside, "range") if workload.beside else ()
     header = (
         *("peer", "CPU ms", "range", "ratio", "range", *beside),
-        *("calls p/b/a", "req/s", "p50 ms", "p99 ms", "peak MB", "errors"),
+        *("calls p/b/a", "req/s", "p50 ms", "p99 ms", "peak MB"),
     )
     rows = [
         (part.name, *_cells(summary, is_beside=workload.beside is not None))
@@ -94,21 +95,68 @@ def _cells(summary: Summary, *, is_beside: bool) -> tuple[str, ...]:
         f"{summary.p50_ms:.1f}",
         f"{summary.p99_ms:.1f}",
         f"{summary.peak_mb:.0f}",
-        str(summary.errors),
     )
 
 
-def overview(run: Run) -> Table:
-    """Make the table for the README: CPU per request and ratio, a column for each workload."""
-    workloads = run.workloads()
-    rows = [
-        (
-            _title(part.title, run, part.name),
-            *(_overview_cell(run.summary(part, workload)) for workload in workloads),
-        )
-        for part in run.parts
-    ]
+def overview(run: Run, workloads: Sequence[Workload]) -> Table:
+    """Make the short table: CPU per request and ratio, a column for each workload."""
     header = ("CPU ms per request (ratio)", *(f"{one.name}: {one.title}" for one in workloads))
+    return _by_peer(run, header, workloads, _overview_cell)
+
+
+def ratios(run: Run, workloads: Sequence[Workload]) -> Table:
+    """Make the long table: ratios to the reference with their ranges, a column for each workload.
+
+    Peers that answer none of these workloads are not in it.
+    """
+    header = ("ratio of CPU (range)", *(f"{one.name}: {one.title}" for one in workloads))
+    return _by_peer(run, header, workloads, _ratio_cell)
+
+
+def standing(run: Run) -> Table:
+    """Make the table of the bars: ours beside the reference, a row for each workload."""
+    header = (
+        *("", "CPU ms", "aggregator", "ratio", "range", "first bar", "goal", "reached"),
+        *("over its own W3", "range"),
+    )
+    return Table(header, tuple(_standing_row(run, workload) for workload in run.workloads()))
+
+
+def _standing_row(run: Run, workload: Workload) -> tuple[str, ...]:
+    """Write how ours stands under a workload."""
+    found = {part.name: run.summary(part, workload) for part in run.parts}
+    ours, reference = found.get(run.parts[0].name), found.get(run.reference)
+    bar = BARS.get(workload.name)
+    ratio = ours.ratio if ours else None
+    beside = ours.beside if ours else None
+    verdict = NOTHING
+    if bar and ratio:
+        verdict = bar.verdict(ratio.median, beside.median if beside else None)
+    bound = f" (at most {bar.beside:g})" if bar and bar.beside else ""
+    return (
+        f"{workload.name}: {workload.title}",
+        figure(ours.cpu_ms.median) if ours else NOTHING,
+        figure(reference.cpu_ms.median) if reference else NOTHING,
+        *ratios_of(ratio),
+        *((f"{bar.first:g}", f"{bar.goal:g}") if bar else (NOTHING, NOTHING)),
+        verdict,
+        f"{beside.median:.2f}{bound}" if beside else NOTHING,
+        ratios_of(beside)[1],
+    )
+
+
+def _by_peer(
+    run: Run,
+    header: tuple[str, ...],
+    workloads: Sequence[Workload],
+    cell: Callable[[Summary | None], str],
+) -> Table:
+    """Make a table with a row for each peer that was measured under one of these workloads."""
+    rows: list[tuple[str, ...]] = []
+    for part in run.parts:
+        found = [run.summary(part, workload) for workload in workloads]
+        if any(found):
+            rows.append((_title(part.title, run, part.name), *map(cell, found)))
     return Table(header, tuple(rows))
 
 
@@ -125,21 +173,16 @@ def _overview_cell(summary: Summary | None) -> str:
     return f"{figure(summary.cpu_ms.median)}{ratio}"
 
 
+def _ratio_cell(summary: Summary | None) -> str:
+    """Write a peer's ratio under one workload, and its range."""
+    if summary is None or summary.ratio is None:
+        return NOTHING
+    return "{} ({})".format(*ratios_of(summary.ratio))
+
+
 def notes(run: Run) -> Sequence[str]:
     """Say what was not measured, and what to distrust."""
     found = [str(one) for one in run.omissions]
-    for workload in run.workloads():
-        for part in run.parts:
-            summary = run.summary(part, workload)
-            if summary is None:
-                continue
-            if summary.errors:
-                found.append(f"{part.name} {workload.name}: {summary.errors} answers were errors")
-            if summary.failed and not workload.lost:
-                found.append(
-                    f"{part.name} {workload.name}: up to {summary.failed:.1%} of the answers under"
-                    " load said that something failed"
-                )
     other = sorted(sample.other_cores for sample in run.samples)
     if other and other[-1] > _DISTURBED:
         found.append(

@@ -39,16 +39,28 @@ class Truth:
 
     Attributes:
         rows: What each source says of each user, by source and id, under public names.
+        invoices: All invoices of each user, newest first.
     """
 
     rows: Mapping[str, Mapping[str, User]]
+    invoices: Mapping[str, Sequence[Json]]
 
-    def user(self, user: str, workload: Workload) -> User:
-        """Tell what has to be answered for one user: null for what a failing source knows."""
+    def user(self, user: str, workload: Workload) -> User | None:
+        """Tell what has to be answered for one user.
+
+        Returns:
+            Null for what a failing source knows, and for a user that no source knows.
+        """
+        if user not in self.invoices:
+            return None
         whole: dict[str, Json] = {"id": user}
         for source in workload.sources:
             row = self.rows[source][user]
             whole |= dict.fromkeys(row) if source in workload.lost else row
+        if workload.invoices:
+            all_of = self.invoices[user]
+            more = len(all_of) > workload.invoices
+            whole["invoices"] = {"items": all_of[: workload.invoices], "more": more}
         return whole
 
 
@@ -72,4 +84,17 @@ def truth_of(upstream: BenchUpstream) -> Truth:
                     of_source[str(row[parameter])] = {name: row[own] for own, name in public}
         if of_source.keys() != {*ids}:
             raise BenchmarkError(f"the upstream's {source} does not know all users")
-    return Truth(rows)
+    return Truth(rows, {one: _invoices(port, one) for one in ids})
+
+
+def _invoices(port: int, user: str) -> Sequence[Json]:
+    """Ask the upstream for a user's invoices.
+
+    Raises:
+        BenchmarkError: It has none.
+    """
+    page = get_json(port, f"/billing/invoices?userId={user}")
+    items = page.get("items") if isinstance(page, Mapping) else None
+    if not isinstance(items, Sequence) or not items:
+        raise BenchmarkError(f"the upstream has no invoices of {user}")
+    return items

@@ -15,8 +15,6 @@ def sample(
     round_number: int = 0,
     cpu_ms: float = 1.0,
     *,
-    errors: int = 0,
-    failed: float = 0.0,
     other_cores: float = 0.0,
 ) -> Sample:
     """Make up a measurement."""
@@ -35,8 +33,6 @@ def sample(
         peak_mb=80.0,
         calls=UpstreamCounts(profile=0.1, billing=0.2, activity=0.3),
         size=400.0,
-        errors=errors,
-        failed=failed,
         peer_cores=1.0,
         upstream_cores=0.1,
         load_cores=0.1,

@@ -2,11 +2,13 @@
 
 import pytest
 
+from benchmarks.bars import BARS
 from benchmarks.catalog import REFERENCE, catalog, choose
 from benchmarks.errors import BenchmarkError, UnavailableError
 from benchmarks.ours import NAME
 from benchmarks.peer import Kit, PeerAddress
 from benchmarks.tools import Node, Tools
+from benchmarks.workloads import USUAL, UpstreamDoor
 
 NO_NODE = Tools(nginx="nginx", wrk="wrk", node=None)
 TOOLS = Tools(nginx="nginx", wrk="wrk", node=Node("node", "npm", "v24.0.0"))
@@ -69,6 +71,36 @@ def test_ours_gets_the_three_sources_and_a_json_log() -> None:
         "GATEWAY_SOURCES__BILLING__BASE_URL": "http://127.0.0.1:9500/billing",
         "GATEWAY_SOURCES__ACTIVITY__BASE_URL": "http://127.0.0.1:9500/activity",
         "GATEWAY_LOG__FORMAT": "json",
+        "GATEWAY_SOURCE_DEFAULTS__TIMEOUT": "10",
+        "GATEWAY_SOURCE_DEFAULTS__CONNECT_TIMEOUT": "10",
+        "GATEWAY_SOURCE_DEFAULTS__PAGE_TIMEOUT": "10",
+        "GATEWAY_DEADLINE__BUDGET": "30",
         "GATEWAY_LIMITS__RATE__ENABLED": "false",
         "GATEWAY_AUTH__MODE": "none",
     }
+
+
+def test_ours_is_set_up_for_the_upstream_that_it_asks() -> None:
+    [ours] = choose(catalog(NO_NODE), [NAME])
+
+    foreign, cached = (
+        ours.command(PeerAddress(9401, "http://127.0.0.1:9500", door)).environment
+        for door in (UpstreamDoor.FOREIGN, UpstreamDoor.CACHED)
+    )
+
+    assert foreign["GATEWAY_CONFIG"].endswith("mapped.toml")
+    assert cached["GATEWAY_SOURCE_DEFAULTS__CACHE__ENABLED"] == "true"
+
+
+def test_each_usual_workload_is_answered_by_ours_and_by_another() -> None:
+    others = [peer for peer in catalog(NO_NODE) if peer.kit is not Kit.OURS]
+
+    for workload in USUAL:
+        assert workload.name in catalog(NO_NODE)[0].answers
+        assert [peer for peer in others if workload.name in peer.answers]
+
+
+def test_each_bar_is_one_of_a_workload_that_the_reference_answers() -> None:
+    [reference] = choose(catalog(NO_NODE), [REFERENCE])
+
+    assert BARS.keys() <= reference.answers

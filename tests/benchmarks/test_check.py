@@ -2,10 +2,11 @@
 
 import pytest
 
-from benchmarks.check import CheckVerdict, judge
-from benchmarks.client import Json, TimedReply
-from benchmarks.conversation import User
-from benchmarks.workloads import W1, W3, W3_DOWN, Dialect, Workload
+from benchmarks.check import CheckVerdict
+from benchmarks.client import Json
+from benchmarks.conversation import PeerReply, User
+from benchmarks.judge import judge
+from benchmarks.workloads import W1, W3, W3_DOWN, W12, Dialect, Workload
 
 RIGHT: User = {"id": "1", "plan": "pro", "renewsAt": "2026-01-01T00:00:00Z"}
 DOWN: User = {"id": "1", "plan": None, "renewsAt": None}
@@ -23,7 +24,7 @@ def judged(
     body: dict[str, Json] = {"data": data}
     if errors:
         body["errors"] = [{"message": "no"}]
-    return judge(TimedReply(status, body), workload, Dialect.FLAT, [expected])
+    return judge(PeerReply(status, body), workload, Dialect.FLAT, [expected])
 
 
 def test_the_upstreams_own_data_is_right() -> None:
@@ -70,9 +71,17 @@ def test_no_data_at_all_is_wrong_even_if_a_source_is_down() -> None:
 
 
 def test_a_user_too_few_is_wrong() -> None:
-    reply = TimedReply(200, {"data": {"users": [RIGHT]}})
+    reply = PeerReply(200, {"data": {"users": [RIGHT]}})
 
     assert judge(reply, W3, Dialect.FLAT, [RIGHT, RIGHT]) == "1 users rather than 2"
+
+
+def test_a_user_that_no_source_knows_has_to_be_null() -> None:
+    right = PeerReply(200, {"data": {"users": [RIGHT, None]}})
+    wrong = PeerReply(200, {"data": {"users": [RIGHT, {"id": "2"}]}})
+
+    assert judge(right, W12, Dialect.FLAT, [RIGHT, None]) is None
+    assert judge(wrong, W12, Dialect.FLAT, [RIGHT, None]) == "user 2 rather than null"
 
 
 def test_a_verdict_says_how_many_were_wrong() -> None:

@@ -33,15 +33,15 @@ def test_a_file_has_a_request_a_line_and_is_written_once(tmp_path: Path) -> None
 
     file = files.of(W1, Dialect.REST)
 
-    lines = file.read_text().splitlines()
-    assert len(lines) == 2000
+    lines = file.path.read_text().splitlines()
+    assert len(lines) == len(file.asked) == 2000
     assert all(line.startswith("/user/") for line in lines)
-    file.unlink()
+    file.path.unlink()
     assert files.of(W1, Dialect.REST) == file
-    assert not file.exists()
+    assert not file.path.exists()
 
 
 def test_long_requests_are_fewer(tmp_path: Path) -> None:
     file = RequestFiles(tmp_path, Ids.RANDOM).of(of_users(500), Dialect.REST)
 
-    assert len(file.read_text().splitlines()) == 200
+    assert len(file.path.read_text().splitlines()) == 40

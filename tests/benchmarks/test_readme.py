@@ -8,7 +8,7 @@ from benchmarks.catalog import catalog
 from benchmarks.errors import BenchmarkError
 from benchmarks.kits import versions
 from benchmarks.places import HERE
-from benchmarks.readme import block, update, with_block
+from benchmarks.readme import long_form, short_form, update, with_block
 from benchmarks.tools import Tools
 from tests.benchmarks.figures import REFERENCE, run, sample
 
@@ -20,7 +20,7 @@ def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
 
-    update(readme, RUN)
+    update(readme, short_form(RUN))
 
     text = readme.read_text()
     assert text.startswith("before\n<!-- benchmarks -->\n![")
@@ -30,9 +30,9 @@ def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
 
 
 def test_doing_it_again_changes_nothing() -> None:
-    once = with_block("<!-- benchmarks --><!-- /benchmarks -->", block(RUN))
+    once = with_block("<!-- benchmarks --><!-- /benchmarks -->", short_form(RUN))
 
-    assert with_block(once, block(RUN)) == once
+    assert with_block(once, short_form(RUN)) == once
 
 
 @pytest.mark.parametrize("times", [0, 2])
@@ -42,10 +42,23 @@ def test_it_needs_exactly_one_place(times: int) -> None:
 
 
 def test_it_says_under_which_conditions() -> None:
-    text = block(RUN)
+    text = short_form(RUN)
 
     assert "1 interleaved rounds of 3 s, 32 connections" in text
     assert "Python 3.11.7, Node.js 24.19.0" in text
+
+
+def test_the_long_form_has_the_range_of_each_ratio_and_no_row_of_dashes() -> None:
+    found = long_form(
+        run(
+            *(sample(cpu_ms=cost, round_number=n) for n, cost in enumerate((0.5, 0.6))),
+            *(sample(REFERENCE, cpu_ms=0.25, round_number=n) for n in range(2)),
+            sample(workload="W6", cpu_ms=0.5),
+        )
+    )
+
+    assert "| **user-gateway** | 2.20 (2.00…2.40) |" in found
+    assert found.count("Starlette & aiohttp by hand") == 1
 
 
 def test_the_readme_of_the_benchmarks_names_the_locked_versions() -> None:

@@ -1,10 +1,10 @@
+import { mercuriusFederationPlugin } from '@mercuriusjs/federation';
 import Fastify from 'fastify';
-import mercurius from 'mercurius';
 import { makeContext, port, resolvers, typeDefs } from './users.js';
 
 const app = Fastify({ logger: false });
-app.register(mercurius, {
-  schema: typeDefs,
+app.register(mercuriusFederationPlugin, {
+  schema: typeDefs.replace('type Query', 'extend type Query'),
   resolvers,
   jit: 1,
   graphiql: false,

@@ -11,7 +11,7 @@ export const typeDefs = /* GraphQL */ `
     user(id: ID!): User
     users(ids: [ID!]!): [User]!
   }
-  type User {
+  type User @key(fields: "id") {
     id: ID!
     username: String
     displayName: String
@@ -26,9 +26,14 @@ export const typeDefs = /* GraphQL */ `
     lastSeenAt: String
     loginCount: Int
     events: [Event!]
+    invoices(first: Int = 20): InvoiceConnection
   }
   type Balance { amount: Float currency: String }
   type Event { id: ID type: String occurredAt: String }
+  type InvoiceConnection { edges: [InvoiceEdge!]! pageInfo: PageInfo! }
+  type InvoiceEdge { node: Invoice! }
+  type Invoice { id: ID! number: String! status: String! issuedAt: String! total: Balance! }
+  type PageInfo { hasNextPage: Boolean! }
 `;
 
 // CLIENT=undici (a pool per source) or fetch (the one that Node has built in).
@@ -94,15 +99,34 @@ const fields = {
   events: ['activity', 'events'],
 };
 
-// MODE=fields: each field asks the loader of its source, as most servers are written.
+// A user's invoices: one call for each user.
+async function invoices({ id }, { first }) {
+  const page = await get('billing', `/billing/invoices?userId=${encodeURIComponent(id)}&limit=${first}`);
+  return {
+    edges: page.items.map((node) => ({ node })),
+    pageInfo: { hasNextPage: page.nextCursor !== undefined },
+  };
+}
+
+// A router's reference to a user. Apollo's library gives context and info after the reference,
+// Mercurius' gives arguments before them.
+const reference = (resolve) => ({ id }, ...rest) => resolve(id, ...rest.slice(-2));
+
+// MODE=fields: the root is profile's row, or null; each other field asks the loader of its source,
+// as most servers are written.
 const reads = ([source, key]) => (user, _arguments, context) =>
   context[source].load(user.id).then((row) => (row ? row[key] : null));
+const others = Object.entries(fields).filter(([, [source]]) => source !== 'profile');
 const fieldResolvers = {
   Query: {
-    user: (_root, { id }) => ({ id }),
-    users: (_root, { ids }) => ids.map((id) => ({ id })),
+    user: (_root, { id }, context) => context.profile.load(id),
+    users: (_root, { ids }, context) => Promise.all(ids.map((id) => context.profile.load(id))),
   },
-  User: Object.fromEntries(Object.entries(fields).map(([name, from]) => [name, reads(from)])),
+  User: {
+    ...Object.fromEntries(others.map(([name, from]) => [name, reads(from)])),
+    invoices,
+    __resolveReference: reference((id, context) => context.profile.load(id)),
+  },
 };
 
 // MODE=lookahead: optimised by hand. The selection is looked at once, at the root; what it needs is
@@ -148,6 +172,7 @@ async function usersOf(ids, info) {
   ]);
   return ids.map((id, index) => {
     const p = profile[index];
+    if (p === null) return null;
     const b = billing[index];
     const a = activity[index];
     return {
@@ -173,6 +198,13 @@ const lookaheadResolvers = {
   Query: {
     user: async (_root, { id }, _context, info) => (await usersOf([id], info))[0],
     users: (_root, { ids }, _context, info) => usersOf(ids, info),
+  },
+  User: {
+    invoices,
+    __resolveReference: reference((id, context, info) => {
+      context.users ??= new DataLoader((ids) => usersOf(ids, info));
+      return context.users.load(id);
+    }),
   },
 };
 

@@ -1,5 +1,9 @@
-"""What one would write first: Strawberry, a resolver per field, aiodataloader, httpx."""
+"""What one would write first: Strawberry, a resolver per field, aiodataloader, httpx.
 
+It is a subgraph too, as Strawberry's documentation shows it.
+"""
+
+import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -30,7 +34,7 @@ class Loader(DataLoader[str, Row]):
         self._parameter = parameter
 
     async def batch_load_fn(self, keys: list[str]) -> list[Row]:
-        """Fetch the rows of many users in one call."""
+        """Fetch the rows of many users in one call; empty ones for unknown users."""
         answer = await self._client.get(
             self._path, params=[(self._parameter, user) for user in keys]
         )
@@ -43,6 +47,7 @@ class Loader(DataLoader[str, Row]):
 class Loaders:
     """The loaders of one request."""
 
+    client: httpx.AsyncClient
     profile: Loader
     billing: Loader
     activity: Loader
@@ -69,10 +74,48 @@ class Event:
 
 
 @strawberry.type
+class Invoice:
+    """What a user was billed."""
+
+    id: strawberry.ID
+    number: str
+    status: str
+    issued_at: str
+    total: Balance
+
+
+@strawberry.type
+class InvoiceEdge:
+    """A place in a list of invoices."""
+
+    node: Invoice
+
+
+@strawberry.type
+class PageInfo:
+    """Whether a list goes on."""
+
+    has_next_page: bool
+
+
+@strawberry.type
+class InvoiceConnection:
+    """A page of invoices."""
+
+    edges: list[InvoiceEdge]
+    page_info: PageInfo
+
+
+@strawberry.federation.type(keys=["id"])
 class User:
     """A user."""
 
     id: strawberry.ID
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID) -> "User | None":  # noqa: A002 # the key
+        """Find the user that a router names."""
+        return await find(info, id)
 
     @strawberry.field
     async def username(self, info: Info) -> str | None:
@@ -143,20 +186,50 @@ class User:
             return None
         return [Event(id=e["id"], type=e["type"], occurred_at=e["occurredAt"]) for e in events]
 
+    @strawberry.field
+    async def invoices(self, info: Info, first: int = 20) -> InvoiceConnection | None:
+        """From billing, with a call for each user."""
+        answer = await info.context.client.get(
+            "/billing/invoices", params={"userId": self.id, "limit": first}
+        )
+        answer.raise_for_status()
+        page = answer.json()
+        edges = [
+            InvoiceEdge(
+                node=Invoice(
+                    id=one["id"],
+                    number=one["number"],
+                    status=one["status"],
+                    issued_at=one["issuedAt"],
+                    total=Balance(**one["total"]),
+                )
+            )
+            for one in page["items"]
+        ]
+        return InvoiceConnection(
+            edges=edges, page_info=PageInfo(has_next_page="nextCursor" in page)
+        )
+
+
+async def find(info: Info, user: strawberry.ID) -> User | None:
+    """Find a user that profile knows."""
+    row = await info.context.profile.load(user)
+    return User(id=user) if row else None
+
 
 @strawberry.type
 class Query:
     """What can be asked."""
 
     @strawberry.field
-    def user(self, id: strawberry.ID) -> User | None:  # noqa: A002 # the public name
+    async def user(self, info: Info, id: strawberry.ID) -> User | None:  # noqa: A002 # the public name
         """Find one user."""
-        return User(id=id)
+        return await find(info, id)
 
     @strawberry.field
-    def users(self, ids: list[strawberry.ID]) -> list[User | None]:
+    async def users(self, info: Info, ids: list[strawberry.ID]) -> list[User | None]:
         """Find many users."""
-        return [User(id=user) for user in ids]
+        return await asyncio.gather(*(find(info, user) for user in ids))
 
 
 class Gateway(GraphQL[Loaders, None]):
@@ -170,6 +243,7 @@ class Gateway(GraphQL[Loaders, None]):
         """Make the loaders of one request."""
         client: httpx.AsyncClient = request.state.client
         return Loaders(
+            client=client,
             profile=Loader(client, "/profile/users", "id"),
             billing=Loader(client, "/billing/accounts", "userId"),
             activity=Loader(client, "/activity/summaries", "userId"),
@@ -184,6 +258,6 @@ async def lifespan(_: Starlette) -> AsyncGenerator[dict[str, httpx.AsyncClient]]
 
 
 app = Starlette(
-    routes=[Route("/graphql", Gateway(strawberry.Schema(Query)))],
+    routes=[Route("/graphql", Gateway(strawberry.federation.Schema(Query)))],
     lifespan=lifespan,
 )

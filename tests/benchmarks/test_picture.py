@@ -3,15 +3,15 @@
 import re
 from xml.etree import ElementTree as ET
 
-from benchmarks.bars import bars
+from benchmarks.picture import picture
 from benchmarks.run import Run
 from benchmarks.table import NOTHING
 from tests.benchmarks.figures import REFERENCE, run, sample
 
 
-def picture(found: Run) -> tuple[list[str], list[float]]:
+def drawn(found: Run) -> tuple[list[str], list[float]]:
     """Tell what is written in the picture of a run, and how long its bars are."""
-    root = ET.fromstring(bars(found).svg())  # noqa: S314 # our own
+    root = ET.fromstring(picture(found).svg())  # noqa: S314 # our own
     texts = [one.text or "" for one in root.iterfind(".//{*}text")]
     lengths = [
         float(one.attrib["width"])
@@ -22,27 +22,27 @@ def picture(found: Run) -> tuple[list[str], list[float]]:
 
 
 def test_bars_are_as_long_as_costs() -> None:
-    _, lengths = picture(run(sample(cpu_ms=0.5), sample(REFERENCE, cpu_ms=0.25)))
+    _, lengths = drawn(run(sample(cpu_ms=0.5), sample(REFERENCE, cpu_ms=0.25)))
 
     assert lengths[0] == 2 * lengths[1]
 
 
 def test_a_bar_far_beyond_the_reference_is_cut_and_says_so() -> None:
-    texts, lengths = picture(run(sample(cpu_ms=50.0), sample(REFERENCE, cpu_ms=0.25)))
+    texts, lengths = drawn(run(sample(cpu_ms=50.0), sample(REFERENCE, cpu_ms=0.25)))
 
     assert lengths[0] == 4 * lengths[1]
     assert "» 50.0" in texts
 
 
 def test_without_the_reference_the_longest_bar_is_the_whole_width() -> None:
-    texts, lengths = picture(run(sample(cpu_ms=2.0)))
+    texts, lengths = drawn(run(sample(cpu_ms=2.0)))
 
     assert len(lengths) == 1
     assert NOTHING in texts
 
 
 def test_it_has_colours_for_dark_pages_and_all_peers_by_name() -> None:
-    svg = bars(run(sample(), sample(REFERENCE))).svg()
+    svg = picture(run(sample(), sample(REFERENCE))).svg()
 
     assert "prefers-color-scheme: dark" in svg
     assert "Starlette &amp; aiohttp by hand" in svg
