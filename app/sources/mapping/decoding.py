@@ -11,7 +11,9 @@ from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 from pydantic import FailFast, TypeAdapter
 
 from app.expressions.expression import Expression, compile_expression
+from app.settings.response import AnswerSettings
 from app.sources.base import Record
+from app.sources.mapping.scan import ScannedDocument, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -35,7 +37,7 @@ class DecoderFactory(Protocol):
 
 
 class ExpressionCompiler(Protocol):
-    """Compiles the expressions of fields and keys."""
+    """Compiles the expressions of a source."""
 
     def __call__(self, text: str) -> Expression:
         """Compile an expression.
@@ -62,16 +64,38 @@ def validating_decoder(record: type[R]) -> RowDecoder[R]:
     return adapter.validate_json
 
 
+class Scanner(Protocol):
+    """Decodes the JSON of responses to plain data."""
+
+    def __call__(self, body: bytes, settings: AnswerSettings) -> ScannedDocument:
+        """Decode a response, as ``scan`` does.
+
+        Args:
+            body: The JSON text.
+            settings: The path of the rows, and their maximum number.
+
+        Returns:
+            The rows, and the JSON around them.
+
+        Raises:
+            MalformedError: The body is not JSON, or the value at the path of the rows has the wrong
+                type.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ReadMethods:
-    """How rows are decoded and expressions evaluated: by the libraries, or by fast paths.
+    """How responses are decoded and expressions evaluated: by the libraries, or by fast paths.
 
     Attributes:
         decoders: Creates the decoder from bytes to records.
-        expressions: Compiles the expressions of fields and keys.
+        scan: Decodes bytes to plain data.
+        expressions: Compiles expressions.
     """
 
     decoders: DecoderFactory = validating_decoder
+    scan: Scanner = scan
     expressions: ExpressionCompiler = compile_expression
 
 

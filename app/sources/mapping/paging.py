@@ -269,7 +269,7 @@ def _row_cursor(document: ScannedDocument, settings: MoreSettings) -> NextPage |
     """
     if settings.row_cursor is None or not document.rows:
         return None
-    row = document.rows[-1].value
+    row = document.rows[-1]
     try:
         return NextPage(cursor=cursor_of_row(row, settings.row_cursor))
     except MalformedError:
