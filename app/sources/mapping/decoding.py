@@ -4,7 +4,7 @@ Another decoder may replace it (``fastpath/rows.py``). It must give the same val
 bytes, in objects with the same attributes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
@@ -12,7 +12,8 @@ from pydantic import FailFast, TypeAdapter
 
 from app.expressions.expression import Expression, compile_expression
 from app.settings.response import AnswerSettings
-from app.sources.base import Record
+from app.sources.base import R_co, Record, UserId
+from app.sources.mapping.fields import RecordPlan
 from app.sources.mapping.scan import ScannedDocument, scan
 
 R = TypeVar("R", bound=Record)
@@ -64,6 +65,51 @@ def validating_decoder(record: type[R]) -> RowDecoder[R]:
     return adapter.validate_json
 
 
+class RecordMaker(Protocol[R_co]):
+    """Converts rows to records, if they fit."""
+
+    def __call__(self, rows: Sequence[object], users: Sequence[UserId]) -> Sequence[R_co | None]:
+        """Convert rows.
+
+        Args:
+            rows: The rows, of any type, with ``Decimal`` for numbers that have a fraction.
+            users: The requested key of each.
+
+        Returns:
+            For each row its record, or an object with the attributes of the record; ``None`` if the
+            row does not fit, or the maker cannot convert it.
+        """
+        ...
+
+
+class RecordMakerFactory(Protocol):
+    """Creates the maker of the records of a source."""
+
+    def __call__(self, plan: RecordPlan[R]) -> RecordMaker[R] | None:
+        """Create a maker.
+
+        Args:
+            plan: How the records are made.
+
+        Returns:
+            The maker; ``None`` if ``RowMapper`` converts each row.
+        """
+        ...
+
+
+def each_row(plan: RecordPlan[R]) -> RecordMaker[R] | None:
+    """Leave all rows to ``RowMapper``. A ``RecordMakerFactory``.
+
+    Args:
+        plan: How the records are made.
+
+    Returns:
+        ``None``.
+    """
+    del plan
+    return None
+
+
 class Scanner(Protocol):
     """Decodes the JSON of responses to plain data."""
 
@@ -92,11 +138,13 @@ class ReadMethods:
         decoders: Creates the decoder from bytes to records.
         scan: Decodes bytes to plain data.
         expressions: Compiles expressions.
+        records: Creates the maker of the records of a source.
     """
 
     decoders: DecoderFactory = validating_decoder
     scan: Scanner = scan
     expressions: ExpressionCompiler = compile_expression
+    records: RecordMakerFactory = each_row
 
 
 BY_LIBRARIES = ReadMethods()

@@ -307,7 +307,9 @@ def linked_page(header: str | None) -> NextPage | None:
     Returns:
         The address with ``rel=next``; ``None`` if there is none.
     """
-    for target, text, *_ in _LINK.findall(header or ""):
+    if header is None:
+        return None
+    for target, text, *_ in _LINK.findall(header):
         parameters: dict[str, str] = {}
         for name, value in _PARAMETER.findall(text):
             parameters.setdefault(name.lower(), value.strip("\"'"))

@@ -1,9 +1,4 @@
-"""From a row of a service to a record, by an expression for each field. Pure.
-
-A row may have keys of other sources (foreign keys): billing may know a user by a customer id that
-only the user's row at profile has. The record of such a row holds the key next to its own fields,
-also in the cache. The public schema cannot read it.
-"""
+"""From a row of a service to a record, by an expression for each field. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,58 +26,9 @@ from app.sources.mapping.contract import (
     RowObservation,
 )
 from app.sources.mapping.decoding import BY_LIBRARIES, ExpressionCompiler, ReadMethods
-from app.sources.mapping.scan import is_text
+from app.sources.mapping.fields import FOREIGN_KEYS, ForeignKey, MappedField, RecordPlan
 
 R = TypeVar("R", bound=Record)
-
-FOREIGN_KEYS = "foreign keys"
-"""The JSON name of the foreign keys in a record: no name of a public field. It is never read from a
-row."""
-
-_KINDS: Mapping[type, str] = {bool: "true or false", dict: "an object", list: "a list"}
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignKey:
-    """The key of a user at another source.
-
-    Attributes:
-        key: The key; ``None`` if there is none.
-        wrong: Why the value in its place is not a key, without the value; ``None`` if nothing is
-            wrong.
-    """
-
-    key: str | None = None
-    wrong: str | None = None
-
-    @classmethod
-    def of(
-        cls, row: object, expression: Expression, facts: ResponseFacts = NO_RESPONSE
-    ) -> "ForeignKey":
-        """Read the key from a row.
-
-        Args:
-            row: The row of the service.
-            expression: The expression for the key.
-            facts: The response that the row is from.
-
-        Returns:
-            The key. An empty text means that there is none.
-        """
-        try:
-            key = expression.evaluate(row, facts)
-        except EvaluationError as error:
-            return cls(wrong=f"{expression.text}: {error}")
-        if key is None or key == "":
-            return cls()
-        if type(key) is int:
-            return cls(key=str(key))
-        if not isinstance(key, str):
-            kind = _KINDS.get(type(key), "a number with a fraction")
-            return cls(wrong=f"{expression.text}: expected text or a whole number, got {kind}")
-        if not is_text(key):
-            return cls(wrong=f"{expression.text}: expected text, got half a character")
-        return cls(key=key)
 
 
 class HasForeignKeys(Record):
@@ -214,43 +160,6 @@ class MappingError(ValueError):
         self.mistakes = tuple(mistakes)
 
 
-@dataclass(frozen=True, slots=True)
-class MappedField:
-    """How one field of the record is made.
-
-    Attributes:
-        name: Its Python name.
-        json_name: Its name in JSON.
-        expression: The expression for its value; ``None`` if it is always the default.
-        words: The record's word for each word of the service.
-        default: Its value if it is missing.
-    """
-
-    name: str
-    json_name: str
-    expression: Expression | None
-    words: Mapping[str, str]
-    default: JsonValue
-
-    def value(self, row: object, facts: ResponseFacts) -> object:
-        """Return its value.
-
-        Args:
-            row: The row.
-            facts: The response that the row is from.
-
-        Returns:
-            The value, in the words of the record; the default if it is missing.
-
-        Raises:
-            EvaluationError: The value cannot be used.
-        """
-        value = None if self.expression is None else self.expression.evaluate(row, facts)
-        if self.words and isinstance(value, str):
-            value = self.words.get(value, value)
-        return self.default if value is None else value
-
-
 class RowMapper(Generic[R]):
     """Converts rows to records.
 
@@ -281,8 +190,8 @@ class RowMapper(Generic[R]):
         *,
         methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
-        self._record = with_foreign_keys(spec.record) if foreign_keys else spec.record
-        self._contract = RowContract(self._record)
+        record = with_foreign_keys(spec.record) if foreign_keys else spec.record
+        self._contract = RowContract(record)
         self.scan = methods.scan
         self.compiled = methods.expressions
         self.foreign_keys = {
@@ -300,6 +209,9 @@ class RowMapper(Generic[R]):
         self._read = [(one, one.members) for one in (*read, *self.foreign_keys.values())]
         every = [*(found.expressions or {}).values(), *self.foreign_keys.values()]
         self.reads_response = any(expression.reads_response for expression in every)
+        self._make = methods.records(
+            RecordPlan(record, self._key, self._fields, self.foreign_keys, self.reads_response)
+        )
 
     def recognizes(self, row: object) -> bool:
         """Return whether a row has anything that a field reads.
@@ -370,7 +282,13 @@ class RowMapper(Generic[R]):
         Returns:
             For each row what ``record`` returns, or an object with the attributes of that record.
         """
-        return [self.record(row, user, facts) for row, user in zip(rows, users, strict=True)]
+        if self._make is None:
+            return [self.record(row, user, facts) for row, user in zip(rows, users, strict=True)]
+        made = self._make(rows, users)
+        return [
+            self.record(rows[place], users[place], facts) if record is None else record
+            for place, record in enumerate(made)
+        ]
 
 
 def _members_of(row: object) -> Mapping[str, object]:

@@ -228,14 +228,18 @@ def match_rows(
     ambiguous = SourceFailure(source, Code.SOURCE_MALFORMED, AMBIGUOUS)
     results: dict[UserId, SourceResult[R]] = dict.fromkeys(matches.ambiguous, ambiguous)
     for key, row in zip(matches.rows, read(matches.rows), strict=True):
-        results[key] = result_of(source, row)
         if isinstance(row, RowDamage):
+            results[key] = result_of(source, row)
             malformed.append(row.text)
+        else:
+            results[key] = row
     answers = [results.get(key, remainder.answer) for key in keys]
     other_case = {
-        place: found[matches.rows[key]]
+        place: name
         for place, key in enumerate(keys)
-        if key in matches.rows and differs_in_case(key, found[matches.rows[key]])
+        if (index := matches.rows.get(key)) is not None
+        and (name := found[index]) != key
+        and differs_in_case(key, name)
     }
     return Rows(
         answers,

@@ -95,8 +95,8 @@ def _document(scanner: "_Scanner") -> ScannedDocument:
     try:
         around = scanner.whole()
     except _TooManyRows:
-        return ScannedDocument(scanner.rows, None, ended=False, names=scanner.names)
-    rows, names = scanner.rows, scanner.names
+        return ScannedDocument(scanner.rows, None, ended=False, names=tuple(scanner.names))
+    rows, names = scanner.rows, tuple(scanner.names)
     return ScannedDocument(rows, around, ended=True, null=scanner.null, names=names)
 
 
@@ -168,6 +168,7 @@ class _Scanner:
         self.rows: list[object] | None = None
         self.names: list[str] = []
         self.null = False
+        self._mistake: str | None = None
         self._text = text
         self._settings = settings
         self._decode: Callable[[str, int], tuple[object, int]] = JSONDecoder(
@@ -179,6 +180,8 @@ class _Scanner:
         value, end = self._value(self._skip(0), self._settings.rows)
         if self._skip(end) != len(self._text):
             raise self._wrong("more than one value", end)
+        if self._mistake is not None:
+            raise MalformedError(self._mistake)
         return value
 
     def _value(self, start: int, path: Path) -> tuple[object, int]:
@@ -192,7 +195,8 @@ class _Scanner:
 
         def visit(name: str | int, place: int) -> int:
             if name == path[0]:
-                self.rows = None  # if an object repeats a name, the last member counts
+                # If an object repeats a name, the last member counts.
+                self.rows, self.names, self.null, self._mistake = None, [], False, None
                 members[name], end = self._value(place, path[1:])
             else:
                 members[name], end = self._decode(self._text, place)
@@ -218,8 +222,9 @@ class _Scanner:
             return end
         if sign != ("{" if settings.by_key else "["):
             expected = "an object" if settings.by_key else "a list"
-            value, _ = self._decode(self._text, start)
-            raise MalformedError(f"expected {expected} of rows, got {type(value).__name__}")
+            value, end = self._decode(self._text, start)
+            self._mistake = f"expected {expected} of rows, got {type(value).__name__}"
+            return end
 
         def visit(name: str | int, place: int) -> int:
             if len(rows) == settings.max_rows:
