@@ -193,8 +193,6 @@ class MappingReader(Generic[R]):
             and settings.key is None
             and mapper.key is None
         )
-        # Whether each row that is an object is read, whatever is in it.
-        self._reads_objects = not self._may_lack_key and self._absent is None
         order = None if settings.group is None else settings.group.order
         self._order = None if order is None else compiled(order)
         self._needs_facts = mapper.reads_response or any(
@@ -299,7 +297,8 @@ class MappingReader(Generic[R]):
         self, rows: Sequence[object], keys: Sequence[UserId], facts: ResponseFacts
     ) -> Sequence[R | RowDamage[R] | SourceFailure | None]:
         """Return the record of each row, or the result of a row that is not read."""
-        if self._reads_objects and {*map(type, rows)} == {dict}:
+        reads_objects = not self._may_lack_key and self._absent is None
+        if reads_objects and {*map(type, rows)} == {dict}:
             return self._mapper.records(rows, keys, facts)
         others = [self._without_record(row, facts) for row in rows]
         read = [place for place, other in enumerate(others) if other is _RECORD]
