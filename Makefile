@@ -21,7 +21,7 @@ help: ## list the targets
 	@touch $@
 
 # Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
-NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react
+NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react tests/fastpath/compliance
 NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
 # The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
 $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installed

@@ -42,9 +42,11 @@ from app.execution.trusted import document_store_of
 from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
-from app.fastpath.paths import walking
+from app.fastpath.expressions import compile_to_function
+from app.fastpath.records import record_maker
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import struct_decoder
+from app.fastpath.scan import scanner_at_once
 from app.observability.logs import make_log
 from app.observability.otlp import open_telemetry
 from app.observability.otlp_variables import read_otlp
@@ -75,7 +77,8 @@ from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import LogSettings, Settings
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import ReadMethods, validating_decoder
+from app.sources.mapping.decoding import ReadMethods, each_row, validating_decoder
+from app.sources.mapping.scan import scan
 from app.transport.client import client_transport
 from app.transport.transport import TransportFactory
 
@@ -546,9 +549,13 @@ def read_methods(settings: Settings) -> ReadMethods:
     Returns:
         The fast paths that are on, and else the libraries.
     """
+    rows, expressions = (settings.fastpath.uses(name) for name in ("rows", "expressions"))
+    decoders = struct_decoder if rows else validating_decoder
     return ReadMethods(
-        decoders=struct_decoder if settings.fastpath.uses("rows") else validating_decoder,
-        expressions=walking if settings.fastpath.uses("paths") else compile_expression,
+        decoders=decoders,
+        scan=scanner_at_once() if rows else scan,
+        expressions=compile_to_function if expressions else compile_expression,
+        records=record_maker(decoders) if expressions else each_row,
     )
 
 

@@ -71,7 +71,7 @@ def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> N
         "enabled": True,
         "compiled": True,
         "rows": True,
-        "paths": True,
+        "expressions": True,
         "wire": False,
         "responses": False,
         "route": True,

@@ -200,7 +200,7 @@ class SourceOpener:
             return NoPages(spec.name)
         if isinstance(service, OwnService):
             return OwnPages(spec, service)
-        return RestPages(spec, service, observer=self.observer)
+        return RestPages(spec, service, observer=self.observer, methods=self.methods)
 
     async def _schedule(
         self, one: "_UnscheduledSource", stack: AsyncExitStack

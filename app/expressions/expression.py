@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from difflib import get_close_matches
 from itertools import pairwise
+from json import dumps
 from string import ascii_letters
 from typing import Any, cast
 
@@ -40,7 +41,7 @@ from jmespath.visitor import Options, TreeInterpreter
 
 from app.expressions.functions import ExactFunctions
 from app.expressions.money import InexactError
-from app.expressions.reading import RowShape, members_read
+from app.expressions.reading import RowShape, SyntaxNode, members_read
 
 VARIABLES = ("headers", "status")
 """The names after ``$``."""
@@ -127,11 +128,12 @@ class Expression:
     Attributes:
         text: Its source text.
         reads_response: Whether it reads anything of the response besides the row.
+        tree: Its syntax tree, as JMESPath's library parses it, with our nodes for variables.
     """
 
     text: str
     reads_response: bool
-    _node: Mapping[str, Any]
+    tree: SyntaxNode
     _functions: ExactFunctions
     _interpreter: TreeInterpreter
 
@@ -149,12 +151,12 @@ class Expression:
         Returns:
             Their names; ``None`` when it may read any.
         """
-        return members_read(self._node, shape)
+        return members_read(self.tree, shape)
 
     @property
     def path(self) -> tuple[str, ...] | None:
         """The names that it walks from the row, if it does nothing else; else ``None``."""
-        return _path_of(self._node)
+        return _path_of(self.tree)
 
     def evaluate(self, row: object, facts: ResponseFacts = NO_RESPONSE) -> object:
         """Evaluate the expression for a row.
@@ -173,7 +175,7 @@ class Expression:
         if self.reads_response:
             interpreter = _Interpreter(self._functions, facts)
         try:
-            result: object = interpreter.visit(cast("Any", self._node), row)
+            result: object = interpreter.visit(cast("Any", self.tree), row)
         except InexactError as error:
             raise EvaluationError(str(error)) from error
         except JMESPathTypeError as error:  # its own text quotes the value
@@ -216,6 +218,19 @@ def compile_expression(text: str) -> Expression:
         _check_call(functions, name, len(call["children"]), column)
     interpreter = TreeInterpreter(Options(custom_functions=functions))
     return Expression(text, bool(variables), node, functions, interpreter)
+
+
+def path_expression(path: Sequence[str | int]) -> str:
+    """Write a path as an expression.
+
+    Args:
+        path: Names of members and positions in lists, at least one; a position is not negative.
+
+    Returns:
+        The expression. It is ``None`` for a value that lacks the path.
+    """
+    steps = (f"[{step}]" if isinstance(step, int) else f".{dumps(step)}" for step in path)
+    return "".join(steps).removeprefix(".")
 
 
 def checked_expression(text: str) -> str:

@@ -19,13 +19,13 @@ class FastpathSettings(SettingsModel):
     )
     rows: bool = Field(
         default=True,
-        description="Whether msgspec reads rows of the default contract; pydantic reads only the"
-        " rows that msgspec rejects.",
+        description="Whether msgspec decodes the responses of services; Python's `json` and"
+        " pydantic decode only what msgspec rejects.",
     )
-    paths: bool = Field(
+    expressions: bool = Field(
         default=True,
-        description="Whether expressions that only walk names, such as `stats.open`, are evaluated"
-        " without JMESPath's interpreter.",
+        description="Whether the expressions of a source are compiled to one Python function;"
+        " JMESPath's interpreter evaluates only what that function does not cover.",
     )
     wire: bool = Field(
         default=True,

@@ -31,7 +31,7 @@ from app.sources.base import (
     UserId,
 )
 from app.sources.batch_scheduler import BatchScheduler, Sharing
-from app.sources.mapping.row_mapper import ForeignKey
+from app.sources.mapping.fields import ForeignKey
 from app.sources.records import InvoiceRecord
 from app.sources.results import Result
 from app.sources.telemetry import SourceTelemetry

@@ -13,7 +13,8 @@ from app.execution.plan import RootSelection
 from app.execution.planner import Planner
 from app.execution.schema import build_schema
 from app.execution.source_reads import SourceReads
-from app.fastpath.compiled import Compiler, UserWriter
+from app.fastpath.compiled import Compiler
+from app.fastpath.rendering import UserWriter
 from app.sources.base import Record
 from app.sources.records import BILLING
 from app.sources.records_in_parts import partial

@@ -1,4 +1,4 @@
-"""Walking through the JSON of an answer to its rows."""
+"""Walking through the JSON of an answer to its rows, by both scanners."""
 
 import json
 from contextlib import suppress
@@ -11,23 +11,38 @@ from hypothesis import strategies as st
 
 from app.errors import MalformedError
 from app.expressions.functions import as_json
+from app.fastpath.scan import scanner_at_once
 from app.settings.response import AnswerSettings
-from app.sources.mapping.scan import ScannedDocument, ScannedRow, at, is_text, scan
+from app.sources.mapping.decoding import Scanner
+from app.sources.mapping.scan import ScannedDocument, at, is_text, scan
 from tests.sources.mapping.test_rows import EXTRAS
 from tests.sources.odd import ODD, with_member
 
 Json = Any
 
+AT_ONCE = scanner_at_once()
+
 
 def scanned(body: bytes | str, **settings: object) -> ScannedDocument:
-    """Scan a text."""
+    """Scan a text, row by row and at once: both give the same."""
     raw = body.encode() if isinstance(body, str) else body
-    return scan(raw, AnswerSettings.model_validate(settings))
+    wanted = AnswerSettings.model_validate(settings)
+    at_once = told(AT_ONCE, raw, wanted)
+    assert at_once == told(scan, raw, wanted)
+    return scan(raw, wanted)
+
+
+def told(way: Scanner, raw: bytes, settings: AnswerSettings) -> str:
+    """Write what a scanner gives, with the types of values, or its error."""
+    try:
+        return repr(way(raw, settings))
+    except MalformedError as error:
+        return f"malformed: {error}"
 
 
 def values(document: ScannedDocument) -> list[object]:
     """List the rows as they came."""
-    return [row.value for row in document.rows or ()]
+    return [*(document.rows or ())]
 
 
 def test_rows_may_be_the_whole_answer() -> None:
@@ -44,6 +59,15 @@ def test_rows_may_be_within_by_names_of_any_kind_and_by_positions() -> None:
     assert document.around == {"a.b:c": [0, {"rows": None, "more": True}, 3], "n": [4]}
 
 
+@pytest.mark.parametrize("first", ["7", "null", "{}", '"text"', "[9]", "[NaN]"])
+def test_what_an_earlier_member_of_the_same_name_has_does_not_matter(first: str) -> None:
+    within = f'{{"data": {{"rows": {first}}}, "data": {{"rows": [1]}}}}'
+
+    assert values(scanned(f'{{"rows": {first}, "rows": [1]}}', rows=["rows"])) == [1]
+    assert values(scanned(within, rows=["data", "rows"])) == [1]
+    assert scanned(f'{{"rows": [1], "rows": {first}, "rows": null}}', rows=["rows"]).null
+
+
 def test_there_may_be_one_row() -> None:
     assert values(scanned('{"user": {"id": 1}}', rows=["user"], many=False)) == [{"id": 1}]
     assert values(scanned('{"user": null}', rows=["user"], many=False)) == []
@@ -54,7 +78,7 @@ def test_there_may_be_one_row() -> None:
 def test_rows_may_be_named_by_their_keys() -> None:
     document = scanned('{"users": {"a": 1, "b": {}}}', rows=["users"], by_key=True)
 
-    assert document.rows == [ScannedRow("a", 1), ScannedRow("b", {})]
+    assert (document.rows, document.names) == ([1, {}], ("a", "b"))
     assert values(scanned('{"users": {}}', rows=["users"], by_key=True)) == []
 
 

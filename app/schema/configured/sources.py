@@ -25,7 +25,7 @@ from app.settings.source import (
 from app.sources.base import PageSpec, Record, SourceSpec
 from app.sources.field_types import id_text
 from app.sources.lists.contract import default_list
-from app.sources.mapping.row_mapper import FOREIGN_KEYS
+from app.sources.mapping.fields import FOREIGN_KEYS
 from app.sources.own.contract import OwnSource
 
 

@@ -22,6 +22,7 @@ from app.sources.lists.contract import settings_of
 from app.sources.lists.reader import MalformedPage, PageReader, UpstreamPage
 from app.sources.lists.requests import ListEncoder
 from app.sources.mapping.contract import Observer
+from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
 from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
@@ -104,7 +105,12 @@ class RestPages(Generic[R]):
     """A ``PagedSource`` that calls a REST service, by its ``PageSpec`` and its settings."""
 
     def __init__(
-        self, spec: PageSpec[R], client: ServiceClient, *, observer: Observer | None = None
+        self,
+        spec: PageSpec[R],
+        client: ServiceClient,
+        *,
+        observer: Observer | None = None,
+        methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
         """Create the list.
 
@@ -112,6 +118,7 @@ class RestPages(Generic[R]):
             spec: The list as data.
             client: The client of the service.
             observer: Called for each item with how it was made; ``None`` for no observer.
+            methods: How responses are decoded and expressions evaluated.
         """
         self._spec = spec
         self._settings: ListSettings = settings_of(spec, client.settings)
@@ -121,7 +128,11 @@ class RestPages(Generic[R]):
         )
         self._encoder = ListEncoder(self._settings, client.settings)
         self._reader = PageReader(
-            spec, self._settings, observer, lenient=spec.list in client.settings.lists
+            spec,
+            self._settings,
+            observer,
+            lenient=spec.list in client.settings.lists,
+            methods=methods,
         )
 
     @property

@@ -7,16 +7,22 @@ shows it; then the next page is read, and an empty page is the end.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import localcontext
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from app.errors import MalformedError, SourceFailure
-from app.expressions.expression import EXACT, EvaluationError, ResponseFacts
+from app.expressions.expression import (
+    EXACT,
+    EvaluationError,
+    ResponseFacts,
+    path_expression,
+)
 from app.settings.lists import ListSettings, PagingWay
 from app.sources.base import PageSpec, Record, UserId
 from app.sources.failures import failure_of_status, meaning_of
 from app.sources.lists.contract import named_in_full
 from app.sources.mapping.contract import Observer, RowDamage
+from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
 from app.sources.mapping.paging import (
     NextPage,
     PageSigns,
@@ -25,7 +31,7 @@ from app.sources.mapping.paging import (
 )
 from app.sources.mapping.row_mapper import ObservedRowMapper, RowMapper, name_in_json
 from app.sources.mapping.rows import RawAnswer
-from app.sources.mapping.scan import ScannedDocument, at, is_text, scan
+from app.sources.mapping.scan import ScannedDocument, is_text
 
 R = TypeVar("R", bound=Record)
 
@@ -108,6 +114,7 @@ class PageReader(Generic[R]):
         observer: Called for each item with how it was made; ``None`` for no observer.
         lenient: Whether ``null`` in place of the items is an empty list. Some services write one in
             this way. The default contract does not allow it.
+        methods: How responses are decoded and expressions evaluated.
 
     Raises:
         MappingError: The settings do not fit the items. It has all mistakes.
@@ -120,6 +127,7 @@ class PageReader(Generic[R]):
         observer: Observer | None = None,
         *,
         lenient: bool = True,
+        methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
         self._name = spec.name
         self._settings = settings
@@ -129,12 +137,15 @@ class PageReader(Generic[R]):
         self._lenient = lenient
         named = named_in_full(spec)
         self._mapper = (
-            RowMapper(named, settings)
+            RowMapper(named, settings, methods=methods)
             if observer is None
             else ObservedRowMapper(named, settings, observer)
         )
         self._key = name_in_json(spec, spec.key)
         self._numbers = spec.numbers or self._mapper.key is not None
+        self._key_expression = self._mapper.key or self._mapper.compiled(
+            path_expression((self._key,))
+        )
 
     def read(
         self, answer: RawAnswer, cursor: str | None, size: int
@@ -156,7 +167,7 @@ class PageReader(Generic[R]):
         meaning = meaning_of(answer.status, self._answer)
         if meaning == "absent":
             return None if cursor is None else failure_of_status(self._name, answer.status, None)
-        document = scan(answer.body, self._answer)
+        document = self._mapper.scan(answer.body, self._answer)
         if document.rows is None or (document.null and not self._lenient):
             signs = signs_of(document, answer.headers, self._more)
             if signs.total != 0:  # some services omit an empty list
@@ -177,7 +188,7 @@ class PageReader(Generic[R]):
         partial: bool,
     ) -> UpstreamPage[R]:
         """Return the page that a document is."""
-        rows = [row.value for row in document.rows or ()]
+        rows = document.rows or ()
         cursors: list[str] = []
         if self._settings.row_cursor is not None:
             cursors = [
@@ -194,10 +205,10 @@ class PageReader(Generic[R]):
         if cursors and extent.more is not False:
             following = cursors[-1]
         facts = ResponseFacts(answer.status, answer.headers)
-        items = [self._item(row, index, facts) for index, row in enumerate(rows)]
-        keys = [key for key, _ in items]
+        keys = [self._key_of(row, facts) for row in rows]
+        items = self._items(rows, keys, facts)
         return UpstreamPage(
-            [item for _, item in items], keys, cursors, extent.more, following, extent.sign
+            items, [key for key, _ in keys], cursors, extent.more, following, extent.sign
         )
 
     def _shown(self, signs: PageSigns) -> _Extent | None:
@@ -255,24 +266,24 @@ class PageReader(Generic[R]):
         found = _parameter_of(page.url or "", self._settings.cursor_parameter)
         return None if found is None else checked_cursor(found)
 
-    def _item(self, row: object, index: int, facts: ResponseFacts) -> tuple[str, R]:
-        """Return the key of an item, and the item."""
-        key, wrong = self._key_of(row, facts)
-        item = self._mapper.record(row, UserId(key), facts)
-        if isinstance(item, RowDamage):
-            wrong = wrong or item.text
-        elif not wrong:
-            return key, item
-        place = ".".join(str(step) for step in (*self._settings.rows, index))
-        raise MalformedError(f"{place}.{wrong}")
+    def _items(
+        self, rows: Sequence[object], keys: Sequence[tuple[str, str]], facts: ResponseFacts
+    ) -> Sequence[R]:
+        """Return the items. Each key comes with what is wrong with it."""
+        users = [UserId(key) for key, _ in keys]
+        items: list[R] = []
+        for item, (_, wrong) in zip(self._mapper.records(rows, users, facts), keys, strict=True):
+            if not wrong and not isinstance(item, RowDamage):
+                items.append(item)
+                continue
+            place = ".".join(str(step) for step in (*self._settings.rows, len(items)))
+            raise MalformedError(f"{place}.{wrong or cast('RowDamage[R]', item).text}")
+        return items
 
     def _key_of(self, row: object, facts: ResponseFacts) -> tuple[str, str]:
         """Return the key of an item, and what is wrong with it."""
-        expression = self._mapper.key
         try:
-            key = (
-                at(row, (self._key,))[1] if expression is None else expression.evaluate(row, facts)
-            )
+            key = self._key_expression.evaluate(row, facts)
         except EvaluationError as error:
             return "", f"{self._key}: {error}"
         if self._numbers and type(key) is int:

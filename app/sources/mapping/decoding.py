@@ -4,14 +4,17 @@ Another decoder may replace it (``fastpath/rows.py``). It must give the same val
 bytes, in objects with the same attributes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import FailFast, TypeAdapter
 
 from app.expressions.expression import Expression, compile_expression
-from app.sources.base import Record
+from app.settings.response import AnswerSettings
+from app.sources.base import R_co, Record, UserId
+from app.sources.mapping.fields import RecordPlan
+from app.sources.mapping.scan import ScannedDocument, scan
 
 R = TypeVar("R", bound=Record)
 
@@ -35,7 +38,7 @@ class DecoderFactory(Protocol):
 
 
 class ExpressionCompiler(Protocol):
-    """Compiles the expressions of fields and keys."""
+    """Compiles the expressions of a source."""
 
     def __call__(self, text: str) -> Expression:
         """Compile an expression.
@@ -62,17 +65,86 @@ def validating_decoder(record: type[R]) -> RowDecoder[R]:
     return adapter.validate_json
 
 
+class RecordMaker(Protocol[R_co]):
+    """Converts rows to records, if they fit."""
+
+    def __call__(self, rows: Sequence[object], users: Sequence[UserId]) -> Sequence[R_co | None]:
+        """Convert rows.
+
+        Args:
+            rows: The rows, of any type, with ``Decimal`` for numbers that have a fraction.
+            users: The requested key of each.
+
+        Returns:
+            For each row its record, or an object with the attributes of the record; ``None`` if the
+            row does not fit, or the maker cannot convert it.
+        """
+        ...
+
+
+class RecordMakerFactory(Protocol):
+    """Creates the maker of the records of a source."""
+
+    def __call__(self, plan: RecordPlan[R]) -> RecordMaker[R] | None:
+        """Create a maker.
+
+        Args:
+            plan: How the records are made.
+
+        Returns:
+            The maker; ``None`` if ``RowMapper`` converts each row.
+        """
+        ...
+
+
+def each_row(plan: RecordPlan[R]) -> RecordMaker[R] | None:
+    """Leave all rows to ``RowMapper``. A ``RecordMakerFactory``.
+
+    Args:
+        plan: How the records are made.
+
+    Returns:
+        ``None``.
+    """
+    del plan
+    return None
+
+
+class Scanner(Protocol):
+    """Decodes the JSON of responses to plain data."""
+
+    def __call__(self, body: bytes, settings: AnswerSettings) -> ScannedDocument:
+        """Decode a response, as ``scan`` does.
+
+        Args:
+            body: The JSON text.
+            settings: The path of the rows, and their maximum number.
+
+        Returns:
+            The rows, and the JSON around them.
+
+        Raises:
+            MalformedError: The body is not JSON, or the value at the path of the rows has the wrong
+                type.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ReadMethods:
-    """How rows are decoded and expressions evaluated: by the libraries, or by fast paths.
+    """How responses are decoded and expressions evaluated: by the libraries, or by fast paths.
 
     Attributes:
         decoders: Creates the decoder from bytes to records.
-        expressions: Compiles the expressions of fields and keys.
+        scan: Decodes bytes to plain data.
+        expressions: Compiles expressions.
+        records: Creates the maker of the records of a source.
     """
 
     decoders: DecoderFactory = validating_decoder
+    scan: Scanner = scan
     expressions: ExpressionCompiler = compile_expression
+    records: RecordMakerFactory = each_row
 
 
 BY_LIBRARIES = ReadMethods()

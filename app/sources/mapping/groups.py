@@ -188,7 +188,8 @@ class GroupReader(MappingReader[R]):
                 )
             except EvaluationError as error:
                 return RowDamage(None, {"": f"group.order: {error}"})
-        return self._mapper.record([*chosen[: self._group.max]], user, group.facts)
+        [record] = self._mapper.records([chosen[: self._group.max]], [user], group.facts)
+        return record
 
 
 class UniqueReader(GroupReader[R]):

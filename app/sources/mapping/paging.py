@@ -269,7 +269,7 @@ def _row_cursor(document: ScannedDocument, settings: MoreSettings) -> NextPage |
     """
     if settings.row_cursor is None or not document.rows:
         return None
-    row = document.rows[-1].value
+    row = document.rows[-1]
     try:
         return NextPage(cursor=cursor_of_row(row, settings.row_cursor))
     except MalformedError:
@@ -307,7 +307,9 @@ def linked_page(header: str | None) -> NextPage | None:
     Returns:
         The address with ``rel=next``; ``None`` if there is none.
     """
-    for target, text, *_ in _LINK.findall(header or ""):
+    if header is None:
+        return None
+    for target, text, *_ in _LINK.findall(header):
         parameters: dict[str, str] = {}
         for name, value in _PARAMETER.findall(text):
             parameters.setdefault(name.lower(), value.strip("\"'"))

@@ -10,17 +10,16 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from app.errors import Code, MalformedError, SourceFailure
-from app.expressions.expression import EvaluationError, ResponseFacts, compile_expression
+from app.expressions.expression import EvaluationError, ResponseFacts
 from app.expressions.ids import folded
 from app.settings.response import AnswerSettings, PartSettings
 from app.sources.base import Record, SourceSpec, UserId
 from app.sources.failures import failure_of_answer, meaning_of
-from app.sources.mapping.contract import RowDamage
 from app.sources.mapping.paging import Extent
 from app.sources.mapping.reader import KeyedRows, MappingReader
 from app.sources.mapping.row_mapper import RowMapper
 from app.sources.mapping.rows import Rows
-from app.sources.mapping.scan import ScannedRow, at, is_text
+from app.sources.mapping.scan import ScannedDocument, at, is_text
 
 R = TypeVar("R", bound=Record)
 
@@ -69,8 +68,8 @@ class PartReader(MappingReader[R]):
         self._says_own_key = mapper.key is not None or settings.key is not None
         self._parts = settings.parts or PartSettings()
         key, name = self._parts.key, self._parts.name
-        self._owner = None if key is None else compile_expression(key)
-        self._part_name = None if name is None else compile_expression(name)
+        self._owner = None if key is None else mapper.compiled(key)
+        self._part_name = None if name is None else mapper.compiled(name)
 
     def _matched(
         self, rows: KeyedRows, keys: Sequence[UserId], extent: Extent, facts: ResponseFacts
@@ -84,24 +83,25 @@ class PartReader(MappingReader[R]):
         ]
         return matched
 
-    def _keyed(self, rows: Sequence[ScannedRow], keys: Sequence[UserId]) -> KeyedRows:
+    def _keyed(self, document: ScannedDocument, keys: Sequence[UserId]) -> KeyedRows:
         """Find the items of each user, and what they say together."""
         found = KeyedRows()
+        rows = document.rows or ()
         items: dict[str, list[object]] = {}
         for owner, row in zip(self._owners(rows, keys), rows, strict=True):
             if owner is None:
                 found.nameless += 1
             else:
-                items.setdefault(owner, []).append(row.value)
+                items.setdefault(owner, []).append(row)
         for owner, several in items.items():
             found.keys.append(owner)
             found.values.append(self._row_of(several, owner))
         return found
 
-    def _owners(self, rows: Sequence[ScannedRow], keys: Sequence[UserId]) -> Sequence[str | None]:
+    def _owners(self, rows: Sequence[object], keys: Sequence[UserId]) -> Sequence[str | None]:
         """Return the key of the user of each item; ``None`` for an item without a readable key."""
         if self._owner is not None:
-            return [self._key_in(row.value) for row in rows]
+            return [self._key_in(row) for row in rows]
         expected = len(keys) * self._parts.per_user
         if len(rows) != expected:
             raise MalformedError(
@@ -173,7 +173,7 @@ class PartReader(MappingReader[R]):
 
     def _mistake_in_key(self, row: object, owner: str) -> str | None:
         """Return what is wrong with the key that a row has itself; ``None`` if nothing is."""
-        named = self._named_key(ScannedRow(None, row))
+        named = self._named_key(row)
         if type(named) is int and (self._says_own_key or owner.isdecimal()):
             named = str(named)
         if not isinstance(named, str):
@@ -183,13 +183,11 @@ class PartReader(MappingReader[R]):
         is_checked = self._says_own_key or self._names_user
         return "a row of another user" if is_checked and not is_its_own else None
 
-    def _read(
-        self, row: object, key: UserId, facts: ResponseFacts
-    ) -> R | RowDamage[R] | SourceFailure | None:
-        """Return the result of a user: of a row, or of what stands in its place."""
+    def _without_record(self, row: object, facts: ResponseFacts) -> Any:  # noqa: ANN401 # as in the base class
+        """Return the result of a user without a row: of what stands in its place."""
         if row is Absent.ABSENT:
             return None
-        return row if isinstance(row, SourceFailure) else super()._read(row, key, facts)
+        return row if isinstance(row, SourceFailure) else super()._without_record(row, facts)
 
 
 def _status(value: object) -> int | None:

@@ -42,7 +42,7 @@ def reader_of(
         foreign_keys: Expressions for keys of other sources in its rows, by source name.
         observer: Called for each record with how it was made; ``None`` for no observer.
         fold_case: Whether keys that differ only in case are the same, whatever the settings say.
-        methods: How rows are decoded and expressions evaluated.
+        methods: How responses are decoded and expressions evaluated.
 
     Returns:
         The reader. It decodes bytes directly to records if the source has the default contract, no
@@ -53,7 +53,7 @@ def reader_of(
     """
     answer = settings.answer or AnswerSettings()
     mapper = (
-        RowMapper(spec, settings, foreign_keys, expressions=methods.expressions)
+        RowMapper(spec, settings, foreign_keys, methods=methods)
         if observer is None
         else ObservedRowMapper(spec, settings, observer, foreign_keys)
     )

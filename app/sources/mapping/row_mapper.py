@@ -1,12 +1,6 @@
-"""From a row of a service to a record, by an expression for each field. Pure.
+"""From a row of a service to a record, by an expression for each field. Pure."""
 
-A row may have keys of other sources (foreign keys): billing may know a user by a customer id that
-only the user's row at profile has. The record of such a row holds the key next to its own fields,
-also in the cache. The public schema cannot read it.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -21,7 +15,7 @@ from app.expressions.expression import (
     EvaluationError,
     Expression,
     ResponseFacts,
-    compile_expression,
+    path_expression,
 )
 from app.sources.base import DamagedRecord, Record, RecordSpec, SourceResult, UserId
 from app.sources.mapping.contract import (
@@ -31,59 +25,10 @@ from app.sources.mapping.contract import (
     RowDamage,
     RowObservation,
 )
-from app.sources.mapping.decoding import ExpressionCompiler
-from app.sources.mapping.scan import is_text
+from app.sources.mapping.decoding import BY_LIBRARIES, ExpressionCompiler, ReadMethods
+from app.sources.mapping.fields import FOREIGN_KEYS, ForeignKey, MappedField, RecordPlan
 
 R = TypeVar("R", bound=Record)
-
-FOREIGN_KEYS = "foreign keys"
-"""The JSON name of the foreign keys in a record: no name of a public field. It is never read from a
-row."""
-
-_KINDS: Mapping[type, str] = {bool: "true or false", dict: "an object", list: "a list"}
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignKey:
-    """The key of a user at another source.
-
-    Attributes:
-        key: The key; ``None`` if there is none.
-        wrong: Why the value in its place is not a key, without the value; ``None`` if nothing is
-            wrong.
-    """
-
-    key: str | None = None
-    wrong: str | None = None
-
-    @classmethod
-    def of(
-        cls, row: object, expression: Expression, facts: ResponseFacts = NO_RESPONSE
-    ) -> "ForeignKey":
-        """Read the key from a row.
-
-        Args:
-            row: The row of the service.
-            expression: The expression for the key.
-            facts: The response that the row is from.
-
-        Returns:
-            The key. An empty text means that there is none.
-        """
-        try:
-            key = expression.evaluate(row, facts)
-        except EvaluationError as error:
-            return cls(wrong=f"{expression.text}: {error}")
-        if key is None or key == "":
-            return cls()
-        if type(key) is int:
-            return cls(key=str(key))
-        if not isinstance(key, str):
-            kind = _KINDS.get(type(key), "a number with a fraction")
-            return cls(wrong=f"{expression.text}: expected text or a whole number, got {kind}")
-        if not is_text(key):
-            return cls(wrong=f"{expression.text}: expected text, got half a character")
-        return cls(key=key)
 
 
 class HasForeignKeys(Record):
@@ -106,18 +51,29 @@ def with_foreign_keys(record: type[R]) -> type[R]:
     return cast("type[R]", create_model(record.__name__, __base__=(record, HasForeignKeys)))
 
 
-def wrong_foreign_keys(record: Record) -> Sequence[str]:
+def foreign_keys_in(record: object) -> Mapping[str, ForeignKey] | None:
+    """Return the foreign keys in a record.
+
+    Args:
+        record: Any record, or the object of another decoder with its attributes.
+
+    Returns:
+        The keys by the names of the sources; ``None`` if the record has no foreign keys.
+    """
+    return getattr(record, "foreign_keys", None)
+
+
+def wrong_foreign_keys(record: object) -> Sequence[str]:
     """List what is wrong with the foreign keys in a record.
 
     Args:
-        record: Any record.
+        record: Any record, or the object of another decoder with its attributes.
 
     Returns:
         The mistakes, without values; empty if the record has no foreign keys.
     """
-    if not isinstance(record, HasForeignKeys):
-        return ()
-    return [key.wrong for key in record.foreign_keys.values() if key.wrong is not None]
+    keys = foreign_keys_in(record)
+    return () if keys is None else [one.wrong for one in keys.values() if one.wrong is not None]
 
 
 def foreign_key_of(
@@ -140,8 +96,8 @@ def foreign_key_of(
     if answer is None or isinstance(answer, SourceFailure):
         return answer
     record = answer.record if isinstance(answer, DamagedRecord) else answer
-    keys: Mapping[str, ForeignKey] | None = getattr(record, "foreign_keys", None)
-    if keys is None:  # ``getattr``, because a merged record is not a ``HasForeignKeys``
+    keys = foreign_keys_in(record)
+    if keys is None:
         raise TypeError(f"a record of {parent} without foreign keys")
     found = keys[source]
     if found.wrong is not None:
@@ -204,45 +160,6 @@ class MappingError(ValueError):
         self.mistakes = tuple(mistakes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """How one field of the record is made.
-
-    Attributes:
-        name: Its Python name.
-        json_name: Its name in JSON.
-        make: Returns its value from a row and its response.
-        members: The members of a row that it reads; ``None`` if it reads the whole row.
-        words: The record's word for each word of the service.
-        default: Its value if it is missing.
-    """
-
-    name: str
-    json_name: str
-    make: Callable[[object, ResponseFacts], object]
-    members: AbstractSet[str] | None
-    words: Mapping[str, str]
-    default: JsonValue
-
-    def value(self, row: object, facts: ResponseFacts) -> object:
-        """Return its value.
-
-        Args:
-            row: The row.
-            facts: The response that the row is from.
-
-        Returns:
-            The value, in the words of the record; the default if it is missing.
-
-        Raises:
-            EvaluationError: The value cannot be used.
-        """
-        value = self.make(row, facts)
-        if self.words and isinstance(value, str):
-            value = self.words.get(value, value)
-        return self.default if value is None else value
-
-
 class RowMapper(Generic[R]):
     """Converts rows to records.
 
@@ -252,12 +169,14 @@ class RowMapper(Generic[R]):
             expressions, rows have the fields of the record.
         foreign_keys: Expressions for keys of other sources, by source name. With them, records have
             foreign keys.
-        expressions: Compiles the expressions.
+        methods: How responses are decoded and expressions evaluated.
 
     Attributes:
         key: The expression for the key; ``None`` if there is none.
         foreign_keys: The compiled expressions for keys of other sources, by source name.
         reads_response: Whether an expression reads more of the response than the row.
+        scan: Decodes responses.
+        compiled: Compiles expressions.
 
     Raises:
         MappingError: The settings do not fit the record. It has all mistakes.
@@ -269,21 +188,30 @@ class RowMapper(Generic[R]):
         settings: FieldSettings,
         foreign_keys: Mapping[str, str] | None = None,
         *,
-        expressions: ExpressionCompiler = compile_expression,
+        methods: ReadMethods = BY_LIBRARIES,
     ) -> None:
-        self._record = with_foreign_keys(spec.record) if foreign_keys else spec.record
-        self._contract = RowContract(self._record)
-        self.foreign_keys = {name: expressions(text) for name, text in (foreign_keys or {}).items()}
+        record = with_foreign_keys(spec.record) if foreign_keys else spec.record
+        self._contract = RowContract(record)
+        self.scan = methods.scan
+        self.compiled = methods.expressions
+        self.foreign_keys = {
+            name: self.compiled(text) for name, text in (foreign_keys or {}).items()
+        }
         self._key = name_in_json(spec, spec.key)
-        found = _found_settings(spec, settings, expressions)
+        found = _found_settings(spec, settings, self.compiled)
         self.key: Expression | None = (found.expressions or {}).get(spec.key)
         self._fields = tuple(
             field
             for name in spec.record.model_fields
-            if name != spec.key and (field := _field(spec, name, found)) is not None
+            if name != spec.key and (field := _field(spec, name, found, self.compiled)) is not None
         )
+        read = [one.expression for one in self._fields if one.expression is not None]
+        self._read = [(one, one.members) for one in (*read, *self.foreign_keys.values())]
         every = [*(found.expressions or {}).values(), *self.foreign_keys.values()]
         self.reads_response = any(expression.reads_response for expression in every)
+        self._make = methods.records(
+            RecordPlan(record, self._key, self._fields, self.foreign_keys, self.reads_response)
+        )
 
     def recognizes(self, row: object) -> bool:
         """Return whether a row has anything that a field reads.
@@ -296,12 +224,12 @@ class RowMapper(Generic[R]):
             sources begin with, even if that is null; or, for an expression that reads the whole
             row, a value.
         """
-        names = _members_of(row).keys()
-        made = [(field.members, field.make) for field in self._fields]
-        made += [(one.members, one.evaluate) for one in self.foreign_keys.values()]
-        return row is not None and any(
-            _has_value(make, row) if members is None else not names.isdisjoint(members)
-            for members, make in made
+        if row is None:
+            return False
+        names = _members_of(row)
+        return any(
+            _has_value(one, row) if members is None else not members.isdisjoint(names)
+            for one, members in self._read
         )
 
     def record(
@@ -338,16 +266,40 @@ class RowMapper(Generic[R]):
             return RowDamage(record.record, {**record.wrong, **wrong})
         return RowDamage(record, wrong) if wrong else record
 
+    def records(
+        self,
+        rows: Sequence[object],
+        users: Sequence[UserId],
+        facts: ResponseFacts = NO_RESPONSE,
+    ) -> Sequence[R | RowDamage[R]]:
+        """Convert the rows of one response to records.
+
+        Args:
+            rows: The rows, as for ``record``.
+            users: The requested key of each.
+            facts: The response.
+
+        Returns:
+            For each row what ``record`` returns, or an object with the attributes of that record.
+        """
+        if self._make is None:
+            return [self.record(row, user, facts) for row, user in zip(rows, users, strict=True)]
+        made = self._make(rows, users)
+        return [
+            self.record(rows[place], users[place], facts) if record is None else record
+            for place, record in enumerate(made)
+        ]
+
 
 def _members_of(row: object) -> Mapping[str, object]:
     """Return the members of a row; none if it is not an object."""
     return cast("Mapping[str, object]", row) if isinstance(row, dict) else {}
 
 
-def _has_value(make: Callable[[object, ResponseFacts], object], row: object) -> bool:
+def _has_value(expression: Expression, row: object) -> bool:
     """Return whether a row has a value, even a wrong one."""
     try:
-        return make(row, NO_RESPONSE) is not None
+        return expression.evaluate(row) is not None
     except EvaluationError:
         return True
 
@@ -443,22 +395,20 @@ def name_in_json(spec: RecordSpec[R], name: str) -> str:
     return spec.record.model_fields[name].alias or name
 
 
-def _field(spec: RecordSpec[R], name: str, found: "_FoundSettings") -> _Field | None:
+def _field(
+    spec: RecordSpec[R], name: str, found: "_FoundSettings", compiled: ExpressionCompiler
+) -> MappedField | None:
     """Return how a field is made from a row; ``None`` if it is always missing."""
     alias = name_in_json(spec, name)
     words, default = found.words.get(name, {}), found.defaults.get(name)
-    if found.expressions is not None:
-        expression = found.expressions.get(name)
-        if expression is not None:
-            make = expression.evaluate
-            return _Field(name, alias, make, expression.members, words, default)
-        if default is None:
-            return None
-
-    def member(row: object, _: ResponseFacts) -> object:
-        return _members_of(row).get(alias) if found.expressions is None else None
-
-    return _Field(name, alias, member, frozenset({alias}), words, default)
+    expression = (
+        compiled(path_expression((alias,)))
+        if found.expressions is None
+        else found.expressions.get(name)
+    )
+    if expression is None and default is None:
+        return None
+    return MappedField(name, alias, expression, words, default)
 
 
 def by_field(

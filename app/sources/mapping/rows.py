@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -196,11 +196,16 @@ class Rows(Generic[R]):
         return answer is self.remainder.answer
 
 
+RowReading: TypeAlias = Callable[[Mapping[UserId, int]], Sequence[R | RowDamage[R] | None]]
+"""Reads rows, by the indexes of the rows of requested keys. Returns the record of each, or what
+does not fit in it; ``None`` for a row that counts as absent."""
+
+
 def match_rows(
     source: str,
     keys: Sequence[UserId],
     found: Sequence[str],
-    read: Callable[[int, UserId], R | RowDamage[R] | None],
+    read: "RowReading[R]",
     remainder: Remainder,
     *,
     fold_case: bool,
@@ -211,9 +216,7 @@ def match_rows(
         source: Name of the source.
         keys: The requested keys, without duplicates.
         found: The keys of the rows, in their order.
-        read: Returns the record of a row, by its index and the requested key, or what does not fit
-            in the row; ``None`` if the row counts as absent. Rows without a requested key are not
-            read.
+        read: Reads rows. Those without a requested key are not read.
         remainder: What applies to keys without a row.
         fold_case: Whether keys that differ only in case are the same.
 
@@ -224,16 +227,19 @@ def match_rows(
     malformed = [AMBIGUOUS] * len(matches.ambiguous)
     ambiguous = SourceFailure(source, Code.SOURCE_MALFORMED, AMBIGUOUS)
     results: dict[UserId, SourceResult[R]] = dict.fromkeys(matches.ambiguous, ambiguous)
-    for key, index in matches.rows.items():
-        row = read(index, key)
-        results[key] = result_of(source, row)
+    for key, row in zip(matches.rows, read(matches.rows), strict=True):
         if isinstance(row, RowDamage):
+            results[key] = result_of(source, row)
             malformed.append(row.text)
+        else:
+            results[key] = row
     answers = [results.get(key, remainder.answer) for key in keys]
     other_case = {
-        place: found[matches.rows[key]]
+        place: name
         for place, key in enumerate(keys)
-        if key in matches.rows and differs_in_case(key, found[matches.rows[key]])
+        if (index := matches.rows.get(key)) is not None
+        and (name := found[index]) != key
+        and differs_in_case(key, name)
     }
     return Rows(
         answers,
@@ -350,7 +356,9 @@ class RowReader(Generic[R]):
             known = len(wanted & found.keys())
         if known < len(keys) and may_be_of_another_case(keys, found, unasked=unasked):
             every = [*map(self._key, records)]
-            return self._matched(keys, every, lambda index, _: records[index], NOTHING)
+            return self._matched(
+                keys, every, lambda rows: [records[index] for index in rows.values()], NOTHING
+            )
         answers: list[SourceResult[R]] = [*map(found.get, keys)]
         return Rows(answers, [], len(records) - unasked - known, unasked)
 
@@ -370,7 +378,7 @@ class RowReader(Generic[R]):
         document = scan(body, AS_A_LIST)
         if body.strip() == b"null":
             raise MalformedError("expected a list of rows, got nothing")
-        values = [row.value for row in document.rows or ()]
+        values = document.rows or ()
         found = [key_of(value, self._written_key) for value in values]
         keyed = [value for value, key in zip(values, found, strict=True) if key is not None]
         remainder, missing = NOTHING, list[str]()
@@ -383,8 +391,8 @@ class RowReader(Generic[R]):
             failure = SourceFailure(self._spec.name, Code.SOURCE_MALFORMED, missing[0])
             remainder = Remainder(failure, failure)
 
-        def read(index: int, _: UserId) -> R | RowDamage[R]:
-            return self._contract.read(keyed[index])
+        def read(rows: Mapping[UserId, int]) -> Sequence[R | RowDamage[R]]:
+            return [self._contract.read(keyed[index]) for index in rows.values()]
 
         rows = self._matched(keys, [key for key in found if key is not None], read, remainder)
         rows.malformed += missing
@@ -394,7 +402,7 @@ class RowReader(Generic[R]):
         self,
         keys: Sequence[UserId],
         found: Sequence[str],
-        read: Callable[[int, UserId], R | RowDamage[R]],
+        read: RowReading[R],
         remainder: Remainder,
     ) -> Rows[R]:
         """Return the result of each key, from the row that matches it."""

@@ -41,33 +41,22 @@ UNREADABLE: Final = _Unreadable()
 
 
 @dataclass(frozen=True, slots=True)
-class ScannedRow:
-    """A row of a response.
-
-    Attributes:
-        name: Its name, if the rows are members of an object; else ``None``.
-        value: The row, of any type.
-    """
-
-    name: str | None
-    value: object
-
-
-@dataclass(frozen=True, slots=True)
 class ScannedDocument:
     """The JSON of a response.
 
     Attributes:
-        rows: The rows, in their order; ``None`` if there is no value at their path.
+        rows: The rows, in their order, of any type; ``None`` if there is no value at their path.
         around: The rest of the JSON, with ``None`` in place of the rows.
         ended: Whether these are all rows; false if there are more than ``max_rows``.
         null: Whether ``null`` is in the place of the rows, which then are none.
+        names: The name of each row, if the rows are members of an object; else empty.
     """
 
-    rows: Sequence[ScannedRow] | None
+    rows: Sequence[object] | None
     around: object
     ended: bool
     null: bool = False
+    names: Sequence[str] = ()
 
 
 def scan(body: bytes, settings: AnswerSettings) -> ScannedDocument:
@@ -106,8 +95,9 @@ def _document(scanner: "_Scanner") -> ScannedDocument:
     try:
         around = scanner.whole()
     except _TooManyRows:
-        return ScannedDocument(scanner.rows, None, ended=False)
-    return ScannedDocument(scanner.rows, around, ended=True, null=scanner.null)
+        return ScannedDocument(scanner.rows, None, ended=False, names=tuple(scanner.names))
+    rows, names = scanner.rows, tuple(scanner.names)
+    return ScannedDocument(rows, around, ended=True, null=scanner.null, names=names)
 
 
 def _malformed(error: ValueError) -> MalformedError:
@@ -175,8 +165,10 @@ class _Scanner:
     """Scans one text."""
 
     def __init__(self, text: str, settings: AnswerSettings) -> None:
-        self.rows: list[ScannedRow] | None = None
+        self.rows: list[object] | None = None
+        self.names: list[str] = []
         self.null = False
+        self._mistake: str | None = None
         self._text = text
         self._settings = settings
         self._decode: Callable[[str, int], tuple[object, int]] = JSONDecoder(
@@ -188,6 +180,8 @@ class _Scanner:
         value, end = self._value(self._skip(0), self._settings.rows)
         if self._skip(end) != len(self._text):
             raise self._wrong("more than one value", end)
+        if self._mistake is not None:
+            raise MalformedError(self._mistake)
         return value
 
     def _value(self, start: int, path: Path) -> tuple[object, int]:
@@ -201,7 +195,8 @@ class _Scanner:
 
         def visit(name: str | int, place: int) -> int:
             if name == path[0]:
-                self.rows = None  # if an object repeats a name, the last member counts
+                # If an object repeats a name, the last member counts.
+                self.rows, self.names, self.null, self._mistake = None, [], False, None
                 members[name], end = self._value(place, path[1:])
             else:
                 members[name], end = self._decode(self._text, place)
@@ -214,26 +209,30 @@ class _Scanner:
 
     def _rows(self, start: int) -> int:
         """Decode the rows, and return the position after them."""
-        rows: list[ScannedRow] = []
-        self.rows = rows
+        rows: list[object] = []
+        names: list[str] = []
+        self.rows, self.names = rows, names
         settings = self._settings
         sign = self._sign(start)
         self.null = sign == "n"
         if sign == "n" or not settings.many:
             value, end = self._decode(self._text, start)
             if value is not None:
-                rows.append(ScannedRow(None, value))
+                rows.append(value)
             return end
         if sign != ("{" if settings.by_key else "["):
             expected = "an object" if settings.by_key else "a list"
-            value, _ = self._decode(self._text, start)
-            raise MalformedError(f"expected {expected} of rows, got {type(value).__name__}")
+            value, end = self._decode(self._text, start)
+            self._mistake = f"expected {expected} of rows, got {type(value).__name__}"
+            return end
 
         def visit(name: str | int, place: int) -> int:
             if len(rows) == settings.max_rows:
                 raise _TooManyRows
             value, end = self._decode(self._text, place)
-            rows.append(ScannedRow(name if isinstance(name, str) else None, value))
+            rows.append(value)
+            if isinstance(name, str):
+                names.append(name)
             return end
 
         return self._each(start, visit, named=settings.by_key)

@@ -31,7 +31,7 @@ def scanned(text: bytes) -> object:
     """Read a row as an answer is read."""
     rows = scan(text, AnswerSettings(many=False)).rows
     assert rows is not None
-    return rows[0].value
+    return rows[0]
 
 
 @pytest.mark.parametrize(("record", "row"), ROWS)

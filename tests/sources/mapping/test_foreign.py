@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from app.errors import Code, SourceFailure
 from app.expressions.expression import compile_expression
 from app.sources.base import Record, UserId
+from app.sources.mapping.fields import ForeignKey
 from app.sources.mapping.row_mapper import (
-    ForeignKey,
     HasForeignKeys,
     foreign_key_of,
     with_foreign_keys,
