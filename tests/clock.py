@@ -81,6 +81,11 @@ class ManualClock:
             fire()
         self.seconds = end
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass while the event loop does something else: what was due comes late."""
+        self.seconds += seconds
+        self.advance(0)
+
     async def settle(self) -> None:
         """Let everything happen that needs no time to pass."""
         # No public way tells whether anything else can run.

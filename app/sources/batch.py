@@ -49,6 +49,7 @@ class Batch(Generic[R]):
         timed_out: Whether it was cancelled at that time.
         began: When it started.
         overdue_at: When it becomes overdue.
+        overdue: Whether it is overdue.
         on_overdue: Called with the batch when its timer fires and it is overdue.
         pending_batches: The pending batches that wait for it.
         timer_at: When its timer fires.
@@ -74,6 +75,7 @@ class Batch(Generic[R]):
     timed_out: bool = False
     began: float = math.inf
     overdue_at: float = math.inf
+    overdue: bool = False
     on_overdue: "Callable[[Batch[R]], None] | None" = None
     pending_batches: "list[PendingBatch[R]]" = field(default_factory=list["PendingBatch[R]"])
     timer_at: float = math.inf
@@ -546,19 +548,18 @@ class BatchQueue(Generic[R]):
         """Whether it has no batches and nothing scheduled."""
         return not (self.in_flight or self.open_batch or self.active or self.dispatch_scheduled)
 
-    def is_full(self, limit: int, now: float) -> bool:
+    def is_full(self, limit: int) -> bool:
         """Return whether as many batches as allowed are in flight. Overdue batches do not count.
 
         Args:
             limit: How many batches may be in flight.
-            now: The time, by ``clock.monotonic()``.
 
         Returns:
             Whether the limit is reached.
         """
         while len(self.counted) >= limit:
             oldest = next(iter(self.counted))
-            if oldest.overdue_at > now:
+            if not oldest.overdue:
                 return True
             del self.counted[oldest]
         return False

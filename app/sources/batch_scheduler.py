@@ -76,6 +76,11 @@ OVERDUE_FACTOR = 3.0
 """A batch that takes this many times the usual time is overdue."""
 
 
+LATE_S = 0.005
+"""If a timer is later than these seconds, the event loop has more work than time. Then the time of
+a batch says nothing of the source, whose answer may be there. More calls would be more work."""
+
+
 def never() -> bool:
     """Return ``False``: the default of ``congested``."""
     return False
@@ -293,9 +298,7 @@ class BatchScheduler(Generic[R]):
         overdue = [
             key
             for key in keys
-            if (batch := in_flight.get(key)) is not None
-            and batch.overdue_at <= now
-            and len(batch.keys) > 1
+            if (batch := in_flight.get(key)) is not None and batch.overdue and len(batch.keys) > 1
         ]
         if not overdue or self._congested():
             return in_flight, ()
@@ -386,7 +389,7 @@ class BatchScheduler(Generic[R]):
 
     def _has_to_wait(self, queue: BatchQueue[R]) -> bool:
         """Return whether ``max_batches`` are in flight; if so, set the timer of the open batch."""
-        if not queue.is_full(self._coalesce.max_batches, self._clock.monotonic()):
+        if not queue.is_full(self._coalesce.max_batches):
             return False
         if queue.stop_waiting is None:
             dispatch = partial(self._dispatch_after_wait, queue)
@@ -509,7 +512,7 @@ class BatchScheduler(Generic[R]):
         now, trace = self._clock.monotonic(), batch.trace
         if trace.calls:  # zero if no call was made
             self._round_trip.add(now - sent_at)
-        if trace.code is None and now < batch.overdue_at:  # the common case
+        if trace.code is None and not batch.overdue:  # the common case
             self._answered_at = now
             if self._suspects.by_key:
                 self._suspects.clear(batch.keys)
@@ -523,9 +526,11 @@ class BatchScheduler(Generic[R]):
 
     def _on_overdue(self, batch: Batch[R]) -> None:
         """Divide an overdue batch; cancel it if no request waits for it any more."""
-        if self._congested():
-            batch.warn_at(self._clock.monotonic() + self._overdue_after(batch))
+        now = self._clock.monotonic()
+        if self._congested() or now - batch.overdue_at > LATE_S:
+            batch.warn_at(now + self._overdue_after(batch))
             return
+        batch.overdue = True
         queue = self._queues[batch.identity]
         if self._divide(queue, batch, batch.keys) and not (batch.waiters or batch.keep_running):
             self._cancel(batch)
@@ -533,7 +538,7 @@ class BatchScheduler(Generic[R]):
     def _record_failures(self, queue: BatchQueue[R], batch: Batch[R], now: float) -> None:
         """Divide a batch by its failed keys, or record its slow or failed keys as suspects."""
         results = batch.results or {}
-        if now < batch.overdue_at and any(
+        if not batch.overdue and any(
             not isinstance(result, SourceFailure) for result in results.values()
         ):
             self._answered_at = now
@@ -542,7 +547,7 @@ class BatchScheduler(Generic[R]):
             return
         if failed:
             self._suspects.add(failed, len(failed), began=batch.began)
-        elif now >= batch.overdue_at and not self._congested():
+        elif batch.overdue and not self._congested():
             self._suspects.add(batch.keys, len(batch.keys), began=batch.began)
 
     def _divide(self, queue: BatchQueue[R], batch: Batch[R], keys: Sequence[UserId]) -> bool:

@@ -401,6 +401,24 @@ async def test_a_user_whose_list_is_overdue_is_asked_about_apart() -> None:
     assert [one.failed for one in play.others()] == [0]
 
 
+async def test_a_gateway_without_time_does_not_make_more_calls() -> None:
+    service = Service(ManualClock(), {1: 3 * MAX_WAIT, 2: 3 * MAX_WAIT})
+    clock = service.clock
+    async with staged(service) as play, asyncio.TaskGroup() as group:
+        for users in ((1, 2), (2,)):
+            group.create_task(play.come(Arrival(0.0, users)))
+            await clock.settle()
+        clock.stall(2 * MAX_WAIT)  # so its answer may be there, and nobody has read it
+        group.create_task(play.come(Arrival(0.1, (2,))))
+        await clock.settle()
+        clock.stall(2 * MAX_WAIT)
+        await clock.settle()
+        await clock.run(play.come(Arrival(0.2, (1, 2))))
+
+    assert service.calls == [[1, 2], [1, 2]]
+    assert [one.failed for one in play.outcomes.values()] == [0, 0, 0, 0]
+
+
 async def test_who_joins_a_list_that_is_overdue_later_is_asked_about_apart() -> None:
     service = Service(ManualClock(), {1: 60.0})
 
