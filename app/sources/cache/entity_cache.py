@@ -16,10 +16,10 @@ that is still fresh; the merged entry is as old as the older part.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, cast
 
 from structlog.typing import FilteringBoundLogger
 
@@ -142,8 +142,9 @@ def merged_entry(old: Entry[R], new: Entry[R]) -> Entry[R]:
     return Entry(
         new.key,
         joined([old.record, new.record]),
-        min(old.fetched_at, new.fetched_at),
-        old.lifetime.shorter(new.lifetime),
+        SeenResponse(
+            min(old.fetched_at, new.fetched_at), lifetime=old.lifetime.shorter(new.lifetime)
+        ),
         old.fields | new.fields,
     )
 
@@ -167,6 +168,11 @@ class PendingLookup(Generic[R]):
     uses: Sequence[EntryUse]
     fields: FieldSet | None
     fetched: PendingBatch[R] | None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether every key is in the cache, and fresh."""
+        return self.fetched is None and self.uses.count(EntryUse.FRESH) == len(self.uses)
 
     @property
     def pending(self) -> Sequence[PendingBatch[R]]:
@@ -270,7 +276,17 @@ class CachedSource(Generic[R]):
             identity = identity_of(context, self._forwards)
         entries = self._store.get_many([EntryKey(identity, key) for key in keys])
         now = self._clock.now()
-        uses = [self._use_of(entry, now, fields) for entry in entries]
+        uses = [
+            EntryUse.FRESH
+            if entry is not None
+            and entry.fields is None
+            and entry.seen.at <= now < entry.fresh_until
+            else self._use_of(entry, now, fields)
+            for entry in entries
+        ]
+        if uses.count(EntryUse.FRESH) == len(uses):  # the common case
+            self.hits += len(uses)
+            return PendingLookup(self, keys, entries, uses, fields, None)
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
         stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
         self.hits += uses.count(EntryUse.FRESH)
@@ -289,6 +305,13 @@ class CachedSource(Generic[R]):
         Returns:
             The result of each key. The trace has the age of the oldest stale record that was used.
         """
+        if lookup.is_fresh:
+            # Entries of one response have the same objects: once is enough.
+            kept = [entry for entry in lookup.entries if entry is not None]
+            seen = {id(entry.seen): entry.seen for entry in kept}
+            trace = SourceTrace(keys=len(kept), cached=len(kept), seen=[*seen.values()])
+            found = dict(zip(lookup.keys, [entry.record for entry in kept], strict=True))
+            return Collected(cast("dict[UserId, SourceResult[R] | Exception]", found), trace)
         collected = Collected[R]({}, SourceTrace())
         if lookup.fetched is not None:
             collected = lookup.fetched.collect()
@@ -299,10 +322,8 @@ class CachedSource(Generic[R]):
             if entry is not None and use in AT_ONCE:
                 trace.keys += 1
                 trace.cached += 1
-                last = trace.seen[-1] if trace.seen else None
-                # Entries of one response have the same objects: once is enough.
-                if last is None or (last.at, last.lifetime) != (entry.fetched_at, entry.lifetime):
-                    trace.seen.append(SeenResponse(entry.fetched_at, lifetime=entry.lifetime))
+                if not trace.seen or trace.seen[-1] is not entry.seen:
+                    trace.seen.append(entry.seen)
                 results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:
@@ -328,6 +349,7 @@ class CachedSource(Generic[R]):
         now, fields = self._clock.now(), context.fields
         default = ArrivalTime(now, UNBOUNDED)
         entries: list[Entry[R]] = []
+        seen: dict[int, SeenResponse] = {}
         for key, result in zip(keys, fetched.results, strict=True):
             arrival = fetched.arrivals.get(key, default)
             # A damaged record is fetched again: the service may be mended at any time.
@@ -335,11 +357,22 @@ class CachedSource(Generic[R]):
                 arrival.lifetime, context
             ):
                 entry_key = EntryKey(context.identity, key)
-                entries.append(Entry(entry_key, result, arrival.at, arrival.lifetime, fields))
+                response = seen.setdefault(
+                    id(arrival), SeenResponse(arrival.at, lifetime=arrival.lifetime)
+                )
+                until = self._fresh_until(arrival, is_known=result is not None)
+                entries.append(Entry(entry_key, result, response, fields, until))
         if fields is not None:
             entries = self._merged_with_kept(entries, now)
         self._store.put_many(entries)
         return fetched
+
+    def _fresh_until(self, arrival: ArrivalTime, *, is_known: bool) -> datetime:
+        """Return before which time an entry is fresh, by the settings and by the service."""
+        cache = self._settings.cache
+        ttl = cache.ttl if is_known else cache.unknown_ttl
+        seconds = min(ttl, arrival.lifetime.fresh)
+        return arrival.at + timedelta(seconds=max(seconds, 0.0))
 
     def _may_be_kept(self, lifetime: Lifetime, context: RequestContext) -> bool:
         """Return whether the service allows to keep a result; log the first that it does not."""

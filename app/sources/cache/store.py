@@ -6,13 +6,16 @@ A store does not decide how old an entry may be; ``entity_cache.py`` does.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from app.sources.base import FieldSet, R_co, Record, UserId
-from app.sources.cache.lifetime import UNBOUNDED, Lifetime
+from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
 
 R = TypeVar("R", bound=Record)
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class EntryKey(NamedTuple):
@@ -34,16 +37,26 @@ class Entry(Generic[R_co]):
     Attributes:
         key: The key of the entry.
         record: The record; ``None`` if the source did not know the user.
-        fetched_at: When the response arrived, by the time of day.
-        lifetime: How long the service allows to keep it.
+        seen: The response that it is from; entries of one response have the same.
         fields: The fields of the record, if only some were requested; ``None`` for all.
+        fresh_until: Before this time it is fresh, by the settings too; later it may be.
     """
 
     key: EntryKey
     record: R_co | None
-    fetched_at: datetime
-    lifetime: Lifetime = UNBOUNDED
+    seen: SeenResponse
     fields: FieldSet | None = None
+    fresh_until: datetime = NEVER
+
+    @property
+    def fetched_at(self) -> datetime:
+        """When the response arrived, by the time of day."""
+        return self.seen.at
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """How long the service allows to keep it."""
+        return self.seen.lifetime or UNBOUNDED
 
     def holds(self, fields: FieldSet | None) -> bool:
         """Return whether the entry has some fields. An unknown user has no fields to lack.
@@ -112,7 +125,17 @@ class EntityStore(Generic[R]):
         Returns:
             One entry per key, in their order; ``None`` if there is none.
         """
-        return [self._get(key) for key in keys]
+        records, found = self._records, list[Entry[R] | None]()
+        for key in keys:
+            entry = records.get(key)
+            if entry is None:
+                entry = self._unknown.get(key)
+                if entry is not None:
+                    self._unknown.move_to_end(key)
+            else:
+                records.move_to_end(key)
+            found.append(entry)
+        return found
 
     def put_many(self, entries: Sequence[Entry[R]]) -> None:
         """Keep entries, and remove old ones above ``max_entries``.
@@ -128,11 +151,3 @@ class EntityStore(Generic[R]):
                 crowded = len(self._unknown) > self._max // UNKNOWN_SHARE
                 (self._unknown if crowded else self._records).popitem(last=False)
                 self.evicted += 1
-
-    def _get(self, key: EntryKey) -> Entry[R] | None:
-        """Return one entry."""
-        for kept in (self._records, self._unknown):
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]
-        return None

@@ -29,7 +29,7 @@ from app.settings.source import SourceSettings
 from app.sources.base import DamagedRecord, FetchResult, RequestContext, SourceSpec, UserId
 from app.sources.batch import BatchedSource
 from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
-from app.sources.cache.lifetime import OVER, Lifetime
+from app.sources.cache.lifetime import OVER, Lifetime, SeenResponse
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.mapping.decoding import values_of
 from app.sources.records_in_parts import partial
@@ -184,7 +184,12 @@ def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
     """Make an entry."""
     key = EntryKey("", UserId("a"))
     person = PersonRecord(id="a", identity="", version=0)
-    return Entry(key, person if known else None, datetime(2026, 6, 1, tzinfo=UTC))
+    return Entry(key, person if known else None, SeenResponse(datetime(2026, 6, 1, tzinfo=UTC)))
+
+
+def with_lifetime(entry: Entry[PersonRecord], lifetime: Lifetime) -> Entry[PersonRecord]:
+    """Make the same entry of a service that says how long it may be kept."""
+    return replace(entry, seen=SeenResponse(entry.fetched_at, lifetime=lifetime))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +252,7 @@ def test_an_unknown_user_is_never_used_old(age: float, use: EntryUse) -> None:
 def test_what_a_record_is_good_for_ends_where_its_service_says(
     lifetime: Lifetime, uses: tuple[float, float, float]
 ) -> None:
-    entry = replace(some_entry(), lifetime=lifetime)
+    entry = with_lifetime(some_entry(), lifetime)
     ends = dict(zip((EntryUse.FRESH, EntryUse.REVALIDATE, EntryUse.IF_ERROR), uses, strict=True))
 
     for age in (0.0, *(end + much for end in uses for much in (-0.001, 0.001))):
@@ -260,7 +265,7 @@ def test_what_a_record_is_good_for_ends_where_its_service_says(
 def test_that_a_user_is_unknown_is_kept_no_longer_than_the_service_says(
     fresh: float, seconds: float
 ) -> None:
-    entry = replace(some_entry(known=False), lifetime=Lifetime(fresh=fresh))
+    entry = with_lifetime(some_entry(known=False), Lifetime(fresh=fresh))
     judged = [
         use_of(entry, entry.fetched_at + timedelta(seconds=seconds + much), source_settings())
         for much in (-0.001, 0.001)
@@ -290,7 +295,7 @@ def test_no_service_can_have_an_answer_used_longer_than_the_settings_say(
     now = entry.fetched_at + timedelta(seconds=age)
     order = list(EntryUse)
     by_settings = use_of(entry, now, source_settings())
-    by_both = use_of(replace(entry, lifetime=lifetime), now, source_settings())
+    by_both = use_of(with_lifetime(entry, lifetime), now, source_settings())
 
     assert order.index(by_both) >= order.index(by_settings)
     if by_both is EntryUse.FRESH:

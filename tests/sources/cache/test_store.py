@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 )
 
 from app.sources.base import UserId
+from app.sources.cache.lifetime import SeenResponse
 from app.sources.cache.store import UNKNOWN_SHARE, EntityStore, Entry, EntryKey
 from tests.properties import examples
 from tests.sources.upstream import PersonRecord, ids
@@ -27,7 +28,7 @@ KEYS = [
 def entry(key: EntryKey, version: int = 0, *, known: bool = True) -> Entry[PersonRecord]:
     """Make an entry."""
     person = PersonRecord(id=key.user, identity=key.identity, version=version)
-    return Entry(key, person if known else None, NOW)
+    return Entry(key, person if known else None, SeenResponse(NOW))
 
 
 class StoreAndModel(RuleBasedStateMachine):
