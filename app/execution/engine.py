@@ -359,7 +359,7 @@ class Engine:
         compiled = await self._compiled(variant, request, variables, context, call)
         report.compiled = compiled is not None
         if compiled is None:
-            report.executor = _reason_of(variant, context)
+            report.executor = _reason_of(request, variant, context)
         answer = compiled or await self._execute(operation, request, context, call)
         if run.safe and self._freshness is not None and request.names_document:
             answer.freshness = self._freshness.freshness_of(
@@ -385,12 +385,14 @@ class Engine:
         call: RequestContext,
     ) -> GraphQLResponse | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
+        on_error = request.on_error or "NULL"
         if variant.compiled is None or context.running is not None:
+            return None
+        if variant.not_compiled_for(on_error) is not None:
             return None
         fetches, loaders = context.plan.fetches, context.loaders
         results = await loaders.fetch(fetches)
         try:
-            on_error = request.on_error or "NULL"
             of_request = RenderRequest(
                 context.plan, results, variables, self._required, on_error, call.request_id
             )
@@ -494,10 +496,11 @@ class Engine:
         return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
 
 
-def _reason_of(variant: Variant, context: Context) -> ExecutorReason:
+def _reason_of(request: GraphQLRequest, variant: Variant, context: Context) -> ExecutorReason:
     """Return why the executor renders an answer."""
-    if variant.not_compiled is not None:
-        return variant.not_compiled.reason
+    why = variant.not_compiled_for(request.on_error or "NULL")
+    if why is not None:
+        return why.reason
     return ExecutorReason.BUG if context.running is None else ExecutorReason.PAYLOADS
 
 

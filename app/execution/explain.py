@@ -497,7 +497,7 @@ class Explainer:
         rights = self._policies.rights(caller)
         variant = operation.variant(self._planner, self._compiler, variables, rights)
         plan = self._planner.plan(variant.roots, variables, rights, missing)
-        not_compiled = variant.not_compiled
+        not_compiled = variant.not_compiled_for(request.on_error or "NULL")
         groups = [group for root in plan.roots.values() for group in explained_groups(root)]
         lookups = self._planner.lookups(variant.roots, variables, rights)
         sources = (

@@ -29,6 +29,8 @@ class ExecutorReason(StrEnum):
     """The operation itself has a directive, or a directive has a variable that is ``null``."""
     ARGUMENT = "argument"
     """An argument of a field is wrong."""
+    HALT = "halt"
+    """``onError`` is ``HALT``, and the first error of several root fields ends the others."""
     LONG_VALUES = "long_values"
     """The variables that decide what is compiled are too long to be kept."""
     PAYLOADS = "payloads"

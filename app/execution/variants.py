@@ -16,7 +16,8 @@ from typing import TypeAlias
 
 from app.execution.bounded_cache import BoundedCache
 from app.execution.plan import PlannedField, RootSelection
-from app.execution.render import CompiledOperation, NotCompiled
+from app.execution.render import CompiledOperation, ExecutorReason, NotCompiled
+from app.execution.request import OnError
 
 DOCUMENT_BYTES = 1_500
 """Bytes of an empty document."""
@@ -100,6 +101,22 @@ class Variant:
     not_compiled: NotCompiled | None = None
     delays: bool = False
 
+    def not_compiled_for(self, on_error: OnError) -> NotCompiled | None:
+        """Return why only the executor can run it for a request.
+
+        Args:
+            on_error: What an error does to the answer. With ``HALT``, the error of one root field
+                ends the others while they wait. A compiled operation waits for all its sources.
+
+        Returns:
+            Why; ``None`` if it can run compiled.
+        """
+        if self.not_compiled is None and on_error == "HALT" and len(self.roots) > 1:
+            return _HALTS
+        return self.not_compiled
+
+
+_HALTS = NotCompiled(ExecutorReason.HALT, "onError is HALT, for several root fields")
 
 VariantKey: TypeAlias = tuple[int, tuple[str, ...], frozenset[str]]
 """The number of the operation, the values of the deciding variables, and the caller's scopes."""

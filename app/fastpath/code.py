@@ -17,7 +17,6 @@ from app.errors import BadUserInputError
 from app.execution.plan import PlannedField
 from app.execution.render import ExecutorReason, NotCompiled, NotCoveredError
 from app.schema.definitions import SCALARS, ObjectDefinition, SchemaDefinition, type_name
-from app.schema.page_types import page_types
 from app.sources.records_in_parts import joined
 
 BOUND_BYTES = 500
@@ -29,18 +28,19 @@ class FunctionWriter:
 
     Args:
         schema: The definition of the schema.
+        objects: The objects inside users, and those of pages, by name.
         arguments: Coerces the arguments of a field of an object; gets the name of the object.
     """
 
     def __init__(
         self,
         schema: SchemaDefinition,
+        objects: Mapping[str, ObjectDefinition],
         arguments: Callable[[str, PlannedField], Mapping[str, Any]],
     ) -> None:
         self._arguments = arguments
         self._enums = {one.name: one for one in schema.enums}
-        objects = (*schema.objects, *page_types(schema))
-        self._objects = {one.name: one for one in objects}
+        self._objects = objects
         self._bound: dict[str, object] = {}
         self._names = 0
 

@@ -43,6 +43,7 @@ from app.execution.selection import variables_in
 from app.fastpath.code import FunctionWriter, function_bytes
 from app.fastpath.lists import LIST_BYTES, CompiledList
 from app.fastpath.rendering import CompiledRoot, FieldFailure, Rendering, UserWriter
+from app.schema.page_types import page_types
 from app.sources.base import PageRequest, PageSpec
 
 ROOT_BYTES = 500
@@ -68,6 +69,8 @@ class Compiler:
         self._types = schema.core.type_map
         self._definition = schema.definition
         self._policies = schema.definition.policies
+        objects = (*schema.definition.objects, *page_types(schema.definition))
+        self._objects = {one.name: one for one in objects}
         self._lists = {one.name for one in schema.definition.fields if one.pages is not None}
         # The fields whose arguments become part of what is compiled.
         of_users = [one.name for one in schema.definition.fields if one.assumed_size is not None]
@@ -132,7 +135,7 @@ class Compiler:
             in_schema = cast("GraphQLObjectType", self._types[kind]).fields[field.name]
             return get_argument_values(in_schema, field.nodes[0], variables)
 
-        writer = FunctionWriter(self._definition, arguments_of)
+        writer = FunctionWriter(self._definition, self._objects, arguments_of)
         fields: list[FieldFailure] = []
         whole: list[str] = []
         partial: list[str] = []

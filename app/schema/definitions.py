@@ -253,6 +253,7 @@ class UserField:
         deprecated: Why clients should not use the field any more; ``None`` if they may.
         computation: How the value is computed of the record; ``None`` if an attribute is shown.
         kind: The type, parsed.
+        shown: The same as the schema has it: of a list that is read page by page, its connection.
     """
 
     name: str
@@ -268,15 +269,14 @@ class UserField:
     deprecated: str | None = None
     computation: Computation | None = None
     kind: TypeNode = field(init=False, repr=False, compare=False)
+    shown: TypeNode = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Parse the type."""
-        object.__setattr__(self, "kind", parse_type(self.type))
-
-    @property
-    def shown(self) -> TypeNode:
-        """The type in the schema: of a list that is read page by page, its connection."""
-        return self.kind if self.pages is None else parse_type(connection_name(self.type))
+        kind = parse_type(self.type)
+        shown = kind if self.pages is None else parse_type(connection_name(self.type))
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "shown", shown)
 
     @property
     def missing(self) -> SourceFailure | None:

@@ -662,6 +662,7 @@ ONE = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
         (ONE, False, None, "compiling is switched off"),
         (ONE, True, "PROPAGATE", None),
         (ONE, True, "HALT", None),
+        (f"{ONE[:-1]} __typename }}", True, "HALT", "onError is HALT, for several root fields"),
         ("{ __schema { queryType { name } } }", True, None, "the field __schema"),
     ],
 )
