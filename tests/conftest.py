@@ -49,7 +49,7 @@ def pytest_configure() -> None:
     """
     settings.register_profile("random", deadline=None)
     settings.register_profile(
-        "gateway", settings.get_profile("random"), derandomize=True, max_examples=40
+        "gateway", settings.get_profile("random"), derandomize=True, max_examples=25
     )
     settings.load_profile("gateway")
 
