@@ -64,7 +64,7 @@ class OperationTelemetry:
         kind = "" if report.cost is None else OPERATION_TYPE
         metrics.graphql.record(report.seconds, kind, name, error, trace=run.span)
         if answer.executed:
-            renderer = "executor" if report.executor else "compiled"
+            renderer = "compiled" if report.compiled else "executor" if report.executor else ""
             metrics.operations.add(1, renderer, report.executor or "")
         if report.limit is not None:
             metrics.limit_refusals.add(1, report.limit)

@@ -1,7 +1,7 @@
 """Lists that are read page by page, in compiled operations.
 
-Part of ``compiled.py``, which says what it replaces. The pages are requested after the records,
-because no page is requested of a user whom the source does not know.
+Part of ``compiled.py``, which says what it replaces. The pages are requested after the records: a
+user whom the source does not know has no pages.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -7,10 +7,10 @@ Gains: 920 us instead of 1,830 us for three pages of fifty users, in process; wi
 Proof: tests/fastpath/test_scan.py compares both on random documents and damaged ones.
 
 msgspec accepts no more than JSON: it refuses ``NaN``, lone surrogates, and integers of more than
-4,300 digits. Numbers with a fraction become ``Decimal``, as by the reference. What msgspec refuses
-is decoded by the reference, which reads everything but the bad value. The reference also
-decodes rows that are members of an object, because a repeated name is two rows there, and whatever
-has another shape or more rows than the settings say. There is one difference. If an object repeats
+4,300 digits. Numbers with a fraction become ``Decimal``, as by the reference. The reference decodes
+what msgspec refuses: it reads everything but the bad value. It also decodes rows that are members
+of an object, because a repeated name is two rows there. And it decodes what has another shape, or
+more rows than the settings say. There is one difference. If an object repeats
 the name that leads to the rows, and the first of them has more than ``max_rows`` rows, the
 reference ends there, and here the last one counts.
 """

@@ -6,12 +6,13 @@ several requests go in one call if they come in the same turn of the event loop,
 a batch completes, or after ``max_wait``. If the source is idle, nothing waits. Requests of two
 identities never share anything, because a source may answer them differently.
 
-A slow or failing key does not harm other keys. A batch that takes far longer than usual is overdue.
-It no longer counts against ``max_batches``, and no request joins it. A batch that is overdue, or
-that fails as a whole, is divided: each request that wants only some of its keys gets its own batch
-for these, as if nothing were shared. Keys that were slow or failed in a batch of one request are
-suspects for a while (``suspects.py``) and go in separate batches at once. All this holds where
-requests share batches. Where they share only keys, a request joins what is in flight as it is.
+A slow or failing key does not harm other keys. A batch that takes far longer than usual is overdue,
+unless it is the event loop that had no time. It no longer counts against ``max_batches``, and no
+request joins it. A batch that is overdue, or that fails as a whole, is divided: each request that
+wants only some of its keys gets its own batch for these, as if nothing were shared. Keys that were
+slow or failed in a batch of one request are suspects for a while (``suspects.py``) and go in
+separate batches at once. All this holds where requests share batches. Where they share only keys, a
+request joins what is in flight as it is.
 
 A request whose deadline would cut its batch short joins what is in flight, but no other request
 can join its batch.

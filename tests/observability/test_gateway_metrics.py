@@ -90,6 +90,20 @@ async def test_it_is_counted_what_rendered_the_answer(
     assert sum(telemetry.values("gateway.operations").values()) == 2
 
 
+async def test_what_an_error_ends_before_any_source_is_asked_is_rendered_by_nobody(
+    open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
+) -> None:
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        request = {"query": '{ user(id: "wrong") { username } }', "onError": "HALT"}
+        response = await gateway.client.post("/graphql", json=request)
+        [line] = gateway.events("graphql.operation")
+
+    assert response.json()["data"] is None
+    assert line["compiled"] is False
+    assert telemetry.values("gateway.operations") == {("", ""): 1}
+    assert not any(services.calls.values())
+
+
 async def test_attempts_are_told_apart_and_the_budget_shrinks(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
