@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import strawberry
 
 from app.auth.policies import Rights
-from app.execution.load import Loaders, RunningFetches
+from app.execution.fetching import RunningFetches
+from app.execution.load import Loaders
 from app.execution.plan import Plan
 from app.execution.planner import Planner
 

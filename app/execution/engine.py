@@ -24,13 +24,15 @@ from structlog.typing import FilteringBoundLogger
 from app.auth.policies import Caller, Policies, Rights
 from app.errors import Code, ExtensionError, RequestError, bare
 from app.execution.context import Context
+from app.execution.deferral import DeferredAnswer
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Documents
 from app.execution.executor import Executor
+from app.execution.fetching import RunningFetches
 from app.execution.freshness import FreshnessRules
 from app.execution.incremental import LaterPayloads
 from app.execution.limits.budget import CostBudget
-from app.execution.load import Loaders, OpenSources, RunningFetches
+from app.execution.load import Loaders, OpenSources
 from app.execution.operation import Operation
 from app.execution.operation_run import OperationRun
 from app.execution.outcome import bugs_in, ended_by
@@ -386,10 +388,11 @@ class Engine:
     ) -> GraphQLResponse | None:
         """Run an operation compiled; ``None`` when only the executor can do it."""
         on_error = request.on_error or "NULL"
-        if variant.compiled is None or context.running is not None:
+        in_parts = context.running is not None
+        if variant.compiled is None or variant.not_compiled_for(on_error, in_parts=in_parts):
             return None
-        if variant.not_compiled_for(on_error) is not None:
-            return None
+        if in_parts:
+            return await self._compiled_in_parts(variant, variables, context, call)
         fetches, loaders = context.plan.fetches, context.loaders
         results = await loaders.fetch(fetches)
         try:
@@ -413,6 +416,32 @@ class Engine:
             for bug in bugs_in(results):
                 bare(bug)
         return GraphQLResponse(executed=True, data=rendered.data, errors=rendered.errors)
+
+    async def _compiled_in_parts(
+        self,
+        variant: Variant,
+        variables: VariableValues,
+        context: Context,
+        call: RequestContext,
+    ) -> GraphQLResponse | None:
+        """Run a compiled operation whose answer comes in several payloads."""
+        if variant.parts is None or context.running is None:
+            return None
+        plan, running = context.plan, context.running
+        of_request = RenderRequest(
+            plan, running.results, variables, self._required, "NULL", call.request_id
+        )
+        answer = DeferredAnswer(variant.parts, of_request, running, context.loaders, self._log_bugs)
+        try:
+            first = await answer.first()
+        except Exception as error:  # noqa: BLE001 # the executor finds the field that has the bug
+            self._log.error("graphql.bug", path=None, exc_info=error)
+            bare(error)
+            return None
+        response = GraphQLResponse(executed=True, data=first.data, errors=first.errors)
+        if answer.pending:
+            response.later = LaterPayloads(answer.pending, answer.begin())
+        return response
 
     async def _execute(
         self,
@@ -498,10 +527,9 @@ class Engine:
 
 def _reason_of(request: GraphQLRequest, variant: Variant, context: Context) -> ExecutorReason:
     """Return why the executor renders an answer."""
-    why = variant.not_compiled_for(request.on_error or "NULL")
-    if why is not None:
-        return why.reason
-    return ExecutorReason.BUG if context.running is None else ExecutorReason.PAYLOADS
+    in_parts = context.running is not None
+    why = variant.not_compiled_for(request.on_error or "NULL", in_parts=in_parts)
+    return ExecutorReason.BUG if why is None else why.reason
 
 
 def _begun(context: Context, delivery: Delivery) -> RunningFetches:

@@ -13,6 +13,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from app.auth.policies import Rights
+from app.execution.deferral import CompiledPart, CompiledParts, DividedSelection, divided
 from app.execution.limits.price import Price
 from app.execution.planner import Planner
 from app.execution.render import (
@@ -21,7 +22,7 @@ from app.execution.render import (
     NotCoveredError,
     OperationCompiler,
 )
-from app.execution.selection import has_delays, switches_in, variables_in
+from app.execution.selection import delayed_nodes, switches_in, variables_in
 from app.execution.variables import Coercion
 from app.execution.variants import Variant, Variants
 
@@ -145,7 +146,8 @@ class Operation:
             for one in self.tree.definitions
             if isinstance(one, FragmentDefinitionNode)
         }
-        delays = has_delays(self.node.selection_set, fragments, variables.coerced)
+        delayed = delayed_nodes(self.node.selection_set, fragments, variables.coerced)
+        delays = bool(delayed)
         if any(one.name.value not in {"include", "skip"} for one in self.node.directives or ()):
             compiler, reason = None, _OWN_DIRECTIVE
         elif any(variables.coerced.get(one) is None for one in switches_in([self.tree])):
@@ -153,9 +155,27 @@ class Operation:
         if compiler is None:
             return Variant(roots, not_compiled=reason, delays=delays)
         try:
-            return Variant(roots, compiler.compile(roots, variables), delays=delays)
+            compiled = compiler.compile(roots, variables)
+            parts = divided(roots, delayed) if delays else None
+            return Variant(
+                roots,
+                compiled,
+                delays=delays,
+                parts=None if parts is None else _compiled_parts(compiler, parts, variables),
+            )
         except NotCoveredError as error:
             return Variant(roots, not_compiled=error.why, delays=delays)
+
+
+def _compiled_parts(
+    compiler: OperationCompiler, parts: DividedSelection, variables: VariableValues
+) -> CompiledParts:
+    """Compile the parts of an operation whose answer comes in several payloads."""
+    return CompiledParts(
+        parts.first,
+        compiler.compile(parts.first, variables),
+        [CompiledPart(one, compiler.compile([one.root], variables)) for one in parts.deferred],
+    )
 
 
 def deciding_variables(document: DocumentNode, user_roots: Collection[str]) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def outcome_of(
     Returns:
         The outcome.
     """
-    if all(one is None for one in results.values()):
+    if not needs.exists and all(one is None for one in results.values()):
         return UNKNOWN
     failures = {
         name: one for name, one in results.items() if isinstance(one, SourceFailure | DamagedRecord)

@@ -9,10 +9,15 @@ request; nobody writes to them, but every request makes them, and frozen datacla
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from graphql import FieldNode, GraphQLError, get_location
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    get_location,
+)
 from graphql.language.location import FormattedSourceLocation
 
 from app.errors import GatewayError
@@ -54,8 +59,10 @@ class SourceNeeds:
     """The sources that a selection needs.
 
     Attributes:
+        exists: Whether it is known already that the users exist. If not, a user of whom no source
+            knows anything does not.
         sources: Names of the sources, each once, in the order of the schema. If a source has
-            several endpoints, the names of the needed endpoints. Never empty.
+            several endpoints, the names of the needed endpoints. Empty only if the users exist.
         existence_only: Whether no selected field reads a source. The one source is then asked only
             whether the user exists.
         for_keys: Other sources, asked only for the keys of these sources or of one another. Their
@@ -71,6 +78,7 @@ class SourceNeeds:
     for_keys: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
     fields: Mapping[str, FieldSet] = field(default_factory=dict[str, FieldSet], hash=False)
+    exists: bool = False
 
     @property
     def always(self) -> tuple[str, ...]:
@@ -96,10 +104,25 @@ class UserSelection:
     needs: SourceNeeds
 
     @property
-    def first(self) -> AbstractSet[str]:
+    def first(self) -> frozenset[str]:
         """The sources that the visible fields of the first payload read."""
         visible = [one for one in self.fields if not (one.deferred or one.hidden)]
-        return {source for one in visible for source in one.sources}
+        return frozenset(source for one in visible for source in one.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredFragment:
+    """A deferred fragment of users whose fields come together in one payload.
+
+    Attributes:
+        node: The fragment in the document.
+        label: The label of its ``@defer``, if it has one.
+        keys: The response keys of its fields that no earlier payload has.
+    """
+
+    node: InlineFragmentNode | FragmentSpreadNode
+    label: str | None
+    keys: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +142,8 @@ class RootSelection:
         streamed: Whether the items of the list come one after the other, if the answer comes in
             several payloads.
         nullable: Whether the field may be ``null`` by the schema.
+        deferred: The deferred fragments of its users. ``None`` if they depend on each other: one is
+            inside another, or two have the same field.
     """
 
     key: str
@@ -130,6 +155,7 @@ class RootSelection:
     variables: Mapping[str, str] | None = None
     streamed: bool = False
     nullable: bool = True
+    deferred: Sequence[DeferredFragment] | None = ()
 
     @property
     def locations(self) -> list[FormattedSourceLocation]:

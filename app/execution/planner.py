@@ -12,6 +12,7 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLList,
     GraphQLNonNull,
@@ -29,6 +30,7 @@ from app.auth.policies import Rights, refusal
 from app.errors import BadUserInputError, Code, GatewayError, SourceError, SourceFailure, bare
 from app.execution.keys import InputLimits, Key, key_readers
 from app.execution.plan import (
+    DeferredFragment,
     Fetch,
     Lookup,
     Plan,
@@ -39,7 +41,14 @@ from app.execution.plan import (
     UserGroup,
     UserSelection,
 )
-from app.execution.selection import grouped_fields, is_delayed, variables_in
+from app.execution.selection import (
+    deferred_fragments,
+    delayed_nodes,
+    grouped_fields,
+    is_delayed,
+    label_of,
+    variables_in,
+)
 from app.execution.source_reads import LookupRoot, SourceReads
 from app.settings.public_schema import NODE_TYPE
 from app.sources.base import FieldSet, UserId
@@ -233,6 +242,7 @@ class Planner:
         if isinstance(kind, GraphQLNonNull):
             kind = cast("GraphQLList[Any]", kind).of_type
         at_once = reader.below(first, self._user_types, deferred=False)
+        deferred = reader.deferred(first, self._user_types, at_once)
         fields = [
             one if one.key in at_once else replace(one, deferred=True)
             for one in reader.fields(nodes, self._user_types, self._user)
@@ -242,7 +252,9 @@ class Planner:
         own = others if own == others else own
         variables = _variables_only(nodes[0])
         streamed = is_list and reader.streams(nodes[0])
-        return RootSelection(key, name, nodes, is_list, others, own, variables, streamed, nullable)
+        return RootSelection(
+            key, name, nodes, is_list, others, own, variables, streamed, nullable, deferred
+        )
 
     def _selection(
         self, fields: Sequence[PlannedField], rights: Rights, *, own: bool
@@ -394,6 +406,38 @@ class _SelectionReader:
             variables=self._variables.coerced,
             deferred=deferred,
         )
+
+    def deferred(
+        self,
+        nodes: Sequence[FieldNode],
+        types: frozenset[str],
+        at_once: Mapping[str, Sequence[FieldNode]],
+    ) -> Sequence[DeferredFragment] | None:
+        """Find the deferred fragments inside a field; ``None`` if they depend on each other.
+
+        ``at_once`` are the fields of the first payload, by response key.
+        """
+        found: list[DeferredFragment] = []
+        taken: set[str] = set()
+        variables = self._variables.coerced
+        for node in deferred_fragments(
+            nodes, types=types, fragments=self._fragments, variables=variables
+        ):
+            if isinstance(node, FragmentSpreadNode):
+                inside = self._fragments[node.name.value].selection_set
+            else:
+                inside = node.selection_set
+            if delayed_nodes(inside, self._fragments, variables):
+                return None
+            # A field without alias and arguments stands for the users themselves.
+            fields = self.below([FieldNode(name=NameNode(value=""), selection_set=inside)], types)
+            twice = {key for key in fields if key in at_once or key in taken}
+            if any(key in taken or fields[key][0].selection_set is not None for key in twice):
+                return None
+            keys = frozenset(fields.keys() - twice)
+            found.append(DeferredFragment(node, label_of(node), keys))
+            taken |= keys
+        return found
 
     def streams(self, node: FieldNode) -> bool:
         """Return whether the list of a field is streamed."""

@@ -34,7 +34,7 @@ class ExecutorReason(StrEnum):
     LONG_VALUES = "long_values"
     """The variables that decide what is compiled are too long to be kept."""
     PAYLOADS = "payloads"
-    """The answer comes in several payloads."""
+    """The answer comes in several payloads, and not only by fragments that can be compiled."""
     BUG = "bug"
     """The compiled operation has a bug of ours."""
 

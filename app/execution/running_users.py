@@ -9,13 +9,13 @@ for a whole answer (``outcome.py``), so that the payloads together are that answ
 - A source whose contract is ``required`` is waited for in any case: its failure fails the user.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import GatewayError, SourceError
 from app.execution.context import Context
-from app.execution.load import RunningFetches
-from app.execution.outcome import outcome_of
+from app.execution.fetching import RunningFetches
+from app.execution.outcome import Outcome, outcome_of
 from app.execution.plan import PlannedRoot, UserGroup
 from app.schema.types import ResolvedUser
 from app.sources.base import UserId
@@ -109,40 +109,72 @@ class RunningRoot:
         Yields:
             One result for each key that the field names, in their order.
         """
-        root = self._root
-        places: dict[int, tuple[UserGroup, UserId]] = {
-            place: (group, key)
-            for group in root.groups
-            for place, key in zip(group.places, group.keys, strict=True)
-        }
-        await self._running.wait_for(self._first())
-        for place in range(root.count or 0):
-            if place in places:
-                yield await self._user(*places[place])
-            else:
-                yield root.wrong.get(place)
+        root, next_place = self._root, 0
+        async for number, place, key, outcome in outcomes(
+            root, self._running, self._context.required
+        ):
+            for before in range(next_place, place):
+                yield root.wrong.get(before)
+            yield self._user(root.groups[number], key, outcome)
+            next_place = place + 1
+        for place in range(next_place, root.count or 0):
+            yield root.wrong.get(place)
 
-    def _first(self) -> Iterator[str]:
-        """Yield the sources that are waited for in any case, for all users at once."""
-        for group in self._root.groups:
-            first = group.selection.first | self._context.required
-            yield from (one for one in group.selection.needs.sources if one in first)
-
-    async def _user(self, group: UserGroup, key: UserId) -> ResolvedUser | GatewayError | None:
-        """Wait until it is known whether a user exists."""
-        needs = group.selection.needs
-        results = ResultsOfUser(self._running, key, needs.sources)
-        while all(one is None for one in results.values()) and len(results) < len(needs.sources):
-            await self._running.wait_for(self._running.unanswered(needs.sources), first=True)
-        outcome = outcome_of(dict(results), needs, self._context.required)
+    def _user(
+        self, group: UserGroup, key: UserId, outcome: Outcome
+    ) -> ResolvedUser | GatewayError | None:
+        """Return a user for the resolvers."""
         if outcome.failure is not None:
             return SourceError(outcome.failure)
         if not outcome.known:
             return None
+        sources = group.selection.needs.sources
         running = RunningResults(
-            results=results,
+            results=ResultsOfUser(self._running, key, sources),
             partitions=self._context.loaders.partitions,
             running=self._running,
-            sources=needs.sources,
+            sources=sources,
         )
         return ResolvedUser(key, running)
+
+
+async def outcomes(
+    root: PlannedRoot, running: RunningFetches, required: Collection[str]
+) -> AsyncGenerator[tuple[int, int, UserId, Outcome]]:
+    """Find what becomes of each user of a root field, as soon as that is known.
+
+    Args:
+        root: The root field with its users.
+        running: The fetches of the plan.
+        required: Names of the sources whose failure fails the user.
+
+    Yields:
+        For each user, in the order of the places: the number of the group, the place, the user's
+        id, and the outcome.
+    """
+    await running.wait_for(_awaited_first(root, required))
+    users = [
+        (place, number, key)
+        for number, group in enumerate(root.groups)
+        for place, key in zip(group.places, group.keys, strict=True)
+    ]
+    waiting = [running.unanswered(group.selection.needs.sources) for group in root.groups]
+    for place, number, key in users if len(root.groups) == 1 else sorted(users):
+        needs = root.groups[number].selection.needs
+        while True:
+            unanswered = waiting[number]
+            results = {
+                one: running.results[one][key] for one in needs.sources if one not in unanswered
+            }
+            if not unanswered or any(one is not None for one in results.values()):
+                break
+            await running.wait_for(unanswered, first=True)
+            waiting[number] = running.unanswered(needs.sources)
+        yield number, place, key, outcome_of(results, needs, required)
+
+
+def _awaited_first(root: PlannedRoot, required: Collection[str]) -> Iterator[str]:
+    """Yield the sources that are waited for in any case, for all users at once."""
+    for group in root.groups:
+        first = group.selection.first.union(required)
+        yield from (one for one in group.selection.needs.sources if one in first)

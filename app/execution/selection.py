@@ -13,6 +13,7 @@ from graphql import (
     Node,
     SelectionNode,
     SelectionSetNode,
+    StringValueNode,
     VariableNode,
 )
 
@@ -69,21 +70,40 @@ def is_delayed(node: SelectionNode, variables: Mapping[str, object]) -> bool:
     return False
 
 
-def has_delays(
+def label_of(fragment: InlineFragmentNode | FragmentSpreadNode) -> str | None:
+    """Read the label of a deferred fragment.
+
+    Args:
+        fragment: The fragment.
+
+    Returns:
+        The label of its ``@defer``, which validation requires to be a plain text; ``None`` if it
+        has none.
+    """
+    for directive in fragment.directives or ():
+        for argument in directive.arguments or ():
+            if directive.name.value == DEFER and argument.name.value == "label":
+                value = argument.value
+                return value.value if isinstance(value, StringValueNode) else None
+    return None
+
+
+def delayed_nodes(
     selection_set: SelectionSetNode,
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
-) -> bool:
-    """Return whether ``@defer`` or ``@stream`` applies anywhere in an operation.
+) -> Sequence[SelectionNode]:
+    """List the selections to which ``@defer`` or ``@stream`` applies.
 
     Args:
-        selection_set: The selections of the operation.
+        selection_set: The selections of an operation, or of a part of it.
         fragments: The document's fragments, by name.
         variables: Values of the operation's variables with their defaults, by name.
 
     Returns:
-        Whether its answer can come in several payloads.
+        The fragments and fields. If there are none, the answer comes in one piece.
     """
+    found: list[SelectionNode] = []
     visited: set[str] = set()
     rest = [*selection_set.selections]
     while rest:
@@ -91,7 +111,7 @@ def has_delays(
         if not is_included(node, variables):
             continue
         if is_delayed(node, variables):
-            return True
+            found.append(node)
         match node:
             case FragmentSpreadNode(name=name):
                 if name.value not in visited:
@@ -101,7 +121,7 @@ def has_delays(
                 rest += inner.selections if inner is not None else ()
             case _:
                 pass  # there are no other selections
-    return False
+    return found
 
 
 def grouped_fields(
@@ -130,20 +150,45 @@ def grouped_fields(
     """
     groups: dict[str, list[FieldNode]] = {}
     inside = [node.selection_set for node in nodes]
-    for node in _fields(inside, types, fragments, variables, deferred=deferred):
-        groups.setdefault((node.alias or node.name).value, []).append(node)
+    for node in _selected(inside, types, fragments, variables, enter_deferred=deferred):
+        if isinstance(node, FieldNode):
+            groups.setdefault((node.alias or node.name).value, []).append(node)
     return groups
 
 
-def _fields(
+def deferred_fragments(
+    nodes: Iterable[FieldNode],
+    *,
+    types: frozenset[str],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, object],
+) -> Sequence[InlineFragmentNode | FragmentSpreadNode]:
+    """List the deferred fragments inside a field, but not those inside of one another.
+
+    Args:
+        nodes: The nodes of the field.
+        types: Names of the type whose fields are needed, and of its abstract types.
+        fragments: The document's fragments, by name.
+        variables: Values of the operation's variables with their defaults, by name.
+
+    Returns:
+        The fragments, each once.
+    """
+    inside = [node.selection_set for node in nodes]
+    selected = _selected(inside, types, fragments, variables, enter_deferred=False)
+    found = {id(one): one for one in selected if not isinstance(one, FieldNode)}
+    return [*found.values()]
+
+
+def _selected(
     selection_sets: Iterable[SelectionSetNode | None],
     types: frozenset[str],
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, object],
     *,
-    deferred: bool,
-) -> Iterator[FieldNode]:
-    """Yield the fields of selection sets and of their fragments."""
+    enter_deferred: bool,
+) -> Iterator[FieldNode | InlineFragmentNode | FragmentSpreadNode]:
+    """Yield the fields of selection sets and of their fragments; and fragments not entered."""
     visited: set[str] = set()
     # Not recursive: a nested function that calls itself would be in a reference cycle.
     rest = [iter(one.selections) for one in selection_sets if one is not None]
@@ -156,8 +201,10 @@ def _fields(
             match node:
                 case FieldNode():
                     yield node
-                case _ if not deferred and is_delayed(node, variables):
-                    pass  # a deferred fragment
+                case InlineFragmentNode() | FragmentSpreadNode() if (
+                    not enter_deferred and is_delayed(node, variables)
+                ):
+                    yield node
                 case InlineFragmentNode(type_condition=condition):
                     if condition is None or condition.name.value in types:
                         rest.append(iter(node.selection_set.selections))

@@ -15,6 +15,7 @@ from itertools import count
 from typing import TypeAlias
 
 from app.execution.bounded_cache import BoundedCache
+from app.execution.deferral import CompiledParts
 from app.execution.plan import PlannedField, RootSelection
 from app.execution.render import CompiledOperation, ExecutorReason, NotCompiled
 from app.execution.request import OnError
@@ -94,29 +95,37 @@ class Variant:
         not_compiled: Why only the executor can run it; ``None`` if it is compiled.
         delays: Whether ``@defer`` or ``@stream`` applies, so that its answer can come in several
             payloads.
+        parts: The compiled operation for an answer in several payloads; ``None`` if only the
+            executor can make them.
     """
 
     roots: Sequence[RootSelection]
     compiled: CompiledOperation | None = None
     not_compiled: NotCompiled | None = None
     delays: bool = False
+    parts: CompiledParts | None = None
 
-    def not_compiled_for(self, on_error: OnError) -> NotCompiled | None:
+    def not_compiled_for(self, on_error: OnError, *, in_parts: bool = False) -> NotCompiled | None:
         """Return why only the executor can run it for a request.
 
         Args:
             on_error: What an error does to the answer. With ``HALT``, the error of one root field
                 ends the others while they wait. A compiled operation waits for all its sources.
+            in_parts: Whether the answer comes in several payloads.
 
         Returns:
             Why; ``None`` if it can run compiled.
         """
-        if self.not_compiled is None and on_error == "HALT" and len(self.roots) > 1:
-            return _HALTS
-        return self.not_compiled
+        if self.not_compiled is not None:
+            return self.not_compiled
+        if in_parts and (self.parts is None or on_error != "NULL"):
+            return _PAYLOADS
+        return _HALTS if on_error == "HALT" and len(self.roots) > 1 else None
 
 
 _HALTS = NotCompiled(ExecutorReason.HALT, "onError is HALT, for several root fields")
+
+_PAYLOADS = NotCompiled(ExecutorReason.PAYLOADS, "payloads other than those of simple fragments")
 
 VariantKey: TypeAlias = tuple[int, tuple[str, ...], frozenset[str]]
 """The number of the operation, the values of the deciding variables, and the caller's scopes."""
@@ -173,6 +182,11 @@ class Variants:
         size = selection_bytes(variant.roots)
         if variant.compiled is not None:
             size += variant.compiled.bytes
+        if variant.parts is not None:
+            size += sum(one.bytes for one in variant.parts.compiled)
+            size += selection_bytes(
+                [*variant.parts.roots, *(one.selection.root for one in variant.parts.deferred)]
+            )
         self._keys_by_operation.setdefault(key[0], set()).add(key)
         self._kept.put(key, variant, size + sum(map(sys.getsizeof, (key, key[1], *key[1]))))
 

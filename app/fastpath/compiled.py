@@ -155,9 +155,11 @@ class Compiler:
             partial.append(f"{field.key!r}: None if {missing} else {value}" if unknown else item)
         values = [*records, *(f"page{number}" for number in range(len(lists)))]
         write_known = writer.function(["failed", "key", *values], f"{{{', '.join(partial)}}}")
-        everywhere = " and ".join(f"{record} is not None" for record in records)
-        nowhere = " and ".join(f"{record} is None" for record in records)
-        rest = f"None if {nowhere} else {writer.bind(write_known)}((), key, {', '.join(values)})"
+        everywhere = " and ".join(f"{record} is not None" for record in records) or "True"
+        rest = f"{writer.bind(write_known)}({', '.join(['()', 'key', *values])})"
+        if not selection.needs.exists:
+            nowhere = " and ".join(f"{record} is None" for record in records)
+            rest = f"None if {nowhere} else {rest}"
         text = f"{{{', '.join(whole)}}} if {everywhere} else {rest}"
         return UserWriter(
             fields=fields,

@@ -66,7 +66,7 @@ def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
 def test_a_plan_prints_as_what_it_is() -> None:
     assert str(SOURCE_READS.needs(["plan"])) == (
         "SourceNeeds(sources=('billing',), existence_only=False, for_keys=(), fallbacks=(), "
-        "fields={})"
+        "fields={}, exists=False)"
     )
 
 

@@ -16,6 +16,8 @@ from tests.callers import by_headers
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.fastpath.test_compiled import (
+    LEAVES,
+    OBJECTS,
     CompiledCase,
     Writing,
     arrange,
@@ -84,6 +86,32 @@ class DelayedWriting(Writing):
         return f"@defer({', '.join(arguments)})" if arguments else "@defer"
 
 
+class SimpleWriting(DelayedWriting):
+    """Writes operations whose deferred fragments do not depend on each other: these are compiled.
+
+    Their fields have names of their own, so that no two fragments have the same.
+    """
+
+    def _root(self, number: int) -> str:
+        return Writing._root(self, number)  # noqa: SLF001 # its own method, without what is between
+
+    def _part(self, depth: int) -> str:
+        if depth or self._draw(st.integers(0, 2)):
+            return Writing._part(self, depth)  # noqa: SLF001 # the same
+        fields = [self._named() for _ in range(self._draw(st.integers(1, 4)))]
+        return f"... on User {self._defer()} {{ {' '.join(fields)} }}"
+
+    def _named(self) -> str:
+        """Write a field under a name of its own."""
+        kind = self._draw(st.sampled_from(["leaf", "leaf", "object", "pages"]))
+        if kind == "pages":
+            return self._pages().replace("pages", f"d{self._next()}", 1)
+        if kind == "object":
+            name = self._draw(st.sampled_from(sorted(OBJECTS)))
+            return f"d{self._next()}: {name} {{ {OBJECTS[name][0]} }}"
+        return f"d{self._next()}: {self._draw(st.sampled_from(LEAVES))}"
+
+
 async def answer_of(gateway: GatewayClient, case: CompiledCase, accept: str) -> tuple[Json, int]:
     """Ask in one way; give the answer, and in how many payloads it came."""
     headers = {"X-Request-ID": "same", **(case.caller or {})}
@@ -106,8 +134,25 @@ def in_order(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 @settings(
     max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(case=cases(DelayedWriting, bugs=False), accept=st.sampled_from([CURRENT, OF_2022, EVENTS]))
+@given(
+    case=cases(DelayedWriting, bugs=False),
+    accept=st.sampled_from([CURRENT, OF_2022, EVENTS]),
+)
 async def test_all_payloads_in_order_are_the_whole_answer(
+    open_gateway: OpenGateway, services: FakeServices, case: CompiledCase, accept: str
+) -> None:
+    wanted = settings_for_fakes(fastpath=FastpathSettings(compiled=False))
+    await check(open_gateway, services, case, wanted, accept)
+
+
+@settings(
+    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    case=cases(SimpleWriting, bugs=False),
+    accept=st.sampled_from([CURRENT, OF_2022, EVENTS]),
+)
+async def test_they_are_the_same_if_they_are_compiled(
     open_gateway: OpenGateway, services: FakeServices, case: CompiledCase, accept: str
 ) -> None:
     await check(open_gateway, services, case, settings_for_fakes(), accept)
@@ -140,10 +185,7 @@ async def check(
         name: one.model_copy(update={"contract": "required"}) if name in case.required else one
         for name, one in wanted.sources.items()
     }
-    fastpath = FastpathSettings(compiled=False)
-    wanted = wanted.model_copy(
-        update={"sources": {**wanted.sources, **contracts}, "fastpath": fastpath}
-    )
+    wanted = wanted.model_copy(update={"sources": {**wanted.sources, **contracts}})
     wanted = linked(wanted, case.parents)
     authenticate = everybody if case.caller is None else by_headers
     found: list[tuple[Mapping[str, Any], Mapping[str, AbstractSet[object]]]] = []
@@ -160,6 +202,8 @@ async def check(
                 for name, made in services.by_name.items()
             }
             found.append((in_order(answer), asked))
+        if operations := gateway.events("graphql.operation"):
+            event(f"compiled: {operations[-1]['compiled']}")
     event(f"payloads: {min(number, 4)}")
     (whole, calls), (parts, made) = found
     # A bug fails a whole root field at once, and only its group in payloads.

@@ -184,7 +184,7 @@ async def test_the_log_has_the_payloads_and_the_errors_of_all(
     assert event["errors"] == {"SOURCE_UNAVAILABLE": 1}
     assert event["lost"] == {"billing": ["SOURCE_UNAVAILABLE"]}
     assert event["sources"] == ["billing", "profile"]
-    assert event["compiled"] is False
+    assert event["compiled"] is True
 
 
 async def test_the_last_payload_reports_the_sources(
