@@ -21,7 +21,7 @@ help: ## list the targets
 	@touch $@
 
 # Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
-NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react tests/fastpath/compliance
+NPM_FOLDERS := .ci/prose tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react tests/fastpath/compliance
 NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
 # The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
 $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installed
@@ -34,11 +34,12 @@ demo: .venv/installed ## three services with 1,000 users and the gateway over th
 test: .venv/installed $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-check: .venv/installed ## format, lint, types, schema drift
+check: .venv/installed .ci/prose/node_modules/installed ## format, lint, types, prose, schema drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/python .ci/prose.py
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/user-gateway schema check
 

@@ -89,7 +89,8 @@ def parsed(arguments: Sequence[str]) -> str:
     names: list[str] = []
     rest = list(arguments)
     command: click.Command = main
-    context = click.Context(main, info_name="user-gateway")
+    # As a real call has it: commands keep their first help option, with its names.
+    context = click.Context(main, info_name="user-gateway", **main.context_settings)
     while isinstance(command, click.Group):
         if not rest:
             raise click.UsageError(f"a command is missing after: {' '.join(names)}")

@@ -20,7 +20,6 @@ import yaml
 from click.testing import CliRunner
 
 from app.cli import main
-from app.cli.demo import demo
 from app.execution.schema import schema_for
 from app.main import load_settings
 from app.settings.models import DEFAULT_SOURCES
@@ -203,7 +202,7 @@ def check_target(arguments: Sequence[str]) -> None:
     for one in arguments:
         name, _, value = one.partition("=")
         if value and name == "ARGS" and "demo" in arguments:
-            demo.make_context("demo", value.split())
+            parsed(("demo", *value.split()))
         elif not value:
             assert re.search(rf"^{re.escape(one)}:", makefile, re.MULTILINE), one
 
