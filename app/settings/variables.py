@@ -78,7 +78,19 @@ CONFIG = Variable(
     description="TOML file with any of these settings. A variable replaces a value of the file.",
     secret=False,
 )
-"""The variable with the path of the configuration file; the only one that is not a setting."""
+"""The variable with the path of the configuration file."""
+
+INSTALLED_DEFAULTS = Variable(
+    path=("defaults",),
+    default="",
+    description="TOML file with defaults of an installation, such as those of the container image."
+    " Variables and the configuration file replace its values.",
+    secret=False,
+)
+"""The variable with the path of a file below the configuration file."""
+
+FILES = (CONFIG, INSTALLED_DEFAULTS)
+"""The variables that are not settings."""
 
 
 def name_of(keys: Keys) -> str:
@@ -136,7 +148,7 @@ def not_a_variable(name: str, model: type[BaseModel]) -> str:
     Returns:
         A sentence.
     """
-    names = [CONFIG.name, *(variable.name for variable in variables_of(model))]
+    names = [*(one.name for one in FILES), *(one.name for one in variables_of(model))]
     return f"{name} is not a setting: {nearest(name, names) or LISTS_ALL}"
 
 
@@ -286,7 +298,7 @@ def from_variables(
     ours = environment.ours()
     # In order of depth, so that the variable of a setting replaces a value in its group's JSON.
     for name in sorted(ours, key=lambda one: (one.count(NESTING), one)):
-        if name == CONFIG.name:
+        if name in {one.name for one in FILES}:
             continue
         place = _place_of(name, model, laid_over(found.values, standing))
         if place is None:
