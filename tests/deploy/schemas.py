@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import kubernetes_validate  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs] # it has types, and does not say so
 
 
 def compose_mistakes(path: Path) -> str:
@@ -19,3 +22,23 @@ def compose_mistakes(path: Path) -> str:
         (sys.executable, *check), capture_output=True, text=True, check=False
     )
     return done.stdout + done.stderr if done.returncode else ""
+
+
+def kubernetes_mistakes(manifest: Mapping[str, object], version: str) -> Sequence[str]:
+    """Check an object by its schema of a version of Kubernetes, which allows no other names.
+
+    Args:
+        manifest: The object.
+        version: The version.
+
+    Returns:
+        What is wrong; nothing if all is well.
+    """
+    try:
+        kubernetes_validate.validate(dict(manifest), version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        place = ".".join(map(str, error.absolute_path))
+        return [f"{manifest['kind']} {place}, Kubernetes {version}: {error.message}"]
+    except kubernetes_validate.SchemaNotFoundError as error:
+        return [error.message]
+    return []

@@ -8,7 +8,8 @@ import httpx
 import orjson
 import yaml
 
-from tests.deploy.composed import FILE, LocalServices, compose_file
+from tests.deploy.composed import FILE, compose_file
+from tests.deploy.local import LocalContainers
 from tests.deploy.schemas import compose_mistakes
 
 QUERY = {"query": '{ user(id: "00000000-0000-4000-8000-000000000001") { displayName plan } }'}
@@ -27,14 +28,14 @@ def test_no_service_that_clients_reach_may_write_files_or_has_a_capability() -> 
 
 
 def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: Path) -> None:
-    services = LocalServices(tmp_path)
+    services = LocalContainers(compose_file().containers(), tmp_path)
 
     with (
         services.running("sources", *GATEWAYS, "proxy") as said,
         httpx.Client(trust_env=False) as client,
     ):
         for name in ("sources", *GATEWAYS):
-            assert services.answers(name).startswith("0"), services.answers(name)
+            assert services.health(name).startswith("0"), services.health(name)
         ports = [services.port(name, 8000) for name in GATEWAYS]
         proxy = f"http://127.0.0.1:{services.port('proxy', 8080)}/graphql"
         direct = [client.post(f"http://127.0.0.1:{one}/graphql", json=QUERY) for one in ports]
@@ -43,7 +44,7 @@ def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: P
         [opened] = [event for event in events if event["event"] == "gateway.opened"]
         os.kill(opened["pid"], signal.SIGKILL)
         later = [client.post(proxy, json=QUERY) for _ in range(4)]
-        dead = services.answers("gateway-1")
+        dead = services.health("gateway-1")
 
     answers = [answer.json() for answer in (*direct, *through, *later)]
     assert answers == [answers[0]] * 10
@@ -52,7 +53,7 @@ def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: P
 
 
 def test_prometheus_finds_both_gateways_and_the_alerts(tmp_path: Path) -> None:
-    services = LocalServices(tmp_path)
+    services = LocalContainers(compose_file().containers(), tmp_path)
 
     with services.running("prometheus"), httpx.Client(trust_env=False) as client:
         api = f"http://127.0.0.1:{services.port('prometheus', 9090)}/api/v1"
