@@ -230,6 +230,12 @@ class Gateway:
         settings = self._settings
         if not settings.graphiql:
             return None
+        if not settings.introspection:
+            self._log.warning(
+                "gateway.odd_settings",
+                hint="GraphiQL cannot read the schema, so it neither completes nor checks queries:"
+                " set GATEWAY_INTROSPECTION=true, or GATEWAY_GRAPHIQL=false",
+            )
         trace = settings.trace != "never"
         return GraphiQL(examples=self.examples(), trace=trace, explain=settings.explain)
 

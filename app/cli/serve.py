@@ -77,7 +77,7 @@ def _host_names_are_set(intent: ServeIntent) -> str | None:
         return None
     return (
         "other machines can reach the gateway, and the names that they may use are not set: set"
-        """ GATEWAY_HOSTS, such as '["api.example.com"]'"""
+        " GATEWAY_HOSTS, such as api.example.com"
     )
 
 

@@ -216,6 +216,34 @@ class Setting:
         )
 
 
+def example_of(setting: Setting) -> object:
+    """Return an example of a list or a table.
+
+    Args:
+        setting: The setting.
+
+    Returns:
+        The first example in its description, or its default, or else one of its first item or
+        setting.
+    """
+    schema = setting.schema
+    given = (*setting.examples, setting.default)
+    fit = (one for one in given if one and isinstance(one, list | tuple | dict))
+    if (found := next(fit, None)) is not None:
+        return found
+    if schema.items is not None:
+        return [example_of(Setting(schema.items))]
+    if schema.entries is not None:
+        return {next(iter(schema.usual), "name"): example_of(Setting(schema.entries))}
+    if not schema.tables:
+        return next(iter(setting.examples), "value")
+    if schema.tag is not None:
+        return {schema.tag: next(iter(schema.kinds()))}
+    required = [name for name in schema.names() if schema.below(name).required]
+    first = (required or schema.names())[0]
+    return {first: next(iter(schema.below(first).examples), "value")}
+
+
 def _schema_of_field(info: FieldInfo) -> FieldSchema:
     """Return the schema of a field, with the usual names of a table of free names."""
     schema = field_schema_of(info.annotation, _tag_of(info.discriminator))

@@ -334,7 +334,7 @@ class Mistakes:
         value = one.details["input"]
         if in_file and isinstance(value, str) and one.details["type"] in _OF_NO_TEXT:
             expected += ", without quotes"
-        if in_file and one.details["type"] in _OF_A_LIST:
+        if one.details["type"] in _OF_A_LIST:
             expected += "".join(f" such as {json.dumps(e)}" for e in one.setting.examples[:1])
         if one.details["loc"][-1:] == (OF_A_KEY,):
             return f"is not a valid name here: {expected}.{_meaning(one.setting)}"
