@@ -57,6 +57,7 @@ from app.settings.source import (
     SourceSettings,
     key_mistakes,
 )
+from app.settings.store import StoreSettings
 
 DEFAULT_SOURCES: tuple[str, ...] = ("profile", "billing", "activity")
 """The sources of the default schema."""
@@ -205,6 +206,9 @@ class Settings(SettingsModel):
     cache_control: CacheControlSettings = Field(
         default=CacheControlSettings(),
         description="Which responses caches between the gateway and its clients may store.",
+    )
+    store: StoreSettings = Field(
+        default=StoreSettings(), description="A store that several gateways share: Redis or Valkey."
     )
     csrf_prevention: bool = Field(
         default=True,
