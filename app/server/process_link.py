@@ -120,10 +120,10 @@ async def _carry_out(
     """Carry out a command, and answer it."""
     try:
         mistakes = tuple(await handle(sent.command))
-    except Exception:  # the supervisor has to know, whatever it is
-        log.exception("command.bug", command=sent.command.kind)
+    except Exception as error:  # the supervisor has to know, whatever it is
+        log.error("worker.bug", command=sent.command.kind, exc_info=error)  # noqa: TRY400 # one form for all
         mistakes = (
-            "the gateway has a bug: report it, with the traceback of command.bug in the log",
+            "the gateway has a bug: report it, with the traceback of worker.bug in the log",
         )
     answer = Acknowledgement(number=sent.number, pid=os.getpid(), mistakes=mistakes)
     with suppress(OSError):

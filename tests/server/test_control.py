@@ -151,7 +151,7 @@ async def test_a_bug_while_a_command_is_carried_out_is_a_refusal(
         [answer] = await asyncio.to_thread(control.send, CommitReload(version=1), within=10)
         await end(link)
 
-    assert "command.bug" in answer.mistakes[0]
+    assert "worker.bug" in answer.mistakes[0]
     assert "ZeroDivisionError" in (tmp_path / "log").read_text()
 
 
