@@ -230,6 +230,7 @@ class CallerRateBucket:
                 code=Code.RATE_LIMITED,
                 status=429,
                 headers={"Retry-After": str(wait), **self.headers()},
+                caller=self._caller.partition(":")[0],  # the kind, and never who it is
             )
 
     def headers(self) -> Mapping[str, str]:

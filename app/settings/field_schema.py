@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -227,10 +227,9 @@ def example_of(setting: Setting) -> object:
         setting.
     """
     schema = setting.schema
-    given = (*setting.examples, setting.default)
-    fit = (one for one in given if one and isinstance(one, list | tuple | dict))
-    if (found := next(fit, None)) is not None:
-        return found
+    for given in (*setting.examples, setting.default):
+        if given and isinstance(given, list | tuple | dict):
+            return cast("object", given)
     if schema.items is not None:
         return [example_of(Setting(schema.items))]
     if schema.entries is not None:
