@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check package audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,9 @@ check: .venv/dev ## format, lint, types, schema drift
 	$(BIN)/pyright
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/user-gateway schema check
+
+package: .venv/dev ## build wheel and sdist, and try the wheel with each Python of the machine (ARGS="--tests tests/expressions")
+	$(BIN)/python .ci/package.py $(ARGS)
 
 audit: .venv/dev ## look all packages up among the known advisories, where these can be reached
 	$(BIN)/python .ci/audit.py

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from app import __version__
 from app.cli import MODULES, main
 from app.settings.environment import read
 from app.settings.reference import rows
@@ -64,3 +65,20 @@ def test_an_image_is_built_for_each_python_that_the_metadata_names() -> None:
     [matrix] = re.findall(r"python = (\[.+\])", bake)
 
     assert yaml.safe_load(matrix) == re.findall(r"Python :: (3\.\d+)", metadata)
+
+
+def test_the_version_is_the_same_in_all_files_for_operators() -> None:
+    texts = {
+        path.relative_to(ROOT): path.read_text("utf-8")
+        for path in (ROOT / "Dockerfile", *DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.hcl"))
+    }
+    named = {
+        (str(path), found)
+        for path, text in texts.items()
+        for found in re.findall(
+            r'(?:user-gateway:|newTag: |VERSION=|"VERSION" \{\s+default = ")(\d+\.\d+\.\d+)', text
+        )
+    }
+
+    assert {found for _, found in named} == {__version__}
+    assert len({path for path, _ in named}) == 5
