@@ -18,11 +18,14 @@ import pytest
 
 from tests.deploy.files import DEPLOY, ROOT
 from tests.examples.serving import clean_environment, free_port, program
+from tests.stores import programs
 
+STORE = "valkey-server"
 DEFAULTS = "/etc/user-gateway/defaults.toml"
 PROGRAMS: Mapping[str, tuple[Sequence[str], str]] = {
     "user-gateway": ((sys.executable, "-m", "app"), ""),
     "nginx": ((), "nginx"),
+    "valkey/valkey": ((), "redis-server"),
     "prom/prometheus": (("prometheus",), "prometheus"),
 }
 """What the entry point of each image is on this machine, and Debian's package that has it."""
@@ -31,6 +34,7 @@ READY: Mapping[str, str] = {
     "serve": '"gateway.started"',
     "demo": "The three services run",
     "nginx": "start worker process",
+    "valkey-server": "Ready to accept connections",
     "--config.file=/etc/user-gateway/prometheus.yml": "Server is ready",
 }
 """What a container says when it answers, by the first word of its command."""
@@ -132,6 +136,8 @@ class LocalContainers:
             _write(content, Path(f"{home}{target}"), adapted)
         start, package = PROGRAMS[container.image]
         command = [*start, *(adapted(part) for part in container.command)]
+        if command[0] == STORE:  # of a wheel or of the system; options are the same
+            command[0] = next(iter([*programs().values(), STORE]))
         if shutil.which(command[0]) is None:
             pytest.skip(f"there is no {command[0]} on the PATH: it is in Debian's {package}")
         variables = {key: adapted(value) for key, value in environment.items()}

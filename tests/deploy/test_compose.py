@@ -23,7 +23,7 @@ def test_the_file_is_one_by_the_schema_of_compose() -> None:
 def test_no_service_that_clients_reach_may_write_files_or_has_a_capability() -> None:
     services = compose_file().services
 
-    for name in ("sources", *GATEWAYS, "proxy"):
+    for name in ("sources", *GATEWAYS, "proxy", "store"):
         assert (services[name].read_only, services[name].cap_drop) == (True, ["ALL"]), name
 
 
@@ -31,7 +31,7 @@ def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: P
     services = LocalContainers(compose_file().containers(), tmp_path)
 
     with (
-        services.running("sources", *GATEWAYS, "proxy") as said,
+        services.running("sources", "store", *GATEWAYS, "proxy") as said,
         httpx.Client(trust_env=False) as client,
     ):
         for name in ("sources", *GATEWAYS):
