@@ -56,6 +56,8 @@ from app.resilience.retry import Chance
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.examples import ExampleQuery, example_queries
 from app.server import pipelining
+from app.server.commands import CommandHandlers
+from app.server.control import ControlAddress
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
 from app.server.endpoint import GraphQLEndpoint
@@ -67,7 +69,6 @@ from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.refusals import COUNT_REFUSAL
-from app.server.reports import ReportAddress
 from app.server.responses import error_response, security_headers, wrong_method
 from app.server.serving import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.server.telemetry import HttpTelemetry
@@ -381,7 +382,7 @@ def create_app(
     schema: GatewaySchema | None = None,
     authenticate: Authenticate | None = None,
     telemetry: Telemetry | None = None,
-    report_to: ReportAddress | None = None,
+    control: ControlAddress | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
     """Assemble the gateway.
@@ -398,7 +399,7 @@ def create_app(
         authenticate: Returns the caller of a request; by default as the settings say.
         telemetry: What the parts of the gateway measure with; by default metrics that are counted
             and not exported.
-        report_to: Where this process reports to, for the admin port; ``None`` if there is none.
+        control: Where the supervisor of this process listens; ``None`` if it has none.
         version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
@@ -439,6 +440,7 @@ def create_app(
         store=store,
     )
     health = Health(gateway.services, gateway.can_authenticate)
+    commands = CommandHandlers()
     graphiql = gateway.graphiql()
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
@@ -457,11 +459,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Open the gateway, and close the endpoint at the end."""
-        async with (
-            watching(telemetry, health.readiness, report_to),
-            store or nullcontext(),
-            gateway.lifespan(app),
-        ):
+        watched = watching(telemetry, health.readiness, control, commands, log)
+        async with watched, store or nullcontext(), gateway.lifespan(app):
             with closing(endpoint):
                 yield {COUNT_REFUSAL: http_telemetry.count_connection_refusal}
 
@@ -527,13 +526,13 @@ def load_settings(
 
 
 def app_from_environment(
-    config: Path | None = None, report_to: ReportAddress | None = None
+    config: Path | None = None, control: ControlAddress | None = None
 ) -> Starlette:
     """Assemble the gateway from the settings in the environment, for a server process.
 
     Args:
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
-        report_to: Where this process reports to, for the admin port; ``None`` if there is none.
+        control: Where the supervisor of this process listens; ``None`` if it has none.
 
     Returns:
         The ASGI application.
@@ -555,7 +554,7 @@ def app_from_environment(
             make_log(settings.log),
             clock=clock,
             telemetry=telemetry,
-            report_to=report_to,
+            control=control,
         )
     except ConfigurationError as error:
         log_unusable(make_log(LogSettings()), UNUSABLE, error.mistakes, cause=error.__cause__)
