@@ -14,8 +14,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from app.settings.store import StoreSettings
 
@@ -86,6 +88,32 @@ class StoreServer:
         """Start it again at the same port, without anything in it."""
         await self.stop()
         self.process = await _begin(self.program, self.port, self.arguments)
+
+    async def calls(self, name: str) -> int:
+        """Count how often a command was called."""
+        async with Redis(port=self.port, protocol=2) as client:
+            library: Any = client  # its types are partial
+            info: dict[str, dict[str, int]] = await library.info("commandstats")
+        return info.get(f"cmdstat_{name}", {}).get("calls", 0)
+
+    async def keys(self, pattern: str) -> list[str]:
+        """List keys."""
+        async with Redis(port=self.port, protocol=2) as client:
+            library: Any = client
+            found: list[bytes] = await library.keys(pattern)
+        return [one.decode() for one in found]
+
+    async def get(self, key: str) -> bytes:
+        """Read a value."""
+        async with Redis(port=self.port, protocol=2) as client:
+            value = await client.get(key)
+        assert isinstance(value, bytes)
+        return value
+
+    async def set(self, key: str, value: bytes) -> None:
+        """Store a value."""
+        async with Redis(port=self.port, protocol=2) as client:
+            await client.set(key, value)
 
     async def command(self, *words: str | int) -> bytes:
         """Send one command, and return the first line of the answer."""

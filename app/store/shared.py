@@ -59,7 +59,7 @@ class SharedStore:
     """The store as the gateway uses it: each command has a result or a failure, within its time.
 
     Args:
-        client: The client of the store.
+        connect: Makes the client of the store.
         settings: The time limits, and the beginning of all keys.
         clock: The clock.
         chance: Returns random numbers, for the jitter of the breaker.
@@ -68,12 +68,11 @@ class SharedStore:
 
     Attributes:
         settings: The settings.
-        client: The client of the store, for what has its own way to use it.
     """
 
     def __init__(
         self,
-        client: StoreClient,
+        connect: Callable[[StoreSettings], StoreClient],
         settings: StoreSettings,
         *,
         clock: Clock,
@@ -82,7 +81,8 @@ class SharedStore:
         metrics: GatewayMetrics,
     ) -> None:
         self.settings = settings
-        self.client = client
+        self._connect = connect
+        self._client: StoreClient | None = None
         self._clock = clock
         self._log = log
         self._duration = metrics.store
@@ -96,6 +96,8 @@ class SharedStore:
         )
 
     async def __aenter__(self) -> Self:
+        self._tasks = Tasks()
+        self._client = self._connect(self.settings)
         return self
 
     async def __aexit__(
@@ -105,15 +107,27 @@ class SharedStore:
         traceback: TracebackType | None,
     ) -> None:
         await self._tasks.__aexit__(kind, error, traceback)
+        client, self._client = self.client, None
         try:
-            await self.client.close()
+            await client.close()
         except StoreError as failed:
             self._log.debug("store.not_closed", reason=failed.failure.kind.value)
 
     @property
+    def client(self) -> StoreClient:
+        """The client of the store.
+
+        Raises:
+            RuntimeError: The store is not open.
+        """
+        if self._client is None:
+            raise RuntimeError("the store is not open: its context has to be entered first")
+        return self._client
+
+    @property
     def is_usable(self) -> bool:
         """Whether a command would be sent now."""
-        return not self._tasks.closed and not self._breaker.refuses
+        return self._client is not None and not self._breaker.refuses
 
     async def run(
         self, operation: str, command: Callable[[StoreClient], Awaitable[T]]
@@ -127,7 +141,7 @@ class SharedStore:
         Returns:
             Its result, or why there is none.
         """
-        permit = None if self._tasks.closed else self._breaker.admit()
+        permit = None if self._client is None else self._breaker.admit()
         if permit is None:
             self._duration.record(0.0, operation, NOT_ASKED.kind.value)
             return NOT_ASKED
@@ -147,20 +161,25 @@ class SharedStore:
             operation: What the command is for, in metrics.
             command: The command.
         """
-        permit = None if self._tasks.closed else self._breaker.admit()
+        permit = None if self._client is None else self._breaker.admit()
         if permit is not None:
             running = _Command(permit, self._clock.monotonic())
             work = self._attempt(operation, command, running)
             self._tasks.begin(work, f"store {operation}", Context())
 
     async def insist(
-        self, operation: str, command: Callable[[StoreClient], Awaitable[T]]
+        self,
+        operation: str,
+        command: Callable[[StoreClient], Awaitable[T]],
+        *,
+        measured: bool = True,
     ) -> T | StoreFailure:
         """Run a command that no request waits for, even if the circuit is open.
 
         Args:
             operation: What the command is for, in metrics.
             command: The command. It takes as long as the client lets it.
+            measured: Whether it is measured if it succeeds. A command that waits is not.
 
         Returns:
             Its result, or why there is none.
@@ -171,7 +190,8 @@ class SharedStore:
         except StoreError as error:
             self._record(operation, started, error.failure)
             return error.failure
-        self._record(operation, started, None)
+        if measured:
+            self._record(operation, started, None)
         return result
 
     async def _attempt(

@@ -50,7 +50,7 @@ async def opened(settings: StoreSettings) -> AsyncGenerator[OpenStore]:
     """Open a store."""
     log = io.StringIO()
     async with SharedStore(
-        connect(settings),
+        connect,
         settings,
         clock=SystemClock(),
         chance=lambda: 0.0,
