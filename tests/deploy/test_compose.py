@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import httpx
@@ -45,11 +46,15 @@ def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: P
         os.kill(opened["pid"], signal.SIGKILL)
         later = [client.post(proxy, json=QUERY) for _ in range(4)]
         dead = services.health("gateway-1")
+        with socket.create_connection(("127.0.0.1", services.port("store", 6379)), 5) as store:
+            store.sendall(b"RANDOMKEY\r\n")
+            key = store.recv(256)
 
     answers = [answer.json() for answer in (*direct, *through, *later)]
     assert answers == [answers[0]] * 10
     assert (answers[0].get("errors"), answers[0]["data"]["user"]["plan"]) == (None, "pro")
     assert dead.startswith("1 ")
+    assert b"user-gateway" in key  # the prefix of all keys
 
 
 def test_prometheus_finds_both_gateways_and_the_alerts(tmp_path: Path) -> None:
