@@ -5,7 +5,7 @@ import os
 import random
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -56,6 +56,8 @@ from app.resilience.retry import Chance
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.examples import ExampleQuery, example_queries
 from app.server import pipelining
+from app.server.commands import CommandHandlers
+from app.server.control import ControlAddress
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
 from app.server.endpoint import GraphQLEndpoint
@@ -67,18 +69,23 @@ from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
 from app.server.rate_limit import RateLimiter, by_subject
 from app.server.refusals import COUNT_REFUSAL
-from app.server.reports import ReportAddress
 from app.server.responses import error_response, security_headers, wrong_method
 from app.server.serving import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.server.telemetry import HttpTelemetry
+from app.server.token_buckets import MemoryBuckets, SharedBuckets, TokenBuckets
 from app.server.watch import watching
 from app.settings import environment
 from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
 from app.settings.models import LogSettings, Settings
+from app.sources.cache.feed import InvalidationFeed, horizon_of
+from app.sources.cache.invalidation import Invalidations
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, each_row, validating_decoder
 from app.sources.mapping.scan import scan
+from app.sources.observation import observe_invalidations
+from app.store.redis_client import connect
+from app.store.shared import SharedStore
 from app.transport.client import client_transport
 from app.transport.transport import TransportFactory
 
@@ -114,8 +121,10 @@ class Gateway:
         schema: The schema that was built of the settings, which then have the expressions of its
             fields; ``None`` to build it here.
         telemetry: What its parts measure with.
+        store: The shared store; ``None`` if there is none.
 
     Attributes:
+        invalidations: Which source results must not be used any more.
         running: The parts that exist from start to stop; ``None`` before and after.
     """
 
@@ -130,6 +139,7 @@ class Gateway:
         observer: Observer | None,
         schema: GatewaySchema | None,
         telemetry: Telemetry,
+        store: SharedStore | None,
     ) -> None:
         self.running: RunningGateway | None = None
         self._log = log
@@ -138,11 +148,14 @@ class Gateway:
         self._transports = transports
         self._observer = observer
         self._telemetry = telemetry
+        self._store = store
         self._limits = InputLimits.from_settings(settings)
+        self.invalidations = Invalidations(clock, fold_case=self._limits.fold_case)
         if schema is None:
             schema, settings = schema_for(settings)
         self._schema = schema
         self._settings = settings
+        observe_invalidations(telemetry.metrics.registry, self.invalidations)
         self._callers = require_callers(settings.auth)
         self._documents = Documents.from_settings(
             self._schema.core,
@@ -230,6 +243,12 @@ class Gateway:
         settings = self._settings
         if not settings.graphiql:
             return None
+        if not settings.introspection:
+            self._log.warning(
+                "gateway.odd_settings",
+                hint="GraphiQL cannot read the schema, so it neither completes nor checks queries:"
+                " set GATEWAY_INTROSPECTION=true, or GATEWAY_GRAPHIQL=false",
+            )
         trace = settings.trace != "never"
         return GraphiQL(examples=self.examples(), trace=trace, explain=settings.explain)
 
@@ -268,6 +287,18 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> RunningGateway:
         """Open the sources that ``User`` reads, and make the running parts."""
+        store = self._store if self._settings.store.entities else None
+        if store is not None:
+            sources = self._settings.sources
+            feed = InvalidationFeed(
+                store,
+                self.invalidations,
+                sources=sources.keys(),
+                horizon=horizon_of(sources.values()),
+                clock=self._clock,
+                log=self._log,
+            )
+            await stack.enter_async_context(feed)
         opener = SourceOpener(
             settings=self._settings,
             fold_case=self._limits.fold_case,
@@ -278,6 +309,8 @@ class Gateway:
             chance=self._chance,
             log=self._log,
             telemetry=self._telemetry,
+            invalidations=self.invalidations,
+            store=store,
         )
         opened = await stack.enter_async_context(opener.opened(self._schema.definition))
         reads = self._schema.reads(opened.endpoints, opened.sources.key_from)
@@ -355,7 +388,7 @@ def create_app(
     schema: GatewaySchema | None = None,
     authenticate: Authenticate | None = None,
     telemetry: Telemetry | None = None,
-    report_to: ReportAddress | None = None,
+    control: ControlAddress | None = None,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
     """Assemble the gateway.
@@ -372,7 +405,7 @@ def create_app(
         authenticate: Returns the caller of a request; by default as the settings say.
         telemetry: What the parts of the gateway measure with; by default metrics that are counted
             and not exported.
-        report_to: Where this process reports to, for the admin port; ``None`` if there is none.
+        control: Where the supervisor of this process listens; ``None`` if it has none.
         version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
@@ -389,6 +422,18 @@ def create_app(
         log.warning("fastpath.unavailable", fastpath=name, reason=reason)
     telemetry = telemetry or Telemetry(GatewayMetrics(settings.telemetry.operation_names))
     http_telemetry = HttpTelemetry(telemetry)
+    store = (
+        SharedStore(
+            connect,
+            settings.store,
+            clock=time,
+            chance=chance,
+            log=log,
+            metrics=telemetry.metrics,
+        )
+        if settings.store.url is not None
+        else None
+    )
     gateway = Gateway(
         settings,
         log,
@@ -398,8 +443,10 @@ def create_app(
         observer=observer,
         schema=schema,
         telemetry=telemetry,
+        store=store,
     )
     health = Health(gateway.services, gateway.can_authenticate)
+    commands = CommandHandlers()
     graphiql = gateway.graphiql()
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
@@ -408,7 +455,7 @@ def create_app(
         page,
         explainer=gateway.explainer(),
         authenticate=authenticate or gateway.authenticate,
-        rate=RateLimiter(rate) if rate.enabled else None,
+        rate=RateLimiter(rate, buckets=buckets_of(settings, store)) if rate.enabled else None,
         caller_key=by_subject(rate.trusted_proxies),
         settings=settings,
         clock=time,
@@ -418,7 +465,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Open the gateway, and close the endpoint at the end."""
-        async with watching(telemetry, health.readiness, report_to), gateway.lifespan(app):
+        watched = watching(telemetry, health.readiness, control, commands, log)
+        async with watched, store or nullcontext(), gateway.lifespan(app):
             with closing(endpoint):
                 yield {COUNT_REFUSAL: http_telemetry.count_connection_refusal}
 
@@ -484,13 +532,13 @@ def load_settings(
 
 
 def app_from_environment(
-    config: Path | None = None, report_to: ReportAddress | None = None
+    config: Path | None = None, control: ControlAddress | None = None
 ) -> Starlette:
     """Assemble the gateway from the settings in the environment, for a server process.
 
     Args:
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
-        report_to: Where this process reports to, for the admin port; ``None`` if there is none.
+        control: Where the supervisor of this process listens; ``None`` if it has none.
 
     Returns:
         The ASGI application.
@@ -512,7 +560,7 @@ def app_from_environment(
             make_log(settings.log),
             clock=clock,
             telemetry=telemetry,
-            report_to=report_to,
+            control=control,
         )
     except ConfigurationError as error:
         log_unusable(make_log(LogSettings()), UNUSABLE, error.mistakes, cause=error.__cause__)
@@ -570,6 +618,23 @@ def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler 
         The compiler; ``None`` where all is left to Strawberry's executor.
     """
     return Compiler(schema) if settings.fastpath.uses("compiled") else None
+
+
+def buckets_of(settings: Settings, store: SharedStore | None) -> TokenBuckets:
+    """Choose where the costs of callers are counted.
+
+    Args:
+        settings: All settings.
+        store: The shared store; ``None`` if there is none.
+
+    Returns:
+        The buckets.
+    """
+    rate = settings.limits.rate
+    alone = MemoryBuckets(rate)
+    if store is None or not settings.store.rate_limits:
+        return alone
+    return SharedBuckets(rate, store, alone)
 
 
 def usable(

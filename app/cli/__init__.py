@@ -13,6 +13,7 @@ MODULES: Final[Mapping[str, str]] = {
     "serve": "app.cli.serve",
     "demo": "app.cli.demo",
     "explain": "app.cli.explain",
+    "health": "app.cli.health",
     "trace": "app.cli.trace",
     "schema": "app.cli.schema",
     "config": "app.cli.settings",

@@ -27,8 +27,8 @@ from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
 from app.observability.otlp_variables import read_otlp
+from app.server.control import ControlAddress
 from app.server.process import open_standard_streams
-from app.server.reports import ReportAddress
 from app.server.serving import log_unusable, run_server
 from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
@@ -77,7 +77,7 @@ def _host_names_are_set(intent: ServeIntent) -> str | None:
         return None
     return (
         "other machines can reach the gateway, and the names that they may use are not set: set"
-        """ GATEWAY_HOSTS, such as '["api.example.com"]'"""
+        " GATEWAY_HOSTS, such as api.example.com"
     )
 
 
@@ -195,9 +195,9 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     admin = _bind_admin(settings) if settings.admin.port is not None else None
     workers = workers or settings.workers
 
-    def server_config(report_to: ReportAddress | None) -> uvicorn.Config:
+    def server_config(control: ControlAddress) -> uvicorn.Config:
         return uvicorn.Config(
-            partial(app_from_environment, config, report_to),  # each process makes its own
+            partial(app_from_environment, config, control),  # each process makes its own
             factory=True,
             host=host,
             port=settings.port if port is None else port,

@@ -7,7 +7,7 @@ async because some sources open connections, or fetch a token.
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
@@ -19,17 +19,21 @@ from app.resilience.retry import Chance
 from app.schema.definitions import SchemaDefinition
 from app.settings.models import Settings
 from app.settings.source import KeyFromSettings, SourceSettings
-from app.sources.base import PagedSource, PageSpec, Record, Source
+from app.sources.base import PagedSource, PageSpec, Record, Source, SourceSpec
 from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.invalidation import Invalidations
+from app.sources.cache.shared_entries import SharedEntries, meaning_of
 from app.sources.cache.store import EntityStore
+from app.sources.cache.stored_entry import RecordCodec
 from app.sources.client import ServiceClient, open_service, pipeline_of
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import NoPages, RestPages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods
+from app.sources.mapping.row_mapper import with_foreign_keys
 from app.sources.observation import observe_cache, observe_scheduler
 from app.sources.own.contract import OwnSource
 from app.sources.own.pages import OwnPages
@@ -37,6 +41,7 @@ from app.sources.own.service import OwnService, open_own
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.sources.telemetry import SourceTelemetry
+from app.store.shared import SharedStore
 from app.transport.transport import TransportFactory
 
 OpenService: TypeAlias = ServiceClient | OwnService[Any]
@@ -57,6 +62,8 @@ class SourceOpener:
         chance: Returns random numbers, for the jitter of waits.
         log: The log.
         telemetry: What sources measure with.
+        invalidations: Which source results must not be used any more.
+        store: The shared store, if it keeps source results; ``None`` if it does not.
     """
 
     settings: Settings
@@ -68,6 +75,8 @@ class SourceOpener:
     chance: Chance
     log: FilteringBoundLogger
     telemetry: Telemetry
+    invalidations: Invalidations
+    store: SharedStore | None = None
 
     @asynccontextmanager
     async def opened(self, definition: SchemaDefinition) -> AsyncGenerator["OpenedSources"]:
@@ -166,7 +175,9 @@ class SourceOpener:
     ) -> "_UnscheduledSource":
         """Make the source of an endpoint."""
         if isinstance(service, OwnService):
-            return _UnscheduledSource(service, service.settings, service.is_congested)
+            return _UnscheduledSource(
+                service, endpoint.spec, service.settings, service.is_congested, is_own=True
+            )
         name, settings = endpoint.spec.name, endpoint.settings
         client = service.endpoint(name, settings)
         foreign = foreign_of(name, keys)
@@ -192,7 +203,9 @@ class SourceOpener:
                 methods=self.methods,
             )
         )
-        return _UnscheduledSource(source, settings, client.is_congested)
+        return _UnscheduledSource(
+            source, endpoint.spec, settings, client.is_congested, foreign_keys=foreign
+        )
 
     def _pages_of(self, spec: PageSpec[Any], service: OpenService) -> PagedSource[Any]:
         """Make a list of a source. It knows no user if the settings say that there is no such."""
@@ -214,6 +227,8 @@ class SourceOpener:
                 source,
                 settings,
                 store=store,
+                invalidations=self.invalidations,
+                shared=self._shared_entries_of(one),
                 deadlines=self.settings.deadline,
                 clock=self.clock,
                 log=self.log,
@@ -237,6 +252,24 @@ class SourceOpener:
         observe_scheduler(metrics, scheduler)
         return await stack.enter_async_context(scheduler)
 
+    def _shared_entries_of(self, one: "_UnscheduledSource") -> SharedEntries[Record] | None:
+        """Make the second level of the cache of a source; ``None`` if there is no such store."""
+        if self.store is None:
+            return None
+        name, settings, spec = one.source.name, one.settings, one.spec
+        record = with_foreign_keys(spec.record) if one.foreign_keys else spec.record
+        decode = self.methods.decoders(record)
+        return SharedEntries(
+            name,
+            settings,
+            meaning=meaning_of(record, settings, one.foreign_keys),
+            codec=RecordCodec(record, spec.key, decode, checked=one.is_own),
+            store=self.store,
+            invalidations=self.invalidations,
+            clock=self.clock,
+            lookups=self.telemetry.metrics.store_lookups,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedSources:
@@ -259,10 +292,16 @@ class _UnscheduledSource:
 
     Attributes:
         source: The source.
+        spec: The same as data.
         settings: Its settings.
         is_congested: Returns whether its calls wait before they are sent.
+        foreign_keys: Expressions for keys of other sources in its rows, by source name.
+        is_own: Whether it is a source of a module.
     """
 
     source: Source[Record]
+    spec: SourceSpec[Record]
     settings: SourceSettings
     is_congested: Callable[[], bool]
+    foreign_keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_own: bool = False

@@ -223,6 +223,7 @@ class GraphQLEndpoint:
                 headers=error.headers,
                 media_type=accepted.media_type or JSON,
                 limit=error.limit,
+                caller=error.caller,
             )
         self._log_disconnect(request)
         return None

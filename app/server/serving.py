@@ -20,7 +20,8 @@ from app import __version__
 from app.observability.logs import library_event
 from app.observability.metric_list import WORKER_DEATHS
 from app.observability.metrics import Counter
-from app.server.reports import ReportAddress
+from app.server.control import ControlAddress, ControlListener
+from app.server.reports import Reports
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -37,8 +38,8 @@ STARTUP_FAILURE = 3
 """The exit code of a process that could not start. A supervisor does not start it again."""
 
 
-MakeConfig = Callable[[ReportAddress | None], uvicorn.Config]
-"""Makes the configuration of a server whose processes report to an address, or to nobody."""
+MakeConfig = Callable[[ControlAddress], uvicorn.Config]
+"""Makes the configuration of a server whose processes are linked to this address."""
 
 
 def run_server(make: MakeConfig, workers: int, admin: socket.socket | None) -> None:
@@ -52,15 +53,18 @@ def run_server(make: MakeConfig, workers: int, admin: socket.socket | None) -> N
     Raises:
         SystemExit: The server could not start.
     """
-    if admin is None:
-        _run(make(None), None)
-        return
-    from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
+    reports = Reports(workers, time.monotonic)
+    with ControlListener(reports, has_reports=admin is not None) as control:
+        if admin is None:
+            _run(make(control.address), None)
+            return
+        from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
 
-    with open_admin(admin, workers=workers, version=__version__) as port:
-        config = make(port.report_to)
-        library_event(_log, logging.INFO, "admin.started", address=port.address)
-        _run(config, port.metrics.counter(WORKER_DEATHS))
+        with open_admin(admin, control, __version__) as port:
+            # After that of the admin port, because it sets up the log of the whole process.
+            config = make(control.address)
+            library_event(_log, logging.INFO, "admin.started", address=port.address)
+            _run(config, port.metrics.counter(WORKER_DEATHS))
 
 
 def _run(config: uvicorn.Config, deaths: Counter | None) -> None:

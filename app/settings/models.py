@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.expressions.ids import UUID_PATTERN
-from app.settings.auth import CallersSettings, RouterToken
+from app.settings.auth import CallersSettings, SharedToken
 from app.settings.base import SettingsModel, Share, UsualNames
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
@@ -57,6 +57,7 @@ from app.settings.source import (
     SourceSettings,
     key_mistakes,
 )
+from app.settings.store import StoreSettings
 
 DEFAULT_SOURCES: tuple[str, ...] = ("profile", "billing", "activity")
 """The sources of the default schema."""
@@ -161,7 +162,7 @@ class Settings(SettingsModel):
         default=None,
         description="How the gateway identifies callers; `serve` does not start without it.",
     )
-    router_token: RouterToken | None = Field(
+    router_token: SharedToken | None = Field(
         default=None,
         description="Token that a federation router sends in `X-Router-Token` to read the schema"
         " (`_service`) while `introspection` is off.",
@@ -205,6 +206,9 @@ class Settings(SettingsModel):
     cache_control: CacheControlSettings = Field(
         default=CacheControlSettings(),
         description="Which responses caches between the gateway and its clients may store.",
+    )
+    store: StoreSettings = Field(
+        default=StoreSettings(), description="A store that several gateways share: Redis or Valkey."
     )
     csrf_prevention: bool = Field(
         default=True,

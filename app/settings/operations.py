@@ -2,11 +2,12 @@
 
 from pydantic import Field
 
+from app.settings.auth import SharedToken
 from app.settings.base import SettingsModel
 
 
 class AdminSettings(SettingsModel):
-    """The admin port. It has no authentication, so only operators should be able to reach it."""
+    """The admin port. Reading needs no token, so only operators should be able to reach it."""
 
     port: int | None = Field(
         default=None,
@@ -18,6 +19,11 @@ class AdminSettings(SettingsModel):
     )
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that the admin port listens on."
+    )
+    token: SharedToken | None = Field(
+        default=None,
+        description="Token that clients of the admin port send (`Authorization: Bearer`) for what"
+        " changes something. When absent, nothing can be changed by that port.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What metrics read of schedulers and caches whenever a snapshot is taken."""
+"""What metrics read of schedulers, caches and invalidations whenever a snapshot is taken."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from app.observability import metric_list
 from app.observability.metrics import Metrics
 from app.sources.batch_scheduler import BatchScheduler
 from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.store import EntityStore
 
 
@@ -18,6 +19,16 @@ def observe_scheduler(metrics: Metrics, scheduler: BatchScheduler[Any]) -> None:
     """
     name = scheduler.name
     metrics.observe(metric_list.COALESCED_KEYS, lambda: [((name,), scheduler.shared)])
+
+
+def observe_invalidations(metrics: Metrics, invalidations: Invalidations) -> None:
+    """Let metrics read how many invalidations were carried out.
+
+    Args:
+        metrics: The metrics.
+        invalidations: The invalidations of the process.
+    """
+    metrics.observe(metric_list.INVALIDATIONS, lambda: [((), invalidations.count)])
 
 
 def observe_cache(metrics: Metrics, cached: CachedSource[Any], store: EntityStore[Any]) -> None:

@@ -406,6 +406,8 @@ def test_the_list_has_every_variable_once_with_what_it_means() -> None:
         *("GATEWAY_AUTH__SECRET", "GATEWAY_ROUTER_TOKEN"),
         *("GATEWAY_AUTH__TLS__CLIENT_KEY_PASSWORD", "GATEWAY_AUTH__PROXY__PASSWORD"),
         "GATEWAY_TLS__KEY_PASSWORD",
+        *("GATEWAY_STORE__PASSWORD", "GATEWAY_STORE__SENTINEL_PASSWORD"),
+        "GATEWAY_STORE__TLS__CLIENT_KEY_PASSWORD",
     }
     assert {"GATEWAY_PORT", "GATEWAY_USER_ID_PATTERN", "GATEWAY_LOG__LEVEL"} <= set(names)
     assert "GATEWAY_SOURCES" not in names

@@ -40,6 +40,9 @@ class Entry(Generic[R_co]):
         seen: The response that it is from; entries of one response have the same.
         fields: The fields of the record, if only some were requested; ``None`` for all.
         fresh_until: Before this time it is fresh, by the settings too; later it may be.
+        checked_until: Before this time the shared store is not asked for a newer one.
+        began: The moment at which its call began (``Invalidations.now``).
+        tags: The tags of its response.
     """
 
     key: EntryKey
@@ -47,6 +50,9 @@ class Entry(Generic[R_co]):
     seen: SeenResponse
     fields: FieldSet | None = None
     fresh_until: datetime = NEVER
+    checked_until: datetime = NEVER
+    began: int = 0
+    tags: tuple[str, ...] = ()
 
     @property
     def fetched_at(self) -> datetime:
@@ -136,6 +142,21 @@ class EntityStore(Generic[R]):
                 records.move_to_end(key)
             found.append(entry)
         return found
+
+    def remove_many(self, keys: Sequence[EntryKey]) -> None:
+        """Remove entries.
+
+        Args:
+            keys: The keys of the entries; those that are not there are ignored.
+        """
+        for key in keys:
+            self._records.pop(key, None)
+            self._unknown.pop(key, None)
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._records.clear()
+        self._unknown.clear()
 
     def put_many(self, entries: Sequence[Entry[R]]) -> None:
         """Keep entries, and remove old ones above ``max_entries``.

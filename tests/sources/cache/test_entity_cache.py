@@ -28,7 +28,9 @@ from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSet
 from app.settings.source import SourceSettings
 from app.sources.base import DamagedRecord, FetchResult, RequestContext, SourceSpec, UserId
 from app.sources.batch import BatchedSource
-from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
+from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.entry_use import EntryUse, use_of
+from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.lifetime import OVER, Lifetime, SeenResponse
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.mapping.decoding import values_of
@@ -159,6 +161,7 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
             upstream,
             settings,
             store=store or EntityStore[PersonRecord](100),
+            invalidations=Invalidations(clock),
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=clock,
             log=make_log(LogSettings(format="json"), stream=log),
