@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check package audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check mypy pyright package audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -46,13 +46,16 @@ demo: .venv/runtime ## three services with 1,000 users and the gateway over them
 test: .venv/dev $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
+# The two type checkers take the most time, and each uses one core: they run beside each other.
 check: .venv/dev ## format, lint, types, schema drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright
+	$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/user-gateway schema check
+
+mypy pyright: .venv/dev
+	$(BIN)/$@
 
 package: .venv/dev ## build wheel and sdist, and try the wheel with each Python of the machine (ARGS="--tests tests/expressions")
 	$(BIN)/python .ci/package.py $(ARGS)
