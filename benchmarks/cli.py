@@ -88,7 +88,9 @@ def _parser() -> Parser:
 
     readme = command("readme", commands.readme)
     readme.add_argument("readme", type=Path, nargs="?", default=ROOT / "README.md")
-    readme.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
+    readme.add_argument(
+        "--page", type=Path, default=ROOT / "docs" / "explanation" / "performance.md"
+    )
     readme.add_argument("--file", type=Path, default=commands.LATEST)
 
     quick = _with_workloads(_staged(command("quick", commands.quick)))

@@ -1,4 +1,4 @@
-"""The README is true: its table, its transcript, its diff; so is docs/configuration.md."""
+"""The README is true: its table, its transcript, its diff; so is docs/how-to/configuration.md."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ from tests.fakes import FakeTransport, failing, json_response, settings_for_fake
 
 ROOT = Path(app.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/how-to/configuration.md").read_text(encoding="utf-8")
 SOURCES = (ROOT / "docs/sources/README.md").read_text(encoding="utf-8")
 
 
@@ -40,7 +40,7 @@ def block(language: str, containing: str, text: str = README) -> str:
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    assert settings_table() in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    assert settings_table() in (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
 
 
 def test_the_codes_of_errors_are_those_of_the_code_on_the_page_and_in_typescript() -> None:

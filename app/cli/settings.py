@@ -20,7 +20,7 @@ _OF_A_SOURCE = re.compile("SOURCES__[A-Z]+__")
 
 @click.command()
 def settings() -> None:
-    """List all settings, as in docs/settings.md. <SOURCE> is the name of a source."""
+    """List all settings, as in docs/reference/settings.md. <SOURCE> is the name of a source."""
     click.echo(settings_table())
 
 

@@ -3,11 +3,11 @@
 Replaces: Strawberry's executor with its resolvers (``execution/executor.py``,
     ``execution/schema.py``).
 Switch: ``GATEWAY_FASTPATH__COMPILED``.
-Gains: docs/performance.md has the figures.
+Gains: docs/explanation/performance.md has the figures.
 Proof: tests/fastpath/test_compiled.py checks that both give the same responses.
 
-It covers all operations except those that ``docs/performance.md`` lists. The executor renders
-these, and its resolvers define what is right.
+It covers all operations except those that ``docs/explanation/performance.md`` lists. The executor
+renders these, and its resolvers define what is right.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -3,7 +3,8 @@
 Replaces: ``Expression.evaluate`` (``expressions/expression.py``).
 Switch: ``GATEWAY_FASTPATH__EXPRESSIONS``.
 Gains: 920 us instead of 2,480 us for three pages of fifty users mapped by names, in process, and
-    2,780 instead of 9,110 us by filters and functions; with records.py (docs/performance.md).
+    2,780 instead of 9,110 us by filters and functions; with records.py
+    (docs/explanation/performance.md).
 Proof: tests/fastpath/test_expressions.py compares both on JMESPath's compliance suite, and on
     random expressions and documents.
 

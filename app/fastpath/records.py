@@ -3,7 +3,7 @@
 Replaces: ``RowMapper.records`` (``sources/mapping/row_mapper.py``).
 Switch: ``GATEWAY_FASTPATH__EXPRESSIONS``.
 Gains: 920 us instead of 2,480 us for three pages of fifty users, in process; with expressions.py
-    (docs/performance.md).
+    (docs/explanation/performance.md).
 Proof: tests/fastpath/test_records.py compares both on random settings and responses.
 
 The reference evaluates one expression after the other, and validates the values of each row by

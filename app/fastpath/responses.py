@@ -3,7 +3,7 @@
 Replaces: ``RequestResponseCycle.send`` of uvicorn, for responses of known length in one piece.
 Switch: ``GATEWAY_FASTPATH__RESPONSES``.
 Gains: the server takes 144,000 instead of 183,000 instructions for a small request, and one system
-call instead of two (docs/performance.md).
+call instead of two (docs/explanation/performance.md).
 Proof: tests/fastpath/test_response_writer.py compares the bytes of both.
 
 uvicorn writes the head of a response and then its body, and uvloop passes each to the kernel at

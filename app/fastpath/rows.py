@@ -2,7 +2,8 @@
 
 Replaces: ``validating_decoder`` (``sources/mapping/decoding.py``).
 Switch: ``GATEWAY_FASTPATH__ROWS``.
-Gains: 842 us instead of 1,122 us for a page of fifty users, in process (docs/performance.md).
+Gains: 842 us instead of 1,122 us for a page of fifty users, in process
+    (docs/explanation/performance.md).
 Proof: tests/fastpath/test_decoding.py compares both on generated rows, texts and times.
 
 A source's record is a pydantic model, and that is the contract. msgspec decodes JSON into structs

@@ -3,7 +3,7 @@
 Replaces: ``scan`` (``sources/mapping/scan.py``).
 Switch: ``GATEWAY_FASTPATH__ROWS``.
 Gains: 920 us instead of 1,830 us for three pages of fifty users, in process; with rows.py, by which
-    records are validated (docs/performance.md).
+    records are validated (docs/explanation/performance.md).
 Proof: tests/fastpath/test_scan.py compares both on random documents and damaged ones.
 
 msgspec accepts no more than JSON: it refuses ``NaN``, lone surrogates, and integers of more than

@@ -2,7 +2,7 @@
 
 Replaces: ``ClientTransport`` (``transport/client.py``).
 Switch: ``GATEWAY_FASTPATH__WIRE``.
-Gains: 62 us of CPU instead of 380 us for a call with one key (docs/performance.md).
+Gains: 62 us of CPU instead of 380 us for a call with one key (docs/explanation/performance.md).
 Proof: tests/sources/test_fuzz.py compares it with aiohttp's client over scripted upstreams, and
 tests/transport/test_transport.py tests both transports.
 

@@ -142,7 +142,7 @@ def _sentence(source: str, one: TrialRequest, variable: str | None) -> str:  # n
             return (
                 "it knows no user of this id, by any request that was tried. Check the id. If its"
                 " users have other ids, leave it out for now, and see 'A source with its own keys'"
-                f" in docs/configuration.md. {_WITH_PLACE}"
+                f" in docs/how-to/configuration.md. {_WITH_PLACE}"
             )
 
 

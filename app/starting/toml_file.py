@@ -23,7 +23,7 @@ _HEAD = """\
 
 _USERS = """\
 # Everyone may ask, and sees every field: for your own machine only. In production, callers have
-# tokens: mode = "jwt", with issuer and audience (docs/authentication.md).
+# tokens: mode = "jwt", with issuer and audience (docs/how-to/authentication.md).
 auth = { mode = "none" }
 
 # For GraphiQL at http://127.0.0.1:8000/graphql, also for your own machine only:

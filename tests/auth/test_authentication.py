@@ -224,7 +224,7 @@ async def test_the_command_that_makes_a_token_for_development_makes_one_that_is_
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    text = (Path(__file__).parents[2] / "docs/authentication.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/how-to/authentication.md").read_text(encoding="utf-8")
     [command] = re.findall(r"\.venv/bin/python -c '(.*)'", text)
     made = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", command),

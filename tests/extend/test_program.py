@@ -26,7 +26,7 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 def example(language: str, number: int = 0) -> str:
     """Return a block of the documentation in a language."""
-    text = (ROOT / "docs/schema.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/how-to/schema.md").read_text(encoding="utf-8")
     section = text.partition("## Python, where an expression does not do")[2]
     blocks = re.findall(rf"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     block: str = blocks[number]

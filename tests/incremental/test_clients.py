@@ -173,7 +173,7 @@ async def test_payloads_are_read_without_a_cache(
 
 
 def test_the_code_of_the_documentation_is_what_is_tested() -> None:
-    guide = (APP.parent / "docs" / "incremental-delivery.md").read_text()
+    guide = (APP.parent / "docs" / "how-to" / "incremental-delivery.md").read_text()
     [shown] = re.findall(r"```js\n(.*?)```", guide, re.DOTALL)
 
     assert shown in (FOLDER / "fetch.mjs").read_text()

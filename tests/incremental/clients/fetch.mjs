@@ -1,4 +1,4 @@
-// Asks with nothing but fetch, as docs/incremental-delivery.md shows it.
+// Asks with nothing but fetch, as docs/how-to/incremental-delivery.md shows it.
 const [url, , query, variables] = process.argv.slice(2);
 
 async function* payloads(url, request) {
