@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check mypy pyright package audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check mypy pyright package audit docs format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +63,15 @@ package: .venv/dev ## build wheel and sdist, and try the wheel with each Python 
 audit: .venv/dev ## look all packages up among the known advisories, where these can be reached
 	$(BIN)/python .ci/audit.py
 
+# An environment of its own: no test and no command needs these packages.
+build/docs-tools/installed: requirements/docs.txt
+	$(PYTHON) -m venv build/docs-tools
+	build/docs-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: build/docs-tools/installed ## build the documentation site in build/site; fails on a broken link
+	build/docs-tools/bin/python .ci/site.py
+
 format: .venv/dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -98,9 +107,10 @@ lock: .venv/dev ## lock the newest versions that pyproject.toml allows
 	$(UV_COMPILE) --group build -o requirements/build.txt
 	$(UV_COMPILE) --group node -o requirements/node.txt
 	$(UV_COMPILE) -c requirements/runtime.txt -c requirements/node.txt pyproject.toml --group dev -o requirements/dev.txt
+	$(UV_COMPILE) --group docs -o requirements/docs.txt
 	for folder in $(NPM_FOLDERS); do $(BIN)/npm --prefix $$folder update --package-lock-only --ignore-scripts --no-audit --no-fund || exit; done
 
 clean: ## remove what the targets above have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
 	rm -rf $(NPM_FOLDERS:%=%/node_modules)
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules
