@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check audit format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check audit docs format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,15 @@ check: .venv/installed ## format, lint, types, schema drift
 audit: .venv/installed ## look all packages up among the known advisories, where these can be reached
 	$(BIN)/python .ci/audit.py
 
+# An environment of its own: no test and no command needs these packages.
+build/docs-tools/installed: requirements/docs.txt
+	$(PYTHON) -m venv build/docs-tools
+	build/docs-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: build/docs-tools/installed ## build the documentation site in build/site; fails on a broken link
+	build/docs-tools/bin/python .ci/site.py
+
 format: .venv/installed ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -79,9 +88,10 @@ lock: .venv/installed ## lock the newest versions that pyproject.toml allows
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) --group build -o requirements/build.txt
 	$(UV_COMPILE) -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+	$(UV_COMPILE) --group docs -o requirements/docs.txt
 	for folder in $(NPM_FOLDERS); do $(BIN)/npm --prefix $$folder update --package-lock-only --ignore-scripts --no-audit --no-fund || exit; done
 
 clean: ## remove what the targets above have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
 	rm -rf $(NPM_FOLDERS:%=%/node_modules)
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

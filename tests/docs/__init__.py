@@ -1,0 +1,1 @@
+"""The documentation: its links, its navigation, and that what it shows can be run."""

@@ -1,0 +1,42 @@
+"""Links lead somewhere, each page is in the navigation, and lists are shown as lists."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import DOCS, ROOT, broken_links, name_of, pages, prose
+
+NOT_LISTED = "decisions/[0-9]*"
+"""Pages that one finds by the table of another: docs/decisions/README.md."""
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    assert list(broken_links(page)) == []
+
+
+def test_each_page_is_in_the_navigation_once() -> None:
+    text = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"([\w/-]+\.md)"', text)
+    there = {one for one in DOCS.rglob("*.md") if not one.relative_to(DOCS).match(NOT_LISTED)}
+
+    assert tomllib.loads(text)["project"]["nav"]
+    assert sorted(listed) == sorted(one.relative_to(DOCS).as_posix() for one in there)
+
+
+def test_each_decision_is_in_the_table() -> None:
+    table = (DOCS / "decisions/README.md").read_text(encoding="utf-8")
+    files = {one.name for one in DOCS.glob(NOT_LISTED)}
+
+    assert {*re.findall(r"\]\(([^)]+)\)", table)} >= files
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=name_of)
+def test_lists_are_shown_as_lists_by_the_site(page: Path) -> None:
+    """The site's parser wants a blank line before a list, and four spaces for what is inside."""
+    text = page.read_text(encoding="utf-8")
+
+    assert re.findall(r"^ {1,3}(?:```|[-*] |\d+\. ).*", text, re.MULTILINE) == []
+    assert re.findall(r"^(?![-*#|>\d]|  )\S.*\n- .*", prose(page), re.MULTILINE) == []
