@@ -178,8 +178,8 @@ class GraphQLEndpoint:
         response: Response | None
         if request.method not in ALLOWED:
             response = wrong_method(request.method, ALLOWED, "POST with a JSON body, or GET")
-        elif self._page is not None and _wants_page(request, accept):
-            response = self._page(Request(scope))
+        elif _wants_page(request, accept):
+            response = _no_page() if self._page is None else self._page(Request(scope))
         elif media_type is None and parts is None:
             response = _not_acceptable(accept)
         else:
@@ -464,6 +464,16 @@ def _wants_page(request: IncomingRequest, accept: str | None) -> bool:
         request.method == "GET"
         and not names_operation(request.scope["query_string"])
         and prefers_html(accept)
+    )
+
+
+def _no_page() -> Response:
+    """Tell a browser why it sees no page."""
+    return error_response(
+        406,
+        Code.BAD_REQUEST,
+        "GraphQL is served here, and no page: GraphiQL is off. GATEWAY_GRAPHIQL=true and"
+        " GATEWAY_INTROSPECTION=true turn it on",
     )
 
 

@@ -89,7 +89,11 @@ def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
         ("HOSTS", ",", 'list such as ["api.example.com"], or texts with commas between them'),
         ("CACHE_CONTROL__FIELDS", "60", 'object such as {"displayName": 300, "plan": 60}'),
         ("TLS", "on", 'object such as {"certificate": "/etc/ssl/gateway.pem"}, or a variable for'),
-        ("SOURCES", "x", 'object such as {"profile": {"base_url": "https://users.internal/api"}}'),
+        (
+            "SOURCES",
+            "x",
+            'object such as {"profile": {"base_url": "https://service.internal/api"}}',
+        ),
         ("SOURCES__A__AUTH", "x", 'object such as {"kind": "none"}, or a variable for each'),
     ],
 )
