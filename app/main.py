@@ -36,6 +36,7 @@ from app.execution.open_sources import OpenService, SourceOpener
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
+from app.execution.shared_documents import SharedDocuments
 from app.execution.source_fit import completed, misfits_in
 from app.execution.telemetry import OperationTelemetry
 from app.execution.trusted import document_store_of
@@ -166,7 +167,10 @@ class Gateway:
             monotonic=clock.monotonic,
         )
         observe_documents(telemetry.metrics.registry, self._documents)
-        self._document_store = document_store_of(settings)
+        shared_documents = None
+        if store is not None and settings.store.documents:
+            shared_documents = SharedDocuments(store, telemetry.metrics.store_lookups)
+        self._document_store = document_store_of(settings, shared_documents)
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
