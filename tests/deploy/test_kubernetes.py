@@ -136,7 +136,7 @@ def test_the_configuration_of_each_overlay_can_be_used(
         if mount.name == "secrets"
     ]
     for name in re.findall(rf"{secrets}/([\w-]+)", text):
-        (tmp_path / name).write_text("a-secret", "utf-8")
+        (tmp_path / name).write_text("a-secret-of-the-test", "utf-8")
     file = tmp_path / "gateway.toml"
     file.write_text(text.replace(secrets, str(tmp_path)), "utf-8")
 
