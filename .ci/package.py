@@ -4,7 +4,8 @@ A clean environment has the locked packages of the gateway and nothing else, for
 3.11 to 3.14 that the machine has. The command runs in an empty folder, so that nothing of this one
 is found by accident. It takes about ten seconds for each Python, once uv has the packages.
 
-``--tests PATH…`` also installs the packages of tests there, and runs these tests of this folder.
+``--tests PATH…`` also installs the packages of tests there, and runs these tests of this folder by
+each Python but the running one, which `make test` uses.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def main() -> int:
             command = install(wheel, python, folder / version)
             try_out(command, folder / f"empty-{version}")
             print(f"Python {version}: installed and run in {time.monotonic() - begun:.0f} s")
-            if tests:
+            if tests and not sys.version.startswith(f"{version}."):
                 print(f"Python {version}: {test(command.parent / 'python', tests)}")
     missing = [one for one in VERSIONS if one not in {version for version, _ in pythons}]
     if missing:

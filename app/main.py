@@ -36,6 +36,7 @@ from app.execution.open_sources import OpenService, SourceOpener
 from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
+from app.execution.shared_documents import SharedDocuments
 from app.execution.source_fit import completed, misfits_in
 from app.execution.telemetry import OperationTelemetry
 from app.execution.trusted import document_store_of
@@ -56,7 +57,7 @@ from app.resilience.retry import Chance
 from app.schema.default import DEFAULT_SCHEMA
 from app.schema.examples import ExampleQuery, example_queries
 from app.server import pipelining
-from app.server.commands import CommandHandlers
+from app.server.commands import CommandHandlers, InvalidateCache
 from app.server.control import ControlAddress
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
@@ -64,6 +65,7 @@ from app.server.endpoint import GraphQLEndpoint
 from app.server.graphiql import GraphiQL
 from app.server.head import HeadMiddleware
 from app.server.health import Health, WatchedService
+from app.server.invalidating import carry_out
 from app.server.observation import observe_server
 from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
@@ -149,6 +151,7 @@ class Gateway:
         self._observer = observer
         self._telemetry = telemetry
         self._store = store
+        self._feed: InvalidationFeed | None = None
         self._limits = InputLimits.from_settings(settings)
         self.invalidations = Invalidations(clock, fold_case=self._limits.fold_case)
         if schema is None:
@@ -164,7 +167,10 @@ class Gateway:
             monotonic=clock.monotonic,
         )
         observe_documents(telemetry.metrics.registry, self._documents)
-        self._document_store = document_store_of(settings)
+        shared_documents = None
+        if store is not None and settings.store.documents:
+            shared_documents = SharedDocuments(store, telemetry.metrics.store_lookups)
+        self._document_store = document_store_of(settings, shared_documents)
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
@@ -268,6 +274,17 @@ class Gateway:
             compiler=compiler_of(self._settings, self._schema),
         )
 
+    async def invalidate(self, command: InvalidateCache) -> Sequence[str]:
+        """Carry out an invalidation of the entity cache.
+
+        Args:
+            command: The invalidation.
+
+        Returns:
+            Why it is not done, a sentence for each reason; empty if it is.
+        """
+        return await carry_out(command, os.getpid(), self.invalidations, self._feed)
+
     def examples(self) -> Sequence[ExampleQuery]:
         """Write queries to explore the schema with.
 
@@ -290,7 +307,7 @@ class Gateway:
         store = self._store if self._settings.store.entities else None
         if store is not None:
             sources = self._settings.sources
-            feed = InvalidationFeed(
+            self._feed = InvalidationFeed(
                 store,
                 self.invalidations,
                 sources=sources.keys(),
@@ -298,7 +315,7 @@ class Gateway:
                 clock=self._clock,
                 log=self._log,
             )
-            await stack.enter_async_context(feed)
+            await stack.enter_async_context(self._feed)
         opener = SourceOpener(
             settings=self._settings,
             fold_case=self._limits.fold_case,
@@ -446,7 +463,7 @@ def create_app(
         store=store,
     )
     health = Health(gateway.services, gateway.can_authenticate)
-    commands = CommandHandlers()
+    commands = CommandHandlers().having(InvalidateCache, gateway.invalidate)
     graphiql = gateway.graphiql()
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate

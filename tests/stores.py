@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from redis.asyncio import Redis
@@ -171,3 +171,64 @@ async def _begin(program: str, port: int, arguments: Sequence[str]) -> Process:
                 return process
             assert process.returncode is None, "the server has ended"
             await asyncio.sleep(0.01)  # there is no sign of a server that listens but its answer
+
+
+class StoreWire:
+    """The network between one gateway and a store, which a test can cut.
+
+    What is sent while it is cut arrives when it is whole again, as with a network that loses
+    packets for a while.
+
+    Attributes:
+        port: The port at which the gateway finds the store.
+    """
+
+    def __init__(self, server: StoreServer) -> None:
+        self.port = 0
+        self._server = server
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        """Let nothing pass."""
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """Let everything pass."""
+        self._whole.set()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Self]:
+        """Open it."""
+        async with await asyncio.start_server(self._connect, "127.0.0.1", 0) as listener:
+            self.port = listener.sockets[0].getsockname()[1]
+            try:
+                yield self
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection."""
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+        except OSError:
+            writer.close()
+            return
+        for source, target in ((reader, to_writer), (to_reader, writer)):
+            task = asyncio.create_task(self._carry(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Carry bytes in one direction."""
+        try:
+            with suppress(OSError):
+                while data := await source.read(65_536):
+                    await self._whole.wait()
+                    target.write(data)
+        finally:
+            target.close()

@@ -11,6 +11,7 @@ from app import __version__
 MODULES: Final[Mapping[str, str]] = {
     "init": "app.cli.init",
     "serve": "app.cli.serve",
+    "cache": "app.cli.cache",
     "demo": "app.cli.demo",
     "explain": "app.cli.explain",
     "health": "app.cli.health",

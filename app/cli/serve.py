@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import click
 import uvicorn
+from starlette.routing import Route
 
 from app.cli.base import EXIT_MISUSE, UNFIT, UNUSABLE, Port, config_option, refuse
 from app.errors import ConfigurationError, LibraryError, quote
@@ -27,7 +28,9 @@ from app.execution.trusted import document_store_of
 from app.main import app_from_environment, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
 from app.observability.otlp_variables import read_otlp
-from app.server.control import ControlAddress
+from app.server.admin_access import AdminAccess
+from app.server.control import ControlAddress, ControlListener
+from app.server.invalidating import invalidation_route
 from app.server.process import open_standard_streams
 from app.server.serving import log_unusable, run_server
 from app.settings.auth import JwtCallers
@@ -213,7 +216,11 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             timeout_graceful_shutdown=settings.shutdown_timeout,
         )
 
-    run_server(server_config, workers, admin)
+    def operations(control: ControlListener) -> Sequence[Route]:
+        access = AdminAccess(settings.admin.token)
+        return [invalidation_route(control, workers, access, settings.sources.keys)]
+
+    run_server(server_config, workers, admin, operations)
 
 
 def _bind_admin(settings: Settings) -> socket.socket:

@@ -29,8 +29,8 @@ from app.settings.server import ConnectionSettings
 LIMITS = ConnectionSettings(max_connections=100)
 """The limits of connections, so that a client cannot use up what the supervisor needs."""
 
-MAX_BODY_BYTES = 1_024
-"""The most bytes of a request body. No path reads one."""
+MAX_BODY_BYTES = 1_048_576
+"""The most bytes of a request body: an invalidation may name many users."""
 
 PATHS = ("/metrics", "/healthz", "/readyz")
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.settings.models import Settings
+from app.sources.cache.invalidation import Invalidation
 
 
 class PrepareReload(BaseModel):
@@ -47,9 +48,10 @@ class InvalidateCache(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     kind: Literal["invalidate_cache"] = "invalidate_cache"
-    users: tuple[str, ...] = Field(default=(), description="Forget all of these users.")
-    sources: tuple[str, ...] = Field(default=(), description="Forget all of these sources.")
-    tags: tuple[str, ...] = Field(default=(), description="Forget all with one of these tags.")
+    invalidation: Invalidation = Field(description="What must no longer be used.")
+    publisher: int = Field(
+        default=0, description="Number of the process that tells the gateways with the same store."
+    )
 
 
 Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | InvalidateCache

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import uvicorn
+from starlette.routing import Route
 from structlog.typing import FilteringBoundLogger
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
@@ -42,13 +43,20 @@ MakeConfig = Callable[[ControlAddress], uvicorn.Config]
 """Makes the configuration of a server whose processes are linked to this address."""
 
 
-def run_server(make: MakeConfig, workers: int, admin: socket.socket | None) -> None:
+MakeOperations = Callable[[ControlListener], Sequence[Route]]
+"""Makes the routes of the admin port that change something."""
+
+
+def run_server(
+    make: MakeConfig, workers: int, admin: socket.socket | None, operations: MakeOperations
+) -> None:
     """Run a server until a signal ends it.
 
     Args:
         make: Makes the configuration.
         workers: The number of processes.
         admin: The bound socket of the admin port; ``None`` for no such port.
+        operations: Makes the routes of the admin port that change something.
 
     Raises:
         SystemExit: The server could not start.
@@ -60,7 +68,7 @@ def run_server(make: MakeConfig, workers: int, admin: socket.socket | None) -> N
             return
         from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
 
-        with open_admin(admin, control, __version__) as port:
+        with open_admin(admin, control, __version__, operations(control)) as port:
             # After that of the admin port, because it sets up the log of the whole process.
             config = make(control.address)
             library_event(_log, logging.INFO, "admin.started", address=port.address)

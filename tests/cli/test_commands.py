@@ -77,6 +77,11 @@ def flat(text: str) -> str:
             ["schema.graphql", "Exits with 1", "break clients", "--client"],
         ),
         (["settings"], ["List all settings"]),
+        (["cache"], ["invalidate"]),
+        (
+            ["cache", "invalidate"],
+            ["--user", "--source", "--tag", "narrow each other", "--token-file", "Exits with 1"],
+        ),
         (["config"], ["show", "schema"]),
         (["config", "show"], ["the origin of each", "Secrets are hidden", "--all"]),
         (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),

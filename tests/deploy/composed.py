@@ -1,7 +1,9 @@
 """Reads ``deploy/compose.yaml``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import yaml
 from pydantic import BaseModel, Field
@@ -24,7 +26,9 @@ class ComposeService(BaseModel):
 
     image: str = Field(description="Its image.")
     command: Sequence[str] = Field(description="Its command line after the entry point.")
-    environment: dict[str, str] = Field(default_factory=dict[str, str], description="Variables.")
+    environment: dict[str, str | None] = Field(
+        default_factory=dict[str, str | None], description="Variables."
+    )
     volumes: Sequence[str] = Field(default=(), description="Mounts, as `source:target:mode`.")
     tmpfs: Sequence[str] = Field(default=(), description="Folders that it may write to.")
     expose: Sequence[int] = Field(description="Ports that it listens on.")
@@ -40,7 +44,7 @@ class ComposeService(BaseModel):
             image=self.image.partition(":")[0],
             command=self.command,
             ports=self.expose,
-            environment=self.environment,
+            environment={name: value or "" for name, value in self.environment.items()},
             mounts=[*bound, *((None, target) for target in self.tmpfs)],
         )
         if self.healthcheck is None:
@@ -60,6 +64,14 @@ class ComposeFile(BaseModel):
         return {name: service.container() for name, service in self.services.items()}
 
 
-def compose_file() -> ComposeFile:
-    """Read the file."""
-    return ComposeFile.model_validate(yaml.safe_load(FILE.read_text("utf-8")))
+_OPTIONAL = re.compile(r"\$\{(\w+):-([^}]*)\}")
+
+
+def compose_file(variables: Mapping[str, str] = MappingProxyType({})) -> ComposeFile:
+    """Read the file.
+
+    Args:
+        variables: The variables with which the engine is called.
+    """
+    text = _OPTIONAL.sub(lambda one: variables.get(one[1], one[2]), FILE.read_text("utf-8"))
+    return ComposeFile.model_validate(yaml.safe_load(text))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,24 +178,28 @@ class LocalContainers:
 
     @contextmanager
     def running(self, *names: str) -> Generator[Mapping[str, Sequence[str]]]:
-        """Run containers.
+        """Run containers. They start at the same time, as an engine starts them.
 
         Args:
-            names: Their names, in the order in which they start.
+            names: Their names.
 
         Yields:
             The lines that each has said so far. All are ready, and end with the context.
         """
         with ExitStack() as stack:
-            said: dict[str, Sequence[str]] = {}
-            for name in names:
+
+            def start(name: str) -> Sequence[str]:
                 local = self.local(name)
-                said[name] = stack.enter_context(
+                ready = READY[self._containers[name].command[0]]
+                return stack.enter_context(
                     program(
                         local.command,
-                        ready=READY[self._containers[name].command[0]],
+                        ready=ready,
                         folder=local.folder,
                         environment=local.environment,
                     )
                 )
+
+            with ThreadPoolExecutor() as pool:
+                said = dict(zip(names, pool.map(start, names), strict=True))
             yield said

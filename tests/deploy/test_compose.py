@@ -13,7 +13,9 @@ from tests.deploy.composed import FILE, compose_file
 from tests.deploy.local import LocalContainers
 from tests.deploy.schemas import compose_mistakes
 
-QUERY = {"query": '{ user(id: "00000000-0000-4000-8000-000000000001") { displayName plan } }'}
+USER = "00000000-0000-4000-8000-000000000001"
+QUERY = {"query": f'{{ user(id: "{USER}") {{ displayName plan }} }}'}
+TOKEN = "a-token-of-more-than-thirty-two-characters"
 GATEWAYS = ("gateway-1", "gateway-2")
 
 
@@ -29,7 +31,7 @@ def test_no_service_that_clients_reach_may_write_files_or_has_a_capability() -> 
 
 
 def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: Path) -> None:
-    services = LocalContainers(compose_file().containers(), tmp_path)
+    services = LocalContainers(compose_file({"ADMIN_TOKEN": TOKEN}).containers(), tmp_path)
 
     with (
         services.running("sources", "store", *GATEWAYS, "proxy") as said,
@@ -41,6 +43,12 @@ def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: P
         proxy = f"http://127.0.0.1:{services.port('proxy', 8080)}/graphql"
         direct = [client.post(f"http://127.0.0.1:{one}/graphql", json=QUERY) for one in ports]
         through = [client.post(proxy, json=QUERY) for _ in range(4)]
+        admin = f"http://127.0.0.1:{services.port('gateway-2', 9464)}"
+        forgotten = client.post(
+            f"{admin}/cache/invalidate",
+            json={"users": [USER]},
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
         events = [orjson.loads(line) for line in said["gateway-1"]]
         [opened] = [event for event in events if event["event"] == "gateway.opened"]
         os.kill(opened["pid"], signal.SIGKILL)
@@ -53,6 +61,7 @@ def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: P
     answers = [answer.json() for answer in (*direct, *through, *later)]
     assert answers == [answers[0]] * 10
     assert (answers[0].get("errors"), answers[0]["data"]["user"]["plan"]) == (None, "pro")
+    assert forgotten.status_code == 200, forgotten.text
     assert dead.startswith("1 ")
     assert b"user-gateway" in key  # the prefix of all keys
 

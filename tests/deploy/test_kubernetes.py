@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def test_the_configuration_of_each_overlay_can_be_used(
         if mount.name == "secrets"
     ]
     for name in re.findall(rf"{secrets}/([\w-]+)", text):
-        (tmp_path / name).write_text("a-secret", "utf-8")
+        (tmp_path / name).write_text("a-secret-of-the-test", "utf-8")
     file = tmp_path / "gateway.toml"
     file.write_text(text.replace(secrets, str(tmp_path)), "utf-8")
 
@@ -149,13 +149,13 @@ def test_the_configuration_of_each_overlay_can_be_used(
     assert settings.shutdown_timeout < grace
 
 
-def await_status(probe: Callable[[], int]) -> int:
-    """Probe until the status is 200, at most a hundred times; return the last status."""
+def last_status(client: httpx.Client, address: str) -> int:
+    """Probe until the status is 200, at most a hundred times, as the kubelet does."""
     for _ in range(100):
-        if (status := probe()) == 200:
-            return status
+        if client.get(address).status_code == 200:
+            break
         time.sleep(0.1)
-    return probe()
+    return client.get(address).status_code
 
 
 def test_the_demo_runs_and_its_probes_are_answered(tmp_path: Path) -> None:
@@ -168,11 +168,8 @@ def test_the_demo_runs_and_its_probes_are_answered(tmp_path: Path) -> None:
         return f"http://127.0.0.1:{number}{path}"
 
     with local.running("sources", "user-gateway"), httpx.Client(trust_env=False) as client:
-        # As the kubelet does: the admin port knows of a process when that has first reported.
-        statuses = [
-            await_status(lambda: client.get(address(one.port, one.path)).status_code)  # noqa: B023 # called at once
-            for one in container.probes
-        ]
+        # The admin port knows of a process when that has first reported.
+        statuses = [last_status(client, address(one.port, one.path)) for one in container.probes]
         graphql = address("http", "/graphql")
         answer = client.post(graphql, json=QUERY, headers={"Host": "localhost"}).json()
 

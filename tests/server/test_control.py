@@ -26,6 +26,7 @@ from app.server.health import Readiness
 from app.server.process_link import keep_link
 from app.server.reports import Report, Reports
 from app.settings.models import LogSettings, Settings
+from app.sources.cache.invalidation import Invalidation
 from tests.clock import ManualClock
 from tests.server.test_reports import report, until, values
 
@@ -78,7 +79,7 @@ async def test_every_process_carries_out_a_command_or_says_why_not(clock: Manual
             for command in (
                 PrepareReload(version=7, settings=SETTINGS),
                 CommitReload(version=7),
-                InvalidateCache(users=("a",)),
+                InvalidateCache(invalidation=Invalidation(users=("a",))),
             )
         ]
         await end(*links)

@@ -1,16 +1,25 @@
 """Several gateways in one process that share a store: each is as good as one on a machine alone."""
 
+import asyncio
 import io
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from app.observability.logs import make_log
 from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
+from app.server.admin_access import AdminAccess
+from app.server.control import ControlListener
+from app.server.invalidating import invalidation_route
+from app.server.reports import Reports
 from app.settings.models import Settings
 from app.settings.resilience import CacheSettings
 from app.settings.source import SourceSettings
@@ -19,6 +28,9 @@ from tests.conftest import GatewayClient
 from tests.fakes import FakeServices, calm_source, settings_for_fakes, user_id
 from tests.stores import StoreServer
 from tests.ways import SHORT, Ways
+
+TOKEN = "a-token-of-operators"
+ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
 
 NAMES = "query($ids: [ID!]!) { users(ids: $ids) { displayName } }"
 
@@ -48,11 +60,17 @@ class Instance:
         client: What reaches it.
         services: What it asks, which may be the same as others ask.
         telemetry: What it measures.
+        admin: What reaches its admin port.
     """
 
     client: GatewayClient
     services: FakeServices
     telemetry: Telemetry
+    admin: httpx.AsyncClient
+
+    async def invalidate(self, what: Mapping[str, Sequence[str]]) -> httpx.Response:
+        """Have it invalidate."""
+        return await self.admin.post("/cache/invalidate", json=what, headers=ALLOWED)
 
     async def names(self, *numbers: int) -> Sequence[str | None]:
         """Ask for the names of users."""
@@ -84,20 +102,29 @@ async def instance(
     services = services or FakeServices()
     telemetry, log = Telemetry(GatewayMetrics()), io.StringIO()
     settings = ways.of(settings)
-    made = make_app(
-        settings,
-        make_log(settings.log, stream=log),
-        clock=clock or SystemClock(),
-        transports=services.transport,
-        telemetry=telemetry,
-    )
-    async with (
-        made.router.lifespan_context(made),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=made), base_url="http://gateway"
-        ) as client,
-    ):
-        yield Instance(GatewayClient(made, client, log), services, telemetry)
+    with ControlListener(Reports(1, time.monotonic), has_reports=False) as control:
+        made = make_app(
+            settings,
+            make_log(settings.log, stream=log),
+            clock=clock or SystemClock(),
+            transports=services.transport,
+            telemetry=telemetry,
+            control=control.address,
+        )
+        access = AdminAccess(SecretStr(TOKEN))
+        admin = Starlette(routes=[invalidation_route(control, 1, access, settings.sources.keys)])
+        async with (
+            made.router.lifespan_context(made),
+            client_of(made) as client,
+            client_of(admin) as of_admin,
+        ):
+            await asyncio.to_thread(control.wait_for_processes, 1, 10.0)
+            yield Instance(GatewayClient(made, client, log), services, telemetry, of_admin)
+
+
+def client_of(app: ASGIApp) -> httpx.AsyncClient:
+    """Make a client of an application."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway")
 
 
 @asynccontextmanager
