@@ -140,11 +140,11 @@ class RedisClient:
         ``execute_command`` writes it in Python, and would take a third longer for fifty keys. What
         it has beside that, the retries, is switched off here.
         """
-        from hiredis import pack_command  # noqa: PLC0415 # few have a store
+        import hiredis  # noqa: PLC0415 # few have a store
 
+        writer: Any = hiredis  # it has typed commands of one word
         with translated():
-            words: Any = ("MGET", *keys)  # the library has typed tuples of one word
-            command = pack_command(words)
+            command: bytes = writer.pack_command(("MGET", *keys))
             pool = self._connection.connection_pool
             connection = await pool.get_connection()
             try:
