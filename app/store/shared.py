@@ -13,8 +13,9 @@ import asyncio
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -141,18 +142,38 @@ class SharedStore:
         Returns:
             Its result, or why there is none.
         """
+        answer: asyncio.Future[T | StoreFailure] = get_running_loop().create_future()
+
+        def answered(result: T | StoreFailure) -> None:
+            if not answer.done():  # the request may have ended
+                answer.set_result(result)
+
+        self.ask(operation, command, answered)
+        return await answer
+
+    def ask(
+        self,
+        operation: str,
+        command: Callable[[StoreClient], Awaitable[T]],
+        then: Callable[[T | StoreFailure], object],
+    ) -> None:
+        """Run a command, and call a function with its result, after ``timeout`` at the latest.
+
+        Args:
+            operation: What the command is for, in metrics.
+            command: The command.
+            then: The function. It is called once and always.
+        """
         permit = None if self._client is None else self._breaker.admit()
         if permit is None:
             self._duration.record(0.0, operation, NOT_ASKED.kind.value)
-            return NOT_ASKED
-        running = _Command(permit, self._clock.monotonic())
-        task = self._tasks.begin(
-            self._attempt(operation, command, running), f"store {operation}", Context()
+            then(NOT_ASKED)
+            return
+        running = _Command(operation, permit, self._clock.monotonic(), then)
+        running.cancel_timer = self._clock.call_later(
+            self.settings.timeout, lambda: self._end(running, TIMED_OUT)
         )
-        if await self._is_done_in_time(task):
-            return CLOSED if task.cancelled() else task.result()
-        self._settle(operation, running, TIMED_OUT)
-        return TIMED_OUT
+        self._begin(command, running)
 
     def begin(self, operation: str, command: Callable[[StoreClient], Awaitable[object]]) -> None:
         """Run a command that nobody waits for.
@@ -163,9 +184,7 @@ class SharedStore:
         """
         permit = None if self._client is None else self._breaker.admit()
         if permit is not None:
-            running = _Command(permit, self._clock.monotonic())
-            work = self._attempt(operation, command, running)
-            self._tasks.begin(work, f"store {operation}", Context())
+            self._begin(command, _Command(operation, permit, self._clock.monotonic()))
 
     async def insist(
         self,
@@ -194,55 +213,51 @@ class SharedStore:
             self._record(operation, started, None)
         return result
 
+    def _begin(
+        self, command: Callable[[StoreClient], Awaitable[T]], running: "_Command[T]"
+    ) -> None:
+        """Begin the task of a command."""
+        task = self._tasks.begin(self._attempt(command, running), "store command", Context())
+        task.add_done_callback(lambda _: self._end(running, CLOSED))  # if it could not end itself
+
     async def _attempt(
-        self,
-        operation: str,
-        command: Callable[[StoreClient], Awaitable[T]],
-        running: "_Command",
-    ) -> T | StoreFailure:
+        self, command: Callable[[StoreClient], Awaitable[T]], running: "_Command[T]"
+    ) -> None:
         """Run a command to its end."""
         try:
             result = await command(self.client)
         except StoreError as error:
-            self._settle(operation, running, error.failure)
-            return error.failure
-        except BaseException:
-            running.permit.release()  # the gateway stops, or a bug of ours
-            raise
-        self._settle(operation, running, None)
-        return result
+            self._end(running, error.failure)
+        else:
+            self._end(running, result)
 
-    async def _is_done_in_time(self, task: asyncio.Task[object]) -> bool:
-        """Wait for a command; ``asyncio.wait`` would cost several times as much."""
-        ended: asyncio.Future[None] = get_running_loop().create_future()
-
-        def end(_: object = None) -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        task.add_done_callback(end)
-        cancel = self._clock.call_later(self.settings.timeout, end)
-        try:
-            await ended
-        finally:
-            cancel()
-        return task.done()
-
-    def _settle(self, operation: str, running: "_Command", failure: StoreFailure | None) -> None:
-        """Count a command, once."""
-        if running.settled:
+    def _end(self, running: "_Command[T]", result: T | StoreFailure) -> None:
+        """Count a command, and hand its result on, once."""
+        if running.ended:
             return
-        running.settled = True
+        running.ended = True
+        if running.cancel_timer is not None:
+            running.cancel_timer()
+        failure = result if isinstance(result, StoreFailure) else None
+        self._settle(running, failure)
+        if running.then is not None:
+            running.then(result)
+
+    def _settle(self, running: "_Command[T]", failure: StoreFailure | None) -> None:
+        """Measure a command, and tell the breaker and the log."""
+        if failure is CLOSED:
+            running.permit.release()
+            return
         if failure is not None:
             self._last = failure
-        seconds = self._record(operation, running.started, failure)
+        seconds = self._record(running.operation, running.started, failure)
         code = None if failure is None else _CODES.get(failure.kind)
         running.permit.record(failure=code, seconds=seconds)
         if failure is not None and failure.kind is StoreFailureKind.FULL:
             if not self._is_full:
                 self._is_full = True
                 self._log.warning("store.unavailable", reason=failure.kind.value)
-        elif failure is None and self._is_full and operation.startswith("put"):
+        elif failure is None and self._is_full and running.operation == "put":
             self._is_full = False
             self._log.info("store.available")
 
@@ -264,20 +279,22 @@ class SharedStore:
             self._log.info("store.available")
 
 
-class _Command:
+@dataclass(slots=True, eq=False)
+class _Command(Generic[T]):
     """A command that runs.
 
-    Args:
+    Attributes:
+        operation: What it is for, in metrics.
         permit: The permit of the breaker.
         started: When it began, by ``clock.monotonic()``.
-
-    Attributes:
-        settled: Whether it was counted.
+        then: What is called with its result; ``None`` if nobody waits.
+        cancel_timer: Cancels the timer of its time limit.
+        ended: Whether it was counted, and its result handed on.
     """
 
-    __slots__ = ("permit", "settled", "started")
-
-    def __init__(self, permit: Permit, started: float) -> None:
-        self.permit = permit
-        self.started = started
-        self.settled = False
+    operation: str
+    permit: Permit
+    started: float
+    then: Callable[[T | StoreFailure], object] | None = None
+    cancel_timer: Callable[[], object] | None = None
+    ended: bool = False

@@ -15,11 +15,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import Context
-from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import SourceFailure
@@ -39,7 +39,14 @@ from app.sources.base import (
 )
 from app.sources.batch import Collected
 from app.sources.batch_scheduler import BatchScheduler, Sharing, never
-from app.sources.cache.entry_use import AT_ONCE, EntryUse, merged_entry, use_of, with_old
+from app.sources.cache.entry_use import (
+    AT_ONCE,
+    EntryUse,
+    fresh_until,
+    merged_entry,
+    use_of,
+    with_old,
+)
 from app.sources.cache.invalidation import Forget, Invalidations
 from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime, SeenResponse
 from app.sources.cache.lookup import PendingLookup, StoredEntries, StoreLookups
@@ -122,7 +129,7 @@ class CachedSource(Generic[R]):
         )
         self._lookups: StoreLookups[R] | None = None
         if shared is not None:
-            self._lookups = StoreLookups(shared.read, self._tasks, f"look up {self.name}")
+            self._lookups = StoreLookups(shared.read)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -164,6 +171,8 @@ class CachedSource(Generic[R]):
             and entry.fields is None
             and entry.seen.at <= now < entry.fresh_until
             and entry.began > unmarked
+            else EntryUse.NONE
+            if entry is None
             else self._use_of(entry, now, fields)
             for entry in entries
         ]
@@ -252,18 +261,9 @@ class CachedSource(Generic[R]):
         self, lookup: PendingLookup[R], places: Sequence[int], found: StoredEntries[R]
     ) -> None:
         """Go on with a look-up, after the shared store has answered or failed."""
-        now = self._clock.now()
         shared = self._shared
         if found is not None and shared is not None:
-            self._store.put_many(self._newer(lookup, places, found, now + shared.local_ttl))
-            for place in places:
-                lookup.uses[place] = self._use_of(lookup.entries[place], now, lookup.fields)
-            stale = [
-                entry.key
-                for place in places
-                if lookup.uses[place] is EntryUse.REVALIDATE
-                and (entry := lookup.entries[place]) is not None
-            ]
+            stale = self._choose(lookup, places, found, shared.local_ttl)
             if stale:
                 self._begin_renewal(shared, stale, lookup.context, lookup.fields)
         if not lookup.ended:
@@ -274,31 +274,46 @@ class CachedSource(Generic[R]):
         if lookup.arrival is not None and not lookup.arrival.done():
             lookup.arrival.set_result(None)
 
-    def _newer(
+    def _choose(
         self,
         lookup: PendingLookup[R],
         places: Sequence[int],
         found: Sequence[Entry[R] | None],
-        until: datetime,
-    ) -> list[Entry[R]]:
-        """Choose the newer of both levels for each place; return the entries to keep in memory."""
+        local_ttl: timedelta,
+    ) -> Sequence[EntryKey]:
+        """Choose the newer entry of both levels for each place; return the keys of stale ones."""
+        now, unmarked, fields = self._clock.now(), self._unmarked_after(), lookup.fields
+        entries, uses = lookup.entries, lookup.uses
         kept: list[Entry[R]] = []
+        stale: list[EntryKey] = []
         for place, stored in zip(places, found, strict=True):
-            entry = lookup.entries[place]
+            entry = entries[place]
             if stored is not None and (
-                entry is None
-                or entry.fetched_at < stored.fetched_at
-                or not entry.holds(lookup.fields)
+                entry is None or entry.began <= stored.began or not entry.holds(fields)
             ):
-                entry = stored
-            if entry is not None:
-                fresh = self._fresh_until(
-                    entry.fetched_at, entry.lifetime, is_known=entry.record is not None
+                entry = entries[place] = stored
+                kept.append(entry)
+            elif entry is not None:  # there is no newer one
+                until = now + local_ttl
+                fresh = fresh_until(
+                    self._settings, entry.fetched_at, entry.lifetime, is_known=entry.is_known
                 )
                 entry = replace(entry, checked_until=until, fresh_until=min(fresh, until))
-                lookup.entries[place] = entry
+                entries[place] = entry
                 kept.append(entry)
-        return kept
+            if (
+                entry is not None
+                and entry.fields is None
+                and now < entry.fresh_until
+                and entry.began > unmarked
+            ):  # the common case
+                uses[place] = EntryUse.FRESH
+                continue
+            use = uses[place] = self._use_of(entry, now, fields)
+            if use is EntryUse.REVALIDATE and entry is not None:
+                stale.append(entry.key)
+        self._store.put_many(kept)
+        return stale
 
     def _fetch_missing(self, lookup: PendingLookup[R], *, renews: bool) -> None:
         """Begin to fetch the keys that no entry can serve, and perhaps to renew stale entries."""
@@ -370,7 +385,9 @@ class CachedSource(Generic[R]):
             response = seen.setdefault(
                 id(arrival), SeenResponse(arrival.at, lifetime=arrival.lifetime)
             )
-            until = self._fresh_until(arrival.at, arrival.lifetime, is_known=result is not None)
+            until = fresh_until(
+                self._settings, arrival.at, arrival.lifetime, is_known=result is not None
+            )
             entries.append(
                 Entry(entry_key, result, response, fields, until, until, began, arrival.tags)
             )
@@ -401,13 +418,6 @@ class CachedSource(Generic[R]):
             self._clock_changes += 1
             self._store.clear()
         self.scheduler.forget(lambda key: forget.names(self._service, key))
-
-    def _fresh_until(self, at: datetime, lifetime: Lifetime, *, is_known: bool) -> datetime:
-        """Return before which time an entry is fresh, by the settings and by the service."""
-        cache = self._settings.cache
-        ttl = cache.ttl if is_known else cache.unknown_ttl
-        seconds = min(ttl, lifetime.fresh)
-        return at + timedelta(seconds=max(seconds, 0.0))
 
     def _may_be_kept(self, lifetime: Lifetime, context: RequestContext) -> bool:
         """Return whether the service allows to keep a result; log the first that it does not."""

@@ -14,14 +14,14 @@ An entry that lacks a wanted field is not used. The new record is then merged wi
 that is still fresh; the merged entry is as old as the older part.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
 from app.errors import Code, SourceFailure
 from app.settings.source import SourceSettings
 from app.sources.base import DamagedRecord, FieldSet, Record, SourceResult
-from app.sources.cache.lifetime import SeenResponse
+from app.sources.cache.lifetime import Lifetime, SeenResponse
 from app.sources.cache.store import Entry
 from app.sources.records_in_parts import joined
 
@@ -79,6 +79,25 @@ def use_of(
     if settings.contract == "stale_ok" and 0 < if_error >= stale:
         return EntryUse.IF_ERROR
     return EntryUse.NONE
+
+
+def fresh_until(
+    settings: SourceSettings, at: datetime, lifetime: Lifetime, *, is_known: bool
+) -> datetime:
+    """Return before which time an entry is fresh, by the settings and by the service.
+
+    Args:
+        settings: The settings of the source.
+        at: When its response arrived.
+        lifetime: How long the service allows to keep it.
+        is_known: Whether the source knew the user.
+
+    Returns:
+        The time.
+    """
+    cache = settings.cache
+    seconds = min(cache.ttl if is_known else cache.unknown_ttl, lifetime.fresh)
+    return at + timedelta(seconds=max(seconds, 0.0))
 
 
 def with_old(

@@ -1,12 +1,10 @@
 """Look-ups in an entity cache: of one request, and those that go to the shared store together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from app.resilience.tasks import Tasks
 from app.sources.base import FieldSet, Record, RequestContext, UserId
 from app.sources.batch import Collected, PendingBatch
 from app.sources.cache.entry_use import EntryUse
@@ -97,14 +95,10 @@ class StoreLookups(Generic[R]):
     """Look-ups of one turn of the event loop go to the shared store by one round trip.
 
     Attributes:
-        read: Reads the entries of keys.
-        tasks: The owner of the tasks that read.
-        name: Name of the tasks.
+        read: Reads the entries of keys, and calls a function with them, once and always.
     """
 
-    read: Callable[[Sequence[EntryKey]], Awaitable[StoredEntries[R]]]
-    tasks: Tasks
-    name: str
+    read: Callable[[Sequence[EntryKey], Callable[[StoredEntries[R]], None]], None]
     _waiting: "list[_Waiting[R]]" = field(default_factory=list["_Waiting[R]"])
 
     def add(self, keys: Sequence[EntryKey], resume: Callable[[StoredEntries[R]], None]) -> None:
@@ -121,28 +115,17 @@ class StoreLookups(Generic[R]):
     def _send(self) -> None:
         """Begin to read all waiting keys."""
         waiting, self._waiting = self._waiting, []
-        if self.tasks.closed:
-            _resume(waiting, {})
-        else:
-            self.tasks.begin(self._look_up(waiting), self.name, Context())
-
-    async def _look_up(self, waiting: "Sequence[_Waiting[R]]") -> None:
-        """Read keys, and hand out their entries."""
-        found: dict[EntryKey, Entry[R] | None] | None = None
-        try:
-            keys = waiting[0].keys
-            if len(waiting) > 1:
-                keys = [*dict.fromkeys(key for one in waiting for key in one.keys)]
-            entries = await self.read(keys)
-            if entries is not None:
-                found = dict(zip(keys, entries, strict=True))
-        finally:
-            _resume(waiting, found)
+        if len(waiting) == 1:  # the common case
+            self.read(waiting[0].keys, waiting[0].resume)
+            return
+        keys = [*dict.fromkeys(key for one in waiting for key in one.keys)]
+        self.read(keys, lambda entries: _resume(waiting, keys, entries))
 
 
 def _resume(
-    waiting: "Sequence[_Waiting[R]]", found: dict[EntryKey, Entry[R] | None] | None
+    waiting: "Sequence[_Waiting[R]]", keys: Sequence[EntryKey], entries: StoredEntries[R]
 ) -> None:
     """Hand out entries to those who wait for them."""
+    found = {} if entries is None else dict(zip(keys, entries, strict=True))
     for one in waiting:
-        one.resume(None if found is None else [found.get(key) for key in one.keys])
+        one.resume(None if entries is None else [found[key] for key in one.keys])

@@ -8,7 +8,7 @@ The digest stands for the record and for all settings that say how it is made. S
 versions, or with two configurations, do not read each other's entries unless these mean the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
@@ -19,8 +19,10 @@ from app.observability.metrics import Counter
 from app.resilience.clock import Clock
 from app.settings.source import SourceSettings
 from app.sources.base import Record
+from app.sources.cache.entry_use import fresh_until
 from app.sources.cache.invalidation import MICROSECONDS, Invalidations
 from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
+from app.sources.cache.lookup import StoredEntries
 from app.sources.cache.store import Entry, EntryKey
 from app.sources.cache.stored_entry import RecordCodec, StoredEntry, read_entry, write_entry
 from app.store.contract import StoredValue, StoreFailure
@@ -108,23 +110,31 @@ class SharedEntries(Generic[R]):
         """How long an entry is used from memory before the store is asked for a newer one."""
         return timedelta(seconds=self._store.settings.local_ttl)
 
-    async def read(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None] | None:
-        """Read entries, by one round trip.
+    def read(self, keys: Sequence[EntryKey], then: Callable[[StoredEntries[R]], None]) -> None:
+        """Read entries by one round trip, and call a function with them.
 
         Args:
             keys: The keys of the entries, at least one.
-
-        Returns:
-            The entry of each key; ``None`` for one that is not there, or that cannot be used.
-            ``None`` for all if the store did not answer in time.
+            then: Called once and always. It gets the entry of each key; ``None`` for one that is
+                not there, or that cannot be used. ``None`` for all if the store did not answer in
+                time.
         """
         prefix = self._prefix
-        names = [prefix + key.identity + ":" + key.user for key in keys]
-        answer = await self._store.run("get", lambda client: client.get_many(names))
+        names = [f"{prefix}{identity}:{user}" for identity, user in keys]
+        self._store.ask(
+            "get",
+            lambda client: client.get_many(names),
+            lambda answer: then(self._entries_in(keys, answer)),
+        )
+
+    def _entries_in(
+        self, keys: Sequence[EntryKey], answer: Sequence[bytes | None] | StoreFailure
+    ) -> StoredEntries[R]:
+        """Read the entries in an answer of the store, and count them."""
         if isinstance(answer, StoreFailure):
             self._lookups.add(len(keys), self._name, "unavailable")
             return None
-        found = sum(value is not None for value in answer)
+        found = len(answer) - answer.count(None)
         entries = self._entries(keys, answer) if found else [None] * len(keys)
         read = sum(entry is not None for entry in entries)
         for result, count in (
@@ -142,10 +152,11 @@ class SharedEntries(Generic[R]):
         Args:
             entries: The entries.
         """
-        now, values = self._invalidations.now(), list[StoredValue]()
+        now, values = self._clock.now(), list[StoredValue]()
+        moment = self._invalidations.now()
         for entry in entries:
             seconds = useful_for(entry, self._settings)
-            value = None if seconds <= 0 else self._value_of(entry, now)
+            value = None if seconds <= 0 else self._value_of(entry, now, moment)
             if value is not None:
                 name = self._prefix + entry.key.identity + ":" + entry.key.user
                 values.append(StoredValue(name, value, max(int(seconds * 1000), 1)))
@@ -179,7 +190,7 @@ class SharedEntries(Generic[R]):
             return keys
         return [key for key, taken in zip(keys, answer, strict=True) if taken]
 
-    def _value_of(self, entry: Entry[R], now: int) -> bytes | None:
+    def _value_of(self, entry: Entry[R], now: datetime, moment: int) -> bytes | None:
         """Write an entry; ``None`` if its record cannot be written."""
         row = None
         if entry.record is not None:
@@ -198,7 +209,7 @@ class SharedEntries(Generic[R]):
                 StoredEntry(
                     (entry.key.identity, entry.key.user),
                     entry.began,
-                    self._moment_of(entry.fetched_at, now),
+                    moment - int((now - entry.fetched_at).total_seconds() * MICROSECONDS),
                     None if lifetime == UNBOUNDED else bounds,
                     entry.tags,
                     None if entry.fields is None else tuple(sorted(entry.fields)),
@@ -208,51 +219,63 @@ class SharedEntries(Generic[R]):
         except UnicodeEncodeError:  # a key with half a character
             return None
 
-    def _moment_of(self, at: datetime, now: int) -> int:
-        """Return the store's time of a moment of this process."""
-        return now - int((self._clock.now() - at).total_seconds() * MICROSECONDS)
-
     def _entries(
         self, keys: Sequence[EntryKey], values: Sequence[bytes | None]
-    ) -> Sequence[Entry[R] | None]:
+    ) -> list[Entry[R] | None]:
         """Read the entries of values; ``None`` for one that cannot be read or used."""
-        now, moment = self._clock.now(), self._invalidations.now()
-        stored = [
-            None if value is None else read_entry(value, key)
-            for key, value in zip(keys, values, strict=True)
-        ]
-        usable = [
-            one
-            if one is not None
-            and one.began <= moment + CLOCK_ERROR
-            and not self._invalidations.is_outdated(
-                self._service, one.owner[1], one.tags, one.began
+        now, invalidations = self._clock.now(), self._invalidations
+        moment, unmarked = invalidations.now(), invalidations.last
+        latest, service = moment + CLOCK_ERROR, self._service
+        stored: list[StoredEntry | None] = []
+        with_rows: list[StoredEntry] = []
+        for key, value in zip(keys, values, strict=True):
+            one = None if value is None else read_entry(value, key)
+            if one is not None and (
+                one.began > latest
+                or (
+                    one.began <= unmarked
+                    and invalidations.is_outdated(service, key.user, one.tags, one.began)
+                )
+            ):
+                one = None
+            stored.append(one)
+            if one is not None and one.row is not None:
+                with_rows.append(one)
+        records = iter(
+            self._codec.read(
+                [one.row or b"" for one in with_rows],
+                [None if one.fields is None else frozenset(one.fields) for one in with_rows],
             )
-            else None
-            for one in stored
-        ]
-        with_rows = [one for one in usable if one is not None and one.row is not None]
-        fields = [None if one.fields is None else frozenset(one.fields) for one in with_rows]
-        records = iter(self._codec.read([one.row or b"" for one in with_rows], fields))
-        seen: dict[object, SeenResponse] = {}
+        )
+        until = now + self.local_ttl
+        seen, fresh, last = SeenResponse(now), until, None
         entries: list[Entry[R] | None] = []
-        for key, one in zip(keys, usable, strict=True):
-            if one is None:
+        for key, one in zip(keys, stored, strict=True):
+            record = None if one is None or one.row is None else next(records)
+            if one is None or (record is None and one.row is not None):
                 entries.append(None)
                 continue
-            record = None if one.row is None else next(records)
-            if record is None and one.row is not None:
-                entries.append(None)
-                continue
-            response = seen.get((one.arrived, one.lifetime))
-            if response is None:
-                age = timedelta(microseconds=max(moment - one.arrived, 0))
-                lifetime = UNBOUNDED if one.lifetime is None else Lifetime(*one.lifetime)
-                response = SeenResponse(now - age, lifetime=lifetime)
-                seen[one.arrived, one.lifetime] = response
-            some = None if one.fields is None else frozenset(one.fields)
-            entries.append(Entry(key, record, response, some, began=one.began, tags=one.tags))
+            if (
+                last is None
+                or one.arrived != last.arrived
+                or one.lifetime != last.lifetime
+                or (one.row is None) != (last.row is None)
+            ):  # else it is of the same response, as neighbours often are
+                seen, fresh = self._response_of(one, now, moment)
+                fresh, last = min(fresh, until), one
+            fields = None if one.fields is None else frozenset(one.fields)
+            entries.append(Entry(key, record, seen, fields, fresh, until, one.began, one.tags))
         return entries
+
+    def _response_of(
+        self, stored: StoredEntry, now: datetime, moment: int
+    ) -> tuple[SeenResponse, datetime]:
+        """Make the response of an entry, and the time until which the entry is fresh."""
+        at = now - timedelta(microseconds=max(moment - stored.arrived, 0))
+        lifetime = UNBOUNDED if stored.lifetime is None else Lifetime(*stored.lifetime)
+        is_known = stored.row is not None
+        fresh = fresh_until(self._settings, at, lifetime, is_known=is_known)
+        return SeenResponse(at, lifetime=lifetime), fresh
 
 
 def useful_for(entry: Entry[Any], settings: SourceSettings) -> float:

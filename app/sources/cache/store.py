@@ -5,9 +5,10 @@ A store does not decide how old an entry may be; ``entity_cache.py`` does.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from app.sources.base import FieldSet, R_co, Record, UserId
 from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
@@ -30,9 +31,8 @@ class EntryKey(NamedTuple):
     user: UserId
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[R_co]):
-    """A source result that is kept.
+class Entry(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
+    """A source result that is kept. A struct, because it takes a quarter of a dataclass's time.
 
     Attributes:
         key: The key of the entry.
@@ -53,6 +53,11 @@ class Entry(Generic[R_co]):
     checked_until: datetime = NEVER
     began: int = 0
     tags: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the source knew the user."""
+        return self.record is not None
 
     @property
     def fetched_at(self) -> datetime:

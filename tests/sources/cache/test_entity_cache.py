@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec import structs
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
@@ -192,7 +193,7 @@ def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
 
 def with_lifetime(entry: Entry[PersonRecord], lifetime: Lifetime) -> Entry[PersonRecord]:
     """Make the same entry of a service that says how long it may be kept."""
-    return replace(entry, seen=SeenResponse(entry.fetched_at, lifetime=lifetime))
+    return structs.replace(entry, seen=SeenResponse(entry.fetched_at, lifetime=lifetime))
 
 
 @pytest.mark.parametrize(
