@@ -33,7 +33,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@touch $@
 
 # Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
-NPM_FOLDERS := tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react tests/fastpath/compliance
+NPM_FOLDERS := .ci/prose tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react tests/fastpath/compliance
 NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
 # The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
 $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/dev
@@ -47,10 +47,11 @@ test: .venv/dev $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 # The two type checkers take the most time, and each uses one core: they run beside each other.
-check: .venv/dev ## format, lint, types, schema drift
+check: .venv/dev .ci/prose/node_modules/installed ## format, lint, types, prose, schema drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
+	$(BIN)/python .ci/prose.py
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/user-gateway schema check
 

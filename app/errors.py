@@ -59,7 +59,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeMeaning:
-    """What a code tells a client.
+    """The meaning of a code for clients.
 
     Attributes:
         about: What the error is about: ``field``, of an answer that has data; or ``request``, which

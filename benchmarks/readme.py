@@ -36,8 +36,8 @@ def long_form(run: Run) -> str:
     """Write what the page on performance shows of a run: the bars, and all peers with ranges."""
     how = (
         f"Medians and ranges of {run.rounds} interleaved rounds of {run.seconds} s,"
-        f" {run.connections} connections, {run.date}: CPU of all processes per request, over that"
-        " of the hand-written aggregator in the same round."
+        f" {run.connections} connections, {run.date}. The values are the CPU of all"
+        " processes per request, over that of the hand-written aggregator in the same round."
     )
     parts = [how, standing(run).markdown()]
     for is_everyday in (True, False):

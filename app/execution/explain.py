@@ -55,7 +55,7 @@ from app.sources.records_in_parts import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class ExplainedGroup:
-    """Users of one root field of whom the caller may see the same fields.
+    """Users of one root field, of which the caller may see the same fields.
 
     Attributes:
         root: The root field.

@@ -93,7 +93,7 @@ class SourceNeeds:
 
 @dataclass(frozen=True, slots=True)
 class UserSelection:
-    """The selection of a root field, for users of whom the caller may see the same fields.
+    """The selection of a root field, for users of which the caller may see the same fields.
 
     Attributes:
         fields: The fields in the order of the answer, hidden fields included.
@@ -165,7 +165,7 @@ class RootSelection:
 
 @dataclass(slots=True)
 class UserGroup:
-    """Users of one root field of whom the caller may see the same fields.
+    """Users of one root field, of which the caller may see the same fields.
 
     Attributes:
         selection: The selection for these users.

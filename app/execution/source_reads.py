@@ -1,4 +1,4 @@
-"""What the fields of ``User`` read of the sources, and what a selection therefore needs. Pure."""
+"""What the fields of ``User`` read of the sources, and so what a selection needs. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -117,7 +117,7 @@ class _Interpreter(TreeInterpreter):
         self._variables = {"headers": {**facts.headers}, "status": facts.status}
 
     def visit_variable(self, node: Mapping[str, Any], _: object) -> object:
-        """Return the value of a variable, whatever the current node is."""
+        """Return the value of a variable; the current node does not matter."""
         return self._variables[node["value"]]
 
 

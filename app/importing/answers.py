@@ -231,7 +231,7 @@ def _candidate_of_many_rows(
     keys: Sequence[str],
     operation: OpenApiOperation,
 ) -> _Candidate | None:
-    """Judge a candidate whose rows are several of each user; ``None`` if that cannot be told.
+    """Judge a candidate whose rows are several of each user; ``None`` if that cannot be seen.
 
     The request names users as such, and the rows are called like a list of the record. Rows that
     stand in the object of a user are what that object has.

@@ -1,4 +1,4 @@
-"""Keeps each event one line of bounded length, whatever values it has.
+"""Keeps each event one line of bounded length, with any values.
 
 Names of operations, paths and texts of exceptions can come from a client or a source. They can be a
 hundred kilobytes long, and contain line breaks or control sequences of terminals.

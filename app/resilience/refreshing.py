@@ -94,7 +94,7 @@ class RefreshingValue(Generic[T]):
         return self._fetching is not None and not self._fetching.done()
 
     def drop(self) -> None:
-        """Forget the value: it is invalid, whatever its times are."""
+        """Forget the value: it is invalid, and its times do not matter."""
         self.latest = None
 
     def refresh(self) -> "asyncio.Task[None]":

@@ -563,7 +563,7 @@ SCALARS = (
 
 
 def key_of_items(item: ObjectDefinition) -> str | None:
-    """Return the attribute by which the items of a list are told apart.
+    """Return the attribute by which the items of a list are distinguished.
 
     Args:
         item: The object that an item is.

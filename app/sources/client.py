@@ -54,7 +54,7 @@ _OK, _TOO_MANY = int(HTTPStatus.OK), int(HTTPStatus.TOO_MANY_REQUESTS)
 
 @dataclass(slots=True)
 class LastContact:
-    """The last response of a service, whatever its status.
+    """The last response of a service, with any status.
 
     Attributes:
         at: When the response arrived.

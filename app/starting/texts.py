@@ -103,7 +103,7 @@ _ONE_IS_ENOUGH = frozenset({TrialOutcome.SILENT, TrialOutcome.DENIED, TrialOutco
 
 
 def _sentence(source: str, one: TrialRequest, variable: str | None) -> str:  # noqa: PLR0911 # a table
-    """Say what became of the request that tells most, and what to do."""
+    """Say what became of the request that shows most, and what to do."""
     detail = f" ({one.detail})" if one.detail else ""
     upper = "".join(sign if sign.isalnum() else "_" for sign in source).upper()
     match one.outcome:

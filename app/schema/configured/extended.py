@@ -284,7 +284,7 @@ class ExtendedFields:
             self._add(f"{field.name} {what}")
 
     def _check_item(self, field: ExtensionField, kind: TypeNode) -> None:
-        """Report a list whose items cannot be told apart, or have no record of the module."""
+        """Report a list whose items cannot be distinguished, or have no record of the module."""
         name = print_ast(kind)
         item = self._types.objects.get(name) if isinstance(kind, NamedTypeNode) else None
         if item is None:

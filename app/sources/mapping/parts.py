@@ -74,7 +74,7 @@ class PartReader(MappingReader[R]):
     def _matched(
         self, rows: KeyedRows, keys: Sequence[UserId], extent: Extent, facts: ResponseFacts
     ) -> Rows[Any]:
-        """Return the result of each key. A list by position has all rows, whatever else it says."""
+        """Return the result of each key. A list by position always has all rows."""
         matched = super()._matched(rows, keys, Extent(None) if self._by_position else extent, facts)
         matched.malformed += [
             failure.detail

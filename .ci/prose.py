@@ -1,0 +1,87 @@
+"""Looks through the prose: the documentation, and the first lines of docstrings.
+
+Rules: no sentence has more than 28 words, and words are those of ``.ci/prose/words.yml``. textlint
+holds them. The first lines of docstrings are written to ``build/prose``, each at the line that it
+has in its module, so that textlint reports it where it is.
+
+Where textlint is not installed it says so, and fails on CI alone.
+"""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RULES = ROOT / ".ci" / "prose"
+LINES = ROOT / "build" / "prose"
+PAGES = ("README.md", "docs/**/*.md", "examples/*/*.md", "benchmarks/*.md", "tests/fakes/*.md")
+MODULES = "app/**/*.py"
+
+
+def main() -> int:
+    """Write out the first lines of docstrings, and have textlint read all prose.
+
+    Returns:
+        The exit code: 1 if a rule is broken.
+    """
+    textlint = RULES / "node_modules" / ".bin" / "textlint"
+    if not textlint.exists():
+        print("prose: not checked, since textlint is not installed (npm)")
+        return 1 if os.environ.get("CI") else 0
+    pages = sorted({page for pattern in PAGES for page in ROOT.glob(pattern)})
+    shutil.rmtree(LINES, ignore_errors=True)
+    docstrings = list(write_first_lines())
+    done = subprocess.run(  # noqa: S603 # a program that is locked
+        (textlint, "--config", ".textlintrc.json", "--format", "unix", *pages, *docstrings),
+        cwd=RULES,
+        # Node comes with the packages of the environment.
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"},
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    report = done.stdout.replace(f"{LINES}/", "").replace(f"{ROOT}/", "").replace(".prose:", ":")
+    print(report.strip() or f"prose: {len(pages)} pages and {len(docstrings)} modules are right")
+    return 1 if done.returncode else 0
+
+
+def write_first_lines() -> Iterator[Path]:
+    """Write the first lines of the docstrings of each module into a file of its own.
+
+    Yields:
+        The files.
+    """
+    for module in sorted(ROOT.glob(MODULES)):
+        found = dict(first_lines(ast.parse(module.read_text(encoding="utf-8"))))
+        if not found:
+            continue
+        file = LINES / f"{module.relative_to(ROOT)}.prose"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        last = max(found)
+        file.write_text("\n".join(found.get(line, "") for line in range(1, last + 1)))
+        yield file
+
+
+def first_lines(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Find the docstrings of a module, its classes and its functions.
+
+    Args:
+        module: The module, parsed.
+
+    Yields:
+        The line of each, and its first line. Code in it is marked as Markdown marks code.
+    """
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        text = ast.get_docstring(node)
+        if text and isinstance(node.body[0], ast.Expr):
+            yield node.body[0].lineno, text.partition("\n\n")[0].replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

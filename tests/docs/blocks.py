@@ -1,0 +1,136 @@
+"""The blocks of code of the documentation, and what a comment before a block says of it.
+
+A block is run by its language. Two comments say otherwise, on the line before it:
+``<!-- run by tests/… -->`` names the test that runs it, and ``<!-- not run: … -->`` says why
+nothing can. ``<!-- blocks run by tests/… -->`` holds for all other blocks of its page.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tests.docs.pages import ROOT, name_of, pages
+
+_BLOCK = re.compile(
+    r"^(?:(?P<indent> *)<!-- (?P<comment>[^\n]*?) -->\n)?"
+    r"(?P<margin> *)(?P<fence>`{3,})(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=margin)(?P=fence) *$",
+    re.DOTALL | re.MULTILINE,
+)
+_WHOLE_PAGE = re.compile(r"^<!-- blocks (run by \S+) -->$", re.MULTILINE)
+
+OUTPUT = "text"
+"""The language of what programs print, and of diagrams: there is nothing to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of code.
+
+    Attributes:
+        page: The file of its page.
+        line: The line of its fence, from 1.
+        language: The first word after the fence.
+        title: The name of the file that it is, if the page names one.
+        text: Its lines, without the page's indentation.
+        comment: What the comment before it says; empty if there is none.
+    """
+
+    page: Path
+    line: int
+    language: str
+    title: str
+    text: str
+    comment: str
+
+    @property
+    def name(self) -> str:
+        """Name it by its page and line."""
+        return f"{name_of(self.page)}:{self.line}"
+
+    @property
+    def run(self) -> Literal["here", "elsewhere", "not"]:
+        """Say where it is run."""
+        if self.comment.startswith("not run: "):
+            return "not"
+        return "elsewhere" if self.test else "here"
+
+    @property
+    def test(self) -> str:
+        """Name the test that runs it, if that is another one."""
+        found = re.fullmatch(r"run by (\S+)", self.comment)
+        return found[1] if found else ""
+
+
+def blocks_of(page: Path) -> Sequence[Block]:
+    """List the blocks of a page.
+
+    Args:
+        page: Its file.
+
+    Returns:
+        The blocks, in their order.
+    """
+    text = page.read_text(encoding="utf-8")
+    whole = _WHOLE_PAGE.search(text)
+    found: list[Block] = []
+    for one in _BLOCK.finditer(text):
+        language, _, rest = one["info"].strip().partition(" ")
+        title = re.search(r'title="([^"]*)"', rest)
+        margin = len(one["margin"])
+        found.append(
+            Block(
+                page=page,
+                line=text.count("\n", 0, one.start("fence")) + 1,
+                language=language,
+                title=title[1] if title else "",
+                text="".join(line[margin:] for line in one["text"].splitlines(keepends=True)),
+                comment=one["comment"] or (whole[1] if whole else ""),
+            )
+        )
+    return found
+
+
+BLOCKS = tuple(block for page in pages() for block in blocks_of(page))
+"""All blocks of the documentation."""
+
+
+def here(*languages: str) -> Sequence[Block]:
+    """List the blocks of some languages that are run by the tests of this room.
+
+    Args:
+        languages: The first words after their fences.
+
+    Returns:
+        The blocks.
+    """
+    return [one for one in BLOCKS if one.language in languages and one.run == "here"]
+
+
+def report() -> str:
+    """Count the blocks.
+
+    Returns:
+        Lines for people: how many are run, where, and why some are not.
+    """
+    code = [one for one in BLOCKS if one.language != OUTPUT or one.comment]
+    counts = {run: sum(one.run == run for one in code) for run in ("here", "elsewhere", "not")}
+    total = (
+        f"{len(code)} blocks of code in {len(pages())} pages: {counts['here']} run by tests/docs,"
+        f" {counts['elsewhere']} by other tests, {counts['not']} not run."
+    )
+    reasons = (f"  {one.name}: {one.comment}" for one in code if one.run == "not")
+    return "\n".join((total, *reasons))
+
+
+def is_a_test(name: str) -> bool:
+    """Tell whether a test is there.
+
+    Args:
+        name: Its path in the repository.
+
+    Returns:
+        Whether there is a file of that name among the tests.
+    """
+    return name.startswith("tests/") and (ROOT / name).is_file()

@@ -1,0 +1,249 @@
+"""Each block of code of the documentation is run, or a comment before it says why it is not.
+
+`python -m tests.docs` counts them.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+from click.testing import CliRunner
+
+from app.cli import main
+from app.execution.schema import schema_for
+from app.main import load_settings
+from app.settings.models import DEFAULT_SOURCES
+from tests.docs.blocks import BLOCKS, Block, blocks_of, here, is_a_test
+from tests.docs.commands import ShellCommand, commands_in, parsed
+from tests.docs.pages import ROOT
+from tests.server.graphiql.browsing import running_demo
+
+REQUEST = '{"form": "list", "path": "/requesters", "parameter": "ids"}'
+"""The request of a source that a block names without its table."""
+
+BASE_URLS = {
+    f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": "http://127.0.0.1:9" for name in DEFAULT_SOURCES
+}
+
+RUN = frozenset(
+    (
+        "config schema",
+        "config show",
+        "errors",
+        "explain",
+        "schema check",
+        "schema print",
+        "settings",
+    )
+)
+"""The commands of the gateway that are run. Of the others, the command line is parsed."""
+
+IN_A_SHELL = frozenset(("jq", "python"))
+"""Programs that a shell runs, in a folder with a ``gateway.log``."""
+
+AT_THE_DEMO = "http://127.0.0.1:8000"
+"""Commands with this address are run by a shell, at a demo that the tests start."""
+
+ASKING = [one for one in here("sh") if AT_THE_DEMO in one.text]
+OTHER_SCRIPTS = [one for one in here("sh") if AT_THE_DEMO not in one.text]
+
+EVENT = '{"event": "source.fetch", "outcome": "failed", "source": "billing", "detail": "503"}\n'
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of the machine be seen."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY"):
+            monkeypatch.delenv(name)
+
+
+def desk(page: Path, folder: Path) -> Path:
+    """Make the folder in which a page's commands run: the repository, and files that it shows."""
+    for entry in ROOT.iterdir():
+        if entry.name not in {".env", "build"}:
+            (folder / entry.name).symlink_to(entry)
+    if (own := page.with_name("gateway.toml")).exists():
+        (folder / own.name).symlink_to(own)
+    for block in blocks_of(page):
+        if block.title:
+            (folder / block.title).write_text(block.text, encoding="utf-8")
+    (folder / "gateway.log").write_text(EVENT, encoding="utf-8")
+    return folder
+
+
+def ids(blocks: Sequence[Block]) -> Sequence[str]:
+    """Name blocks."""
+    return [one.name for one in blocks]
+
+
+def test_each_block_has_a_language_that_is_run_or_a_comment_that_says_where_or_why_not() -> None:
+    known = {"graphql", "json", "sh", "text", "toml", "yaml"}
+    comment = re.compile(r"not run: \S.{8,}|run by \S+|")
+    unknown = here(*{one.language for one in BLOCKS} - known)
+
+    assert [f"{one.name} {one.language}" for one in unknown] == []
+    assert [one.name for one in BLOCKS if one.test and not is_a_test(one.test)] == []
+    assert [one.name for one in BLOCKS if not comment.fullmatch(one.comment)] == []
+
+
+@pytest.mark.parametrize("block", here("toml"), ids=ids(here("toml")))
+def test_a_file_can_be_used(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file is loaded as `serve` does, given the addresses and secrets that it lacks."""
+    table = tomllib.loads(block.text)
+    file = tmp_path / "gateway.toml"
+    file.write_text(block.text, encoding="utf-8")
+    sources = {
+        *table.get("sources", {}),
+        *re.findall(r'^source = "(\w+)', block.text, re.MULTILINE),
+    }
+    if table.get("schema", {}).get("extends") != "none":
+        sources |= {*DEFAULT_SOURCES}
+    for source in sources:
+        own = table.get("sources", {}).get(source, {})
+        name = f"GATEWAY_SOURCES__{source.upper()}"
+        if "base_url" not in own:
+            monkeypatch.setenv(f"{name}__BASE_URL", "http://127.0.0.1:9")
+        if source not in DEFAULT_SOURCES and not own.keys() & {"request", "endpoints"}:
+            monkeypatch.setenv(f"{name}__REQUEST", REQUEST)
+    if "auth" not in table:
+        monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    for name in re.findall(r'"([A-Z0-9]+_(?:TOKEN|KEY|SECRET|PASSWORD))"', block.text):
+        monkeypatch.setenv(name, "x" * 40)
+
+    settings = load_settings(None, config=file, serving=True)
+
+    schema, _ = schema_for(settings)
+    assert schema.core.query_type is not None
+
+
+@pytest.mark.parametrize("block", here("graphql"), ids=ids(here("graphql")))
+def test_an_operation_is_valid_for_the_schema_of_its_page(
+    block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(desk(block.page, tmp_path))
+    config = ["--config", "gateway.toml"] if Path("gateway.toml").exists() else []
+    for name in re.findall(r'env = "(\w+)"', Path("gateway.toml").read_text() if config else ""):
+        monkeypatch.setenv(name, "x")
+
+    result = CliRunner().invoke(main, ["explain", *config, "-"], input=block.text)
+
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("block", here("json"), ids=ids(here("json")))
+def test_json_is_json(block: Block) -> None:
+    assert json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", here("yaml"), ids=ids(here("yaml")))
+def test_yaml_is_yaml(block: Block) -> None:
+    assert all(yaml.safe_load_all(block.text))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo_address() -> AsyncGenerator[str]:
+    """Run the demo for all commands that ask it; the value is where its gateway is."""
+    async with running_demo("--port", "0", "--ports", "0,0,0") as address:
+        yield address.removesuffix("/graphql")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("block", ASKING, ids=ids(ASKING))
+async def test_commands_at_the_demo_are_answered(block: Block, demo_address: str) -> None:
+    for command in commands_in(block.text):
+        await in_a_shell(command.text.replace(AT_THE_DEMO, demo_address), {})
+
+
+@pytest.mark.parametrize("block", OTHER_SCRIPTS, ids=ids(OTHER_SCRIPTS))
+async def test_commands_do_what_the_page_says(
+    block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(desk(block.page, tmp_path))
+    said = exported_before(block)
+    for command in commands_in(block.text):
+        said |= command.variables
+        match command.program:
+            case "":
+                continue
+            case "make":
+                check_target(command.arguments)
+            case "user-gateway":
+                check_gateway(command, said, monkeypatch)
+            case program if program in IN_A_SHELL:
+                await in_a_shell(command.text, said)
+            case program:
+                pytest.fail(f"nothing here runs {program}: say in a comment why")
+    if any(name.startswith("GATEWAY_") for name in said):
+        check_settings(said, monkeypatch)
+
+
+def exported_before(block: Block) -> dict[str, str]:
+    """Collect what earlier blocks of the page export: a reader stays in one terminal."""
+    earlier = [one for one in here("sh") if one.page == block.page and one.line < block.line]
+    commands = (one for other in earlier for one in commands_in(other.text))
+    exports = (one.variables for one in commands if one.program == "")
+    return dict(pair for variables in exports for pair in variables.items())
+
+
+def check_target(arguments: Sequence[str]) -> None:
+    """Look for a target of the Makefile; parse what the demo is given."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for one in arguments:
+        name, _, value = one.partition("=")
+        if value and name == "ARGS" and "demo" in arguments:
+            parsed(("demo", *value.split()))
+        elif not value:
+            assert re.search(rf"^{re.escape(one)}:", makefile, re.MULTILINE), one
+
+
+def check_gateway(
+    command: ShellCommand, variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run a command of the gateway, or parse it if it would run long or call services."""
+    if parsed(command.arguments) not in RUN:
+        return
+    with monkeypatch.context() as patch:
+        for name, value in {**BASE_URLS, "GATEWAY_AUTH__MODE": "none", **variables}.items():
+            patch.setenv(name, value)
+        result = CliRunner().invoke(main, command.arguments)
+    assert result.exit_code == 0, result.output
+
+
+def check_settings(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load what a block sets."""
+    for name, value in {**BASE_URLS, "GATEWAY_AUTH__MODE": "none", **said}.items():
+        monkeypatch.setenv(name, value)
+    load_settings(None, serving=True)
+
+
+async def in_a_shell(text: str, variables: Mapping[str, str]) -> None:
+    """Run a line by a shell, with the programs of the environment. A failure of `curl` is one."""
+    program = text.split(maxsplit=1)[0]
+    if not program.startswith(".venv") and shutil.which(program) is None:
+        pytest.skip(f"there is no {program} on the PATH")
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", re.sub("^curl ", "curl --silent --fail ", text)),
+        env={
+            **os.environ,
+            "REQUEST_ID": "a",
+            **variables,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert b'"errors"' not in output, output.decode()
