@@ -465,7 +465,7 @@ def test_explain_as_json_has_the_names_of_the_answer_s_extension() -> None:
 def test_the_readme_s_example_of_explain_prints_what_it_says() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     [(command, printed)] = re.findall(
-        r"```sh\n\.venv/bin/user-gateway (explain .*?)```.*?```text\n(Operation .*?)```",
+        r"```sh\nuser-gateway (explain .*?)```.*?```text\n(Operation .*?)```",
         readme,
         flags=re.DOTALL,
     )
