@@ -41,6 +41,14 @@ class AbandonReload(BaseModel):
     version: int = Field(description="Number of its settings.")
 
 
+class BeginDrain(BaseModel):
+    """Say by ``/readyz`` that the process is about to end, and go on answering requests."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["begin_drain"] = "begin_drain"
+
+
 class InvalidateCache(BaseModel):
     """Forget entries of the entity cache."""
 
@@ -52,10 +60,10 @@ class InvalidateCache(BaseModel):
     tags: tuple[str, ...] = Field(default=(), description="Forget all with one of these tags.")
 
 
-Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | InvalidateCache
+Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | BeginDrain | InvalidateCache
 """One thing to do for every process. The field ``kind`` says which."""
 
-C = TypeVar("C", PrepareReload, CommitReload, AbandonReload, InvalidateCache)
+C = TypeVar("C", PrepareReload, CommitReload, AbandonReload, BeginDrain, InvalidateCache)
 
 
 class SentCommand(BaseModel):
