@@ -146,6 +146,7 @@ class GatewayServer(uvicorn.Server):
 
     def _answer_last(self) -> None:
         """Let the next response of each connection be its last."""
+        self.server_state.is_draining = True
         for connection in cast("set[object]", self.server_state.connections):
             if isinstance(connection, OrderedProtocol):
                 connection.answer_last()

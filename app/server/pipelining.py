@@ -101,10 +101,13 @@ class ClosingState(ServerState):
     Attributes:
         linger: Seconds for which idle connections still get a request when the server ends; 0 to
             close them at once.
-        is_closing: Whether the server ends: each response is the last of its connection.
+        is_draining: Whether the server is about to end: each response is the last of its
+            connection.
+        is_closing: Whether the server ends.
     """
 
     linger = 0.0
+    is_draining = False
     is_closing = False
 
 
@@ -188,8 +191,11 @@ class OrderedProtocol(HttpToolsProtocol):
         """
         super().connection_made(transport)
         self.flow = BoundedFlow(transport)  # pyright: ignore[reportIncompatibleVariableOverride] # nothing else sets it
-        if isinstance(self.server_state, ClosingState) and self.server_state.is_closing:
+        state = self.server_state
+        if isinstance(state, ClosingState) and state.is_closing:
             self.shutdown()  # it was accepted just before the listener was closed
+        elif isinstance(state, ClosingState) and state.is_draining:
+            self.answer_last()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the work for a client that has disconnected.
