@@ -122,7 +122,7 @@ def create_app(
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources. Its
         ``state.readiness`` returns the ``Readiness``, with the states of sources, and
-        ``state.unreachable`` tries to reach the services.
+        ``state.unreachable`` tries to reach the services. ``state.commands`` carries out commands.
 
     Raises:
         ConfigurationError: The settings do not say how callers are authenticated, or their schema
@@ -218,6 +218,7 @@ def create_app(
     )
     made.state.readiness = health.readiness
     made.state.unreachable = gateway.unreachable
+    made.state.commands = commands
     return made
 
 

@@ -104,11 +104,13 @@ class CommandHandlers:
 
     Attributes:
         handlers: The handlers, by the classes of commands.
+        otherwise: Carries out commands of other classes; ``None`` to refuse them.
     """
 
     handlers: Mapping[type[Command], HandleCommand] = field(
         default_factory=dict[type[Command], HandleCommand]
     )
+    otherwise: HandleCommand | None = None
 
     def having(
         self, kind: type[C], handle: Callable[[C], Awaitable[Sequence[str]]]
@@ -123,7 +125,7 @@ class CommandHandlers:
             The handlers with this one.
         """
         added = cast("Callable[[Any], Awaitable[Sequence[str]]]", handle)
-        return CommandHandlers({**self.handlers, kind: added})
+        return CommandHandlers({**self.handlers, kind: added}, self.otherwise)
 
     async def __call__(self, command: Command) -> Sequence[str]:
         """Carry out a command.
@@ -134,7 +136,7 @@ class CommandHandlers:
         Returns:
             Why it is refused; empty if it is done.
         """
-        handle = self.handlers.get(type(command))
+        handle = self.handlers.get(type(command), self.otherwise)
         if handle is None:
             return (f"this gateway does not carry out the command {command.kind}",)
         return await handle(command)

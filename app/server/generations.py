@@ -24,6 +24,7 @@ from app.resilience.tasks import Tasks
 from app.server.commands import (
     AbandonReload,
     BeginDrain,
+    Command,
     CommandHandlers,
     CommitReload,
     HandleCommand,
@@ -210,7 +211,7 @@ class Generations:
             The state of the lifespan. Requests can be served meanwhile.
         """
         handlers = (
-            CommandHandlers()
+            CommandHandlers(otherwise=self._in_all)
             .having(PrepareReload, self.prepare)
             .having(CommitReload, self.commit)
             .having(AbandonReload, self.abandon)
@@ -287,6 +288,12 @@ class Generations:
         if self._prepared is not None and self._prepared[0].version == command.version:
             self._abandon()
         return ()
+
+    async def _in_all(self, command: Command) -> Sequence[str]:
+        """Carry out a command in every generation that is open: any may have parts of its own."""
+        handlers = [one.app.state.commands for one in self._alive.values()]
+        found: list[Sequence[str]] = await asyncio.gather(*(one(command) for one in handlers))
+        return [*dict.fromkeys(mistake for mistakes in found for mistake in mistakes)]
 
     async def begin_drain(self, _: BeginDrain) -> Sequence[str]:
         """Be no longer ready: the process is about to end.

@@ -22,6 +22,7 @@ from app.server.commands import (
     BeginDrain,
     CommitReload,
     HandleCommand,
+    InvalidateCache,
     PrepareReload,
 )
 from app.server.generations import Generations
@@ -41,8 +42,14 @@ class Process:
     """The application of a process, and a client of it."""
 
     def __init__(
-        self, app: Generations, client: httpx.AsyncClient, telemetry: Telemetry, log: io.StringIO
+        self,
+        app: Generations,
+        client: httpx.AsyncClient,
+        telemetry: Telemetry,
+        log: io.StringIO,
+        handle: HandleCommand,
     ) -> None:
+        self.handle = handle
         self.app = app
         self.client = client
         self.telemetry = telemetry
@@ -105,9 +112,12 @@ def open_process(services: FakeServices, clock: ManualClock) -> OpenProcess:
                 is_draining=drain.is_set,
             )
 
+        handlers: list[HandleCommand] = []
+
         def watched(
-            _: Callable[[], Readiness], __: HandleCommand
+            _: Callable[[], Readiness], handle: HandleCommand
         ) -> AbstractAsyncContextManager[None]:
+            handlers.append(handle)
             return nullcontext()
 
         app = Generations(settings, 1, make, watched=watched, drain=drain, log=log)
@@ -117,7 +127,7 @@ def open_process(services: FakeServices, clock: ManualClock) -> OpenProcess:
                 transport=httpx.ASGITransport(app), base_url="http://localhost"
             ) as client,
         ):
-            yield Process(app, client, telemetry, stream)
+            yield Process(app, client, telemetry, stream, handlers[0])
 
     return opened
 
@@ -296,3 +306,12 @@ async def test_a_source_that_cannot_be_reached_is_a_mistake_if_sources_are_check
     assert [mistake.partition(": ")[0] for mistake in mistakes] == [
         "the source billing cannot be reached"
     ]
+
+
+async def test_other_commands_are_carried_out_by_each_gateway_that_is_open(
+    open_process: OpenProcess,
+) -> None:
+    async with open_process(settings_for_fakes()) as process:
+        [mistake] = await process.handle(InvalidateCache(users=("a",)))
+
+    assert mistake == "this gateway does not carry out the command invalidate_cache"
