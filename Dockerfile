@@ -1,6 +1,9 @@
 # syntax=docker/dockerfile:1
-# Every stage of Python starts from the same slim image; name another one, or a mirror's, with
-#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim .
+# Each stage of Python starts from the same slim image. For a build that gives the same image again,
+# name both images by their digests:
+#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:… \
+#                --build-arg NODE_IMAGE=node:22-slim@sha256:… .
+# Any Python from 3.11 to 3.14 will do; deploy/image/bake.hcl builds an image for each.
 ARG PYTHON_IMAGE=python:3.13-slim
 ARG NODE_IMAGE=node:22-slim
 
@@ -29,21 +32,33 @@ RUN USER_GATEWAY_SKIP_GRAPHIQL=1 /opt/build/bin/pip wheel --no-build-isolation -
  && /opt/gateway/bin/pip uninstall --yes pip
 
 FROM ${PYTHON_IMAGE}
+# An argument before the first FROM has no value in a stage that does not name it again.
+ARG PYTHON_IMAGE
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="user-gateway" \
+      org.opencontainers.image.description="One GraphQL endpoint over REST sources of user data." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 RUN python -m pip uninstall --yes pip \
  && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin gateway
 COPY --from=python /opt/gateway /opt/gateway
+COPY deploy/image/defaults.toml /etc/user-gateway/defaults.toml
+# Settings are in a file, and not in variables: a variable would win over a mounted file.
 ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    GATEWAY_HOST=0.0.0.0 \
-    GATEWAY_PORT=8000 \
-    GATEWAY_LOG__FORMAT=json
+    GATEWAY_DEFAULTS=/etc/user-gateway/defaults.toml
 WORKDIR /srv
 USER 10001
 EXPOSE 8000
-# Asks the gateway itself, never a source; Python is there, curl is not.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.build_opener(urllib.request.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['GATEWAY_PORT'] + '/healthz', timeout=2)"]
+# Asks the gateway itself, never a source, at the port that the settings say.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --start-interval=2s --retries=3 \
+    CMD ["user-gateway", "health"]
 # Exec form: the gateway is process 1 and gets SIGTERM itself.
 ENTRYPOINT ["user-gateway"]
 CMD ["serve"]

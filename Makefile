@@ -1,49 +1,67 @@
-# Each target sets up what it needs, from nothing but Python 3.11 or newer.
+# Each target sets up what it needs, from nothing but Python 3.11 or newer, and says what it does.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check audit docs format schema reference dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check mypy pyright package audit docs format schema reference dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-# Locked and hash-checked. GraphiQL is built in the open, since pip would hide what the build says;
-# where it cannot be built, all the rest works.
-.venv/installed: requirements/dev.txt pyproject.toml
+# Locked and hash-checked. The demo needs no more than this first part: the gateway's own packages,
+# and GraphiQL. Where that cannot be built, all the rest works. pip compiles nothing: Python compiles
+# what it imports.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+.venv/runtime: requirements/runtime.txt requirements/build.txt requirements/node.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	@echo "Setting up .venv: about a minute, once."
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	USER_GATEWAY_SKIP_GRAPHIQL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-	-$(BIN)/python -m app.server.graphiql.build
+	@echo "1/3 Making an environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "2/3 Installing $$(grep -c == requirements/runtime.txt) locked packages, the longest step"
+	@$(PIP) --no-compile --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@USER_GATEWAY_SKIP_GRAPHIQL=1 $(PIP) --no-build-isolation --no-deps --editable .
+	@echo "3/3 Building GraphiQL from locked npm packages"
+	@$(BIN)/python -c 'import os; from app.server.graphiql.build import find_node; find_node(os.environ["PATH"])' 2>/dev/null \
+		|| { echo "    There is no Node.js: installing it into .venv" && $(PIP) --require-hashes -r requirements/node.txt; }
+	-@$(BIN)/python -m app.server.graphiql.build
+	@touch $@
+
+# Tools and services for tests: about a hundred packages more.
+.venv/dev: .venv/runtime requirements/dev.txt
+	@echo "Installing the packages of tests and tools: about a minute, once"
+	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # Real programs of others, which tests run. Where npm cannot install them, these tests are skipped.
 NPM_FOLDERS := .ci/prose tests/examples/json_server tests/server/audit tests/auth/provider tests/routers tests/importing/published tests/incremental/clients tests/clients examples/react tests/fastpath/compliance
 NPM_INSTALLED := $(NPM_FOLDERS:%=%/node_modules/installed)
 # The least wait between tries has to be said beside the longest: npm's own is longer, and an error.
-$(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/installed
-	-$(BIN)/npm --prefix $* ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 && touch $@
+$(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/dev
+	-$(BIN)/npm --prefix $* ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefer-offline --no-update-notifier --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 && touch $@
 
-demo: .venv/installed ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
+demo: .venv/runtime ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
 	$(BIN)/user-gateway demo $(ARGS)
 
 # Tests are shared out over as many processes as there are cores.
-test: .venv/installed $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
+test: .venv/dev $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-check: .venv/installed .ci/prose/node_modules/installed ## format, lint, types, prose, schema drift
+# The two type checkers take the most time, and each uses one core: they run beside each other.
+check: .venv/dev .ci/prose/node_modules/installed ## format, lint, types, prose, schema drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright
+	$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
 	$(BIN)/python .ci/prose.py
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/user-gateway schema check
 
-audit: .venv/installed ## look all packages up among the known advisories, where these can be reached
+mypy pyright: .venv/dev
+	$(BIN)/$@
+
+package: .venv/dev ## build wheel and sdist, and try the wheel with each Python of the machine (ARGS="--tests tests/expressions")
+	$(BIN)/python .ci/package.py $(ARGS)
+
+audit: .venv/dev ## look all packages up among the known advisories, where these can be reached
 	$(BIN)/python .ci/audit.py
 
 # An environment of its own: no test and no command needs these packages.
@@ -55,45 +73,46 @@ build/docs-tools/installed: requirements/docs.txt
 docs: build/docs-tools/installed ## build the documentation site in build/site; fails on a broken link
 	build/docs-tools/bin/python .ci/site.py
 
-format: .venv/installed ## format the code and mend what the linter can mend
+format: .venv/dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: .venv/installed ## export schema.graphql from the code
+schema: .venv/dev ## export schema.graphql from the code
 	$(BIN)/user-gateway schema print > schema.graphql
 
-reference: .venv/installed ## write the generated pages of docs/reference/ from the code
+reference: .venv/dev ## write the generated pages of docs/reference/ from the code
 	$(BIN)/user-gateway errors > docs/reference/errors.md
 	$(BIN)/user-gateway errors --typescript > docs/clients/error-codes.ts
 	$(BIN)/python -m tests.docs.generated
 
-dashboard: .venv/installed ## write the Grafana dashboard from deploy/grafana/panels.yml
+dashboard: .venv/dev ## write the Grafana dashboard from deploy/grafana/panels.yml
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboard.json
 
-pictures: .venv/installed examples/react/node_modules/installed ## make the pictures of the React example anew, by Chromium
+pictures: .venv/dev examples/react/node_modules/installed ## make the pictures of the React example anew, by Chromium
 	$(BIN)/python -m tests.examples.pictures $(ARGS)
 
 FUZZES := tests/test_isolation_storm.py tests/test_identities.py tests/server/test_fuzz.py tests/sources/test_fuzz.py tests/server/test_fuzz_pipelining.py tests/execution/test_fuzz.py tests/server/headers/test_fuzz.py tests/auth/test_fuzz.py
-fuzz: .venv/installed ## ten thousand requests and conversations of each kind, right and damaged, on the wire; documents, headers, tokens (FUZZ_EXAMPLES=1000)
+fuzz: .venv/dev ## ten thousand requests and conversations of each kind, right and damaged, on the wire; documents, headers, tokens (FUZZ_EXAMPLES=1000)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(FUZZES) --hypothesis-profile random --timeout 0 $(ARGS)
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-strip-extras --python-version 3.11 --upgrade
-chaos: .venv/installed ## a minute of load while sources break and heal (ARGS="--seconds 20")
+chaos: .venv/dev ## a minute of load while sources break and heal (ARGS="--seconds 20")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: .venv/installed ## the gateway beside its peers, in about 70 minutes: table, JSON, chart (ARGS="--rounds 1")
+bench: .venv/dev ## the gateway beside its peers, in about 70 minutes: table, JSON, chart (ARGS="--rounds 1")
 	$(BIN)/python -m benchmarks run $(ARGS)
 
-bench-quick: .venv/installed ## the working tree beside the previous commit, in five minutes
+bench-quick: .venv/dev ## the working tree beside the previous commit, in five minutes
 	$(BIN)/python -m benchmarks quick $(ARGS)
 
-graphiql: .venv/installed ## build the GraphiQL page anew, where its source has changed
+graphiql: .venv/dev ## build the GraphiQL page anew, where its source has changed
 	$(BIN)/python -m app.server.graphiql.build
 
-lock: .venv/installed ## lock the newest versions that pyproject.toml allows
+lock: .venv/dev ## lock the newest versions that pyproject.toml allows
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) --group build -o requirements/build.txt
-	$(UV_COMPILE) -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+	$(UV_COMPILE) --group node -o requirements/node.txt
+	$(UV_COMPILE) -c requirements/runtime.txt -c requirements/node.txt pyproject.toml --group dev -o requirements/dev.txt
 	$(UV_COMPILE) --group docs -o requirements/docs.txt
 	for folder in $(NPM_FOLDERS); do $(BIN)/npm --prefix $$folder update --package-lock-only --ignore-scripts --no-audit --no-fund || exit; done
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
-LOCKS = tuple(f"requirements/{name}.txt" for name in ("runtime", "build", "dev", "docs"))
+LOCKS = tuple(f"requirements/{name}.txt" for name in ("runtime", "build", "node", "dev", "docs"))
 PIP_AUDIT = "pip-audit==2.10.1"
 PATIENCE = 60
 """Seconds that one look may take."""

@@ -239,6 +239,8 @@ class RequestError(GatewayError):
         retry_after: Seconds after which the same request may succeed.
         headers: Further headers that the status requires.
         limit: Name of the limit in the settings that it would exceed; ``None`` for none.
+        caller: Kind of caller for which that limit counts, such as ``address``; ``None`` if it
+            counts for none.
     """
 
     def __init__(
@@ -250,9 +252,11 @@ class RequestError(GatewayError):
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
         limit: str | None = None,
+        caller: str | None = None,
     ) -> None:
         super().__init__(code, message)
         self.limit = limit
+        self.caller = caller
         self.status = status
         self.retry_after = retry_after
         self.headers = headers
@@ -274,6 +278,7 @@ class LimitError(RequestError):
         code: Code = Code.QUERY_TOO_COMPLEX,
         status: int = 400,
         headers: Mapping[str, str] | None = None,
+        caller: str | None = None,
     ) -> None:
         """Make the error, with a message that names the limit.
 
@@ -284,9 +289,10 @@ class LimitError(RequestError):
             code: The public code.
             status: The HTTP status.
             headers: Further headers that the status requires.
+            caller: Kind of caller for which the limit counts; ``None`` if it counts for none.
         """
         message = f"{found}: at most {allowed:,} are allowed ({limit})"
-        super().__init__(code, message, status=status, headers=headers, limit=limit)
+        super().__init__(code, message, status=status, headers=headers, limit=limit, caller=caller)
         self.allowed = allowed
 
 

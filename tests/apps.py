@@ -15,6 +15,7 @@ from app.main import create_app
 from app.observability.telemetry import Telemetry
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
+from app.server.control import ControlAddress
 from app.settings.models import Settings
 from app.settings.public_schema import SchemaSettings
 from app.settings.source import SourceSettings
@@ -33,6 +34,7 @@ def make_app(
     transports: TransportFactory | None = None,
     authenticate: Authenticate | None = None,
     telemetry: Telemetry | None = None,
+    control: ControlAddress | None = None,
 ) -> Starlette:
     """Make the application by ``create_app``.
 
@@ -47,6 +49,7 @@ def make_app(
         transports: Makes the transport to each service.
         authenticate: Returns the caller of a request.
         telemetry: What the gateway measures with.
+        control: Where its supervisor listens.
 
     Returns:
         The application.
@@ -64,6 +67,7 @@ def make_app(
         schema=schema,
         authenticate=authenticate,
         telemetry=telemetry,
+        control=control,
         version_of=_installed,
     )
 

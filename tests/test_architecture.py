@@ -19,6 +19,7 @@ ARROW = (
     "schema",
     "auth",
     "sources",
+    "store",
     "resilience",
     "transport",
     "observability",

@@ -183,7 +183,7 @@ DOORS: Mapping[str, tuple[Takes, str]] = {
     "a header of a key": (by_setting(credentials.KeyHeader), "X-Api-Key"),
     "a header's name that is sent on": (by_setting(credentials.ForwardedName), "X-Tenant"),
     "a prefix": (by_setting(credentials.Prefix), "Token "),
-    "a router's token": (by_setting(callers.RouterToken), "0123456789abcdef" * 4),
+    "a router's token": (by_setting(callers.SharedToken), "0123456789abcdef" * 4),
     "an origin": (by_setting(edge.Origin), "https://app.example.com:8443"),
     "an endpoint's name": (by_setting(endpoint.EndpointName), "latest_1"),
     "a host's name": (by_setting(hosts.HostName), "*.example.com"),

@@ -11,8 +11,10 @@ from app import __version__
 MODULES: Final[Mapping[str, str]] = {
     "init": "app.cli.init",
     "serve": "app.cli.serve",
+    "cache": "app.cli.cache",
     "demo": "app.cli.demo",
     "explain": "app.cli.explain",
+    "health": "app.cli.health",
     "trace": "app.cli.trace",
     "schema": "app.cli.schema",
     "config": "app.cli.settings",

@@ -3,6 +3,7 @@
 import asyncio
 import logging.config
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
@@ -30,8 +31,9 @@ from app.errors import LibraryError
 from app.main import create_app, protocol_of
 from app.observability.logs import make_log, uvicorn_log_config, writer_to
 from app.server.admin import AdminPort, bind_admin, open_admin
+from app.server.control import ControlAddress, ControlListener
 from app.server.process import log_uncaught, open_standard_streams
-from app.server.reports import ReportAddress
+from app.server.reports import Reports
 from app.settings.auth import OpenCallers
 from app.settings.limits import LimitsSettings
 from app.settings.models import LogSettings, Settings
@@ -153,23 +155,31 @@ def demo(
     except LibraryError as error:
         refuse(UNFIT, (str(error),))
     with ExitStack() as stack:
-        admin = None
+        admin = control = None
         if admin_port is not None and not sources_only:
-            admin = stack.enter_context(_admin(admin_port))
-        report_to = admin.report_to if admin else None
-        gateway = partial(demo_gateway, host, callers=callers, origins=origins, report_to=report_to)
+            control = stack.enter_context(
+                ControlListener(Reports(1, time.monotonic), has_reports=True)
+            )
+            admin = stack.enter_context(_admin(admin_port, control))
+        gateway = partial(
+            demo_gateway,
+            host,
+            callers=callers,
+            origins=origins,
+            control=control.address if control else None,
+        )
         announce = partial(_announce, tokens=callers.tokens, admin=admin.address if admin else None)
         runner = stack.enter_context(asyncio.Runner(loop_factory=auto_loop_factory()))
         runner.run(run_demo(options, gateway, announce, protocol=protocol))
 
 
-def _admin(port: int) -> AbstractContextManager[AdminPort]:
+def _admin(port: int, control: ControlListener) -> AbstractContextManager[AdminPort]:
     """Open the admin port, or say why that is not possible."""
     try:
         listener = bind_admin("127.0.0.1", port)
     except OSError as error:
         refuse("The demo does not start:", (f"--admin-port {port}: {error.strerror}",))
-    return open_admin(listener, workers=1, version=__version__)
+    return open_admin(listener, control, __version__)
 
 
 def demo_gateway(
@@ -178,7 +188,7 @@ def demo_gateway(
     *,
     callers: DemoCallers,
     origins: Sequence[str] = (),
-    report_to: ReportAddress | None = None,
+    control: ControlAddress | None = None,
 ) -> ASGIApp:
     """Make the gateway over the demo's services.
 
@@ -187,14 +197,14 @@ def demo_gateway(
         urls: The addresses of the services.
         callers: Authenticates callers.
         origins: The origins whose pages may ask, besides those of this machine.
-        report_to: Where it reports to, for the admin port; ``None`` if there is none.
+        control: Where its supervisor listens; ``None`` if it has none.
 
     Returns:
         The application.
     """
     settings = _demo_settings(host, urls, origins)
     log = make_log(settings.log)
-    return create_app(settings, log, authenticate=callers.authenticate(log), report_to=report_to)
+    return create_app(settings, log, authenticate=callers.authenticate(log), control=control)
 
 
 def _demo_settings(host: str, urls: SourceUrls, origins: Sequence[str]) -> Settings:

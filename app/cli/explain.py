@@ -24,7 +24,9 @@ from app.execution.explanation import error_line, explanation_text
 from app.execution.request import GraphQLRequest
 from app.execution.schema import schema_for
 from app.main import compiler_of, load_settings
+from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
+from app.settings.variables import read_environment
 
 
 @click.command()
@@ -76,17 +78,19 @@ def explain(
 
 
 def _settings_or_defaults(config: Path | None) -> Settings:
-    """Read the settings; if they are missing or wrong, use the defaults and print a note.
+    """Read the settings. Without any, use the defaults; if they are wrong, print a note, too.
 
     A file that is named may have a schema of its own, so that the defaults would not do.
     """
+    if config is None and not read_environment(ENV_FILE).has_settings():
+        return Settings(sources=sources_at({}))
     try:
         return load_settings(config=config)
     except ConfigurationError as error:
         if config is not None:
             refuse(UNUSABLE, error.mistakes)
         click.echo(
-            "Note: the settings are missing or wrong (`user-gateway serve` prints the mistakes), so"
+            "Note: settings are missing or wrong (`user-gateway serve` prints the mistakes), so"
             " the defaults are used.\n",
             err=True,
         )

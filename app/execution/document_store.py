@@ -12,6 +12,7 @@ is no access control (``trusted.py`` is).
 
 import hashlib
 import sys
+from collections.abc import Awaitable
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -20,10 +21,25 @@ from app.errors import Code, RequestError, what_is_wrong
 from app.execution.bounded_cache import BoundedCache
 from app.execution.documents import MAX_CACHED
 from app.execution.request import GraphQLRequest
+from app.execution.shared_documents import SharedDocuments
 
 
 class DocumentStore(Protocol):
     """Finds the text of a request's document."""
+
+    def search(self, request: GraphQLRequest) -> Awaitable[None] | None:
+        """Search for a document elsewhere, before ``text_of``, if this process does not have it.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The search, to await; ``None`` if there is nothing to search for, the common case.
+
+        Raises:
+            RequestError: The name of the document is malformed.
+        """
+        ...
 
     def text_of(self, request: GraphQLRequest) -> str:
         """Find the text of a request's document.
@@ -61,6 +77,18 @@ class DocumentStore(Protocol):
 
 class InlineDocuments:
     """Finds the text in the request only."""
+
+    def search(self, request: GraphQLRequest) -> Awaitable[None] | None:
+        """Search nowhere.
+
+        Args:
+            request: The request.
+
+        Returns:
+            ``None``.
+        """
+        del request
+        return None
 
     def text_of(self, request: GraphQLRequest) -> str:
         """Return the text in the request.
@@ -174,14 +202,34 @@ def hash_of(text: str) -> str:
 class PersistedDocumentStore:
     """Keeps the documents that clients have sent with their hash, those that were used last."""
 
-    def __init__(self, size: int, *, max_bytes: int) -> None:
+    def __init__(self, size: int, *, max_bytes: int, shared: SharedDocuments | None = None) -> None:
         """Make a store.
 
         Args:
             size: The most documents that it keeps; none that is longer than ``MAX_CACHED``.
             max_bytes: The most bytes that all documents may have together.
+            shared: The documents in the shared store; ``None`` if there are none.
         """
+        self._shared = shared if size else None
         self._kept = BoundedCache[str, str](max_bytes, max_entries=size)
+
+    def search(self, request: GraphQLRequest) -> Awaitable[None] | None:
+        """Search in the shared store for a document that this process does not have.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The search, to await; ``None`` if there is nothing to search for.
+
+        Raises:
+            RequestError: ``extensions.persistedQuery`` is malformed.
+        """
+        if self._shared is None or request.query or (name := name_of(request)) is None:
+            return None
+        if name in self._kept or not self._shared.may_have(name):
+            return None
+        return self._find_shared(self._shared, name)
 
     @property
     def bytes(self) -> int:
@@ -232,7 +280,14 @@ class PersistedDocumentStore:
             request: The request.
         """
         if request.query and (name := name_of(request)) is not None:
+            if self._shared is not None and name not in self._kept:
+                self._shared.put(name, request.query)
             self._keep(name, request.query)
+
+    async def _find_shared(self, shared: SharedDocuments, name: str) -> None:
+        """Keep a document that the shared store has."""
+        if (text := await shared.get(name)) is not None:
+            self._keep(name, text)
 
     def _find(self, name: str | None) -> str:
         """Find a text by its name."""

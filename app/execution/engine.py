@@ -318,6 +318,12 @@ class Engine:
             answer.extensions = {**(answer.extensions or {}), "cost": run.budget.report(cost)}
             answer.headers = run.budget.headers()
 
+    async def _text_of(self, request: GraphQLRequest) -> str:
+        """Find the text of a request's document, perhaps in the shared store."""
+        if (search := self._document_store.search(request)) is not None:
+            await search
+        return self._document_store.text_of(request)
+
     async def _respond(self, run: OperationRun) -> GraphQLResponse:
         """Prepare, plan and execute one operation.
 
@@ -325,7 +331,7 @@ class Engine:
             RequestError: It cannot be executed.
         """
         request, call, budget, report = run.request, run.context, run.budget, run.report
-        text = run.text = self._document_store.text_of(request)
+        text = run.text = await self._text_of(request)
         report.document_kept = text in self.documents
         if not report.document_kept:
             await budget.charge_document(text)

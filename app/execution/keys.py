@@ -177,7 +177,10 @@ class InputLimits:
     def _mismatch(self, value: str) -> BadUserInputError:
         """Make the error of a text that is not a user id."""
         pattern = self.user_id_pattern.pattern
-        return BadUserInputError(f"{quote(value)} is not a user id: expected a match of {pattern}")
+        return BadUserInputError(
+            f"{quote(value)} is not a user id: expected a match of {pattern}"
+            " (GATEWAY_USER_ID_PATTERN)"
+        )
 
 
 class UserRepresentation(BaseModel):

@@ -44,7 +44,7 @@ from app.sources.base import (
     RequestContext,
     UserId,
 )
-from app.sources.batch import BatchedSource, PendingFetch, wait_for_batches
+from app.sources.batch import BatchedSource, PendingFetch, wait_for_fetches
 from app.sources.records_in_parts import EndpointPartition, EndpointPartitions
 from app.sources.results import Result
 from app.sources.trace import Trace
@@ -93,8 +93,7 @@ class _InBulk:
 
     async def wait(self, calls: Sequence[PendingFetch[Record]]) -> None:
         """Wait for the batches."""
-        if batches := [batch for call in calls for batch in call.pending]:
-            await wait_for_batches(batches)
+        await wait_for_fetches(calls)
 
     def collect(self, source: str, call: PendingFetch[Record]) -> Mapping[UserId, Result]:
         """Collect the results, and add up what was done at the source."""

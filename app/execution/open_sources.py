@@ -1,13 +1,17 @@
-"""Opens the sources that the fields of a schema read, for the life of the process.
+"""Opens the sources that the fields of a schema read, for the life of the gateway.
 
 A source of the settings gets a client of its service, and a batch scheduler for each endpoint, with
 a cache before it if that is enabled. A source of a module is asked instead of a service. Opening is
 async because some sources open connections, or fetch a token.
+
+A source that the gateway before has opened with equal settings is not opened again, but shared: its
+connections, circuit breaker and cache live on.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
@@ -16,20 +20,26 @@ from app.execution.load import OpenSources
 from app.observability.telemetry import Telemetry
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
+from app.resilience.shared_parts import SharedParts
 from app.schema.definitions import SchemaDefinition
+from app.settings.files import with_files
 from app.settings.models import Settings
 from app.settings.source import KeyFromSettings, SourceSettings
-from app.sources.base import PagedSource, PageSpec, Record, Source
+from app.sources.base import PagedSource, PageSpec, Record, Source, SourceSpec
 from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.invalidation import Invalidations
+from app.sources.cache.shared_entries import SharedEntries, meaning_of
 from app.sources.cache.store import EntityStore
-from app.sources.client import ServiceClient, open_service, pipeline_of
+from app.sources.cache.stored_entry import RecordCodec
+from app.sources.client import ServiceClient, open_pipeline, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import NoPages, RestPages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods
+from app.sources.mapping.row_mapper import with_foreign_keys
 from app.sources.observation import observe_cache, observe_scheduler
 from app.sources.own.contract import OwnSource
 from app.sources.own.pages import OwnPages
@@ -37,6 +47,7 @@ from app.sources.own.service import OwnService, open_own
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.sources.telemetry import SourceTelemetry
+from app.store.shared import SharedStore
 from app.transport.transport import TransportFactory
 
 OpenService: TypeAlias = ServiceClient | OwnService[Any]
@@ -57,6 +68,9 @@ class SourceOpener:
         chance: Returns random numbers, for the jitter of waits.
         log: The log.
         telemetry: What sources measure with.
+        shared: The sources that other gateways of the process may have opened.
+        invalidations: Which source results must not be used any more.
+        store: The shared store, if it keeps source results; ``None`` if it does not.
     """
 
     settings: Settings
@@ -68,6 +82,9 @@ class SourceOpener:
     chance: Chance
     log: FilteringBoundLogger
     telemetry: Telemetry
+    shared: SharedParts
+    invalidations: Invalidations
+    store: SharedStore | None = None
 
     @asynccontextmanager
     async def opened(self, definition: SchemaDefinition) -> AsyncGenerator["OpenedSources"]:
@@ -98,11 +115,15 @@ class SourceOpener:
         for name, one in definition.own.items():
             fold_case = self.fold_case and name not in keys
             services[name] = await self._open_own(one, stack, fold_case=fold_case)
+        specs_of = {spec.name: spec for spec in specs}
         users = {
             one.spec.name: await self._schedule(
-                self._source_of(one, services[one.spec.service], keys, other_keys), stack
+                _Asked(one, specs_of.get(name, one.spec), services[one.spec.service]),
+                keys,
+                other_keys,
+                stack,
             )
-            for of_source in endpoints.values()
+            for name, of_source in endpoints.items()
             for one in of_source
         }
         pages = {
@@ -118,17 +139,21 @@ class SourceOpener:
 
     async def _open_service(self, name: str, stack: AsyncExitStack) -> ServiceClient:
         """Open the client of a service."""
+        settings = self.settings.sources[name]
+        open_client = partial(
+            open_service,
+            name,
+            settings,
+            self.transports,
+            deadlines=self.settings.deadline,
+            clock=self.clock,
+            chance=self.chance,
+            log=self.log,
+            telemetry=self.telemetry,
+        )
+        made_of = (with_files(settings), self.settings.deadline, self.transports)
         return await stack.enter_async_context(
-            open_service(
-                name,
-                self.settings.sources[name],
-                self.transports,
-                deadlines=self.settings.deadline,
-                clock=self.clock,
-                chance=self.chance,
-                log=self.log,
-                telemetry=self.telemetry,
-            )
+            self.shared.opened(("service", name), made_of, open_client)
         )
 
     async def _open_own(
@@ -136,25 +161,32 @@ class SourceOpener:
     ) -> OwnService[Any]:
         """Open a source that a module brings."""
         settings = self.settings.sources[own.name]
-        pipeline = pipeline_of(
-            own.name,
-            settings,
-            clock=self.clock,
-            chance=self.chance,
-            log=self.log,
-            metrics=self.telemetry.metrics,
-        )
-        return await stack.enter_async_context(
-            open_own(
-                own,
+
+        @asynccontextmanager
+        async def open_service_of_module() -> AsyncGenerator[OwnService[Any]]:
+            with open_pipeline(
+                own.name,
                 settings,
-                pipeline,
-                deadlines=self.settings.deadline,
                 clock=self.clock,
+                chance=self.chance,
                 log=self.log,
-                telemetry=self.telemetry,
-                fold_case=fold_case,
-            )
+                metrics=self.telemetry.metrics,
+            ) as pipeline:
+                async with open_own(
+                    own,
+                    settings,
+                    pipeline,
+                    deadlines=self.settings.deadline,
+                    clock=self.clock,
+                    log=self.log,
+                    telemetry=self.telemetry,
+                    fold_case=fold_case,
+                ) as opened:
+                    yield opened
+
+        made_of = (own, settings, self.settings.deadline, fold_case)
+        return await stack.enter_async_context(
+            self.shared.opened(("service", own.name), made_of, open_service_of_module)
         )
 
     def _source_of(
@@ -166,7 +198,9 @@ class SourceOpener:
     ) -> "_UnscheduledSource":
         """Make the source of an endpoint."""
         if isinstance(service, OwnService):
-            return _UnscheduledSource(service, service.settings, service.is_congested)
+            return _UnscheduledSource(
+                service, endpoint.spec, service.settings, service.is_congested, is_own=True
+            )
         name, settings = endpoint.spec.name, endpoint.settings
         client = service.endpoint(name, settings)
         foreign = foreign_of(name, keys)
@@ -192,7 +226,9 @@ class SourceOpener:
                 methods=self.methods,
             )
         )
-        return _UnscheduledSource(source, settings, client.is_congested)
+        return _UnscheduledSource(
+            source, endpoint.spec, settings, client.is_congested, foreign_keys=foreign
+        )
 
     def _pages_of(self, spec: PageSpec[Any], service: OpenService) -> PagedSource[Any]:
         """Make a list of a source. It knows no user if the settings say that there is no such."""
@@ -203,39 +239,84 @@ class SourceOpener:
         return RestPages(spec, service, observer=self.observer, methods=self.methods)
 
     async def _schedule(
-        self, one: "_UnscheduledSource", stack: AsyncExitStack
+        self,
+        asked: "_Asked",
+        keys: Mapping[str, Sequence[KeyFromSettings]],
+        other_keys: set[str],
+        stack: AsyncExitStack,
     ) -> BatchedSource[Record]:
-        """Put a batch scheduler before a source, with a cache before it if that is enabled."""
+        """Put a batch scheduler before an endpoint, with a cache before it if that is enabled."""
+        endpoint, name = asked.endpoint, asked.endpoint.spec.name
+
+        def open_scheduled() -> AbstractAsyncContextManager[BatchedSource[Record]]:
+            return self._scheduled(self._source_of(endpoint, asked.service, keys, other_keys))
+
+        made_of = (
+            *(asked.spec, tuple(endpoint.spec.record.model_fields), endpoint.settings),
+            # Compared as an object: an endpoint of a client that was opened anew is another one.
+            *(id(asked.service), foreign_of(name, keys), self.fold_case, name in other_keys),
+            *(self.settings.fastpath, self.observer),
+            *(id(self.invalidations), id(self.store)),
+        )
+        return await stack.enter_async_context(
+            self.shared.opened(("endpoint", name), made_of, open_scheduled)
+        )
+
+    @asynccontextmanager
+    async def _scheduled(self, one: "_UnscheduledSource") -> AsyncGenerator[BatchedSource[Record]]:
+        """Open a scheduler, with a cache before it if that is enabled."""
         source, settings = one.source, one.settings
-        metrics, telemetry = self.telemetry.metrics.registry, SourceTelemetry(self.telemetry)
-        if settings.cache.enabled:
-            store = EntityStore[Record](settings.cache.max_entries)
-            cached = CachedSource(
-                source,
-                settings,
-                store=store,
+        telemetry = SourceTelemetry(self.telemetry)
+        with self.telemetry.metrics.registry.observing() as metrics:
+            if settings.cache.enabled:
+                store = EntityStore[Record](settings.cache.max_entries)
+                async with CachedSource(
+                    source,
+                    settings,
+                    store=store,
+                    invalidations=self.invalidations,
+                    shared=self._shared_entries_of(one),
+                    deadlines=self.settings.deadline,
+                    clock=self.clock,
+                    log=self.log,
+                    telemetry=telemetry,
+                    congested=one.is_congested,
+                ) as cached:
+                    observe_scheduler(metrics, cached.scheduler)
+                    observe_cache(metrics, cached, store)
+                    yield cached
+                return
+            async with BatchScheduler(
+                source.name,
+                source.fetch_many,
+                sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
+                settings=settings,
                 deadlines=self.settings.deadline,
                 clock=self.clock,
                 log=self.log,
                 telemetry=telemetry,
                 congested=one.is_congested,
-            )
-            observe_scheduler(metrics, cached.scheduler)
-            observe_cache(metrics, cached, store)
-            return await stack.enter_async_context(cached)
-        scheduler = BatchScheduler(
-            source.name,
-            source.fetch_many,
-            sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
-            settings=settings,
-            deadlines=self.settings.deadline,
+            ) as scheduler:
+                observe_scheduler(metrics, scheduler)
+                yield scheduler
+
+    def _shared_entries_of(self, one: "_UnscheduledSource") -> SharedEntries[Record] | None:
+        """Make the second level of the cache of a source; ``None`` if there is no such store."""
+        if self.store is None:
+            return None
+        name, settings, spec = one.source.name, one.settings, one.spec
+        record = with_foreign_keys(spec.record) if one.foreign_keys else spec.record
+        decode = self.methods.decoders(record)
+        return SharedEntries(
+            name,
+            settings,
+            meaning=meaning_of(record, settings, one.foreign_keys),
+            codec=RecordCodec(record, spec.key, decode, checked=one.is_own),
+            store=self.store,
+            invalidations=self.invalidations,
             clock=self.clock,
-            log=self.log,
-            telemetry=telemetry,
-            congested=one.is_congested,
+            lookups=self.telemetry.metrics.store_lookups,
         )
-        observe_scheduler(metrics, scheduler)
-        return await stack.enter_async_context(scheduler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,15 +335,36 @@ class OpenedSources:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """An endpoint, and what it is asked by.
+
+    Attributes:
+        endpoint: The endpoint.
+        spec: The source that it belongs to.
+        service: The client of its service.
+    """
+
+    endpoint: Endpoint[Record]
+    spec: SourceSpec[Any]
+    service: OpenService
+
+
+@dataclass(frozen=True, slots=True)
 class _UnscheduledSource:
     """A source before which there is no batch scheduler yet.
 
     Attributes:
         source: The source.
+        spec: The same as data.
         settings: Its settings.
         is_congested: Returns whether its calls wait before they are sent.
+        foreign_keys: Expressions for keys of other sources in its rows, by source name.
+        is_own: Whether it is a source of a module.
     """
 
     source: Source[Record]
+    spec: SourceSpec[Record]
     settings: SourceSettings
     is_congested: Callable[[], bool]
+    foreign_keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_own: bool = False

@@ -80,6 +80,7 @@ class OperationReport:
         reason: Why it was refused, without words of the client; ``None`` if it was executed, or if
             it is not valid GraphQL.
         limit: The setting of the limit that it exceeded; ``None`` if it exceeded none.
+        caller: Kind of caller for which that limit counts; ``None`` if it counts for none.
         trusted: Whether the operator has provided its document.
         payloads: In how many payloads its answer came.
         first_seconds: How long the first payload took, if there are several.
@@ -97,6 +98,7 @@ class OperationReport:
     document_kept: bool = False
     reason: str | None = None
     limit: str | None = None
+    caller: str | None = None
     trusted: bool = False
     payloads: int = 1
     first_seconds: float | None = None
@@ -109,6 +111,7 @@ class OperationReport:
             error: The reason.
         """
         self.reason, self.limit = without_quotes(error.message), error.limit
+        self.caller = error.caller
 
     def count(self, errors: Sequence[GraphQLFormattedError]) -> None:
         """Count errors, once: a source that is down may be hundreds of them.

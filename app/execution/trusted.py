@@ -5,7 +5,7 @@ expensive query nor an introspection. ``document_store_of`` chooses the document
 settings.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ from app.execution.document_store import (
     name_of,
 )
 from app.execution.request import GraphQLRequest
+from app.execution.shared_documents import SharedDocuments
 from app.settings.models import Settings
 
 DOCUMENT_SUFFIXES = frozenset({".graphql", ".gql"})
@@ -92,6 +93,24 @@ class TrustedDocumentStore:
         """
         self._documents = documents
         self._otherwise = otherwise
+
+    def search(self, request: GraphQLRequest) -> Awaitable[None] | None:
+        """Search elsewhere for a document that is not trusted, if such documents are executed.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The search, to await; ``None`` if there is nothing to search for.
+
+        Raises:
+            RequestError: ``extensions.persistedQuery`` is malformed.
+        """
+        if self._otherwise is None:
+            return None
+        if request.query or (name := name_of(request)) is None:
+            return None
+        return None if self._documents.get(name) is not None else self._otherwise.search(request)
 
     def text_of(self, request: GraphQLRequest) -> str:
         """Find the text by its name, or in the request if it is a trusted document's text.
@@ -214,11 +233,12 @@ NOTHING_TRUSTED = (
 )
 
 
-def document_store_of(settings: Settings) -> DocumentStore:
+def document_store_of(settings: Settings, shared: SharedDocuments | None = None) -> DocumentStore:
     """Choose the document store by the settings.
 
     Args:
         settings: All settings.
+        shared: The documents in the shared store; ``None`` if there are none.
 
     Returns:
         The document store.
@@ -228,7 +248,8 @@ def document_store_of(settings: Settings) -> DocumentStore:
             and there are none.
     """
     size = settings.persisted.max_documents if settings.persisted.enabled else 0
-    automatic = PersistedDocumentStore(size, max_bytes=settings.limits.memory.persisted)
+    memory = settings.limits.memory.persisted
+    automatic = PersistedDocumentStore(size, max_bytes=memory, shared=shared)
     if settings.trusted.path is None:
         if settings.trusted.mode == "only":
             raise ConfigurationError((NOTHING_TRUSTED,))

@@ -17,6 +17,7 @@ ERROR = "error.type"
 """The attribute with the code of a failure; not set if nothing failed."""
 
 LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+STORE_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 KEY_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 
@@ -198,6 +199,35 @@ ENTITY_CACHE_EVICTIONS = _counter(
     "Entries that were removed because the entity cache was full.",
     SOURCE,
 )
+STORE_DURATION = _histogram(
+    "gateway.store.operation.duration",
+    "s",
+    "Duration of commands to the shared store, by what they are for. `error.type` is `timeout`,"
+    " `connection`, `full`, `refused`, or `not_asked` if the circuit is open.",
+    "gateway.store.operation",
+    ERROR,
+    bounds=STORE_BOUNDS,
+)
+STORE_LOOKUPS = _counter(
+    "gateway.store.lookups",
+    "{key}",
+    "Keys looked up in the shared store: `hit`, `stale`, `miss`, `unreadable`, or `unavailable` if"
+    " the store did not answer in time. Documents have no source.",
+    SOURCE,
+    "gateway.cache.result",
+)
+STORE_CIRCUIT = _gauge(
+    "gateway.store.circuit.state",
+    "{process}",
+    "Processes whose circuit breaker of the shared store is in this state: `closed`, `open` or"
+    " `half-open`.",
+    "gateway.circuit.state",
+)
+INVALIDATIONS = _counter(
+    "gateway.cache.invalidations",
+    "{invalidation}",
+    "Invalidations of the entity cache that a process has carried out.",
+)
 DOCUMENT_CACHE_LOOKUPS = _counter(
     "gateway.document_cache.lookups",
     "{document}",
@@ -239,6 +269,12 @@ WORKER_DEATHS = _counter(
     "Processes that ended though they should run, by the signal or the exit code.",
     "gateway.worker.reason",
 )
+RELOADS = _counter(
+    "gateway.reloads",
+    "{reload}",
+    "Reloads of the settings: `reloaded` or `refused`.",
+    "gateway.reload.outcome",
+)
 CPU_TIME = _counter(
     "process.cpu.time", "s", "CPU seconds of the processes: `user` or `system`.", "cpu.mode"
 )
@@ -268,6 +304,10 @@ ALL_METRICS: tuple[MetricInfo, ...] = (
     ENTITY_CACHE_LOOKUPS,
     ENTITY_CACHE_ENTRIES,
     ENTITY_CACHE_EVICTIONS,
+    STORE_DURATION,
+    STORE_LOOKUPS,
+    STORE_CIRCUIT,
+    INVALIDATIONS,
     DOCUMENT_CACHE_LOOKUPS,
     DOCUMENT_CACHE_SIZE,
     LIMIT_REFUSALS,
@@ -277,6 +317,7 @@ ALL_METRICS: tuple[MetricInfo, ...] = (
     WORKERS,
     WORKERS_HANGING,
     WORKER_DEATHS,
+    RELOADS,
     CPU_TIME,
     MEMORY_USAGE,
 )

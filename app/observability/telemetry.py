@@ -33,6 +33,8 @@ class GatewayMetrics:
         self.source_attempts = registry.counter(metric_list.SOURCE_ATTEMPTS)
         self.circuit_transitions = registry.counter(metric_list.CIRCUIT_TRANSITIONS)
         self.batch_keys = registry.histogram(metric_list.BATCH_KEYS)
+        self.store = registry.histogram(metric_list.STORE_DURATION)
+        self.store_lookups = registry.counter(metric_list.STORE_LOOKUPS)
         self.limit_refusals = registry.counter(metric_list.LIMIT_REFUSALS)
         self.authentication = registry.counter(metric_list.AUTHENTICATION_RESULTS)
         self.event_loop_lag = registry.histogram(metric_list.EVENT_LOOP_LAG)

@@ -153,9 +153,9 @@ class TypeBuilder:
         if field.pages is not None:
             annotation: PythonType = self._annotation(field.shown)
             resolver = _page_resolver(field, field.pages)
+            # Without `assumedSize`: the argument has a default, and Cosmo's composer rejects both.
             directives.append(
                 ListSize(
-                    assumed_size=DEFAULT_FIRST,
                     slicing_arguments=["first"],
                     sized_fields=["edges"],
                     require_one_slicing_argument=False,

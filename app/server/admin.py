@@ -8,8 +8,7 @@ event loop.
 import asyncio
 import socket
 import threading
-import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,26 +20,28 @@ from starlette.routing import Route
 
 from app.observability.metrics import Metrics
 from app.observability.prometheus import exposition
+from app.server.control import ControlListener
 from app.server.health import readiness_response
 from app.server.protocol import protocol_for
-from app.server.reports import ReportAddress, ReportListener, Reports
+from app.server.reports import Reports
 from app.settings.server import ConnectionSettings
 
 LIMITS = ConnectionSettings(max_connections=100)
 """The limits of connections, so that a client cannot use up what the supervisor needs."""
 
-MAX_BODY_BYTES = 1_024
-"""The most bytes of a request body. No path reads one."""
+MAX_BODY_BYTES = 1_048_576
+"""The most bytes of a request body: an invalidation may name many users."""
 
 PATHS = ("/metrics", "/healthz", "/readyz")
 
 
-def admin_app(reports: Reports, version: str) -> Starlette:
+def admin_app(reports: Reports, version: str, operations: Sequence[Route] = ()) -> Starlette:
     """Make the application of the admin port.
 
     Args:
         reports: The reports of the processes.
         version: The version of the gateway.
+        operations: The routes that change something, each guarded by ``AdminAccess``.
 
     Returns:
         The application.
@@ -62,7 +63,8 @@ def admin_app(reports: Reports, version: str) -> Starlette:
         return readiness_response(reports.readiness(), with_sources=True)
 
     async def index(_: Request) -> Response:
-        return PlainTextResponse("".join(f"{path}\n" for path in PATHS))
+        paths = (*PATHS, *(one.path for one in operations))
+        return PlainTextResponse("".join(f"{path}\n" for path in paths))
 
     return Starlette(
         routes=[
@@ -70,6 +72,7 @@ def admin_app(reports: Reports, version: str) -> Starlette:
             Route("/metrics", metrics),
             Route("/healthz", alive),
             Route("/readyz", ready),
+            *operations,
         ]
     )
 
@@ -130,31 +133,34 @@ class AdminPort:
     """An open admin port.
 
     Attributes:
-        report_to: Where processes report to.
         metrics: The metrics of the process that has the port.
         address: The address of the port, without a slash at the end.
     """
 
-    report_to: ReportAddress
     metrics: Metrics
     address: str
 
 
 @contextmanager
-def open_admin(listener: socket.socket, *, workers: int, version: str) -> Generator[AdminPort]:
-    """Collect the reports of processes, and serve the admin port.
+def open_admin(
+    listener: socket.socket,
+    control: ControlListener,
+    version: str,
+    operations: Sequence[Route] = (),
+) -> Generator[AdminPort]:
+    """Serve the admin port.
 
     Args:
         listener: The bound socket of the port, from ``bind_admin``.
-        workers: How many processes there should be.
+        control: Collects the reports of processes.
         version: The version of the gateway.
+        operations: The routes that change something, each guarded by ``AdminAccess``.
 
     Yields:
         The port. It is closed at the end.
     """
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    reports = Reports(workers, time.monotonic)
-    app = admin_app(reports, version)
-    with ReportListener(reports) as collector, serving_admin(app, listener):
-        yield AdminPort(collector.address, reports.metrics, f"http://{shown}:{port}")
+    app = admin_app(control.reports, version, operations)
+    with serving_admin(app, listener):
+        yield AdminPort(control.reports.metrics, f"http://{shown}:{port}")

@@ -224,6 +224,7 @@ class CorrelationMiddleware:
             code=refusal.code.value,
             reason=without_quotes(refusal.message),
             method=scope["method"] if scope["method"] in METHODS else "other",
+            **({} if refusal.caller is None else {"caller": refusal.caller}),
             **({} if correlation.client is None else {"client": correlation.client}),
         )
 

@@ -122,6 +122,7 @@ class GraphQLEndpoint:
         explainer: Explains operations; ``None`` if clients may not ask for that.
         authenticate: Returns the caller of a request.
         rate: Limits the cost per caller; ``None`` for no limit.
+        admission: Limits the operations that run at the same time.
         caller_key: Returns the name under which the rate limiter counts a request.
         settings: All settings.
         clock: The clock.
@@ -136,6 +137,7 @@ class GraphQLEndpoint:
         explainer: Explainer | None,
         authenticate: Authenticate,
         rate: RateLimiter | None,
+        admission: Admission,
         caller_key: CallerKey,
         settings: Settings,
         clock: Clock,
@@ -150,14 +152,9 @@ class GraphQLEndpoint:
         self._caller_key = caller_key
         self._settings = settings
         self._clock = clock
-        self._admission = Admission(settings.max_operations)
+        self._admission = admission
         self._watch = DisconnectWatch()
         self._partial = PARTIAL if settings.partial_status else OK
-
-    @property
-    def running(self) -> int:
-        """How many operations run now."""
-        return self._admission.running
 
     def close(self) -> None:
         """Stop watching for disconnects, at the end of the application."""
@@ -178,8 +175,8 @@ class GraphQLEndpoint:
         response: Response | None
         if request.method not in ALLOWED:
             response = wrong_method(request.method, ALLOWED, "POST with a JSON body, or GET")
-        elif self._page is not None and _wants_page(request, accept):
-            response = self._page(Request(scope))
+        elif _wants_page(request, accept):
+            response = _no_page() if self._page is None else self._page(Request(scope))
         elif media_type is None and parts is None:
             response = _not_acceptable(accept)
         else:
@@ -223,6 +220,7 @@ class GraphQLEndpoint:
                 headers=error.headers,
                 media_type=accepted.media_type or JSON,
                 limit=error.limit,
+                caller=error.caller,
             )
         self._log_disconnect(request)
         return None
@@ -463,6 +461,16 @@ def _wants_page(request: IncomingRequest, accept: str | None) -> bool:
         request.method == "GET"
         and not names_operation(request.scope["query_string"])
         and prefers_html(accept)
+    )
+
+
+def _no_page() -> Response:
+    """Tell a browser why it sees no page."""
+    return error_response(
+        406,
+        Code.BAD_REQUEST,
+        "GraphQL is served here, and no page: GraphiQL is off. GATEWAY_GRAPHIQL=true and"
+        " GATEWAY_INTROSPECTION=true turn it on",
     )
 
 

@@ -32,6 +32,8 @@ def log_operation(
         more["executor"] = report.executor
     if report.reason is not None:
         more["reason"] = report.reason
+    if report.caller is not None:
+        more["caller"] = report.caller
     if client is not None:
         more["client"] = client
     (log.warning if lost else log.info)(

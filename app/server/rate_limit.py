@@ -4,16 +4,13 @@
 operation would cost memory and let its client wait; a refused one costs neither (Google SRE Book,
 chapter 22, "Addressing Cascading Failures").
 
-``RateLimiter`` limits the cost per caller by a token bucket: the bucket holds a quota, each
-operation takes its cost from it, and it refills evenly. The library stores one number per caller,
-the time at which the bucket is full again (GCRA), in a store of limited size. Its Redis store can
-replace the one in memory so that processes share the buckets.
+``RateLimiter`` limits the cost per caller by a token bucket (``token_buckets.py``), in the memory
+of this process or in the shared store.
 
 A request counts for the user that its caller is, or else for the address that it comes from.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
@@ -21,17 +18,10 @@ from math import ceil
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
-from throttled.asyncio import (
-    BaseStore,
-    MemoryStore,
-    RateLimiterType,
-    RateLimitResult,
-    Throttled,
-    per_duration,
-)
 
 from app.auth.policies import Caller
 from app.errors import Code, LimitError, RequestError
+from app.server.token_buckets import BucketState, MemoryBuckets, TokenBuckets
 from app.settings.limits import RateSettings
 
 RETRY_AFTER = 1
@@ -182,20 +172,16 @@ class RateLimiter:
 
     Args:
         settings: The quota, the window and the most callers to remember.
-        store: Where the buckets are stored; ``None`` for a store in memory.
+        buckets: Where the buckets are; ``None`` for the memory of this process.
 
     Attributes:
         settings: The settings.
-        throttled: The library's limiter.
+        buckets: Where the buckets are.
     """
 
-    def __init__(self, settings: RateSettings, *, store: BaseStore | None = None) -> None:
+    def __init__(self, settings: RateSettings, *, buckets: TokenBuckets | None = None) -> None:
         self.settings = settings
-        self.throttled = Throttled(
-            using=RateLimiterType.GCRA.value,
-            quota=per_duration(timedelta(seconds=settings.window), settings.quota),
-            store=store or MemoryStore(options={"MAX_SIZE": settings.max_callers}),
-        )
+        self.buckets = buckets or MemoryBuckets(settings)
 
     def bucket(self, caller: str) -> "CallerRateBucket":
         """Return the token bucket of a caller.
@@ -220,10 +206,10 @@ class CallerRateBucket:
     def __init__(self, limiter: RateLimiter, caller: str) -> None:
         self._limiter = limiter
         self._caller = caller
-        self._last: RateLimitResult | None = None
+        self._last: BucketState | None = None
 
     async def consume(self, cost: int) -> None:
-        """Take the cost of an operation from the bucket. Async, because the store may be remote.
+        """Take the cost of an operation from the bucket. Async, because it may be in the store.
 
         Args:
             cost: The cost. At least 1 and at most the quota is taken.
@@ -233,9 +219,10 @@ class CallerRateBucket:
         """
         settings = self._limiter.settings
         charged = min(max(cost, 1), settings.quota)
-        self._last = result = await self._limiter.throttled.limit(self._caller, charged)
-        if result.limited:
-            wait = ceil(result.state.retry_after) or 1
+        taken = self._limiter.buckets.take(self._caller, charged)
+        self._last = state = taken if isinstance(taken, BucketState) else await taken
+        if state.limited:
+            wait = ceil(state.retry_after) or 1
             raise LimitError(
                 "rate.quota",
                 settings.quota,
@@ -243,6 +230,7 @@ class CallerRateBucket:
                 code=Code.RATE_LIMITED,
                 status=429,
                 headers={"Retry-After": str(wait), **self.headers()},
+                caller=self._caller.partition(":")[0],  # the kind, and never who it is
             )
 
     def headers(self) -> Mapping[str, str]:
@@ -254,6 +242,6 @@ class CallerRateBucket:
         settings = self._limiter.settings
         headers = {"RateLimit-Policy": f'"cost";q={settings.quota};w={settings.window};qu="cost"'}
         if self._last is not None:
-            state = self._last.state
+            state = self._last
             headers["RateLimit"] = f'"cost";r={state.remaining};t={ceil(state.reset_after)}'
         return headers

@@ -92,12 +92,14 @@ class Refusal:
         code: The public code.
         message: What is wrong, and what was expected. It may quote the request.
         limit: The setting of the limit that refused it; ``None`` if no limit did.
+        caller: Kind of caller for which that limit counts; ``None`` if it counts for none.
     """
 
     status: int
     code: Code
     message: str
     limit: str | None = None
+    caller: str | None = None
 
     @property
     def is_severe(self) -> bool:
@@ -298,6 +300,7 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     media_type: str = JSON,
     limit: str | None = None,
+    caller: str | None = None,
 ) -> RefusalResponse:
     """Make the response to a request that is refused before it is a GraphQL request.
 
@@ -310,6 +313,7 @@ def error_response(
         headers: Further headers that the status requires.
         media_type: The media type of the response.
         limit: The setting of the limit that refuses it; ``None`` if no limit does.
+        caller: Kind of caller for which that limit counts; ``None`` if it counts for none.
 
     Returns:
         The response, whose body is a GraphQL response with one error.
@@ -318,7 +322,7 @@ def error_response(
     error: GraphQLFormattedError = {"message": message, "extensions": extensions}
     more = {RETRY_AFTER: str(retry_after)} if retry_after else {}
     response = _json({"errors": [error]}, status, media_type, {**(headers or {}), **more})
-    return RefusalResponse(Refusal(status, code, message, limit), response)
+    return RefusalResponse(Refusal(status, code, message, limit, caller), response)
 
 
 HTML = "text/html"

@@ -1,4 +1,4 @@
-"""Watches the process while the gateway runs: the lag of its event loop, and its reports."""
+"""Watches the process while the gateway runs, and links it to its supervisor."""
 
 import asyncio
 import os
@@ -7,12 +7,17 @@ from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from structlog.typing import FilteringBoundLogger
+
 from app.observability.metrics import Histogram
 from app.observability.telemetry import Telemetry
 from app.resilience.tasks import Tasks
+from app.server.commands import HandleCommand
+from app.server.control import ControlAddress
 from app.server.health import Readiness
 from app.server.observation import observe_process
-from app.server.reports import Report, ReportAddress, send_reports
+from app.server.process_link import keep_link
+from app.server.reports import Report
 
 LAG_EVERY = 0.25
 """Seconds between two measurements of the lag."""
@@ -23,14 +28,23 @@ CLOSE_WITHIN = 3.0
 
 @asynccontextmanager
 async def watching(
-    telemetry: Telemetry, readiness: Callable[[], Readiness], report_to: ReportAddress | None
+    telemetry: Telemetry,
+    readiness: Callable[[], Readiness],
+    control: ControlAddress | None,
+    handle: HandleCommand,
+    log: FilteringBoundLogger,
+    *,
+    version: int = 1,
 ) -> AsyncGenerator[None]:
-    """Watch the process, if anybody reads what is found.
+    """Watch the process, if anybody reads what is found, and carry out its supervisor's commands.
 
     Args:
         telemetry: What the gateway measures with. What waits to be exported is sent at the end.
         readiness: Returns whether the gateway can answer requests.
-        report_to: Where this process reports to; ``None`` if there is no admin port.
+        control: Where the supervisor listens; ``None`` if there is none.
+        handle: Carries out commands of the supervisor.
+        log: The log.
+        version: Number of the settings that the process begins with.
 
     Yields:
         Nothing. The process is watched meanwhile.
@@ -42,12 +56,14 @@ async def watching(
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close_within, telemetry, CLOSE_WITHIN)
-        if report_to is not None or telemetry.closers:
+        stack.callback(log.info, "gateway.stopped")
+        has_reports = control is not None and control.has_reports
+        tasks = await stack.enter_async_context(Tasks())
+        if has_reports or telemetry.closers:
             observe_process(registry)
-            tasks = await stack.enter_async_context(Tasks())
             tasks.begin(_measure_lag(telemetry.metrics.event_loop_lag), "event loop lag")
-            if report_to is not None:
-                tasks.begin(send_reports(report_to, report), "reports")
+        if control is not None:
+            tasks.begin(keep_link(control, report, handle, log, version), "link to the supervisor")
         yield
 
 

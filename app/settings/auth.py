@@ -34,7 +34,7 @@ uses a pair of keys; the issuer publishes the public key."""
 LEAST_SECRET = 32
 """The least length of a secret for HS256, in bytes (RFC 7518, section 3.2)."""
 
-LEAST_ROUTER_TOKEN = 16
+LEAST_SHARED_TOKEN = 16
 """The least length of a router token, in characters."""
 
 _MODE = (
@@ -56,18 +56,18 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _check_router_token(token: SecretStr) -> SecretStr:
+def _check_shared_token(token: SecretStr) -> SecretStr:
     """Check that a token fits into a header and is too long to guess."""
     text = token.get_secret_value()
-    if len(text) < LEAST_ROUTER_TOKEN or not HEADER_VALUE.fullmatch(text):
+    if len(text) < LEAST_SHARED_TOKEN or not HEADER_VALUE.fullmatch(text):
         raise ValueError(
-            f"expected at least {LEAST_ROUTER_TOKEN} characters of printable ASCII without a space"
+            f"expected at least {LEAST_SHARED_TOKEN} characters of printable ASCII without a space"
             " at the beginning or end"
         )
     return token
 
 
-RouterToken = Annotated[SecretStr, AfterValidator(_check_router_token)]
+SharedToken = Annotated[SecretStr, AfterValidator(_check_shared_token)]
 
 
 class OpenCallers(SettingsModel):

@@ -76,9 +76,9 @@ def check_address(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ValueError("expected an address such as https://users.internal/api") from error
+        raise ValueError("expected an address such as https://service.internal/api") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("expected an address such as https://users.internal/api")
+        raise ValueError("expected an address such as https://service.internal/api")
     if parts.username is not None or parts.password is not None:
         raise ValueError("expected no user or password in it; secrets have their own settings")
     if "#" in url:

@@ -3,6 +3,9 @@
 A file wins over the files that it includes, directly or through others. Two files of which neither
 includes the other have to agree. If the later one in a list won, a setting that two files have by
 accident would be lost without a word. So the order of a list of files has no effect.
+
+An installation, such as a container image, may have defaults of its own in a further file. That
+counts as a file that each other file includes.
 """
 
 import json
@@ -37,11 +40,25 @@ class ConfigFiles:
         values: The values of all of them together.
         owners: The position in ``files`` of the file that each single value, list or table is from.
             A table that several files have is from the first of them.
+        named: Whether the operator named a file. Else there are only defaults of the installation.
     """
 
     files: Sequence[ConfigFile]
     values: Table
     owners: Mapping[Keys, int]
+    named: bool = True
+
+    def concerns(self, keys: Keys) -> bool:
+        """Return whether a mistake is one in these files, even if no file has the value.
+
+        Args:
+            keys: The place of the mistake.
+
+        Returns:
+            Whether the message names a line here. A setting that is missing in defaults of the
+            installation is none: operators do not write into that file.
+        """
+        return self.named or keys in self.owners
 
     def line(self, keys: Keys) -> str:
         """Return the file and line of a place.
@@ -136,29 +153,37 @@ class ReadFiles:
     conflicts: Mapping[Keys, str] = field(default_factory=dict[Keys, str])
 
 
-def read_files(path: Path, schema: FieldSchema) -> ReadFiles:
+def read_files(
+    path: Path | None, schema: FieldSchema, *, defaults: Path | None = None
+) -> ReadFiles:
     """Read a configuration file and the files that it includes.
 
     Args:
-        path: Its path.
+        path: Its path; ``None`` for no file.
         schema: The settings that are allowed in them.
+        defaults: The path of a file over which all others win; ``None`` for no such file.
 
     Returns:
         The files, and all mistakes.
     """
     reading = _Reading()
     try:
-        first = read_file(path)
+        if defaults is not None:
+            reading.add_defaults(read_file(defaults))
+        if path is not None:
+            reading.add(read_file(path), ())
     except ConfigurationError as error:
         return ReadFiles(mistakes=error.mistakes)
-    reading.add(first, ())
+    if not reading.files:
+        return ReadFiles()
     files = reading.files[::-1]
     last = len(files) - 1
     below = {last - file: {last - one for one in others} for file, others in reading.below.items()}
     merge = _Merge(files, below)
     values = merge.tables([(number, file.values) for number, file in enumerate(files)], schema, ())
     mistakes = tuple(dict.fromkeys(reading.mistakes[::-1]))  # a file may be included twice
-    return ReadFiles(ConfigFiles(files, values, merge.owners), mistakes, merge.conflicts)
+    merged = ConfigFiles(files, values, merge.owners, named=path is not None)
+    return ReadFiles(merged, mistakes, merge.conflicts)
 
 
 class _Reading:
@@ -175,6 +200,16 @@ class _Reading:
         self.below: dict[int, set[int]] = {}
         self.mistakes: list[str] = []
         self._known: dict[str, int] = {}
+        self._defaults: set[int] = set()
+
+    def add_defaults(self, file: ConfigFile) -> None:
+        """Add the file that each later one includes, without naming it.
+
+        Args:
+            file: The file.
+        """
+        self.add(file, ())
+        self._defaults = {*range(len(self.files))}
 
     def add(self, file: ConfigFile, way: Sequence[ConfigFile]) -> int:
         """Add a file and those that it includes.
@@ -188,7 +223,7 @@ class _Reading:
         """
         values = dict(file.values)
         names = values.pop(INCLUDE, [])
-        below: set[int] = set()
+        below = set(self._defaults)
         # The list is read from its end, so that ``files`` in reverse has it in its order.
         for number, name in reversed([*enumerate(self._items(file, names))]):
             included = self._included(file, (INCLUDE, number), name, (*way, file))

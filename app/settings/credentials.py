@@ -258,7 +258,7 @@ class ClientCredentialsAuth(_Auth):
     audience: NonEmptyText | None = Field(
         default=None,
         description="Audience of the token, if the server needs one.",
-        examples=["https://users.internal/api"],
+        examples=["https://service.internal/api"],
     )
     token_timeout: float = Field(
         default=2.0,

@@ -19,7 +19,7 @@ from app.settings.loading import (
 )
 from app.settings.models import Settings, WrittenSettings
 from app.settings.nested import NOTHING, Keys, value_at
-from app.settings.variables import CONFIG, Variable, variables_of
+from app.settings.variables import FILES, Variable, variables_of
 
 ENV_FILE = Path(".env")
 
@@ -88,10 +88,10 @@ def variables() -> Iterator[Variable]:
     """List every variable, in the order of the settings; those of sources are first.
 
     Yields:
-        The variable that names the configuration file, then one variable for each value. A table
-        can also be given as one variable with JSON.
+        The variables that name files with settings, then one variable for each value. A table can
+        also be given as one variable with JSON.
     """
-    yield CONFIG
+    yield from FILES
     yield from sorted(
         variables_of(WrittenSettings), key=lambda one: one.path[0] not in {SOURCES, DEFAULTS}
     )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -214,6 +214,33 @@ class Setting:
             default=None if first.is_required() else first.get_default(call_default_factory=True),
             examples=tuple(first.examples or ()),
         )
+
+
+def example_of(setting: Setting) -> object:
+    """Return an example of a list or a table.
+
+    Args:
+        setting: The setting.
+
+    Returns:
+        The first example in its description, or its default, or else one of its first item or
+        setting.
+    """
+    schema = setting.schema
+    for given in (*setting.examples, setting.default):
+        if given and isinstance(given, list | tuple | dict):
+            return cast("object", given)
+    if schema.items is not None:
+        return [example_of(Setting(schema.items))]
+    if schema.entries is not None:
+        return {next(iter(schema.usual), "name"): example_of(Setting(schema.entries))}
+    if not schema.tables:
+        return next(iter(setting.examples), "value")
+    if schema.tag is not None:
+        return {schema.tag: next(iter(schema.kinds()))}
+    required = [name for name in schema.names() if schema.below(name).required]
+    first = (required or schema.names())[0]
+    return {first: next(iter(schema.below(first).examples), "value")}
 
 
 def _schema_of_field(info: FieldInfo) -> FieldSchema:

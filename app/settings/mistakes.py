@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.errors import MAX_QUOTED
+from app.settings.config_files import ConfigFiles
 from app.settings.defaults import SettledValues
 from app.settings.field_schema import NOWHERE, FieldSchema, Setting, settings_of
 from app.settings.nested import Keys, as_table, dotted
@@ -254,7 +255,7 @@ class Mistakes:
         """Add a missing setting; for a missing table, each of its required settings."""
         inner = [place for place in settings_below(setting, keys) if place[1].required]
         for place, one in inner or [(keys, setting)]:
-            file, variable = self._origins.file, name_of(place)
+            file, variable = self._file(place), name_of(place)
             examples = one.examples[:1]
             what = f" is missing:{_meaning(one)}"
             if (around := self._variable(place)) is not None or file is None:
@@ -300,7 +301,7 @@ class Mistakes:
     def _add_at(self, keys: Keys, what: str) -> None:
         """Add a mistake, with its place as the name of a variable or a line of the file."""
         variable = self._variable(keys)
-        if variable is None and self._origins.file is not None:
+        if variable is None and self._file(keys) is not None:
             self._add_at_line(keys, what)
         else:
             self._sentences.append(
@@ -312,6 +313,11 @@ class Mistakes:
         if (file := self._origins.file) is not None:
             self._sentences.append((file.order(keys), f"{file.place(keys)} {what}"))
 
+    def _file(self, keys: Keys) -> ConfigFiles | None:
+        """Return the files if a mistake at a place is one in them; else it is in a variable."""
+        file = self._origins.file
+        return file if file is not None and file.concerns(keys) else None
+
     def _variable(self, keys: Keys) -> str | None:
         """Return the variable of a value, with the place in its JSON; ``None`` without one."""
         found = self._origins.variable(keys)
@@ -322,13 +328,13 @@ class Mistakes:
 
     def _wrong(self, one: Finding) -> str:
         """Write what is wrong with a value, and what is expected."""
-        in_file = self._origins.variable(one.keys) is None and self._origins.file is not None
+        in_file = self._origins.variable(one.keys) is None and self._file(one.keys) is not None
         every = (_expected(details, in_file=in_file) for details in (one.details, *one.others))
         expected = " or ".join(dict.fromkeys(every))
         value = one.details["input"]
         if in_file and isinstance(value, str) and one.details["type"] in _OF_NO_TEXT:
             expected += ", without quotes"
-        if in_file and one.details["type"] in _OF_A_LIST:
+        if one.details["type"] in _OF_A_LIST:
             expected += "".join(f" such as {json.dumps(e)}" for e in one.setting.examples[:1])
         if one.details["loc"][-1:] == (OF_A_KEY,):
             return f"is not a valid name here: {expected}.{_meaning(one.setting)}"

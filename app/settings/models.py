@@ -21,12 +21,17 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.expressions.ids import UUID_PATTERN
-from app.settings.auth import CallersSettings, RouterToken
+from app.settings.auth import CallersSettings, SharedToken
 from app.settings.base import SettingsModel, Share, UsualNames
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings
-from app.settings.operations import AdminSettings, TelemetrySettings
+from app.settings.operations import (
+    AdminSettings,
+    DrainSettings,
+    ReloadSettings,
+    TelemetrySettings,
+)
 from app.settings.public_schema import (
     EnumSettings,
     ObjectSettings,
@@ -57,6 +62,7 @@ from app.settings.source import (
     SourceSettings,
     key_mistakes,
 )
+from app.settings.store import StoreSettings
 
 DEFAULT_SOURCES: tuple[str, ...] = ("profile", "billing", "activity")
 """The sources of the default schema."""
@@ -157,11 +163,14 @@ class Settings(SettingsModel):
         le=600,
         description="Whole seconds in which running requests may end after SIGTERM.",
     )
+    drain: DrainSettings = Field(
+        default=DrainSettings(), description="How the gateway ends after SIGTERM."
+    )
     auth: CallersSettings | None = Field(
         default=None,
         description="How the gateway identifies callers; `serve` does not start without it.",
     )
-    router_token: RouterToken | None = Field(
+    router_token: SharedToken | None = Field(
         default=None,
         description="Token that a federation router sends in `X-Router-Token` to read the schema"
         " (`_service`) while `introspection` is off.",
@@ -206,6 +215,9 @@ class Settings(SettingsModel):
         default=CacheControlSettings(),
         description="Which responses caches between the gateway and its clients may store.",
     )
+    store: StoreSettings = Field(
+        default=StoreSettings(), description="A store that several gateways share: Redis or Valkey."
+    )
     csrf_prevention: bool = Field(
         default=True,
         description="Whether a GET request needs a header that pages of other sites cannot send"
@@ -234,6 +246,10 @@ class Settings(SettingsModel):
     admin: AdminSettings = Field(
         default=AdminSettings(),
         description="The port for operators: metrics, and the states of sources.",
+    )
+    reload: ReloadSettings = Field(
+        default=ReloadSettings(),
+        description="How settings are read anew while the gateway runs.",
     )
     telemetry: TelemetrySettings = Field(
         default=TelemetrySettings(),

@@ -293,7 +293,7 @@ class SourceSettings(SettingsModel):
 
     base_url: BaseUrl = Field(
         description="Base address of the service.",
-        examples=["https://users.internal/api"],
+        examples=["https://service.internal/api"],
     )
     auth: AuthSettings = Field(default=NoAuth(), description="Credentials for the service.")
     tls: TlsSettings | None = Field(

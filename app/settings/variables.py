@@ -14,7 +14,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr
 
-from app.settings.field_schema import FieldSchema, Setting, settings_in
+from app.settings.field_schema import FieldSchema, Setting, example_of, settings_in
 from app.settings.nested import NOTHING, Keys, Table, as_list, as_table, laid_over, value_at
 
 
@@ -78,7 +78,19 @@ CONFIG = Variable(
     description="TOML file with any of these settings. A variable replaces a value of the file.",
     secret=False,
 )
-"""The variable with the path of the configuration file; the only one that is not a setting."""
+"""The variable with the path of the configuration file."""
+
+INSTALLED_DEFAULTS = Variable(
+    path=("defaults",),
+    default="",
+    description="TOML file with defaults of an installation, such as those of the container image."
+    " Variables and the configuration file replace its values.",
+    secret=False,
+)
+"""The variable with the path of a file below the configuration file."""
+
+FILES = (CONFIG, INSTALLED_DEFAULTS)
+"""The variables that are not settings."""
 
 
 def name_of(keys: Keys) -> str:
@@ -136,7 +148,7 @@ def not_a_variable(name: str, model: type[BaseModel]) -> str:
     Returns:
         A sentence.
     """
-    names = [CONFIG.name, *(variable.name for variable in variables_of(model))]
+    names = [*(one.name for one in FILES), *(one.name for one in variables_of(model))]
     return f"{name} is not a setting: {nearest(name, names) or LISTS_ALL}"
 
 
@@ -222,6 +234,14 @@ class SetVariables:
             if name.upper().startswith(PREFIX) and value
         }
 
+    def has_settings(self) -> bool:
+        """Return whether there are settings, in variables or in a file that one of them names.
+
+        Returns:
+            Whether a variable of the gateway is set, besides that of an installation's defaults.
+        """
+        return not self.ours().keys() <= {INSTALLED_DEFAULTS.name}
+
 
 @dataclass(slots=True)
 class VariableValues:
@@ -286,7 +306,7 @@ def from_variables(
     ours = environment.ours()
     # In order of depth, so that the variable of a setting replaces a value in its group's JSON.
     for name in sorted(ours, key=lambda one: (one.count(NESTING), one)):
-        if name == CONFIG.name:
+        if name in {one.name for one in FILES}:
             continue
         place = _place_of(name, model, laid_over(found.values, standing))
         if place is None:
@@ -296,30 +316,31 @@ def from_variables(
     return found
 
 
-def _place_of(
-    name: str, model: type[BaseModel], standing: Table
-) -> tuple[Keys, FieldSchema] | None:
-    """Return the place and schema of a variable's value; ``None`` for an unknown name."""
-    schema, keys = FieldSchema(tables=(model,)), Keys()
+def _place_of(name: str, model: type[BaseModel], standing: Table) -> tuple[Keys, Setting] | None:
+    """Return the place and the setting of a variable's value; ``None`` for an unknown name."""
+    setting, keys = Setting(FieldSchema(tables=(model,))), Keys()
     for part in name.removeprefix(PREFIX).lower().split(NESTING):
-        key = part
+        schema, key = setting.schema, part
         if part not in schema.names():
             if schema.entries is None or not part:
                 return None
             table = as_table(value_at(standing, keys)) or {}
             key = next((one for one in table if one.lower() == part), part)
-        schema, keys = schema.below(key).schema, (*keys, key)
-    return keys, schema
+        setting, keys = schema.below(key), (*keys, key)
+    return keys, setting
 
 
-def _read(found: VariableValues, name: str, text: str, keys: Keys, schema: FieldSchema) -> None:
-    """Read a value: JSON if a table or list may be there and it is one, else text."""
+def _read(found: VariableValues, name: str, text: str, keys: Keys, setting: Setting) -> None:
+    """Read a value: JSON if a table or list may be there and it is one, else text or texts."""
+    schema = setting.schema
     value = _from_json(text) if schema.holds else None
+    if _is_list_of_texts(schema) and (as_list(value) is None):
+        value = _texts(text)
     table = (schema.tables or schema.entries) and as_table(value) is not None
     if table or (schema.items and as_list(value) is not None):
         _put(found, name, value, keys, schema)
     elif schema.holds and not (schema.plain or schema.secret):
-        found.mistakes.append(_no_json(name, schema))  # without the text: it may hold secrets
+        found.mistakes.append(_no_json(name, setting))  # without the text: it may hold secrets
     else:
         _put(found, name, text, keys, schema)
 
@@ -333,15 +354,34 @@ def _from_json(text: str) -> object:
     return value
 
 
-def _no_json(name: str, schema: FieldSchema) -> str:
+_BRACKETS = ("[", "{")
+
+
+def _is_list_of_texts(schema: FieldSchema) -> bool:
+    """Return whether only a list is allowed, whose items are single values of one type."""
+    return schema.items == FieldSchema(plain=True) and schema == FieldSchema(items=schema.items)
+
+
+def _texts(text: str) -> list[str] | None:
+    """Split a text at its commas; ``None`` if it seems to be meant as JSON, or has no text."""
+    if text.lstrip().startswith(_BRACKETS):
+        return None
+    value = _from_json(text)
+    parts = [value] if isinstance(value, str) else text.split(",")
+    return [part.strip() for part in parts if part.strip()] or None
+
+
+def _no_json(name: str, setting: Setting) -> str:
     """Make the message for a variable that should have JSON."""
+    schema = setting.schema
+    right = "list" if schema.entries is None and not schema.tables else "object"
+    example = json.dumps(example_of(setting), ensure_ascii=False)
+    what = f"{name} got something else: expected a JSON {right} such as {example}"
     if schema.tables:
-        return (
-            f"{name} got something else: expected a JSON object,"
-            " or a variable for each setting in it"
-        )
-    right = "list" if schema.entries is None else "object"
-    return f"{name} got something else: expected a JSON {right}"
+        return f"{what}, or a variable for each setting in it"
+    if _is_list_of_texts(schema):
+        return f"{what}, or texts with commas between them"
+    return what
 
 
 def _put(found: VariableValues, name: str, value: object, keys: Keys, schema: FieldSchema) -> None:

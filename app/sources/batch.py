@@ -238,6 +238,15 @@ class PendingFetch(Protocol[R]):
         """The batches to wait for before ``collect``; none if all results are here already."""
         ...
 
+    @property
+    def arrival(self) -> "asyncio.Future[None] | None":
+        """What has to be done before ``pending`` is known; ``None`` if it is known."""
+        ...
+
+    def end(self) -> None:
+        """Stop waiting before ``pending`` is known."""
+        ...
+
     def collect(self) -> Collected[R]:
         """Collect the results, after the wait.
 
@@ -315,6 +324,15 @@ class PendingBatch(Generic[R]):
     def pending(self) -> "Sequence[PendingBatch[R]]":
         """Itself: a ``PendingFetch`` that waits for its batches."""
         return (self,)
+
+    @property
+    def arrival(self) -> "asyncio.Future[None] | None":
+        """Nothing has to be done before."""
+        return None
+
+    def end(self) -> None:
+        """Do not wait at all."""
+        self.release()
 
     @property
     def is_waiting(self) -> bool:
@@ -435,6 +453,24 @@ class PendingBatch(Generic[R]):
     def _cancelled_failure(self) -> SourceFailure:
         """Return the failure for a cancelled call."""
         return SourceFailure(self.source, Code.SOURCE_UNAVAILABLE, "the call was called off")
+
+
+async def wait_for_fetches(fetches: "Sequence[PendingFetch[Any]]") -> None:
+    """Wait for the keys of several sources that one request waits for.
+
+    Args:
+        fetches: The keys, at least one.
+    """
+    try:
+        for one in fetches:
+            if one.arrival is not None:
+                await one.arrival
+    except asyncio.CancelledError:
+        for one in fetches:
+            one.end()
+        raise
+    if batches := [batch for one in fetches for batch in one.pending]:
+        await wait_for_batches(batches)
 
 
 async def wait_for_batches(pending_batches: Sequence[PendingBatch[R]]) -> None:

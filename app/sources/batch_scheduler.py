@@ -223,6 +223,18 @@ class BatchScheduler(Generic[R]):
             self.name, keys, batches, began, context, now, max_wait, self._clock, self._cancel
         )
 
+    def forget(self, is_outdated: Callable[[UserId], bool]) -> None:
+        """Let no further request join a call that has begun. Those who wait for it still get it.
+
+        Args:
+            is_outdated: Returns whether this is so for the call of a key.
+        """
+        for queue in self._queues.values():
+            begun = [key for key, batch in queue.in_flight.items() if batch.task is not None]
+            for key in begun:
+                if is_outdated(key):
+                    del queue.in_flight[key]
+
     def _assign(
         self,
         keys: Sequence[UserId],

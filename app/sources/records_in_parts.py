@@ -81,6 +81,20 @@ def joined(records: Sequence[R]) -> R:
     return cast("R", _Joined.model_construct(**values))  # only the merged fields may be read
 
 
+def with_fields(record: R, fields: Collection[str]) -> R:
+    """Keep some fields of a record.
+
+    Args:
+        record: The record.
+        fields: The fields that are kept.
+
+    Returns:
+        A record with these fields. Other fields are missing, not ``None``.
+    """
+    kept = {name: value for name, value in values_of(record).items() if name in fields}
+    return cast("R", _Joined.model_construct(**kept))  # only the kept fields may be read
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointPartition:
     """How the record of one source is divided over its endpoints.

@@ -338,7 +338,8 @@ def _why_silent(failure: str | None) -> str:
     """Say why there is no answer, by the type of the error."""
     if failure is None:
         return "no answer in time"
-    return f"{'no connection' if failure.startswith('Connect') else 'no answer'} ({failure})"
+    # httpx-aiohttp calls a refused connection ``ConnectTimeout``, so its name says too much.
+    return "no connection" if failure.startswith("Connect") else f"no answer ({failure})"
 
 
 def _outcome_of(status: int) -> TrialOutcome:

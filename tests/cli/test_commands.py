@@ -77,6 +77,11 @@ def flat(text: str) -> str:
             ["schema.graphql", "Exits with 1", "break clients", "--client"],
         ),
         (["settings"], ["List all settings"]),
+        (["cache"], ["invalidate"]),
+        (
+            ["cache", "invalidate"],
+            ["--user", "--source", "--tag", "narrow each other", "--token-file", "Exits with 1"],
+        ),
         (["config"], ["show", "schema"]),
         (["config", "show"], ["the origin of each", "Secrets are hidden", "--all"]),
         (["config", "schema"], ["JSON Schema", "#:schema gateway.schema.json"]),
@@ -351,14 +356,26 @@ def set_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
 
 
-def test_explain_tells_the_plan_without_any_settings_and_says_that_it_has_none() -> None:
+def test_explain_tells_the_plan_without_any_settings_and_needs_none() -> None:
     result = run("explain", DOCUMENT)
 
     assert result.exit_code == 0
     assert "Operation Page is compiled" in result.stdout
     assert "├─ profile  displayName\n└─ billing  plan\n" in result.stdout
     assert "Calls: 2, all sources at the same time." in result.stdout
-    assert result.stderr.startswith("Note: the settings are missing or wrong")
+    assert not result.stderr
+
+
+def test_explain_says_that_it_does_not_go_by_settings_that_are_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "x")
+
+    result = run("explain", DOCUMENT)
+
+    assert result.exit_code == 0
+    assert "Calls: 2" in result.stdout
+    assert result.stderr.startswith("Note: settings are missing or wrong")
 
 
 def test_explain_goes_by_the_settings_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,7 +465,7 @@ def test_explain_as_json_has_the_names_of_the_answer_s_extension() -> None:
 def test_the_readme_s_example_of_explain_prints_what_it_says() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     [(command, printed)] = re.findall(
-        r"```sh\n\.venv/bin/user-gateway (explain .*?)```.*?```text\n(Operation .*?)```",
+        r"```sh\nuser-gateway (explain .*?)```.*?```text\n(Operation .*?)```",
         readme,
         flags=re.DOTALL,
     )

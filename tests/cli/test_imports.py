@@ -9,6 +9,7 @@ NOT_NEEDED = {
     *("cryptography", "joserfc"),  # without tokens
     *("opentelemetry", "requests", "google"),  # without a collector
     "prometheus_client",  # without an admin port
+    *("redis", "hiredis"),  # without a shared store
     "sqlite3",  # only the demo has a database
     *("app.cli.demo", "app.demo", "app.importing", "app.probe", "app.starting"),
     *("app.settings.reference", "app.schema.export"),

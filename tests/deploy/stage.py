@@ -19,6 +19,7 @@ from app.demo.services import demo_services
 from tests.deploy.files import PROMETHEUS, ROOT, RULES
 from tests.deploy.promtool import prometheus_program
 from tests.examples.serving import free_port, program, serving
+from tests.stores import running_store
 
 FASTER = 30
 """How many times shorter the periods of the alerts are: 5 minutes become 10 seconds."""
@@ -94,7 +95,7 @@ class StagedGateway:
 
 @asynccontextmanager
 async def gateway_over_demo(folder: Path) -> AsyncGenerator[StagedGateway]:
-    """Run `user-gateway serve` with two processes, over the demo's services.
+    """Run `user-gateway serve` with two processes and a store, over the demo's services.
 
     Args:
         folder: Where it runs.
@@ -116,6 +117,7 @@ async def gateway_over_demo(folder: Path) -> AsyncGenerator[StagedGateway]:
             )
             for name, one in services.items()
         }
+        store = await stack.enter_async_context(running_store())
         port, admin = free_port(), free_port()
         said = stack.enter_context(
             program(
@@ -129,6 +131,7 @@ async def gateway_over_demo(folder: Path) -> AsyncGenerator[StagedGateway]:
                     "GATEWAY_AUTH__MODE": "none",
                     "GATEWAY_ROUTER_TOKEN": "a token, so that callers are counted",
                     "GATEWAY_SOURCES__PROFILE__CACHE__ENABLED": "true",
+                    "GATEWAY_STORE__URL": store.url,
                     "GATEWAY_LOG__FORMAT": "json",
                 },
             )

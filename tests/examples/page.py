@@ -38,14 +38,16 @@ class ExamplePage:
 
     Attributes:
         name: Its name, without ``.md``.
+        folder: Where it is.
     """
 
     name: str
+    folder: Path = FOLDER
 
     @property
     def text(self) -> str:
         """All of it."""
-        return (FOLDER / f"{self.name}.md").read_text(encoding="utf-8")
+        return (self.folder / f"{self.name}.md").read_text(encoding="utf-8")
 
     @property
     def configuration(self) -> str:

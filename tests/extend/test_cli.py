@@ -117,7 +117,10 @@ def test_a_list_of_a_module_is_printed_as_a_connection(shop_file: str) -> None:
     result = said("schema", "print", "--config", shop_file)
 
     assert "    first: Int = 20\n" in result.output
-    assert "  ): OrderConnection @cost(weight: 5) @listSize(assumedSize: 20," in result.output
+    assert (
+        '  ): OrderConnection @cost(weight: 5) @listSize(slicingArguments: ["first"],'
+        in result.output
+    )
     assert "node: Order!" in result.output
 
 

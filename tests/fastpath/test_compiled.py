@@ -129,14 +129,16 @@ class Writing:
     def _selected(self, users: str) -> str:
         """Write what is selected of the users of a field, which may be nodes."""
         selection = self._selection(depth=0)
-        if not users.startswith("node"):
+        if not users.startswith(("node", "_entities")):
             return selection
-        own = self._draw(st.sampled_from(["", "id ", "... on Node { me: id __typename } "]))
+        of_nodes = ["id ", "... on Node { me: id __typename } "]
+        of_any = ["", "__typename "]
+        own = self._draw(st.sampled_from([*of_any, *(of_nodes if users[0] == "n" else ())]))
         return f"{{ {own}... on User{self._directive()} {selection} }}"
 
     def _users(self) -> str:
         """Write a field that gives users, with its arguments."""
-        kinds = ["user", "users", "users", "variable", "wrong", "me", "node", "nodes"]
+        kinds = ["user", "users", "users", "variable", "wrong", "me", "node", "nodes", "entities"]
         kind = self._draw(st.sampled_from(kinds))
         if kind == "me":
             return "me"
@@ -148,6 +150,9 @@ class Writing:
         if kind == "wrong":
             return 'user(id: "wrong")'
         ids = self._draw(st.lists(st.sampled_from(IDS), max_size=5))
+        if kind == "entities":
+            entities = [f'{{ __typename: "User", id: "{one}" }}' for one in ids]
+            return f"_entities(representations: [{', '.join(entities)}])"
         root = "nodes" if kind == "nodes" else "users"
         return f"{root}(ids: [" + ", ".join(f'"{one}"' for one in ids) + "])"
 

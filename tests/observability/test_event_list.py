@@ -13,7 +13,7 @@ from tests.conftest import APP
 
 PAGE = APP.parent / "docs" / "operations" / "log-events.md"
 EVENT = re.compile(
-    r"(?:gateway|admin|worker|http|graphql|auth|source|extension|fastpath|cache)\.[a-z_]+"
+    r"(?:gateway|admin|worker|http|graphql|auth|source|extension|fastpath|cache|store)\.[a-z_]+"
 )
 LEVEL_WORDS = re.compile(r"\b(debug|info|warning|error|warn)\b", re.IGNORECASE)
 OF_THE_CALL = {"request_id"}

@@ -219,6 +219,22 @@ async def test_apollo_s_javascript_gateway_does_not_start_with_security_directiv
         assert f"{name}/v0.1 is for: SECURITY but is unsupported" in started.refused
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(jwt_settings(), id="with directives"),
+        pytest.param(WITHOUT_DIRECTIVES, id="without directives"),
+    ],
+)
+async def test_cosmo_composes_the_schema_with_that_of_another_subgraph(
+    node: NodePrograms, services: FakeServices, settings: Settings
+) -> None:
+    async with router(node, "cosmo.mjs", services, settings) as composed:
+        pass
+
+    assert composed.refused is None
+
+
 async def test_graphql_js_builds_the_schema_for_clients_and_refuses_that_for_routers(
     node: NodePrograms, tmp_path: Path
 ) -> None:

@@ -42,7 +42,9 @@ async def test_a_caller_may_spend_its_quota_and_no_more(
     async with open_gateway(settings_for_fakes(limits=limited(quota=DOCUMENT + 5))) as gateway:
         good = [await ask(gateway, ids) for ids in (2, 3)]
         over = await ask(gateway, 1)
+        callers = [line.get("caller") for line in gateway.events("graphql.operation")]
 
+    assert callers == [None, None, "address"]
     assert [one.status_code for one in good] == [200, 200]
     assert over.status_code == 429
     assert over.headers["retry-after"].isdigit()
@@ -255,7 +257,9 @@ async def test_an_explanation_costs_as_much_as_its_document_each_time(
             await gateway.client.post("/graphql", json=body, headers={"X-Gateway-Explain": "1"})
             for _ in range(3)
         ]
+        [refused] = gateway.events("http.refused")
 
+    assert (refused["status"], refused["caller"]) == (429, "address")
     assert [one.status_code for one in answers] == [200, 200, 429]
     assert answers[2].json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
     assert answers[2].headers["retry-after"].isdigit()

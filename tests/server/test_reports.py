@@ -1,11 +1,8 @@
 """Reports of processes are joined: metrics add up, and the worst state of a source counts."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
 
 import pytest
 
@@ -15,10 +12,8 @@ from app.server.health import Readiness, SourceHealth
 from app.server.reports import (
     OVERDUE_AFTER,
     Report,
-    ReportListener,
     Reports,
     joined_readiness,
-    send_reports,
 )
 from tests.clock import ManualClock
 
@@ -133,74 +128,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 # a thread sets no event of the loop
             await asyncio.sleep(0.01)
-
-
-async def test_a_report_arrives_by_the_connection_and_ends_with_it(clock: ManualClock) -> None:
-    reports = Reports(1, clock.monotonic)
-    with ReportListener(reports) as listener:
-        sending = asyncio.create_task(send_reports(listener.address, lambda: report(1, 5)))
-        await until(lambda: values(reports).get("gateway.operations") == 5)
-        alive = values(reports)
-        sending.cancel()
-        await asyncio.wait([sending])
-        await until(lambda: "graphql.server.active_requests" not in values(reports))
-
-    assert alive["graphql.server.active_requests"] == 0
-    assert values(reports) == {"gateway.operations": 5}
-
-
-async def test_a_program_without_the_key_changes_nothing(clock: ManualClock) -> None:
-    reports = Reports(1, clock.monotonic)
-    with ReportListener(reports) as listener:
-        with pytest.raises(AuthenticationError):
-            await asyncio.to_thread(Client, listener.address, authkey=b"guess")
-        sending = asyncio.create_task(send_reports(listener.address, lambda: report(1, 5)))
-        await until(lambda: values(reports).get("gateway.operations") == 5)
-        sending.cancel()
-        await asyncio.wait([sending])
-
-
-async def test_the_last_report_arrives_though_another_is_being_sent(clock: ManualClock) -> None:
-    made = asyncio.Event()
-    large = Metrics()
-    for number in range(20_000):
-        large.counter(OPERATIONS).add(1, f"renderer {number:060}")
-    sent = [
-        report(1, 2),
-        Report(pid=1, readiness=Readiness.of(is_ready=True, sources={}), snapshot=large.snapshot()),
-    ]
-
-    def make() -> Report:
-        made.set()
-        return sent.pop()
-
-    reports = Reports(1, clock.monotonic)
-    with ReportListener(reports) as listener:
-        sending = asyncio.create_task(send_reports(listener.address, make))
-        await made.wait()
-        sending.cancel()
-        await asyncio.wait([sending])
-        await until(lambda: values(reports) == {"gateway.operations": 2})
-
-
-async def test_a_program_that_says_nothing_does_not_hold_up_the_others(clock: ManualClock) -> None:
-    reports = Reports(1, clock.monotonic)
-    with (
-        ReportListener(reports) as listener,
-        socket.create_connection(listener.address),
-        socket.create_connection(listener.address),
-    ):
-        sending = asyncio.create_task(send_reports(listener.address, lambda: report(1, 5)))
-        await until(lambda: values(reports).get("gateway.operations") == 5)
-        sending.cancel()
-        await asyncio.wait([sending])
-
-
-async def test_a_process_goes_on_if_nobody_collects_reports_any_more(clock: ManualClock) -> None:
-    with ReportListener(Reports(1, clock.monotonic)) as listener:
-        address = listener.address
-
-    await send_reports(address, lambda: report(1, 5))  # it just ends
 
 
 async def until_async(read: Callable[[], Awaitable[float]], value: float) -> None:

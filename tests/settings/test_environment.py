@@ -403,9 +403,11 @@ def test_the_list_has_every_variable_once_with_what_it_means() -> None:
     assert {one.name for one in listed if one.secret} == {
         *(f"GATEWAY_SOURCES__{name}__{setting}" for name in NAMES for setting in secret),
         *(f"GATEWAY_SOURCE_DEFAULTS__{setting}" for setting in secret),
-        *("GATEWAY_AUTH__SECRET", "GATEWAY_ROUTER_TOKEN"),
+        *("GATEWAY_AUTH__SECRET", "GATEWAY_ROUTER_TOKEN", "GATEWAY_ADMIN__TOKEN"),
         *("GATEWAY_AUTH__TLS__CLIENT_KEY_PASSWORD", "GATEWAY_AUTH__PROXY__PASSWORD"),
         "GATEWAY_TLS__KEY_PASSWORD",
+        *("GATEWAY_STORE__PASSWORD", "GATEWAY_STORE__SENTINEL_PASSWORD"),
+        "GATEWAY_STORE__TLS__CLIENT_KEY_PASSWORD",
     }
     assert {"GATEWAY_PORT", "GATEWAY_USER_ID_PATTERN", "GATEWAY_LOG__LEVEL"} <= set(names)
     assert "GATEWAY_SOURCES" not in names

@@ -123,7 +123,7 @@ CANDIDATES = [
     *("", "x", "info", "json", "asked", "required", "3", "true"),
     *(True, False, [], [1], {}, {"x": 1}),
 ]
-JUDGED_BY_PYTHON = {"base_url", "existence", "module", "user_id_pattern"}
+JUDGED_BY_PYTHON = {"base_url", "existence", "module", "user_id_pattern", "username"}
 
 
 @pytest.mark.parametrize(

@@ -365,3 +365,39 @@ def test_the_order_of_a_list_of_files_never_matters(
     assert first.conflicts.keys() == second.conflicts.keys()
     for keys in {keys for leaves in said for keys in leaves} - first.conflicts.keys():
         assert value_at(first.files.values, keys) == value_at(second.files.values, keys)
+
+
+def test_the_configuration_file_and_variables_win_over_the_defaults_of_an_installation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = files(
+        {
+            "gateway.toml": f"include = ['a.toml']\nport = 1\n{NEEDED}",
+            "a.toml": "workers = 2",
+            "image.toml": "include = ['log.toml']\nport = 3\nworkers = 3\nmax_ids = 3",
+            "log.toml": "max_ids = 4\nhost = '::1'\n[log]\nformat = 'json'",
+        }
+    )
+    monkeypatch.setenv("GATEWAY_DEFAULTS", "image.toml")
+    monkeypatch.setenv("GATEWAY_LOG__FORMAT", "console")
+
+    read = load(path)
+
+    assert (read.port, read.workers, read.max_ids, read.host) == (1, 2, 3, "::1")
+    assert read.log.format == "console"
+    assert origins(path)["max_ids"] == "image.toml:4"
+
+
+def test_a_missing_setting_is_not_expected_in_the_defaults_of_an_installation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files({"image.toml": "prot = 1\n[sources.profile]\ntimeout = 'x'"})
+    monkeypatch.setenv("GATEWAY_DEFAULTS", "image.toml")
+    for name in ("BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://one")
+
+    missing, unknown, wrong = mistakes()
+
+    assert missing.startswith("GATEWAY_SOURCES__PROFILE__BASE_URL is missing")
+    assert unknown == "image.toml:1: prot is not a setting: did you mean port?"
+    assert wrong.startswith("image.toml:3: [sources.profile] timeout got 'x': ")

@@ -159,7 +159,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
         told,
         strict=True,
     ):
-        assert sentence.startswith(f'{place} base_url {meaning}"https://users.internal/api". ')
+        assert sentence.startswith(f'{place} base_url {meaning}"https://service.internal/api". ')
         name = place.partition(".")[2].rpartition(".")[2].strip("]").upper()
         assert sentence.endswith(f". GATEWAY_SOURCES__{name}__BASE_URL sets it too.")
 

@@ -192,6 +192,9 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     "module": st.nothing(),  # a file means its own folder, and a variable the working folder
     "description": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     "plural": st.sampled_from(["people", "_all"]),
+    "url": st.sampled_from(["redis://store", "valkeys+cluster://a:1,b", "redis+sentinel://a/b/2"]),
+    "username": st.from_regex(r"[A-Za-z0-9]{1,9}", fullmatch=True),
+    "prefix": st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True),
     "path": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     "host": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
 }

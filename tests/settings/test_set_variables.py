@@ -62,6 +62,51 @@ def test_what_may_be_a_text_or_a_list_is_a_text_unless_it_is_a_list_in_json(
     assert (found.values, found.mistakes) == ({"either": value}, [])
 
 
+@pytest.mark.parametrize(
+    ("written", "items"),
+    [
+        ("api.example.com", ["api.example.com"]),
+        (" a , b.example.com,", ["a", "b.example.com"]),
+        ('"a"', ["a"]),
+        ('["a", "b"]', ["a", "b"]),
+        ("8", ["8"]),
+    ],
+)
+def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
+    monkeypatch: pytest.MonkeyPatch, written: str, items: list[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_HOSTS", written)
+
+    found = from_variables(read_environment(None), Settings, standing={})
+
+    assert (found.values, found.mistakes) == ({"hosts": items}, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "told"),
+    [
+        ("HOSTS", "['a']", 'list such as ["api.example.com"], or texts with commas between them'),
+        ("HOSTS", ",", 'list such as ["api.example.com"], or texts with commas between them'),
+        ("CACHE_CONTROL__FIELDS", "60", 'object such as {"displayName": 300, "plan": 60}'),
+        ("TLS", "on", 'object such as {"certificate": "/etc/ssl/gateway.pem"}, or a variable for'),
+        (
+            "SOURCES",
+            "x",
+            'object such as {"profile": {"base_url": "https://service.internal/api"}}',
+        ),
+        ("SOURCES__A__AUTH", "x", 'object such as {"kind": "none"}, or a variable for each'),
+    ],
+)
+def test_what_should_be_json_and_is_not_is_told_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, told: str
+) -> None:
+    monkeypatch.setenv(f"GATEWAY_{name}", written)
+
+    [mistake] = from_variables(read_environment(None), Settings, standing={}).mistakes
+
+    assert mistake.startswith(f"GATEWAY_{name} got something else: expected a JSON {told}")
+
+
 def test_free_names_are_those_of_the_file_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_EXTRA__MYUSERS__URL", "http://users")
     monkeypatch.setenv("GATEWAY_EXTRA__OTHERS__URL", "http://others")

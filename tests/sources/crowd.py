@@ -20,6 +20,7 @@ from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import FetchResult, RequestContext, UserId
 from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.store import EntityStore
 from app.sources.telemetry import SourceTelemetry
 from app.sources.trace import SourceTrace
@@ -137,6 +138,7 @@ class Crowd:
             self,
             self.settings,
             store=EntityStore[PersonRecord](1_000),
+            invalidations=Invalidations(self.clock),
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(), stream=io.StringIO()),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from app.errors import Code, SourceFailure
 from app.sources.base import FetchResult, Record, RequestContext, SourceResult, UserId
-from app.sources.batch import PendingFetch, wait_for_batches
+from app.sources.batch import PendingFetch, wait_for_fetches
 from app.sources.trace import SourceTrace
 
 NAME = "profile"
@@ -64,8 +64,7 @@ class Requests:
         self, pending: PendingFetch[PersonRecord], keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[Said | Exception]:
         """Wait for keys that were enqueued."""
-        if pending.pending:
-            await wait_for_batches(pending.pending)
+        await wait_for_fetches([pending])
         collected = pending.collect()
         self.traces.append((context, collected.trace))
         return [collected.results[key] for key in keys]

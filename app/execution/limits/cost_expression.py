@@ -127,7 +127,9 @@ class Rates:
                 case ListSize(assumed_size=assumed, slicing_arguments=slicing, sized_fields=inner):
                     # A connection refuses a longer page; then no source is asked.
                     most = MAX_FIRST if inner else None
-                    declared = Size(assumed or 1, tuple(slicing or ()), most)  # unset is false
+                    arguments = tuple(slicing or ())  # unset is false
+                    usual = assumed or _default_of(definition, arguments) or 1
+                    declared = Size(usual, arguments, most)
                     if not inner:
                         size = declared
                     else:
@@ -152,6 +154,12 @@ def named_type(definition: GraphQLField) -> GraphQLNamedType:
         The named type.
     """
     return get_named_type(definition.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # graphql-core leaves its generics open
+
+
+def _default_of(definition: GraphQLField, arguments: Sequence[str]) -> int | None:
+    """Return the default of the first argument that has a number as its default."""
+    defaults = (definition.args[name].default_value for name in arguments)
+    return next((one for one in defaults if isinstance(one, int)), None)
 
 
 def _is_list(definition: GraphQLField | GraphQLArgument) -> bool:

@@ -1,30 +1,30 @@
 """The entity cache of one source: recent results are not fetched again, and serve if it fails.
 
-``use_of`` decides by the age of an entry how it may be used:
+It has two levels: the memory of this process, and, if the settings have one, the store that several
+gateways share. ``entry_use.py`` decides by the age of an entry how it may be used, and
+``invalidation.py`` which entries must not be used any more.
 
-    record     up to ttl                               used
-               then up to + stale_while_revalidate     used at once, and renewed in the background
-               then up to + stale_if_error             used if the source fails (``stale_ok``)
-    unknown    up to unknown_ttl                       used
-    failure    never kept; the same is true of a record with damaged fields
-
-The cache headers of the service bound each of these times (``lifetime.py``).
-
-An entry that lacks a wanted field is not used. The new record is then merged with the entry, if
-that is still fresh; the merged entry is as old as the older part.
+A request whose keys are all in memory waits for nothing. The other keys are looked up in the shared
+store, those of all requests of one turn of the event loop together. What it does not have either is
+fetched, and the result is kept in both. An entry in memory counts for ``local_ttl`` only, so that
+what another gateway has renewed is found; but if the store has nothing newer, or does not answer,
+the entry is used as if there were no store.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from contextvars import Context
 from datetime import datetime, timedelta
-from enum import Enum
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Code, SourceFailure
+from app.errors import SourceFailure
 from app.resilience.clock import Clock
+from app.resilience.tasks import Tasks
 from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import (
@@ -37,161 +37,32 @@ from app.sources.base import (
     SourceResult,
     UserId,
 )
-from app.sources.batch import Collected, PendingBatch
+from app.sources.batch import Collected
 from app.sources.batch_scheduler import BatchScheduler, Sharing, never
+from app.sources.cache.entry_use import (
+    AT_ONCE,
+    EntryUse,
+    fresh_until,
+    merged_entry,
+    use_of,
+    with_old,
+)
+from app.sources.cache.invalidation import Forget, Invalidations
 from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime, SeenResponse
+from app.sources.cache.lookup import PendingLookup, StoredEntries, StoreLookups
+from app.sources.cache.shared_entries import SharedEntries
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.credentials import identity_of
-from app.sources.records_in_parts import joined
 from app.sources.telemetry import SourceTelemetry
 from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
 
 
-class EntryUse(Enum):
-    """How an entry may be used."""
-
-    FRESH = "fresh"
-    """It is the result."""
-    REVALIDATE = "revalidate"
-    """It is the result, and a new one is fetched in the background for later requests."""
-    IF_ERROR = "if_error"
-    """It is the result if the source fails."""
-    NONE = "none"
-    """It is not used."""
-
-
-AT_ONCE = frozenset({EntryUse.FRESH, EntryUse.REVALIDATE})
-"""The uses for which a request does not wait for the source."""
-
-
-def use_of(
-    entry: Entry[Record] | None,
-    now: datetime,
-    settings: SourceSettings,
-    fields: FieldSet | None = None,
-) -> EntryUse:
-    """Decide how an entry may be used. At an age of exactly ``ttl`` it is still fresh.
-
-    Args:
-        entry: The entry; ``None`` if there is none.
-        now: The time of day.
-        settings: The settings of the source: the times of the cache, and the contract.
-        fields: The wanted fields; ``None`` for all.
-
-    Returns:
-        The use. An entry from the future is not used: the clock was set back, so its age is not
-        known.
-    """
-    if entry is None or not entry.holds(fields) or (age := entry.age(now)) < 0:
-        return EntryUse.NONE
-    cache, lifetime = settings.cache, entry.lifetime
-    ttl = cache.unknown_ttl if entry.record is None else cache.ttl
-    if age <= ttl and age < lifetime.fresh:
-        return EntryUse.FRESH
-    if entry.record is None:
-        return EntryUse.NONE
-    stale = age - min(ttl, lifetime.fresh)
-    revalidate = min(cache.stale_while_revalidate, lifetime.stale_while_revalidate)
-    if 0 < revalidate >= stale:
-        return EntryUse.REVALIDATE
-    if_error = min(revalidate + cache.stale_if_error, lifetime.stale_if_error)
-    if settings.contract == "stale_ok" and 0 < if_error >= stale:
-        return EntryUse.IF_ERROR
-    return EntryUse.NONE
-
-
-def with_old(
-    result: SourceResult[R] | Exception, old: SourceResult[R]
-) -> SourceResult[R] | Exception:
-    """Use an old record where the source failed.
-
-    Args:
-        result: The result of the source.
-        old: The old record of the same user.
-
-    Returns:
-        The old record instead of a failure other than ``SOURCE_REJECTED``, which is a decision of
-        the source. A damaged record with the old values of its damaged fields. Any other result as
-        it is.
-    """
-    if isinstance(result, SourceFailure) and result.code is not Code.SOURCE_REJECTED:
-        return old
-    if isinstance(result, DamagedRecord) and old is not None:
-        values = {name: getattr(old, name) for name in result.failures}
-        return result.record.model_copy(update=values)
-    return result
-
-
-def merged_entry(old: Entry[R], new: Entry[R]) -> Entry[R]:
-    """Merge two entries of one user that may have different fields.
-
-    Args:
-        old: The kept entry, which is fresh.
-        new: The new entry.
-
-    Returns:
-        The new entry, with the fields that only the old one has. If there are any, it has the age
-        of the older entry, and the shorter lifetime.
-    """
-    if old.record is None or new.record is None or old.fields is None or new.fields is None:
-        return new
-    if new.fields >= old.fields:
-        return new
-    return Entry(
-        new.key,
-        joined([old.record, new.record]),
-        SeenResponse(
-            min(old.fetched_at, new.fetched_at), lifetime=old.lifetime.shorter(new.lifetime)
-        ),
-        old.fields | new.fields,
-    )
-
-
-@dataclass(slots=True)
-class PendingLookup(Generic[R]):
-    """Keys of one request: some are in the cache, the others are fetched. A ``PendingFetch``.
-
-    Attributes:
-        cache: The cache.
-        keys: The keys of users.
-        entries: The entry of each key, in the order of ``keys``; ``None`` if there is none.
-        uses: How each entry may be used, in the same order.
-        fields: The wanted fields; ``None`` for all.
-        fetched: The other keys; ``None`` if every key is in the cache.
-    """
-
-    cache: "CachedSource[R]"
-    keys: Sequence[UserId]
-    entries: Sequence[Entry[R] | None]
-    uses: Sequence[EntryUse]
-    fields: FieldSet | None
-    fetched: PendingBatch[R] | None
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether every key is in the cache, and fresh."""
-        return self.fetched is None and self.uses.count(EntryUse.FRESH) == len(self.uses)
-
-    @property
-    def pending(self) -> Sequence[PendingBatch[R]]:
-        """The keys that are fetched."""
-        return () if self.fetched is None else (self.fetched,)
-
-    def collect(self) -> Collected[R]:
-        """Collect the results from the cache and from the batches.
-
-        Returns:
-            The result of each key. The trace has the age of the oldest stale record that was used.
-        """
-        return self.cache.collect(self)
-
-
 class CachedSource(Generic[R]):
     """A ``BatchedSource`` with a cache: only keys that are not in it go to the batch scheduler.
 
-    A hit costs no task and no wait, because the entries are in memory.
+    A hit in memory costs no task and no wait.
 
     Attributes:
         name: Name of the source for clients, settings and logs.
@@ -208,6 +79,8 @@ class CachedSource(Generic[R]):
         settings: SourceSettings,
         *,
         store: EntityStore[R],
+        invalidations: Invalidations,
+        shared: SharedEntries[R] | None = None,
         deadlines: DeadlineSettings,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -219,7 +92,9 @@ class CachedSource(Generic[R]):
         Args:
             source: The source.
             settings: Settings of the source.
-            store: Keeps the entries of this source.
+            store: Keeps the entries of this source in memory.
+            invalidations: Which entries must not be used any more.
+            shared: The entries in the shared store; ``None`` if there is none.
             deadlines: The time budget of a request.
             clock: The clock.
             log: Where the first response is logged that the service does not allow to keep.
@@ -228,12 +103,19 @@ class CachedSource(Generic[R]):
         """
         self.name = source.name
         self.hits = self.stale_hits = self.misses = self.unkept = 0
+        self._service = source.name.partition(".")[0]
         self._source = source
         self._settings = settings
         self._forwards = settings.auth.forwards
         self._store = store
+        self._invalidations = invalidations
+        self._shared = shared
+        self._lease_seconds = deadlines.budget
         self._clock = clock
         self._log = log
+        self._tasks = Tasks()
+        self._renewing: set[EntryKey] = set()
+        self._clock_changes = 0
         self.scheduler: BatchScheduler[R] = BatchScheduler(
             source.name,
             self._fetch,
@@ -245,9 +127,15 @@ class CachedSource(Generic[R]):
             telemetry=telemetry,
             congested=congested,
         )
+        self._lookups: StoreLookups[R] | None = None
+        if shared is not None:
+            self._lookups = StoreLookups(shared.read)
+        self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self.scheduler.__aenter__()
+        await self._exits.enter_async_context(self.scheduler)
+        await self._exits.enter_async_context(self._tasks)
+        self._exits.callback(self._invalidations.listen(self._forget))
         return self
 
     async def __aexit__(
@@ -256,7 +144,7 @@ class CachedSource(Generic[R]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.scheduler.__aexit__(kind, error, traceback)
+        await self._exits.__aexit__(kind, error, traceback)
 
     def enqueue(
         self, keys: Sequence[UserId], context: RequestContext, *, fields: FieldSet | None = None
@@ -274,27 +162,40 @@ class CachedSource(Generic[R]):
         identity = context.identity
         if self._forwards:
             identity = identity_of(context, self._forwards)
-        entries = self._store.get_many([EntryKey(identity, key) for key in keys])
-        now = self._clock.now()
+        entry_keys = [EntryKey(identity, key) for key in keys]
+        entries = self._store.get_many(entry_keys)
+        now, unmarked = self._clock.now(), self._unmarked_after()
         uses = [
             EntryUse.FRESH
             if entry is not None
             and entry.fields is None
             and entry.seen.at <= now < entry.fresh_until
+            and entry.began > unmarked
+            else EntryUse.NONE
+            if entry is None
             else self._use_of(entry, now, fields)
             for entry in entries
         ]
+        lookup = PendingLookup(self.collect, keys, [*entries], uses, fields, context)
+        shared, lookups = self._shared, self._lookups
+        if shared is not None and lookups is not None and shared.is_usable:
+            places = [
+                place
+                for place, (entry, use) in enumerate(zip(entries, uses, strict=True))
+                if use not in AT_ONCE or entry is None or now >= entry.checked_until
+            ]
+            if places:
+                lookup.arrival = asyncio.get_running_loop().create_future()
+                lookups.add(
+                    [entry_keys[place] for place in places],
+                    lambda found: self._resume(lookup, places, found),
+                )
+                return lookup
         if uses.count(EntryUse.FRESH) == len(uses):  # the common case
             self.hits += len(uses)
-            return PendingLookup(self, keys, entries, uses, fields, None)
-        missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
-        stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
-        self.hits += uses.count(EntryUse.FRESH)
-        self.misses += len(missing)
-        fetched = None
-        if missing or stale:
-            fetched = self.scheduler.enqueue(missing, context, background=stale, fields=fields)
-        return PendingLookup(self, keys, entries, uses, fields, fetched)
+        else:
+            self._fetch_missing(lookup, renews=shared is None or not shared.is_usable)
+        return lookup
 
     def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
         """Collect the results of a lookup, after its batches.
@@ -337,42 +238,186 @@ class CachedSource(Generic[R]):
                 trace.stale = max(trace.stale or 0.0, entry.age(now))
         return Collected(results, trace)
 
+    def _unmarked_after(self) -> int:
+        """Return the moment after which no call of a result is in doubt."""
+        if self._shared is None:
+            return self._invalidations.last
+        return max(self._invalidations.last, self._invalidations.doubtful_before())
+
     def _use_of(self, entry: Entry[R] | None, now: datetime, fields: FieldSet | None) -> EntryUse:
         """Decide how an entry may be used."""
-        return use_of(entry, now, self._settings, fields)
+        use = use_of(entry, now, self._settings, fields)
+        if entry is None or use is EntryUse.NONE:
+            return use
+        invalidations = self._invalidations
+        if invalidations.is_outdated(self._service, entry.key.user, entry.tags, entry.began):
+            return EntryUse.NONE
+        if use in AT_ONCE and entry.began < invalidations.doubtful_before():
+            # It may have been invalidated by another gateway. It is better than a failure.
+            return EntryUse.IF_ERROR if self._settings.contract == "stale_ok" else EntryUse.NONE
+        return use
+
+    def _resume(
+        self, lookup: PendingLookup[R], places: Sequence[int], found: StoredEntries[R]
+    ) -> None:
+        """Go on with a look-up, after the shared store has answered or failed."""
+        shared = self._shared
+        if found is not None and shared is not None:
+            stale = self._choose(lookup, places, found, shared.local_ttl)
+            if stale:
+                self._begin_renewal(shared, stale, lookup.context, lookup.fields)
+        if not lookup.ended:
+            if lookup.uses.count(EntryUse.FRESH) == len(lookup.uses):
+                self.hits += len(lookup.uses)
+            else:
+                self._fetch_missing(lookup, renews=found is None)
+        if lookup.arrival is not None and not lookup.arrival.done():
+            lookup.arrival.set_result(None)
+
+    def _choose(
+        self,
+        lookup: PendingLookup[R],
+        places: Sequence[int],
+        found: Sequence[Entry[R] | None],
+        local_ttl: timedelta,
+    ) -> Sequence[EntryKey]:
+        """Choose the newer entry of both levels for each place; return the keys of stale ones."""
+        now, unmarked, fields = self._clock.now(), self._unmarked_after(), lookup.fields
+        entries, uses = lookup.entries, lookup.uses
+        kept: list[Entry[R]] = []
+        stale: list[EntryKey] = []
+        for place, stored in zip(places, found, strict=True):
+            entry = entries[place]
+            if stored is not None and (
+                entry is None or entry.began <= stored.began or not entry.holds(fields)
+            ):
+                entry = entries[place] = stored
+                kept.append(entry)
+            elif entry is not None:  # there is no newer one
+                until = now + local_ttl
+                fresh = fresh_until(
+                    self._settings, entry.fetched_at, entry.lifetime, is_known=entry.is_known
+                )
+                entry = replace(entry, checked_until=until, fresh_until=min(fresh, until))
+                entries[place] = entry
+                kept.append(entry)
+            if (
+                entry is not None
+                and entry.fields is None
+                and now < entry.fresh_until
+                and entry.began > unmarked
+            ):  # the common case
+                uses[place] = EntryUse.FRESH
+                continue
+            use = uses[place] = self._use_of(entry, now, fields)
+            if use is EntryUse.REVALIDATE and entry is not None:
+                stale.append(entry.key)
+        self._store.put_many(kept)
+        return stale
+
+    def _fetch_missing(self, lookup: PendingLookup[R], *, renews: bool) -> None:
+        """Begin to fetch the keys that no entry can serve, and perhaps to renew stale entries."""
+        keys, uses = lookup.keys, lookup.uses
+        missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
+        stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
+        self.hits += uses.count(EntryUse.FRESH)
+        self.misses += len(missing)
+        if missing or (stale and renews):
+            lookup.fetched = self.scheduler.enqueue(
+                missing,
+                lookup.context,
+                background=stale if renews else (),
+                fields=lookup.fields,
+            )
+
+    def _begin_renewal(
+        self,
+        shared: SharedEntries[R],
+        stale: Sequence[EntryKey],
+        context: RequestContext,
+        fields: FieldSet | None,
+    ) -> None:
+        """Begin to renew entries that no other gateway renews."""
+        new = [key for key in stale if key not in self._renewing]
+        if new and not self._tasks.closed:
+            self._renewing.update(new)
+            work = self._renew(shared, new, context, fields)
+            self._tasks.begin(work, f"renew {self.name}", Context())
+
+    async def _renew(
+        self,
+        shared: SharedEntries[R],
+        stale: Sequence[EntryKey],
+        context: RequestContext,
+        fields: FieldSet | None,
+    ) -> None:
+        """Take the leases of entries, and fetch those that this gateway may renew."""
+        try:
+            leased = await shared.lease(stale, self._lease_seconds)
+        finally:
+            self._renewing.difference_update(stale)
+        if leased:
+            keys = [key.user for key in leased]
+            self.scheduler.enqueue((), context, background=keys, fields=fields)
 
     async def _fetch(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> FetchResult[SourceResult[R]]:
         """Fetch keys from the source, and keep the results."""
+        began, clock_changes = self._invalidations.now(), self._clock_changes
         fetched = await self._source.fetch_many(keys, context)
         now, fields = self._clock.now(), context.fields
         default = ArrivalTime(now, UNBOUNDED)
         entries: list[Entry[R]] = []
+        refused: list[EntryKey] = []
         seen: dict[int, SeenResponse] = {}
         for key, result in zip(keys, fetched.results, strict=True):
             arrival = fetched.arrivals.get(key, default)
             # A damaged record is fetched again: the service may be mended at any time.
-            if not isinstance(result, SourceFailure | DamagedRecord) and self._may_be_kept(
-                arrival.lifetime, context
-            ):
-                entry_key = EntryKey(context.identity, key)
-                response = seen.setdefault(
-                    id(arrival), SeenResponse(arrival.at, lifetime=arrival.lifetime)
-                )
-                until = self._fresh_until(arrival, is_known=result is not None)
-                entries.append(Entry(entry_key, result, response, fields, until))
+            if isinstance(result, SourceFailure | DamagedRecord):
+                continue
+            entry_key = EntryKey(context.identity, key)
+            if not self._may_be_kept(arrival.lifetime, context):
+                refused.append(entry_key)
+                continue
+            if self._invalidations.is_outdated(self._service, key, arrival.tags, began):
+                continue  # the source may have changed while it was asked
+            response = seen.setdefault(
+                id(arrival), SeenResponse(arrival.at, lifetime=arrival.lifetime)
+            )
+            until = fresh_until(
+                self._settings, arrival.at, arrival.lifetime, is_known=result is not None
+            )
+            entries.append(
+                Entry(entry_key, result, response, fields, until, until, began, arrival.tags)
+            )
         if fields is not None:
             entries = self._merged_with_kept(entries, now)
-        self._store.put_many(entries)
+        if clock_changes == self._clock_changes:
+            self._keep(entries, refused, now)
         return fetched
 
-    def _fresh_until(self, arrival: ArrivalTime, *, is_known: bool) -> datetime:
-        """Return before which time an entry is fresh, by the settings and by the service."""
-        cache = self._settings.cache
-        ttl = cache.ttl if is_known else cache.unknown_ttl
-        seconds = min(ttl, arrival.lifetime.fresh)
-        return arrival.at + timedelta(seconds=max(seconds, 0.0))
+    def _keep(
+        self, entries: Sequence[Entry[R]], refused: Sequence[EntryKey], now: datetime
+    ) -> None:
+        """Keep entries in both levels, and remove those that the service no longer allows."""
+        self._store.remove_many(refused)
+        if self._shared is not None:
+            until = now + self._shared.local_ttl
+            self._shared.remove(refused)
+            self._shared.write(entries)
+            entries = [
+                replace(one, checked_until=until, fresh_until=min(one.fresh_until, until))
+                for one in entries
+            ]
+        self._store.put_many(entries)
+
+    def _forget(self, forget: Forget) -> None:
+        """Let no request join a call that began before an invalidation."""
+        if forget.clock:
+            self._clock_changes += 1
+            self._store.clear()
+        self.scheduler.forget(lambda key: forget.names(self._service, key))
 
     def _may_be_kept(self, lifetime: Lifetime, context: RequestContext) -> bool:
         """Return whether the service allows to keep a result; log the first that it does not."""

@@ -6,6 +6,7 @@
     must-revalidate                it may not be used when it is stale
     stale-while-revalidate         how long it may be used after that (RFC 5861, section 3)
     stale-if-error                 the same (RFC 5861, section 4)
+    Cache-Tag, Surrogate-Key       by which names it can be invalidated
 
 All this follows RFC 9111; in its terms the gateway is a shared cache. The headers are upper bounds
 for the settings: a service can shorten these times, but not extend them. A value that cannot be
@@ -21,6 +22,15 @@ from email.utils import parsedate_to_datetime
 
 HEADERS = frozenset({"cache-control", "expires"})
 """A response without these headers, and without ``Vary: *``, has no bounds."""
+
+TAG_HEADERS = ("cache-tag", "surrogate-key")
+"""Headers with the tags of a response: of Cloudflare and Akamai with commas between tags, of Fastly
+and Varnish with spaces. A tag has neither, so both may stand between tags in either."""
+
+MOST_TAGS = 100
+"""The most tags of a response that is kept. With more, it would be kept without some."""
+
+_BETWEEN_TAGS = re.compile(r"[,\s]+")
 
 _DIRECTIVE = re.compile(r'([^\s=,;"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*+)"?|([^\s,;"]*)))?')
 _SECONDS = re.compile(r"\d+", re.ASCII)
@@ -81,10 +91,12 @@ class ArrivalTime:
     Attributes:
         at: When it arrived, by the time of day.
         lifetime: Its lifetime from then on.
+        tags: Its tags, by which it can be invalidated.
     """
 
     at: datetime
     lifetime: Lifetime
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +179,22 @@ def read_arrival(headers: Mapping[str, str], *, at: datetime, took: float) -> Ar
         took: Seconds from the request to its arrival.
 
     Returns:
-        Its arrival and lifetime; ``None`` if it has no cache headers.
+        Its arrival, lifetime and tags; ``None`` if it has no cache headers.
     """
+    tags = _tags(headers)
     if HEADERS.isdisjoint(headers) and not _varies_by_all(headers):
-        return None
-    return ArrivalTime(at, read_lifetime(headers, at=at, took=took))
+        if not tags:
+            return None
+        return ArrivalTime(at, UNBOUNDED if len(tags) <= MOST_TAGS else OVER, tags)
+    lifetime = read_lifetime(headers, at=at, took=took)
+    return ArrivalTime(at, lifetime if len(tags) <= MOST_TAGS else OVER, tags)
+
+
+def _tags(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the tags of a response, without duplicates."""
+    texts = [headers[name] for name in TAG_HEADERS if name in headers]
+    tags = dict.fromkeys(tag for text in texts for tag in _BETWEEN_TAGS.split(text) if tag)
+    return tuple(tags)
 
 
 def read_lifetime(headers: Mapping[str, str], *, at: datetime, took: float) -> Lifetime:

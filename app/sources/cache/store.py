@@ -5,9 +5,10 @@ A store does not decide how old an entry may be; ``entity_cache.py`` does.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from app.sources.base import FieldSet, R_co, Record, UserId
 from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
@@ -30,9 +31,8 @@ class EntryKey(NamedTuple):
     user: UserId
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[R_co]):
-    """A source result that is kept.
+class Entry(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
+    """A source result that is kept. A struct, because it takes a quarter of a dataclass's time.
 
     Attributes:
         key: The key of the entry.
@@ -40,6 +40,9 @@ class Entry(Generic[R_co]):
         seen: The response that it is from; entries of one response have the same.
         fields: The fields of the record, if only some were requested; ``None`` for all.
         fresh_until: Before this time it is fresh, by the settings too; later it may be.
+        checked_until: Before this time the shared store is not asked for a newer one.
+        began: The moment at which its call began (``Invalidations.now``).
+        tags: The tags of its response.
     """
 
     key: EntryKey
@@ -47,6 +50,14 @@ class Entry(Generic[R_co]):
     seen: SeenResponse
     fields: FieldSet | None = None
     fresh_until: datetime = NEVER
+    checked_until: datetime = NEVER
+    began: int = 0
+    tags: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the source knew the user."""
+        return self.record is not None
 
     @property
     def fetched_at(self) -> datetime:
@@ -136,6 +147,21 @@ class EntityStore(Generic[R]):
                 records.move_to_end(key)
             found.append(entry)
         return found
+
+    def remove_many(self, keys: Sequence[EntryKey]) -> None:
+        """Remove entries.
+
+        Args:
+            keys: The keys of the entries; those that are not there are ignored.
+        """
+        for key in keys:
+            self._records.pop(key, None)
+            self._unknown.pop(key, None)
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._records.clear()
+        self._unknown.clear()
 
     def put_many(self, entries: Sequence[Entry[R]]) -> None:
         """Keep entries, and remove old ones above ``max_entries``.

@@ -32,7 +32,7 @@ def tools(tmp_path: Path) -> Path:
     tools = tmp_path / "tools"
     tools.mkdir()
     _script(tools / "npm", "exit 0")
-    _script(tools / "node", f'[ "$1" = --version ] && echo v{OLDEST_NODE}.2.0; mkdir -p dist')
+    _script(tools / "node", f'[ "$1" = --version ] && echo v{OLDEST_NODE}.2.0 || mkdir -p dist')
     return tools
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec import structs
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
@@ -28,7 +29,9 @@ from app.settings.resilience import CacheSettings, CoalesceSettings, DeadlineSet
 from app.settings.source import SourceSettings
 from app.sources.base import DamagedRecord, FetchResult, RequestContext, SourceSpec, UserId
 from app.sources.batch import BatchedSource
-from app.sources.cache.entity_cache import CachedSource, EntryUse, use_of
+from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.entry_use import EntryUse, use_of
+from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.lifetime import OVER, Lifetime, SeenResponse
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.mapping.decoding import values_of
@@ -159,6 +162,7 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
             upstream,
             settings,
             store=store or EntityStore[PersonRecord](100),
+            invalidations=Invalidations(clock),
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=clock,
             log=make_log(LogSettings(format="json"), stream=log),
@@ -189,7 +193,7 @@ def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
 
 def with_lifetime(entry: Entry[PersonRecord], lifetime: Lifetime) -> Entry[PersonRecord]:
     """Make the same entry of a service that says how long it may be kept."""
-    return replace(entry, seen=SeenResponse(entry.fetched_at, lifetime=lifetime))
+    return structs.replace(entry, seen=SeenResponse(entry.fetched_at, lifetime=lifetime))
 
 
 @pytest.mark.parametrize(

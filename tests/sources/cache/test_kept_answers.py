@@ -19,6 +19,7 @@ from app.settings.response import AnswerSettings
 from app.sources.base import RequestContext, SourceResult, UserId
 from app.sources.batch import wait_for_batches
 from app.sources.cache.entity_cache import CachedSource
+from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.store import EntityStore
 from app.sources.client import open_service
 from app.sources.records import PROFILE, ProfileRecord
@@ -137,6 +138,7 @@ async def serving(**changes: Any) -> AsyncGenerator[CachedService]:  # noqa: ANN
             RestSource(PROFILE, client, log),
             settings,
             store=EntityStore(100),
+            invalidations=Invalidations(service.clock),
             deadlines=DeadlineSettings(),
             clock=service.clock,
             log=log,

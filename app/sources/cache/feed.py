@@ -1,0 +1,213 @@
+"""Invalidations of all gateways that share a store: a log in the store, which each follows.
+
+The log is a stream. An entry has one field, ``message``, with the JSON of an ``Invalidation``; its
+id is its moment, by the clock of the store. Whoever adds an entry, a gateway or a service, has
+invalidated.
+
+Each process waits for new entries with a command that the store answers at once if there is one,
+and after ``BLOCK`` otherwise. So a process knows that it knows all entries, up to a moment that is
+never far behind. If it does not, because the store is down or the network is cut, it does not trust
+what it has kept (``Invalidations.doubtful_before``).
+"""
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from structlog.typing import FilteringBoundLogger
+
+from app.resilience.clock import Clock
+from app.resilience.tasks import Tasks
+from app.settings.source import SourceSettings
+from app.sources.cache.invalidation import (
+    MICROSECONDS,
+    Invalidation,
+    InvalidationError,
+    Invalidations,
+    read_invalidation,
+)
+from app.store.contract import LogEntry, StoreClient, StoreFailure
+from app.store.shared import SharedStore
+
+BLOCK = 0.2
+"""Seconds that a process waits for a new entry. It asks again after that."""
+
+AGAIN_AFTER = 0.2
+"""Seconds after which a store is asked again that has failed."""
+
+KEEP = 100_000
+"""About how many entries the log keeps, if a gateway adds them."""
+
+PAGE = 1_000
+"""How many entries are read at once."""
+
+LONGEST = 3_600.0
+"""Seconds of the log that a process reads when it starts. What was kept before is not used."""
+
+
+def horizon_of(sources: Collection[SourceSettings]) -> float:
+    """Return how long a result of any source may be of use. Pure.
+
+    Args:
+        sources: The settings of all sources.
+
+    Returns:
+        Seconds, at most ``LONGEST``.
+    """
+    times = [
+        one.cache.ttl + one.cache.stale_while_revalidate + one.cache.stale_if_error
+        for one in sources
+    ]
+    return min(max(times, default=0.0), LONGEST)
+
+
+class InvalidationFeed:
+    """Follows the log of invalidations while its context is open.
+
+    Args:
+        store: The store.
+        invalidations: What is told of them.
+        sources: The names of all sources.
+        horizon: Seconds for which a result may be of use.
+        clock: The clock.
+        log: Where entries are logged that cannot be read.
+    """
+
+    def __init__(
+        self,
+        store: SharedStore,
+        invalidations: Invalidations,
+        *,
+        sources: Collection[str],
+        horizon: float,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._store = store
+        self._invalidations = invalidations
+        self._sources = sources
+        self._horizon = horizon
+        self._clock = clock
+        self._log = log
+        self._key = f"{store.settings.prefix}:invalidations"
+        self._after: str | None = None
+        self._is_current = False
+        self._block = min(BLOCK, store.settings.connect_timeout / 2)
+        self._tasks = Tasks()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = Tasks()
+        self._invalidations.share_clock()
+        self._tasks.begin(self._follow(), "follow invalidations")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._tasks.__aexit__(kind, error, traceback)
+
+    async def publish(self, invalidation: Invalidation) -> StoreFailure | None:
+        """Invalidate at all gateways.
+
+        Args:
+            invalidation: What must no longer be used.
+
+        Returns:
+            ``None`` if all gateways know it within a second. Otherwise why not; then only this
+            process knows it.
+        """
+        message = invalidation.model_dump_json(exclude_none=True).encode()
+        added = await self._store.insist(
+            "invalidate", lambda client: client.append(self._key, message, KEEP)
+        )
+        if isinstance(added, StoreFailure):
+            self._invalidations.apply(invalidation)
+            return added
+        self._invalidations.apply(invalidation, moment_of(added))
+        return None
+
+    async def _follow(self) -> None:
+        """Follow the log, again and again."""
+        while not self._tasks.closed:  # the client library may lose a cancellation
+            if not await self._step():
+                self._is_current = False
+                self._invalidations.doubt_calls()
+                await self._clock.sleep(AGAIN_AFTER)
+
+    async def _step(self) -> bool:
+        """Compare the clocks, and wait once for new entries; return whether the store answered."""
+        asked_at = self._clock.monotonic()
+        moment = await self._store.insist("follow", lambda client: client.time())
+        if isinstance(moment, StoreFailure):
+            return False
+        self._invalidations.set_time(moment, self._clock.monotonic() - asked_at)
+        if not self._is_current:
+            return await self._catch_up(moment)
+        after, block = self._after or "0-0", int(self._block * 1000)
+        entries = await self._store.insist(
+            "follow", lambda client: client.follow_log(self._key, after, block), measured=False
+        )
+        if isinstance(entries, StoreFailure):
+            return False
+        self._apply(entries)
+        waited = 0 if entries else block * 1000
+        self._invalidations.known_until(moment + waited)
+        return True
+
+    async def _catch_up(self, moment: int) -> bool:
+        """Read all entries that were added meanwhile; return whether the store answered."""
+        start = moment - int(self._horizon * MICROSECONDS)
+        if self._after is None:
+            self._after = f"{max(start // 1000, 0)}-0"
+            self._invalidations.doubt_before(start)
+        while True:
+            after = self._after
+            entries = await self._store.insist(
+                "follow", partial(_read_page, log=self._key, after=after)
+            )
+            if isinstance(entries, StoreFailure):
+                return False
+            self._apply(entries)
+            if len(entries) < PAGE:
+                break
+        extent = await self._store.insist("follow", lambda client: client.log_extent(self._key))
+        if isinstance(extent, StoreFailure):
+            return False
+        if extent.trimmed and extent.first is not None:
+            self._invalidations.doubt_before(min(moment_of(extent.first), moment))
+        self._invalidations.known_until(moment)
+        self._is_current = True
+        return True
+
+    def _apply(self, entries: Collection[LogEntry]) -> None:
+        """Apply entries of the log."""
+        for entry in entries:
+            self._after = entry.id
+            try:
+                invalidation = read_invalidation(entry.message, self._sources)
+            except InvalidationError as error:
+                self._log.warning("cache.invalidation_refused", id=entry.id, reason=str(error))
+            else:
+                self._invalidations.apply(invalidation, moment_of(entry.id))
+
+
+async def _read_page(client: StoreClient, log: str, after: str) -> Sequence[LogEntry]:
+    """Read a page of the log."""
+    return await client.read_log(log, after, PAGE)
+
+
+def moment_of(entry: str) -> int:
+    """Return the moment of an entry: the end of its millisecond.
+
+    Args:
+        entry: The id of the entry.
+
+    Returns:
+        Microseconds.
+    """
+    milliseconds = entry.partition("-")[0]
+    return int(milliseconds) * 1000 + 999 if milliseconds.isdigit() else 0

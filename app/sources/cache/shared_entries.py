@@ -1,0 +1,299 @@
+"""The second level of an entity cache: the entries of one source in the shared store.
+
+The key of an entry is
+
+    <prefix>:e:<source>:<digest>:<identity>:<key of the user>
+
+The digest stands for the record and for all settings that say how it is made. So gateways of two
+versions, or with two configurations, do not read each other's entries unless these mean the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Generic, TypeVar
+
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+
+from app.observability.metrics import Counter
+from app.resilience.clock import Clock
+from app.settings.source import SourceSettings
+from app.sources.base import Record
+from app.sources.cache.entry_use import fresh_until
+from app.sources.cache.invalidation import MICROSECONDS, Invalidations
+from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
+from app.sources.cache.lookup import StoredEntries
+from app.sources.cache.store import Entry, EntryKey
+from app.sources.cache.stored_entry import RecordCodec, StoredEntry, read_entry, write_entry
+from app.store.contract import StoredValue, StoreFailure
+from app.store.shared import SharedStore
+
+R = TypeVar("R", bound=Record)
+
+CLOCK_ERROR = 100_000
+"""Microseconds by which an entry of another gateway may come from the future. Each gateway takes
+the store's clock to be a little earlier than it is."""
+
+OF_MEANING = {
+    *("base_url", "request", "answer", "fields", "words", "defaults", "endpoints", "lookups"),
+    "key_from",
+}
+"""The settings of a source that say what its records mean. They have no secrets."""
+
+
+def meaning_of(
+    record: type[Record], settings: SourceSettings, foreign_keys: Mapping[str, str]
+) -> str:
+    """Return a digest of a record and of the settings that say how it is made. Pure.
+
+    Args:
+        record: The type of the records.
+        settings: The settings of the source.
+        foreign_keys: The expressions for keys of other sources in its rows, by source name.
+
+    Returns:
+        The digest, 16 characters.
+    """
+    try:
+        shape = repr(record.model_json_schema())
+    except (PydanticUserError, PydanticInvalidForJsonSchema):  # JSON Schema has no words for it
+        shape = repr({name: str(info) for name, info in record.model_fields.items()})
+    made = settings.model_dump_json(include=OF_MEANING)
+    text = f"{shape}\n{made}\n{sorted(foreign_keys.items())}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class SharedEntries(Generic[R]):
+    """The entries of one source in the shared store.
+
+    Args:
+        name: The name of the source, or of its endpoint.
+        settings: The settings of the source.
+        meaning: The digest of ``meaning_of``.
+        codec: Writes and reads the records.
+        store: The store.
+        invalidations: The moments of the store.
+        clock: The clock.
+        lookups: Counts the keys that are looked up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: SourceSettings,
+        *,
+        meaning: str,
+        codec: RecordCodec[R],
+        store: SharedStore,
+        invalidations: Invalidations,
+        clock: Clock,
+        lookups: Counter,
+    ) -> None:
+        self._name = name
+        self._service = name.partition(".")[0]
+        self._settings = settings
+        self._codec = codec
+        self._store = store
+        self._invalidations = invalidations
+        self._clock = clock
+        self._lookups = lookups
+        self._prefix = f"{store.settings.prefix}:e:{name}:{meaning}:"
+        self._of_leases = f"{store.settings.prefix}:l:{name}:{meaning}:"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the store would be asked now."""
+        return self._store.is_usable
+
+    @property
+    def local_ttl(self) -> timedelta:
+        """How long an entry is used from memory before the store is asked for a newer one."""
+        return timedelta(seconds=self._store.settings.local_ttl)
+
+    def read(self, keys: Sequence[EntryKey], then: Callable[[StoredEntries[R]], None]) -> None:
+        """Read entries by one round trip, and call a function with them.
+
+        Args:
+            keys: The keys of the entries, at least one.
+            then: Called once and always. It gets the entry of each key; ``None`` for one that is
+                not there, or that cannot be used. ``None`` for all if the store did not answer in
+                time.
+        """
+        prefix = self._prefix
+        names = [f"{prefix}{identity}:{user}" for identity, user in keys]
+        self._store.ask(
+            "get",
+            lambda client: client.get_many(names),
+            lambda answer: then(self._entries_in(keys, answer)),
+        )
+
+    def _entries_in(
+        self, keys: Sequence[EntryKey], answer: Sequence[bytes | None] | StoreFailure
+    ) -> StoredEntries[R]:
+        """Read the entries in an answer of the store, and count them."""
+        if isinstance(answer, StoreFailure):
+            self._lookups.add(len(keys), self._name, "unavailable")
+            return None
+        found = len(answer) - answer.count(None)
+        entries = self._entries(keys, answer) if found else [None] * len(keys)
+        read = sum(entry is not None for entry in entries)
+        for result, count in (
+            ("hit", read),
+            ("miss", len(keys) - found),
+            ("unreadable", found - read),
+        ):
+            if count:
+                self._lookups.add(count, self._name, result)
+        return entries
+
+    def write(self, entries: Sequence[Entry[R]]) -> None:
+        """Store entries, without waiting for it.
+
+        Args:
+            entries: The entries.
+        """
+        now, values = self._clock.now(), list[StoredValue]()
+        moment = self._invalidations.now()
+        for entry in entries:
+            seconds = useful_for(entry, self._settings)
+            value = None if seconds <= 0 else self._value_of(entry, now, moment)
+            if value is not None:
+                name = self._prefix + entry.key.identity + ":" + entry.key.user
+                values.append(StoredValue(name, value, max(int(seconds * 1000), 1)))
+        if values:
+            self._store.begin("put", lambda client: client.put_many(values))
+
+    def remove(self, keys: Sequence[EntryKey]) -> None:
+        """Remove entries, without waiting for it.
+
+        Args:
+            keys: The keys of the entries.
+        """
+        names = [self._prefix + key.identity + ":" + key.user for key in keys]
+        if names:
+            self._store.begin("remove", lambda client: client.remove(names))
+
+    async def lease(self, keys: Sequence[EntryKey], seconds: float) -> Sequence[EntryKey]:
+        """Take the right to renew entries, which one gateway at a time has.
+
+        Args:
+            keys: The keys of the entries, at least one.
+            seconds: How long the right lasts.
+
+        Returns:
+            The keys that this gateway may renew: all, if the store did not answer.
+        """
+        names = [self._of_leases + key.identity + ":" + key.user for key in keys]
+        milliseconds = max(int(seconds * 1000), 1)
+        answer = await self._store.run("lease", lambda client: client.lease(names, milliseconds))
+        if isinstance(answer, StoreFailure):
+            return keys
+        return [key for key, taken in zip(keys, answer, strict=True) if taken]
+
+    def _value_of(self, entry: Entry[R], now: datetime, moment: int) -> bytes | None:
+        """Write an entry; ``None`` if its record cannot be written."""
+        row = None
+        if entry.record is not None:
+            row = self._codec.write(entry.record)
+            if row is None:
+                return None
+        lifetime = entry.lifetime
+        bounds = (
+            lifetime.fresh,
+            lifetime.stale_while_revalidate,
+            lifetime.stale_if_error,
+            lifetime.private,
+        )
+        try:
+            return write_entry(
+                StoredEntry(
+                    (entry.key.identity, entry.key.user),
+                    entry.began,
+                    moment - int((now - entry.fetched_at).total_seconds() * MICROSECONDS),
+                    None if lifetime == UNBOUNDED else bounds,
+                    entry.tags,
+                    None if entry.fields is None else tuple(sorted(entry.fields)),
+                    row,
+                )
+            )
+        except UnicodeEncodeError:  # a key with half a character
+            return None
+
+    def _entries(
+        self, keys: Sequence[EntryKey], values: Sequence[bytes | None]
+    ) -> list[Entry[R] | None]:
+        """Read the entries of values; ``None`` for one that cannot be read or used."""
+        now, invalidations = self._clock.now(), self._invalidations
+        moment, unmarked = invalidations.now(), invalidations.last
+        latest, service = moment + CLOCK_ERROR, self._service
+        stored: list[StoredEntry | None] = []
+        with_rows: list[StoredEntry] = []
+        for key, value in zip(keys, values, strict=True):
+            one = None if value is None else read_entry(value, key)
+            if one is not None and (
+                one.began > latest
+                or (
+                    one.began <= unmarked
+                    and invalidations.is_outdated(service, key.user, one.tags, one.began)
+                )
+            ):
+                one = None
+            stored.append(one)
+            if one is not None and one.row is not None:
+                with_rows.append(one)
+        records = iter(
+            self._codec.read(
+                [one.row or b"" for one in with_rows],
+                [None if one.fields is None else frozenset(one.fields) for one in with_rows],
+            )
+        )
+        until = now + self.local_ttl
+        seen, fresh, last = SeenResponse(now), until, None
+        entries: list[Entry[R] | None] = []
+        for key, one in zip(keys, stored, strict=True):
+            record = None if one is None or one.row is None else next(records)
+            if one is None or (record is None and one.row is not None):
+                entries.append(None)
+                continue
+            if (
+                last is None
+                or one.arrived != last.arrived
+                or one.lifetime != last.lifetime
+                or (one.row is None) != (last.row is None)
+            ):  # else it is of the same response, as neighbours often are
+                seen, fresh = self._response_of(one, now, moment)
+                fresh, last = min(fresh, until), one
+            fields = None if one.fields is None else frozenset(one.fields)
+            entries.append(Entry(key, record, seen, fields, fresh, until, one.began, one.tags))
+        return entries
+
+    def _response_of(
+        self, stored: StoredEntry, now: datetime, moment: int
+    ) -> tuple[SeenResponse, datetime]:
+        """Make the response of an entry, and the time until which the entry is fresh."""
+        at = now - timedelta(microseconds=max(moment - stored.arrived, 0))
+        lifetime = UNBOUNDED if stored.lifetime is None else Lifetime(*stored.lifetime)
+        is_known = stored.row is not None
+        fresh = fresh_until(self._settings, at, lifetime, is_known=is_known)
+        return SeenResponse(at, lifetime=lifetime), fresh
+
+
+def useful_for(entry: Entry[Any], settings: SourceSettings) -> float:
+    """Return how long an entry may be of use, from its arrival on; see ``use_of``. Pure.
+
+    Args:
+        entry: The entry.
+        settings: The settings of the source.
+
+    Returns:
+        Seconds.
+    """
+    cache, lifetime = settings.cache, entry.lifetime
+    if entry.record is None:
+        return min(cache.unknown_ttl, lifetime.fresh)
+    fresh = min(cache.ttl, lifetime.fresh)
+    revalidate = min(cache.stale_while_revalidate, lifetime.stale_while_revalidate)
+    if_error = 0.0
+    if settings.contract == "stale_ok":
+        if_error = min(revalidate + cache.stale_if_error, lifetime.stale_if_error)
+    return max(fresh, 0.0) + max(revalidate, if_error, 0.0)

@@ -1,0 +1,179 @@
+"""The form of an entry in the shared store: pure.
+
+    byte 1        the version of this form: 1, or 2 if the rest is compressed by zlib
+    the rest      MessagePack: an array of the fields of ``StoredEntry``, the record as JSON
+
+The record is the JSON of a row by the default contract. So all records of a batch are decoded
+together, by the decoder that reads responses, which also checks them. Whoever finds another version
+or cannot read an entry has found nothing. A later version may add fields at the end of the array:
+an earlier one reads the entry without them.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from pydantic import BaseModel
+
+from app.sources.base import FieldSet, Record
+from app.sources.mapping.decoding import RowDecoder, values_of
+from app.sources.records_in_parts import with_fields
+
+R = TypeVar("R", bound=Record)
+
+PLAIN, COMPRESSED = b"\x01", b"\x02"
+
+COMPRESS_FROM = 2_048
+"""Bytes from which on an entry is compressed. A smaller one is not worth the time."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""The most bytes of an entry, decompressed: more is not what a gateway has stored."""
+
+
+class StoredEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An entry in the shared store.
+
+    Attributes:
+        owner: The identity and the key of its user.
+        began: The moment at which its call began.
+        arrived: The moment at which its response arrived.
+        lifetime: What the service allows: seconds while fresh, seconds while it may be revalidated,
+            seconds while it may be used for an error, and whether it is private. ``None`` if the
+            service says nothing.
+        tags: The tags of its response.
+        fields: The fields of the record, if only some were requested; ``None`` for all.
+        row: The record as JSON; ``None`` if the source did not know the user.
+    """
+
+    owner: tuple[str, str]
+    began: int
+    arrived: int
+    lifetime: tuple[float, float, float, bool] | None
+    tags: tuple[str, ...]
+    fields: tuple[str, ...] | None
+    row: bytes | None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(StoredEntry).decode
+
+
+def write_entry(entry: StoredEntry) -> bytes:
+    """Write an entry.
+
+    Args:
+        entry: The entry.
+
+    Returns:
+        Its bytes.
+    """
+    body = _encode(entry)
+    if len(body) < COMPRESS_FROM:
+        return PLAIN + body
+    return COMPRESSED + zlib.compress(body, 1)
+
+
+def read_entry(value: bytes, owner: tuple[str, str]) -> StoredEntry | None:
+    """Read an entry.
+
+    Args:
+        value: The bytes.
+        owner: The identity and the key of the user that the entry should be for.
+
+    Returns:
+        The entry; ``None`` if it cannot be read, or is for another.
+    """
+    form, body = value[:1], value[1:]
+    try:
+        if form == COMPRESSED:
+            unpacked = zlib.decompressobj()
+            body = unpacked.decompress(body, MOST_BYTES)
+            if unpacked.unconsumed_tail:
+                return None
+        elif form != PLAIN:
+            return None
+        entry = _decode(body)
+    except (msgspec.MsgspecError, zlib.error, ValueError, RecursionError):
+        return None
+    return entry if entry.owner == owner else None
+
+
+class RecordCodec(Generic[R]):
+    """Writes the records of one source as JSON, and reads them.
+
+    Args:
+        record: The type of the records.
+        key: The field with the key, by its Python name. A record with some fields has it, too.
+        decode: Decodes a JSON array of rows.
+        checked: Whether each record is read again after it was written, because its type may have
+            validators that do not accept what they return.
+    """
+
+    def __init__(
+        self, record: type[R], key: str, decode: RowDecoder[R], *, checked: bool = False
+    ) -> None:
+        self._names: Mapping[str, str] = {
+            name: info.alias or name for name, info in record.model_fields.items()
+        }
+        self._always = frozenset({key, "foreign_keys"} & self._names.keys())
+        self._decode = decode
+        self._checked = checked
+        self._encoder = msgspec.json.Encoder(enc_hook=_plain)
+
+    def write(self, record: R) -> bytes | None:
+        """Write a record.
+
+        Args:
+            record: The record, or the object of another decoder with its attributes.
+
+        Returns:
+            Its JSON; ``None`` if the record cannot be read again.
+        """
+        names, values = self._names, values_of(record)
+        try:
+            row = self._encoder.encode({names[name]: value for name, value in values.items()})
+        except (TypeError, ValueError, KeyError, RecursionError):
+            return None
+        if self._checked:
+            read = self.read([row], [None if len(values) == len(names) else frozenset(values)])[0]
+            if read is None or values_of(read) != values:
+                return None
+        return row
+
+    def read(self, rows: Sequence[bytes], fields: Sequence[FieldSet | None]) -> list[R | None]:
+        """Read records.
+
+        Args:
+            rows: The JSON of each.
+            fields: The fields of each, without those that it always has; ``None`` for all.
+
+        Returns:
+            The records; ``None`` for one that cannot be read.
+        """
+        if not rows:
+            return []
+        found = self._decoded(rows)
+        return [
+            record if some is None or record is None else with_fields(record, some | self._always)
+            for record, some in zip(found, fields, strict=True)
+        ]
+
+    def _decoded(self, rows: Sequence[bytes]) -> Sequence[R | None]:
+        """Decode rows together; each alone if one of them cannot be read."""
+        try:
+            found = self._decode(b"[" + b",".join(rows) + b"]")
+        except ValueError:
+            found = []
+        if len(found) == len(rows):
+            return found
+        if len(rows) == 1:
+            return [None]
+        return [one for row in rows for one in self._decoded([row])]
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 # what JSON can have
+    """Return the fields of a record inside a record, by their names in JSON."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(by_alias=True)
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,340 @@
+"""The client of Redis and Valkey: commands in, bytes out, one kind of exception.
+
+Only ``connect`` imports the library, because most gateways have no store.
+
+A server reads many keys by one command, and stores many by one script: a command costs several
+times as much as a key. In a cluster, keys are on different nodes. So there each key has a command,
+and each node gets its commands together.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from app.settings.store import StoreSettings
+from app.store.contract import (
+    LogEntry,
+    LogExtent,
+    StoredValue,
+    StoreError,
+    StoreFailure,
+    StoreFailureKind,
+)
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
+    RedisConnection: TypeAlias = Redis | RedisCluster
+    """The library's client of a server, or of a cluster."""
+
+PUT_MANY = """
+local count = #KEYS
+for place = 1, count do
+    redis.call('SET', KEYS[place], ARGV[place], 'PX', ARGV[count + place])
+end
+return count
+"""
+"""Stores values. A script is one command, where a pipeline would have one for each value."""
+
+MESSAGE = b"message"
+"""The field of a log entry that has its message."""
+
+
+class RedisClient:
+    """The commands of a store. A ``StoreClient``.
+
+    Args:
+        connection: The library's client.
+        is_cluster: Whether the store is a cluster.
+        sentinels: The library's clients of Sentinels, which it does not close itself.
+    """
+
+    def __init__(
+        self,
+        connection: "RedisConnection",
+        *,
+        is_cluster: bool,
+        sentinels: "Sequence[Redis]" = (),
+    ) -> None:
+        self._sentinels = sentinels
+        # The library leaves some types open, and types its two clients together.
+        self._connection: Any = connection
+        self._scripts: dict[str, Any] = {}
+        self._is_cluster = is_cluster
+        self._put_many: Any = connection.register_script(PUT_MANY)
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """Read values; see ``StoreClient``."""
+        if self._is_cluster:
+            found = await self._each([("GET", key) for key in keys])
+        else:
+            found = await self._read_at_once(keys)
+        return _each_of(found, len(keys), bytes | None)
+
+    async def put_many(self, values: Sequence[StoredValue]) -> None:
+        """Store values; see ``StoreClient``."""
+        if self._is_cluster:
+            await self._each([("SET", key, value, "PX", time) for key, value, time in values])
+            return
+        keys, contents, times = zip(*values, strict=True)
+        with translated():
+            await self._put_many(keys, [*contents, *times])
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Remove values; see ``StoreClient``."""
+        if self._is_cluster:
+            await self._each([("UNLINK", key) for key in keys])
+        else:
+            await self._run("UNLINK", *keys)
+
+    async def lease(self, keys: Sequence[str], milliseconds: int) -> Sequence[bool]:
+        """Take leases that nobody has; see ``StoreClient``."""
+        found = await self._each([("SET", key, b"1", "NX", "PX", milliseconds) for key in keys])
+        return [bool(one) for one in _each_of(found, len(keys), object)]
+
+    async def time(self) -> int:
+        """Read the store's clock; see ``StoreClient``."""
+        with translated():
+            seconds, microseconds = await self._connection.time()
+            return int(seconds) * 1_000_000 + int(microseconds)
+
+    async def append(self, log: str, message: bytes, keep: int) -> str:
+        """Add a message to a log; see ``StoreClient``."""
+        found = await self._run("XADD", log, "MAXLEN", "~", keep, "*", MESSAGE, message)
+        return _text(found)
+
+    async def read_log(self, log: str, after: str, most: int) -> Sequence[LogEntry]:
+        """Read a log; see ``StoreClient``."""
+        with translated():
+            found = await self._connection.xrange(log, f"({after}", "+", most)
+            return _entries(found)
+
+    async def follow_log(self, log: str, after: str, milliseconds: int) -> Sequence[LogEntry]:
+        """Read a log, and wait for a message; see ``StoreClient``."""
+        with translated():
+            found = await self._connection.xread({log: after}, block=milliseconds)
+            return [one for _, entries in found or () for one in _entries(entries)]
+
+    async def log_extent(self, log: str) -> LogExtent:
+        """Read what a log still has; see ``StoreClient``."""
+        first = await self.read_log(log, "0-0", 1)
+        if not first:
+            return LogExtent(None, trimmed=False)
+        with translated():
+            info = cast("Mapping[str, Any]", await self._connection.xinfo_stream(log))
+            added = info.get("entries-added")  # Redis 7 and Valkey have it
+            trimmed = added is None or int(added) > int(info["length"])
+        return LogExtent(first[0].id, trimmed=trimmed)
+
+    async def evaluate(
+        self, script: str, key: str, arguments: Sequence[int]
+    ) -> tuple[int, int, int]:
+        """Run a script at the store; see ``StoreClient``."""
+        registered = self._scripts.get(script)
+        if registered is None:
+            registered = self._scripts[script] = self._connection.register_script(script)
+        with translated():
+            first, second, third = await registered([key], arguments)
+            return int(first), int(second), int(third)
+
+    async def close(self) -> None:
+        """Close all connections; see ``StoreClient``."""
+        with translated():
+            for one in (self._connection, *self._sentinels):
+                await one.aclose()
+
+    async def _read_at_once(self, keys: Sequence[str]) -> object:
+        """Read values by one command, which is written in C.
+
+        ``execute_command`` writes it in Python, and would take a third longer for fifty keys. What
+        it has beside that, the retries, is switched off here.
+        """
+        import hiredis  # noqa: PLC0415 # few have a store
+
+        writer: Any = hiredis  # it has typed commands of one word
+        with translated():
+            command: bytes = writer.pack_command(("MGET", *keys))
+            pool = self._connection.connection_pool
+            connection = await pool.get_connection()
+            try:
+                await connection.send_packed_command(command, check_health=False)
+                found: object = await connection.read_response()
+            finally:
+                await pool.release(connection)
+            return found
+
+    async def _run(self, *command: str | bytes | int) -> object:
+        """Run one command."""
+        with translated():
+            found: object = await self._connection.execute_command(*command)
+            return found
+
+    async def _each(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> object:
+        """Run commands by one round trip to each node. One that fails fails all."""
+        with translated():
+            options = {} if self._is_cluster else {"transaction": False}
+            async with self._connection.pipeline(**options) as pipeline:
+                for one in commands:
+                    pipeline.execute_command(*one)
+                found: object = await pipeline.execute()
+                return found
+
+
+def _each_of(found: object, count: int, kind: Any) -> list[Any]:  # noqa: ANN401 # a type or a union
+    """Return the answers of several keys; raise ``StoreError`` if the store answered otherwise."""
+    if isinstance(found, list):
+        answers = cast("list[object]", found)
+        if len(answers) == count and all(isinstance(one, kind) for one in answers):
+            return answers
+    raise StoreError(StoreFailure(StoreFailureKind.REFUSED, "an answer that was not asked for"))
+
+
+def _entries(found: object) -> list[LogEntry]:
+    """Read entries of a log; an entry that was deleted meanwhile has no fields."""
+    pairs = cast("Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]", found)
+    return [LogEntry(_text(one), (fields or {}).get(MESSAGE, b"")) for one, fields in pairs]
+
+
+def _text(value: object) -> str:
+    """Read a short text of the store."""
+    if isinstance(value, bytes):
+        return value.decode("ascii", "replace")
+    raise StoreError(StoreFailure(StoreFailureKind.REFUSED, "an answer that was not asked for"))
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Raise ``StoreError`` for what the library raises.
+
+    Yields:
+        Nothing. The command runs meanwhile.
+
+    Raises:
+        StoreError: The command failed.
+    """
+    from redis import exceptions  # noqa: PLC0415 # few have a store
+
+    try:
+        yield
+    except exceptions.OutOfMemoryError as error:
+        raise StoreError(_failure(StoreFailureKind.FULL, error)) from error
+    except (exceptions.TimeoutError, TimeoutError) as error:
+        raise StoreError(_failure(StoreFailureKind.TIMEOUT, error)) from error
+    except (exceptions.ConnectionError, OSError) as error:
+        raise StoreError(_failure(StoreFailureKind.CONNECTION, error)) from error
+    except exceptions.ResponseError as error:
+        # The error of a command inside a script has the words of Redis behind others.
+        kind = StoreFailureKind.FULL if "OOM" in str(error) else StoreFailureKind.REFUSED
+        raise StoreError(_failure(kind, error)) from error
+    except (
+        exceptions.RedisError,
+        exceptions.RedisClusterException,
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        # What is no answer to the command can break the library anywhere.
+        raise StoreError(_failure(StoreFailureKind.REFUSED, error)) from error
+
+
+def _failure(kind: StoreFailureKind, error: Exception) -> StoreFailure:
+    """Make the failure of an exception. Its text may have a key, so only its first word is kept."""
+    return StoreFailure(kind, f"{type(error).__name__} {str(error).partition(' ')[0]}"[:100])
+
+
+Connect: TypeAlias = Callable[[StoreSettings], RedisClient]
+"""Makes the client of a store. It opens no connection yet."""
+
+
+def connect(settings: StoreSettings) -> RedisClient:
+    """Make the client of a store. It opens no connection yet.
+
+    Args:
+        settings: The settings, with an address.
+
+    Returns:
+        The client.
+    """
+    from redis.asyncio import (  # noqa: PLC0415 # few have a store, and it takes long to import
+        BlockingConnectionPool,
+        Connection,
+        Redis,
+        RedisCluster,
+        SSLConnection,
+        sentinel,  # the same
+    )
+    from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 # the same
+    from redis.asyncio.retry import Retry  # noqa: PLC0415 # the same
+    from redis.backoff import NoBackoff  # noqa: PLC0415 # the same
+
+    # Not longer than a connection may take: a request does not wait for either.
+    common: dict[str, Any] = {
+        "socket_timeout": settings.connect_timeout,
+        "socket_connect_timeout": settings.connect_timeout,
+        "username": settings.username,
+        "password": None if settings.password is None else settings.password.get_secret_value(),
+        "protocol": 2,  # all versions of Redis and Valkey have it
+    }
+    tls = _tls_of(settings)
+    retry = Retry(NoBackoff(), 0)  # a request has no time for it
+    if settings.topology == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in settings.hosts]
+        cluster = RedisCluster(
+            startup_nodes=nodes,
+            max_connections=settings.max_connections,
+            ssl=settings.uses_tls,
+            retry=Retry(NoBackoff(), 1),  # once more where a key has moved to
+            **common,
+            **tls,
+        )
+        return RedisClient(cluster, is_cluster=True)
+    if settings.topology == "sentinel":
+        of_sentinels: dict[str, Any] = {
+            "socket_timeout": settings.connect_timeout,
+            "socket_connect_timeout": settings.connect_timeout,
+            "ssl": settings.uses_tls,
+            **tls,
+        }
+        if settings.sentinel_password is not None:
+            of_sentinels["password"] = settings.sentinel_password.get_secret_value()
+        library: Any = sentinel  # it is not typed
+        sentinels = library.Sentinel(settings.hosts, sentinel_kwargs=of_sentinels)
+        server: Redis = sentinels.master_for(
+            settings.server_name,
+            db=settings.database,
+            max_connections=settings.max_connections,
+            ssl=settings.uses_tls,
+            retry=retry,
+            **common,
+            **tls,
+        )
+        return RedisClient(server, is_cluster=False, sentinels=sentinels.sentinels)
+    ((host, port),) = settings.hosts
+    pool = BlockingConnectionPool(
+        max_connections=settings.max_connections,
+        timeout=settings.connect_timeout,
+        connection_class=SSLConnection if settings.uses_tls else Connection,
+        host=host,
+        port=port,
+        db=settings.database,
+        retry=retry,
+        **common,
+        **tls,
+    )
+    return RedisClient(Redis.from_pool(pool), is_cluster=False)
+
+
+def _tls_of(settings: StoreSettings) -> dict[str, Any]:
+    """Return the library's arguments for the certificates."""
+    tls = settings.tls
+    if not settings.uses_tls or tls is None:
+        return {}
+    password = tls.client_key_password
+    return {
+        "ssl_ca_certs": None if tls.ca_file is None else str(tls.ca_file),
+        "ssl_certfile": None if tls.client_certificate is None else str(tls.client_certificate),
+        "ssl_keyfile": None if tls.client_key is None else str(tls.client_key),
+        "ssl_password": None if password is None else password.get_secret_value(),
+    }

@@ -1,0 +1,55 @@
+"""The token of the admin port."""
+
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from app.server.admin_access import AdminAccess
+
+TOKEN = "0123456789abcdef"
+
+
+async def post(token: str | None, headers: Mapping[str, str]) -> httpx.Response:
+    """Change something at a port with a token."""
+
+    async def change(_: Request) -> Response:
+        return PlainTextResponse("changed")
+
+    access = AdminAccess(lambda: None if token is None else SecretStr(token))
+    app = Starlette(routes=[Route("/change", access.guarded(change), methods=["POST"])])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+        return await client.post("/change", headers={**headers})
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+async def test_a_client_with_the_token_may_change_something(scheme: str) -> None:
+    response = await post(TOKEN, {"authorization": f"{scheme} {TOKEN}"})
+
+    assert (response.status_code, response.text) == (200, "changed")
+
+
+@pytest.mark.parametrize(
+    "sent", [None, "", TOKEN, f"Basic {TOKEN}", "Bearer", "Bearer 0123456789abcdeg"]
+)
+async def test_a_client_without_the_token_may_not(sent: str | None) -> None:
+    headers = {} if sent is None else {"authorization": sent}
+    response = await post(TOKEN, headers)
+
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Bearer realm="admin"'
+    assert "GATEWAY_ADMIN__TOKEN" in response.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("sent", [{}, {"authorization": "Bearer "}])
+async def test_without_a_token_in_the_settings_nobody_may(sent: dict[str, str]) -> None:
+    response = await post(None, sent)
+
+    assert response.status_code == 403
+    assert "expected the setting GATEWAY_ADMIN__TOKEN" in response.json()["errors"][0]["message"]

@@ -1,0 +1,244 @@
+"""What one gateway has fetched, another finds in the store."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings.credentials import NoAuth
+from app.sources.cache.stored_entry import StoredEntry, read_entry, write_entry
+from tests.fakes import Behaviour, FakeServices, failing, json_response, profile_row, user_id
+from tests.store.instances import (
+    NAMES,
+    cached_source,
+    instance,
+    instances,
+    settings_for,
+    stored,
+    until,
+)
+from tests.stores import needs_store, running_store
+from tests.ways import BOTH, Ways
+
+pytestmark = needs_store
+
+
+@pytest.mark.parametrize("ways", BOTH, ids=str)
+async def test_what_one_gateway_has_fetched_another_does_not_fetch(ways: Ways) -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source())
+        async with instances(2, settings, ways=ways) as (one, other):
+            one.services.know(1, 2)
+            names = ["User 1", "User 2", None]
+            assert await one.names(1, 2, 3) == names
+            await stored(server, 3)
+            await server.command("CONFIG", "RESETSTAT")
+            assert await other.names(1, 2, 3) == names
+            assert await other.names(1, 2, 3) == names  # from its memory
+
+            assert (one.asked, other.asked) == ([[1, 2, 3]], [])
+            assert (one.lookups("miss"), other.lookups("hit")) == (3, 3)
+            assert await server.calls("mget") == 1
+
+
+async def test_what_only_one_has_is_fetched_with_nothing_else() -> None:
+    async with (
+        running_store() as server,
+        instances(2, settings_for(server, cached_source())) as (one, other),
+    ):
+        one.services.know(1)
+        other.services.know(1, 2)
+        await one.names(1)
+        await stored(server, 1)
+
+        assert await other.names(1, 2) == ["User 1", "User 2"]
+        assert other.asked == [[2]]
+
+
+async def test_a_gateway_with_another_contract_does_not_read_the_same_entries() -> None:
+    async with running_store() as server:
+        plain = settings_for(server, cached_source())
+        fields = {"fields": {"id": "id", "displayName": "username"}}
+        changed = plain.sources["profile"].model_copy(update=fields)
+        async with instance(plain) as one, instance(settings_for(server, changed)) as other:
+            one.services.know(1)
+            other.services.know(1)
+            await one.names(1)
+            await stored(server, 1)
+
+            assert await other.names(1) == ["user1"]
+
+
+async def test_what_cannot_be_read_is_not_there() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source())
+        async with instance(settings) as one:
+            one.services.know(1)
+            await one.names(1)
+            await stored(server, 1)
+        [key] = await server.keys("*:e:profile:*")
+        whole = await server.get(key)
+        of_another = whole.replace(user_id(1).encode(), user_id(2).encode())
+        for value in (b"", b"\x09" + whole[1:], whole[:-9], b"\x02" + whole[1:], of_another):
+            await server.set(key, value)
+            async with instance(settings) as other:
+                other.services.know(1)
+                assert await other.names(1) == ["User 1"]
+                assert (other.asked, other.lookups("unreadable")) == ([[1]], 1)
+
+
+async def test_several_gateways_renew_a_stale_entry_once() -> None:
+    services = FakeServices()
+    services.know(1)
+    async with running_store() as server:
+        source = cached_source(ttl=0.05, stale_while_revalidate=600)
+        async with instances(4, settings_for(server, source), services) as several:
+            await several[0].names(1)
+            await stored(server, 1)
+            await passed(0.06)
+            services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
+            async with asyncio.TaskGroup() as group:
+                answers = [group.create_task(one.names(1)) for one in several for _ in range(3)]
+            assert {answer.result()[0] for answer in answers} <= {"User 1", "New"}
+            await until(lambda: has_called(services, 2))
+            for one in several:
+                await one.names(1)
+
+            assert services.profile.batches == [[user_id(1)]] * 2
+
+
+async def test_an_old_record_of_another_gateway_helps_out_when_the_source_fails() -> None:
+    async with running_store() as server:
+        source = cached_source(ttl=0.05, stale_if_error=600)
+        async with instances(2, settings_for(server, source)) as (one, other):
+            one.services.know(1)
+            other.services.profile.behaviour = failing(503)
+            await one.names(1)
+            await stored(server, 1)
+            await passed(0.06)
+
+            reply = await other.client.query(NAMES, ids=[user_id(1)])
+
+            assert reply.data["users"] == [{"displayName": "User 1"}]
+            assert not reply.errors
+
+
+async def test_what_the_source_no_longer_allows_to_keep_is_removed_from_both_levels() -> None:
+    services = FakeServices()
+    services.know(1)
+    async with running_store() as server:
+        settings = settings_for(server, cached_source(ttl=0.05, stale_if_error=600))
+        async with instances(2, settings, services) as (one, other):
+            await one.names(1)
+            await stored(server, 1)
+            await passed(0.06)
+            services.profile.behaviour = with_header("Cache-Control", "no-store", profile_row(1))
+            await one.names(1)
+            await stored(server, 0)
+            services.profile.behaviour = failing(503)
+
+            assert await one.names(1) == [None]
+            assert await other.names(1) == [None]
+
+
+@pytest.mark.parametrize(
+    "header", [("Vary", "*"), ("Cache-Control", "private"), ("Cache-Control", "no-store")], ids=str
+)
+async def test_what_the_source_does_not_allow_to_keep_is_not_stored(
+    header: tuple[str, str],
+) -> None:
+    async with (
+        running_store() as server,
+        instances(2, settings_for(server, cached_source())) as (one, other),
+    ):
+        for each in (one, other):
+            each.services.profile.behaviour = with_header(*header, profile_row(1))
+            await each.names(1)
+
+        assert (one.asked, other.asked) == ([[1]], [[1]])
+        assert await server.keys("*:e:*") == []
+
+
+async def test_one_caller_gets_nothing_that_was_stored_for_another() -> None:
+    async with running_store() as server:
+        auth = NoAuth(forward_headers=("X-Tenant",))
+        source = cached_source().model_copy(update={"auth": auth})
+        async with instances(2, settings_for(server, source)) as (one, other):
+            row = profile_row(1)
+            one.services.profile.behaviour = with_header("Cache-Control", "private", row)
+            other.services.profile.behaviour = with_header("Cache-Control", "private", row)
+            ids = {"ids": [user_id(1)]}
+            await one.client.query_as({"X-Tenant": "a"}, NAMES, **ids)
+            await stored(server, 1)
+            await other.client.query_as({"X-Tenant": "b"}, NAMES, **ids)
+            await other.client.query_as({"X-Tenant": "a"}, NAMES, **ids)
+
+            assert (one.asked, other.asked) == ([[1]], [[1]])
+
+
+async def test_without_its_store_a_gateway_answers_from_the_source_and_from_memory() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source(), timeout=0.02)
+        async with instance(settings) as one:
+            one.services.know(*range(10))
+            await one.names(0)
+            await stored(server, 1)
+            server.pause()
+            for number in range(1, 9):
+                assert await one.names(number) == [f"User {number}"]
+            assert await one.names(8) == ["User 8"]
+            server.go_on()
+            await server.stop()
+            assert await one.names(9) == ["User 9"]
+            assert await one.names(9) == ["User 9"]
+
+            assert one.asked == [[number] for number in range(10)]
+            assert len(one.client.events("store.unavailable")) == 1
+
+
+@given(
+    st.lists(st.text(max_size=50), max_size=4),
+    st.one_of(st.none(), st.text(max_size=3_000)),
+    st.booleans(),
+)
+def test_an_entry_is_read_as_it_was_written(
+    tags: list[str],
+    name: str | None,
+    is_long: bool,  # noqa: FBT001 # a generated value
+) -> None:
+    row = None if name is None else name.encode("utf-8", "replace") * (100 if is_long else 1)
+    entry = StoredEntry(("i", "u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
+
+    assert read_entry(write_entry(entry), ("i", "u")) == entry
+    assert read_entry(write_entry(entry), ("i", "v")) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_more_than_not_readable(value: bytes) -> None:
+    assert read_entry(value, ("", "u")) is None
+
+
+def with_header(name: str, value: str, row: Mapping[str, object]) -> Behaviour:
+    """Answer with one row, and one more header."""
+
+    def behave(_: httpx.Request) -> httpx.Response:
+        response = json_response([row])
+        response.headers[name] = value
+        return response
+
+    return behave
+
+
+async def has_called(services: FakeServices, count: int) -> bool:
+    """Return whether profile was called so often; the event loop goes round meanwhile."""
+    await asyncio.sleep(0)
+    return len(services.profile.batches) >= count
+
+
+async def passed(seconds: float) -> None:
+    """Let real time pass: the ages of what is stored are real."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,105 @@
+"""Callers have one quota at all gateways together, and one at each while there is no store."""
+
+import asyncio
+from collections.abc import Sequence
+
+import httpx
+import hypothesis
+from hypothesis import strategies as st
+
+from app.server.token_buckets import MemoryBuckets, state_of
+from app.settings.limits import LimitsSettings, RateSettings
+from app.settings.models import Settings
+from tests.fakes import FakeServices, settings_for_fakes, user_id
+from tests.store.instances import NAMES, Instance, instance, instances
+from tests.stores import StoreServer, needs_store, running_store
+
+DAY = 86_400
+DOCUMENT = len(NAMES) // 4
+"""What it costs to prepare the document, once at each gateway."""
+
+
+def settings_of(server: StoreServer, quota: int, **store: object) -> Settings:
+    """Make settings of a gateway with a quota."""
+    limits = LimitsSettings(rate=RateSettings(quota=quota, window=DAY))
+    return settings_for_fakes(limits=limits).model_copy(update={"store": server.settings(**store)})
+
+
+async def ask(one: Instance, cost: int = 1) -> httpx.Response:
+    """Ask for something of a cost."""
+    body = {"query": NAMES, "variables": {"ids": [user_id(1)] * cost}}
+    return await one.client.client.post("/graphql", json=body)
+
+
+async def statuses(*asked: Instance) -> Sequence[int]:
+    """Ask gateways, one after the other, and return the statuses."""
+    return [(await ask(one)).status_code for one in asked]
+
+
+@needs_store
+async def test_the_quota_is_that_of_all_gateways_together() -> None:
+    async with (
+        running_store() as server,
+        instances(2, settings_of(server, 2 * DOCUMENT + 3), FakeServices()) as (one, other),
+    ):
+        assert await statuses(one, other, one, other, one) == [200, 200, 200, 429, 429]
+        refused = await ask(one)
+        assert refused.headers["ratelimit"].startswith('"cost";r=0;t=')
+        assert int(refused.headers["retry-after"]) > 0
+
+
+@needs_store
+async def test_each_gateway_counts_alone_while_the_store_fails() -> None:
+    async with (
+        running_store() as server,
+        instances(2, settings_of(server, DOCUMENT + 1), FakeServices()) as (one, other),
+    ):
+        await server.stop()
+
+        assert await statuses(one, other, one, other) == [200, 200, 429, 429]
+
+
+@needs_store
+async def test_many_requests_at_once_take_no_more_than_the_quota() -> None:
+    async with (
+        running_store() as server,
+        instances(3, settings_of(server, 3 * DOCUMENT + 23), FakeServices()) as several,
+    ):
+        assert await statuses(*several) == [200] * 3  # each has prepared the document
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(ask(one)) for _ in range(20) for one in several]
+        found = [one.result().status_code for one in asked]
+
+        assert found.count(200) == 20
+
+
+@needs_store
+async def test_limits_are_not_shared_if_the_settings_say_so() -> None:
+    async with (
+        running_store() as server,
+        instance(settings_of(server, DOCUMENT + 1, rate_limits=False)) as one,
+        instance(settings_of(server, DOCUMENT + 1, rate_limits=False)) as other,
+    ):
+        assert await statuses(one, other, one, other) == [200, 200, 429, 429]
+
+
+COSTS = st.lists(st.tuples(st.floats(0, 20), st.integers(1, 10)), max_size=30)
+
+
+@hypothesis.given(steps=COSTS)
+def test_no_caller_gets_more_than_a_full_bucket_and_what_refills_it(
+    steps: Sequence[tuple[float, int]],
+) -> None:
+    now, granted = 0.0, 0.0
+    buckets = MemoryBuckets(RateSettings(quota=10, window=20), lambda: now)
+    for passed, cost in steps:
+        now += passed
+        state = buckets.take("a", cost)
+        granted += 0 if state.limited else cost
+        assert granted <= 10 + now * 10 / 20 + 1e-6
+        assert 0 <= state.remaining <= 10
+        assert 0 <= state.reset_after <= 20
+        if state.limited:
+            # It is not refused any more after that.
+            after = state_of(state.reset_after - state.retry_after, cost, quota=10, window=20)
+            assert not after.limited or abs(after.retry_after) < 1e-6
