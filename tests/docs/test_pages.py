@@ -38,5 +38,6 @@ def test_lists_are_shown_as_lists_by_the_site(page: Path) -> None:
     """The site's parser wants a blank line before a list, and four spaces for what is inside."""
     text = page.read_text(encoding="utf-8")
 
-    assert re.findall(r"^ {1,3}(?:```|[-*] |\d+\. ).*", text, re.MULTILINE) == []
+    assert re.findall(r"^ {1,3}```.*", text, re.MULTILINE) == []
+    assert re.findall(r"^ {1,3}(?:[-*] |\d+\. ).*", prose(page), re.MULTILINE) == []
     assert re.findall(r"^(?![-*#|>\d]|  )\S.*\n- .*", prose(page), re.MULTILINE) == []
