@@ -4,11 +4,13 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event
+from typing import NoReturn
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,29 +19,15 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
-from app.auth.authentication import open_authentication
-from app.auth.callers import Authenticate, Authentication
-from app.auth.policies import Caller
+from app.auth.callers import Authenticate
 from app.errors import Code, ConfigurationError, LibraryError, quote
-from app.execution.documents import Documents
-from app.execution.engine import Engine
-from app.execution.explain import Explainer
-from app.execution.freshness import FreshnessRules
-from app.execution.keys import InputLimits
-from app.execution.load import OpenSources
-from app.execution.observation import observe_documents
-from app.execution.open_sources import OpenService, SourceOpener
-from app.execution.planner import Planner
 from app.execution.render import OperationCompiler
-from app.execution.schema import GatewaySchema, policies_of, schema_for
-from app.execution.shared_documents import SharedDocuments
+from app.execution.schema import GatewaySchema
 from app.execution.source_fit import completed, misfits_in
-from app.execution.telemetry import OperationTelemetry
-from app.execution.trusted import document_store_of
 from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
@@ -54,333 +42,38 @@ from app.observability.otlp_variables import read_otlp
 from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
-from app.schema.default import DEFAULT_SCHEMA
-from app.schema.examples import ExampleQuery, example_queries
+from app.resilience.shared_parts import SharedParts
 from app.server import pipelining
-from app.server.commands import CommandHandlers, InvalidateCache
+from app.server.commands import CommandHandlers, HandleCommand, InvalidateCache
 from app.server.control import ControlAddress
 from app.server.correlation import CorrelationMiddleware
 from app.server.cross_site import cors
 from app.server.endpoint import GraphQLEndpoint
-from app.server.graphiql import GraphiQL
+from app.server.gateway import Gateway
+from app.server.generations import Generations
 from app.server.head import HeadMiddleware
-from app.server.health import Health, WatchedService
-from app.server.invalidating import carry_out
-from app.server.observation import observe_server
+from app.server.health import Health, Readiness
+from app.server.observation import observed_server
 from app.server.process import log_uncaught, tune_collector
 from app.server.protocol import protocol_for
-from app.server.rate_limit import RateLimiter, by_subject
+from app.server.rate_limit import Admission, RateLimiter, by_subject
 from app.server.refusals import COUNT_REFUSAL
 from app.server.responses import error_response, security_headers, wrong_method
-from app.server.serving import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.server.telemetry import HttpTelemetry
 from app.server.token_buckets import MemoryBuckets, SharedBuckets, TokenBuckets
+from app.server.unusable import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.server.watch import watching
 from app.settings import environment
-from app.settings.auth import require_callers
 from app.settings.environment import ENV_FILE
+from app.settings.files import with_files
 from app.settings.models import LogSettings, Settings
-from app.sources.cache.feed import InvalidationFeed, horizon_of
-from app.sources.cache.invalidation import Invalidations
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, each_row, validating_decoder
 from app.sources.mapping.scan import scan
-from app.sources.observation import observe_invalidations
 from app.store.redis_client import connect
 from app.store.shared import SharedStore
 from app.transport.client import client_transport
 from app.transport.transport import TransportFactory
-
-
-@dataclass(frozen=True, slots=True)
-class RunningGateway:
-    """The parts of the gateway that exist from start to stop.
-
-    Attributes:
-        services: The open clients of the sources.
-        engine: Executes the operations of callers.
-        router_engine: Executes the operations of a router, which may read the schema. It is
-            ``engine`` if there is no router.
-        authentication: Returns the callers of requests.
-    """
-
-    services: Sequence[OpenService]
-    engine: Engine
-    router_engine: Engine
-    authentication: Authentication
-
-
-class Gateway:
-    """The gateway: the settings of its parts, and the parts that exist while it runs.
-
-    Args:
-        settings: All settings.
-        log: The log.
-        clock: The clock.
-        chance: Returns random numbers, for the jitter of waits.
-        transports: Makes the transport to each service.
-        observer: Gets each record and how it was made; ``None`` for no observer.
-        schema: The schema that was built of the settings, which then have the expressions of its
-            fields; ``None`` to build it here.
-        telemetry: What its parts measure with.
-        store: The shared store; ``None`` if there is none.
-
-    Attributes:
-        invalidations: Which source results must not be used any more.
-        running: The parts that exist from start to stop; ``None`` before and after.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        log: FilteringBoundLogger,
-        *,
-        clock: Clock,
-        chance: Chance,
-        transports: TransportFactory,
-        observer: Observer | None,
-        schema: GatewaySchema | None,
-        telemetry: Telemetry,
-        store: SharedStore | None,
-    ) -> None:
-        self.running: RunningGateway | None = None
-        self._log = log
-        self._clock = clock
-        self._chance = chance
-        self._transports = transports
-        self._observer = observer
-        self._telemetry = telemetry
-        self._store = store
-        self._feed: InvalidationFeed | None = None
-        self._limits = InputLimits.from_settings(settings)
-        self.invalidations = Invalidations(clock, fold_case=self._limits.fold_case)
-        if schema is None:
-            schema, settings = schema_for(settings)
-        self._schema = schema
-        self._settings = settings
-        observe_invalidations(telemetry.metrics.registry, self.invalidations)
-        self._callers = require_callers(settings.auth)
-        self._documents = Documents.from_settings(
-            self._schema.core,
-            settings,
-            size=settings.document_cache,
-            monotonic=clock.monotonic,
-        )
-        observe_documents(telemetry.metrics.registry, self._documents)
-        shared_documents = None
-        if store is not None and settings.store.documents:
-            shared_documents = SharedDocuments(store, telemetry.metrics.store_lookups)
-        self._document_store = document_store_of(settings, shared_documents)
-
-    @asynccontextmanager
-    async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
-        """Open the clients of all sources, and close them at the end.
-
-        Yields:
-            Nothing. The gateway runs meanwhile.
-        """
-        async with AsyncExitStack() as stack:
-            self.running = await self._open(stack)
-            self._log.info(
-                "gateway.opened",
-                version=__version__,
-                auth=self._callers.mode,
-                sources={service.name: service.address for service in self.running.services},
-            )
-            for one in self._schema.definition.outdated:
-                self._log.warning(
-                    "extension.deprecated", module=one.module, name=one.name, instead=one.instead
-                )
-            try:
-                yield
-            finally:
-                self.running = None
-        self._log.info("gateway.stopped")
-
-    def engine(self, caller: Caller) -> Engine:
-        """Return the engine that executes the operations of a caller.
-
-        Args:
-            caller: The caller.
-
-        Returns:
-            The engine.
-
-        Raises:
-            RuntimeError: The gateway is not running.
-        """
-        running = self._running()
-        return running.router_engine if caller.router else running.engine
-
-    def authenticate(self, scope: Scope) -> Awaitable[Caller]:
-        """Return the caller of a request. An ``Authenticate``.
-
-        Args:
-            scope: The ASGI scope of the request.
-
-        Returns:
-            An awaitable of the caller. It raises ``RequestError`` if the token is not valid.
-
-        Raises:
-            RuntimeError: The gateway is not running.
-        """
-        return self._running().authentication.authenticate(scope)
-
-    def can_authenticate(self) -> bool:
-        """Return whether callers can be authenticated.
-
-        Returns:
-            Whether the gateway runs and has the keys that it needs.
-        """
-        return self.running is not None and self.running.authentication.ready()
-
-    def _running(self) -> RunningGateway:
-        """Return the running parts, or raise if the gateway does not run."""
-        if self.running is None:
-            raise RuntimeError("the gateway is not running: its lifespan has to be entered first")
-        return self.running
-
-    def graphiql(self) -> GraphiQL | None:
-        """Make the page for browsers.
-
-        Returns:
-            The page; ``None`` if the settings do not allow it.
-        """
-        settings = self._settings
-        if not settings.graphiql:
-            return None
-        if not settings.introspection:
-            self._log.warning(
-                "gateway.odd_settings",
-                hint="GraphiQL cannot read the schema, so it neither completes nor checks queries:"
-                " set GATEWAY_INTROSPECTION=true, or GATEWAY_GRAPHIQL=false",
-            )
-        trace = settings.trace != "never"
-        return GraphiQL(examples=self.examples(), trace=trace, explain=settings.explain)
-
-    def explainer(self) -> Explainer | None:
-        """Make the explainer of operations.
-
-        Returns:
-            The explainer; ``None`` if the settings do not allow it.
-        """
-        if not self._settings.explain:
-            return None
-        return Explainer(
-            schema=self._schema,
-            documents=self._documents,
-            store=self._document_store,
-            settings=self._settings,
-            compiler=compiler_of(self._settings, self._schema),
-        )
-
-    async def invalidate(self, command: InvalidateCache) -> Sequence[str]:
-        """Carry out an invalidation of the entity cache.
-
-        Args:
-            command: The invalidation.
-
-        Returns:
-            Why it is not done, a sentence for each reason; empty if it is.
-        """
-        return await carry_out(command, os.getpid(), self.invalidations, self._feed)
-
-    def examples(self) -> Sequence[ExampleQuery]:
-        """Write queries to explore the schema with.
-
-        Returns:
-            The queries; none for the default schema, which the page has queries for.
-        """
-        definition = self._schema.definition
-        return () if definition == DEFAULT_SCHEMA else example_queries(definition)
-
-    def services(self) -> Sequence[WatchedService] | None:
-        """Return the clients of the sources.
-
-        Returns:
-            The open clients; ``None`` if the gateway is not running.
-        """
-        return self.running.services if self.running is not None else None
-
-    async def _open(self, stack: AsyncExitStack) -> RunningGateway:
-        """Open the sources that ``User`` reads, and make the running parts."""
-        store = self._store if self._settings.store.entities else None
-        if store is not None:
-            sources = self._settings.sources
-            self._feed = InvalidationFeed(
-                store,
-                self.invalidations,
-                sources=sources.keys(),
-                horizon=horizon_of(sources.values()),
-                clock=self._clock,
-                log=self._log,
-            )
-            await stack.enter_async_context(self._feed)
-        opener = SourceOpener(
-            settings=self._settings,
-            fold_case=self._limits.fold_case,
-            transports=self._transports,
-            methods=read_methods(self._settings),
-            observer=self._observer,
-            clock=self._clock,
-            chance=self._chance,
-            log=self._log,
-            telemetry=self._telemetry,
-            invalidations=self.invalidations,
-            store=store,
-        )
-        opened = await stack.enter_async_context(opener.opened(self._schema.definition))
-        reads = self._schema.reads(opened.endpoints, opened.sources.key_from)
-        planner = Planner(self._schema.core, reads, self._limits)
-        authentication = await stack.enter_async_context(
-            open_authentication(
-                self._callers,
-                self._settings.router_token,
-                self._transports,
-                clock=self._clock,
-                log=self._log,
-                metrics=self._telemetry.metrics,
-            )
-        )
-        engine = router_engine = self._engine(opened.sources, planner, self._documents)
-        if self._settings.router_token is not None:
-            # A router may send other documents than clients may, so they are cached separately.
-            documents = Documents.from_settings(
-                self._schema.core,
-                self._settings,
-                size=self._settings.document_cache,
-                monotonic=self._clock.monotonic,
-                router=True,
-                variants=self._documents.variants,
-            )
-            observe_documents(self._telemetry.metrics.registry, documents)
-            router_engine = self._engine(opened.sources, planner, documents)
-        return RunningGateway(opened.services, engine, router_engine, authentication)
-
-    def _engine(self, sources: OpenSources, planner: Planner, documents: Documents) -> Engine:
-        """Make an engine over open sources."""
-        schema, settings = self._schema, self._settings.sources
-        return Engine(
-            schema=schema,
-            sources=sources,
-            planner=planner,
-            documents=documents,
-            store=self._document_store,
-            policies=policies_of(schema.definition, fold_case=self._limits.fold_case),
-            compiler=compiler_of(self._settings, schema),
-            freshness=FreshnessRules.of(self._settings),
-            required=frozenset(
-                name
-                for name in sources.users
-                if settings[name.partition(".")[0]].contract == "required"
-            ),
-            clock=self._clock,
-            log=self._log,
-            telemetry=OperationTelemetry(
-                self._telemetry, documents=self._settings.telemetry.documents
-            ),
-        )
-
 
 PATH = "/graphql"
 
@@ -406,9 +99,11 @@ def create_app(
     authenticate: Authenticate | None = None,
     telemetry: Telemetry | None = None,
     control: ControlAddress | None = None,
+    shared: SharedParts | None = None,
+    is_draining: Callable[[], bool] = lambda: False,
     version_of: Callable[[str], str] = version,
 ) -> Starlette:
-    """Assemble the gateway.
+    """Assemble the gateway of one version of the settings.
 
     Args:
         settings: All settings.
@@ -423,11 +118,15 @@ def create_app(
         telemetry: What the parts of the gateway measure with; by default metrics that are counted
             and not exported.
         control: Where the supervisor of this process listens; ``None`` if it has none.
+        shared: The parts that gateways of other settings of this process may have. By default, it
+            is the only gateway, and watches the process.
+        is_draining: Returns whether the process is about to end.
         version_of: Returns the version of an installed package, for the fast paths.
 
     Returns:
         The ASGI application. Its lifespan opens and closes the clients of the sources. Its
-        ``state.readiness`` returns the ``Readiness``, with the states of sources.
+        ``state.readiness`` returns the ``Readiness``, with the states of sources, and
+        ``state.unreachable`` tries to reach the services. ``state.commands`` carries out commands.
 
     Raises:
         ConfigurationError: The settings do not say how callers are authenticated, or their schema
@@ -438,19 +137,22 @@ def create_app(
     for name, reason in missing.items():
         log.warning("fastpath.unavailable", fastpath=name, reason=reason)
     telemetry = telemetry or Telemetry(GatewayMetrics(settings.telemetry.operation_names))
+    is_alone, shared = shared is None, shared or SharedParts()
     http_telemetry = HttpTelemetry(telemetry)
-    store = (
-        SharedStore(
-            connect,
-            settings.store,
-            clock=time,
-            chance=chance,
-            log=log,
-            metrics=telemetry.metrics,
+    store: SharedStore | None = None
+    if settings.store.url is not None:
+        store = shared.kept(
+            "store",
+            with_files(settings.store),
+            lambda: SharedStore(
+                connect,
+                settings.store,
+                clock=time,
+                chance=chance,
+                log=log,
+                metrics=telemetry.metrics,
+            ),
         )
-        if settings.store.url is not None
-        else None
-    )
     gateway = Gateway(
         settings,
         log,
@@ -461,18 +163,29 @@ def create_app(
         schema=schema,
         telemetry=telemetry,
         store=store,
+        shared=shared,
+        methods=read_methods(settings),
+        compiler_of=compiler_of,
     )
-    health = Health(gateway.services, gateway.can_authenticate)
+    health = Health(gateway.services, gateway.can_authenticate, is_draining)
     commands = CommandHandlers().having(InvalidateCache, gateway.invalidate)
     graphiql = gateway.graphiql()
     page = graphiql.page if graphiql is not None else None
     rate = settings.limits.rate
+    limiter: RateLimiter | None = None
+    if rate.enabled:
+        buckets = partial(buckets_of, settings, store)
+        counted_in = (rate, id(store), settings.store.rate_limits)
+        limiter = shared.kept("rate", counted_in, lambda: RateLimiter(rate, buckets=buckets()))
+    most = settings.max_operations
+    admission = shared.kept("admission", most, lambda: Admission(most))
     endpoint = GraphQLEndpoint(
         gateway.engine,
         page,
         explainer=gateway.explainer(),
         authenticate=authenticate or gateway.authenticate,
-        rate=RateLimiter(rate, buckets=buckets_of(settings, store)) if rate.enabled else None,
+        rate=limiter,
+        admission=admission,
         caller_key=by_subject(rate.trusted_proxies),
         settings=settings,
         clock=time,
@@ -480,15 +193,22 @@ def create_app(
     )
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, object]]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Open the gateway, and close the endpoint at the end."""
-        watched = watching(telemetry, health.readiness, control, commands, log)
-        async with watched, store or nullcontext(), gateway.lifespan(app):
-            with closing(endpoint):
-                yield {COUNT_REFUSAL: http_telemetry.count_connection_refusal}
-
-    registry = telemetry.metrics.registry
-    observe_server(registry, endpoint, settings.fastpath)
+        async with AsyncExitStack() as stack:
+            if is_alone:
+                watched = watching(telemetry, health.readiness, control, commands, log)
+                await stack.enter_async_context(watched)
+            if store is not None:
+                opened = shared.opened("store", id(store), lambda: store)
+                await stack.enter_async_context(opened)
+            await stack.enter_async_context(gateway.opened())
+            # Shared like the admission itself, so that it is observed once.
+            made_of = (id(admission), settings.fastpath)
+            observed = partial(observed_server, telemetry, admission, settings.fastpath)
+            await stack.enter_async_context(shared.opened("observed", made_of, observed))
+            stack.callback(endpoint.close)
+            yield {COUNT_REFUSAL: http_telemetry.count_connection_refusal}
 
     hsts = settings.tls.hsts if settings.tls is not None else 0
     forwards = frozenset[str]().union(
@@ -523,6 +243,8 @@ def create_app(
         lifespan=lifespan,
     )
     made.state.readiness = health.readiness
+    made.state.unreachable = gateway.unreachable
+    made.state.commands = commands
     return made
 
 
@@ -548,14 +270,11 @@ def load_settings(
     )
 
 
-def app_from_environment(
-    config: Path | None = None, control: ControlAddress | None = None
-) -> Starlette:
-    """Assemble the gateway from the settings in the environment, for a server process.
+def app_from_environment(config: Path | None = None) -> Generations:
+    """Assemble the application from the settings in the environment, for a server process.
 
     Args:
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
-        control: Where the supervisor of this process listens; ``None`` if it has none.
 
     Returns:
         The ASGI application.
@@ -565,26 +284,63 @@ def app_from_environment(
     """
     try:
         settings = load_settings(config=config, serving=True)
-        clock = SystemClock()
+    except ConfigurationError as error:
+        _exit_unusable(error)
+    return app_of_process(settings)
+
+
+def app_of_process(
+    settings: Settings, version: int = 1, control: ControlAddress | None = None
+) -> Generations:
+    """Assemble the application of a server process: a gateway that others can replace.
+
+    Args:
+        settings: All settings.
+        version: Their number.
+        control: Where the supervisor of this process listens; ``None`` if it has none.
+
+    Returns:
+        The ASGI application.
+
+    Raises:
+        SystemExit: The settings cannot be used. The log has one event with all mistakes.
+    """
+    clock, log, drain = SystemClock(), make_log(settings.log), Event()
+    try:
         telemetry = open_telemetry(
             read_otlp(os.environ),
             GatewayMetrics(settings.telemetry.operation_names),
             version=__version__,
             monotonic=clock.monotonic,
         )
-        app = create_app(
-            settings,
-            make_log(settings.log),
-            clock=clock,
-            telemetry=telemetry,
-            control=control,
-        )
+
+        def make(of: Settings, shared: SharedParts) -> Starlette:
+            return create_app(
+                of,
+                log,
+                clock=clock,
+                telemetry=telemetry,
+                shared=shared,
+                is_draining=drain.is_set,
+            )
+
+        def watched(
+            readiness: Callable[[], Readiness], handle: HandleCommand
+        ) -> AbstractAsyncContextManager[None]:
+            return watching(telemetry, readiness, control, handle, log, version=version)
+
+        app = Generations(settings, version, make, watched=watched, drain=drain, log=log)
     except ConfigurationError as error:
-        log_unusable(make_log(LogSettings()), UNUSABLE, error.mistakes, cause=error.__cause__)
-        sys.exit(STARTUP_FAILURE)
+        _exit_unusable(error)
     log_uncaught()
     tune_collector()
     return app
+
+
+def _exit_unusable(error: ConfigurationError) -> NoReturn:
+    """Log why the process cannot start, and end it."""
+    log_unusable(make_log(LogSettings()), UNUSABLE, error.mistakes, cause=error.__cause__)
+    sys.exit(STARTUP_FAILURE)
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

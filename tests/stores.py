@@ -8,6 +8,7 @@ import asyncio
 import shutil
 import signal
 import socket
+import ssl
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -89,6 +90,12 @@ class StoreServer:
         await self.stop()
         self.process = await _begin(self.program, self.port, self.arguments)
 
+    async def info(self, *command: str) -> str:
+        """Read the text that a command answers with."""
+        async with Redis(port=self.port, protocol=2) as client:
+            library: Any = client
+            return str(await library.execute_command(*command))
+
     async def calls(self, name: str) -> int:
         """Count how often a command was called."""
         async with Redis(port=self.port, protocol=2) as client:
@@ -130,12 +137,15 @@ class StoreServer:
 
 
 @asynccontextmanager
-async def running_store(name: str = "", *arguments: str) -> AsyncGenerator[StoreServer]:
+async def running_store(
+    name: str = "", *arguments: str, file: Path | None = None
+) -> AsyncGenerator[StoreServer]:
     """Run a server; skip the test if there is none.
 
     Args:
         name: ``redis`` or ``valkey``; any of them by default.
         arguments: Further options of the server.
+        file: Its configuration file.
     """
     found = programs()
     program = found.get(name or next(iter(found), ""))
@@ -143,6 +153,8 @@ async def running_store(name: str = "", *arguments: str) -> AsyncGenerator[Store
         pytest.skip(NONE_HERE if not name else f"there is no {name}-server on this machine")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    if file is not None:
+        arguments = (str(file), *arguments)
     process = await _begin(program, port, arguments)
     server = StoreServer(port, program, arguments, process)
     try:
@@ -155,9 +167,9 @@ async def _begin(program: str, port: int, arguments: Sequence[str]) -> Process:
     """Start a server, and wait until it answers."""
     process = await asyncio.create_subprocess_exec(
         program,
-        *("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
-        *("--dir", "/tmp", "--daemonize", "no"),  # noqa: S108 # it writes nothing there
-        *arguments,
+        *arguments,  # a file comes first
+        *("--port", str(port), "--bind", "127.0.0.1", "--daemonize", "no"),
+        *(() if "--sentinel" in arguments else ("--save", "", "--appendonly", "no")),
         stdout=DEVNULL,
         stderr=DEVNULL,
     )
@@ -199,9 +211,9 @@ class StoreWire:
         self._whole.set()
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[Self]:
-        """Open it."""
-        async with await asyncio.start_server(self._connect, "127.0.0.1", 0) as listener:
+    async def opened(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Self]:
+        """Open it, perhaps with TLS on the gateway's side."""
+        async with await asyncio.start_server(self._connect, "127.0.0.1", 0, ssl=tls) as listener:
             self.port = listener.sockets[0].getsockname()[1]
             try:
                 yield self

@@ -38,6 +38,7 @@ NO_LIMITS = {
     # Of connections rather than requests: tests/server/test_head.py and test_protocol.py.
     *("connections.max_url_bytes", "connections.max_headers", "connections.max_head_bytes"),
     *("connections.max_connections", "connections.idle_timeout"),
+    "store.max_connections",  # to the shared store: tests/store/
 }
 """Settings that are whole numbers and no limits on what a request may ask for."""
 

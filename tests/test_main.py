@@ -11,7 +11,6 @@ from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
-from tests.readiness import source_states
 
 
 async def test_each_source_has_one_client_for_the_life_of_the_process(
@@ -72,12 +71,12 @@ async def test_a_server_process_starts_from_the_environment(
     monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
     app = app_from_environment()
 
-    async with app.router.lifespan_context(app):
+    async with app.lifespan():
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             response = await client.get("/readyz")
 
-        assert set(source_states(app)) == {"profile", "billing", "activity"}
+        assert set(app.readiness().sources) == {"profile", "billing", "activity"}
     assert response.json() == {"status": "ready"}
 
 

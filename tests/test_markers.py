@@ -34,8 +34,10 @@ from app.settings.auth import JwtCallers
 from app.settings.field_schema import settings_in
 from app.settings.limits import LimitsSettings
 from app.settings.models import Settings
+from app.settings.operations import AdminSettings
 from app.settings.resilience import CacheSettings
 from app.settings.server import BatchSettings, CorsSettings, PersistedSettings
+from app.settings.store import StoreSettings
 from tests.callers import SCOPES, by_headers, headers_of
 from tests.certificates import Certificates
 from tests.clock import ManualClock
@@ -518,6 +520,16 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
             secret=SecretStr(marker("secret_of_issuer_for_development")),
         ),
         router_token=SecretStr(marker("secret_of_router")),
+        admin=AdminSettings(token=SecretStr(marker("secret_of_admin"))),
+        # It is not asked for anything, so nothing has to be there.
+        store=StoreSettings(
+            url="redis+sentinel://127.0.0.1/main",
+            password=SecretStr(marker("secret_of_store")),
+            sentinel_password=SecretStr(marker("secret_of_sentinel")),
+            entities=False,
+            rate_limits=False,
+            documents=False,
+        ),
     )
     return made.model_validate(
         {**settings_in(made), "user_id_pattern": r"[\w-]+", "tls": tls, **changes}

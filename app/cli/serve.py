@@ -20,19 +20,18 @@ from urllib.parse import urlsplit
 
 import click
 import uvicorn
-from starlette.routing import Route
 
 from app.cli.base import EXIT_MISUSE, UNFIT, UNUSABLE, Port, config_option, refuse
 from app.errors import ConfigurationError, LibraryError, quote
 from app.execution.trusted import document_store_of
-from app.main import app_from_environment, load_settings, protocol_of
+from app.main import app_of_process, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
 from app.observability.otlp_variables import read_otlp
-from app.server.admin_access import AdminAccess
-from app.server.control import ControlAddress, ControlListener
-from app.server.invalidating import invalidation_route
+from app.server.control import ControlAddress
+from app.server.gateway_server import ServerPart
 from app.server.process import open_standard_streams
-from app.server.serving import log_unusable, run_server
+from app.server.serving import Serving, run_server
+from app.server.unusable import log_unusable
 from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
@@ -40,6 +39,11 @@ from app.settings.server import ServerTlsSettings, is_loopback
 ADMIN_PORT = "The gateway does not start, because of its admin port:"
 
 UNSAFE = "The gateway does not start, because these settings are not safe:"
+
+DRAIN_SECONDS = 5.0
+"""Seconds of the drain if other machines can reach the gateway. Kubernetes sends SIGTERM while it
+tells its nodes and ingresses that the pod ends, and that takes a few seconds. The drain and the end
+of running requests (10 s) fit into its grace period (30 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,46 +185,67 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     prints its format). The options of this command replace any of these.
     """
     open_standard_streams()
+    load = partial(_load, config, host)
     try:
-        settings = load_settings(config=config, serving=True)
-        # Each process reads these again. This only checks that they can be read.
-        document_store_of(settings)
-        read_otlp(os.environ)
+        settings = load()
+    except UnsafeSettingsError as error:
+        _refuse_to_start(error.log, UNSAFE, error.mistakes)
     except ConfigurationError as error:
         _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes)
-    host = host or settings.host
-    if mistakes := forbidden(settings, host):
-        _refuse_to_start(settings.log, UNSAFE, mistakes)
     try:
-        protocol = protocol_of(settings)
+        protocol_of(settings)
     except LibraryError as error:
         _refuse_to_start(settings.log, UNFIT, (str(error),))
     admin = _bind_admin(settings) if settings.admin.port is not None else None
     workers = workers or settings.workers
+    host = host or settings.host
 
-    def server_config(control: ControlAddress) -> uvicorn.Config:
+    def server_config(version: int, of: Settings, control: ControlAddress) -> uvicorn.Config:
         return uvicorn.Config(
-            partial(app_from_environment, config, control),  # each process makes its own
+            partial(app_of_process, of, version, control),  # each process makes its own
             factory=True,
             host=host,
-            port=settings.port if port is None else port,
+            port=of.port if port is None else port,
             workers=workers,
-            http=protocol,
+            http=protocol_of(of),
             ws="none",
             lifespan="on",
             access_log=False,
             server_header=False,
-            ssl_context_factory=partial(_tls_context, settings.tls) if settings.tls else None,
+            ssl_context_factory=partial(_tls_context, of.tls) if of.tls else None,
             proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
-            log_config=uvicorn_log_config(settings.log, log_format_of(settings.log, sys.stderr)),
-            timeout_graceful_shutdown=settings.shutdown_timeout,
+            log_config=uvicorn_log_config(of.log, log_format_of(of.log, sys.stderr)),
+            timeout_graceful_shutdown=of.shutdown_timeout,
         )
 
-    def operations(control: ControlListener) -> Sequence[Route]:
-        access = AdminAccess(settings.admin.token)
-        return [invalidation_route(control, workers, access, settings.sources.keys)]
+    drain = settings.drain.seconds
+    if drain is None:
+        drain = 0.0 if is_loopback(host) else DRAIN_SECONDS
+    serving = Serving(server_config, load, ServerPart(protocol_of), workers, drain)
+    run_server(serving, settings, admin)
 
-    run_server(server_config, workers, admin, operations)
+
+class UnsafeSettingsError(ConfigurationError):
+    """Settings that the checklist refuses.
+
+    Attributes:
+        log: How to log that.
+    """
+
+    def __init__(self, log: LogSettings, mistakes: tuple[str, ...]) -> None:
+        super().__init__(mistakes)
+        self.log = log
+
+
+def _load(config: Path | None, host: str | None) -> Settings:
+    """Read the settings and the files that they name; raise all mistakes."""
+    settings = load_settings(config=config, serving=True)
+    # Each process reads these again. This only checks that they can be read.
+    document_store_of(settings)
+    read_otlp(os.environ)
+    if mistakes := forbidden(settings, host or settings.host):
+        raise UnsafeSettingsError(settings.log, mistakes)
+    return settings
 
 
 def _bind_admin(settings: Settings) -> socket.socket:

@@ -2,14 +2,14 @@
 
 from app.execution.documents import Documents
 from app.observability import metric_list
-from app.observability.metrics import Metrics
+from app.observability.metrics import Observations
 
 
-def observe_documents(metrics: Metrics, documents: Documents) -> None:
+def observe_documents(metrics: Observations, documents: Documents) -> None:
     """Let metrics read how often prepared documents were found, and how large they are.
 
     Args:
-        metrics: The metrics.
+        metrics: Where they are observed.
         documents: The documents.
     """
     metrics.observe(

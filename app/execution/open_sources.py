@@ -1,13 +1,17 @@
-"""Opens the sources that the fields of a schema read, for the life of the process.
+"""Opens the sources that the fields of a schema read, for the life of the gateway.
 
 A source of the settings gets a client of its service, and a batch scheduler for each endpoint, with
 a cache before it if that is enabled. A source of a module is asked instead of a service. Opening is
 async because some sources open connections, or fetch a token.
+
+A source that the gateway before has opened with equal settings is not opened again, but shared: its
+connections, circuit breaker and cache live on.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
@@ -16,7 +20,9 @@ from app.execution.load import OpenSources
 from app.observability.telemetry import Telemetry
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
+from app.resilience.shared_parts import SharedParts
 from app.schema.definitions import SchemaDefinition
+from app.settings.files import with_files
 from app.settings.models import Settings
 from app.settings.source import KeyFromSettings, SourceSettings
 from app.sources.base import PagedSource, PageSpec, Record, Source, SourceSpec
@@ -27,7 +33,7 @@ from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.shared_entries import SharedEntries, meaning_of
 from app.sources.cache.store import EntityStore
 from app.sources.cache.stored_entry import RecordCodec
-from app.sources.client import ServiceClient, open_service, pipeline_of
+from app.sources.client import ServiceClient, open_pipeline, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.pages import NoPages, RestPages
@@ -62,6 +68,7 @@ class SourceOpener:
         chance: Returns random numbers, for the jitter of waits.
         log: The log.
         telemetry: What sources measure with.
+        shared: The sources that other gateways of the process may have opened.
         invalidations: Which source results must not be used any more.
         store: The shared store, if it keeps source results; ``None`` if it does not.
     """
@@ -75,6 +82,7 @@ class SourceOpener:
     chance: Chance
     log: FilteringBoundLogger
     telemetry: Telemetry
+    shared: SharedParts
     invalidations: Invalidations
     store: SharedStore | None = None
 
@@ -107,11 +115,15 @@ class SourceOpener:
         for name, one in definition.own.items():
             fold_case = self.fold_case and name not in keys
             services[name] = await self._open_own(one, stack, fold_case=fold_case)
+        specs_of = {spec.name: spec for spec in specs}
         users = {
             one.spec.name: await self._schedule(
-                self._source_of(one, services[one.spec.service], keys, other_keys), stack
+                _Asked(one, specs_of.get(name, one.spec), services[one.spec.service]),
+                keys,
+                other_keys,
+                stack,
             )
-            for of_source in endpoints.values()
+            for name, of_source in endpoints.items()
             for one in of_source
         }
         pages = {
@@ -127,17 +139,21 @@ class SourceOpener:
 
     async def _open_service(self, name: str, stack: AsyncExitStack) -> ServiceClient:
         """Open the client of a service."""
+        settings = self.settings.sources[name]
+        open_client = partial(
+            open_service,
+            name,
+            settings,
+            self.transports,
+            deadlines=self.settings.deadline,
+            clock=self.clock,
+            chance=self.chance,
+            log=self.log,
+            telemetry=self.telemetry,
+        )
+        made_of = (with_files(settings), self.settings.deadline, self.transports)
         return await stack.enter_async_context(
-            open_service(
-                name,
-                self.settings.sources[name],
-                self.transports,
-                deadlines=self.settings.deadline,
-                clock=self.clock,
-                chance=self.chance,
-                log=self.log,
-                telemetry=self.telemetry,
-            )
+            self.shared.opened(("service", name), made_of, open_client)
         )
 
     async def _open_own(
@@ -145,25 +161,32 @@ class SourceOpener:
     ) -> OwnService[Any]:
         """Open a source that a module brings."""
         settings = self.settings.sources[own.name]
-        pipeline = pipeline_of(
-            own.name,
-            settings,
-            clock=self.clock,
-            chance=self.chance,
-            log=self.log,
-            metrics=self.telemetry.metrics,
-        )
-        return await stack.enter_async_context(
-            open_own(
-                own,
+
+        @asynccontextmanager
+        async def open_service_of_module() -> AsyncGenerator[OwnService[Any]]:
+            with open_pipeline(
+                own.name,
                 settings,
-                pipeline,
-                deadlines=self.settings.deadline,
                 clock=self.clock,
+                chance=self.chance,
                 log=self.log,
-                telemetry=self.telemetry,
-                fold_case=fold_case,
-            )
+                metrics=self.telemetry.metrics,
+            ) as pipeline:
+                async with open_own(
+                    own,
+                    settings,
+                    pipeline,
+                    deadlines=self.settings.deadline,
+                    clock=self.clock,
+                    log=self.log,
+                    telemetry=self.telemetry,
+                    fold_case=fold_case,
+                ) as opened:
+                    yield opened
+
+        made_of = (own, settings, self.settings.deadline, fold_case)
+        return await stack.enter_async_context(
+            self.shared.opened(("service", own.name), made_of, open_service_of_module)
         )
 
     def _source_of(
@@ -216,41 +239,66 @@ class SourceOpener:
         return RestPages(spec, service, observer=self.observer, methods=self.methods)
 
     async def _schedule(
-        self, one: "_UnscheduledSource", stack: AsyncExitStack
+        self,
+        asked: "_Asked",
+        keys: Mapping[str, Sequence[KeyFromSettings]],
+        other_keys: set[str],
+        stack: AsyncExitStack,
     ) -> BatchedSource[Record]:
-        """Put a batch scheduler before a source, with a cache before it if that is enabled."""
+        """Put a batch scheduler before an endpoint, with a cache before it if that is enabled."""
+        endpoint, name = asked.endpoint, asked.endpoint.spec.name
+
+        def open_scheduled() -> AbstractAsyncContextManager[BatchedSource[Record]]:
+            return self._scheduled(self._source_of(endpoint, asked.service, keys, other_keys))
+
+        made_of = (
+            *(asked.spec, tuple(endpoint.spec.record.model_fields), endpoint.settings),
+            # Compared as an object: an endpoint of a client that was opened anew is another one.
+            *(id(asked.service), foreign_of(name, keys), self.fold_case, name in other_keys),
+            *(self.settings.fastpath, self.observer),
+            *(id(self.invalidations), id(self.store)),
+        )
+        return await stack.enter_async_context(
+            self.shared.opened(("endpoint", name), made_of, open_scheduled)
+        )
+
+    @asynccontextmanager
+    async def _scheduled(self, one: "_UnscheduledSource") -> AsyncGenerator[BatchedSource[Record]]:
+        """Open a scheduler, with a cache before it if that is enabled."""
         source, settings = one.source, one.settings
-        metrics, telemetry = self.telemetry.metrics.registry, SourceTelemetry(self.telemetry)
-        if settings.cache.enabled:
-            store = EntityStore[Record](settings.cache.max_entries)
-            cached = CachedSource(
-                source,
-                settings,
-                store=store,
-                invalidations=self.invalidations,
-                shared=self._shared_entries_of(one),
+        telemetry = SourceTelemetry(self.telemetry)
+        with self.telemetry.metrics.registry.observing() as metrics:
+            if settings.cache.enabled:
+                store = EntityStore[Record](settings.cache.max_entries)
+                async with CachedSource(
+                    source,
+                    settings,
+                    store=store,
+                    invalidations=self.invalidations,
+                    shared=self._shared_entries_of(one),
+                    deadlines=self.settings.deadline,
+                    clock=self.clock,
+                    log=self.log,
+                    telemetry=telemetry,
+                    congested=one.is_congested,
+                ) as cached:
+                    observe_scheduler(metrics, cached.scheduler)
+                    observe_cache(metrics, cached, store)
+                    yield cached
+                return
+            async with BatchScheduler(
+                source.name,
+                source.fetch_many,
+                sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
+                settings=settings,
                 deadlines=self.settings.deadline,
                 clock=self.clock,
                 log=self.log,
                 telemetry=telemetry,
                 congested=one.is_congested,
-            )
-            observe_scheduler(metrics, cached.scheduler)
-            observe_cache(metrics, cached, store)
-            return await stack.enter_async_context(cached)
-        scheduler = BatchScheduler(
-            source.name,
-            source.fetch_many,
-            sharing=Sharing.BATCHES if settings.coalesce.enabled else Sharing.NOTHING,
-            settings=settings,
-            deadlines=self.settings.deadline,
-            clock=self.clock,
-            log=self.log,
-            telemetry=telemetry,
-            congested=one.is_congested,
-        )
-        observe_scheduler(metrics, scheduler)
-        return await stack.enter_async_context(scheduler)
+            ) as scheduler:
+                observe_scheduler(metrics, scheduler)
+                yield scheduler
 
     def _shared_entries_of(self, one: "_UnscheduledSource") -> SharedEntries[Record] | None:
         """Make the second level of the cache of a source; ``None`` if there is no such store."""
@@ -284,6 +332,21 @@ class OpenedSources:
     sources: OpenSources
     services: Sequence[OpenService]
     endpoints: Mapping[str, Sequence[Endpoint[Record]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An endpoint, and what it is asked by.
+
+    Attributes:
+        endpoint: The endpoint.
+        spec: The source that it belongs to.
+        service: The client of its service.
+    """
+
+    endpoint: Endpoint[Record]
+    spec: SourceSpec[Any]
+    service: OpenService
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,6 +269,12 @@ WORKER_DEATHS = _counter(
     "Processes that ended though they should run, by the signal or the exit code.",
     "gateway.worker.reason",
 )
+RELOADS = _counter(
+    "gateway.reloads",
+    "{reload}",
+    "Reloads of the settings: `reloaded` or `refused`.",
+    "gateway.reload.outcome",
+)
 CPU_TIME = _counter(
     "process.cpu.time", "s", "CPU seconds of the processes: `user` or `system`.", "cpu.mode"
 )
@@ -311,6 +317,7 @@ ALL_METRICS: tuple[MetricInfo, ...] = (
     WORKERS,
     WORKERS_HANGING,
     WORKER_DEATHS,
+    RELOADS,
     CPU_TIME,
     MEMORY_USAGE,
 )

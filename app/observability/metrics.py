@@ -8,9 +8,11 @@ Recording is plain code on the event loop's thread. A snapshot may be taken by a
 """
 
 import math
+import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -208,6 +210,28 @@ Observe: TypeAlias = Callable[[], Iterable[Observation]]
 """Reads numbers when a snapshot is taken."""
 
 
+class Observations:
+    """Numbers of objects that end before the process does.
+
+    Args:
+        metrics: The metrics that show them.
+    """
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self.read: list[tuple[MetricInfo, Observe]] = []
+        self._metrics = metrics
+
+    def observe(self, info: MetricInfo, read: Observe) -> None:
+        """Read numbers that other objects hold, until the end of the context.
+
+        Args:
+            info: What the numbers are. Several functions may read numbers of one metric.
+            read: Returns the numbers. It must be fast, and must not raise.
+        """
+        self.read.append((info, read))
+        self._metrics.observe(info, read)
+
+
 class Metrics:
     """The metrics of one process.
 
@@ -219,6 +243,8 @@ class Metrics:
         self._started = now()
         self._instruments: list[Counter | Histogram] = []
         self._observed: list[tuple[MetricInfo, Observe]] = []
+        self._ended: dict[str, Counter] = {}
+        self._changing = threading.Lock()
 
     def counter(self, info: MetricInfo) -> Counter:
         """Make a counter.
@@ -255,16 +281,38 @@ class Metrics:
         """
         self._observed.append((info, read))
 
+    @contextmanager
+    def observing(self) -> Generator[Observations]:
+        """Observe objects until the end of a context.
+
+        Yields:
+            The observations. At the end the last values of counters are kept, because a sum must
+            not decrease while the process lives.
+        """
+        observations = Observations(self)
+        try:
+            yield observations
+        finally:
+            with self._changing:  # a snapshot must have each count once
+                for info, read in observations.read:
+                    if info.kind is MetricKind.COUNTER:
+                        ended = self._ended.setdefault(info.name, Counter(info))
+                        for attributes, value in read():
+                            ended.add(value, *attributes)
+                    self._observed.remove((info, read))
+
     def snapshot(self) -> Snapshot:
         """Read all metrics.
 
         Returns:
             Their values now. Metrics without a value are left out.
         """
-        metrics = [Metric(info=one.info, points=(*one.points(),)) for one in self._instruments]
-        for info, read in self._observed:
-            points = tuple(Point(attributes=key, value=value) for key, value in read())
-            metrics.append(Metric(info=info, points=points))
+        with self._changing:
+            instruments = [*self._instruments, *self._ended.values()]
+            metrics = [Metric(info=one.info, points=(*one.points(),)) for one in instruments]
+            for info, read in self._observed:
+                points = tuple(Point(attributes=key, value=value) for key, value in read())
+                metrics.append(Metric(info=info, points=points))
         return summed([Snapshot(started=self._started, metrics=tuple(metrics))])
 
 

@@ -1,17 +1,17 @@
 """What metrics read of a resilience pipeline whenever a snapshot is taken."""
 
 from app.observability import metric_list
-from app.observability.metrics import Metrics, Observation
+from app.observability.metrics import Observation, Observations
 from app.resilience.breaker import BreakerState
 from app.resilience.pace import PaceState
 from app.resilience.pipeline import ResiliencePipeline
 
 
-def observe_pipeline(metrics: Metrics, source: str, pipeline: ResiliencePipeline) -> None:
+def observe_pipeline(metrics: Observations, source: str, pipeline: ResiliencePipeline) -> None:
     """Let metrics read the state of a pipeline: circuit, pace, bulkhead, budget of retries.
 
     Args:
-        metrics: The metrics.
+        metrics: Where they are observed.
         source: Name of the source.
         pipeline: The pipeline.
     """

@@ -37,10 +37,11 @@ class AdminAccess:
     """The check of the token.
 
     Attributes:
-        token: The token; ``None`` if the settings have none, and nobody may change anything.
+        token: Returns the token of the settings that are used now; ``None`` if they have none, and
+            nobody may change anything.
     """
 
-    token: SecretStr | None
+    token: Callable[[], SecretStr | None]
 
     def refusal(self, request: Request) -> Response | None:
         """Check a request.
@@ -51,11 +52,12 @@ class AdminAccess:
         Returns:
             The response to a client that may change nothing; ``None`` if it may.
         """
-        if self.token is None:
+        token = self.token()
+        if token is None:
             return error_response(403, Code.FORBIDDEN, NOTHING_ALLOWED)
         scheme, _, sent = request.headers.get("authorization", "").partition(" ")
         # Compared as bytes, in a time that does not depend on how many of them are right.
-        expected = self.token.get_secret_value().encode()
+        expected = token.get_secret_value().encode()
         is_right = compare_digest(sent.strip().encode("latin-1"), expected)
         if scheme.lower() == "bearer" and is_right:
             return None

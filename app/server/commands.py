@@ -42,6 +42,14 @@ class AbandonReload(BaseModel):
     version: int = Field(description="Number of its settings.")
 
 
+class BeginDrain(BaseModel):
+    """Say by ``/readyz`` that the process is about to end, and go on answering requests."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["begin_drain"] = "begin_drain"
+
+
 class InvalidateCache(BaseModel):
     """Forget entries of the entity cache."""
 
@@ -54,10 +62,10 @@ class InvalidateCache(BaseModel):
     )
 
 
-Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | InvalidateCache
+Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | BeginDrain | InvalidateCache
 """One thing to do for every process. The field ``kind`` says which."""
 
-C = TypeVar("C", PrepareReload, CommitReload, AbandonReload, InvalidateCache)
+C = TypeVar("C", PrepareReload, CommitReload, AbandonReload, BeginDrain, InvalidateCache)
 
 
 class SentCommand(BaseModel):
@@ -98,11 +106,13 @@ class CommandHandlers:
 
     Attributes:
         handlers: The handlers, by the classes of commands.
+        otherwise: Carries out commands of other classes; ``None`` to refuse them.
     """
 
     handlers: Mapping[type[Command], HandleCommand] = field(
         default_factory=dict[type[Command], HandleCommand]
     )
+    otherwise: HandleCommand | None = None
 
     def having(
         self, kind: type[C], handle: Callable[[C], Awaitable[Sequence[str]]]
@@ -117,7 +127,7 @@ class CommandHandlers:
             The handlers with this one.
         """
         added = cast("Callable[[Any], Awaitable[Sequence[str]]]", handle)
-        return CommandHandlers({**self.handlers, kind: added})
+        return CommandHandlers({**self.handlers, kind: added}, self.otherwise)
 
     async def __call__(self, command: Command) -> Sequence[str]:
         """Carry out a command.
@@ -128,7 +138,7 @@ class CommandHandlers:
         Returns:
             Why it is refused; empty if it is done.
         """
-        handle = self.handlers.get(type(command))
+        handle = self.handlers.get(type(command), self.otherwise)
         if handle is None:
             return (f"this gateway does not carry out the command {command.kind}",)
         return await handle(command)

@@ -14,7 +14,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError, current_process
@@ -61,6 +61,7 @@ class Hello(BaseModel):
 
     kind: Literal["hello"] = "hello"
     pid: int = Field(description="Number of the process.")
+    version: int = Field(description="Number of the settings that it runs with.")
 
 
 class ProcessMessage(BaseModel):
@@ -119,6 +120,7 @@ class ControlListener:
         self._closed = False
         self._numbers = itertools.count(1)
         self._links: set[_Link] = set()
+        self._meet: Callable[[int], None] = _meet_nobody
         self._changed = threading.Condition()
         # A daemon thread ends with the process, even while it waits.
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
@@ -139,6 +141,14 @@ class ControlListener:
             socket.create_connection((self.address.host, self.address.port), timeout=1.0).close()
         self._thread.join(1.0)
         self._listener.close()
+
+    def when_connected(self, meet: Callable[[int], None]) -> None:
+        """Say what to do when a process has connected.
+
+        Args:
+            meet: Gets the number of the settings that the process runs with. Any thread calls it.
+        """
+        self._meet = meet
 
     def processes(self) -> Sequence[int]:
         """Return the numbers of the processes that are connected now.
@@ -224,11 +234,12 @@ class ControlListener:
             while True:
                 content = _read(connection)
                 match content:
-                    case Hello(pid=pid):
+                    case Hello(pid=pid, version=version):
                         link = _Link(connection, pid)
                         with self._changed:
                             self._links.add(link)
                             self._changed.notify_all()
+                        self._meet(version)
                     case Report():
                         self.reports.put(content)
                     case Acknowledgement(number=number) if link is not None:
@@ -257,3 +268,7 @@ def control_key() -> bytes:
         The key, which ``multiprocessing`` gives to each process at its start.
     """
     return bytes(current_process().authkey)
+
+
+def _meet_nobody(_: int) -> None:
+    """Do nothing when a process has connected."""

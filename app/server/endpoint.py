@@ -122,6 +122,7 @@ class GraphQLEndpoint:
         explainer: Explains operations; ``None`` if clients may not ask for that.
         authenticate: Returns the caller of a request.
         rate: Limits the cost per caller; ``None`` for no limit.
+        admission: Limits the operations that run at the same time.
         caller_key: Returns the name under which the rate limiter counts a request.
         settings: All settings.
         clock: The clock.
@@ -136,6 +137,7 @@ class GraphQLEndpoint:
         explainer: Explainer | None,
         authenticate: Authenticate,
         rate: RateLimiter | None,
+        admission: Admission,
         caller_key: CallerKey,
         settings: Settings,
         clock: Clock,
@@ -150,14 +152,9 @@ class GraphQLEndpoint:
         self._caller_key = caller_key
         self._settings = settings
         self._clock = clock
-        self._admission = Admission(settings.max_operations)
+        self._admission = admission
         self._watch = DisconnectWatch()
         self._partial = PARTIAL if settings.partial_status else OK
-
-    @property
-    def running(self) -> int:
-        """How many operations run now."""
-        return self._admission.running
 
     def close(self) -> None:
         """Stop watching for disconnects, at the end of the application."""

@@ -80,23 +80,27 @@ class Readiness(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: str = Field(
-        description="`ready`; or `starting` until the clients of all sources are open and the keys"
-        " to verify tokens are there."
+        description="`ready`; `starting` until the clients of all sources are open and the keys to"
+        " verify tokens are there; or `draining` if the gateway is about to end."
     )
     sources: dict[str, SourceHealth] = Field(description="The state of each source, by its name.")
 
     @classmethod
-    def of(cls, *, is_ready: bool, sources: dict[str, SourceHealth]) -> Self:
+    def of(
+        cls, *, is_ready: bool, sources: dict[str, SourceHealth], is_draining: bool = False
+    ) -> Self:
         """Make the readiness.
 
         Args:
             is_ready: Whether requests can be answered.
             sources: The state of each source.
+            is_draining: Whether the gateway is about to end.
 
         Returns:
             The readiness.
         """
-        return cls(status=READY if is_ready else "starting", sources=sources)
+        status = DRAINING if is_draining else READY if is_ready else "starting"
+        return cls(status=status, sources=sources)
 
     @property
     def is_ready(self) -> bool:
@@ -105,6 +109,7 @@ class Readiness(BaseModel):
 
 
 READY = "ready"
+DRAINING = "draining"
 
 
 class Health:
@@ -114,15 +119,18 @@ class Health:
         self,
         services: Callable[[], Sequence[WatchedService] | None],
         can_authenticate: Callable[[], bool],
+        is_draining: Callable[[], bool],
     ) -> None:
         """Set up the endpoints.
 
         Args:
             services: Returns the clients of the sources; ``None`` while they are not open.
             can_authenticate: Returns whether callers can be authenticated.
+            is_draining: Returns whether the gateway is about to end.
         """
         self._services = services
         self._can_authenticate = can_authenticate
+        self._is_draining = is_draining
 
     async def alive(self, _: Request) -> Response:
         """Answer the liveness probe.
@@ -150,6 +158,7 @@ class Health:
         services = self._services()
         return Readiness.of(
             is_ready=services is not None and self._can_authenticate(),
+            is_draining=self._is_draining(),
             sources={
                 service.name: SourceHealth(
                     last_reached_at=service.contact.at if service.contact else None,

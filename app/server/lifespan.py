@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import ConfigurationError
-from app.server.serving import UNUSABLE, log_unusable
+from app.server.unusable import UNUSABLE, log_unusable
 
 
 async def run_lifespan(

@@ -1,29 +1,39 @@
 """What metrics read of the endpoint and the process whenever a snapshot is taken."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from app.observability import metric_list
 from app.observability.metrics import Metrics, Observation
-from app.server.endpoint import GraphQLEndpoint
+from app.observability.telemetry import Telemetry
+from app.server.rate_limit import Admission
 from app.settings.fastpath import FastpathSettings
 
 _STATM = Path("/proc/self/statm")
 
 
-def observe_server(metrics: Metrics, endpoint: GraphQLEndpoint, fastpath: FastpathSettings) -> None:
+@asynccontextmanager
+async def observed_server(
+    telemetry: Telemetry, admission: Admission, fastpath: FastpathSettings
+) -> AsyncGenerator[None]:
     """Let metrics read how many operations run, and which fast paths are in use.
 
     Args:
-        metrics: The metrics.
-        endpoint: The endpoint.
+        telemetry: Has the metrics.
+        admission: Counts the operations.
         fastpath: The fast paths.
+
+    Yields:
+        Nothing. Metrics read it meanwhile.
     """
     names = FastpathSettings.model_fields.keys() - {"enabled"}
     uses = [(name, fastpath.uses(name)) for name in sorted(names)]
-    metrics.observe(metric_list.GRAPHQL_ACTIVE, lambda: [((), endpoint.running)])
-    metrics.observe(metric_list.FASTPATHS, lambda: [((name,), float(on)) for name, on in uses])
+    with telemetry.metrics.registry.observing() as metrics:
+        metrics.observe(metric_list.GRAPHQL_ACTIVE, lambda: [((), admission.running)])
+        metrics.observe(metric_list.FASTPATHS, lambda: [((name,), float(on)) for name, on in uses])
+        yield
 
 
 def observe_process(metrics: Metrics) -> None:

@@ -28,6 +28,7 @@ from httptools.parser.url_parser import URL
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from app.libraries import Requirement
 from app.server.refusals import encode_last_response, log_refusal, no_tunnel, not_http
@@ -44,7 +45,7 @@ REQUIRES = Requirement(
             *("flow", "headers", "logger", "loop", "parser", "pipeline", "root_path", "scheme"),
             *("scope", "server_state", "tasks", "timeout_keep_alive", "timeout_keep_alive_task"),
             *("transport", "url", "_start_asgi_task", "_unset_keepalive_if_required"),
-            *("on_headers_complete", "on_message_complete", "on_response_complete"),
+            *("on_headers_complete", "on_message_complete", "on_response_complete", "shutdown"),
             *("pause_writing", "resume_writing", "timeout_keep_alive_handler"),
         ),
         RequestResponseCycle: (
@@ -74,6 +75,10 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """An interim response. Every HTTP/1.1 client must accept it, even if it did not expect it
 (RFC 9110, section 15.2)."""
 
+LAST_REQUEST_WITHIN = 1.0
+"""Seconds for which an idle connection of a server that ends still gets a request: the client may
+have sent one before it can know of the end. Its response says that it is the last one."""
+
 FIRST_PROBE_DELAY = 0.2
 """Seconds before each of the first probes of a client that has ended its sending side. Most
 responses are sent by then. A client that has gone resets the connection after the first probe,
@@ -88,6 +93,22 @@ PROBE_DELAY = 1.0
 UNPROBED_TIMEOUT = 2.0
 """Seconds after which a client that has ended its sending side counts as gone if it cannot be
 probed: its response has begun, or it speaks HTTP/1.0, as nginx does by default."""
+
+
+class ClosingState(ServerState):
+    """uvicorn's state of a server, which also says that the server ends.
+
+    Attributes:
+        linger: Seconds for which idle connections still get a request when the server ends; 0 to
+            close them at once.
+        is_draining: Whether the server is about to end: each response is the last of its
+            connection.
+        is_closing: Whether the server ends.
+    """
+
+    linger = 0.0
+    is_draining = False
+    is_closing = False
 
 
 class BoundedFlow(FlowControl):
@@ -150,6 +171,8 @@ class OrderedProtocol(HttpToolsProtocol):
         self._client_ended = False
         self._no_more = False
         self._ignored = 0
+        # Whether the server ends, so that the next response is the last one.
+        self._is_last = False
         # The refusal to send after all responses, and whether the connection is ending.
         self._last_response = b""
         self._ended = False
@@ -168,6 +191,11 @@ class OrderedProtocol(HttpToolsProtocol):
         """
         super().connection_made(transport)
         self.flow = BoundedFlow(transport)  # pyright: ignore[reportIncompatibleVariableOverride] # nothing else sets it
+        state = self.server_state
+        if isinstance(state, ClosingState) and state.is_closing:
+            self.shutdown()  # it was accepted just before the listener was closed
+        elif isinstance(state, ClosingState) and state.is_draining:
+            self.answer_last()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the work for a client that has disconnected.
@@ -182,6 +210,41 @@ class OrderedProtocol(HttpToolsProtocol):
         if self._serving is not None and self._is_answering():
             _drop(self._serving)  # uvicorn drops only the request that was read last
         super().connection_lost(exc)
+
+    def answer_last(self) -> None:
+        """Let the next response of the connection be its last, because the server is to end."""
+        self._is_last = True
+        last = self._last_read()
+        if self._is_answering() and last is not None and not last.response_started:
+            last.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End the connection after the requests that are answered now, because the server ends.
+
+        An idle connection stays open a little for a request that is on its way. Otherwise the
+        client would lose it: the kernel answers it by a reset.
+        """
+        self.answer_last()
+        if self._is_answering():
+            return
+        if self.scope is not None:
+            self._wait_for_next()
+        elif linger := self._idle_seconds():
+            self.loop.call_later(linger, self._close_unused)
+        else:
+            self._close()
+
+    def _idle_seconds(self) -> float:
+        """Return for how long the connection may wait for its next request."""
+        if not self._is_last:
+            return self.timeout_keep_alive
+        state = self.server_state
+        return state.linger if isinstance(state, ClosingState) else 0.0
+
+    def _close_unused(self) -> None:
+        """Close a connection that has had no request."""
+        if self.scope is None:
+            self._close()
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, or hold it while a request waits.
@@ -312,7 +375,7 @@ class OrderedProtocol(HttpToolsProtocol):
             message_event=asyncio.Event(),
             # HTTP/1.0 has neither of these (RFC 9110, section 10.1.1; RFC 9112, section 9.3).
             expect_100_continue=self.expect_100_continue and version == "1.1",
-            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            keep_alive=version == "1.1" and parser.should_keep_alive() and not self._is_last,
             on_response=self.on_response_complete,
         )
         self.cycle = cycle  # pyright: ignore[reportIncompatibleVariableOverride] # see above
@@ -385,7 +448,7 @@ class OrderedProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
+            self._idle_seconds(), self.timeout_keep_alive_handler
         )
 
     def _last_read(self) -> RequestResponseCycle | None:

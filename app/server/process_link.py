@@ -28,6 +28,7 @@ async def keep_link(
     make: Callable[[], Report],
     handle: HandleCommand,
     log: FilteringBoundLogger,
+    version: int = 1,
 ) -> None:
     """Send reports and carry out commands, until it is cancelled or the supervisor has ended.
 
@@ -36,6 +37,7 @@ async def keep_link(
         make: Makes a report. It runs on the event loop, so that a loop that hangs does not report.
         handle: Carries out commands. Several may run at the same time.
         log: The log.
+        version: Number of the settings that the process begins with.
     """
     with suppress(OSError, EOFError):
         connection = await asyncio.to_thread(
@@ -44,7 +46,7 @@ async def keep_link(
         with connection:
             link = _SupervisorLink(connection)
             try:
-                link.send(Hello(pid=os.getpid()))
+                link.send(Hello(pid=os.getpid(), version=version))
                 commands = link.receive()
                 async with Tasks() as tasks:
                     if address.has_reports:

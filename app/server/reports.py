@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.observability.metric_list import WORKERS_HANGING
 from app.observability.metrics import Metrics, Observation, Snapshot, lasting, summed
-from app.server.health import Readiness
+from app.server.health import DRAINING, Readiness
 
 REPORT_EVERY = 1.0
 """Seconds between two reports of a process."""
@@ -145,4 +145,5 @@ def joined_readiness(known: list[Readiness], expected: int) -> Readiness:
         )
         for name in names
     }
-    return Readiness.of(is_ready=ready >= expected, sources=sources)
+    is_draining = any(one.status == DRAINING for one in known)
+    return Readiness.of(is_ready=ready >= expected, sources=sources, is_draining=is_draining)

@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import TypeAlias
 
 import uvicorn
-from starlette.routing import Route
-from structlog.typing import FilteringBoundLogger
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
@@ -21,115 +22,104 @@ from app import __version__
 from app.observability.logs import library_event
 from app.observability.metric_list import WORKER_DEATHS
 from app.observability.metrics import Counter
+from app.server.admin_access import AdminAccess
+from app.server.commands import BeginDrain
 from app.server.control import ControlAddress, ControlListener
+from app.server.gateway_server import GatewayServer, ServerPart, log_draining, log_start
+from app.server.invalidating import invalidation_route
+from app.server.reload import LoadSettings, Reloader, reload_route
 from app.server.reports import Reports
+from app.server.unusable import STARTUP_FAILURE
+from app.settings.models import Settings
 
 _log = logging.getLogger("uvicorn.error")
-
-MAX_MISTAKES = 2_000
-"""The most characters of mistakes in one event: a character of JSON can take several bytes."""
-
-UNUSABLE = "The settings cannot be used"
-"""Why the gateway does not start, if its settings have mistakes."""
 
 START_WITHIN = 60.0
 """Seconds after which a process that has not started is taken to hang."""
 
-STARTUP_FAILURE = 3
-"""The exit code of a process that could not start. A supervisor does not start it again."""
+
+MakeConfig: TypeAlias = Callable[[int, Settings, ControlAddress], uvicorn.Config]
+"""Makes the configuration of a server of numbered settings, whose processes are linked to this
+address."""
 
 
-MakeConfig = Callable[[ControlAddress], uvicorn.Config]
-"""Makes the configuration of a server whose processes are linked to this address."""
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How to run a server.
+
+    Attributes:
+        make: Makes its configuration.
+        load: Reads the settings anew, for a reload.
+        part: What the server itself has of settings.
+        workers: The number of processes.
+        drain: Seconds between SIGTERM and the end of the listener.
+    """
+
+    make: MakeConfig
+    load: LoadSettings
+    part: ServerPart
+    workers: int
+    drain: float
 
 
-MakeOperations = Callable[[ControlListener], Sequence[Route]]
-"""Makes the routes of the admin port that change something."""
-
-
-def run_server(
-    make: MakeConfig, workers: int, admin: socket.socket | None, operations: MakeOperations
-) -> None:
+def run_server(serving: Serving, settings: Settings, admin: socket.socket | None) -> None:
     """Run a server until a signal ends it.
 
     Args:
-        make: Makes the configuration.
-        workers: The number of processes.
+        serving: How to run it.
+        settings: The settings to begin with.
         admin: The bound socket of the admin port; ``None`` for no such port.
         operations: Makes the routes of the admin port that change something.
 
     Raises:
         SystemExit: The server could not start.
     """
-    reports = Reports(workers, time.monotonic)
-    with ControlListener(reports, has_reports=admin is not None) as control:
-        if admin is None:
-            _run(make(control.address), None)
+    reports = Reports(serving.workers, time.monotonic)
+    with ExitStack() as stack:
+        control = ControlListener(reports, has_reports=admin is not None)
+        stack.enter_context(control)
+        reloader = Reloader(settings, serving.load, control, serving.workers)
+        deaths = address = None
+        if admin is not None:
+            from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
+
+            access = AdminAccess(lambda: reloader.settings.admin.token)
+
+            def sources() -> Collection[str]:
+                return reloader.settings.sources  # those of now, after a reload
+
+            operations = (
+                invalidation_route(control, serving.workers, access, sources),
+                reload_route(reloader, access),
+            )
+            port = stack.enter_context(open_admin(admin, control, __version__, operations))
+            deaths, address = port.metrics.counter(WORKER_DEATHS), port.address
+        # After that of the admin port, because it sets up the log of the whole process.
+        config = serving.make(1, settings, control.address)
+        if address is not None:
+            library_event(_log, logging.INFO, "admin.started", address=address)
+        stack.enter_context(reloader.running())
+        if config.workers > 1:
+            with config.bind_socket() as listener:
+                Supervisor(
+                    config,
+                    [listener],
+                    serving=serving,
+                    reloader=reloader,
+                    control=control,
+                    deaths=deaths,
+                ).run()
             return
-        from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
 
-        with open_admin(admin, control, __version__, operations(control)) as port:
-            # After that of the admin port, because it sets up the log of the whole process.
-            config = make(control.address)
-            library_event(_log, logging.INFO, "admin.started", address=port.address)
-            _run(config, port.metrics.counter(WORKER_DEATHS))
+        def reload(_: int, __: FrameType | None) -> None:
+            reloader.ask("SIGHUP")
 
-
-def _run(config: uvicorn.Config, deaths: Counter | None) -> None:
-    """Run a server in this process, or in several."""
-    if config.workers > 1:
-        with config.bind_socket() as listener:
-            Supervisor(config, [listener], deaths).run()
-        return
-    server = GatewayServer(config)
-    with suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
-
-
-def _log_start(workers: int) -> None:
-    """Log that requests are accepted."""
-    library_event(_log, logging.INFO, "gateway.started", version=__version__, workers=workers)
-
-
-def log_unusable(
-    log: FilteringBoundLogger,
-    reason: str,
-    mistakes: Sequence[str],
-    *,
-    cause: BaseException | None = None,
-) -> None:
-    """Log why the gateway does not start.
-
-    Args:
-        log: The log.
-        reason: What is wrong.
-        mistakes: A sentence for each mistake. If they are too long for one line, there are several
-            events, so that none is cut.
-        cause: The exception of an operator's module that is behind it; ``None`` if there is none.
-    """
-    more = {} if cause is None else {"exc_info": cause}
-    rest = [*mistakes]
-    while rest:
-        now = [rest.pop(0)]
-        while rest and sum(map(len, now)) + len(rest[0]) < MAX_MISTAKES:
-            now.append(rest.pop(0))
-        log.error("gateway.unusable", reason=reason, mistakes=now, **more)
-
-
-class GatewayServer(uvicorn.Server):
-    """A server that logs its start when its port is bound, and not before."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the application, bind the port, and log the start.
-
-        Args:
-            sockets: Sockets that are bound already; ``None`` to bind one.
-        """
-        await super().startup(sockets)
-        if self.started:
-            _log_start(1)
+        signal.signal(signal.SIGHUP, reload)
+        server = GatewayServer(config, serving.part, drain=serving.drain)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
 
 
 class Supervisor(Multiprocess):
@@ -138,6 +128,9 @@ class Supervisor(Multiprocess):
     Args:
         config: How to serve.
         sockets: The bound sockets.
+        serving: How to run the server.
+        reloader: Reloads on SIGHUP.
+        control: Sends commands to the processes.
         deaths: Counts the processes that die; ``None`` if nobody reads that.
 
     uvicorn itself writes the death of a process as information, without its reason. It also ends a
@@ -145,9 +138,23 @@ class Supervisor(Multiprocess):
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], deaths: Counter | None
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        *,
+        serving: Serving,
+        reloader: Reloader,
+        control: ControlListener,
+        deaths: Counter | None,
     ) -> None:
         super().__init__(config, sockets)
+        self._serving = serving
+        self._reloader = reloader
+        self._control = control
+        # When the listener ends after SIGTERM, by the monotonic clock; and whether to wait for
+        # running requests no longer.
+        self._drained_at: float | None = None
+        reloader.use_with(self._use)
         if deaths is not None:
             for usual in ("SIGKILL", "hung"):  # else the first death of a kind is no increase
                 deaths.add(0, usual)
@@ -157,8 +164,51 @@ class Supervisor(Multiprocess):
         self._asked: set[Process] = set()
         self._ready: set[Process] = set()
 
+    def init_processes(self) -> None:
+        """Start all processes."""
+        for _ in range(self.processes_num):
+            self.processes.append(self._started_process())
+
+    def _started_process(self) -> "WorkerProcess":
+        """Start a process with the settings that are used now."""
+        process = WorkerProcess(self.config, self.sockets, self._serving.part)
+        process.start()
+        return process
+
+    def _use(self, version: int, settings: Settings) -> None:
+        """Let processes that start from now on have other settings."""
+        self.config = self._serving.make(version, settings, self._control.address)
+
+    def handle_hup(self) -> None:
+        """Reload. uvicorn would replace all processes."""
+        self._reloader.ask("SIGHUP")
+
+    def handle_term(self) -> None:
+        """Begin the drain; end at once if it has begun already."""
+        if self._drained_at is not None or not self._serving.drain:
+            self.should_exit.set()
+            return
+        self._drained_at = time.monotonic() + self._serving.drain
+        log_draining(self._serving.drain)
+        self._control.send(BeginDrain(), within=1.0)
+
+    def join_all(self) -> None:
+        """Wait for the end of all processes; a further signal ends them at once."""
+        while any(worker.process.is_alive() for worker in self.processes):
+            if any(one in {signal.SIGTERM, signal.SIGINT} for one in self.signal_queue):
+                self.signal_queue.clear()
+                for worker in self.processes:
+                    worker.process.terminate()
+            for worker in self.processes:
+                worker.process.join(0.05)
+
     def keep_subprocess_alive(self) -> None:
         """Replace the processes that have died or hang, and log them as errors."""
+        if self._drained_at is not None:
+            has_workers = any(worker.process.is_alive() for worker in self.processes)
+            if time.monotonic() >= self._drained_at or not has_workers:
+                self.should_exit.set()
+            return
         for place, worker in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -167,7 +217,7 @@ class Supervisor(Multiprocess):
                 self._replace(place, worker, reason)
         if not self._has_started and len(self._ready) == len(self.processes):
             self._has_started = True
-            _log_start(len(self.processes))
+            log_start(len(self.processes))
 
     def _why_it_ended(self, worker: Process) -> str | None:
         """Return why a process has ended, and end one that hangs; ``None`` if it lives."""
@@ -205,13 +255,16 @@ class Supervisor(Multiprocess):
         self._ready.discard(worker)
         self._asked.discard(worker)
         self._starting.pop(worker, None)
-        # The next one could not start either: the settings or the port are wrong.
-        is_replaced = worker.exitcode != STARTUP_FAILURE
+        # The next one could not start either: the settings or the port are wrong. Later, another
+        # reason is likely, such as a file that is just replaced, and the other processes serve on.
+        is_replaced = worker.exitcode != STARTUP_FAILURE or self._has_started
         if is_replaced:
-            self.processes[place] = Process(self.config, self.sockets)
-            self.processes[place].start()
+            self.processes[place] = self._started_process()
         else:
             self.should_exit.set()
+        if worker.exitcode == -signal.SIGTERM and is_replaced:
+            library_event(_log, logging.INFO, "worker.restarted", worker=worker.pid)
+            return
         if self._deaths is not None:
             self._deaths.add(1, reason)
         library_event(
@@ -222,6 +275,33 @@ class Supervisor(Multiprocess):
             reason=reason,
             replaced=is_replaced,
         )
+
+
+class WorkerProcess(Process):
+    """One of several processes.
+
+    Args:
+        config: How to serve.
+        sockets: The bound sockets.
+        part: What the server itself has of settings.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], part: ServerPart
+    ) -> None:
+        super().__init__(config, sockets)
+        self._part = part
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, in the new process. It does not drain: its supervisor does, for all processes.
+
+        Args:
+            sockets: The bound sockets.
+        """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor reloads
+        # Before uvicorn's thread, which answers the supervisor, asks for it.
+        self._server = GatewayServer(self.config, self._part, drain=0.0, is_alone=False)
+        super().target(sockets)
 
 
 def death_of(exit_code: int | None) -> str:

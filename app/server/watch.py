@@ -33,6 +33,8 @@ async def watching(
     control: ControlAddress | None,
     handle: HandleCommand,
     log: FilteringBoundLogger,
+    *,
+    version: int = 1,
 ) -> AsyncGenerator[None]:
     """Watch the process, if anybody reads what is found, and carry out its supervisor's commands.
 
@@ -42,6 +44,7 @@ async def watching(
         control: Where the supervisor listens; ``None`` if there is none.
         handle: Carries out commands of the supervisor.
         log: The log.
+        version: Number of the settings that the process begins with.
 
     Yields:
         Nothing. The process is watched meanwhile.
@@ -53,13 +56,14 @@ async def watching(
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close_within, telemetry, CLOSE_WITHIN)
+        stack.callback(log.info, "gateway.stopped")
         has_reports = control is not None and control.has_reports
         tasks = await stack.enter_async_context(Tasks())
         if has_reports or telemetry.closers:
             observe_process(registry)
             tasks.begin(_measure_lag(telemetry.metrics.event_loop_lag), "event loop lag")
         if control is not None:
-            tasks.begin(keep_link(control, report, handle, log), "link to the supervisor")
+            tasks.begin(keep_link(control, report, handle, log, version), "link to the supervisor")
         yield
 
 

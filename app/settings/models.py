@@ -26,7 +26,12 @@ from app.settings.base import SettingsModel, Share, UsualNames
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings
-from app.settings.operations import AdminSettings, TelemetrySettings
+from app.settings.operations import (
+    AdminSettings,
+    DrainSettings,
+    ReloadSettings,
+    TelemetrySettings,
+)
 from app.settings.public_schema import (
     EnumSettings,
     ObjectSettings,
@@ -158,6 +163,9 @@ class Settings(SettingsModel):
         le=600,
         description="Whole seconds in which running requests may end after SIGTERM.",
     )
+    drain: DrainSettings = Field(
+        default=DrainSettings(), description="How the gateway ends after SIGTERM."
+    )
     auth: CallersSettings | None = Field(
         default=None,
         description="How the gateway identifies callers; `serve` does not start without it.",
@@ -238,6 +246,10 @@ class Settings(SettingsModel):
     admin: AdminSettings = Field(
         default=AdminSettings(),
         description="The port for operators: metrics, and the states of sources.",
+    )
+    reload: ReloadSettings = Field(
+        default=ReloadSettings(),
+        description="How settings are read anew while the gateway runs.",
     )
     telemetry: TelemetrySettings = Field(
         default=TelemetrySettings(),

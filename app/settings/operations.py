@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from app.settings.auth import SharedToken
-from app.settings.base import SettingsModel
+from app.settings.base import Seconds, SettingsModel
 
 
 class AdminSettings(SettingsModel):
@@ -41,4 +41,33 @@ class TelemetrySettings(SettingsModel):
         default=False,
         description="Whether spans have the texts of documents. A document may contain values that"
         " the client has written into it.",
+    )
+
+
+class DrainSettings(SettingsModel):
+    """How the gateway ends after SIGTERM."""
+
+    seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds for which requests are still accepted after SIGTERM, while `/readyz`"
+        " says 503, so that balancers find other instances. When absent: 5 if other machines can"
+        " reach the gateway, and else 0.",
+    )
+
+
+class ReloadSettings(SettingsModel):
+    """How settings are read anew while the gateway runs."""
+
+    watch: bool = Field(
+        default=False,
+        description="Whether the gateway reloads when a file of the settings has changed: the"
+        " configuration, secrets, certificates or trusted documents.",
+    )
+    interval: Seconds = Field(default=1.0, description="Seconds between two looks at these files.")
+    check_sources: bool = Field(
+        default=False,
+        description="Whether new settings of a source are used only if the source can be reached.",
     )

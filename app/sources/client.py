@@ -6,8 +6,8 @@ exchange fails, the result is a ``SourceFailure`` (``failures.py``).
 """
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -305,6 +305,24 @@ class ServiceClient:
             return Reply(answer.value, trace, call.arrivals)
         return Reply(answer, trace, call.arrivals)
 
+    async def reach(self, seconds: float) -> str | None:
+        """Try whether the service can be reached: an answer of any status says so.
+
+        Args:
+            seconds: How long that may take.
+
+        Returns:
+            Why it cannot be reached; ``None`` if it can.
+        """
+        request = ReadyRequest("GET", self.settings.base_url, "/", self._headers, b"")
+        try:
+            async with self._clock.timeout(seconds):
+                response = await self._transport.handle_async_request(request)
+                await response.aclose()
+        except FOREIGN as error:
+            return failure_of_exception(self.name, error).detail
+        return None
+
     def _identity(self, context: RequestContext) -> str:
         """Return the identity of a call."""
         if context.identity or not self._forwards:
@@ -526,27 +544,28 @@ async def open_service(
     Yields:
         The client. Its connections are closed at the end.
     """
-    pipeline = pipeline_of(
-        name, settings, clock=clock, chance=chance, log=log, metrics=telemetry.metrics
-    )
     async with (
         transports(settings) as transport,
         open_tokens(name, settings.auth, transport, clock=clock, log=log) as tokens,
     ):
-        yield ServiceClient(
-            name,
-            settings,
-            transport,
-            deadlines=deadlines,
-            pipeline=pipeline,
-            clock=clock,
-            log=log,
-            telemetry=telemetry,
-            tokens=tokens,
-        )
+        with open_pipeline(
+            name, settings, clock=clock, chance=chance, log=log, metrics=telemetry.metrics
+        ) as pipeline:
+            yield ServiceClient(
+                name,
+                settings,
+                transport,
+                deadlines=deadlines,
+                pipeline=pipeline,
+                clock=clock,
+                log=log,
+                telemetry=telemetry,
+                tokens=tokens,
+            )
 
 
-def pipeline_of(
+@contextmanager
+def open_pipeline(
     name: str,
     settings: SourceSettings,
     *,
@@ -554,8 +573,8 @@ def pipeline_of(
     chance: Chance,
     log: FilteringBoundLogger,
     metrics: GatewayMetrics,
-) -> ResiliencePipeline:
-    """Make the resilience pipeline of a source.
+) -> Generator[ResiliencePipeline]:
+    """Make the resilience pipeline of a source, and show its state until the end of the context.
 
     Args:
         name: Name of the source.
@@ -565,7 +584,7 @@ def pipeline_of(
         log: Where changes of the circuit and slowdowns are logged.
         metrics: Where changes of the circuit are counted, and its state is shown.
 
-    Returns:
+    Yields:
         The pipeline.
     """
     breaker = settings.breaker
@@ -594,8 +613,9 @@ def pipeline_of(
     pipeline = ResiliencePipeline(
         name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace
     )
-    observe_pipeline(metrics.registry, name, pipeline)
-    return pipeline
+    with metrics.registry.observing() as observations:
+        observe_pipeline(observations, name, pipeline)
+        yield pipeline
 
 
 def _counts_of(counts: CallCounts, settings: BreakerSettings) -> Mapping[str, object]:

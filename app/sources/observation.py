@@ -3,25 +3,25 @@
 from typing import Any
 
 from app.observability import metric_list
-from app.observability.metrics import Metrics
+from app.observability.metrics import Observations
 from app.sources.batch_scheduler import BatchScheduler
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.store import EntityStore
 
 
-def observe_scheduler(metrics: Metrics, scheduler: BatchScheduler[Any]) -> None:
+def observe_scheduler(metrics: Observations, scheduler: BatchScheduler[Any]) -> None:
     """Let metrics read how many keys a scheduler has coalesced.
 
     Args:
-        metrics: The metrics.
+        metrics: Where they are observed.
         scheduler: The scheduler.
     """
     name = scheduler.name
     metrics.observe(metric_list.COALESCED_KEYS, lambda: [((name,), scheduler.shared)])
 
 
-def observe_invalidations(metrics: Metrics, invalidations: Invalidations) -> None:
+def observe_invalidations(metrics: Observations, invalidations: Invalidations) -> None:
     """Let metrics read how many invalidations were carried out.
 
     Args:
@@ -31,11 +31,13 @@ def observe_invalidations(metrics: Metrics, invalidations: Invalidations) -> Non
     metrics.observe(metric_list.INVALIDATIONS, lambda: [((), invalidations.count)])
 
 
-def observe_cache(metrics: Metrics, cached: CachedSource[Any], store: EntityStore[Any]) -> None:
+def observe_cache(
+    metrics: Observations, cached: CachedSource[Any], store: EntityStore[Any]
+) -> None:
     """Let metrics read what an entity cache has done, and how full it is.
 
     Args:
-        metrics: The metrics.
+        metrics: Where they are observed.
         cached: The source with the cache.
         store: The entries of the cache.
     """

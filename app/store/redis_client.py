@@ -46,9 +46,17 @@ class RedisClient:
     Args:
         connection: The library's client.
         is_cluster: Whether the store is a cluster.
+        sentinels: The library's clients of Sentinels, which it does not close itself.
     """
 
-    def __init__(self, connection: "RedisConnection", *, is_cluster: bool) -> None:
+    def __init__(
+        self,
+        connection: "RedisConnection",
+        *,
+        is_cluster: bool,
+        sentinels: "Sequence[Redis]" = (),
+    ) -> None:
+        self._sentinels = sentinels
         # The library leaves some types open, and types its two clients together.
         self._connection: Any = connection
         self._scripts: dict[str, Any] = {}
@@ -132,7 +140,8 @@ class RedisClient:
     async def close(self) -> None:
         """Close all connections; see ``StoreClient``."""
         with translated():
-            await self._connection.aclose()
+            for one in (self._connection, *self._sentinels):
+                await one.aclose()
 
     async def _read_at_once(self, keys: Sequence[str]) -> object:
         """Read values by one command, which is written in C.
@@ -301,7 +310,7 @@ def connect(settings: StoreSettings) -> RedisClient:
             **common,
             **tls,
         )
-        return RedisClient(server, is_cluster=False)
+        return RedisClient(server, is_cluster=False, sentinels=sentinels.sentinels)
     ((host, port),) = settings.hosts
     pool = BlockingConnectionPool(
         max_connections=settings.max_connections,

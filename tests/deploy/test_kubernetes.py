@@ -10,6 +10,7 @@ import httpx
 import pytest
 import yaml
 
+from app.cli.serve import DRAIN_SECONDS
 from app.main import load_settings
 from app.server.admin import PATHS
 from tests.deploy.kubernetes import (
@@ -146,7 +147,17 @@ def test_the_configuration_of_each_overlay_can_be_used(
     assert settings.admin.port == container.port("admin")
     assert settings.admin.host == "0.0.0.0"  # noqa: S104 # the kubelet asks from outside
     grace = DEPLOYMENT.spec.template.spec.termination_grace_period_seconds
-    assert settings.shutdown_timeout < grace
+    assert DRAIN_SECONDS + settings.shutdown_timeout < grace
+    assert settings.reload.watch
+
+
+def has_said(lines: Sequence[str], words: str) -> bool:
+    """Wait until a program says something, ten seconds at most."""
+    for _ in range(100):
+        if any(words in line for line in lines):
+            break
+        time.sleep(0.1)
+    return any(words in line for line in lines)
 
 
 def last_status(client: httpx.Client, address: str) -> int:
@@ -158,7 +169,7 @@ def last_status(client: httpx.Client, address: str) -> int:
     return client.get(address).status_code
 
 
-def test_the_demo_runs_and_its_probes_are_answered(tmp_path: Path) -> None:
+def test_the_demo_runs_answers_its_probes_and_reads_a_changed_file(tmp_path: Path) -> None:
     manifests = rendered(OVERLAYS / "demo")
     local = LocalContainers(containers(manifests), tmp_path)
     [container] = DEPLOYMENT.spec.template.spec.containers
@@ -167,12 +178,21 @@ def test_the_demo_runs_and_its_probes_are_answered(tmp_path: Path) -> None:
         number = local.port("user-gateway", container.port(port))
         return f"http://127.0.0.1:{number}{path}"
 
-    with local.running("sources", "user-gateway"), httpx.Client(trust_env=False) as client:
+    [conf] = [one.mount_path for one in container.volume_mounts if one.name == "conf"]
+    file = Path(f"{tmp_path}/user-gateway{conf}/gateway.toml")
+
+    with (
+        local.running("sources", "user-gateway") as said,
+        httpx.Client(trust_env=False) as client,
+    ):
         # The admin port knows of a process when that has first reported.
         statuses = [last_status(client, address(one.port, one.path)) for one in container.probes]
         graphql = address("http", "/graphql")
         answer = client.post(graphql, json=QUERY, headers={"Host": "localhost"}).json()
+        file.write_text(f"max_ids = 7\n{file.read_text('utf-8')}", "utf-8")
+        reloaded = has_said(said["user-gateway"], '"gateway.reloaded"')
 
+    assert reloaded
     assert statuses == [200, 200, 200]
     assert {one.path for one in container.probes} < {*PATHS}
     assert (answer.get("errors"), answer["data"]["user"]["plan"]) == (None, "pro")

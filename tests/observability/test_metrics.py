@@ -150,3 +150,21 @@ def test_clients_add_no_more_names_than_are_allowed(
     assert len(of_clients - of_operator) <= limit
     assert {name for name, trusted in shown if trusted} - {OTHER} == of_operator - {OTHER}
     assert chosen.shown(None, trusted=False) == ""
+
+
+def test_what_is_observed_within_a_context_ends_with_it_and_its_counts_stay() -> None:
+    metrics = Metrics()
+    counts = {("x",): 3.0}
+    with metrics.observing() as observations:
+        observations.observe(COUNTED, counts.items)
+        observations.observe(SHOWN, lambda: [(("x",), 1.0)])
+        during = metrics.snapshot()
+    with metrics.observing() as observations:
+        observations.observe(COUNTED, lambda: [(("x",), 4.0)])
+        again = metrics.snapshot()
+    after = metrics.snapshot()
+
+    assert points_of(during, SHOWN)["x",].value == 1
+    assert not points_of(after, SHOWN)
+    values = [points_of(one, COUNTED)["x",].value for one in (during, again, after)]
+    assert values == [3, 7, 7]

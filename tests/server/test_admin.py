@@ -87,7 +87,7 @@ async def test_one_process_shows_its_metrics_and_the_states_of_its_sources(tmp_p
     assert (ready.status_code, public.json()) == (200, {"status": "ready"})
     assert (alive.status_code, index.text) == (
         200,
-        "/metrics\n/healthz\n/readyz\n/cache/invalidate\n",
+        "/metrics\n/healthz\n/readyz\n/cache/invalidate\n/reload\n",
     )
     assert partial == {("SOURCE_UNAVAILABLE", "profile"): 3}
     assert memory > 10_000_000

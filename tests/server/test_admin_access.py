@@ -21,7 +21,7 @@ async def post(token: str | None, headers: Mapping[str, str]) -> httpx.Response:
     async def change(_: Request) -> Response:
         return PlainTextResponse("changed")
 
-    access = AdminAccess(None if token is None else SecretStr(token))
+    access = AdminAccess(lambda: None if token is None else SecretStr(token))
     app = Starlette(routes=[Route("/change", access.guarded(change), methods=["POST"])])
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:

@@ -111,7 +111,7 @@ async def instance(
             telemetry=telemetry,
             control=control.address,
         )
-        access = AdminAccess(SecretStr(TOKEN))
+        access = AdminAccess(lambda: SecretStr(TOKEN))
         admin = Starlette(routes=[invalidation_route(control, 1, access, settings.sources.keys)])
         async with (
             made.router.lifespan_context(made),

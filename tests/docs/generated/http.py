@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from starlette.routing import Route
 
 from app.observability.logs import make_log
@@ -65,6 +65,12 @@ _MEMBERS = (
         "The name of a [trusted document](../guides/frontend.md#trusted-documents).",
     ),
 )
+
+_ADMIN = """\
+The admin port (`GATEWAY_ADMIN__PORT`) has `/metrics`, `/healthz` and `/readyz`. With a token
+(`GATEWAY_ADMIN__TOKEN`), it also takes POST requests to `/reload`
+([reload](../operations/reload.md)) and to `/cache/invalidate`
+([caching](../operations/caching-and-store.md))."""
 
 _PATHS = {
     "/graphql": "The endpoint, for POST and for GET.",
@@ -152,7 +158,12 @@ def _query(document: str) -> str:
     return f'{{"query": "{escaped}"}}'
 
 
-_TOKENS = JwtCallers(mode="jwt", issuer="https://login.example.com", audience="user-gateway")
+_TOKENS = JwtCallers(
+    mode="jwt",
+    issuer="dev",
+    audience="user-gateway",
+    secret=SecretStr("a secret of thirty-two letters !!"),
+)
 _QUOTA = LimitsSettings(rate=RateSettings(quota=2))
 
 _CASES = (
@@ -208,7 +219,7 @@ async def http_page() -> str:
         _HEAD,
         "## Paths",
         table(("Path", "Meaning"), [(code(one), _PATHS[one]) for one in dict.fromkeys(paths)]),
-        "The admin port (`GATEWAY_ADMIN__PORT`) has `/metrics`, `/healthz` and `/readyz`.",
+        _ADMIN,
         "## Requests and responses",
         _BODIES,
         table(("Member", "Meaning"), _MEMBERS),

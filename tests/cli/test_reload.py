@@ -1,0 +1,205 @@
+"""Reload, rotation and the end of `serve`, as processes of its own, under load."""
+
+import asyncio
+import os
+import signal
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+
+from tests.certificates import Certificates
+from tests.cli.test_end_to_end import NOWHERE, WAIT, Program, program
+from tests.examples.serving import free_port
+
+BODY = orjson.dumps({"query": "{ __typename }"})
+REQUEST = (
+    b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+)
+TOKEN = "0123456789abcdef"
+
+
+class Load:
+    """Clients that send requests one after the other, each by connections that stay open.
+
+    Attributes:
+        answered: How many requests were answered.
+        lost: How many were not.
+        waiting: How many are under way.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.answered = self.lost = self.waiting = 0
+        self._port = port
+        self._ended = False
+
+    @asynccontextmanager
+    async def running(self, clients: int) -> AsyncGenerator[None]:
+        """Send requests until the end of the context."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(self._send())
+            try:
+                yield
+            finally:
+                self._ended = True
+
+    async def more(self, count: int) -> None:
+        """Wait until so many more requests are answered."""
+        wanted = self.answered + count
+        async with asyncio.timeout(WAIT):
+            while self.answered < wanted:  # noqa: ASYNC110 # several tasks count
+                await asyncio.sleep(0.01)
+
+    async def _send(self) -> None:
+        """Send requests."""
+        while not self._ended:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            is_open = True
+            while is_open and not self._ended:
+                self.waiting += 1
+                try:
+                    writer.write(REQUEST)
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    assert head.startswith(b"HTTP/1.1 200 ")
+                    await reader.readexactly(len(b'{"data":{"__typename":"Query"}}'))
+                    self.answered += 1
+                    is_open = b"connection: close" not in head.lower()
+                except (OSError, asyncio.IncompleteReadError):
+                    self.lost += 1
+                    is_open = False
+                finally:
+                    self.waiting -= 1
+                await asyncio.sleep(0.001)
+                is_open = is_open and not reader.at_eof()
+            writer.close()
+
+
+async def started(running: Program) -> None:
+    """Wait until a gateway has started."""
+    async with asyncio.timeout(3 * WAIT):
+        await running.wait_for(r"gateway\.started")
+
+
+def workers_of(running: Program) -> list[int]:
+    """Return the processes that have opened their sources, in this order."""
+    opened = [one["pid"] for one in running.events() if one["event"] == "gateway.opened"]
+    return [*dict.fromkeys(opened)]
+
+
+async def test_reloads_and_restarts_of_workers_lose_no_request_and_a_kill_only_its_own(
+    tmp_path: Path,
+) -> None:
+    port, admin = free_port(), free_port()
+    environment = {
+        **NOWHERE,
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_ADMIN__PORT": str(admin),
+        "GATEWAY_ADMIN__TOKEN": TOKEN,
+        "GATEWAY_LIMITS__RATE__ENABLED": "false",
+        "GATEWAY_LOG__SAMPLE": "0",
+    }
+    load = Load(port)
+    async with (
+        program("serve", "--workers", "2", folder=tmp_path, environment=environment) as served,
+        httpx.AsyncClient(timeout=WAIT, trust_env=False) as client,
+    ):
+        await started(served)
+        async with load.running(8):
+            await load.more(100)
+            # Several ways to ask; one after the other.
+            for count in range(1, 4):
+                served.process.send_signal(signal.SIGHUP)
+                await served.wait_for(rf"(?s)(gateway\.reloaded.*){{{2 * count - 1}}}")
+                answer = await client.post(
+                    f"http://127.0.0.1:{admin}/reload",
+                    headers={"authorization": f"Bearer {TOKEN}"},
+                )
+                assert answer.json()["outcome"] == "reloaded"
+                await load.more(50)
+            for worker in workers_of(served):
+                os.kill(worker, signal.SIGTERM)
+                await served.wait_for(rf'worker\.restarted","worker":{worker}')
+                await load.more(50)
+            await served.wait_for(r"(?s)(gateway\.opened.*){16}")
+            lost = load.lost
+            os.kill(workers_of(served)[-1], signal.SIGKILL)
+            await served.wait_for(r"worker\.died")
+            await load.more(50)
+        killed = load.lost - lost
+
+    assert lost == 0
+    assert killed <= 8
+    assert "error" not in {one["level"] for one in served.events() if one["event"] != "worker.died"}
+
+
+async def test_a_certificate_is_rotated_while_connections_are_open(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    port, file = free_port(), tmp_path / "server.pem"
+    config = tmp_path / "gateway.toml"
+
+    def issue(name: str) -> None:
+        issued = certificates.authority.issue_cert("127.0.0.1", common_name=name)
+        file.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+
+    context = ssl.create_default_context(cafile=certificates.ca_file)
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        shown = writer.get_extra_info("peercert")["subject"]
+        return reader, writer, {key: value for part in shown for key, value in part}["commonName"]
+
+    issue("before")
+    config.write_text(f'[tls]\ncertificate = "{file}"\n', encoding="utf-8")
+    environment = {**NOWHERE, "GATEWAY_PORT": str(port), "GATEWAY_RELOAD__WATCH": "true"}
+    async with program(
+        "serve", "--config", str(config), folder=tmp_path, environment=environment
+    ) as served:
+        await started(served)
+        reader, writer, before = await connect()
+        issue("after")
+        await served.wait_for(r"gateway\.reloaded")
+        _, other, after = await connect()
+        writer.write(REQUEST)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        file.write_text("no certificate", encoding="utf-8")
+        await served.wait_for(r"gateway\.reload_refused")
+        _, third, still = await connect()
+        for one in (writer, other, third):
+            one.close()
+
+    assert (before, after, still) == ("before", "after", "after")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    [reloaded] = [one for one in served.events() if one["event"] == "gateway.reloaded"]
+    assert (reloaded["trigger"], reloaded["changed"]) == ("files", ["tls.certificate"])
+    [refused] = [one for one in served.events() if one["event"] == "gateway.reload_refused"]
+    assert "expected in certificate a certificate in PEM" in refused["mistakes"][0]
+
+
+async def test_after_sigterm_it_drains_and_a_second_one_ends_it_at_once(tmp_path: Path) -> None:
+    port = free_port()
+    environment = {**NOWHERE, "GATEWAY_PORT": str(port), "GATEWAY_DRAIN__SECONDS": "300"}
+    url = f"http://127.0.0.1:{port}"
+    async with (
+        program("serve", folder=tmp_path, environment=environment) as served,
+        httpx.AsyncClient(timeout=WAIT, trust_env=False) as client,
+    ):
+        await started(served)
+        ready = await client.get(f"{url}/readyz")
+        served.process.send_signal(signal.SIGTERM)
+        await served.wait_for(r"gateway\.draining")
+        draining = await client.get(f"{url}/readyz")
+        answer = await client.post(
+            f"{url}/graphql", content=BODY, headers={"content-type": "application/json"}
+        )
+        took = await served.stop(signal.SIGTERM)
+
+    assert (ready.status_code, draining.status_code) == (200, 503)
+    assert draining.json() == {"status": "draining"}
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    assert took < WAIT

@@ -1,0 +1,116 @@
+"""Parts that outlive the gateway that made them."""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import pytest
+
+from app.resilience.shared_parts import SharedParts
+
+
+class Part:
+    """A part that records what becomes of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Opener:
+    """Opens parts, and records it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    @asynccontextmanager
+    async def open(self, name: str) -> AsyncGenerator[Part]:
+        """Open a part."""
+        self.events.append(f"open {name}")
+        async with asyncio.TaskGroup():  # it has to end in the task in which it began
+            try:
+                yield Part(name)
+            finally:
+                self.events.append(f"close {name}")
+
+
+async def test_a_part_of_equal_settings_is_shared_and_closed_with_its_last_user() -> None:
+    shared, opener = SharedParts(), Opener()
+    first, second, third = AsyncExitStack(), AsyncExitStack(), AsyncExitStack()
+
+    one = await first.enter_async_context(shared.opened("a", [1], partial(opener.open, "one")))
+    two = await second.enter_async_context(shared.opened("a", [1], partial(opener.open, "two")))
+    three = await third.enter_async_context(shared.opened("a", [2], partial(opener.open, "three")))
+    await asyncio.create_task(first.aclose())
+    before = [*opener.events]
+    await asyncio.create_task(second.aclose())
+    await third.aclose()
+
+    assert one is two
+    assert (three.name, before) == ("three", ["open one", "open three"])
+    assert opener.events[2:] == ["close one", "close three"]
+
+
+async def test_a_part_that_ended_is_opened_anew() -> None:
+    shared, opener = SharedParts(), Opener()
+    for _ in range(2):
+        async with shared.opened("a", 1, partial(opener.open, "one")):
+            pass
+
+    assert opener.events == ["open one", "close one"] * 2
+
+
+async def test_why_a_part_cannot_be_opened_or_closed_is_raised_at_its_user() -> None:
+    @asynccontextmanager
+    async def failing(*, late: bool) -> AsyncGenerator[None]:
+        if not late:
+            raise OSError("at its start")
+        yield
+        raise OSError("at its end")
+
+    shared = SharedParts()
+    with pytest.raises(OSError, match="at its start"):
+        async with shared.opened("a", 1, partial(failing, late=False)):
+            pass
+    with pytest.raises(OSError, match="at its end"):
+        async with shared.opened("a", 1, partial(failing, late=True)):
+            pass
+
+
+async def test_a_user_that_is_cancelled_while_it_waits_ends_the_opening() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def hanging() -> AsyncGenerator[None]:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+            yield
+        finally:
+            ended.set()
+
+    async def use() -> None:
+        async with SharedParts().opened("a", 1, hanging):
+            pass
+
+    user = asyncio.create_task(use())
+    await begun.wait()
+    user.cancel()
+    await asyncio.wait([user])
+
+    assert user.cancelled()
+    assert ended.is_set()
+
+
+def test_a_part_without_an_end_is_kept_as_long_as_somebody_has_it() -> None:
+    shared = SharedParts()
+    one = shared.kept("a", 1, partial(Part, "one"))
+    same = shared.kept("a", 1, partial(Part, "two"))
+    other = shared.kept("a", 2, partial(Part, "three"))
+    del other
+    gc.collect()
+    again = shared.kept("a", 2, partial(Part, "four"))
+
+    assert same is one
+    assert again.name == "four"

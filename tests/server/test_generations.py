@@ -1,0 +1,326 @@
+"""A reload swaps gateways: requests end where they began, and what is equal lives on."""
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from threading import Event
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from starlette.applications import Starlette
+
+from app.main import create_app
+from app.observability.logs import make_log
+from app.observability.metrics import MetricKind
+from app.observability.telemetry import Telemetry
+from app.resilience.shared_parts import SharedParts
+from app.server.commands import (
+    AbandonReload,
+    BeginDrain,
+    CommitReload,
+    HandleCommand,
+    InvalidateCache,
+    PrepareReload,
+)
+from app.server.generations import Generations
+from app.server.health import Readiness
+from app.settings.models import LogSettings, Settings
+from app.settings.operations import ReloadSettings
+from app.settings.resilience import BreakerSettings, CacheSettings
+from app.settings.source import SourceSettings
+from app.sources.cache.invalidation import Invalidation
+from tests.clock import ManualClock
+from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
+
+NAME = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
+PLAN = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
+
+
+class Process:
+    """The application of a process, and a client of it."""
+
+    def __init__(
+        self,
+        app: Generations,
+        client: httpx.AsyncClient,
+        telemetry: Telemetry,
+        log: io.StringIO,
+        handle: HandleCommand,
+    ) -> None:
+        self.handle = handle
+        self.app = app
+        self.client = client
+        self.telemetry = telemetry
+        self._log = log
+        self._version = 1
+
+    async def query(self, query: str) -> Mapping[str, Any]:
+        """Send a query, and return the body of its answer."""
+        response = await self.client.post("/graphql", json={"query": query})
+        body: Mapping[str, Any] = response.json()
+        return body
+
+    async def reload(self, settings: Settings) -> Sequence[str]:
+        """Prepare and commit settings; return what is wrong with them."""
+        self._version += 1
+        prepare = PrepareReload(version=self._version, settings=settings)
+        if mistakes := await self.app.prepare(prepare):
+            await self.app.abandon(AbandonReload(version=self._version))
+            return mistakes
+        return await self.app.commit(CommitReload(version=self._version))
+
+    def values(self, name: str) -> Mapping[tuple[str, ...], float]:
+        """Return the values of a metric."""
+        snapshot = self.telemetry.metrics.registry.snapshot()
+        return {
+            point.attributes: point.value
+            for metric in snapshot.metrics
+            if metric.info.name == name
+            for point in metric.points
+        }
+
+    def events(self) -> Sequence[str]:
+        """Return the names of the events in the log."""
+        return [orjson.loads(line)["event"] for line in self._log.getvalue().splitlines()]
+
+
+OF_CACHES = {"gateway.document_cache.size", "gateway.entity_cache.entries"}
+"""Gauges that begin anew with a gateway."""
+
+OpenProcess = Callable[[Settings], AbstractAsyncContextManager[Process]]
+
+
+@pytest.fixture
+def open_process(services: FakeServices, clock: ManualClock) -> OpenProcess:
+    """Give what opens the application of a process over the fakes."""
+
+    @asynccontextmanager
+    async def opened(settings: Settings) -> AsyncGenerator[Process]:
+        stream, telemetry, drain = io.StringIO(), Telemetry(), Event()
+        log = make_log(LogSettings(), "json", stream)
+
+        def make(of: Settings, shared: SharedParts) -> Starlette:
+            return create_app(
+                of,
+                log,
+                clock=clock,
+                transports=services.transport,
+                telemetry=telemetry,
+                shared=shared,
+                is_draining=drain.is_set,
+            )
+
+        handlers: list[HandleCommand] = []
+
+        def watched(
+            _: Callable[[], Readiness], handle: HandleCommand
+        ) -> AbstractAsyncContextManager[None]:
+            handlers.append(handle)
+            return nullcontext()
+
+        app = Generations(settings, 1, make, watched=watched, drain=drain, log=log)
+        async with (
+            app.lifespan(),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://localhost"
+            ) as client,
+        ):
+            yield Process(app, client, telemetry, stream, handlers[0])
+
+    return opened
+
+
+def changed(settings: Settings, name: str, **values: object) -> Settings:
+    """Change settings of one source."""
+    source = settings.sources[name].model_dump() | values
+    sources = {**settings.sources, name: SourceSettings.model_validate(source)}
+    return settings.model_copy(update={"sources": sources})
+
+
+def cached() -> Settings:
+    """Make settings with a cache for each source."""
+    settings = settings_for_fakes()
+    for name in settings.sources:
+        settings = changed(settings, name, cache=CacheSettings(enabled=True, ttl=300))
+    return settings
+
+
+async def test_the_next_settings_count_from_the_swap_on(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes()
+    async with open_process(settings) as process:
+        before = await process.query("{ __schema { queryType { name } } }")
+        mistakes = await process.reload(settings.model_copy(update={"introspection": True}))
+        after = await process.query("{ __schema { queryType { name } } }")
+
+    assert not mistakes
+    assert before["errors"][0]["extensions"]["code"] == "INTROSPECTION_DISABLED"
+    assert after["data"] == {"__schema": {"queryType": {"name": "Query"}}}
+
+
+async def test_a_request_ends_on_the_gateway_that_began_it(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes()
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: httpx.Request) -> None:
+        begun.set()
+        await gate.wait()
+
+    services.before = hold
+    async with open_process(settings) as process:
+        running = asyncio.create_task(process.query(NAME))
+        await begun.wait()
+        await process.reload(changed(settings, "profile", max_calls=7))
+        # Both clients are open: the old one for the request, the new one for those that follow.
+        limits = process.values("gateway.bulkhead.limit")["profile",]
+        gate.set()
+        answer = await running
+        await asyncio.sleep(0.05)
+        after = process.values("gateway.bulkhead.limit")["profile",]
+
+    assert answer["data"]["user"]["username"]
+    assert limits == settings.sources["profile"].max_calls + 7
+    assert after == 7
+
+
+async def test_the_cache_of_a_source_lives_on_unless_that_source_has_changed(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = cached()
+    async with open_process(settings) as process:
+        await process.query(NAME)
+        await process.query(PLAN)
+        await process.reload(changed(settings, "profile", timeout=1.5))
+        await process.query(NAME)
+        await process.query(PLAN)
+
+        assert len(services.profile.requests) == 2
+        assert len(services.billing.requests) == 1
+        # A sum does not decrease, though the old cache has ended.
+        assert process.values("gateway.entity_cache.lookups")["profile", "miss"] == 2
+
+
+async def test_an_open_circuit_stays_open(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(503)
+    breaker = BreakerSettings(min_calls=2)
+    settings = changed(settings_for_fakes(), "billing", breaker=breaker)
+    async with open_process(settings) as process:
+        while process.values("gateway.circuit.state")["billing", "open"] == 0:
+            await process.query(PLAN)
+        calls = len(services.billing.requests)
+        await process.reload(changed(settings, "profile", timeout=1.5))
+        answer = await process.query(PLAN)
+
+    assert answer["errors"][0]["extensions"]["code"] == "SOURCE_CIRCUIT_OPEN"
+    assert len(services.billing.requests) == calls
+
+
+async def test_settings_that_cannot_be_used_leave_the_gateway_as_it_is(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes()
+    trusted = settings.trusted.model_copy(update={"mode": "only"})
+    async with open_process(settings) as process:
+        mistakes = await process.reload(settings.model_copy(update={"trusted": trusted}))
+        answer = await process.query(NAME)
+
+    assert "expected" in mistakes[0]
+    assert answer["data"]["user"]["username"]
+
+
+async def test_many_reloads_leave_nothing_behind(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = cached()
+    async with open_process(settings) as process:
+        await process.query(NAME)
+        first = process.telemetry.metrics.registry.snapshot()
+        for number in range(20):
+            await process.reload(changed(settings, "profile", timeout=1 + number / 10))
+        await asyncio.sleep(0.05)
+        last = process.telemetry.metrics.registry.snapshot()
+
+    def gauges(snapshot: Any) -> Mapping[str, Sequence[float]]:  # noqa: ANN401 # either of both
+        return {
+            metric.info.name: [point.value for point in metric.points]
+            for metric in snapshot.metrics
+            if metric.info.kind is MetricKind.GAUGE
+            and metric.info.name
+            not in {"gateway.document_cache.size", "gateway.entity_cache.entries"}
+        }
+
+    assert gauges(first) == gauges(last)
+
+
+async def test_a_process_that_drains_is_not_ready_and_still_answers(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    async with open_process(settings_for_fakes()) as process:
+        await process.app.begin_drain(BeginDrain())
+        probe = await process.client.get("/readyz")
+        answer = await process.query(NAME)
+
+    assert (probe.status_code, probe.json()) == (503, {"status": "draining"})
+    assert answer["data"]["user"]["username"]
+
+
+async def test_what_was_not_prepared_is_not_swapped(open_process: OpenProcess) -> None:
+    async with open_process(settings_for_fakes()) as process:
+        [mistake] = await process.app.commit(CommitReload(version=9))
+        again = await process.app.commit(CommitReload(version=1))
+
+    assert mistake == "version 9 of the settings is not prepared"
+    assert not again
+
+
+async def test_a_source_that_cannot_be_reached_is_a_mistake_if_sources_are_checked(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = settings_for_fakes(reload=ReloadSettings(check_sources=True))
+    async with open_process(settings) as process:
+        await process.query(f'{{ user(id: "{user_id(1)}") {{ username plan loginCount }} }}')
+
+        async def refuse(_: httpx.Request) -> None:
+            raise httpx.ConnectError("refused")
+
+        services.before = refuse
+        mistakes = await process.reload(changed(settings, "billing", timeout=1.5))
+        again = await process.reload(changed(settings, "billing", timeout=1.5))
+
+    assert again == mistakes
+    assert [mistake.partition(": ")[0] for mistake in mistakes] == [
+        "the source billing cannot be reached"
+    ]
+
+
+async def test_a_cache_that_lives_on_forgets_what_is_invalidated_after_a_reload(
+    open_process: OpenProcess, services: FakeServices
+) -> None:
+    services.know(1)
+    settings = changed(settings_for_fakes(), "profile", cache=CacheSettings(enabled=True))
+    async with open_process(settings) as process:
+        await process.query(NAME)
+        assert not await process.reload(changed(settings, "billing", timeout=1.5))
+        await process.query(NAME)
+        before = services.calls["profile"]
+        forget = InvalidateCache(invalidation=Invalidation(users=(user_id(1),)))
+        refused = await process.handle(forget)
+        await process.query(NAME)
+
+    assert (before, services.calls["profile"], [*refused]) == (1, 2, [])

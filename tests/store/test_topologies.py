@@ -1,0 +1,81 @@
+"""Stores that are a cluster, that Sentinels know, or that use TLS and a password."""
+
+from pathlib import Path
+
+import pytest
+
+from app.settings.store import StoreSettings
+from app.store.contract import StoredValue, StoreError, StoreFailureKind
+from app.store.redis_client import connect
+from tests.certificates import Certificates
+from tests.store.instances import until
+from tests.stores import StoreServer, StoreWire, needs_store, running_store
+
+pytestmark = needs_store
+
+
+async def check_store(settings: StoreSettings) -> None:
+    """Use each command that has keys."""
+    client = connect(settings)
+    try:
+        await client.put_many([StoredValue(key, key.encode(), 10_000) for key in "abc"])
+        assert await client.get_many(["a", "x", "c"]) == [b"a", None, b"c"]
+        await client.remove(["a", "b"])
+        assert await client.get_many(["a", "b", "c"]) == [None, None, b"c"]
+        assert await client.lease(["l", "m", "n"], 10_000) == [True] * 3
+        assert await client.lease(["l"], 10_000) == [False]
+        assert await client.evaluate("return {1, 2, #ARGV}", "k", (7, 8)) == (1, 2, 2)
+        assert await client.time() > 0
+        first = await client.append("log", b"one", 10)
+        assert [one.id for one in await client.read_log("log", "0-0", 10)] == [first]
+        assert [one.message for one in await client.follow_log("log", "0-0", 10)] == [b"one"]
+        assert (await client.log_extent("log")).first == first
+    finally:
+        await client.close()
+
+
+async def is_ready(server: StoreServer) -> bool:
+    """Return whether a cluster has all its slots."""
+    return "cluster_state:ok" in await server.info("CLUSTER", "INFO")
+
+
+async def test_a_cluster_is_a_store(tmp_path: Path) -> None:
+    file = str(tmp_path / "nodes.conf")
+    async with running_store(
+        "", "--cluster-enabled", "yes", "--cluster-config-file", file
+    ) as server:
+        await server.command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        await until(lambda: is_ready(server))
+        await check_store(StoreSettings(url=f"redis+cluster://127.0.0.1:{server.port}"))
+
+
+async def test_sentinels_know_where_the_store_is(tmp_path: Path) -> None:
+    async with running_store() as server:
+        file = tmp_path / "sentinel.conf"
+        file.write_text(f"sentinel monitor users 127.0.0.1 {server.port} 1\n", encoding="utf-8")
+        async with running_store("", "--sentinel", file=file) as sentinel:
+            url = f"valkey+sentinel://127.0.0.1:{sentinel.port}/users/0"
+            await check_store(StoreSettings(url=url))
+
+
+async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -> None:
+    async with (
+        running_store("", "--requirepass", "secret") as server,
+        StoreWire(server).opened(certificates.server("localhost")) as wire,
+    ):
+        values = {
+            "url": f"rediss://localhost:{wire.port}/1",
+            "password": "secret",
+            "tls": {"ca_file": certificates.ca_file},
+        }
+        await check_store(StoreSettings.model_validate(values))
+        wrong = connect(StoreSettings.model_validate({**values, "password": "wrong"}))
+        with pytest.raises(StoreError) as refused:
+            await wrong.get_many(["a"])
+        assert refused.value.failure.kind is StoreFailureKind.CONNECTION
+        stranger = connect(StoreSettings.model_validate({**values, "tls": None}))
+        with pytest.raises(StoreError) as distrusted:
+            await stranger.get_many(["a"])
+        assert distrusted.value.failure.kind is StoreFailureKind.CONNECTION
+        for one in (wrong, stranger):
+            await one.close()
