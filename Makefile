@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check mypy pyright package audit docs format schema dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check mypy pyright package audit docs format schema reference dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -79,6 +79,11 @@ format: .venv/dev ## format the code and mend what the linter can mend
 
 schema: .venv/dev ## export schema.graphql from the code
 	$(BIN)/user-gateway schema print > schema.graphql
+
+reference: .venv/dev ## write the generated pages of docs/reference/ from the code
+	$(BIN)/user-gateway errors > docs/reference/errors.md
+	$(BIN)/user-gateway errors --typescript > docs/clients/error-codes.ts
+	$(BIN)/python -m tests.docs.generated
 
 dashboard: .venv/dev ## write the Grafana dashboard from deploy/grafana/panels.yml
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboard.json

@@ -47,9 +47,10 @@ def import_openapi(
     """Write the settings of a source, guessed from an OpenAPI document.
 
     DOCUMENT is a local file of OpenAPI 3.0 or 3.1, in JSON or YAML. The command calls no service.
-    It writes the tables of the source in TOML, for the configuration file: the request, the place
-    of the rows and the key in the answer, an expression for each field of the record that a
-    property fits by name and type, and the words of a status. Comments list the other properties.
+    It writes the tables of the source in TOML, for the configuration file. They have the request,
+    the place of the rows and the key in the answer, and the words of a status. It also writes an
+    expression for each field of the record that a property fits by name and type. Comments list
+    the other properties.
 
     This is a guess. The command also writes to standard error what is missing or uncertain. Check
     the result, and try it with: user-gateway sources try SOURCE ID

@@ -84,17 +84,17 @@ def init(
     """Write a first configuration file, by what services answer.
 
     The command asks for what the options do not say: the id of a user, and the names and addresses
-    of your services. It calls each service as the gateway does, in the common ways: by a path such
-    as /users/{id}, by a parameter such as ids, id or userId, repeated or with commas. It shows the
-    fields that it saw, with their types and values, and writes tables for them: one for each
-    source, field and object. It writes no values and no secrets.
+    of your services. It calls each service as the gateway does, in the common ways: with a path
+    such as /users/{id}, or with a parameter such as ids or userId. It shows the fields that it saw,
+    with their types and values, and writes tables for them: one for each source, field and object.
+    It writes no values and no secrets.
 
     Where callers have tokens, only the user itself sees each field (may = "self") until you say
     otherwise. Where they have none (auth.mode = "none", which the file begins with), anyone sees
     everything, so run that on your own machine only.
 
-    Exits with 0 if the file is written and each service gives its fields by it, with 1 if no user
-    was found at a service, and with 2 if the options are wrong or the file exists.
+    Exits with 0 if the file is written and each service gives its fields by it. Exits with 1 if no
+    user was found at a service, and with 2 if the options are wrong or the file exists.
     """
     if output.exists():
         refuse(

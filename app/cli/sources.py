@@ -77,8 +77,8 @@ def sources_check(
     With --ids, the report has all fields of these users, with values and types, or with the reason
     why a value cannot be used. A source that knows none of these users is reported as wrong, too.
     Lists, such as invoices, are requested for the first user that their source knows: a first page,
-    and pages of one item, which show whether the settings say how pages continue.
-    A user who does not exist is requested, too: an answer that is the same for two users is
+    and pages of one item. These show whether the settings say how pages continue.
+    A user who does not exist is requested, too. An answer that is the same for two users is
     reported, because the service then ignores the user in the request.
     Without --ids, the command requests a user who does not exist. That shows whether a source is
     reachable, accepts the credentials, and understands the request.

@@ -20,6 +20,9 @@ _BLOCK = re.compile(
 )
 _WHOLE_PAGE = re.compile(r"^<!-- blocks (run by \S+) -->$", re.MULTILINE)
 
+ELSEWHERE = {"promql": "tests/deploy/test_pages.py"}
+"""Languages that another test reads, on any page."""
+
 OUTPUT = "text"
 """The language of what programs print, and of diagrams: there is nothing to run."""
 
@@ -60,7 +63,7 @@ class Block:
     def test(self) -> str:
         """Name the test that runs it, if that is another one."""
         found = re.fullmatch(r"run by (\S+)", self.comment)
-        return found[1] if found else ""
+        return found[1] if found else ELSEWHERE.get(self.language, "")
 
 
 def blocks_of(page: Path) -> Sequence[Block]:

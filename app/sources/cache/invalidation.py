@@ -127,7 +127,7 @@ class Forget:
     clock: bool = False
 
     def names(self, source: str, user: str) -> bool:
-        """Return whether calls for a user at a source may be meant, whatever their tags are.
+        """Return whether calls for a user at a source may be meant, with any tags.
 
         Args:
             source: The name of the source.
