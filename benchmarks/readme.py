@@ -16,30 +16,29 @@ _TABLES: Final = "benchmarks/results/latest.md"
 
 
 def short_form(run: Run) -> str:
-    """Write what the README shows of a run: picture, tables, and under which conditions."""
+    """Write what the README shows of a run: the picture, and under which conditions."""
     machine = run.machine
     node = f", Node.js {machine.node.removeprefix('v')}" if machine.node else ""
     how = (
-        f"Medians of {run.rounds} interleaved rounds of {run.seconds} s, {run.connections}"
-        f" connections, one gateway at a time on {machine.cpus} CPUs, {run.date}. CPU milliseconds"
-        " of all processes of the gateway per request; in brackets, that over the hand-written"
-        f" aggregator's of the same round. Python {machine.python}{node}. All figures, ranges,"
-        f" latencies, memory and exact versions: [{_TABLES}]({_TABLES}); what is measured, and how:"
-        " [benchmarks/README.md](benchmarks/README.md)."
+        f"CPU of all processes of a gateway for one request. Medians of {run.rounds} interleaved"
+        f" rounds of {run.seconds} s, {run.connections} connections, one gateway at a time on"
+        f" {machine.cpus} CPUs, {run.date}, Python {machine.python}{node}."
+        f" [All figures, ranges, latencies, memory and exact versions]({_TABLES});"
+        " [what is measured, and how](benchmarks/README.md)."
     )
     picture = f"![CPU milliseconds per request of each gateway]({_PICTURE})"
-    everyday = [one for one in run.workloads() if one in EVERYDAY]
-    return "\n\n".join([picture, overview(run, everyday).markdown(), standing(run).markdown(), how])
+    return f"{picture}\n\n{how}"
 
 
 def long_form(run: Run) -> str:
-    """Write what the page on performance shows of a run: the bars, and all peers with ranges."""
+    """Write what the page on performance shows of a run: bars, costs, and ratios with ranges."""
     how = (
         f"Medians and ranges of {run.rounds} interleaved rounds of {run.seconds} s,"
         f" {run.connections} connections, {run.date}. The values are the CPU of all"
         " processes per request, over that of the hand-written aggregator in the same round."
     )
-    parts = [how, standing(run).markdown()]
+    everyday = [one for one in run.workloads() if one in EVERYDAY]
+    parts = [how, standing(run).markdown(), overview(run, everyday).markdown()]
     for is_everyday in (True, False):
         some = [one for one in run.workloads() if (one in EVERYDAY) is is_everyday]
         if some:

@@ -22,3 +22,24 @@ def test_each_number_in_brackets_has_a_source_and_each_source_is_used() -> None:
     used = {one for group in re.findall(r"\[([\d, ]+)\]", claims) for one in group.split(", ")}
 
     assert used == {*re.findall(r"^\| (\d+) \|", sources, flags=re.MULTILINE)}
+
+
+def test_the_figures_in_the_readme_are_those_of_the_page() -> None:
+    readme = (PAGE.parents[2] / "README.md").read_text(encoding="utf-8")
+    one, fifty = (
+        re.findall(r"\d+\.\d\d", found)
+        for found in re.findall(r"^\| CPU, (?:1|50) users? .*", readme, flags=re.MULTILINE)[::-1]
+    )
+    figures = TEXT.partition("## Figures")[2]
+    rows = {
+        name: cells
+        for name, *cells in (
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in figures.splitlines()
+            if line.startswith("| ")
+        )
+    }
+
+    peers = ("user-gateway", "Hive Gateway with Mesh", "Tailcall, nested")
+    assert one == [rows[peer][0] for peer in peers]
+    assert fifty == [rows[peer][2] for peer in peers]

@@ -1,4 +1,4 @@
-"""A fourth source is added as a newcomer would: by the README's file, and by nothing else."""
+"""A fourth source is added as a newcomer would: by the file of docs/how-to/schema.md alone."""
 
 import re
 import subprocess
@@ -36,8 +36,8 @@ async def requesters(request: Request) -> JSONResponse:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Give the README's file; variables replace the address in it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Give the page's file; variables replace the address in it."""
+    text = (ROOT / "docs/how-to/schema.md").read_text(encoding="utf-8")
     [found] = re.findall(r"```toml\n(\[sources\.support\].*?)```", text, flags=re.DOTALL)
     path = tmp_path / "gateway.toml"
     path.write_text(found, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The README is true: its table, its transcript, its diff; so is docs/how-to/configuration.md."""
+"""The README is true: its transcript and its table; so is docs/how-to/configuration.md."""
 
 import re
 import tomllib
@@ -85,7 +85,7 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
 def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = block("toml", "#:schema")
+    text = block("toml", "#:schema", CONFIGURATION)
     file = tmp_path / "gateway.toml"
     file.write_text(text, encoding="utf-8")
     monkeypatch.setenv("BILLING_TOKEN", "x")

@@ -1,6 +1,6 @@
 """1,000 invented users and the rows that the three services have of them.
 
-The rows follow the contract of the sources (README, "Your own three services"). These models write
+The rows follow the contract of the sources (docs/reference/source-contract.md). These models write
 rows, and the gateway's records read them. They are separate on purpose: a service and its caller
 agree on a contract, not on code.
 

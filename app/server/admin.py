@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from app.observability.metrics import Metrics
 from app.observability.prometheus import exposition
+from app.server.bound_address import base_url_of
 from app.server.control import ControlListener
 from app.server.health import readiness_response
 from app.server.protocol import protocol_for
@@ -159,8 +160,6 @@ def open_admin(
     Yields:
         The port. It is closed at the end.
     """
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     app = admin_app(control.reports, version, operations)
     with serving_admin(app, listener):
-        yield AdminPort(control.reports.metrics, f"http://{shown}:{port}")
+        yield AdminPort(control.reports.metrics, base_url_of(listener))

@@ -17,6 +17,7 @@ import uvicorn
 
 from app import __version__
 from app.observability.logs import library_event
+from app.server.bound_address import base_url_of
 from app.server.generations import Generations, SwapServer
 from app.server.pipelining import LAST_REQUEST_WITHIN, ClosingState, OrderedProtocol
 from app.settings.files import WithFiles, with_files
@@ -37,13 +38,18 @@ class ServerPart:
     protocol_of: Callable[[Settings], type[asyncio.Protocol]]
 
 
-def log_start(workers: int) -> None:
-    """Log that requests are accepted.
+def log_start(workers: int, listener: socket.socket, *, is_https: bool) -> None:
+    """Log that requests are accepted, and where.
 
     Args:
         workers: The number of processes.
+        listener: The bound socket.
+        is_https: Whether it takes TLS.
     """
-    library_event(_log, logging.INFO, "gateway.started", version=__version__, workers=workers)
+    address = f"{base_url_of(listener, is_https=is_https)}/graphql"
+    library_event(
+        _log, logging.INFO, "gateway.started", version=__version__, workers=workers, address=address
+    )
 
 
 def log_draining(seconds: float) -> None:
@@ -94,7 +100,8 @@ class GatewayServer(uvicorn.Server):
             app.use_server(self._prepare, self._answer_last)
         await super().startup(sockets)
         if self.started and self._is_alone:
-            log_start(1)
+            [listener, *_] = self.servers[0].sockets
+            log_start(1, listener, is_https=self.config.is_ssl)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end of the server. A second signal ends it at once.

@@ -217,7 +217,7 @@ class Supervisor(Multiprocess):
                 self._replace(place, worker, reason)
         if not self._has_started and len(self._ready) == len(self.processes):
             self._has_started = True
-            log_start(len(self.processes))
+            log_start(len(self.processes), self.sockets[0], is_https=self.config.is_ssl)
 
     def _why_it_ended(self, worker: Process) -> str | None:
         """Return why a process has ended, and end one that hangs; ``None`` if it lives."""

@@ -12,6 +12,7 @@ when the store is back.
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from contextvars import Context
 from dataclasses import dataclass
 from types import TracebackType
@@ -91,13 +92,16 @@ class SharedStore:
         self._is_full = False
         self._last = NOT_ASKED
         self._breaker = Breaker(BREAKER, clock=clock, chance=chance, on_change=self._log_change)
-        metrics.registry.observe(
-            metric_list.STORE_CIRCUIT,
-            lambda: [((one.value,), float(self._breaker.state is one)) for one in BreakerState],
-        )
+        self._registry = metrics.registry
+        self._exits = ExitStack()
 
     async def __aenter__(self) -> Self:
         self._tasks = Tasks()
+        # A reload may open another store, which is observed in its place.
+        self._exits.enter_context(self._registry.observing()).observe(
+            metric_list.STORE_CIRCUIT,
+            lambda: [((one.value,), float(self._breaker.state is one)) for one in BreakerState],
+        )
         self._client = self._connect(self.settings)
         return self
 
@@ -107,6 +111,7 @@ class SharedStore:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._exits.close()
         await self._tasks.__aexit__(kind, error, traceback)
         client, self._client = self.client, None
         try:

@@ -26,7 +26,6 @@ def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
     assert text.startswith("before\n<!-- benchmarks -->\n![")
     assert text.endswith("\n<!-- /benchmarks -->\nafter\n")
     assert "old" not in text
-    assert "| **user-gateway** | 0.50 (2.00) |" in text
 
 
 def test_doing_it_again_changes_nothing() -> None:
@@ -58,7 +57,8 @@ def test_the_long_form_has_the_range_of_each_ratio_and_no_row_of_dashes() -> Non
     )
 
     assert "| **user-gateway** | 2.20 (2.00…2.40) |" in found
-    assert found.count("Starlette & aiohttp by hand") == 1
+    assert "| **user-gateway** | 0.55 (2.20) |" in found
+    assert found.count("Starlette & aiohttp by hand") == 2
 
 
 def test_the_readme_of_the_benchmarks_names_the_locked_versions() -> None:

@@ -462,11 +462,11 @@ def test_explain_as_json_has_the_names_of_the_answer_s_extension() -> None:
     assert [source["calls"] for source in told["explain"]["sources"]] == [1, 1]
 
 
-def test_the_readme_s_example_of_explain_prints_what_it_says() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_example_of_explain_prints_what_its_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/explain.md").read_text(encoding="utf-8")
     [(command, printed)] = re.findall(
         r"```sh\nuser-gateway (explain .*?)```.*?```text\n(Operation .*?)```",
-        readme,
+        page,
         flags=re.DOTALL,
     )
 

@@ -236,6 +236,8 @@ async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_pat
     events = [orjson.loads(line) for line in served.said.splitlines()]
     names = [event["event"] for event in events if event["event"] != "server.message"]
     assert names[:2] == ["gateway.opened", "gateway.started"]
+    [started] = [event for event in events if event["event"] == "gateway.started"]
+    assert started["address"] == f"{url}/graphql"
     assert names[-1] == "gateway.stopped"
     assert {"source.fetch", "graphql.operation"} <= set(names)
     assert "user1" not in served.said

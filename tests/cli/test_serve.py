@@ -95,7 +95,12 @@ def test_each_worker_speaks_https(
     port = free_port()
     serve = (sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", "2")
     with (
-        program(serve, ready="gateway.started", folder=tmp_path, environment=variables),
+        program(
+            serve,
+            ready=f'"https://127.0.0.1:{port}/graphql"',
+            folder=tmp_path,
+            environment=variables,
+        ),
         httpx.Client(verify=context(certificates, shows=False), trust_env=False) as client,
     ):
         response = client.get(f"https://127.0.0.1:{port}/healthz")

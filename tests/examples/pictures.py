@@ -1,6 +1,6 @@
 """Makes the pictures of the React example: `python -m tests.examples.pictures [FOLDER]`.
 
-Without a folder, it makes the pictures of the documentation anew.
+Without a folder, it makes the pictures of the documentation anew, with that of GraphiQL's Trace.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from app.demo.people import people
 from tests.examples.react import FOLDER, ROOT, Stage, build, gateway_at, served_site
 from tests.examples.serving import free_port
 from tests.npm import node_with
-from tests.server.graphiql.browsing import open_page
+from tests.server.graphiql.browsing import open_page, running_demo
 
 HEIGHTS = {1440: 760, 390: 844}
 INSTALL = 180.0
@@ -103,6 +103,39 @@ async def take(page: Page, stage: Stage, address: str, picture: Picture, folder:
     await page.locator("table[aria-busy='false']").first.wait_for()
 
 
+def installed_chromium() -> str:
+    """Find the browser."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium is not None, "there is no chromium on the PATH"
+    return chromium
+
+
+async def make_trace(folder: Path) -> None:
+    """Take a picture of GraphiQL's Trace of a query while billing is down.
+
+    Args:
+        folder: Where to write it.
+    """
+    async with (
+        running_demo("--port", "0", "--ports", "0,0,0", "--fail", "billing=503") as address,
+        open_page(installed_chromium()) as (page, _),
+    ):
+        await page.set_viewport_size({"width": 1440, "height": 760})
+        await page.goto(address)
+        await page.get_by_role("button", name="Show Trace").click()
+        bar = await page.locator(".graphiql-horizontal-drag-bar").first.bounding_box()
+        assert bar is not None
+        await page.mouse.move(bar["x"] + bar["width"] / 2, 300)
+        await page.mouse.down()
+        await page.mouse.move(700, 300, steps=8)
+        await page.mouse.up()
+        panel = page.get_by_role("region", name="Trace")
+        await panel.get_by_role("button", name="Run").click()
+        await panel.get_by_role("table", name="Waits and attempts at each source").wait_for()
+        await panel.get_by_text("Plan", exact=True).click()  # folds it, for the calls below it
+        await page.screenshot(path=folder / "graphiql-trace.png")
+
+
 async def make(pictures: Sequence[Picture], folder: Path) -> None:
     """Make pictures.
 
@@ -110,8 +143,7 @@ async def make(pictures: Sequence[Picture], folder: Path) -> None:
         pictures: Which.
         folder: Where to write them.
     """
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "there is no chromium on the PATH"
+    chromium = installed_chromium()
     node, port = node_with(FOLDER, search_path="", install=INSTALL), free_port()
     with tempfile.TemporaryDirectory() as work:
         gateway = {"VITE_GATEWAY_URL": f"http://127.0.0.1:{port}/graphql"}
@@ -131,3 +163,4 @@ if __name__ == "__main__":
         asyncio.run(make(every(), Path(sys.argv[1])))
     else:
         asyncio.run(make(DOCUMENTED, ROOT / "docs/images"))
+        asyncio.run(make_trace(ROOT / "docs/images"))

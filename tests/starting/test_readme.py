@@ -1,30 +1,64 @@
-"""The README's commands for a first configuration file do what it says, as they stand there."""
+"""The commands for a first configuration file do what README and its page say, as they stand."""
 
 import asyncio
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 import app
+from app.demo.database import data_folder
+from app.demo.services import demo_services
 from tests.examples.serving import clean_environment, free_port, program
+from tests.examples.serving import serving as serving_app
 from tests.fakes.http_server import HttpExchange, serving
 from tests.starting.services import EMPLOYEES, Row, Service, repeated, written
 
 ROOT = Path(app.__file__).parents[1]
 TOKEN = "canary-secret"
-ADDRESSES = ("http://localhost:4001", "http://localhost:4002")
 REQUESTERS: Sequence[Row] = [{"id": one["id"], "open": 3} for one in EMPLOYEES]
 
 
-def commands() -> Sequence[Sequence[str]]:
-    """Read the commands of the README's block."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def commands(page: str, addresses: Mapping[str, str]) -> Sequence[Sequence[str]]:
+    """Read the commands of a page's block, to run this code and call the services of the test."""
+    text = (ROOT / page).read_text(encoding="utf-8")
     [block] = re.findall(r"```sh\n(user-gateway init .*?)```", text, re.DOTALL)
-    return [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    assert [one for one in addresses if one not in block] == []
+    for there, address in addresses.items():
+        block = block.replace(there, address)
+    lines = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    assert [line[0] for line in lines] == ["user-gateway"] * 2
+    return [(sys.executable, "-m", "app", *line[1:]) for line in lines]
+
+
+async def asked(
+    page: str, addresses: Mapping[str, str], query: str, variables: Mapping[str, str]
+) -> Any:  # noqa: ANN401 # tests compare it
+    """Write the first file as a page says, serve it, and ask."""
+    init, serve = commands(page, addresses)
+    port = str(free_port())
+    environment = {**variables, "PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        *init,
+        env=clean_environment(environment),
+        stdin=asyncio.subprocess.DEVNULL,  # nothing has to be asked
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    running = program(
+        (*serve, "--port", port), ready="Press CTRL+C", folder=Path(), environment=environment
+    )
+    with running:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            url = f"http://127.0.0.1:{port}/graphql"
+            return (await client.post(url, json={"query": query})).json()
 
 
 async def closed(exchange: HttpExchange) -> None:
@@ -35,50 +69,17 @@ async def closed(exchange: HttpExchange) -> None:
         await exchange.say(b"{}", "401 Unauthorized")
 
 
-async def test_the_first_file_is_written_and_served_by_the_commands_of_the_readme(
-    tmp_path: Path,
-) -> None:
-    init, serve = commands()
-    assert [one for one in ADDRESSES if one not in " ".join(init)] == []
-    port = str(free_port())
-    variables = {"SUPPORT_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)}
+async def test_the_first_file_is_written_and_served_by_the_commands_of_its_page() -> None:
     async with serving(Service(by_path=True)) as hr, serving(closed) as support:
-        addresses = dict(zip(ADDRESSES, (hr.base_url, support.base_url), strict=True))
-
-        def here(command: Sequence[str]) -> Sequence[str]:
-            """Run this code, and call the services of the test."""
-            assert command[0] == "user-gateway"
-            text = "\n".join(command[1:])
-            for there, address in addresses.items():
-                text = text.replace(there, address)
-            return (sys.executable, "-m", "app", *text.split("\n"))
-
-        process = await asyncio.create_subprocess_exec(
-            *here(init),
-            cwd=tmp_path,
-            env=clean_environment(variables),
-            stdin=asyncio.subprocess.DEVNULL,  # nothing has to be asked
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        answer = await asked(
+            "docs/how-to/schema.md",
+            {"http://localhost:4001": hr.base_url, "http://localhost:4002": support.base_url},
+            '{ users(ids: ["e1", "e2"]) { firstName hiredOn open } }',
+            {"SUPPORT_TOKEN": TOKEN},
         )
-        said, _ = await process.communicate()
-        assert process.returncode == 0, said.decode()
-        assert list(written()["sources"]) == ["hr", "support"]
 
-        running = program(
-            (*here(serve), "--port", port),
-            ready="Press CTRL+C",
-            folder=tmp_path,
-            environment=variables,
-        )
-        with running:
-            async with httpx.AsyncClient(trust_env=False) as client:
-                query = '{ users(ids: ["e1", "e2"]) { firstName hiredOn open } }'
-                answer = await client.post(
-                    f"http://127.0.0.1:{port}/graphql", json={"query": query}
-                )
-
-    assert answer.json() == {
+    assert list(written()["sources"]) == ["hr", "support"]
+    assert answer == {
         "data": {
             "users": [
                 {"firstName": "Ada", "hiredOn": "2021-03-01", "open": 3},
@@ -86,3 +87,26 @@ async def test_the_first_file_is_written_and_served_by_the_commands_of_the_readm
             ]
         }
     }
+
+
+async def test_the_commands_of_the_readme_work_over_the_services_of_the_demo() -> None:
+    async with AsyncExitStack() as stack:
+        made = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        addresses = {
+            f"http://127.0.0.1:{8001 + place}": await stack.enter_async_context(
+                serving_app(f"service{place}", one)
+            )
+            for place, one in enumerate((made.profile, made.billing, made.activity))
+        }
+        answer = await asked(
+            "README.md",
+            addresses,
+            '{ user(id: "00000000-0000-4000-8000-000000000001")'
+            " { displayName plan loginCount balance { currency } } }",
+            {},
+        )
+
+    user = answer["data"]["user"]
+    assert "errors" not in answer
+    assert (user["displayName"], user["plan"]) == ("Fernanda Araújo", "pro")
+    assert (user["loginCount"] > 0, user["balance"]) == (True, {"currency": "BRL"})
