@@ -230,7 +230,8 @@ def check_settings(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> 
 async def in_a_shell(text: str, variables: Mapping[str, str]) -> None:
     """Run a line by a shell, with the programs of the environment. A failure of `curl` is one."""
     program = text.split(maxsplit=1)[0]
-    if not program.startswith(".venv") and shutil.which(program) is None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    if not program.startswith(".venv") and shutil.which(program, path=path) is None:
         pytest.skip(f"there is no {program} on the PATH")
     process = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", re.sub("^curl ", "curl --silent --fail ", text)),
@@ -238,7 +239,7 @@ async def in_a_shell(text: str, variables: Mapping[str, str]) -> None:
             **os.environ,
             "REQUEST_ID": "a",
             **variables,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": path,
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
