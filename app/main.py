@@ -200,7 +200,7 @@ def create_app(
                 watched = watching(telemetry, health.readiness, control, commands, log)
                 await stack.enter_async_context(watched)
             if store is not None:
-                opened = shared.opened("store", id(store), lambda: store)
+                opened = shared.opened("store", id(store), lambda of=store: of)
                 await stack.enter_async_context(opened)
             await stack.enter_async_context(gateway.opened())
             # Shared like the admission itself, so that it is observed once.
