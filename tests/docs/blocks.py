@@ -62,7 +62,7 @@ class Block:
     @property
     def test(self) -> str:
         """Name the test that runs it, if that is another one."""
-        found = re.fullmatch(r"run by (\S+)", self.comment)
+        found = re.fullmatch(r"run by ([\w/.]+)(?:, .*)?", self.comment)
         return found[1] if found else ELSEWHERE.get(self.language, "")
 
 

@@ -1,0 +1,181 @@
+"""The lessons work: each command is run in an empty folder, from the first to the last.
+
+Programs that go on (the demo, gateways, nginx) run until the page starts the same one anew. JSON
+after a command is what the command prints. Ports are free ones in the place of the page's.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, chdir, contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import main
+from tests.conftest import APP
+from tests.docs.blocks import Block, blocks_of
+from tests.docs.commands import commands_in
+from tests.docs.pages import DOCS
+from tests.examples.serving import clean_environment, free_port, program
+
+LESSONS = sorted((DOCS / "tutorial").glob("*.md"))
+PORTS = ("8000", "8001", "8002", "8003", "8010", "8011", "8080", "9464", "9465")
+"""The ports of the pages."""
+
+READY = {"demo": "Ctrl-C ends", "serve": "Press CTRL+C"}
+"""What a program says when it answers."""
+
+
+class Lesson:
+    """A lesson that is followed: a folder, and the programs that run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports: Mapping[str, str] = {one: str(free_port()) for one in PORTS}
+        self._running: dict[str, ExitStack] = {}
+
+    def follow(self, block: Block) -> str:
+        """Do what a block says.
+
+        Args:
+            block: A block of the page.
+
+        Returns:
+            What its last command printed; empty for a file, and for programs that go on.
+        """
+        text = self._here(block.text)
+        if block.title:
+            (self._folder / block.title).write_text(text, encoding="utf-8")
+            return ""
+        if ended := re.search(r"without the gateway at (\d+)", block.comment):
+            self._running.pop(f"serve {ended[1]}").close()
+        going_on = re.search(r"user-gateway (demo|serve)(?:.* --port (\d+))?", block.text)
+        if going_on:
+            self._start(f"{going_on[1]} {going_on[2] or ''}".strip(), going_on[1], text)
+            return ""
+        if text.startswith("nginx"):
+            self._start("nginx", "nginx", text)
+            return ""
+        if text.startswith(("user-gateway", "! user-gateway")):
+            self._call(text)
+            return ""
+        return self._run(text)
+
+    def close(self) -> None:
+        """End all programs."""
+        for stack in reversed(self._running.values()):
+            stack.close()
+
+    def _here(self, text: str) -> str:
+        """Put the ports of the test in the place of the page's."""
+        return re.sub(r"(?<=[: =])\d{4}\b", lambda port: self._ports.get(port[0], port[0]), text)
+
+    def _start(self, name: str, kind: str, text: str) -> None:
+        """Start a program that goes on; one of the same name is ended first."""
+        if name in self._running:
+            self._running.pop(name).close()
+        first, *services = (self._ports[one] for one in PORTS[:4])
+        ports = f" --ports {','.join(services)}" if kind == "demo" else ""
+        port = "" if "--port " in text or kind == "nginx" else f" --port {first}"
+        command = f"exec env {text.strip()}{ports}{port}"
+        stack = ExitStack()
+        self._running[name] = stack
+        if kind == "nginx":
+            stack.enter_context(_proxy(command, self._folder, int(self._ports["8080"])))
+        else:
+            stack.enter_context(
+                program(
+                    ("bash", "-c", command),
+                    ready=READY[kind],
+                    folder=self._folder,
+                    environment=_environment(),
+                )
+            )
+
+    def _call(self, text: str) -> None:
+        """Run a command of the gateway in this process: its imports take seconds elsewhere."""
+        is_refused = text.startswith("! ")
+        [command] = commands_in(text.removeprefix("! "))
+        with chdir(self._folder):
+            result = CliRunner().invoke(main, command.arguments)
+        assert result.exit_code == (1 if is_refused else 0), result.output
+        if file := re.search(r" > (\S+)$", text.strip()):
+            (self._folder / file[1]).write_text(result.stdout, encoding="utf-8")
+
+    def _run(self, text: str) -> str:
+        """Run commands that end."""
+        script = re.sub(r"^curl ", "curl --silent --fail ", text, flags=re.MULTILINE)
+        done = subprocess.run(  # noqa: S603 # the commands of the page
+            ("bash", "-euo", "pipefail", "-c", script),  # noqa: S607 # the shell of the machine
+            cwd=self._folder,
+            env=clean_environment(_environment()),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the variables of a reader who has installed the gateway."""
+    path = os.environ.get("PATH", "")
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{path}:/usr/sbin",
+        "PYTHONPATH": str(APP.parent),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def _proxy(command: str, folder: Path, port: int) -> Generator[None]:
+    """Run nginx, which says nothing when it is ready: the first answer shows it."""
+    process = subprocess.Popen(  # noqa: S603 # the page's own command
+        ("bash", "-c", command),  # noqa: S607 # the shell of the machine
+        cwd=folder,
+        env=clean_environment(_environment()),
+    )
+    try:
+        subprocess.run(  # noqa: S603 # a program of the machine
+            (
+                *("curl", "--silent", "--output", "/dev/null", "--retry", "50"),
+                *("--retry-connrefused", "--retry-delay", "0", "--retry-max-time", "20"),
+                f"http://127.0.0.1:{port}/healthz",
+            ),
+            check=True,
+        )
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.timeout(240)  # each command is a process of its own, and some start a gateway
+@pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)
+def test_a_lesson_works_from_the_first_command_to_the_last(
+    page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [one for one in os.environ if one.startswith("GATEWAY_")]:
+        monkeypatch.delenv(name)
+    blocks = [one for one in blocks_of(page) if one.run == "elsewhere"]
+    programs = {"curl", *(["nginx"] if any(one.language == "nginx" for one in blocks) else [])}
+    for name in programs:
+        if shutil.which(name, path=_environment()["PATH"]) is None:
+            pytest.skip(f"there is no {name}")
+    lesson = Lesson(tmp_path)
+    printed = ""
+    try:
+        for block in blocks:
+            if block.language == "json":
+                assert json.loads(printed) == json.loads(block.text), block.name
+            elif block.language != "text":
+                printed = lesson.follow(block)
+    finally:
+        lesson.close()
