@@ -29,7 +29,13 @@ from tests.stores import NAMES, NONE_HERE
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for what the gateways say; thrown away when absent.",
 )
-def main(seconds: float, seed: int, readers: int, logs: Path | None) -> None:
+@click.option(
+    "--with-store/--without-store",
+    default=True,
+    show_default=True,
+    help="Without the store, the run has to fail: so the checks find what they look for.",
+)
+def main(seconds: float, seed: int, readers: int, logs: Path | None, *, with_store: bool) -> None:
     """Put load on three gateways with one store while all of it breaks and heals."""
     if not NAMES:
         raise click.ClickException(NONE_HERE)
@@ -43,7 +49,8 @@ def main(seconds: float, seed: int, readers: int, logs: Path | None) -> None:
             folder = logs.absolute()
         journal = Journal(click.echo)
         journal.note(f"seed {seed}")
-        tally = asyncio.run(run_cluster(ClusterWish(seconds, seed, readers, folder), journal))
+        wish = ClusterWish(seconds, seed, readers, folder, with_store)
+        tally = asyncio.run(run_cluster(wish, journal))
     click.echo(cluster_table(tally))
     sys.exit(0 if tally.is_good else 1)
 

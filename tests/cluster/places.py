@@ -63,7 +63,7 @@ async def network_of(count: int) -> AsyncGenerator[ClusterNetwork]:
         try:
             made = await stack.enter_async_context(_namespaces(count))
         except NoNamespaceError as error:
-            made = _loopback(count, str(error))
+            made = loopback(count, str(error))
         yield made
 
 
@@ -77,8 +77,13 @@ async def set_link(name: str, *, up: bool) -> None:
     await _ip("link", "set", "dev", name, "up" if up else "down")
 
 
-def _loopback(count: int, why: str) -> ClusterNetwork:
-    """Give each gateway an address of the loopback device."""
+def loopback(count: int, why: str = "by choice") -> ClusterNetwork:
+    """Give each gateway an address of the loopback device.
+
+    Args:
+        count: How many gateways there are, at most 9.
+        why: Why there are no namespaces.
+    """
     places = [
         ClusterPlace(f"gateway-{number}", f"127.0.0.{number + 1}", (), "127.0.0.1", "")
         for number in range(1, count + 1)

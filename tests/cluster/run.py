@@ -83,28 +83,34 @@ class ClusterWish:
         seed: Decides all that is random.
         readers: How many clients ask for users that never change.
         folder: Takes logs and files.
+        with_store: Whether the gateways have the store. Without it the checks have to fail.
     """
 
     seconds: float
     seed: int
     readers: int
     folder: Path
+    with_store: bool = True
 
 
 def cluster_settings(
-    place: ClusterPlace, sources: Mapping[str, str], store_port: int
+    place: ClusterPlace, sources: Mapping[str, str], store_port: int | None
 ) -> Mapping[str, object]:
     """Make the settings of one gateway, by the names of their variables.
 
     Args:
         place: Where it runs.
         sources: The addresses of the sources, by name.
-        store_port: The port of its way to the store.
+        store_port: The port of its way to the store; ``None`` to have none.
     """
     of_sources = {
         f"GATEWAY_SOURCES__{name.upper()}__{setting}": value
         for name, address in sources.items()
         for setting, value in {"BASE_URL": address, **OF_EACH_SOURCE}.items()
+    }
+    of_store = {
+        "GATEWAY_STORE__URL": f"redis://{place.store_host}:{store_port}",
+        "GATEWAY_STORE__TIMEOUT": STORE_TIMEOUT,
     }
     return {
         "GATEWAY_HOST": place.address,
@@ -120,8 +126,7 @@ def cluster_settings(
         "GATEWAY_LIMITS__RATE__WINDOW": WINDOW,
         "GATEWAY_LIMITS__RATE__TRUSTED_PROXIES": 2,  # nginx, and the one that clients pretend
         "GATEWAY_LOG__FORMAT": "json",
-        "GATEWAY_STORE__URL": f"redis://{place.store_host}:{store_port}",
-        "GATEWAY_STORE__TIMEOUT": STORE_TIMEOUT,
+        **(of_store if store_port else {}),
         **of_sources,
     }
 
@@ -150,7 +155,11 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
         weather = Weather(server, clock)
         sources = {name: server.url(name) for name in PARTS}
         gateways = [
-            ClusterGateway(place, cluster_settings(place, sources, port), wish.folder)
+            ClusterGateway(
+                place,
+                cluster_settings(place, sources, port if wish.with_store else None),
+                wish.folder,
+            )
             for place, port in zip(network.places, wires.ports, strict=True)
         ]
         journal.note(f"{len(gateways)} gateways at {network.kind}, store {store.program}")
