@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check mypy pyright package audit docs format schema reference dashboard pictures fuzz chaos bench bench-quick graphiql lock clean
+.PHONY: help demo test check mypy pyright package audit docs format schema reference dashboard pictures fuzz chaos cluster cluster-figures bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 # Locked and hash-checked. The demo needs no more than this first part: the gateway's own packages,
 # and GraphiQL. Where that cannot be built, all the rest works. pip compiles nothing: Python compiles
@@ -98,6 +98,12 @@ fuzz: .venv/dev ## ten thousand requests and conversations of each kind, right a
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-strip-extras --python-version 3.11 --upgrade
 chaos: .venv/dev ## a minute of load while sources break and heal (ARGS="--seconds 20")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+cluster: .venv/dev ## ten minutes of load on three gateways with one store while all of it breaks (ARGS="--seconds 60"; needs nginx)
+	$(BIN)/python -m tests.cluster $(ARGS)
+
+cluster-figures: .venv/dev ## what one, two and three gateways serve, and what the store costs (needs nginx and wrk)
+	$(BIN)/python -m tests.cluster.figures $(ARGS)
 
 bench: .venv/dev ## the gateway beside its peers, in about 70 minutes: table, JSON, chart (ARGS="--rounds 1")
 	$(BIN)/python -m benchmarks run $(ARGS)

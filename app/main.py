@@ -200,8 +200,7 @@ def create_app(
                 watched = watching(telemetry, health.readiness, control, commands, log)
                 await stack.enter_async_context(watched)
             if store is not None:
-                opened = shared.opened("store", id(store), lambda: store)
-                await stack.enter_async_context(opened)
+                await stack.enter_async_context(_opened_once(shared, store))
             await stack.enter_async_context(gateway.opened())
             # Shared like the admission itself, so that it is observed once.
             made_of = (id(admission), settings.fastpath)
@@ -391,6 +390,11 @@ def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler 
         The compiler; ``None`` where all is left to Strawberry's executor.
     """
     return Compiler(schema) if settings.fastpath.uses("compiled") else None
+
+
+def _opened_once(shared: SharedParts, store: SharedStore) -> AbstractAsyncContextManager[object]:
+    """Open a store, unless another gateway has opened it."""
+    return shared.opened("store", id(store), lambda: store)
 
 
 def buckets_of(settings: Settings, store: SharedStore | None) -> TokenBuckets:

@@ -186,18 +186,20 @@ async def _begin(program: str, port: int, arguments: Sequence[str]) -> Process:
 
 
 class StoreWire:
-    """The network between one gateway and a store, which a test can cut.
+    """The network between one gateway and a store, which a test can cut or slow down.
 
     What is sent while it is cut arrives when it is whole again, as with a network that loses
     packets for a while.
 
     Attributes:
         port: The port at which the gateway finds the store.
+        delay: Seconds that everything takes in each direction.
     """
 
-    def __init__(self, server: StoreServer) -> None:
+    def __init__(self, store_port: int) -> None:
         self.port = 0
-        self._server = server
+        self.delay = 0.0
+        self._store_port = store_port
         self._whole = asyncio.Event()
         self._whole.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -211,9 +213,11 @@ class StoreWire:
         self._whole.set()
 
     @asynccontextmanager
-    async def opened(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Self]:
+    async def opened(
+        self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> AsyncGenerator[Self]:
         """Open it, perhaps with TLS on the gateway's side."""
-        async with await asyncio.start_server(self._connect, "127.0.0.1", 0, ssl=tls) as listener:
+        async with await asyncio.start_server(self._connect, host, 0, ssl=tls) as listener:
             self.port = listener.sockets[0].getsockname()[1]
             try:
                 yield self
@@ -226,7 +230,7 @@ class StoreWire:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         try:
-            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._store_port)
         except OSError:
             writer.close()
             return
@@ -240,6 +244,8 @@ class StoreWire:
         try:
             with suppress(OSError):
                 while data := await source.read(65_536):
+                    if self.delay:
+                        await asyncio.sleep(self.delay)
                     await self._whole.wait()
                     target.write(data)
         finally:

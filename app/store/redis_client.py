@@ -220,7 +220,8 @@ def translated() -> Generator[None]:
         raise StoreError(_failure(StoreFailureKind.FULL, error)) from error
     except (exceptions.TimeoutError, TimeoutError) as error:
         raise StoreError(_failure(StoreFailureKind.TIMEOUT, error)) from error
-    except (exceptions.ConnectionError, OSError) as error:
+    # uvloop raises RuntimeError if the other side closes a connection in the moment of its opening.
+    except (exceptions.ConnectionError, OSError, RuntimeError) as error:
         raise StoreError(_failure(StoreFailureKind.CONNECTION, error)) from error
     except exceptions.ResponseError as error:
         # The error of a command inside a script has the words of Redis behind others.

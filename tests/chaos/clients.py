@@ -61,6 +61,28 @@ def populate(server: FaultServer) -> None:
             del server.rows["activity"][user]
 
 
+def random_question(chance: Random) -> Question:
+    """Think of a question."""
+    many = chance.random() < 0.3
+    number = chance.randint(2, 50) if many else 1
+    numbers = [chance.randint(1, USERS + STRANGERS) for _ in range(number)]
+    fields = chance.sample(FIELDS, chance.randint(1, len(FIELDS)))
+    if not many and chance.random() < 0.2:
+        fields.append(INVOICES)
+    return Question(tuple(map(user_id, numbers)), tuple(fields), many)
+
+
+def truth_of(server: FaultServer) -> Mapping[str, Mapping[str, Row]]:
+    """Take down what each source knows, by user; an account has its invoices."""
+    return {
+        **{source: dict(rows) for source, rows in server.rows.items()},
+        "billing": {
+            user: {**row, "invoices": server.invoices[user]}
+            for user, row in server.rows["billing"].items()
+        },
+    }
+
+
 class ChaosClient:
     """Asks one question after the other, and holds the answers against the truth.
 
@@ -87,33 +109,17 @@ class ChaosClient:
         self._tally = tally
         self._settled = settled
         self._stopped = False
-        self._truth: dict[str, Mapping[str, Row]] = {
-            **server.rows,
-            "billing": {
-                user: {**row, "invoices": server.invoices[user]}
-                for user, row in server.rows["billing"].items()
-            },
-        }
+        self._truth = truth_of(server)
 
     async def ask_on(self, chance: Random) -> None:
         """Ask until it is enough."""
         while not self._stopped and self._tally.requests < MAX_REQUESTS:
-            await self._ask(self._question(chance))
+            await self._ask(random_question(chance))
             await asyncio.sleep(chance.uniform(0, 2 * THINKING))
 
     def stop(self) -> None:
         """Say that it is enough."""
         self._stopped = True
-
-    def _question(self, chance: Random) -> Question:
-        """Think of a question."""
-        many = chance.random() < 0.3
-        number = chance.randint(2, 50) if many else 1
-        numbers = [chance.randint(1, USERS + STRANGERS) for _ in range(number)]
-        fields = chance.sample(FIELDS, chance.randint(1, len(FIELDS)))
-        if not many and chance.random() < 0.2:
-            fields.append(INVOICES)
-        return Question(tuple(map(user_id, numbers)), tuple(fields), many)
 
     async def _ask(self, question: Question) -> None:
         """Ask one question."""
@@ -141,9 +147,9 @@ class ChaosClient:
                 tally.could += verdict.got[source] + verdict.missing[source]
                 tally.got += verdict.got[source]
                 if verdict.missing[source]:
-                    tally.lost.append(f"{source}, {loop.time() - began:.3f} s: {_why(body)}")
+                    tally.lost.append(f"{source}, {loop.time() - began:.3f} s: {reasons_in(body)}")
 
 
-def _why(body: Mapping[str, Any]) -> str:
+def reasons_in(body: Mapping[str, Any]) -> str:
     """Tell which errors an answer has, in short."""
     return str({str(error["extensions"]) for error in body.get("errors", [])})

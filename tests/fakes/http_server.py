@@ -125,8 +125,8 @@ class HttpExchange:
         """Answer a byte at a time: no single read is slow, but the whole takes long."""
         self.head(headers={"Content-Length": str(len(body))})
         for byte in body:
+            await self.wait(seconds)  # never after the last: the client may ask again then
             await self.write(bytes([byte]))
-            await self.wait(seconds)
 
     def head(self, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> None:
         """Begin an answer; JSON unless the headers say another type."""
@@ -205,7 +205,9 @@ class HttpServer:
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     @asynccontextmanager
-    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Self]:
+    async def listening(
+        self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> AsyncGenerator[Self]:
         """Serve, over TLS if that is given; every connection ends with the context."""
         async with asyncio.TaskGroup() as group:
 
@@ -214,9 +216,9 @@ class HttpServer:
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
 
-            listener = await asyncio.start_server(accept, "127.0.0.1", 0, backlog=1024, ssl=tls)
+            listener = await asyncio.start_server(accept, host, 0, backlog=1024, ssl=tls)
             scheme = "http" if tls is None else "https"
-            self.base_url = f"{scheme}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+            self.base_url = f"{scheme}://{host}:{listener.sockets[0].getsockname()[1]}"
             try:
                 yield self
             finally:

@@ -387,7 +387,7 @@ async def test_nothing_stale_is_read_a_second_after_an_acknowledged_invalidation
             update={"contract": "optional"}
         )
         settings = settings_for(server, source, timeout=0.05, local_ttl=0.5)
-        wire = await stack.enter_async_context(StoreWire(server).opened())
+        wire = await stack.enter_async_context(StoreWire(server.port).opened())
         behind = settings.store.model_copy(update={"url": f"redis://127.0.0.1:{wire.port}"})
         several = [
             *await stack.enter_async_context(instances(2, settings, services)),

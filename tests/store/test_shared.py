@@ -14,8 +14,8 @@ from app.observability.telemetry import GatewayMetrics
 from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.store import StoreSettings
-from app.store.contract import StoredValue, StoreFailure, StoreFailureKind
-from app.store.redis_client import connect
+from app.store.contract import StoredValue, StoreError, StoreFailure, StoreFailureKind
+from app.store.redis_client import connect, translated
 from app.store.shared import SharedStore
 from tests.stores import NAMES, needs_store, running_store
 
@@ -132,3 +132,11 @@ async def test_what_is_stored_by_another_program_is_no_answer() -> None:
         await server.command("SADD", "log", "x")
         failed = await one.store.insist("follow", lambda client: client.read_log("log", "0-0", 1))
         assert kind_of(failed) is StoreFailureKind.REFUSED
+
+
+def test_a_connection_that_closes_while_it_is_opened_is_a_failure_of_the_connection() -> None:
+    # uvloop's own exception. The moment cannot be met on purpose.
+    with pytest.raises(StoreError) as found, translated():
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    assert found.value.failure.kind is StoreFailureKind.CONNECTION

@@ -61,7 +61,7 @@ async def test_sentinels_know_where_the_store_is(tmp_path: Path) -> None:
 async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -> None:
     async with (
         running_store("", "--requirepass", "secret") as server,
-        StoreWire(server).opened(certificates.server("localhost")) as wire,
+        StoreWire(server.port).opened(certificates.server("localhost")) as wire,
     ):
         values = {
             "url": f"rediss://localhost:{wire.port}/1",
