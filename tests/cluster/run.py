@@ -213,10 +213,10 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
             )
             journal.note("the load ends")
             tally.storms = weather.storms
+            ends = [one.terminate() for one in gateways if one.is_up]  # one may just be down
+            codes = await asyncio.gather(*ends)
+            tally.bad_ends += [f"at the end: {code}" for code in codes if code not in ENDED_WELL]
             for gateway in gateways:
-                if gateway.is_up:  # not where the run ended between its end and its start
-                    code = await gateway.terminate()
-                    tally.bad_ends += [f"{gateway.name}: {code}"] * (code not in ENDED_WELL)
                 tally.tracebacks += gateway.log.read_bytes().count(b"Traceback")
     return tally
 
