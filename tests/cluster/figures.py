@@ -22,6 +22,7 @@ import click
 
 from tests.cluster.machines import ADMIN_PORT, PORT, ClusterError, ClusterGateway, running_nginx
 from tests.cluster.places import ClusterNetwork, loopback
+from tests.cluster.run import STORE_TIMEOUT
 from tests.examples.serving import free_port, program
 from tests.stores import StoreServer, running_store
 
@@ -31,7 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 USERS, SOURCES = 10, 3
 """How many users a request asks for, and how many sources each needs."""
 
-CONNECTIONS = 24
+CONNECTIONS = 12
 WARM_UP = 2
 TTL = 5
 """Seconds for which records are fresh: some are fetched again during each measurement."""
@@ -193,7 +194,7 @@ async def _cluster(
                 "GATEWAY_ADMIN__HOST": place.address,
                 "GATEWAY_ADMIN__PORT": ADMIN_PORT,
                 "GATEWAY_LIMITS__RATE__QUOTA": 1_000_000_000,  # counted, and never used up
-                **({} if store is None else {"GATEWAY_STORE__URL": store.url}),
+                **({} if store is None else _of_store(store)),
                 **of_sources,
             }
             gateways.append(ClusterGateway(place, settings, folder))
@@ -202,6 +203,11 @@ async def _cluster(
         addresses = [one.place.address for one in gateways]
         nginx = running_nginx(addresses, free_port(), folder / "nginx")
         yield _Cluster(await stack.enter_async_context(nginx), gateways, store)
+
+
+def _of_store(store: StoreServer) -> Mapping[str, object]:
+    """Make the settings that use a store."""
+    return {"GATEWAY_STORE__URL": store.url, "GATEWAY_STORE__TIMEOUT": STORE_TIMEOUT}
 
 
 @contextmanager

@@ -14,14 +14,8 @@ from app.resilience.clock import SystemClock
 from tests import faults
 from tests.chaos.clients import populate
 from tests.chaos.weather import PARTS, Weather
-from tests.cluster.clients import (
-    QUOTA,
-    WINDOW,
-    ChangingUsers,
-    ClusterClient,
-    Spenders,
-    SteadyReaders,
-)
+from tests.cluster.changing import ChangingUsers
+from tests.cluster.clients import ClusterClient, SteadyReaders
 from tests.cluster.journal import ClusterTally, Journal, watch_lag
 from tests.cluster.machines import (
     ADMIN_PORT,
@@ -33,6 +27,7 @@ from tests.cluster.machines import (
     running_nginx,
 )
 from tests.cluster.places import ClusterPlace, network_of
+from tests.cluster.spenders import QUOTA, WINDOW, Spenders
 from tests.cluster.trouble import ClusterTrouble
 from tests.cluster.wires import running_wires
 from tests.examples.serving import free_port
@@ -213,10 +208,10 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
             )
             journal.note("the load ends")
             tally.storms = weather.storms
+            ends = [one.terminate() for one in gateways if one.is_up]  # one may just be down
+            codes = await asyncio.gather(*ends)
+            tally.bad_ends += [f"at the end: {code}" for code in codes if code not in ENDED_WELL]
             for gateway in gateways:
-                if gateway.is_up:  # not where the run ended between its end and its start
-                    code = await gateway.terminate()
-                    tally.bad_ends += [f"{gateway.name}: {code}"] * (code not in ENDED_WELL)
                 tally.tracebacks += gateway.log.read_bytes().count(b"Traceback")
     return tally
 

@@ -21,7 +21,7 @@ async def test_three_gateways_with_one_store_give_no_wrong_and_no_stale_answer(
     tmp_path: Path,
 ) -> None:
     said: list[str] = []
-    wish = ClusterWish(seconds=6, seed=5, readers=4, folder=tmp_path)
+    wish = ClusterWish(seconds=4, seed=5, readers=4, folder=tmp_path)
 
     tally = await run_cluster(wish, Journal(said.append))
 
