@@ -113,3 +113,10 @@ class Weather:
         """Tell whether a service was well from some moment until now."""
         since = self._well_since[source]
         return since is not None and since <= moment
+
+    def doubt(self) -> None:
+        """Take note that all services were late, because the process that plays them was."""
+        now = self._clock.monotonic()
+        for source, since in self._well_since.items():
+            if since is not None:
+                self._well_since[source] = now

@@ -10,7 +10,7 @@ import aiohttp
 
 from tests.chaos.clients import reasons_in
 from tests.chaos.weather import Weather
-from tests.cluster.clients import THINKING, ClusterAnswer, ClusterClient, random_address
+from tests.cluster.clients import NOTICED, THINKING, ClusterAnswer, ClusterClient, random_address
 from tests.cluster.journal import ClusterTally, Journal
 from tests.cluster.machines import ClusterGateway
 from tests.fakes import user_id
@@ -93,6 +93,8 @@ class ChangingUsers:
             parameters = {"query": READ_CHANGING, "variables": {"ids": ids}}
             answer = await self._client.ask(parameters, random_address(chance))
             if answer is not None:
+                if "errors" in answer.body:
+                    await asyncio.sleep(NOTICED)
                 self._check(answer, numbers, began)
 
     def _check(self, answer: ClusterAnswer, numbers: Sequence[int], began: float) -> None:

@@ -20,6 +20,9 @@ from tests.faults import SECRET
 THINKING = 0.05
 """Seconds that a client mostly takes between an answer and its next question."""
 
+NOTICED = 0.1
+"""Seconds after which the run has noticed that it was late itself."""
+
 SELECTIONS = 40
 """How many selections the clients have: a page has its own, and does not invent new ones."""
 
@@ -144,6 +147,8 @@ class SteadyReaders:
             verdict = judge(question, answer.body, self._truth)
             self._tally.checked += verdict.got.total()
             self._tally.wrong += [f"{answer.place}: {one}" for one in verdict.wrong]
+            if verdict.missing.total():
+                await asyncio.sleep(NOTICED)
             for source, missing in verdict.missing.items():
                 if missing and self._weather.was_well_since(source, began - self._settled):
                     why = reasons_in(answer.body)

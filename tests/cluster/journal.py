@@ -6,8 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.chaos.weather import Weather
+
 SHOWN: Final = 8
 """How many of the things that went wrong are shown."""
+
+LATE: Final = 0.2
+"""Seconds by which this process may be late before its sources count as broken."""
 
 TOLERANCE: Final = 0.05
 """By how much of its quota a caller may get more or less."""
@@ -94,6 +99,7 @@ class ClusterTally:
         tracebacks: Tracebacks in the logs of gateways.
         latencies: Seconds that each answer took.
         lag: Seconds by which the run itself was late at worst.
+        doubts: How often it was so late that its sources count as broken.
     """
 
     requests: int = 0
@@ -114,6 +120,7 @@ class ClusterTally:
     tracebacks: int = 0
     latencies: list[float] = field(default_factory=list[float])
     lag: float = 0.0
+    doubts: int = 0
 
     @property
     def quota_errors(self) -> list[float]:
@@ -138,13 +145,17 @@ class ClusterTally:
         )
 
 
-async def watch_lag(tally: ClusterTally) -> None:
-    """Measure how late this process itself is."""
+async def watch_lag(tally: ClusterTally, weather: Weather) -> None:
+    """Measure how late this process itself is: it plays the sources, which are late with it."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + 0.02
         await asyncio.sleep(0.02)
-        tally.lag = max(tally.lag, loop.time() - due)
+        late = loop.time() - due
+        tally.lag = max(tally.lag, late)
+        if late > LATE:
+            tally.doubts += 1
+            weather.doubt()
 
 
 def cluster_table(tally: ClusterTally) -> str:
@@ -180,6 +191,7 @@ def cluster_table(tally: ClusterTally) -> str:
         ("tracebacks in their logs", f"{tally.tracebacks:,}", "0"),
         ("median time, p99", f"{middle * 1000:,.0f}, {high * 1000:,.0f} ms", ""),
         ("  lag of this run itself", f"{tally.lag * 1000:,.0f} ms", ""),
+        ("  times that it made sources late", f"{tally.doubts:,}", ""),
     ]
     lines = [f"{name:<37}{value:>12}   {must}".rstrip() for name, value, must in rows]
     lines.append(f"events: {events}")

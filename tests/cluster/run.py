@@ -203,7 +203,7 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
                     *(changing.change_on(own()) for _ in range(2)),
                     *(changing.read_on(own()) for _ in range(max(1, wish.readers // 4))),
                     spenders.spend_on(own()),
-                    watch_lag(tally),
+                    watch_lag(tally, weather),
                 ],
             )
             journal.note("the load ends")
