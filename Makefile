@@ -42,9 +42,10 @@ $(NPM_INSTALLED): %/node_modules/installed: %/package-lock.json | .venv/dev
 demo: .venv/runtime ## three services with 1,000 users and the gateway over them (ARGS="--fail billing=503")
 	$(BIN)/user-gateway demo $(ARGS)
 
-# Tests are shared out over as many processes as there are cores.
+# Tests are shared out over three processes for two cores: many wait for a program or a browser.
+PROCESSES := $$($(BIN)/python -c 'import os; print(max(2, (os.cpu_count() or 1) * 3 // 2))')
 test: .venv/dev $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 # The two type checkers take the most time, and each uses one core: they run beside each other.
 check: .venv/dev .ci/prose/node_modules/installed ## format, lint, types, prose, schema drift
