@@ -59,8 +59,8 @@ class SourceNeeds:
     """The sources that a selection needs.
 
     Attributes:
-        exists: Whether it is known already that the users exist. If not, a user of whom no source
-            knows anything does not.
+        exists: Whether it is already known that the users exist. Otherwise a user exists only if
+            one of the sources knows the user.
         sources: Names of the sources, each once, in the order of the schema. If a source has
             several endpoints, the names of the needed endpoints. Empty only if the users exist.
         existence_only: Whether no selected field reads a source. The one source is then asked only

@@ -1,7 +1,8 @@
 """Documents that clients have sent, in the shared store: one gateway knows what another was sent.
 
-The key of a document is ``<prefix>:d:<SHA-256>``, and its value is its text. Whoever reads it
-computes the hash again, so that the store cannot give a client another document than it has named.
+The key of a document is ``<prefix>:d:<SHA-256>``, and its value is its text. A gateway computes the
+hash again when it reads a document. So the store cannot give a client another document than the one
+that the client has named.
 """
 
 import hashlib

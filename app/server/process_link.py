@@ -122,7 +122,7 @@ async def _carry_out(
     """Carry out a command, and answer it."""
     try:
         mistakes = tuple(await handle(sent.command))
-    except Exception as error:  # the supervisor has to know, whatever it is
+    except Exception as error:  # the supervisor has to know of each bug
         log.error("worker.bug", command=sent.command.kind, exc_info=error)  # noqa: TRY400 # one form for all
         mistakes = (
             "the gateway has a bug: report it, with the traceback of worker.bug in the log",

@@ -58,7 +58,7 @@ def _paths(value: object, keys: Keys) -> Iterator[tuple[Keys, Path]]:
 def _digest(path: Path) -> str:
     """Return a digest of a file, or of all files in a folder; one of nothing if it is missing."""
     digest = hashlib.sha256()
-    with suppress(OSError):  # whoever reads it in earnest says what is wrong
+    with suppress(OSError):  # the code that uses the file reports what is wrong
         for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
             if file.is_file():
                 content = file.read_bytes()

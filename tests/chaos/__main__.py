@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import IO, Final
+from typing import IO
 
 import aiohttp
 import click
@@ -21,43 +21,20 @@ from tests import faults
 from tests.chaos.clients import ChaosClient, populate
 from tests.chaos.gateway import running_gateway
 from tests.chaos.tally import Tally, table
+from tests.chaos.times import SourceTimes
 from tests.chaos.weather import PARTS, Weather
 from tests.fault_server import FaultServer
 
 BUDGET = 1.5
 """Seconds that the gateway has for an answer."""
 
-TIMEOUT = 0.5
-"""Seconds that a source has for a call. Also the window of its breaker."""
-
-MAX_OPEN = 0.4
-"""Most seconds that a circuit stays open."""
-
-SETTLED = TIMEOUT + TIMEOUT + MAX_OPEN + 0.6
-"""Seconds after which a source that has healed can be read, and has to be.
-
-The last call from before may take its whole time to fail, and count for a whole window; then the
-circuit may open for its longest; and then the probes have to be made.
-"""
+TIMES = SourceTimes(timeout=0.5, max_open=0.4)
 
 WELL, BROKEN = (2.5, 5.0), (0.3, 2.5)
 """The least and the most seconds for which a source is well, and broken."""
 
 PATIENCE = 10.0
 """Seconds after which an answer counts as none."""
-
-OF_EACH_SOURCE: Final[Mapping[str, object]] = {
-    "TIMEOUT": TIMEOUT,
-    "PAGE_TIMEOUT": TIMEOUT,
-    "MAX_ANSWER_BYTES": 262_144,
-    "RETRY__MAX_RETRIES": 1,
-    "RETRY__MAX_DELAY": 0.2,
-    "BREAKER__WINDOW": TIMEOUT,
-    "BREAKER__MIN_CALLS": 5,
-    "BREAKER__OPEN_FOR": MAX_OPEN / 2,
-    "BREAKER__MAX_OPEN": MAX_OPEN,
-}
-"""The settings of each source: all short, so that a minute shows much."""
 
 
 def settings(server: FaultServer) -> Mapping[str, object]:
@@ -71,7 +48,7 @@ def settings(server: FaultServer) -> Mapping[str, object]:
         **{
             f"GATEWAY_SOURCES__{name.upper()}__{setting}": value
             for name in PARTS
-            for setting, value in OF_EACH_SOURCE.items()
+            for setting, value in TIMES.settings.items()
         },
     }
 
@@ -100,7 +77,7 @@ async def run(seconds: float, chance: Random, connections: int, log: IO[bytes]) 
                 running_gateway(settings(server), log, folder) as gateway,
                 aiohttp.ClientSession(gateway.url, timeout=patience) as session,
             ):
-                client = ChaosClient(session, server, weather, tally, settled=SETTLED)
+                client = ChaosClient(session, server, weather, tally, settled=TIMES.settled)
                 # Each has a chance of its own: what came of one for all would hang on who is first.
                 own = [Random(chance.random()) for _ in range(connections)]  # noqa: S311 # no secret
                 fates = {source: Random(chance.random()) for source in PARTS}  # noqa: S311 # the same

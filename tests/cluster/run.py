@@ -13,6 +13,7 @@ import aiohttp
 from app.resilience.clock import SystemClock
 from tests import faults
 from tests.chaos.clients import populate
+from tests.chaos.times import SourceTimes
 from tests.chaos.weather import PARTS, Weather
 from tests.cluster.changing import ChangingUsers
 from tests.cluster.clients import ClusterClient, SteadyReaders
@@ -36,11 +37,10 @@ from tests.stores import running_store
 
 GATEWAYS = 3
 
-BUDGET, TIMEOUT, MAX_OPEN = 3.0, 1.0, 0.4
-"""Seconds that a gateway has for an answer, and a source for a call; most of an open circuit."""
+BUDGET = 3.0
+"""Seconds that a gateway has for an answer."""
 
-SETTLED = TIMEOUT + TIMEOUT + MAX_OPEN + 0.6
-"""Seconds after which a source that has healed has to be read; as in the chaos run."""
+TIMES = SourceTimes(timeout=1.0, max_open=0.4)
 
 WELL, BROKEN = (3.5, 9.0), (0.3, 2.0)
 """The least and the most seconds for which a source is well, and broken."""
@@ -53,15 +53,7 @@ PATIENCE = 15.0
 """Seconds after which an answer counts as none: more than the proxy waits."""
 
 OF_EACH_SOURCE: Final[Mapping[str, object]] = {
-    "TIMEOUT": TIMEOUT,
-    "PAGE_TIMEOUT": TIMEOUT,
-    "MAX_ANSWER_BYTES": 262_144,
-    "RETRY__MAX_RETRIES": 1,
-    "RETRY__MAX_DELAY": 0.2,
-    "BREAKER__WINDOW": TIMEOUT,
-    "BREAKER__MIN_CALLS": 5,
-    "BREAKER__OPEN_FOR": MAX_OPEN / 2,
-    "BREAKER__MAX_OPEN": MAX_OPEN,
+    **TIMES.settings,
     "CACHE__ENABLED": True,
     "CACHE__TTL": 3,
     "CACHE__STALE_WHILE_REVALIDATE": 3,
@@ -182,10 +174,10 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
                 admin=admin,
                 journal=journal,
                 tally=tally,
-                settled=SETTLED,
+                settled=TIMES.settled,
             )
             steady = SteadyReaders(
-                client, server, weather, tally=tally, chance=chance, settled=SETTLED
+                client, server, weather, tally=tally, chance=chance, settled=TIMES.settled
             )
             spenders = Spenders(client, server, gateways, journal, tally)
             trouble = ClusterTrouble(gateways, store, wires, journal, tally)

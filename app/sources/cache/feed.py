@@ -1,8 +1,8 @@
 """Invalidations of all gateways that share a store: a log in the store, which each follows.
 
 The log is a stream. An entry has one field, ``message``, with the JSON of an ``Invalidation``; its
-id is its moment, by the clock of the store. Whoever adds an entry, a gateway or a service, has
-invalidated.
+id is its moment, by the clock of the store. Gateways and services add entries, and each entry is an
+invalidation.
 
 Each process waits for new entries with a command that the store answers at once if there is one,
 and after ``BLOCK`` otherwise. So a process knows that it knows all entries, up to a moment that is
@@ -67,7 +67,7 @@ class InvalidationFeed:
 
     Args:
         store: The store.
-        invalidations: What is told of them.
+        invalidations: Gets each invalidation of the log.
         sources: The names of all sources.
         horizon: Seconds for which a result may be of use.
         clock: The clock.

@@ -4,8 +4,8 @@
     the rest      MessagePack: an array of the fields of ``StoredEntry``, the record as JSON
 
 The record is the JSON of a row by the default contract. So all records of a batch are decoded
-together, by the decoder that reads responses, which also checks them. Whoever finds another version
-or cannot read an entry has found nothing. A later version may add fields at the end of the array:
+together, by the decoder that reads responses, which also checks them. An entry of another version,
+or one that cannot be read, counts as missing. A later version may add fields at its end:
 an earlier one reads the entry without them.
 """
 
