@@ -156,7 +156,9 @@ class Operation:
             return Variant(roots, not_compiled=reason, delays=delays)
         try:
             compiled = compiler.compile(roots, variables)
-            parts = divided(roots, delayed) if delays else None
+            # A function that raises costs its own field. Only the executor can find that field.
+            is_divisible = delays and not compiled.is_computed
+            parts = divided(roots, delayed) if is_divisible else None
             return Variant(
                 roots,
                 compiled,

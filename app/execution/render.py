@@ -133,6 +133,11 @@ class CompiledOperation(Protocol):
         """Whether it has lists that are read page by page."""
         ...
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether functions of operators make some of its values. They may raise anything."""
+        ...
+
     def pages(self, request: RenderRequest) -> Sequence[PageFetch]:
         """List the pages that the answer needs.
 

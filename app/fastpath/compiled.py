@@ -168,7 +168,13 @@ class Compiler:
             always_wrong=any(field.wrong is not None for field in fields),
             never_null=[field.key for field in fields if field.missing is not None],
             lists=lists,
+            computed=any(self._is_computed(field) for field in selection.fields),
         )
+
+    def _is_computed(self, field: PlannedField) -> bool:
+        """Return whether a function of an operator makes the value of a field."""
+        definition = self._definition.by_name.get(field.name)
+        return definition is not None and definition.computation is not None
 
     def _list(self, field: PlannedField) -> CompiledList | None:
         """Compile a list that is read page by page; ``None`` if the field is something else."""
@@ -262,6 +268,11 @@ class CompiledSelection:
     def has_lists(self) -> bool:
         """Whether it has lists that are read page by page."""
         return self._has_lists
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether functions of operators make some of its values."""
+        return any(writer.computed for writer in self._writers)
 
     def pages(self, request: RenderRequest) -> Sequence[PageFetch]:
         """List the pages that the response needs.

@@ -64,6 +64,7 @@ class UserWriter:
         never_null: The response keys of the fields that need a value.
         lists: The lists that are read page by page. The functions get their pages after the
             records.
+        computed: Whether functions of operators make some of the values.
     """
 
     fields: Sequence[FieldFailure]
@@ -72,6 +73,7 @@ class UserWriter:
     always_wrong: bool
     never_null: Sequence[str] = ()
     lists: Sequence[CompiledList] = ()
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
 from tests.fakes import FakeServices, failing, json_response, profile_row, user_id
+from tests.incremental.reading import applied, asking
 from tests.properties import examples
 from tests.ways import BOTH, Ways
 
@@ -128,6 +129,30 @@ async def test_an_exception_is_masked_at_its_field_alone_and_logged_once(
     assert "IndexError" not in reply.response.text
     assert (bug["module"], bug["field"]) == (Path(place).name, "initials")
     assert "IndexError" in bug["exception"]
+    assert not others
+
+
+async def test_an_exception_in_a_deferred_fragment_costs_its_field_alone(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1, 2)
+    services.profile.rows[user_id(1)] = profile_row(1, displayName="")
+    place = folder.write(INITIALS.replace("name.split()", "[name] * 2"))
+    query = """query($ids: [ID!]!) { users(ids: $ids) {
+        id ... @defer { initials email } ... @defer { plan } } }"""
+    variables = {"ids": [user_id(1), user_id(2)]}
+
+    async with open_gateway(settings_with(place)) as gateway:
+        async with asking(gateway.app, query, variables) as talk:
+            answer = applied(await talk.all())
+        others = gateway.events("graphql.bug")
+
+    assert [[one["initials"], one["email"], one["plan"]] for one in answer["data"]["users"]] == [
+        [None, "user1@example.com", "pro"],
+        ["UU", "user2@example.com", "pro"],
+    ]
+    [error] = answer["errors"]
+    assert error["path"] == ["users", 0, "initials"]
     assert not others
 
 
