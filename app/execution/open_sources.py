@@ -8,8 +8,13 @@ A source that the gateway before has opened with equal settings is not opened ag
 connections, circuit breaker and cache live on.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
@@ -25,7 +30,7 @@ from app.schema.definitions import SchemaDefinition
 from app.settings.files import with_files
 from app.settings.models import Settings
 from app.settings.source import KeyFromSettings, SourceSettings
-from app.sources.base import PagedSource, PageSpec, Record, Source, SourceSpec
+from app.sources.base import PagedSource, PageSpec, Record, Source, SourceSpec, UserId
 from app.sources.batch import BatchedSource
 from app.sources.batch_scheduler import BatchScheduler, Sharing
 from app.sources.cache.entity_cache import CachedSource
@@ -36,11 +41,12 @@ from app.sources.cache.stored_entry import RecordCodec
 from app.sources.client import ServiceClient, open_pipeline, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
+from app.sources.lists.coalescing import CoalescedPages
 from app.sources.lists.pages import NoPages, RestPages
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods
 from app.sources.mapping.row_mapper import with_foreign_keys
-from app.sources.observation import observe_cache, observe_scheduler
+from app.sources.observation import observe_cache, observe_pages, observe_scheduler
 from app.sources.own.contract import OwnSource
 from app.sources.own.pages import OwnPages
 from app.sources.own.service import OwnService, open_own
@@ -127,7 +133,7 @@ class SourceOpener:
             for one in of_source
         }
         pages = {
-            spec: self._pages_of(spec, services[spec.name])
+            spec: self._coalesced(spec, services[spec.name], stack)
             for lists in definition.lists.values()
             for spec in lists.values()
         }
@@ -238,6 +244,21 @@ class SourceOpener:
             return OwnPages(spec, service)
         return RestPages(spec, service, observer=self.observer, methods=self.methods)
 
+    def _coalesced(
+        self, spec: PageSpec[Any], service: OpenService, stack: AsyncExitStack
+    ) -> PagedSource[Any]:
+        """Make a list of a source, whose pages requests share if coalescing is on."""
+        pages, settings = self._pages_of(spec, service), service.settings
+        if not settings.coalesce.enabled:
+            return pages
+        coalesced = CoalescedPages(
+            pages, settings, deadlines=self.settings.deadline, clock=self.clock
+        )
+        stack.enter_context(self._invalidated(spec.name, coalesced.forget))
+        metrics = stack.enter_context(self.telemetry.metrics.registry.observing())
+        observe_pages(metrics, f"{spec.name}.{spec.list}", coalesced)
+        return coalesced
+
     async def _schedule(
         self,
         asked: "_Asked",
@@ -298,7 +319,21 @@ class SourceOpener:
                 congested=one.is_congested,
             ) as scheduler:
                 observe_scheduler(metrics, scheduler)
-                yield scheduler
+                with self._invalidated(source.name.partition(".")[0], scheduler.forget):
+                    yield scheduler
+
+    @contextmanager
+    def _invalidated(
+        self, source: str, forget: Callable[[Callable[[UserId], bool]], None]
+    ) -> Generator[None]:
+        """Let no request join a call of a source that began before an invalidation."""
+        end = self.invalidations.listen(
+            lambda invalidated: forget(lambda key: invalidated.names(source, key))
+        )
+        try:
+            yield
+        finally:
+            end()
 
     def _shared_entries_of(self, one: "_UnscheduledSource") -> SharedEntries[Record] | None:
         """Make the second level of the cache of a source; ``None`` if there is no such store."""

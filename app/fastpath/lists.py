@@ -10,11 +10,11 @@ from typing import Any
 
 from graphql.execution.values import VariableValues
 
-from app.errors import SourceError
+from app.errors import SourceError, SourceFailure
 from app.schema.connection import ResolvedPage, page_request, resolved_page
 from app.schema.definitions import DEFAULT_FIRST
 from app.sources.base import PageRequest, PageResult, PageSpec, UserId
-from app.sources.results import Result, failure_among, record_in
+from app.sources.results import Result, record_in
 
 LIST_BYTES = 400
 """Estimated bytes of a ``CompiledList``, without the field. A test checks all estimates."""
@@ -81,9 +81,12 @@ class CompiledList:
             SourceError: The source has failed.
         """
         request = page_request(user, arguments.first, arguments.after)
-        if (failure := failure_among(self.sources, results, ())) is not None:
-            raise SourceError(failure)
-        known = all(record_in(results[name]) is not None for name in self.sources)
+        known = True
+        for name in self.sources:
+            result = results[name]
+            if isinstance(result, SourceFailure):
+                raise SourceError(result)
+            known = known and record_in(result) is not None
         return request if known else None
 
     def page(

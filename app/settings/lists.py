@@ -59,7 +59,7 @@ class PagingWay(Enum):
     @property
     def counts(self) -> bool:
         """Whether pages are requested by numbers that the gateway counts itself."""
-        return self in {PagingWay.PAGE, PagingWay.OFFSET}
+        return self is PagingWay.PAGE or self is PagingWay.OFFSET
 
 
 class ListSettings(SettingsModel):
@@ -217,8 +217,10 @@ class ListSettings(SettingsModel):
     @property
     def shows_end(self) -> bool:
         """Whether each answer shows whether more items follow."""
-        signed = self.has_more is not None or self.total is not None
-        return signed or self.way in {PagingWay.NAMED, PagingWay.WHOLE}
+        if self.has_more is not None or self.total is not None:
+            return True
+        way = self.way
+        return way is PagingWay.NAMED or way is PagingWay.WHOLE
 
     @property
     def request(self) -> EachRequest | BodyRequest:

@@ -41,12 +41,14 @@ async def fetch_parts(
     """
     if len(parts) == 1:  # the common case: no task
         return await fetch(parts[0])
-    semaphore = asyncio.Semaphore(at_a_time)
+    fetched: dict[int, FetchResult[T]] = {}
+    waiting = iter(enumerate(parts))
 
-    async def fetch_in_turn(part: P) -> FetchResult[T]:
-        async with semaphore:
-            return await fetch(part)
+    async def fetch_in_turn() -> None:
+        for place, part in waiting:  # shared by all tasks: each takes the next part
+            fetched[place] = await fetch(part)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(fetch_in_turn(part)) for part in parts]
-    return joined_fetches([task.result() for task in tasks])
+        for _ in range(min(at_a_time, len(parts))):
+            group.create_task(fetch_in_turn())
+    return joined_fetches([fetched[place] for place in range(len(parts))])

@@ -8,6 +8,7 @@ from app.sources.batch_scheduler import BatchScheduler
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.store import EntityStore
+from app.sources.lists.coalescing import CoalescedPages
 
 
 def observe_scheduler(metrics: Observations, scheduler: BatchScheduler[Any]) -> None:
@@ -19,6 +20,17 @@ def observe_scheduler(metrics: Observations, scheduler: BatchScheduler[Any]) -> 
     """
     name = scheduler.name
     metrics.observe(metric_list.COALESCED_KEYS, lambda: [((name,), scheduler.shared)])
+
+
+def observe_pages(metrics: Observations, name: str, pages: CoalescedPages[Any]) -> None:
+    """Let metrics read how many pages of a list were coalesced.
+
+    Args:
+        metrics: Where they are observed.
+        name: Name of the source and of the list.
+        pages: The list.
+    """
+    metrics.observe(metric_list.COALESCED_KEYS, lambda: [((name,), pages.shared)])
 
 
 def observe_invalidations(metrics: Observations, invalidations: Invalidations) -> None:

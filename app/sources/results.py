@@ -65,11 +65,13 @@ def record_in(result: Result) -> Record | None:
     Raises:
         Exception: The result is a bug of ours.
     """
-    if isinstance(result, Exception):
-        raise result
+    if result is None or isinstance(result, SourceFailure):
+        return None
     if isinstance(result, DamagedRecord):
         return result.record
-    return None if isinstance(result, SourceFailure) else result
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def failure_among(

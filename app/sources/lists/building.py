@@ -79,7 +79,8 @@ class PageBuilder(Generic[R]):
         searching = self._wanted is not None
         # By offset, a page begins at the item after which the wanted ones are.
         at_item = way is PagingWay.OFFSET and not (searching and self._before)
-        if way in {PagingWay.PAGE, PagingWay.WHOLE} or (searching and not at_item):
+        whole = way is PagingWay.PAGE or way is PagingWay.WHOLE
+        if whole or (searching and not at_item):
             return most  # the item has to be found first, so the upstream page is long
         needed = self._first - len(self.items)
         if at_item and (searching or self._last is not None):

@@ -271,8 +271,11 @@ class PageReader(Generic[R]):
     ) -> Sequence[R]:
         """Return the items. Each key comes with what is wrong with it."""
         users = [UserId(key) for key, _ in keys]
+        made = self._mapper.records(rows, users, facts)
+        if not any(wrong for _, wrong in keys) and RowDamage not in map(type, made):
+            return cast("Sequence[R]", made)
         items: list[R] = []
-        for item, (_, wrong) in zip(self._mapper.records(rows, users, facts), keys, strict=True):
+        for item, (_, wrong) in zip(made, keys, strict=True):
             if not wrong and not isinstance(item, RowDamage):
                 items.append(item)
                 continue

@@ -38,6 +38,7 @@ class ListEncoder:
         # The settings of the list, not of the source, say what a status means.
         own = source.model_copy(update={"answer": settings.answer})
         self._encoder = encoder_for(settings.request, own)
+        self._way = settings.way
         self.absent = self._encoder.absent
         self.method = self._encoder.method
 
@@ -50,7 +51,7 @@ class ListEncoder:
         Returns:
             False if it is not a number although pages are requested by numbers.
         """
-        if cursor is None or not self._settings.way.counts:
+        if cursor is None or not self._way.counts:
             return True
         return cursor.isascii() and cursor.isdecimal() and len(cursor) <= MAX_DIGITS
 
@@ -78,7 +79,11 @@ class ListEncoder:
         target: str | None = request.target
         for name, value in pairs:
             target = None if target is None else with_parameter(target, name, str(value))
-        return None if target is None else replace(request, target=target)
+        if target is None:
+            return None
+        # The encoder has made the request for this call alone.
+        request.target = target
+        return request
 
     def example(self, size: int | None) -> str:
         """Write the request of a first page for people.
@@ -99,7 +104,7 @@ class ListEncoder:
         """Return the parameters of a page, by their names."""
         settings = self._settings
         pairs: list[tuple[str | None, str | int]] = [(settings.page_size_parameter, size)]
-        match settings.way:
+        match self._way:
             case PagingWay.PAGE:
                 pairs.append((settings.page_parameter, int(cursor or settings.first_page)))
             case PagingWay.OFFSET:

@@ -402,11 +402,16 @@ def with_parameter(target: str, parameter: str, value: str) -> str | None:
     Returns:
         Path and query; ``None`` if the value cannot be written, or if they are too long.
     """
-    name = quote(parameter, safe="!$'()*,:@/") + "="
+    name = _quoted(parameter, "!$'()*,:@/") + "="
     path, _, query = target.partition("?")
     pairs = [pair for pair in query.split("&") if pair and not pair.startswith(name)]
     try:
-        changed = "&".join([*pairs, name + quote(value, safe="")])
+        changed = "&".join([*pairs, name + _quoted(value, "")])
     except UnicodeEncodeError:
         return None  # a lone surrogate
     return f"{path}?{changed}" if len(changed) <= MAX_TARGET else None
+
+
+def _quoted(text: str, safe: str) -> str:
+    """Percent-encode a text for a query. Most names and values are letters and digits alone."""
+    return text if text.isascii() and text.isalnum() else quote(text, safe=safe)
