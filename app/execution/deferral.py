@@ -299,7 +299,7 @@ def _add(
     selection = one.root.selection
     value = None if rendered.data is None else rendered.data[selection.key]
     if value is None:  # a bug of ours
-        completed += [Completed(pending, rendered.errors) for pending in one.ids.values()]
+        completed += [Completed(pending, [*rendered.errors]) for pending in one.ids.values()]
         return
     errors: dict[int, list[GraphQLFormattedError]] = {}
     for error in rendered.errors:

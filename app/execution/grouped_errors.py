@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from graphql import GraphQLFormattedError
 
+from app.execution.repeated_errors import RepeatedErrors
 from app.execution.response_errors import MAX_MESSAGE
 
 ITEM = "*"
@@ -39,25 +40,29 @@ def grouped(errors: Sequence[GraphQLFormattedError]) -> list[GraphQLFormattedErr
         errors. If their messages differ, as those of fields that the caller may not see do, the
         message has each of them once. Errors without a path stay as they are.
     """
+    each, times = errors, 1
+    if isinstance(errors, RepeatedErrors):
+        each, times = errors.of_one, len(errors.places)
     groups: dict[GroupKey, list[GraphQLFormattedError]] = {}
-    for number, error in enumerate(errors):
+    for number, error in enumerate(each):
         path, extensions = error.get("path"), error.get("extensions", {})
         key: GroupKey = (number, None, None)
         if path:
             key = (path[0], extensions.get("code"), extensions.get("source"))
         groups.setdefault(key, []).append(error)
     return [
-        _group(several) if several[0].get("path") else several[0] for several in groups.values()
+        _group(several, times) if several[0].get("path") else several[0]
+        for several in groups.values()
     ]
 
 
-def _group(errors: Sequence[GraphQLFormattedError]) -> GraphQLFormattedError:
-    """Make one error of those of a group."""
+def _group(errors: Sequence[GraphQLFormattedError], times: int) -> GraphQLFormattedError:
+    """Make one error of those of a group, each of which there is so many times."""
     first = errors[0]
     counts: dict[tuple[str, ...], int] = {}
     for error in errors:
         pattern = tuple(ITEM if isinstance(part, int) else part for part in error.get("path", ()))
-        counts[pattern] = counts.get(pattern, 0) + 1
+        counts[pattern] = counts.get(pattern, 0) + times
     paths = [{"path": [*pattern], "count": count} for pattern, count in counts.items()]
     group: GraphQLFormattedError = {
         "message": _joined(dict.fromkeys(error.get("message", "") for error in errors)),

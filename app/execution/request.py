@@ -10,6 +10,7 @@ from graphql import GraphQLFormattedError
 
 from app.errors import RequestError, without_quotes
 from app.execution.incremental import LaterPayloads
+from app.execution.repeated_errors import RepeatedErrors
 
 OnError = Literal["NULL", "PROPAGATE", "HALT"]
 """What an error does to the answer (GraphQL specification, proposal #1163, "Error behaviors").
@@ -119,10 +120,13 @@ class OperationReport:
         Args:
             errors: The errors of the answer, or of a payload.
         """
-        extensions = [one.get("extensions", {}) for one in errors]
-        self.errors.update(
-            [(str(one.get("code")), str(one.get("source", ""))) for one in extensions]
-        )
+        each, times = errors, 1
+        if isinstance(errors, RepeatedErrors):
+            each, times = errors.of_one, len(errors.places)
+        for error in each:
+            extensions = error.get("extensions", {})
+            key = str(extensions.get("code")), str(extensions.get("source", ""))
+            self.errors[key] += times
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,7 +311,7 @@ class CompiledSelection:
         data: dict[str, Any] | None = {
             key: rendering.root(root, self.roots[key]) for key, root in plan.roots.items()
         }
-        errors: Sequence[GraphQLFormattedError] = rendering.errors
+        errors: Sequence[GraphQLFormattedError] = rendering.repeated or rendering.errors
         apart = any(len(root.groups) > 1 or root.wrong for root in plan.roots.values())
         if errors and (apart or on_error == "PROPAGATE"):
             # Some users of a field were rendered apart from the others, or are null now.

@@ -6,15 +6,18 @@ Part of ``compiled.py``, which says what it replaces.
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from types import NoneType
 from typing import Any, cast
 
 from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.language.location import FormattedSourceLocation
 
 from app.errors import Code, GatewayError, SourceError, SourceFailure, bare
-from app.execution.outcome import GroupResults, Outcome, outcome_of, results_of
+from app.execution.outcome import DAMAGES, GroupResults, Outcome, outcome_of, results_of
 from app.execution.plan import PlannedRoot, RootSelection, SourceNeeds, UserGroup
 from app.execution.render import PageResults, RenderRequest
+from app.execution.repeated_errors import RepeatedErrors
 from app.execution.response_errors import public_error
 from app.fastpath.lists import CompiledList, ListArguments, lists_of
 from app.schema.connection import ResolvedPage
@@ -96,12 +99,15 @@ class Rendering:
 
     Attributes:
         errors: The errors so far, as clients see them.
+        repeated: The errors of all users of the only root field, if each has the same; ``None`` if
+            ``errors`` has all errors.
         bugs: Errors that may be bugs of ours.
         ended: The first error of a field that may not be ``null``.
     """
 
     def __init__(self, request: RenderRequest, pages: PageResults) -> None:
         self.errors: list[GraphQLFormattedError] = []
+        self.repeated: RepeatedErrors | None = None
         self.bugs: list[GraphQLError] = []
         self.ended: GraphQLFormattedError | None = None
         self._request = request
@@ -130,7 +136,8 @@ class Rendering:
         if len(root.groups) == 1 and len(root.groups[0].keys) == root.count:  # the common case
             [group] = root.groups
             writer = compiled.own if group.is_own else compiled.others
-            users = self._users(root.selection, compiled, writer, group, found[0])
+            alone = len(self._request.plan.roots) == 1
+            users = self._users(root.selection, compiled, writer, group, found[0], alone=alone)
         else:
             users = [None] * (root.count or 0)
             for place, error in root.wrong.items():
@@ -152,14 +159,31 @@ class Rendering:
         writer: UserWriter,
         group: UserGroup,
         found: GroupResults,
+        *,
+        alone: bool = False,
     ) -> list[UserData | None]:
-        """Make the users of a group. The caller may see the same fields of all of them."""
-        users: list[UserData | None]
+        """Make the users of a group, perhaps all there are. The caller may see the same of all."""
         if found.whole and not (writer.always_wrong or writer.lists):
-            users = list(map(writer.write_user, group.keys, *found.columns))
+            users: list[UserData | None] = [*map(writer.write_user, group.keys, *found.columns)]
             if not any(_lacks(user, writer.never_null) for user in users if writer.never_null):
                 return users
-        users, needs = [], group.selection.needs
+        if root.is_list and _is_same_for_all(found.columns, group.selection.needs):
+            equal = self._equal_users(root, writer, group, found, alone=alone)
+            if equal is not None:
+                return equal
+        return self._different_users(root, compiled, writer, group, found)
+
+    def _different_users(
+        self,
+        root: RootSelection,
+        compiled: CompiledRoot,
+        writer: UserWriter,
+        group: UserGroup,
+        found: GroupResults,
+    ) -> list[UserData | None]:
+        """Make the users of a group, each by its own results."""
+        users: list[UserData | None] = []
+        needs = group.selection.needs
         lists = lists_of(writer.lists, self._request.variables)
         # A source that fails gives all users of a batch the same failure. What it does to a user is
         # found once for all of them.
@@ -194,6 +218,33 @@ class Rendering:
                 complete = self._add_field_errors(writer, user, failures, path)
                 users.append(user if complete else None)
         return users
+
+    def _equal_users(
+        self,
+        root: RootSelection,
+        writer: UserWriter,
+        group: UserGroup,
+        found: GroupResults,
+        *,
+        alone: bool,
+    ) -> list[UserData | None] | None:
+        """Make users that all lack the same fields; ``None`` if each is another matter."""
+        consequence = self._consequence(
+            writer, group.selection.needs, [column[0] for column in found.columns]
+        )
+        if consequence.errors is None or not consequence.outcome.known:
+            return None
+        records = [
+            [None] * len(column) if type(column[0]) is SourceFailure else column
+            for column in found.columns
+        ]
+        repeated = RepeatedErrors(root.key, group.places, consequence.errors)
+        if alone:
+            self.repeated = repeated
+        else:
+            self.errors += repeated
+        write = partial(writer.write_known, consequence.failures)
+        return [*map(write, group.keys, *records)]
 
     def _consequence(
         self, writer: UserWriter, needs: SourceNeeds, row: Sequence[Result]
@@ -299,6 +350,24 @@ class Rendering:
                 located, otherwise=Code.BAD_USER_INPUT, request_id=self._request.request_id
             )
         )
+
+
+def _is_same_for_all(columns: Sequence[Sequence[Result]], needs: SourceNeeds) -> bool:
+    """Return whether all users of a group exist, and each source failed for all or for none."""
+    known = needs.exists
+    for column in columns:
+        if not column:
+            return False
+        if type(column[0]) is SourceFailure:
+            if column.count(column[0]) < len(column):
+                return False
+            known = True
+        else:
+            kinds = {*map(type, column)}
+            if not kinds.isdisjoint(DAMAGES):
+                return False
+            known = known or NoneType not in kinds
+    return known
 
 
 def _lacks(user: UserData | None, keys: Sequence[str]) -> bool:

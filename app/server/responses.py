@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, quote
 from app.execution.grouped_errors import grouped
+from app.execution.repeated_errors import RepeatedErrors
 from app.execution.request import GraphQLResponse
 
 Header = tuple[bytes, bytes]
@@ -221,8 +222,13 @@ def answer_body(answer: GraphQLResponse) -> Mapping[str, object]:
     # Specification, section 7.1: errors come first, so that people notice them.
     body: dict[str, object] = {}
     if answer.errors:
-        is_grouped = answer.grouped and answer.executed
-        body["errors"] = grouped(answer.errors) if is_grouped else answer.errors
+        body["errors"] = (
+            grouped(answer.errors)
+            if answer.grouped and answer.executed
+            else msgspec.Raw(answer.errors.json())
+            if isinstance(answer.errors, RepeatedErrors)
+            else answer.errors
+        )
     if answer.executed:
         body["data"] = answer.data
     if answer.extensions is not None:
