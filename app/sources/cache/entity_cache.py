@@ -162,11 +162,11 @@ class CachedSource(Generic[R]):
         identity = context.identity
         if self._forwards:
             identity = identity_of(context, self._forwards)
-        entry_keys = [EntryKey(identity, key) for key in keys]
-        entries = self._store.get_many(entry_keys)
+        entries = self._store.get_many(identity, keys)
         now, unmarked = self._clock.now(), self._unmarked_after()
+        fresh_use = EntryUse.FRESH
         uses = [
-            EntryUse.FRESH
+            fresh_use
             if entry is not None
             and entry.fields is None
             and entry.seen.at <= now < entry.fresh_until
@@ -176,7 +176,7 @@ class CachedSource(Generic[R]):
             else self._use_of(entry, now, fields)
             for entry in entries
         ]
-        lookup = PendingLookup(self.collect, keys, [*entries], uses, fields, context)
+        lookup = PendingLookup(self.collect, keys, entries, uses, fields, context)
         shared, lookups = self._shared, self._lookups
         if shared is not None and lookups is not None and shared.is_usable:
             places = [
@@ -187,7 +187,7 @@ class CachedSource(Generic[R]):
             if places:
                 lookup.arrival = asyncio.get_running_loop().create_future()
                 lookups.add(
-                    [entry_keys[place] for place in places],
+                    [EntryKey(identity, keys[place]) for place in places],
                     lambda found: self._resume(lookup, places, found),
                 )
                 return lookup
@@ -392,7 +392,7 @@ class CachedSource(Generic[R]):
                 Entry(entry_key, result, response, fields, until, until, began, arrival.tags)
             )
         if fields is not None:
-            entries = self._merged_with_kept(entries, now)
+            entries = self._merged_with_kept(context.identity, entries, now)
         if clock_changes == self._clock_changes:
             self._keep(entries, refused, now)
         return fetched
@@ -434,9 +434,11 @@ class CachedSource(Generic[R]):
             self.unkept += 1
         return allowed
 
-    def _merged_with_kept(self, entries: Sequence[Entry[R]], now: datetime) -> list[Entry[R]]:
+    def _merged_with_kept(
+        self, identity: str, entries: Sequence[Entry[R]], now: datetime
+    ) -> list[Entry[R]]:
         """Merge entries with the kept entries of the same users that are still fresh."""
-        kept = self._store.get_many([entry.key for entry in entries])
+        kept = self._store.get_many(identity, [entry.key.user for entry in entries])
         return [
             merged_entry(old, new)
             if old is not None and self._use_of(old, now, old.fields) is EntryUse.FRESH

@@ -31,7 +31,7 @@ class EntryKey(NamedTuple):
     user: UserId
 
 
-class Entry(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
+class Entry(msgspec.Struct, Generic[R_co], eq=False):
     """A source result that is kept. A struct, because it takes a quarter of a dataclass's time.
 
     Attributes:
@@ -43,6 +43,8 @@ class Entry(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
         checked_until: Before this time the shared store is not asked for a newer one.
         began: The moment at which its call began (``Invalidations.now``).
         tags: The tags of its response.
+        used: Whether it was looked up since the store last looked for an entry to remove. Nothing
+            else of an entry changes.
     """
 
     key: EntryKey
@@ -53,6 +55,7 @@ class Entry(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
     checked_until: datetime = NEVER
     began: int = 0
     tags: tuple[str, ...] = ()
+    used: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -97,15 +100,27 @@ class Entry(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
 UNKNOWN_SHARE = 10
 """Unknown users may take this part of a full store: one tenth."""
 
+SECOND_CHANCES = 16
+"""How many used entries are spared at most, before one is removed though it was used."""
+
+_Order = OrderedDict[EntryKey, Entry[R]]
+
 
 class EntityStore(Generic[R]):
-    """Keeps entries, and removes the least recently used ones.
+    """Keeps entries, and removes old ones that were not used since.
 
     It is not async: a look-up in memory waits for nothing.
 
+    A look-up only marks an entry as used. When room is needed, the oldest entry is removed; but an
+    entry that was used loses its mark instead, and becomes the newest. This is the algorithm
+    "second chance". It removes nearly the same entries as LRU, which would have to move an entry at
+    each look-up.
+
+    F. J. Corbató, "A paging experiment with the Multics system", MIT Project MAC, 1968.
+
     A client that requests invented users must not displace real ones. So records and unknown users
-    have separate LRU lists. A full store removes an unknown user if these take more than their
-    share, and a record otherwise.
+    have separate orders. A full store removes an unknown user if these take more than their share,
+    and a record otherwise.
 
     Attributes:
         evicted: How many entries were removed because it was full, in total.
@@ -119,33 +134,30 @@ class EntityStore(Generic[R]):
         """
         self.evicted = 0
         self._max = max_entries
-        self._records: OrderedDict[EntryKey, Entry[R]] = OrderedDict()
-        self._unknown: OrderedDict[EntryKey, Entry[R]] = OrderedDict()
+        self._entries: dict[str, dict[UserId, Entry[R]]] = {}
+        # The oldest first.
+        self._records: _Order[R] = OrderedDict()
+        self._unknown: _Order[R] = OrderedDict()
 
     @property
     def size(self) -> int:
         """Number of entries."""
         return len(self._records) + len(self._unknown)
 
-    def get_many(self, keys: Sequence[EntryKey]) -> Sequence[Entry[R] | None]:
-        """Look up entries, and mark them as recently used.
+    def get_many(self, identity: str, users: Sequence[UserId]) -> list[Entry[R] | None]:
+        """Look up entries of one identity, and mark them as used.
 
         Args:
-            keys: The keys of the entries.
+            identity: The identity of the caller.
+            users: The keys of the users.
 
         Returns:
-            One entry per key, in their order; ``None`` if there is none.
+            One entry per user, in their order; ``None`` if there is none.
         """
-        records, found = self._records, list[Entry[R] | None]()
-        for key in keys:
-            entry = records.get(key)
-            if entry is None:
-                entry = self._unknown.get(key)
-                if entry is not None:
-                    self._unknown.move_to_end(key)
-            else:
-                records.move_to_end(key)
-            found.append(entry)
+        found = [*map(self._entries.get(identity, {}).get, users)]
+        for entry in found:
+            if entry is not None:
+                entry.used = True
         return found
 
     def remove_many(self, keys: Sequence[EntryKey]) -> None:
@@ -155,11 +167,12 @@ class EntityStore(Generic[R]):
             keys: The keys of the entries; those that are not there are ignored.
         """
         for key in keys:
-            self._records.pop(key, None)
-            self._unknown.pop(key, None)
+            if (self._records.pop(key, None) or self._unknown.pop(key, None)) is not None:
+                self._drop(key)
 
     def clear(self) -> None:
         """Remove all entries."""
+        self._entries.clear()
         self._records.clear()
         self._unknown.clear()
 
@@ -170,10 +183,34 @@ class EntityStore(Generic[R]):
             entries: The entries.
         """
         for entry in entries:
-            self._records.pop(entry.key, None)
-            self._unknown.pop(entry.key, None)
-            (self._unknown if entry.record is None else self._records)[entry.key] = entry
-            if self.size > self._max:
-                crowded = len(self._unknown) > self._max // UNKNOWN_SHARE
-                (self._unknown if crowded else self._records).popitem(last=False)
-                self.evicted += 1
+            key = entry.key
+            is_new = (self._records.pop(key, None) or self._unknown.pop(key, None)) is None
+            if is_new and self.size >= self._max and not self._make_room(entry):
+                continue
+            (self._unknown if entry.record is None else self._records)[key] = entry
+            self._entries.setdefault(key.identity, {})[key.user] = entry
+
+    def _make_room(self, new: Entry[R]) -> bool:
+        """Remove an entry for a new one; return whether the new one may be kept."""
+        self.evicted += 1
+        unknown = len(self._unknown) + (new.record is None)
+        crowded = unknown > self._max // UNKNOWN_SHARE
+        order = self._unknown if crowded or not self._records else self._records
+        if not order:
+            return False  # all are records, which an unknown user must not displace
+        key, entry = order.popitem(last=False)
+        for _ in range(min(SECOND_CHANCES, len(order) + 1)):
+            if not entry.used:
+                break
+            entry.used = False
+            order[key] = entry
+            key, entry = order.popitem(last=False)
+        self._drop(key)
+        return True
+
+    def _drop(self, key: EntryKey) -> None:
+        """Remove an entry that is in no order any more."""
+        of_identity = self._entries[key.identity]
+        del of_identity[key.user]
+        if not of_identity:
+            del self._entries[key.identity]

@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 
 from app.sources.base import UserId
 from app.sources.cache.lifetime import SeenResponse
-from app.sources.cache.store import UNKNOWN_SHARE, EntityStore, Entry, EntryKey
+from app.sources.cache.store import SECOND_CHANCES, UNKNOWN_SHARE, EntityStore, Entry, EntryKey
 from tests.properties import examples
 from tests.sources.upstream import PersonRecord, ids
 
@@ -32,13 +32,14 @@ def entry(key: EntryKey, version: int = 0, *, known: bool = True) -> Entry[Perso
 
 
 class StoreAndModel(RuleBasedStateMachine):
-    """A store beside a list of its entries, the least recently used first."""
+    """A store beside a list of its entries, the oldest first."""
 
     @initialize(most=st.sampled_from([1, 2, 5, 9, 10, 11, 20, 25]))
     def begin(self, most: int) -> None:
         self.most = most
         self.store: EntityStore[PersonRecord] = EntityStore(most)
         self.model: list[Entry[PersonRecord]] = []
+        self.used: set[EntryKey] = set()
         self.versions = 0
 
     @rule(keys=st.lists(st.sampled_from(KEYS), max_size=6), known=st.booleans())
@@ -47,25 +48,40 @@ class StoreAndModel(RuleBasedStateMachine):
         entries = [entry(key, self.versions, known=known) for key in keys]
         self.store.put_many(entries)
         for one in entries:
-            self.model = [kept for kept in self.model if kept.key != one.key] + [one]
-            if len(self.model) > self.most:
-                self.model.remove(self.least_wanted())
+            others = [kept for kept in self.model if kept.key != one.key]
+            is_full = len(self.model) == len(others) == self.most
+            self.model = others
+            self.used.discard(one.key)
+            if not is_full or self.forget_one(one):
+                self.model.append(one)
 
-    def least_wanted(self) -> Entry[PersonRecord]:
-        """Choose what to forget."""
+    def forget_one(self, new: Entry[PersonRecord]) -> bool:
+        """Forget an entry for a new one, unless the new one is the first to go."""
         unknown = [kept for kept in self.model if kept.record is None]
         records = [kept for kept in self.model if kept.record is not None]
-        too_many = len(unknown) > self.most // UNKNOWN_SHARE
-        return unknown[0] if too_many or not records else records[0]
+        too_many = len(unknown) + (new.record is None) > self.most // UNKNOWN_SHARE
+        candidates = unknown if too_many or not records else records
+        if not candidates:
+            return False
+        for _ in range(min(SECOND_CHANCES, len(candidates))):
+            oldest = candidates[0]
+            if oldest.key not in self.used:
+                break
+            self.used.remove(oldest.key)
+            for each in (candidates, self.model):
+                each.remove(oldest)
+                each.append(oldest)
+        self.model.remove(candidates[0])
+        self.used.discard(candidates[0].key)
+        return True
 
     @rule(keys=st.lists(st.sampled_from(KEYS), max_size=6))
     def get(self, keys: list[EntryKey]) -> None:
-        expected: list[Entry[PersonRecord] | None] = []
         for key in keys:
             found = [kept for kept in self.model if kept.key == key]
-            expected.append(found[0] if found else None)
-            self.model = [kept for kept in self.model if kept.key != key] + found
-        assert self.store.get_many(keys) == expected
+            self.used.update(kept.key for kept in found)
+            [got] = self.store.get_many(key.identity, [key.user])
+            assert got is (found[0] if found else None)
 
     @invariant()
     def it_is_as_full_as_the_list_and_never_too_full(self) -> None:
@@ -79,15 +95,31 @@ def test_the_store_does_what_a_list_of_its_entries_says() -> None:
     )
 
 
-def test_the_least_recently_used_is_forgotten_and_looking_is_using() -> None:
+def test_the_oldest_that_was_not_used_is_forgotten_and_looking_is_using() -> None:
     store: EntityStore[PersonRecord] = EntityStore(2)
-    a, b, c = (entry(key) for key in KEYS[:3])
+    a, b, c, d = (entry(key) for key in KEYS[:4])
+    users = [one.key.user for one in (a, b, c, d)]
     store.put_many([a, b])
-    store.get_many([a.key])
+    store.get_many("", [a.key.user])
 
     store.put_many([c])
+    assert store.get_many("", users) == [a, None, c, None]
 
-    assert store.get_many([a.key, b.key, c.key]) == [a, None, c]
+    store.put_many([d])
+    assert store.get_many("", users) == [None, None, c, d], "both were used: the older one goes"
+    assert store.evicted == 2
+
+
+def test_an_entry_is_removed_for_its_identity_alone() -> None:
+    store: EntityStore[PersonRecord] = EntityStore(10)
+    keys = [EntryKey(identity, UserId("a")) for identity in ("ann", "ben")]
+    entries = [entry(key) for key in keys]
+    store.put_many(entries)
+
+    store.remove_many([keys[0], EntryKey("cleo", UserId("a"))])
+
+    assert [store.get_many(key.identity, [key.user]) for key in keys] == [[None], [entries[1]]]
+    assert store.size == 1
 
 
 def test_made_up_users_do_not_push_out_the_real_ones() -> None:
@@ -99,8 +131,18 @@ def test_made_up_users_do_not_push_out_the_real_ones() -> None:
         made_up = EntryKey("", UserId(f"made up {number}"))
         store.put_many([entry(made_up, known=False)])
 
-    assert store.get_many([one.key for one in real]) == real
+    assert [store.get_many(*key) for key in _by_identity(real)] == [
+        [one for one in real if one.key.identity == identity] for identity, _ in _by_identity(real)
+    ]
     assert store.size == 100
+
+
+def _by_identity(entries: list[Entry[PersonRecord]]) -> list[tuple[str, list[UserId]]]:
+    """Divide the users of entries by their identities."""
+    users: dict[str, list[UserId]] = {}
+    for one in entries:
+        users.setdefault(one.key.identity, []).append(one.key.user)
+    return [*users.items()]
 
 
 def test_an_age_is_in_seconds_and_negative_for_what_is_from_the_future() -> None:
