@@ -29,6 +29,7 @@ from app.resilience.retry import Chance
 from app.resilience.tasks import Tasks
 from app.settings.resilience import BreakerSettings
 from app.settings.store import StoreSettings
+from app.store.batches import ReadsTogether, WritesTogether
 from app.store.contract import StoreClient, StoreError, StoreFailure, StoreFailureKind
 from app.store.time_limit import TimeLimit
 
@@ -71,6 +72,8 @@ class SharedStore:
 
     Attributes:
         settings: The settings.
+        reads: Reads values, those of one turn of the event loop by one command.
+        writes: Stores and removes values, without waiting for it.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class SharedStore:
         metrics: GatewayMetrics,
     ) -> None:
         self.settings = settings
+        self.reads = ReadsTogether(self.ask)
+        self.writes = WritesTogether(self.begin, clock)
         self._connect = connect
         self._client: StoreClient | None = None
         self._clock = clock
@@ -113,6 +118,7 @@ class SharedStore:
         traceback: TracebackType | None,
     ) -> None:
         self._exits.close()
+        self.writes.end()
         await self._tasks.__aexit__(kind, error, traceback)
         client, self._client = self.client, None
         try:

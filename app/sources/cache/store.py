@@ -169,11 +169,15 @@ class EntityStore(Generic[R]):
         Args:
             entries: The entries.
         """
+        records, unknown = self._records, self._unknown
         for entry in entries:
-            self._records.pop(entry.key, None)
-            self._unknown.pop(entry.key, None)
-            (self._unknown if entry.record is None else self._records)[entry.key] = entry
-            if self.size > self._max:
-                crowded = len(self._unknown) > self._max // UNKNOWN_SHARE
-                (self._unknown if crowded else self._records).popitem(last=False)
-                self.evicted += 1
+            key = entry.key
+            here, there = (unknown, records) if entry.record is None else (records, unknown)
+            if there:
+                there.pop(key, None)
+            here[key] = entry
+            here.move_to_end(key)
+        while len(records) + len(unknown) > self._max:
+            crowded = len(unknown) > self._max // UNKNOWN_SHARE
+            (unknown if crowded or not records else records).popitem(last=False)
+            self.evicted += 1
