@@ -75,5 +75,4 @@ class SharedDocuments:
             text: Its text.
         """
         if len(text) <= MAX_CACHED:
-            values = [StoredValue(self._prefix + name, text.encode(), KEPT_FOR)]
-            self._store.begin("put", lambda client: client.put_many(values))
+            self._store.writes.add([StoredValue(self._prefix + name, text.encode(), KEPT_FOR)])

@@ -7,8 +7,11 @@ times as much as a key. In a cluster, keys are on different nodes. So there each
 and each node gets its commands together.
 """
 
+import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from app.settings.store import StoreSettings
@@ -24,6 +27,8 @@ from app.store.contract import (
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
+    from app.store.spare_connections import SpareConnections
+
     RedisConnection: TypeAlias = Redis | RedisCluster
     """The library's client of a server, or of a cluster."""
 
@@ -36,6 +41,9 @@ return count
 """
 """Stores values. A script is one command, where a pipeline would have one for each value."""
 
+_VALUES: AbstractSet[type] = frozenset({bytes, NoneType})
+"""The types of what a key may have."""
+
 MESSAGE = b"message"
 """The field of a log entry that has its message."""
 
@@ -45,7 +53,7 @@ class RedisClient:
 
     Args:
         connection: The library's client.
-        is_cluster: Whether the store is a cluster.
+        spare: The connections for commands; ``None`` if the store is a cluster.
         sentinels: The library's clients of Sentinels, which it does not close itself.
     """
 
@@ -53,36 +61,34 @@ class RedisClient:
         self,
         connection: "RedisConnection",
         *,
-        is_cluster: bool,
+        spare: "SpareConnections | None",
         sentinels: "Sequence[Redis]" = (),
     ) -> None:
         self._sentinels = sentinels
         # The library leaves some types open, and types its two clients together.
         self._connection: Any = connection
-        self._scripts: dict[str, Any] = {}
-        self._is_cluster = is_cluster
-        self._put_many: Any = connection.register_script(PUT_MANY)
+        self._digests: dict[str, str] = {}
+        self._spare = spare
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         """Read values; see ``StoreClient``."""
-        if self._is_cluster:
+        if self._spare is None:
             found = await self._each([("GET", key) for key in keys])
         else:
-            found = await self._read_at_once(keys)
-        return _each_of(found, len(keys), bytes | None)
+            found = await self._run("MGET", *keys)
+        return _each_of(found, len(keys), _VALUES)
 
     async def put_many(self, values: Sequence[StoredValue]) -> None:
         """Store values; see ``StoreClient``."""
-        if self._is_cluster:
+        if self._spare is None:
             await self._each([("SET", key, value, "PX", time) for key, value, time in values])
             return
         keys, contents, times = zip(*values, strict=True)
-        with translated():
-            await self._put_many(keys, [*contents, *times])
+        await self._script(PUT_MANY, keys, (*contents, *times))
 
     async def remove(self, keys: Sequence[str]) -> None:
         """Remove values; see ``StoreClient``."""
-        if self._is_cluster:
+        if self._spare is None:
             await self._each([("UNLINK", key) for key in keys])
         else:
             await self._run("UNLINK", *keys)
@@ -90,7 +96,7 @@ class RedisClient:
     async def lease(self, keys: Sequence[str], milliseconds: int) -> Sequence[bool]:
         """Take leases that nobody has; see ``StoreClient``."""
         found = await self._each([("SET", key, b"1", "NX", "PX", milliseconds) for key in keys])
-        return [bool(one) for one in _each_of(found, len(keys), object)]
+        return [bool(one) for one in _each_of(found, len(keys))]
 
     async def time(self) -> int:
         """Read the store's clock; see ``StoreClient``."""
@@ -130,11 +136,9 @@ class RedisClient:
         self, script: str, key: str, arguments: Sequence[int]
     ) -> tuple[int, int, int]:
         """Run a script at the store; see ``StoreClient``."""
-        registered = self._scripts.get(script)
-        if registered is None:
-            registered = self._scripts[script] = self._connection.register_script(script)
+        found: Any = await self._script(script, [key], arguments)
         with translated():
-            first, second, third = await registered([key], arguments)
+            first, second, third = found
             return int(first), int(second), int(third)
 
     async def close(self) -> None:
@@ -143,36 +147,53 @@ class RedisClient:
             for one in (self._connection, *self._sentinels):
                 await one.aclose()
 
-    async def _read_at_once(self, keys: Sequence[str]) -> object:
-        """Read values by one command, which is written in C.
+    async def _script(
+        self, script: str, keys: Sequence[str], arguments: Sequence[bytes | int]
+    ) -> object:
+        """Run a script by its digest, or by its text where the store does not know it yet."""
+        from redis.exceptions import NoScriptError  # noqa: PLC0415 # few have a store
 
-        ``execute_command`` writes it in Python, and would take a third longer for fifty keys. What
-        it has beside that, the retries, is switched off here.
+        digest = self._digests.get(script)
+        if digest is None:
+            digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+            self._digests[script] = digest
+        try:
+            return await self._run("EVALSHA", digest, len(keys), *keys, *arguments)
+        except StoreError as error:
+            if not isinstance(error.__cause__, NoScriptError):
+                raise
+        return await self._run("EVAL", script, len(keys), *keys, *arguments)
+
+    async def _run(self, *command: str | bytes | int) -> object:
+        """Run one command.
+
+        ``execute_command`` writes a command in Python, and takes its connection from a pool that
+        costs more than the command. What it has beside that, the retries, is switched off here.
         """
+        spare = self._spare
+        if spare is None:
+            with translated():
+                found: object = await self._connection.execute_command(*command)
+                return found
         import hiredis  # noqa: PLC0415 # few have a store
 
         writer: Any = hiredis  # it has typed commands of one word
         with translated():
-            command: bytes = writer.pack_command(("MGET", *keys))
-            pool = self._connection.connection_pool
-            connection = await pool.get_connection()
+            packed: bytes = writer.pack_command(command)
+            connection = await spare.take()
             try:
-                await connection.send_packed_command(command, check_health=False)
-                found: object = await connection.read_response()
-            finally:
-                await pool.release(connection)
-            return found
-
-    async def _run(self, *command: str | bytes | int) -> object:
-        """Run one command."""
-        with translated():
-            found: object = await self._connection.execute_command(*command)
-            return found
+                await connection.send_packed_command(packed, check_health=False)
+                answer: object = await connection.read_response()
+            except BaseException:
+                await spare.give_up(connection)
+                raise
+            await spare.give_back(connection)
+            return answer
 
     async def _each(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> object:
         """Run commands by one round trip to each node. One that fails fails all."""
         with translated():
-            options = {} if self._is_cluster else {"transaction": False}
+            options = {} if self._spare is None else {"transaction": False}
             async with self._connection.pipeline(**options) as pipeline:
                 for one in commands:
                     pipeline.execute_command(*one)
@@ -180,11 +201,11 @@ class RedisClient:
                 return found
 
 
-def _each_of(found: object, count: int, kind: Any) -> list[Any]:  # noqa: ANN401 # a type or a union
+def _each_of(found: object, count: int, kinds: AbstractSet[type] | None = None) -> list[Any]:
     """Return the answers of several keys; raise ``StoreError`` if the store answered otherwise."""
     if isinstance(found, list):
         answers = cast("list[object]", found)
-        if len(answers) == count and all(isinstance(one, kind) for one in answers):
+        if len(answers) == count and (kinds is None or kinds >= {*map(type, answers)}):
             return answers
     raise StoreError(StoreFailure(StoreFailureKind.REFUSED, "an answer that was not asked for"))
 
@@ -270,6 +291,8 @@ def connect(settings: StoreSettings) -> RedisClient:
     from redis.asyncio.retry import Retry  # noqa: PLC0415 # the same
     from redis.backoff import NoBackoff  # noqa: PLC0415 # the same
 
+    from app.store.spare_connections import SpareConnections  # noqa: PLC0415 # the same
+
     # Not longer than a connection may take: a request does not wait for either.
     common: dict[str, Any] = {
         "socket_timeout": settings.connect_timeout,
@@ -290,7 +313,7 @@ def connect(settings: StoreSettings) -> RedisClient:
             **common,
             **tls,
         )
-        return RedisClient(cluster, is_cluster=True)
+        return RedisClient(cluster, spare=None)
     if settings.topology == "sentinel":
         of_sentinels: dict[str, Any] = {
             "socket_timeout": settings.connect_timeout,
@@ -311,7 +334,11 @@ def connect(settings: StoreSettings) -> RedisClient:
             **common,
             **tls,
         )
-        return RedisClient(server, is_cluster=False, sentinels=sentinels.sentinels)
+        return RedisClient(
+            server,
+            spare=SpareConnections(server.connection_pool, settings.max_connections),
+            sentinels=sentinels.sentinels,
+        )
     ((host, port),) = settings.hosts
     pool = BlockingConnectionPool(
         max_connections=settings.max_connections,
@@ -324,7 +351,8 @@ def connect(settings: StoreSettings) -> RedisClient:
         **common,
         **tls,
     )
-    return RedisClient(Redis.from_pool(pool), is_cluster=False)
+    spare = SpareConnections(pool, settings.max_connections)
+    return RedisClient(Redis.from_pool(pool), spare=spare)
 
 
 def _tls_of(settings: StoreSettings) -> dict[str, Any]:

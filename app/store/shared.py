@@ -1,9 +1,9 @@
 """What the shared store can cost: a request its time limit, and nothing if the store has failed.
 
 A command runs in a task of its own. A request waits for it for ``timeout``, and then goes on
-without the store. The command itself goes on, for as long as a connection may take to open. If it
-ended with the request, a slow store would lose all its connections, and a store with TLS would
-never get one.
+without the store. The lag of the event loop is not the store's time (``time_limit.py``). The
+command itself goes on, for as long as a connection may take to open. If it ended with the request,
+a slow store would lose all its connections, and a store with TLS would never get one.
 
 A circuit breaker stops the commands to a store that keeps failing. The log says so once, and once
 when the store is back.
@@ -29,7 +29,9 @@ from app.resilience.retry import Chance
 from app.resilience.tasks import Tasks
 from app.settings.resilience import BreakerSettings
 from app.settings.store import StoreSettings
+from app.store.batches import ReadsTogether, WritesTogether
 from app.store.contract import StoreClient, StoreError, StoreFailure, StoreFailureKind
+from app.store.time_limit import TimeLimit
 
 T = TypeVar("T")
 
@@ -70,6 +72,8 @@ class SharedStore:
 
     Attributes:
         settings: The settings.
+        reads: Reads values, those of one turn of the event loop by one command.
+        writes: Stores and removes values, without waiting for it.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class SharedStore:
         metrics: GatewayMetrics,
     ) -> None:
         self.settings = settings
+        self.reads = ReadsTogether(self.ask)
+        self.writes = WritesTogether(self.begin, clock)
         self._connect = connect
         self._client: StoreClient | None = None
         self._clock = clock
@@ -112,6 +118,7 @@ class SharedStore:
         traceback: TracebackType | None,
     ) -> None:
         self._exits.close()
+        self.writes.end()
         await self._tasks.__aexit__(kind, error, traceback)
         client, self._client = self.client, None
         try:
@@ -174,11 +181,7 @@ class SharedStore:
             self._duration.record(0.0, operation, NOT_ASKED.kind.value)
             then(NOT_ASKED)
             return
-        running = _Command(operation, permit, self._clock.monotonic(), then)
-        running.cancel_timer = self._clock.call_later(
-            self.settings.timeout, lambda: self._end(running, TIMED_OUT)
-        )
-        self._begin(command, running)
+        self._begin(command, _Command(operation, permit, self._clock.monotonic(), then))
 
     def begin(self, operation: str, command: Callable[[StoreClient], Awaitable[object]]) -> None:
         """Run a command that nobody waits for.
@@ -229,6 +232,10 @@ class SharedStore:
         self, command: Callable[[StoreClient], Awaitable[T]], running: "_Command[T]"
     ) -> None:
         """Run a command to its end."""
+        if running.then is not None:  # from here on: before, the loop was late, and not the store
+            running.limit = TimeLimit(
+                self.settings.timeout, self._clock, lambda: self._end(running, TIMED_OUT)
+            )
         try:
             result = await command(self.client)
         except StoreError as error:
@@ -241,8 +248,8 @@ class SharedStore:
         if running.ended:
             return
         running.ended = True
-        if running.cancel_timer is not None:
-            running.cancel_timer()
+        if running.limit is not None:
+            running.limit.cancel()
         failure = result if isinstance(result, StoreFailure) else None
         self._settle(running, failure)
         if running.then is not None:
@@ -293,7 +300,7 @@ class _Command(Generic[T]):
         permit: The permit of the breaker.
         started: When it began, by ``clock.monotonic()``.
         then: What is called with its result; ``None`` if nobody waits.
-        cancel_timer: Cancels the timer of its time limit.
+        limit: Its time limit, once it has begun; ``None`` if nobody waits.
         ended: Whether it was counted, and its result handed on.
     """
 
@@ -301,5 +308,5 @@ class _Command(Generic[T]):
     permit: Permit
     started: float
     then: Callable[[T | StoreFailure], object] | None = None
-    cancel_timer: Callable[[], object] | None = None
+    limit: TimeLimit | None = None
     ended: bool = False

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.settings.credentials import NoAuth
-from app.sources.cache.stored_entry import StoredEntry, read_entry, write_entry
+from app.sources.cache.stored_entry import StoredEntry, read_entries, write_entry
 from tests.fakes import Behaviour, FakeServices, failing, json_response, profile_row, user_id
 from tests.store.instances import (
     NAMES,
@@ -217,13 +217,21 @@ def test_an_entry_is_read_as_it_was_written(
     row = None if name is None else name.encode("utf-8", "replace") * (100 if is_long else 1)
     entry = StoredEntry(("i", "u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
 
-    assert read_entry(write_entry(entry), ("i", "u")) == entry
-    assert read_entry(write_entry(entry), ("i", "v")) is None
+    written = write_entry(entry)
+    owners = [("i", "u"), ("i", "v"), ("i", "w")]
+    assert read_entries([written, written, None], owners) == [entry, None, None]
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_are_more_than_not_readable(value: bytes) -> None:
-    assert read_entry(value, ("", "u")) is None
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_are_more_than_not_readable(
+    value: bytes,
+    is_plain: bool,  # noqa: FBT001 # a generated value
+) -> None:
+    entry = StoredEntry(("i", "u"), 1, 2, None, (), None, b"{}")
+    wrong = b"\x01" + value if is_plain else value
+    found = read_entries([wrong, write_entry(entry)], [("", "u"), ("i", "u")])
+
+    assert found == [None, entry]
 
 
 def with_header(name: str, value: str, row: Mapping[str, object]) -> Behaviour:

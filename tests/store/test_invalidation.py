@@ -156,9 +156,10 @@ async def test_all_gateways_forget(by: str) -> None:
         running_store() as server,
         instances(3, settings_for(server, cached_source()), services) as several,
     ):
+        await several[0].names(1)
+        await stored(server, 1)
         for one in several:
             await one.names(1)
-        await stored(server, 1)
         services.profile.rows[USER] = profile_row(1, displayName="New")
         if by == "gateway":
             response = await several[0].invalidate({"users": [USER]})

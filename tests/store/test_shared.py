@@ -1,5 +1,6 @@
 """A store gives what it was given, and costs no more than its time when it does not."""
 
+import asyncio
 import io
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -140,3 +141,42 @@ def test_a_connection_that_closes_while_it_is_opened_is_a_failure_of_the_connect
         raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
 
     assert found.value.failure.kind is StoreFailureKind.CONNECTION
+
+
+@needs_store
+async def test_reads_of_one_turn_are_one_command_and_each_gets_its_own_values() -> None:
+    async with running_store() as server, opened(server.settings()) as one:
+        await one.put("a", b"1")
+        await one.put("b", b"2")
+        asked = ["a", "b"], ["missing"], ["b", "a", "b"]
+        answers = [asyncio.get_running_loop().create_future() for _ in asked]
+        for keys, answer in zip(asked, answers, strict=True):
+            one.store.reads.add(keys, answer.set_result)
+
+        assert await asyncio.gather(*answers) == [[b"1", b"2"], [None], [b"2", b"1", b"2"]]
+        assert await server.calls("mget") == 1
+
+
+@needs_store
+async def test_writes_that_come_together_are_one_command_and_what_is_removed_is_not_stored() -> (
+    None
+):
+    async with running_store() as server, opened(server.settings()) as one:
+        for key, value in ("a", b"0"), ("a", b"1"), ("b", b"2"), ("c", b"3"):
+            one.store.writes.add([StoredValue(key, value, 10_000)])
+        one.store.writes.remove(["b"])
+        while await one.get("a", "b", "c") == [None, None, None]:
+            pass
+
+        assert await one.get("a", "b", "c") == [b"1", None, b"3"]
+        assert await server.calls("eval") == 1
+
+
+@needs_store
+async def test_connections_that_the_store_has_closed_cost_no_command() -> None:
+    async with running_store() as server, opened(server.settings()) as one:
+        await one.put("a", b"1")
+        await asyncio.gather(*(one.get("a") for _ in range(8)))
+        await server.command("CLIENT", "KILL", "TYPE", "normal")
+        found = await asyncio.gather(*(one.get("a") for _ in range(8)))
+        assert found == [[b"1"]] * 8

@@ -5,10 +5,10 @@ gateways share. ``entry_use.py`` decides by the age of an entry how it may be us
 ``invalidation.py`` which entries must not be used any more.
 
 A request whose keys are all in memory waits for nothing. The other keys are looked up in the shared
-store, those of all requests of one turn of the event loop together. What it does not have either is
-fetched, and the result is kept in both. An entry in memory counts for ``local_ttl`` only, so that
-what another gateway has renewed is found; but if the store has nothing newer, or does not answer,
-the entry is used as if there were no store.
+store, those of all sources and requests of one turn of the event loop together. What it does not
+have either is fetched, and the result is kept in both. An entry in memory counts for ``local_ttl``
+only, so that what another gateway has renewed is found; but if the store has nothing newer, or does
+not answer, the entry is used as if there were no store.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ from app.sources.cache.entry_use import (
 )
 from app.sources.cache.invalidation import Forget, Invalidations
 from app.sources.cache.lifetime import UNBOUNDED, ArrivalTime, Lifetime, SeenResponse
-from app.sources.cache.lookup import PendingLookup, StoredEntries, StoreLookups
+from app.sources.cache.lookup import PendingLookup, StoredEntries
 from app.sources.cache.shared_entries import SharedEntries
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.credentials import identity_of
@@ -127,9 +127,6 @@ class CachedSource(Generic[R]):
             telemetry=telemetry,
             congested=congested,
         )
-        self._lookups: StoreLookups[R] | None = None
-        if shared is not None:
-            self._lookups = StoreLookups(shared.read)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -163,22 +160,24 @@ class CachedSource(Generic[R]):
         if self._forwards:
             identity = identity_of(context, self._forwards)
         entries = self._store.get_many(identity, keys)
-        now, unmarked = self._clock.now(), self._unmarked_after()
+        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
+        unmarked = max(self._invalidations.last, doubtful)
+        shared = self._shared if self._shared is not None and self._shared.is_usable else None
         fresh_use = EntryUse.FRESH
         uses = [
-            fresh_use
-            if entry is not None
-            and entry.fields is None
+            EntryUse.NONE
+            if entry is None
+            else fresh_use
+            if entry.fields is None
             and entry.seen.at <= now < entry.fresh_until
             and entry.began > unmarked
-            else EntryUse.NONE
-            if entry is None
-            else self._use_of(entry, now, fields)
+            else EntryUse.NONE  # the store may have a newer one
+            if shared is not None and now >= entry.checked_until
+            else self._use_of(entry, now, fields, doubtful)
             for entry in entries
         ]
         lookup = PendingLookup(self.collect, keys, entries, uses, fields, context)
-        shared, lookups = self._shared, self._lookups
-        if shared is not None and lookups is not None and shared.is_usable:
+        if shared is not None:
             places = [
                 place
                 for place, (entry, use) in enumerate(zip(entries, uses, strict=True))
@@ -186,7 +185,7 @@ class CachedSource(Generic[R]):
             ]
             if places:
                 lookup.arrival = asyncio.get_running_loop().create_future()
-                lookups.add(
+                shared.read(
                     [EntryKey(identity, keys[place]) for place in places],
                     lambda found: self._resume(lookup, places, found),
                 )
@@ -194,7 +193,7 @@ class CachedSource(Generic[R]):
         if uses.count(EntryUse.FRESH) == len(uses):  # the common case
             self.hits += len(uses)
         else:
-            self._fetch_missing(lookup, renews=shared is None or not shared.is_usable)
+            self._fetch_missing(lookup, renews=shared is None)
         return lookup
 
     def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
@@ -209,7 +208,8 @@ class CachedSource(Generic[R]):
         if lookup.is_fresh:
             # Entries of one response have the same objects: once is enough.
             kept = [entry for entry in lookup.entries if entry is not None]
-            seen = {id(entry.seen): entry.seen for entry in kept}
+            responses = [entry.seen for entry in kept]
+            seen = dict(zip(map(id, responses), responses, strict=True))
             trace = SourceTrace(keys=len(kept), cached=len(kept), seen=[*seen.values()])
             found = dict(zip(lookup.keys, [entry.record for entry in kept], strict=True))
             return Collected(cast("dict[UserId, SourceResult[R] | Exception]", found), trace)
@@ -218,7 +218,7 @@ class CachedSource(Generic[R]):
             collected = lookup.fetched.collect()
         trace, fetched = collected.trace, collected.results
         results: dict[UserId, SourceResult[R] | Exception] = {}
-        now = self._clock.now()
+        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
         for key, entry, use in zip(lookup.keys, lookup.entries, lookup.uses, strict=True):
             if entry is not None and use in AT_ONCE:
                 trace.keys += 1
@@ -228,9 +228,8 @@ class CachedSource(Generic[R]):
                 results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:
-                old = (
-                    entry if self._use_of(entry, now, lookup.fields) is EntryUse.IF_ERROR else None
-                )
+                now_use = self._use_of(entry, now, lookup.fields, doubtful)
+                old = entry if now_use is EntryUse.IF_ERROR else None
                 results[key] = fetched[key] if old is None else with_old(fetched[key], old.record)
                 is_stale = results[key] is not fetched[key]
             if entry is not None and is_stale:
@@ -238,21 +237,17 @@ class CachedSource(Generic[R]):
                 trace.stale = max(trace.stale or 0.0, entry.age(now))
         return Collected(results, trace)
 
-    def _unmarked_after(self) -> int:
-        """Return the moment after which no call of a result is in doubt."""
-        if self._shared is None:
-            return self._invalidations.last
-        return max(self._invalidations.last, self._invalidations.doubtful_before())
-
-    def _use_of(self, entry: Entry[R] | None, now: datetime, fields: FieldSet | None) -> EntryUse:
-        """Decide how an entry may be used."""
+    def _use_of(
+        self, entry: Entry[R] | None, now: datetime, fields: FieldSet | None, doubtful: int
+    ) -> EntryUse:
+        """Decide how an entry may be used; ``doubtful`` is of ``doubtful_before``."""
         use = use_of(entry, now, self._settings, fields)
         if entry is None or use is EntryUse.NONE:
             return use
         invalidations = self._invalidations
         if invalidations.is_outdated(self._service, entry.key.user, entry.tags, entry.began):
             return EntryUse.NONE
-        if use in AT_ONCE and entry.began < invalidations.doubtful_before():
+        if use in AT_ONCE and entry.began < doubtful:
             # It may have been invalidated by another gateway. It is better than a failure.
             return EntryUse.IF_ERROR if self._settings.contract == "stale_ok" else EntryUse.NONE
         return use
@@ -262,7 +257,12 @@ class CachedSource(Generic[R]):
     ) -> None:
         """Go on with a look-up, after the shared store has answered or failed."""
         shared = self._shared
-        if found is not None and shared is not None:
+        if found is None:
+            now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
+            for place in places:
+                entry = lookup.entries[place]
+                lookup.uses[place] = self._use_of(entry, now, lookup.fields, doubtful)
+        elif shared is not None:
             stale = self._choose(lookup, places, found, shared.local_ttl)
             if stale:
                 self._begin_renewal(shared, stale, lookup.context, lookup.fields)
@@ -282,8 +282,9 @@ class CachedSource(Generic[R]):
         local_ttl: timedelta,
     ) -> Sequence[EntryKey]:
         """Choose the newer entry of both levels for each place; return the keys of stale ones."""
-        now, unmarked, fields = self._clock.now(), self._unmarked_after(), lookup.fields
-        entries, uses = lookup.entries, lookup.uses
+        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
+        unmarked = max(self._invalidations.last, doubtful)
+        entries, uses, fields = lookup.entries, lookup.uses, lookup.fields
         kept: list[Entry[R]] = []
         stale: list[EntryKey] = []
         for place, stored in zip(places, found, strict=True):
@@ -309,7 +310,7 @@ class CachedSource(Generic[R]):
             ):  # the common case
                 uses[place] = EntryUse.FRESH
                 continue
-            use = uses[place] = self._use_of(entry, now, fields)
+            use = uses[place] = self._use_of(entry, now, fields, doubtful)
             if use is EntryUse.REVALIDATE and entry is not None:
                 stale.append(entry.key)
         self._store.put_many(kept)
@@ -439,9 +440,10 @@ class CachedSource(Generic[R]):
     ) -> list[Entry[R]]:
         """Merge entries with the kept entries of the same users that are still fresh."""
         kept = self._store.get_many(identity, [entry.key.user for entry in entries])
+        doubtful = self._invalidations.doubtful_before()
         return [
             merged_entry(old, new)
-            if old is not None and self._use_of(old, now, old.fields) is EntryUse.FRESH
+            if old is not None and self._use_of(old, now, old.fields, doubtful) is EntryUse.FRESH
             else new
             for old, new in zip(kept, entries, strict=True)
         ]

@@ -41,8 +41,9 @@ class EntryUse(Enum):
     """It is not used."""
 
 
-AT_ONCE = frozenset({EntryUse.FRESH, EntryUse.REVALIDATE})
-"""The uses for which a request does not wait for the source."""
+AT_ONCE = (EntryUse.FRESH, EntryUse.REVALIDATE)
+"""The uses for which a request does not wait for the source. A tuple: the hash of an enum's member
+is slow (Python 3.11), and each look-up would need one for each key."""
 
 
 def use_of(

@@ -1,14 +1,14 @@
-"""Look-ups in an entity cache: of one request, and those that go to the shared store together."""
+"""Look-ups of one request in an entity cache."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from app.sources.base import FieldSet, Record, RequestContext, UserId
 from app.sources.batch import Collected, PendingBatch
 from app.sources.cache.entry_use import EntryUse
-from app.sources.cache.store import Entry, EntryKey
+from app.sources.cache.store import Entry
 
 R = TypeVar("R", bound=Record)
 
@@ -80,52 +80,3 @@ class PendingLookup(Generic[R]):
             The result of each key. The trace has the age of the oldest stale record that was used.
         """
         return self.collector(self)
-
-
-@dataclass(slots=True)
-class _Waiting(Generic[R]):
-    """Keys of one look-up, and what to do with their entries."""
-
-    keys: Sequence[EntryKey]
-    resume: Callable[[StoredEntries[R]], None]
-
-
-@dataclass(slots=True)
-class StoreLookups(Generic[R]):
-    """Look-ups of one turn of the event loop go to the shared store by one round trip.
-
-    Attributes:
-        read: Reads the entries of keys, and calls a function with them, once and always.
-    """
-
-    read: Callable[[Sequence[EntryKey], Callable[[StoredEntries[R]], None]], None]
-    _waiting: "list[_Waiting[R]]" = field(default_factory=list["_Waiting[R]"])
-
-    def add(self, keys: Sequence[EntryKey], resume: Callable[[StoredEntries[R]], None]) -> None:
-        """Look keys up, in the next turn of the event loop.
-
-        Args:
-            keys: The keys, at least one.
-            resume: Called with the entries, once and always.
-        """
-        self._waiting.append(_Waiting(keys, resume))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._send)
-
-    def _send(self) -> None:
-        """Begin to read all waiting keys."""
-        waiting, self._waiting = self._waiting, []
-        if len(waiting) == 1:  # the common case
-            self.read(waiting[0].keys, waiting[0].resume)
-            return
-        keys = [*dict.fromkeys(key for one in waiting for key in one.keys)]
-        self.read(keys, lambda entries: _resume(waiting, keys, entries))
-
-
-def _resume(
-    waiting: "Sequence[_Waiting[R]]", keys: Sequence[EntryKey], entries: StoredEntries[R]
-) -> None:
-    """Hand out entries to those who wait for them."""
-    found = {} if entries is None else dict(zip(keys, entries, strict=True))
-    for one in waiting:
-        one.resume(None if entries is None else [found[key] for key in one.keys])

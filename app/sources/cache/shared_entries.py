@@ -24,7 +24,8 @@ from app.sources.cache.invalidation import MICROSECONDS, Invalidations
 from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
 from app.sources.cache.lookup import StoredEntries
 from app.sources.cache.store import Entry, EntryKey
-from app.sources.cache.stored_entry import RecordCodec, StoredEntry, read_entry, write_entry
+from app.sources.cache.stored_entry import RecordCodec, StoredEntry, read_entries, write_entry
+from app.store.batches import ReadAnswer
 from app.store.contract import StoredValue, StoreFailure
 from app.store.shared import SharedStore
 
@@ -111,7 +112,7 @@ class SharedEntries(Generic[R]):
         return timedelta(seconds=self._store.settings.local_ttl)
 
     def read(self, keys: Sequence[EntryKey], then: Callable[[StoredEntries[R]], None]) -> None:
-        """Read entries by one round trip, and call a function with them.
+        """Read entries, and call a function with them.
 
         Args:
             keys: The keys of the entries, at least one.
@@ -121,22 +122,16 @@ class SharedEntries(Generic[R]):
         """
         prefix = self._prefix
         names = [f"{prefix}{identity}:{user}" for identity, user in keys]
-        self._store.ask(
-            "get",
-            lambda client: client.get_many(names),
-            lambda answer: then(self._entries_in(keys, answer)),
-        )
+        self._store.reads.add(names, lambda answer: then(self._entries_in(keys, answer)))
 
-    def _entries_in(
-        self, keys: Sequence[EntryKey], answer: Sequence[bytes | None] | StoreFailure
-    ) -> StoredEntries[R]:
+    def _entries_in(self, keys: Sequence[EntryKey], answer: ReadAnswer) -> StoredEntries[R]:
         """Read the entries in an answer of the store, and count them."""
         if isinstance(answer, StoreFailure):
             self._lookups.add(len(keys), self._name, "unavailable")
             return None
         found = len(answer) - answer.count(None)
         entries = self._entries(keys, answer) if found else [None] * len(keys)
-        read = sum(entry is not None for entry in entries)
+        read = len(entries) - entries.count(None)
         for result, count in (
             ("hit", read),
             ("miss", len(keys) - found),
@@ -160,8 +155,7 @@ class SharedEntries(Generic[R]):
             if value is not None:
                 name = self._prefix + entry.key.identity + ":" + entry.key.user
                 values.append(StoredValue(name, value, max(int(seconds * 1000), 1)))
-        if values:
-            self._store.begin("put", lambda client: client.put_many(values))
+        self._store.writes.add(values)
 
     def remove(self, keys: Sequence[EntryKey]) -> None:
         """Remove entries, without waiting for it.
@@ -171,7 +165,7 @@ class SharedEntries(Generic[R]):
         """
         names = [self._prefix + key.identity + ":" + key.user for key in keys]
         if names:
-            self._store.begin("remove", lambda client: client.remove(names))
+            self._store.writes.remove(names)
 
     async def lease(self, keys: Sequence[EntryKey], seconds: float) -> Sequence[EntryKey]:
         """Take the right to renew entries, which one gateway at a time has.
@@ -226,21 +220,20 @@ class SharedEntries(Generic[R]):
         now, invalidations = self._clock.now(), self._invalidations
         moment, unmarked = invalidations.now(), invalidations.last
         latest, service = moment + CLOCK_ERROR, self._service
-        stored: list[StoredEntry | None] = []
-        with_rows: list[StoredEntry] = []
-        for key, value in zip(keys, values, strict=True):
-            one = None if value is None else read_entry(value, key)
-            if one is not None and (
-                one.began > latest
-                or (
-                    one.began <= unmarked
-                    and invalidations.is_outdated(service, key.user, one.tags, one.began)
+        stored = [
+            one
+            if one is not None
+            and (
+                unmarked < one.began <= latest  # the common case
+                or not (
+                    one.began > latest
+                    or invalidations.is_outdated(service, key.user, one.tags, one.began)
                 )
-            ):
-                one = None
-            stored.append(one)
-            if one is not None and one.row is not None:
-                with_rows.append(one)
+            )
+            else None
+            for key, one in zip(keys, read_entries(values, keys), strict=True)
+        ]
+        with_rows = [one for one in stored if one is not None and one.row is not None]
         records = iter(
             self._codec.read(
                 [one.row or b"" for one in with_rows],

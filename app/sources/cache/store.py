@@ -183,12 +183,19 @@ class EntityStore(Generic[R]):
             entries: The entries.
         """
         for entry in entries:
-            key = entry.key
-            is_new = (self._records.pop(key, None) or self._unknown.pop(key, None)) is None
-            if is_new and self.size >= self._max and not self._make_room(entry):
+            key, old = entry.key, None
+            if (of_identity := self._entries.get(key.identity)) is not None:
+                old = of_identity.get(key.user)
+            if old is not None:
+                del self._order_of(old)[key]
+            elif self.size >= self._max and not self._make_room(entry):
                 continue
-            (self._unknown if entry.record is None else self._records)[key] = entry
+            self._order_of(entry)[key] = entry
             self._entries.setdefault(key.identity, {})[key.user] = entry
+
+    def _order_of(self, entry: Entry[R]) -> _Order[R]:
+        """Return the order that an entry belongs to."""
+        return self._unknown if entry.record is None else self._records
 
     def _make_room(self, new: Entry[R]) -> bool:
         """Remove an entry for a new one; return whether the new one may be kept."""

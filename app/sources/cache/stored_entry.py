@@ -57,6 +57,7 @@ class StoredEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(StoredEntry).decode
+_decode_all = msgspec.msgpack.Decoder(list[StoredEntry]).decode
 
 
 def write_entry(entry: StoredEntry) -> bytes:
@@ -74,16 +75,43 @@ def write_entry(entry: StoredEntry) -> bytes:
     return COMPRESSED + zlib.compress(body, 1)
 
 
-def read_entry(value: bytes, owner: tuple[str, str]) -> StoredEntry | None:
-    """Read an entry.
+def read_entries(
+    values: Sequence[bytes | None], owners: Sequence[tuple[str, str]]
+) -> Sequence[StoredEntry | None]:
+    """Read entries.
 
     Args:
-        value: The bytes.
-        owner: The identity and the key of the user that the entry should be for.
+        values: The bytes of each; ``None`` where there are none.
+        owners: The identity and the key of the user that each entry should be for.
 
     Returns:
-        The entry; ``None`` if it cannot be read, or is for another.
+        The entries; ``None`` for one that is not there, cannot be read, or is for another.
     """
+    there = [value for value in values if value is not None]
+    read: Sequence[StoredEntry | None] = _read_plain(there)
+    if not read:
+        read = [_read_entry(value) for value in there]
+    entries = iter(read)
+    found = [None if value is None else next(entries) for value in values]
+    return [
+        None if one is None or one.owner != owner else one
+        for one, owner in zip(found, owners, strict=True)
+    ]
+
+
+def _read_plain(values: Sequence[bytes]) -> Sequence[StoredEntry]:
+    """Read entries together, as an array; none if one of them cannot be read, or is compressed."""
+    if not all(value.startswith(PLAIN) for value in values):
+        return ()
+    head = b"\xdd" + len(values).to_bytes(4, "big")
+    try:
+        return _decode_all(head + b"".join([value[1:] for value in values]))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ()
+
+
+def _read_entry(value: bytes) -> StoredEntry | None:
+    """Read an entry; ``None`` if it cannot be read."""
     form, body = value[:1], value[1:]
     try:
         if form == COMPRESSED:
@@ -93,10 +121,9 @@ def read_entry(value: bytes, owner: tuple[str, str]) -> StoredEntry | None:
                 return None
         elif form != PLAIN:
             return None
-        entry = _decode(body)
+        return _decode(body)
     except (msgspec.MsgspecError, zlib.error, ValueError, RecursionError):
         return None
-    return entry if entry.owner == owner else None
 
 
 class RecordCodec(Generic[R]):
@@ -141,7 +168,7 @@ class RecordCodec(Generic[R]):
                 return None
         return row
 
-    def read(self, rows: Sequence[bytes], fields: Sequence[FieldSet | None]) -> list[R | None]:
+    def read(self, rows: Sequence[bytes], fields: Sequence[FieldSet | None]) -> Sequence[R | None]:
         """Read records.
 
         Args:
@@ -154,6 +181,8 @@ class RecordCodec(Generic[R]):
         if not rows:
             return []
         found = self._decoded(rows)
+        if fields.count(None) == len(fields):  # the common case
+            return found
         return [
             record if some is None or record is None else with_fields(record, some | self._always)
             for record, some in zip(found, fields, strict=True)
